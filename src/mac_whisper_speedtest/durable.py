@@ -1,0 +1,103 @@
+"""Writing files so that they are either whole or not there, even when the power goes.
+
+A write is: temporary file beside the target, fsync, rename, fsync of the directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mac_whisper_speedtest.errors import StorageError
+
+_CHUNK = 1 << 20
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes as 64 hexadecimal digits, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fsync_dir(path: Path) -> None:
+    """Make a rename or creation inside ``path`` survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace ``path`` with ``data`` atomically and durably, creating parent folders.
+
+    Raises:
+        StorageError: the file could not be written (disk full, no permission, path is a folder).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        fsync_dir(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}",
+            hint="check the free disk space and the permissions of that folder",
+        ) from error
+
+
+@contextlib.contextmanager
+def staged_directory(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``target`` when the block ends well.
+
+    Every file inside is fsynced before the rename, so ``target`` either does not exist or is whole.
+    If ``target`` has appeared meanwhile (another process was quicker), theirs is kept and ours is
+    removed. On any exception the staging folder is removed and ``target`` is untouched.
+
+    Raises:
+        StorageError: the folder could not be created, filled or moved into place.
+    """
+    import shutil
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise StorageError(f"cannot create {target}: {error.strerror or error}") from error
+    try:
+        yield staging
+        for item in staging.rglob("*"):
+            if item.is_file() and not item.is_symlink():
+                with item.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        staging.chmod(0o755)
+        try:
+            staging.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+        else:
+            fsync_dir(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {target}: {error.strerror or error}",
+            hint="check the free disk space and the permissions of that folder",
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
