@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     SOME_CELLS_FAILED = 3
     ALL_CELLS_FAILED = 4
+    STORAGE = 5
     INTERRUPTED = 130
 
 
@@ -50,4 +51,6 @@ class WeightsMissingError(WeightsError):
 
 
 class StorageError(SpeedtestError):
-    """A file could not be written: disk full, no permission, or no such folder."""
+    """A file could not be written or read back: disk full, no permission, damage."""
+
+    exit_code = ExitCode.STORAGE

@@ -1,0 +1,129 @@
+"""What a Python backend implements: load once, transcribe many times, say what was done.
+
+An adapter runs inside the worker process, in the backend's own environment. It may import the
+standard library, numpy and the backend's library, the latter only inside its methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Audio = npt.NDArray[np.float32]
+    """16 kHz mono float32, shape [samples], contiguous, finite, about ±1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Which weights to load, and how.
+
+    Attributes:
+        name: the canonical model name, such as ``tiny.en``.
+        path: a file or folder on this machine; adapters never look anywhere else.
+        form: the weights' form (``ctranslate2``, ``ggml``, ``mlx``, or a program's own word).
+        precision: what to compute in, or ``auto`` for the backend's native choice on the device.
+        device: ``auto`` or a device name the backend knows.
+        threads: CPU threads to use.
+    """
+
+    name: str
+    path: str
+    form: str
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a backend really loaded: the device and precision in use, and facts for the record."""
+
+    device: str
+    precision: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of transcript and when it was said, in seconds from the start of the audio."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """One decoded recording.
+
+    Attributes:
+        segments: in order. May be lazy: the harness drains it inside the clock.
+        language: what the backend says it decoded as, or ``None``.
+        tokens: decoded tokens including timestamps, where the backend tells.
+        text: the whole transcript when it is not simply the segments joined.
+    """
+
+    segments: Iterable[Segment]
+    language: str | None = None
+    tokens: int | None = None
+    text: str | None = None
+
+
+class BackendUnavailableError(Exception):
+    """The backend's library cannot be imported here."""
+
+
+class ModelUnusableError(Exception):
+    """The weights handed over cannot be loaded by this backend."""
+
+
+class Adapter(Protocol):
+    """The five things the worker asks of a backend."""
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import the backend's library and return the versions of everything that matters.
+
+        The key ``version`` is the backend's own version.
+
+        Raises:
+            BackendUnavailableError: the library cannot be imported.
+        """
+
+    def load(self, request: ModelRequest) -> Loaded:
+        """Load the weights so that the first transcription does not have to.
+
+        Raises:
+            ModelUnusableError: the weights are not usable.
+        """
+
+    def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
+        """Decode ``audio``; everything this returns, lazily or not, is drained inside the clock."""
+
+    def synchronize(self) -> None:
+        """Wait until asynchronous work of the last call is really done. Runs inside the clock."""
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        """The settings the last transcription really used. Runs outside the clock."""
+
+    def unload(self) -> None:
+        """Drop the model and give its memory back."""
+
+
+def distribution_versions(*names: str) -> dict[str, str]:
+    """The installed versions of the named distributions, leaving out those not installed."""
+    from importlib import metadata
+
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

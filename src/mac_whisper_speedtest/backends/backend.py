@@ -1,0 +1,66 @@
+"""A backend as the tool's own process sees it: data only, nothing of the library imported."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mac_whisper_speedtest.catalog import ModelInfo, model_info
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Something that can be measured.
+
+    Attributes:
+        name: what people type and the tables show.
+        adapter: ``module:Class`` of the Python adapter; empty for an external program.
+        distribution: the package-index name whose version is the backend's version.
+        import_name: the module that must be importable for the backend to be usable in place.
+        form: the form of weights it loads.
+        weights_precision: the precision of the weights it loads.
+        summary: one line for ``speedtest backends list``.
+        platforms: ``sys.platform`` values where it makes sense; empty for all.
+        command: for an external program, its argument vector.
+        cwd: for an external program, the folder it starts in; else a scratch folder.
+        environment: extra variables for the worker process.
+        search_path: folders put on the worker's import path before the adapter is imported.
+        python: the interpreter for a Python adapter; empty for "where it is installed".
+        model_paths: models the backend brings itself, by canonical name.
+        source: where this description was read from.
+    """
+
+    name: str
+    adapter: str = ""
+    distribution: str = ""
+    import_name: str = ""
+    form: str = ""
+    weights_precision: str = "float16"
+    summary: str = ""
+    platforms: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    cwd: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    search_path: tuple[str, ...] = ()
+    python: str = ""
+    model_paths: Mapping[str, Path] = field(default_factory=dict)
+    source: str = "built in"
+
+    def importable_here(self) -> bool:
+        """Whether this interpreter could import the backend's library. Imports nothing."""
+        if not self.import_name:
+            return True
+        try:
+            return importlib.util.find_spec(self.import_name) is not None
+        except (ImportError, ValueError):
+            return False
+
+    def model_info(self, model: str) -> ModelInfo:
+        """What the catalogue knows of ``model`` in the form this backend loads.
+
+        Raises:
+            UsageError: the catalogue has no such model.
+        """
+        return model_info(model, form=self.form, precision=self.weights_precision)

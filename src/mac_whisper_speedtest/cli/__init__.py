@@ -1,0 +1,74 @@
+"""The ``speedtest`` command: one file per subcommand, none imported before it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from mac_whisper_speedtest import __version__
+from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
+
+# name -> (module, one line for --help). The lines stand here so that --help imports no command.
+_COMMANDS = {
+    "run": ("run", "Measure backends and print one ranked table."),
+    "show": ("show", "Show a run again, or recover one whose tool was killed."),
+    "backends": ("backends", "List backends, and install one into its own environment."),
+    "models": ("models", "List models, and convert weights from one form to another."),
+    "clips": ("clips", "List the built-in speech clips, and fetch them."),
+    "conformance": ("conformance", "Check that a program speaks the worker protocol."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows every command's name and first line, and imports a command only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="speedtest")
+def speedtest() -> None:
+    """Which Whisper is fastest on this machine, and is it still right?
+
+    \b
+    Exit codes: 0 all measured; 2 the request was wrong; 3 some cells failed;
+    4 all cells failed; 5 results could not be written; 130 interrupted.
+    """
+
+
+def main() -> Any:
+    """Run the command line; every expected error becomes one line, a hint and an exit code."""
+    try:
+        return speedtest(standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    except SpeedtestError as error:
+        click.echo(f"speedtest: error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  hint: {error.hint}", err=True)
+        return int(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("speedtest: interrupted", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away (`speedtest show | head`): not our error.
+        sys.stderr.close()
+        return int(ExitCode.OK)

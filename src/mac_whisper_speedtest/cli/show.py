@@ -1,0 +1,41 @@
+"""``speedtest show``: a run again, from its journal if need be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("show")
+@click.argument("run", default="latest")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Also write the results here: .json or .csv.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
+    """Show RUN (a number, a path, or "latest") as a table.
+
+    Every figure is computed again from the run's journal, so this also works for a run whose tool
+    was killed; such a run is sealed on the way.
+    """
+    from mac_whisper_speedtest.measure.summarise import summarise
+    from mac_whisper_speedtest.report import table
+    from mac_whisper_speedtest.results import directory, export
+
+    for path in output:
+        export.check_writable(path)
+    found = directory.find(run)
+    replayed = summarise(found.replay())
+    if not found.sealed_path.exists():
+        found.seal(replayed)
+    for path in output:
+        export.write(replayed, path)
+    if as_json:
+        click.echo(export.to_json(replayed), nl=False)
+    else:
+        table.show(replayed, saved_as=run)

@@ -1,0 +1,184 @@
+"""Running one round of one cell in a fresh worker process, and writing down what happens."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.plan import Budget, Cell
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
+from mac_whisper_speedtest.worker.launch import launch
+from mac_whisper_speedtest.worker.supervisor import Deadlines, Events, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One round of one cell: everything a worker has to be told.
+
+    ``round`` and ``attempt`` count from 0.
+    """
+
+    cell: Cell
+    round: int
+    attempt: int
+    runs: int
+    model: m.ModelParams
+    audio: m.AudioParams
+    contract: DecodeContract
+    device: str
+    threads: int
+    deadlines: Deadlines
+    memory_limit: int | None
+    budget: Budget
+    work: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who wants to know what happens: the journal first, then the screen.
+
+    ``record`` is called with every event as it happens; ``status`` with a few words before each
+    stage, never during one.
+    """
+
+    record: Callable[[s.Event], None]
+    status: Callable[[str], None] = lambda _text: None
+    slow: Callable[[m.Stage, float, float], None] = lambda _stage, _waited, _limit: None
+    log: Callable[[str, str], None] = lambda _level, _message: None
+
+
+class Executor(Protocol):
+    """Something that runs a round; a fake one makes the round loop testable without processes."""
+
+    def __call__(self, task: Task, listener: Listener) -> Ending:
+        """Run ``task``, telling ``listener`` everything, and say how it ended."""
+
+
+@dataclass(slots=True)
+class _Said:
+    """The last settings a worker reported, to write them only when they change."""
+
+    effective: s.Effective | None = field(default=None)
+
+
+def run_in_worker(task: Task, listener: Listener) -> Ending:
+    """Spawn, load, warm up, sample, end: the real executor."""
+    with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
+        started = launch(task.cell.backend, scratch=Path(scratch), threads=task.threads)
+        where = {"cell": task.cell.id, "round": task.round, "attempt": task.attempt}
+        listener.record(s.WorkerStarted(**where))
+        if started is None:
+            ending = Ending(
+                Status.UNAVAILABLE,
+                m.Stage.SPAWN,
+                "NotInstalled",
+                f"not installed — speedtest backends install {task.cell.backend.name}",
+            )
+        else:
+            try:
+                events = Events(slow=listener.slow, log=listener.log)
+                with Worker(
+                    started, task.deadlines, memory_limit=task.memory_limit, events=events
+                ) as worker:
+                    ending = _converse(worker, task, listener)
+            except WorkerFailureError as failure:
+                ending = failure.ending
+    listener.record(
+        s.WorkerEnded(
+            **where,
+            status=ending.status,
+            stage=str(ending.stage),
+            error_class=ending.error_class,
+            message=scrub(ending.message),
+            log_tail=scrub(ending.log_tail),
+            exit_code=ending.exit_code,
+        )
+    )
+    return ending
+
+
+def _converse(worker: Worker, task: Task, listener: Listener) -> Ending:
+    where = {"cell": task.cell.id, "round": task.round, "attempt": task.attempt}
+    began = time.monotonic()
+    listener.status("starting")
+    hello = worker.hello()
+    listener.status("loading")
+    load = worker.load(m.LoadParams(task.model, task.device, task.threads))
+    listener.record(
+        s.Loaded(
+            **where,
+            version=hello.value.version,
+            versions=hello.value.versions,
+            device=load.value.device,
+            precision=load.value.precision,
+            details={key: scrub(value) for key, value in load.value.details.items()},
+            spawn_s=worker.spawn_s,
+            import_s=hello.value.import_s,
+            hello_wall_s=hello.wall_s,
+            load_s=load.value.load_s,
+            load_wall_s=load.wall_s,
+        )
+    )
+    said = _Said()
+    params = m.TranscribeParams(
+        audio=task.audio, contract=m.ContractParams(**asdict(task.contract)), kind="warmup"
+    )
+    listener.status("first call")
+    _take(worker, params, -1, task, listener, said)
+    timed = m.TranscribeParams(audio=params.audio, contract=params.contract, kind="timed")
+    for index in range(task.runs):
+        elapsed = time.monotonic() - began
+        if not task.budget.another_sample(task.round, in_round=index, elapsed_s=elapsed):
+            break
+        listener.status(f"sample {index + 1} of {task.runs}")
+        _take(worker, timed, index, task, listener, said)
+        task.budget.samples += 1
+    listener.status("ending")
+    worker.shutdown()
+    return Ending(Status.OK)
+
+
+def _take(
+    worker: Worker,
+    params: m.TranscribeParams,
+    index: int,
+    task: Task,
+    listener: Listener,
+    said: _Said,
+) -> None:
+    """Transcribe once and have it on disk before anything else happens."""
+    answer = worker.transcribe(params)
+    value = answer.value
+    where = {"cell": task.cell.id, "round": task.round, "attempt": task.attempt}
+    effective = s.Effective(
+        **where, values=value.effective, observed=value.observed, remarks=value.remarks
+    )
+    if effective != said.effective:
+        listener.record(effective)
+        said.effective = effective
+    listener.record(
+        s.Sample(
+            **where,
+            index=index,
+            kind=params.kind,
+            seconds=value.seconds,
+            wall_s=answer.wall_s,
+            text=value.text,
+            segments=[
+                s.SegmentInfo(start_s=each.start_s, end_s=each.end_s, text=each.text)
+                for each in value.segments
+            ],
+            language=value.language,
+            tokens=value.tokens,
+            cpu_s=value.cpu_s,
+            peak_rss_bytes=value.peak_rss_bytes,
+        )
+    )

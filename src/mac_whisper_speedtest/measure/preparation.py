@@ -1,0 +1,184 @@
+"""Everything that happens before the first sample: clip, weights, manifest. Nothing is timed yet."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest import __version__, catalog, plan
+from mac_whisper_speedtest.errors import UsageError, WeightsMissingError
+from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.models import locate
+from mac_whisper_speedtest.models.locate import Weights
+from mac_whisper_speedtest.plan import Cell, Request
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.speech.clip import Clip
+from mac_whisper_speedtest.speech.source import resolve
+from mac_whisper_speedtest.worker.launch import interpreter
+
+_TOOL = "mac-whisper-speedtest"
+_LIBRARIES = ("av", "jiwer", "msgspec", "numpy", "psutil", "soxr", "whisper-normalizer")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with everything it needs at hand.
+
+    Attributes:
+        request: with the contract's language settled.
+        clip: the audio.
+        cells: what will be visited.
+        weights: cell id → verified weights.
+        unavailable: cell id → why it cannot be measured here.
+    """
+
+    request: Request
+    clip: Clip
+    cells: list[Cell]
+    weights: dict[str, Weights]
+    unavailable: dict[str, str]
+
+
+def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
+    """Decode the audio and find the weights.
+
+    Raises:
+        UsageError: a model is unknown or does not know the language, or the audio is no good.
+        WeightsError: weights are here but are not what they should be.
+    """
+    for model in request.models:
+        catalog.model(model)
+    clip = resolve(
+        audio=request.audio, clip=request.clip, language=request.language, announce=announce
+    )
+    language = clip.language or request.language or "en"
+    for model in request.models:
+        if language != "en" and catalog.model(model).english_only:
+            raise UsageError(
+                f"the model {model} knows only English, and the language is {language!r}",
+                hint=f"use a multilingual model, such as {model.removesuffix('.en')}",
+            )
+    cells = plan.cells(request.models, request.backends, clip.name)
+    weights: dict[str, Weights] = {}
+    unavailable: dict[str, str] = {}
+    for cell in cells:
+        if not cell.backend.command and interpreter(cell.backend) is None:
+            unavailable[cell.id] = f"not installed — speedtest backends install {cell.backend.name}"
+            continue
+        try:
+            weights[cell.id] = _weights(cell, announce)
+        except WeightsMissingError as error:
+            unavailable[cell.id] = f"{error.message}: {error.hint}"
+    settled = replace(request, contract=replace(request.contract, language=language))
+    return Prepared(settled, clip, cells, weights, unavailable)
+
+
+def _weights(cell: Cell, announce: Callable[[str], None]) -> Weights:
+    backend = cell.backend
+    own = backend.model_paths.get(cell.model)
+    if own is not None:
+        return locate.described(cell.model, own, backend.form, backend.weights_precision)
+    if not backend.form:
+        raise WeightsMissingError(
+            f"{backend.name} brings no weights for {cell.model}",
+            hint=f"add it under [backend.models] in {backend.source}, or name a form there",
+        )
+    return locate.locate(cell.model, backend.form, backend.weights_precision, announce=announce)
+
+
+def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:
+    """Everything known before the first sample."""
+    asked = prepared.request
+    request = s.RequestInfo(
+        models=list(asked.models),
+        backends=[backend.name for backend in asked.backends],
+        clips=[prepared.clip.name],
+        contract={"name": asked.contract.name, **asked.contract.settings()},
+        rounds=asked.rounds,
+        runs=asked.runs,
+        seed=asked.seed,
+        threads=asked.threads,
+        device=asked.device,
+        precision=asked.precision,
+        max_time_s=asked.max_time_s,
+        timeout_s=asked.timeout_s,
+        retries=asked.retries,
+        fail_fast=asked.fail_fast,
+        max_failures=asked.max_failures,
+    )
+    canonical = msgspec.json.encode(request, order="deterministic")
+    return s.Manifest(
+        schema_version=s.SCHEMA_VERSION,
+        run=run,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        tool=s.ToolInfo(name=_TOOL, version=__version__, git_sha=_git_sha()),
+        machine=machine.describe(),
+        request=request,
+        request_sha256=hashlib.sha256(canonical).hexdigest(),
+        libraries={name: metadata.version(name) for name in _LIBRARIES},
+        clips=[_clip_info(prepared.clip, from_user=asked.audio is not None)],
+        cells=[
+            s.CellPlan(
+                id=cell.id,
+                backend=cell.backend.name,
+                model=cell.model,
+                clip=cell.clip,
+                weights=_weights_info(prepared.weights.get(cell.id)),
+            )
+            for cell in prepared.cells
+        ],
+        schedule=[list(visit) for visit in schedule],
+    )
+
+
+def _clip_info(clip: Clip, *, from_user: bool) -> s.ClipInfo:
+    return s.ClipInfo(
+        name=scrub(clip.name),
+        seconds=clip.seconds,
+        samples=int(clip.samples.size),
+        pcm_sha256=clip.pcm_sha256,
+        # A path of the user's would say whose machine it was.
+        source="a file of the user's" if from_user else clip.source,
+        language=clip.language,
+        reference=clip.reference,
+    )
+
+
+def _weights_info(weights: Weights | None) -> s.WeightsInfo | None:
+    if weights is None:
+        return None
+    return s.WeightsInfo(
+        model=weights.model,
+        form=weights.form,
+        precision=weights.precision,
+        files=dict(weights.files),
+        size_bytes=weights.size_bytes,
+        source=weights.source,
+        network_sha256=weights.network_sha256,
+    )
+
+
+def _git_sha() -> str | None:
+    """The commit of the checkout this package runs from; ``None`` when it was installed whole."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,236 @@
+"""A whole run: prepare, visit every cell in every round, write everything down, seal."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from mac_whisper_speedtest import catalog, interrupts, plan
+from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.measure.executor import Executor, Listener, Task, run_in_worker
+from mac_whisper_speedtest.measure.preparation import Prepared, manifest
+from mac_whisper_speedtest.measure.summarise import summarise
+from mac_whisper_speedtest.plan import Budget, Cell
+from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.speech.clip import write_pcm
+from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker.endings import Ending, Status
+from mac_whisper_speedtest.worker.supervisor import Deadlines
+
+_WORK_PREFIX = "speedtest-work-"
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What a person watching gets to hear; all of it may be nothing."""
+
+    visit: Callable[[int, int, str], None] = lambda _round, _rounds, _cell: None
+    status: Callable[[str], None] = lambda _text: None
+    event: Callable[[s.Event], None] = lambda _event: None
+    slow: Callable[[str, m.Stage, float, float], None] = lambda _cell, _stage, _waited, _limit: None
+    log: Callable[[str, str], None] = lambda _level, _message: None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What the round loop knows while it runs."""
+
+    budgets: dict[str, Budget]
+    failed: set[str] = field(default_factory=set)
+    stopped: str = ""
+
+
+def measure(
+    prepared: Prepared,
+    screen: Screen,
+    *,
+    execute: Executor = run_in_worker,
+) -> tuple[RunDirectory, s.Run]:
+    """Measure everything that was prepared and return the sealed run.
+
+    An interrupt (Ctrl-C, SIGTERM, SIGHUP) seals what there is and comes back as a run whose outcome
+    is ``interrupted``. No process and no temporary file outlives this call.
+
+    Raises:
+        StorageError: the results cannot be written; what is already on disk stays valid.
+    """
+    process_tree.sweep_orphans()
+    _sweep_work_folders()
+    request = prepared.request
+    schedule = plan.schedule([cell.id for cell in prepared.cells], request.rounds, request.seed)
+    run_directory = directory.create()
+    run_directory.write_manifest(manifest(prepared, run=run_directory.number, schedule=schedule))
+    with journal.Journal(run_directory.journal_path) as book, _work_folder() as work:
+
+        def record(event: s.Event) -> None:
+            book.append(event)
+            screen.event(event)
+
+        try:
+            with interrupts.as_keyboard_interrupt():
+                stopped = _visit_all(prepared, schedule, work, record, screen, execute)
+            ended = s.RunEnded(state="stopped" if stopped else "complete", message=stopped)
+        except KeyboardInterrupt:
+            ended = s.RunEnded(state="interrupted", message="interrupted by the user")
+        with interrupts.held_back(then_drop=True):
+            record(ended)
+    with interrupts.held_back(then_drop=True):
+        run = summarise(run_directory.replay())
+        run_directory.seal(run)
+    return run_directory, run
+
+
+def _visit_all(
+    prepared: Prepared,
+    schedule: list[list[str]],
+    work: Path,
+    record: Callable[[s.Event], None],
+    screen: Screen,
+    execute: Executor,
+) -> str:
+    """Visit every cell of every round; the reason for stopping early, or an empty string."""
+    request = prepared.request
+    pcm = work / "audio.f32"
+    write_pcm(prepared.clip, pcm)
+    cells = {cell.id: cell for cell in prepared.cells}
+    progress = _Progress({name: Budget(request.max_time_s, request.rounds) for name in cells})
+    for number, visit in enumerate(schedule):
+        for name in visit:
+            skip = _reason_to_skip(prepared, progress, name, number)
+            if skip is not None:
+                record(skip)
+                continue
+            screen.visit(number, request.rounds, name)
+            began = time.monotonic()
+            ending = _attempts(
+                prepared, cells[name], number, pcm, progress, record, screen, execute
+            )
+            progress.budgets[name].spent_s += time.monotonic() - began
+            if ending.status is not Status.OK:
+                progress.failed.add(name)
+                progress.stopped = progress.stopped or _reason_to_stop(prepared, progress, name)
+    return progress.stopped
+
+
+def _reason_to_skip(
+    prepared: Prepared, progress: _Progress, name: str, number: int
+) -> s.RoundSkipped | None:
+    def skipped(status: str, error_class: str, message: str) -> s.RoundSkipped:
+        return s.RoundSkipped(
+            cell=name, round=number, status=status, error_class=error_class, message=message
+        )
+
+    if name in prepared.unavailable:
+        return skipped("unavailable", "Unavailable", prepared.unavailable[name])
+    if name in progress.failed:
+        return skipped("skipped", "FailedBefore", "an earlier round of this cell failed")
+    if progress.stopped:
+        return skipped("skipped", "Stopped", progress.stopped)
+    if not progress.budgets[name].round_worthwhile():
+        limit = prepared.request.max_time_s
+        return skipped("ok", "Budget", f"the cell's {limit:g} s (--max-time) were used up")
+    return None
+
+
+def _reason_to_stop(prepared: Prepared, progress: _Progress, name: str) -> str:
+    if prepared.request.fail_fast:
+        return f"{name} failed and --fail-fast was given"
+    allowed = prepared.request.max_failures
+    if allowed is not None and len(progress.failed) > allowed:
+        return f"{len(progress.failed)} cells failed and --max-failures is {allowed}"
+    return ""
+
+
+def _attempts(
+    prepared: Prepared,
+    cell: Cell,
+    number: int,
+    pcm: Path,
+    progress: _Progress,
+    record: Callable[[s.Event], None],
+    screen: Screen,
+    execute: Executor,
+) -> Ending:
+    """Run one round, again after a failure as often as was asked for."""
+    request = prepared.request
+    weights = prepared.weights[cell.id]
+    listener = Listener(
+        record=record,
+        status=screen.status,
+        slow=lambda stage, waited, limit: screen.slow(cell.id, stage, waited, limit),
+        log=screen.log,
+    )
+    for attempt in range(request.retries + 1):
+        ending = execute(
+            Task(
+                cell=cell,
+                round=number,
+                attempt=attempt,
+                runs=request.runs,
+                model=m.ModelParams(
+                    weights.model, str(weights.path), weights.form, request.precision
+                ),
+                audio=m.AudioParams(str(pcm), int(prepared.clip.samples.size)),
+                contract=request.contract,
+                device=request.device,
+                threads=request.threads,
+                deadlines=deadlines(cell, prepared.clip.seconds, request.timeout_s),
+                memory_limit=request.max_memory or machine.memory_limit(),
+                budget=progress.budgets[cell.id],
+                work=pcm.parent,
+            ),
+            listener,
+        )
+        if ending.status in {Status.OK, Status.UNAVAILABLE}:
+            break
+    return ending
+
+
+def deadlines(cell: Cell, audio_s: float, override_s: float | None) -> Deadlines:
+    """How long each stage of ``cell`` may take: the size class's time-outs, or one for all."""
+    if override_s is not None:
+        return Deadlines(
+            spawn_s=override_s,
+            import_s=override_s,
+            load_s=override_s,
+            warmup_s=override_s,
+            transcribe_s=override_s,
+        )
+    limits = catalog.model(cell.model).time_outs
+    return Deadlines(
+        load_s=limits.load_s,
+        warmup_s=limits.transcribe_s(audio_s, first=True),
+        transcribe_s=limits.transcribe_s(audio_s, first=False),
+    )
+
+
+@contextlib.contextmanager
+def _work_folder() -> Iterator[Path]:
+    """A folder for the run's temporary files; its name says whose it is, should it be left over."""
+    own = psutil.Process()
+    prefix = f"{_WORK_PREFIX}{own.pid}-{own.create_time():.0f}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder
+    finally:
+        with interrupts.held_back(then_drop=True):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep_work_folders() -> None:
+    """Remove the work folders of tools that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_WORK_PREFIX}*-*-*"):
+        with contextlib.suppress(ValueError, OSError):
+            pid, started = folder.name.removeprefix(_WORK_PREFIX).split("-")[:2]
+            if not process_tree.owner_alive(int(pid), float(started)):
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,221 @@
+"""One Whisper network in canonical form: what every reader makes and every writer takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, field, fields
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mac_whisper_speedtest.errors import WeightsError
+
+Tensor: TypeAlias = NDArray[Any]
+
+ENCODER_POSITIONS = "encoder.positional_embedding"
+FIRST_MULTILINGUAL_VOCABULARY = 51865
+"""English-only checkpoints have 51864 token ids, multilingual ones 51865 or 51866."""
+
+# Far above any published Whisper (large: 32 layers, width 1280, 51866 tokens). They keep a damaged
+# header from making this program build a table with millions of rows.
+_MOST = {
+    "layer": 512,
+    "head": 1024,
+    "state": 1 << 16,
+    "ctx": 1 << 20,
+    "mels": 1024,
+    "vocab": 1 << 20,
+}
+_DIGEST_CHUNK = 1 << 20  # values upcast to float32 at a time: 4 MiB
+
+
+@dataclass(frozen=True)
+class Dims:
+    """The ten sizes that fix a Whisper network's shape, named as OpenAI's checkpoints name them."""
+
+    n_mels: int
+    n_audio_ctx: int
+    n_audio_state: int
+    n_audio_head: int
+    n_audio_layer: int
+    n_vocab: int
+    n_text_ctx: int
+    n_text_state: int
+    n_text_head: int
+    n_text_layer: int
+
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether the network knows more languages than English."""
+        return self.n_vocab >= FIRST_MULTILINGUAL_VOCABULARY
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network and what is needed to write it in another form.
+
+    Attributes:
+        dims: the sizes.
+        tensors: OpenAI's names (``encoder.conv1.weight``, ``decoder.blocks.0.attn.query.weight``)
+            to float16 or float32 arrays, at the precision the source stored. Arrays may be
+            read-only views of a mapped file. Linear weights are [out, in], convolution weights
+            [out, in, kernel], embeddings [rows, width].
+        vocabulary: token id to bytes for the byte-pair tokens below ``<|endoftext|>``; empty where
+            the source form carries none.
+        alignment_heads: (decoder layer, head) pairs used for word times; empty where unknown.
+        assets: the source's own side files by name (for example ``tokenizer.json``), unchanged,
+            for targets that need more than the above.
+    """
+
+    dims: Dims
+    tensors: Mapping[str, Tensor]
+    vocabulary: tuple[bytes, ...] = ()
+    alignment_heads: tuple[tuple[int, int], ...] = ()
+    assets: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def check_dims(dims: Dims, where: str) -> None:
+    """Refuse sizes that no Whisper network can have, before anything is allocated from them.
+
+    Args:
+        dims: the sizes as read.
+        where: the file they came from, for the message.
+
+    Raises:
+        WeightsError: a size is not positive, is absurdly large, or two sizes contradict each other.
+    """
+    for item in fields(dims):
+        value = getattr(dims, item.name)
+        most = _MOST[item.name.rsplit("_", 1)[-1]]
+        if not 1 <= value <= most:
+            raise WeightsError(f"{where}: {item.name} is {value}, expected 1 to {most}")
+    for side in ("audio", "text"):
+        width, heads = getattr(dims, f"n_{side}_state"), getattr(dims, f"n_{side}_head")
+        if width % heads:
+            raise WeightsError(
+                f"{where}: n_{side}_state {width} is not a multiple of {heads} heads"
+            )
+    if dims.n_audio_state != dims.n_text_state:
+        raise WeightsError(
+            f"{where}: n_audio_state {dims.n_audio_state} and n_text_state {dims.n_text_state} "
+            "differ, so cross-attention cannot work"
+        )
+
+
+def expected_shapes(dims: Dims) -> dict[str, tuple[int, ...]]:
+    """Every tensor of such a network with its shape, in the order of OpenAI's own checkpoints.
+
+    The order is the one inside the published ``tiny.en.pt``; ggml files keep it, so writing in
+    this order is what makes our ggml file equal to the one upstream distributes.
+    """
+    width = dims.n_audio_state
+    shapes: dict[str, tuple[int, ...]] = {
+        "decoder.positional_embedding": (dims.n_text_ctx, width),
+        ENCODER_POSITIONS: (dims.n_audio_ctx, width),
+        "decoder.token_embedding.weight": (dims.n_vocab, width),
+    }
+    for layer in range(dims.n_text_layer):
+        shapes.update(_block(f"decoder.blocks.{layer}", width, cross=True))
+    shapes.update(_norm("decoder.ln", width))
+    shapes["encoder.conv1.weight"] = (width, dims.n_mels, 3)
+    shapes["encoder.conv1.bias"] = (width,)
+    shapes["encoder.conv2.weight"] = (width, width, 3)
+    shapes["encoder.conv2.bias"] = (width,)
+    for layer in range(dims.n_audio_layer):
+        shapes.update(_block(f"encoder.blocks.{layer}", width, cross=False))
+    shapes.update(_norm("encoder.ln_post", width))
+    return shapes
+
+
+def _block(prefix: str, width: int, *, cross: bool) -> dict[str, tuple[int, ...]]:
+    shapes = _norm(f"{prefix}.mlp_ln", width)
+    for name, rows, columns in (("mlp.0", 4 * width, width), ("mlp.2", width, 4 * width)):
+        shapes[f"{prefix}.{name}.weight"] = (rows, columns)
+        shapes[f"{prefix}.{name}.bias"] = (rows,)
+    for attention in ("attn", "cross_attn") if cross else ("attn",):
+        shapes.update(_norm(f"{prefix}.{attention}_ln", width))
+        for part in ("query", "key", "value", "out"):
+            shapes[f"{prefix}.{attention}.{part}.weight"] = (width, width)
+            if part != "key":  # Whisper's key projection has no bias
+                shapes[f"{prefix}.{attention}.{part}.bias"] = (width,)
+    return shapes
+
+
+def _norm(prefix: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}.weight": (width,), f"{prefix}.bias": (width,)}
+
+
+def validate(checkpoint: Checkpoint) -> None:
+    """Check that a checkpoint is one whole, usable Whisper network.
+
+    Raises:
+        WeightsError: the sizes are impossible; a tensor is missing, unexpected, of another shape
+            or type, or holds a value that is not finite; an alignment head does not exist; there
+            are more tokens than token ids. The message names the first thing that was wrong.
+    """
+    dims, tensors = checkpoint.dims, checkpoint.tensors
+    check_dims(dims, "checkpoint")
+    shapes = expected_shapes(dims)
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise WeightsError(f"tensor {name} is missing (expected shape {list(shape)})")
+        array = tensors[name]
+        if array.shape != shape:
+            raise WeightsError(
+                f"tensor {name} has shape {list(array.shape)}, expected {list(shape)}"
+            )
+        if array.dtype not in (np.dtype(np.float16), np.dtype(np.float32)):
+            raise WeightsError(f"tensor {name} is {array.dtype}, expected float16 or float32")
+        finite = np.isfinite(array)
+        if not finite.all():
+            where = [int(index) for index in np.argwhere(~finite)[0]]
+            raise WeightsError(f"tensor {name} is {array[tuple(where)]} at {where}, not a number")
+    for name in sorted(set(tensors) - set(shapes)):
+        raise WeightsError(f"tensor {name} is not part of a Whisper network of these sizes")
+    for layer, head in checkpoint.alignment_heads:
+        if not (0 <= layer < dims.n_text_layer and 0 <= head < dims.n_text_head):
+            raise WeightsError(
+                f"alignment head {[layer, head]} does not exist: the decoder has "
+                f"{dims.n_text_layer} layers of {dims.n_text_head} heads"
+            )
+    if len(checkpoint.vocabulary) > dims.n_vocab:
+        raise WeightsError(f"{len(checkpoint.vocabulary)} tokens for {dims.n_vocab} token ids")
+
+
+def network_sha256(checkpoint: Checkpoint) -> str:
+    """The identity of a network: the same for every form it is stored in without loss.
+
+    SHA-256 over, in this order and all in ASCII unless said otherwise:
+
+    1. the line ``whisper-network 1``;
+    2. one line of the ten sizes in the order of `Dims`, separated by single spaces;
+    3. for every tensor except ``encoder.positional_embedding``, sorted by name: a line of the
+       name, ``float32`` and the shape joined by ``x`` (``decoder.ln.bias float32 384``), followed
+       by the values upcast to little-endian float32, row-major.
+
+    Values are upcast because forms differ in which tensors they widen: ggml stores biases of a
+    float16 network as float32, which changes bytes but no value. The encoder's positions are left
+    out because they are a fixed table of sines, not learned, and MLX recomputes them instead of
+    storing them. Vocabulary and alignment heads are not part of the network.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(b"whisper-network 1\n")
+    digest.update((" ".join(map(str, astuple(checkpoint.dims))) + "\n").encode())
+    for name in sorted(checkpoint.tensors):
+        if name == ENCODER_POSITIONS:
+            continue
+        array = checkpoint.tensors[name]
+        digest.update(f"{name} float32 {'x'.join(map(str, array.shape))}\n".encode())
+        for piece in _pieces(array):
+            digest.update(np.ascontiguousarray(piece, dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def _pieces(array: Tensor) -> Iterator[Tensor]:
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, _DIGEST_CHUNK):
+        yield flat[start : start + _DIGEST_CHUNK]

@@ -1,0 +1,210 @@
+"""Turning weights from one form into another, proving the result, and recording how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest import __version__
+from mac_whisper_speedtest.durable import sha256_file, staged_directory
+from mac_whisper_speedtest.errors import UsageError, WeightsError
+from mac_whisper_speedtest.models.convert.checkpoint import network_sha256, validate
+from mac_whisper_speedtest.models.convert.form import Form, Writer
+from mac_whisper_speedtest.models.convert.forms import FORMS, detect_form, form_named
+from mac_whisper_speedtest.models.convert.proof import prove
+
+RECORD_NAME = "provenance.json"
+FORMAT_VERSION = 1
+_CONVERTER = "mac-whisper-speedtest"
+_HINT = "remove it or name another destination"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file as it was seen: its name without folders, its size in bytes, its SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ConversionRecord:
+    """Where converted weights came from and what was proved of them: ``provenance.json``.
+
+    It holds no time and no folder, so converting twice gives the same bytes.
+
+    Attributes:
+        format_version: of this record; currently 1.
+        converter: the program that wrote the weights, and
+        converter_version: its version.
+        upstream: what the caller knew of the source, such as ``repository`` and ``revision``.
+        source_form: the form that was read.
+        source_files: the files that were read.
+        source_network_sha256: `network_sha256` of the source.
+        target_form: the form that was written.
+        precision: ``float16`` or ``float32``.
+        lossless: whether every stored value is exactly the source's.
+        values: how many values the target stores.
+        changed_values: how many of them rounding changed.
+        network_sha256: `network_sha256` of the target as read back; the source's when lossless.
+        output_files: the files that were written, this record excepted.
+    """
+
+    format_version: int
+    converter: str
+    converter_version: str
+    upstream: dict[str, str]
+    source_form: str
+    source_files: tuple[FileRecord, ...]
+    source_network_sha256: str
+    target_form: str
+    precision: str
+    lossless: bool
+    values: int
+    changed_values: int
+    network_sha256: str
+    output_files: tuple[FileRecord, ...]
+
+
+def convert(
+    source: Path,
+    target_form: str,
+    destination: Path,
+    *,
+    precision: str = "float16",
+    source_form: str | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> ConversionRecord:
+    """Convert weights into a new folder, which appears whole and proved or not at all.
+
+    The written files are read back with the target form's own reader, and every tensor is compared
+    bit for bit with the source at the stored precision, before the folder takes its name.
+    Rounding float32 to float16 is allowed and counted in the record. Where ``destination`` already
+    holds this very conversion, nothing is written and its record is returned.
+
+    Args:
+        source: a file or folder of weights.
+        target_form: a name in `FORMS`.
+        destination: the folder to make; holds the weights and ``provenance.json``.
+        precision: ``float16`` or ``float32``.
+        source_form: a name in `FORMS`; found out by `detect_form` when None.
+        provenance: what is known of the source, kept as given under ``upstream``.
+
+    Raises:
+        UsageError: an unknown form or precision, a form that is only read, or a destination that
+            holds something else.
+        WeightsError: the source is not whole Whisper weights, does not fit the target, or reads
+            back differently.
+        StorageError: the result could not be written.
+    """
+    target, writer = _writable(target_form, precision)
+    origin = form_named(source_form) if source_form is not None else form_named(detect_form(source))
+    source_files = _describe(origin.files(source))
+    request = (source_files, origin.name, target.name, precision, dict(provenance or {}))
+    if _occupied(destination):
+        return _existing(destination, request)
+    checkpoint = origin.read(source)
+    validate(checkpoint)
+    with staged_directory(destination) as staging:
+        writer.write(checkpoint, staging, precision)
+        product = target.read(staging)
+        rounding = prove(checkpoint, product, target, precision)
+        source_sha256 = network_sha256(checkpoint)
+        record = ConversionRecord(
+            format_version=FORMAT_VERSION,
+            converter=_CONVERTER,
+            converter_version=__version__,
+            upstream=dict(sorted((provenance or {}).items())),
+            source_form=origin.name,
+            source_files=source_files,
+            source_network_sha256=source_sha256,
+            target_form=target.name,
+            precision=precision,
+            lossless=not rounding.changed,
+            values=rounding.values,
+            changed_values=rounding.changed,
+            # Without a changed value the proof already says that the digests are equal.
+            network_sha256=network_sha256(product) if rounding.changed else source_sha256,
+            output_files=_describe(target.files(staging)),
+        )
+        (staging / RECORD_NAME).write_bytes(_encode(record))
+    # Another process may have been quicker; then its folder was kept, and must be the same.
+    if read_record(destination) != record:
+        raise UsageError(
+            f"{destination} has meanwhile been filled with another conversion", hint=_HINT
+        )
+    return record
+
+
+def read_record(directory: Path) -> ConversionRecord:
+    """The record of converted weights.
+
+    Raises:
+        WeightsError: it does not exist, cannot be read, or has another format version.
+    """
+    path = directory / RECORD_NAME
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=ConversionRecord)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+    if record.format_version != FORMAT_VERSION:
+        raise WeightsError(f"{path} has format version {record.format_version}, not 1")
+    return record
+
+
+def _writable(name: str, precision: str) -> tuple[Form, Writer]:
+    form = form_named(name)
+    if form.writer is None:
+        written = ", ".join(item.name for item in FORMS.values() if item.writer)
+        raise UsageError(f"form {name} is only read", hint=f"forms that can be written: {written}")
+    if precision not in form.writer.precisions:
+        raise UsageError(
+            f"form {name} cannot store {precision!r}",
+            hint=f"it can store {', '.join(form.writer.precisions)}",
+        )
+    return form, form.writer
+
+
+def _describe(paths: tuple[Path, ...]) -> tuple[FileRecord, ...]:
+    try:
+        return tuple(FileRecord(p.name, p.stat().st_size, sha256_file(p)) for p in paths)
+    except OSError as error:
+        raise WeightsError(f"cannot read {error.filename}: {error.strerror or error}") from error
+
+
+def _encode(record: ConversionRecord) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def _occupied(path: Path) -> bool:
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+
+
+def _existing(
+    destination: Path, request: tuple[tuple[FileRecord, ...], str, str, str, dict[str, str]]
+) -> ConversionRecord:
+    """The record of a folder that holds exactly the requested conversion, undamaged."""
+    try:
+        record = read_record(destination)
+    except WeightsError as error:
+        raise UsageError(
+            f"{destination} exists and is no conversion of ours", hint=_HINT
+        ) from error
+    made = (
+        record.source_files,
+        record.source_form,
+        record.target_form,
+        record.precision,
+        record.upstream,
+    )
+    if made != request or record.converter_version != __version__:
+        raise UsageError(f"{destination} exists and holds another conversion", hint=_HINT)
+    for item in record.output_files:
+        path = destination / item.name
+        if not path.is_file() or sha256_file(path) != item.sha256:
+            raise UsageError(f"{destination} exists but its {item.name} is damaged", hint=_HINT)
+    return record

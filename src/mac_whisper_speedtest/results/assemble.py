@@ -1,0 +1,155 @@
+"""From a manifest and a journal to a run: a pure function, used to seal and to recover alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue, deviations
+from mac_whisper_speedtest.results import schema as s
+
+_Cell = TypeVar("_Cell", s.Loaded, s.Effective, s.Sample, s.WorkerEnded, s.RoundSkipped)
+
+
+def assemble(manifest: s.Manifest, events: Sequence[s.Event], *, damaged_lines: int = 0) -> s.Run:
+    """The run that these events tell of, without summaries.
+
+    A worker that was started and has no ending was cut off; its cell is ``skipped`` with what was
+    measured kept. Without a last line the run's state is ``recovered``.
+    """
+    ended = [event for event in events if isinstance(event, s.RunEnded)]
+    outcome = (
+        s.Outcome(state=ended[-1].state, message=ended[-1].message)
+        if ended
+        else s.Outcome(state="recovered", message="the tool was killed; made from the journal")
+    )
+    if damaged_lines:
+        note = f"{damaged_lines} damaged journal lines were left out"
+        message = f"{outcome.message}; {note}" if outcome.message else note
+        outcome = s.Outcome(state=outcome.state, message=message)
+    sealed = s.Manifest(**{**_fields(manifest), "outcome": outcome})
+    clips = {clip.name: clip for clip in manifest.clips}
+    return s.Run(
+        schema_version=s.SCHEMA_VERSION,
+        manifest=sealed,
+        cells=[_cell(sealed, plan, clips[plan.clip], events) for plan in manifest.cells],
+    )
+
+
+def _cell(
+    manifest: s.Manifest, plan: s.CellPlan, clip: s.ClipInfo, events: Sequence[s.Event]
+) -> s.CellResult:
+    loads = _of(plan, events, s.Loaded)
+    endings = _endings(plan, events)
+    return s.CellResult(
+        id=plan.id,
+        backend=_backend(plan, loads),
+        model=s.ModelResult(name=plan.model, weights=plan.weights),
+        clip=clip,
+        contract=_contract(manifest.request.contract, _of(plan, events, s.Effective)),
+        status=_status(manifest, plan, endings),
+        endings=endings,
+        loads=[s.LoadResult(**_only(load, s.LoadResult.__struct_fields__)) for load in loads],
+        samples=[
+            s.SampleResult(**_only(sample, s.SampleResult.__struct_fields__))
+            for sample in _of(plan, events, s.Sample)
+        ],
+    )
+
+
+def _of(plan: s.CellPlan, events: Sequence[s.Event], kind: type[_Cell]) -> list[_Cell]:
+    return [event for event in events if isinstance(event, kind) and event.cell == plan.id]
+
+
+def _backend(plan: s.CellPlan, loads: Sequence[s.Loaded]) -> s.BackendResult:
+    last = loads[-1] if loads else None
+    return s.BackendResult(
+        name=plan.backend,
+        version=last.version if last else None,
+        versions=last.versions if last else {},
+        device=last.device if last else None,
+        precision=last.precision if last else None,
+        details=last.details if last else {},
+    )
+
+
+def _contract(
+    requested: Mapping[str, SettingValue], reports: Sequence[s.Effective]
+) -> s.ContractResult:
+    """The contract against every report: a deviation in any round counts."""
+    asked = DecodeContract(**requested)  # type: ignore[arg-type]
+    found: dict[tuple[str, str], s.DeviationResult] = {}
+    for report in reports:
+        for each in deviations(asked, report.values):
+            found[each.setting, repr(each.effective)] = s.DeviationResult(
+                setting=each.setting, requested=each.requested, effective=each.effective
+            )
+    last = reports[-1] if reports else None
+    return s.ContractResult(
+        requested=dict(requested),
+        effective=last.values if last else {},
+        observed=last.observed if last else [],
+        deviations=list(found.values()),
+        remarks=last.remarks if last else [],
+    )
+
+
+def _endings(plan: s.CellPlan, events: Sequence[s.Event]) -> list[s.EndingResult]:
+    """Every ending and every skipped round, in the order they happened, and the one cut off."""
+    endings: list[s.EndingResult] = []
+    running: s.WorkerStarted | None = None
+    for event in events:
+        if isinstance(event, s.WorkerStarted) and event.cell == plan.id:
+            running = event
+        elif isinstance(event, s.WorkerEnded) and event.cell == plan.id:
+            running = None
+            endings.append(s.EndingResult(**_only(event, s.EndingResult.__struct_fields__)))
+        elif isinstance(event, s.RoundSkipped) and event.cell == plan.id:
+            endings.append(
+                s.EndingResult(
+                    round=event.round,
+                    attempt=None,
+                    status=event.status,
+                    stage="",
+                    error_class=event.error_class,
+                    message=event.message,
+                    log_tail="",
+                    exit_code=None,
+                )
+            )
+    if running is not None:
+        endings.append(
+            s.EndingResult(
+                round=running.round,
+                attempt=running.attempt,
+                status="skipped",
+                stage="",
+                error_class="Interrupted",
+                message="interrupted while it ran",
+                log_tail="",
+                exit_code=None,
+            )
+        )
+    return endings
+
+
+def _status(manifest: s.Manifest, plan: s.CellPlan, endings: Sequence[s.EndingResult]) -> str:
+    """``ok`` when every planned round ended well or was rightly left out, else what went wrong.
+
+    Where a round was tried again, its last attempt counts here; the others stay in ``endings``.
+    """
+    last_of_round = {ending.round: ending for ending in endings}
+    bad = [ending.status for ending in last_of_round.values() if ending.status != "ok"]
+    worse = [status for status in bad if status != "skipped"]
+    if worse:
+        return worse[0]
+    planned = sum(plan.id in round_ for round_ in manifest.schedule)
+    return "skipped" if bad or len(last_of_round) < planned else "ok"
+
+
+def _only(struct: s.Struct, names: Sequence[str]) -> dict[str, object]:
+    return {name: getattr(struct, name) for name in names}
+
+
+def _fields(struct: s.Struct) -> dict[str, object]:
+    return _only(struct, struct.__struct_fields__)

@@ -1,0 +1,269 @@
+"""Turn any audio file into the one thing backends are fed: 16 kHz mono float32.
+
+PyAV brings its own FFmpeg to decode, so none need be installed; the arithmetic is ours. FFmpeg's
+float down-mix makes identical stereo channels 3 dB louder, and its default resampler lets tones
+just above 8 kHz fold back at -15 dB. Here channels are averaged and soxr HQ resamples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mac_whisper_speedtest.errors import AudioError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import av
+    import numpy as np
+    import numpy.typing as npt
+
+SAMPLE_RATE: Final = 16_000
+"""Samples per second of everything a backend receives; every Whisper network is trained on this."""
+
+MIN_SECONDS: Final = 0.1
+"""Shortest audio that is accepted. whisper.cpp ignores input below 100 ms ("input is too short",
+whisper_full_with_state), so below it the backends would not be doing the same work."""
+
+MAX_AMPLITUDE: Final = 8.0
+"""Largest accepted absolute sample of a float file. Speech peaks near 1; a loud float mix reaches
+perhaps 4 (+12 dB). Above 8 (+18 dB) the samples are surely not scaled to +-1, such as 16-bit
+integers stored as floats, and backends disagree on what to do with those."""
+
+MAX_LOST_SECONDS: Final = 0.1
+"""Most audio that may be missing inside a file. Joined mp3 files lose a frame or two (26 ms each)
+at the seam and are otherwise fine; from about a spoken syllable on, the words no longer match."""
+
+_EXACT_LENGTH: Final = frozenset({"flac", "ogg"})
+"""Containers whose stated length is the true one, so that missing audio shows. Others state none,
+estimate it from the bit rate (mp3), or count what an edit list hides (mp4)."""
+
+_RATES: Final = range(1_000, 1_000_001)
+"""Source rates taken at their word. A damaged header that claims 1 Hz would otherwise ask for
+sixteen thousand output samples per input sample."""
+
+
+class _Format(NamedTuple):
+    dtype: str
+    zero: float
+    scale: float
+    accumulator: str
+    is_float: bool
+
+
+# FFmpeg's sample formats (libavutil/samplefmt.h). Integers are full scale, so 24-bit audio arrives
+# shifted up as s32. Scales are powers of two: dividing by them is exact. The accumulator is wide
+# enough that averaging loses nothing before the final rounding to float32.
+_FORMATS: Final = {
+    "u8": _Format("u1", 128.0, 2.0**-7, "float32", is_float=False),
+    "s16": _Format("i2", 0.0, 2.0**-15, "float32", is_float=False),
+    "s32": _Format("i4", 0.0, 2.0**-31, "float64", is_float=False),
+    "s64": _Format("i8", 0.0, 2.0**-63, "float64", is_float=False),
+    "flt": _Format("f4", 0.0, 1.0, "float32", is_float=True),
+    "dbl": _Format("f8", 0.0, 1.0, "float64", is_float=True),
+}
+
+
+def decode(path: Path) -> npt.NDArray[np.float32]:
+    """Decode the first audio stream of ``path`` to 16 kHz mono.
+
+    Channels are averaged with equal weight (identical channels keep their level, opposite ones
+    cancel), then soxr HQ resamples. 16-bit mono files at 16 kHz come out as exactly ``int16 /
+    32768``. Memory is the result plus about a second of source audio. Undecodable packets before
+    the first or after the last good one are passed over: stray tags are common there.
+
+    Args:
+        path: a file in any container and codec that FFmpeg reads (wav, flac, mp3, m4a, ogg, ...).
+
+    Returns:
+        Shape ``[samples]``, full scale at +-1. Digital silence is allowed.
+
+    Raises:
+        AudioError: no readable file, no audio in it, shorter than ``MIN_SECONDS``, damaged (more
+            than ``MAX_LOST_SECONDS`` missing between its first and last good packet), or samples
+            that are not finite or beyond ``MAX_AMPLITUDE``.
+    """
+    import numpy as np
+
+    _check_file(path)
+    # A bytearray grows in place, where joining a list of blocks would hold everything twice.
+    pcm = bytearray()
+    with _ffmpeg_errors(path):
+        for block in _resampled(_mono_blocks(path)):
+            pcm += block.data
+    samples: npt.NDArray[np.float32] = np.frombuffer(pcm, dtype=np.float32)
+    if not samples.size:
+        raise AudioError(
+            f"{path} holds no audio (0 samples)", hint="check how the file was recorded or exported"
+        )
+    if samples.size < MIN_SECONDS * SAMPLE_RATE:
+        raise AudioError(
+            f"{path} is too short: {samples.size / SAMPLE_RATE:.3f} s, "
+            f"at least {MIN_SECONDS:g} s is needed",
+            hint="use a longer recording; several seconds of speech measure best",
+        )
+    return samples
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what FFmpeg would report poorly, or wait for without end (pipes and devices)."""
+    hint = "check the path, or leave --audio out to use the built-in clip"
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder, not an audio file", hint="name one file inside it")
+    try:
+        if path.exists() and not path.is_file():
+            raise AudioError(f"{path} is not a regular file", hint="save the audio to a file first")
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except FileNotFoundError:
+        raise AudioError(f"no audio file at {path}", hint=hint) from None
+    except OSError as error:
+        raise AudioError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="check the file's permissions (ls -l) and that its disk is there",
+        ) from error
+    if empty:
+        raise AudioError(f"{path} is empty (0 bytes)", hint=hint)
+
+
+@contextlib.contextmanager
+def _ffmpeg_errors(path: Path) -> Iterator[None]:
+    """Turn FFmpeg's errors into one line about ``path``."""
+    import av
+
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        reason = (error.strerror or str(error)).splitlines()[0]
+        raise AudioError(
+            f"{path} cannot be read as audio: {reason}",
+            hint="play it in another program; if it plays, convert it to wav or flac",
+        ) from error
+
+
+def _mono_blocks(path: Path) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Yield ``(rate, samples)`` for each decoded frame, already checked and mixed to mono."""
+    import av
+
+    # The protocol is spelled out and the only one allowed: a playlist in disguise cannot make
+    # FFmpeg reach for the network, and a file named "concat:..." is just a file.
+    with av.open(
+        f"file:{path.absolute()}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
+    ) as container:
+        if not container.streams.audio:
+            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
+            raise AudioError(
+                f"{path} has no audio stream (only {kinds} streams)",
+                hint="choose a file with sound in it",
+            )
+        stream = container.streams.audio[0]
+        seconds = lost = 0.0
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                lost += _seconds(packet.duration, packet.time_base) if seconds else 0.0
+                continue
+            for frame in frames:
+                if lost > MAX_LOST_SECONDS:
+                    raise _damaged(path, f"{lost:.1f} s are missing {seconds:.1f} s from its start")
+                if not frame.samples:
+                    continue
+                if frame.sample_rate not in _RATES:
+                    raise AudioError(
+                        f"{path} claims {frame.sample_rate} samples per second",
+                        hint="convert it to wav or flac with a plausible rate",
+                    )
+                yield frame.sample_rate, _mono(frame, path, seconds)
+                seconds += frame.samples / frame.sample_rate
+        stated = _seconds(stream.duration, stream.time_base)
+        if container.format.name in _EXACT_LENGTH and 0 < seconds < stated - MAX_LOST_SECONDS:
+            raise _damaged(path, f"{seconds:.1f} s of the stated {stated:.1f} s are there")
+
+
+def _seconds(ticks: int | None, time_base: Fraction | None) -> float:
+    """A duration FFmpeg may not know, in seconds; 0 then."""
+    return float(ticks * time_base) if ticks and time_base else 0.0
+
+
+def _damaged(path: Path, what: str) -> AudioError:
+    return AudioError(
+        f"{path} is damaged: {what}",
+        hint="use an undamaged copy: missing words would count against every backend",
+    )
+
+
+def _mono(frame: av.AudioFrame, path: Path, seconds: float) -> npt.NDArray[np.float32]:
+    """Average the channels of one frame. Any format, planar or packed; shape ``[samples]``."""
+    import numpy as np
+
+    planar = frame.format.is_planar
+    name = frame.format.name.removesuffix("p") if planar else frame.format.name
+    known = _FORMATS.get(name)
+    if known is None:
+        raise AudioError(
+            f"{path} decodes to the unknown sample format {frame.format.name}",
+            hint="convert it to wav or flac",
+        )
+    channels = frame.layout.nb_channels
+    # Planes are padded beyond the samples, so each is read by count rather than to its end.
+    per_plane = frame.samples * (1 if planar else channels)
+    planes = [np.frombuffer(memoryview(plane), known.dtype, per_plane) for plane in frame.planes]
+    if known.is_float:
+        for plane in planes:
+            _check_range(plane, path, seconds)
+    if planar:
+        mixed: npt.NDArray[Any] = planes[0].astype(known.accumulator)
+        for plane in planes[1:]:
+            mixed += plane
+        mixed /= channels
+    else:
+        by_time = planes[0].reshape(frame.samples, channels)
+        mixed = by_time.mean(axis=1, dtype=known.accumulator)
+    mixed -= known.zero
+    mixed *= known.scale
+    result: npt.NDArray[np.float32] = mixed.astype(np.float32, copy=False)
+    return result
+
+
+def _check_range(plane: npt.NDArray[Any], path: Path, seconds: float) -> None:
+    """Refuse NaN, infinities and samples that are not scaled to +-1."""
+    import numpy as np
+
+    peak = float(np.abs(plane).max())  # NaN wins every maximum, so one number tells all
+    if not np.isfinite(peak):
+        raise AudioError(
+            f"{path} holds a sample that is not finite ({peak}) {seconds:.1f} s from its start",
+            hint="export it again; backends loop for minutes on such samples",
+        )
+    if peak > MAX_AMPLITUDE:
+        raise AudioError(
+            f"{path} has a sample of {peak:g} {seconds:.1f} s from its start; "
+            f"full scale is 1 and {MAX_AMPLITUDE:g} the most accepted",
+            hint="export it scaled to +-1, or as 16-bit integers",
+        )
+
+
+def _resampled(
+    blocks: Iterator[tuple[int, npt.NDArray[np.float32]]],
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Bring every block to ``SAMPLE_RATE``; a change of rate on the way starts a new resampler."""
+    import numpy as np
+    import soxr
+
+    nothing = np.zeros(0, dtype=np.float32)
+    rate = SAMPLE_RATE
+    resampler: Any = None
+    for new_rate, block in blocks:
+        if new_rate != rate:
+            if resampler is not None:
+                yield resampler.resample_chunk(nothing, last=True)
+            rate, resampler = new_rate, None
+            if rate != SAMPLE_RATE:
+                resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, "float32", quality="HQ")
+        yield block if resampler is None else resampler.resample_chunk(block)
+    if resampler is not None:
+        yield resampler.resample_chunk(nothing, last=True)

@@ -1,0 +1,41 @@
+"""The first file a worker process runs: ``python -P bootstrap.py module:Class [folder ...]``.
+
+It must work inside a backend's own environment, where this package is not installed, so it makes
+the package importable from its own location without putting the tool's site-packages (which hold
+other versions of numpy and friends) on the import path. Before anything else it keeps the real
+stdin and stdout for the protocol and points file descriptor 1 at stderr, because backends print.
+"""
+
+import os
+import sys
+
+
+def main() -> int:
+    """Take over the protocol's file descriptors, then hand them to the worker's loop."""
+    protocol_in, protocol_out = os.dup(0), os.dup(1)
+    os.dup2(2, 1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+    import importlib.util
+
+    package = "mac_whisper_speedtest"
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    spec = importlib.util.spec_from_file_location(
+        package, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[package] = module
+    spec.loader.exec_module(module)
+
+    from mac_whisper_speedtest.worker.child import serve
+
+    sys.path[:0] = sys.argv[2:]
+    return serve(protocol_in, protocol_out, sys.argv[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

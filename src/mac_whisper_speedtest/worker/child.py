@@ -1,0 +1,298 @@
+"""The worker process's loop: reads calls, runs one adapter, answers. Never touches stdout.
+
+Imports the standard library only; numpy comes with the first recording, the backend's library with
+``hello``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from mac_whisper_speedtest.backends.adapter import (
+    Adapter,
+    BackendUnavailableError,
+    ModelRequest,
+    ModelUnusableError,
+    Segment,
+)
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.worker import messages as m
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.adapter import Audio
+
+T = TypeVar("T")
+
+_TRACEBACK_CHARACTERS = 4000
+_OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "insufficient memory")
+
+
+class _CallError(Exception):
+    """An error that becomes a JSON-RPC error answer."""
+
+    def __init__(self, code: m.ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def serve(protocol_in: int, protocol_out: int, target: str) -> int:
+    """Answer calls until ``shutdown`` or the end of input.
+
+    Args:
+        protocol_in: file descriptor that calls arrive on.
+        protocol_out: file descriptor that answers leave on.
+        target: ``module:Class`` of the adapter.
+
+    Returns:
+        The process's exit status.
+    """
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    reader = threading.Thread(target=_read, args=(os.fdopen(protocol_in, "rb"), lines), daemon=True)
+    reader.start()
+    with os.fdopen(protocol_out, "wb", buffering=0) as out:
+        session = _Session(out, target)
+        while not session.done:
+            session.answer(lines.get())
+    return 0
+
+
+def _read(stream: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:
+    """Queue every line. When the tool is gone, so are we, whatever the backend is busy with."""
+    for line in stream:
+        lines.put(line)
+    if os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # takes what the backend has started along
+    os._exit(0)
+
+
+class _Session:
+    """One worker's state: the adapter once hello was said, and whether weights are loaded."""
+
+    def __init__(self, out: Any, target: str) -> None:  # a raw binary stream
+        self._out = out
+        self._target = target
+        self._adapter: Adapter | None = None
+        self._loaded = False
+        self._audio: tuple[tuple[str, int], Audio] | None = None
+        self.done = False
+
+    def answer(self, line: bytes) -> None:
+        """Carry out one call and write its answer; a notification gets none."""
+        identity: Any = None
+        try:
+            request = _parse(line)
+            identity = request.get("id")
+            result = self._dispatch(request["method"], request.get("params") or {})
+            # Encoding is part of the try: a backend's NaN is that backend's error.
+            reply = _encode({"jsonrpc": "2.0", "id": identity, "result": result})
+        except Exception as error:  # noqa: BLE001 - whatever a backend raises is an answer
+            reply = _encode({"jsonrpc": "2.0", "id": identity, "error": _describe(error)})
+        self._write(reply)
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[self._out.write(data) :]
+
+    def _progress(self, stage: m.Stage) -> None:
+        params = asdict(m.ProgressParams(stage=stage))
+        self._write(_encode({"jsonrpc": "2.0", "method": "progress", "params": params}))
+
+    def _dispatch(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        if method == m.Method.HELLO:
+            return self._hello(_build(m.HelloParams, params))
+        if method == m.Method.LOAD:
+            return self._load(_build(m.LoadParams, params))
+        if method == m.Method.TRANSCRIBE:
+            return self._transcribe(_build(m.TranscribeParams, params))
+        if method == m.Method.UNLOAD:
+            self._ready(loaded=True).unload()
+            self._loaded = False
+            return {}
+        if method == m.Method.SHUTDOWN:
+            self.done = True
+            return {}
+        raise _CallError(m.ErrorCode.METHOD_NOT_FOUND, f"no method {method!r}")
+
+    def _hello(self, params: m.HelloParams) -> Mapping[str, Any]:
+        if params.protocol != m.PROTOCOL_VERSION:
+            raise _CallError(
+                m.ErrorCode.INVALID_PARAMS,
+                f"this worker speaks protocol {m.PROTOCOL_VERSION}, not {params.protocol}",
+            )
+        self._progress(m.Stage.IMPORT)
+        started = time.perf_counter()
+        module, _, name = self._target.partition(":")
+        try:
+            adapter: Adapter = getattr(importlib.import_module(module), name)()
+        except (ImportError, AttributeError) as error:
+            raise BackendUnavailableError(f"the adapter {self._target}: {error}") from error
+        versions = dict(adapter.import_library())
+        import_s = time.perf_counter() - started
+        self._adapter = adapter
+        versions["python"] = ".".join(map(str, sys.version_info[:3]))
+        return asdict(
+            m.HelloResult(
+                protocol=m.PROTOCOL_VERSION,
+                name=name,
+                version=versions.pop("version", "unknown"),
+                versions=versions,
+                import_s=import_s,
+            )
+        )
+
+    def _load(self, params: m.LoadParams) -> Mapping[str, Any]:
+        adapter = self._ready()
+        model = _build(m.ModelParams, params.model)
+        request = ModelRequest(
+            name=model.name,
+            path=model.path,
+            form=model.form,
+            precision=model.precision,
+            device=params.device,
+            threads=params.threads,
+        )
+        started = time.perf_counter()
+        loaded = adapter.load(request)
+        load_s = time.perf_counter() - started
+        self._loaded = True
+        return asdict(m.LoadResult(load_s, loaded.device, loaded.precision, dict(loaded.details)))
+
+    def _transcribe(self, params: m.TranscribeParams) -> Mapping[str, Any]:
+        adapter = self._ready(loaded=True)
+        contract = _build(DecodeContract, params.contract)
+        audio = self._samples(_build(m.AudioParams, params.audio))
+
+        # The clock runs around exactly this: samples in memory in, all of the text out.
+        cpu_before = time.process_time()
+        started = time.perf_counter()
+        transcription = adapter.transcribe(audio, contract)
+        segments = [_plain(segment) for segment in transcription.segments]
+        adapter.synchronize()
+        seconds = time.perf_counter() - started
+        cpu_s = time.process_time() - cpu_before
+
+        effective: Effective = adapter.effective(contract)
+        text = transcription.text
+        return asdict(
+            m.TranscribeResult(
+                seconds=seconds,
+                text="".join(piece.text for piece in segments) if text is None else text,
+                segments=segments,
+                language=transcription.language,
+                tokens=transcription.tokens,
+                effective=dict(effective.values),
+                observed=list(effective.observed),
+                remarks=list(effective.remarks),
+                cpu_s=cpu_s,
+                peak_rss_bytes=_peak_rss_bytes(),
+            )
+        )
+
+    def _ready(self, *, loaded: bool = False) -> Adapter:
+        if self._adapter is None:
+            raise _CallError(m.ErrorCode.WRONG_STATE, "say hello first")
+        if loaded and not self._loaded:
+            raise _CallError(m.ErrorCode.WRONG_STATE, "load a model first")
+        return self._adapter
+
+    def _samples(self, audio: m.AudioParams) -> Audio:
+        """The recording, read once and kept: the same file is decoded many times."""
+        key = (audio.path, audio.samples)
+        if self._audio is None or self._audio[0] != key:
+            import numpy as np
+
+            try:
+                samples = np.fromfile(audio.path, dtype="<f4")
+            except OSError as error:
+                raise _CallError(
+                    m.ErrorCode.AUDIO_UNUSABLE, f"cannot read audio: {error}"
+                ) from error
+            if audio.sample_rate != 16000 or samples.size != audio.samples or samples.size == 0:
+                raise _CallError(
+                    m.ErrorCode.AUDIO_UNUSABLE,
+                    f"expected {audio.samples} samples at 16000 Hz, the file has {samples.size} "
+                    f"and is said to be at {audio.sample_rate} Hz",
+                )
+            if not np.isfinite(samples).all():
+                raise _CallError(m.ErrorCode.AUDIO_UNUSABLE, "the audio is not finite everywhere")
+            self._audio = (key, np.ascontiguousarray(samples, dtype=np.float32))
+        return self._audio[1]
+
+
+def _plain(segment: Segment) -> m.SegmentResult:
+    return m.SegmentResult(float(segment.start_s), float(segment.end_s), str(segment.text))
+
+
+def _encode(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _build(kind: type[T], params: Any) -> T:  # params: decoded JSON
+    """Make ``kind`` from a JSON object, ignoring keys that only a newer tool knows."""
+    try:
+        known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+        return kind(**{key: value for key, value in params.items() if key in known})
+    except (AttributeError, TypeError) as error:
+        raise _CallError(m.ErrorCode.INVALID_PARAMS, f"{kind.__name__}: {error}") from error
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except ValueError as error:
+        raise _CallError(m.ErrorCode.PARSE_ERROR, f"not JSON: {error}") from error
+    if not isinstance(request, dict) or not isinstance(request.get("method"), str):
+        raise _CallError(m.ErrorCode.INVALID_REQUEST, "not a JSON-RPC call")
+    return request
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    """An exception as a JSON-RPC error object."""
+    if isinstance(error, _CallError):
+        code = error.code
+    elif isinstance(error, BackendUnavailableError):
+        code = m.ErrorCode.UNAVAILABLE
+    elif isinstance(error, ModelUnusableError):
+        code = m.ErrorCode.MODEL_UNUSABLE
+    elif isinstance(error, MemoryError) or any(
+        words in str(error).lower() for words in _OUT_OF_MEMORY_WORDS
+    ):
+        code = m.ErrorCode.OUT_OF_MEMORY
+    else:
+        code = m.ErrorCode.BACKEND_ERROR
+    trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
+    data = m.ErrorData(error_class=type(error).__name__, traceback=trace)
+    return {"code": int(code), "message": str(error) or type(error).__name__, "data": asdict(data)}
+
+
+def _peak_rss_bytes() -> int | None:
+    """The highest resident memory of this process.
+
+    Linux: ``VmHWM``, because ``ru_maxrss`` there also remembers the parent's size from before
+    exec. macOS: ``ru_maxrss``, which is in bytes there (getrusage(2)).
+    """
+    if sys.platform == "linux":
+        try:
+            with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
+                for line in status:
+                    if line.startswith("VmHWM:"):
+                        return int(line.split()[1]) * 1024
+        except OSError:
+            return None
+        return None
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

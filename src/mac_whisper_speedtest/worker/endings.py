@@ -1,0 +1,150 @@
+"""How a worker can end, and the rules that decide which of these it was."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from mac_whisper_speedtest.worker.messages import ErrorCode, Stage
+
+
+class Status(StrEnum):
+    """The outcome of a cell. Anything but ``ok`` stays in the results and in every denominator."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    OUT_OF_MEMORY = "out_of_memory"
+    PROTOCOL_VIOLATION = "protocol_violation"
+    UNAVAILABLE = "unavailable"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one worker ended.
+
+    Attributes:
+        status: the outcome.
+        stage: where in the worker's life it happened.
+        error_class: an exception's class, a signal's name, or a word of this tool.
+        message: one line for a person.
+        log_tail: the end of what the worker wrote to stderr, and its traceback if it sent one.
+        exit_code: the process's exit status, when it exited by itself.
+    """
+
+    status: Status
+    stage: str = ""
+    error_class: str = ""
+    message: str = ""
+    log_tail: str = ""
+    exit_code: int | None = None
+
+
+class WorkerFailureError(Exception):
+    """A worker did not do what it was asked; ``ending`` says how."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.message)
+        self.ending = ending
+
+
+def of_exit(returncode: int, stage: Stage, *, oom_kills: int) -> Ending:
+    """Classify a worker that went away without answering.
+
+    Args:
+        returncode: as ``subprocess`` gives it: negative for a signal.
+        stage: what it was doing.
+        oom_kills: how many processes the kernel killed for memory while it ran.
+    """
+    if returncode < 0:
+        name = _signal_name(-returncode)
+        if -returncode == signal.SIGKILL and oom_kills > 0:
+            return Ending(
+                Status.OUT_OF_MEMORY,
+                stage,
+                "KernelOutOfMemory",
+                f"the system killed it for memory during {stage}",
+            )
+        message = f"crashed with {name} during {stage}"
+        if -returncode == signal.SIGKILL:
+            message = f"killed from outside ({name}) during {stage}"
+            if sys.platform == "darwin":
+                message += "; macOS does that when memory runs out"
+        return Ending(Status.CRASHED, stage, name, message)
+    if returncode == 0:
+        return Ending(
+            Status.PROTOCOL_VIOLATION,
+            stage,
+            "SilentExit",
+            f"exited with status 0 without answering during {stage}",
+            exit_code=0,
+        )
+    return Ending(
+        Status.CRASHED,
+        stage,
+        "Exit",
+        f"exited with status {returncode} during {stage}",
+        exit_code=returncode,
+    )
+
+
+def of_error(code: int, message: str, error_class: str, stage: Stage, traceback: str) -> Ending:
+    """Classify an error that a worker answered with."""
+    status = {
+        ErrorCode.UNAVAILABLE: Status.UNAVAILABLE,
+        ErrorCode.OUT_OF_MEMORY: Status.OUT_OF_MEMORY,
+    }.get(ErrorCode(code) if code in set(ErrorCode) else ErrorCode.BACKEND_ERROR, Status.FAILED)
+    first_line = message.strip().splitlines()[0] if message.strip() else error_class
+    return Ending(status, stage, error_class or str(code), first_line, traceback)
+
+
+def of_timeout(stage: Stage, limit_s: float) -> Ending:
+    """A stage outran its deadline."""
+    return Ending(
+        Status.TIMEOUT, stage, "Deadline", f"no answer after {limit_s:g} s of {stage}; killed"
+    )
+
+
+def of_memory(stage: Stage, rss_bytes: int, limit_bytes: int) -> Ending:
+    """A worker outgrew the memory it was allowed."""
+    return Ending(
+        Status.OUT_OF_MEMORY,
+        stage,
+        "MemoryLimit",
+        f"used {rss_bytes / 1e6:.0f} MB during {stage}, over the limit of "
+        f"{limit_bytes / 1e6:.0f} MB; killed",
+    )
+
+
+def of_violation(stage: Stage, what: str) -> Ending:
+    """A worker said something that is not the protocol."""
+    return Ending(Status.PROTOCOL_VIOLATION, stage, "ProtocolViolation", what)
+
+
+def kernel_oom_kills() -> int:
+    """How many processes the kernel has killed for memory so far; 0 where it does not say.
+
+    Linux: ``oom_kill`` in the memory cgroup's events and in /proc/vmstat.
+    """
+    total = 0
+    for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
+        try:
+            text = Path(path).read_text(encoding="ascii")
+        except OSError:
+            continue
+        for line in text.splitlines():
+            if line.startswith("oom_kill "):
+                total += int(line.split()[1])
+    return total
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

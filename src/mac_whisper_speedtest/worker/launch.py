@@ -1,0 +1,85 @@
+"""How a backend becomes a process: which interpreter, which arguments, which environment."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.worker import environments
+from mac_whisper_speedtest.worker.process_tree import MARK
+
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+
+_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "OPENAI_API_KEY")
+
+_OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Everything needed to start one worker process."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    cwd: Path
+    mark: str
+
+
+def interpreter(backend: Backend) -> str | None:
+    """The Python that can run ``backend``, or ``None`` when it is installed nowhere.
+
+    In this order: the one its description names; this one, if it can import the library; the
+    backend's managed environment.
+    """
+    if backend.python:
+        return backend.python
+    if backend.importable_here():
+        return sys.executable
+    return environments.python_of(backend.name)
+
+
+def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
+    """How to start a worker for ``backend``, or ``None`` when it is installed nowhere.
+
+    Args:
+        backend: what to run.
+        scratch: an empty folder: the worker's current directory and temporary folder, so that
+            whatever a backend drops there goes when the worker has gone.
+        threads: what OpenMP and BLAS libraries are told, beside what the adapter is told.
+    """
+    if backend.command:
+        argv = backend.command
+    else:
+        python = interpreter(backend)
+        if python is None:
+            return None
+        argv = (python, "-P", str(_BOOTSTRAP), backend.adapter, *backend.search_path)
+    own = psutil.Process()
+    mark = f"{own.pid}:{own.create_time()}:{secrets.token_hex(8)}"
+    environment = {key: value for key, value in os.environ.items() if key not in _SECRETS}
+    environment |= _OFFLINE
+    environment |= {
+        "OMP_NUM_THREADS": str(threads),
+        "TMPDIR": str(scratch),
+        MARK: mark,
+    }
+    environment |= backend.environment
+    return Launch(
+        argv=argv,
+        environment=environment,
+        cwd=Path(backend.cwd) if backend.cwd else scratch,
+        mark=mark,
+    )

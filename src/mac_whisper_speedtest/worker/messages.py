@@ -1,0 +1,197 @@
+"""The protocol's messages as types, for both sides. Standard library only; see docs/protocol.md.
+
+Every message is one line of JSON-RPC 2.0. The tool calls; the worker answers, and may send
+``progress`` and ``log`` notifications at any time before its answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from mac_whisper_speedtest.backends.contract import SettingValue
+
+PROTOCOL_VERSION = 1
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""A longer line is a protocol violation: a transcript of a whole day is well below it."""
+
+
+class Method(StrEnum):
+    """What the tool may ask of a worker."""
+
+    HELLO = "hello"
+    LOAD = "load"
+    TRANSCRIBE = "transcribe"
+    UNLOAD = "unload"
+    SHUTDOWN = "shutdown"
+
+
+class ErrorCode(IntEnum):
+    """JSON-RPC's own codes, and this protocol's in the range JSON-RPC leaves to servers."""
+
+    PARSE_ERROR = -32700
+    INVALID_REQUEST = -32600
+    METHOD_NOT_FOUND = -32601
+    INVALID_PARAMS = -32602
+    UNAVAILABLE = -32001
+    MODEL_UNUSABLE = -32002
+    AUDIO_UNUSABLE = -32003
+    OUT_OF_MEMORY = -32004
+    BACKEND_ERROR = -32005
+    WRONG_STATE = -32006
+
+
+class Stage(StrEnum):
+    """Where a worker is in its life; every stage has a deadline of its own."""
+
+    SPAWN = "spawn"
+    IMPORT = "import"
+    LOAD = "load"
+    WARMUP = "warmup"
+    TRANSCRIBE = "transcribe"
+    UNLOAD = "unload"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class HelloParams:
+    """The first call: who are you?"""
+
+    protocol: int = PROTOCOL_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class HelloResult:
+    """Who the worker is. ``versions`` names whatever else could change a number."""
+
+    protocol: int
+    name: str
+    version: str
+    versions: dict[str, str] = field(default_factory=dict)
+    import_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParams:
+    """Which weights, on this machine's disk."""
+
+    name: str
+    path: str
+    form: str
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadParams:
+    """Load these weights, so that no later call has to."""
+
+    model: ModelParams
+    device: str = "auto"
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What was really loaded, and how long it took by the worker's clock, in seconds."""
+
+    load_s: float
+    device: str
+    precision: str
+    details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioParams:
+    """A file of raw little-endian float32 samples: 16 kHz, mono, nothing before or after them."""
+
+    path: str
+    samples: int
+    sample_rate: int = 16000
+
+
+@dataclass(frozen=True, slots=True)
+class ContractParams:
+    """The decode contract; the fields of ``DecodeContract``."""
+
+    name: str
+    language: str
+    task: str
+    beam_size: int
+    best_of: int
+    temperatures: list[float]
+    condition_on_previous_text: bool
+    vad: bool
+    timestamps: bool
+    window: str
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeParams:
+    """Decode this recording under this contract. ``kind`` is ``warmup`` or ``timed``."""
+
+    audio: AudioParams
+    contract: ContractParams
+    kind: str = "timed"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """A piece of transcript; times in seconds from the start of the audio."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeResult:
+    """What was heard, and how long it took.
+
+    Attributes:
+        seconds: from samples in memory to all of the text out, by a monotonic clock.
+        text: the whole transcript, untouched.
+        segments: the same in pieces.
+        language: the language it was decoded as, where known.
+        tokens: decoded tokens, where known.
+        effective: contract setting → value really used.
+        observed: the settings in ``effective`` that were read back from the library.
+        remarks: differences no setting expresses.
+        cpu_s: processor time of the worker process during the call (all threads), where known.
+        peak_rss_bytes: highest resident memory of the worker process so far, where known.
+    """
+
+    seconds: float
+    text: str
+    segments: list[SegmentResult] = field(default_factory=list)
+    language: str | None = None
+    tokens: int | None = None
+    effective: dict[str, SettingValue] = field(default_factory=dict)
+    observed: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    cpu_s: float | None = None
+    peak_rss_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressParams:
+    """A notification: the worker has reached ``stage``. Each stage counts once per call."""
+
+    stage: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogParams:
+    """A notification: something for the log. ``level`` is debug, info, warning or error."""
+
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorData:
+    """More about an error: the exception's class and where it came from."""
+
+    error_class: str = ""
+    traceback: str = ""

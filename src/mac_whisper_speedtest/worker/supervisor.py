@@ -1,0 +1,380 @@
+"""The tool's side of a worker: start it, ask, wait with a deadline, end it, say how it ended.
+
+Nothing here polls for answers: a thread blocks on the worker's stdout, another on its stderr, and
+the caller blocks on a queue until an answer, a deadline, or the next look at the memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import IO, Any, Generic, Self, TypeVar
+
+import msgspec
+import psutil
+
+from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.worker import endings, process_tree
+from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
+from mac_whisper_speedtest.worker.launch import Launch
+
+T = TypeVar("T")
+
+LOG_TAIL_BYTES = 16 * 1024
+SLOW_PERIODS = 3
+"""A stage is called slow after this fraction (1/3) of its deadline, long before it is killed."""
+_MEMORY_LOOK_S = 0.5
+_EXIT_GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long each stage may take, in seconds.
+
+    ``import_s`` also covers ``hello`` of a program that sends no progress.
+    """
+
+    spawn_s: float = 30.0
+    import_s: float = 120.0
+    load_s: float = 120.0
+    warmup_s: float = 300.0
+    transcribe_s: float = 120.0
+    unload_s: float = 30.0
+    shutdown_s: float = 10.0
+
+    def of(self, stage: m.Stage) -> float:
+        """The deadline of ``stage``."""
+        limit: float = getattr(self, f"{stage}_s")
+        return limit
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What a caller may want to hear while it waits. Never called inside a timed region."""
+
+    slow: Callable[[m.Stage, float, float], None] = lambda _stage, _waited, _limit: None
+    log: Callable[[str, str], None] = lambda _level, _message: None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """An answer and the supervisor's own wall time from asking to hearing it, in seconds."""
+
+    value: T
+    wall_s: float
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str
+    data: m.ErrorData | None = None
+
+
+class _Line(msgspec.Struct):
+    jsonrpc: str
+    id: int | str | None = None
+    method: str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+    result: msgspec.Raw = msgspec.Raw()
+    error: _Error | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """Something the reader thread has to say: a message, or that there will be no more."""
+
+    at: float
+    line: _Line | None = None
+    violation: str = ""
+
+
+@dataclass(slots=True)
+class _Tail:
+    """The last bytes of a stream, and how many there were in all."""
+
+    kept: bytearray = field(default_factory=bytearray)
+    total: int = 0
+
+    def add(self, data: bytes) -> None:
+        self.total += len(data)
+        self.kept += data
+        del self.kept[:-LOG_TAIL_BYTES]
+
+    def text(self) -> str:
+        text = self.kept.decode("utf-8", "replace")
+        if self.total > len(self.kept):
+            return f"[{self.total - len(self.kept)} earlier bytes left out]\n{text}"
+        return text
+
+
+class Worker:
+    """One worker process. Use as a context manager: leaving it leaves nothing of it behind.
+
+    Raises:
+        WorkerFailureError: from every method, when the worker did not do what it was asked.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        deadlines: Deadlines,
+        *,
+        memory_limit: int | None = None,
+        events: Events | None = None,
+    ) -> None:
+        self._deadlines = deadlines
+        self._memory_limit = memory_limit
+        self._events = events or Events()
+        self._mark = launch.mark
+        self._arrivals: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
+        self._tail = _Tail()
+        self._stage = m.Stage.SPAWN
+        self._calls = 0
+        self._oom_kills_before = endings.kernel_oom_kills()
+        self.spawn_s: float | None = None
+        self._started = time.perf_counter()
+        try:
+            self._process = subprocess.Popen(
+                launch.argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(launch.environment),
+                cwd=launch.cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise WorkerFailureError(
+                Ending(
+                    Status.UNAVAILABLE,
+                    m.Stage.SPAWN,
+                    type(error).__name__,
+                    f"cannot start {launch.argv[0]}: {error.strerror}",
+                )
+            ) from error
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._threads = [
+            threading.Thread(target=self._read_stdout, args=(self._process.stdout,), daemon=True),
+            threading.Thread(target=self._read_stderr, args=(self._process.stderr,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with interrupts.held_back():
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The worker's process number."""
+        return self._process.pid
+
+    @property
+    def log_tail(self) -> str:
+        """The end of what the worker wrote to stderr so far."""
+        return self._tail.text()
+
+    def hello(self) -> Answer[m.HelloResult]:
+        """Greet the worker; it imports its library and says who it is."""
+        answer = self._call(m.Method.HELLO, asdict(m.HelloParams()), m.HelloResult, m.Stage.SPAWN)
+        if answer.value.protocol != m.PROTOCOL_VERSION:
+            self._fail(
+                endings.of_violation(
+                    m.Stage.IMPORT,
+                    f"speaks protocol {answer.value.protocol}, not {m.PROTOCOL_VERSION}",
+                )
+            )
+        return answer
+
+    def load(self, params: m.LoadParams) -> Answer[m.LoadResult]:
+        """Have the worker load weights."""
+        answer = self._call(m.Method.LOAD, asdict(params), m.LoadResult, m.Stage.LOAD)
+        self._require_seconds(answer.value.load_s, "load_s")
+        return answer
+
+    def transcribe(self, params: m.TranscribeParams) -> Answer[m.TranscribeResult]:
+        """Have the worker transcribe once."""
+        stage = m.Stage.WARMUP if params.kind == "warmup" else m.Stage.TRANSCRIBE
+        answer = self._call(m.Method.TRANSCRIBE, asdict(params), m.TranscribeResult, stage)
+        self._require_seconds(answer.value.seconds, "seconds")
+        return answer
+
+    def shutdown(self) -> None:
+        """Unload, say goodbye and wait for the process to go by itself."""
+        self._call(m.Method.UNLOAD, {}, dict[str, Any], m.Stage.UNLOAD)
+        self._call(m.Method.SHUTDOWN, {}, dict[str, Any], m.Stage.SHUTDOWN)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(self._deadlines.shutdown_s)
+
+    def kill(self) -> None:
+        """End the worker and everything it started, and close the pipes. Can be called twice."""
+        process_tree.kill(self._process.pid, self._mark)
+        self._process.wait()
+        for thread in self._threads:
+            thread.join(_EXIT_GRACE_S)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _call(
+        self, method: m.Method, params: Mapping[str, Any], kind: type[T], stage: m.Stage
+    ) -> Answer[T]:
+        self._calls += 1
+        self._stage = stage
+        call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": params}
+        asked = time.perf_counter()
+        assert self._process.stdin is not None
+        # A worker that is gone is noticed by its closed stdout, with more to say about why.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(msgspec.json.encode(call) + b"\n")
+            self._process.stdin.flush()
+        reply = self._await_reply()
+        assert reply.line is not None
+        if reply.line.error is not None:
+            problem = reply.line.error
+            data = problem.data or m.ErrorData()
+            self._fail(
+                endings.of_error(
+                    problem.code, problem.message, data.error_class, self._stage, data.traceback
+                )
+            )
+        try:
+            value = msgspec.json.decode(reply.line.result, type=kind)
+        except msgspec.MsgspecError as error:
+            self._fail(endings.of_violation(self._stage, f"bad answer to {method}: {error}"))
+        return Answer(value, reply.at - asked)
+
+    def _await_reply(self) -> _Arrival:
+        """Block until the answer to the latest call; everything else on the way is handled."""
+        entered = time.perf_counter()
+        seen = {self._stage}
+        limit = self._deadlines.of(self._stage)
+        warned = False
+        while True:
+            waited = time.perf_counter() - entered
+            if waited >= limit:
+                self._fail(endings.of_timeout(self._stage, limit))
+            if not warned and waited >= limit / SLOW_PERIODS:
+                warned = True
+                self._events.slow(self._stage, waited, limit)
+            next_look = limit if warned else limit / SLOW_PERIODS
+            pause = max(next_look - waited, 0.001)
+            if self._memory_limit is not None:
+                self._check_memory(self._memory_limit)
+                pause = min(pause, _MEMORY_LOOK_S)
+            try:
+                arrival = self._arrivals.get(timeout=pause)
+            except queue.Empty:
+                continue
+            if self.spawn_s is None:
+                self.spawn_s = arrival.at - self._started
+            if arrival.violation:
+                self._fail(endings.of_violation(self._stage, arrival.violation))
+            line = arrival.line
+            if line is None:
+                self._fail_by_exit()
+            if line.method is None:
+                if line.id != self._calls:
+                    self._fail(
+                        endings.of_violation(
+                            self._stage, f"answered call {line.id}, not {self._calls}"
+                        )
+                    )
+                return arrival
+            entry = self._notified(line)
+            if entry is not None and entry not in seen:
+                # A stage that has begun gets its own deadline, once: repeating it buys no time.
+                seen.add(entry)
+                self._stage, entered, warned = entry, arrival.at, False
+                limit = self._deadlines.of(entry)
+
+    def _notified(self, line: _Line) -> m.Stage | None:
+        """Handle a notification; the stage it announces, if it does."""
+        try:
+            if line.method == "progress":
+                progress = msgspec.json.decode(line.params, type=m.ProgressParams)
+                return m.Stage(progress.stage) if progress.stage in set(m.Stage) else None
+            if line.method == "log":
+                log = msgspec.json.decode(line.params, type=m.LogParams)
+                self._events.log(log.level, log.message)
+                return None
+        except msgspec.MsgspecError as error:
+            self._fail(endings.of_violation(self._stage, f"bad {line.method}: {error}"))
+        self._fail(endings.of_violation(self._stage, f"unknown notification {line.method!r}"))
+        return None
+
+    def _check_memory(self, limit: int) -> None:
+        with contextlib.suppress(psutil.Error):
+            rss = psutil.Process(self._process.pid).memory_info().rss
+            if rss > limit:
+                self._fail(endings.of_memory(self._stage, rss, limit))
+
+    def _require_seconds(self, value: float, name: str) -> None:
+        if not math.isfinite(value) or value < 0:
+            self._fail(endings.of_violation(self._stage, f"{name} is {value}"))
+
+    def _fail_by_exit(self) -> None:
+        """The worker closed its stdout: it is gone, or as good as gone."""
+        try:
+            returncode = self._process.wait(_EXIT_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._fail(endings.of_violation(self._stage, "closed its stdout and went on running"))
+        kills = endings.kernel_oom_kills() - self._oom_kills_before
+        self._fail(endings.of_exit(returncode, self._stage, oom_kills=kills))
+
+    def _fail(self, ending: Ending) -> Any:  # never returns; Any keeps call sites short
+        self.kill()
+        tail = self._tail.text()
+        if ending.log_tail and ending.log_tail not in tail:
+            tail = f"{tail}\n{ending.log_tail}" if tail else ending.log_tail
+        raise WorkerFailureError(dataclasses.replace(ending, log_tail=tail[-LOG_TAIL_BYTES:]))
+
+    def _read_stdout(self, stream: IO[bytes]) -> None:
+        """Turn lines into arrivals; anything that is not the protocol ends the reading."""
+        decoder = msgspec.json.Decoder(_Line)
+        with contextlib.suppress(ValueError, OSError):  # closed under us by kill()
+            while data := stream.readline(m.MAX_LINE_BYTES):
+                at = time.perf_counter()
+                try:
+                    line = decoder.decode(data)
+                    if line.jsonrpc != "2.0":
+                        raise msgspec.ValidationError(f"jsonrpc is {line.jsonrpc!r}")
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    shown = data[:80].decode("utf-8", "replace").rstrip()
+                    what = f"wrote something else than the protocol to stdout: {shown!r} ({error})"
+                    self._arrivals.put(_Arrival(at, violation=what))
+                    self._drain(stream)
+                    return
+                self._arrivals.put(_Arrival(at, line=line))
+        self._arrivals.put(_Arrival(time.perf_counter()))
+
+    @staticmethod
+    def _drain(stream: IO[bytes]) -> None:
+        """Keep the pipe empty until the worker is killed, so that nothing blocks on it."""
+        while os.read(stream.fileno(), 1 << 16):
+            pass
+
+    def _read_stderr(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(ValueError, OSError):
+            while data := os.read(stream.fileno(), 1 << 16):
+                self._tail.add(data)
