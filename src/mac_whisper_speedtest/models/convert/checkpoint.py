@@ -18,13 +18,13 @@ ENCODER_POSITIONS = "encoder.positional_embedding"
 FIRST_MULTILINGUAL_VOCABULARY = 51865
 """English-only checkpoints have 51864 token ids, multilingual ones 51865 or 51866."""
 
-# Far above any published Whisper (large: 32 layers, width 1280, 51866 tokens). They keep a damaged
-# header from making this program build a table with millions of rows.
+# Far above any published Whisper (large: 32 layers, width 1280, 1500 positions, 51866 tokens). They
+# keep a damaged header from making this program build a table with millions of rows.
 _MOST = {
     "layer": 512,
     "head": 1024,
     "state": 1 << 16,
-    "ctx": 1 << 20,
+    "ctx": 1 << 14,
     "mels": 1024,
     "vocab": 1 << 20,
 }

@@ -10,7 +10,7 @@ import msgspec
 
 from mac_whisper_speedtest import __version__
 from mac_whisper_speedtest.durable import sha256_file, staged_directory
-from mac_whisper_speedtest.errors import UsageError, WeightsError
+from mac_whisper_speedtest.errors import StorageError, UsageError, WeightsError
 from mac_whisper_speedtest.models.convert.checkpoint import network_sha256, validate
 from mac_whisper_speedtest.models.convert.form import Form, Writer
 from mac_whisper_speedtest.models.convert.forms import FORMS, detect_form, form_named
@@ -181,7 +181,10 @@ def _encode(record: ConversionRecord) -> bytes:
 
 
 def _occupied(path: Path) -> bool:
-    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    try:
+        return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    except OSError as error:
+        raise StorageError(f"cannot look into {path}: {error.strerror or error}") from error
 
 
 def _existing(

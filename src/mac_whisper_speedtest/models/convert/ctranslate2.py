@@ -30,6 +30,7 @@ _BFLOAT16 = 5
 # The type ids of ctranslate2::DataType. bfloat16 is read as its raw 16 bits and widened.
 _DTYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2", _BFLOAT16: "<u2"}
 _NAMES = {0: "float32", 1: "int8", 2: "int16", 3: "int32", 4: "float16", _BFLOAT16: "bfloat16"}
+_MOST_DIMENSIONS = 3  # of the convolutions
 _FLOATS = (0, 4, _BFLOAT16)
 # What these switches must say for the network to be the one OpenAI's code runs. GELU is 3.
 _SWITCHES = {
@@ -123,7 +124,10 @@ def _string(cursor: Cursor, what: str) -> str:
 
 
 def _variable(cursor: Cursor, name: str) -> Tensor:
+    at = cursor.offset
     rank = cursor.integer("B", f"the rank of {name}")
+    if rank > _MOST_DIMENSIONS:
+        raise cursor.error(f"{name} has {rank} dimensions", at)
     shape = tuple(cursor.integer("I", f"the shape of {name}") for _ in range(rank))
     at = cursor.offset
     kind = cursor.integer("B", f"the type of {name}")
@@ -149,16 +153,19 @@ def _variable(cursor: Cursor, name: str) -> Tensor:
     return array
 
 
+def _scalar(variables: dict[str, Tensor], name: str) -> int:
+    found = variables.get(name)
+    if found is None or found.ndim or found.dtype.kind != "i":
+        raise WeightsError(f"model.bin has no integer {name}")
+    return int(found)
+
+
 def _dims(variables: dict[str, Tensor]) -> Dims:
     def shape(name: str, rank: int) -> tuple[int, ...]:
         found = variables.get(name)
         if found is None or found.ndim != rank:
             raise WeightsError(f"model.bin has no variable {name} with {rank} dimensions")
         return found.shape
-
-    def heads(side: str) -> int:
-        shape(f"{side}/num_heads", 0)
-        return int(variables[f"{side}/num_heads"])
 
     def layers(side: str) -> int:
         count = 0
@@ -172,12 +179,12 @@ def _dims(variables: dict[str, Tensor]) -> Dims:
         n_mels=shape("encoder/conv1/weight", 3)[1],
         n_audio_ctx=n_audio_ctx,
         n_audio_state=n_audio_state,
-        n_audio_head=heads("encoder"),
+        n_audio_head=_scalar(variables, "encoder/num_heads"),
         n_audio_layer=layers("encoder"),
         n_vocab=shape("decoder/embeddings/weight", 2)[0],
         n_text_ctx=n_text_ctx,
         n_text_state=n_text_state,
-        n_text_head=heads("decoder"),
+        n_text_head=_scalar(variables, "decoder/num_heads"),
         n_text_layer=layers("decoder"),
     )
 
@@ -185,7 +192,7 @@ def _dims(variables: dict[str, Tensor]) -> Dims:
 def _canonical(variables: dict[str, Tensor], dims: Dims) -> dict[str, Tensor]:
     """Give every array its OpenAI name, taking stacked projections apart."""
     for name, value in _SWITCHES.items():
-        if name in variables and (variables[name].ndim or int(variables[name]) != value):
+        if name in variables and _scalar(variables, name) != value:
             raise WeightsError(f"model.bin: {name} is not {value}; this network is not Whisper's")
     left = {name: array for name, array in variables.items() if array.ndim}
     output = left.pop("decoder/projection/weight", None)

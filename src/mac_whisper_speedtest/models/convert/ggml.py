@@ -65,7 +65,7 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
             hint="convert from a form with a tokenizer.json, such as ctranslate2",
         )
     dims = checkpoint.dims
-    # Adding zero turns the table's single -0.0 into the 0.0 that upstream's files hold.
+    # Adding zero turns the table's single -0.0 into the 0.0 that upstream's tiny.en holds.
     bank = filter_bank(dims.n_mels) + np.float32(0)
     with path.open("wb") as stream:
         sizes = [getattr(dims, name) for name in _HEADER]

@@ -77,7 +77,6 @@ def from_mlx(arrays: Mapping[str, Tensor], dims: Dims) -> Checkpoint:
     tensors: dict[str, Tensor] = {}
     for name, shape in expected_shapes(dims).items():
         if name == ENCODER_POSITIONS:
-            tensors[name] = sinusoids(*shape)
             continue
         if mlx_name(name) not in left:
             raise WeightsError(f"the MLX weights have no array {mlx_name(name)}")
@@ -90,6 +89,8 @@ def from_mlx(arrays: Mapping[str, Tensor], dims: Dims) -> Checkpoint:
         tensors[name] = array.transpose(0, 2, 1) if name in _CONVOLUTIONS else array
     for name in sorted(left):
         raise WeightsError(f"the MLX weights have an unexpected array {name}")
+    # Last, when the width is known to be that of real arrays and not a damaged number.
+    tensors[ENCODER_POSITIONS] = sinusoids(dims.n_audio_ctx, dims.n_audio_state)
     return Checkpoint(dims, tensors, (), tuple((int(layer), int(head)) for layer, head in heads))
 
 
@@ -132,8 +133,11 @@ def read(directory: Path) -> Checkpoint:
         with safe_open(path, framework="numpy") as stored:
             for name in stored.keys():  # noqa: SIM118 - safe_open is not a mapping
                 kind = stored.get_slice(name).get_dtype()
-                if kind not in ("F16", "F32") and name != _HEADS:
-                    raise WeightsError(f"{path.name}: {name} is {kind}, expected F16 or F32")
+                allowed = ("I64", "I32", "U32") if name == _HEADS else ("F16", "F32")
+                if kind not in allowed:
+                    raise WeightsError(
+                        f"{path.name}: {name} is {kind}, expected {' or '.join(allowed)}"
+                    )
                 arrays[name] = stored.get_tensor(name)
     except FileNotFoundError as error:
         raise WeightsMissingError(f"there is no file {path}") from error

@@ -1,0 +1,136 @@
+"""Adapters with known truth: one that works, and one per way to go wrong.
+
+They run in real worker processes, chosen by the variable FAULT. Every transcription takes
+``WORK_S`` seconds of wall time and says ``TEXT``, unless the fault is about just that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mac_whisper_speedtest.backends.adapter import (
+    BackendUnavailableError,
+    Loaded,
+    ModelRequest,
+    ModelUnusableError,
+    Segment,
+    Transcription,
+)
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+
+WORK_S = 0.05
+TEXT = "And so, my fellow Americans."
+_FOREVER_S = 10_000.0
+
+
+class Faulty:
+    """Works, except for what the variable FAULT names."""
+
+    def __init__(self) -> None:
+        self._fault = os.environ.get("FAULT", "")
+        self._calls = 0
+        self._hoard: list[bytearray] = []
+
+    def import_library(self) -> Mapping[str, str]:
+        if self._fault == "unavailable":
+            raise BackendUnavailableError("no such library here")
+        if self._fault == "hang_in_import":
+            time.sleep(_FOREVER_S)
+        return {"version": "1.0"}
+
+    def load(self, request: ModelRequest) -> Loaded:
+        if self._fault == "hang_in_load":
+            time.sleep(_FOREVER_S)
+        if self._fault == "bad_model":
+            raise ModelUnusableError(f"{Path(request.path).name} is not a model")
+        return Loaded(device="cpu", precision="float32")
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        self._calls += 1
+        fault = getattr(self, f"_{self._fault}", None)
+        if fault is not None:
+            fault()
+        if self._fault == "lazy":
+            return Transcription(segments=self._lazily())
+        time.sleep(WORK_S)
+        end = float("nan") if self._fault == "nan_segments" else 1.0
+        text = f"{TEXT} {self._calls}" if self._fault == "changing_text" else TEXT
+        return Transcription(segments=[Segment(0.0, end, text)], language="en")
+
+    def synchronize(self) -> None:
+        if self._fault == "asynchronous":
+            time.sleep(WORK_S)
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        values = contract.settings()
+        if self._fault == "contract_lie":
+            values["beam_size"] = 5
+        return Effective(values=values, observed=tuple(values))
+
+    def unload(self) -> None:
+        pass
+
+    def _lazily(self) -> Iterator[Segment]:
+        for start in range(2):
+            time.sleep(WORK_S / 2)
+            yield Segment(float(start), start + 1.0, TEXT)
+
+    def _hang_in_transcribe(self) -> None:
+        time.sleep(_FOREVER_S)
+
+    def _hang_holding_the_interpreter(self) -> None:
+        """Catastrophic backtracking: no other Python thread runs meanwhile."""
+        re.match(r"(a+)+$", "a" * 64 + "b")
+
+    def _segfault(self) -> None:
+        ctypes.string_at(0)
+
+    def _abort(self) -> None:
+        os.abort()
+
+    def _exit_silently(self) -> None:
+        os._exit(0)
+
+    def _exit_with_status(self) -> None:
+        os._exit(7)
+
+    def _raise(self) -> None:
+        raise ValueError("the decoder is out of sorts")
+
+    def _memory_error(self) -> None:
+        raise MemoryError
+
+    def _hoard_memory(self) -> None:
+        while True:
+            self._hoard.append(bytearray(os.urandom(1 << 20) * 16))
+
+    def _print_much(self) -> None:
+        """100 MB on Python's stdout and, underneath it, on file descriptor 1."""
+        line = "x" * 99 + "\n"
+        for _ in range(50):
+            sys.stdout.write(line * 10_000)
+            sys.stdout.flush()
+            os.write(1, (line * 10_000).encode())
+
+    def _grandchild_and_hang(self) -> None:
+        """A grandchild that leaves the worker's session, and one that ignores being asked."""
+        sleep = [sys.executable, "-c", f"import time; time.sleep({_FOREVER_S})"]
+        subprocess.Popen(sleep, start_new_session=True)
+        subprocess.Popen(sleep)
+        time.sleep(_FOREVER_S)
+
+    def _litter(self) -> None:
+        """Files in the current and in the temporary folder."""
+        Path("litter.bin").write_bytes(b"x" * 1000)
+        Path(os.environ["TMPDIR"], "more.bin").write_bytes(b"x" * 1000)
+
+    def _leak_secrets(self) -> None:
+        raise RuntimeError(f"cannot read {Path.home()}/model with hf_{'A' * 30}")
