@@ -36,7 +36,7 @@ def held_back(*, then_drop: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handled(handler: signal._HANDLER) -> Iterator[None]:  # noqa: SLF001 - typeshed's name
+def _handled(handler: signal._HANDLER) -> Iterator[None]:
     """Only the main thread may set handlers; elsewhere nothing is changed."""
     if threading.current_thread() is not threading.main_thread():
         yield

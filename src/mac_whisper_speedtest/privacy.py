@@ -6,6 +6,7 @@ through :func:`scrub` before it is written anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
 import os
@@ -58,10 +59,8 @@ def _homes() -> list[str]:
 def _names() -> tuple[tuple[str, str], ...]:
     """The user's and the host's name, unless they are words that everybody has."""
     names = []
-    try:
+    with contextlib.suppress(OSError, KeyError):  # a container may have no name for its user
         names.append((getpass.getuser(), "<user>"))
-    except (OSError, KeyError):
-        pass  # a container may have no name for its user
     host = socket.gethostname()
     names += [(host, "<host>"), (host.partition(".")[0], "<host>")]
     return tuple(

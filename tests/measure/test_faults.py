@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import Finished, Tool, describe_fake, write_tone
 
 # fault -> how its cell must end: status, stage, error class

@@ -21,6 +21,7 @@ class Backend:
         import_name: the module that must be importable for the backend to be usable in place.
         form: the form of weights it loads.
         weights_precision: the precision of the weights it loads.
+        weights_follow_precision: whether ``--precision`` chooses the weights' precision too.
         summary: one line for ``speedtest backends list``.
         platforms: ``sys.platform`` values where it makes sense; empty for all.
         command: for an external program, its argument vector.
@@ -38,6 +39,7 @@ class Backend:
     import_name: str = ""
     form: str = ""
     weights_precision: str = "float16"
+    weights_follow_precision: bool = False
     summary: str = ""
     platforms: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -56,6 +58,12 @@ class Backend:
             return importlib.util.find_spec(self.import_name) is not None
         except (ImportError, ValueError):
             return False
+
+    def stored_precision(self, precision: str) -> str:
+        """The precision of the weights to hand over when asked to compute in ``precision``."""
+        if self.weights_follow_precision and precision != "auto":
+            return precision
+        return self.weights_precision
 
     def model_info(self, model: str) -> ModelInfo:
         """What the catalogue knows of ``model`` in the form this backend loads.

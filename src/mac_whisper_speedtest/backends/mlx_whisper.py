@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,10 @@ BACKEND = Backend(
     distribution="mlx-whisper",
     import_name="mlx_whisper",
     form="mlx",
+    # mlx-whisper never casts weights: computing in another precision than theirs widens them again
+    # at every use. Half precision is native to Metal and CUDA; MLX's CPU build emulates it.
+    weights_precision="float16" if sys.platform == "darwin" else "float32",
+    weights_follow_precision=True,
     summary="MLX; Metal on Apple Silicon, slow CPU build on Linux (tests only)",
 )
 
@@ -56,7 +61,7 @@ class MlxWhisper:
             mx.set_default_device(mx.cpu)
         elif request.device not in {"auto", "gpu", "metal"}:
             raise ModelUnusableError(f"MLX has no device {request.device!r}")
-        precision = "float16" if request.precision == "auto" else request.precision
+        precision = BACKEND.weights_precision if request.precision == "auto" else request.precision
         if precision not in {"float16", "float32"}:
             raise ModelUnusableError(f"mlx-whisper computes in float16 or float32, not {precision}")
         self._path = request.path

@@ -46,7 +46,7 @@ def installed() -> dict[str, Backend]:
     for entry in metadata.entry_points(group=GROUP):
         try:
             backend = entry.load()
-        except Exception as error:  # noqa: BLE001 - third-party code may raise anything
+        except Exception as error:
             raise UsageError(
                 f"the backend entry point {entry.name!r} ({entry.value}) cannot be loaded: {error}",
                 hint=f"repair or uninstall {entry.dist.name if entry.dist else 'its distribution'}",

@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
     BackendUnavailableError,
@@ -106,9 +106,9 @@ class WhisperCpp:
     def synchronize(self) -> None:
         """``whisper_full`` returns when the device has finished."""
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> Effective:  # noqa: ARG002 - all is read back
         """Read back from the native parameter block that the call ran with."""
-        used = self._model._params  # noqa: SLF001 - there is no public way to read them
+        used: Any = self._model._params  # type: ignore[attr-defined]  # noqa: SLF001
         first = round(float(used.temperature), 4)
         step = round(float(used.temperature_inc), 4)
         return Effective(

@@ -43,7 +43,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="speedtest")
 def speedtest() -> None:
-    """Which Whisper is fastest on this machine, and is it still right?
+    r"""Which Whisper is fastest on this machine, and is it still right?
 
     \b
     Exit codes: 0 all measured; 2 the request was wrong; 3 some cells failed;

@@ -31,7 +31,7 @@ def list_models() -> None:
 def convert(
     source: Path, destination: Path, form: str, source_form: str | None, precision: str
 ) -> None:
-    """Convert the weights SOURCE into the new folder DESTINATION.
+    r"""Convert the weights SOURCE into the new folder DESTINATION.
 
     The result is read back and compared with the source tensor by tensor, bit for bit, before it
     takes its name; provenance.json beside it says where it came from.

@@ -74,7 +74,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     quiet: bool,
     json_logs: bool,
 ) -> None:
-    """Measure backends on one model and one recording, and print one ranked table.
+    r"""Measure backends on one model and one recording, and print one ranked table.
 
     Every cell (backend × model × clip) is measured in fresh processes, round by round in shuffled
     order, under the decode contract "greedy". Nothing is downloaded except a built-in clip that is

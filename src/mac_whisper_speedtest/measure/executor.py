@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.plan import Budget, Cell
@@ -17,6 +17,14 @@ from mac_whisper_speedtest.worker import messages as m
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Events, Worker
+
+
+class Where(TypedDict):
+    """Which worker an event is about."""
+
+    cell: str
+    round: int
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,11 @@ class Task:
     memory_limit: int | None
     budget: Budget
     work: Path
+
+    @property
+    def where(self) -> Where:
+        """What every event of this task begins with."""
+        return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,7 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
     """Spawn, load, warm up, sample, end: the real executor."""
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
         started = launch(task.cell.backend, scratch=Path(scratch), threads=task.threads)
-        where = {"cell": task.cell.id, "round": task.round, "attempt": task.attempt}
+        where = task.where
         listener.record(s.WorkerStarted(**where))
         if started is None:
             ending = Ending(
@@ -106,7 +119,7 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
 
 
 def _converse(worker: Worker, task: Task, listener: Listener) -> Ending:
-    where = {"cell": task.cell.id, "round": task.round, "attempt": task.attempt}
+    where = task.where
     began = time.monotonic()
     listener.status("starting")
     hello = worker.hello()
@@ -132,14 +145,14 @@ def _converse(worker: Worker, task: Task, listener: Listener) -> Ending:
         audio=task.audio, contract=m.ContractParams(**asdict(task.contract)), kind="warmup"
     )
     listener.status("first call")
-    _take(worker, params, -1, task, listener, said)
+    _take(worker, params, index=-1, task=task, listener=listener, said=said)
     timed = m.TranscribeParams(audio=params.audio, contract=params.contract, kind="timed")
     for index in range(task.runs):
         elapsed = time.monotonic() - began
         if not task.budget.another_sample(task.round, in_round=index, elapsed_s=elapsed):
             break
         listener.status(f"sample {index + 1} of {task.runs}")
-        _take(worker, timed, index, task, listener, said)
+        _take(worker, timed, index=index, task=task, listener=listener, said=said)
         task.budget.samples += 1
     listener.status("ending")
     worker.shutdown()
@@ -149,6 +162,7 @@ def _converse(worker: Worker, task: Task, listener: Listener) -> Ending:
 def _take(
     worker: Worker,
     params: m.TranscribeParams,
+    *,
     index: int,
     task: Task,
     listener: Listener,
@@ -157,7 +171,7 @@ def _take(
     """Transcribe once and have it on disk before anything else happens."""
     answer = worker.transcribe(params)
     value = answer.value
-    where = {"cell": task.cell.id, "round": task.round, "attempt": task.attempt}
+    where = task.where
     effective = s.Effective(
         **where, values=value.effective, observed=value.observed, remarks=value.remarks
     )

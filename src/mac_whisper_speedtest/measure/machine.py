@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from mac_whisper_speedtest.results.schema import MachineInfo
 
 T = TypeVar("T")
 
+_MACOS = platform.system() == "Darwin"
 _PROBE_TIMEOUT_S = 5.0
 
 
@@ -33,7 +34,7 @@ def describe() -> MachineInfo:
 
     return MachineInfo(
         os=platform.system(),
-        os_version=platform.mac_ver()[0] if sys.platform == "darwin" else platform.release(),
+        os_version=platform.mac_ver()[0] if _MACOS else platform.release(),
         architecture=platform.machine(),
         python=platform.python_version(),
         cpu=probe("cpu", _cpu),
@@ -51,28 +52,24 @@ def default_threads() -> int:
 
     Efficiency cores slow every thread down to their pace where work is split evenly.
     """
-    if sys.platform == "darwin":
-        try:
+    if _MACOS:
+        # An Intel Mac has only one kind of core and does not know this name.
+        with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
             return int(_sysctl("hw.perflevel0.physicalcpu"))
-        except (OSError, ValueError, subprocess.SubprocessError):
-            pass  # an Intel Mac has only one kind
-    else:
-        return len(os.sched_getaffinity(0))
-    return psutil.cpu_count(logical=False) or 1
+        return psutil.cpu_count(logical=False) or 1
+    return len(os.sched_getaffinity(0))
 
 
 def memory_limit() -> int:
     """How much memory one worker may take, in bytes: 90 % of what this machine or container has."""
     total = psutil.virtual_memory().total
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no control group, or no limit in it
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        pass  # no control group, or no limit in it
     return int(total * 0.9)
 
 
 def _cpu() -> str:
-    if sys.platform == "darwin":
+    if _MACOS:
         return _sysctl("machdep.cpu.brand_string")
     return cpu_of_cpuinfo(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
 
@@ -90,7 +87,7 @@ def cpu_of_cpuinfo(text: str) -> str:
 
 
 def _gpus() -> list[str]:
-    if sys.platform == "darwin":
+    if _MACOS:
         return [f"{_sysctl('machdep.cpu.brand_string')} (integrated)"]
     root = Path("/proc/driver/nvidia/gpus")
     if not root.is_dir():

@@ -1,4 +1,4 @@
-"""Everything that happens before the first sample: clip, weights, manifest. Nothing is timed yet."""
+"""Everything that happens before the first sample: clip, weights, manifest. Nothing is timed."""
 
 from __future__ import annotations
 
@@ -74,24 +74,25 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
             unavailable[cell.id] = f"not installed — speedtest backends install {cell.backend.name}"
             continue
         try:
-            weights[cell.id] = _weights(cell, announce)
+            weights[cell.id] = _weights(cell, request.precision, announce)
         except WeightsMissingError as error:
             unavailable[cell.id] = f"{error.message}: {error.hint}"
     settled = replace(request, contract=replace(request.contract, language=language))
     return Prepared(settled, clip, cells, weights, unavailable)
 
 
-def _weights(cell: Cell, announce: Callable[[str], None]) -> Weights:
+def _weights(cell: Cell, precision: str, announce: Callable[[str], None]) -> Weights:
     backend = cell.backend
+    stored = backend.stored_precision(precision)
     own = backend.model_paths.get(cell.model)
     if own is not None:
-        return locate.described(cell.model, own, backend.form, backend.weights_precision)
+        return locate.described(cell.model, own, backend.form, stored)
     if not backend.form:
         raise WeightsMissingError(
             f"{backend.name} brings no weights for {cell.model}",
             hint=f"add it under [backend.models] in {backend.source}, or name a form there",
         )
-    return locate.locate(cell.model, backend.form, backend.weights_precision, announce=announce)
+    return locate.locate(cell.model, backend.form, stored, announce=announce)
 
 
 def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:

@@ -6,8 +6,8 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -41,15 +41,6 @@ class Screen:
     log: Callable[[str, str], None] = lambda _level, _message: None
 
 
-@dataclass(slots=True)
-class _Progress:
-    """What the round loop knows while it runs."""
-
-    budgets: dict[str, Budget]
-    failed: set[str] = field(default_factory=set)
-    stopped: str = ""
-
-
 def measure(
     prepared: Prepared,
     screen: Screen,
@@ -76,9 +67,10 @@ def measure(
             book.append(event)
             screen.event(event)
 
+        rounds = _Rounds(prepared, work / "audio.f32", record, screen, execute)
         try:
             with interrupts.as_keyboard_interrupt():
-                stopped = _visit_all(prepared, schedule, work, record, screen, execute)
+                stopped = rounds.visit_all(schedule)
             ended = s.RunEnded(state="stopped" if stopped else "complete", message=stopped)
         except KeyboardInterrupt:
             ended = s.RunEnded(state="interrupted", message="interrupted by the user")
@@ -90,110 +82,102 @@ def measure(
     return run_directory, run
 
 
-def _visit_all(
-    prepared: Prepared,
-    schedule: list[list[str]],
-    work: Path,
-    record: Callable[[s.Event], None],
-    screen: Screen,
-    execute: Executor,
-) -> str:
-    """Visit every cell of every round; the reason for stopping early, or an empty string."""
-    request = prepared.request
-    pcm = work / "audio.f32"
-    write_pcm(prepared.clip, pcm)
-    cells = {cell.id: cell for cell in prepared.cells}
-    progress = _Progress({name: Budget(request.max_time_s, request.rounds) for name in cells})
-    for number, visit in enumerate(schedule):
-        for name in visit:
-            skip = _reason_to_skip(prepared, progress, name, number)
-            if skip is not None:
-                record(skip)
-                continue
-            screen.visit(number, request.rounds, name)
-            began = time.monotonic()
-            ending = _attempts(
-                prepared, cells[name], number, pcm, progress, record, screen, execute
+@dataclass(slots=True)
+class _Rounds:
+    """The round loop and what it has to remember."""
+
+    prepared: Prepared
+    pcm: Path
+    record: Callable[[s.Event], None]
+    screen: Screen
+    execute: Executor
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    stopped: str = ""
+
+    def visit_all(self, schedule: Sequence[Sequence[str]]) -> str:
+        """Visit every cell of every round; the reason for stopping early, or an empty string."""
+        request = self.prepared.request
+        write_pcm(self.prepared.clip, self.pcm)
+        cells = {cell.id: cell for cell in self.prepared.cells}
+        self.budgets = {name: Budget(request.max_time_s, request.rounds) for name in cells}
+        for number, visit in enumerate(schedule):
+            for name in visit:
+                skip = self._reason_to_skip(name, number)
+                if skip is not None:
+                    self.record(skip)
+                    continue
+                self.screen.visit(number, request.rounds, name)
+                began = time.monotonic()
+                ending = self._attempts(cells[name], number)
+                self.budgets[name].spent_s += time.monotonic() - began
+                if ending.status is not Status.OK:
+                    self.failed.add(name)
+                    self.stopped = self.stopped or self._reason_to_stop(name)
+        return self.stopped
+
+    def _reason_to_skip(self, name: str, number: int) -> s.RoundSkipped | None:
+        def skipped(status: str, error_class: str, message: str) -> s.RoundSkipped:
+            return s.RoundSkipped(
+                cell=name, round=number, status=status, error_class=error_class, message=message
             )
-            progress.budgets[name].spent_s += time.monotonic() - began
-            if ending.status is not Status.OK:
-                progress.failed.add(name)
-                progress.stopped = progress.stopped or _reason_to_stop(prepared, progress, name)
-    return progress.stopped
 
+        unavailable = self.prepared.unavailable
+        if name in unavailable:
+            return skipped("unavailable", "Unavailable", unavailable[name])
+        if name in self.failed:
+            return skipped("skipped", "FailedBefore", "an earlier round of this cell failed")
+        if self.stopped:
+            return skipped("skipped", "Stopped", self.stopped)
+        if not self.budgets[name].round_worthwhile():
+            limit = self.prepared.request.max_time_s
+            return skipped("ok", "Budget", f"the cell's {limit:g} s (--max-time) were used up")
+        return None
 
-def _reason_to_skip(
-    prepared: Prepared, progress: _Progress, name: str, number: int
-) -> s.RoundSkipped | None:
-    def skipped(status: str, error_class: str, message: str) -> s.RoundSkipped:
-        return s.RoundSkipped(
-            cell=name, round=number, status=status, error_class=error_class, message=message
+    def _reason_to_stop(self, name: str) -> str:
+        if self.prepared.request.fail_fast:
+            return f"{name} failed and --fail-fast was given"
+        allowed = self.prepared.request.max_failures
+        if allowed is not None and len(self.failed) > allowed:
+            return f"{len(self.failed)} cells failed and --max-failures is {allowed}"
+        return ""
+
+    def _attempts(self, cell: Cell, number: int) -> Ending:
+        """Run one round, again after a failure as often as was asked for."""
+        request = self.prepared.request
+        screen = self.screen
+        listener = Listener(
+            record=self.record,
+            status=screen.status,
+            slow=lambda stage, waited, limit: screen.slow(cell.id, stage, waited, limit),
+            log=screen.log,
         )
+        task = self._task(cell, number)
+        ending = self.execute(task, listener)
+        for attempt in range(1, request.retries + 1):
+            if ending.status in {Status.OK, Status.UNAVAILABLE}:
+                break
+            ending = self.execute(replace(task, attempt=attempt), listener)
+        return ending
 
-    if name in prepared.unavailable:
-        return skipped("unavailable", "Unavailable", prepared.unavailable[name])
-    if name in progress.failed:
-        return skipped("skipped", "FailedBefore", "an earlier round of this cell failed")
-    if progress.stopped:
-        return skipped("skipped", "Stopped", progress.stopped)
-    if not progress.budgets[name].round_worthwhile():
-        limit = prepared.request.max_time_s
-        return skipped("ok", "Budget", f"the cell's {limit:g} s (--max-time) were used up")
-    return None
-
-
-def _reason_to_stop(prepared: Prepared, progress: _Progress, name: str) -> str:
-    if prepared.request.fail_fast:
-        return f"{name} failed and --fail-fast was given"
-    allowed = prepared.request.max_failures
-    if allowed is not None and len(progress.failed) > allowed:
-        return f"{len(progress.failed)} cells failed and --max-failures is {allowed}"
-    return ""
-
-
-def _attempts(
-    prepared: Prepared,
-    cell: Cell,
-    number: int,
-    pcm: Path,
-    progress: _Progress,
-    record: Callable[[s.Event], None],
-    screen: Screen,
-    execute: Executor,
-) -> Ending:
-    """Run one round, again after a failure as often as was asked for."""
-    request = prepared.request
-    weights = prepared.weights[cell.id]
-    listener = Listener(
-        record=record,
-        status=screen.status,
-        slow=lambda stage, waited, limit: screen.slow(cell.id, stage, waited, limit),
-        log=screen.log,
-    )
-    for attempt in range(request.retries + 1):
-        ending = execute(
-            Task(
-                cell=cell,
-                round=number,
-                attempt=attempt,
-                runs=request.runs,
-                model=m.ModelParams(
-                    weights.model, str(weights.path), weights.form, request.precision
-                ),
-                audio=m.AudioParams(str(pcm), int(prepared.clip.samples.size)),
-                contract=request.contract,
-                device=request.device,
-                threads=request.threads,
-                deadlines=deadlines(cell, prepared.clip.seconds, request.timeout_s),
-                memory_limit=request.max_memory or machine.memory_limit(),
-                budget=progress.budgets[cell.id],
-                work=pcm.parent,
-            ),
-            listener,
+    def _task(self, cell: Cell, number: int) -> Task:
+        request, clip = self.prepared.request, self.prepared.clip
+        weights = self.prepared.weights[cell.id]
+        return Task(
+            cell=cell,
+            round=number,
+            attempt=0,
+            runs=request.runs,
+            model=m.ModelParams(weights.model, str(weights.path), weights.form, request.precision),
+            audio=m.AudioParams(str(self.pcm), int(clip.samples.size)),
+            contract=request.contract,
+            device=request.device,
+            threads=request.threads,
+            deadlines=deadlines(cell, clip.seconds, request.timeout_s),
+            memory_limit=request.max_memory or machine.memory_limit(),
+            budget=self.budgets[cell.id],
+            work=self.pcm.parent,
         )
-        if ending.status in {Status.OK, Status.UNAVAILABLE}:
-            break
-    return ending
 
 
 def deadlines(cell: Cell, audio_s: float, override_s: float | None) -> Deadlines:

@@ -25,7 +25,7 @@ def summarise(run: s.Run) -> s.Run:
         for cell in run.cells
         if cell.status == "ok" and (median := _median_s(cell)) is not None
     }
-    rank = {}
+    rank: dict[str, int] = {}
     for group in _groups(run.cells):
         rank |= speed.ranks({cell: medians[cell] for cell in group if cell in medians})
     cells = [
@@ -135,15 +135,15 @@ def _findings(
         found.append(
             s.Finding(
                 kind="samples",
-                message=f"{len(timed)} of {asked} timed samples within the {request.max_time_s:g} s "
-                "that --max-time allows",
+                message=f"{len(timed)} of {asked} timed samples in the {request.max_time_s:g} s "
+                "of --max-time",
             )
         )
     return found
 
 
 def clocks_disagree(seconds: float, wall_s: float) -> bool:
-    """Whether a worker's own time is off from the supervisor's by more than messages can explain."""
+    """Whether a worker's own time is off from the wall time by more than messages explain."""
     return abs(wall_s - seconds) > max(CLOCK_SLACK_S, CLOCK_SLACK_RATIO * wall_s)
 
 

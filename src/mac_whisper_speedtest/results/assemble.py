@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue, deviations
 from mac_whisper_speedtest.results import schema as s
 
+_Result = TypeVar("_Result", bound=s.Struct)
 _Cell = TypeVar("_Cell", s.Loaded, s.Effective, s.Sample, s.WorkerEnded, s.RoundSkipped)
 
 
@@ -27,7 +30,7 @@ def assemble(manifest: s.Manifest, events: Sequence[s.Event], *, damaged_lines: 
         note = f"{damaged_lines} damaged journal lines were left out"
         message = f"{outcome.message}; {note}" if outcome.message else note
         outcome = s.Outcome(state=outcome.state, message=message)
-    sealed = s.Manifest(**{**_fields(manifest), "outcome": outcome})
+    sealed = msgspec.structs.replace(manifest, outcome=outcome)
     clips = {clip.name: clip for clip in manifest.clips}
     return s.Run(
         schema_version=s.SCHEMA_VERSION,
@@ -49,11 +52,8 @@ def _cell(
         contract=_contract(manifest.request.contract, _of(plan, events, s.Effective)),
         status=_status(manifest, plan, endings),
         endings=endings,
-        loads=[s.LoadResult(**_only(load, s.LoadResult.__struct_fields__)) for load in loads],
-        samples=[
-            s.SampleResult(**_only(sample, s.SampleResult.__struct_fields__))
-            for sample in _of(plan, events, s.Sample)
-        ],
+        loads=[_plain(load, s.LoadResult) for load in loads],
+        samples=[_plain(sample, s.SampleResult) for sample in _of(plan, events, s.Sample)],
     )
 
 
@@ -103,7 +103,7 @@ def _endings(plan: s.CellPlan, events: Sequence[s.Event]) -> list[s.EndingResult
             running = event
         elif isinstance(event, s.WorkerEnded) and event.cell == plan.id:
             running = None
-            endings.append(s.EndingResult(**_only(event, s.EndingResult.__struct_fields__)))
+            endings.append(_plain(event, s.EndingResult))
         elif isinstance(event, s.RoundSkipped) and event.cell == plan.id:
             endings.append(
                 s.EndingResult(
@@ -147,9 +147,6 @@ def _status(manifest: s.Manifest, plan: s.CellPlan, endings: Sequence[s.EndingRe
     return "skipped" if bad or len(last_of_round) < planned else "ok"
 
 
-def _only(struct: s.Struct, names: Sequence[str]) -> dict[str, object]:
-    return {name: getattr(struct, name) for name in names}
-
-
-def _fields(struct: s.Struct) -> dict[str, object]:
-    return _only(struct, struct.__struct_fields__)
+def _plain(event: s.Struct, kind: type[_Result]) -> _Result:
+    """A journal line without what only the journal needs."""
+    return msgspec.convert(event, kind, from_attributes=True)

@@ -17,7 +17,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True):
     """Base of everything written: immutable, fields by name; unknown fields are passed over."""
 
 
-class ToolInfo(Struct):
+class ToolInfo(Struct, frozen=True, kw_only=True):
     """This program: its version and, from a checkout, its commit."""
 
     name: str
@@ -25,7 +25,7 @@ class ToolInfo(Struct):
     git_sha: str | None
 
 
-class MachineInfo(Struct):
+class MachineInfo(Struct, frozen=True, kw_only=True):
     """The machine, without anything that names its owner.
 
     ``unknown`` says for every field that is ``None`` why it is.
@@ -44,7 +44,7 @@ class MachineInfo(Struct):
     unknown: dict[str, str] = {}
 
 
-class ClipInfo(Struct):
+class ClipInfo(Struct, frozen=True, kw_only=True):
     """The audio: what it is, how long, and the hash of the samples that backends were fed."""
 
     name: str
@@ -56,7 +56,7 @@ class ClipInfo(Struct):
     reference: str | None = None
 
 
-class WeightsInfo(Struct):
+class WeightsInfo(Struct, frozen=True, kw_only=True):
     """Weights handed to a backend: their form, precision and the SHA-256 of every file."""
 
     model: str
@@ -68,7 +68,7 @@ class WeightsInfo(Struct):
     network_sha256: str | None = None
 
 
-class CellPlan(Struct):
+class CellPlan(Struct, frozen=True, kw_only=True):
     """One thing to measure: a backend with a model on a clip."""
 
     id: str
@@ -78,7 +78,7 @@ class CellPlan(Struct):
     weights: WeightsInfo | None = None
 
 
-class RequestInfo(Struct):
+class RequestInfo(Struct, frozen=True, kw_only=True):
     """What was asked for. ``sha256`` in the manifest is over exactly this."""
 
     models: list[str]
@@ -98,16 +98,18 @@ class RequestInfo(Struct):
     max_failures: int | None
 
 
-class Outcome(Struct):
-    """How the run ended: ``complete``, ``stopped`` (--fail-fast, --max-failures), ``interrupted``
-    or ``recovered`` (the tool was killed; made from the journal afterwards).
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How the run ended.
+
+    ``complete``, ``stopped`` (by --fail-fast or --max-failures), ``interrupted``, or ``recovered``
+    (the tool was killed; the run was made from its journal afterwards).
     """
 
     state: str
     message: str = ""
 
 
-class Manifest(Struct):
+class Manifest(Struct, frozen=True, kw_only=True):
     """Everything known before the first sample, written first."""
 
     schema_version: int
@@ -124,44 +126,7 @@ class Manifest(Struct):
     outcome: Outcome | None = None
 
 
-class WorkerStarted(Struct, tag="worker_started", tag_field="event"):
-    """A worker process was started for a cell's round."""
-
-    cell: str
-    round: int
-    attempt: int
-
-
-class Loaded(Struct, tag="loaded", tag_field="event"):
-    """The worker is ready. Seconds by the worker's clock; ``*_wall_s`` by the supervisor's."""
-
-    cell: str
-    round: int
-    attempt: int
-    version: str
-    versions: dict[str, str]
-    device: str
-    precision: str
-    details: dict[str, str]
-    spawn_s: float | None
-    import_s: float | None
-    hello_wall_s: float
-    load_s: float
-    load_wall_s: float
-
-
-class Effective(Struct, tag="effective", tag_field="event"):
-    """The settings a worker really decoded with; written again only when they change."""
-
-    cell: str
-    round: int
-    attempt: int
-    values: dict[str, SettingValue]
-    observed: list[str]
-    remarks: list[str]
-
-
-class SegmentInfo(Struct):
+class SegmentInfo(Struct, frozen=True, kw_only=True):
     """A piece of transcript; seconds from the start of the audio."""
 
     start_s: float
@@ -169,10 +134,24 @@ class SegmentInfo(Struct):
     text: str
 
 
-class Sample(Struct, tag="sample", tag_field="event"):
+class LoadResult(Struct, frozen=True, kw_only=True):
+    """What it took one worker to get ready.
+
+    Seconds by the worker's own clock; ``*_wall_s`` by the supervisor's.
+    """
+
+    round: int
+    attempt: int
+    spawn_s: float | None
+    import_s: float | None
+    hello_wall_s: float
+    load_s: float
+    load_wall_s: float
+
+
+class SampleResult(Struct, frozen=True, kw_only=True):
     """One transcription. ``kind`` is ``warmup`` (the first after loading) or ``timed``."""
 
-    cell: str
     round: int
     attempt: int
     index: int
@@ -187,12 +166,14 @@ class Sample(Struct, tag="sample", tag_field="event"):
     peak_rss_bytes: int | None
 
 
-class WorkerEnded(Struct, tag="worker_ended", tag_field="event"):
-    """How a worker ended; the vocabulary of ``status`` is in docs/results.md."""
+class EndingResult(Struct, frozen=True, kw_only=True):
+    """How one worker ended, or (without ``attempt``) why one was not started.
 
-    cell: str
+    The vocabulary of ``status`` is in docs/results.md.
+    """
+
     round: int
-    attempt: int
+    attempt: int | None
     status: str
     stage: str
     error_class: str
@@ -201,7 +182,49 @@ class WorkerEnded(Struct, tag="worker_ended", tag_field="event"):
     exit_code: int | None
 
 
-class RoundSkipped(Struct, tag="round_skipped", tag_field="event"):
+class WorkerStarted(Struct, frozen=True, kw_only=True, tag="worker_started", tag_field="event"):
+    """A worker process was started for a cell's round."""
+
+    cell: str
+    round: int
+    attempt: int
+
+
+class Loaded(LoadResult, frozen=True, kw_only=True, tag="loaded", tag_field="event"):
+    """The worker is ready; with what was found."""
+
+    cell: str
+    version: str
+    versions: dict[str, str]
+    device: str
+    precision: str
+    details: dict[str, str]
+
+
+class Effective(Struct, frozen=True, kw_only=True, tag="effective", tag_field="event"):
+    """The settings a worker really decoded with; written again only when they change."""
+
+    cell: str
+    round: int
+    attempt: int
+    values: dict[str, SettingValue]
+    observed: list[str]
+    remarks: list[str]
+
+
+class Sample(SampleResult, frozen=True, kw_only=True, tag="sample", tag_field="event"):
+    """A transcription of a cell."""
+
+    cell: str
+
+
+class WorkerEnded(EndingResult, frozen=True, kw_only=True, tag="worker_ended", tag_field="event"):
+    """The end of a cell's worker."""
+
+    cell: str
+
+
+class RoundSkipped(Struct, frozen=True, kw_only=True, tag="round_skipped", tag_field="event"):
     """A round that was planned and not run, and why.
 
     ``status`` is ``ok`` when nothing is wrong with that (the time budget was spent), else
@@ -215,7 +238,7 @@ class RoundSkipped(Struct, tag="round_skipped", tag_field="event"):
     message: str
 
 
-class RunEnded(Struct, tag="run_ended", tag_field="event"):
+class RunEnded(Struct, frozen=True, kw_only=True, tag="run_ended", tag_field="event"):
     """The last line of a journal whose tool was not killed."""
 
     state: str
@@ -225,7 +248,7 @@ class RunEnded(Struct, tag="run_ended", tag_field="event"):
 Event = WorkerStarted | Loaded | Effective | Sample | WorkerEnded | RoundSkipped | RunEnded
 
 
-class BackendResult(Struct):
+class BackendResult(Struct, frozen=True, kw_only=True):
     """The backend as it was found: version, device and precision as observed."""
 
     name: str
@@ -236,14 +259,14 @@ class BackendResult(Struct):
     details: dict[str, str]
 
 
-class ModelResult(Struct):
+class ModelResult(Struct, frozen=True, kw_only=True):
     """The model, and the weights that were really used."""
 
     name: str
     weights: WeightsInfo | None
 
 
-class DeviationResult(Struct):
+class DeviationResult(Struct, frozen=True, kw_only=True):
     """One setting in which other work was done than the contract asks for."""
 
     setting: str
@@ -251,7 +274,7 @@ class DeviationResult(Struct):
     effective: SettingValue
 
 
-class ContractResult(Struct):
+class ContractResult(Struct, frozen=True, kw_only=True):
     """What was asked for, what was done, and where the two differ."""
 
     requested: dict[str, SettingValue]
@@ -261,56 +284,14 @@ class ContractResult(Struct):
     remarks: list[str]
 
 
-class LoadResult(Struct):
-    """What it took one worker to get ready, in seconds."""
-
-    round: int
-    attempt: int
-    spawn_s: float | None
-    import_s: float | None
-    hello_wall_s: float
-    load_s: float
-    load_wall_s: float
-
-
-class SampleResult(Struct):
-    """A sample as it stands in the sealed run."""
-
-    round: int
-    attempt: int
-    index: int
-    kind: str
-    seconds: float
-    wall_s: float
-    text: str
-    segments: list[SegmentInfo]
-    language: str | None
-    tokens: int | None
-    cpu_s: float | None
-    peak_rss_bytes: int | None
-
-
-class EndingResult(Struct):
-    """How one worker ended, or why one was not started."""
-
-    round: int
-    attempt: int | None
-    status: str
-    stage: str
-    error_class: str
-    message: str
-    log_tail: str
-    exit_code: int | None
-
-
-class Finding(Struct):
+class Finding(Struct, frozen=True, kw_only=True):
     """Something a reader must know beside the number."""
 
     kind: str
     message: str
 
 
-class Summary(Struct):
+class Summary(Struct, frozen=True, kw_only=True):
     """Computed from the samples, never stored without them; ``None`` is "not measured".
 
     Seconds are medians over rounds of each round's median. ``rtfx`` is audio seconds per
@@ -336,7 +317,7 @@ class Summary(Struct):
     findings: list[Finding]
 
 
-class CellResult(Struct):
+class CellResult(Struct, frozen=True, kw_only=True):
     """One cell of the sealed run."""
 
     id: str
@@ -351,7 +332,7 @@ class CellResult(Struct):
     summary: Summary | None = None
 
 
-class Run(Struct):
+class Run(Struct, frozen=True, kw_only=True):
     """A sealed run: the whole of ``run.json``."""
 
     schema_version: int

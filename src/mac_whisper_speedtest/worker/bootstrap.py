@@ -23,7 +23,7 @@ def main() -> int:
     package = "mac_whisper_speedtest"
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
     spec = importlib.util.spec_from_file_location(
-        package, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+        package, f"{folder}/__init__.py", submodule_search_locations=[folder]
     )
     assert spec is not None
     assert spec.loader is not None

@@ -282,7 +282,7 @@ def _peak_rss_bytes() -> int | None:
     Linux: ``VmHWM``, because ``ru_maxrss`` there also remembers the parent's size from before
     exec. macOS: ``ru_maxrss``, which is in bytes there (getrusage(2)).
     """
-    if sys.platform == "linux":
+    if os.uname().sysname == "Linux":
         try:
             with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
                 for line in status:

@@ -1,7 +1,7 @@
 """One locked environment per backend, for backends that cannot live beside the tool.
 
-``backends/locks/<name>.txt`` pins every package with its hashes; it is the whole list, so nothing is
-resolved at install time. ``docs/backends.md`` says how a lock is made and what it leaves out.
+``backends/locks/<name>.txt`` pins every package with its hashes; it is the whole list, so nothing
+is resolved at install time. ``docs/backends.md`` says how a lock is made and what it leaves out.
 """
 
 from __future__ import annotations

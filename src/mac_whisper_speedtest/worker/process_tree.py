@@ -61,6 +61,6 @@ def sweep_orphans() -> int:
 def owner_alive(pid: int, started: float) -> bool:
     """Whether the process that had ``pid`` when it started at ``started`` (epoch s) still runs."""
     try:
-        return abs(psutil.Process(pid).create_time() - started) < 1.0
+        return bool(abs(psutil.Process(pid).create_time() - started) < 1.0)
     except psutil.Error:
         return False

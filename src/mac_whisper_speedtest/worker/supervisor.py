@@ -197,7 +197,7 @@ class Worker:
         """Greet the worker; it imports its library and says who it is."""
         answer = self._call(m.Method.HELLO, asdict(m.HelloParams()), m.HelloResult, m.Stage.SPAWN)
         if answer.value.protocol != m.PROTOCOL_VERSION:
-            self._fail(
+            raise self._failure(
                 endings.of_violation(
                     m.Stage.IMPORT,
                     f"speaks protocol {answer.value.protocol}, not {m.PROTOCOL_VERSION}",
@@ -253,7 +253,7 @@ class Worker:
         if reply.line.error is not None:
             problem = reply.line.error
             data = problem.data or m.ErrorData()
-            self._fail(
+            raise self._failure(
                 endings.of_error(
                     problem.code, problem.message, data.error_class, self._stage, data.traceback
                 )
@@ -261,7 +261,8 @@ class Worker:
         try:
             value = msgspec.json.decode(reply.line.result, type=kind)
         except msgspec.MsgspecError as error:
-            self._fail(endings.of_violation(self._stage, f"bad answer to {method}: {error}"))
+            what = f"bad answer to {method}: {error}"
+            raise self._failure(endings.of_violation(self._stage, what)) from error
         return Answer(value, reply.at - asked)
 
     def _await_reply(self) -> _Arrival:
@@ -273,7 +274,7 @@ class Worker:
         while True:
             waited = time.perf_counter() - entered
             if waited >= limit:
-                self._fail(endings.of_timeout(self._stage, limit))
+                raise self._failure(endings.of_timeout(self._stage, limit))
             if not warned and waited >= limit / SLOW_PERIODS:
                 warned = True
                 self._events.slow(self._stage, waited, limit)
@@ -289,13 +290,13 @@ class Worker:
             if self.spawn_s is None:
                 self.spawn_s = arrival.at - self._started
             if arrival.violation:
-                self._fail(endings.of_violation(self._stage, arrival.violation))
+                raise self._failure(endings.of_violation(self._stage, arrival.violation))
             line = arrival.line
             if line is None:
-                self._fail_by_exit()
+                raise self._gone()
             if line.method is None:
                 if line.id != self._calls:
-                    self._fail(
+                    raise self._failure(
                         endings.of_violation(
                             self._stage, f"answered call {line.id}, not {self._calls}"
                         )
@@ -319,35 +320,39 @@ class Worker:
                 self._events.log(log.level, log.message)
                 return None
         except msgspec.MsgspecError as error:
-            self._fail(endings.of_violation(self._stage, f"bad {line.method}: {error}"))
-        self._fail(endings.of_violation(self._stage, f"unknown notification {line.method!r}"))
-        return None
+            what = f"bad {line.method}: {error}"
+            raise self._failure(endings.of_violation(self._stage, what)) from error
+        raise self._failure(
+            endings.of_violation(self._stage, f"unknown notification {line.method!r}")
+        )
 
     def _check_memory(self, limit: int) -> None:
         with contextlib.suppress(psutil.Error):
             rss = psutil.Process(self._process.pid).memory_info().rss
             if rss > limit:
-                self._fail(endings.of_memory(self._stage, rss, limit))
+                raise self._failure(endings.of_memory(self._stage, rss, limit))
 
     def _require_seconds(self, value: float, name: str) -> None:
         if not math.isfinite(value) or value < 0:
-            self._fail(endings.of_violation(self._stage, f"{name} is {value}"))
+            raise self._failure(endings.of_violation(self._stage, f"{name} is {value}"))
 
-    def _fail_by_exit(self) -> None:
+    def _gone(self) -> WorkerFailureError:
         """The worker closed its stdout: it is gone, or as good as gone."""
         try:
             returncode = self._process.wait(_EXIT_GRACE_S)
         except subprocess.TimeoutExpired:
-            self._fail(endings.of_violation(self._stage, "closed its stdout and went on running"))
+            what = "closed its stdout and went on running"
+            return self._failure(endings.of_violation(self._stage, what))
         kills = endings.kernel_oom_kills() - self._oom_kills_before
-        self._fail(endings.of_exit(returncode, self._stage, oom_kills=kills))
+        return self._failure(endings.of_exit(returncode, self._stage, oom_kills=kills))
 
-    def _fail(self, ending: Ending) -> Any:  # never returns; Any keeps call sites short
+    def _failure(self, ending: Ending) -> WorkerFailureError:
+        """End the worker; the error to raise, with the log's tail."""
         self.kill()
         tail = self._tail.text()
         if ending.log_tail and ending.log_tail not in tail:
             tail = f"{tail}\n{ending.log_tail}" if tail else ending.log_tail
-        raise WorkerFailureError(dataclasses.replace(ending, log_tail=tail[-LOG_TAIL_BYTES:]))
+        return WorkerFailureError(dataclasses.replace(ending, log_tail=tail[-LOG_TAIL_BYTES:]))
 
     def _read_stdout(self, stream: IO[bytes]) -> None:
         """Turn lines into arrivals; anything that is not the protocol ends the reading."""

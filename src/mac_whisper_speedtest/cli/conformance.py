@@ -1,0 +1,159 @@
+"""``speedtest conformance``: does a program speak the worker protocol?"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mac_whisper_speedtest.errors import UsageError
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.backend import Backend
+    from mac_whisper_speedtest.worker.conformance import Finding
+
+_SOME_FAILED = 1
+
+
+@click.command("conformance", context_settings={"show_default": True})
+@click.argument("program", nargs=-1, type=click.UNPROCESSED)
+@click.option("--backend", "-b", "name", help="Check this backend, or the one a .toml describes.")
+@click.option("--model", "-m", default="tiny.en", help="Model name the worker is told.")
+@click.option(
+    "--model-path", type=click.Path(path_type=Path, exists=True), help="Weights for it to load."
+)
+@click.option("--no-weights", is_flag=True, help="The program takes no weights at all.")
+@click.option("--form", help="Form of the weights.  [default: the backend's, or own]")
+@click.option("--language", "-l", default="en", help="Language spoken in the audio.")
+@click.option(
+    "--audio", type=click.Path(path_type=Path), help="A recording.  [default: 2 s of made-up voice]"
+)
+@click.option("--threads", type=int, help="CPU threads.  [default: by machine]")
+@click.option("--timeout", type=float, default=60.0, help="Seconds per answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def command(  # noqa: PLR0917 - one parameter per option
+    ctx: click.Context,
+    program: tuple[str, ...],
+    name: str | None,
+    model: str,
+    model_path: Path | None,
+    no_weights: bool,
+    form: str | None,
+    language: str,
+    audio: Path | None,
+    threads: int | None,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Check that PROGRAM, or a backend, speaks the worker protocol (docs/protocol.md).
+
+    Starts it several times, says good and bad things to it, and prints one line per check: pass,
+    warn (allowed, but results are worth less), FAIL (with what the protocol asks), or skipped.
+
+    \b
+    speedtest conformance --model-path weights.bin -- ./engine --quiet
+    speedtest conformance --no-weights -- ./engine
+    speedtest conformance -b ./engine.toml --model tiny.en
+    speedtest conformance -b faster-whisper --model tiny.en
+
+    \b
+    Exit codes: 0 every check passed; 1 some checks failed; 2 the request was wrong.
+    """  # noqa: D301 - click wants the character itself
+    from mac_whisper_speedtest import interrupts
+    from mac_whisper_speedtest.cli import options
+    from mac_whisper_speedtest.measure import machine
+    from mac_whisper_speedtest.speech.decode import decode
+    from mac_whisper_speedtest.worker import conformance
+    from mac_whisper_speedtest.worker import messages as m
+
+    backend = _backend(program, name)
+    form = form or backend.form or "own"
+    path = "" if no_weights else str((model_path or _weights(backend, model, form)).resolve())
+    subject = conformance.Subject(
+        backend=backend,
+        model=m.ModelParams(name=model, path=path, form=form),
+        samples=decode(audio) if audio else conformance.speech_like(2.0),
+        language=language,
+        takes_weights=not no_weights,
+        threads=options.at_least(1, threads, "--threads")
+        if threads is not None
+        else machine.default_threads(),
+        timeout_s=options.above_zero(timeout, "--timeout"),
+    )
+    with interrupts.as_keyboard_interrupt():
+        findings = conformance.run(subject, (lambda _finding: None) if as_json else _say)
+    if as_json:
+        import msgspec
+
+        document = {"program": backend.name, "conforms": _conforms(findings), "checks": findings}
+        click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+    else:
+        outcomes = [finding.outcome for finding in findings]
+        counts = [(outcomes.count(each), each) for each in conformance.Outcome]
+        click.echo(f"{backend.name}: " + ", ".join(f"{count} {word}" for count, word in counts))
+    ctx.exit(0 if _conforms(findings) else _SOME_FAILED)
+
+
+def _conforms(findings: list[Finding]) -> bool:
+    from mac_whisper_speedtest.worker.conformance import Outcome
+
+    return all(finding.outcome is not Outcome.FAILED for finding in findings)
+
+
+def _backend(program: tuple[str, ...], name: str | None) -> Backend:
+    """What to start: a command line, or a backend by name or file."""
+    from mac_whisper_speedtest.backends import registry
+    from mac_whisper_speedtest.backends.backend import Backend
+    from mac_whisper_speedtest.worker.launch import interpreter
+
+    if bool(program) == bool(name):
+        raise UsageError(
+            "say which program to check: either -- PROGRAM ... or --backend NAME",
+            hint="speedtest conformance --no-weights -- ./engine",
+        )
+    if program:
+        if shutil.which(program[0]) is None:
+            raise UsageError(
+                f"{program[0]} is not a program that can be started here",
+                hint="check the path and its execute permission",
+            )
+        # Words of the command line mean what they mean where it was typed.
+        return Backend(name=Path(program[0]).name, command=program, cwd=str(Path.cwd()))
+    assert name is not None
+    chosen = registry.select([name], registry.installed())[0]
+    if not chosen.command and interpreter(chosen) is None:
+        raise UsageError(
+            f"{chosen.name} is not installed", hint=f"speedtest backends install {chosen.name}"
+        )
+    return chosen
+
+
+def _weights(backend: Backend, model: str, form: str) -> Path:
+    """Weights of the backend's own, else converted from the official ones."""
+    from mac_whisper_speedtest.models.locate import locate
+
+    own = backend.model_paths.get(model)
+    if own is not None:
+        return own
+    if not backend.form:
+        raise UsageError(
+            f"no weights for {model} are named",
+            hint="name them with --model-path, or say --no-weights if the program takes none",
+        )
+    found = locate(
+        model, form, backend.weights_precision, announce=lambda text: click.echo(text, err=True)
+    )
+    return found.path
+
+
+def _say(finding: Finding) -> None:
+    from mac_whisper_speedtest.worker.conformance import Outcome
+
+    click.echo(f"{finding.outcome:8} {finding.check:15} {finding.seen}")
+    if finding.outcome in {Outcome.FAILED, Outcome.DOUBTED}:
+        click.echo(f"{'':24} the protocol asks for: {finding.asks}")
+    sys.stdout.flush()

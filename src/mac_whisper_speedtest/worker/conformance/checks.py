@@ -1,0 +1,320 @@
+"""The checks, in the order they run. Each says in its docstring why anyone should care."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mac_whisper_speedtest.backends.contract import SETTING_NAMES
+from mac_whisper_speedtest.speech.decode import SAMPLE_RATE
+from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker.conformance.bench import (
+    Bench,
+    DoubtError,
+    FailError,
+    SkipError,
+)
+from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError, encode
+
+TIMED_CALLS = 3
+OUTSIDE_CLOCK_S = 0.05
+OUTSIDE_CLOCK_SHARE = 0.05
+"""Wall time that the clock may miss, for pipes and JSON: 50 ms or 5 % of the call, the larger."""
+_CLOCK_SLACK_S = 0.001
+_BUSY_AUDIO_S = 60
+_BUSY_AFTER_S = 0.3
+_SPLIT_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named check; ``function`` returns what it saw, or raises."""
+
+    name: str
+    asks: str
+    function: Callable[[Bench], str]
+
+
+CHECKS: list[Check] = []
+
+
+def _check(name: str, asks: str) -> Callable[[Callable[[Bench], str]], Callable[[Bench], str]]:
+    def register(function: Callable[[Bench], str]) -> Callable[[Bench], str]:
+        CHECKS.append(Check(name, asks, function))
+        return function
+
+    return register
+
+
+@_check("hello", f"protocol {m.PROTOCOL_VERSION}, a name and a version, before the deadline")
+def _hello(bench: Bench) -> str:
+    """Results are filed under this name and version: without them nobody can repeat a run."""
+    reply = bench.ask(bench.start(), m.Method.HELLO, asdict(m.HelloParams()))
+    result = bench.result_of(reply, m.HelloResult)
+    if result.protocol != m.PROTOCOL_VERSION:
+        raise FailError(f"protocol {result.protocol}")
+    if not result.name.strip() or not result.version.strip():
+        raise FailError(f"name {result.name!r}, version {result.version!r}")
+    return f"{result.name} {result.version} after {reply.wall_s:.2f} s"
+
+
+@_check("unknown-method", "error -32601, and the worker goes on")
+def _unknown_method(bench: Bench) -> str:
+    """A newer tool may ask more; an old worker must be able to say that it cannot."""
+    client = bench.greeted()
+    reply = bench.ask(client, "conformance.no_such_method")
+    return bench.expect_error(client, reply, m.ErrorCode.METHOD_NOT_FOUND)
+
+
+@_check("malformed-line", "error -32700 with id null, and the worker goes on")
+def _malformed_line(bench: Bench) -> str:
+    """A worker that dies of a bad line looks like a crash of the engine in the results."""
+    client = bench.greeted()
+    client.send(b'{"jsonrpc": "2.0", "id": \n')
+    reply = client.answer(bench.subject.timeout_s)
+    if reply.id is not None:
+        raise FailError(f"answered with id {reply.id!r}, which it cannot have read")
+    return bench.expect_error(client, reply, m.ErrorCode.PARSE_ERROR)
+
+
+@_check("framing", "a line is a message, however the pipe cuts it")
+def _framing(bench: Bench) -> str:
+    """Pipes split long lines and join short ones; a reader of chunks works until it does not."""
+    client = bench.greeted()
+    line = encode(1001, "conformance.no_such_method", {})
+    client.send(line[:20])
+    try:
+        early = client.answer(_SPLIT_PAUSE_S)
+    except NoAnswerError:
+        client.send(line[20:])
+    else:
+        raise FailError(f"answered half a line: {early.error or early.result!r}")
+    client.answer(bench.subject.timeout_s)
+    return "a line in two pieces was answered once"
+
+
+@_check("wrong-state", "transcribe before load: error -32006, and the worker goes on")
+def _wrong_state(bench: Bench) -> str:
+    """Loading on demand would put the load inside somebody's measured time."""
+    client = bench.greeted()
+    reply = bench.ask(client, m.Method.TRANSCRIBE, bench.transcribe_params())
+    return bench.expect_error(client, reply, m.ErrorCode.WRONG_STATE)
+
+
+@_check("missing-model", "load of a path that does not exist: error -32002, and the worker goes on")
+def _missing_model(bench: Bench) -> str:
+    """A worker that loads something else instead measures a model nobody asked for."""
+    if not bench.subject.takes_weights:
+        raise SkipError("the program takes no weights (--no-weights)")
+    client = bench.greeted()
+    missing = bench.load_params(str(bench.folder / "no-such-weights"))
+    return bench.expect_error(
+        client, bench.ask(client, m.Method.LOAD, missing), m.ErrorCode.MODEL_UNUSABLE
+    )
+
+
+@_check("load", "device, precision and load_s: finite seconds, not more than passed")
+def _load(bench: Bench) -> str:
+    """The time to load is a result of its own, and later calls rely on it being over."""
+    client = bench.greeted()
+    reply = bench.ask(client, m.Method.LOAD, bench.load_params())
+    result = bench.result_of(reply, m.LoadResult)
+    if not (math.isfinite(result.load_s) and 0 <= result.load_s <= reply.wall_s + _CLOCK_SLACK_S):
+        raise FailError(f"load_s is {result.load_s:g}, the answer took {reply.wall_s:.3f} s")
+    bench.loaded = True
+    return f"{result.device}, {result.precision}, {result.load_s:.2f} s"
+
+
+@_check("transcribe", "a result of the types in the schema; seconds finite and not below 0")
+def _transcribe(bench: Bench) -> str:
+    """What the tool cannot read it cannot count; NaN is not even JSON."""
+    client = bench.ready()
+    heard = []
+    for kind in ("warmup", *["timed"] * TIMED_CALLS):
+        reply = bench.ask(client, m.Method.TRANSCRIBE, bench.transcribe_params(kind))
+        result = bench.result_of(reply, m.TranscribeResult)
+        if not (math.isfinite(result.seconds) and result.seconds >= 0):
+            raise FailError(f"seconds is {result.seconds}")
+        for piece in result.segments:
+            if not (math.isfinite(piece.start_s) and math.isfinite(piece.end_s)):
+                raise FailError(f"a segment from {piece.start_s} to {piece.end_s} s")
+        heard.append((result, reply.wall_s))
+    bench.heard = heard
+    return repr(heard[0][0].text[:60])
+
+
+def _timed(bench: Bench) -> list[tuple[m.TranscribeResult, float]]:
+    if not bench.heard:
+        raise SkipError("transcribe did not pass")
+    return bench.heard[1:]
+
+
+@_check("clock", "seconds covers all the work and nothing that did not happen")
+def _clock(bench: Bench) -> str:
+    """A clock stopped before lazy or asynchronous work is done makes any engine look fast.
+
+    The first call is not judged: reading the audio for the first time is not the engine's work. Of
+    the others the best one counts, because a busy machine delays answers.
+    """
+    timed = _timed(bench)
+    for result, wall_s in bench.heard:
+        if result.seconds > wall_s + _CLOCK_SLACK_S:
+            raise FailError(f"seconds is {result.seconds:.3f}, but only {wall_s:.3f} s passed")
+    outside, wall_s = min((wall_s - result.seconds, wall_s) for result, wall_s in timed)
+    if outside > max(OUTSIDE_CLOCK_S, OUTSIDE_CLOCK_SHARE * wall_s):
+        raise FailError(
+            f"work outside the clock: {outside:.3f} s of {wall_s:.3f} s (lazy or asynchronous?)"
+        )
+    return f"{1000 * outside:.1f} ms of {1000 * wall_s:.1f} ms outside the clock"
+
+
+@_check("repeat", "the same audio gives the same text")
+def _repeat(bench: Bench) -> str:
+    """Times of different work cannot be averaged; at temperature 0 nothing should vary."""
+    texts = {result.text for result, _ in _timed(bench)}
+    if len(texts) > 1:
+        raise DoubtError(f"{len(texts)} texts in {TIMED_CALLS} calls: {sorted(texts)[:2]}")
+    return f"{TIMED_CALLS} calls agree"
+
+
+@_check("effective", "every contract setting by name, with null for what is not known")
+def _effective(bench: Bench) -> str:
+    """A setting nobody reports is a deviation: unknown work is not equal work."""
+    result = _timed(bench)[-1][0]
+    missing = [name for name in SETTING_NAMES if name not in result.effective]
+    if missing:
+        raise DoubtError(f"not reported: {', '.join(missing)}")
+    strangers = sorted(set(result.observed) - set(result.effective))
+    if strangers:
+        raise DoubtError(f"observed names what effective does not: {', '.join(strangers)}")
+    return f"{len(SETTING_NAMES)} settings, {len(result.observed)} read back"
+
+
+@_check("unknown-params", "parameters it does not know are ignored")
+def _unknown_params(bench: Bench) -> str:
+    """The protocol grows by new optional parameters; a worker that refuses them ages at once."""
+    _timed(bench)
+    client = bench.ready()
+    params = bench.transcribe_params()
+    for place in (params, params["audio"], params["contract"]):
+        place["conformance_unknown"] = True
+    bench.result_of(bench.ask(client, m.Method.TRANSCRIBE, params), m.TranscribeResult)
+    return "answered as usual"
+
+
+def _bad_audio(bench: Bench, **changed: Any) -> str:
+    client = bench.ready()
+    params = bench.transcribe_params()
+    params["audio"] |= changed
+    return bench.expect_error(
+        client, bench.ask(client, m.Method.TRANSCRIBE, params), m.ErrorCode.AUDIO_UNUSABLE
+    )
+
+
+@_check("missing-audio", "error -32003, and the worker goes on")
+def _missing_audio(bench: Bench) -> str:
+    """An empty transcript of a file that was never read would count as a very fast engine."""
+    return _bad_audio(bench, path=str(bench.folder / "no-such-audio.f32"))
+
+
+@_check("wrong-length", "a file with another number of samples than told: error -32003")
+def _wrong_length(bench: Bench) -> str:
+    """Half a file is half the work: speed is only comparable over the same samples."""
+    return _bad_audio(bench, samples=bench.subject.samples.size + 1)
+
+
+@_check("unload", "an answer; transcribe after it: error -32006")
+def _unload(bench: Bench) -> str:
+    """Weights that stay behind count as memory of whatever is loaded next."""
+    client = bench.ready()
+    bench.result_of(bench.ask(client, m.Method.UNLOAD), dict[str, Any])
+    bench.loaded = False
+    reply = bench.ask(client, m.Method.TRANSCRIBE, bench.transcribe_params())
+    return bench.expect_error(client, reply, m.ErrorCode.WRONG_STATE)
+
+
+@_check("ids", "every answer carries its call's id, in the order of the calls")
+def _ids(bench: Bench) -> str:
+    """An answer that cannot be matched to its call could be the time of another one."""
+    client = bench.greeted()
+    asked = [2044, 2017]
+    client.send(b"".join(encode(identity, "conformance.no_such_method", {}) for identity in asked))
+    answered = [client.answer(bench.subject.timeout_s).id for _ in asked]
+    if answered != asked:
+        raise FailError(f"calls {asked} in one write were answered as {answered}")
+    if wrong := bench.wrong_ids + client.wrong_ids:
+        raise FailError(f"{wrong[0]} ({len(wrong)} like this)")
+    return "exact, also for two calls in one write"
+
+
+@_check("shutdown", "an answer, then exit status 0 before the deadline")
+def _shutdown(bench: Bench) -> str:
+    """A clean end proves that the answers before it did not come from a dying process."""
+    client = bench.greeted()
+    bench.result_of(bench.ask(client, m.Method.SHUTDOWN), dict[str, Any])
+    status = client.wait(bench.subject.timeout_s)
+    bench.leftovers += client.leftovers(bench.subject.children_grace_s)
+    bench.retire()
+    if status is None:
+        raise FailError(f"still running {bench.subject.timeout_s:g} s after its answer")
+    if status != 0:
+        raise FailError(f"ended by signal {-status}" if status < 0 else f"exit status {status}")
+    return "exit status 0"
+
+
+def _end_of_input(bench: Bench, client: Client, limit_s: float, doing: str) -> str:
+    client.close_stdin()
+    gone = client.wait(limit_s) is not None
+    if gone:
+        bench.leftovers += client.leftovers(bench.subject.children_grace_s)
+    bench.retire()
+    if not gone:
+        raise FailError(f"still running {limit_s:g} s after the end of its input, {doing}")
+    return f"gone, {doing}"
+
+
+@_check("eof-idle", "at the end of stdin the worker exits by itself")
+def _eof_idle(bench: Bench) -> str:
+    """When the tool is killed, nobody is left to end the workers: they must notice."""
+    bench.retire()
+    return _end_of_input(bench, bench.greeted(), bench.subject.eof_idle_s, "idle")
+
+
+@_check("eof-busy", "at the end of stdin the worker exits, also in the middle of a transcription")
+def _eof_busy(bench: Bench) -> str:
+    """An orphan that computes on slows down whatever is measured next on this machine."""
+    bench.retire()
+    client = bench.ready()
+    repeats = math.ceil(_BUSY_AUDIO_S * SAMPLE_RATE / bench.subject.samples.size)
+    client.send(encode(3001, m.Method.TRANSCRIBE, bench.transcribe_params(repeats=repeats)))
+    try:
+        client.answer(_BUSY_AFTER_S)
+        doing = f"having transcribed {_BUSY_AUDIO_S} s of audio before anyone could interrupt"
+    except NoAnswerError as error:
+        if not client.alive:
+            raise FailError(f"{error}, before the end of its input") from error
+        doing = "transcribing"
+    return _end_of_input(bench, client, bench.subject.eof_busy_s, doing)
+
+
+@_check("leftovers", "nothing that the worker started outlives it")
+def _leftovers(bench: Bench) -> str:
+    """Helper processes that stay behind hold memory and processor time of the next measurement."""
+    if "hello" in bench.unusable:
+        raise SkipError("hello failed")
+    if bench.leftovers:
+        raise FailError(f"still running: {', '.join(bench.leftovers)}")
+    return "nothing left running"
+
+
+@_check("stdout", "stdout carries the protocol and nothing else; logs go to stderr")
+def _stdout(bench: Bench) -> str:
+    """One stray line ends a cell: the tool cannot know what else is wrong."""
+    bench.retire()
+    if bench.junk:
+        raise FailError(f"{len(bench.junk)} other lines, such as {bench.junk[0]!r}")
+    if "hello" in bench.unusable:
+        raise SkipError("hello failed")
+    return "nothing but the protocol"

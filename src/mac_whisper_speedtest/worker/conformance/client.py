@@ -1,0 +1,273 @@
+"""A client that speaks to a worker without trusting it: for the conformance kit only.
+
+The supervisor ends a worker at its first mistake. This one writes the mistake down and carries on,
+so that one fault makes one check fail; and it can send what the supervisor never would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any, Self
+
+import msgspec
+import psutil
+
+from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker.launch import Launch
+
+_SHOWN_CHARACTERS = 100
+_LOG_TAIL_BYTES = 400
+_LAST_WORDS_S = 5.0
+"""How long a process may take to go after it closed its stdout, and pipes to drain after a kill."""
+
+
+class NoAnswerError(Exception):
+    """No answer that can be read came; the text says what came instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The error object of an answer."""
+
+    code: int
+    message: str
+    data: m.ErrorData | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: either ``error`` is set, or ``result`` holds its JSON."""
+
+    id: int | str | None
+    result: bytes
+    error: Problem | None
+    wall_s: float
+
+
+class _Message(msgspec.Struct):
+    jsonrpc: str
+    id: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    method: str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: Problem | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A line that claims to be a message, or (both empty) the end of stdout."""
+
+    at: float
+    message: _Message | None = None
+    broken: str = ""
+
+
+class Client:
+    """One worker process and the pipe to it. Leaving the context kills whatever is left.
+
+    Attributes:
+        pid: the worker's process number.
+        junk: lines on stdout that do not even look like a message.
+        wrong_ids: answers that carried another id than the call they answer.
+
+    Raises:
+        NoAnswerError: the program cannot be started.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self.junk: list[str] = []
+        self.wrong_ids: list[str] = []
+        self._mark = launch.mark
+        self._arrivals: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
+        self._calls = 0
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
+        try:
+            self._process = subprocess.Popen(
+                launch.argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env=dict(launch.environment),
+                cwd=launch.cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._log.close()
+            raise NoAnswerError(f"cannot start {launch.argv[0]}: {error.strerror}") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.pid = self._process.pid
+        self._stdin = self._process.stdin
+        self._stdout = self._process.stdout
+        self._reader = threading.Thread(target=self._read, args=(self._stdout,), daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def call(self, method: str, params: Mapping[str, Any], timeout_s: float) -> Reply:
+        """Ask and wait for the next answer, whatever its id. Raises NoAnswerError."""
+        self._calls += 1
+        asked = time.perf_counter()
+        self.send(encode(self._calls, method, params))
+        reply = self.answer(timeout_s, asked)
+        if reply.id != self._calls:
+            self.wrong_ids.append(f"{method} asked with id {self._calls}, answered {reply.id!r}")
+        return reply
+
+    def send(self, data: bytes) -> None:
+        """Write bytes as they are. A worker that is gone is noticed by its silence."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.write(data)
+            self._stdin.flush()
+
+    def answer(self, timeout_s: float, asked: float | None = None) -> Reply:
+        """Wait for the next answer; a stage announced for the first time restarts the deadline.
+
+        Args:
+            timeout_s: the deadline, in seconds from now.
+            asked: when the call was sent, by ``time.perf_counter``; else now.
+
+        Raises:
+            NoAnswerError: the deadline passed, the program went away, or its answer is broken.
+        """
+        entered = time.perf_counter()
+        asked = entered if asked is None else asked
+        stages: set[str] = set()
+        while True:
+            left = entered + timeout_s - time.perf_counter()
+            try:
+                arrival = self._arrivals.get(timeout=max(left, 0.001))
+            except queue.Empty:
+                also = f"; stdout held {self.junk[-1]!r}" if self.junk else ""
+                raise NoAnswerError(f"no answer within {timeout_s:g} s{also}") from None
+            if arrival.broken:
+                raise NoAnswerError(arrival.broken)
+            message = arrival.message
+            if message is None:
+                raise NoAnswerError(self._last_words())
+            if message.method is None:
+                result, error = message.result, message.error
+                return Reply(
+                    id=None if message.id is msgspec.UNSET else message.id,
+                    result=b"" if result is msgspec.UNSET else bytes(result),
+                    error=None if error is msgspec.UNSET else error,
+                    wall_s=arrival.at - asked,
+                )
+            if message.method == "progress":
+                stage = msgspec.json.decode(message.params, type=m.ProgressParams).stage
+                if stage in set(m.Stage) and stage not in stages:
+                    stages.add(stage)
+                    entered = arrival.at
+
+    def close_stdin(self) -> None:
+        """What a worker sees when the tool has gone."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """The exit status as ``subprocess`` gives it, or ``None`` if it still runs."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def leftovers(self, grace_s: float) -> list[str]:
+        """Name every process that outlives the worker it belongs to by ``grace_s`` seconds."""
+        own = [each for each in process_tree.marked(self._mark) if each.pid != self.pid]
+        _, alive = psutil.wait_procs(own, timeout=grace_s)
+        named = []
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                named.append(f"{process.name()} ({process.pid})")
+        return named
+
+    def kill(self) -> None:
+        """End the process and everything it started, and close the pipes. Can be called twice."""
+        with interrupts.held_back():
+            process_tree.kill(self.pid, self._mark)
+            self._process.wait()
+            self._reader.join(_LAST_WORDS_S)
+            for stream in (self._stdin, self._stdout, self._log):
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _last_words(self) -> str:
+        """How a worker that closed its stdout ended, with the end of what it logged."""
+        status = self.wait(_LAST_WORDS_S)
+        if status is None:
+            return "closed its stdout and went on running"
+        how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
+        # Not by seek(): the processes that write the log share the file's position.
+        size = os.fstat(self._log.fileno()).st_size
+        tail = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, max(size - _LOG_TAIL_BYTES, 0))
+        lines = tail.decode("utf-8", "replace").strip().splitlines()
+        return f"{how} without answering" + (f"; stderr ends: {lines[-1]}" if lines else "")
+
+    def _read(self, stream: IO[bytes]) -> None:
+        """Sort lines into messages, broken messages and junk, until stdout ends."""
+        with contextlib.suppress(ValueError, OSError):  # closed under us by kill()
+            while line := stream.readline(m.MAX_LINE_BYTES):
+                at = time.perf_counter()
+                shown = line[:_SHOWN_CHARACTERS].decode("utf-8", "replace").rstrip()
+                if not line.lstrip().startswith(b"{"):
+                    self.junk.append(shown)
+                    continue
+                try:
+                    self._arrivals.put(_Arrival(at, message=parse(line)))
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    self._arrivals.put(_Arrival(at, broken=f"a broken message: {shown} ({error})"))
+        self._arrivals.put(_Arrival(time.perf_counter()))
+
+
+def encode(identity: int, method: str, params: Mapping[str, Any]) -> bytes:
+    """One call as a line."""
+    call = {"jsonrpc": "2.0", "id": identity, "method": method, "params": params}
+    return msgspec.json.encode(call) + b"\n"
+
+
+def parse(line: bytes) -> _Message:
+    """Decode a message and check its envelope.
+
+    Raises:
+        msgspec.MsgspecError: it is not JSON, or not an answer and not a known notification.
+    """
+    message = msgspec.json.decode(line, type=_Message)
+    if message.jsonrpc != "2.0":
+        raise msgspec.ValidationError(f"jsonrpc is {message.jsonrpc!r}, not '2.0'")
+    if message.method is None:
+        if message.id is msgspec.UNSET:
+            raise msgspec.ValidationError("an answer without an id")
+        if (message.error is msgspec.UNSET) == (message.result is msgspec.UNSET):
+            raise msgspec.ValidationError("an answer has exactly one of result and error")
+    elif message.method == "progress":
+        msgspec.json.decode(message.params, type=m.ProgressParams)
+    elif message.method == "log":
+        msgspec.json.decode(message.params, type=m.LogParams)
+    else:
+        raise msgspec.ValidationError(f"unknown notification {message.method!r}")
+    return message

@@ -1,0 +1,143 @@
+"""The protocol as JSON Schema, made from the types both sides use.
+
+``python -m mac_whisper_speedtest.worker.schema`` prints what docs/protocol.schema.json holds.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from typing import Any
+
+import msgspec
+
+from mac_whisper_speedtest.worker import messages as m
+
+_TYPES = (
+    m.HelloParams,
+    m.HelloResult,
+    m.ModelParams,
+    m.LoadParams,
+    m.LoadResult,
+    m.AudioParams,
+    m.ContractParams,
+    m.TranscribeParams,
+    m.SegmentResult,
+    m.TranscribeResult,
+    m.ProgressParams,
+    m.LogParams,
+    m.ErrorData,
+)
+_METHODS = {
+    m.Method.HELLO: ("HelloParams", "HelloResult"),
+    m.Method.LOAD: ("LoadParams", "LoadResult"),
+    m.Method.TRANSCRIBE: ("TranscribeParams", "TranscribeResult"),
+    m.Method.UNLOAD: ("Empty", "Empty"),
+    m.Method.SHUTDOWN: ("Empty", "Empty"),
+}
+_NOTIFICATIONS = {"progress": "ProgressParams", "log": "LogParams"}
+_ID = {"type": ["integer", "null"], "description": "The call's id; null when it cannot be read."}
+
+
+def document() -> dict[str, Any]:
+    """The whole schema, JSON Schema 2020-12. One line of the protocol validates against its root.
+
+    Objects are open on purpose: what a newer side adds, the other ignores.
+    """
+    _, components = msgspec.json.schema_components(_TYPES, ref_template="#/$defs/{name}")
+    for schema in components.values():
+        _describe(schema)
+    components["ProgressParams"]["properties"]["stage"]["examples"] = [str(s) for s in m.Stage]
+    calls = {f"{method.capitalize()}Call": _call(method) for method in _METHODS}
+    answers = {f"{method.capitalize()}Answer": _answer(method) for method in _METHODS}
+    notes = {f"{name.capitalize()}Notification": _notification(name) for name in _NOTIFICATIONS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:mac-whisper-speedtest:worker-protocol:{m.PROTOCOL_VERSION}",
+        "title": f"Worker protocol, version {m.PROTOCOL_VERSION}",
+        "description": "One line on a worker's stdin (Call) or stdout (the others). "
+        "See protocol.md for what the schema cannot say.",
+        "oneOf": [_ref("Call"), _ref("Answer"), _ref("ErrorAnswer"), _ref("Notification")],
+        "$defs": {
+            "Call": {"description": "From the tool.", "oneOf": [_ref(name) for name in calls]},
+            "Answer": {
+                "description": "From the worker. Which of these it must be, the call decides.",
+                "anyOf": [_ref(name) for name in answers],
+            },
+            "ErrorAnswer": _envelope({"id": _ID, "error": _ref("Error")}),
+            "Notification": {
+                "description": "From the worker, at any time before an answer.",
+                "oneOf": [_ref(name) for name in notes],
+            },
+            **calls,
+            **answers,
+            **notes,
+            "Error": _error(),
+            "Empty": {"description": "Nothing to say.", "type": "object"},
+            **components,
+        },
+    }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _envelope(properties: dict[str, Any]) -> dict[str, Any]:
+    """A JSON-RPC object with these members; members of the other kinds may not be there."""
+    foreign = [key for key in ("id", "method", "result", "error") if key not in properties]
+    return {
+        "type": "object",
+        "properties": {
+            "jsonrpc": {"const": "2.0"},
+            **properties,
+            **dict.fromkeys(foreign, False),
+        },
+        "required": ["jsonrpc", *properties],
+    }
+
+
+def _call(method: m.Method) -> dict[str, Any]:
+    params = _ref(_METHODS[method][0])
+    identity = {"type": "integer", "description": "Counts up; repeat it in the answer."}
+    return _envelope({"id": identity, "method": {"const": str(method)}, "params": params})
+
+
+def _answer(method: m.Method) -> dict[str, Any]:
+    result = _ref(_METHODS[method][1])
+    return _envelope({"id": {"type": "integer"}, "result": result})
+
+
+def _notification(name: str) -> dict[str, Any]:
+    return _envelope({"method": {"const": name}, "params": _ref(_NOTIFICATIONS[name])})
+
+
+def _error() -> dict[str, Any]:
+    codes = ", ".join(f"{code:d} {code.name.lower().replace('_', ' ')}" for code in m.ErrorCode)
+    return {
+        "description": "Why a call was not carried out.",
+        "type": "object",
+        "properties": {
+            "code": {"type": "integer", "description": f"{codes}; see protocol.md."},
+            "message": {"type": "string", "description": "For a person. The first line counts."},
+            "data": {"anyOf": [_ref("ErrorData"), {"type": "null"}]},
+        },
+        "required": ["code", "message"],
+    }
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Give each property its sentence from the class's ``Attributes:`` section."""
+    # Compilers before Python 3.13 keep a docstring's indentation, later ones remove it.
+    docstring = inspect.cleandoc(schema.get("description", "")).replace("``", "`")
+    text, _, attributes = docstring.partition("Attributes:")
+    schema["description"] = " ".join(text.split())
+    for name, meaning in re.findall(r"^ +(\w+): (.+(?:\n {8,}.+)*)", attributes, re.MULTILINE):
+        if name in schema["properties"]:
+            schema["properties"][name]["description"] = " ".join(meaning.split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")

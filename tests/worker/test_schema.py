@@ -1,0 +1,96 @@
+"""The written protocol: the committed schema is the generated one, and the examples are true."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import schema
+from mac_whisper_speedtest.worker.conformance.client import parse
+
+DOCS = Path(__file__).parents[2] / "docs"
+PARAMS = {"hello": m.HelloParams, "load": m.LoadParams, "transcribe": m.TranscribeParams}
+RESULTS = {"hello": m.HelloResult, "load": m.LoadResult, "transcribe": m.TranscribeResult}
+TYPES = [kind for kind in vars(m).values() if isinstance(kind, type) and is_dataclass(kind)]
+
+
+def _refs(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for value in node.values():
+            yield from _refs(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _refs(value)
+
+
+def _session() -> list[tuple[str, str]]:
+    text = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    return re.findall(r"^([→←]) (\{.*\})$", text, re.MULTILINE)
+
+
+def test_the_committed_schema_is_what_the_types_generate() -> None:
+    committed = json.loads((DOCS / "protocol.schema.json").read_text(encoding="utf-8"))
+    assert committed == schema.document(), (
+        "docs/protocol.schema.json is out of date; write it again with: "
+        "python -m mac_whisper_speedtest.worker.schema > docs/protocol.schema.json"
+    )
+
+
+def test_every_reference_in_the_schema_leads_somewhere() -> None:
+    document = schema.document()
+    for ref in _refs(document):
+        assert ref.removeprefix("#/$defs/") in document["$defs"]
+
+
+def test_every_message_type_has_an_entry_with_every_field_and_a_description() -> None:
+    entries = schema.document()["$defs"]
+    for kind in TYPES:
+        assert list(entries[kind.__name__]["properties"]) == [each.name for each in fields(kind)]
+        assert entries[kind.__name__]["description"]
+    spoken = entries["TranscribeResult"]["properties"]
+    assert spoken["text"]["description"] == "the whole transcript, untouched."
+    assert all("description" in each for each in spoken.values())
+
+
+def test_every_method_has_a_call_and_an_answer() -> None:
+    entries = schema.document()["$defs"]
+    for method in m.Method:
+        assert entries[f"{method.capitalize()}Call"]["properties"]["method"]["const"] == method
+        assert "result" in entries[f"{method.capitalize()}Answer"]["required"]
+
+
+def test_the_session_in_the_documentation_is_made_of_valid_messages() -> None:
+    asked: dict[int, str] = {}
+    for side, line in _session():
+        message = json.loads(line)
+        if side == "→":
+            asked[message["id"]] = message["method"]
+            params: Any = msgspec.convert(message["params"], PARAMS.get(message["method"], dict))
+            assert msgspec.to_builtins(params) == message["params"]
+            continue
+        parse(line.encode())
+        if "result" in message:
+            msgspec.convert(message["result"], RESULTS.get(asked[message["id"]], dict))
+    assert set(asked.values()) == set(m.Method)
+
+
+@pytest.mark.parametrize("code", m.ErrorCode, ids=lambda code: code.name)
+def test_every_error_code_is_in_the_documentation(code: m.ErrorCode) -> None:
+    assert f"| {code:d} | {code.name.lower().replace('_', ' ')} |" in (
+        DOCS / "protocol.md"
+    ).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("stage", m.Stage)
+def test_every_stage_has_a_deadline_in_the_documentation(stage: m.Stage) -> None:
+    assert f"\n| `{stage}` | " in (DOCS / "protocol.md").read_text(encoding="utf-8")
