@@ -155,8 +155,7 @@ def _converse(worker: Worker, task: Task, listener: Listener) -> Ending:
         _take(worker, timed, index=index, task=task, listener=listener, said=said)
         task.budget.samples += 1
     listener.status("ending")
-    worker.shutdown()
-    return Ending(Status.OK)
+    return worker.shutdown()
 
 
 def _take(

@@ -130,6 +130,8 @@ def _findings(
                 "outside its clock",
             )
         )
+    late = [end.message for end in cell.endings if _measured(end) and end.message]
+    found += [s.Finding(kind="exit", message=message) for message in dict.fromkeys(late)]
     asked = request.rounds * request.runs
     if cell.status == "ok" and len(timed) < asked:
         found.append(

@@ -58,19 +58,23 @@ def serve(protocol_in: int, protocol_out: int, target: str) -> int:
         The process's exit status.
     """
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    reader = threading.Thread(target=_read, args=(os.fdopen(protocol_in, "rb"), lines), daemon=True)
+    leaving = threading.Event()
+    stream = os.fdopen(protocol_in, "rb")
+    reader = threading.Thread(target=_read, args=(stream, lines, leaving), daemon=True)
     reader.start()
     with os.fdopen(protocol_out, "wb", buffering=0) as out:
-        session = _Session(out, target)
-        while not session.done:
+        session = _Session(out, target, leaving)
+        while not leaving.is_set():
             session.answer(lines.get())
     return 0
 
 
-def _read(stream: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:
+def _read(stream: BinaryIO, lines: queue.SimpleQueue[bytes], leaving: threading.Event) -> None:
     """Queue every line. When the tool is gone, so are we, whatever the backend is busy with."""
     for line in stream:
         lines.put(line)
+    if leaving.is_set():
+        return  # shutdown was answered: the process is on its way to exit status 0
     if os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)  # takes what the backend has started along
     os._exit(0)
@@ -79,26 +83,29 @@ def _read(stream: BinaryIO, lines: queue.SimpleQueue[bytes]) -> None:
 class _Session:
     """One worker's state: the adapter once hello was said, and whether weights are loaded."""
 
-    def __init__(self, out: Any, target: str) -> None:  # a raw binary stream
-        self._out = out
+    def __init__(self, out: Any, target: str, leaving: threading.Event) -> None:
+        self._out = out  # a raw binary stream
         self._target = target
         self._adapter: Adapter | None = None
         self._loaded = False
         self._audio: tuple[tuple[str, int], Audio] | None = None
-        self.done = False
+        self._leaving = leaving
 
     def answer(self, line: bytes) -> None:
         """Carry out one call and write its answer; a notification gets none."""
         identity: Any = None
+        expected = True
         try:
             request = _parse(line)
+            expected = "id" in request
             identity = request.get("id")
             result = self._dispatch(request["method"], request.get("params") or {})
             # Encoding is part of the try: a backend's NaN is that backend's error.
             reply = _encode({"jsonrpc": "2.0", "id": identity, "result": result})
         except Exception as error:  # noqa: BLE001 - whatever a backend raises is an answer
             reply = _encode({"jsonrpc": "2.0", "id": identity, "error": _describe(error)})
-        self._write(reply)
+        if expected:
+            self._write(reply)
 
     def _write(self, data: bytes) -> None:
         while data:
@@ -120,7 +127,7 @@ class _Session:
             self._loaded = False
             return {}
         if method == m.Method.SHUTDOWN:
-            self.done = True
+            self._leaving.set()
             return {}
         raise _CallError(m.ErrorCode.METHOD_NOT_FOUND, f"no method {method!r}")
 
@@ -162,6 +169,7 @@ class _Session:
             device=params.device,
             threads=params.threads,
         )
+        self._loaded = False  # whatever was loaded before may be half gone if this fails
         started = time.perf_counter()
         loaded = adapter.load(request)
         load_s = time.perf_counter() - started
@@ -250,7 +258,7 @@ def _build(kind: type[T], params: Any) -> T:  # params: decoded JSON
 def _parse(line: bytes) -> dict[str, Any]:
     try:
         request = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _CallError(m.ErrorCode.PARSE_ERROR, f"not JSON: {error}") from error
     if not isinstance(request, dict) or not isinstance(request.get("method"), str):
         raise _CallError(m.ErrorCode.INVALID_REQUEST, "not a JSON-RPC call")

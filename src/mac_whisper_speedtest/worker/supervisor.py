@@ -41,7 +41,8 @@ _EXIT_GRACE_S = 5.0
 class Deadlines:
     """How long each stage may take, in seconds.
 
-    ``import_s`` also covers ``hello`` of a program that sends no progress.
+    ``spawn_s`` covers everything up to the first message, so also the ``hello`` of a program that
+    sends no progress.
     """
 
     spawn_s: float = 30.0
@@ -86,7 +87,7 @@ class _Line(msgspec.Struct):
     method: str | None = None
     params: msgspec.Raw = msgspec.Raw(b"{}")
     result: msgspec.Raw = msgspec.Raw()
-    error: _Error | None = None
+    error: _Error | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +219,25 @@ class Worker:
         self._require_seconds(answer.value.seconds, "seconds")
         return answer
 
-    def shutdown(self) -> None:
-        """Unload, say goodbye and wait for the process to go by itself."""
+    def shutdown(self) -> Ending:
+        """Unload, say goodbye and wait for the process to go by itself.
+
+        Returns:
+            An ``ok`` ending. What went wrong after the last answer (a library that crashes while
+            its process ends) does not undo what was measured, but is told in its message.
+        """
         self._call(m.Method.UNLOAD, {}, dict[str, Any], m.Stage.UNLOAD)
         self._call(m.Method.SHUTDOWN, {}, dict[str, Any], m.Stage.SHUTDOWN)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(self._deadlines.shutdown_s)
+        limit = self._deadlines.shutdown_s
+        try:
+            returncode = self._process.wait(limit)
+        except subprocess.TimeoutExpired:
+            late = endings.of_timeout(m.Stage.SHUTDOWN, limit)
+        else:
+            if returncode == 0:
+                return Ending(Status.OK)
+            late = endings.of_exit(returncode, m.Stage.SHUTDOWN, oom_kills=0)
+        return dataclasses.replace(late, status=Status.OK, log_tail=self._tail.text())
 
     def kill(self) -> None:
         """End the worker and everything it started, and close the pipes. Can be called twice."""
@@ -250,7 +264,7 @@ class Worker:
             self._process.stdin.flush()
         reply = self._await_reply()
         assert reply.line is not None
-        if reply.line.error is not None:
+        if not isinstance(reply.line.error, msgspec.UnsetType):
             problem = reply.line.error
             data = problem.data or m.ErrorData()
             raise self._failure(
