@@ -102,6 +102,16 @@ def error_of(identity: int | None, code: int, message: str) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": identity, "error": {"code": code, "message": message}}
 
 
+def misbehave() -> None:
+    """What the garbled and the flooding engine say before they would answer."""
+    if FAULT == "malformed":
+        print('{"jsonrpc": "2.0", "id": 3, "result": {', flush=True)
+    if FAULT == "floods":
+        for _ in range(100):
+            sys.stdout.write("x" * 1_000_000)
+        sys.stdout.flush()
+
+
 def main() -> int:
     if FAULT == "banner":
         print("Welcome to broken-engine 1", flush=True)
@@ -112,6 +122,8 @@ def main() -> int:
         null = subprocess.DEVNULL
         subprocess.Popen(["sleep", "60"], stdin=null, stdout=null, start_new_session=True)
     for line in sys.stdin.buffer:
+        if b'"transcribe"' in line:
+            misbehave()
         reply = engine.answer(line)
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()

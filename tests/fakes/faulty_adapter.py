@@ -109,8 +109,9 @@ class Faulty:
         raise MemoryError
 
     def _hoard_memory(self) -> None:
-        while True:
-            self._hoard.append(bytearray(os.urandom(1 << 20) * 16))
+        for _ in range(8):
+            self._hoard.append(bytearray(b"x" * (32 << 20)))
+        time.sleep(_FOREVER_S)
 
     def _print_much(self) -> None:
         """100 MB on Python's stdout and, underneath it, on file descriptor 1."""

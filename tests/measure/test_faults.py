@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
-from conftest import Finished, Tool, describe_fake, write_tone
+from conftest import FAKES, Finished, Tool, describe_fake, write_tone
 
 # fault -> how its cell must end: status, stage, error class
 ENDINGS = {
@@ -26,6 +27,14 @@ ENDINGS = {
     "bad_model": ("failed", "load", "ModelUnusableError"),
     "unavailable": ("unavailable", "import", "BackendUnavailableError"),
 }
+# Programs that break the protocol itself, by what tests/fakes/broken_engine.py calls the fault.
+VIOLATIONS = {
+    "banner": "spawn",
+    "wrong ids": "spawn",
+    "malformed": "warmup",
+    "floods": "warmup",
+    "nan": "warmup",
+}
 HARMLESS = ("", "print_much", "lazy", "asynchronous", "litter")
 
 
@@ -37,9 +46,13 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Tool]:
     backends: list[object] = []
     for fault in [*ENDINGS, *HARMLESS]:
         backends += ["-b", describe_fake(folder, fault or "good", fault=fault)]
+    engine = str(FAKES / "broken_engine.py")
+    for fault in VIOLATIONS:
+        command = [sys.executable, engine, fault]
+        backends += ["-b", describe_fake(folder, fault.replace(" ", "-"), command=command)]
     done = tool(
         *["run", "-m", "tiny.en", "--audio", write_tone(folder / "tone.wav"), *backends],
-        *["--rounds", 2, "--runs", 2, "--timeout", 4, "--max-memory", "500MB", "--json"],
+        *["--rounds", 2, "--runs", 2, "--timeout", 4, "--max-memory", "150MB", "--json"],
     )
     return done, tool
 
@@ -55,6 +68,16 @@ def test_a_fault_is_classified_with_its_stage_and_class(
         *ENDINGS[fault][1:],
     )
     assert first["message"]
+
+
+@pytest.mark.parametrize("fault", VIOLATIONS)
+def test_a_program_that_breaks_the_protocol_is_told_so(
+    one_run: tuple[Finished, Tool], fault: str
+) -> None:
+    cell = one_run[0].cell(fault.replace(" ", "-"))
+    first = cell["endings"][0]
+    assert (cell["status"], first["stage"]) == ("protocol_violation", VIOLATIONS[fault])
+    assert len(first["message"]) < 1000
 
 
 @pytest.mark.parametrize("oddity", HARMLESS)

@@ -1,0 +1,165 @@
+"""The three real backends on real weights and real speech, through the whole tool."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Finished, Tool
+
+from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.worker.launch import interpreter
+
+IN_PLACE = ("faster-whisper", "whisper.cpp")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+    """What the README's first line runs, in a smaller dose."""
+    folder = tmp_path_factory.mktemp("demo")
+    tool = Tool(tmp_path_factory.mktemp("tmp"))
+    chosen = [word for name in IN_PLACE for word in ("-b", name)]
+    done = tool(
+        *["run", "--model", "tiny.en", *chosen, "--rounds", 2, "--runs", 1, "--json"],
+        *["-o", folder / "out.json", "-o", folder / "out.csv"],
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert tool.leftovers() == []
+    return done, folder
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_built_in_clip_is_measured_and_understood(
+    demo: tuple[Finished, Path], name: str
+) -> None:
+    cell = demo[0].cell(name)
+    summary = cell["summary"]
+    assert cell["status"] == "ok"
+    assert summary["wer"] <= 0.05
+    assert summary["timed_samples"] == 2
+    for separate in ("import_s", "load_s", "first_s", "median_s"):
+        assert summary[separate] > 0
+    assert summary["peak_rss_bytes"] > 50e6
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_greedy_contract_is_kept_and_read_back(demo: tuple[Finished, Path], name: str) -> None:
+    contract = demo[0].cell(name)["contract"]
+    assert contract["deviations"] == []
+    assert contract["effective"] == DecodeContract().settings()
+    assert {"temperatures", "condition_on_previous_text", "vad"} <= set(contract["observed"])
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_worker_s_clock_agrees_with_the_supervisor_s(
+    demo: tuple[Finished, Path], name: str
+) -> None:
+    for sample in demo[0].cell(name)["samples"]:
+        assert 0 <= sample["wall_s"] - sample["seconds"] <= 0.05 + 0.05 * sample["wall_s"]
+
+
+def test_both_backends_ran_the_same_network_on_the_same_samples(
+    demo: tuple[Finished, Path],
+) -> None:
+    cells = [demo[0].cell(name) for name in IN_PLACE]
+    source = cells[0]["model"]["weights"]
+    assert source["files"]["model.bin"].startswith("1a5afae06a4db91c")
+    assert cells[1]["model"]["weights"]["source"] == f"converted from {source['source']}"
+    assert len({cell["clip"]["pcm_sha256"] for cell in cells}) == 1
+
+
+def test_the_top_level_of_the_json_is_what_is_documented(demo: tuple[Finished, Path]) -> None:
+    document = json.loads((demo[1] / "out.json").read_text(encoding="utf-8"))
+    assert document == demo[0].run
+    assert set(document) == {"schema_version", "manifest", "cells"}
+    for cell in document["cells"]:
+        assert {"backend", "model", "contract", "status", "samples", "summary"} <= set(cell)
+        assert {"name", "version"} <= set(cell["backend"])
+
+
+def test_the_csv_says_the_same_as_the_json(demo: tuple[Finished, Path]) -> None:
+    with (demo[1] / "out.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {row["backend"]: row for row in csv.DictReader(stream)}
+    for name in IN_PLACE:
+        cell = demo[0].cell(name)
+        assert float(rows[name]["median_s"]) == cell["summary"]["median_s"]
+        assert rows[name]["status"] == cell["status"]
+
+
+def test_nothing_in_the_results_names_the_user_s_home(demo: tuple[Finished, Path]) -> None:
+    assert str(Path.home()) not in demo[0].stdout
+
+
+def test_mlx_whisper_is_measured_where_its_environment_is_installed(
+    tool: Tool,
+) -> None:
+    backend = registry.installed()["mlx-whisper"]
+    if interpreter(backend) is None:
+        pytest.skip("mlx-whisper is not installed: speedtest backends install mlx-whisper")
+    done = tool(
+        *["run", "--model", "tiny.en", "-b", "mlx-whisper", "--clip", "short"],
+        *["--rounds", 1, "--runs", 1, "--max-time", 1, "--json"],
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    cell: dict[str, Any] = done.cell("mlx-whisper")
+    assert cell["summary"]["wer"] <= 0.05
+    assert cell["contract"]["deviations"] == []
+    assert sys.platform == "darwin" or cell["backend"]["device"] == "cpu"
+
+
+# Behaviour, not settings: what a setting does to the text proves that it arrived.
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_timestamps_off_is_seen_in_the_effective_settings(name: str) -> None:
+    effective = decode_directly(name, replace(DecodeContract(), timestamps=False))
+    assert effective["timestamps"] is False
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_a_fallback_ladder_is_seen_in_the_effective_settings(name: str) -> None:
+    ladder = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    effective = decode_directly(name, replace(DecodeContract(), temperatures=ladder))
+    assert effective["temperatures"] == ladder
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_conditioning_is_seen_in_the_effective_settings(name: str) -> None:
+    effective = decode_directly(name, replace(DecodeContract(), condition_on_previous_text=True))
+    assert effective["condition_on_previous_text"] is True
+
+
+def decode_directly(name: str, contract: DecodeContract) -> dict[str, Any]:
+    """Decode two seconds under another contract in a real worker; the settings it reports."""
+    import tempfile
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from mac_whisper_speedtest.models.locate import locate
+    from mac_whisper_speedtest.worker import messages as m
+    from mac_whisper_speedtest.worker.launch import launch
+    from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
+
+    backend = registry.installed()[name]
+    weights = locate("tiny.en", backend.form, backend.weights_precision, announce=print)
+    with tempfile.TemporaryDirectory() as folder:
+        pcm = Path(folder) / "audio.f32"
+        np.zeros(32000, "<f4").tofile(pcm)
+        started = launch(backend, scratch=Path(folder), threads=2)
+        assert started is not None
+        with Worker(started, Deadlines()) as worker:
+            worker.hello()
+            worker.load(m.LoadParams(m.ModelParams("tiny.en", str(weights.path), weights.form)))
+            params = m.TranscribeParams(
+                m.AudioParams(str(pcm), 32000), m.ContractParams(**asdict(contract))
+            )
+            return worker.transcribe(params).value.effective

@@ -1,0 +1,301 @@
+"""Backends come from entry points and TOML files; whatever is wrong with one is named."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Tool
+from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.errors import UsageError
+
+PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-backend.md").read_text(encoding="utf-8")
+KNOWN = {name: Backend(name=name) for name in ("faster-whisper", "mlx-whisper", "whisper.cpp")}
+PROGRAM = '[backend]\nname = "engine"\ncommand = ["./engine", "--worker", "node"]\n'
+
+
+def _block(name: str) -> str:
+    """The code block that docs/adding-a-backend.md calls ``name``."""
+    found = re.search(
+        rf"^`{re.escape(name)}`[^\n]*:\n\n```\w+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
+    )
+    assert found, f"no code block is called {name}"
+    return found[1]
+
+
+@pytest.fixture
+def describe(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a backend file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "engine.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+# --- from_toml ---------------------------------------------------------------------------------
+
+
+def test_a_program_needs_only_a_name_and_a_command(
+    describe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    assert registry.from_toml(describe(PROGRAM)) == Backend(
+        name="engine",
+        command=(str(tmp_path / "engine"), "--worker", "node"),
+        source="engine.toml",
+    )
+
+
+def test_every_key_arrives_and_every_path_is_relative_to_the_file(
+    describe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = describe(
+        '[backend]\nname = "mine"\nadapter = "mine:Mine"\npython = "python3.13"\n'
+        'search_path = [".", "../more"]\ndistribution = "mine-lib"\nimport_name = "mine_lib"\n'
+        'form = "ggml"\nweights_precision = "float32"\nsummary = "of my own"\ncwd = "here"\n'
+        'environment = { LEVEL = "3", THREADS = 2 }\n[backend.models]\n"tiny.en" = "w/tiny.bin"\n'
+    )
+    assert registry.from_toml(path) == Backend(
+        name="mine",
+        adapter="mine:Mine",
+        python="python3.13",
+        search_path=(str(tmp_path), str(tmp_path / "../more")),
+        distribution="mine-lib",
+        import_name="mine_lib",
+        form="ggml",
+        weights_precision="float32",
+        summary="of my own",
+        cwd=str(tmp_path / "here"),
+        environment={"LEVEL": "3", "THREADS": "2"},
+        model_paths={"tiny.en": tmp_path / "w/tiny.bin"},
+        source="engine.toml",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[backend", "not valid TOML"),
+        ('name = "engine"', "no [backend] table"),
+        ("backend = 3", "no [backend] table"),
+        (PROGRAM + 'comand = ["x"]', "unknown key 'comand'"),
+        (PROGRAM + 'adapter = "a:A"', "exactly one of command and adapter"),
+        ('[backend]\nname = "engine"', "exactly one of command and adapter"),
+        ('[backend]\nname = "engine"\ncommand = []', "exactly one of command and adapter"),
+        ('[backend]\ncommand = ["x"]', "needs a name"),
+        ('[backend]\ncommand = ["x"]\nname = ""', "needs a name"),
+        ('[backend]\ncommand = ["x"]\nname = 3', "backend.name must be a string, not 3"),
+        (
+            '[backend]\nname = "engine"\ncommand = "./x"',
+            "backend.command must be a list of strings",
+        ),
+        ('[backend]\nname = "engine"\nadapter = 3', "backend.adapter must be a string, not 3"),
+        (PROGRAM + "python = 3.13", "backend.python must be a string, not 3.13"),
+        (PROGRAM + 'search_path = "."', "backend.search_path must be a list of strings, not '.'"),
+        (PROGRAM + "search_path = [1]", "backend.search_path must be a list of strings, not [1]"),
+        (PROGRAM + "distribution = []", "backend.distribution must be a string"),
+        (PROGRAM + "import_name = []", "backend.import_name must be a string"),
+        (PROGRAM + "form = true", "backend.form must be a string, not True"),
+        (PROGRAM + "weights_precision = 16", "backend.weights_precision must be a string, not 16"),
+        (PROGRAM + "summary = 1", "backend.summary must be a string, not 1"),
+        (PROGRAM + "cwd = 1", "backend.cwd must be a string, not 1"),
+        (PROGRAM + 'environment = "A=1"', "backend.environment must be a table, not 'A=1'"),
+        (PROGRAM + 'models = "tiny.en"', "backend.models must be a table, not 'tiny.en'"),
+    ],
+)
+def test_a_bad_file_gets_one_line_that_names_the_file_and_the_key(
+    describe: Callable[[str], Path], text: str, named: str
+) -> None:
+    path = describe(text)
+    with pytest.raises(UsageError) as caught:
+        registry.from_toml(path)
+    assert str(path) in caught.value.message
+    assert named in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the backend file .*gone\.toml: No such"):
+        registry.from_toml(tmp_path / "gone.toml")
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "engine.toml").write_bytes(b'name = "\xff"')
+    with pytest.raises(UsageError, match=r"engine\.toml is not valid TOML: .*utf-8"):
+        registry.from_toml(tmp_path / "engine.toml")
+
+
+# --- select ------------------------------------------------------------------------------------
+
+
+def test_no_name_selects_every_backend() -> None:
+    assert registry.select([], KNOWN) == list(KNOWN.values())
+
+
+def test_names_are_selected_in_the_order_given_and_once() -> None:
+    chosen = registry.select(["whisper.cpp", "faster-whisper", "whisper.cpp"], KNOWN)
+    assert [backend.name for backend in chosen] == ["whisper.cpp", "faster-whisper"]
+
+
+@pytest.mark.parametrize("alias", [*registry.ALIASES, "PyWhisperCpp"])
+def test_an_alias_in_any_case_stands_for_its_backend(alias: str) -> None:
+    assert registry.select([alias], KNOWN) == [KNOWN[registry.ALIASES[alias.lower()]]]
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("fast-whisper", "faster-whisper"),
+        ("whispercp", "whispercpp"),
+        ("mlxwhisper", "mlx-whisper"),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest_names_and_all_names(typed: str, near: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown backend '{typed}'") as caught:
+        registry.select([typed], KNOWN)
+    assert near in caught.value.hint.partition("?")[0]
+    assert all(name in caught.value.hint for name in KNOWN)
+
+
+def test_a_name_like_nothing_gets_no_suggestion() -> None:
+    with pytest.raises(UsageError) as caught:
+        registry.select(["qqqq"], KNOWN)
+    assert "did you mean" not in caught.value.hint
+
+
+def test_a_toml_file_can_be_selected_beside_names(describe: Callable[[str], Path]) -> None:
+    chosen = registry.select(["mlx-whisper", str(describe(PROGRAM))], KNOWN)
+    assert [backend.name for backend in chosen] == ["mlx-whisper", "engine"]
+
+
+# --- installed ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make these the only entry points there are: ``declare(name="package:ATTRIBUTE")``."""
+
+    def put(**values: str) -> None:
+        entries = metadata.EntryPoints(
+            metadata.EntryPoint(name, value, registry.GROUP) for name, value in values.items()
+        )
+        monkeypatch.setattr(metadata, "entry_points", entries.select)
+
+    return put
+
+
+@pytest.fixture
+def package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, str], None]]:
+    """Write an importable package; it is forgotten afterwards."""
+    written = []
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(text, encoding="utf-8")
+        written.append(name)
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)
+
+
+def test_the_built_in_backends_are_installed_in_name_order() -> None:
+    found = registry.installed()
+    assert list(found) == sorted(found)
+    assert set(KNOWN) <= set(found)
+    assert all(name == backend.name for name, backend in found.items())
+
+
+def test_the_documented_package_is_found_through_its_entry_point(
+    declare: Callable[..., None], package: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    package("speedtest_levels", _block("speedtest_levels/__init__.py"))
+    declare(levels="speedtest_levels:BACKEND")
+    backend = registry.installed()["levels"]
+    assert backend.importable_here()
+    assert backend.model_paths == {"tiny.en": tmp_path / "speedtest_levels" / "levels.json"}
+    assert 'levels = "speedtest_levels:BACKEND"' in _block("pyproject.toml")
+
+
+def test_an_entry_point_that_is_not_a_backend_is_named_with_its_type(
+    declare: Callable[..., None],
+) -> None:
+    declare(odd="json:dumps")
+    with pytest.raises(UsageError, match=r"'odd' \(json:dumps\) is a function, not a Backend"):
+        registry.installed()
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("no_such_package:BACKEND", "No module named 'no_such_package'"),
+        ("json:BACKEND", "no attribute 'BACKEND'"),
+        ("speedtest_broken:BACKEND", "out of sorts"),
+    ],
+)
+def test_an_entry_point_that_cannot_be_loaded_is_named_with_the_reason(
+    declare: Callable[..., None], package: Callable[[str, str], None], value: str, why: str
+) -> None:
+    package("speedtest_broken", 'raise RuntimeError("out of sorts")\n')
+    declare(broken=value)
+    with pytest.raises(UsageError, match=f"'broken' \\({value}\\) cannot be loaded: .*{why}") as e:
+        registry.installed()
+    assert "repair or uninstall" in e.value.hint
+
+
+# --- docs/adding-a-backend.md ------------------------------------------------------------------
+
+
+def test_every_key_of_the_toml_file_is_documented() -> None:
+    table = PAGE.partition("### Keys of `[backend]`")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == registry._TOML_KEYS
+
+
+def test_every_field_of_a_backend_is_documented() -> None:
+    table = PAGE.partition("### Fields of `Backend`")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    assert documented == {field.name for field in fields(Backend)}
+
+
+def test_the_documented_adapter_is_measured(tool: Tool, tone: Path, tmp_path: Path) -> None:
+    for name in ("levels.py", "levels.json", "levels.toml"):
+        (tmp_path / name).write_text(_block(name), encoding="utf-8")
+    done = tool(
+        *["run", "-m", "tiny.en", "-b", tmp_path / "levels.toml", "--audio", tone],
+        *["--rounds", 1, "--runs", 1, "--json"],
+    )
+    assert done.returncode == 0, done.stderr
+    cell: dict[str, Any] = done.cell("levels")
+    assert cell["status"] == "ok"
+    assert cell["backend"]["version"] == "1.0"
+    assert [sample["text"] for sample in cell["samples"]] == [" sound sound"] * 2
+    assert [finding["kind"] for finding in cell["summary"]["findings"]] == ["contract"]
+
+
+def test_the_documented_adapter_refuses_weights_that_are_not_its_own(
+    tool: Tool, tone: Path, tmp_path: Path
+) -> None:
+    for name in ("levels.py", "levels.toml"):
+        (tmp_path / name).write_text(_block(name), encoding="utf-8")
+    (tmp_path / "levels.json").write_text("[]", encoding="utf-8")
+    done = tool(
+        *["run", "-m", "tiny.en", "-b", tmp_path / "levels.toml", "--audio", tone],
+        *["--rounds", 1, "--runs", 1, "--json"],
+    )
+    assert done.returncode == 4
+    (ending,) = done.cell("levels")["endings"]
+    assert (ending["status"], ending["stage"]) == ("failed", "load")
+    assert ending["error_class"] == "ModelUnusableError"

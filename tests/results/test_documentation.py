@@ -1,0 +1,101 @@
+"""docs/results.md describes every field, column, event, status and exit code, and no others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from mac_whisper_speedtest.backends.contract import SETTING_NAMES
+from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.results import export, schema
+from mac_whisper_speedtest.results.schema import Struct
+from mac_whisper_speedtest.worker.endings import Status
+
+PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+STRUCTS = [
+    kind
+    for kind in vars(schema).values()
+    if isinstance(kind, type) and issubclass(kind, Struct) and kind is not Struct
+]
+EVENTS = get_args(schema.Event)
+
+
+def _section(heading: str) -> str:
+    """The text under the one heading that contains ``heading``, up to the next heading."""
+    parts = re.split(r"^(#+ .*)$", PAGE, flags=re.MULTILINE)
+    found = [text for title, text in zip(parts[1::2], parts[2::2], strict=True) if heading in title]
+    assert len(found) == 1, f"{len(found)} headings of docs/results.md contain {heading}"
+    return found[0]
+
+
+def _rows(section: str, first_header: str) -> dict[str, list[str]]:
+    """The table that begins with ``first_header``: first column without backticks → the row."""
+    table = re.search(rf"^\| {first_header} \|.*\n\|[-|]+\n((?:\|.*\n)+)", section, re.MULTILINE)
+    assert table, f"no table begins with {first_header!r}"
+    rows = [[text.strip() for text in line.strip("|").split("|")] for line in table[1].splitlines()]
+    return {row[0]: row for row in rows}
+
+
+def _quoted(names: object) -> list[str]:
+    assert isinstance(names, (list, tuple))
+    return [f"`{name}`" for name in names]
+
+
+def _own_fields(kind: type[Struct]) -> dict[str, str]:
+    """Field name → annotation, without what a parent's own section describes."""
+    return {name: str(note) for name, note in vars(kind).get("__annotations__", {}).items()}
+
+
+@pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)
+def test_every_field_of_a_struct_has_a_row_in_its_section(kind: type[Struct]) -> None:
+    rows = _rows(_section(f"`{kind.__name__}`"), "name")
+    assert list(rows) == _quoted(list(_own_fields(kind)))
+    assert all(row[3] for row in rows.values())
+
+
+@pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)
+def test_every_field_that_can_be_null_says_when_and_no_other_does(kind: type[Struct]) -> None:
+    rows = _rows(_section(f"`{kind.__name__}`"), "name")
+    for name, annotation in _own_fields(kind).items():
+        nullable = "None" in annotation or annotation == "SettingValue"
+        assert (rows[f"`{name}`"][4] != "–") == nullable, name
+
+
+@pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)
+def test_a_struct_that_extends_another_refers_to_it(kind: type[Struct]) -> None:
+    (parent,) = kind.__bases__
+    if parent is not Struct:
+        assert f"Every field of `{parent.__name__}`" in _section(f"`{kind.__name__}`")
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
+def test_every_journal_event_is_headed_by_its_tag_and_in_the_json_logs(kind: type[Struct]) -> None:
+    tag = kind.__struct_config__.tag
+    _section(f"`{tag}` (`{kind.__name__}`)")
+    assert f"`{tag}`" in _section("`--json-logs`")
+
+
+def test_every_csv_column_is_described_in_order() -> None:
+    assert list(_rows(_section("CSV"), "column")) == _quoted(list(export._COLUMNS))
+
+
+def test_every_status_is_described_in_order() -> None:
+    assert list(_rows(_section("Statuses"), "status")) == _quoted(list(Status))
+
+
+def test_every_exit_code_is_described_with_its_name() -> None:
+    rows = _rows(_section("Exit codes"), "code")
+    assert {code: row[1] for code, row in rows.items()} == {
+        str(int(code)): f"`{code.name}`" for code in ExitCode
+    }
+
+
+def test_every_contract_setting_is_described_in_order() -> None:
+    assert list(_rows(_section("Contract settings"), "setting")) == _quoted(SETTING_NAMES)
+
+
+def test_the_page_is_about_the_current_schema_version() -> None:
+    assert f"`schema_version` is {schema.SCHEMA_VERSION}." in _section("Stability")

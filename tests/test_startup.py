@@ -1,0 +1,51 @@
+"""``speedtest --help`` must stay cheap: it imports click and this package's own first files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+HEAVY = {
+    "av", "ctranslate2", "faster_whisper", "huggingface_hub", "jiwer", "mlx", "msgspec", "numpy",
+    "psutil", "pywhispercpp", "rich", "safetensors", "soxr", "torch", "whisper_normalizer",
+}  # fmt: skip
+
+
+def loaded_modules(*arguments: str) -> set[str]:
+    """The top-level modules loaded after the command line ran with ``arguments``."""
+    code = (
+        "import json, sys\n"
+        "from mac_whisper_speedtest.cli import main\n"
+        f"sys.argv = ['speedtest', *{list(arguments)!r}]\n"
+        "main()\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_help_imports_no_heavy_library() -> None:
+    assert loaded_modules("--help") & HEAVY == set()
+
+
+def test_version_imports_no_heavy_library() -> None:
+    assert loaded_modules("--version") & HEAVY == set()
+
+
+def test_help_of_run_imports_no_heavy_library() -> None:
+    assert loaded_modules("run", "--help") & HEAVY == set()
+
+
+def test_every_listed_command_exists_and_has_the_listed_first_line() -> None:
+    import click
+
+    from mac_whisper_speedtest.cli import _COMMANDS, speedtest
+
+    context = click.Context(speedtest)
+    for name in _COMMANDS:
+        command = speedtest.get_command(context, name)
+        assert command is not None
+        assert command.help
