@@ -26,7 +26,7 @@ def main() -> int:
         subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, check=True)
 
     if not python.exists():
-        # --without-pip: Debian's Python cannot put pip into an environment; ours works from outside.
+        # Debian's Python cannot put pip into an environment; ours works from outside.
         call(sys.executable, "-m", "venv", "--without-pip", FOLDER)
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
     call(*pip, "--require-hashes", "--requirement", "requirements.lock")

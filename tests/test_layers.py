@@ -15,7 +15,7 @@ ALLOWED = {
     "report": {"results"},
     "measure": {"plan", "worker", "scoring", "results", "models", "speech", "backends", "catalog"},
     "plan": {"backends"},
-    "worker": {"backends", "catalog", "models"},
+    "worker": {"backends", "catalog", "models", "speech"},
     "scoring": set(),
     "results": {"backends"},
     "models": {"catalog"},

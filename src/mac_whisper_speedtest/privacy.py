@@ -41,12 +41,13 @@ def scrub(text: str) -> str:
 
 
 def _secrets() -> list[str]:
-    """Values of environment variables that are named like secrets."""
-    return [
+    """Values of environment variables that are named like secrets, longest first."""
+    values = {
         value
         for name, value in os.environ.items()
         if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST_SECRET
-    ]
+    }
+    return sorted(values, key=len, reverse=True)
 
 
 def _homes() -> list[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Finished, Tool
 
+from conftest import Finished, Tool
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.worker.launch import interpreter

@@ -17,13 +17,11 @@ class Backend:
     Attributes:
         name: what people type and the tables show.
         adapter: ``module:Class`` of the Python adapter; empty for an external program.
-        distribution: the package-index name whose version is the backend's version.
         import_name: the module that must be importable for the backend to be usable in place.
         form: the form of weights it loads.
         weights_precision: the precision of the weights it loads.
         weights_follow_precision: whether ``--precision`` chooses the weights' precision too.
         summary: one line for ``speedtest backends list``.
-        platforms: ``sys.platform`` values where it makes sense; empty for all.
         command: for an external program, its argument vector.
         cwd: for an external program, the folder it starts in; else a scratch folder.
         environment: extra variables for the worker process.
@@ -31,17 +29,16 @@ class Backend:
         python: the interpreter for a Python adapter; empty for "where it is installed".
         model_paths: models the backend brings itself, by canonical name.
         source: where this description was read from.
+        broken: why an installed description cannot be used; empty when it can.
     """
 
     name: str
     adapter: str = ""
-    distribution: str = ""
     import_name: str = ""
     form: str = ""
     weights_precision: str = "float16"
     weights_follow_precision: bool = False
     summary: str = ""
-    platforms: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     cwd: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -49,13 +46,15 @@ class Backend:
     python: str = ""
     model_paths: Mapping[str, Path] = field(default_factory=dict)
     source: str = "built in"
+    broken: str = ""
 
     def importable_here(self) -> bool:
         """Whether this interpreter could import the backend's library. Imports nothing."""
-        if not self.import_name:
-            return True
+        if not self.import_name or self.search_path:
+            return True  # what lies on another path is found out by the worker
         try:
-            return importlib.util.find_spec(self.import_name) is not None
+            # Only the top-level name: looking for a.b would import a.
+            return importlib.util.find_spec(self.import_name.partition(".")[0]) is not None
         except (ImportError, ValueError):
             return False
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 BACKEND = Backend(
     name="faster-whisper",
     adapter="mac_whisper_speedtest.backends.faster_whisper:FasterWhisper",
-    distribution="faster-whisper",
     import_name="faster_whisper",
     form="ctranslate2",
     summary="CTranslate2; CPU (int8, float32) and CUDA (float16, int8, ...)",

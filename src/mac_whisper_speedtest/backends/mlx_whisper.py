@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 BACKEND = Backend(
     name="mlx-whisper",
     adapter="mac_whisper_speedtest.backends.mlx_whisper:MlxWhisper",
-    distribution="mlx-whisper",
     import_name="mlx_whisper",
     form="mlx",
     # mlx-whisper never casts weights: computing in another precision than theirs widens them again
@@ -59,7 +58,7 @@ class MlxWhisper:
 
         if request.device == "cpu":
             mx.set_default_device(mx.cpu)
-        elif request.device not in {"auto", "gpu", "metal"}:
+        elif request.device not in {"auto", "gpu", "metal", "cuda"}:
             raise ModelUnusableError(f"MLX has no device {request.device!r}")
         precision = BACKEND.weights_precision if request.precision == "auto" else request.precision
         if precision not in {"float16", "float32"}:

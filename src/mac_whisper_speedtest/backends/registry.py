@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.errors import UsageError
 
@@ -24,7 +26,6 @@ _TOML_KEYS = {
     "adapter",
     "python",
     "search_path",
-    "distribution",
     "import_name",
     "form",
     "weights_precision",
@@ -39,26 +40,36 @@ _TOML_KEYS = {
 def installed() -> dict[str, Backend]:
     """Every backend that an installed distribution declares, by name, in name order.
 
+    One that cannot be loaded is listed as ``broken``: it costs its own cells, not the run.
+
     Raises:
-        UsageError: an entry point does not lead to a :class:`Backend`.
+        UsageError: two distributions declare a backend of the same name.
     """
     found: dict[str, Backend] = {}
     for entry in metadata.entry_points(group=GROUP):
-        try:
-            backend = entry.load()
-        except Exception as error:
+        backend = _loaded(entry)
+        if backend.name in found:
             raise UsageError(
-                f"the backend entry point {entry.name!r} ({entry.value}) cannot be loaded: {error}",
-                hint=f"repair or uninstall {entry.dist.name if entry.dist else 'its distribution'}",
-            ) from error
-        if not isinstance(backend, Backend):
-            raise UsageError(
-                f"the backend entry point {entry.name!r} ({entry.value}) is a "
-                f"{type(backend).__name__}, not a Backend",
-                hint="see docs/adding-a-backend.md",
+                f"two installed distributions declare a backend named {backend.name!r}: "
+                f"{found[backend.name].source} and {backend.source}",
+                hint="uninstall one of them",
             )
         found[backend.name] = backend
     return dict(sorted(found.items()))
+
+
+def _loaded(entry: metadata.EntryPoint) -> Backend:
+    source = entry.dist.name if entry.dist else entry.value
+    try:
+        backend = entry.load()
+    except Exception as error:  # noqa: BLE001 - third-party code may raise anything
+        why = f"the entry point {entry.value} of {source} cannot be loaded: {error}"
+        return Backend(name=entry.name, source=source, broken=why)
+    if not isinstance(backend, Backend):
+        kind = type(backend).__name__
+        why = f"the entry point {entry.value} of {source} is a {kind}, not a Backend"
+        return Backend(name=entry.name, source=source, broken=why)
+    return replace(backend, source=source)
 
 
 def select(wanted: Iterable[str], available: Mapping[str, Backend]) -> list[Backend]:
@@ -69,24 +80,30 @@ def select(wanted: Iterable[str], available: Mapping[str, Backend]) -> list[Back
     Raises:
         UsageError: a name is unknown, or a file does not describe a backend.
     """
-    names = list(dict.fromkeys(wanted))
+    names = list(wanted)
     if not names:
         return list(available.values())
-    chosen = []
+    chosen: dict[str, Backend] = {}
     for name in names:
-        if name.endswith(".toml"):
-            chosen.append(from_toml(Path(name)))
-            continue
-        known = ALIASES.get(name.lower(), name)
-        if known not in available:
-            near = difflib.get_close_matches(name.lower(), [*available, *ALIASES], n=3, cutoff=0.4)
+        backend = from_toml(Path(name)) if name.endswith(".toml") else _named(name, available)
+        if chosen.setdefault(backend.name, backend) != backend:
             raise UsageError(
-                f"unknown backend {name!r}",
-                hint=(f"did you mean {', '.join(near)}? " if near else "")
-                + f"known: {', '.join(available)}; or a .toml file that describes a program",
+                f"two different backends are named {backend.name!r}",
+                hint="give one of them another name in its .toml file",
             )
-        chosen.append(available[known])
-    return chosen
+    return list(chosen.values())
+
+
+def _named(name: str, available: Mapping[str, Backend]) -> Backend:
+    known = ALIASES.get(name.lower(), name)
+    if known in available:
+        return available[known]
+    near = difflib.get_close_matches(name.lower(), [*available, *ALIASES], n=3, cutoff=0.4)
+    raise UsageError(
+        f"unknown backend {name!r}",
+        hint=(f"did you mean {', '.join(near)}? " if near else "")
+        + f"known: {', '.join(available)}; or a .toml file that describes a program",
+    )
 
 
 def from_toml(path: Path) -> Backend:
@@ -121,28 +138,49 @@ def from_toml(path: Path) -> Backend:
     return Backend(
         name=name,
         adapter=_text(table, "adapter", path),
-        python=_text(table, "python", path),
+        python=_beside(_text(table, "python", path), folder),
         search_path=tuple(str(folder / item) for item in _texts(table, "search_path", path)),
-        distribution=_text(table, "distribution", path),
         import_name=_text(table, "import_name", path),
         form=_text(table, "form", path),
-        weights_precision=_text(table, "weights_precision", path) or "float16",
+        weights_precision=_precision(table, path),
         summary=_text(table, "summary", path),
         command=_command(_texts(table, "command", path), folder),
         cwd=str(folder / table["cwd"]) if _text(table, "cwd", path) else "",
-        environment={key: str(value) for key, value in _table(table, "environment", path).items()},
+        environment=_table(table, "environment", path),
         model_paths={
-            model: folder / str(value) for model, value in _table(table, "models", path).items()
+            _canonical(model, path): folder / value
+            for model, value in _table(table, "models", path).items()
         },
         source=path.name,
     )
 
 
 def _command(words: list[str], folder: Path) -> tuple[str, ...]:
-    """Words that name a file beside the TOML file (``./engine``) become absolute paths."""
-    return tuple(
-        str((folder / word).resolve()) if word.startswith(("./", "../")) else word for word in words
-    )
+    return tuple(_beside(word, folder) for word in words)
+
+
+def _beside(word: str, folder: Path) -> str:
+    """A word that names a file beside the TOML file (``./engine``) becomes an absolute path."""
+    # absolute(), not resolve(): an environment's python is a link that must be kept.
+    return str((folder / word).absolute()) if word.startswith(("./", "../")) else word
+
+
+def _canonical(model: str, path: Path) -> str:
+    try:
+        return catalog.model(model).name
+    except UsageError as error:
+        raise UsageError(
+            f"{path}: in [backend.models], {error.message}", hint=error.hint
+        ) from error
+
+
+def _precision(table: Mapping[str, object], path: Path) -> str:
+    value = _text(table, "weights_precision", path) or "float16"
+    if value not in {"float16", "float32"}:
+        raise UsageError(
+            f"{path}: backend.weights_precision is {value!r}", hint="use float16 or float32"
+        )
+    return value
 
 
 def _text(table: Mapping[str, object], key: str, path: Path) -> str:
@@ -159,8 +197,8 @@ def _texts(table: Mapping[str, object], key: str, path: Path) -> list[str]:
     return value
 
 
-def _table(table: Mapping[str, object], key: str, path: Path) -> dict[str, object]:
+def _table(table: Mapping[str, object], key: str, path: Path) -> dict[str, str]:
     value = table.get(key, {})
-    if not isinstance(value, dict):
-        raise UsageError(f"{path}: backend.{key} must be a table, not {value!r}")
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise UsageError(f"{path}: backend.{key} must be a table of strings, not {value!r}")
     return value

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 BACKEND = Backend(
     name="whisper.cpp",
     adapter="mac_whisper_speedtest.backends.whisper_cpp:WhisperCpp",
-    distribution="pywhispercpp",
     import_name="pywhispercpp",
     form="ggml",
     summary="whisper.cpp through pywhispercpp; CPU and Metal as published",
@@ -56,7 +55,7 @@ class WhisperCpp:
             raise ModelUnusableError(
                 f"whisper.cpp computes in the precision of its file, not in {request.precision}"
             )
-        if request.device not in {"auto", "cpu", "gpu", "metal", "cuda"}:
+        if request.device not in {"auto", "cpu", "gpu", "metal", "cuda", "vulkan"}:
             raise ModelUnusableError(f"whisper.cpp has no device {request.device!r}")
         precision = _stored_precision(Path(request.path))
         import _pywhispercpp

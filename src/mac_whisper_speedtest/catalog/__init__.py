@@ -66,6 +66,7 @@ class Model:
     revision: str | None = None
     files: tuple[WeightsFile, ...] = ()
     mirror: Mirror | None = None
+    network_sha256: str | None = None
 
     @property
     def english_only(self) -> bool:
@@ -122,6 +123,7 @@ def models() -> dict[str, Model]:
             revision=row.get("revision"),
             files=tuple(WeightsFile(**file) for file in row.get("files", ())),
             mirror=Mirror(**row["mirror"]) if "mirror" in row else None,
+            network_sha256=row.get("network_sha256"),
         )
         for row in document["model"]
     }

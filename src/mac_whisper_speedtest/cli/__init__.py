@@ -46,8 +46,9 @@ def speedtest() -> None:
     r"""Which Whisper is fastest on this machine, and is it still right?
 
     \b
-    Exit codes: 0 all measured; 2 the request was wrong; 3 some cells failed;
-    4 all cells failed; 5 results could not be written; 130 interrupted.
+    Exit codes: 0 all measured; 1 an error of this program; 2 the request was wrong;
+    3 some cells failed; 4 all cells failed; 5 results could not be written;
+    130 interrupted.
     """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     Every figure is computed again from the run's journal, so this also works for a run whose tool
     was killed; such a run is sealed on the way.
     """
+    from mac_whisper_speedtest.errors import StorageError
     from mac_whisper_speedtest.measure.summarise import summarise
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.results import directory, export
@@ -31,8 +33,10 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
         export.check_writable(path)
     found = directory.find(run)
     replayed = summarise(found.replay())
-    if not found.sealed_path.exists():
-        found.seal(replayed)
+    outcome = replayed.manifest.outcome
+    if not found.sealed_path.exists() and outcome is not None and outcome.state != "running":
+        with contextlib.suppress(StorageError):  # a copy that may only be read can still be shown
+            found.seal(replayed)
     for path in output:
         export.write(replayed, path)
     if as_json:

@@ -38,8 +38,8 @@ def describe() -> MachineInfo:
         architecture=platform.machine(),
         python=platform.python_version(),
         cpu=probe("cpu", _cpu),
-        physical_cores=probe("physical_cores", lambda: psutil.cpu_count(logical=False)),
-        logical_cores=probe("logical_cores", lambda: psutil.cpu_count(logical=True)),
+        physical_cores=probe("physical_cores", lambda: _cores(logical=False)),
+        logical_cores=probe("logical_cores", lambda: _cores(logical=True)),
         memory_bytes=probe("memory_bytes", lambda: psutil.virtual_memory().total),
         gpus=probe("gpus", _gpus),
         load_average_1m=probe("load_average_1m", lambda: os.getloadavg()[0]),
@@ -66,6 +66,13 @@ def memory_limit() -> int:
     with contextlib.suppress(OSError, ValueError):  # no control group, or no limit in it
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     return int(total * 0.9)
+
+
+def _cores(*, logical: bool) -> int:
+    count = psutil.cpu_count(logical=logical)
+    if not count:
+        raise LookupError("the system does not say")
+    return int(count)
 
 
 def _cpu() -> str:

@@ -59,6 +59,8 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
     clip = resolve(
         audio=request.audio, clip=request.clip, language=request.language, announce=announce
     )
+    # The user's file name becomes part of every id, so it is made presentable once, here.
+    clip = replace(clip, name=scrub(clip.name))
     language = clip.language or request.language or "en"
     for model in request.models:
         if language != "en" and catalog.model(model).english_only:
@@ -70,13 +72,16 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
     for cell in cells:
+        if cell.backend.broken:
+            unavailable[cell.id] = scrub(cell.backend.broken)
+            continue
         if not cell.backend.command and interpreter(cell.backend) is None:
             unavailable[cell.id] = f"not installed — speedtest backends install {cell.backend.name}"
             continue
         try:
             weights[cell.id] = _weights(cell, request.precision, announce)
         except WeightsMissingError as error:
-            unavailable[cell.id] = f"{error.message}: {error.hint}"
+            unavailable[cell.id] = scrub(f"{error.message}: {error.hint}")
     settled = replace(request, contract=replace(request.contract, language=language))
     return Prepared(settled, clip, cells, weights, unavailable)
 
@@ -114,6 +119,8 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         retries=asked.retries,
         fail_fast=asked.fail_fast,
         max_failures=asked.max_failures,
+        max_memory_bytes=asked.max_memory,
+        backends_named=asked.explicit,
     )
     canonical = msgspec.json.encode(request, order="deterministic")
     return s.Manifest(
@@ -142,7 +149,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
 
 def _clip_info(clip: Clip, *, from_user: bool) -> s.ClipInfo:
     return s.ClipInfo(
-        name=scrub(clip.name),
+        name=clip.name,
         seconds=clip.seconds,
         samples=int(clip.samples.size),
         pcm_sha256=clip.pcm_sha256,

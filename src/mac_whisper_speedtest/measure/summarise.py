@@ -11,6 +11,8 @@ import msgspec
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.scoring import accuracy, speed
 
+_GENERIC_NAMES = {"metal": "gpu", "cuda": "gpu", "vulkan": "gpu"}
+
 CLOCK_SLACK_S = 0.05
 CLOCK_SLACK_RATIO = 0.05
 """A worker's own time and the supervisor's wall time around the same call differ by the messages
@@ -44,7 +46,16 @@ def _groups(cells: Iterable[s.CellResult]) -> list[list[str]]:
 
 
 def _timed(cell: s.CellResult) -> list[s.SampleResult]:
-    return [sample for sample in cell.samples if sample.kind == "timed"]
+    """The timed samples that count: where a round was tried again, those of its last attempt."""
+    last = {sample.round: sample.attempt for sample in cell.samples}
+    for ending in cell.endings:
+        if ending.attempt is not None:
+            last[ending.round] = max(ending.attempt, last.get(ending.round, 0))
+    return [
+        sample
+        for sample in cell.samples
+        if sample.kind == "timed" and sample.attempt == last[sample.round]
+    ]
 
 
 def _median_s(cell: s.CellResult) -> float | None:
@@ -101,7 +112,7 @@ def _median(values: Iterable[float | None]) -> float | None:
 def _wer(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> float | None:
     """The mean over timed samples: where every text is the same, that text's word error rate."""
     reference = cell.clip.reference
-    if reference is None or not timed:
+    if reference is None or not timed or cell.contract.requested.get("language") != "en":
         return None
     rates = {text: accuracy.wer(reference, text) for text in {sample.text for sample in timed}}
     known = [rate for sample in timed if (rate := rates[sample.text]) is not None]
@@ -115,12 +126,17 @@ def _findings(
     if cell.contract.deviations:
         listed = "; ".join(_deviation(each) for each in cell.contract.deviations)
         found.append(s.Finding(kind="contract", message=listed))
+    device = cell.backend.device
+    if device is not None and request.device not in {"auto", device, _GENERIC_NAMES.get(device)}:
+        found.append(
+            s.Finding(kind="device", message=f"ran on {device}, asked for {request.device}")
+        )
     texts = {sample.text for sample in cell.samples}
     if len(texts) > 1:
         found.append(
             s.Finding(kind="text", message=f"{len(texts)} different texts from the same audio")
         )
-    liars = [sample for sample in cell.samples if clocks_disagree(sample.seconds, sample.wall_s)]
+    liars = [sample for sample in timed if clocks_disagree(sample.seconds, sample.wall_s)]
     if liars:
         worst = max(liars, key=lambda sample: abs(sample.wall_s - sample.seconds))
         found.append(

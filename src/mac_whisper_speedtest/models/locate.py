@@ -33,7 +33,7 @@ class Weights:
         size_bytes: of all files together.
         source: where they come from, without any local path.
         network_sha256: the identity of the network, equal for every form of it; known for
-            converted weights.
+            converted weights and for those that the catalogue pins.
     """
 
     model: str
@@ -81,7 +81,10 @@ def described(name: str, path: Path, form: str, precision: str) -> Weights:
         form=form or "own",
         precision=precision,
         path=path,
-        files={file.name: durable.sha256_file(file) for file in files},
+        files={
+            str(file.relative_to(path)) if path.is_dir() else file.name: durable.sha256_file(file)
+            for file in files
+        },
         size_bytes=sum(file.stat().st_size for file in files),
         source="named in the backend's description",
     )
@@ -169,6 +172,8 @@ def _verified(model: catalog.Model, folder: Path, source: str) -> Weights:
         files=hashes,
         size_bytes=sum((folder / name).stat().st_size for name in names),
         source=f"{source} {model.repository}@{revision}",
+        # What the files hold follows from their hashes, where the catalogue pins those.
+        network_sha256=model.network_sha256,
     )
 
 

@@ -7,14 +7,27 @@ from typing import TypeVar
 
 import msgspec
 
-from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue, deviations
+from mac_whisper_speedtest.backends.contract import (
+    SETTING_NAMES,
+    DecodeContract,
+    SettingValue,
+    deviations,
+)
 from mac_whisper_speedtest.results import schema as s
+
+_SETTINGS = {"name", *SETTING_NAMES}
 
 _Result = TypeVar("_Result", bound=s.Struct)
 _Cell = TypeVar("_Cell", s.Loaded, s.Effective, s.Sample, s.WorkerEnded, s.RoundSkipped)
 
 
-def assemble(manifest: s.Manifest, events: Sequence[s.Event], *, damaged_lines: int = 0) -> s.Run:
+def assemble(
+    manifest: s.Manifest,
+    events: Sequence[s.Event],
+    *,
+    damaged_lines: int = 0,
+    running: bool = False,
+) -> s.Run:
     """The run that these events tell of, without summaries.
 
     A worker that was started and has no ending was cut off; its cell is ``skipped`` with what was
@@ -24,6 +37,8 @@ def assemble(manifest: s.Manifest, events: Sequence[s.Event], *, damaged_lines: 
     outcome = (
         s.Outcome(state=ended[-1].state, message=ended[-1].message)
         if ended
+        else s.Outcome(state="running")
+        if running
         else s.Outcome(state="recovered", message="the tool was killed; made from the journal")
     )
     if damaged_lines:
@@ -77,7 +92,9 @@ def _contract(
     requested: Mapping[str, SettingValue], reports: Sequence[s.Effective]
 ) -> s.ContractResult:
     """The contract against every report: a deviation in any round counts."""
-    asked = DecodeContract(**requested)  # type: ignore[arg-type]
+    # Only the settings this version knows: a file of a newer one may have more.
+    known = {name: value for name, value in requested.items() if name in _SETTINGS}
+    asked = DecodeContract(**known)  # type: ignore[arg-type]
     found: dict[tuple[str, str], s.DeviationResult] = {}
     for report in reports:
         for each in deviations(asked, report.values):

@@ -66,8 +66,9 @@ class RunDirectory:
                 f"{SCHEMA_VERSION}",
                 hint="install a newer mac-whisper-speedtest",
             )
+        running = journal.is_being_written(self.journal_path)
         events, damaged = journal.read(self.journal_path)
-        return assemble(manifest, events, damaged_lines=damaged)
+        return assemble(manifest, events, damaged_lines=damaged, running=running)
 
 
 def runs_dir() -> Path:
@@ -108,7 +109,7 @@ def find(name: str) -> RunDirectory:
         UsageError: there is no such run.
     """
     root = runs_dir()
-    numbers = _numbers(root)
+    numbers = _shown(root)
     if name == "latest":
         if not numbers:
             raise UsageError("there is no run yet", hint="make one: speedtest run --model tiny.en")
@@ -138,3 +139,10 @@ def _numbers(root: Path) -> list[int]:
     if not root.is_dir():
         return []
     return sorted(int(item.name) for item in root.iterdir() if item.name.isdigit())
+
+
+def _shown(root: Path) -> list[int]:
+    """The runs that have a manifest; a tool may have died before it."""
+    return [
+        number for number in _numbers(root) if (root / f"{number:06d}" / "manifest.json").is_file()
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,9 @@ class Journal:
             self._handle = os.open(path, flags, 0o644)
         except OSError as error:
             raise self._refused(error) from error
+        # Held until this process ends, however it ends: that is how others know that it still runs.
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def __enter__(self) -> Self:
         return self
@@ -61,6 +65,18 @@ class Journal:
             hint="what was measured so far is safe; free some disk space, then "
             "`speedtest show latest`",
         )
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a living tool still writes this journal."""
+    try:
+        with path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # no journal yet, or a file system without locks
+    return False
 
 
 def read(path: Path) -> tuple[list[Event], int]:

@@ -96,13 +96,15 @@ class RequestInfo(Struct, frozen=True, kw_only=True):
     retries: int
     fail_fast: bool
     max_failures: int | None
+    max_memory_bytes: int | None
+    backends_named: bool
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """How the run ended.
 
-    ``complete``, ``stopped`` (by --fail-fast or --max-failures), ``interrupted``, or ``recovered``
-    (the tool was killed; the run was made from its journal afterwards).
+    ``complete``, ``stopped`` (by --fail-fast or --max-failures), ``interrupted``, ``recovered``
+    (the tool was killed; made from the journal afterwards), or ``running`` (it still goes on).
     """
 
     state: str
