@@ -44,7 +44,7 @@ class Request:
     clip: str | None = None
     language: str | None = None
     rounds: int = 3
-    runs: int = 3
+    runs: int = 2
     seed: int = 0
     threads: int = 1
     device: str = "auto"

@@ -279,7 +279,7 @@ def test_a_backend_named_twice_is_measured_once() -> None:
 
 def test_two_different_backends_of_one_name_are_refused(describe: Callable[[str], Path]) -> None:
     other = describe('[backend]\nname = "whisper.cpp"\ncommand = ["./x"]\n')
-    with pytest.raises(UsageError, match="two different backends are named 'whisper.cpp'"):
+    with pytest.raises(UsageError, match=r"two different backends are named 'whisper.cpp'"):
         registry.select(["whisper.cpp", str(other)], KNOWN)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--clip", help="A built-in clip: short (the default) or cities.")
 @click.option("--language", "-l", help="Language spoken in --audio, such as en.")
 @click.option("--rounds", type=int, default=3, help="Fresh processes per cell.")
-@click.option("--runs", type=int, default=3, help="Timed samples per process.")
+@click.option("--runs", type=int, default=2, help="Timed samples per process.")
 @click.option("--seed", type=int, default=0, help="Seed of the visiting order.")
 @click.option("--threads", type=int, help="CPU threads per backend.  [default: by machine]")
 @click.option("--device", default="auto", help="Device to run on, where a backend has a choice.")
