@@ -28,7 +28,16 @@ def main() -> int:
     if not python.exists():
         # Debian's Python cannot put pip into an environment; ours works from outside.
         call(sys.executable, "-m", "venv", "--without-pip", FOLDER)
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-compile",
+    ]
     call(*pip, "--require-hashes", "--requirement", "requirements.lock")
     call(*pip, "--no-deps", "--editable", ".")
     speedtest = FOLDER / "bin" / "speedtest"

