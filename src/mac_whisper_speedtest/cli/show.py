@@ -42,4 +42,4 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         click.echo(export.to_json(replayed), nl=False)
     else:
-        table.show(replayed, saved_as=run)
+        table.show(replayed, saved_as=directory.name_of(found))

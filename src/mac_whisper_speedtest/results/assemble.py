@@ -39,7 +39,7 @@ def assemble(
         if ended
         else s.Outcome(state="running")
         if running
-        else s.Outcome(state="recovered", message="the tool was killed; made from the journal")
+        else s.Outcome(state="recovered", message="the tool ended without sealing it")
     )
     if damaged_lines:
         note = f"{damaged_lines} damaged journal lines were left out"

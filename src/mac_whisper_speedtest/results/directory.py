@@ -130,6 +130,11 @@ def find(name: str) -> RunDirectory:
     )
 
 
+def name_of(run: RunDirectory) -> str:
+    """What to call ``run`` on the command line: its number, or its path if it lies elsewhere."""
+    return str(run.number) if run.path.parent == runs_dir() else str(run.path)
+
+
 def pretty(value: Manifest | Run) -> bytes:
     """JSON for people: indented, one trailing newline, no NaN."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
