@@ -118,7 +118,6 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
         (PROGRAM + "environment = { A = 1 }", "backend.environment must be a table of strings"),
         (PROGRAM + 'models = { "tiny.en" = 3 }', "backend.models must be a table of strings"),
         (PROGRAM + 'models = { "tiny.eng" = "w" }', "unknown model 'tiny.eng'"),
-        (PROGRAM + 'weights_precision = "int3"', "backend.weights_precision is 'int3'"),
     ],
 )
 def test_a_bad_file_gets_one_line_that_names_the_file_and_the_key(

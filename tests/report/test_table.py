@@ -119,8 +119,8 @@ def run_of(*cells: s.CellResult, state: str = "complete") -> s.Run:
     return summarise(s.Run(schema_version=1, manifest=manifest, cells=list(cells)))
 
 
-def printed(run: s.Run) -> str:
-    console = Console(file=io.StringIO(), width=140)
+def printed(run: s.Run, width: int = 140) -> str:
+    console = Console(file=io.StringIO(), width=width)
     table.show(run, console=console, saved_as="7")
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -140,6 +140,14 @@ def test_the_quickest_comes_first_and_the_others_are_multiples_of_it() -> None:
     assert {"2.000", "5.0", "1.00"} <= set(first)
     assert {"3.000", "3.3", "1.50"} <= set(second)
     assert "16.7%" in first  # one word of six
+
+
+def test_a_narrow_terminal_gets_two_tables_and_loses_nothing() -> None:
+    run = run_of(cell("faster-whisper", seconds=[3.0, 3.0]), cell("b", seconds=[2.0, 2.0]))
+    narrow = printed(run, width=80)
+    assert max(len(line) for line in narrow.splitlines()) <= 80
+    for word in ("faster-whisper", "float32", "3.000", "16.7%", "spread", "first", "peak", "ok"):
+        assert word in narrow
 
 
 def test_a_failed_cell_stays_in_the_table_with_its_reason_below() -> None:

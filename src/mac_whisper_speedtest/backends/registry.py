@@ -142,7 +142,7 @@ def from_toml(path: Path) -> Backend:
         search_path=tuple(str(folder / item) for item in _texts(table, "search_path", path)),
         import_name=_text(table, "import_name", path),
         form=_text(table, "form", path),
-        weights_precision=_precision(table, path),
+        weights_precision=_text(table, "weights_precision", path) or "float16",
         summary=_text(table, "summary", path),
         command=_command(_texts(table, "command", path), folder),
         cwd=str(folder / table["cwd"]) if _text(table, "cwd", path) else "",
@@ -172,15 +172,6 @@ def _canonical(model: str, path: Path) -> str:
         raise UsageError(
             f"{path}: in [backend.models], {error.message}", hint=error.hint
         ) from error
-
-
-def _precision(table: Mapping[str, object], path: Path) -> str:
-    value = _text(table, "weights_precision", path) or "float16"
-    if value not in {"float16", "float32"}:
-        raise UsageError(
-            f"{path}: backend.weights_precision is {value!r}", hint="use float16 or float32"
-        )
-    return value
 
 
 def _text(table: Mapping[str, object], key: str, path: Path) -> str:

@@ -78,7 +78,7 @@ def _summary(
         if other.id in medians
         and (other.model.name, other.clip.name) == (cell.model.name, cell.clip.name)
     ]
-    peaks = [s.peak_rss_bytes for s in cell.samples if s.peak_rss_bytes is not None]
+    peaks = [each.peak_rss_bytes for each in cell.samples if each.peak_rss_bytes is not None]
     return s.Summary(
         rank=rank,
         timed_samples=len(timed),

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mac_whisper_speedtest.results.schema import CellResult, Run
+from mac_whisper_speedtest.results.schema import CellResult, Run, Summary
 
 _MISSING = "–"
+_ANY_WIDTH = 1000
+
+_Look = Callable[[CellResult, Summary], str | Text]
+_Column = tuple[str, JustifyMethod, _Look]
 
 
 def show(run: Run, *, saved_as: str = "", console: Console | None = None) -> None:
-    """Print the run to a terminal (or a pipe, then in 140 columns and without colour)."""
+    """Print the run to a terminal (or a pipe, then wide and without colour)."""
     if console is None:
         console = Console()
         if not console.is_terminal:
-            console = Console(width=140)
-    console.print(render(run, saved_as=saved_as))
+            console = Console(width=200)
+    for part in _parts(run, saved_as, console):
+        console.print(part)
 
 
-def render(run: Run, *, saved_as: str = "") -> RenderableType:
-    """One table per model and clip, best first, then every failure, deviation and remark."""
-    parts: list[RenderableType] = []
+def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType]:
+    """Per model and clip a table, best first; then every failure, deviation and remark."""
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for cell in run.cells:
         groups.setdefault((cell.model.name, cell.clip.name), []).append(cell)
     for (model, clip), cells in groups.items():
-        parts.append(_table(run, model, clip, sorted(cells, key=_order)))
+        ranked = sorted(cells, key=_order)
+        title = _title(run, model, clip)
+        whole = _table(ranked, [*_RANKING, *_DETAILS], title)
+        natural = console.measure(whole, options=console.options.update_width(_ANY_WIDTH)).maximum
+        if natural <= console.width:
+            yield whole
+        else:
+            # Too narrow a terminal for one table: two below each other, and nothing left out.
+            yield _table(ranked, _RANKING, title)
+            yield _table(ranked, [*_RANKING[:2], *_DETAILS], "")
     notes = list(_notes(run))
     if notes:
-        parts.append(Text("\n".join(notes)))
-    parts.append(Text(_footer(run, saved_as), style="dim"))
-    return Group(*parts)
+        yield Text("\n".join(notes))
+    yield Text(_footer(run, saved_as), style="dim")
 
 
 def _order(cell: CellResult) -> tuple[int, str]:
@@ -43,69 +55,79 @@ def _order(cell: CellResult) -> tuple[int, str]:
     return (rank if rank is not None else 10**6, cell.id)
 
 
-def _table(run: Run, model: str, clip: str, cells: Iterable[CellResult]) -> Table:
+def _title(run: Run, model: str, clip: str) -> str:
     request = run.manifest.request
     info = next(each for each in run.manifest.clips if each.name == clip)
+    return (
+        f"{model} on {clip} ({info.seconds:.1f} s), contract {request.contract['name']}, "
+        f"{request.rounds} rounds × {request.runs} samples, {request.threads} threads"
+    )
+
+
+def _table(cells: Sequence[CellResult], columns: Sequence[_Column], title: str) -> Table:
     table = Table(
-        title=f"{model} on {clip} ({info.seconds:.1f} s), contract {request.contract['name']}, "
-        f"{request.rounds} rounds × {request.runs} samples, {request.threads} threads",
+        title=title or None,
         box=box.SIMPLE_HEAD,
         title_justify="left",
         title_style="bold",
         pad_edge=False,
     )
-    table.add_column("#", justify="right")
-    table.add_column("backend", overflow="fold")
-    table.add_column("device")
-    table.add_column("precision")
-    for heading in (
-        "median s",
-        "RTFx",
-        "spread s",
-        "× best",
-        "load s",
-        "first s",
-        "peak MB",
-        "WER",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("status")
+    for heading, justify, _ in columns:
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=justify == "right")
     for cell in cells:
-        table.add_row(*_row(cell))
+        assert cell.summary is not None
+        table.add_row(*(look(cell, cell.summary) for _, _, look in columns))
     return table
 
 
-def _row(cell: CellResult) -> list[str | Text]:
-    summary = cell.summary
-    assert summary is not None
-    ok = cell.status == "ok"
-    flags = [finding.kind for finding in summary.findings]
-    status = Text(cell.status, style="green" if ok else "red")
-    if flags:
-        status.append(f" ({', '.join(flags)})", style="yellow")
-    spread = _MISSING
-    if summary.min_s is not None and summary.max_s is not None:
-        spread = f"{summary.min_s:.3f}–{summary.max_s:.3f}"
-    version = f" {cell.backend.version}" if cell.backend.version else ""
-    return [
-        str(summary.rank) if summary.rank is not None else _MISSING,
-        cell.backend.name + version,
-        cell.backend.device or _MISSING,
-        cell.backend.precision or _MISSING,
-        _number(summary.median_s, ".3f"),
-        _number(summary.rtfx, ".1f"),
-        spread,
-        _number(summary.times_best, ".2f"),
-        _number(summary.load_s, ".2f"),
-        _number(summary.first_s, ".3f"),
-        _number(summary.peak_rss_bytes, ".0f", 1e-6),
-        _number(summary.wer, ".1%"),
-        status,
-    ]
+def _name(cell: CellResult) -> str:
+    return f"{cell.backend.name} {cell.backend.version or ''}".strip()
+
+
+def _status(cell: CellResult, summary: Summary) -> Text:
+    status = Text(cell.status, style="green" if cell.status == "ok" else "red")
+    if summary.findings:
+        kinds = ", ".join(finding.kind for finding in summary.findings)
+        status.append(f" ({kinds})", style="yellow")
+    return status
+
+
+def _spread(_cell: CellResult, summary: Summary) -> str:
+    if summary.min_s is None or summary.max_s is None:
+        return _MISSING
+    return f"{summary.min_s:.3f}–{summary.max_s:.3f}"
+
+
+def _figure(name: str, form: str, factor: float = 1.0) -> _Look:
+    """A column that shows one number of the summary."""
+    return lambda _cell, summary: _number(getattr(summary, name), form, factor)
 
 
 def _number(value: float | None, form: str, factor: float = 1.0) -> str:
-    return _MISSING if value is None else format(value * factor, form)
+    return _MISSING if value is None else format(value * factor if factor != 1 else value, form)
+
+
+_RANKING: tuple[_Column, ...] = (
+    ("#", "right", _figure("rank", "d")),
+    (
+        "backend",
+        "left",
+        lambda cell, _: f"{cell.backend.name} {cell.backend.version or ''}".strip(),
+    ),
+    ("device", "left", lambda cell, _: cell.backend.device or _MISSING),
+    ("precision", "left", lambda cell, _: cell.backend.precision or _MISSING),
+    ("median s", "right", _figure("median_s", ".3f")),
+    ("RTFx", "right", _figure("rtfx", ".1f")),
+    ("× best", "right", _figure("times_best", ".2f")),
+    ("WER", "right", _figure("wer", ".1%")),
+    ("status", "left", _status),
+)
+_DETAILS: tuple[_Column, ...] = (
+    ("spread s", "right", _spread),
+    ("load s", "right", _figure("load_s", ".2f")),
+    ("first s", "right", _figure("first_s", ".3f")),
+    ("peak MB", "right", _figure("peak_rss_bytes", ".0f", 1e-6)),
+)
 
 
 def _notes(run: Run) -> Iterable[str]:

@@ -104,7 +104,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """How the run ended.
 
     ``complete``, ``stopped`` (by --fail-fast or --max-failures), ``interrupted``, ``recovered``
-    (the tool was killed or could not write on; made from the journal), or ``running`` (it still goes on).
+    (made from the journal of a tool that was killed or could not write on), or ``running``.
     """
 
     state: str

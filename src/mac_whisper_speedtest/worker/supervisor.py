@@ -61,7 +61,11 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What a caller may want to hear while it waits. Never called inside a timed region."""
+    """What a caller may want to hear while it waits.
+
+    ``slow`` is called once per stage, ``log`` whenever the worker sends something; both while the
+    worker is at work, so they should do little.
+    """
 
     slow: Callable[[m.Stage, float, float], None] = lambda _stage, _waited, _limit: None
     log: Callable[[str, str], None] = lambda _level, _message: None
