@@ -122,3 +122,17 @@ def test_a_failed_install_leaves_nothing_that_looks_like_an_environment(
         environments.install("faster-whisper", announce=lambda _text: None)
     assert environments.python_of("faster-whisper") is None
     assert [path.suffix for path in (tmp_path / "envs").iterdir()] == [".lock"]
+
+
+def test_uv_is_told_of_the_index_and_the_certificates_that_pip_is_configured_for() -> None:
+    config = (
+        ":env:.index-url='https://mine.example/simple'\n"
+        "global.cert='/etc/ssl/mine.pem'\n"
+        "global.index-url='https://other.example/simple'\n"
+        "global.timeout='180'\n"
+    )
+    assert environments.index_settings(config) == {
+        "UV_DEFAULT_INDEX": "https://mine.example/simple",
+        "SSL_CERT_FILE": "/etc/ssl/mine.pem",
+    }
+    assert environments.index_settings("") == {}

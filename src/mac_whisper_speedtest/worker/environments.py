@@ -94,7 +94,7 @@ def _uv(*arguments: str | Path) -> None:
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        env=_certificates(dict(os.environ)),
+        env={**index_settings(_pip_config()), **os.environ},
     )
     if result.returncode != 0:
         last = " / ".join(result.stderr.strip().splitlines()[-_LAST_LINES:])
@@ -104,8 +104,30 @@ def _uv(*arguments: str | Path) -> None:
         )
 
 
-def _certificates(environment: dict[str, str]) -> dict[str, str]:
-    """Where pip was told of a certificate bundle, uv should trust the same one."""
-    if "PIP_CERT" in environment:
-        environment.setdefault("SSL_CERT_FILE", environment["PIP_CERT"])
-    return environment
+def index_settings(pip_config: str) -> dict[str, str]:
+    """What uv must be told to use the package index that pip is configured for.
+
+    Args:
+        pip_config: what ``pip config list`` prints: lines such as ``global.index-url='https://…'``;
+            a line from the environment (``:env:``) comes first and wins.
+    """
+    names = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}
+    settings: dict[str, str] = {}
+    for line in pip_config.splitlines():
+        key, found, value = line.partition("=")
+        name = names.get(key.rpartition(".")[2])
+        if found and name:
+            settings.setdefault(name, value.strip().strip("'\""))
+    return settings
+
+
+def _pip_config() -> str:
+    """What pip is configured with; nothing where this interpreter has no pip."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.stdout if done.returncode == 0 else ""
