@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 
 NORMALISER = "whisper-normalizer 0.1.15 EnglishTextNormalizer"
@@ -27,7 +28,10 @@ def wer(reference: str, hypothesis: str) -> float | None:
 
 @functools.cache
 def _normaliser() -> Callable[[str], str]:
-    from whisper_normalizer.english import EnglishTextNormalizer
+    with warnings.catch_warnings():
+        # Python 3.12 and newer complain of its docstrings when they compile it.
+        warnings.simplefilter("ignore", SyntaxWarning)
+        from whisper_normalizer.english import EnglishTextNormalizer
 
     normalise: Callable[[str], str] = EnglishTextNormalizer()
     return normalise

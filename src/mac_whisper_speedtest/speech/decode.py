@@ -144,6 +144,13 @@ def _ffmpeg_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _tag_options() -> dict[str, Any]:
+    """Before PyAV 19 a tag that is not UTF-8 keeps a file from being opened, unless told not to."""
+    import av
+
+    return {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
+
 def _mono_blocks(path: Path) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """Yield ``(rate, samples)`` for each decoded frame, already checked and mixed to mono."""
     import av
@@ -151,7 +158,7 @@ def _mono_blocks(path: Path) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     # The protocol is spelled out and the only one allowed: a playlist in disguise cannot make
     # FFmpeg reach for the network, and a file named "concat:..." is just a file.
     with av.open(
-        f"file:{path.absolute()}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
+        f"file:{path.absolute()}", options={"protocol_whitelist": "file"}, **_tag_options()
     ) as container:
         if not container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
