@@ -14,6 +14,7 @@ near above it as so many sessions allow. Wanted: 1.00 +/- 0.02.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import math
@@ -77,51 +78,55 @@ class Bare:
 
 
 def session(
-    backend: Backend, pcm: Path, samples: int, threads: int, *, tool_first: bool
+    backend: Backend, pcm: Path, samples: int, threads: int, precision: str, *, tool_first: bool
 ) -> tuple[list[float], list[float]]:
-    """Seconds of the bare script and of the tool, sample by sample in turn."""
+    """Seconds of the bare script and of the tool, sample by sample in turn.
+
+    ``tool_first`` decides which of the two is started and asked first: whoever comes second finds
+    the machine's memory in another state.
+    """
     weights = locate("tiny.en", backend.form, backend.weights_precision, announce=print)
     python = interpreter(backend)
     assert python is not None
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         started = launch(backend, scratch=Path(scratch), threads=threads)
         assert started is not None
-        with Worker(started, PATIENT) as worker:
+
+        def start_bare() -> Bare:
+            words = [backend.name, str(weights.path), str(pcm), str(threads), precision]
+            script = Bare([python, str(BARE), *words], dict(started.environment), Path(scratch))
+            stack.callback(script.close)
+            return script
+
+        def start_worker() -> Worker:
+            worker = stack.enter_context(Worker(started, PATIENT))
             worker.hello()
             model = m.ModelParams(weights.model, str(weights.path), weights.form)
-            precision = worker.load(m.LoadParams(model, "auto", threads)).value.precision
-            bare = Bare(
-                [
-                    python,
-                    str(BARE),
-                    backend.name,
-                    str(weights.path),
-                    str(pcm),
-                    str(threads),
-                    precision,
-                ],
-                dict(started.environment),
-                Path(scratch),
-            )
-            params = m.TranscribeParams(
-                m.AudioParams(str(pcm), pcm.stat().st_size // 4),
-                m.ContractParams(**asdict(DecodeContract())),
-            )
+            loaded = worker.load(m.LoadParams(model, "auto", threads)).value
+            assert loaded.precision == precision
+            return worker
 
-            def through_tool() -> float:
-                return worker.transcribe(params).value.seconds
+        if tool_first:
+            worker, bare = start_worker(), start_bare()
+        else:
+            bare, worker = start_bare(), start_worker()
+        params = m.TranscribeParams(
+            m.AudioParams(str(pcm), pcm.stat().st_size // 4),
+            m.ContractParams(**asdict(DecodeContract())),
+        )
 
-            through_tool(), bare.seconds()  # warm-up
-            tool_s, bare_s = [], []
-            for index in range(samples):
-                if (index % 2 == 0) == tool_first:
-                    tool_s.append(through_tool())
-                    bare_s.append(bare.seconds())
-                else:
-                    bare_s.append(bare.seconds())
-                    tool_s.append(through_tool())
-            bare.close()
-            worker.shutdown()
+        def through_tool() -> float:
+            return worker.transcribe(params).value.seconds
+
+        through_tool(), bare.seconds()  # warm-up
+        tool_s, bare_s = [], []
+        for index in range(samples):
+            if (index % 2 == 0) == tool_first:
+                tool_s.append(through_tool())
+                bare_s.append(bare.seconds())
+            else:
+                bare_s.append(bare.seconds())
+                tool_s.append(through_tool())
     return bare_s, tool_s
 
 
@@ -146,9 +151,13 @@ def signed_rank_interval(values: list[float]) -> tuple[float, float, float, floa
 
 def measure(backend: Backend, pcm: Path, sessions: int, samples: int) -> dict[str, object]:
     threads = machine.default_threads()
+    # What "auto" means on a CPU: the weights' own precision, except that CTranslate2 widens it.
+    precision = "float32" if backend.form == "ctranslate2" else backend.weights_precision
     logs, bare_all, tool_all = [], [], []
     for number in range(sessions):
-        bare_s, tool_s = session(backend, pcm, samples, threads, tool_first=number % 2 == 0)
+        bare_s, tool_s = session(
+            backend, pcm, samples, threads, precision, tool_first=number % 2 == 0
+        )
         logs.append(math.log(statistics.median(tool_s) / statistics.median(bare_s)))
         bare_all.append(bare_s)
         tool_all.append(tool_s)
