@@ -73,10 +73,6 @@ class Deviation:
     requested: SettingValue
     effective: SettingValue
 
-    def __str__(self) -> str:
-        effective = "not reported" if self.effective is None else self.effective
-        return f"{self.setting} {effective} instead of {self.requested}"
-
 
 def deviations(contract: DecodeContract, effective: Mapping[str, SettingValue]) -> list[Deviation]:
     """Every setting whose effective value is not the contract's, in the contract's order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import subprocess
 from collections.abc import Callable, Sequence
@@ -71,6 +72,8 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
     cells = plan.cells(request.models, request.backends, clip.name)
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
+    # Hashing gigabytes takes seconds: once per model, however many backends use it.
+    official = functools.cache(locate.official)
     for cell in cells:
         if cell.backend.broken:
             unavailable[cell.id] = scrub(cell.backend.broken)
@@ -79,14 +82,19 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
             unavailable[cell.id] = f"not installed — speedtest backends install {cell.backend.name}"
             continue
         try:
-            weights[cell.id] = _weights(cell, request.precision, announce)
+            weights[cell.id] = _weights(cell, request.precision, official, announce)
         except WeightsMissingError as error:
             unavailable[cell.id] = scrub(f"{error.message}: {error.hint}")
     settled = replace(request, contract=replace(request.contract, language=language))
     return Prepared(settled, clip, cells, weights, unavailable)
 
 
-def _weights(cell: Cell, precision: str, announce: Callable[[str], None]) -> Weights:
+def _weights(
+    cell: Cell,
+    precision: str,
+    official: Callable[[str], Weights],
+    announce: Callable[[str], None],
+) -> Weights:
     backend = cell.backend
     stored = backend.stored_precision(precision)
     own = backend.model_paths.get(cell.model)
@@ -97,7 +105,7 @@ def _weights(cell: Cell, precision: str, announce: Callable[[str], None]) -> Wei
             f"{backend.name} brings no weights for {cell.model}",
             hint=f"add it under [backend.models] in {backend.source}, or name a form there",
         )
-    return locate.locate(cell.model, backend.form, stored, announce=announce)
+    return locate.in_form(official(cell.model), backend.form, stored, announce=announce)
 
 
 def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:

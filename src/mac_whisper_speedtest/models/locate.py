@@ -60,8 +60,13 @@ def locate(name: str, form: str, precision: str, *, announce: Callable[[str], No
         WeightsMissingError: no copy is on this machine.
         WeightsError: a copy is here but is not what it should be.
     """
-    model = catalog.model(name)
-    source = _official(model)
+    return in_form(official(name), form, precision, announce=announce)
+
+
+def in_form(
+    source: Weights, form: str, precision: str, *, announce: Callable[[str], None]
+) -> Weights:
+    """What `locate` does, from official weights that were already found and hashed."""
     if form == catalog.SOURCE_FORM:
         return source
     return _converted(source, form, precision, announce=announce)
@@ -90,8 +95,13 @@ def described(name: str, path: Path, form: str, precision: str) -> Weights:
     )
 
 
-def _official(model: catalog.Model) -> Weights:
-    """The published CTranslate2 files, wherever they are on this machine."""
+def official(name: str) -> Weights:
+    """The published CTranslate2 files of model ``name``, wherever they are, hashed just now.
+
+    Raises:
+        UsageError, WeightsMissingError, WeightsError: as `locate`.
+    """
+    model = catalog.model(name)
     mirror = _mirror_folder(model)
     if mirror is not None:
         assert model.mirror is not None

@@ -109,11 +109,7 @@ def _number(value: float | None, form: str, factor: float = 1.0) -> str:
 
 _RANKING: tuple[_Column, ...] = (
     ("#", "right", _figure("rank", "d")),
-    (
-        "backend",
-        "left",
-        lambda cell, _: f"{cell.backend.name} {cell.backend.version or ''}".strip(),
-    ),
+    ("backend", "left", lambda cell, _: _name(cell)),
     ("device", "left", lambda cell, _: cell.backend.device or _MISSING),
     ("precision", "left", lambda cell, _: cell.backend.precision or _MISSING),
     ("median s", "right", _figure("median_s", ".3f")),

@@ -188,16 +188,6 @@ class Worker:
         with interrupts.held_back():
             self.kill()
 
-    @property
-    def pid(self) -> int:
-        """The worker's process number."""
-        return self._process.pid
-
-    @property
-    def log_tail(self) -> str:
-        """The end of what the worker wrote to stderr so far."""
-        return self._tail.text()
-
     def hello(self) -> Answer[m.HelloResult]:
         """Greet the worker; it imports its library and says who it is."""
         answer = self._call(m.Method.HELLO, asdict(m.HelloParams()), m.HelloResult, m.Stage.SPAWN)
