@@ -29,7 +29,9 @@ def wer(reference: str, hypothesis: str) -> float | None:
 @functools.cache
 def _normaliser() -> Callable[[str], str]:
     with warnings.catch_warnings():
-        # Python 3.12 and newer complain of its docstrings when they compile it.
+        # Python complains of its docstrings where it has to compile it: with a deprecation
+        # warning before 3.12, with a syntax warning since.
+        warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", SyntaxWarning)
         from whisper_normalizer.english import EnglishTextNormalizer
 
