@@ -5,9 +5,12 @@
 Prints ``ready``, then one line of seconds for every line it reads.
 """
 
+import ctypes
+import importlib.util
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,7 +77,20 @@ def whisper_cpp(weights: str, threads: int, precision: str) -> Transcribe:  # no
     return transcribe
 
 
+def preload_blas() -> None:
+    """As the adapters over MLX do: without it MLX's Linux build is no measure of anything."""
+    faiss = importlib.util.find_spec("faiss")
+    if faiss is None or faiss.origin is None:
+        return
+    folder = Path(faiss.origin).parent.with_name("faiss_cpu.libs")
+    for name in ("libquadmath", "libgfortran", "libgomp", "libopenblas"):
+        mode = ctypes.RTLD_GLOBAL if name == "libopenblas" else ctypes.RTLD_LOCAL
+        for path in sorted(folder.glob(f"{name}*")):
+            ctypes.CDLL(str(path), mode=mode)
+
+
 def mlx_whisper(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
+    preload_blas()
     import mlx.core as mx
     import mlx_whisper
     from mlx_whisper.transcribe import ModelHolder
@@ -99,10 +115,162 @@ def mlx_whisper(weights: str, threads: int, precision: str) -> Transcribe:  # no
     return transcribe
 
 
+def openai_whisper(weights: str, threads: int, precision: str) -> Transcribe:
+    import torch
+    import whisper
+
+    torch.set_num_threads(threads)
+    model = whisper.load_model(weights, device="cpu")
+
+    def transcribe(audio: Audio) -> str:
+        result = model.transcribe(
+            audio,
+            verbose=None,
+            fp16=precision == "float16",
+            language="en",
+            task="transcribe",
+            best_of=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=False,
+        )
+        return str(result["text"])
+
+    return transcribe
+
+
+def insanely_fast_whisper(weights: str, threads: int, precision: str) -> Transcribe:
+    import torch
+    from transformers import pipeline
+
+    torch.set_num_threads(threads)
+    recognise = pipeline(
+        "automatic-speech-recognition",
+        model=weights,
+        dtype=getattr(torch, precision),
+        device="cpu",
+        model_kwargs={"attn_implementation": "sdpa"},
+    )
+
+    def transcribe(audio: Audio) -> str:
+        result = recognise(
+            {"raw": audio, "sampling_rate": 16000},
+            chunk_length_s=30,
+            batch_size=24,
+            return_timestamps=True,
+            ignore_warning=True,
+            generate_kwargs={"num_beams": 1, "temperature": 0.0},
+        )
+        return str(result["text"])
+
+    return transcribe
+
+
+def whisperx(weights: str, threads: int, precision: str) -> Transcribe:
+    import torch
+    from whisperx.asr import load_model
+
+    torch.set_num_threads(threads)
+    pipeline = load_model(
+        weights,
+        device="cpu",
+        compute_type=precision,
+        asr_options={"beam_size": 1},
+        language="en",
+        vad_method="pyannote",
+        local_files_only=True,
+        threads=threads,
+    )
+
+    def transcribe(audio: Audio) -> str:
+        result = pipeline.transcribe(audio, batch_size=8, language="en", task="transcribe")
+        return "".join(segment["text"] for segment in result["segments"])
+
+    return transcribe
+
+
+def lightning_whisper_mlx(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
+    preload_blas()
+    import mlx.core as mx
+    from lightning_whisper_mlx.transcribe import ModelHolder, transcribe_audio
+
+    ModelHolder.get_model(weights, getattr(mx, precision))
+
+    def transcribe(audio: Audio) -> str:
+        result = transcribe_audio(
+            audio,
+            path_or_hf_repo=weights,
+            batch_size=12,
+            fp16=precision == "float16",
+            language="en",
+            task="transcribe",
+            condition_on_previous_text=False,
+            without_timestamps=False,
+        )
+        mx.synchronize()
+        return str(result["text"])
+
+    return transcribe
+
+
+def whisper_mps(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
+    preload_blas()
+    import mlx.core as mx
+    import torch
+    from whisper_mps.whisper import load_models, torch_whisper
+    from whisper_mps.whisper import transcribe as library
+    from whisper_mps.whisper.transcribe import ModelHolder
+
+    checkpoint = torch.load(weights, map_location="cpu", weights_only=True)
+    reader = torch_whisper.Whisper(torch_whisper.ModelDimensions(**checkpoint["dims"]))
+    reader.load_state_dict(checkpoint["model_state_dict"])
+    ModelHolder.model = load_models.torch_to_mlx(reader, getattr(mx, precision))
+    ModelHolder.model_name = weights
+
+    def transcribe(audio: Audio) -> str:
+        result = library(
+            audio,
+            model=weights,
+            fp16=precision == "float16",
+            language="en",
+            task="transcribe",
+            temperature=[0.0],
+            best_of=1,
+            condition_on_previous_text=False,
+            without_timestamps=False,
+        )
+        mx.synchronize()
+        return str(result["text"])
+
+    return transcribe
+
+
+def parakeet_mlx(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
+    preload_blas()
+    import mlx.core as mx
+    from parakeet_mlx import from_pretrained
+    from parakeet_mlx.audio import get_logmel
+
+    model = from_pretrained(weights, dtype=getattr(mx, precision))
+
+    def transcribe(audio: Audio) -> str:
+        result = model.generate(get_logmel(mx.array(audio), model.preprocessor_config))[0]
+        mx.synchronize()
+        return str(result.text)
+
+    return transcribe
+
+
 LOADERS = {
     "faster-whisper": faster_whisper,
     "whisper.cpp": whisper_cpp,
     "mlx-whisper": mlx_whisper,
+    "lightning-whisper-mlx": lightning_whisper_mlx,
+    "whisper-mps": whisper_mps,
+    "parakeet-mlx": parakeet_mlx,
+    "openai-whisper": openai_whisper,
+    "insanely-fast-whisper": insanely_fast_whisper,
+    "whisperx": whisperx,
 }
 
 

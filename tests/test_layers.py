@@ -8,7 +8,7 @@ from pathlib import Path
 import mac_whisper_speedtest
 
 ROOT = Path(mac_whisper_speedtest.__file__).parent
-FOUNDATION = {"errors", "paths", "durable", "privacy", "interrupts", ""}
+FOUNDATION = {"errors", "paths", "durable", "privacy", "interrupts", "wheels", ""}
 ALLOWED = {
     "cli": {"report", "measure", "plan", "worker", "scoring", "results", "models", "speech"}
     | {"backends", "catalog"},
@@ -27,9 +27,15 @@ WORKER_SIDE = [
     "worker/bootstrap.py", "worker/child.py", "worker/messages.py", "backends/adapter.py",
     "backends/backend.py", "backends/contract.py", "backends/faster_whisper.py",
     "backends/whisper_cpp.py", "backends/mlx_whisper.py", "catalog/__init__.py", "errors.py",
+    "backends/torch_device.py", "backends/openai_whisper.py",
+    "backends/insanely_fast_whisper.py", "backends/whisperx.py",
+    "backends/mlx_blas.py", "backends/mlx_runtime.py", "backends/lightning_whisper_mlx.py",
+    "backends/whisper_mps.py", "backends/parakeet_mlx.py",
 ]  # fmt: skip
 BACKEND_LIBRARIES = {
     "ctranslate2", "faster_whisper", "pywhispercpp", "_pywhispercpp", "mlx", "mlx_whisper", "numpy",
+    "torch", "whisper", "transformers", "whisperx",
+    "lightning_whisper_mlx", "whisper_mps", "parakeet_mlx",
 }  # fmt: skip
 
 

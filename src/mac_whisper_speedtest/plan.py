@@ -35,6 +35,7 @@ class Request:
         fail_fast: stop at the first failure.
         max_failures: stop after this many failed cells.
         max_memory: memory limit of a worker, in bytes.
+        strict: refuse to rank across any difference, in device and precision too.
     """
 
     models: tuple[str, ...]
@@ -55,6 +56,7 @@ class Request:
     fail_fast: bool = False
     max_failures: int | None = None
     max_memory: int | None = None
+    strict: bool = False
     contract: DecodeContract = field(default_factory=DecodeContract)
 
 
@@ -69,12 +71,19 @@ class Cell:
 
 
 def cells(models: Sequence[str], backends: Sequence[Backend], clip: str) -> list[Cell]:
-    """Every backend with every model on the clip, in the order asked for."""
-    return [
-        Cell(id=f"{backend.name}/{model}/{clip}", backend=backend, model=model, clip=clip)
-        for model in models
-        for backend in backends
-    ]
+    """Every backend with every model on the clip, in the order asked for.
+
+    A backend that is not Whisper runs its own network beside the Whisper models, once; a network of
+    another family concerns only the backends of that family.
+    """
+    found: dict[str, Cell] = {}
+    for model in models:
+        for backend in backends:
+            network = backend.network_for(model)
+            if network is not None:
+                name = f"{backend.label}/{network}/{clip}"
+                found.setdefault(name, Cell(id=name, backend=backend, model=network, clip=clip))
+    return list(found.values())
 
 
 def schedule(ids: Sequence[str], rounds: int, seed: int) -> list[list[str]]:

@@ -15,6 +15,7 @@ import pytest
 from conftest import Tool
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.errors import UsageError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-backend.md").read_text(encoding="utf-8")
@@ -183,6 +184,73 @@ def test_a_name_like_nothing_gets_no_suggestion() -> None:
 def test_a_toml_file_can_be_selected_beside_names(describe: Callable[[str], Path]) -> None:
     chosen = registry.select(["mlx-whisper", str(describe(PROGRAM))], KNOWN)
     assert [backend.name for backend in chosen] == ["mlx-whisper", "engine"]
+
+
+RECIPE = Recipe("faster-whisper", "faster-whisper", "1.2.1")
+VERSIONED = {**KNOWN, "faster-whisper": Backend(name="faster-whisper", recipe=RECIPE)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "version", "precision"),
+    [
+        ("faster-whisper", "", ""),
+        ("faster-whisper@1.1.1", "1.1.1", ""),
+        ("faster-whisper@v1.1.1", "1.1.1", ""),
+        ("faster-whisper@1.2.0rc1", "1.2.0rc1", ""),
+        ("faster-whisper:int8_float32", "", "int8_float32"),
+        ("faster-whisper@1.1.1:q5_1", "1.1.1", "q5_1"),
+    ],
+)
+def test_a_name_may_carry_a_version_and_a_precision(
+    spec: str, version: str, precision: str
+) -> None:
+    (backend,) = registry.select([spec], VERSIONED)
+    assert (backend.name, backend.version, backend.precision) == (
+        "faster-whisper",
+        version,
+        precision,
+    )
+
+
+def test_an_alias_may_carry_them_too() -> None:
+    recipe = Recipe("whisper.cpp", "pywhispercpp", "1.5.1")
+    known = {"whisper.cpp": Backend(name="whisper.cpp", recipe=recipe)}
+    (backend,) = registry.select(["pywhispercpp@1.4.0:q8_0"], known)
+    assert backend.label == "whisper.cpp@1.4.0:q8_0"
+
+
+def test_two_versions_of_one_backend_are_two_in_a_run_and_one_of_them_twice_is_one() -> None:
+    specs = ["faster-whisper@1.1.1", "faster-whisper@1.2.1", "faster-whisper@1.1.1"]
+    chosen = registry.select(specs, VERSIONED)
+    assert [backend.label for backend in chosen] == specs[:2]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message", "hint"),
+    [
+        ("", "does not say which backend", "NAME@VERSION:PRECISION"),
+        ("@1.1.1", "does not say which backend", "NAME@VERSION"),
+        ("faster-whisper@", "does not say which backend", "NAME@VERSION"),
+        ("faster-whisper:", "does not say which backend", "NAME:PRECISION"),
+        ("faster-whisper:int8@1.1.1", "does not say which backend", "NAME@VERSION:PRECISION"),
+        ("faster-whisper@1@2", "does not say which backend", "NAME@VERSION"),
+        ("faster-whisper:INT 8", "does not say which backend", "NAME:PRECISION"),
+        ("faster-whisper@newest", "'newest' is not a version", "faster-whisper@1.2.1"),
+        (
+            "mlx-whisper@0.4.3",
+            "mlx-whisper@0.4.3: only backends with a recipe have versions",
+            "say mlx-whisper",
+        ),
+        ("slower-whisper@1.0", "unknown backend 'slower-whisper'", "did you mean faster-whisper"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused_with_how_to_write_it(
+    spec: str, message: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        registry.select([spec], VERSIONED)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
 
 
 # --- installed ---------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from importlib import resources
 from itertools import pairwise
-from pathlib import PurePosixPath
 
 import pytest
 
@@ -15,9 +14,14 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.errors import UsageError
 
 MODELS = list(catalog.models().values())
+WHISPER = list(catalog.whisper_models().values())
+CANONICAL = [
+    *("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en"),
+    *("large-v2", "large-v3", "large-v3-turbo", "distil-large-v3"),
+]
 SIZE_CLASSES = ("tiny", "base", "small", "medium", "large")
 BACKENDS = [faster_whisper.BACKEND, whisper_cpp.BACKEND, mlx_whisper.BACKEND]
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+every_whisper = pytest.mark.parametrize("model", WHISPER, ids=lambda model: model.name)
 every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 
 
@@ -25,64 +29,33 @@ def _time_outs(size_class: str) -> catalog.TimeOuts:
     return next(model.time_outs for model in MODELS if model.size_class == size_class)
 
 
-@every_model
-def test_a_row_has_a_name_a_class_a_language_a_repository_and_a_licence(
-    model: catalog.Model,
-) -> None:
-    assert re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", model.name)
-    assert model.size_class in SIZE_CLASSES
-    assert model.languages in {"en", "many"}
-    assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.repository)
-    assert model.licence
-    assert model.revision is None or re.fullmatch(r"[0-9a-f]{40}", model.revision)
+def test_the_whisper_models_are_the_canonical_twelve() -> None:
+    assert set(catalog.whisper_models()) == set(CANONICAL)
+    assert all(model.family == "whisper" for model in WHISPER)
 
 
-@every_model
-def test_a_name_that_ends_in_en_knows_only_english(model: catalog.Model) -> None:
-    if model.name.endswith(".en"):
-        assert model.english_only
+def test_the_other_families_are_known_by_their_own_names() -> None:
+    others = {name: model.family for name, model in catalog.models().items()}
+    for name in CANONICAL:
+        del others[name]
+    assert others == {
+        "parakeet-tdt-0.6b-v2": "parakeet",
+        "parakeet-tdt-0.6b-v3": "parakeet",
+        "moonshine-tiny-en": "moonshine",
+    }
+    assert list(catalog.family_models("parakeet")) == [
+        "parakeet-tdt-0.6b-v2",
+        "parakeet-tdt-0.6b-v3",
+    ]
+    assert catalog.family_models("wav2vec") == {}
 
 
-@every_model
-def test_a_name_is_found_in_its_own_repository(model: catalog.Model) -> None:
-    words = set(re.split(r"[-/]", model.repository))
-    assert set(model.name.split("-")) <= words
-
-
-@every_model
-def test_files_have_plain_names_sizes_and_hashes_and_come_with_a_revision(
-    model: catalog.Model,
-) -> None:
-    names = [file.name for file in model.files]
-    assert len(names) == len(set(names))
-    for file in model.files:
-        assert PurePosixPath(file.name).name == file.name
-        assert file.size > 0
-        assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
-    if model.files:
-        assert {"model.bin", "config.json", "tokenizer.json"} <= set(names)
-        assert model.revision
-
-
-@every_model
-def test_a_mirror_is_trusted_only_where_every_hash_is_known(model: catalog.Model) -> None:
-    if model.mirror is not None:
-        assert model.files
-        assert model.mirror.version
-        folder = PurePosixPath(model.mirror.folder)
-        assert not folder.is_absolute()
-        assert ".." not in folder.parts
-
-
-def test_no_two_files_have_the_same_hash() -> None:
-    hashes = [file.sha256 for model in MODELS for file in model.files]
-    assert len(hashes) == len(set(hashes))
-
-
-def test_names_are_keys_and_no_repository_serves_two_of_them() -> None:
-    assert list(catalog.models()) == [model.name for model in MODELS]
-    repositories = [model.repository for model in MODELS]
-    assert len(repositories) == len(set(repositories))
+def test_only_the_networks_for_english_refuse_other_languages() -> None:
+    english = {model.name for model in MODELS if model.english_only}
+    assert english == {
+        *(name for name in CANONICAL if name.endswith(".en")),
+        *("distil-large-v3", "parakeet-tdt-0.6b-v2", "moonshine-tiny-en"),
+    }
 
 
 def test_no_row_of_the_file_is_hidden_by_another_of_the_same_name() -> None:
@@ -145,7 +118,7 @@ def test_a_name_like_nothing_gets_no_suggestion() -> None:
 
 
 @every_backend
-@every_model
+@every_whisper
 def test_every_backend_has_information_about_every_model(
     backend: Backend, model: catalog.Model
 ) -> None:
@@ -153,22 +126,36 @@ def test_every_backend_has_information_about_every_model(
     assert (info.model, info.form) == (model.name, backend.form)
     assert info.precision == backend.weights_precision
     assert info.time_outs == model.time_outs
-    assert info.location.endswith(f"{model.repository}@{model.revision or 'unpinned'}")
+    assert info.obtainable
+    source = catalog.publication(model.name, catalog.SOURCE_FORM)
+    assert source is not None
+    assert info.location.endswith(source.place)
 
 
 @every_backend
-def test_only_published_files_have_a_published_size_and_hash(backend: Backend) -> None:
+def test_what_is_not_the_source_of_conversions_is_converted_from_it(backend: Backend) -> None:
     info = backend.model_info("tiny.en")
     published = backend.form == catalog.SOURCE_FORM
-    assert info.location.startswith("converted from ") != published
-    assert (info.size_bytes is not None) == published
-    assert (info.sha256 is not None) == published
+    assert (info.obtained == catalog.AS_PUBLISHED) == published
+    assert info.location.startswith("converted from Systran/") != published
 
 
 def test_the_published_size_and_hash_are_those_of_the_weights_file() -> None:
-    (file,) = (each for each in catalog.model("tiny.en").files if each.name == "model.bin")
+    row = catalog.publication("tiny.en", catalog.SOURCE_FORM)
+    assert row is not None
+    (file,) = (each for each in row.files if each.name == "model.bin")
     info = faster_whisper.BACKEND.model_info("tiny.en")
     assert (info.size_bytes, info.sha256) == (file.size, file.sha256)
+
+
+@every_backend
+def test_a_network_of_another_family_is_not_for_a_whisper_backend(backend: Backend) -> None:
+    info = backend.model_info("parakeet-tdt-0.6b-v2")
+    assert not info.obtainable
+    assert info.location == ""
+    assert info.unavailable == (
+        f"{backend.form} holds whisper networks, and parakeet-tdt-0.6b-v2 is a parakeet one"
+    )
 
 
 @every_backend

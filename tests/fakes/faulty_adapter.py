@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ class Faulty:
 
     def __init__(self) -> None:
         self._fault = os.environ.get("FAULT", "")
-        self._calls = 0
         self._hoard: list[bytearray] = []
 
     def import_library(self) -> Mapping[str, str]:
@@ -54,34 +53,21 @@ class Faulty:
         return Loaded(device="cpu", precision="float32")
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
-        self._calls += 1
         fault = getattr(self, f"_{self._fault}", None)
         if fault is not None:
             fault()
-        if self._fault == "lazy":
-            return Transcription(segments=self._lazily())
         time.sleep(WORK_S)
         end = float("nan") if self._fault == "nan_segments" else 1.0
-        text = f"{TEXT} {self._calls}" if self._fault == "changing_text" else TEXT
-        return Transcription(segments=[Segment(0.0, end, text)], language="en")
+        return Transcription(segments=[Segment(0.0, end, TEXT)], language="en")
 
     def synchronize(self) -> None:
-        if self._fault == "asynchronous":
-            time.sleep(WORK_S)
+        pass
 
     def effective(self, contract: DecodeContract) -> Effective:
-        values = contract.settings()
-        if self._fault == "contract_lie":
-            values["beam_size"] = 5
-        return Effective(values=values, observed=tuple(values))
+        return Effective(values=contract.settings())
 
     def unload(self) -> None:
         pass
-
-    def _lazily(self) -> Iterator[Segment]:
-        for start in range(2):
-            time.sleep(WORK_S / 2)
-            yield Segment(float(start), start + 1.0, TEXT)
 
     def _hang_in_transcribe(self) -> None:
         time.sleep(_FOREVER_S)

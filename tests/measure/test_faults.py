@@ -35,7 +35,7 @@ VIOLATIONS = {
     "floods": "warmup",
     "nan": "warmup",
 }
-HARMLESS = ("", "print_much", "lazy", "asynchronous", "litter")
+HARMLESS = ("", "print_much", "litter")
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +94,6 @@ def test_the_run_as_a_whole_says_that_some_cells_failed(one_run: tuple[Finished,
 
 def test_no_process_and_no_temporary_file_is_left(one_run: tuple[Finished, Tool]) -> None:
     assert one_run[1].leftovers() == []
-
-
-@pytest.mark.parametrize("oddity", ["lazy", "asynchronous"])
-def test_work_that_a_backend_puts_off_is_inside_the_clock(
-    one_run: tuple[Finished, Tool], oddity: str
-) -> None:
-    known = {"lazy": 0.05, "asynchronous": 0.10}[oddity]
-    timed = [each for each in one_run[0].cell(oddity)["samples"] if each["kind"] == "timed"]
-    assert all(each["seconds"] >= known for each in timed)
 
 
 def test_a_cell_that_failed_once_is_not_tried_in_later_rounds(

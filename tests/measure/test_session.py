@@ -84,7 +84,7 @@ def sample(where: object, index: int, seconds: float) -> s.Sample:
         seconds=seconds,
         wall_s=seconds + 0.001,
         text="the best of times",
-        segments=[],
+        segments=[s.SegmentInfo(start_s=0.0, end_s=2.0, text="the best of times")],
         language="en",
         tokens=None,
         cpu_s=None,
@@ -205,6 +205,20 @@ def test_a_deviation_from_the_contract_is_recorded_and_named(
     assert (deviation.setting, deviation.requested, deviation.effective) == ("beam_size", 1, 5)
     assert [finding.kind for finding in summary(cell).findings] == ["contract"]
     assert by_name(run)["a"].contract.deviations == []
+
+
+def test_a_report_that_the_description_contradicts_is_named(
+    prepared: Callable[..., Prepared],
+) -> None:
+    described = Backend(name="a", fixed={"window": "chunked-30s"})
+    ready = prepared(backends=(described, Backend(name="b")))
+    _, run = session.measure(ready, session.Screen(), execute=Scripted())
+    assert by_name(run)["a"].contract.declared["window"] == "chunked-30s"
+    assert [each.message for each in summary(by_name(run)["a"]).findings] == [
+        "window: sequential-30s, but its description says chunked-30s"
+    ]
+    assert by_name(run)["b"].contract.declared == {}
+    assert summary(by_name(run)["b"]).findings == []
 
 
 def test_replaying_the_journal_gives_the_sealed_run(prepared: Callable[..., Prepared]) -> None:

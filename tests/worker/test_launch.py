@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.errors import SpeedtestError
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.worker import endings, environments, process_tree
 from mac_whisper_speedtest.worker.endings import Status
-from mac_whisper_speedtest.worker.launch import interpreter, launch
+from mac_whisper_speedtest.worker.launch import interpreter, launch, not_installed
 from mac_whisper_speedtest.worker.messages import Stage
 
 PROGRAM = Backend(name="p", command=("engine",))
@@ -50,6 +53,74 @@ def test_a_backend_that_is_installed_nowhere_has_no_interpreter() -> None:
 
 def test_a_backend_that_is_importable_here_runs_here() -> None:
     assert interpreter(Backend(name="x", adapter="x:X", import_name="json")) == sys.executable
+
+
+HERE = metadata.version("pytest")
+RECIPE = Recipe("testing", "pytest", HERE, platforms=(sys.platform,))
+TESTING = Backend(name="t", adapter="x:X", import_name="pytest", recipe=RECIPE)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every version has an environment."""
+    monkeypatch.setattr(
+        environments, "python_of", lambda recipe, version: f"{recipe.name}@{version}/python"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "python"),
+    [
+        ({}, sys.executable),
+        ({"version": HERE}, sys.executable),
+        ({"version": "0.1"}, "testing@0.1/python"),
+        ({"version": HERE, "managed": True}, f"testing@{HERE}/python"),
+        ({"managed": True}, f"testing@{HERE}/python"),
+        ({"import_name": "no_such_module"}, f"testing@{HERE}/python"),
+        ({"python": "/my/python", "managed": True}, "/my/python"),
+        ({"recipe": None}, sys.executable),
+        ({"recipe": None, "managed": True}, None),
+        ({"recipe": None, "version": "1"}, None),
+    ],
+)
+@pytest.mark.usefixtures("made")
+def test_a_version_or_a_managed_environment_is_run_from_where_it_is(
+    asked: dict[str, Any], python: str | None
+) -> None:
+    assert interpreter(replace(TESTING, **asked)) == python
+
+
+def test_a_library_of_another_name_than_the_recipe_s_distribution_has_no_version_here() -> None:
+    other = replace(TESTING, recipe=replace(RECIPE, distribution="no-such-distribution"))
+    assert interpreter(other) == sys.executable
+    assert interpreter(replace(other, version=HERE)) is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "why"),
+    [
+        (TESTING, "not installed — speedtest backends install t"),
+        (replace(TESTING, version="0.1"), "not installed — speedtest backends install t@0.1"),
+        (
+            replace(TESTING, version="0.1", precision="int8"),
+            "not installed — speedtest backends install t@0.1",
+        ),
+        (
+            replace(TESTING, recipe=replace(RECIPE, platforms=("beos",))),
+            "not for this machine: it works on beos",
+        ),
+        (
+            replace(TESTING, recipe=None),
+            "not installed — pytest cannot be imported; install it by hand",
+        ),
+        (
+            replace(TESTING, recipe=None, managed=True),
+            "not installed — the tool has no recipe to make it an environment of its own",
+        ),
+    ],
+)
+def test_a_missing_backend_is_told_with_the_command_to_type(backend: Backend, why: str) -> None:
+    assert not_installed(backend) == why
 
 
 def test_killing_takes_processes_that_left_the_session(tmp_path: Path) -> None:
@@ -93,46 +164,3 @@ def test_an_exit_is_classified_by_its_status_and_the_kernel_s_count(
 ) -> None:
     ending = endings.of_exit(returncode, Stage.LOAD, oom_kills=kills)
     assert (ending.status, ending.error_class, ending.stage) == (status, error_class, "load")
-
-
-@pytest.mark.parametrize("name", ["faster-whisper", "whisper.cpp", "mlx-whisper"])
-def test_every_built_in_backend_ships_a_lock_in_which_every_package_is_hashed(name: str) -> None:
-    lock = environments.lock_text(name)
-    assert lock is not None
-    packages = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
-    assert packages
-    assert all("==" in line and line.endswith("\\") for line in packages)
-    assert lock.count("--hash=sha256:") >= len(packages)
-
-
-def test_the_lock_of_mlx_whisper_leaves_torch_out() -> None:
-    lock = environments.lock_text("mlx-whisper")
-    assert lock is not None
-    assert not any(line.startswith("torch") for line in lock.splitlines())
-
-
-def test_a_failed_install_leaves_nothing_that_looks_like_an_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
-    bad = "numpy==2.4.6 --hash=sha256:" + "0" * 64 + "\n"
-    monkeypatch.setattr(environments, "lock_text", lambda _name: bad)
-    monkeypatch.setenv("UV_OFFLINE", "1")
-    with pytest.raises(SpeedtestError, match="uv pip failed"):
-        environments.install("faster-whisper", announce=lambda _text: None)
-    assert environments.python_of("faster-whisper") is None
-    assert [path.suffix for path in (tmp_path / "envs").iterdir()] == [".lock"]
-
-
-def test_uv_is_told_of_the_index_and_the_certificates_that_pip_is_configured_for() -> None:
-    config = (
-        ":env:.index-url='https://mine.example/simple'\n"
-        "global.cert='/etc/ssl/mine.pem'\n"
-        "global.index-url='https://other.example/simple'\n"
-        "global.timeout='180'\n"
-    )
-    assert environments.index_settings(config) == {
-        "UV_DEFAULT_INDEX": "https://mine.example/simple",
-        "SSL_CERT_FILE": "/etc/ssl/mine.pem",
-    }
-    assert environments.index_settings("") == {}

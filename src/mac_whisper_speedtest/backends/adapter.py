@@ -6,11 +6,12 @@ standard library, numpy and the backend's library, the latter only inside its me
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ class ModelRequest:
         path: a file or folder on this machine; adapters never look anywhere else.
         form: the weights' form (``ctranslate2``, ``ggml``, ``mlx``, or a program's own word).
         precision: what to compute in, or ``auto`` for the backend's native choice on the device.
-        device: ``auto`` or a device name the backend knows.
+        device: ``auto`` or a device name of the backend's ``devices``.
         threads: CPU threads to use.
     """
 
@@ -114,6 +115,33 @@ class Adapter(Protocol):
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
+
+
+def import_or_unavailable(*modules: str) -> None:
+    """Import a backend's modules.
+
+    Raises:
+        BackendUnavailableError: one cannot be imported; the message names it and says why.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except (ImportError, OSError) as error:  # OSError: a native library that does not load
+            raise BackendUnavailableError(f"{module}: {error}") from error
+
+
+def told(**settings: Any) -> dict[str, Any]:  # a library's keyword arguments
+    """The keyword arguments that have a value: what a contract leaves open is left out."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def effective(
+    declared: Mapping[str, SettingValue],
+    observed: Mapping[str, SettingValue],
+    *remarks: str,
+) -> Effective:
+    """What a backend declared it would decode with, corrected by what was read back."""
+    return Effective({**declared, **observed}, tuple(observed), remarks)
 
 
 def distribution_versions(*names: str) -> dict[str, str]:

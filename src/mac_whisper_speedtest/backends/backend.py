@@ -7,6 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.backends.contract import (
+    ESSENTIAL,
+    DecodeContract,
+    Deviation,
+    SettingValue,
+    declared,
+    deviations,
+)
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.catalog import ModelInfo, model_info
 
 
@@ -28,6 +38,15 @@ class Backend:
         search_path: folders put on the worker's import path before the adapter is imported.
         python: the interpreter for a Python adapter; empty for "where it is installed".
         model_paths: models the backend brings itself, by canonical name.
+        networks: for a backend that is not Whisper, the networks of its own that it can run, the
+            one it runs when a Whisper model is asked for first; empty for Whisper backends.
+        devices: what ``--device`` may say to it, besides ``auto``; empty for "it will tell".
+        fixed: contract settings that it always decodes with, whatever is asked.
+        shipped: what its library does when told nothing, where that is not ``greedy``.
+        recipe: how its own environment is made; ``None`` when the tool cannot make one.
+        version: the release to measure, out of ``name@version``; empty for whichever is there.
+        precision: what to compute in, out of ``name:precision``; empty for what the run asks.
+        managed: whether to run it from its own environment even if it is importable here.
         source: where this description was read from.
         broken: why an installed description cannot be used; empty when it can.
     """
@@ -45,8 +64,51 @@ class Backend:
     search_path: tuple[str, ...] = ()
     python: str = ""
     model_paths: Mapping[str, Path] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    fixed: Mapping[str, SettingValue] = field(default_factory=dict)
+    shipped: Mapping[str, SettingValue] = field(default_factory=dict)
+    recipe: Recipe | None = None
+    version: str = ""
+    precision: str = ""
+    managed: bool = False
     source: str = "built in"
     broken: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name with the version and precision that were asked for: unique in a run."""
+        version = f"@{self.version}" if self.version else ""
+        precision = f":{self.precision}" if self.precision else ""
+        return f"{self.name}{version}{precision}"
+
+    def network_for(self, model: str) -> str | None:
+        """The network it runs when ``model`` is asked for; ``None`` when that is not for it.
+
+        Raises:
+            UsageError: the catalogue has no such model.
+        """
+        family = catalog.model(model).family
+        if not self.networks:
+            return model if family == "whisper" else None
+        if model in self.networks:
+            return model
+        return self.networks[0] if family == "whisper" else None
+
+    def has_device(self, device: str) -> bool:
+        """Whether ``--device`` may say ``device`` to it; one that lists none is asked itself."""
+        return device == "auto" or not self.devices or device in self.devices
+
+    def decodes_with(self, contract: DecodeContract) -> dict[str, SettingValue]:
+        """The settings it is expected to decode with when asked for ``contract``."""
+        return declared(contract, fixed=self.fixed, shipped=self.shipped)
+
+    def refuses(self, contract: DecodeContract) -> Deviation | None:
+        """The first setting of ``contract`` without which it would do another job, if any."""
+        for deviation in deviations(contract, self.decodes_with(contract)):
+            if deviation.setting in ESSENTIAL and deviation.effective is not None:
+                return deviation
+        return None
 
     def importable_here(self) -> bool:
         """Whether this interpreter could import the backend's library. Imports nothing."""

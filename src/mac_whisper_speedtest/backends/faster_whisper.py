@@ -6,19 +6,33 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
-    BackendUnavailableError,
     Loaded,
     ModelRequest,
     ModelUnusableError,
     Segment,
     Transcription,
     distribution_versions,
+    effective,
+    import_or_unavailable,
+    told,
 )
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.recipe import Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
+
+RECIPE = Recipe(
+    name="faster-whisper",
+    distribution="faster-whisper",
+    version="1.2.1",
+    # CTranslate2 loads cuBLAS and cuDNN by itself where a CUDA machine has them.
+    platforms=("darwin-arm64", "darwin-x86_64", "linux"),
+    size_bytes=417_000_000,
+)
+
+LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 BACKEND = Backend(
     name="faster-whisper",
@@ -26,6 +40,16 @@ BACKEND = Backend(
     import_name="faster_whisper",
     form="ctranslate2",
     summary="CTranslate2; CPU (int8, float32) and CUDA (float16, int8, ...)",
+    devices=("cpu", "cuda"),
+    fixed={"window": "sequential-30s", "batch_size": 1},
+    shipped={
+        "language": None,  # detected, unless the model knows only English
+        "beam_size": 5,
+        "best_of": 5,
+        "temperatures": LADDER,
+        "condition_on_previous_text": True,
+    },
+    recipe=RECIPE,
 )
 
 
@@ -34,14 +58,9 @@ class FasterWhisper:
 
     def import_library(self) -> Mapping[str, str]:
         """Import faster_whisper (and with it CTranslate2, onnxruntime and PyAV)."""
-        try:
-            import faster_whisper
-        except (ImportError, OSError) as error:
-            raise BackendUnavailableError(f"faster_whisper: {error}") from error
-        return {
-            "version": faster_whisper.__version__,
-            **distribution_versions("ctranslate2", "numpy", "tokenizers"),
-        }
+        import_or_unavailable("faster_whisper")
+        versions = distribution_versions("faster-whisper", "ctranslate2", "numpy", "tokenizers")
+        return {"version": versions.pop("faster-whisper", "unknown"), **versions}
 
     def load(self, request: ModelRequest) -> Loaded:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA.
@@ -74,55 +93,50 @@ class FasterWhisper:
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """The generator that faster-whisper returns does the work when it is drained."""
-        segments, self._info = self._model.transcribe(
-            audio,
-            language=contract.language,
-            task=contract.task,
-            beam_size=contract.beam_size,
-            best_of=contract.best_of,
-            temperature=contract.temperatures,
-            condition_on_previous_text=contract.condition_on_previous_text,
-            without_timestamps=not contract.timestamps,
-            vad_filter=contract.vad,
-        )
-        return Transcription(segments=_plain(segments), language=self._info.language)
+        segments, self._info = self._model.transcribe(audio, **arguments(contract))
+        return Transcription(segments=plain(segments), language=self._info.language)
 
     def synchronize(self) -> None:
         """CTranslate2 hands results back only when they are computed."""
 
     def effective(self, contract: DecodeContract) -> Effective:
-        """Read back from ``TranscriptionInfo``, except where the library does not say."""
-        used = self._info.transcription_options
-        return Effective(
-            values={
-                "language": self._info.language,
-                "task": contract.task,
-                "beam_size": used.beam_size,
-                "best_of": used.best_of,
-                "temperatures": [float(value) for value in used.temperatures],
-                "condition_on_previous_text": used.condition_on_previous_text,
-                "vad": self._info.duration_after_vad != self._info.duration
-                or self._info.vad_options is not None,
-                "timestamps": not used.without_timestamps,
-                "window": "sequential-30s",
-                "batch_size": 1,
-            },
-            observed=(
-                "language",
-                "beam_size",
-                "best_of",
-                "temperatures",
-                "condition_on_previous_text",
-                "vad",
-                "timestamps",
-            ),
-        )
+        """Read back from ``TranscriptionInfo``; the task is not in it."""
+        return effective(BACKEND.decodes_with(contract), read_back(self._info))
 
     def unload(self) -> None:
         """Free the weights; the process ends soon after anyway."""
         self._model.model.unload_model()
 
 
-def _plain(segments: Any) -> Iterator[Segment]:  # the library's generator is untyped
+def arguments(contract: DecodeContract) -> dict[str, Any]:
+    """The contract as keyword arguments of the library's ``transcribe``."""
+    return told(
+        language=contract.language,
+        task=contract.task,
+        beam_size=contract.beam_size,
+        best_of=contract.best_of,
+        temperature=contract.temperatures,
+        condition_on_previous_text=contract.condition_on_previous_text,
+        without_timestamps=None if contract.timestamps is None else not contract.timestamps,
+        vad_filter=contract.vad,
+    )
+
+
+def read_back(info: Any) -> dict[str, SettingValue]:
+    """The settings that a ``TranscriptionInfo`` says were used."""
+    used = info.transcription_options
+    return {
+        "language": info.language,
+        "beam_size": used.beam_size,
+        "best_of": used.best_of,
+        "temperatures": [float(value) for value in used.temperatures],
+        "condition_on_previous_text": used.condition_on_previous_text,
+        "vad": info.vad_options is not None or info.duration_after_vad != info.duration,
+        "timestamps": not used.without_timestamps,
+    }
+
+
+def plain(segments: Any) -> Iterator[Segment]:
+    """The library's segments as ours, still lazy."""
     for segment in segments:
         yield Segment(segment.start, segment.end, segment.text)

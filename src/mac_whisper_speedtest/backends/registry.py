@@ -7,6 +7,7 @@ A third-party distribution adds a backend by declaring an entry point in the gro
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -20,6 +21,10 @@ from mac_whisper_speedtest.errors import UsageError
 GROUP = "mac_whisper_speedtest.backends"
 
 ALIASES = {"pywhispercpp": "whisper.cpp", "whisper-cpp": "whisper.cpp", "whispercpp": "whisper.cpp"}
+
+_SPEC = re.compile(
+    r"(?P<name>[^@:\s]+)(@(?P<version>[^@:\s]+))?(:(?P<precision>[a-z0-9]+(_[a-z0-9]+)*))?"
+)
 
 _TOML_KEYS = {
     "name",
@@ -73,25 +78,58 @@ def _loaded(entry: metadata.EntryPoint) -> Backend:
 
 
 def select(wanted: Iterable[str], available: Mapping[str, Backend]) -> list[Backend]:
-    """The named backends in the order given; all of them when none is named.
+    """The wanted backends in the order given; all that are available when none is wanted.
 
-    A name that ends in ``.toml`` is read as the description of a backend.
+    Each is ``NAME[@VERSION][:PRECISION]``, or a file that ends in ``.toml`` and describes one.
 
     Raises:
-        UsageError: a name is unknown, or a file does not describe a backend.
+        UsageError: a name is unknown, a version or precision is none, or a file does not describe
+            a backend.
     """
-    names = list(wanted)
-    if not names:
+    specs = list(wanted)
+    if not specs:
         return list(available.values())
     chosen: dict[str, Backend] = {}
-    for name in names:
-        backend = from_toml(Path(name)) if name.endswith(".toml") else _named(name, available)
-        if chosen.setdefault(backend.name, backend) != backend:
+    for spec in specs:
+        backend = from_toml(Path(spec)) if spec.endswith(".toml") else _specified(spec, available)
+        if chosen.setdefault(backend.label, backend) != backend:
             raise UsageError(
-                f"two different backends are named {backend.name!r}",
+                f"two different backends are named {backend.label!r}",
                 hint="give one of them another name in its .toml file",
             )
     return list(chosen.values())
+
+
+def _specified(spec: str, available: Mapping[str, Backend]) -> Backend:
+    found = _SPEC.fullmatch(spec)
+    if not found:
+        raise UsageError(
+            f"{spec!r} does not say which backend",
+            hint="write NAME, NAME@VERSION, NAME:PRECISION or NAME@VERSION:PRECISION",
+        )
+    backend = _named(found["name"], available)
+    precision = found["precision"] or ""
+    return replace(backend, version=_version(found["version"], backend), precision=precision)
+
+
+def _version(text: str | None, backend: Backend) -> str:
+    """The version in its normal form: ``v1.2`` and ``1.2`` are one."""
+    from packaging.version import InvalidVersion, Version
+
+    if text is None:
+        return ""
+    if backend.recipe is None:
+        raise UsageError(
+            f"{backend.name}@{text}: only backends with a recipe have versions",
+            hint=f"say {backend.name}, which is whatever is installed",
+        )
+    try:
+        return str(Version(text))
+    except InvalidVersion as error:
+        raise UsageError(
+            f"{text!r} is not a version of {backend.name}",
+            hint=f"write it like {backend.name}@{backend.recipe.version}",
+        ) from error
 
 
 def _named(name: str, available: Mapping[str, Backend]) -> Backend:

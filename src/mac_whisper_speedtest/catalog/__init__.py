@@ -1,16 +1,62 @@
-"""Which weights a canonical model name means: read from ``models.toml``, standard library only."""
+"""Which weights a canonical model name means: read from data files, standard library only.
+
+``models.toml`` says which networks there are, ``weights.toml`` where each is published in the forms
+that backends load. `schema` says what is wrong with either, and is run by the tests alone.
+"""
 
 from __future__ import annotations
 
 import difflib
 import functools
-import tomllib
 from dataclasses import dataclass
-from importlib import resources
 
+from mac_whisper_speedtest.catalog.publications import (
+    LEARN_RULES,
+    Form,
+    Mirror,
+    MirrorWheel,
+    Publication,
+    PublishedFile,
+    document,
+    forms,
+    publication,
+    publications,
+)
 from mac_whisper_speedtest.errors import UsageError
 
+__all__ = [
+    "AMBIGUOUS",
+    "AS_PUBLISHED",
+    "LEARN_RULES",
+    "SCHEMA_VERSION",
+    "SOURCE_FORM",
+    "WHISPER",
+    "Form",
+    "Mirror",
+    "MirrorWheel",
+    "Model",
+    "ModelInfo",
+    "Publication",
+    "PublishedFile",
+    "TimeOuts",
+    "family_models",
+    "forms",
+    "model",
+    "model_info",
+    "models",
+    "publication",
+    "publications",
+    "whisper_models",
+]
+
 SCHEMA_VERSION = 1
+WHISPER = "whisper"
+"""The family whose models ``speedtest`` offers by default."""
+AMBIGUOUS = frozenset({"large", "turbo"})
+"""Names that mean different networks to different backends, and are refused."""
+AS_PUBLISHED = "as published"
+SOURCE_FORM = "ctranslate2"
+"""The form every other Whisper form is converted from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +82,19 @@ class TimeOuts:
 
 
 @dataclass(frozen=True, slots=True)
-class WeightsFile:
-    """One official file: its size in bytes and SHA-256."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mirror:
-    """A package-index distribution that carries exactly the official files."""
-
-    distribution: str
-    version: str
-    folder: str
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
-    """A network: its canonical name and where its official CTranslate2 weights are published."""
+    """A network: its canonical name and what is true of it in every form.
+
+    ``network_sha256`` is what ``models.convert.network_sha256`` gives for its official weights.
+    """
 
     name: str
     size_class: str
     languages: str
-    repository: str
     licence: str
     time_outs: TimeOuts
-    revision: str | None = None
-    files: tuple[WeightsFile, ...] = ()
-    mirror: Mirror | None = None
     network_sha256: str | None = None
+    family: str = WHISPER
 
     @property
     def english_only(self) -> bool:
@@ -78,55 +106,106 @@ class Model:
 class ModelInfo:
     """What is known of one model for one backend before anything is loaded.
 
+    Two things are told apart: what its users normally get (``published`` and what follows), and
+    what this tool hands to the backend (``obtained``).
+
     Attributes:
         model: the canonical name.
         form: the form of weights the backend loads.
-        precision: the precision those weights are stored in.
-        location: where they come from: ``repository@revision`` as published, or
-            ``converted from`` that.
-        size_bytes: of the published weights file, where known.
-        sha256: of the published weights file, where known.
+        precision: the precision those weights are to be stored in.
         time_outs: for load and transcription, from the size class.
+        family: of the network.
+        published: ``repository@revision``, with the folder, or an address; empty if unavailable.
+        published_precision: what the published weights are stored in.
+        repository: on the hub; empty where there is a ``url``.
+        url: an https address instead of a repository.
+        revision: the pinned commit; ``None`` when it is learnt at the first fetch.
+        folder: inside the repository.
+        files: the published files that are known.
+        licence: of the published weights, else of the network.
+        learn: a key of `LEARN_RULES` for sizes and hashes not given here; empty when all are.
+        unavailable: why nobody publishes it in this form; empty when somebody does. A backend may
+            still run it: see `obtainable`.
+        note: what else a person should know about the published weights.
+        obtained: `AS_PUBLISHED`, or ``converted from`` the CTranslate2 weights, or empty when this
+            tool cannot come by such weights.
     """
 
     model: str
     form: str
     precision: str
-    location: str
-    size_bytes: int | None
-    sha256: str | None
     time_outs: TimeOuts
+    family: str
+    published: str = ""
+    published_precision: str = ""
+    repository: str = ""
+    url: str = ""
+    revision: str | None = None
+    folder: str = ""
+    files: tuple[PublishedFile, ...] = ()
+    licence: str = ""
+    learn: str = ""
+    unavailable: str = ""
+    note: str = ""
+    obtained: str = ""
 
+    @property
+    def location(self) -> str:
+        """Where the weights that this tool hands to the backend come from."""
+        return self.published if self.obtained == AS_PUBLISHED else self.obtained
 
-SOURCE_FORM = "ctranslate2"
-"""The form every other form is converted from."""
+    @property
+    def obtainable(self) -> bool:
+        """Whether a backend of this form can run the model at all."""
+        return bool(self.obtained)
+
+    @property
+    def main_file(self) -> PublishedFile | None:
+        """The published file with the weights: the largest known one."""
+        return max(self.files, key=lambda file: file.size or 0, default=None)
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Of the published weights file, where known."""
+        return self.main_file.size if self.main_file else None
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the published weights file, where known."""
+        return self.main_file.sha256 if self.main_file else None
 
 
 @functools.cache
 def models() -> dict[str, Model]:
-    """Every canonical model by name, in catalogue order."""
-    text = resources.files(__package__).joinpath("models.toml").read_text(encoding="utf-8")
-    document = tomllib.loads(text)
-    factor = float(document["first_call_factor"])
+    """Every canonical model by name, of all families, in catalogue order."""
+    read = document("models.toml")
+    factor = float(read["first_call_factor"])
     classes = {
         name: TimeOuts(**values, first_call_factor=factor)
-        for name, values in document["size_class"].items()
+        for name, values in read["size_class"].items()
     }
     return {
         row["name"]: Model(
             name=row["name"],
             size_class=row["size_class"],
             languages=row["languages"],
-            repository=row["repository"],
             licence=row["licence"],
             time_outs=classes[row["size_class"]],
-            revision=row.get("revision"),
-            files=tuple(WeightsFile(**file) for file in row.get("files", ())),
-            mirror=Mirror(**row["mirror"]) if "mirror" in row else None,
             network_sha256=row.get("network_sha256"),
+            family=row["family"],
         )
-        for row in document["model"]
+        for row in read["model"]
     }
+
+
+def family_models(family: str) -> dict[str, Model]:
+    """The models of one family by name, in catalogue order; none for an unknown family."""
+    return {name: model for name, model in models().items() if model.family == family}
+
+
+def whisper_models() -> dict[str, Model]:
+    """The canonical Whisper models: those that every Whisper backend is asked for."""
+    return family_models(WHISPER)
 
 
 def model(name: str) -> Model:
@@ -139,7 +218,7 @@ def model(name: str) -> Model:
     known = models()
     if name in known:
         return known[name]
-    if name in {"large", "turbo"}:
+    if name in AMBIGUOUS:
         near = [other for other in known if name in other]
         reason = "means different networks to different backends"
         raise UsageError(f"the model name {name!r} {reason}", hint=f"say {' or '.join(near)}")
@@ -153,19 +232,61 @@ def model(name: str) -> Model:
 def model_info(name: str, *, form: str, precision: str) -> ModelInfo:
     """What the catalogue knows of ``name`` for a backend that loads ``form``.
 
+    Args:
+        name: a canonical name of any family.
+        form: a name in `forms`; empty for the form everything is converted from.
+        precision: what the weights are to be stored in.
+
     Raises:
         UsageError: no such model.
     """
     known = model(name)
-    published = f"{known.repository}@{known.revision or 'unpinned'}"
-    main = next((file for file in known.files if file.name == "model.bin"), None)
-    direct = form in {SOURCE_FORM, ""}
+    row = publication(name, form or SOURCE_FORM, precision)
+    obtained, reason = _obtained(known, form or SOURCE_FORM, precision, row)
+    if row is None or row.unavailable or reason:
+        return ModelInfo(
+            model=name,
+            form=form,
+            precision=precision,
+            time_outs=known.time_outs,
+            family=known.family,
+            licence=known.licence,
+            unavailable=(row.unavailable if row else "") or reason,
+            obtained=obtained,
+        )
     return ModelInfo(
         model=name,
         form=form,
         precision=precision,
-        location=published if direct else f"converted from {published}",
-        size_bytes=main.size if main and direct else None,
-        sha256=main.sha256 if main and direct else None,
         time_outs=known.time_outs,
+        family=known.family,
+        published=row.place,
+        published_precision=row.precision,
+        repository=row.repository,
+        url=row.url,
+        revision=row.revision,
+        folder=row.folder,
+        files=row.files,
+        licence=row.licence,
+        learn=row.learn,
+        note=row.note,
+        obtained=obtained,
     )
+
+
+def _obtained(known: Model, form: str, precision: str, row: Publication | None) -> tuple[str, str]:
+    """How this tool comes by such weights, and why nobody publishes them where nobody can."""
+    kind = forms().get(form)
+    if kind is not None and kind.family != known.family:
+        return "", f"{form} holds {kind.family} networks, and {known.name} is a {known.family} one"
+    source = publication(known.name, SOURCE_FORM)
+    converted = f"converted from {source.place}" if source else ""
+    if kind is None or row is None:
+        return converted, f"the catalogue does not know the form {form!r}"
+    if not kind.converts_to:
+        return ("" if row.unavailable else AS_PUBLISHED), ""
+    if precision in kind.converts_to:
+        return converted, ""
+    if row.precision == precision:
+        return ("" if row.unavailable else AS_PUBLISHED), ""
+    return "", f"{known.name} is neither published as {form} {precision} nor converted to it"

@@ -15,8 +15,8 @@ from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
 _COMMANDS = {
     "run": ("run", "Measure backends and print one ranked table."),
     "show": ("show", "Show a run again, or recover one whose tool was killed."),
-    "backends": ("backends", "List backends, and install one into its own environment."),
-    "models": ("models", "List models, and convert weights from one form to another."),
+    "backends": ("backends", "List backends, and manage the environments they run in."),
+    "models": ("models", "List models, fetch weights, convert them from one form to another."),
     "clips": ("clips", "List the built-in speech clips, and fetch them."),
     "conformance": ("conformance", "Check that a program speaks the worker protocol."),
 }

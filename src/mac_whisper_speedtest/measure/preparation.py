@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest import __version__, catalog, plan
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 from mac_whisper_speedtest.errors import UsageError, WeightsMissingError
 from mac_whisper_speedtest.measure import machine
 from mac_whisper_speedtest.models import locate
@@ -23,7 +25,7 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.speech.clip import Clip
 from mac_whisper_speedtest.speech.source import resolve
-from mac_whisper_speedtest.worker.launch import interpreter
+from mac_whisper_speedtest.worker.launch import interpreter, not_installed
 
 _TOOL = "mac-whisper-speedtest"
 _LIBRARIES = ("av", "jiwer", "msgspec", "numpy", "psutil", "soxr", "whisper-normalizer")
@@ -74,19 +76,50 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
     unavailable: dict[str, str] = {}
     # Hashing gigabytes takes seconds: once per model, however many backends use it.
     official = functools.cache(locate.official)
+    if not cells:
+        raise UsageError(
+            f"none of the backends can run {', '.join(request.models)}",
+            hint="speedtest backends list shows which networks each of them is for",
+        )
     for cell in cells:
-        if cell.backend.broken:
-            unavailable[cell.id] = scrub(cell.backend.broken)
-            continue
-        if not cell.backend.command and interpreter(cell.backend) is None:
-            unavailable[cell.id] = f"not installed — speedtest backends install {cell.backend.name}"
+        reason = _unavailable(cell.backend, request)
+        if reason:
+            unavailable[cell.id] = reason
             continue
         try:
-            weights[cell.id] = _weights(cell, request.precision, official, announce)
+            weights[cell.id] = _weights(cell, precision_of(cell, request), official, announce)
         except WeightsMissingError as error:
             unavailable[cell.id] = scrub(f"{error.message}: {error.hint}")
-    settled = replace(request, contract=replace(request.contract, language=language))
+    contract = request.contract
+    if contract.language is not None:  # else it is left to the libraries
+        contract = replace(contract, language=language)
+    settled = replace(request, contract=contract)
     return Prepared(settled, clip, cells, weights, unavailable)
+
+
+def precision_of(cell: Cell, request: Request) -> str:
+    """What a cell is asked to compute in: its backend's own wish, else the run's."""
+    return cell.backend.precision or request.precision
+
+
+def _unavailable(backend: Backend, request: Request) -> str:
+    """Why a backend cannot be measured here under this request; empty when nothing speaks against.
+
+    It is found out before anything is started, so that it costs nothing.
+    """
+    if backend.broken:
+        return scrub(backend.broken)
+    if not backend.command and interpreter(backend) is None:
+        return not_installed(backend)
+    refused = backend.refuses(request.contract)
+    if refused is not None:
+        return (
+            f"cannot keep the contract {request.contract.name}: {refused.setting} is always "
+            f"{refused.effective}, not {refused.requested}"
+        )
+    if not backend.has_device(request.device):
+        return f"has no device {request.device} (it has {', '.join(backend.devices)})"
+    return ""
 
 
 def _weights(
@@ -105,6 +138,8 @@ def _weights(
             f"{backend.name} brings no weights for {cell.model}",
             hint=f"add it under [backend.models] in {backend.source}, or name a form there",
         )
+    if catalog.model(cell.model).family != catalog.WHISPER:
+        return locate.published(cell.model, backend.form)
     return locate.in_form(official(cell.model), backend.form, stored, announce=announce)
 
 
@@ -113,7 +148,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
     asked = prepared.request
     request = s.RequestInfo(
         models=list(asked.models),
-        backends=[backend.name for backend in asked.backends],
+        backends=[backend.label for backend in asked.backends],
         clips=[prepared.clip.name],
         contract={"name": asked.contract.name, **asked.contract.settings()},
         rounds=asked.rounds,
@@ -128,6 +163,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         fail_fast=asked.fail_fast,
         max_failures=asked.max_failures,
         max_memory_bytes=asked.max_memory,
+        strict=asked.strict,
         backends_named=asked.explicit,
     )
     canonical = msgspec.json.encode(request, order="deterministic")
@@ -148,11 +184,18 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
                 model=cell.model,
                 clip=cell.clip,
                 weights=_weights_info(prepared.weights.get(cell.id)),
+                declared=_declared(cell.backend, asked.contract),
             )
             for cell in prepared.cells
         ],
         schedule=[list(visit) for visit in schedule],
     )
+
+
+def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingValue]:
+    """What the description says it decodes with; nothing where it says nothing about that."""
+    described = bool(backend.fixed or backend.shipped)
+    return backend.decodes_with(contract) if described else {}
 
 
 def _clip_info(clip: Clip, *, from_user: bool) -> s.ClipInfo:

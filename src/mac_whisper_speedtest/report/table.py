@@ -13,6 +13,7 @@ from mac_whisper_speedtest.results.schema import CellResult, Run, Summary
 
 _MISSING = "–"
 _ANY_WIDTH = 1000
+_FIRST_GROUP = "A"
 
 _Look = Callable[[CellResult, Summary], str | Text]
 _Column = tuple[str, JustifyMethod, _Look]
@@ -50,9 +51,11 @@ def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType
     yield Text(_footer(run, saved_as), style="dim")
 
 
-def _order(cell: CellResult) -> tuple[int, str]:
+def _order(cell: CellResult) -> tuple[bool, str, int, str]:
+    """By group, in it by rank; what has neither comes last."""
+    group = cell.summary.group if cell.summary else None
     rank = cell.summary.rank if cell.summary else None
-    return (rank if rank is not None else 10**6, cell.id)
+    return (group is None, group or "", rank or 0, cell.id)
 
 
 def _title(run: Run, model: str, clip: str) -> str:
@@ -74,10 +77,20 @@ def _table(cells: Sequence[CellResult], columns: Sequence[_Column], title: str) 
     )
     for heading, justify, _ in columns:
         table.add_column(heading, justify=justify, overflow="fold", no_wrap=justify == "right")
+    previous: str | None = None
     for cell in cells:
         assert cell.summary is not None
+        if previous not in {None, cell.summary.group}:
+            table.add_section()  # beyond this line other work was done
+        previous = cell.summary.group
         table.add_row(*(look(cell, cell.summary) for _, _, look in columns))
     return table
+
+
+def _rank(_cell: CellResult, summary: Summary) -> str:
+    """The rank in its group: 1, 2, ... in the first, then B1, B2, ..., C1, ..."""
+    group = "" if summary.group in {None, _FIRST_GROUP} else summary.group
+    return _MISSING if summary.rank is None else f"{group}{summary.rank}"
 
 
 def _name(cell: CellResult) -> str:
@@ -108,7 +121,7 @@ def _number(value: float | None, form: str, factor: float = 1.0) -> str:
 
 
 _RANKING: tuple[_Column, ...] = (
-    ("#", "right", _figure("rank", "d")),
+    ("#", "right", _rank),
     ("backend", "left", lambda cell, _: _name(cell)),
     ("device", "left", lambda cell, _: cell.backend.device or _MISSING),
     ("precision", "left", lambda cell, _: cell.backend.precision or _MISSING),
@@ -129,6 +142,9 @@ _DETAILS: tuple[_Column, ...] = (
 def _notes(run: Run) -> Iterable[str]:
     """What a reader must know beside the numbers, a line each; the same line once."""
     seen = set()
+    grouped = {cell.summary.group for cell in run.cells if cell.summary} - {None}
+    if grouped - {_FIRST_GROUP}:
+        yield "  Cells between two lines did equal work; across a line there is no ranking."
     for cell in run.cells:
         summary = cell.summary
         lines = (

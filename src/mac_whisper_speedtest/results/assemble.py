@@ -64,7 +64,9 @@ def _cell(
         backend=_backend(plan, loads),
         model=s.ModelResult(name=plan.model, weights=plan.weights),
         clip=clip,
-        contract=_contract(manifest.request.contract, _of(plan, events, s.Effective)),
+        contract=_contract(
+            manifest.request.contract, plan.declared, _of(plan, events, s.Effective)
+        ),
         status=_status(manifest, plan, endings),
         endings=endings,
         loads=[_plain(load, s.LoadResult) for load in loads],
@@ -89,7 +91,9 @@ def _backend(plan: s.CellPlan, loads: Sequence[s.Loaded]) -> s.BackendResult:
 
 
 def _contract(
-    requested: Mapping[str, SettingValue], reports: Sequence[s.Effective]
+    requested: Mapping[str, SettingValue],
+    declared: Mapping[str, SettingValue],
+    reports: Sequence[s.Effective],
 ) -> s.ContractResult:
     """The contract against every report: a deviation in any round counts."""
     # Only the settings this version knows: a file of a newer one may have more.
@@ -108,6 +112,7 @@ def _contract(
         observed=last.observed if last else [],
         deviations=list(found.values()),
         remarks=last.remarks if last else [],
+        declared=dict(declared),
     )
 
 

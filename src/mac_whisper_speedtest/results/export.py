@@ -88,6 +88,7 @@ _COLUMNS: Mapping[str, _Look] = MappingProxyType(
         "pcm_sha256": lambda _run, cell: cell.clip.pcm_sha256,
         "contract": lambda _run, cell: cell.contract.requested.get("name"),
         "status": lambda _run, cell: cell.status,
+        "group": _summary("group"),
         "rank": _summary("rank"),
         "median_s": _summary("median_s"),
         "min_s": _summary("min_s"),

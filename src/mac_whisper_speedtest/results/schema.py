@@ -69,13 +69,17 @@ class WeightsInfo(Struct, frozen=True, kw_only=True):
 
 
 class CellPlan(Struct, frozen=True, kw_only=True):
-    """One thing to measure: a backend with a model on a clip."""
+    """One thing to measure: a backend with a model on a clip.
+
+    ``declared`` is what the backend's description says it decodes with under the run's contract.
+    """
 
     id: str
     backend: str
     model: str
     clip: str
     weights: WeightsInfo | None = None
+    declared: dict[str, SettingValue] = {}
 
 
 class RequestInfo(Struct, frozen=True, kw_only=True):
@@ -98,6 +102,7 @@ class RequestInfo(Struct, frozen=True, kw_only=True):
     max_failures: int | None
     max_memory_bytes: int | None
     backends_named: bool
+    strict: bool = False
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -139,7 +144,8 @@ class SegmentInfo(Struct, frozen=True, kw_only=True):
 class LoadResult(Struct, frozen=True, kw_only=True):
     """What it took one worker to get ready.
 
-    Seconds by the worker's own clock; ``*_wall_s`` by the supervisor's.
+    Seconds by the worker's own clock; ``*_wall_s`` by the supervisor's. ``*_asked`` is what this
+    worker was told, ``auto`` included.
     """
 
     round: int
@@ -149,6 +155,12 @@ class LoadResult(Struct, frozen=True, kw_only=True):
     hello_wall_s: float
     load_s: float
     load_wall_s: float
+    device: str | None = None
+    device_asked: str | None = None
+    precision: str | None = None
+    precision_asked: str | None = None
+    peak_rss_before_bytes: int | None = None
+    peak_rss_bytes: int | None = None
 
 
 class SampleResult(Struct, frozen=True, kw_only=True):
@@ -182,6 +194,7 @@ class EndingResult(Struct, frozen=True, kw_only=True):
     message: str
     log_tail: str
     exit_code: int | None
+    busy_after_s: float | None = None
 
 
 class WorkerStarted(Struct, frozen=True, kw_only=True, tag="worker_started", tag_field="event"):
@@ -193,7 +206,7 @@ class WorkerStarted(Struct, frozen=True, kw_only=True, tag="worker_started", tag
 
 
 class Loaded(LoadResult, frozen=True, kw_only=True, tag="loaded", tag_field="event"):
-    """The worker is ready; with what was found."""
+    """The worker is ready; with what was found, and what is not as it was asked for."""
 
     cell: str
     version: str
@@ -201,6 +214,7 @@ class Loaded(LoadResult, frozen=True, kw_only=True, tag="loaded", tag_field="eve
     device: str
     precision: str
     details: dict[str, str]
+    warnings: list[str] = []
 
 
 class Effective(Struct, frozen=True, kw_only=True, tag="effective", tag_field="event"):
@@ -284,6 +298,7 @@ class ContractResult(Struct, frozen=True, kw_only=True):
     observed: list[str]
     deviations: list[DeviationResult]
     remarks: list[str]
+    declared: dict[str, SettingValue] = {}
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -297,10 +312,11 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Computed from the samples, never stored without them; ``None`` is "not measured".
 
     Seconds are medians over rounds of each round's median. ``rtfx`` is audio seconds per
-    processing second.
+    processing second. ``rank`` and ``times_best`` are within ``group``: cells that did equal work.
     """
 
     rank: int | None
+    group: str | None = None
     timed_samples: int
     timed_samples_asked: int
     rounds_ok: int

@@ -170,11 +170,21 @@ class _Session:
             threads=params.threads,
         )
         self._loaded = False  # whatever was loaded before may be half gone if this fails
+        peak_before = _peak_rss_bytes()
         started = time.perf_counter()
         loaded = adapter.load(request)
         load_s = time.perf_counter() - started
         self._loaded = True
-        return asdict(m.LoadResult(load_s, loaded.device, loaded.precision, dict(loaded.details)))
+        return asdict(
+            m.LoadResult(
+                load_s=load_s,
+                device=loaded.device,
+                precision=loaded.precision,
+                details=dict(loaded.details),
+                peak_rss_before_bytes=peak_before,
+                peak_rss_bytes=_peak_rss_bytes(),
+            )
+        )
 
     def _transcribe(self, params: m.TranscribeParams) -> Mapping[str, Any]:
         adapter = self._ready(loaded=True)

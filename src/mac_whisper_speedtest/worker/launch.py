@@ -7,12 +7,14 @@ import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import psutil
 
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.worker import environments
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.worker import environments, locks
 from mac_whisper_speedtest.worker.process_tree import MARK
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -41,14 +43,48 @@ class Launch:
 def interpreter(backend: Backend) -> str | None:
     """The Python that can run ``backend``, or ``None`` when it is installed nowhere.
 
-    In this order: the one its description names; this one, if it can import the library; the
-    backend's managed environment.
+    In this order: the one its description names; this one, if it can import the library in the
+    version that is wanted; the managed environment of that version. A backend that asks for its
+    managed environment runs in no other place.
     """
     if backend.python:
         return backend.python
-    if backend.importable_here():
+    if in_place(backend):
         return sys.executable
-    return environments.python_of(backend.name)
+    recipe = backend.recipe
+    if recipe is None:
+        return None
+    return environments.python_of(recipe, backend.version or locks.default_version(recipe))
+
+
+def in_place(backend: Backend) -> bool:
+    """Whether ``backend`` runs with this interpreter, next to the tool."""
+    if backend.managed or not backend.importable_here():
+        return False
+    if not backend.version:
+        return True
+    return backend.recipe is not None and version_here(backend.recipe) == backend.version
+
+
+def not_installed(backend: Backend) -> str:
+    """Why :func:`interpreter` found nothing, and the command to type."""
+    recipe = backend.recipe
+    if recipe is None:
+        if backend.managed:
+            return "not installed — the tool has no recipe to make it an environment of its own"
+        return f"not installed — {backend.import_name} cannot be imported; install it by hand"
+    if not recipe.works_here():
+        return f"not for this machine: it works on {' and '.join(recipe.platforms)}"
+    version = f"@{backend.version}" if backend.version else ""
+    return f"not installed — speedtest backends install {backend.name}{version}"
+
+
+def version_here(recipe: Recipe) -> str:
+    """The version of the recipe's distribution next to this tool; empty if there is none."""
+    try:
+        return metadata.version(recipe.distribution)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:

@@ -92,12 +92,23 @@ class LoadParams:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What was really loaded, and how long it took by the worker's clock, in seconds."""
+    """What was really loaded, and how long it took by the worker's clock, in seconds.
+
+    Attributes:
+        load_s: seconds this call took, by a monotonic clock.
+        device: the device in use.
+        precision: the precision in use.
+        details: facts for the record.
+        peak_rss_before_bytes: highest resident memory before this call, where known.
+        peak_rss_bytes: highest resident memory after it, where known.
+    """
 
     load_s: float
     device: str
     precision: str
     details: dict[str, str] = field(default_factory=dict)
+    peak_rss_before_bytes: int | None = None
+    peak_rss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +122,19 @@ class AudioParams:
 
 @dataclass(frozen=True, slots=True)
 class ContractParams:
-    """The decode contract; the fields of ``DecodeContract``."""
+    """The decode contract; the fields of ``DecodeContract``. ``null`` is the library's own way."""
 
     name: str
-    language: str
-    task: str
-    beam_size: int
-    best_of: int
-    temperatures: list[float]
-    condition_on_previous_text: bool
-    vad: bool
-    timestamps: bool
-    window: str
-    batch_size: int
+    language: str | None
+    task: str | None
+    beam_size: int | None
+    best_of: int | None
+    temperatures: list[float] | None
+    condition_on_previous_text: bool | None
+    vad: bool | None
+    timestamps: bool | None
+    window: str | None
+    batch_size: int | None
 
 
 @dataclass(frozen=True, slots=True)

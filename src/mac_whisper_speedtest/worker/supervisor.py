@@ -46,7 +46,7 @@ class Deadlines:
     """
 
     spawn_s: float = 30.0
-    import_s: float = 120.0
+    import_s: float = 300.0
     load_s: float = 120.0
     warmup_s: float = 300.0
     transcribe_s: float = 120.0

@@ -55,9 +55,17 @@ def test_two_forms_in_one_folder_are_not_guessed_between(
 
 def test_the_table_names_each_form_as_itself() -> None:
     assert {name: form.name for name, form in FORMS.items()} == {name: name for name in FORMS}
-    assert [name for name, form in FORMS.items() if form.writer] == ["ggml", "mlx"]
+    assert [name for name, form in FORMS.items() if form.writer] == [
+        "ggml",
+        "huggingface",
+        "mlx",
+        "mlx-npz",
+        "openai",
+    ]
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'onnx' is not one of ctranslate2, ggml, mlx"):
+    with pytest.raises(
+        UsageError, match="'onnx' is not one of ctranslate2, ggml, huggingface, mlx, mlx-npz"
+    ):
         form_named("onnx")

@@ -159,9 +159,15 @@ def test_a_flipped_bit_is_read_or_refused_but_never_a_crash(
         ({"decoder.ln.bias": None}, r"no array decoder\.ln\.bias"),
         ({"extra": np.ones(2, np.float16)}, "unexpected array extra"),
         ({"encoder.conv1.weight": np.ones((8, 80, 3), np.float16)}, r"\[8, 80, 3\], expected"),
-        ({"decoder.ln.bias": np.ones(8, np.int32)}, r"decoder\.ln\.bias is I32, expected F16"),
+        (
+            {"decoder.ln.bias": np.ones(8, np.int32)},
+            r"decoder\.ln\.bias is int32, expected float16",
+        ),
         ({"alignment_heads": np.ones(3, np.int64)}, "alignment_heads has shape"),
-        ({"alignment_heads": np.ones((3, 2), np.float32)}, "alignment_heads is F32, expected I64"),
+        (
+            {"alignment_heads": np.ones((3, 2), np.float32)},
+            "alignment_heads is float32, expected int64",
+        ),
     ],
 )
 def test_other_arrays_than_whispers_are_refused(

@@ -65,6 +65,8 @@ class Checkpoint:
         vocabulary: token id to bytes for the byte-pair tokens below ``<|endoftext|>``; empty where
             the source form carries none.
         alignment_heads: (decoder layer, head) pairs used for word times; empty where unknown.
+        suppressed: token ids that are never to be produced; empty where unknown.
+        suppressed_at_start: token ids that are not to be the first of a text; empty where unknown.
         assets: the source's own side files by name (for example ``tokenizer.json``), unchanged,
             for targets that need more than the above.
     """
@@ -73,6 +75,8 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     vocabulary: tuple[bytes, ...] = ()
     alignment_heads: tuple[tuple[int, int], ...] = ()
+    suppressed: tuple[int, ...] = ()
+    suppressed_at_start: tuple[int, ...] = ()
     assets: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -152,8 +156,9 @@ def validate(checkpoint: Checkpoint) -> None:
 
     Raises:
         WeightsError: the sizes are impossible; a tensor is missing, unexpected, of another shape
-            or type, or holds a value that is not finite; an alignment head does not exist; there
-            are more tokens than token ids. The message names the first thing that was wrong.
+            or type, or holds a value that is not finite; an alignment head or a suppressed token
+            does not exist; there are more tokens than token ids. The message names the first thing
+            that was wrong.
     """
     dims, tensors = checkpoint.dims, checkpoint.tensors
     check_dims(dims, "checkpoint")
@@ -180,6 +185,9 @@ def validate(checkpoint: Checkpoint) -> None:
                 f"alignment head {[layer, head]} does not exist: the decoder has "
                 f"{dims.n_text_layer} layers of {dims.n_text_head} heads"
             )
+    for token in (*checkpoint.suppressed, *checkpoint.suppressed_at_start):
+        if not 0 <= token < dims.n_vocab:
+            raise WeightsError(f"suppressed token {token} is none of {dims.n_vocab} token ids")
     if len(checkpoint.vocabulary) > dims.n_vocab:
         raise WeightsError(f"{len(checkpoint.vocabulary)} tokens for {dims.n_vocab} token ids")
 

@@ -46,10 +46,10 @@ class ConversionRecord:
         source_files: the files that were read.
         source_network_sha256: `network_sha256` of the source.
         target_form: the form that was written.
-        precision: ``float16`` or ``float32``.
+        precision: ``float16``, ``float32`` or the name of a quantisation.
         lossless: whether every stored value is exactly the source's.
         values: how many values the target stores.
-        changed_values: how many of them rounding changed.
+        changed_values: how many of them rounding or quantising changed.
         network_sha256: `network_sha256` of the target as read back; the source's when lossless.
         output_files: the files that were written, this record excepted.
     """
@@ -83,14 +83,15 @@ def convert(
 
     The written files are read back with the target form's own reader, and every tensor is compared
     bit for bit with the source at the stored precision, before the folder takes its name.
-    Rounding float32 to float16 is allowed and counted in the record. Where ``destination`` already
+    Rounding float32 to float16 is allowed and counted in the record, and so is quantising, whose
+    proof `prove` describes. Where ``destination`` already
     holds this very conversion, nothing is written and its record is returned.
 
     Args:
         source: a file or folder of weights.
         target_form: a name in `FORMS`.
         destination: the folder to make; holds the weights and ``provenance.json``.
-        precision: ``float16`` or ``float32``.
+        precision: one that the form's writer names, such as ``float16``.
         source_form: a name in `FORMS`; found out by `detect_form` when None.
         provenance: what is known of the source, kept as given under ``upstream``.
 
@@ -111,7 +112,7 @@ def convert(
     validate(checkpoint)
     with staged_directory(destination) as staging:
         writer.write(checkpoint, staging, precision)
-        product = target.read(staging)
+        product = (writer.read_back or target.read)(staging)
         rounding = prove(checkpoint, product, target, precision)
         source_sha256 = network_sha256(checkpoint)
         record = ConversionRecord(

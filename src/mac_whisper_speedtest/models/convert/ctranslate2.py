@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from mac_whisper_speedtest.models.convert.cursor import (
     parse_json_object,
     read_side_file,
 )
+from mac_whisper_speedtest.models.convert.decoding import alignment_heads, token_ids
 from mac_whisper_speedtest.models.convert.form import Form
 from mac_whisper_speedtest.models.convert.vocabulary import base_vocabulary, listed_tokens
 
@@ -65,8 +65,16 @@ def read(path: Path) -> Checkpoint:
     assets = {item.name: read_side_file(item) for item in files(path)[1:]}
     vocabulary = base_vocabulary(assets["tokenizer.json"])
     _check_listed(assets, vocabulary, dims)
-    heads = _alignment_heads(parse_json_object(assets["config.json"], "config.json"))
-    return Checkpoint(dims, tensors, vocabulary, heads, assets)
+    config = parse_json_object(assets["config.json"], "config.json")
+    return Checkpoint(
+        dims,
+        tensors,
+        vocabulary,
+        alignment_heads(config, "config.json"),
+        token_ids(config, "suppress_ids", "config.json"),
+        token_ids(config, "suppress_ids_begin", "config.json"),
+        assets,
+    )
 
 
 def files(path: Path) -> tuple[Path, ...]:
@@ -275,17 +283,6 @@ def _check_listed(assets: dict[str, bytes], vocabulary: tuple[bytes, ...], dims:
         )
 
 
-def _alignment_heads(config: dict[str, Any]) -> tuple[tuple[int, int], ...]:
-    pairs = config.get("alignment_heads") or []
-    good = isinstance(pairs, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(type(item) is int for item in pair)
-        for pair in pairs
-    )
-    if not good:
-        raise WeightsError("config.json: alignment_heads is not a list of [layer, head]")
-    return tuple((pair[0], pair[1]) for pair in pairs)
-
-
 FORM = Form(
     name="ctranslate2",
     file_names=("model.bin", "config.json", "tokenizer.json", *_VOCABULARIES),
@@ -296,4 +293,5 @@ FORM = Form(
     writer=None,
     carries_vocabulary=True,
     carries_alignment_heads=True,
+    carries_suppressed_tokens=True,
 )

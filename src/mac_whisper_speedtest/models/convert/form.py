@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mac_whisper_speedtest.models.convert.checkpoint import Checkpoint
+from mac_whisper_speedtest.models.convert.quantise import Quantisation
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,17 @@ class Writer:
         write: puts a checkpoint into an existing empty folder at a precision.
         stored_dtype: the type in which a tensor (name, shape) is stored at a precision; what the
             proof after writing expects to read back.
+        quantisation: the kind of blocks in which a tensor (name, shape) is stored at a precision,
+            or None where it is stored value by value; None instead of a function where always so.
+        read_back: reads what was just written, for the proof; None where `Form.read` does. A form
+            that stores blocks has its own, because as a source those are refused.
     """
 
     precisions: tuple[str, ...]
     write: Callable[[Checkpoint, Path, str], None]
     stored_dtype: Callable[[str, tuple[int, ...], str], np.dtype[Any]]
+    quantisation: Callable[[str, tuple[int, ...], str], Quantisation | None] | None = None
+    read_back: Callable[[Path], Checkpoint] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class Form:
         carries_vocabulary: whether reading gives the byte-pair tokens.
         carries_alignment_heads: whether reading gives the alignment heads.
         recomputes: tensors that the form does not store because its backend computes them.
+        carries_suppressed_tokens: whether reading gives the token ids never to be produced.
+        is_one_file: whether a backend is given the one file and not its folder.
     """
 
     name: str
@@ -55,3 +64,5 @@ class Form:
     carries_vocabulary: bool
     carries_alignment_heads: bool
     recomputes: frozenset[str] = frozenset()
+    carries_suppressed_tokens: bool = False
+    is_one_file: bool = False

@@ -7,11 +7,28 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mac_whisper_speedtest.errors import UsageError, WeightsError
-from mac_whisper_speedtest.models.convert import ctranslate2, ggml, mlx
+from mac_whisper_speedtest.models.convert import (
+    ctranslate2,
+    ggml,
+    huggingface,
+    mlx,
+    mlx_npz,
+    openai,
+)
 from mac_whisper_speedtest.models.convert.form import Form
 
 FORMS: Mapping[str, Form] = MappingProxyType(
-    {form.name: form for form in (ctranslate2.FORM, ggml.FORM, mlx.FORM)}
+    {
+        form.name: form
+        for form in (
+            ctranslate2.FORM,
+            ggml.FORM,
+            huggingface.FORM,
+            mlx.FORM,
+            mlx_npz.FORM,
+            openai.FORM,
+        )
+    }
 )
 
 

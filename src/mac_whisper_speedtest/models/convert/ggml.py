@@ -20,6 +20,7 @@ from mac_whisper_speedtest.models.convert.cursor import Cursor
 from mac_whisper_speedtest.models.convert.form import Form, Writer
 from mac_whisper_speedtest.models.convert.mel import filter_bank
 from mac_whisper_speedtest.models.convert.precision import FLOAT16, FLOAT32, cast, dtype_of
+from mac_whisper_speedtest.models.convert.quantise import QUANTISATIONS, Quantisation
 from mac_whisper_speedtest.models.convert.vocabulary import END_OF_TEXT
 
 FILE_NAME = "ggml-model.bin"
@@ -36,8 +37,13 @@ _HEADER = (
     "n_text_layer",
     "n_mels",
 )
-# ggml's tensor type ids; a file's ftype uses the same two numbers.
+# ggml's tensor type ids; the ftype of a file that is not quantised uses the same two numbers.
 _TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
+_QUANTISED_TYPES = {kind.type_id: kind for kind in QUANTISATIONS.values()}
+_QUANTISED_FILES = {kind.file_type: kind for kind in QUANTISATIONS.values()}
+# whisper.cpp adds ggml's quantisation version (GGML_QNT_VERSION, 2), times 1000, to the ftype.
+_VERSIONED = 2 * 1000
+_POSITIONS = "positional_embedding"
 _LONGEST_NAME = 128
 _LONGEST_TOKEN = 1024  # bytes; the longest in Whisper's vocabularies is 128 spaces
 
@@ -46,19 +52,22 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
     """Write the file that whisper.cpp loads.
 
     At float16 whisper.cpp wants one-dimensional tensors and positions as float32 all the same; see
-    `stored_dtype`. Alignment heads have no place in this form.
+    `stored_dtype`. A quantised file is what whisper.cpp's own tool makes of the float16 file: the
+    matrices become blocks of their float16 values (see `quantisation`), the rest stays as it is
+    there. Alignment heads have no place in this form.
 
     Args:
         checkpoint: a validated checkpoint with a vocabulary.
         path: the file to write; its folder exists.
-        precision: ``float16`` or ``float32``.
+        precision: ``float16``, ``float32`` or a name in `QUANTISATIONS`.
 
     Raises:
         UsageError: an unknown precision.
-        WeightsError: the checkpoint has no vocabulary, or a value does not fit float16.
+        WeightsError: the checkpoint has no vocabulary, a value does not fit float16, or a matrix's
+            rows do not divide into blocks.
         OSError: the file cannot be written.
     """
-    ftype = 1 if dtype_of(precision).itemsize == 2 else 0
+    ftype = _file_type(precision)
     if not checkpoint.vocabulary:
         raise WeightsError(
             "a ggml file needs the vocabulary, which the source form does not carry",
@@ -88,19 +97,48 @@ def _extra_tokens(dims: Dims) -> tuple[bytes, ...]:
     return () if dims.is_multilingual else (END_OF_TEXT.encode(),)
 
 
+def _file_type(precision: str) -> int:
+    kind = QUANTISATIONS.get(precision)
+    if kind is not None:
+        return _VERSIONED + kind.file_type
+    return 1 if dtype_of(precision).itemsize == 2 else 0
+
+
 def _write_tensor(stream: IO[bytes], name: str, array: Tensor, precision: str) -> None:
-    stored = cast(name, array, stored_dtype(name, array.shape, precision))
+    kind = quantisation(name, array.shape, precision)
+    if kind is None:
+        stored = cast(name, array, stored_dtype(name, array.shape, precision))
+        type_id = 1 if stored.dtype.itemsize == 2 else 0
+    else:
+        stored = kind.quantise(cast(name, array, dtype_of(FLOAT16)).astype(np.float32))
+        type_id = kind.type_id
     shape = _stored_shape(name, array.shape)
-    header = (len(shape), len(name), 1 if stored.dtype.itemsize == 2 else 0)
+    header = (len(shape), len(name), type_id)
     stream.write(struct.pack(f"<3i{len(shape)}i", *header, *reversed(shape)) + name.encode())
     stream.write(np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data)
 
 
 def stored_dtype(name: str, shape: tuple[int, ...], precision: str) -> np.dtype[Any]:
-    """float32 for one-dimensional tensors and positions, else the file's own precision."""
-    if len(shape) < 2 or name.endswith("positional_embedding"):
+    """float32 for one-dimensional tensors and positions, else the file's own precision.
+
+    A quantised file is made from a float16 one; its blocks are read back as float32.
+    """
+    if len(shape) < 2 or name.endswith(_POSITIONS):
         return dtype_of(FLOAT32)
+    if precision in QUANTISATIONS:
+        return dtype_of(FLOAT32 if quantisation(name, shape, precision) else FLOAT16)
     return dtype_of(precision)
+
+
+def quantisation(name: str, shape: tuple[int, ...], precision: str) -> Quantisation | None:
+    """The kind of blocks of every matrix but the positions, in a quantised file.
+
+    whisper.cpp's tool (``examples/quantize/quantize.cpp``) leaves out everything that has not two
+    dimensions, both tables of positions, and the convolutions' biases, which are columns.
+    """
+    if len(shape) != 2 or name.endswith(_POSITIONS):
+        return None
+    return QUANTISATIONS.get(precision)
 
 
 def _stored_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -118,6 +156,10 @@ def read(path: Path) -> Checkpoint:
         WeightsMissingError: there is no such file.
         WeightsError: it is damaged, incomplete or quantised; the message names the offset.
     """
+    return _read(path, allow_quantised=False)
+
+
+def _read(path: Path, *, allow_quantised: bool) -> Checkpoint:
     cursor = Cursor(_locate(path))
     if (magic := cursor.integer("I", "the magic number")) != _MAGIC:
         raise cursor.error(f"starts with {magic:#010x}, a ggml file with {_MAGIC:#010x}", 0)
@@ -125,15 +167,21 @@ def read(path: Path) -> Checkpoint:
     check_dims(dims, cursor.path.name)
     at = cursor.offset
     ftype = cursor.integer("i", "the file's type")
-    if ftype not in _TYPES:
+    kind = _QUANTISED_FILES.get(ftype - _VERSIONED)
+    if ftype in _TYPES:
+        precision = FLOAT16 if ftype else FLOAT32
+    elif kind is not None and allow_quantised:
+        precision = kind.name
+    else:
         raise WeightsError(
-            f"{cursor.path.name}, offset {at}: type {ftype} is a quantised or unknown one, and "
-            "the original values cannot be had back",
+            f"{cursor.path.name}, offset {at}: type {ftype} is "
+            f"{kind.name if kind else 'an unknown one'}; these weights are quantised and the "
+            "original values are gone",
             hint="convert from the float16 or float32 model",
         )
     _read_mel(cursor, dims)
     vocabulary = _read_tokens(cursor, dims)
-    tensors = _read_tensors(cursor, dims, FLOAT16 if ftype else FLOAT32)
+    tensors = _read_tensors(cursor, dims, precision)
     return Checkpoint(dims, tensors, vocabulary)
 
 
@@ -172,7 +220,8 @@ def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> dict[str, Tenso
     while cursor.remaining:
         at = cursor.offset
         rank, length, kind = (cursor.integer("i", f"a tensor's {what}") for what in _TENSOR_HEADER)
-        if not (1 <= rank <= 4 and 1 <= length <= _LONGEST_NAME and kind in _TYPES):
+        known = kind in _TYPES or kind in _QUANTISED_TYPES
+        if not (1 <= rank <= 4 and 1 <= length <= _LONGEST_NAME and known):
             raise cursor.error(f"rank {rank}, name length {length}, type {kind} at a tensor", at)
         sizes = tuple(cursor.integer("i", "a tensor's shape") for _ in range(rank))[::-1]
         name = cursor.raw(length, "a tensor's name").decode("ascii", "backslashreplace")
@@ -181,9 +230,16 @@ def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> dict[str, Tenso
         # whisper.cpp squeezes and widens some shapes, so compare with what it would store.
         if sizes != _stored_shape(name, shapes[name]):
             raise cursor.error(f"tensor {name} has shape {list(sizes)}, not as its sizes say", at)
-        if _TYPES[kind] != stored_dtype(name, shapes[name], precision):
-            raise cursor.error(f"tensor {name} is {_TYPES[kind]}, not as a {precision} file's", at)
-        tensors[name] = cursor.array(_TYPES[kind], shapes[name], f"tensor {name}")
+        blocks = quantisation(name, shapes[name], precision)
+        if _QUANTISED_TYPES.get(kind) != blocks or (
+            blocks is None and _TYPES[kind] != stored_dtype(name, shapes[name], precision)
+        ):
+            raise cursor.error(f"tensor {name} has type {kind}, not as a {precision} file's", at)
+        if blocks is None:
+            tensors[name] = cursor.array(_TYPES[kind], shapes[name], f"tensor {name}")
+        else:
+            content = cursor.array("u1", (blocks.size_bytes(shapes[name]),), f"tensor {name}")
+            tensors[name] = blocks.dequantise(content, shapes[name])
     for name in shapes:
         if name not in tensors:
             raise cursor.error(f"the file ends without tensor {name}")
@@ -214,12 +270,15 @@ FORM = Form(
     files=lambda path: (_locate(path),),
     read=read,
     writer=Writer(
-        precisions=(FLOAT16, FLOAT32),
+        precisions=(FLOAT16, FLOAT32, *QUANTISATIONS),
         write=lambda checkpoint, folder, precision: write(
             checkpoint, folder / FILE_NAME, precision
         ),
         stored_dtype=stored_dtype,
+        quantisation=quantisation,
+        read_back=lambda folder: _read(folder, allow_quantised=True),
     ),
     carries_vocabulary=True,
     carries_alignment_heads=False,
+    is_one_file=True,
 )

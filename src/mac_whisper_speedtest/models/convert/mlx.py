@@ -31,6 +31,8 @@ from mac_whisper_speedtest.models.convert.precision import FLOAT16, FLOAT32, cas
 WEIGHTS_NAME = "weights.safetensors"
 CONFIG_NAME = "config.json"
 _HEADS = "alignment_heads"
+# safetensors' names for the types that these models have, and numpy's.
+_KINDS = {"F16": FLOAT16, "F32": FLOAT32, "I64": "int64", "I32": "int32", "U32": "uint32"}
 _CONVOLUTIONS = ("encoder.conv1.weight", "encoder.conv2.weight")
 
 
@@ -113,7 +115,12 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
     from safetensors.numpy import save_file
 
     save_file(to_mlx(checkpoint, precision), directory / WEIGHTS_NAME, {"format": "mlx"})
-    config = {**asdict(checkpoint.dims), "model_type": "whisper"}
+    write_config(checkpoint.dims, directory)
+
+
+def write_config(dims: Dims, directory: Path) -> None:
+    """Write ``config.json``; raises OSError where that cannot be."""
+    config = {**asdict(dims), "model_type": "whisper"}
     (directory / CONFIG_NAME).write_text(json.dumps(config, indent=4) + "\n", encoding="utf-8")
 
 
@@ -126,18 +133,14 @@ def read(directory: Path) -> Checkpoint:
     """
     from safetensors import SafetensorError, safe_open
 
-    dims = _read_config(directory / CONFIG_NAME)
+    dims = read_config(directory / CONFIG_NAME)
     path = directory / WEIGHTS_NAME
     arrays: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="numpy") as stored:
             for name in stored.keys():  # noqa: SIM118 - safe_open is not a mapping
                 kind = stored.get_slice(name).get_dtype()
-                allowed = ("I64", "I32", "U32") if name == _HEADS else ("F16", "F32")
-                if kind not in allowed:
-                    raise WeightsError(
-                        f"{path.name}: {name} is {kind}, expected {' or '.join(allowed)}"
-                    )
+                check_kind(name, _KINDS.get(kind, kind), path.name)
                 arrays[name] = stored.get_tensor(name)
     except FileNotFoundError as error:
         raise WeightsMissingError(f"there is no file {path}") from error
@@ -149,7 +152,24 @@ def read(directory: Path) -> Checkpoint:
     return from_mlx(arrays, dims)
 
 
-def _read_config(path: Path) -> Dims:
+def check_kind(name: str, kind: str, file: str) -> None:
+    """Refuse an array of a type (numpy's name for it) that an unquantised model does not have.
+
+    Raises:
+        WeightsError: it has such a type.
+    """
+    allowed = ("int64", "int32", "uint32") if name == _HEADS else (FLOAT16, FLOAT32)
+    if kind not in allowed:
+        raise WeightsError(f"{file}: {name} is {kind}, expected {' or '.join(allowed)}")
+
+
+def read_config(path: Path) -> Dims:
+    """The sizes in ``config.json``.
+
+    Raises:
+        WeightsMissingError: it does not exist.
+        WeightsError: it is damaged, or says that the weights are quantised.
+    """
     config: dict[str, Any] = parse_json_object(read_side_file(path), path.name)
     if config.get("quantization") is not None:
         raise WeightsError(

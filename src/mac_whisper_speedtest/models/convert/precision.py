@@ -1,4 +1,4 @@
-"""The two precisions a form can store, and rounding to them without silent damage."""
+"""The two plain precisions, and rounding to them without silent damage; see also `quantise`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ def dtype_of(precision: str) -> np.dtype[Any]:
     try:
         return _DTYPES[precision]
     except KeyError:
-        raise UsageError(
-            f"precision {precision!r} is not one of {', '.join(_DTYPES)}",
-            hint="quantised weights are made by the backend that runs them",
-        ) from None
+        raise UsageError(f"precision {precision!r} is not one of {', '.join(_DTYPES)}") from None
 
 
 def cast(name: str, array: Tensor, dtype: np.dtype[Any]) -> Tensor:

@@ -1,0 +1,99 @@
+"""How long does a backend's environment take to make, once its packages have been fetched?
+
+    python benchmarks/environments.py [--backend faster-whisper] [--times 5] [--pip-times 1]
+                                      [-o FILE.json]
+
+Makes the backend's locked environment in a temporary cache folder, removes it and makes it again,
+again and again, with what uv has in its own cache. Beside that: venv and pip with the same lock and
+pip's cache. Printed are medians in seconds, and how many times as long venv and pip take. Wanted
+for faster-whisper: at most 1 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.worker import environments
+
+
+def managed(recipe: Recipe, times: int) -> list[float]:
+    """Seconds per creation through the tool, everything included that an install call does."""
+    environments.install(recipe, announce=print)  # fills uv's cache
+    seconds = []
+    for _ in range(times):
+        for environment in environments.of_recipe(recipe):
+            environments.remove(environment)
+        began = time.perf_counter()
+        environments.install(recipe, announce=lambda _text: None)
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def plain(requirements: Path, folder: Path, times: int) -> list[float]:
+    """Seconds per creation with the standard library's venv and pip, after one that fills a cache.
+
+    pip works from outside: some Pythons cannot put it into an environment.
+    """
+    seconds = []
+    for number in range(times + 1):
+        target = folder / f"plain-{number}"
+        began = time.perf_counter()
+        for command in (
+            ["venv", "--without-pip", str(target)],
+            [
+                *["pip", "--python", str(target / "bin" / "python"), "install", "-qqq"],
+                *["--no-deps", "--require-hashes", "--requirement", str(requirements)],
+            ],
+        ):
+            subprocess.run([sys.executable, "-m", *command], check=True)
+        seconds.append(time.perf_counter() - began)
+    return seconds[1:]
+
+
+def main() -> None:
+    """Measure, print, and write the seconds with the machine they come from."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--backend", default="faster-whisper")
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--pip-times", type=int, default=1)
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    (backend,) = registry.select([options.backend], registry.installed())
+    if backend.recipe is None:
+        sys.exit(f"{backend.name} has no recipe for an environment of its own")
+    with tempfile.TemporaryDirectory(prefix="speedtest-environments-") as folder:
+        os.environ["SPEEDTEST_CACHE_DIR"] = folder
+        ours = managed(backend.recipe, options.times)
+        (made,) = environments.of_recipe(backend.recipe)
+        theirs = plain(made.path / "requirements.txt", Path(folder), options.pip_times)
+    median, other = statistics.median(ours), statistics.median(theirs)
+    size = environments.megabytes(made.size_bytes)
+    print(f"{backend.recipe.name} {made.version}, {size}: {median:.2f} s")
+    print(f"venv and pip: {other:.2f} s, {other / median:.1f} times as long")
+    if options.output:
+        record = {
+            "backend": backend.recipe.name,
+            "version": made.version,
+            "size_bytes": made.size_bytes,
+            "tool_s": ours,
+            "venv_and_pip_s": theirs,
+            "machine": msgspec.to_builtins(machine.describe()),
+        }
+        options.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""faster-whisper's batched pipeline: speech cut up by a voice detector, eight pieces at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mac_whisper_speedtest.backends import faster_whisper as plain
+from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Transcription, effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.adapter import Audio
+
+BATCH_SIZE = 8  # the library's own default
+
+BACKEND = replace(
+    plain.BACKEND,
+    name="faster-whisper-batched",
+    adapter="mac_whisper_speedtest.backends.faster_whisper_batched:FasterWhisperBatched",
+    summary="faster-whisper's BatchedInferencePipeline: VAD chunks, 8 at once",
+    fixed={
+        # Beyond 30 s the pipeline needs chunks, and makes them with its detector.
+        "vad": True,
+        "window": "vad-chunks",
+        "batch_size": BATCH_SIZE,
+        # It decodes every chunk on its own, at the first temperature only.
+        "condition_on_previous_text": False,
+    },
+    shipped={
+        "language": None,
+        "beam_size": 5,
+        "best_of": 5,
+        "temperatures": [0.0],
+        "timestamps": False,
+    },
+)
+
+
+class FasterWhisperBatched(plain.FasterWhisper):
+    """``BatchedInferencePipeline.transcribe`` over the same loaded model."""
+
+    def load(self, request: ModelRequest) -> Loaded:
+        """Load the plain model and put the pipeline around it."""
+        from faster_whisper import BatchedInferencePipeline
+
+        loaded = super().load(request)
+        self._pipeline = BatchedInferencePipeline(self._model)
+        return loaded
+
+    def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
+        """Lazy as well: the batches are decoded as the segments are taken."""
+        told = plain.arguments(contract) | {"batch_size": BATCH_SIZE, "vad_filter": True}
+        told.pop("condition_on_previous_text", None)
+        segments, self._info = self._pipeline.transcribe(audio, **told)
+        return Transcription(segments=plain.plain(segments), language=self._info.language)
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        """Read back like the plain one; the pipeline keeps only the first temperature."""
+        return effective(BACKEND.decodes_with(contract), plain.read_back(self._info))
+
+    def unload(self) -> None:
+        """Drop the pipeline, then free the weights."""
+        del self._pipeline
+        super().unload()

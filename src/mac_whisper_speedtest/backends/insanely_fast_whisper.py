@@ -1,0 +1,210 @@
+"""insanely-fast-whisper: the pipeline of transformers, set up as that command line sets it up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mac_whisper_speedtest.backends.adapter import (
+    Loaded,
+    ModelRequest,
+    ModelUnusableError,
+    Segment,
+    Transcription,
+    distribution_versions,
+    effective,
+    import_or_unavailable,
+    told,
+)
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.torch_device import choose_device, choose_precision, wait_for
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.adapter import Audio
+
+BATCH_SIZE = 24  # the command line's defaults
+CHUNK_S = 30
+
+# What makes a window "failed" and tried again hotter. transformers compresses tokens instead of
+# letters, so that its documentation puts 1.35 where OpenAI has 2.4.
+THRESHOLDS = {"compression_ratio_threshold": 1.35, "logprob_threshold": -1.0}
+
+RECIPE = Recipe(
+    name="insanely-fast-whisper",
+    # The distribution of that name is only a command line, and cannot be installed as it stands.
+    distribution="transformers",
+    version="5.23.0",
+    requirements=("torch==2.13.0",),
+    platforms=("darwin-arm64", "darwin-x86_64", "linux"),
+    size_bytes=903_000_000,
+    uses_torch=True,
+)
+
+BACKEND = Backend(
+    name="insanely-fast-whisper",
+    adapter="mac_whisper_speedtest.backends.insanely_fast_whisper:InsanelyFastWhisper",
+    import_name="transformers",
+    form="huggingface",
+    summary="transformers' pipeline: overlapping 30 s chunks, 24 at once; CPU, CUDA, Apple's MPS",
+    devices=("cpu", "cuda", "mps"),
+    fixed={
+        "vad": False,
+        "window": "chunked-30s",
+        "batch_size": BATCH_SIZE,
+        "condition_on_previous_text": False,  # all chunks are decoded at once
+        "best_of": 1,
+    },
+    shipped={"language": None, "beam_size": 5},  # beams since transformers 5
+    recipe=RECIPE,
+)
+
+
+class InsanelyFastWhisper:
+    """The ``automatic-speech-recognition`` pipeline over a folder of Hugging Face weights."""
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import what the pipeline would import later, too: transformers itself is lazy."""
+        import_or_unavailable(
+            "torch", "transformers.pipelines", "transformers.models.whisper.modeling_whisper"
+        )
+        versions = distribution_versions(
+            "transformers", "torch", "tokenizers", "safetensors", "numpy", "flash-attn"
+        )
+        return {"version": versions.pop("transformers", "unknown"), **versions}
+
+    def load(self, request: ModelRequest) -> Loaded:
+        """Load a folder; ``auto`` is float32 on a CPU and float16 elsewhere."""
+        import torch
+        from transformers import pipeline
+        from transformers.utils import is_flash_attn_2_available
+
+        if not Path(request.path).is_dir():  # transformers would take it for a name on the hub
+            raise ModelUnusableError(f"{request.path} is not a folder")
+        device = choose_device(request.device)
+        precision = choose_precision(request.precision, device)
+        flash = device == "cuda" and precision == "float16" and is_flash_attn_2_available()
+        torch.set_num_threads(request.threads)
+        try:
+            self._pipeline = pipeline(
+                "automatic-speech-recognition",
+                model=request.path,
+                dtype=getattr(torch, precision),
+                device=device,
+                model_kwargs={"attn_implementation": "flash_attention_2" if flash else "sdpa"},
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
+        self._model = self._pipeline.model
+        self._multilingual = bool(self._model.generation_config.is_multilingual)
+        self._batches = watch_batches(self._model)
+        return Loaded(
+            device=self._model.device.type,
+            precision=str(self._model.dtype).removeprefix("torch."),
+            details={"attention": self._model.config._attn_implementation},  # noqa: SLF001
+        )
+
+    def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
+        """The pipeline empties the dictionary it is given, so it gets a new one every time."""
+        self._batches.clear()
+        result = self._pipeline(
+            {"raw": audio, "sampling_rate": 16000},
+            chunk_length_s=CHUNK_S,
+            batch_size=BATCH_SIZE,
+            return_timestamps=contract.timestamps is not False,  # the command line's default
+            ignore_warning=True,  # that chunks are an approximation is in the report
+            generate_kwargs=arguments(contract, multilingual=self._multilingual),
+        )
+        whole = [{"text": result["text"], "timestamp": (0.0, None)}]
+        return Transcription(
+            segments=[
+                Segment(start or 0.0, len(audio) / 16000 if end is None else end, each["text"])
+                for each in result.get("chunks", whole)
+                for start, end in [each["timestamp"]]
+            ],
+            language=self._language(),
+            tokens=sum(batch.tokens for batch in self._batches),
+            text=result["text"],
+        )
+
+    def synchronize(self) -> None:
+        """Wait for the queue of the GPU; on a CPU nothing is queued."""
+        wait_for(self._model.device.type)
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        """Read back from the configuration that every batch of chunks was generated with."""
+        seen = {"language": self._language(), **self._batches[-1].settings}
+        if self._multilingual:
+            seen["task"] = self._prompt()[2]
+        return effective(
+            BACKEND.decodes_with(contract),
+            seen,
+            "pads the last window as audio, not as zeros in the mel spectrogram",
+        )
+
+    def unload(self) -> None:
+        """Drop the pipeline; the process ends soon after anyway."""
+        del self._pipeline, self._model
+
+    def _language(self) -> str:
+        return self._prompt()[1] if self._multilingual else "en"
+
+    def _prompt(self) -> list[str]:
+        """What the decoder was begun with: start of transcript, language, task."""
+        prompt = self._batches[-1].prompt.tolist()
+        tokens = self._pipeline.tokenizer.convert_ids_to_tokens(prompt)
+        return [token.strip("<|>") for token in tokens]
+
+
+def arguments(contract: DecodeContract, *, multilingual: bool) -> dict[str, Any]:
+    """The contract as keyword arguments of ``generate``.
+
+    Raises:
+        ModelUnusableError: an English-only model is asked for anything but English.
+    """
+    ladder = contract.temperatures or ()
+    language, task = contract.language, contract.task or "transcribe"
+    if not multilingual and (language not in {None, "en"} or task != "transcribe"):
+        raise ModelUnusableError(f"an English-only model cannot {task} {language!r}")
+    return told(
+        # English-only models refuse to be told either.
+        language=language if multilingual else None,
+        task=task if multilingual else None,
+        num_beams=contract.beam_size,
+        temperature=ladder[0] if len(ladder) == 1 else tuple(ladder) or None,
+        **(THRESHOLDS if len(ladder) > 1 else {}),
+    )
+
+
+class Batch(NamedTuple):
+    """What one batch of chunks was generated with."""
+
+    settings: dict[str, SettingValue]
+    prompt: Any  # tensor of token ids
+    tokens: int
+
+
+def watch_batches(model: Any) -> list[Batch]:
+    """Every batch of chunks that ``model`` decodes from now on."""
+    seen: list[Batch] = []
+    generate = model.generate_with_fallback
+
+    def watched(*inputs: Any, **named: Any) -> Any:
+        used = named["generation_config"]
+        ladder = [float(value or 0.0) for value in named["temperatures"]]
+        settings: dict[str, SettingValue] = {
+            "beam_size": used.num_beams,
+            # Without a threshold no window ever fails, and only the first rung is used.
+            "temperatures": ladder if used.compression_ratio_threshold else ladder[:1],
+            "timestamps": bool(used.return_timestamps),
+            "condition_on_previous_text": bool(used.condition_on_prev_tokens),
+        }
+        made = generate(*inputs, **named)
+        tokens = sum(len(sequence) for sequence in made[0])
+        seen.append(Batch(settings, named["decoder_input_ids"][0], tokens))
+        return made
+
+    model.generate_with_fallback = watched
+    return seen

@@ -1,0 +1,125 @@
+"""lightning-whisper-mlx: mlx-whisper's forerunner, decoding 12 windows of 30 s at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mac_whisper_speedtest.backends import mlx_runtime
+from mac_whisper_speedtest.backends.adapter import (
+    Loaded,
+    ModelRequest,
+    ModelUnusableError,
+    Segment,
+    Transcription,
+    effective,
+)
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.adapter import Audio
+
+RECIPE = Recipe(
+    name="lightning-whisper-mlx",
+    distribution="lightning-whisper-mlx",
+    version="0.0.10",
+    requirements=mlx_runtime.REQUIREMENTS,
+    overrides=('torch; python_version < "0"', "tiktoken>=0.3.3"),
+    size_bytes=506_000_000,
+    notes=(
+        "its pin of tiktoken 0.3.3, which has no wheel for Python 3.12 and later, is lifted",
+        "torch is left out: only a converter in the package imports it",
+    ),
+)
+
+BATCH_SIZE = 12  # the default of the library's class
+FRAMES_PER_SECOND = 100
+
+BACKEND = Backend(
+    name="lightning-whisper-mlx",
+    adapter="mac_whisper_speedtest.backends.lightning_whisper_mlx:LightningWhisperMlx",
+    import_name="lightning_whisper_mlx",
+    form="mlx-npz",
+    weights_precision=mlx_runtime.NATIVE,  # it never casts them either
+    weights_follow_precision=True,
+    summary="MLX; 12 windows of 30 s at once",
+    devices=mlx_runtime.DEVICES,
+    fixed={
+        "beam_size": 1,
+        "best_of": 1,
+        "temperatures": [0.0, 1.0],  # whatever ``temperature`` says
+        "vad": False,
+        "window": "fixed-30s",
+        "batch_size": BATCH_SIZE,
+    },
+    shipped={"language": None, "condition_on_previous_text": True},
+    recipe=RECIPE,
+)
+
+REMARKS = (
+    "loses the words after the last timestamp of a window: it goes on 30 s later all the same",
+    "its second try at temperature 1.0 takes the likeliest token too, and so finds the same words",
+    "previous text is fed to the next batch of windows, not to the next window",
+)
+
+
+class LightningWhisperMlx:
+    """The library's ``transcribe_audio``; its class only adds a download to the current folder."""
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import mlx and lightning_whisper_mlx."""
+        self._mlx = mlx_runtime.Runtime()
+        return self._mlx.import_modules("lightning-whisper-mlx", "lightning_whisper_mlx.transcribe")
+
+    def load(self, request: ModelRequest) -> Loaded:
+        """Fill the library's own model holder."""
+        from lightning_whisper_mlx.transcribe import ModelHolder
+
+        if not (Path(request.path) / "weights.npz").is_file():
+            raise ModelUnusableError(f"no weights.npz in {request.path}")
+        loaded, self._watch = self._mlx.fill(ModelHolder, request)
+        self._path, self._half = request.path, loaded.precision == "float16"
+        return loaded
+
+    def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
+        """A segment is a whole window: its first frame, its last frame and its text."""
+        from lightning_whisper_mlx.transcribe import transcribe_audio
+
+        wanted = mlx_runtime.arguments(contract)
+        wanted.pop("temperature", None)  # ignored
+        wanted.pop("best_of", None)  # an error: its first try is at temperature 0
+        self._watch.clear()
+        result = transcribe_audio(
+            audio,
+            path_or_hf_repo=self._path,
+            batch_size=BATCH_SIZE,
+            fp16=self._half,
+            **wanted,
+        )
+        return Transcription(
+            segments=[
+                Segment(first / FRAMES_PER_SECOND, last / FRAMES_PER_SECOND, text)
+                for first, last, text in result["segments"]
+            ],
+            language=self._watch.language(result["language"]),
+            text=result["text"],
+        )
+
+    def synchronize(self) -> None:
+        """Wait for MLX."""
+        self._mlx.synchronize()
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        """Read back from the options that each batch was really decoded with."""
+        return effective(BACKEND.decodes_with(contract), self._watch.observed(), *REMARKS)
+
+    def unload(self) -> None:
+        """Empty the library's holder and MLX's buffer cache."""
+        from lightning_whisper_mlx.transcribe import ModelHolder
+
+        ModelHolder.model = ModelHolder.model_path = None
+        del self._watch
+        self._mlx.free()

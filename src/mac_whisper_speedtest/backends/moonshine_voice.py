@@ -1,0 +1,110 @@
+"""Moonshine through moonshine-voice: not Whisper, but small networks made for live speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mac_whisper_speedtest.backends.adapter import (
+    Loaded,
+    ModelRequest,
+    ModelUnusableError,
+    Segment,
+    Transcription,
+    distribution_versions,
+    effective,
+    import_or_unavailable,
+)
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.adapter import Audio
+
+_ARCHITECTURES = {"moonshine-tiny-en": "TINY"}
+
+BACKEND = Backend(
+    name="moonshine-voice",
+    adapter="mac_whisper_speedtest.backends.moonshine_voice:MoonshineVoice",
+    import_name="moonshine_voice",
+    form="moonshine-onnx",
+    weights_precision="int8",
+    summary="Moonshine (not Whisper) in ONNX Runtime; CPU; English",
+    networks=tuple(_ARCHITECTURES),
+    devices=("cpu",),
+    fixed={
+        "language": "en",
+        "task": "transcribe",
+        # It cuts at pauses with its own detector and decodes each piece greedily, once.
+        "vad": True,
+        "window": "vad-chunks",
+        "batch_size": 1,
+        "beam_size": 1,
+        "temperatures": [0.0],
+        "condition_on_previous_text": False,
+        "timestamps": True,
+        "best_of": None,
+    },
+    recipe=Recipe(
+        name="moonshine-voice",
+        distribution="moonshine-voice",
+        version="0.1.5",
+        size_bytes=106_000_000,
+        notes=("chooses its own number of threads",),
+    ),
+)
+
+
+class MoonshineVoice:
+    """``Transcriber.transcribe_without_streaming`` on the whole recording."""
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import moonshine_voice and its native library."""
+        import_or_unavailable("moonshine_voice")
+        versions = distribution_versions("moonshine-voice", "numpy")
+        return {"version": versions.pop("moonshine-voice", "unknown"), **versions}
+
+    def load(self, request: ModelRequest) -> Loaded:
+        """Load a folder of .ort files; the library calls every fault "Unknown error"."""
+        from moonshine_voice import ModelArch, MoonshineError, Transcriber
+
+        if request.precision not in {"auto", "int8"}:
+            raise ModelUnusableError(f"Moonshine's weights are int8, not {request.precision}")
+        if request.name not in _ARCHITECTURES:
+            raise ModelUnusableError(f"{request.name} is no Moonshine network that is known here")
+        for name in ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"):
+            if not (Path(request.path) / name).is_file():
+                raise ModelUnusableError(f"the weights lack {name}")
+        try:
+            self._transcriber = Transcriber(
+                request.path, getattr(ModelArch, _ARCHITECTURES[request.name])
+            )
+        except MoonshineError as error:
+            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
+        return Loaded(device="cpu", precision="int8")
+
+    def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:  # noqa: ARG002
+        """Nothing of a contract can be chosen here; `BACKEND` says what it always does."""
+        # The library copies element by element and asks for a list, so its user pays for one.
+        lines = self._transcriber.transcribe_without_streaming(audio.tolist(), 16000).lines
+        return Transcription(
+            segments=[
+                Segment(line.start_time, line.start_time + line.duration, f" {line.text}")
+                for line in lines
+            ],
+            language="en",
+        )
+
+    def synchronize(self) -> None:
+        """ONNX Runtime on a CPU returns when it is done."""
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        """The library reports nothing back: all of this is known of it, none observed."""
+        return effective(BACKEND.decodes_with(contract), {})
+
+    def unload(self) -> None:
+        """Free the native transcriber."""
+        self._transcriber.close()
+        del self._transcriber

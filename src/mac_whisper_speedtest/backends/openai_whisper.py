@@ -1,0 +1,172 @@
+"""openai-whisper: the reference implementation, in PyTorch."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mac_whisper_speedtest.backends.adapter import (
+    Loaded,
+    ModelRequest,
+    ModelUnusableError,
+    Segment,
+    Transcription,
+    distribution_versions,
+    effective,
+    import_or_unavailable,
+    told,
+)
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.torch_device import choose_device, choose_precision, wait_for
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.adapter import Audio
+
+RECIPE = Recipe(
+    name="openai-whisper",
+    distribution="openai-whisper",
+    version="20250625",
+    requirements=("torch==2.13.0",),
+    # Triton only speeds up word times on CUDA, and is a gigabyte by itself.
+    overrides=('triton; python_version < "0"',),
+    platforms=("darwin-arm64", "darwin-x86_64", "linux"),
+    size_bytes=1_000_000_000,
+    uses_torch=True,
+)
+
+BACKEND = Backend(
+    name="openai-whisper",
+    adapter="mac_whisper_speedtest.backends.openai_whisper:OpenaiWhisper",
+    import_name="whisper",
+    form="openai",
+    summary="the reference implementation, in PyTorch; CPU, CUDA, Apple's MPS",
+    devices=("cpu", "cuda", "mps"),
+    fixed={"vad": False, "window": "sequential-30s", "batch_size": 1},
+    shipped={
+        "language": None,  # detected, unless the model knows only English
+        "temperatures": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+        "condition_on_previous_text": True,
+    },
+    recipe=RECIPE,
+)
+
+# What reading a file that is missing, damaged or of another kind may raise.
+_UNREADABLE = (
+    *(OSError, RuntimeError, EOFError, LookupError, AttributeError, TypeError, ValueError),
+    pickle.UnpicklingError,
+)
+
+
+class OpenaiWhisper:
+    """``whisper.transcribe`` over a checkpoint loaded from its file."""
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import whisper, and with it torch and numba."""
+        import_or_unavailable("torch", "whisper")
+        versions = distribution_versions("openai-whisper", "torch", "numpy", "tiktoken", "numba")
+        return {"version": versions.pop("openai-whisper", "unknown"), **versions}
+
+    def load(self, request: ModelRequest) -> Loaded:
+        """Load a ``.pt`` file; ``auto`` is float32 on a CPU and float16 elsewhere.
+
+        Weights that come by path leave the alignment heads at a default. Only word times use them,
+        and those are never asked for.
+        """
+        import torch
+        import whisper
+
+        device = choose_device(request.device)
+        precision = choose_precision(request.precision, device)
+        self._half = precision == "float16"
+        torch.set_num_threads(request.threads)
+        try:
+            model = whisper.load_model(request.path, device="cpu")
+        except _UNREADABLE as error:
+            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
+        # The heads are a sparse tensor, which Metal has not got; as a dense one they can move.
+        heads = model.alignment_heads.to_dense()
+        model.register_buffer("alignment_heads", heads, persistent=False)
+        self._model = model.to(device)
+        self._windows = watch_windows(self._model)
+        return Loaded(next(self._model.parameters()).device.type, precision)
+
+    def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
+        """One temperature goes in as a number: that switches the fallback off."""
+        self._windows.clear()
+        ladder = contract.temperatures or ()
+        self._result = self._model.transcribe(
+            audio,
+            verbose=None,
+            fp16=self._half,
+            **told(
+                language=contract.language,
+                task=contract.task,
+                beam_size=None if contract.beam_size == 1 else contract.beam_size,
+                best_of=contract.best_of,
+                temperature=ladder[0] if len(ladder) == 1 else tuple(ladder) or None,
+                condition_on_previous_text=contract.condition_on_previous_text,
+                without_timestamps=None if contract.timestamps is None else not contract.timestamps,
+            ),
+        )
+        segments = self._result["segments"]
+        return Transcription(
+            segments=[Segment(each["start"], each["end"], each["text"]) for each in segments],
+            language=self._result["language"] if self._model.is_multilingual else "en",
+            tokens=sum(len(each["tokens"]) for each in segments),
+            text=self._result["text"],
+        )
+
+    def synchronize(self) -> None:
+        """Wait for the queue of the GPU; on a CPU nothing is queued."""
+        wait_for(self._model.device.type)
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        """Read back from the options that every window was really decoded with."""
+        declared = BACKEND.decodes_with(contract)
+        seen = read_back(self._windows, self._result, declared["temperatures"])
+        if not self._model.is_multilingual:  # it ignores what it is told, but repeats it
+            seen |= {"language": "en", "task": "transcribe"}
+        return effective(declared, seen)
+
+    def unload(self) -> None:
+        """Drop the model; the process ends soon after anyway."""
+        self._windows.clear()
+        del self._model
+
+
+def watch_windows(model: Any) -> list[Any]:
+    """The ``DecodingOptions`` of every window that ``model`` decodes from now on, retries too."""
+    seen: list[Any] = []
+    decode = model.decode
+
+    def watched(mel: Any, options: Any) -> Any:
+        seen.append(options)
+        return decode(mel, options)
+
+    model.decode = watched
+    return seen
+
+
+def read_back(windows: list[Any], result: Any, ladder: SettingValue) -> dict[str, SettingValue]:
+    """What the options show. Settings that left no trace in this recording are left out."""
+    seen: dict[str, SettingValue] = {"language": result["language"]}
+    if not windows:
+        return seen
+    seen["task"] = windows[-1].task
+    seen["timestamps"] = not windows[-1].without_timestamps
+    for options in windows:  # beams exist at temperature 0 only, candidates above it only
+        if options.temperature == 0:
+            seen["beam_size"] = options.beam_size or 1
+        else:
+            seen["best_of"] = options.best_of or 1
+    tried: list[float] = sorted({float(options.temperature) for options in windows})
+    if not isinstance(ladder, list) or tried == ladder or not set(tried) <= set(ladder):
+        seen["temperatures"] = tried  # else higher rungs were there, but not needed
+    if any(options.prompt for options in windows):
+        seen["condition_on_previous_text"] = True
+    elif len({segment["seek"] for segment in result["segments"]}) > 1:
+        seen["condition_on_previous_text"] = False
+    return seen

@@ -1,0 +1,117 @@
+"""parakeet-mlx: NVIDIA's Parakeet, which is not a Whisper, on MLX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mac_whisper_speedtest.backends import mlx_runtime
+from mac_whisper_speedtest.backends.adapter import (
+    Loaded,
+    ModelRequest,
+    ModelUnusableError,
+    Segment,
+    Transcription,
+    effective,
+)
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.adapter import Audio
+
+RECIPE = Recipe(
+    name="parakeet-mlx",
+    distribution="parakeet-mlx",
+    version="0.6.0",
+    requirements=mlx_runtime.REQUIREMENTS,
+    size_bytes=552_000_000,
+)
+
+BACKEND = Backend(
+    name="parakeet-mlx",
+    adapter="mac_whisper_speedtest.backends.parakeet_mlx:ParakeetMlx",
+    import_name="parakeet_mlx",
+    form="parakeet-mlx",
+    weights_precision="float32",
+    summary="MLX; NVIDIA's Parakeet TDT instead of Whisper",
+    networks=("parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v3"),
+    devices=mlx_runtime.DEVICES,
+    fixed={
+        # A transducer: it has no prompt to say these in, and does not sample.
+        "language": None,
+        "best_of": None,
+        "temperatures": None,
+        "condition_on_previous_text": None,
+        "task": "transcribe",
+        "vad": False,
+        "timestamps": True,
+        "window": "whole",
+        "batch_size": 1,
+    },
+    recipe=RECIPE,
+)
+
+PRECISIONS = ("bfloat16", "float16", "float32")
+REMARK = "computes on float32 features; the precision is that of the weights"
+
+
+class ParakeetMlx:
+    """``generate`` on features made in memory: ``transcribe`` takes files and needs ffmpeg."""
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import mlx and parakeet_mlx, and with it librosa."""
+        self._mlx = mlx_runtime.Runtime()
+        return self._mlx.import_modules("parakeet-mlx", "parakeet_mlx.audio", "librosa.filters")
+
+    def load(self, request: ModelRequest) -> Loaded:
+        """Load a folder; the weights are cast to the precision, bfloat16 by default."""
+        import mlx.core as mx
+        from parakeet_mlx import from_pretrained
+
+        device = self._mlx.choose_device(request.device)
+        precision = "bfloat16" if request.precision == "auto" else request.precision
+        if precision not in PRECISIONS:
+            raise ModelUnusableError(f"it computes in {', '.join(PRECISIONS)}, not in {precision}")
+        try:
+            # Absolute, because the library asks Hugging Face about a relative path first.
+            folder = str(Path(request.path).absolute())
+            self._model = from_pretrained(folder, dtype=getattr(mx, precision))
+        except Exception as error:  # a config of another shape raises whatever dacite likes
+            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
+        mx.eval(self._model.parameters())  # else the first transcription reads and casts them
+        details = self._mlx.details(
+            device, self._model.encoder.layers[0].conv.pointwise_conv1.weight
+        )
+        return Loaded(device, details["weights"], details)
+
+    def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
+        """Greedy, or the library's beam search where more than one beam is asked for."""
+        import mlx.core as mx
+        from parakeet_mlx import Beam, DecodingConfig, Greedy
+        from parakeet_mlx.audio import get_logmel
+
+        beams = contract.beam_size or 1
+        how = DecodingConfig(decoding=Greedy() if beams == 1 else Beam(beam_size=beams))
+        features = get_logmel(mx.array(audio), self._model.preprocessor_config)
+        result = self._model.generate(features, decoding_config=how)[0]
+        return Transcription(
+            segments=[Segment(s.start, s.end, s.text) for s in result.sentences],
+            tokens=sum(len(sentence.tokens) for sentence in result.sentences),
+            text=result.text,
+        )
+
+    def synchronize(self) -> None:
+        """Wait for MLX."""
+        self._mlx.synchronize()
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        """Known of the library, not read back: it tells nothing."""
+        return effective(BACKEND.decodes_with(contract), {}, REMARK)
+
+    def unload(self) -> None:
+        """Drop the model and MLX's buffer cache."""
+        del self._model
+        self._mlx.free()

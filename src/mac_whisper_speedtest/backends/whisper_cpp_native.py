@@ -1,0 +1,135 @@
+"""What whisper.cpp tells about itself: file heads, its log while it starts, its parameter block."""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mac_whisper_speedtest.backends.adapter import ModelUnusableError
+from mac_whisper_speedtest.backends.contract import SettingValue
+
+_MAGIC = 0x67676D6C
+_FTYPES = {0: "float32", 1: "float16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0", 9: "q5_1"}
+_QUANTISATION_FACTOR = 1000  # a quantised file's type number is this × format version + type
+
+_DEVICES = {"MTL": "metal", "METAL": "metal", "CUDA": "cuda", "VULKAN": "vulkan"}
+NOT_SAID = "not known: whisper.cpp's log did not say"
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """What really started, from the log of a model's initialisation.
+
+    Attributes:
+        device: ``cpu``, ``metal``, ``cuda``, ``vulkan``; ``coreml`` where the encoder runs in Core
+            ML; ``unknown`` where the log does not say.
+        backend: whisper.cpp's own name of the backend it uses, such as ``MTL0``.
+        coreml: ``loaded``, ``failed`` (and the encoder runs elsewhere) or ``not tried``.
+    """
+
+    device: str
+    backend: str
+    coreml: str
+
+
+def initialised(log: Sequence[str]) -> Initialised:
+    """Read the log lines that whisper.cpp 1.7 to 1.9 write while a model is made ready."""
+    text = "\n".join(log)
+    coreml = "not tried"
+    if "Core ML model loaded" in text:
+        coreml = "loaded"
+    elif "failed to load Core ML model" in text:
+        coreml = "failed"
+    used = re.search(r"using (\S+) backend", text)
+    backend = used[1] if used else "CPU"
+    if used is None and "no GPU found" not in text and not re.search(r"use gpu\s*= 0", text):
+        return Initialised("coreml" if coreml == "loaded" else "unknown", NOT_SAID, coreml)
+    device = _DEVICES.get(backend.rstrip("0123456789").upper(), backend.lower())
+    return Initialised("coreml" if coreml == "loaded" else device, backend, coreml)
+
+
+@contextmanager
+def init_log(library: Any) -> Iterator[list[str]]:
+    """Collect whisper.cpp's log lines, and still show each on stderr as it comes.
+
+    Only around loading: a Python callback inside a timed call would cost time.
+    """
+    lines: list[str] = []
+    set_log = getattr(library, "whisper_log_set", None)  # pywhispercpp has it since 1.5
+    if set_log is None:
+        yield lines
+        return
+
+    def keep(_level: int, text: str) -> None:
+        lines.append(text.rstrip("\n"))
+        sys.stderr.write(text)
+
+    set_log(keep)
+    try:
+        yield lines
+    finally:
+        set_log(None)
+
+
+def stored_precision(path: Path) -> str:
+    """The precision in a ggml file's header.
+
+    Raises:
+        ModelUnusableError: missing, too short or not a ggml file; whisper.cpp would segfault on it.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(48)
+    except OSError as error:
+        raise ModelUnusableError(f"cannot read {path.name}: {error.strerror}") from error
+    if len(head) < 48 or struct.unpack_from("<I", head)[0] != _MAGIC:
+        raise ModelUnusableError(f"{path.name} is not a ggml file")
+    ftype = struct.unpack_from("<i", head, 44)[0] % _QUANTISATION_FACTOR
+    return _FTYPES.get(ftype, f"ftype {ftype}")
+
+
+def library_version(folder: Path) -> dict[str, str]:
+    """whisper.cpp's version, which only the name of the bundled library tells."""
+    for library in sorted(folder.rglob("libwhisper*")):
+        found = re.search(r"(\d+\.\d+\.\d+)", library.name)
+        if found:
+            return {"whisper.cpp": found[1]}
+    return {}
+
+
+def language(model: Any) -> str | None:
+    """The language that the last call decoded as."""
+    import _pywhispercpp
+
+    word = _pywhispercpp.whisper_lang_str(_pywhispercpp.whisper_full_lang_id(model._ctx))  # noqa: SLF001
+    return word.decode() if isinstance(word, bytes) else word
+
+
+def read_back(model: Any) -> dict[str, SettingValue]:
+    """The settings in the parameter block that the last call ran with."""
+    used = model._params  # noqa: SLF001
+    beam = int(used.strategy) == 1
+    return {
+        "language": language(model),
+        "task": "translate" if used.translate else "transcribe",
+        "beam_size": used.beam_search["beam_size"] if beam else 1,
+        "best_of": used.greedy["best_of"],
+        "temperatures": _ladder(float(used.temperature), float(used.temperature_inc)),
+        "condition_on_previous_text": used.n_max_text_ctx != 0,
+        "vad": bool(used.vad),
+        "timestamps": not used.no_timestamps,
+    }
+
+
+def _ladder(first: float, step: float) -> list[float]:
+    """whisper.cpp climbs from the first temperature to 1 by a fixed step; 0 means it does not."""
+    first, step = round(first, 4), round(step, 4)  # they are float32 there
+    if step <= 0:
+        return [first]
+    return [round(first + step * rung, 4) for rung in range(int((1.0 - first) / step + 1e-6) + 1)]

@@ -1,0 +1,155 @@
+"""WhisperX's transcription: faster-whisper's network in batches, cut up by pyannote's detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mac_whisper_speedtest.backends.adapter import (
+    Loaded,
+    ModelRequest,
+    ModelUnusableError,
+    Segment,
+    Transcription,
+    distribution_versions,
+    effective,
+    import_or_unavailable,
+    told,
+)
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.adapter import Audio
+
+BATCH_SIZE = 8  # its command line's default
+
+RECIPE = Recipe(
+    name="whisperx",
+    distribution="whisperx",
+    version="3.8.6",
+    # Its own torch 2.8: pyannote needs a torchaudio of the same release.
+    overrides=('torchvision; python_version < "0"', 'triton; python_version < "0"'),
+    python=">=3.11,<3.14",
+    platforms=("darwin-arm64", "linux"),
+    size_bytes=6_990_000_000,  # on Linux, with CUDA
+    notes=(
+        "written from its source and not yet run: no measurement of it has been checked",
+        "transcription only: its aligned word times and its speakers are other work",
+        "on Linux it brings a CUDA build of torch, several gigabytes, also where there is no GPU",
+    ),
+)
+
+BACKEND = Backend(
+    name="whisperx",
+    adapter="mac_whisper_speedtest.backends.whisperx:WhisperX",
+    import_name="whisperx",
+    form="ctranslate2",
+    summary="WhisperX without alignment: CTranslate2 on pyannote's VAD chunks, 8 at once",
+    environment={
+        "PYANNOTE_METRICS_ENABLED": "false",  # it reports its use over the network otherwise
+        "TORCH_HOME": "torch",  # a folder it makes, in the worker's scratch folder
+    },
+    devices=("cpu", "cuda"),
+    fixed={
+        "vad": True,
+        "window": "vad-chunks",
+        "batch_size": BATCH_SIZE,
+        # It decodes every chunk once, on its own and without times.
+        "best_of": 1,
+        "temperatures": [0.0],
+        "condition_on_previous_text": False,
+        "timestamps": False,
+    },
+    shipped={"language": None, "beam_size": 5},
+    recipe=RECIPE,
+)
+
+
+class WhisperX:
+    """``FasterWhisperPipeline.transcribe``; the detector's weights come with the library."""
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import the transcription part: CTranslate2, torch, pyannote, transformers."""
+        import_or_unavailable("whisperx.asr")
+        versions = distribution_versions(
+            "whisperx", "faster-whisper", "ctranslate2", "pyannote-audio", "torch", "numpy"
+        )
+        return {"version": versions.pop("whisperx", "unknown"), **versions}
+
+    def load(self, request: ModelRequest) -> Loaded:
+        """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA."""
+        import ctranslate2
+        import torch
+        from whisperx.asr import load_model
+
+        device = request.device
+        if device == "auto":
+            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        torch.set_num_threads(request.threads)
+        try:
+            self._pipeline = load_model(
+                request.path,
+                device=device,
+                compute_type="default" if request.precision == "auto" else request.precision,
+                # It tells English-only models by their name, which a folder has not got.
+                language="en" if request.name.endswith(".en") else None,
+                vad_method="pyannote",
+                local_files_only=True,
+                threads=request.threads,
+            )
+        except (ValueError, RuntimeError, OSError) as error:
+            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
+        self._shipped = self._pipeline.options
+        self._batches = watch_batches(self._pipeline.model)
+        inner = self._pipeline.model.model
+        return Loaded(device=inner.device, precision=inner.compute_type)
+
+    def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
+        """Decoding options belong to the pipeline, language and task to the call."""
+        self._batches.clear()
+        self._pipeline.options = replace(self._shipped, **told(beam_size=contract.beam_size))
+        self._result = self._pipeline.transcribe(
+            audio, batch_size=BATCH_SIZE, **told(language=contract.language, task=contract.task)
+        )
+        return Transcription(
+            segments=[
+                Segment(each["start"], each["end"], each["text"])
+                for each in self._result["segments"]
+            ],
+            language=self._result["language"],
+        )
+
+    def synchronize(self) -> None:
+        """CTranslate2 hands results back only when they are computed."""
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        """Read back from what the batches were decoded with; silence makes no batch."""
+        seen: dict[str, SettingValue] = {"language": self._result["language"]}
+        for batch in self._batches[-1:]:
+            seen |= batch
+        return effective(
+            BACKEND.decodes_with(contract),
+            seen,
+            "pads every chunk as audio, not as zeros in the mel spectrogram",
+        )
+
+    def unload(self) -> None:
+        """Free the weights; the process ends soon after anyway."""
+        self._pipeline.model.model.unload_model()
+        del self._pipeline
+
+
+def watch_batches(model: Any) -> list[dict[str, SettingValue]]:
+    """What every batch of chunks is decoded with from now on."""
+    seen: list[dict[str, SettingValue]] = []
+    decode = model.generate_segment_batched
+
+    def watched(features: Any, tokenizer: Any, options: Any, *extra: Any) -> Any:
+        seen.append({"beam_size": options.beam_size, "timestamps": not options.without_timestamps})
+        return decode(features, tokenizer, options, *extra)
+
+    model.generate_segment_batched = watched
+    return seen

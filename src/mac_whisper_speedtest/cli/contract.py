@@ -1,0 +1,98 @@
+"""``speedtest backends contract``: what each backend decodes with under a contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, deviations
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mac_whisper_speedtest.backends.backend import Backend
+
+_ANY_WIDTH = 1000
+
+
+@click.command("contract", context_settings={"show_default": True})
+@click.option("--contract", type=click.Choice(tuple(CONTRACTS)), default="greedy")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def command(contract: str, as_json: bool) -> None:
+    """Print what every backend is expected to decode with, and where that is not the contract.
+
+    A run reports what was really used, and says where that is something else again.
+    """
+    from mac_whisper_speedtest.backends import registry
+
+    asked = CONTRACTS[contract]
+    backends = [each for each in registry.installed().values() if not each.broken]
+    if as_json:
+        click.echo(json.dumps(_document(asked, backends), indent=2))
+        return
+    from rich.console import Console
+
+    console = Console()
+    table = _matrix(asked, backends)
+    wide = console.options.update_width(_ANY_WIDTH)
+    if console.is_terminal and console.measure(table, options=wide).maximum > console.width:
+        for each in backends:
+            found = deviations(asked, each.decodes_with(asked))
+            words = ", ".join(f"{one.setting} {_word(one.effective)}" for one in found)
+            console.print(f"[bold]{each.name}[/]: {words or 'as asked'}")
+    else:
+        console = console if console.is_terminal else Console(width=_ANY_WIDTH)
+        console.print(table)
+    for each in backends:
+        refused = each.refuses(asked)
+        if refused is not None:
+            always = f"{refused.setting} is always {refused.effective}"
+            console.print(f"{each.name} is not run under {asked.name}: {always}")
+
+
+def _document(asked: DecodeContract, backends: Sequence[Backend]) -> dict[str, object]:
+    rows = {}
+    for each in backends:
+        refused = each.refuses(asked)
+        rows[each.name] = {
+            "settings": each.decodes_with(asked),
+            "refused": refused.setting if refused else None,
+        }
+    return {"contract": {"name": asked.name, **asked.settings()}, "backends": rows}
+
+
+def _matrix(asked: DecodeContract, backends: Sequence[Backend]) -> Table:
+    """A row per backend, a column per setting; what differs from the contract stands out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("backend")
+    for setting in asked.settings():
+        table.add_column(setting.replace("_", " "))
+    wanted = [_word(value, "library's own") for value in asked.settings().values()]
+    table.add_row(asked.name, *wanted, style="bold")
+    for each in backends:
+        values = each.decodes_with(asked)
+        other = {found.setting for found in deviations(asked, values)}
+        cells = [
+            Text(_word(value), style="yellow" if setting in other else "")
+            for setting, value in values.items()
+        ]
+        table.add_row(each.name, *cells)
+    return table
+
+
+def _word(value: object, nothing: str = "–") -> str:
+    """A setting for the eye; a ladder of temperatures by its ends."""
+    if value is None:
+        return nothing
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        ends = [f"{each:g}" for each in value]
+        return ends[0] if len(ends) == 1 else f"{ends[0]}…{ends[-1]}"
+    return str(value)

@@ -1,0 +1,74 @@
+"""A backend in a distribution of somebody else's, really built and installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Tool
+
+DISTRIBUTION = Path(__file__).parent.parent / "fixtures" / "speedtest-levels"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the distribution installed in it by pip, from its sources."""
+    source = tmp_path_factory.mktemp("source") / "speedtest-levels"
+    shutil.copytree(DISTRIBUTION, source, ignore=shutil.ignore_patterns("__pycache__"))
+    target = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)),
+            str(source),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    return target
+
+
+@pytest.fixture
+def tool_with_it(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    return Tool(temporary)
+
+
+def test_it_is_listed_like_any_other(tool_with_it: Tool) -> None:
+    done = tool_with_it("backends", "list")
+
+    assert done.returncode == 0, done.stderr
+    (line,) = [each for each in done.stdout.splitlines() if each.startswith("levels")]
+    assert "tells sound from silence" in line
+
+
+def test_it_is_measured_beside_the_built_in_ones_by_its_name_alone(
+    tool_with_it: Tool, tone: Path
+) -> None:
+    chosen = ("-b", "levels", "-b", "faster-whisper")
+    counts = ("--rounds", 1, "--runs", 1)
+    done = tool_with_it("run", "-m", "tiny.en", *chosen, "--audio", tone, *counts, "--json")
+
+    assert done.returncode == 0, done.stderr
+    cell = done.cell("levels")
+    assert cell["status"] == "ok"
+    assert cell["backend"]["version"] == "1.0"
+    assert cell["samples"][-1]["text"] == " sound sound"
+    # Other work than the contract's is never ranked against the rest.
+    groups = {each["backend"]["name"]: each["summary"]["group"] for each in done.run["cells"]}
+    assert groups == {"faster-whisper": "A", "levels": "B"}
+
+
+def test_without_it_the_tool_does_not_know_it(tool: Tool) -> None:
+    done = tool("run", "-m", "tiny.en", "-b", "levels")
+
+    assert done.returncode == 2
+    assert "unknown backend 'levels'" in done.stderr

@@ -1,0 +1,309 @@
+"""The data files are well-formed, and a broken row is named with what is wrong with it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mac_whisper_speedtest.catalog import schema
+from mac_whisper_speedtest.catalog.publications import document
+
+Document = dict[str, Any]
+Breaking = Callable[[Document, Document], object]
+
+MODELS = document("models.toml")
+WEIGHTS = document("weights.toml")
+
+
+def of(doc: Document, name: str, form: str = "", precision: str = "float16") -> Document:
+    """A model's row, or the row of its weights in a form."""
+    if not form:
+        return next(row for row in doc["model"] if row["name"] == name)
+    wanted = (name, form, precision)
+    key = ("network", "form", "precision")
+    return next(row for row in doc["weights"] if tuple(row[each] for each in key) == wanted)
+
+
+def test_the_catalogue_has_no_problem() -> None:
+    assert schema.problems(MODELS, WEIGHTS) == []
+
+
+BROKEN: dict[str, tuple[Breaking, str]] = {
+    "an old schema": (
+        lambda m, _w: m.update(schema_version=0),
+        "models.toml: schema_version is 0, this program reads 1",
+    ),
+    "an unknown schema": (
+        lambda _m, w: w.pop("schema_version"),
+        "weights.toml: schema_version is None, this program reads 1",
+    ),
+    "a size class too few": (
+        lambda m, _w: m["size_class"].pop("small"),
+        "models.toml: the size classes are ['tiny', 'base', 'medium', 'large']",
+    ),
+    "less time for more": (
+        lambda m, _w: m["size_class"]["large"].update(load_s=1.0),
+        "size class large: load_s is less than that of medium",
+    ),
+    "no time": (
+        lambda m, _w: m["size_class"]["base"].update(load_s=0.0),
+        "size class base: load_s is 0.0, not a positive number of seconds",
+    ),
+    "a forgotten time": (
+        lambda m, _w: m["size_class"]["base"].pop("load_s"),
+        "size class base: has ['transcribe_base_s', 'transcribe_per_audio_s']",
+    ),
+    "a factor below one": (
+        lambda m, _w: m.update(first_call_factor=0.5),
+        "models.toml: first_call_factor is 0.5",
+    ),
+    "a number for a name": (
+        lambda m, _w: of(m, "tiny").update(licence=7),
+        "model tiny: licence is 7, not text",
+    ),
+    "a text for files": (
+        lambda _m, w: of(w, "tiny", "ggml").update(files="ggml-tiny.bin"),
+        "weights tiny ggml float16: files is 'ggml-tiny.bin', not a list",
+    ),
+    "a text for a mirror": (
+        lambda _m, w: of(w, "tiny.en", "ctranslate2").update(mirror="pypi"),
+        "weights tiny.en ctranslate2 float16: mirror is 'pypi', not a table",
+    ),
+    "a text for a row": (
+        lambda _m, w: w["weights"].insert(0, "tiny"),
+        "weights 1: is 'tiny', not a table",
+    ),
+    "a name in capitals": (
+        lambda m, _w: of(m, "tiny").update(name="Tiny"),
+        "model Tiny: the name is 'Tiny'",
+    ),
+    "an ambiguous name": (
+        lambda m, _w: of(m, "large-v3").update(name="large"),
+        "model large: the name means different networks to different backends",
+    ),
+    "a name twice": (
+        lambda m, _w: m["model"].append(dict(of(m, "tiny"))),
+        "model tiny: there is another row of that name",
+    ),
+    "a key that nobody reads": (
+        lambda m, _w: of(m, "tiny").update(license="MIT"),
+        "model tiny: unknown key 'license'",
+    ),
+    "no family": (lambda m, _w: of(m, "tiny").pop("family"), "model tiny: the family is None"),
+    "an unknown size class": (
+        lambda m, _w: of(m, "tiny").update(size_class="huge"),
+        "model tiny: the size class 'huge' is not one of",
+    ),
+    "unknown languages": (
+        lambda m, _w: of(m, "tiny").update(languages="de"),
+        "model tiny: the languages 'de' are not one of",
+    ),
+    "an English name for all languages": (
+        lambda m, _w: of(m, "tiny.en").update(languages="many"),
+        "model tiny.en: a name that ends in en is of a network for English only",
+    ),
+    "a repository without owner": (
+        lambda _m, w: of(w, "tiny", "ctranslate2").update(repository="faster-whisper-tiny"),
+        "weights tiny ctranslate2 float16: the repository 'faster-whisper-tiny' is not owner/name",
+    ),
+    "no licence": (lambda m, _w: of(m, "tiny").pop("licence"), "model tiny: has no licence"),
+    "a branch as revision": (
+        lambda _m, w: of(w, "tiny.en", "ctranslate2").update(revision="main"),
+        "weights tiny.en ctranslate2 float16: revision 'main' is not 40 lower-case hexadecimal",
+    ),
+    "a short identity": (
+        lambda m, _w: of(m, "tiny.en").update(network_sha256="9cf8"),
+        "model tiny.en: network_sha256 '9cf8' is not 64",
+    ),
+    "a mirror of unknown files": (
+        lambda _m, w: of(w, "tiny.en", "ctranslate2").pop("files"),
+        "weights tiny.en ctranslate2 float16: has a mirror, but not the SHA-256 of every file",
+    ),
+    "a network without rows": (
+        lambda _m, w: w.update(
+            weights=[r for r in w["weights"] if r["network"] != "moonshine-tiny-en"]
+        ),
+        "model moonshine-tiny-en: weights.toml has no row for it in any form",
+    ),
+    "a Whisper form without row": (
+        lambda _m, w: w["weights"].remove(of(w, "base", "openai")),
+        "model base: weights.toml has no row for the form openai",
+    ),
+    "a form that nothing loads": (
+        lambda _m, w: w["form"]["mlx"].update(loaded_by=[]),
+        "form mlx: nothing loads it",
+    ),
+    "a form with half its keys": (
+        lambda _m, w: w["form"]["mlx"].pop("converts_to"),
+        "form mlx: has ['family', 'loaded_by'], not",
+    ),
+    "a conversion to an unknown precision": (
+        lambda _m, w: w["form"]["mlx"].update(converts_to=["float17"]),
+        "form mlx: converts to the unknown precision 'float17'",
+    ),
+    "a form in capitals": (
+        lambda _m, w: w["form"].update(MLX=w["form"].pop("mlx")),
+        "form MLX: not lower-case words",
+    ),
+    "a row twice": (
+        lambda _m, w: w["weights"].append(dict(of(w, "tiny", "ggml"))),
+        "weights tiny ggml float16: there is another row for it",
+    ),
+    "a row of an unknown network": (
+        lambda _m, w: of(w, "tiny", "ggml").update(network="tiny.de"),
+        "weights tiny.de ggml float16: models.toml has no network 'tiny.de'",
+    ),
+    "a row in an unknown form": (
+        lambda _m, w: of(w, "tiny", "ggml").update(form="gguf"),
+        "weights tiny gguf float16: there is no form 'gguf'",
+    ),
+    "a row in another family's form": (
+        lambda _m, w: of(w, "tiny", "ggml").update(form="fluidaudio"),
+        "weights tiny fluidaudio float16: the form holds networks of the family 'parakeet'",
+    ),
+    "an unknown precision": (
+        lambda _m, w: of(w, "tiny", "ggml").update(precision="f16"),
+        "weights tiny ggml f16: the precision 'f16' is not one of",
+    ),
+    "an unknown key": (
+        lambda _m, w: of(w, "tiny", "ggml").update(sha256="0"),
+        "weights tiny ggml float16: unknown key 'sha256'",
+    ),
+    "no reason": (
+        lambda _m, w: of(w, "distil-large-v3", "openai").update(unavailable=" "),
+        "weights distil-large-v3 openai float16: unavailable gives no reason",
+    ),
+    "unavailable and yet there": (
+        lambda _m, w: of(w, "tiny", "ggml").update(unavailable="gone"),
+        "weights tiny ggml float16: is unavailable and yet has files",
+    ),
+    "neither repository nor address": (
+        lambda _m, w: of(w, "tiny", "ggml").pop("repository"),
+        "weights tiny ggml float16: needs a repository or a url, and not both",
+    ),
+    "an address without encryption": (
+        lambda _m, w: of(w, "moonshine-tiny-en", "moonshine-onnx", "int8").update(
+            url="http://download.moonshine.ai/tiny-en"
+        ),
+        "weights moonshine-tiny-en moonshine-onnx int8: the url 'http://download.moonshine.ai",
+    ),
+    "a revision of an address": (
+        lambda _m, w: of(w, "tiny", "openai").update(revision="0" * 40),
+        "weights tiny openai float16: revision and folder belong to a repository",
+    ),
+    "a folder outside": (
+        lambda _m, w: of(w, "tiny", "whisperkit").update(folder="../tiny"),
+        "weights tiny whisperkit float16: the folder '../tiny' is not a path inside",
+    ),
+    "a revision in capitals": (
+        lambda _m, w: of(w, "tiny", "ggml").update(revision="A" * 40),
+        "weights tiny ggml float16: revision",
+    ),
+    "a row without licence": (
+        lambda _m, w: of(w, "tiny", "ggml").update(licence=""),
+        "weights tiny ggml float16: has no licence",
+    ),
+    "a note that says nothing": (
+        lambda _m, w: of(w, "tiny", "ggml").update(note=""),
+        "weights tiny ggml float16: the note says nothing",
+    ),
+    "an absolute file name": (
+        lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(name="/etc/passwd"),
+        "weights tiny ggml float16: the file name '/etc/passwd' is not a path inside",
+    ),
+    "a file twice": (
+        lambda _m, w: of(w, "tiny", "ggml")["files"].append(of(w, "tiny", "ggml")["files"][0]),
+        "weights tiny ggml float16: ggml-tiny.bin is there twice",
+    ),
+    "a file's unknown key": (
+        lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(md5="0"),
+        "weights tiny ggml float16: ggml-tiny.bin: unknown key 'md5'",
+    ),
+    "an empty file": (
+        lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(size=0),
+        "weights tiny ggml float16: ggml-tiny.bin: the size 0 is not a positive number",
+    ),
+    "a size that is a truth": (
+        lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(size=True),
+        "weights tiny ggml float16: ggml-tiny.bin: the size True is not a positive number",
+    ),
+    "a short SHA-256": (
+        lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(sha256="be07e048"),
+        "weights tiny ggml float16: ggml-tiny.bin: sha256 'be07e048' is not 64",
+    ),
+    "a short SHA-1": (
+        lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(sha1="bd577a11"),
+        "weights tiny ggml float16: ggml-tiny.bin: sha1 'bd577a11' is not 40",
+    ),
+    "a file without size": (
+        lambda _m, w: of(w, "tiny", "ggml")["files"][0].pop("size"),
+        "weights tiny ggml float16: ggml-tiny.bin lacks its size or SHA-256, and no rule is given",
+    ),
+    "nothing at all": (
+        lambda _m, w: of(w, "tiny", "ggml").pop("files"),
+        "weights tiny ggml float16: has neither files nor a rule to learn them",
+    ),
+    "an unknown rule": (
+        lambda _m, w: of(w, "tiny", "whisperkit").update(learn="ask"),
+        "weights tiny whisperkit float16: the rule 'ask' is not one of",
+    ),
+    "the hub's rule without a hub": (
+        lambda _m, w: of(w, "tiny", "openai").update(learn="hub-lfs"),
+        "weights tiny openai float16: the rule hub-lfs needs a repository on the hub",
+    ),
+    "an address with another hash": (
+        lambda _m, w: of(w, "tiny", "openai")["files"][0].update(sha256="0" * 64),
+        "weights tiny openai float16: the url does not end in the SHA-256 and name of tiny.pt",
+    ),
+    "an address of no file": (
+        lambda _m, w: of(w, "tiny", "openai").pop("files"),
+        "weights tiny openai float16: the rule url-path needs the file's name",
+    ),
+    "half a mirror": (
+        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"].pop("version"),
+        "weights tiny.en ctranslate2 float16: the mirror needs",
+    ),
+    "a mirror outside its package": (
+        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"].update(folder="/usr"),
+        "weights tiny.en ctranslate2 float16: the mirror's folder '/usr' is not inside",
+    ),
+    "one file for two networks": (
+        lambda _m, w: of(w, "base", "ggml")["files"][0].update(name="ggml-tiny.bin"),
+        "weights base ggml float16: ggerganov/whisper.cpp/ggml-tiny.bin is already the network",
+    ),
+    "one folder for two networks": (
+        lambda _m, w: of(w, "large-v3", "whisperkit").update(
+            folder="openai_whisper-large-v3-v20240930"
+        ),
+        "weights large-v3-turbo whisperkit float16: argmaxinc/whisperkit-coreml/openai_whisper-",
+    ),
+    "one hash for two networks": (
+        lambda _m, w: of(w, "base", "ggml")["files"][0].update(
+            sha256=of(w, "tiny", "ggml")["files"][0]["sha256"]
+        ),
+        "weights base ggml float16: ggml-base.bin has the hash of a file of tiny",
+    ),
+    "an English file for all languages": (
+        lambda _m, w: of(w, "tiny", "mlx").update(repository="mlx-community/whisper-tiny.en-mlx"),
+        "weights tiny mlx float16: one of the name and mlx-community/whisper-tiny.en-mlx is Engl",
+    ),
+    "half a mirror's wheel": (
+        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheel"].pop("size"),
+        "weights tiny.en ctranslate2 float16: the mirror's wheel needs",
+    ),
+    "a mirror's wheel with a short hash": (
+        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheel"].update(sha256="589c"),
+        "weights tiny.en ctranslate2 float16: the mirror's wheel: sha256 '589c' is not 64",
+    ),
+}
+
+
+@pytest.mark.parametrize(("breaking", "complaint"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_row_is_named_with_what_is_wrong(breaking: Breaking, complaint: str) -> None:
+    models, weights = copy.deepcopy(MODELS), copy.deepcopy(WEIGHTS)
+    breaking(models, weights)
+    found = schema.problems(models, weights)
+    assert any(each.startswith(complaint) for each in found), found

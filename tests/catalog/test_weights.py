@@ -1,0 +1,134 @@
+"""Every backend's form of every network is known: published, or with the reason why not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.catalog import Publication
+from mac_whisper_speedtest.models import convert
+
+ROWS = catalog.publications()
+AVAILABLE = [row for row in ROWS if not row.unavailable]
+WHISPER_FORMS = [form.name for form in catalog.forms().values() if form.family == "whisper"]
+every_network = pytest.mark.parametrize("network", catalog.whisper_models())
+every_form = pytest.mark.parametrize("form", WHISPER_FORMS)
+
+
+def row(network: str, form: str, precision: str = "") -> Publication:
+    found = catalog.publication(network, form, precision)
+    assert found is not None
+    return found
+
+
+@every_form
+@every_network
+def test_every_whisper_network_is_known_in_every_whisper_form(network: str, form: str) -> None:
+    info = catalog.model_info(network, form=form, precision="float16")
+    assert bool(info.published) != bool(info.unavailable)
+    assert info.obtainable
+    assert info.licence
+
+
+def test_a_form_for_every_kind_of_backend() -> None:
+    assert set(catalog.forms()) == {
+        *("ctranslate2", "ggml", "mlx", "mlx-npz", "huggingface", "openai", "whisperkit"),
+        *("parakeet-mlx", "fluidaudio", "moonshine-onnx"),
+    }
+
+
+@pytest.mark.parametrize("form", convert.FORMS.values(), ids=lambda form: form.name)
+def test_the_precisions_of_a_conversion_are_those_that_the_converter_writes(
+    form: convert.Form,
+) -> None:
+    if form.writer is not None and form.name != catalog.SOURCE_FORM:
+        assert set(form.writer.precisions) <= set(catalog.forms()[form.name].converts_to)
+
+
+def test_the_source_of_conversions_is_pinned_for_every_network() -> None:
+    for name in catalog.whisper_models():
+        source = row(name, catalog.SOURCE_FORM)
+        assert source.complete
+        assert source.revision
+        # A name is found in its own repository.
+        assert set(name.split("-")) <= set(re.split(r"[-/]", source.repository))
+        assert {"model.bin", "config.json", "tokenizer.json"} <= {f.name for f in source.files}
+
+
+def test_every_address_of_openai_carries_the_hash_of_its_file() -> None:
+    rows = [each for each in AVAILABLE if each.form == "openai"]
+    assert len(rows) == 11
+    for each in rows:
+        (file,) = each.files
+        assert re.fullmatch(r"https://openaipublic\.azureedge\.net/\S+", each.url)
+        assert each.url.split("/")[-2:] == [file.sha256, file.name]
+        assert each.learn == "url-path"
+
+
+def test_no_file_s_hash_is_missing_without_a_rule_to_learn_it() -> None:
+    for each in AVAILABLE:
+        assert each.complete or each.learn in catalog.LEARN_RULES
+
+
+def test_the_quantised_ggml_files_are_published_at_their_own_precision() -> None:
+    assert row("tiny", "ggml", "q5_1").files[0].name == "ggml-tiny-q5_1.bin"
+    assert row("medium", "ggml", "q5_0").files[0].name == "ggml-medium-q5_0.bin"
+    info = catalog.model_info("large-v3", form="ggml", precision="q5_0")
+    assert info.published_precision == "q5_0"
+    assert info.size_bytes == 1081140203
+    assert info.obtained.startswith("converted from Systran/faster-whisper-large-v3@")
+
+
+def test_a_network_that_nobody_publishes_in_a_form_is_converted_all_the_same() -> None:
+    info = catalog.model_info("large-v3-turbo", form="mlx-npz", precision="float16")
+    assert "knows no turbo" in info.unavailable
+    assert (info.published, info.files, info.size_bytes, info.sha256) == ("", (), None, None)
+    assert info.location.startswith("converted from mobiuslabsgmbh/faster-whisper-large-v3-turbo@")
+
+
+def test_a_precision_that_is_neither_published_nor_converted_is_not_obtainable() -> None:
+    info = catalog.model_info("tiny", form="mlx", precision="q4_0")
+    assert not info.obtainable
+    assert info.published == ""
+    assert info.unavailable == "tiny is neither published as mlx q4_0 nor converted to it"
+
+
+def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
+    info = catalog.model_info("large-v3-turbo", form="whisperkit", precision="float16")
+    assert info.folder == "openai_whisper-large-v3-v20240930"
+    assert info.location == info.published
+    assert info.published.endswith(f"@{info.revision}/{info.folder}")
+    medium = catalog.model_info("medium", form="whisperkit", precision="float16")
+    assert "absent from the SDK" in medium.note
+
+
+@pytest.mark.parametrize(
+    ("network", "form", "licence", "size"),
+    [
+        ("parakeet-tdt-0.6b-v2", "parakeet-mlx", "CC-BY-4.0", 2471559904),
+        ("parakeet-tdt-0.6b-v3", "parakeet-mlx", "CC-BY-4.0", 2508288736),
+        ("parakeet-tdt-0.6b-v3", "fluidaudio", "CC-BY-4.0", None),
+        ("moonshine-tiny-en", "moonshine-onnx", "MIT", 30412256),
+    ],
+)
+def test_the_other_families_are_taken_as_published(
+    network: str, form: str, licence: str, size: int | None
+) -> None:
+    info = catalog.model_info(network, form=form, precision="float16")
+    assert info.obtained == catalog.AS_PUBLISHED
+    assert info.location == info.published
+    assert (info.licence, info.size_bytes) == (licence, size)
+
+
+def test_a_form_that_nobody_knows_says_so() -> None:
+    info = catalog.model_info("tiny", form="tflite", precision="float16")
+    assert info.unavailable == "the catalogue does not know the form 'tflite'"
+    assert catalog.publication("tiny", "tflite") is None
+
+
+def test_a_backend_that_names_no_form_gets_the_source_of_conversions() -> None:
+    info = catalog.model_info("tiny.en", form="", precision="float16")
+    assert info.location == row("tiny.en", catalog.SOURCE_FORM).place
+    assert info.form == ""

@@ -1,0 +1,198 @@
+"""Adapters with known truth: one that is sound, and one for every way to come by a wrong number.
+
+They run in real worker processes, chosen by class name. ``docs/methodology.md`` lists what the tool
+has to say about each; ``tests/measure/test_pitfalls.py`` holds it to that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Segment, Transcription
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+
+WORK_S = 0.03
+FIRST_S = 0.6
+DRIFT = 0.4
+BUSY_S = 1.0
+LEAK_BYTES = 8_000_000
+TEXT = "And so, my fellow Americans, ask not what your country can do for you."
+
+
+class Sound:
+    """Takes ``WORK_S`` per call, says ``TEXT``, and runs on whatever it is asked to run on."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.request = ModelRequest("", "", "")
+
+    def import_library(self) -> Mapping[str, str]:
+        return {"version": "1.0"}
+
+    def load(self, request: ModelRequest) -> Loaded:
+        self.request = request
+        return Loaded(device=request.device, precision=request.precision)
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        self.calls += 1
+        self.work()
+        return Transcription(segments=[Segment(0.0, 2.0, self.text())], language="en")
+
+    def work(self) -> None:
+        time.sleep(WORK_S)
+
+    def text(self) -> str:
+        return TEXT
+
+    def synchronize(self) -> None:
+        pass
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        return Effective(values=contract.settings(), observed=("language",))
+
+    def unload(self) -> None:
+        pass
+
+
+class Lazy(Sound):
+    """Returns at once; its segments take ``WORK_S`` when they are asked for."""
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        return Transcription(segments=self._lazily(), language="en")
+
+    def _lazily(self) -> Iterator[Segment]:
+        time.sleep(WORK_S)
+        yield Segment(0.0, 2.0, TEXT)
+
+
+class Asynchronous(Sound):
+    """Returns at once; what it started takes ``WORK_S``, and ``synchronize`` waits for it."""
+
+    def work(self) -> None:
+        self.started = threading.Thread(target=time.sleep, args=(WORK_S,))
+        self.started.start()
+
+    def synchronize(self) -> None:
+        self.started.join()
+
+
+class FinishesLate(Sound):
+    """Its clock sees none of the 0.2 s it takes: they pass before it answers, but after the clock.
+
+    What a device does that is waited for only when the results are read.
+    """
+
+    def work(self) -> None:
+        pass
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        time.sleep(0.2)
+        return super().effective(contract)
+
+
+class GoesOn(Sound):
+    """Answers at once, and computes for ``BUSY_S`` seconds afterwards on two cores."""
+
+    def work(self) -> None:
+        until = time.monotonic() + BUSY_S
+        for _ in range(2):
+            threading.Thread(target=self._compute, args=(until,), daemon=True).start()
+
+    @staticmethod
+    def _compute(until: float) -> None:
+        while time.monotonic() < until:
+            hashlib.sha256(bytes(1_000_000))  # lets go of the interpreter
+
+
+class Compiles(Sound):
+    """The first call takes ``FIRST_S`` more than any other; the model was loaded before it."""
+
+    def work(self) -> None:
+        time.sleep(WORK_S + (FIRST_S if self.calls == 1 else 0.0))
+
+
+class LoadsLate(Sound):
+    """Reads its weights in the first call, which therefore takes ``FIRST_S`` more."""
+
+    def work(self) -> None:
+        if self.calls == 1:
+            self._weights = Path(self.request.path).read_bytes()
+            time.sleep(FIRST_S)
+        super().work()
+
+
+class Drifts(Sound):
+    """Every timed call takes ``DRIFT`` of ``WORK_S`` more than the one before."""
+
+    def work(self) -> None:
+        time.sleep(WORK_S * (1 + DRIFT * max(self.calls - 2, 0)))
+
+
+class ChangesItsText(Sound):
+    """Says something else in every call, and claims temperature 0 without fallback."""
+
+    def text(self) -> str:
+        return f"{TEXT} {self.calls}"
+
+
+class Loops(Sound):
+    """Gets stuck in a phrase, as Whisper does on silence."""
+
+    def text(self) -> str:
+        return TEXT + " Thank you for watching." * 20
+
+
+class FallsBack(Sound):
+    """Runs on ``cpu`` in ``int4`` whatever it is asked for, and says so."""
+
+    def load(self, request: ModelRequest) -> Loaded:
+        return Loaded(device="cpu", precision="int4")
+
+
+class OtherWork(Sound):
+    """Decodes with a beam of 5 whatever it is asked for, and says so."""
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        return Effective(values={**contract.settings(), "beam_size": 5}, observed=("beam_size",))
+
+
+class Lies(Sound):
+    """Reports what the contract asks for. Its transcripts are in French and end 28 s too late."""
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        self.work()
+        return Transcription(segments=[Segment(0.0, 30.0, TEXT)], language="fr")
+
+
+class HasNoTimes(Sound):
+    """Reports timestamps, and says that every segment begins and ends at 0."""
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        self.work()
+        return Transcription(segments=[Segment(0.0, 0.0, TEXT)], language="en")
+
+
+class Leaks(Sound):
+    """Keeps ``LEAK_BYTES`` of every call for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[bytes] = []
+
+    def work(self) -> None:
+        super().work()
+        self._kept.append(b"x" * LEAK_BYTES)
+
+
+class Settles(Sound):
+    """Takes 16 MB in the first call and keeps them: a buffer, no leak."""
+
+    def work(self) -> None:
+        super().work()
+        if self.calls == 1:
+            self._buffer = b"x" * 16_000_000

@@ -1,0 +1,132 @@
+"""Every way to come by a wrong number that a fake can show: the tool names it, and no other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import FAKES, Finished, Tool, write_tone
+
+# fake -> the findings it must get, and no others: kind, and what the message says
+PITFALLS = {
+    "FinishesLate": [("clock", "work outside its clock")],
+    "GoesOn": [("clock", "work outside its clock")],
+    "Compiles": [("first call", "it compiled, filled caches, or loaded something late")],
+    "LoadsLate": [("first call", "the model is loaded inside it")],
+    "Drifts": [("drift", "slower from a process's first sample to its last")],
+    "ChangesItsText": [
+        ("text", "7 different texts from the same audio, though it reports temperature 0")
+    ],
+    "Loops": [("loop", "“thank you for watching” 20 times in a row, in 7 of 7 transcripts")],
+    "FallsBack": [
+        ("device", "ran on cpu, asked for gpu"),
+        ("precision", "computed in int4, asked for float32"),
+    ],
+    "OtherWork": [("contract", "beam_size: 5 instead of 1")],
+    "Lies": [
+        ("contract", "reports language en, but its transcripts are in fr"),
+        ("contract", "gives a time of 30.0 s in audio of 2.0 s"),
+    ],
+    "HasNoTimes": [("contract", "reports timestamps, but gives no times")],
+    "Leaks": [("memory", "peak memory grew in each of 6 calls, by 8.0 MB a call")],
+}
+SOUND = ("Sound", "Lazy", "Asynchronous", "Settles")
+WEIGHTS_BYTES = 80_000_000  # of the one whose memory must show them
+ROUNDS, RUNS = 1, 6
+# What tests/fakes/pitfalls.py says of itself.
+WORK_S, FIRST_S = 0.03, 0.6
+
+
+def describe(folder: Path, name: str) -> Path:
+    weights = "large.bin" if name == "LoadsLate" else "small.bin"
+    path = folder / f"{name}.toml"
+    path.write_text(
+        f'[backend]\nname = "{name}"\nadapter = "pitfalls:{name}"\n'
+        f'search_path = [{json.dumps(str(FAKES))}]\nmodels = {{ "tiny.en" = "{weights}" }}\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Every fake as a cell of one real run; progress as JSON lines."""
+    folder = tmp_path_factory.mktemp("fakes")
+    (folder / "small.bin").write_bytes(b"x")
+    (folder / "large.bin").write_bytes(b"x" * WEIGHTS_BYTES)
+    tool = Tool(tmp_path_factory.mktemp("tmp"))
+    backends: list[object] = []
+    for name in [*PITFALLS, *SOUND]:
+        backends += ["-b", describe(folder, name)]
+    done = tool(
+        *["run", "-m", "tiny.en", "--audio", write_tone(folder / "tone.wav"), *backends],
+        # One process each: to start it takes longer than all of its calls.
+        *["--rounds", ROUNDS, "--runs", RUNS, "--device", "gpu", "--precision", "float32"],
+        *["--json-logs"],
+        timeout=280,  # a machine that is busy with other things
+    )
+    assert done.returncode == 0, done.stderr
+    assert tool.leftovers() == []
+    return done
+
+
+@pytest.fixture(scope="module")
+def shown(one_run: Finished) -> Finished:
+    """The same run as JSON, made again from the journal."""
+    command = [sys.executable, "-m", "mac_whisper_speedtest", "show", "latest", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def timed(cell: dict[str, Any]) -> list[float]:
+    return [each["seconds"] for each in cell["samples"] if each["kind"] == "timed"]
+
+
+@pytest.mark.parametrize("fake", PITFALLS)
+def test_the_results_name_the_pitfall_and_no_other(shown: Finished, fake: str) -> None:
+    cell = shown.cell(fake)
+    found = [(each["kind"], each["message"]) for each in cell["summary"]["findings"]]
+    assert cell["status"] == "ok"
+    assert {kind for kind, _ in found} == {kind for kind, _ in PITFALLS[fake]}
+    for kind, words in PITFALLS[fake]:
+        assert any(kind == each and words in message for each, message in found), found
+
+
+@pytest.mark.parametrize("fake", PITFALLS)
+def test_the_notes_under_the_table_say_it(one_run: Finished, fake: str) -> None:
+    notes = [line for line in one_run.stdout.splitlines() if line.startswith(f"  {fake}: ")]
+    for kind, words in PITFALLS[fake]:
+        assert any(line.startswith(f"  {fake}: {kind}: ") and words in line for line in notes), (
+            notes
+        )
+
+
+@pytest.mark.parametrize("fake", SOUND)
+def test_a_sound_backend_gets_no_finding(shown: Finished, fake: str) -> None:
+    assert shown.cell(fake)["status"] == "ok"
+    assert shown.cell(fake)["summary"]["findings"] == []
+
+
+@pytest.mark.parametrize("fake", ["Sound", "Lazy", "Asynchronous", "Compiles", "LoadsLate"])
+def test_all_of_the_work_and_nothing_else_is_in_the_time(shown: Finished, fake: str) -> None:
+    seconds = timed(shown.cell(fake))
+    assert len(seconds) == ROUNDS * RUNS
+    assert all(WORK_S <= each < FIRST_S for each in seconds)
+
+
+def test_a_fallback_is_logged_and_in_the_journal_when_it_happens(one_run: Finished) -> None:
+    events = [json.loads(line) for line in one_run.stderr.splitlines()]
+    loaded = [each for each in events if each["event"] == "loaded"]
+    warned = {each["cell"].partition("/")[0]: each["warnings"] for each in loaded}
+    fallbacks = ["ran on cpu, asked for gpu", "computed in int4, asked for float32"]
+    assert warned.pop("FallsBack") == fallbacks
+    assert warned == {fake: [] for fake in [*PITFALLS, *SOUND] if fake != "FallsBack"}
+    logged = [each for each in events if each["event"] == "log"]
+    assert [(each["level"], each["message"]) for each in logged] == [
+        ("warning", f"FallsBack/tiny.en/tone.wav: {each}") for each in fallbacks
+    ]
