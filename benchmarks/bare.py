@@ -2,7 +2,8 @@
 
     python bare.py BACKEND WEIGHTS AUDIO.f32 THREADS PRECISION
 
-Prints ``ready``, then one line of seconds for every line it reads.
+Prints ``ready``, then for every line it reads ``seconds WALL CPU``: by a wall clock, and of all the
+process's threads on the processor.
 """
 
 import ctypes
@@ -42,6 +43,36 @@ def faster_whisper(weights: str, threads: int, precision: str) -> Transcribe:
             condition_on_previous_text=False,
             without_timestamps=False,
             vad_filter=False,
+        )
+        return "".join(segment.text for segment in segments)
+
+    return transcribe
+
+
+def faster_whisper_batched(weights: str, threads: int, precision: str) -> Transcribe:
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    model = WhisperModel(
+        weights,
+        device="cpu",
+        compute_type=precision,
+        cpu_threads=threads,
+        num_workers=1,
+        local_files_only=True,
+    )
+    pipeline = BatchedInferencePipeline(model)
+
+    def transcribe(audio: Audio) -> str:
+        segments, _ = pipeline.transcribe(
+            audio,
+            language="en",
+            task="transcribe",
+            beam_size=1,
+            best_of=1,
+            temperature=[0.0],
+            without_timestamps=False,
+            vad_filter=True,
+            batch_size=8,
         )
         return "".join(segment.text for segment in segments)
 
@@ -261,8 +292,22 @@ def parakeet_mlx(weights: str, threads: int, precision: str) -> Transcribe:  # n
     return transcribe
 
 
+def moonshine_voice(weights: str, threads: int, precision: str) -> Transcribe:  # noqa: ARG001
+    from moonshine_voice import ModelArch, Transcriber
+
+    transcriber = Transcriber(weights, ModelArch.TINY)
+
+    def transcribe(audio: Audio) -> str:
+        lines = transcriber.transcribe_without_streaming(audio.tolist(), 16000).lines
+        return " ".join(line.text for line in lines)
+
+    return transcribe
+
+
 LOADERS = {
     "faster-whisper": faster_whisper,
+    "faster-whisper-batched": faster_whisper_batched,
+    "moonshine-voice": moonshine_voice,
     "whisper.cpp": whisper_cpp,
     "mlx-whisper": mlx_whisper,
     "lightning-whisper-mlx": lightning_whisper_mlx,
@@ -280,9 +325,10 @@ def main(backend: str, weights: str, pcm: str, threads: str, precision: str) -> 
     out = sys.stdout
     print("ready", file=out, flush=True)
     for _ in sys.stdin:
-        started = time.perf_counter()
+        cpu, wall = time.process_time(), time.perf_counter()
         transcribe(audio)
-        print(f"seconds {time.perf_counter() - started!r}", file=out, flush=True)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        print(f"seconds {wall!r} {cpu!r}", file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ fresh processes. A session's ratio is median(tool) / median(bare); printed are t
 estimate over sessions on the log scale, and the interval that inverts Wilcoxon's signed-rank test
 (Hollander, Wolfe & Chicken, Nonparametric Statistical Methods, 3rd ed., section 3.3), at 95 % or as
 near above it as so many sessions allow. Wanted: 1.00 +/- 0.02.
+
+The same is printed of processor time (all threads of the process), which other jobs on the machine
+disturb less.
 """
 
 from __future__ import annotations
@@ -26,12 +29,14 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.errors import WeightsMissingError
 from mac_whisper_speedtest.measure import machine
 from mac_whisper_speedtest.models.locate import locate
 from mac_whisper_speedtest.speech import builtin, write_pcm
@@ -41,6 +46,13 @@ from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 BARE = Path(__file__).with_name("bare.py")
 PATIENT = Deadlines(load_s=600, warmup_s=1800, transcribe_s=1800)
+
+
+class Sample(NamedTuple):
+    """Seconds of one transcription: by a wall clock, and on the processor."""
+
+    wall_s: float
+    cpu_s: float
 
 
 class Bare:
@@ -58,12 +70,13 @@ class Bare:
         )
         self._line("ready")
 
-    def seconds(self) -> float:
-        """Seconds of one transcription by the script's own clock."""
+    def take(self) -> Sample:
+        """One transcription, by the script's own clocks."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return float(self._line("seconds"))
+        wall, cpu = self._line("seconds").split()
+        return Sample(float(wall), float(cpu))
 
     def close(self) -> None:
         """Let the script end."""
@@ -78,56 +91,48 @@ class Bare:
 
 
 def session(
-    backend: Backend, pcm: Path, samples: int, threads: int, precision: str, *, tool_first: bool
-) -> tuple[list[float], list[float]]:
-    """Seconds of the bare script and of the tool, sample by sample in turn.
+    backend: Backend, pcm: Path, samples: int, threads: int, *, tool_first: bool
+) -> tuple[list[Sample], list[Sample]]:
+    """Samples of the bare script and of the tool, one by one in turn.
 
-    ``tool_first`` decides which of the two is started and asked first: whoever comes second finds
-    the machine's memory in another state.
+    ``tool_first`` decides which of the two is asked first, every other time: whoever comes second
+    finds the machine's memory in another state.
     """
-    weights = locate("tiny.en", backend.form, backend.weights_precision, announce=print)
+    network = backend.network_for("tiny.en")
+    assert network is not None
+    weights = locate(network, backend.form, backend.weights_precision, announce=print)
     python = interpreter(backend)
     assert python is not None
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         started = launch(backend, scratch=Path(scratch), threads=threads)
         assert started is not None
-
-        def start_bare() -> Bare:
-            words = [backend.name, str(weights.path), str(pcm), str(threads), precision]
-            script = Bare([python, str(BARE), *words], dict(started.environment), Path(scratch))
-            stack.callback(script.close)
-            return script
-
-        def start_worker() -> Worker:
-            worker = stack.enter_context(Worker(started, PATIENT))
-            worker.hello()
-            model = m.ModelParams(weights.model, str(weights.path), weights.form)
-            loaded = worker.load(m.LoadParams(model, "auto", threads)).value
-            assert loaded.precision == precision
-            return worker
-
-        if tool_first:
-            worker, bare = start_worker(), start_bare()
-        else:
-            bare, worker = start_bare(), start_worker()
+        worker = stack.enter_context(Worker(started, PATIENT))
+        worker.hello()
+        model = m.ModelParams(weights.model, str(weights.path), weights.form)
+        loaded = worker.load(m.LoadParams(model, "auto", threads)).value
+        words = [backend.name, str(weights.path), str(pcm), str(threads), loaded.precision]
+        bare = Bare([python, str(BARE), *words], dict(started.environment), Path(scratch))
+        stack.callback(bare.close)
         params = m.TranscribeParams(
             m.AudioParams(str(pcm), pcm.stat().st_size // 4),
             m.ContractParams(**asdict(DecodeContract())),
         )
 
-        def through_tool() -> float:
-            return worker.transcribe(params).value.seconds
+        def through_tool() -> Sample:
+            value = worker.transcribe(params).value
+            assert value.cpu_s is not None
+            return Sample(value.seconds, value.cpu_s)
 
-        through_tool(), bare.seconds()  # warm-up
-        tool_s, bare_s = [], []
+        through_tool(), bare.take()  # warm-up
+        tool, script = [], []
         for index in range(samples):
             if (index % 2 == 0) == tool_first:
-                tool_s.append(through_tool())
-                bare_s.append(bare.seconds())
+                tool.append(through_tool())
+                script.append(bare.take())
             else:
-                bare_s.append(bare.seconds())
-                tool_s.append(through_tool())
-    return bare_s, tool_s
+                script.append(bare.take())
+                tool.append(through_tool())
+    return script, tool
 
 
 def signed_rank_interval(values: list[float]) -> tuple[float, float, float, float]:
@@ -151,30 +156,38 @@ def signed_rank_interval(values: list[float]) -> tuple[float, float, float, floa
 
 def measure(backend: Backend, pcm: Path, sessions: int, samples: int) -> dict[str, object]:
     threads = machine.default_threads()
-    # What "auto" means on a CPU: the weights' own precision, except that CTranslate2 widens it.
-    precision = "float32" if backend.form == "ctranslate2" else backend.weights_precision
-    logs, bare_all, tool_all = [], [], []
+    taken = []
     for number in range(sessions):
-        bare_s, tool_s = session(
-            backend, pcm, samples, threads, precision, tool_first=number % 2 == 0
-        )
-        logs.append(math.log(statistics.median(tool_s) / statistics.median(bare_s)))
-        bare_all.append(bare_s)
-        tool_all.append(tool_s)
+        pair = session(backend, pcm, samples, threads, tool_first=number % 2 == 0)
+        taken.append(pair)
+        wall = [statistics.median(each.wall_s for each in side) for side in pair]
         print(
-            f"  session {number + 1}/{sessions}: bare {statistics.median(bare_s):.4f} s, "
-            f"tool {statistics.median(tool_s):.4f} s, ratio {math.exp(logs[-1]):.4f}",
+            f"  session {number + 1}/{sessions}: bare {wall[0]:.4f} s, tool {wall[1]:.4f} s, "
+            f"ratio {wall[1] / wall[0]:.4f}",
             flush=True,
         )
-    estimate, low, high, confidence = signed_rank_interval(logs)
     return {
         "backend": backend.name,
+        "wall": _ratio(taken, "wall_s"),
+        "cpu": _ratio(taken, "cpu_s"),
+        "bare": [script for script, _ in taken],
+        "tool": [tool for _, tool in taken],
+    }
+
+
+def _ratio(taken: list[tuple[list[Sample], list[Sample]]], clock: str) -> dict[str, float]:
+    """Tool over bare script by one of the clocks, with its interval."""
+    medians = [
+        [statistics.median(getattr(each, clock) for each in side) for side in pair]
+        for pair in taken
+    ]
+    logs = [math.log(tool / script) for script, tool in medians]
+    estimate, low, high, confidence = signed_rank_interval(logs)
+    return {
         "ratio": math.exp(estimate),
         "low": math.exp(low),
         "high": math.exp(high),
         "confidence": confidence,
-        "bare_s": bare_all,
-        "tool_s": tool_all,
     }
 
 
@@ -197,17 +210,25 @@ def main() -> int:
                 print(f"{backend.name}: not installed, left out")
                 continue
             print(backend.name, flush=True)
-            results.append(measure(backend, pcm, arguments.sessions, arguments.samples))
-    print(f"\n{'backend':16} {'tool / bare':>11}  interval")
-    for row in results:
-        print(
-            f"{row['backend']:16} {row['ratio']:11.4f}  "
-            f"{row['low']:.4f} to {row['high']:.4f} ({row['confidence']:.1%})"
-        )
+            try:
+                row = measure(backend, pcm, arguments.sessions, arguments.samples)
+            except WeightsMissingError as error:
+                print(f"{backend.name}: {error.message}, left out")
+                continue
+            results.append(row)
+            # After each backend: what was measured is not lost when a later one fails.
+            if arguments.output:
+                document = {"machine": msgspec.to_builtins(machine.describe()), "results": results}
+                text = json.dumps(document) + "\n"
+                arguments.output.write_text(text, encoding="utf-8")
+            for clock in ("wall", "cpu"):
+                found: Any = row[clock]
+                print(
+                    f"  {clock:4} tool / bare {found['ratio']:.4f}, {found['low']:.4f} to "
+                    f"{found['high']:.4f} ({found['confidence']:.1%})",
+                    flush=True,
+                )
     print(f"{time.monotonic() - began:.0f} s in all")
-    if arguments.output:
-        document = {"machine": msgspec.to_builtins(machine.describe()), "results": results}
-        arguments.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -42,7 +42,7 @@ def speech(clip: str, start_s: float = 0.0, end_s: float | None = None) -> Sampl
 
 
 class Session:
-    """One worker with one backend and ``tiny.en`` loaded. Use as a context manager.
+    """One worker with one backend and ``tiny.en``, or its own network, loaded. Use with ``with``.
 
     Attributes:
         backend: the backend that runs in it.
@@ -57,14 +57,16 @@ class Session:
 
     def __enter__(self) -> Self:
         backend = self.backend
-        weights = locate("tiny.en", backend.form, backend.weights_precision, announce=print)
+        network = backend.network_for("tiny.en")
+        assert network is not None
+        weights = locate(network, backend.form, backend.weights_precision, announce=print)
         with ExitStack() as opened:
             self._scratch = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             started = launch(backend, scratch=self._scratch, threads=2)
             assert started is not None
             self._worker = opened.enter_context(Worker(started, PATIENT))
             self._worker.hello()
-            model = m.ModelParams("tiny.en", str(weights.path), weights.form)
+            model = m.ModelParams(network, str(weights.path), weights.form)
             self.loaded = self._worker.load(m.LoadParams(model, threads=2)).value
             self._opened = opened.pop_all()
         return self

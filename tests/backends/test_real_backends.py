@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import Finished, Tool
-from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import DecodeContract
 
 IN_PLACE = ("faster-whisper", "whisper.cpp")
@@ -93,53 +90,3 @@ def test_the_csv_says_the_same_as_the_json(demo: tuple[Finished, Path]) -> None:
 
 def test_nothing_in_the_results_names_the_user_s_home(demo: tuple[Finished, Path]) -> None:
     assert str(Path.home()) not in demo[0].stdout
-
-
-# Behaviour, not settings: what a setting does to the text proves that it arrived.
-
-
-@pytest.mark.parametrize("name", IN_PLACE)
-def test_timestamps_off_is_seen_in_the_effective_settings(name: str) -> None:
-    effective = decode_directly(name, replace(DecodeContract(), timestamps=False))
-    assert effective["timestamps"] is False
-
-
-@pytest.mark.parametrize("name", IN_PLACE)
-def test_a_fallback_ladder_is_seen_in_the_effective_settings(name: str) -> None:
-    ladder = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    effective = decode_directly(name, replace(DecodeContract(), temperatures=ladder))
-    assert effective["temperatures"] == ladder
-
-
-@pytest.mark.parametrize("name", IN_PLACE)
-def test_conditioning_is_seen_in_the_effective_settings(name: str) -> None:
-    effective = decode_directly(name, replace(DecodeContract(), condition_on_previous_text=True))
-    assert effective["condition_on_previous_text"] is True
-
-
-def decode_directly(name: str, contract: DecodeContract) -> dict[str, Any]:
-    """Decode two seconds under another contract in a real worker; the settings it reports."""
-    import tempfile
-    from dataclasses import asdict
-
-    import numpy as np
-
-    from mac_whisper_speedtest.models.locate import locate
-    from mac_whisper_speedtest.worker import messages as m
-    from mac_whisper_speedtest.worker.launch import launch
-    from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
-
-    backend = registry.installed()[name]
-    weights = locate("tiny.en", backend.form, backend.weights_precision, announce=print)
-    with tempfile.TemporaryDirectory() as folder:
-        pcm = Path(folder) / "audio.f32"
-        np.zeros(32000, "<f4").tofile(pcm)
-        started = launch(backend, scratch=Path(folder), threads=2)
-        assert started is not None
-        with Worker(started, Deadlines()) as worker:
-            worker.hello()
-            worker.load(m.LoadParams(m.ModelParams("tiny.en", str(weights.path), weights.form)))
-            params = m.TranscribeParams(
-                m.AudioParams(str(pcm), 32000), m.ContractParams(**asdict(contract))
-            )
-            return worker.transcribe(params).value.effective

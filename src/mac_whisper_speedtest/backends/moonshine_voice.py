@@ -23,6 +23,9 @@ from mac_whisper_speedtest.backends.recipe import Recipe
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
 
+# Seen with 0.1.5: the first text of a process may differ from all later ones of the same samples.
+_REMARK = "its voice detector remembers the recording before, so it may cut the next one differently"
+
 _ARCHITECTURES = {"moonshine-tiny-en": "TINY"}
 
 BACKEND = Backend(
@@ -102,7 +105,7 @@ class MoonshineVoice:
 
     def effective(self, contract: DecodeContract) -> Effective:
         """The library reports nothing back: all of this is known of it, none observed."""
-        return effective(BACKEND.decodes_with(contract), {})
+        return effective(BACKEND.decodes_with(contract), {}, _REMARK)
 
     def unload(self) -> None:
         """Free the native transcriber."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.worker.environments import Environment
 
 
+_WIDE = 200  # columns
+
+
 @click.group("backends")
 def command() -> None:
     """List backends, and install one into its own environment."""
@@ -40,13 +43,15 @@ def list_backends(as_json: bool) -> None:
 
     table = Table(box=None, pad_edge=False)
     for heading in ("backend", "version", "here", "weights", "what it is"):
-        table.add_column(heading, no_wrap=heading != "what it is")
+        table.add_column(heading, no_wrap=True)
     for backend in found:
         facts = _facts(backend)
         table.add_row(
             backend.name, facts["version"], facts["runs_from"], backend.form, backend.summary
         )
-    Console().print(table)
+    console = Console()
+    # In a pipe nothing is cut off; on a terminal `info` shows what does not fit.
+    (console if console.is_terminal else Console(width=_WIDE)).print(table)
 
 
 @command.command("info")

@@ -34,7 +34,14 @@ def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType
     groups: dict[tuple[str, str], list[CellResult]] = {}
     for cell in run.cells:
         groups.setdefault((cell.model.name, cell.clip.name), []).append(cell)
-    for (model, clip), cells in groups.items():
+    named = run.manifest.request.backends_named
+    drawn = {
+        key: cells
+        for key, cells in groups.items()
+        if named or any(cell.status != "unavailable" for cell in cells)
+    }
+    # A network that nobody asked for and nothing here can run needs no table; the notes name it.
+    for (model, clip), cells in (drawn or groups).items():
         ranked = sorted(cells, key=_order)
         title = _title(run, model, clip)
         whole = _table(ranked, [*_RANKING, *_DETAILS], title)
@@ -105,6 +112,14 @@ def _status(cell: CellResult, summary: Summary) -> Text:
     return status
 
 
+def _contract(cell: CellResult, _summary: Summary) -> Text:
+    """Whether it did the work that was asked for, else in which settings it did not."""
+    if not cell.contract.effective:
+        return Text(_MISSING)
+    other = dict.fromkeys(each.setting.replace("_", " ") for each in cell.contract.deviations)
+    return Text(", ".join(other), style="yellow") if other else Text("kept")
+
+
 def _spread(_cell: CellResult, summary: Summary) -> str:
     if summary.min_s is None or summary.max_s is None:
         return _MISSING
@@ -129,6 +144,7 @@ _RANKING: tuple[_Column, ...] = (
     ("RTFx", "right", _figure("rtfx", ".1f")),
     ("× best", "right", _figure("times_best", ".2f")),
     ("WER", "right", _figure("wer", ".1%")),
+    ("contract", "left", _contract),
     ("status", "left", _status),
 )
 _DETAILS: tuple[_Column, ...] = (

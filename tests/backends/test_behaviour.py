@@ -1,0 +1,153 @@
+"""What a setting does to the text proves that it arrived; what was passed proves nothing.
+
+For the backends that live beside the tool. The others have files of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from backends.conftest import Samples, Session, speech
+from mac_whisper_speedtest.backends import whisper_cpp_native as native
+from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
+from mac_whisper_speedtest.worker.messages import TranscribeResult
+
+GREEDY = DecodeContract()
+LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+QUIET_S = 5.0
+
+
+@pytest.fixture(scope="module", params=["faster-whisper", "whisper.cpp"])
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    with Session(request.param) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def short() -> Samples:
+    """12.3 s of speech."""
+    return speech("short")
+
+
+@pytest.fixture(scope="module")
+def greedy(session: Session, short: Samples) -> TranscribeResult:
+    return session.decode(GREEDY, short)
+
+
+def after_silence(audio: Samples) -> Samples:
+    return np.concatenate([np.zeros(int(QUIET_S * 16000), np.float32), audio])
+
+
+def test_five_beams_find_another_text(
+    session: Session, short: Samples, greedy: TranscribeResult
+) -> None:
+    beams = session.decode(CONTRACTS["beam5"], short)
+    assert (greedy.effective["beam_size"], beams.effective["beam_size"]) == (1, 5)
+    assert beams.text != greedy.text
+    # And the next call is greedy again: nothing of the beams stays behind.
+    assert session.decode(GREEDY, short).text == greedy.text
+
+
+def test_without_timestamps_a_window_is_one_segment(
+    session: Session, short: Samples, greedy: TranscribeResult
+) -> None:
+    heard = session.decode(replace(GREEDY, timestamps=False), short)
+    assert len(greedy.segments) > 1
+    assert len(heard.segments) == 1
+    assert heard.effective["timestamps"] is False
+
+
+def test_silence_is_decoded_like_everything_else(
+    session: Session, short: Samples, greedy: TranscribeResult
+) -> None:
+    late = session.decode(GREEDY, after_silence(short))
+    shift = late.segments[-1].end_s - greedy.segments[-1].end_s
+    assert shift == pytest.approx(QUIET_S, abs=1.0)
+    assert late.effective["vad"] is False
+
+
+def test_above_temperature_zero_words_are_drawn(
+    session: Session, short: Samples, greedy: TranscribeResult
+) -> None:
+    # So hot that chance does not repeat the greedy text.
+    drawn = session.decode(replace(GREEDY, temperatures=[1.5], best_of=1), short[: 4 * 16000])
+    assert drawn.text not in greedy.text
+    assert drawn.effective["temperatures"] == [1.5]
+
+
+def test_left_alone_it_does_what_it_declares(session: Session, short: Samples) -> None:
+    heard = session.decode(CONTRACTS["as-shipped"], short[: 4 * 16000])
+    declared = session.backend.decodes_with(CONTRACTS["as-shipped"])
+    # What is detected is not declared; an English-only model leaves no choice.
+    assert heard.effective == declared | {"language": "en"}
+    assert heard.effective["temperatures"] == LADDER
+    assert heard.effective["condition_on_previous_text"] is True
+
+
+def test_text_before_is_handed_on_only_when_that_is_asked_for(session: Session) -> None:
+    long = speech("cities")
+    alone = session.decode(GREEDY, long)
+    handed = session.decode(replace(GREEDY, condition_on_previous_text=True), long)
+    first_window = [each.text for each in alone.segments if each.end_s <= 25]
+    assert [each.text for each in handed.segments][: len(first_window)] == first_window
+    assert handed.effective["condition_on_previous_text"] is True
+    assert alone.effective["condition_on_previous_text"] is False
+
+
+def test_the_batched_pipeline_cuts_at_pauses_and_leaves_silence_out(short: Samples) -> None:
+    with Session("faster-whisper-batched") as batched:
+        heard = batched.decode(GREEDY, after_silence(short))
+        assert heard.segments[0].start_s >= QUIET_S - 0.5  # the detector dropped what was before
+        deviating = {
+            name for name, value in GREEDY.settings().items() if heard.effective[name] != value
+        }
+        assert deviating == {"vad", "window", "batch_size"}
+        assert {"vad", "temperatures", "condition_on_previous_text"} <= set(heard.observed)
+        own = batched.decode(CONTRACTS["as-shipped"], short)
+        declared = batched.backend.decodes_with(CONTRACTS["as-shipped"])
+        assert own.effective == declared | {"language": "en"}
+
+
+def test_moonshine_hears_the_words_in_a_network_of_its_own(short: Samples) -> None:
+    with Session("moonshine-voice") as moonshine:
+        heard = moonshine.decode(GREEDY, short)
+        assert "epoch of belief" in heard.text
+        assert heard.observed == []  # the library tells nothing back
+        late = moonshine.decode(GREEDY, after_silence(short))
+        assert late.segments[0].start_s >= QUIET_S - 0.5  # its detector cannot be switched off
+        assert late.effective["vad"] is True
+
+
+@pytest.mark.parametrize(
+    ("lines", "device", "coreml"),
+    [
+        (["use gpu    = 1", "whisper_backend_init_gpu: no GPU found"], "cpu", "not tried"),
+        (["use gpu    = 0"], "cpu", "not tried"),
+        (["use gpu    = 1", "whisper_backend_init_gpu: using MTL0 backend"], "metal", "not tried"),
+        (["use gpu    = 1", "whisper_backend_init_gpu: using Metal backend"], "metal", "not tried"),
+        (["whisper_backend_init_gpu: using CUDA0 backend"], "cuda", "not tried"),
+        (["whisper_backend_init_gpu: using Vulkan1 backend"], "vulkan", "not tried"),
+        (["using MTL0 backend", "whisper_init_state: Core ML model loaded"], "coreml", "loaded"),
+        (["using MTL0 backend", "failed to load Core ML model from x"], "metal", "failed"),
+        (["a log of another release"], "unknown", "not tried"),
+    ],
+)
+def test_the_device_of_whisper_cpp_is_what_its_log_says_it_started(
+    lines: list[str], device: str, coreml: str
+) -> None:
+    found = native.initialised(lines)
+    assert (found.device, found.coreml) == (device, coreml)
+
+
+def test_the_device_of_whisper_cpp_is_read_from_the_log_of_this_machine(
+    session: Session,
+) -> None:
+    if session.backend.name != "whisper.cpp":
+        pytest.skip("about whisper.cpp")
+    assert session.loaded.device != "unknown"
+    assert session.loaded.details["backend"] != native.NOT_SAID
+    assert "COREML" in session.loaded.details["system_info"]
