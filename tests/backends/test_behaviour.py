@@ -1,6 +1,6 @@
 """What a setting does to the text proves that it arrived; what was passed proves nothing.
 
-For the backends that live beside the tool. The others have files of their own.
+Asked of every backend that has the settings; what is one backend's own has a file of its own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 from mac_whisper_speedtest.worker.messages import TranscribeResult
 
 GREEDY = DecodeContract()
-LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 QUIET_S = 5.0
 
 
-@pytest.fixture(scope="module", params=["faster-whisper", "whisper.cpp"])
+EVERYONE = ("faster-whisper", "whisper.cpp", "openai-whisper", "insanely-fast-whisper")
+
+
+@pytest.fixture(scope="module", params=EVERYONE)
 def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     with Session(request.param) as one:
         yield one
@@ -74,9 +76,9 @@ def test_above_temperature_zero_words_are_drawn(
     session: Session, short: Samples, greedy: TranscribeResult
 ) -> None:
     # So hot that chance does not repeat the greedy text.
-    drawn = session.decode(replace(GREEDY, temperatures=[1.5], best_of=1), short[: 4 * 16000])
-    assert drawn.text not in greedy.text
-    assert drawn.effective["temperatures"] == [1.5]
+    drawn = session.decode(replace(GREEDY, temperatures=[2.0]), short)
+    assert drawn.text != greedy.text
+    assert drawn.effective["temperatures"] == [2.0]
 
 
 def test_left_alone_it_does_what_it_declares(session: Session, short: Samples) -> None:
@@ -84,11 +86,12 @@ def test_left_alone_it_does_what_it_declares(session: Session, short: Samples) -
     declared = session.backend.decodes_with(CONTRACTS["as-shipped"])
     # What is detected is not declared; an English-only model leaves no choice.
     assert heard.effective == declared | {"language": "en"}
-    assert heard.effective["temperatures"] == LADDER
-    assert heard.effective["condition_on_previous_text"] is True
+    assert {"beam_size", "timestamps"} <= set(heard.observed)
 
 
 def test_text_before_is_handed_on_only_when_that_is_asked_for(session: Session) -> None:
+    if "condition_on_previous_text" in session.backend.fixed:
+        pytest.skip(f"{session.backend.name} decodes every window on its own")
     long = speech("cities")
     alone = session.decode(GREEDY, long)
     handed = session.decode(replace(GREEDY, condition_on_previous_text=True), long)

@@ -11,8 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from backends.conftest import Session, installed_or_skip, speech
-from conftest import Tool
+from backends.conftest import Session, speech
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 
 GREEDY = DecodeContract()
@@ -22,23 +21,6 @@ GREEDY = DecodeContract()
 def session() -> Iterator[Session]:
     with Session("mlx-whisper") as one:
         yield one
-
-
-@pytest.mark.timeout(900)
-def test_the_built_in_clip_is_measured_under_the_whole_contract(tool: Tool) -> None:
-    installed_or_skip("mlx-whisper")
-    done = tool(
-        *["run", "--model", "tiny.en", "-b", "mlx-whisper", "--clip", "short"],
-        *["--rounds", 1, "--runs", 1, "--max-time", 1, "--json"],
-        timeout=800,
-    )
-    assert done.returncode == 0, done.stderr
-    cell = done.cell("mlx-whisper")
-    assert cell["status"] == "ok"
-    assert cell["summary"]["wer"] <= 0.06
-    assert cell["contract"]["deviations"] == []
-    assert cell["contract"]["effective"] == GREEDY.settings()
-    assert {"language", "task", "beam_size", "timestamps"} <= set(cell["contract"]["observed"])
 
 
 def test_on_linux_it_multiplies_with_a_fast_blas_and_says_so(session: Session) -> None:

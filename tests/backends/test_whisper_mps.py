@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from backends.conftest import Session, installed_or_skip, speech
-from conftest import Tool
+from backends.conftest import Session, speech
 from mac_whisper_speedtest.backends.contract import DecodeContract
 
 GREEDY = DecodeContract()
@@ -18,23 +17,6 @@ GREEDY = DecodeContract()
 def session() -> Iterator[Session]:
     with Session("whisper-mps") as one:
         yield one
-
-
-@pytest.mark.timeout(900)
-def test_the_built_in_clip_is_measured_under_the_whole_contract(tool: Tool) -> None:
-    installed_or_skip("whisper-mps")
-    done = tool(
-        *["run", "--model", "tiny.en", "-b", "whisper-mps", "--clip", "short"],
-        *["--rounds", 1, "--runs", 1, "--max-time", 1, "--json"],
-        timeout=800,
-    )
-    assert done.returncode == 0, done.stderr
-    cell = done.cell("whisper-mps")
-    assert cell["status"] == "ok"
-    assert cell["summary"]["wer"] <= 0.06
-    assert cell["contract"]["deviations"] == []
-    assert cell["contract"]["effective"] == GREEDY.settings()
-    assert {"language", "task", "beam_size", "timestamps"} <= set(cell["contract"]["observed"])
 
 
 @pytest.mark.timeout(600)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from backends.conftest import Samples, Session, installed_or_skip, speech
-from conftest import Tool
+from backends.conftest import Samples, Session, speech
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 
 
@@ -22,24 +21,6 @@ def session() -> Iterator[Session]:
 def short() -> Samples:
     """12.3 s of speech."""
     return speech("short")
-
-
-def test_the_built_in_clip_is_measured_in_its_own_chunks(tool: Tool) -> None:
-    installed_or_skip("whisperx")
-    done = tool(
-        *["run", "--model", "tiny.en", "-b", "whisperx", "--clip", "short"],
-        *["--rounds", 1, "--runs", 1, "--max-time", 1, "--timeout", 250, "--json"],
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr
-    cell = done.cell("whisperx")
-    assert cell["status"] == "ok"
-    assert cell["summary"]["wer"] <= 0.06
-    contract = cell["contract"]
-    assert {each["setting"] for each in contract["deviations"]} == {
-        *["vad", "timestamps", "window", "batch_size"]
-    }
-    assert {"beam_size", "timestamps", "language"} <= set(contract["observed"])
 
 
 def test_beams_arrive(session: Session, short: Samples) -> None:
