@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,37 @@ def test_the_csv_says_the_same_as_the_json(demo: tuple[Finished, Path]) -> None:
 
 def test_nothing_in_the_results_names_the_user_s_home(demo: tuple[Finished, Path]) -> None:
     assert str(Path.home()) not in demo[0].stdout
+
+
+def test_quantised_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(tool: Tool) -> None:
+    if sys.platform != "linux":
+        pytest.skip("on a Mac there is a Metal device")
+    chosen = ("-b", "whisper.cpp:q5_1", "-b", "faster-whisper", "--device", "metal")
+    done = tool("run", "-m", "tiny.en", *chosen, "--rounds", 1, "--runs", 1, "--json")
+
+    assert done.returncode == 3, done.stderr  # faster-whisper has no Metal, and was named
+    refused = done.cell("faster-whisper")["endings"][0]
+    assert (refused["status"], refused["message"]) == (
+        *("unavailable", "has no device metal (it has cpu, cuda)"),
+    )
+    cell = done.cell("whisper.cpp")
+    assert cell["id"] == "whisper.cpp:q5_1/tiny.en/short"
+    assert cell["backend"]["precision"] == cell["model"]["weights"]["precision"] == "q5_1"
+    assert cell["summary"]["wer"] <= 0.06
+    assert cell["backend"]["device"] == "cpu"
+    (finding,) = [each for each in cell["summary"]["findings"] if each["kind"] == "device"]
+    assert "cpu" in finding["message"]
+    assert "metal" in finding["message"]
+    assert "whisper.cpp:q5_1/tiny.en/short" in done.stderr or done.stderr == ""
+
+
+def test_a_precision_that_a_backend_cannot_store_costs_its_own_cell_only(tool: Tool) -> None:
+    done = tool(
+        *("run", "-m", "tiny.en", "-b", "whisper.cpp", "-b", "faster-whisper"),
+        *("--precision", "int8", "--rounds", 1, "--runs", 1, "--json"),
+    )
+
+    assert done.returncode == 3, done.stderr
+    assert done.cell("faster-whisper")["backend"]["precision"] == "int8"
+    (ending,) = done.cell("whisper.cpp")["endings"]
+    assert ending["message"].startswith("has no int8 weights (it has float16, float32, q8_0")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.backends import faster_whisper, mlx_whisper, whisper_cpp
+from mac_whisper_speedtest.backends import faster_whisper, registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.errors import UsageError
 
@@ -20,7 +20,11 @@ CANONICAL = [
     *("large-v2", "large-v3", "large-v3-turbo", "distil-large-v3"),
 ]
 SIZE_CLASSES = ("tiny", "base", "small", "medium", "large")
-BACKENDS = [faster_whisper.BACKEND, whisper_cpp.BACKEND, mlx_whisper.BACKEND]
+BACKENDS = [
+    backend
+    for backend in registry.installed().values()
+    if backend.source == "mac-whisper-speedtest" and not backend.networks
+]
 every_whisper = pytest.mark.parametrize("model", WHISPER, ids=lambda model: model.name)
 every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 

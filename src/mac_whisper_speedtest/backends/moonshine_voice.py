@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
 
 # Seen with 0.1.5: the first text of a process may differ from all later ones of the same samples.
-_REMARK = "its voice detector remembers the recording before, so it may cut the next one differently"
+_REMARK = "its voice detector remembers the recording before, and may cut the next one differently"
 
 _ARCHITECTURES = {"moonshine-tiny-en": "TINY"}
 

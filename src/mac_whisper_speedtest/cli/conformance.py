@@ -108,7 +108,7 @@ def _backend(program: tuple[str, ...], name: str | None) -> Backend:
     """What to start: a command line, or a backend by name or file."""
     from mac_whisper_speedtest.backends import registry
     from mac_whisper_speedtest.backends.backend import Backend
-    from mac_whisper_speedtest.worker.launch import interpreter
+    from mac_whisper_speedtest.worker.launch import interpreter, not_installed
 
     if bool(program) == bool(name):
         raise UsageError(
@@ -126,9 +126,7 @@ def _backend(program: tuple[str, ...], name: str | None) -> Backend:
     assert name is not None
     chosen = registry.select([name], registry.installed())[0]
     if not chosen.command and interpreter(chosen) is None:
-        raise UsageError(
-            f"{chosen.name} is not installed", hint=f"speedtest backends install {chosen.name}"
-        )
+        raise UsageError(f"{chosen.label}: {not_installed(chosen)}")
     return chosen
 
 

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.worker import messages as m
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
-from mac_whisper_speedtest.worker.launch import launch
+from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Events, Worker
 
 _QUIET_WINDOW_S = 0.05
@@ -103,7 +103,7 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
                 Status.UNAVAILABLE,
                 m.Stage.SPAWN,
                 "NotInstalled",
-                f"not installed — speedtest backends install {task.cell.backend.name}",
+                not_installed(task.cell.backend),
             )
         else:
             try:

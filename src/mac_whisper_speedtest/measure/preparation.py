@@ -87,7 +87,9 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
             unavailable[cell.id] = reason
             continue
         try:
-            weights[cell.id] = _weights(cell, precision_of(cell, request), official, announce)
+            weights[cell.id] = _weights(
+                cell, precision_of(cell.backend, request), official, announce
+            )
         except WeightsMissingError as error:
             unavailable[cell.id] = scrub(f"{error.message}: {error.hint}")
     contract = request.contract
@@ -97,9 +99,9 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
     return Prepared(settled, clip, cells, weights, unavailable)
 
 
-def precision_of(cell: Cell, request: Request) -> str:
-    """What a cell is asked to compute in: its backend's own wish, else the run's."""
-    return cell.backend.precision or request.precision
+def precision_of(backend: Backend, request: Request) -> str:
+    """What a backend is asked to compute in: what its own name says, else what the run says."""
+    return backend.precision or request.precision
 
 
 def _unavailable(backend: Backend, request: Request) -> str:
@@ -119,6 +121,10 @@ def _unavailable(backend: Backend, request: Request) -> str:
         )
     if not backend.has_device(request.device):
         return f"has no device {request.device} (it has {', '.join(backend.devices)})"
+    wanted = backend.stored_precision(precision_of(backend, request))
+    form = catalog.forms().get(backend.form)
+    if form is not None and form.converts_to and wanted not in form.converts_to:
+        return f"has no {wanted} weights (it has {', '.join(form.converts_to)})"
     return ""
 
 

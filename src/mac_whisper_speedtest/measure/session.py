@@ -169,7 +169,7 @@ class _Rounds:
             attempt=0,
             runs=request.runs,
             model=m.ModelParams(
-                weights.model, str(weights.path), weights.form, precision_of(cell, request)
+                weights.model, str(weights.path), weights.form, precision_of(cell.backend, request)
             ),
             audio=m.AudioParams(str(self.pcm), int(clip.samples.size)),
             contract=request.contract,

@@ -123,7 +123,7 @@ def published(name: str, form: str) -> Weights:
         if folder is not None and folder.is_dir():
             return _verified(row, folder, how)
     raise WeightsMissingError(
-        f"no weights for {name} on this machine (looked for {' and '.join(_looked_for(row))})",
+        f"no weights for {name} on this machine (looked in {', '.join(_looked_for(row))})",
         hint=_get(row),
     )
 
@@ -225,7 +225,7 @@ def _looked_for(row: catalog.Publication) -> list[str]:
         places.append(f"the package {row.mirror.distribution}")
     if row.repository:
         places.append(f"{row.repository} in the Hugging Face cache")
-    return places or [row.place]
+    return ["the tool's cache", *places]
 
 
 def _get(row: catalog.Publication) -> str:
