@@ -95,6 +95,9 @@ class FinishesLate(Sound):
         return super().effective(contract)
 
 
+_BLOCK = bytes(1_000_000)
+
+
 class GoesOn(Sound):
     """Answers at once, and computes for ``BUSY_S`` seconds afterwards on two cores."""
 
@@ -106,7 +109,7 @@ class GoesOn(Sound):
     @staticmethod
     def _compute(until: float) -> None:
         while time.monotonic() < until:
-            hashlib.sha256(bytes(1_000_000))  # lets go of the interpreter
+            hashlib.sha256(_BLOCK)  # lets go of the interpreter
 
 
 class Compiles(Sound):

@@ -114,17 +114,19 @@ def published(name: str, form: str) -> Weights:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
     """
     row = _row(name, form)
+    get = _get(row)
     places = [
-        (fetched_folder(row), "fetched from"),
-        (_mirror_folder(row), "mirror of"),
-        (_hub_folder(row), "Hugging Face cache,"),
+        (fetched_folder(row), "fetched from", f"remove {fetched_folder(row)}, then: {get}"),
+        # What is fetched is looked at first, so a package that was altered can stay.
+        (_mirror_folder(row), "mirror of", get),
+        (_hub_folder(row), "Hugging Face cache,", f"remove {_hub_folder(row)}, then: {get}"),
     ]
-    for folder, how in places:
+    for folder, how, again in places:
         if folder is not None and folder.is_dir():
-            return _verified(row, folder, how)
+            return _verified(row, folder, how, again)
     raise WeightsMissingError(
         f"no weights for {name} on this machine (looked in {', '.join(_looked_for(row))})",
-        hint=_get(row),
+        hint=get,
     )
 
 
@@ -178,8 +180,10 @@ def _hub_folder(row: catalog.Publication) -> Path | None:
     return snapshot if all((snapshot / file.name).is_file() for file in row.files) else None
 
 
-def _verified(row: catalog.Publication, folder: Path, how: str) -> Weights:
+def _verified(row: catalog.Publication, folder: Path, how: str, again: str) -> Weights:
     """Hash every file and compare: with the catalogue, else with the hub's content address.
+
+    ``how`` they came here and what gets them ``again`` is for people.
 
     Raises:
         WeightsError: a file is missing or is not the published one.
@@ -190,7 +194,7 @@ def _verified(row: catalog.Publication, folder: Path, how: str) -> Weights:
     for name in names:
         path = folder / name
         if not path.is_file():
-            raise WeightsError(f"the weights of {row.network} lack {name}", hint=_get(row))
+            raise WeightsError(f"the weights of {row.network} lack {name}", hint=again)
         hashes[name] = durable.sha256_file(path)
         # A blob of the hub's large-file store is named by its SHA-256; small files are not.
         pinned = known[name].sha256 if name in known else None
@@ -199,7 +203,7 @@ def _verified(row: catalog.Publication, folder: Path, how: str) -> Weights:
             raise WeightsError(
                 f"{name} of {row.network} is not the published file: SHA-256 is "
                 f"{hashes[name][:16]}…, should be {expected[:16]}…",
-                hint=f"remove {folder}, then: {_get(row)}",
+                hint=again,
             )
     is_file = len(names) == 1
     return Weights(

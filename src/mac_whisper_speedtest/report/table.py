@@ -144,10 +144,10 @@ _RANKING: tuple[_Column, ...] = (
     ("RTFx", "right", _figure("rtfx", ".1f")),
     ("× best", "right", _figure("times_best", ".2f")),
     ("WER", "right", _figure("wer", ".1%")),
-    ("contract", "left", _contract),
     ("status", "left", _status),
 )
 _DETAILS: tuple[_Column, ...] = (
+    ("contract", "left", _contract),
     ("spread s", "right", _spread),
     ("load s", "right", _figure("load_s", ".2f")),
     ("first s", "right", _figure("first_s", ".3f")),
