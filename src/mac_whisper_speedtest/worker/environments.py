@@ -320,12 +320,19 @@ def _fill(staging: Path, text: str, python: str, *, find_links: bool, visible: b
     requirements.write_text(text, encoding="utf-8")
     uv_call.call("venv", "--relocatable", "--python", python, "--allow-existing", staging)
     # --no-deps: the lock is the whole list, and leaves out what is never imported.
-    uv_call.call(
-        *["pip", "install", "--python", str(staging / "bin" / "python")],
-        *["--no-deps", "--require-hashes", "--requirement", str(requirements)],
-        environment=uv_index.for_installing(find_links=find_links),
-        visible=visible,
-    )
+    install = [
+        *("pip", "install", "--python", str(staging / "bin" / "python")),
+        *("--no-deps", "--require-hashes", "--requirement", str(requirements)),
+    ]
+    variables = uv_index.for_installing(find_links=find_links)
+    try:
+        # With everything in uv's cache there is no need to ask the index, which takes most of the
+        # time; without, this fails before anything is installed.
+        uv_call.call(*install, "--offline", environment=variables)
+    except StorageError:
+        raise
+    except SpeedtestError:
+        uv_call.call(*install, environment=variables, visible=visible)
 
 
 def _mark(
