@@ -97,7 +97,9 @@ def test_quantised_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(too
     if sys.platform != "linux":
         pytest.skip("on a Mac there is a Metal device")
     chosen = ("-b", "whisper.cpp:q5_1", "-b", "faster-whisper", "--device", "metal")
-    done = tool("run", "-m", "tiny.en", *chosen, "--rounds", 1, "--runs", 1, "--json")
+    done = tool(
+        *("run", "-m", "tiny.en", *chosen, "--rounds", 1, "--runs", 1, "--json"), timeout=280
+    )
 
     assert done.returncode == 3, done.stderr  # faster-whisper has no Metal, and was named
     refused = done.cell("faster-whisper")["endings"][0]
@@ -119,6 +121,7 @@ def test_a_precision_that_a_backend_cannot_store_costs_its_own_cell_only(tool: T
     done = tool(
         *("run", "-m", "tiny.en", "-b", "whisper.cpp", "-b", "faster-whisper"),
         *("--precision", "int8", "--rounds", 1, "--runs", 1, "--json"),
+        timeout=280,
     )
 
     assert done.returncode == 3, done.stderr

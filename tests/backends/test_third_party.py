@@ -55,7 +55,8 @@ def test_it_is_measured_beside_the_built_in_ones_by_its_name_alone(
 ) -> None:
     chosen = ("-b", "levels", "-b", "faster-whisper")
     counts = ("--rounds", 1, "--runs", 1)
-    done = tool_with_it("run", "-m", "tiny.en", *chosen, "--audio", tone, *counts, "--json")
+    words = ("run", "-m", "tiny.en", *chosen, "--audio", tone, *counts, "--json")
+    done = tool_with_it(*words, timeout=280)
 
     assert done.returncode == 0, done.stderr
     cell = done.cell("levels")
