@@ -175,7 +175,14 @@ def measure(backend: Backend, pcm: Path, sessions: int, samples: int) -> dict[st
     }
 
 
-def _ratio(taken: list[tuple[list[Sample], list[Sample]]], clock: str) -> dict[str, float]:
+def _words(found: Any) -> str:
+    if found["low"] is None:
+        return f"{found['ratio']:.4f}; six sessions and more give an interval"
+    interval = f"{found['low']:.4f} to {found['high']:.4f} ({found['confidence']:.1%})"
+    return f"{found['ratio']:.4f}, {interval}"
+
+
+def _ratio(taken: list[tuple[list[Sample], list[Sample]]], clock: str) -> dict[str, float | None]:
     """Tool over bare script by one of the clocks, with its interval."""
     medians = [
         [statistics.median(getattr(each, clock) for each in side) for side in pair]
@@ -183,11 +190,12 @@ def _ratio(taken: list[tuple[list[Sample], list[Sample]]], clock: str) -> dict[s
     ]
     logs = [math.log(tool / script) for script, tool in medians]
     estimate, low, high, confidence = signed_rank_interval(logs)
+    known = math.isfinite(low)  # else there are too few sessions for any interval
     return {
         "ratio": math.exp(estimate),
-        "low": math.exp(low),
-        "high": math.exp(high),
-        "confidence": confidence,
+        "low": math.exp(low) if known else None,
+        "high": math.exp(high) if known else None,
+        "confidence": confidence if known else None,
     }
 
 
@@ -222,12 +230,7 @@ def main() -> int:
                 text = json.dumps(document) + "\n"
                 arguments.output.write_text(text, encoding="utf-8")
             for clock in ("wall", "cpu"):
-                found: Any = row[clock]
-                print(
-                    f"  {clock:4} tool / bare {found['ratio']:.4f}, {found['low']:.4f} to "
-                    f"{found['high']:.4f} ({found['confidence']:.1%})",
-                    flush=True,
-                )
+                print(f"  {clock:4} tool / bare {_words(row[clock])}", flush=True)
     print(f"{time.monotonic() - began:.0f} s in all")
     return 0
 

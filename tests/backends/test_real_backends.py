@@ -114,7 +114,6 @@ def test_quantised_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(too
     (finding,) = [each for each in cell["summary"]["findings"] if each["kind"] == "device"]
     assert "cpu" in finding["message"]
     assert "metal" in finding["message"]
-    assert "whisper.cpp:q5_1/tiny.en/short" in done.stderr or done.stderr == ""
 
 
 def test_a_precision_that_a_backend_cannot_store_costs_its_own_cell_only(tool: Tool) -> None:
@@ -125,6 +124,6 @@ def test_a_precision_that_a_backend_cannot_store_costs_its_own_cell_only(tool: T
     )
 
     assert done.returncode == 3, done.stderr
-    assert done.cell("faster-whisper")["backend"]["precision"] == "int8"
+    assert done.cell("faster-whisper")["backend"]["precision"].startswith("int8")
     (ending,) = done.cell("whisper.cpp")["endings"]
     assert ending["message"].startswith("has no int8 weights (it has float16, float32, q8_0")

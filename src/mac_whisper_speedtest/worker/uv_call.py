@@ -12,6 +12,9 @@ from mac_whisper_speedtest.errors import SpeedtestError, StorageError
 from mac_whisper_speedtest.privacy import scrub
 
 _LAST_LINES = 6
+NO_INDEX = "UV_NO_INDEX"
+"""Stands for pip's ``no-index``. uv has an option of that name, but reads no variable for it."""
+
 _FULL_DISK = re.compile(r"no space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
 
 
@@ -32,15 +35,19 @@ def call(
     import uv
 
     quiet = [] if visible else ["--quiet"]
+    variables = {**(environment or {}), **os.environ}
+    words = [str(each) for each in arguments]
+    if words[0] == "pip" and variables.get(NO_INDEX):
+        words.append("--no-index")
     # Waited for in a call that kills it when this process is interrupted.
     done = subprocess.run(
-        [uv.find_uv_bin(), "--no-config", *quiet, *map(str, arguments)],
+        [uv.find_uv_bin(), "--no-config", *quiet, *words],
         stdout=subprocess.PIPE,
         stderr=None if visible else subprocess.PIPE,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        env={**(environment or {}), **os.environ},
+        env=variables,
     )
     if done.returncode == 0:
         return done.stdout
