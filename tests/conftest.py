@@ -21,6 +21,8 @@ import psutil
 import pytest
 
 from mac_whisper_speedtest import paths
+from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.backend import Backend
 
 FAKES = Path(__file__).parent / "fakes"
 _OWNER = "SPEEDTEST_TEST_OWNER"
@@ -39,6 +41,12 @@ def own_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPEEDTEST_DATA_DIR", str(folder))
         yield folder
+
+
+def built_in_backends() -> list[Backend]:
+    """The backends that this project declares itself, in name order."""
+    found = registry.installed().values()
+    return [backend for backend in found if backend.source == "mac-whisper-speedtest"]
 
 
 def write_tone(path: Path, seconds: float = 2.0) -> Path:

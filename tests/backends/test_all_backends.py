@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 
 from backends.conftest import installed_or_skip
-from conftest import Finished, Tool
+from conftest import Finished, Tool, built_in_backends
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import DecodeContract, deviations
 from mac_whisper_speedtest.worker.launch import interpreter
 
-OWN = "mac-whisper-speedtest"
 NAMES = [
     backend.name
-    for backend in registry.installed().values()
-    if backend.source == OWN and backend.name != "parakeet-mlx"  # no weights are at hand
+    for backend in built_in_backends()
+    if backend.name != "parakeet-mlx"  # no weights are at hand
 ]
 GREEDY = DecodeContract()
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import Tool
-from mac_whisper_speedtest.backends import registry
+from conftest import Tool, built_in_backends
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import (
     CONTRACTS,
@@ -18,9 +17,7 @@ from mac_whisper_speedtest.backends.contract import (
     deviations,
 )
 
-BACKENDS = [
-    each for each in registry.installed().values() if each.source == "mac-whisper-speedtest"
-]
+BACKENDS = built_in_backends()
 every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda each: each.name)
 
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import pytest
 
+from conftest import built_in_backends
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.backends import faster_whisper, registry
+from mac_whisper_speedtest.backends import faster_whisper
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.errors import UsageError
 
@@ -20,11 +21,7 @@ CANONICAL = [
     *("large-v2", "large-v3", "large-v3-turbo", "distil-large-v3"),
 ]
 SIZE_CLASSES = ("tiny", "base", "small", "medium", "large")
-BACKENDS = [
-    backend
-    for backend in registry.installed().values()
-    if backend.source == "mac-whisper-speedtest" and not backend.networks
-]
+BACKENDS = [backend for backend in built_in_backends() if not backend.networks]
 every_whisper = pytest.mark.parametrize("model", WHISPER, ids=lambda model: model.name)
 every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 

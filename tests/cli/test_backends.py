@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.cli import main
 from mac_whisper_speedtest.worker import locks
-from worker.test_environments import lock_for, wheel
+from worker.test_environments import away_from_every_index, lock_for, wheel
 
 TINY = Recipe("tiny", "tiny-lib", "1.0", platforms=(sys.platform,), notes=("does nothing",))
 BACKENDS = (
@@ -35,16 +34,7 @@ BACKENDS = (
 @pytest.fixture(autouse=True)
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Only these backends, and a folder of wheels in the place of an index."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    folder = away_from_every_index(tmp_path, monkeypatch)
     monkeypatch.setattr(registry, "installed", lambda: {each.name: each for each in BACKENDS})
     lock_for(wheel(folder, "1.0"), "1.0")
     return folder

@@ -64,8 +64,7 @@ def lock_for(path: Path, version: str) -> Path:
     return locks.save(locks.Lock("tiny", version, text))
 
 
-@pytest.fixture(autouse=True)
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def away_from_every_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own, and a folder that uv takes wheels from instead of an index."""
     folder = tmp_path / "wheels"
     folder.mkdir()
@@ -78,6 +77,11 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("UV_FIND_LINKS", str(folder))
     monkeypatch.setenv("UV_NO_INDEX", "1")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return away_from_every_index(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -155,3 +155,9 @@ def distribution_versions(*names: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def library_versions(own: str, *others: str) -> dict[str, str]:
+    """What ``import_library`` returns: the version of ``own`` as ``version``, and of the others."""
+    found = distribution_versions(own, *others)
+    return {"version": found.pop(own, "unknown"), **found}

@@ -11,9 +11,9 @@ from mac_whisper_speedtest.backends.adapter import (
     ModelUnusableError,
     Segment,
     Transcription,
-    distribution_versions,
     effective,
     import_or_unavailable,
+    library_versions,
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend
@@ -59,8 +59,7 @@ class FasterWhisper:
     def import_library(self) -> Mapping[str, str]:
         """Import faster_whisper (and with it CTranslate2, onnxruntime and PyAV)."""
         import_or_unavailable("faster_whisper")
-        versions = distribution_versions("faster-whisper", "ctranslate2", "numpy", "tokenizers")
-        return {"version": versions.pop("faster-whisper", "unknown"), **versions}
+        return library_versions("faster-whisper", "ctranslate2", "numpy", "tokenizers")
 
     def load(self, request: ModelRequest) -> Loaded:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA.

@@ -12,9 +12,9 @@ from mac_whisper_speedtest.backends.adapter import (
     ModelUnusableError,
     Segment,
     Transcription,
-    distribution_versions,
     effective,
     import_or_unavailable,
+    library_versions,
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend
@@ -70,10 +70,9 @@ class InsanelyFastWhisper:
         import_or_unavailable(
             "torch", "transformers.pipelines", "transformers.models.whisper.modeling_whisper"
         )
-        versions = distribution_versions(
+        return library_versions(
             "transformers", "torch", "tokenizers", "safetensors", "numpy", "flash-attn"
         )
-        return {"version": versions.pop("transformers", "unknown"), **versions}
 
     def load(self, request: ModelRequest) -> Loaded:
         """Load a folder; ``auto`` is float32 on a CPU and float16 elsewhere."""

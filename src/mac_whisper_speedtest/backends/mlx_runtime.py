@@ -11,8 +11,8 @@ from mac_whisper_speedtest.backends.adapter import (
     Loaded,
     ModelRequest,
     ModelUnusableError,
-    distribution_versions,
     import_or_unavailable,
+    library_versions,
     told,
 )
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
@@ -44,8 +44,7 @@ class Runtime:
             BackendUnavailableError: one cannot be imported.
         """
         import_or_unavailable("mlx.core", *modules)
-        versions = distribution_versions(own, *_RECORDED)
-        return {"version": versions.pop(own, "unknown"), **versions}
+        return library_versions(own, *_RECORDED)
 
     def choose_device(self, wanted: str) -> str:
         """Compute on ``wanted`` from now on; ``auto`` is the GPU where there is one.

@@ -12,9 +12,9 @@ from mac_whisper_speedtest.backends.adapter import (
     ModelUnusableError,
     Segment,
     Transcription,
-    distribution_versions,
     effective,
     import_or_unavailable,
+    library_versions,
 )
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
@@ -66,8 +66,7 @@ class MoonshineVoice:
     def import_library(self) -> Mapping[str, str]:
         """Import moonshine_voice and its native library."""
         import_or_unavailable("moonshine_voice")
-        versions = distribution_versions("moonshine-voice", "numpy")
-        return {"version": versions.pop("moonshine-voice", "unknown"), **versions}
+        return library_versions("moonshine-voice", "numpy")
 
     def load(self, request: ModelRequest) -> Loaded:
         """Load a folder of .ort files; the library calls every fault "Unknown error"."""

@@ -12,9 +12,9 @@ from mac_whisper_speedtest.backends.adapter import (
     ModelUnusableError,
     Segment,
     Transcription,
-    distribution_versions,
     effective,
     import_or_unavailable,
+    library_versions,
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend
@@ -66,8 +66,7 @@ class OpenaiWhisper:
     def import_library(self) -> Mapping[str, str]:
         """Import whisper, and with it torch and numba."""
         import_or_unavailable("torch", "whisper")
-        versions = distribution_versions("openai-whisper", "torch", "numpy", "tiktoken", "numba")
-        return {"version": versions.pop("openai-whisper", "unknown"), **versions}
+        return library_versions("openai-whisper", "torch", "numpy", "tiktoken", "numba")
 
     def load(self, request: ModelRequest) -> Loaded:
         """Load a ``.pt`` file; ``auto`` is float32 on a CPU and float16 elsewhere.

@@ -12,9 +12,9 @@ from mac_whisper_speedtest.backends.adapter import (
     ModelUnusableError,
     Segment,
     Transcription,
-    distribution_versions,
     effective,
     import_or_unavailable,
+    library_versions,
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend
@@ -74,10 +74,9 @@ class WhisperX:
     def import_library(self) -> Mapping[str, str]:
         """Import the transcription part: CTranslate2, torch, pyannote, transformers."""
         import_or_unavailable("whisperx.asr")
-        versions = distribution_versions(
+        return library_versions(
             "whisperx", "faster-whisper", "ctranslate2", "pyannote-audio", "torch", "numpy"
         )
-        return {"version": versions.pop("whisperx", "unknown"), **versions}
 
     def load(self, request: ModelRequest) -> Loaded:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA."""

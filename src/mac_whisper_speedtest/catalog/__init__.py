@@ -19,6 +19,7 @@ from mac_whisper_speedtest.catalog.publications import (
     PublishedFile,
     document,
     forms,
+    largest,
     publication,
     publications,
 )
@@ -161,8 +162,8 @@ class ModelInfo:
 
     @property
     def main_file(self) -> PublishedFile | None:
-        """The published file with the weights: the largest known one."""
-        return max(self.files, key=lambda file: file.size or 0, default=None)
+        """The published file with the weights."""
+        return largest(self.files)
 
     @property
     def size_bytes(self) -> int | None:

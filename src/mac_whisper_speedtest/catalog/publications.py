@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -61,6 +61,11 @@ class PublishedFile:
     def pinned(self) -> bool:
         """Whether the file can be told from any other: size and SHA-256 are known."""
         return self.size is not None and self.sha256 is not None
+
+
+def largest(files: Iterable[PublishedFile]) -> PublishedFile | None:
+    """The largest file, as far as sizes are known: the one with the weights; ``None`` of none."""
+    return max(files, key=lambda file: file.size or 0, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +131,8 @@ class Publication:
 
     @property
     def main_file(self) -> PublishedFile | None:
-        """The file with the weights: the largest known one."""
-        return max(self.files, key=lambda file: file.size or 0, default=None)
+        """The file with the weights."""
+        return largest(self.files)
 
     @property
     def complete(self) -> bool:

@@ -115,14 +115,17 @@ def published(name: str, form: str) -> Weights:
     """
     row = _row(name, form)
     get = _get(row)
-    places = [
-        (fetched_folder(row), "fetched from", f"remove {fetched_folder(row)}, then: {get}"),
-        # What is fetched is looked at first, so a package that was altered can stay.
-        (_mirror_folder(row), "mirror of", get),
-        (_hub_folder(row), "Hugging Face cache,", f"remove {_hub_folder(row)}, then: {get}"),
-    ]
-    for folder, how, again in places:
+    # Each is only looked for when the one before is not there: the hub's cache costs an import.
+    places: tuple[tuple[Callable[[catalog.Publication], Path | None], str], ...] = (
+        (fetched_folder, "fetched from"),
+        (_mirror_folder, "mirror of"),
+        (_hub_folder, "Hugging Face cache,"),
+    )
+    for look, how in places:
+        folder = look(row)
         if folder is not None and folder.is_dir():
+            # What is fetched is looked at first, so a package that was altered can stay.
+            again = get if look is _mirror_folder else f"remove {folder}, then: {get}"
             return _verified(row, folder, how, again)
     raise WeightsMissingError(
         f"no weights for {name} on this machine (looked in {', '.join(_looked_for(row))})",

@@ -7,7 +7,7 @@ wants the same arrays in a ``weights.npz``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -185,24 +185,33 @@ def read_config(path: Path) -> Dims:
     return dims
 
 
-def detect(path: Path) -> bool:
-    """Whether a folder holds this form."""
-    return (path / WEIGHTS_NAME).is_file() and (path / CONFIG_NAME).is_file()
+def form(
+    name: str,
+    weights_name: str,
+    read_form: Callable[[Path], Checkpoint],
+    write_form: Callable[[Checkpoint, Path, str], None],
+) -> Form:
+    """A form that holds MLX's arrays in the file ``weights_name``, beside ``config.json``."""
+
+    def files(path: Path) -> tuple[Path, ...]:
+        return path / weights_name, path / CONFIG_NAME
+
+    return Form(
+        name=name,
+        file_names=(weights_name, CONFIG_NAME),
+        looks_like=f"a folder with {weights_name} and {CONFIG_NAME}",
+        detect=lambda path: all(file.is_file() for file in files(path)),
+        files=files,
+        read=read_form,
+        writer=Writer(
+            precisions=(FLOAT16, FLOAT32),
+            write=write_form,
+            stored_dtype=lambda _name, _shape, precision: dtype_of(precision),
+        ),
+        carries_vocabulary=False,
+        carries_alignment_heads=True,
+        recomputes=frozenset({ENCODER_POSITIONS}),
+    )
 
 
-FORM = Form(
-    name="mlx",
-    file_names=(WEIGHTS_NAME, CONFIG_NAME),
-    looks_like=f"a folder with {WEIGHTS_NAME} and {CONFIG_NAME}",
-    detect=detect,
-    files=lambda path: (path / WEIGHTS_NAME, path / CONFIG_NAME),
-    read=read,
-    writer=Writer(
-        precisions=(FLOAT16, FLOAT32),
-        write=write,
-        stored_dtype=lambda _name, _shape, precision: dtype_of(precision),
-    ),
-    carries_vocabulary=False,
-    carries_alignment_heads=True,
-    recomputes=frozenset({ENCODER_POSITIONS}),
-)
+FORM = form("mlx", WEIGHTS_NAME, read, write)

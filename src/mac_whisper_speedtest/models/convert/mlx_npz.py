@@ -14,17 +14,17 @@ from tokenize import TokenError
 from numpy.lib import format as npy
 
 from mac_whisper_speedtest.errors import WeightsError
-from mac_whisper_speedtest.models.convert.checkpoint import ENCODER_POSITIONS, Checkpoint, Tensor
-from mac_whisper_speedtest.models.convert.form import Form, Writer
+from mac_whisper_speedtest.models.convert.checkpoint import Checkpoint, Tensor
 from mac_whisper_speedtest.models.convert.mlx import (
     CONFIG_NAME,
     check_kind,
+    form,
     from_mlx,
     read_config,
     to_mlx,
     write_config,
 )
-from mac_whisper_speedtest.models.convert.precision import FLOAT16, FLOAT32, dtype_of
+from mac_whisper_speedtest.models.convert.precision import FLOAT16
 from mac_whisper_speedtest.models.convert.stored_zip import StoredZip, write_stored
 
 WEIGHTS_NAME = "weights.npz"
@@ -92,24 +92,4 @@ def _array(archive: StoredZip, entry: str) -> Tensor:
         raise WeightsError(f"{archive.path.name}: {entry} cannot be read: {error}") from error
 
 
-def detect(path: Path) -> bool:
-    """Whether a folder holds this form."""
-    return (path / WEIGHTS_NAME).is_file() and (path / CONFIG_NAME).is_file()
-
-
-FORM = Form(
-    name="mlx-npz",
-    file_names=(WEIGHTS_NAME, CONFIG_NAME),
-    looks_like=f"a folder with {WEIGHTS_NAME} and {CONFIG_NAME}",
-    detect=detect,
-    files=lambda path: (path / WEIGHTS_NAME, path / CONFIG_NAME),
-    read=read,
-    writer=Writer(
-        precisions=(FLOAT16, FLOAT32),
-        write=write,
-        stored_dtype=lambda _name, _shape, precision: dtype_of(precision),
-    ),
-    carries_vocabulary=False,
-    carries_alignment_heads=True,
-    recomputes=frozenset({ENCODER_POSITIONS}),
-)
+FORM = form("mlx-npz", WEIGHTS_NAME, read, write)
