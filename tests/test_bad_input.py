@@ -113,4 +113,4 @@ def test_tampered_weights_are_refused_before_anything_is_measured(
     done = tool("run", "-m", "tiny.en", "-b", "faster-whisper", "--audio", tone)
     assert done.returncode == 2
     assert "model.bin of tiny.en is not the published file" in done.stderr
-    assert "hint: speedtest models fetch tiny.en" in done.stderr
+    assert "hint: speedtest models pull --mirror tiny.en" in done.stderr

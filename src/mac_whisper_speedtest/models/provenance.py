@@ -1,0 +1,77 @@
+"""``provenance.json``: where converted weights came from, and what was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest.errors import WeightsError
+
+RECORD_NAME = "provenance.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file as it was seen: its name without folders, its size in bytes, its SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ConversionRecord:
+    """Where converted weights came from and what was proved of them: ``provenance.json``.
+
+    It holds no time and no folder, so converting twice gives the same bytes.
+
+    Attributes:
+        format_version: of this record; currently 1.
+        converter: the program that wrote the weights, and
+        converter_version: its version.
+        upstream: what the caller knew of the source, such as ``repository`` and ``revision``.
+        source_form: the form that was read.
+        source_files: the files that were read.
+        source_network_sha256: `network_sha256` of the source.
+        target_form: the form that was written.
+        precision: ``float16``, ``float32`` or the name of a quantisation.
+        lossless: whether every stored value is exactly the source's.
+        values: how many values the target stores.
+        changed_values: how many of them rounding or quantising changed.
+        network_sha256: `network_sha256` of the target as read back; the source's when lossless.
+        output_files: the files that were written, this record excepted.
+    """
+
+    format_version: int
+    converter: str
+    converter_version: str
+    upstream: dict[str, str]
+    source_form: str
+    source_files: tuple[FileRecord, ...]
+    source_network_sha256: str
+    target_form: str
+    precision: str
+    lossless: bool
+    values: int
+    changed_values: int
+    network_sha256: str
+    output_files: tuple[FileRecord, ...]
+
+
+def read_record(directory: Path) -> ConversionRecord:
+    """The record of converted weights.
+
+    Raises:
+        WeightsError: it does not exist, cannot be read, or has another format version.
+    """
+    path = directory / RECORD_NAME
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=ConversionRecord)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+    if record.format_version != FORMAT_VERSION:
+        raise WeightsError(f"{path} has format version {record.format_version}, not 1")
+    return record
