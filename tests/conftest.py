@@ -68,14 +68,19 @@ def tone(tmp_path: Path) -> Path:
 
 
 def describe_fake(
-    folder: Path, name: str, *, fault: str = "", command: list[str] | None = None
+    folder: Path,
+    name: str,
+    *,
+    fault: str = "",
+    adapter: str = "faulty_adapter:Faulty",
+    command: list[str] | None = None,
 ) -> Path:
     """Describe a fake backend in a TOML file in ``folder``."""
     (folder / "weights.bin").write_bytes(b"not really weights")
     how = (
         f"command = {json.dumps(command)}"
         if command
-        else f'adapter = "faulty_adapter:Faulty"\nsearch_path = [{json.dumps(str(FAKES))}]'
+        else f'adapter = "{adapter}"\nsearch_path = [{json.dumps(str(FAKES))}]'
     )
     path = folder / f"{name}.toml"
     path.write_text(

@@ -14,10 +14,12 @@ from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
 # name -> (module, one line for --help). The lines stand here so that --help imports no command.
 _COMMANDS = {
     "run": ("run", "Measure backends and print one ranked table."),
+    "check-models": ("check_models", "Say which weights are there, whole and loadable."),
     "show": ("show", "Show a run again, or recover one whose tool was killed."),
     "backends": ("backends", "List backends, and manage the environments they run in."),
-    "models": ("models", "List models, fetch weights, convert them from one form to another."),
+    "models": ("models", "List, pull, verify, convert and remove weights."),
     "clips": ("clips", "List the built-in speech clips, and fetch them."),
+    "doctor": ("doctor", "Say whether this machine is fit for measuring."),
     "conformance": ("conformance", "Check that a program speaks the worker protocol."),
 }
 

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol, TypedDict
 
-import psutil
-
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.measure import findings
 from mac_whisper_speedtest.plan import Budget, Cell
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker.activity import descendants_cpu_s
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Events, Worker
@@ -232,24 +231,12 @@ def _busy_after_s() -> float | None:
         ``None`` where the system does not tell.
     """
     began = time.monotonic()
-    used = _descendants_cpu_s()
+    used = descendants_cpu_s()
     waited = 0.0
     while used is not None and waited < findings.BUSY_AFTER_S:
         time.sleep(_QUIET_WINDOW_S)
-        before, used = used, _descendants_cpu_s()
+        before, used = used, descendants_cpu_s()
         if used is not None and used - before < _QUIET_S:
             return waited
         waited = time.monotonic() - began
     return None if used is None else waited
-
-
-def _descendants_cpu_s() -> float | None:
-    """Processor seconds used so far by every living descendant of this process together."""
-    total = 0.0
-    try:
-        for process in psutil.Process().children(recursive=True):
-            times = process.cpu_times()
-            total += times.user + times.system
-    except (psutil.Error, OSError):
-        return None  # one that is just ending, or a system that does not let us look
-    return total

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import psutil
 
 from mac_whisper_speedtest import catalog, interrupts, plan
 from mac_whisper_speedtest.measure import machine
@@ -23,11 +18,9 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.speech.clip import write_pcm
 from mac_whisper_speedtest.worker import messages as m
-from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker import process_tree, scratch
 from mac_whisper_speedtest.worker.endings import Ending, Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines
-
-_WORK_PREFIX = "speedtest-work-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +49,12 @@ def measure(
         StorageError: the results cannot be written; what is already on disk stays valid.
     """
     process_tree.sweep_orphans()
-    _sweep_work_folders()
+    scratch.sweep()
     request = prepared.request
     schedule = plan.schedule([cell.id for cell in prepared.cells], request.rounds, request.seed)
     run_directory = directory.create()
     run_directory.write_manifest(manifest(prepared, run=run_directory.number, schedule=schedule))
-    with journal.Journal(run_directory.journal_path) as book, _work_folder() as work:
+    with journal.Journal(run_directory.journal_path) as book, scratch.folder() as work:
 
         def record(event: s.Event) -> None:
             book.append(event)
@@ -198,25 +191,3 @@ def deadlines(cell: Cell, audio_s: float, override_s: float | None) -> Deadlines
         warmup_s=limits.transcribe_s(audio_s, first=True),
         transcribe_s=limits.transcribe_s(audio_s, first=False),
     )
-
-
-@contextlib.contextmanager
-def _work_folder() -> Iterator[Path]:
-    """A folder for the run's temporary files; its name says whose it is, should it be left over."""
-    own = psutil.Process()
-    prefix = f"{_WORK_PREFIX}{own.pid}-{own.create_time():.0f}-"
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
-    try:
-        yield folder
-    finally:
-        with interrupts.held_back(then_drop=True):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sweep_work_folders() -> None:
-    """Remove the work folders of tools that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_WORK_PREFIX}*-*-*"):
-        with contextlib.suppress(ValueError, OSError):
-            pid, started = folder.name.removeprefix(_WORK_PREFIX).split("-")[:2]
-            if not process_tree.owner_alive(int(pid), float(started)):
-                shutil.rmtree(folder, ignore_errors=True)

@@ -16,18 +16,11 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.worker import environments, locks
 from mac_whisper_speedtest.worker.process_tree import MARK
+from mac_whisper_speedtest.worker.refused_network import OFFLINE
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "OPENAI_API_KEY")
-
-_OFFLINE = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,7 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
     own = psutil.Process()
     mark = f"{own.pid}:{own.create_time()}:{secrets.token_hex(8)}"
     environment = {key: value for key, value in os.environ.items() if key not in _SECRETS}
-    environment |= _OFFLINE
+    environment |= OFFLINE
     environment |= {
         "OMP_NUM_THREADS": str(threads),
         "TMPDIR": str(scratch),

@@ -188,6 +188,11 @@ class Worker:
         with interrupts.held_back():
             self.kill()
 
+    @property
+    def pid(self) -> int:
+        """The worker's process."""
+        return self._process.pid
+
     def hello(self) -> Answer[m.HelloResult]:
         """Greet the worker; it imports its library and says who it is."""
         answer = self._call(m.Method.HELLO, asdict(m.HelloParams()), m.HelloResult, m.Stage.SPAWN)

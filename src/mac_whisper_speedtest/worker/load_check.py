@@ -1,0 +1,177 @@
+"""Do these weights load? Asked of the backend itself, in a worker that reaches no network."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.worker import activity, scratch
+from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
+from mac_whisper_speedtest.worker.launch import launch, not_installed
+from mac_whisper_speedtest.worker.refused_network import refused_network
+from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
+
+_DEFAULT_HUB = "https://huggingface.co"
+
+# What libraries say when their offline variable keeps them from asking the hub: huggingface-hub's
+# exceptions by name, and its and transformers' messages.
+_OFFLINE_ERRORS = {
+    "OfflineModeIsEnabled",
+    "LocalEntryNotFoundError",
+    "IncompleteSnapshotError",
+    "NetworkRefusedError",
+}
+_OFFLINE_WORDS = re.compile(
+    r"offline mode|outgoing traffic has been disabled|couldn't connect to|cannot find the requested"
+    r" files in the (local|disk) cache",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"https?://[^\s'\"<>)]+")
+
+
+class Outcome(StrEnum):
+    """How a load ended."""
+
+    LOADED = "loaded"
+    TOO_SLOW = "too slow"
+    WOULD_DOWNLOAD = "would download"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    NOT_CHECKED = "not checked"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCheck:
+    """What one load showed.
+
+    Attributes:
+        outcome: how it ended.
+        seconds: the load alone, when it loaded; else from start to end.
+        error_class: an exception's class, or a signal's name.
+        message: one line for a person, without anything personal.
+        hosts: who was asked for and refused, also when it loaded all the same.
+        version: of the backend's library.
+    """
+
+    outcome: Outcome
+    seconds: float | None = None
+    error_class: str = ""
+    message: str = ""
+    hosts: tuple[str, ...] = ()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is to be loaded.
+
+    Attributes:
+        backend: by whom.
+        model: its weights.
+        device: as for a run.
+        threads: as for a run.
+        load_s: deadline of the load itself, in seconds.
+        import_s: deadline of importing the library, in seconds.
+    """
+
+    backend: Backend
+    model: m.ModelParams
+    device: str
+    threads: int
+    load_s: float
+    import_s: float = 300.0
+
+
+def check(trial: Trial) -> LoadCheck:
+    """Load the weights once in a worker of their own, and leave nothing of it behind.
+
+    A deadline that passes while the worker computes or reads is ``too slow``: it says nothing
+    against the weights.
+    """
+    with scratch.folder() as work, refused_network(work) as network:
+        started = launch(trial.backend, scratch=work, threads=trial.threads)
+        if started is None:
+            return LoadCheck(Outcome.NOT_CHECKED, message=not_installed(trial.backend))
+        started = dataclasses.replace(
+            started, environment={**started.environment, **network.environment}
+        )
+        limits = Deadlines(import_s=trial.import_s, load_s=trial.load_s)
+        began = time.monotonic()
+        version, working = "", False
+        try:
+            with Worker(started, limits) as worker, activity.Watch(worker.pid) as watch:
+                try:
+                    version = worker.hello().value.version
+                    loaded = worker.load(m.LoadParams(trial.model, trial.device, trial.threads))
+                finally:
+                    # Starting up is no sign of life where the deadline is short.
+                    working = watch.was_working(trial.load_s / 2)
+                late = worker.shutdown()
+        except WorkerFailureError as failure:
+            ending = failure.ending
+            waited = time.monotonic() - began
+            return dataclasses.replace(
+                judge(ending, network.attempts(), working=working, waited_s=waited),
+                version=version,
+            )
+        remarks = [late.message] if late.message else []
+        hosts = tuple(network.attempts())
+        if hosts:
+            remarks.append(f"it asked for {', '.join(hosts)} and went on without")
+        return LoadCheck(
+            Outcome.LOADED,
+            loaded.value.load_s,
+            message=scrub("; ".join(remarks)),
+            hosts=hosts,
+            version=version,
+        )
+
+
+def judge(ending: Ending, attempts: list[str], *, working: bool, waited_s: float) -> LoadCheck:
+    """What a load that did not end well shows.
+
+    Args:
+        ending: how the worker ended.
+        attempts: the hosts it asked for in vain.
+        working: whether it was computing, reading or writing until the end.
+        waited_s: from start to end, in seconds.
+    """
+    told = LoadCheck(
+        Outcome.FAILED, waited_s, ending.error_class, scrub(ending.message), tuple(attempts)
+    )
+    if ending.status is Status.UNAVAILABLE:
+        return dataclasses.replace(told, outcome=Outcome.NOT_CHECKED)
+    offline_host = _refused_by_itself(ending)
+    if attempts or offline_host:
+        hosts = tuple(attempts) or (offline_host,)
+        message = f"wanted to reach {', '.join(hosts)}: {told.message}"
+        return dataclasses.replace(
+            told, outcome=Outcome.WOULD_DOWNLOAD, hosts=hosts, message=message
+        )
+    if ending.status is Status.TIMEOUT and working:
+        message = f"still working after {waited_s:.0f} s: a longer --timeout may show more"
+        return dataclasses.replace(told, outcome=Outcome.TOO_SLOW, message=message)
+    if ending.status in {Status.CRASHED, Status.OUT_OF_MEMORY, Status.PROTOCOL_VIOLATION}:
+        return dataclasses.replace(told, outcome=Outcome.CRASHED)
+    if ending.status is Status.TIMEOUT:
+        message = f"{told.message}; it neither computed nor read anything at the end"
+        return dataclasses.replace(told, message=message)
+    return told
+
+
+def _refused_by_itself(ending: Ending) -> str:
+    """The host that a library says it did not ask because it is offline; empty if it says none."""
+    said = f"{ending.message}\n{ending.log_tail}"
+    if ending.error_class not in _OFFLINE_ERRORS and not _OFFLINE_WORDS.search(said):
+        return ""
+    address = _ADDRESS.search(said)
+    hub = os.environ.get("HF_ENDPOINT") or _DEFAULT_HUB
+    return urlsplit(address.group() if address else hub).netloc.rpartition("@")[2]

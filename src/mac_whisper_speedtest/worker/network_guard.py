@@ -1,0 +1,95 @@
+"""Refusing the network inside a worker: every socket of Python's own, and names as well.
+
+Runs in the backend's interpreter: standard library only. Native code that opens sockets by itself
+does not come past here; see `refused_network` for what is done about that.
+
+What stays allowed: sockets of the local file system, and one address, the proxy that only notes
+down whom native code wanted to reach.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+from collections.abc import Callable
+from typing import Any
+
+LOG_VARIABLE = "SPEEDTEST_NETWORK_LOG"
+"""The file that refused attempts are appended to, one host a line. Set: the network is refused."""
+PROXY_VARIABLE = "SPEEDTEST_NETWORK_PROXY"
+"""``host:port`` of the one address that may be connected to."""
+
+
+class NetworkRefusedError(ConnectionRefusedError):
+    """The network was refused because weights are only being checked."""
+
+
+def refuse_if_asked() -> None:
+    """Refuse the network from now on if the environment says so. Cannot be undone."""
+    log = os.environ.get(LOG_VARIABLE)
+    if not log:
+        return
+    import socket
+
+    proxy = os.environ.get(PROXY_VARIABLE, "")
+
+    def refuse(host: str) -> NetworkRefusedError:
+        line = host.replace("\n", " ")[:200] + "\n"
+        handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(handle, line.encode("utf-8", "replace"))
+        finally:
+            os.close(handle)
+        return NetworkRefusedError(
+            errno.ECONNREFUSED, f"the network is refused during a check (wanted: {host})"
+        )
+
+    def check(family: int, address: Any) -> None:
+        if family not in {socket.AF_INET, socket.AF_INET6}:
+            return
+        host, port = str(address[0]), address[1]
+        if f"{host}:{port}" != proxy:
+            raise refuse(f"{host}:{port}")
+
+    def guarded(name: str, address_of: Callable[..., Any]) -> None:
+        original = getattr(socket.socket, name)
+
+        def call(self: socket.socket, *arguments: Any) -> Any:
+            address = address_of(*arguments)
+            if address is not None:
+                check(self.family, address)
+            return original(self, *arguments)
+
+        setattr(socket.socket, name, call)
+
+    guarded("connect", lambda address: address)
+    guarded("connect_ex", lambda address: address)
+    guarded("sendto", lambda *arguments: arguments[-1])
+    guarded("sendmsg", lambda *arguments: arguments[3] if len(arguments) > 3 else None)
+    for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+        _guard_names(socket, name, refuse)
+
+
+def _guard_names(module: Any, name: str, refuse: Callable[[str], NetworkRefusedError]) -> None:
+    """Asking for a name's address is traffic too, unless the answer is known here."""
+    original = getattr(module, name)
+
+    def call(host: Any, *arguments: Any, **named: Any) -> Any:
+        text = host.decode("utf-8", "replace") if isinstance(host, bytes) else host
+        if text is None or _is_local(text):
+            return original(host, *arguments, **named)
+        raise module.gaierror(module.EAI_FAIL, str(refuse(text)))
+
+    setattr(module, name, call)
+
+
+def _is_local(host: str) -> bool:
+    """Whether a name means this machine or is an address already: nobody is asked about those."""
+    if host in {"", "localhost"}:
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""Adapters that want something from the network while they load, each in another way.
+
+Chosen by the variable FAULT; whom they ask is in HUNGRY_FOR, ``host:port``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Transcription
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+
+_FOREVER_S = 10_000.0
+
+
+class Hungry:
+    """Loads, after it did what FAULT says."""
+
+    def import_library(self) -> Mapping[str, str]:
+        return {"version": "1.0"}
+
+    def load(self, request: ModelRequest) -> Loaded:
+        host, _, port = os.environ.get("HUNGRY_FOR", "127.0.0.1:9").partition(":")
+        getattr(self, f"_{os.environ['FAULT']}")(host, int(port))
+        return Loaded(device="cpu", precision="float32")
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        raise AssertionError("a check of weights transcribes nothing")
+
+    def synchronize(self) -> None:
+        pass
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        raise AssertionError("a check of weights transcribes nothing")
+
+    def unload(self) -> None:
+        pass
+
+    def _nothing(self, host: str, port: int) -> None:
+        pass
+
+    def _urllib(self, host: str, port: int) -> None:
+        urllib.request.urlopen(f"http://{host}:{port}/model.bin", timeout=5).read()
+
+    def _socket(self, host: str, port: int) -> None:
+        socket.create_connection((host, port), timeout=5).close()
+
+    def _datagram(self, host: str, port: int) -> None:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"hello", (host, port))
+
+    def _asks_for_a_name(self, host: str, port: int) -> None:
+        socket.create_connection(("weights.example.org", 443), timeout=5)
+
+    def _hub(self, host: str, port: int) -> None:
+        from huggingface_hub import snapshot_download
+
+        snapshot_download("some/where")
+
+    def _swallowed(self, host: str, port: int) -> None:
+        """A library that looks for updates, and does without."""
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, port), timeout=5)
+
+    def _curl(self, host: str, port: int) -> None:
+        """Native code with sockets of its own."""
+        subprocess.run(
+            ["curl", "--silent", "--fail", "--max-time", "5", f"http://{host}:{port}/model.bin"],
+            check=True,
+        )
+
+    def _curl_tls(self, host: str, port: int) -> None:
+        subprocess.run(
+            ["curl", "--silent", "--fail", "--max-time", "5", "https://weights.example.org/x"],
+            check=True,
+        )
+
+    def _another_python(self, host: str, port: int) -> None:
+        """A process of its own, without the guard in its interpreter."""
+        code = f"import urllib.request as r; r.urlopen('http://{host}:{port}/x', timeout=5).read()"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    def _works_on(self, host: str, port: int) -> None:
+        end = time.monotonic() + _FOREVER_S
+        while time.monotonic() < end:
+            pass
+
+    def _reads_on(self, host: str, port: int) -> None:
+        """Waits for its disk much more than it computes."""
+        while True:
+            with open("/dev/zero", "rb") as stream:  # noqa: PTH123
+                stream.read(2 << 20)
+            time.sleep(0.1)
+
+    def _waits(self, host: str, port: int) -> None:
+        time.sleep(_FOREVER_S)
+
+    def _aborts(self, host: str, port: int) -> None:
+        os.abort()
+
+    def _raises(self, host: str, port: int) -> None:
+        raise ValueError("unexpected key encoder.conv1.scales")
+
+    def _leaves_a_child(self, host: str, port: int) -> None:
+        subprocess.Popen(["sleep", str(_FOREVER_S)], start_new_session=True)
+        time.sleep(_FOREVER_S)
