@@ -78,11 +78,14 @@ def main() -> None:
         os.environ["SPEEDTEST_CACHE_DIR"] = folder
         ours = managed(backend.recipe, options.times)
         (made,) = environments.of_recipe(backend.recipe)
-        theirs = plain(made.path / "requirements.txt", Path(folder), options.pip_times)
-    median, other = statistics.median(ours), statistics.median(theirs)
+        requirements = made.path / "requirements.txt"
+        theirs = plain(requirements, Path(folder), options.pip_times) if options.pip_times else []
+    median = statistics.median(ours)
     size = environments.megabytes(made.size_bytes)
     print(f"{backend.recipe.name} {made.version}, {size}: {median:.2f} s")
-    print(f"venv and pip: {other:.2f} s, {other / median:.1f} times as long")
+    if theirs:
+        other = statistics.median(theirs)
+        print(f"venv and pip: {other:.2f} s, {other / median:.1f} times as long")
     if options.output:
         record = {
             "backend": backend.recipe.name,

@@ -77,6 +77,32 @@ def test_no_method_asks_anybody_with_an_empty_cache(
     assert hub.log == []
 
 
+_WATCHED = """
+import sys
+seen = []
+WATCHED = ("subprocess.", "os.fork", "os.exec", "os.posix_spawn", "socket.connect",
+    "socket.send", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname")
+def watch(event, arguments):
+    if event.startswith(WATCHED):
+        seen.append(event)
+sys.addaudithook(watch)
+from mac_whisper_speedtest.cli import main
+sys.argv = ["speedtest", "check-models", "--verify-method", "cache-check", "--json"]
+status = main()
+heavy = {"numpy", "psutil", "huggingface_hub", "mlx", "torch", "faster_whisper", "ctranslate2"}
+print("seen", seen, sorted(heavy & set(sys.modules)), file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def test_a_cache_check_starts_no_process_opens_no_socket_and_imports_no_backend() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WATCHED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 6, done.stderr
+    assert done.stderr.splitlines()[-1] == "seen [] []"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_no_method_needs_a_network_at_all(tool: Tool, method: str) -> None:
     """The same calls where there is none: in a network namespace of their own."""

@@ -50,7 +50,8 @@ def speedtest() -> None:
     \b
     Exit codes: 0 all measured; 1 an error of this program; 2 the request was wrong;
     3 some cells failed; 4 all cells failed; 5 results could not be written;
-    130 interrupted.
+    6 weights missing; 7 weights corrupt; 8 weights that do not load; 9 machine unfit;
+    10 nothing could be fetched; 130 interrupted.
     """
 
 

@@ -10,7 +10,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mac_whisper_speedtest.models import memory
@@ -49,6 +48,8 @@ def sha256_files(
         progress: told how many more bytes are done, from several threads; what is remembered
             counts as done.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     known: dict[Path, str | OSError] = {}
     to_read: list[Path] = []
     identities: dict[Path, Identity] = {}

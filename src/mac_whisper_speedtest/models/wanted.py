@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import DownloadError
-from mac_whisper_speedtest.models import hub, transfer
+from mac_whisper_speedtest.models import hub
 from mac_whisper_speedtest.models.learnt import COMMIT, HubFile, Learnt, learnt
 from mac_whisper_speedtest.models.selection import chosen
 
@@ -144,4 +144,6 @@ def absent(snapshot: Snapshot) -> list[HubFile]:
 
 def bytes_missing(repository: str, missing: list[HubFile]) -> int:
     """What of the ``missing`` files is yet to be transferred."""
+    from mac_whisper_speedtest.models import transfer  # asking what is here needs none of it
+
     return sum(file.size - transfer.partial_bytes(repository, file) for file in missing)
