@@ -27,6 +27,7 @@ WORKER_SIDE = [
     "worker/bootstrap.py", "worker/child.py", "worker/messages.py", "backends/adapter.py",
     "backends/backend.py", "backends/contract.py", "backends/faster_whisper.py",
     "backends/whisper_cpp.py", "backends/mlx_whisper.py", "catalog/__init__.py", "errors.py",
+    "catalog/custom.py",
     "backends/torch_device.py", "backends/openai_whisper.py",
     "backends/insanely_fast_whisper.py", "backends/whisperx.py",
     "backends/mlx_blas.py", "backends/mlx_runtime.py", "backends/lightning_whisper_mlx.py",

@@ -17,7 +17,7 @@ class Request:
     """What is to be measured, and how much of it.
 
     Attributes:
-        models: canonical model names.
+        models: canonical model names, or ``org/name@REVISION`` for others.
         backends: what to measure them with.
         explicit: whether the backends were named; then one that is missing is a failure.
         audio: the user's recording, or ``None`` for a built-in clip.
@@ -36,6 +36,7 @@ class Request:
         max_failures: stop after this many failed cells.
         max_memory: memory limit of a worker, in bytes.
         strict: refuse to rank across any difference, in device and precision too.
+        repair: clear damaged weights and fetch or make them once more.
     """
 
     models: tuple[str, ...]
@@ -57,6 +58,7 @@ class Request:
     max_failures: int | None = None
     max_memory: int | None = None
     strict: bool = False
+    repair: bool = False
     contract: DecodeContract = field(default_factory=DecodeContract)
 
 

@@ -326,3 +326,27 @@ def test_nothing_personal_is_printed(tool: Tool, cache: Path) -> None:
     for form in ("--json", "--verbose"):
         finished = tool("check-models", "-m", "tiny.en", "-b", "mlx-whisper", form)
         assert home not in finished.stdout + finished.stderr
+
+
+def test_a_killed_checksum_leaves_nothing_in_the_way_of_the_next(tool: Tool, cache: Path) -> None:
+    """Three gigabytes of nothing take seconds to read: time enough to be killed in."""
+    row = catalog.publication("large-v3", "ctranslate2")
+    assert row is not None
+    assert row.revision is not None
+    folder = cache.parent / "home/.cache/huggingface/hub"
+    snapshot = folder / "models--Systran--faster-whisper-large-v3/snapshots" / row.revision
+    snapshot.mkdir(parents=True)
+    for file in row.files:
+        with (snapshot / file.name).open("wb") as stream:
+            stream.truncate(file.size or 0)
+    call = ("check-models", "-m", "large-v3", "-b", "faster-whisper", "--json", "--verify-method")
+    process = tool.start(*call, "checksum")
+    wait_until(lambda: any(each.num_threads() > 2 for each in tool.processes()))
+    process.kill()
+    process.communicate()
+    assert tool.leftovers() == []
+    (snapshot / "model.bin").unlink()
+    after = tool(*call, "checksum")
+    found = rows(after)["faster-whisper", "large-v3"]
+    assert (after.returncode, found["state"]) == (7, "corrupt")
+    assert "model.bin is missing" in found["problems"]

@@ -93,7 +93,9 @@ class Backend:
             return model if family == "whisper" else None
         if model in self.networks:
             return model
-        return self.networks[0] if family == "whisper" else None
+        # Beside a network that everybody knows it runs its own; nobody who names a repository
+        # asked for that.
+        return self.networks[0] if family == "whisper" and not catalog.is_custom(model) else None
 
     def has_device(self, device: str) -> bool:
         """Whether ``--device`` may say ``device`` to it; one that lists none is asked itself."""

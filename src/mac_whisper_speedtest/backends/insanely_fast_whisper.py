@@ -92,6 +92,7 @@ class InsanelyFastWhisper:
                 model=request.path,
                 dtype=getattr(torch, precision),
                 device=device,
+                trust_remote_code=False,
                 model_kwargs={"attn_implementation": "flash_attention_2" if flash else "sdpa"},
             )
         except (OSError, ValueError, KeyError, TypeError) as error:

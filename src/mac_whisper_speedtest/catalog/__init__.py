@@ -10,6 +10,7 @@ import difflib
 import functools
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.catalog.custom import Custom, is_custom, parse_custom
 from mac_whisper_speedtest.catalog.publications import (
     LEARN_RULES,
     Form,
@@ -32,6 +33,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SOURCE_FORM",
     "WHISPER",
+    "Custom",
     "Form",
     "Mirror",
     "MirrorWheel",
@@ -42,9 +44,11 @@ __all__ = [
     "TimeOuts",
     "family_models",
     "forms",
+    "is_custom",
     "model",
     "model_info",
     "models",
+    "parse_custom",
     "publication",
     "publications",
     "whisper_models",
@@ -58,6 +62,8 @@ AMBIGUOUS = frozenset({"large", "turbo"})
 AS_PUBLISHED = "as published"
 SOURCE_FORM = "ctranslate2"
 """The form every other Whisper form is converted from."""
+_CUSTOM_SIZE_CLASS = "large"
+"""Of models outside the catalogue: of their size nothing is known, so they get the most time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +183,20 @@ class ModelInfo:
 
 
 @functools.cache
-def models() -> dict[str, Model]:
-    """Every canonical model by name, of all families, in catalogue order."""
+def _size_classes() -> dict[str, TimeOuts]:
     read = document("models.toml")
     factor = float(read["first_call_factor"])
-    classes = {
+    return {
         name: TimeOuts(**values, first_call_factor=factor)
         for name, values in read["size_class"].items()
     }
+
+
+@functools.cache
+def models() -> dict[str, Model]:
+    """Every canonical model by name, of all families, in catalogue order."""
+    read = document("models.toml")
+    classes = _size_classes()
     return {
         row["name"]: Model(
             name=row["name"],
@@ -210,15 +222,17 @@ def whisper_models() -> dict[str, Model]:
 
 
 def model(name: str) -> Model:
-    """The model of that canonical name.
+    """The model of that canonical name, or the one outside the catalogue that ``name`` means.
 
     Raises:
         UsageError: no such model; ``large`` is refused because it means different networks to
-            different backends.
+            different backends, and a repository without a whole commit because it can change.
     """
     known = models()
     if name in known:
         return known[name]
+    if is_custom(name):
+        return _custom_model(parse_custom(name))
     if name in AMBIGUOUS:
         near = [other for other in known if name in other]
         reason = "means different networks to different backends"
@@ -227,6 +241,18 @@ def model(name: str) -> Model:
     raise UsageError(
         f"unknown model {name!r}",
         hint=(f"did you mean {', '.join(near)}? " if near else "") + f"known: {', '.join(known)}",
+    )
+
+
+def _custom_model(custom: Custom) -> Model:
+    """A Whisper network of which nothing is known but where it is published."""
+    return Model(
+        name=str(custom),
+        size_class=_CUSTOM_SIZE_CLASS,
+        # Whether it knows English alone is in its weights (`models.custom`), not in its name.
+        languages="many",
+        licence="not known",
+        time_outs=_size_classes()[_CUSTOM_SIZE_CLASS],
     )
 
 

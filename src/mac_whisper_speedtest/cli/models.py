@@ -6,26 +6,30 @@ from pathlib import Path
 
 import click
 
-from mac_whisper_speedtest.cli import models_pull
+from mac_whisper_speedtest.cli import (
+    models_list,
+    models_path,
+    models_prune,
+    models_pull,
+    models_remove,
+    models_verify,
+)
 
 
 @click.group("models")
 def command() -> None:
-    """List models, fetch weights, and convert weights from one form to another."""
+    """List models; fetch, verify, convert and remove their weights."""
 
 
-command.add_command(models_pull.command)
-
-
-@command.command("list")
-def list_models() -> None:
-    """List every canonical model name and the official weights behind it."""
-    from mac_whisper_speedtest import catalog
-
-    for model in catalog.models().values():
-        languages = "English" if model.english_only else "multilingual"
-        row = next(row for row in catalog.publications() if row.network == model.name)
-        click.echo(f"{model.name:21} {model.family:9} {languages:13} {row.place}")
+for _sibling in (
+    models_list,
+    models_path,
+    models_pull,
+    models_verify,
+    models_remove,
+    models_prune,
+):
+    command.add_command(_sibling.command)
 
 
 @command.command("convert")

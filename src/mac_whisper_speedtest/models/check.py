@@ -11,10 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.models import digests
+from mac_whisper_speedtest.errors import WeightsError
+from mac_whisper_speedtest.models import custom, digests
 from mac_whisper_speedtest.models.copies import Copy, Evidence, State, best, look
+from mac_whisper_speedtest.models.locate import suits
 from mac_whisper_speedtest.models.places import (
     Place,
+    conversion,
+    custom_conversion,
+    custom_pulled,
     described,
     places,
     source_places,
@@ -27,7 +32,7 @@ class Subject:
 
     Attributes:
         backend: its name, as people type it.
-        model: the canonical name that was asked for.
+        model: the canonical name that was asked for, or ``org/name@REVISION``.
         network: the network it would run.
         form: the form of weights it loads; empty when it brings its own.
         precision: what the weights handed to it are stored in.
@@ -100,6 +105,8 @@ class CacheCheck:
         state, reason = _nothing_to_look_for(subject)
         if reason:
             return Check(subject, state, reason=reason)
+        if catalog.is_custom(subject.network):
+            return self._of_custom(subject, catalog.parse_custom(subject.network))
         where = places(subject.backend, subject.form, subject.network, subject.precision)
         if not where:
             return Check(subject, State.UNAVAILABLE, reason=_nobody_publishes(subject))
@@ -108,6 +115,25 @@ class CacheCheck:
             return check
         source = best([self._look(place) for place in source_places(subject.network)])
         return replace(check, source=source)
+
+    def _of_custom(self, subject: Subject, model: catalog.Custom) -> Check:
+        """What it is told by its files: as published where they suit, else what is made of them."""
+        snapshot = custom.snapshot(model)
+        source = self._look(custom_pulled(model, snapshot))
+        pull = f"speedtest models pull {model}"
+        if source.state is not State.COMPLETE or snapshot is None:
+            return replace(_checked(subject, [source]), reason=pull)
+        try:
+            held = custom.held(snapshot)
+            as_it_is = suits(held.form, held.precision, subject.form, subject.precision)
+        except WeightsError as error:
+            return Check(subject, State.UNAVAILABLE, reason=error.message)
+        if as_it_is:
+            one_file = replace(source.place, is_file=held.path.is_file())
+            return replace(_checked(subject, [self._look(one_file)]), reason=pull)
+        folder = custom_conversion(model, subject.form, subject.precision)
+        check = _checked(subject, [self._look(conversion(folder, subject.form))])
+        return replace(check, source=source, reason=pull)
 
     def _look(self, place: Place) -> Copy:
         if place not in self._seen:

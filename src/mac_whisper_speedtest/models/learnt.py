@@ -7,17 +7,14 @@ files or the git object name of small ones.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mac_whisper_speedtest import durable, paths
+from mac_whisper_speedtest.catalog.custom import COMMIT
 from mac_whisper_speedtest.errors import DownloadError
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
-"""A whole commit, as git and the hub write it."""
 
 _SCHEMA_VERSION = 1
 _LONGEST_PART = 255  # bytes: what file systems allow for one name
@@ -82,6 +79,32 @@ def remember(found: Learnt) -> None:
     durable.write_bytes(_path(found.repository, found.revision), text.encode())
 
 
+def forget(repository: str, revision: str) -> None:
+    """Let go of what was learnt of that commit. Raises OSError."""
+    _path(repository, revision).unlink(missing_ok=True)
+
+
+def recorded() -> list[tuple[str, str]]:
+    """Repository and commit of every record there is, readable or not, in order of names."""
+    found = []
+    for path in sorted(folder().glob("*@*.json")):
+        name, _, revision = path.stem.rpartition("@")
+        if COMMIT.fullmatch(revision):
+            # Neither the hub's names nor this tool's have "--" of their own.
+            found.append((name.replace("--", "/", 1), revision))
+    return found
+
+
+def customs() -> list[Learnt]:
+    """The repositories outside the catalogue that were pulled here, in order of names."""
+    read = [(key, learnt(*key)) for key in recorded()]
+    return [
+        found
+        for key, found in read
+        if found is not None and found.custom and (found.repository, found.revision) == key
+    ]
+
+
 def lock_path(repository: str, revision: str) -> Path:
     """The file that whoever pulls this revision holds a lock on."""
     return _path(repository, revision).with_suffix(".lock")
@@ -138,6 +161,10 @@ def _file(sibling: Mapping[str, Any]) -> HubFile:
     )
 
 
+def folder() -> Path:
+    """Where the records are, and the locks of those who fetch."""
+    return paths.cache_dir() / "learnt"
+
+
 def _path(repository: str, revision: str) -> Path:
-    name = f"{repository.replace('/', '--')}@{revision}.json"
-    return paths.cache_dir() / "learnt" / name
+    return folder() / f"{repository.replace('/', '--')}@{revision}.json"

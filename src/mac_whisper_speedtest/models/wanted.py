@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.catalog.custom import COMMIT
 from mac_whisper_speedtest.errors import DownloadError
 from mac_whisper_speedtest.models import hub
-from mac_whisper_speedtest.models.learnt import COMMIT, HubFile, Learnt, learnt
+from mac_whisper_speedtest.models.learnt import HubFile, Learnt, learnt
 from mac_whisper_speedtest.models.selection import chosen
 
 DEFAULT_BRANCH = "main"

@@ -103,6 +103,7 @@ class RequestInfo(Struct, frozen=True, kw_only=True):
     max_memory_bytes: int | None
     backends_named: bool
     strict: bool = False
+    repair: bool = False
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -117,7 +118,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """Everything known before the first sample, written first."""
+    """Everything known before the first sample, written first.
+
+    ``repaired`` says which weights were damaged and put right for this run (``--repair``).
+    """
 
     schema_version: int
     run: int
@@ -131,6 +135,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     cells: list[CellPlan]
     schedule: list[list[str]]
     outcome: Outcome | None = None
+    repaired: list[str] = []
 
 
 class SegmentInfo(Struct, frozen=True, kw_only=True):
@@ -183,7 +188,9 @@ class SampleResult(Struct, frozen=True, kw_only=True):
 class EndingResult(Struct, frozen=True, kw_only=True):
     """How one worker ended, or (without ``attempt``) why one was not started.
 
-    The vocabulary of ``status`` is in docs/results.md.
+    The vocabulary of ``status`` is in docs/results.md. With ``--repair``, ``weights_found`` is what
+    was found of the weights that a worker could not load, and ``repaired`` is what was done to them
+    before the worker that this is the end of.
     """
 
     round: int
@@ -195,6 +202,8 @@ class EndingResult(Struct, frozen=True, kw_only=True):
     log_tail: str
     exit_code: int | None
     busy_after_s: float | None = None
+    weights_found: str = ""
+    repaired: list[str] = []
 
 
 class WorkerStarted(Struct, frozen=True, kw_only=True, tag="worker_started", tag_field="event"):

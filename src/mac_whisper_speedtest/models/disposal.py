@@ -1,0 +1,167 @@
+"""Taking files and folders away, so that what a killed removal leaves never looks like weights.
+
+A folder first gets a name that begins with a dot, in one step; only then are its files deleted.
+Links are removed, never what they lead to, and nothing outside a given folder is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mac_whisper_speedtest.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """One thing that is to go.
+
+    Attributes:
+        path: a file, a folder or a link.
+        what: it is, for people.
+        size_bytes: what its removal frees.
+        root: the folder that it has to lie in.
+        locks: what has to be held while it goes.
+        only_if_empty: it is a folder, and stays if anything is in it by then.
+    """
+
+    path: Path
+    what: str
+    size_bytes: int
+    root: Path
+    locks: tuple[Path, ...] = ()
+    only_if_empty: bool = False
+
+
+def doomed(path: Path, what: str, root: Path, locks: Sequence[Path] = ()) -> Doomed:
+    """``path`` with its size, for removal."""
+    return Doomed(path, what, size_bytes(path), root, tuple(locks))
+
+
+def size_bytes(path: Path) -> int:
+    """What removing ``path`` frees: not what links lead to, nor files with a second name."""
+    return sum(each.st_size for each in _statuses(path) if each.st_nlink == 1)
+
+
+def newest_change_s(path: Path) -> float:
+    """When anything of ``path`` was last modified, in seconds since 1970; 0 if it is gone."""
+    times = [each.st_mtime for each in _statuses(path)]
+    with contextlib.suppress(OSError):
+        times.append(path.lstat().st_mtime)
+    return max(times, default=0.0)
+
+
+def _statuses(path: Path) -> Iterator[os.stat_result]:
+    """The status of every file of ``path``; one that goes meanwhile is left out."""
+    if path.is_symlink():
+        return
+    if not path.is_dir():
+        with contextlib.suppress(OSError):
+            yield path.lstat()
+        return
+    for folder, _, files in os.walk(path):
+        for name in files:
+            file = Path(folder, name)
+            if not file.is_symlink():
+                with contextlib.suppress(OSError):
+                    yield file.lstat()
+
+
+def inside(path: Path, root: Path) -> bool:
+    """Whether ``path`` itself, be it a link or not, really lies below ``root``."""
+    really = path.parent.resolve() / path.name
+    return path.name not in {"", ".", ".."} and root.resolve() in really.parents
+
+
+def take_away(item: Doomed, waiting: Callable[[str], None] | None = None) -> int | None:
+    """Remove ``item``.
+
+    Args:
+        item: what goes.
+        waiting: told when another process has to be waited for; without it, nobody is waited for.
+
+    Returns:
+        The bytes that were freed; ``None`` if another process is at it and was not waited for.
+
+    Raises:
+        StorageError: it cannot be removed, or lies outside its root.
+    """
+    if not inside(item.path, item.root):
+        raise StorageError(
+            f"{item.path} leads out of {item.root}", hint="remove it by hand, if it is to go"
+        )
+    try:
+        with held(item.locks, waiting) as all_held:
+            if not all_held:
+                return None
+            freed = 0 if item.only_if_empty else size_bytes(item.path)
+            _remove(item)
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {item.path}: {error.strerror or error}",
+            hint="check the permissions of that folder",
+        ) from error
+    return freed
+
+
+def _remove(item: Doomed) -> None:
+    path = item.path
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    elif item.only_if_empty:
+        with contextlib.suppress(OSError):  # somebody has put something there meanwhile
+            path.rmdir()
+    else:
+        if not path.name.startswith("."):
+            path = _hidden(path)
+        shutil.rmtree(path)
+
+
+def _hidden(path: Path) -> Path:
+    """Give a folder a name that nothing looks for."""
+    hidden = path.with_name(f".{path.name}.removed")
+    if hidden.is_symlink():
+        hidden.unlink()
+    elif hidden.exists():  # of a removal that was killed
+        shutil.rmtree(hidden)
+    return path.rename(hidden)
+
+
+@contextlib.contextmanager
+def held(locks: Sequence[Path], waiting: Callable[[str], None] | None = None) -> Iterator[bool]:
+    """Hold all ``locks``; yields whether that could be had (always, if it may be waited for).
+
+    Raises:
+        OSError: a lock cannot be written.
+    """
+    import filelock
+
+    with contextlib.ExitStack() as stack:
+        for path in sorted(locks):  # in one order, so that two never wait for each other
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                if waiting is None:
+                    yield False
+                    return
+                waiting(f"another process is at work on {path.stem}; waiting for it")
+                lock.acquire()
+            stack.callback(lock.release)
+        yield True
+
+
+def is_free(lock: Path) -> bool:
+    """Whether nobody holds that lock just now. Makes no lock where there is none."""
+    if not lock.exists():
+        return True
+    try:
+        with held([lock]) as had:
+            return had
+    except OSError:
+        return False  # nobody can tell

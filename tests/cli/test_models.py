@@ -1,0 +1,431 @@
+"""``speedtest models list|path|verify|remove|prune``: what they print, exit with and remove."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Finished, Tool, wait_until
+from fakes.hub_cache import Repository, tree
+from mac_whisper_speedtest import catalog, cli
+from mac_whisper_speedtest.models import learnt, locate
+from mac_whisper_speedtest.models.learnt import HubFile, Learnt
+
+KEY = "1a5afae06a4db91c"  # the beginning of the SHA-256 of tiny.en's source
+COMMIT = "c0ffee" + "0" * 34
+CUSTOM = f"someone/small@{COMMIT}"
+
+
+@pytest.fixture(scope="module")
+def real(shared_cache: Path) -> dict[str, Path]:
+    """The real files of tiny.en in the cache that all tests share: official, and as ggml."""
+    made = locate.locate("tiny.en", "ggml", "float16", announce=lambda _text: None)
+    return {"official": locate.official("tiny.en").path, "ggml": made.path.parent}
+
+
+@pytest.fixture
+def home(real: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of this test's own: ``cache`` and ``hub`` are in it."""
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    (home / "hub").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(home / "cache"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # whoever asks is refused
+    return home
+
+
+@pytest.fixture
+def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the tool, the package that carries tiny.en does not seem to be installed."""
+
+    def nothing(name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", nothing)
+
+
+Models = Callable[..., Finished]
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Models:
+    """Call ``speedtest models`` in this process, which is quicker than in one of its own."""
+
+    def call(*arguments: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["speedtest", "models", *arguments])
+        capsys.readouterr()
+        code = cli.main()
+        said = capsys.readouterr()
+        return Finished(int(code or 0), said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def ggml(home: Path, real: dict[str, Path]) -> Path:
+    """A copy of the real conversion in this test's cache."""
+    folder = home / "cache/weights/tiny.en" / real["ggml"].name
+    shutil.copytree(real["ggml"], folder)
+    return folder
+
+
+@pytest.fixture
+def in_hub(home: Path, real: dict[str, Path]) -> Repository:
+    """A copy of the official files in this test's Hugging Face cache."""
+    row = catalog.publication("tiny.en", "ctranslate2")
+    assert row is not None
+    assert row.revision is not None
+    repository = Repository(home / "hub", row.repository)
+    for file in row.files:
+        content = (real["official"] / file.name).read_bytes()
+        repository.put(row.revision, file.name, content)
+    repository.branch(row.revision)
+    return repository
+
+
+@pytest.fixture
+def custom(home: Path) -> Repository:
+    """A repository of two files that was pulled by its commit."""
+    repository = Repository(home / "hub", "someone/small")
+    weights, config = b"weights" * 10, b'{"a": 1}'
+    repository.put(COMMIT, "model.safetensors", weights)
+    name = git_name(config)
+    repository.put(COMMIT, "config.json", config, name)
+    files = (
+        HubFile("model.safetensors", len(weights), sha256=hashlib.sha256(weights).hexdigest()),
+        HubFile("config.json", len(config), blob_id=name),
+    )
+    learnt.remember(Learnt("someone/small", COMMIT, files, custom=True))
+    return repository
+
+
+def git_name(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def damage(path: Path) -> None:
+    """Another byte in the middle; the size stays."""
+    middle = path.stat().st_size // 2
+    with path.open("r+b") as stream:
+        stream.seek(middle)
+        byte = stream.read(1)[0]
+        stream.seek(middle)
+        stream.write(bytes([byte ^ 1]))
+
+
+def copies(finished: Finished) -> dict[tuple[str, str], dict[str, Any]]:
+    assert finished.stdout, finished.stderr
+    return {(each["model"], each["form"]): each for each in finished.run["copies"]}
+
+
+# --- list ----------------------------------------------------------------------------------------
+
+
+def test_list_says_what_each_model_is_and_whether_it_is_here(
+    models: Models, custom: Repository
+) -> None:
+    document = models("list", "--json").run
+    listed = {each["name"]: each for each in document["models"]}
+    assert list(listed) == list(catalog.models())
+    assert listed["tiny.en"] == {
+        "name": "tiny.en",
+        "family": "whisper",
+        "languages": "English",
+        "size_class": "tiny",
+        "licence": "MIT",
+        "form": "ctranslate2",
+        "precision": "float16",
+        "place": "Systran/faster-whisper-tiny.en@0d3d19a32d3338f10357c0889762bd8d64bbdeba",
+        "size_bytes": 78090594,
+        "state": "complete",
+        "problems": [],
+    }
+    assert listed["small"]["state"] == "absent"
+    assert document["custom"] == [
+        {"name": CUSTOM, "size_bytes": 78, "state": "complete", "problems": []}
+    ]
+    table = models("list").stdout.splitlines()
+    assert len(table) == len(listed) + 1
+    assert table[0].split()[:7] == ["tiny.en", "whisper", "English", "tiny", "78", "MB", "complete"]
+    assert table[-1].split()[0] == CUSTOM
+
+
+def test_list_tells_half_and_damaged_official_weights(
+    models: Models, in_hub: Repository, no_package: None
+) -> None:
+    snapshot = next((in_hub.folder / "snapshots").iterdir())
+    (snapshot / "config.json").unlink()
+    first = models("list", "--json").run["models"][0]
+    assert (first["state"], first["problems"]) == ("partial", ["config.json is missing"])
+    os.truncate(snapshot / "model.bin", 5)
+    assert models("list", "--json").run["models"][0]["state"] == "corrupt"
+
+
+def test_list_imports_no_backend_and_nothing_that_can_ask_anybody() -> None:
+    code = (
+        "import sys\nfrom mac_whisper_speedtest.cli import main\n"
+        "sys.argv = ['speedtest', 'models', 'list']\nmain()\n"
+        "print(sorted({n.partition('.')[0] for n in sys.modules} & {'huggingface_hub', 'httpx', "
+        "'requests', 'ctranslate2', 'faster_whisper', 'torch', 'mlx', 'pywhispercpp'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+# --- path ----------------------------------------------------------------------------------------
+
+
+def test_path_prints_the_one_path_and_nothing_else(
+    models: Models, real: dict[str, Path], ggml: Path, custom: Repository
+) -> None:
+    assert models("path", "tiny.en").stdout == f"{real['official']}\n"
+    found = models("path", "tiny.en", "--form", "ggml")
+    assert (found.stdout, found.stderr) == (f"{ggml / 'ggml-model.bin'}\n", "")
+    snapshot = custom.folder / "snapshots" / COMMIT
+    assert models("path", CUSTOM).stdout == f"{snapshot}\n"
+
+
+def test_path_falls_back_to_the_copy_that_a_library_keeps(models: Models, home: Path) -> None:
+    row = catalog.publication("tiny.en", "openai")
+    assert row is not None
+    (file,) = row.files
+    kept = home / ".cache/whisper/tiny.en.pt"
+    kept.parent.mkdir(parents=True)
+    with kept.open("wb") as stream:
+        stream.truncate(file.size or 7)
+    assert models("path", "tiny.en", "--form", "openai").stdout == f"{kept}\n"
+
+
+def test_path_in_a_precision_is_never_that_of_another_one(models: Models, ggml: Path) -> None:
+    call = ("path", "tiny.en", "--form", "ggml", "--precision")
+    assert models(*call, "float16").returncode == 0
+    other = models(*call, "q5_1")
+    assert (other.returncode, other.stdout) == (6, "")
+    assert "the ggml q5_1 weights of tiny.en are not on this machine" in other.stderr
+
+
+def test_path_of_what_is_not_here_exits_with_6_and_says_what_to_type(
+    models: Models, home: Path
+) -> None:
+    for name in ("small", CUSTOM):
+        missing = models("path", name)
+        assert (missing.returncode, missing.stdout) == (6, "")
+        assert f"speedtest models pull {name}" in missing.stderr
+
+
+def test_path_of_what_has_the_wrong_size_exits_with_7(models: Models, ggml: Path) -> None:
+    os.truncate(ggml / "ggml-model.bin", 1000)
+    damaged = models("path", "tiny.en", "--form", "ggml")
+    assert (damaged.returncode, damaged.stdout) == (7, "")
+    assert "ggml-model.bin has 1000 bytes" in damaged.stderr
+    assert "speedtest models remove tiny.en --form ggml" in damaged.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("path", "../../x"), "is not a model of the catalogue"),
+        (("path", "tiny.en", "--precision", "q5_1"), "--precision is for --form"),
+        (("path", "tiny.en", "--form", "moonshine-onnx"), "there are no moonshine-onnx weights"),
+        (("path", "tiny.en", "--form", "mlx", "--precision", "q5_1"), "not stored in 'q5_1'"),
+        (("verify", "large"), "means different networks"),
+        (("verify", "--all", "tiny.en"), "--all and a name"),
+        (("remove", "../../x", "--yes"), "is not a model of the catalogue"),
+        (("remove", "a/b@main", "--yes"), "needs a whole commit"),
+        (("prune", "--older-than", "-1"), "--older-than is -1"),
+        (("prune", "--older-than", "nan"), "--older-than is nan"),
+    ],
+)
+def test_bad_requests_are_refused(
+    models: Models, home: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    finished = models(*arguments)
+    assert finished.returncode == 2
+    assert words in finished.stderr
+
+
+# --- verify --------------------------------------------------------------------------------------
+
+
+def test_verify_reads_every_copy_and_believes_nothing_that_is_remembered(
+    models: Models, ggml: Path, in_hub: Repository, custom: Repository
+) -> None:
+    well = models("verify", "--json")
+    assert well.returncode == 0, well.stderr
+    whole = copies(well)
+    assert set(whole) == {("tiny.en", "ctranslate2"), ("tiny.en", "ggml"), (CUSTOM, "")}
+    assert len(well.run["copies"]) == 4  # official ones in the package and in the hub's cache
+    assert {each["outcome"] for each in well.run["copies"]} == {"ok"}
+    assert str(Path.home()) not in well.stdout
+
+    # As if nothing had happened: size and time of modification are what they were.
+    model = ggml / "ggml-model.bin"
+    before = model.stat()
+    damage(model)
+    os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
+    damaged = models("verify", "tiny.en", "--json")
+    assert damaged.returncode == 7
+    found = copies(damaged)["tiny.en", "ggml"]
+    assert found["outcome"] == "corrupt"
+    (problem,) = found["problems"]
+    assert problem.startswith("ggml-model.bin is not the published file: SHA-256 ")
+    assert copies(damaged)["tiny.en", "ctranslate2"]["outcome"] == "ok"
+
+
+def test_verify_tells_large_and_small_files_of_a_repository(
+    models: Models, custom: Repository
+) -> None:
+    snapshot = custom.folder / "snapshots" / COMMIT
+    for name, words in (("model.safetensors", "SHA-256"), ("config.json", "git's name")):
+        damage(snapshot / name)
+        done = models("verify", CUSTOM)
+        assert done.returncode == 7
+        assert done.stdout.startswith("corrupt ")
+        assert f"{name} is not the published file: {words}" in done.stdout
+        damage(snapshot / name)  # the same bit back
+    assert models("verify", CUSTOM).stdout.startswith("ok ")
+
+
+def test_verify_says_when_no_hash_is_known(models: Models, home: Path) -> None:
+    """Of base.en as mlx the catalogue pins nothing, and nobody wrote anything down."""
+    snapshot = home / "hub/models--mlx-community--whisper-base.en-mlx/snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    for name in ("weights.npz", "config.json"):
+        (snapshot / name).write_bytes(b"anything")
+    refs = snapshot.parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(COMMIT, encoding="ascii")
+    done = models("verify", "base.en", "--json")
+    assert done.returncode == 0
+    (copy,) = done.run["copies"]
+    assert copy["outcome"] == "not known"
+    assert copy["files_without_hash"] == ["weights.npz", "config.json"]
+
+
+def test_verify_of_what_is_nowhere_or_not_whole_exits_with_6(
+    models: Models, home: Path, custom: Repository
+) -> None:
+    nowhere = models("verify", "small", CUSTOM, "--json")
+    assert nowhere.returncode == 6
+    assert nowhere.run["nowhere"] == ["small"]
+    (custom.folder / "snapshots" / COMMIT / "config.json").unlink()
+    partial = models("verify", CUSTOM)
+    assert partial.returncode == 6
+    assert "config.json is missing" in partial.stdout
+
+
+# --- remove and prune ----------------------------------------------------------------------------
+
+
+def test_remove_shows_what_goes_and_asks_before_it_does(
+    models: Models, tool: Tool, home: Path, ggml: Path
+) -> None:
+    call = ("remove", "tiny.en")
+    before = tree(home)
+    dry = models(*call, "--dry-run")
+    assert dry.returncode == 0
+    assert f"tiny.en: ggml float16, converted: 78 MB: ~/cache/weights/tiny.en/{ggml.name}" in (
+        dry.stdout.splitlines()
+    )
+    refused = models(*call)
+    assert refused.returncode == 2
+    assert "add --yes" in refused.stderr
+    assert asked(tool, call, "n") == 0
+    assert tree(home) == before
+    assert asked(tool, call, "y") == 0
+    assert not ggml.exists()
+    assert models(*call).stdout == "this tool keeps no weights of tiny.en of its own\n"
+
+
+def asked(tool: Tool, call: tuple[str, ...], answer: str) -> int:
+    """Call the tool at a terminal and answer its question."""
+    master, slave = pty.openpty()
+    try:
+        os.write(master, f"{answer}\n".encode())
+        done = subprocess.run(
+            [sys.executable, "-m", "mac_whisper_speedtest", "models", *call],
+            stdin=slave,
+            capture_output=True,
+            text=True,
+            env=tool.environment,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert "Go on?" in done.stderr
+    return done.returncode
+
+
+def test_remove_leaves_the_hubs_cache_and_the_package_unless_asked(
+    models: Models, real: dict[str, Path], ggml: Path, in_hub: Repository
+) -> None:
+    before = in_hub.files()
+    size = sum(path.stat().st_size for path in ggml.iterdir())
+    done = models("remove", "tiny.en", "--yes")
+    assert done.stdout.endswith(f"freed 78 MB ({size} bytes)\n")
+    assert in_hub.files() == before
+    assert "the Hugging Face cache holds 78 MB of them" in models("remove", "tiny.en").stdout
+    hub = models("remove", "tiny.en", "--hub", "--yes")
+    assert hub.stdout.endswith("freed 78 MB (78090594 bytes)\n")
+    assert not in_hub.folder.exists()
+    assert (real["official"] / "model.bin").is_file()
+
+
+def test_remove_of_a_repository_that_was_pulled_by_its_commit(
+    models: Models, custom: Repository
+) -> None:
+    assert "add --hub" in models("remove", CUSTOM, "--yes").stdout
+    assert models("remove", CUSTOM, "--hub", "--yes").returncode == 0
+    assert not custom.folder.exists()
+    assert models("path", CUSTOM).returncode == 6
+    assert models("list", "--json").run["custom"] == []
+
+
+CONVERT = """
+from mac_whisper_speedtest.models import locate
+locate.locate("tiny.en", "ggml", "float16", announce=print)
+"""
+
+
+def test_a_killed_conversion_is_made_again_and_its_leftovers_are_pruned(
+    models: Models, home: Path
+) -> None:
+    folder = home / "cache/weights/tiny.en"
+    made = folder / f"ggml-float16-{KEY}"
+
+    def staged() -> list[Path]:
+        return list(folder.glob(".ggml-*/*"))
+
+    with subprocess.Popen([sys.executable, "-c", CONVERT]) as process:
+        wait_until(staged)
+        # While it is at work, nothing of it is a leftover.
+        process.send_signal(signal.SIGSTOP)
+        assert models("prune", "--yes").stdout == "there is nothing to remove\n"
+        process.kill()
+    (left,) = {path.parent for path in staged()}
+    assert not made.exists()
+    assert models("path", "tiny.en", "--form", "ggml").returncode == 6
+
+    subprocess.run([sys.executable, "-c", CONVERT], check=True, timeout=240)
+    assert left.is_dir()
+    assert models("prune").returncode == 2
+    pruned = models("prune", "--yes")
+    assert f"~/cache/weights/tiny.en/{left.name}" in pruned.stdout
+    assert {path.name for path in folder.iterdir()} == {made.name, f"{made.name}.lock"}
+    assert models("path", "tiny.en", "--form", "ggml").returncode == 0
