@@ -6,6 +6,8 @@ A write is: temporary file beside the target, fsync, rename, fsync of the direct
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import os
 import tempfile
@@ -68,7 +70,8 @@ def staged_directory(target: Path) -> Iterator[Path]:
 
     Every file inside is fsynced before the rename, so ``target`` either does not exist or is whole.
     If ``target`` has appeared meanwhile (another process was quicker), theirs is kept and ours is
-    removed. On any exception the staging folder is removed and ``target`` is untouched.
+    removed. On any exception the staging folder is removed and ``target`` is untouched. What a
+    killed process left of the same target is removed first.
 
     Raises:
         StorageError: the folder could not be created, filled or moved into place.
@@ -77,7 +80,8 @@ def staged_directory(target: Path) -> Iterator[Path]:
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        _sweep(target)
+        staging, claim = _claimed(target)
     except OSError as error:
         raise StorageError(f"cannot create {target}: {error.strerror or error}") from error
     try:
@@ -101,3 +105,34 @@ def staged_directory(target: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        os.close(claim)
+
+
+def _claimed(target: Path) -> tuple[Path, int]:
+    """A new staging folder, and the handle that claims it until it is closed or we are dead."""
+    while True:
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        claim = os.open(staging, os.O_RDONLY)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX)
+        except OSError:
+            return staging, claim  # a file system without locks: nobody sweeps there either
+        if staging.is_dir():
+            return staging, claim
+        os.close(claim)  # somebody took it for a dead one's before it was claimed
+
+
+def _sweep(target: Path) -> None:
+    """Remove the staging folders of ``target`` that nobody claims any more."""
+    import shutil
+
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        if left.is_symlink() or not left.is_dir():
+            continue
+        with contextlib.suppress(OSError):  # it is somebody's, or just going
+            claim = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(claim)
