@@ -91,8 +91,10 @@ def plan(cost: Cost, makeable: Sequence[Row]) -> list[str]:
 
 
 def _totals(cost: Cost) -> str:
-    unknown = f" and {cost.unknown} of unknown size" if cost.unknown else ""
     free = f"; {size(cost.free_bytes)} free" if cost.free_bytes is not None else ""
+    if not cost.needs:
+        return f"nothing to fetch{free}"
+    unknown = f" and {cost.unknown} of unknown size" if cost.unknown else ""
     return f"{size(cost.known_bytes)}{unknown} to fetch, {duration(cost.seconds)}{free}"
 
 

@@ -111,7 +111,7 @@ def advice(check: Check) -> str:
     if check.state is State.CORRUPT and chosen is not None:
         return _mend(check, chosen)
     if check.can_be_made:
-        return "nothing to fetch: the next run makes it"
+        return "nothing to fetch: the next run makes it, or check-models --download does"
     return _get(check)
 
 
