@@ -20,8 +20,8 @@ from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.measure import session
 from mac_whisper_speedtest.measure.preparation import Prepared, prepare
 from mac_whisper_speedtest.models import locate, pull
-from mac_whisper_speedtest.models.locate import Weights
 from mac_whisper_speedtest.models.repair import Damage, DamagedError, Origin, identity
+from mac_whisper_speedtest.models.weights import Weights
 from mac_whisper_speedtest.plan import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.worker.endings import Ending, Status

@@ -16,7 +16,7 @@ from mac_whisper_speedtest.measure import session
 from mac_whisper_speedtest.measure.executor import Listener, Task
 from mac_whisper_speedtest.measure.preparation import Prepared
 from mac_whisper_speedtest.measure.summarise import summarise
-from mac_whisper_speedtest.models.locate import Weights
+from mac_whisper_speedtest.models.weights import Weights
 from mac_whisper_speedtest.plan import Request, cells
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s

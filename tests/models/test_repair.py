@@ -16,6 +16,7 @@ from mac_whisper_speedtest.models import fetch, locate, pull
 from mac_whisper_speedtest.models import repair as the_module
 from mac_whisper_speedtest.models.places import fetched_folder
 from mac_whisper_speedtest.models.repair import Damage, DamagedError, Origin, identity
+from mac_whisper_speedtest.models.weights import Weights
 from models.conftest import COMMIT, WEIGHTS
 
 FOUND = 7
@@ -259,7 +260,7 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(convert, "convert", copied)
 
-    def find() -> locate.Weights:
+    def find() -> Weights:
         return locate.in_form(source, "mlx-npz", "float32", announce=print)
 
     folder = find().path

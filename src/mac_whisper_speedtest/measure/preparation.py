@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
 from mac_whisper_speedtest.measure import machine
 from mac_whisper_speedtest.models import locate, repair
-from mac_whisper_speedtest.models.locate import Weights
+from mac_whisper_speedtest.models.weights import Weights
 from mac_whisper_speedtest.plan import Cell, Request
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s

@@ -22,8 +22,8 @@ from mac_whisper_speedtest.measure.preparation import (
 )
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.models import locate, repair
-from mac_whisper_speedtest.models.locate import Weights
 from mac_whisper_speedtest.models.repair import DamagedError
+from mac_whisper_speedtest.models.weights import Weights
 from mac_whisper_speedtest.plan import Budget, Cell
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import directory, journal

@@ -13,8 +13,8 @@ from pathlib import Path
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import WeightsError
 from mac_whisper_speedtest.models import custom, digests
+from mac_whisper_speedtest.models.conversions import suits
 from mac_whisper_speedtest.models.copies import Copy, Evidence, State, best, look
-from mac_whisper_speedtest.models.locate import suits
 from mac_whisper_speedtest.models.places import (
     Place,
     conversion,

@@ -1,4 +1,4 @@
-"""Finding verified weights on this machine, and making the form a backend needs from them.
+"""Finding verified weights on this machine, in the form that a backend needs.
 
 Nothing here downloads. Published files are looked for in the tool's own cache (``models pull
 --mirror``), in the package-index mirror that the catalogue names, and in the Hugging Face cache
@@ -10,55 +10,19 @@ published in, and converted from that. Every file is hashed before it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
-from mac_whisper_speedtest.models import custom, hub
+from mac_whisper_speedtest.models import conversions, custom, hub
 from mac_whisper_speedtest.models.digests import sha256_files
-from mac_whisper_speedtest.models.places import (
-    converted_folder,
-    custom_conversion,
-    fetched_folder,
-    mirror_folder,
-)
+from mac_whisper_speedtest.models.places import fetched_folder, mirror_folder
 from mac_whisper_speedtest.models.repair import Damage, DamagedError, Origin, identity
-
-if TYPE_CHECKING:
-    from mac_whisper_speedtest.models.provenance import ConversionRecord
+from mac_whisper_speedtest.models.weights import Weights
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Weights that are on this machine and are what they should be.
-
-    Attributes:
-        model: the canonical name, or ``org/name@REVISION``.
-        form: their form.
-        precision: what they are stored in.
-        path: the file or folder a backend is given.
-        files: file name → SHA-256, as hashed.
-        size_bytes: of all files together.
-        source: where they come from, without any local path.
-        network_sha256: the identity of the network, equal for every form of it; known for
-            converted weights and for those that the catalogue pins.
-        english_only: whether the network knows no language but English.
-    """
-
-    model: str
-    form: str
-    precision: str
-    path: Path
-    files: Mapping[str, str]
-    size_bytes: int
-    source: str
-    network_sha256: str | None = None
-    english_only: bool = False
 
 
 def locate(name: str, form: str, precision: str, *, announce: Callable[[str], None]) -> Weights:
@@ -102,41 +66,9 @@ def in_form(
     Raises:
         WeightsMissingError, WeightsError: as `locate`.
     """
-    if suits(source.form, source.precision, form, precision):
+    if conversions.suits(source.form, source.precision, form, precision):
         return source
-    return _converted(source, form, precision, announce=announce, fresh=fresh)
-
-
-def suits(source_form: str, stored: str, form: str, precision: str) -> bool:
-    """Whether weights are handed over as they are, and not converted first.
-
-    Args:
-        source_form: their form.
-        stored: what they are stored in.
-        form: the form that is wanted.
-        precision: what is wanted to be stored.
-
-    Raises:
-        WeightsMissingError: they are not what is wanted, and cannot be converted to it.
-    """
-    kind = catalog.forms().get(form)
-    # Whoever loads a form that is never converted casts it; others compute in what they find.
-    casts = kind is not None and not kind.converts_to
-    if form == source_form and (casts or precision == stored):
-        return True
-    from mac_whisper_speedtest.models.convert import FORMS
-
-    if form not in FORMS or FORMS[form].writer is None:
-        raise WeightsMissingError(
-            f"{source_form} weights cannot be converted to {form}",
-            hint=f"name a model that is published as {form}",
-        )
-    if FORMS[form].carries_vocabulary and not FORMS[source_form].carries_vocabulary:
-        raise WeightsMissingError(
-            f"{source_form} weights have no vocabulary, which {form} ones need",
-            hint="name a model that is published as ctranslate2 or huggingface",
-        )
-    return False
+    return conversions.converted(source, form, precision, announce=announce, fresh=fresh)
 
 
 def described(name: str, path: Path, form: str, precision: str, *, fresh: bool = False) -> Weights:
@@ -217,7 +149,7 @@ def published(name: str, form: str, *, fresh: bool = False) -> Weights:
     """
     row = _row(name, form)
     get = _get(row)
-    # Each is only looked for when the one before is not there: the hub's cache costs an import.
+    # Each is only looked for when the one before is not there.
     places: tuple[tuple[Callable[[catalog.Publication], Path | None], str, Origin], ...] = (
         (fetched_folder, "fetched from", Origin.FETCHED),
         (mirror_folder, "mirror of", Origin.PACKAGE),
@@ -347,87 +279,3 @@ def _get(row: catalog.Publication) -> str:
         form = "" if row.form == official else f" --form {row.form}"
         return f"speedtest models pull {row.network}{form}"
     return f"fetch them from {row.place}, and name the folder in a .toml file"
-
-
-def _converted(
-    source: Weights,
-    form: str,
-    precision: str,
-    *,
-    announce: Callable[[str], None],
-    fresh: bool,
-) -> Weights:
-    """The same network in another form, from the cache or made now."""
-    import filelock
-
-    from mac_whisper_speedtest.models import convert
-
-    target = convert.form_named(form)
-    folder = conversion_of(source, form, precision)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            announce(f"converting {source.model} to {form} {precision} (once)")
-            convert.convert(
-                source.path,
-                form,
-                folder,
-                precision=precision,
-                source_form=source.form,
-                provenance={"source": source.source},
-            )
-        record, hashes = _checked_conversion(source.model, form, folder, fresh=fresh)
-    files = target.files(folder)
-    return Weights(
-        model=source.model,
-        form=form,
-        precision=precision,
-        path=files[0] if target.is_one_file else folder,
-        files=hashes,
-        size_bytes=sum(file.size for file in record.output_files),
-        source=f"converted from {source.source}",
-        network_sha256=record.network_sha256,
-        english_only=source.english_only,
-    )
-
-
-def conversion_of(source: Weights, form: str, precision: str) -> Path:
-    """Where the conversion of ``source`` is kept: in a folder that names nothing outside it."""
-    if catalog.is_custom(source.model):
-        return custom_conversion(catalog.parse_custom(source.model), form, precision)
-    return converted_folder(source.model, form, precision, source.files["model.bin"])
-
-
-def _checked_conversion(
-    model: str, form: str, folder: Path, *, fresh: bool
-) -> tuple[ConversionRecord, dict[str, str]]:
-    """What was written down of a conversion, and its files' hashes, which are the same.
-
-    Raises:
-        DamagedError: they are not, or it cannot be read.
-    """
-    from mac_whisper_speedtest.models.provenance import RECORD_NAME, read_record
-
-    def damaged(message: str, *names: str) -> DamagedError:
-        found = Damage(model, form, names, folder, Origin.CONVERTED, seen=identity(folder))
-        by_hand = f"remove the folder {folder}; it is made anew at the next run"
-        return DamagedError(message, found, by_hand=by_hand)
-
-    try:
-        record = read_record(folder)
-    except WeightsError as error:
-        raise damaged(error.message, RECORD_NAME) from error
-    read = sha256_files([folder / file.name for file in record.output_files], fresh=fresh)
-    hashes: dict[str, str] = {}
-    for file in record.output_files:
-        seen = read[folder / file.name]
-        if isinstance(seen, OSError):
-            raise damaged(f"the converted weights lack {file.name}", file.name) from seen
-        if seen != file.sha256:
-            raise damaged(
-                f"{file.name} is not what was converted: SHA-256 is {seen[:16]}…, "
-                f"should be {file.sha256[:16]}…",
-                file.name,
-            )
-        hashes[file.name] = seen
-    return record, hashes
