@@ -7,6 +7,7 @@ not as the tool believes it to be. Files that are only looked at by size are hol
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -489,3 +490,24 @@ def test_a_description_may_name_a_folder_whose_contents_are_its_own_affair(tmp_p
     assert CacheCheck().of(subject).state is State.ABSENT
     weights.mkdir()
     assert CacheCheck().of(subject).state is State.COMPLETE
+
+
+def test_a_small_file_is_told_by_the_name_that_git_has_for_it(home: Path) -> None:
+    """The hub states no SHA-256 of those; the blob that the link leads to has git's name."""
+    base = home / ".cache/huggingface/hub/models--mlx-community--whisper-base.en-mlx"
+    snapshot = base / "snapshots" / OTHER_COMMIT
+    snapshot.mkdir(parents=True)
+    (base / "blobs").mkdir()
+    for name, content in {"weights.npz": b"weights", "config.json": b"{}\n"}.items():
+        git_name = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        (base / "blobs" / git_name).write_bytes(content)
+        (snapshot / name).symlink_to(f"../../blobs/{git_name}")
+    (base / "refs").mkdir()
+    (base / "refs" / "main").write_text(OTHER_COMMIT, encoding="ascii")
+    layout = Layout("mlx-whisper", "base.en", "", "weights.npz", ("config.json",), "")
+    (whole_copy,) = with_checksums([check(layout)])
+    assert (whole_copy.state, whole_copy.evidence) == (State.COMPLETE, Evidence.HASHES)
+    (snapshot / "config.json").resolve().write_bytes(b"[]\n")
+    (altered,) = with_checksums([check(layout)])
+    assert altered.state is State.CORRUPT
+    assert any("config.json" in problem for problem in altered.problems)

@@ -211,15 +211,16 @@ def _hashed(copy: Copy, hashes: dict[Path, str | OSError]) -> Copy:
     """A copy after its files were read."""
     damaged, unread = [], []
     for file in copy.files:
-        if file.sha256 is None:
+        if not file.can_be_told:
             continue
-        seen = hashes[file.path]
+        seen = hashes[file.path] if file.sha256 else _git_name(file.path)
+        what, expected = ("SHA-256", file.sha256) if file.sha256 else ("git's name", file.git_name)
         if isinstance(seen, OSError):
             unread.append(f"{file.name} cannot be read: {seen.strerror or seen}")
-        elif seen != file.sha256:
+        elif expected and seen != expected:
             damaged.append(
-                f"{file.name} is not the published file: SHA-256 {seen[:12]}…, "
-                f"should be {file.sha256[:12]}…"
+                f"{file.name} is not the published file: {what} {seen[:12]}…, "
+                f"should be {expected[:12]}…"
             )
     if damaged:
         # A file that is short as well is told once, by its size.
@@ -228,5 +229,13 @@ def _hashed(copy: Copy, hashes: dict[Path, str | OSError]) -> Copy:
         return replace(copy, state=State.CORRUPT, problems=(*copy.problems, *news, *unread))
     if unread:
         return replace(copy, state=State.NOT_CHECKABLE, problems=(*copy.problems, *unread))
-    everything = bool(copy.files) and all(file.sha256 for file in copy.files)
+    everything = bool(copy.files) and all(file.can_be_told for file in copy.files)
     return replace(copy, evidence=Evidence.HASHES if everything else copy.evidence)
+
+
+def _git_name(path: Path) -> str | OSError:
+    """Small files only: they are read whole, and not remembered."""
+    try:
+        return digests.git_name(path)
+    except OSError as error:
+        return error

@@ -22,6 +22,7 @@ LFS_POINTER_BYTES = 1024
 """A pointer file is smaller than this (git-lfs specification)."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_GIT_NAME = re.compile(r"[0-9a-f]{40}")
 
 
 class State(StrEnum):
@@ -50,14 +51,21 @@ class Found:
     Attributes:
         path: where.
         size: in bytes.
-        sha256: what it should be, where anything says so.
         name: for messages.
+        sha256: what it should be, where anything says so.
+        git_name: what git should call its content, where that is said instead.
     """
 
     path: Path
     size: int
-    sha256: str | None
     name: str
+    sha256: str | None = None
+    git_name: str | None = None
+
+    @property
+    def can_be_told(self) -> bool:
+        """Whether anything says what it should hold."""
+        return bool(self.sha256 or self.git_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,29 +177,32 @@ def _judge(
     """A file that is there: is it a file, readable, and as large as it should be?"""
     if not stat.S_ISREG(status.st_mode):
         if place.may_be_folders and stat.S_ISDIR(status.st_mode):
-            return Found(path, 0, None, name), State.COMPLETE, ""
+            return Found(path, 0, name), State.COMPLETE, ""
         return None, State.CORRUPT, f"{name} is not a file"
     if not os.access(path, os.R_OK):
         return None, State.NOT_CHECKABLE, f"{name} cannot be read: permission denied"
-    found = Found(path, status.st_size, _expected_sha256(place, want, path), name)
+    found = _told(Found(path, status.st_size, name, want.sha256, want.git_name), place)
     problem = _wrong_size(found, want)
     return found, State.CORRUPT if problem else State.COMPLETE, problem
 
 
-def _expected_sha256(place: Place, want: Want, path: Path) -> str | None:
-    """What the catalogue says, else what the hub's client left about the file.
+def _told(file: Found, place: Place) -> Found:
+    """``file`` with what the hub's client left about it, where nothing better is known.
 
     In a hub cache that is the name of the blob that the link points at; in a local folder, the
-    second line of its metadata. Both are a large file's SHA-256, or something else for small ones.
+    second line of its metadata. Both are a large file's SHA-256, or git's name of a small one.
     """
-    if want.sha256 is not None:
-        return want.sha256
+    if file.can_be_told:
+        return file
     etag = ""
-    if place.hash_named and path.is_symlink():
-        etag = Path(os.readlink(path)).name  # noqa: PTH115 - the name alone, not resolved
-    elif place.etags is not None and path.is_relative_to(place.folder):
-        etag = _noted(place.etags / f"{path.relative_to(place.folder)}.metadata", line=1)
-    return etag if _SHA256.fullmatch(etag) else None
+    if place.hash_named and file.path.is_symlink():
+        etag = Path(os.readlink(file.path)).name  # noqa: PTH115 - the name alone, not resolved
+    elif place.etags is not None and file.path.is_relative_to(place.folder):
+        metadata = place.etags / f"{file.path.relative_to(place.folder)}.metadata"
+        etag = _noted(metadata, line=1)
+    if _SHA256.fullmatch(etag):
+        return replace(file, sha256=etag)
+    return replace(file, git_name=etag) if _GIT_NAME.fullmatch(etag) else file
 
 
 def _noted(metadata: Path, line: int) -> str:

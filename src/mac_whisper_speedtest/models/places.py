@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.models import hub, wanted
+from mac_whisper_speedtest.models.learnt import HubFile
 
 CORE_ML_BUNDLE = ("coremldata.bin", "model.mil", "weights/weight.bin")
 """What a compiled Core ML model needs to load; half-fetched ones lack the last."""
@@ -56,11 +57,13 @@ class Want:
         names: its path inside the place; of several, any one.
         size: in bytes, where known.
         sha256: in lower-case hexadecimal, where known.
+        git_name: what git calls its content, where the hub says that instead.
     """
 
     names: tuple[str, ...]
     size: int | None = None
     sha256: str | None = None
+    git_name: str | None = None
 
     @property
     def name(self) -> str:
@@ -256,7 +259,7 @@ def custom_pulled(custom: catalog.Custom, snapshot: wanted.Snapshot | None) -> P
     return Place(
         "the Hugging Face cache",
         hub.snapshot_dir(custom.repository, custom.revision),
-        tuple(Want((file.name,), file.size, file.sha256) for file in files),
+        tuple(_learnt(file, "") for file in files),
         for_run=True,
         unfinished=tuple(
             (repository / "blobs", f"{file.sha256}*.incomplete") for file in files if file.sha256
@@ -265,6 +268,12 @@ def custom_pulled(custom: catalog.Custom, snapshot: wanted.Snapshot | None) -> P
         revision=custom.revision,
         hash_named=True,
     )
+
+
+def _learnt(file: HubFile, folder: str) -> Want:
+    """A file as the hub listed it, below ``folder`` of its repository."""
+    name = str(PurePosixPath(file.name).relative_to(folder))
+    return Want((name,), file.size, file.sha256, file.blob_id)
 
 
 _SWIFT = {"whisperkit", "fluidaudio"}
@@ -280,10 +289,7 @@ def _hub(row: catalog.Publication) -> Place:
     # What an earlier pull learnt of the commit says more than the catalogue does.
     if not row.complete and (snapshot := wanted.known(wanted.of_row(row))):
         revision = snapshot.revision
-        wants = tuple(
-            Want((str(PurePosixPath(file.name).relative_to(row.folder)),), file.size, file.sha256)
-            for file in snapshot.files
-        )
+        wants = tuple(_learnt(file, row.folder) for file in snapshot.files)
     shared = bool(row.folder) or row.form == "ggml"  # one repository for many networks
     blobs = repository / "blobs"
     hashes = [want.sha256 for want in wants if want.sha256]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import re
 import time
@@ -25,6 +24,7 @@ from urllib.parse import quote
 from mac_whisper_speedtest import __version__, durable
 from mac_whisper_speedtest.errors import DownloadError
 from mac_whisper_speedtest.models import hub, refusals
+from mac_whisper_speedtest.models.digests import git_name
 from mac_whisper_speedtest.models.learnt import HubFile, Learnt, from_listing
 from mac_whisper_speedtest.models.patience import Patience, Source, insisting
 from mac_whisper_speedtest.models.refusals import BrokenTransferError
@@ -291,10 +291,7 @@ def _is_content_of(path: Path, file: HubFile) -> bool:
         return durable.sha256_file(path) == file.sha256
     if file.blob_id is None:
         return False  # nothing to tell it by
-    digest = hashlib.sha1(usedforsecurity=False)  # git's own, no choice of ours
-    digest.update(f"blob {file.size}\0".encode())
-    digest.update(path.read_bytes())
-    return digest.hexdigest() == file.blob_id
+    return git_name(path) == file.blob_id
 
 
 def _url(file: HubFile, source: Source) -> str:

@@ -6,20 +6,13 @@ Small files of a hub repository have git's name instead, a SHA-1.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
-from mac_whisper_speedtest.models import hub
 from mac_whisper_speedtest.models.check import Check, Subject, with_checksums
-from mac_whisper_speedtest.models.copies import Copy, Found, State
+from mac_whisper_speedtest.models.copies import Copy, State
 from mac_whisper_speedtest.models.holdings import Holding
-from mac_whisper_speedtest.models.learnt import learnt
-
-_GIT_NAME = re.compile(r"[0-9a-f]{40}")
 
 
 class Outcome(StrEnum):
@@ -30,6 +23,13 @@ class Outcome(StrEnum):
     PARTIAL = "partial"
     UNKNOWN = "not known"
     UNREADABLE = "not readable"
+
+
+_OUTCOMES = {
+    State.CORRUPT: Outcome.CORRUPT,
+    State.NOT_CHECKABLE: Outcome.UNREADABLE,
+    State.PARTIAL: Outcome.PARTIAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,76 +72,9 @@ def verify(
 
 
 def _judged(holding: Holding, copy: Copy) -> Verdict:
-    """The verdict on a copy whose large files were read."""
-    names = _git_names(copy)
-    problems = list(copy.problems)
-    corrupt = copy.state is State.CORRUPT
-    unread = copy.state is State.NOT_CHECKABLE
-    unknown = []
-    for file in copy.files:
-        if file.sha256 is not None:
-            continue
-        if file.path not in names:
-            unknown.append(file.name)
-            continue
-        seen = git_name(file.path)
-        if isinstance(seen, OSError):
-            unread = True
-            problems.append(f"{file.name} cannot be read: {seen.strerror or seen}")
-        elif seen != names[file.path]:
-            corrupt = True
-            if not any(problem.startswith(f"{file.name} ") for problem in problems):
-                problems.append(
-                    f"{file.name} is not the published file: git's name for it is {seen[:12]}…, "
-                    f"should be {names[file.path][:12]}…"
-                )
-    outcome = _outcome(
-        corrupt=corrupt,
-        unread=unread,
-        partial=copy.state is State.PARTIAL,
-        unknown=len(unknown) == len(copy.files),
-    )
-    return Verdict(holding, outcome, tuple(problems), tuple(unknown))
-
-
-def _outcome(*, corrupt: bool, unread: bool, partial: bool, unknown: bool) -> Outcome:
-    if corrupt:
-        return Outcome.CORRUPT
-    if unread:
-        return Outcome.UNREADABLE
-    if partial:
-        return Outcome.PARTIAL
-    return Outcome.UNKNOWN if unknown else Outcome.OK
-
-
-def git_name(path: Path) -> str | OSError:
-    """Git's name of a file's content: the SHA-1 of ``blob``, its size, a zero byte and itself."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return error
-    digest = hashlib.sha1(usedforsecurity=False)  # git's own, no choice of ours
-    digest.update(b"blob %d\0" % len(content) + content)
-    return digest.hexdigest()
-
-
-def _git_names(copy: Copy) -> dict[Path, str]:
-    """What small files of a hub repository should be called by git, as far as anything says so."""
-    place = copy.place
-    if not place.hub_repository or place.revision is None:
-        return {}
-    found = learnt(place.hub_repository, place.revision)
-    said = {file.name: file.blob_id for file in found.files if file.blob_id} if found else {}
-    snapshot = hub.snapshot_dir(place.hub_repository, place.revision)
-    names = {file.path: _git_name_of(file, snapshot, said) for file in copy.files}
-    return {path: name for path, name in names.items() if name}
-
-
-def _git_name_of(file: Found, snapshot: Path, said: dict[str, str]) -> str:
-    if file.path.is_relative_to(snapshot) and (
-        known := said.get(file.path.relative_to(snapshot).as_posix())
-    ):
-        return known
-    # Whoever put it into the cache was told it by the hub, and named the blob by it.
-    target = file.path.readlink().name if file.path.is_symlink() else ""
-    return target if _GIT_NAME.fullmatch(target) else ""
+    """The verdict on a copy whose files were read."""
+    unknown = tuple(file.name for file in copy.files if not file.can_be_told)
+    outcome = _OUTCOMES.get(copy.state, Outcome.OK)
+    if outcome is Outcome.OK and len(unknown) == len(copy.files):
+        outcome = Outcome.UNKNOWN
+    return Verdict(holding, outcome, copy.problems, unknown)
