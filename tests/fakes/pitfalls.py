@@ -18,7 +18,8 @@ from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
 
 WORK_S = 0.03
 FIRST_S = 0.6
-DRIFT = 0.4
+# Six samples show a trend only if each is longer than the one before, on a busy machine too.
+DRIFT = 3.0
 BUSY_S = 1.0
 LEAK_BYTES = 8_000_000
 TEXT = "And so, my fellow Americans, ask not what your country can do for you."
