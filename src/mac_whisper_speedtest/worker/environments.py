@@ -358,12 +358,14 @@ def _mark(
 
 def _files(folder: Path) -> Iterator[os.stat_result]:
     """The status of every file below ``folder``; links are not followed."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path))
-            elif not entry.is_symlink():
-                yield entry.stat(follow_symlinks=False)
+    folders = [os.fspath(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif not entry.is_symlink():
+                    yield entry.stat(follow_symlinks=False)
 
 
 def _check_space(folder: Path, size: int, name: str, free_bytes: Callable[[Path], int]) -> None:
