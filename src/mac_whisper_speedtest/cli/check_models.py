@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -71,7 +71,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     Exit codes: 0 all that can be here is complete; 6 something is missing; 7 something is corrupt;
     8 something is complete and could not be loaded.
     """
-    from mac_whisper_speedtest.cli import models_table, options
+    from mac_whisper_speedtest.cli import models_table, options, scrubbed
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
     from mac_whisper_speedtest.measure.models_check import CheckRequest, Method, check_models
     from mac_whisper_speedtest.models import needs
@@ -96,7 +96,7 @@ def command(  # noqa: PLR0917 - one parameter per option
             report = check_models(request, watcher)
             cost = needs.cost(row.check for row in report.rows)
     if as_json:
-        _print_json(models_table.as_json(request, report, cost))
+        scrubbed.echo_json(models_table.as_json(request, report, cost))
     else:
         models_table.show(report, cost, verbose=verbose, every_row=verbose or bool(models))
     ctx.exit(exit_code(report))
@@ -152,11 +152,3 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
             return False
     make_complete(report, cost, announce=lambda text: click.echo(text, err=True))
     return True
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    from mac_whisper_speedtest.privacy import scrub
-
-    click.echo(scrub(json.dumps(value, indent=2, ensure_ascii=False)))

@@ -1,6 +1,6 @@
 """Which weights are on this machine, and are they whole: for any backend, without running it.
 
-`cache_check` reads names and sizes; `with_checksums` reads contents too. Neither starts a process,
+`CacheCheck` reads names and sizes; `with_checksums` reads contents too. Neither starts a process,
 imports a backend or opens a connection.
 """
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from mac_whisper_speedtest.models import hub
 from mac_whisper_speedtest.models.places import Place, Want
 
 LFS_POINTER = b"version https://git-lfs"
@@ -247,15 +248,12 @@ def _shortened(name: str) -> str:
 
 def _in_hub(place: Place) -> tuple[Place, str]:
     """``place`` with its commit settled, and a remark if only other commits are there."""
-    snapshots = _snapshots_of(place)
-    repository = snapshots.parent
+    snapshots = hub.repository_dir(place.hub_repository) / "snapshots"
     inside = place.folder.relative_to(snapshots / (place.revision or ""))
     revision = place.revision
     if revision is None:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            revision = (repository / "refs" / "main").read_text(encoding="ascii").strip()
-        # A reference is one path component, whatever the file says.
-        if not revision or not re.fullmatch(r"[0-9a-f]{40}", revision):
+        revision = hub.branch_commit(place.hub_repository)
+        if revision is None:
             others = _names(snapshots)
             return place, f"no reference to any of {len(others)} commits" if others else ""
         return replace(place, folder=snapshots / revision / inside, revision=revision), ""
@@ -266,13 +264,6 @@ def _in_hub(place: Place) -> tuple[Place, str]:
         shown = ", ".join(other[:8] for other in sorted(others)[:3])
         return place, f"another revision is here ({shown}); the pinned one is {revision[:8]}"
     return place, ""
-
-
-def _snapshots_of(place: Place) -> Path:
-    for parent in [place.folder, *place.folder.parents]:
-        if parent.name == "snapshots":
-            return parent
-    raise ValueError(f"{place.folder} is not in a hub cache")
 
 
 def _names(folder: Path) -> list[str]:
@@ -304,7 +295,17 @@ def _recorded(record: Path) -> tuple[tuple[Want, ...], str]:
     return tuple(Want((file.name,), file.size, file.sha256) for file in made.output_files), ""
 
 
+USEFULNESS = (
+    State.COMPLETE,
+    State.CORRUPT,
+    State.PARTIAL,
+    State.NOT_CHECKABLE,
+    State.ABSENT,
+    State.UNAVAILABLE,
+)
+"""Whole first, then what tells most about what is wrong."""
+
+
 def best(copies: Sequence[Copy]) -> Copy | None:
     """The most useful copy: a whole one, else the one that tells most about what is wrong."""
-    order = [State.COMPLETE, State.CORRUPT, State.PARTIAL, State.NOT_CHECKABLE, State.ABSENT]
-    return min(copies, key=lambda copy: order.index(copy.state), default=None)
+    return min(copies, key=lambda copy: USEFULNESS.index(copy.state), default=None)

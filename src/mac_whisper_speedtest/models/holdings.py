@@ -8,13 +8,11 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.models import stored, wanted
 from mac_whisper_speedtest.models.check import CacheCheck, Check, Subject
-from mac_whisper_speedtest.models.copies import Copy, State, best, look
+from mac_whisper_speedtest.models.copies import USEFULNESS, Copy, State, best, look
 from mac_whisper_speedtest.models.learnt import customs
 from mac_whisper_speedtest.models.places import Place, conversion, custom_pulled, places
 
 _ANY = "float16"
-_USEFUL = (State.COMPLETE, State.CORRUPT, State.PARTIAL, State.NOT_CHECKABLE, State.ABSENT,
-           State.UNAVAILABLE)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def for_backend(network: str, form: str, precision: str = "") -> Check:
         for each in ([precision] if precision else known)
         for reader in kinds[form].loaded_by
     ]
-    return min(checks, key=lambda check: _USEFUL.index(check.state))
+    return min(checks, key=lambda check: USEFULNESS.index(check.state))
 
 
 def _exact(check: Check) -> Check:

@@ -14,7 +14,13 @@ The layout, of a repository ``org/name`` under `cache_dir`::
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+
+from mac_whisper_speedtest.catalog.custom import COMMIT
+
+DEFAULT_BRANCH = "main"
+"""What libraries load when they are told no revision."""
 
 
 def cache_dir() -> Path:
@@ -36,6 +42,35 @@ def repository_dir(repository: str) -> Path:
 def snapshot_dir(repository: str, revision: str) -> Path:
     """The folder with the files of one commit, whether it exists or not."""
     return repository_dir(repository) / "snapshots" / revision
+
+
+def branch_file(repository: str) -> Path:
+    """Where the cache keeps which commit the default branch was at."""
+    return repository_dir(repository) / "refs" / DEFAULT_BRANCH
+
+
+def branch_commit(repository: str) -> str | None:
+    """The commit that the default branch was at; ``None`` where the cache says none.
+
+    What a file in the cache says becomes part of paths, so nothing but a whole commit is taken.
+    """
+    try:
+        commit = branch_file(repository).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return commit if COMMIT.fullmatch(commit) else None
+
+
+def free_bytes() -> int:
+    """Free space on the disk that the cache is on, or would be.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    place = cache_dir()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free
 
 
 def _expanded(path: str) -> Path:

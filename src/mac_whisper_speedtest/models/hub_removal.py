@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.catalog.custom import COMMIT
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.models import disposal, hub, learnt, wanted
 
@@ -134,7 +133,7 @@ def of_network(network: str, form: str = "") -> tuple[HubCopy, ...]:
 
 def _claim(row: catalog.Publication) -> Claim | None:
     """The files of one row; ``None`` if nobody knows which commit it is at."""
-    revision = row.revision or _branch(row.repository)
+    revision = row.revision or hub.branch_commit(row.repository)
     if revision is None:
         return None
     others = [
@@ -169,14 +168,6 @@ def _everything(repository: str, revision: str) -> Claim:
     files = found.files if found else ()
     addresses = {address for file in files if (address := file.sha256 or file.blob_id)}
     return Claim(repository, revision, everything=True, addresses=frozenset(addresses))
-
-
-def _branch(repository: str) -> str | None:
-    try:
-        commit = wanted.branch_file(repository).read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return None
-    return commit if COMMIT.fullmatch(commit) else None
 
 
 def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
@@ -290,7 +281,7 @@ def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
         StorageError: something could not be removed.
     """
     claim = copy.claim
-    branch = learnt.lock_path(claim.repository, wanted.DEFAULT_BRANCH)
+    branch = learnt.lock_path(claim.repository, hub.DEFAULT_BRANCH)
     locks = [learnt.lock_path(claim.repository, claim.revision)]
     try:
         with disposal.held([*locks, *([branch] if branch.exists() else [])], announce):

@@ -186,13 +186,9 @@ def _hub_folder(row: catalog.Publication) -> Path | None:
     """The pinned snapshot in the Hugging Face cache, or the newest whole one where none is."""
     if not row.repository:
         return None
-    revision = row.revision
+    revision = row.revision or hub.branch_commit(row.repository)
     if revision is None:
-        try:
-            branch = hub.repository_dir(row.repository) / "refs" / "main"
-            revision = branch.read_text(encoding="ascii").strip()
-        except OSError:
-            return None
+        return None
     snapshot = hub.snapshot_dir(row.repository, revision) / row.folder
     return snapshot if all((snapshot / file.name).is_file() for file in row.files) else None
 

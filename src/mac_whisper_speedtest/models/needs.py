@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.models import history, hub
 from mac_whisper_speedtest.models.check import Check
 from mac_whisper_speedtest.models.copies import Copy, State
-
-_FETCHED_BY_THEMSELVES = {"whisperkit": "WhisperKit", "fluidaudio": "FluidAudio"}
+from mac_whisper_speedtest.models.places import FRAMEWORKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ def need(check: Check) -> Need | None:
     else:
         row = catalog.publication(check.subject.network, form, check.subject.precision)
         here = check.chosen
-    if row is None or row.unavailable or form in _FETCHED_BY_THEMSELVES:
+    if row is None or row.unavailable or form in FRAMEWORKS:
         return None
     return Need(row, _missing_bytes(row, here))
 
@@ -85,20 +82,15 @@ def cost(checks: Iterable[Check]) -> Cost:
         known,
         sizes.count(None),
         history.expected_seconds(known) if known else None,
-        free_bytes(hub.cache_dir()),
+        _free_bytes(),
     )
 
 
-def free_bytes(folder: Path) -> int | None:
-    """Free space on the disk that ``folder`` is on, or would be; ``None`` if it is not known."""
-    for parent in [folder, *folder.parents]:
-        try:
-            return shutil.disk_usage(parent).free
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None
-    return None
+def _free_bytes() -> int | None:
+    try:
+        return hub.free_bytes()
+    except OSError:
+        return None
 
 
 def advice(check: Check) -> str:
@@ -129,7 +121,7 @@ def _mend(check: Check, chosen: Copy) -> str:
 
 def _get(check: Check) -> str:
     """What to do about a copy that is not there."""
-    framework = _FETCHED_BY_THEMSELVES.get(check.subject.form)
+    framework = FRAMEWORKS.get(check.subject.form)
     if framework:
         return f"{framework} fetches it itself"
     one = need(check)

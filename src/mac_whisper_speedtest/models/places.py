@@ -177,7 +177,7 @@ def _published(row: catalog.Publication) -> list[Place]:
     mirror = mirror_folder(row)
     if mirror is not None and row.mirror is not None:
         found.append(Place(f"the package {row.mirror.distribution}", mirror, _wants(row)))
-    if row.repository and row.form not in _SWIFT:
+    if row.repository and row.form not in FRAMEWORKS:
         found.append(_hub(row))
     if len(row.files) == 1 and row.complete:
         found = [replace(place, is_file=True) for place in found]
@@ -276,8 +276,8 @@ def _learnt(file: HubFile, folder: str) -> Want:
     return Want((name,), file.size, file.sha256, file.blob_id)
 
 
-_SWIFT = {"whisperkit", "fluidaudio"}
-"""Forms whose frameworks never look in the Hugging Face cache."""
+FRAMEWORKS = {"whisperkit": "WhisperKit", "fluidaudio": "FluidAudio"}
+"""Forms by the frameworks that fetch them, and never look in the Hugging Face cache."""
 
 _USES_HUB = {"huggingface", "mlx"}
 """Forms whose libraries look in the Hugging Face cache, though a run uses converted weights."""

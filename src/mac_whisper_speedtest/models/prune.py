@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog, paths
-from mac_whisper_speedtest.models import disposal, hub, learnt, stored, wanted
+from mac_whisper_speedtest.models import disposal, hub, learnt, stored
 from mac_whisper_speedtest.models.disposal import Doomed, doomed
 
 YOUNG_S = 3600.0
@@ -126,7 +126,7 @@ def _of_records(now: float) -> Iterator[Doomed]:
     kept = set()
     for repository, revision in learnt.recorded():
         record = learnt.lock_path(repository, revision).with_suffix(".json")
-        branch = learnt.lock_path(repository, wanted.DEFAULT_BRANCH)
+        branch = learnt.lock_path(repository, hub.DEFAULT_BRANCH)
         locks = [lock for lock in (record.with_suffix(".lock"), branch) if lock.exists()]
         here = hub.snapshot_dir(repository, revision).exists()
         if here or _young(record, now) or not all(map(disposal.is_free, locks)):
@@ -137,7 +137,7 @@ def _of_records(now: float) -> Iterator[Doomed]:
         name, _, revision = lock.stem.rpartition("@")
         repository = name.replace("--", "/", 1)
         used = hub.snapshot_dir(repository, revision).exists() or (
-            revision == wanted.DEFAULT_BRANCH and hub.repository_dir(repository).exists()
+            revision == hub.DEFAULT_BRANCH and hub.repository_dir(repository).exists()
         )
         if not used and lock.stem not in kept and disposal.is_free(lock):
             yield doomed(lock, "a lock without its weights", root, [lock])

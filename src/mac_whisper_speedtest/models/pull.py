@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,11 +32,9 @@ from mac_whisper_speedtest.models.learnt import HubFile, learnt, lock_path, reme
 from mac_whisper_speedtest.models.patience import PATIENCE, Patience, Source
 from mac_whisper_speedtest.models.places import fetched_folder
 from mac_whisper_speedtest.models.wanted import (
-    DEFAULT_BRANCH,
     Snapshot,
     Wish,
     absent,
-    branch_file,
     bytes_missing,
     known,
     listed,
@@ -209,14 +206,14 @@ class _Puller:
                 self._fetch(wish, snapshot, missing)
             else:
                 self.announce(f"{wish.name} is already here")
-            if wish.revision == DEFAULT_BRANCH:
+            if wish.revision == hub.DEFAULT_BRANCH:
                 _note_branch(snapshot)
         return snapshot
 
     def _learn(self, wish: Wish) -> Snapshot:
         """Ask the hub what the revision holds, and keep the answer."""
         found = transfer.listing(self._source(wish, wish.revision), custom=wish.custom)
-        if wish.revision not in {DEFAULT_BRANCH, found.revision}:
+        if wish.revision not in {hub.DEFAULT_BRANCH, found.revision}:
             raise DownloadError(
                 f"asked for {wish.repository}@{wish.revision}, the hub answered with commit "
                 f"{found.revision}",
@@ -288,7 +285,7 @@ class _Puller:
 
 def _note_branch(snapshot: Snapshot) -> None:
     """Let libraries that know no commit find this one; it is pinned by that from now on."""
-    path = branch_file(snapshot.repository)
+    path = hub.branch_file(snapshot.repository)
     with contextlib.suppress(OSError):
         if path.read_text(encoding="ascii") == snapshot.revision:
             return
@@ -305,10 +302,7 @@ def _note_custom(snapshot: Snapshot) -> None:
 def _refuse_full_disk(needed: int) -> None:
     """Raise StorageError if ``needed`` bytes and a margin do not fit where the cache is."""
     margin = max(MARGIN_BYTES, int(needed * MARGIN_SHARE))
-    place = hub.cache_dir()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = hub.free_bytes()
     if free < needed + margin:
         raise StorageError(
             f"not enough room for the weights: {(needed + margin) / 1e6:.0f} MB are needed "

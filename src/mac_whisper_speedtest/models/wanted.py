@@ -7,14 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.catalog.custom import COMMIT
 from mac_whisper_speedtest.errors import DownloadError
 from mac_whisper_speedtest.models import hub
 from mac_whisper_speedtest.models.learnt import HubFile, Learnt, learnt
 from mac_whisper_speedtest.models.selection import chosen
-
-DEFAULT_BRANCH = "main"
-"""What libraries load when they are told no revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,7 @@ def of_row(row: catalog.Publication) -> Wish:
     return Wish(
         name=row.network if row.form == catalog.SOURCE_FORM else f"{row.network} as {row.form}",
         repository=row.repository,
-        revision=row.revision or DEFAULT_BRANCH,
+        revision=row.revision or hub.DEFAULT_BRANCH,
         folder=row.folder,
         files=tuple(
             HubFile(f"{folder}{file.name}", file.size, file.sha256)
@@ -80,13 +76,9 @@ def known(wish: Wish) -> Snapshot | None:
     if wish.complete:
         return Snapshot(wish.repository, wish.revision, wish.files)
     commit = wish.revision
-    if commit == DEFAULT_BRANCH:
-        try:
-            commit = branch_file(wish.repository).read_text(encoding="ascii").strip()
-        except (OSError, ValueError):
-            return None
-    # What a file in the cache says becomes part of a path.
-    found = learnt(wish.repository, commit) if COMMIT.fullmatch(commit) else None
+    if commit == hub.DEFAULT_BRANCH:
+        commit = hub.branch_commit(wish.repository) or ""
+    found = learnt(wish.repository, commit) if commit else None
     try:
         return listed(wish, found) if found is not None else None
     except DownloadError:
@@ -124,11 +116,6 @@ def listed(wish: Wish, found: Learnt) -> Snapshot:
             hint="nothing was fetched; check HF_ENDPOINT, if it is set",
         )
     return Snapshot(found.repository, found.revision, tuple(held))
-
-
-def branch_file(repository: str) -> Path:
-    """Where the cache keeps which commit the default branch was at."""
-    return hub.repository_dir(repository) / "refs" / DEFAULT_BRANCH
 
 
 def absent(snapshot: Snapshot) -> list[HubFile]:
