@@ -101,6 +101,7 @@ def _totals(cost: Cost) -> str:
 def show(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
     """Print the table; what is not there shares a line per backend unless ``every_row``."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from mac_whisper_speedtest.models import needs
@@ -126,8 +127,9 @@ def show(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
             f"[{_STYLES[check.state]}]{check.state}[/]",
             str(check.evidence or ""),
             size(check.chosen.size_bytes) if check.chosen and check.chosen.files else "",
-            *([_load_words(row)] if with_loads else []),
-            scrub(told) if told else "",
+            # What a library says may hold brackets, which are its own and no styles of ours.
+            *([escape(_load_words(row))] if with_loads else []),
+            escape(scrub(told)) if told else "",
         )
     if table.row_count:
         console.print(table)
