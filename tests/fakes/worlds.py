@@ -1,0 +1,148 @@
+"""Machines that are not there: rounds of cells whose true speed is known.
+
+Two-level noise and what else goes wrong on real machines, and runs made on them by the rules of
+``scoring.stopping``. Used by tests/scoring/test_simulations.py and by benchmarks/statistics.py, so
+that both judge the same worlds.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.scoring import intervals, ranking, stopping, verdict
+
+BUDGET_ROUNDS = 30
+"""Rounds that the budget would pay for if every cell took part in each."""
+Rounds = dict[int, float]
+"""Round → RTF: the median over the samples of that round's process."""
+
+
+@dataclass(frozen=True)
+class World:
+    """How a machine disturbs what is measured on it. All figures are on the scale of logarithms.
+
+    Attributes:
+        name: what tables call it.
+        between: standard deviation of a process around its cell (memory layout, placement).
+        within: standard deviation of a sample around its process.
+        common: standard deviation of a round, which all cells of it share.
+        samples: timed samples per process.
+        drift: change from the first round to the 24th, and on at that rate; shared by all cells.
+        late: whether the drift also goes on inside a round, from its first cell to its last.
+        outliers: share of samples that take 1.2 to 3 times as long.
+        slow: share of processes that are slower by ``slow_by``.
+        slow_by: how much that is.
+        correlation: of a process with the same cell's process of the round before; above 0, rounds
+            are not independent, and nothing is promised.
+    """
+
+    name: str
+    between: float = 0.02
+    within: float = 0.02
+    common: float = 0.01
+    samples: int = 3
+    drift: float = 0.0
+    late: bool = False
+    outliers: float = 0.0
+    slow: float = 0.0
+    slow_by: float = 0.0
+    correlation: float = 0.0
+
+
+WORLDS = (
+    World("quiet", between=0.005, within=0.01, common=0.005),
+    World("two levels"),
+    World("noisy", between=0.05, within=0.05, common=0.03),
+    World("outliers", outliers=0.15),
+    World("bimodal", between=0.01, slow=0.3, slow_by=0.10),
+    World("drift", drift=0.15, late=True),
+    World("autocorrelated", correlation=0.6),
+)
+INDEPENDENT = tuple(each for each in WORLDS if not (each.drift or each.correlation))
+
+
+class Machine:
+    """One run's worth of a world: cells that are measured round by round."""
+
+    def __init__(self, world: World, speeds: Sequence[float], rnd: random.Random) -> None:
+        self.world = world
+        self.names = [f"cell {number}" for number in range(len(speeds))]
+        self.speeds = dict(zip(self.names, speeds, strict=True))
+        self.rtf: dict[str, Rounds] = {name: {} for name in self.names}
+        self.samples: dict[str, list[list[float]]] = {name: [] for name in self.names}
+        self._before = dict.fromkeys(self.names, 0.0)
+        self._rnd = rnd
+        self._round = 0
+
+    def measure(self, rounds: int, cells: Iterable[str] | None = None) -> None:
+        """``rounds`` more of ``cells``, in an order shuffled anew in each."""
+        for _ in range(rounds):
+            order = list(self.names if cells is None else cells)
+            self._rnd.shuffle(order)
+            shared = self._rnd.gauss(0, self.world.common)
+            for place, name in enumerate(order):
+                when = self._round + (place / len(self.names) if self.world.late else 0)
+                self._process(name, shared + self.world.drift * when / 24)
+            self._round += 1
+
+    def _process(self, name: str, offset: float) -> None:
+        world, rnd = self.world, self._rnd
+        kept = world.correlation
+        own = kept * self._before[name] + math.sqrt(1 - kept**2) * rnd.gauss(0, world.between)
+        self._before[name] = own
+        base = math.log(self.speeds[name]) + offset + own
+        base += world.slow_by if rnd.random() < world.slow else 0.0
+        taken = []
+        for _ in range(world.samples):
+            late = rnd.uniform(math.log(1.2), math.log(3)) if rnd.random() < world.outliers else 0.0
+            taken.append(math.exp(base + rnd.gauss(0, world.within) + late))
+        self.samples[name].append(taken)
+        self.rtf[name][self._round] = statistics.median(taken)
+
+
+def true_median(world: World, rnd: random.Random, rounds: int = 40_000) -> float:
+    """The median of a cell of speed 1 in a world whose rounds are independent, by brute force."""
+    machine = Machine(world, [1.0], rnd)
+    machine.measure(rounds)
+    return statistics.median(machine.rtf["cell 0"].values())
+
+
+def precision(run: Machine, wanted: float, maximum: int = stopping.MAXIMUM) -> bool:
+    """Measure by the rule of ``--precision``; whether it was reached."""
+    done = 0
+    for look in stopping.looks(stopping.MINIMUM, maximum):
+        run.measure(look - done)
+        done = look
+        ranked = ranking.rank(run.rtf, margin=verdict.MARGIN)
+        widths = {name: pair.ratio for name, pair in ranked.against_best.items()}
+        for name, each in run.rtf.items():
+            found = intervals.of_median(list(each.values()))
+            widths[f"median of {name}"] = None if found is None else found.inverse()
+        if stopping.precise(widths, wanted).reached:
+            return True
+    return False
+
+
+def budget(
+    run: Machine, margin: float, *, spend: bool = True, rounds: int = BUDGET_ROUNDS
+) -> float:
+    """Measure by the rule of ``--budget``; the level at which the run is to be judged."""
+    looks = stopping.looks(stopping.MINIMUM, stopping.MAXIMUM, growth=stopping.BUDGET_GROWTH)
+    left, done = rounds * len(run.names), 0
+    cells: Sequence[str] = run.names
+    for number, look in enumerate(looks):
+        more = min(look - done, left // len(cells))
+        run.measure(more, cells)
+        left -= more * len(cells)
+        done = look
+        level = stopping.level_at(number, looks) if spend else intervals.LEVEL
+        ranked = ranking.rank(run.rtf, margin=margin, level=level)
+        round_s = dict.fromkeys(run.names, 1.0)
+        cells = sorted(stopping.unsettled(ranked, round_s=round_s, left_s=left))
+        if not cells or left < len(cells):
+            break
+    return level
