@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mac_whisper_speedtest.speech import builtin
+from mac_whisper_speedtest import paths
+from mac_whisper_speedtest.speech import builtin, pcm_cache
 from mac_whisper_speedtest.speech.clip import Clip
 
 # What each raw codec is given: FFmpeg's sample format, numpy's, and the largest integer's exponent.
@@ -78,3 +80,13 @@ def encode() -> Callable[..., Path]:
 def short_clip() -> Clip:
     """The real built-in clip, from the user's cache or fetched into it."""
     return builtin.load("short", announce=print)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache of the test's own; where decoded samples lie in it."""
+    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
+    folder = paths.cache_dir() / "pcm"
+    yield folder
+    if (handle := pcm_cache._held.pop(folder, None)) is not None:
+        os.close(handle)

@@ -15,7 +15,7 @@ from mac_whisper_speedtest.speech.decode import SAMPLE_RATE, decode
 
 
 def test_the_default_clip_comes_first() -> None:
-    assert builtin.builtin_names() == ("short", "cities")
+    assert builtin.builtin_names() == ("short", "cities", "long")
     assert builtin.builtin_names()[0] == builtin.DEFAULT_CLIP
 
 
@@ -28,7 +28,7 @@ def test_the_short_clip_has_its_length_words_and_source(short_clip: Clip) -> Non
     assert short_clip.source == "moonshine-voice 0.1.5, moonshine_voice/assets/two_cities.wav"
 
 
-def test_the_long_clip_is_the_whole_recording_and_begins_with_the_short_text(
+def test_the_cities_clip_is_the_whole_recording_and_begins_with_the_short_text(
     short_clip: Clip,
 ) -> None:
     cities = builtin.load("cities", announce=print)
@@ -39,6 +39,19 @@ def test_the_long_clip_is_the_whole_recording_and_begins_with_the_short_text(
     assert cities.reference is not None
     assert cities.reference.startswith(short_clip.reference)
     assert "\n" not in cities.reference
+
+
+def test_the_long_clip_repeats_the_reading_and_its_words_for_ten_minutes() -> None:
+    cities, long = (builtin.load(name, announce=print) for name in ("cities", "long"))
+
+    assert long.seconds >= 600
+    assert (builtin.repetitions("cities"), builtin.repetitions("long")) == (1, 14)
+    assert long.reference == " ".join([str(cities.reference)] * 14)
+    assert "said 14 times" in long.source
+    pause = 8_000
+    second = long.samples[cities.samples.size + pause :][: cities.samples.size]
+    np.testing.assert_array_equal(second, cities.samples)
+    np.testing.assert_array_equal(long.samples[-cities.samples.size :], cities.samples)
 
 
 def test_the_short_clip_is_cut_in_silence_and_speaks_in_between(short_clip: Clip) -> None:
@@ -68,14 +81,14 @@ def test_an_unknown_clip_names_the_nearest(wrong: str, meant: str) -> None:
     with pytest.raises(UsageError, match=repr(wrong)) as caught:
         builtin.load(wrong, announce=print)
 
-    assert caught.value.hint == f"did you mean {meant}? built-in clips: short, cities"
+    assert caught.value.hint == f"did you mean {meant}? built-in clips: short, cities, long"
 
 
 def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(UsageError) as caught:
         builtin.is_cached("xyz")
 
-    assert caught.value.hint == "built-in clips: short, cities"
+    assert caught.value.hint == "built-in clips: short, cities, long"
 
 
 def test_a_cut_beyond_the_recording_is_an_error_not_a_shorter_clip(short_clip: Clip) -> None:

@@ -16,7 +16,9 @@ def list_clips() -> None:
     from mac_whisper_speedtest.speech import builtin
 
     for name in builtin.builtin_names():
-        click.echo(f"{name:10} {'here' if builtin.is_cached(name) else 'not fetched yet'}")
+        here = "here" if builtin.is_cached(name) else "not fetched yet"
+        times = builtin.repetitions(name)
+        click.echo(f"{name:10} {here}" + (f"  (one reading, {times} times)" if times > 1 else ""))
 
 
 @command.command("fetch")

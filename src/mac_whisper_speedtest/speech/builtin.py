@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +17,10 @@ from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.speech import recording as recordings
 from mac_whisper_speedtest.speech.clip import Clip
 from mac_whisper_speedtest.speech.recording import Recording
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 DEFAULT_CLIP = "short"
 """The clip measured on when none is asked for."""
@@ -37,11 +42,26 @@ class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference: str
 
 
+class Repeated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cut said over and over.
+
+    Attributes:
+        of: the cut's name.
+        times: how often it is said; its reference is the cut's so many times.
+        pause: silent samples between, at 16 kHz.
+    """
+
+    of: str
+    times: int
+    pause: int
+
+
 class BuiltinClips(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything in ``clips.toml``."""
 
     recording: Recording
     clips: dict[str, Cut]
+    repeated: dict[str, Repeated] = {}
 
 
 @cache
@@ -53,7 +73,18 @@ def shipped() -> BuiltinClips:
 
 def builtin_names() -> tuple[str, ...]:
     """Names of the built-in clips, the default first."""
-    return tuple(shipped().clips)
+    return tuple(_names(shipped()))
+
+
+def repetitions(name: str) -> int:
+    """How often a built-in clip says its text: 1, or more for one that is a repeated reading.
+
+    Raises:
+        UsageError: no such clip.
+    """
+    _cut(name, shipped())
+    again = shipped().repeated.get(name)
+    return again.times if again else 1
 
 
 def is_cached(name: str, *, clips: BuiltinClips | None = None) -> bool:
@@ -104,22 +135,39 @@ def load(name: str, *, announce: Callable[[str], None], clips: BuiltinClips | No
             f"{samples.size} samples",
             hint="report this as a bug, with the versions of av and soxr",
         )
+    samples = samples[cut.start : cut.end]
+    reference = cut.reference.strip()
+    source = clips.recording.description
+    again = clips.repeated.get(name)
+    if again is not None:
+        samples = _said_again(samples, again)
+        reference = " ".join([reference] * again.times)
+        source = f"{source}, said {again.times} times"
     return Clip(
-        name=name,
-        samples=samples[cut.start : cut.end],
-        reference=cut.reference.strip(),
-        language=cut.language,
-        source=clips.recording.description,
+        name=name, samples=samples, reference=reference, language=cut.language, source=source
     )
 
 
+def _said_again(samples: npt.NDArray[np.float32], again: Repeated) -> npt.NDArray[np.float32]:
+    import numpy as np
+
+    silence = np.zeros(again.pause, dtype=np.float32)
+    pieces = [samples, silence] * again.times
+    return np.concatenate(pieces[:-1])
+
+
+def _names(clips: BuiltinClips) -> list[str]:
+    return [*clips.clips, *clips.repeated]
+
+
 def _cut(name: str, clips: BuiltinClips) -> Cut:
-    cut = clips.clips.get(name)
+    again = clips.repeated.get(name)
+    cut = clips.clips.get(again.of if again else name)
     if cut is None:
-        near = difflib.get_close_matches(name, clips.clips, cutoff=0.4)
+        near = difflib.get_close_matches(name, _names(clips), cutoff=0.4)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(
             f"no built-in clip is called {name!r}",
-            hint=f"{meant}built-in clips: {', '.join(clips.clips)}",
+            hint=f"{meant}built-in clips: {', '.join(_names(clips))}",
         )
     return cut

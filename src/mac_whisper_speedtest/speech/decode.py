@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from mac_whisper_speedtest.errors import AudioError
+from mac_whisper_speedtest.speech.mixing import mono, shape_of
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
 SAMPLE_RATE: Final = 16_000
 """Samples per second of everything a backend receives; every Whisper network is trained on this."""
 
+DECODER: Final = 1
+"""Raised whenever this module would give other samples for the same file than it did before."""
+
 MIN_SECONDS: Final = 0.1
 """Shortest audio that is accepted. whisper.cpp ignores input below 100 ms ("input is too short",
 whisper_full_with_state), so below it the backends would not be doing the same work."""
-
-MAX_AMPLITUDE: Final = 8.0
-"""Largest accepted absolute sample of a float file. Speech peaks near 1; a loud float mix reaches
-perhaps 4 (+12 dB). Above 8 (+18 dB) the samples are surely not scaled to +-1, such as 16-bit
-integers stored as floats, and backends disagree on what to do with those."""
 
 MAX_LOST_SECONDS: Final = 0.1
 """Most audio that may be missing inside a file. Joined mp3 files lose a frame or two (26 ms each)
@@ -45,35 +44,13 @@ _RATES: Final = range(1_000, 1_000_001)
 """Source rates taken at their word. A damaged header that claims 1 Hz would otherwise ask for
 sixteen thousand output samples per input sample."""
 
-
-class _Format(NamedTuple):
-    dtype: str
-    zero: float
-    scale: float
-    accumulator: str
-    is_float: bool
-
-
-# FFmpeg's sample formats (libavutil/samplefmt.h). Integers are full scale, so 24-bit audio arrives
-# shifted up as s32. Scales are powers of two: dividing by them is exact. The accumulator is wide
-# enough that averaging loses nothing before the final rounding to float32.
-_FORMATS: Final = {
-    "u8": _Format("u1", 128.0, 2.0**-7, "float32", is_float=False),
-    "s16": _Format("i2", 0.0, 2.0**-15, "float32", is_float=False),
-    "s32": _Format("i4", 0.0, 2.0**-31, "float64", is_float=False),
-    "s64": _Format("i8", 0.0, 2.0**-63, "float64", is_float=False),
-    "flt": _Format("f4", 0.0, 1.0, "float32", is_float=True),
-    "dbl": _Format("f8", 0.0, 1.0, "float64", is_float=True),
-}
+_BLOCK_SAMPLES: Final = 1 << 16
+"""Source samples mixed and resampled at a time: some 1.5 s at 44.1 kHz. A frame of mp3 has 1152;
+doing the arithmetic frame by frame costs more in calls than in arithmetic."""
 
 
 def decode(path: Path) -> npt.NDArray[np.float32]:
-    """Decode the first audio stream of ``path`` to 16 kHz mono.
-
-    Channels are averaged with equal weight (identical channels keep their level, opposite ones
-    cancel), then soxr HQ resamples. 16-bit mono files at 16 kHz come out as exactly ``int16 /
-    32768``. Memory is the result plus about a second of source audio. Undecodable packets before
-    the first or after the last good one are passed over: stray tags are common there.
+    """Decode the first audio stream of ``path`` to 16 kHz mono, all of it in memory.
 
     Args:
         path: a file in any container and codec that FFmpeg reads (wav, flac, mp3, m4a, ogg, ...).
@@ -82,34 +59,63 @@ def decode(path: Path) -> npt.NDArray[np.float32]:
         Shape ``[samples]``, full scale at +-1. Digital silence is allowed.
 
     Raises:
-        AudioError: no readable file, no audio in it, shorter than ``MIN_SECONDS``, damaged (more
-            than ``MAX_LOST_SECONDS`` missing between its first and last good packet), or samples
-            that are not finite or beyond ``MAX_AMPLITUDE``.
+        AudioError: as `blocks`.
     """
     import numpy as np
 
-    _check_file(path)
     # A bytearray grows in place, where joining a list of blocks would hold everything twice.
     pcm = bytearray()
-    with _ffmpeg_errors(path):
-        for block in _resampled(_mono_blocks(path)):
-            pcm += block.data
-    samples: npt.NDArray[np.float32] = np.frombuffer(pcm, dtype=np.float32)
-    if not samples.size:
+    for block in blocks(path):
+        pcm += block.data
+    return np.frombuffer(pcm, dtype=np.float32)
+
+
+def blocks(audio: Path | bytes, *, name: str = "") -> Iterator[npt.NDArray[np.float32]]:
+    """Decode the first audio stream to 16 kHz mono, piece by piece in bounded memory.
+
+    Channels are averaged with equal weight (identical channels keep their level, opposite ones
+    cancel), then soxr HQ resamples. 16-bit mono files at 16 kHz come out as exactly ``int16 /
+    32768``. Undecodable packets before the first or after the last good one are passed over: stray
+    tags are common there.
+
+    Args:
+        audio: a file, or the bytes of one.
+        name: what to call it in messages; the path, unless given.
+
+    Yields:
+        Shape ``[samples]``, a second or two each; joined they are the recording.
+
+    Raises:
+        AudioError: no readable file, no audio in it, shorter than ``MIN_SECONDS``, damaged (more
+            than ``MAX_LOST_SECONDS`` missing between its first and last good packet), or samples
+            that are not finite or beyond ``mixing.MAX_AMPLITUDE``. It may come after blocks.
+    """
+    name = name or str(audio if isinstance(audio, Path) else "the recording")
+    if isinstance(audio, Path):
+        check_file(audio)
+    samples = 0
+    with _ffmpeg_errors(name):
+        for block in resampled(_mono_blocks(audio, name)):
+            samples += block.size
+            yield block
+    if not samples:
         raise AudioError(
-            f"{path} holds no audio (0 samples)", hint="check how the file was recorded or exported"
+            f"{name} holds no audio (0 samples)", hint="check how the file was recorded or exported"
         )
-    if samples.size < MIN_SECONDS * SAMPLE_RATE:
+    if samples < MIN_SECONDS * SAMPLE_RATE:
         raise AudioError(
-            f"{path} is too short: {samples.size / SAMPLE_RATE:.3f} s, "
+            f"{name} is too short: {samples / SAMPLE_RATE:.3f} s, "
             f"at least {MIN_SECONDS:g} s is needed",
             hint="use a longer recording; several seconds of speech measure best",
         )
-    return samples
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what FFmpeg would report poorly, or wait for without end (pipes and devices)."""
+def check_file(path: Path) -> None:
+    """Refuse what FFmpeg would report poorly, or wait for without end (pipes and devices).
+
+    Raises:
+        AudioError: not a readable regular file, or empty.
+    """
     hint = "check the path, or leave --audio out to use the built-in clip"
     if path.is_dir():
         raise AudioError(f"{path} is a folder, not an audio file", hint="name one file inside it")
@@ -130,8 +136,8 @@ def _check_file(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _ffmpeg_errors(path: Path) -> Iterator[None]:
-    """Turn FFmpeg's errors into one line about ``path``."""
+def _ffmpeg_errors(name: str) -> Iterator[None]:
+    """Turn FFmpeg's errors into one line about the recording."""
     import av
 
     try:
@@ -139,31 +145,55 @@ def _ffmpeg_errors(path: Path) -> Iterator[None]:
     except av.error.FFmpegError as error:
         reason = (error.strerror or str(error)).splitlines()[0]
         raise AudioError(
-            f"{path} cannot be read as audio: {reason}",
+            f"{name} cannot be read as audio: {reason}",
             hint="play it in another program; if it plays, convert it to wav or flac",
         ) from error
 
 
-def _tag_options() -> dict[str, Any]:
-    """Before PyAV 19 a tag that is not UTF-8 keeps a file from being opened, unless told not to."""
+def _opened(audio: Path | bytes) -> av.container.InputContainer:
+    """Open the container, and nothing beside it.
+
+    The protocol is spelled out and the only one allowed: a playlist in disguise cannot make FFmpeg
+    reach for the network, and a file named "concat:..." is just a file.
+    """
+    import io
+
     import av
 
-    return {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    # Before PyAV 19 a tag that is not UTF-8 keeps a file from being opened, unless told not to.
+    old = int(av.__version__.partition(".")[0]) < 19
+    tags: dict[str, Any] = {"metadata_errors": "ignore"} if old else {}
+    source: Any = f"file:{audio.absolute()}" if isinstance(audio, Path) else io.BytesIO(audio)
+    container: av.container.InputContainer = av.open(
+        source, options={"protocol_whitelist": "file"}, **tags
+    )
+    return container
 
 
-def _mono_blocks(path: Path) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Yield ``(rate, samples)`` for each decoded frame, already checked and mixed to mono."""
+def _mono_blocks(audio: Path | bytes, name: str) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Yield ``(rate, samples)`` for some frames at a time, already checked and mixed to mono."""
+    waiting: list[av.AudioFrame] = []
+    samples, seconds = 0, 0.0
+    for frame in _frames(audio, name):
+        if waiting and (samples >= _BLOCK_SAMPLES or shape_of(frame) != shape_of(waiting[0])):
+            yield waiting[0].sample_rate, mono(waiting, name, seconds)
+            seconds += samples / waiting[0].sample_rate
+            waiting, samples = [], 0
+        waiting.append(frame)
+        samples += frame.samples
+    if waiting:
+        yield waiting[0].sample_rate, mono(waiting, name, seconds)
+
+
+def _frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
+    """Yield every decoded frame that has samples; damage is an error."""
     import av
 
-    # The protocol is spelled out and the only one allowed: a playlist in disguise cannot make
-    # FFmpeg reach for the network, and a file named "concat:..." is just a file.
-    with av.open(
-        f"file:{path.absolute()}", options={"protocol_whitelist": "file"}, **_tag_options()
-    ) as container:
+    with _opened(audio) as container:
         if not container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
             raise AudioError(
-                f"{path} has no audio stream (only {kinds} streams)",
+                f"{name} has no audio stream (only {kinds} streams)",
                 hint="choose a file with sound in it",
             )
         stream = container.streams.audio[0]
@@ -176,19 +206,19 @@ def _mono_blocks(path: Path) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
                 continue
             for frame in frames:
                 if lost > MAX_LOST_SECONDS:
-                    raise _damaged(path, f"{lost:.1f} s are missing {seconds:.1f} s from its start")
+                    raise _damaged(name, f"{lost:.1f} s are missing {seconds:.1f} s from its start")
                 if not frame.samples:
                     continue
                 if frame.sample_rate not in _RATES:
                     raise AudioError(
-                        f"{path} claims {frame.sample_rate} samples per second",
+                        f"{name} claims {frame.sample_rate} samples per second",
                         hint="convert it to wav or flac with a plausible rate",
                     )
-                yield frame.sample_rate, _mono(frame, path, seconds)
+                yield frame
                 seconds += frame.samples / frame.sample_rate
         stated = _seconds(stream.duration, stream.time_base)
         if container.format.name in _EXACT_LENGTH and 0 < seconds < stated - MAX_LOST_SECONDS:
-            raise _damaged(path, f"{seconds:.1f} s of the stated {stated:.1f} s are there")
+            raise _damaged(name, f"{seconds:.1f} s of the stated {stated:.1f} s are there")
 
 
 def _seconds(ticks: int | None, time_base: Fraction | None) -> float:
@@ -196,75 +226,31 @@ def _seconds(ticks: int | None, time_base: Fraction | None) -> float:
     return float(ticks * time_base) if ticks and time_base else 0.0
 
 
-def _damaged(path: Path, what: str) -> AudioError:
+def _damaged(name: str, what: str) -> AudioError:
     return AudioError(
-        f"{path} is damaged: {what}",
+        f"{name} is damaged: {what}",
         hint="use an undamaged copy: missing words would count against every backend",
     )
 
 
-def _mono(frame: av.AudioFrame, path: Path, seconds: float) -> npt.NDArray[np.float32]:
-    """Average the channels of one frame. Any format, planar or packed; shape ``[samples]``."""
-    import numpy as np
-
-    planar = frame.format.is_planar
-    name = frame.format.name.removesuffix("p") if planar else frame.format.name
-    known = _FORMATS.get(name)
-    if known is None:
-        raise AudioError(
-            f"{path} decodes to the unknown sample format {frame.format.name}",
-            hint="convert it to wav or flac",
-        )
-    channels = frame.layout.nb_channels
-    # Planes are padded beyond the samples, so each is read by count rather than to its end.
-    per_plane = frame.samples * (1 if planar else channels)
-    planes = [np.frombuffer(memoryview(plane), known.dtype, per_plane) for plane in frame.planes]
-    if known.is_float:
-        for plane in planes:
-            _check_range(plane, path, seconds)
-    if planar:
-        mixed: npt.NDArray[Any] = planes[0].astype(known.accumulator)
-        for plane in planes[1:]:
-            mixed += plane
-        mixed /= channels
-    else:
-        by_time = planes[0].reshape(frame.samples, channels)
-        mixed = by_time.mean(axis=1, dtype=known.accumulator)
-    mixed -= known.zero
-    mixed *= known.scale
-    result: npt.NDArray[np.float32] = mixed.astype(np.float32, copy=False)
-    return result
-
-
-def _check_range(plane: npt.NDArray[Any], path: Path, seconds: float) -> None:
-    """Refuse NaN, infinities and samples that are not scaled to +-1."""
-    import numpy as np
-
-    peak = float(np.abs(plane).max())  # NaN wins every maximum, so one number tells all
-    if not np.isfinite(peak):
-        raise AudioError(
-            f"{path} holds a sample that is not finite ({peak}) {seconds:.1f} s from its start",
-            hint="export it again; backends loop for minutes on such samples",
-        )
-    if peak > MAX_AMPLITUDE:
-        raise AudioError(
-            f"{path} has a sample of {peak:g} {seconds:.1f} s from its start; "
-            f"full scale is 1 and {MAX_AMPLITUDE:g} the most accepted",
-            hint="export it scaled to +-1, or as 16-bit integers",
-        )
-
-
-def _resampled(
-    blocks: Iterator[tuple[int, npt.NDArray[np.float32]]],
+def resampled(
+    mixed: Iterator[tuple[int, npt.NDArray[np.float32]]],
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Bring every block to ``SAMPLE_RATE``; a change of rate on the way starts a new resampler."""
+    """Bring every block to ``SAMPLE_RATE``; a change of rate on the way starts a new resampler.
+
+    Args:
+        mixed: rate and samples of one block after the other.
+
+    Yields:
+        Shape ``[samples]`` at ``SAMPLE_RATE``, resampled by soxr HQ where the rate is another.
+    """
     import numpy as np
     import soxr
 
     nothing = np.zeros(0, dtype=np.float32)
     rate = SAMPLE_RATE
     resampler: Any = None
-    for new_rate, block in blocks:
+    for new_rate, block in mixed:
         if new_rate != rate:
             if resampler is not None:
                 yield resampler.resample_chunk(nothing, last=True)

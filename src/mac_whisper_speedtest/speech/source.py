@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mac_whisper_speedtest.errors import AudioError, UsageError
-from mac_whisper_speedtest.speech import builtin
+from mac_whisper_speedtest.speech import builtin, pcm_cache
 from mac_whisper_speedtest.speech.clip import Clip
+from mac_whisper_speedtest.speech.folder import text_beside
+from mac_whisper_speedtest.speech.speech import presentable
 
 
 def resolve(
@@ -54,15 +56,43 @@ def resolve(
         raise UsageError(
             f"--audio {audio} and --clip {clip} exclude each other", hint="give one of them"
         )
-    from mac_whisper_speedtest.speech.decode import decode
+    return recorded(audio, reference=reference, language=language)
 
-    samples = decode(audio)
+
+def recorded(
+    audio: Path,
+    *,
+    reference: str | None,
+    language: str | None,
+    name: str = "",
+    source: str = "a file of the user's",
+) -> Clip:
+    """One recording as a clip, decoded into the PCM cache unless it is there.
+
+    The reference is ``reference`` when given, else the text of the file beside it with the same
+    stem and ``.txt`` (``talk.mp3`` -> ``talk.txt``) when there is one, else unknown.
+
+    Args:
+        audio: the file.
+        reference: the words spoken in it.
+        language: two-letter code of the speech in it.
+        name: what to call it; the file's own name unless given.
+        source: where it comes from, for a person.
+
+    Raises:
+        UsageError: the reference is blank.
+        AudioError: the file cannot be measured on, or the text beside it is blank or unreadable.
+        StorageError: the PCM cache cannot be written.
+    """
+    pcm = pcm_cache.decoded(audio, name=name)
     return Clip(
-        name=audio.name,
-        samples=samples,
-        reference=_given(reference) if reference is not None else _sidecar(audio),
+        name=presentable(name or audio.name),
+        samples=pcm.samples,
+        reference=_given(reference) if reference is not None else _beside(audio),
         language=language,
-        source=str(audio),
+        source=source,
+        pcm_path=pcm.path,
+        known_sha256=pcm.sha256,
     )
 
 
@@ -74,22 +104,12 @@ def _given(reference: str) -> str:
     return reference.strip()
 
 
-def _sidecar(audio: Path) -> str | None:
-    """The text beside the audio. A blank or unreadable one is an error: someone meant it."""
-    path = audio.with_suffix(".txt")
-    if path == audio or not path.exists():
-        return None
-    try:
-        text = path.read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+def _beside(audio: Path) -> str | None:
+    """The text beside the audio. A blank one is an error: someone meant it."""
+    text = text_beside(audio)
+    if text == "":
         raise AudioError(
-            f"cannot read the reference {path}: {reason}",
-            hint="save it as UTF-8 text, or rename it if it is no transcript",
-        ) from error
-    if not text:
-        raise AudioError(
-            f"the reference {path} is blank",
+            f"the reference {audio.with_suffix('.txt')} is blank",
             hint="write the spoken words into it, or remove it",
         )
     return text
