@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import psutil
 
+from mac_whisper_speedtest.measure import cores
+from mac_whisper_speedtest.measure.reader import Reader
 from mac_whisper_speedtest.results.schema import MachineInfo
 
 T = TypeVar("T")
@@ -48,16 +50,16 @@ def describe() -> MachineInfo:
 
 
 def default_threads() -> int:
-    """How many CPU threads backends get unless told: the performance cores, else all usable ones.
+    """How many CPU threads backends get unless told: one per physical performance core.
 
-    Efficiency cores slow every thread down to their pace where work is split evenly.
+    Efficiency cores slow every thread down to their pace where work is split evenly, and so does a
+    second thread on the same core (:func:`~mac_whisper_speedtest.measure.cores.fitting`).
     """
+    reader = Reader()
     if _MACOS:
-        # An Intel Mac has only one kind of core and does not know this name.
-        with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
-            return int(_sysctl("hw.perflevel0.physicalcpu"))
-        return psutil.cpu_count(logical=False) or 1
-    return len(os.sched_getaffinity(0))
+        fast = cores.macos(reader.run(["/usr/sbin/sysctl", "-n", "hw.perflevel0.physicalcpu"]))
+        return fast or psutil.cpu_count(logical=False) or 1
+    return cores.linux(reader, os.sched_getaffinity(0))
 
 
 def memory_limit() -> int:

@@ -6,7 +6,7 @@ import plistlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown
 
 SYSCTL = "/usr/sbin/sysctl"
 PMSET = "/usr/bin/pmset"

@@ -12,7 +12,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.measure.doctor import accelerators, gpu
 from mac_whisper_speedtest.measure.doctor.accelerators import Asked, Place
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown
 from measure.doctor import machines as m
 
 NONE = Unknown("nvidia-smi is not installed")

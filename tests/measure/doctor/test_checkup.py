@@ -21,7 +21,7 @@ from mac_whisper_speedtest.measure.doctor import (
     thermal,
 )
 from mac_whisper_speedtest.measure.doctor.lines import Checkup, State
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown
 from measure.doctor import machines as m
 
 

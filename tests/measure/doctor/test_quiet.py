@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from mac_whisper_speedtest.measure.doctor import load, power, thermal
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Unknown
-from mac_whisper_speedtest.measure.doctor.thermal import Zone
+from mac_whisper_speedtest.measure.probes.thermal_state import Zone
+from mac_whisper_speedtest.measure.reader import Answer, Unknown
 from measure.doctor import machines as m
 
 NONE = Unknown("pmset is not installed")

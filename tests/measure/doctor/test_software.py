@@ -12,8 +12,8 @@ import pytest
 
 from mac_whisper_speedtest.measure.doctor import microphone, network, packages, storage, tools
 from mac_whisper_speedtest.measure.doctor.packages import Installed
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Unknown
 from mac_whisper_speedtest.measure.doctor.storage import Disk, Folder, Size
+from mac_whisper_speedtest.measure.reader import Answer, Unknown
 from measure.doctor import machines as m
 
 NONE = Unknown("it is not installed")

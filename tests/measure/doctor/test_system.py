@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mac_whisper_speedtest.measure.doctor import interpreter, limits, memory, system
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Unknown
+from mac_whisper_speedtest.measure import limits
+from mac_whisper_speedtest.measure.doctor import interpreter, memory, system
+from mac_whisper_speedtest.measure.probes import memory_state
+from mac_whisper_speedtest.measure.reader import Answer, Unknown
 from measure.doctor import machines as m
 
 NONE = Unknown("sysctl is not installed")
@@ -240,7 +242,7 @@ def test_memory_is_judged_by_what_can_be_had_now(
 def test_the_swap_of_macos_is_warned_about_when_it_is_much(
     text: Answer, state: str, seen: str
 ) -> None:
-    line = memory.swap(memory.macos_swap(text))
+    line = memory.swap(memory_state.macos_swap(text))
     assert line.state == state
     assert seen in line.seen
 
@@ -255,4 +257,4 @@ def test_the_swap_of_macos_is_warned_about_when_it_is_much(
     ],
 )
 def test_the_swap_of_linux_is_warned_about_when_it_is_much(text: Answer, state: str) -> None:
-    assert memory.swap(memory.linux_swap(text)).state == state
+    assert memory.swap(memory_state.linux_swap(text)).state == state

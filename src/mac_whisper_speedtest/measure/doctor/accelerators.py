@@ -13,7 +13,7 @@ from functools import partial
 
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.measure.doctor.lines import Line, State, ok, unknown, warn
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown, attempt
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown, attempt
 from mac_whisper_speedtest.worker import launch, locks
 
 TIMEOUT_S = 10.0

@@ -22,7 +22,7 @@ from mac_whisper_speedtest.measure.doctor import (
     tools,
 )
 from mac_whisper_speedtest.measure.doctor.lines import Checkup, Line, Section, unknown
-from mac_whisper_speedtest.measure.doctor.reader import Reader, Unknown
+from mac_whisper_speedtest.measure.reader import Reader, Unknown
 from mac_whisper_speedtest.privacy import scrub
 
 _AT_ONCE = 8  # nearly all of them wait for a program

@@ -13,8 +13,15 @@ from functools import partial
 from importlib import metadata
 
 from mac_whisper_speedtest.measure.doctor.lines import Line, fail, ok, unknown, warn
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown, attempt
 from mac_whisper_speedtest.measure.machine import gpu_of_information
+from mac_whisper_speedtest.measure.probes.nvml import (
+    HW_SLOWDOWN,
+    HW_THERMAL,
+    OPEN_TIMEOUT_S,
+    POWER_BRAKE,
+    SW_THERMAL,
+)
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown, attempt
 from mac_whisper_speedtest.worker.environments import megabytes
 
 BUSY_PERCENT = 10
@@ -27,10 +34,7 @@ _FIELDS = (
 _REASON_FIELDS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")
 """The mask of why the clocks are low: its name since driver 535, and before."""
 
-_HW_SLOWDOWN, _SW_THERMAL, _HW_THERMAL, _POWER_BRAKE = 0x8, 0x20, 0x40, 0x80
-"""Bits of that mask (nvml.h, nvmlClocksEventReasons)."""
-
-_TIMEOUT_S = 8.0  # without persistence mode, each call starts every GPU anew
+_TIMEOUT_S = OPEN_TIMEOUT_S
 _MEBIBYTE = 1024 * 1024
 _PCI = "/sys/bus/pci/devices"
 _NVIDIA = "0x10de"
@@ -182,11 +186,11 @@ def _nvidia_line(topic: str, row: Sequence[str]) -> Line:
     if mig == "Enabled":
         seen += ", MIG"
     reasons = _mask(row[len(_FIELDS)]) if len(row) > len(_FIELDS) else 0
-    if reasons & _HW_THERMAL:
+    if reasons & HW_THERMAL:
         return fail(topic, f"{seen}: too hot, its clocks are cut", "nvidia-smi -q -d PERFORMANCE")
-    if reasons & _SW_THERMAL:
+    if reasons & SW_THERMAL:
         return warn(topic, f"{seen}: hot, its clocks are lowered", "nvidia-smi -q -d PERFORMANCE")
-    if reasons & (_HW_SLOWDOWN | _POWER_BRAKE):
+    if reasons & (HW_SLOWDOWN | POWER_BRAKE):
         return warn(topic, f"{seen}: its clocks are held down", "nvidia-smi -q -d PERFORMANCE")
     if busy.isdecimal() and int(busy) > BUSY_PERCENT:
         return warn(topic, f"{seen}: {busy} % busy with other work", "nvidia-smi")

@@ -6,7 +6,7 @@ import platform
 import sys
 
 from mac_whisper_speedtest.measure.doctor.lines import Line, fail, ok, unknown
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown
 
 OLDEST_PYTHON = (3, 11)
 """As ``requires-python`` in pyproject.toml."""

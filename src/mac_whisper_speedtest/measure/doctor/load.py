@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from mac_whisper_speedtest.measure.doctor.lines import Line, ok, unknown, warn
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown, attempt
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown, attempt
 
 WINDOW_S = 0.5
 """Long enough for fifty of the ticks that Linux counts processor time in."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 import psutil
 
-from mac_whisper_speedtest.measure.doctor import limits
+from mac_whisper_speedtest.measure import limits
 from mac_whisper_speedtest.measure.doctor.lines import Line, ok, unknown, warn
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown, attempt
+from mac_whisper_speedtest.measure.probes.memory_state import (
+    SYSCTL,
+    linux_swap,
+    macos_pressure,
+    macos_swap,
+    of_meminfo,
+)
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown, attempt
 from mac_whisper_speedtest.worker.environments import megabytes
 
 LOW_MEMORY_BYTES = 2_000_000_000
@@ -19,23 +24,20 @@ SWAP_IN_USE_BYTES = 1_000_000_000
 """More than this in swap, and memory has been short. Less is what a healthy system has moved out
 once and never needed again."""
 
-_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_PRESSURE = {"1": "normal", "2": "warning", "4": "critical"}
 _CLOSE_PROGRAMS = "close programs that hold memory, then: speedtest doctor"
 
 
 def look(reader: Reader) -> list[Line]:
     """The lines about memory."""
     if reader.macos:
-        sysctl = "/usr/sbin/sysctl"
-        total = reader.run([sysctl, "-n", "hw.memsize"])
+        total = reader.run([SYSCTL, "-n", "hw.memsize"])
         return [
             memory(
                 total=int(total) if isinstance(total, str) and total.isdecimal() else total,
                 available=attempt(lambda: int(psutil.virtual_memory().available)),
-                pressure=reader.run([sysctl, "-n", "kern.memorystatus_vm_pressure_level"]),
+                pressure=reader.run([SYSCTL, "-n", "kern.memorystatus_vm_pressure_level"]),
             ),
-            swap(macos_swap(reader.run([sysctl, "-n", "vm.swapusage"]))),
+            swap(macos_swap(reader.run([SYSCTL, "-n", "vm.swapusage"]))),
         ]
     meminfo = reader.read("/proc/meminfo")
     return [
@@ -74,8 +76,8 @@ def memory(
     if limit is not None and limit < total:
         seen += f"; the control group allows {megabytes(int(limit))}"
         room = min(int(limit), total if room is None else room)
-    level = _PRESSURE.get(pressure, "") if isinstance(pressure, str) else ""
-    if level in {"warning", "critical"}:
+    level = macos_pressure(pressure)
+    if level in ("warning", "critical"):
         return warn("memory", f"{seen}; memory pressure: {level}", _CLOSE_PROGRAMS)
     if room is not None and room < LOW_MEMORY_BYTES:
         return warn("memory", f"{seen}: too little for larger models", _CLOSE_PROGRAMS)
@@ -89,30 +91,3 @@ def swap(used: int | Unknown) -> Line:
     if used > SWAP_IN_USE_BYTES:
         return warn("swap", f"{megabytes(used)} in use", _CLOSE_PROGRAMS)
     return ok("swap", f"{megabytes(used)} in use")
-
-
-def macos_swap(text: Answer) -> int | Unknown:
-    """Bytes in use, of ``total = 2048.00M  used = 1012.25M  free = 1035.75M  (encrypted)``."""
-    if isinstance(text, Unknown):
-        return text
-    found = re.search(r"used = ([\d.,]+)([KMGT])", text)
-    if not found:
-        return Unknown("vm.swapusage does not say what is used")
-    # Some locales print a comma for the point.
-    return int(float(found[1].replace(",", ".")) * _UNITS[found[2]])
-
-
-def linux_swap(meminfo: Answer) -> int | Unknown:
-    """Bytes in use, from /proc/meminfo."""
-    total, free = of_meminfo(meminfo, "SwapTotal"), of_meminfo(meminfo, "SwapFree")
-    if isinstance(total, Unknown):
-        return total
-    return free if isinstance(free, Unknown) else total - free
-
-
-def of_meminfo(text: Answer, name: str) -> int | Unknown:
-    """One figure of /proc/meminfo, in bytes."""
-    if isinstance(text, Unknown):
-        return text
-    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else Unknown(f"/proc/meminfo has no {name}")

@@ -9,7 +9,7 @@ import json
 import re
 
 from mac_whisper_speedtest.measure.doctor.lines import Line, ok, unknown
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown
 
 _TIMEOUT_S = 8.0  # system_profiler asks every Bluetooth device
 _TOPIC = "microphone"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.measure.doctor.lines import Line, fail, ok, unknown, warn
-from mac_whisper_speedtest.measure.doctor.reader import Reader, Unknown, attempt
+from mac_whisper_speedtest.measure.reader import Reader, Unknown, attempt
 from mac_whisper_speedtest.models import hub
 from mac_whisper_speedtest.worker.environments import megabytes, shown
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import psutil
 
-from mac_whisper_speedtest.measure.doctor import limits
+from mac_whisper_speedtest.measure import limits
 from mac_whisper_speedtest.measure.doctor.lines import Line, ok, unknown, warn
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown, attempt
 from mac_whisper_speedtest.measure.machine import cpu_of_cpuinfo
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown, attempt
 
 _VIRTUAL_PRODUCTS = re.compile(
     r"qemu|kvm|vmware|virtualbox|innotek|\bxen\b|bochs|parallels|virtual machine"

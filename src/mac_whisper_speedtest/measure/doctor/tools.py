@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mac_whisper_speedtest.measure.doctor.lines import Line, State, ok, unknown, warn
-from mac_whisper_speedtest.measure.doctor.reader import Answer, Reader, Unknown, attempt
+from mac_whisper_speedtest.measure.reader import Answer, Reader, Unknown, attempt
 
 _SWIFT_TIMEOUT_S = 8.0  # its first call after an update of macOS is slow
 

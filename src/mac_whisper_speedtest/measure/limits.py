@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
-from mac_whisper_speedtest.measure.doctor.reader import Reader
+from mac_whisper_speedtest.measure.reader import Reader
 
 _ROOT = "/sys/fs/cgroup"
 

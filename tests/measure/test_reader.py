@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mac_whisper_speedtest.measure.doctor.reader import Reader, Unknown, attempt
+from mac_whisper_speedtest.measure.reader import Reader, Unknown, attempt
 
 # Sleeps with a child that holds the same stdout.
 TWO_SLEEPERS = (

@@ -1,0 +1,22 @@
+"""Which energy counters this machine has."""
+
+from __future__ import annotations
+
+from mac_whisper_speedtest.measure.probes import nvml
+from mac_whisper_speedtest.measure.probes.energy import apple_energy
+from mac_whisper_speedtest.measure.probes.energy.apple_energy import AppleEnergy
+from mac_whisper_speedtest.measure.probes.energy.counter import Counter
+from mac_whisper_speedtest.measure.probes.energy.nvml_energy import NvmlEnergy
+from mac_whisper_speedtest.measure.probes.energy.rapl import Rapl
+from mac_whisper_speedtest.measure.reader import Reader
+
+
+def counters(reader: Reader | None = None) -> list[Counter]:
+    """Those that can exist on this system; each says itself why it cannot be read.
+
+    Their domains do not overlap: a processor's package and its memory, discrete GPUs, Apple's chip.
+    """
+    reader = reader or Reader()
+    if reader.macos:
+        return [AppleEnergy(apple_energy.open_monitor())]
+    return [Rapl(reader), NvmlEnergy(nvml.shared())]
