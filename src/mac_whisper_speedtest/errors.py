@@ -55,6 +55,12 @@ class WeightsMissingError(WeightsError):
     """No copy of these weights is on this machine."""
 
 
+class NotMeasuredError(SpeedtestError):
+    """Whatever was to be measured came to no end often enough to say anything."""
+
+    exit_code = ExitCode.ALL_CELLS_FAILED
+
+
 class StorageError(SpeedtestError):
     """A file could not be written or read back: disk full, no permission, damage."""
 

@@ -21,8 +21,11 @@ FIRST_S = 0.6
 # Six samples show a trend only if each is longer than the one before, on a busy machine too.
 DRIFT = 3.0
 BUSY_S = 1.0
-LEAK_BYTES = 8_000_000
+LEAK_BYTES = 50_000_000
+STEADY_S = 0.2
+SLOWER = 1.05
 TEXT = "And so, my fellow Americans, ask not what your country can do for you."
+OTHER_TEXT = "Four score and seven years ago our fathers brought forth a new nation to this land."
 
 
 class Sound:
@@ -200,3 +203,44 @@ class Settles(Sound):
         super().work()
         if self.calls == 1:
             self._buffer = b"x" * 16_000_000
+
+
+class Steady(Sound):
+    """Takes ``STEADY_S`` per call."""
+
+    def work(self) -> None:
+        time.sleep(STEADY_S)
+
+
+class Slower(Steady):
+    """Takes 5 % more."""
+
+    def work(self) -> None:
+        time.sleep(STEADY_S * SLOWER)
+
+
+class Wrong(Steady):
+    """As quick as the others, and says something else."""
+
+    def text(self) -> str:
+        return OTHER_TEXT
+
+
+class FallsBackOnce(Steady):
+    """Its third timed sample is decoded three times: at the last it has a raised temperature."""
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        self.calls += 1
+        third = self.calls == 4  # the first call is the warm-up
+        time.sleep(STEADY_S * (3 if third else 1))
+        segment = Segment(0.0, 2.0, TEXT, temperature=0.4 if third else 0.0)
+        return Transcription(segments=[segment], language="en")
+
+
+class RefusesSome(Steady):
+    """Cannot transcribe what is shorter than a second; goes on living."""
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        if len(audio) < 16000:
+            raise ValueError("the audio is too short for this backend")
+        return super().transcribe(audio, contract)

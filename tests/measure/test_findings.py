@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.measure import executor, findings
+from mac_whisper_speedtest.measure import executor, findings, text_findings
 from mac_whisper_speedtest.results import schema as s
 
 SETTINGS = DecodeContract().settings()
@@ -292,8 +292,8 @@ def test_weights_that_come_with_the_first_call_are_told_from_compilation(
 
 def test_a_speaker_who_loops_is_no_finding() -> None:
     chant = "ho ho ho chi minh " * 10
-    assert list(findings.loop(cell([sample(text=chant)], reference=chant))) == []
-    assert list(findings.loop(cell([sample(text=chant)], reference="ho ho"))) != []
+    assert list(text_findings.loop(cell([sample(text=chant)], reference=chant))) == []
+    assert list(text_findings.loop(cell([sample(text=chant)], reference="ho ho"))) != []
 
 
 # Device and precision

@@ -33,8 +33,9 @@ PITFALLS = {
         ("contract", "gives a time of 30.0 s in audio of 2.0 s"),
     ],
     "HasNoTimes": [("contract", "reports timestamps, but gives no times")],
-    "Leaks": [("memory", "peak memory grew in each of 6 calls, by 8.0 MB a call")],
+    "Leaks": [("memory", "peak memory grew in each of 6 calls, by 50.0 MB a call")],
 }
+OF_THE_MACHINE = {"disturbed", "machine", "outlier"}  # whatever else it does meanwhile
 SOUND = ("Sound", "Lazy", "Asynchronous", "Settles")
 WEIGHTS_BYTES = 80_000_000  # of the one whose memory must show them
 ROUNDS, RUNS = 1, 6
@@ -66,7 +67,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     done = tool(
         *["run", "-m", "tiny.en", "--audio", write_tone(folder / "tone.wav"), *backends],
         # One process each: to start it takes longer than all of its calls.
-        *["--rounds", ROUNDS, "--runs", RUNS, "--device", "gpu", "--precision", "float32"],
+        *["--rounds", ROUNDS, "--runs", RUNS, "--device", "gpu", "--compute-type", "float32"],
         *["--json-logs"],
         timeout=280,  # a machine that is busy with other things
     )
@@ -90,7 +91,11 @@ def timed(cell: dict[str, Any]) -> list[float]:
 @pytest.mark.parametrize("fake", PITFALLS)
 def test_the_results_name_the_pitfall_and_no_other(shown: Finished, fake: str) -> None:
     cell = shown.cell(fake)
-    found = [(each["kind"], each["message"]) for each in cell["summary"]["findings"]]
+    found = [
+        (each["kind"], each["message"])
+        for each in cell["summary"]["findings"]
+        if each["kind"] not in OF_THE_MACHINE
+    ]
     assert cell["status"] == "ok"
     assert {kind for kind, _ in found} == {kind for kind, _ in PITFALLS[fake]}
     for kind, words in PITFALLS[fake]:
@@ -109,7 +114,8 @@ def test_the_notes_under_the_table_say_it(one_run: Finished, fake: str) -> None:
 @pytest.mark.parametrize("fake", SOUND)
 def test_a_sound_backend_gets_no_finding(shown: Finished, fake: str) -> None:
     assert shown.cell(fake)["status"] == "ok"
-    assert shown.cell(fake)["summary"]["findings"] == []
+    kinds = {each["kind"] for each in shown.cell(fake)["summary"]["findings"]}
+    assert kinds <= OF_THE_MACHINE
 
 
 @pytest.mark.parametrize("fake", ["Sound", "Lazy", "Asynchronous", "Compiles", "LoadsLate"])

@@ -17,15 +17,17 @@ from conftest import FAKES, Tool, write_tone
 from fakes.hub import Hub
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.errors import DownloadError, UsageError
-from mac_whisper_speedtest.measure import session
+from mac_whisper_speedtest.measure import mending, session
 from mac_whisper_speedtest.measure.preparation import Prepared, prepare
+from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.models import locate, pull
 from mac_whisper_speedtest.models.repair import Damage, DamagedError, Origin, identity
 from mac_whisper_speedtest.models.weights import Weights
 from mac_whisper_speedtest.plan import Request
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.speech.choose import Choice
 from mac_whisper_speedtest.worker.endings import Ending, Status
-from measure.test_session import OK, Rule, Scripted, by_name, prepared, summary
+from measure.test_session import OK, Rule, Scripted, Unwatched, by_name, prepared, summary
 
 __all__ = ["prepared"]
 
@@ -62,7 +64,7 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Disk]:
     def make(*, damaged: bool) -> Disk:
         disk = Disk(tmp_path / "weights", damaged=damaged)
-        monkeypatch.setattr(session, "weights_of", disk.weights_of)
+        monkeypatch.setattr(mending, "weights_of", disk.weights_of)
         return disk
 
     return make
@@ -72,7 +74,8 @@ def measured(ready: Prepared, rule: Rule[Ending]) -> tuple[s.CellResult, Scripte
     """The cell of backend b, what was executed, and what was said."""
     execute = Scripted(b=rule)
     said: list[str] = []
-    _, run = session.measure(ready, session.Screen(announce=said.append), execute=execute)
+    screen = Screen(announce=said.append)
+    _, run = session.measure(ready, screen, execute=execute, watcher=Unwatched())
     return by_name(run)["b"], execute, said
 
 
@@ -184,9 +187,10 @@ def test_the_time_of_a_repair_is_not_the_cell_s(
         now[0] += 1000.0
         return look(*given, **named)
 
-    monkeypatch.setattr(session, "weights_of", slowly)
+    monkeypatch.setattr(mending, "weights_of", slowly)
     clock = SimpleNamespace(monotonic=lambda: now[0])
-    monkeypatch.setattr("mac_whisper_speedtest.measure.session.time", clock)
+    for module in ("mending", "rounds"):
+        monkeypatch.setattr(f"mac_whisper_speedtest.measure.{module}.time", clock)
     cell, _, _ = measured(
         prepared(repair=True, retries=1, max_time_s=10.0),
         lambda number, which: OK if number or which else UNREADABLE,
@@ -303,7 +307,7 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
         out.writeframes(bytes(2 * 16000))
     names = ("faster-whisper", "whisper.cpp", "moonshine-voice")
     chosen = registry.select(names, registry.installed())
-    request = Request(models=(SPEC,), backends=tuple(chosen), audio=silence)
+    request = Request(models=(SPEC,), backends=tuple(chosen), speech=Choice(audio=str(silence)))
 
     missing = prepare(request, announce=print).unavailable
     assert set(missing) == {f"{name}/{SPEC}/silence.wav" for name in names[:2]}
@@ -339,5 +343,6 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
         "faster-whisper": f"custom: {SPEC}",
         "whisper.cpp": f"converted from custom: {SPEC}",
     }
+    german = replace(request, speech=Choice(audio=str(silence), language="de"))
     with pytest.raises(UsageError, match="knows only English"):
-        prepare(replace(request, language="de"), announce=print)
+        prepare(german, announce=print)

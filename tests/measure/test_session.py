@@ -13,14 +13,18 @@ import pytest
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.measure import session
-from mac_whisper_speedtest.measure.executor import Listener, Task
 from mac_whisper_speedtest.measure.preparation import Prepared
+from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.measure.summarise import summarise
+from mac_whisper_speedtest.measure.task import Listener, Task
+from mac_whisper_speedtest.measure.watch import Watcher
 from mac_whisper_speedtest.models.weights import Weights
 from mac_whisper_speedtest.plan import Request, cells
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.speech.clip import Clip
+from mac_whisper_speedtest.speech.speech import Speech
 from mac_whisper_speedtest.worker.endings import Ending, Status
 
 T_co = TypeVar("T_co", covariant=True)
@@ -75,6 +79,25 @@ class Scripted:
         return ending
 
 
+class Unwatched:
+    """A machine that is never looked at."""
+
+    def begin(self) -> None:
+        pass
+
+    def before_round(self) -> None:
+        pass
+
+    def after_round(self, number: int) -> s.RoundWatched | None:
+        return None
+
+
+def measure(
+    prepared: Prepared, execute: Scripted, watcher: Watcher | None = None
+) -> tuple[RunDirectory, s.Run]:
+    return session.measure(prepared, Screen(), execute=execute, watcher=watcher or Unwatched())
+
+
 def sample(where: object, index: int, seconds: float) -> s.Sample:
     assert isinstance(where, dict)
     return s.Sample(
@@ -98,14 +121,19 @@ def prepared() -> Callable[..., Prepared]:
 
     def prepare(**changes: object) -> Prepared:
         backends = tuple(Backend(name=name) for name in ("a", "b", "c"))
-        request = replace(Request(models=("tiny.en",), backends=backends), **changes)  # type: ignore[arg-type]
-        clip = Clip("short", np.zeros(32000, np.float32), "the best of times", "en", "made here")
+        asked = Request(models=("tiny.en",), backends=backends, rounds=3)
+        request = replace(asked, **changes)  # type: ignore[arg-type]
+        clip = Clip(
+            "short", np.full(32000, 0.1, np.float32), "the best of times", "en", "made here"
+        )
         planned = cells(request.models, request.backends, clip.name)
         weights = {
             cell.id: Weights("tiny.en", "own", "float16", Path("w"), {}, 0, "made here")
             for cell in planned
         }
-        return Prepared(request, clip, planned, weights, {})
+        return Prepared(
+            request, Speech("short", (clip,), "made here", "clip"), planned, weights, {}
+        )
 
     return prepare
 
@@ -121,7 +149,7 @@ def summary(cell: s.CellResult) -> s.Summary:
 
 def test_rounds_are_interleaved_as_scheduled(prepared: Callable[..., Prepared]) -> None:
     execute = Scripted()
-    _, run = session.measure(prepared(rounds=4), session.Screen(), execute=execute)
+    _, run = measure(prepared(rounds=4), execute)
     visited = [f"{name}/tiny.en/short" for name, _, _ in execute.visited]
     assert visited == [name for visit in run.manifest.schedule for name in visit]
     assert [number for _, number, _ in execute.visited] == [n for n in range(4) for _ in range(3)]
@@ -131,11 +159,17 @@ def test_cells_are_ranked_by_the_median_of_round_medians(
     prepared: Callable[..., Prepared],
 ) -> None:
     execute = Scripted()
-    # b is quicker in two of three rounds, although one very slow round spoils its mean.
+    # b is quicker in all rounds but a very slow one, which spoils its mean.
     execute.seconds = {"b": lambda number, _: 9.0 if number == 0 else 0.5, "c": lambda *_: 2.0}
-    _, run = session.measure(prepared(), session.Screen(), execute=execute)
+    _, run = measure(prepared(rounds=20), execute)
     found = {name: summary(cell) for name, cell in by_name(run).items()}
     assert {name: each.rank for name, each in found.items()} == {"b": 1, "a": 2, "c": 3}
+    assert {name: each.rank_last for name, each in found.items()} == {"b": 1, "a": 2, "c": 3}
+    assert {name: each.verdict for name, each in found.items()} == {
+        "b": "",
+        "a": "SLOWER",
+        "c": "SLOWER",
+    }
     assert found["b"].median_s == 0.5
     assert found["b"].max_s == 9.0
     assert found["a"].times_best == 2.0
@@ -143,11 +177,36 @@ def test_cells_are_ranked_by_the_median_of_round_medians(
     assert found["a"].wer == 0.0
 
 
+def test_cells_that_the_rounds_do_not_tell_apart_are_tied(
+    prepared: Callable[..., Prepared],
+) -> None:
+    execute = Scripted()
+    # One very slow round of three: nobody knows who is quicker.
+    execute.seconds = {"b": lambda number, _: 9.0 if number == 0 else 0.5}
+    _, run = measure(prepared(), execute)
+    found = {name: summary(cell) for name, cell in by_name(run).items()}
+    assert {(each.rank, each.rank_last) for each in found.values()} == {(1, 3)}
+    assert found["a"].verdict == "AMBIGUOUS"
+    assert all(
+        each.rtfx_bounds is None for each in found.values()
+    )  # from three rounds there is none
+
+
+def test_a_median_has_an_interval_from_six_rounds_on(prepared: Callable[..., Prepared]) -> None:
+    execute = Scripted()
+    execute.seconds = {"b": lambda number, _: 1.0 + number / 10}
+    _, run = measure(prepared(rounds=6), execute)
+    bounds = summary(by_name(run)["b"]).rtfx_bounds
+    assert bounds is not None
+    assert (bounds.low, bounds.high) == pytest.approx((2 / 1.5, 2 / 1.0))
+    assert (bounds.level, bounds.rounds) == (0.95, 6)
+
+
 def test_a_failed_cell_keeps_its_samples_has_no_rank_and_is_not_visited_again(
     prepared: Callable[..., Prepared],
 ) -> None:
     execute = Scripted(b=lambda number, _: CRASH if number == 1 else OK)
-    _, run = session.measure(prepared(), session.Screen(), execute=execute)
+    _, run = measure(prepared(), execute)
     cell = by_name(run)["b"]
     assert cell.status == "crashed"
     assert summary(cell).rank is None
@@ -160,7 +219,7 @@ def test_a_retry_that_succeeds_makes_the_cell_ok_and_hides_nothing(
     prepared: Callable[..., Prepared],
 ) -> None:
     execute = Scripted(b=lambda number, attempt: CRASH if (number, attempt) == (0, 0) else OK)
-    _, run = session.measure(prepared(retries=2), session.Screen(), execute=execute)
+    _, run = measure(prepared(retries=2), execute)
     cell = by_name(run)["b"]
     assert cell.status == "ok"
     assert summary(cell).retries == 1
@@ -172,7 +231,7 @@ def test_fail_fast_skips_everything_after_the_first_failure(
     prepared: Callable[..., Prepared],
 ) -> None:
     execute = Scripted(**{name: lambda *_: CRASH for name in "abc"})
-    _, run = session.measure(prepared(fail_fast=True), session.Screen(), execute=execute)
+    _, run = measure(prepared(fail_fast=True), execute)
     assert len(execute.visited) == 1
     assert sorted(cell.status for cell in run.cells) == ["crashed", "skipped", "skipped"]
     assert run.manifest.outcome is not None
@@ -181,7 +240,7 @@ def test_fail_fast_skips_everything_after_the_first_failure(
 
 def test_max_failures_allows_that_many(prepared: Callable[..., Prepared]) -> None:
     execute = Scripted(**{name: lambda *_: CRASH for name in "abc"})
-    _, run = session.measure(prepared(max_failures=1), session.Screen(), execute=execute)
+    _, run = measure(prepared(max_failures=1), execute)
     assert len(execute.visited) == 2
     assert sorted(cell.status for cell in run.cells) == ["crashed", "crashed", "skipped"]
 
@@ -189,7 +248,7 @@ def test_max_failures_allows_that_many(prepared: Callable[..., Prepared]) -> Non
 def test_a_cell_that_is_unavailable_is_never_started(prepared: Callable[..., Prepared]) -> None:
     ready = replace(prepared(), unavailable={"a/tiny.en/short": "not installed"})
     execute = Scripted()
-    _, run = session.measure(ready, session.Screen(), execute=execute)
+    _, run = measure(ready, execute)
     assert by_name(run)["a"].status == "unavailable"
     assert {name for name, _, _ in execute.visited} == {"b", "c"}
 
@@ -199,7 +258,7 @@ def test_a_deviation_from_the_contract_is_recorded_and_named(
 ) -> None:
     execute = Scripted()
     execute.deviates = {"c"}
-    _, run = session.measure(prepared(), session.Screen(), execute=execute)
+    _, run = measure(prepared(), execute)
     cell = by_name(run)["c"]
     (deviation,) = cell.contract.deviations
     assert (deviation.setting, deviation.requested, deviation.effective) == ("beam_size", 1, 5)
@@ -212,7 +271,7 @@ def test_a_report_that_the_description_contradicts_is_named(
 ) -> None:
     described = Backend(name="a", fixed={"window": "chunked-30s"})
     ready = prepared(backends=(described, Backend(name="b")))
-    _, run = session.measure(ready, session.Screen(), execute=Scripted())
+    _, run = measure(ready, Scripted())
     assert by_name(run)["a"].contract.declared["window"] == "chunked-30s"
     assert [each.message for each in summary(by_name(run)["a"]).findings] == [
         "window: sequential-30s, but its description says chunked-30s"
@@ -223,14 +282,14 @@ def test_a_report_that_the_description_contradicts_is_named(
 
 def test_replaying_the_journal_gives_the_sealed_run(prepared: Callable[..., Prepared]) -> None:
     execute = Scripted(b=lambda number, _: CRASH if number == 1 else OK)
-    where, run = session.measure(prepared(), session.Screen(), execute=execute)
+    where, run = measure(prepared(), execute)
     again = summarise(directory.find(str(where.number)).replay())
     assert again == run
     assert directory.pretty(again) == where.sealed_path.read_bytes()
 
 
 def test_runs_are_numbered_in_order(prepared: Callable[..., Prepared]) -> None:
-    first, _ = session.measure(prepared(rounds=1), session.Screen(), execute=Scripted())
-    second, _ = session.measure(prepared(rounds=1), session.Screen(), execute=Scripted())
+    first, _ = measure(prepared(rounds=1), Scripted())
+    second, _ = measure(prepared(rounds=1), Scripted())
     assert second.number == first.number + 1
     assert directory.find("latest").path == second.path

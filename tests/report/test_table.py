@@ -128,17 +128,18 @@ def printed(run: s.Run, width: int = 140) -> str:
 
 def rows(text: str) -> list[list[str]]:
     return [
-        line.split() for line in text.splitlines() if line.strip()[:2] in {"1", "2", "1 ", "2 "}
+        line.split() for line in text.splitlines() if line.strip()[:1] in {"1", "2"}
     ]
 
 
 def test_the_quickest_comes_first_and_the_others_are_multiples_of_it() -> None:
     text = printed(run_of(cell("slow", seconds=[3.0, 3.0]), cell("quick", seconds=[2.0, 2.0])))
-    first, second = rows(text)
+    first, second = rows(text)[:2]
     assert first[1] == "quick"
     assert second[1] == "slow"
-    assert {"2.000", "5.0", "1.00"} <= set(first)
-    assert {"3.000", "3.3", "1.50"} <= set(second)
+    assert {"2.000", "5.00", "1.00"} <= set(first)
+    assert {"3.000", "3.33", "1.50"} <= set(second)
+    assert first[0] == second[0] == "1–2"  # one round says nothing of its spread
     assert "16.7%" in first  # one word of six
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -10,8 +11,11 @@ import pytest
 
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.measure.probes import cpu, gpu_memory, memory_linux, memory_macos, swap
+from mac_whisper_speedtest.measure.probes.conditions import Conditions
 from mac_whisper_speedtest.results import export, schema
 from mac_whisper_speedtest.results.schema import Struct
+from mac_whisper_speedtest.scoring.verdict import Verdict
 from mac_whisper_speedtest.worker.endings import Status
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
@@ -49,16 +53,32 @@ def _own_fields(kind: type[Struct]) -> dict[str, str]:
     return {name: str(note) for name, note in vars(kind).get("__annotations__", {}).items()}
 
 
+def _described(kind: type[Struct]) -> dict[str, list[str]]:
+    """The rows of a struct's section, which says so where it has nothing but its parent's."""
+    section = _section(f"`{kind.__name__}`")
+    if _own_fields(kind):
+        return _rows(section, "name")
+    assert "and\nno other." in section or "and no other." in section
+    return {}
+
+
+def _units(heading: str, first_header: str, *, having: str) -> dict[str, str]:
+    """Name → unit, of the table below ``heading`` that has a row for ``having``."""
+    tables = re.split(r"\n\n", _section(heading))
+    (table,) = (each for each in tables if f"| `{having}` |" in each)
+    return {name.strip("`"): row[1] for name, row in _rows(f"{table}\n", first_header).items()}
+
+
 @pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)
 def test_every_field_of_a_struct_has_a_row_in_its_section(kind: type[Struct]) -> None:
-    rows = _rows(_section(f"`{kind.__name__}`"), "name")
+    rows = _described(kind)
     assert list(rows) == _quoted(list(_own_fields(kind)))
     assert all(row[3] for row in rows.values())
 
 
 @pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)
 def test_every_field_that_can_be_null_says_when_and_no_other_does(kind: type[Struct]) -> None:
-    rows = _rows(_section(f"`{kind.__name__}`"), "name")
+    rows = _described(kind)
     for name, annotation in _own_fields(kind).items():
         nullable = "None" in annotation or annotation == "SettingValue"
         assert (rows[f"`{name}`"][4] != "–") == nullable, name
@@ -76,6 +96,34 @@ def test_every_journal_event_is_headed_by_its_tag_and_in_the_json_logs(kind: typ
     tag = kind.__struct_config__.tag
     _section(f"`{tag}` (`{kind.__name__}`)")
     assert f"`{tag}`" in _section("`--json-logs`")
+
+
+def test_every_reading_around_a_workers_samples_is_described_with_its_unit() -> None:
+    given = {**memory_linux.UNITS, **memory_macos.UNITS, **swap.UNITS, **gpu_memory.UNITS}
+    described = _units("Names of readings", "reading", having="rss_bytes")
+    energy = {name: unit for name, unit in described.items() if "energy_" in name}
+    assert set(energy.values()) == {"s", "J"}
+    assert {name: unit for name, unit in described.items() if name not in energy} == given
+
+
+def test_every_reading_around_one_sample_is_described_with_its_unit() -> None:
+    assert _units("Names of readings", "reading", having="outside_share") == cpu.UNITS
+
+
+def test_every_condition_of_the_machine_is_described_in_order() -> None:
+    rows = _rows(_section("`ConditionsInfo`"), "condition")
+    known = [each.name for each in fields(Conditions) if each.name != "unknown"]
+    assert list(rows) == _quoted(known)
+
+
+def test_every_rung_of_the_load_ladder_is_described() -> None:
+    rungs = {schema.LOAD_COLD, schema.LOAD_FRESH, schema.LOAD_WARM}
+    assert set(_rows(_section("`LoadResult`"), "rung")) == set(_quoted(list(rungs)))
+
+
+def test_every_verdict_on_speed_is_described_in_order() -> None:
+    rows = _rows(_section("`Summary`"), "verdict")
+    assert list(rows) == _quoted(list(Verdict))
 
 
 def test_every_csv_column_is_described_in_order() -> None:

@@ -53,11 +53,15 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of transcript and when it was said, in seconds from the start of the audio."""
+    """A piece of transcript and when it was said, in seconds from the start of the audio.
+
+    ``temperature`` is the one it was decoded at, where the library tells.
+    """
 
     start_s: float
     end_s: float
     text: str
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,15 @@ class Transcription:
         language: what the backend says it decoded as, or ``None``.
         tokens: decoded tokens including timestamps, where the backend tells.
         text: the whole transcript when it is not simply the segments joined.
+        stages_s: seconds of each stage (``mel``, ``encode``, ``decode``, ...) of this call, where
+            the library reports them.
     """
 
     segments: Iterable[Segment]
     language: str | None = None
     tokens: int | None = None
     text: str | None = None
+    stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
 class BackendUnavailableError(Exception):
@@ -86,7 +93,7 @@ class ModelUnusableError(Exception):
 
 
 class Adapter(Protocol):
-    """The five things the worker asks of a backend."""
+    """What the worker asks of a backend."""
 
     def import_library(self) -> Mapping[str, str]:
         """Import the backend's library and return the versions of everything that matters.

@@ -138,4 +138,4 @@ def read_back(info: Any) -> dict[str, SettingValue]:
 def plain(segments: Any) -> Iterator[Segment]:
     """The library's segments as ours, still lazy."""
     for segment in segments:
-        yield Segment(segment.start, segment.end, segment.text)
+        yield Segment(segment.start, segment.end, segment.text, segment.temperature)

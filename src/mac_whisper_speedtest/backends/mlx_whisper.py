@@ -79,7 +79,10 @@ class MlxWhisper:
             **mlx_runtime.arguments(contract),
         )
         return Transcription(
-            segments=[Segment(s["start"], s["end"], s["text"]) for s in result["segments"]],
+            segments=[
+                Segment(s["start"], s["end"], s["text"], s.get("temperature"))
+                for s in result["segments"]
+            ],
             language=self._watch.language(result["language"]),
             tokens=sum(len(s["tokens"]) for s in result["segments"]),
             text=result["text"],

@@ -112,7 +112,10 @@ class OpenaiWhisper:
         )
         segments = self._result["segments"]
         return Transcription(
-            segments=[Segment(each["start"], each["end"], each["text"]) for each in segments],
+            segments=[
+                Segment(each["start"], each["end"], each["text"], each.get("temperature"))
+                for each in segments
+            ],
             language=self._result["language"] if self._model.is_multilingual else "en",
             tokens=sum(len(each["tokens"]) for each in segments),
             text=self._result["text"],

@@ -99,7 +99,10 @@ class WhisperMps:
         self._watch.clear()
         result = transcribe(audio, model=self._path, fp16=self._half, **wanted)
         return Transcription(
-            segments=[Segment(s["start"], s["end"], s["text"]) for s in result["segments"]],
+            segments=[
+                Segment(s["start"], s["end"], s["text"], s.get("temperature"))
+                for s in result["segments"]
+            ],
             language=self._watch.language(result["language"]),
             tokens=sum(len(s["tokens"]) for s in result["segments"]),
             text=result["text"],

@@ -35,3 +35,60 @@ def byte_size(text: str, option: str) -> int:
     if not found or float(found[1]) <= 0:
         raise UsageError(f"{option} is {text!r}, not a size", hint="write it like 500MB or 4GB")
     return int(float(found[1]) * _UNITS[found[2]])
+
+
+_DURATIONS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def duration(text: str, option: str) -> float:
+    """Seconds from ``90``, ``90s``, ``5m`` or ``1.5h``. Raises UsageError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip().lower())
+    if not found or float(found[1]) <= 0:
+        raise UsageError(f"{option} is {text!r}, not a time", hint="write it like 90s, 5m or 1.5h")
+    return float(found[1]) * _DURATIONS[found[2]]
+
+
+def share(text: str, option: str) -> float:
+    """A fraction from ``2%`` or ``0.02``. Raises UsageError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|)", text.strip())
+    value = float(found[1]) / (100 if found[2] else 1) if found else math.nan
+    if not 0 < value < 1:
+        raise UsageError(f"{option} is {text!r}, not a share", hint="write it like 2% or 0.02")
+    return value
+
+
+def width(text: str) -> float:
+    """``--precision``: how narrow intervals shall be. Raises UsageError."""
+    if re.match(r"[a-z]", text.strip().lower()):
+        raise UsageError(
+            f"--precision is {text!r}, but says how narrow the intervals shall be, such as 2%",
+            hint=f"to compute in {text}: --compute-type {text}",
+        )
+    return share(text, "--precision")
+
+
+def lengths(text: str, option: str) -> tuple[float, ...]:
+    """Seconds from ``2,5,10``, each above zero and named once. Raises UsageError."""
+    try:
+        found = tuple(above_zero(float(each), option) for each in text.split(","))
+    except ValueError:
+        found = ()
+    if len(set(found)) < max(len(found), 1):
+        raise UsageError(
+            f"{option} is {text!r}, not a list of different lengths",
+            hint="write it like 2,5,10,20,30,31,60",
+        )
+    return found
+
+
+def processors(text: str, option: str) -> tuple[int, ...]:
+    """Processor numbers from ``0-3,6``. Raises UsageError."""
+    found: set[int] = set()
+    for part in text.split(","):
+        span = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not span or int(span[2] or span[1]) < int(span[1]):
+            raise UsageError(
+                f"{option} is {text!r}, not a list of processors", hint="write it like 0-3,6"
+            )
+        found |= set(range(int(span[1]), int(span[2] or span[1]) + 1))
+    return tuple(sorted(found))

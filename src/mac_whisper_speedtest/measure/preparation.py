@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +18,15 @@ from mac_whisper_speedtest import __version__, catalog, plan
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
-from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.measure import host, machine, noise_memory
 from mac_whisper_speedtest.models import locate, repair
 from mac_whisper_speedtest.models.weights import Weights
 from mac_whisper_speedtest.plan import Cell, Request
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.speech.clip import Clip
-from mac_whisper_speedtest.speech.source import resolve
+from mac_whisper_speedtest.scoring.hallucination import silent_spans
+from mac_whisper_speedtest.speech.choose import choose
+from mac_whisper_speedtest.speech.speech import Speech
 from mac_whisper_speedtest.worker.launch import interpreter, not_installed
 
 _TOOL = "mac-whisper-speedtest"
@@ -37,7 +39,7 @@ class Prepared:
 
     Attributes:
         request: with the contract's language settled.
-        clip: the audio.
+        speech: the audio.
         cells: what will be visited.
         weights: cell id → verified weights.
         unavailable: cell id → why it cannot be measured here.
@@ -45,15 +47,28 @@ class Prepared:
     """
 
     request: Request
-    clip: Clip
+    speech: Speech
     cells: list[Cell]
     weights: dict[str, Weights]
     unavailable: dict[str, str]
     repaired: tuple[str, ...] = ()
+    noise: s.NoiseInfo | None = None
 
 
-def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
+def prepare(
+    request: Request,
+    *,
+    announce: Callable[[str], None],
+    allow_download: bool = False,
+    level: Callable[[float], None] = lambda _dbfs: None,
+) -> Prepared:
     """Decode the audio and find the weights; with ``repair``, put damaged ones right first.
+
+    Args:
+        request: what is to be measured.
+        announce: told of what takes a while, before it does.
+        allow_download: whether a dataset may be downloaded.
+        level: told the loudness of what the microphone hears, in dB below full scale.
 
     Raises:
         UsageError: a model is unknown or does not know the language, or the audio is no good.
@@ -62,16 +77,15 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
     """
     for model in request.models:
         catalog.model(model)
-    clip = resolve(
-        audio=request.audio, clip=request.clip, language=request.language, announce=announce
+    host.placement(cores=request.affinity or (), nice=request.nice)
+    speech = choose(
+        request.speech, announce=announce, allow_download=allow_download, level=level
     )
-    # The user's file name becomes part of every id, so it is made presentable once, here.
-    clip = replace(clip, name=scrub(clip.name))
-    language = clip.language or request.language or "en"
+    language = speech.language or request.speech.language or _only_language(speech)
     for model in request.models:
         if catalog.model(model).english_only:
             _refuse_foreign(model, language)
-    cells = plan.cells(request.models, request.backends, clip.name)
+    cells = plan.cells(request.models, request.backends, speech.name)
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
     repaired: list[str] = []
@@ -102,7 +116,22 @@ def prepare(request: Request, *, announce: Callable[[str], None]) -> Prepared:
         contract = replace(contract, language=language)
     settled = replace(request, contract=contract)
     told = tuple(scrub(text) for text in repaired)
-    return Prepared(settled, clip, cells, weights, unavailable, told)
+    return Prepared(settled, speech, cells, weights, unavailable, told, noise_memory.last())
+
+
+def _only_language(speech: Speech) -> str:
+    """The language that every backend is told: that of all recordings, English if none says.
+
+    Raises:
+        UsageError: they are spoken in several, and a contract has one.
+    """
+    spoken = sorted({clip.language for clip in speech.clips if clip.language is not None})
+    if len(spoken) > 1:
+        raise UsageError(
+            f"{speech.name} is spoken in {', '.join(spoken)}, and a run is in one language",
+            hint="make a manifest for each language, or leave it to the backends: --language auto",
+        )
+    return spoken[0] if spoken else "en"
 
 
 def _of_no_use(model: str, error: WeightsError) -> str:
@@ -195,15 +224,17 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
     request = s.RequestInfo(
         models=list(asked.models),
         backends=[backend.label for backend in asked.backends],
-        clips=[prepared.clip.name],
+        clips=[prepared.speech.name],
         contract={"name": asked.contract.name, **asked.contract.settings()},
         rounds=asked.rounds,
-        runs=asked.runs,
+        runs=plan.passes(asked.runs, len(prepared.speech.clips)),
         seed=asked.seed,
         threads=asked.threads,
         device=asked.device,
         precision=asked.precision,
-        max_time_s=asked.max_time_s,
+        max_time_s=_finite(
+            plan.time_limit_s(asked.max_time_s, prepared.speech.seconds, adaptive=asked.adaptive)
+        ),
         timeout_s=asked.timeout_s,
         retries=asked.retries,
         fail_fast=asked.fail_fast,
@@ -211,6 +242,16 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         max_memory_bytes=asked.max_memory,
         strict=asked.strict,
         repair=asked.repair,
+        budget_s=asked.budget_s,
+        target_width=asked.target_width,
+        max_rounds=asked.max_rounds if asked.adaptive else None,
+        margin=asked.margin,
+        reference_backend=asked.reference_backend,
+        durations=list(asked.speech.durations or ()),
+        affinity=list(asked.affinity) if asked.affinity is not None else None,
+        nice=asked.nice,
+        ladder=asked.ladder,
+        repeat=asked.repeat,
         backends_named=asked.explicit,
     )
     canonical = msgspec.json.encode(request, order="deterministic")
@@ -223,7 +264,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         request=request,
         request_sha256=hashlib.sha256(canonical).hexdigest(),
         libraries={name: metadata.version(name) for name in _LIBRARIES},
-        clips=[_clip_info(prepared.clip, from_user=asked.audio is not None)],
+        clips=[_clip_info(prepared.speech)],
         cells=[
             s.CellPlan(
                 id=cell.id,
@@ -237,7 +278,12 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         ],
         schedule=[list(visit) for visit in schedule],
         repaired=list(prepared.repaired),
+        noise=prepared.noise,
     )
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
 
 
 def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingValue]:
@@ -246,16 +292,33 @@ def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingVa
     return backend.decodes_with(contract) if described else {}
 
 
-def _clip_info(clip: Clip, *, from_user: bool) -> s.ClipInfo:
+def _clip_info(speech: Speech) -> s.ClipInfo:
+    several = len(speech.clips) > 1
     return s.ClipInfo(
-        name=clip.name,
-        seconds=clip.seconds,
-        samples=int(clip.samples.size),
-        pcm_sha256=clip.pcm_sha256,
-        # A path of the user's would say whose machine it was.
-        source="a file of the user's" if from_user else clip.source,
-        language=clip.language,
-        reference=clip.reference,
+        name=speech.name,
+        seconds=speech.seconds,
+        samples=sum(int(clip.samples.size) for clip in speech.clips),
+        pcm_sha256=speech.pcm_sha256,
+        source=scrub(speech.source),
+        language=speech.language,
+        reference=None if several else speech.clips[0].reference,
+        silences_s=[] if several else silent_spans(speech.clips[0].samples),
+        kind=speech.kind,
+        utterances=[
+            s.UtteranceInfo(
+                name=clip.name,
+                seconds=clip.seconds,
+                samples=int(clip.samples.size),
+                pcm_sha256=clip.pcm_sha256,
+                language=clip.language,
+                reference=clip.reference,
+                silences_s=silent_spans(clip.samples),
+            )
+            for clip in speech.clips
+            if several
+        ],
+        left_out=[s.LeftOutInfo(name=each.name, reason=each.reason) for each in speech.left_out],
+        unscored=[s.LeftOutInfo(name=each.name, reason=each.reason) for each in speech.unscored],
     )
 
 

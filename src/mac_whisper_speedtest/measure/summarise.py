@@ -3,92 +3,101 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
-from mac_whisper_speedtest.measure import findings, grouping
+from mac_whisper_speedtest.measure import (
+    comparison,
+    duration_model,
+    findings,
+    meters,
+    rightness,
+    run_findings,
+    timings,
+)
+from mac_whisper_speedtest.measure.comparison import Comparison
+from mac_whisper_speedtest.measure.probes.probe import Reading
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.scoring import accuracy, speed
+from mac_whisper_speedtest.scoring.intervals import Interval
 
 
 def summarise(run: s.Run) -> s.Run:
     """The run with a summary in every cell."""
-    medians = {
-        cell.id: median
+    compared = comparison.compare(run)
+    durations = duration_model.fits(run)
+    cells = [
+        msgspec.structs.replace(cell, summary=_summary(run, cell, compared, durations.get(cell.id)))
         for cell in run.cells
-        if cell.status == "ok" and (median := _median_s(cell)) is not None
-    }
-    group_of = grouping.groups(run.cells, medians, strict=run.manifest.request.strict)
-    cells = []
-    for cell in run.cells:
-        peers = {
-            other.id: medians[other.id]
-            for other in run.cells
-            if other.id in group_of
-            and group_of[other.id] == group_of.get(cell.id)
-            and (other.model.name, other.clip.name) == (cell.model.name, cell.clip.name)
-        }
-        summary = _summary(run, cell, peers, group_of.get(cell.id))
-        cells.append(msgspec.structs.replace(cell, summary=summary))
+    ]
     return msgspec.structs.replace(run, cells=cells)
 
 
-def _timed(cell: s.CellResult) -> list[s.SampleResult]:
-    """The timed samples that count: where a round was tried again, those of its last attempt."""
-    last = {sample.round: sample.attempt for sample in cell.samples}
-    for ending in cell.endings:
-        if ending.attempt is not None:
-            last[ending.round] = max(ending.attempt, last.get(ending.round, 0))
-    return [
-        sample
-        for sample in cell.samples
-        if sample.kind == "timed" and sample.attempt == last[sample.round]
-    ]
-
-
-def _median_s(cell: s.CellResult) -> float | None:
-    by_round: defaultdict[int, list[float]] = defaultdict(list)
-    for sample in _timed(cell):
-        by_round[sample.round].append(sample.seconds)
-    return speed.cell_median_s(by_round)
-
-
 def _summary(
-    run: s.Run, cell: s.CellResult, peers: dict[str, float], group: str | None
+    run: s.Run, cell: s.CellResult, compared: Comparison, duration: s.DurationFit | None
 ) -> s.Summary:
-    """``peers``: the medians of the cell's group, its own among them."""
     request = run.manifest.request
-    timed = _timed(cell)
-    seconds = [sample.seconds for sample in timed]
-    median_s = _median_s(cell)
+    left_out = timings.replaced_rounds(cell, run.rounds)
+    timed = [sample for sample in timings.timed(cell) if sample.round not in left_out]
+    good = [sample for sample in timed if not sample.failed]
+    seconds = [sample.seconds for sample in good]
+    # Also of a cell that failed later, or was cut off: it did take these times.
+    rtf = _median(timings.round_rtf(cell, run.rounds).values())
+    started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
+    group = compared.groups.get(cell.id)
+    place = group.ranking.places[cell.id] if group else None
+    best = group.ranking.best if group else None
+    against = group.ranking.against_best.get(cell.id) if group else None
+    best_rtf = compared.median_rtf(best) if best else None
+    judged = compared.judged.get(cell.id)
+    energy = meters.energy(cell.meters)
     peaks = [each.peak_rss_bytes for each in cell.samples if each.peak_rss_bytes is not None]
+    found = [*findings.of(cell, timed, request), *run_findings.of(run, cell, timed)]
     return s.Summary(
-        rank=speed.ranks(peers).get(cell.id),
-        group=group,
+        rank=place.first if place else None,
+        rank_last=place.last if place else None,
+        group=group.name if group else None,
         timed_samples=len(timed),
-        timed_samples_asked=request.rounds * request.runs,
-        rounds_ok=len({end.round for end in cell.endings if _measured(end)}),
+        timed_samples_asked=request.rounds * request.runs * len(timings.recordings(cell.clip)),
+        rounds_ok=len({end.round for end in cell.endings if _measured(end)} - left_out),
         rounds_asked=request.rounds,
         retries=sum(1 for end in cell.endings if (end.attempt or 0) > 0),
-        median_s=median_s,
+        median_s=rtf * cell.clip.seconds if rtf is not None else None,
         min_s=min(seconds, default=None),
         max_s=max(seconds, default=None),
-        rtfx=speed.rtfx(cell.clip.seconds, median_s) if median_s is not None else None,
-        times_best=_times_best(median_s, peers),
-        import_s=_median(load.import_s for load in cell.loads),
-        load_s=_median(load.load_s for load in cell.loads),
+        rtfx=1 / rtf if rtf else None,
+        rtfx_bounds=_inverse(compared.medians.get(cell.id)),
+        times_best=rtf / best_rtf if rtf is not None and best_rtf else None,
+        times_best_bounds=_bounds(against.ratio) if against else None,
+        verdict=str(against.verdict) if against else "",
+        import_s=_median(load.import_s for load in started),
+        load_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_FRESH),
+        load_cold_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_COLD),
+        load_warm_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_WARM),
         first_s=_median(sample.seconds for sample in cell.samples if sample.kind == "warmup"),
+        first_segment_s=_median(sample.first_segment_s for sample in good),
         peak_rss_bytes=max(peaks, default=None),
-        wer=_wer(cell, timed),
-        findings=findings.of(cell, timed, request),
+        cores_used=_cores_used(good),
+        joules_per_audio_hour=energy.joules_per_audio_hour.value if energy else None,
+        energy_quality=_quality(energy.joules_per_audio_hour) if energy else "",
+        device_memory_bytes=_largest(_values(cell, "gpu_peak_bytes")),
+        wer=judged.score.rate if judged and judged.score.metric == "wer" else None,
+        accuracy=rightness.result(judged) if judged else None,
+        fast_but_wrong=judged is not None and judged.wrong,
+        duration=duration,
+        findings=found,
     )
 
 
-def _times_best(median_s: float | None, peers: dict[str, float]) -> float | None:
-    best = min(peers.values(), default=0.0)
-    return median_s / best if median_s is not None and best > 0 else None
+def _bounds(interval: Interval | None) -> s.Bounds | None:
+    if interval is None:
+        return None
+    return s.Bounds(low=interval.low, high=interval.high, level=interval.level, rounds=interval.n)
+
+
+def _inverse(rtf: Interval | None) -> s.Bounds | None:
+    """The interval of RTFx from that of RTF: the ends change places."""
+    return _bounds(rtf.inverse()) if rtf is not None else None
 
 
 def _measured(ending: s.EndingResult) -> bool:
@@ -100,13 +109,22 @@ def _median(values: Iterable[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _wer(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> float | None:
-    """The mean over timed samples: where every text is the same, that text's word error rate."""
-    reference = cell.clip.reference
-    # A contract that leaves the language to the library says nothing of what was spoken.
-    language = cell.contract.requested.get("language") or cell.clip.language or "en"
-    if reference is None or not timed or language != "en":
-        return None
-    rates = {text: accuracy.wer(reference, text) for text in {sample.text for sample in timed}}
-    known = [rate for sample in timed if (rate := rates[sample.text]) is not None]
-    return statistics.fmean(known) if known else None
+def _values(cell: s.CellResult, name: str) -> list[float]:
+    """What a probe read around each process's samples, where it did."""
+    found = (meter.readings.get(name) for meter in cell.meters)
+    return [each.value for each in found if each is not None and each.value is not None]
+
+
+def _largest(values: list[float]) -> int | None:
+    return int(max(values)) if values else None
+
+
+def _quality(reading: Reading) -> str:
+    return reading.quality if reading.value is not None else f"not measured: {reading.reason}"
+
+
+def _cores_used(samples: Iterable[s.SampleResult]) -> float | None:
+    """Processor seconds of the worker's tree per second of wall time, over all samples."""
+    known = [(each.tree_cpu_s, each.wall_s) for each in samples if each.tree_cpu_s is not None]
+    wall_s = sum(wall for _, wall in known)
+    return sum(cpu for cpu, _ in known) / wall_s if wall_s > 0 else None

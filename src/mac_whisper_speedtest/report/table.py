@@ -9,11 +9,12 @@ from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mac_whisper_speedtest.report import durations, notes
+from mac_whisper_speedtest.report.figures import MISSING, with_bounds
+from mac_whisper_speedtest.report.notes import FIRST_GROUP
 from mac_whisper_speedtest.results.schema import CellResult, Run, Summary
 
-_MISSING = "–"
 _ANY_WIDTH = 1000
-_FIRST_GROUP = "A"
 
 _Look = Callable[[CellResult, Summary], str | Text]
 _Column = tuple[str, JustifyMethod, _Look]
@@ -43,34 +44,53 @@ def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType
     # A network that nobody asked for and nothing here can run needs no table; the notes name it.
     for (model, clip), cells in (drawn or groups).items():
         ranked = sorted(cells, key=_order)
-        title = _title(run, model, clip)
-        whole = _table(ranked, [*_RANKING, *_DETAILS], title)
-        natural = console.measure(whole, options=console.options.update_width(_ANY_WIDTH)).maximum
-        if natural <= console.width:
-            yield whole
-        else:
-            # Too narrow a terminal for one table: two below each other, and nothing left out.
-            yield _table(ranked, _RANKING, title)
-            yield _table(ranked, [*_RANKING[:2], *_DETAILS], "")
-    notes = list(_notes(run))
-    if notes:
-        yield Text("\n".join(notes))
+        heading = _title(run, model, clip)
+        for columns in _packed(ranked, console):
+            yield _table(ranked, columns, heading)
+            heading = ""
+    yield from durations.tables(run)
+    found = list(notes.of(run))
+    if found:
+        yield Text("\n".join(found))
     yield Text(_footer(run, saved_as), style="dim")
 
 
-def _order(cell: CellResult) -> tuple[bool, str, int, str]:
-    """By group, in it by rank; what has neither comes last."""
+def _packed(cells: Sequence[CellResult], console: Console) -> list[list[_Column]]:
+    """All columns, in as many tables below each other as the console's width takes.
+
+    Every table begins with the rank and the name, and none leaves anything out.
+    """
+    packed: list[list[_Column]] = []
+    for column in (*_RANKING, *_DETAILS, *_known(cells)):
+        if not packed:
+            packed.append([])
+        wider = _table(cells, [*packed[-1], column], "")
+        natural = console.measure(wider, options=console.options.update_width(_ANY_WIDTH)).maximum
+        if natural > console.width and len(packed[-1]) > len(_NAMING):
+            packed.append([*_NAMING])
+        packed[-1].append(column)
+    return packed
+
+
+def _order(cell: CellResult) -> tuple[bool, str, float, str]:
+    """By group, in it by time; what has neither comes last."""
     group = cell.summary.group if cell.summary else None
-    rank = cell.summary.rank if cell.summary else None
-    return (group is None, group or "", rank or 0, cell.id)
+    median_s = cell.summary.median_s if cell.summary else None
+    return (group is None, group or "", median_s or 0.0, cell.id)
 
 
 def _title(run: Run, model: str, clip: str) -> str:
     request = run.manifest.request
     info = next(each for each in run.manifest.clips if each.name == clip)
+    audio = f"{info.seconds:.1f} s"
+    if info.utterances:
+        what = "lengths" if info.kind == "durations" else "utterances"
+        audio = f"{len(info.utterances)} {what}, {audio}"
+    rounds = run.decisions[-1].after if run.decisions else request.rounds
+    each = "passes" if info.utterances else "samples"
     return (
-        f"{model} on {clip} ({info.seconds:.1f} s), contract {request.contract['name']}, "
-        f"{request.rounds} rounds × {request.runs} samples, {request.threads} threads"
+        f"{model} on {clip} ({audio}), contract {request.contract['name']}, "
+        f"{rounds} rounds × {request.runs} {each}, {request.threads} threads"
     )
 
 
@@ -95,9 +115,12 @@ def _table(cells: Sequence[CellResult], columns: Sequence[_Column], title: str) 
 
 
 def _rank(_cell: CellResult, summary: Summary) -> str:
-    """The rank in its group: 1, 2, ... in the first, then B1, B2, ..., C1, ..."""
-    group = "" if summary.group in {None, _FIRST_GROUP} else summary.group
-    return _MISSING if summary.rank is None else f"{group}{summary.rank}"
+    """The places in its group that are open to it: 1, 2–3, ...; then B1, B2, ..., C1, ..."""
+    if summary.rank is None:
+        return MISSING
+    group = "" if summary.group in {None, FIRST_GROUP} else summary.group
+    last = summary.rank_last or summary.rank
+    return f"{group}{summary.rank}" + (f"–{last}" if last != summary.rank else "")
 
 
 def _name(cell: CellResult) -> str:
@@ -106,6 +129,8 @@ def _name(cell: CellResult) -> str:
 
 def _status(cell: CellResult, summary: Summary) -> Text:
     status = Text(cell.status, style="green" if cell.status == "ok" else "red")
+    if summary.fast_but_wrong:
+        status = Text("wrong", style="red")
     if summary.findings:
         kinds = ", ".join(finding.kind for finding in summary.findings)
         status.append(f" ({kinds})", style="yellow")
@@ -115,15 +140,23 @@ def _status(cell: CellResult, summary: Summary) -> Text:
 def _contract(cell: CellResult, _summary: Summary) -> Text:
     """Whether it did the work that was asked for, else in which settings it did not."""
     if not cell.contract.effective:
-        return Text(_MISSING)
+        return Text(MISSING)
     other = dict.fromkeys(each.setting.replace("_", " ") for each in cell.contract.deviations)
     return Text(", ".join(other), style="yellow") if other else Text("kept")
 
 
 def _spread(_cell: CellResult, summary: Summary) -> str:
     if summary.min_s is None or summary.max_s is None:
-        return _MISSING
+        return MISSING
     return f"{summary.min_s:.3f}–{summary.max_s:.3f}"
+
+
+def _error_rate(_cell: CellResult, summary: Summary) -> str:
+    """The corpus rate; a CER is said to be one."""
+    if summary.accuracy is None or summary.accuracy.rate is None:
+        return MISSING
+    mark = "" if summary.accuracy.metric == "wer" else " CER"
+    return f"{summary.accuracy.rate:.1%}{mark}"
 
 
 def _figure(name: str, form: str, factor: float = 1.0) -> _Look:
@@ -132,18 +165,25 @@ def _figure(name: str, form: str, factor: float = 1.0) -> _Look:
 
 
 def _number(value: float | None, form: str, factor: float = 1.0) -> str:
-    return _MISSING if value is None else format(value * factor if factor != 1 else value, form)
+    return MISSING if value is None else format(value * factor if factor != 1 else value, form)
 
 
-_RANKING: tuple[_Column, ...] = (
+_NAMING: tuple[_Column, ...] = (
     ("#", "right", _rank),
     ("backend", "left", lambda cell, _: _name(cell)),
-    ("device", "left", lambda cell, _: cell.backend.device or _MISSING),
-    ("precision", "left", lambda cell, _: cell.backend.precision or _MISSING),
+)
+_RANKING: tuple[_Column, ...] = (
+    *_NAMING,
+    ("device", "left", lambda cell, _: cell.backend.device or MISSING),
+    ("precision", "left", lambda cell, _: cell.backend.precision or MISSING),
     ("median s", "right", _figure("median_s", ".3f")),
-    ("RTFx", "right", _figure("rtfx", ".1f")),
-    ("× best", "right", _figure("times_best", ".2f")),
-    ("WER", "right", _figure("wer", ".1%")),
+    ("RTFx", "right", lambda _, it: with_bounds(it.rtfx, it.rtfx_bounds, ".2f")),
+    (
+        "× best",
+        "right",
+        lambda _, it: with_bounds(it.times_best, it.times_best_bounds, ".2f"),
+    ),
+    ("WER", "right", _error_rate),
     ("status", "left", _status),
 )
 _DETAILS: tuple[_Column, ...] = (
@@ -155,32 +195,23 @@ _DETAILS: tuple[_Column, ...] = (
 )
 
 
-def _notes(run: Run) -> Iterable[str]:
-    """What a reader must know beside the numbers, a line each; the same line once."""
-    seen = set()
-    grouped = {cell.summary.group for cell in run.cells if cell.summary} - {None}
-    if grouped - {_FIRST_GROUP}:
-        yield "  Cells between two lines did equal work; across a line there is no ranking."
-    for cell in run.cells:
-        summary = cell.summary
-        lines = (
-            [f"{finding.kind}: {finding.message}" for finding in summary.findings]
-            if summary
-            else []
-        )
-        for ending in cell.endings:
-            if ending.status not in {"ok", "skipped"}:
-                stage = f" in {ending.stage}" if ending.stage else ""
-                lines.append(f"{ending.status}{stage}: {ending.message}")
-            elif ending.error_class in {"Interrupted", "Stopped"}:
-                lines.append(f"skipped: {ending.message}")
-        if cell.contract.effective and not cell.contract.deviations:
-            lines += [f"remark: {remark}" for remark in cell.contract.remarks]
-        for line in lines:
-            note = f"  {cell.backend.name}: {line}"
-            if note not in seen:
-                seen.add(note)
-                yield note
+_WHERE_KNOWN: tuple[tuple[str, _Column], ...] = (
+    ("first_segment_s", ("first segment s", "right", _figure("first_segment_s", ".3f"))),
+    ("load_cold_s", ("cold load s", "right", _figure("load_cold_s", ".2f"))),
+    ("load_warm_s", ("warm load s", "right", _figure("load_warm_s", ".2f"))),
+    ("cores_used", ("cores", "right", _figure("cores_used", ".1f"))),
+    ("device_memory_bytes", ("device MB", "right", _figure("device_memory_bytes", ".0f", 1e-6))),
+    ("joules_per_audio_hour", ("J/h audio", "right", _figure("joules_per_audio_hour", ".0f"))),
+)
+
+
+def _known(cells: Sequence[CellResult]) -> list[_Column]:
+    """Columns of what not every machine and backend tells: where any cell has a value."""
+    return [
+        column
+        for name, column in _WHERE_KNOWN
+        if any(getattr(cell.summary, name) is not None for cell in cells)
+    ]
 
 
 def _footer(run: Run, saved_as: str) -> str:

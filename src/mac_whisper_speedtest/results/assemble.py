@@ -18,7 +18,7 @@ from mac_whisper_speedtest.results import schema as s
 _SETTINGS = {"name", *SETTING_NAMES}
 
 _Result = TypeVar("_Result", bound=s.Struct)
-_Cell = TypeVar("_Cell", s.Loaded, s.Effective, s.Sample, s.WorkerEnded, s.RoundSkipped)
+_Cell = TypeVar("_Cell", s.Loaded, s.Effective, s.Sample, s.Metered, s.WorkerEnded, s.RoundSkipped)
 
 
 def assemble(
@@ -47,15 +47,25 @@ def assemble(
         outcome = s.Outcome(state=outcome.state, message=message)
     sealed = msgspec.structs.replace(manifest, outcome=outcome)
     clips = {clip.name: clip for clip in manifest.clips}
+    decisions = [
+        _plain(event, s.DecisionResult) for event in events if isinstance(event, s.Decided)
+    ]
+    rounds = [_plain(event, s.RoundResult) for event in events if isinstance(event, s.RoundWatched)]
     return s.Run(
         schema_version=s.SCHEMA_VERSION,
         manifest=sealed,
-        cells=[_cell(sealed, plan, clips[plan.clip], events) for plan in manifest.cells],
+        cells=[_cell(sealed, plan, clips[plan.clip], events, decisions) for plan in manifest.cells],
+        rounds=rounds,
+        decisions=decisions,
     )
 
 
 def _cell(
-    manifest: s.Manifest, plan: s.CellPlan, clip: s.ClipInfo, events: Sequence[s.Event]
+    manifest: s.Manifest,
+    plan: s.CellPlan,
+    clip: s.ClipInfo,
+    events: Sequence[s.Event],
+    decisions: Sequence[s.DecisionResult],
 ) -> s.CellResult:
     loads = _of(plan, events, s.Loaded)
     endings = _endings(plan, events)
@@ -67,10 +77,11 @@ def _cell(
         contract=_contract(
             manifest.request.contract, plan.declared, _of(plan, events, s.Effective)
         ),
-        status=_status(manifest, plan, endings),
+        status=_status(manifest, plan, endings, decisions),
         endings=endings,
         loads=[_plain(load, s.LoadResult) for load in loads],
         samples=[_plain(sample, s.SampleResult) for sample in _of(plan, events, s.Sample)],
+        meters=[_plain(each, s.MeterResult) for each in _of(plan, events, s.Metered)],
     )
 
 
@@ -155,7 +166,12 @@ def _endings(plan: s.CellPlan, events: Sequence[s.Event]) -> list[s.EndingResult
     return endings
 
 
-def _status(manifest: s.Manifest, plan: s.CellPlan, endings: Sequence[s.EndingResult]) -> str:
+def _status(
+    manifest: s.Manifest,
+    plan: s.CellPlan,
+    endings: Sequence[s.EndingResult],
+    decisions: Sequence[s.DecisionResult],
+) -> str:
     """``ok`` when every planned round ended well or was rightly left out, else what went wrong.
 
     Where a round was tried again, its last attempt counts here; the others stay in ``endings``.
@@ -165,8 +181,18 @@ def _status(manifest: s.Manifest, plan: s.CellPlan, endings: Sequence[s.EndingRe
     worse = [status for status in bad if status != "skipped"]
     if worse:
         return worse[0]
-    planned = sum(plan.id in round_ for round_ in manifest.schedule)
-    return "skipped" if bad or len(last_of_round) < planned else "ok"
+    planned = sum(
+        plan.id in visit and _was_due(plan.id, number, decisions)
+        for number, visit in enumerate(manifest.schedule)
+    )
+    there = sum(number < len(manifest.schedule) for number in last_of_round)
+    return "skipped" if bad or there < planned else "ok"
+
+
+def _was_due(cell: str, number: int, decisions: Sequence[s.DecisionResult]) -> bool:
+    """Whether the stopping rule, where there is one, wanted this cell in this round."""
+    before = [each for each in decisions if each.after <= number]
+    return not before or (cell in before[-1].cells and number < before[-1].until)
 
 
 def _plain(event: s.Struct, kind: type[_Result]) -> _Result:

@@ -34,7 +34,10 @@ class MachineInfo(Struct, frozen=True, kw_only=True):
 
 
 class UtteranceInfo(Struct, frozen=True, kw_only=True):
-    """One recording of a set; what ``ClipInfo`` says of a single one."""
+    """One recording of a set; what ``ClipInfo`` says of a single one.
+
+    ``silences_s`` are the spans, as pairs of start and end, in which nothing is to be heard.
+    """
 
     name: str
     seconds: float
@@ -42,6 +45,7 @@ class UtteranceInfo(Struct, frozen=True, kw_only=True):
     pcm_sha256: str
     language: str | None = None
     reference: str | None = None
+    silences_s: list[tuple[float, float]] = []
 
 
 class LeftOutInfo(Struct, frozen=True, kw_only=True):
@@ -66,9 +70,11 @@ class ClipInfo(Struct, frozen=True, kw_only=True):
     source: str
     language: str | None = None
     reference: str | None = None
+    silences_s: list[tuple[float, float]] = []
     kind: str = "clip"
     utterances: list[UtteranceInfo] = []
     left_out: list[LeftOutInfo] = []
+    unscored: list[LeftOutInfo] = []
 
 
 class WeightsInfo(Struct, frozen=True, kw_only=True):
@@ -110,7 +116,7 @@ class RequestInfo(Struct, frozen=True, kw_only=True):
     threads: int
     device: str
     precision: str
-    max_time_s: float
+    max_time_s: float | None
     timeout_s: float | None
     retries: int
     fail_fast: bool
@@ -126,20 +132,27 @@ class RequestInfo(Struct, frozen=True, kw_only=True):
     reference_backend: str | None = None
     durations: list[float] = []
     affinity: list[int] | None = None
+    nice: int = 0
     ladder: bool = False
+    repeat: bool = True
 
 
 class NoiseInfo(Struct, frozen=True, kw_only=True):
-    """What the last ``speedtest noise`` on this machine found.
+    """What ``speedtest noise`` found on this machine: the largest floor of all backends tried.
 
-    ``floor`` and ``smallest_detectable`` are relative differences; ``rounds_for`` says how many
-    rounds show a difference of so much (a fraction as text).
+    ``floor`` and ``smallest_detectable`` are relative differences; ``spread`` is the standard
+    deviation of one round's log ratio.
+    ``rounds_for`` says how many rounds show a difference of so much (a fraction as text); ``None``
+    where no number does. ``verdict`` is what was said of two identical cells at a margin of 2 %.
     """
 
     floor: float
-    smallest_detectable: float | None
+    smallest_detectable: float
+    spread: float
+    ratio: float
+    verdict: str
     rounds: int
-    rounds_for: dict[str, int]
+    rounds_for: dict[str, int | None]
     backend: str
     model: str
     measured_at: str

@@ -35,6 +35,11 @@ class RunDirectory:
         return self.path / "run.json"
 
     @property
+    def recording_path(self) -> Path:
+        """What the microphone heard, where it was to be kept."""
+        return self.path / "recording.wav"
+
+    @property
     def number(self) -> int:
         """The run's place in the order of runs."""
         return int(self.path.name)

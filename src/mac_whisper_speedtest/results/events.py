@@ -9,7 +9,6 @@ from mac_whisper_speedtest.results.measured import (
     LoadResult,
     MeterResult,
     RoundResult,
-    RungResult,
     SampleResult,
 )
 from mac_whisper_speedtest.results.record import Struct
@@ -58,12 +57,6 @@ class Metered(MeterResult, frozen=True, kw_only=True, tag="metered", tag_field="
     cell: str
 
 
-class Rung(RungResult, frozen=True, kw_only=True, tag="rung", tag_field="event"):
-    """One rung of a cell's load ladder."""
-
-    cell: str
-
-
 class RoundWatched(RoundResult, frozen=True, kw_only=True, tag="round_watched", tag_field="event"):
     """The machine around a round."""
 
@@ -105,7 +98,6 @@ Event = (
     | Effective
     | Sample
     | Metered
-    | Rung
     | RoundWatched
     | Decided
     | WorkerEnded

@@ -74,6 +74,14 @@ def _summary(name: str) -> _Look:
     return lambda _run, cell: getattr(cell.summary, name) if cell.summary else None
 
 
+def _part(whole: str, name: str) -> _Look:
+    def look(_run: Run, cell: CellResult) -> object:
+        found = getattr(cell.summary, whole) if cell.summary else None
+        return getattr(found, name) if found is not None else None
+
+    return look
+
+
 _COLUMNS: Mapping[str, _Look] = MappingProxyType(
     {
         "schema_version": lambda run, _cell: run.schema_version,
@@ -90,21 +98,44 @@ _COLUMNS: Mapping[str, _Look] = MappingProxyType(
         "status": lambda _run, cell: cell.status,
         "group": _summary("group"),
         "rank": _summary("rank"),
+        "rank_last": _summary("rank_last"),
         "median_s": _summary("median_s"),
         "min_s": _summary("min_s"),
         "max_s": _summary("max_s"),
         "rtfx": _summary("rtfx"),
+        "rtfx_low": _part("rtfx_bounds", "low"),
+        "rtfx_high": _part("rtfx_bounds", "high"),
+        "interval_level": _part("rtfx_bounds", "level"),
         "times_best": _summary("times_best"),
+        "times_best_low": _part("times_best_bounds", "low"),
+        "times_best_high": _part("times_best_bounds", "high"),
+        "verdict": _summary("verdict"),
         "import_s": _summary("import_s"),
         "load_s": _summary("load_s"),
+        "load_cold_s": _summary("load_cold_s"),
+        "load_warm_s": _summary("load_warm_s"),
         "first_s": _summary("first_s"),
+        "first_segment_s": _summary("first_segment_s"),
         "timed_samples": _summary("timed_samples"),
         "timed_samples_asked": _summary("timed_samples_asked"),
         "rounds_ok": _summary("rounds_ok"),
         "rounds_asked": _summary("rounds_asked"),
         "retries": _summary("retries"),
         "peak_rss_bytes": _summary("peak_rss_bytes"),
+        "cores_used": _summary("cores_used"),
+        "device_memory_bytes": _summary("device_memory_bytes"),
+        "joules_per_audio_hour": _summary("joules_per_audio_hour"),
         "wer": _summary("wer"),
+        "cer": _part("accuracy", "cer"),
+        "normaliser": _part("accuracy", "normaliser"),
+        "substitutions": _part("accuracy", "substitutions"),
+        "deletions": _part("accuracy", "deletions"),
+        "insertions": _part("accuracy", "insertions"),
+        "reference_words": _part("accuracy", "reference_words"),
+        "failed_utterances": _part("accuracy", "failed"),
+        "accuracy_delta": _part("accuracy", "delta"),
+        "accuracy_verdict": _part("accuracy", "verdict"),
+        "fast_but_wrong": _summary("fast_but_wrong"),
         "findings": lambda _run, cell: "; ".join(
             f"{finding.kind}: {finding.message}"
             for finding in (cell.summary.findings if cell.summary else [])
@@ -120,7 +151,7 @@ def _cell_text(value: object) -> str:
     """A field's text; one that a spreadsheet would run as a formula gets a quote in front."""
     if value is None:
         return ""
-    text = str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     if isinstance(value, str) and text.startswith(_FORMULA_STARTS):
         return f"'{text}"
     return text

@@ -44,6 +44,7 @@ class AccuracyResult(Struct, frozen=True, kw_only=True):
     normaliser: str
     rate: float | None
     mean_rate: float | None
+    cer: float | None
     substitutions: int
     deletions: int
     insertions: int
@@ -59,21 +60,36 @@ class AccuracyResult(Struct, frozen=True, kw_only=True):
     how: str = ""
 
 
+class BreakEven(Struct, frozen=True, kw_only=True):
+    """The length of audio at which two cells take equally long, with its interval.
+
+    ``high`` is ``None`` where all longer audio may be equal; ``wins_below`` says that this cell is
+    the quicker one for shorter audio.
+    """
+
+    seconds: float
+    low: float
+    high: float | None
+    wins_below: bool
+
+
 class DurationFit(Struct, frozen=True, kw_only=True):
     """Seconds = fixed cost + seconds per audio second, fitted in every round.
 
-    ``window_s`` is the cost of one 30 s window where steps explain the times better than a line.
-    ``break_even_s`` maps another cell's id to the duration at which the two take equally long.
+    ``shape`` says what predicts best: ``line``, ``steps`` of 30 s, or ``line and steps``;
+    ``window_s`` is the cost of one such window more. ``break_even_s`` maps another cell's id to the
+    length of audio at which the two take equally long.
     """
 
     fixed_s: float
     fixed: Bounds | None
     per_audio_s: float
     per_audio: Bounds | None
+    shape: str | None
     staircase: bool
     window_s: float | None
     seconds_by_duration: dict[str, float]
-    break_even_s: dict[str, float] = {}
+    break_even_s: dict[str, BreakEven] = {}
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -103,6 +119,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     verdict: str = ""
     import_s: float | None
     load_s: float | None
+    load_cold_s: float | None = None
+    load_warm_s: float | None = None
     first_s: float | None
     first_segment_s: float | None = None
     peak_rss_bytes: int | None

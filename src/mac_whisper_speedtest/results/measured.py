@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mac_whisper_speedtest.results.record import Struct
 
+LOAD_FRESH, LOAD_COLD, LOAD_WARM = "fresh", "cold", "warm"
+"""The rungs of the load ladder."""
+
 
 class SegmentInfo(Struct, frozen=True, kw_only=True):
     """A piece of transcript; seconds from the start of the audio."""
@@ -18,6 +21,10 @@ class LoadResult(Struct, frozen=True, kw_only=True):
 
     Seconds by the worker's own clock; ``*_wall_s`` by the supervisor's. ``*_asked`` is what this
     worker was told, ``auto`` included.
+
+    ``rung`` is the load ladder's: ``fresh`` (a new process; the usual), ``cold`` (a new process
+    after the weights were dropped from the page cache) or ``warm`` (again in the same process).
+    ``rung_note`` says what was done for it, or why it is not what it should be.
     """
 
     round: int
@@ -33,6 +40,8 @@ class LoadResult(Struct, frozen=True, kw_only=True):
     precision_asked: str | None = None
     peak_rss_before_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    rung: str = LOAD_FRESH
+    rung_note: str = ""
 
 
 class SampleResult(Struct, frozen=True, kw_only=True):
@@ -40,7 +49,8 @@ class SampleResult(Struct, frozen=True, kw_only=True):
 
     ``utterance`` names the recording of a set, and is empty for a single one. ``failed`` is the
     backend's error where it gave no text; ``touched`` says what else took the processor. A sample
-    that was touched and then ``repeated`` counts in no median.
+    that was touched and then ``repeated`` counts in no median; the one taken in its place has the
+    same ``index``.
     """
 
     round: int
@@ -86,14 +96,6 @@ class MeterResult(Struct, frozen=True, kw_only=True):
     readings: dict[str, ReadingInfo]
 
 
-class RungResult(Struct, frozen=True, kw_only=True):
-    """One rung of the load ladder: ``cold``, ``fresh`` or ``warm``; ``note`` on what was done."""
-
-    rung: str
-    load_s: float | None
-    note: str = ""
-
-
 class ConditionsInfo(Struct, frozen=True, kw_only=True):
     """The machine's state at one moment; ``unknown`` says why a value is missing.
 
@@ -108,7 +110,7 @@ class RoundResult(Struct, frozen=True, kw_only=True):
     """The machine before and after one round, and what the canary said.
 
     ``marked`` says why the round is not to be trusted; ``repeated_as`` is the round that stands in
-    for it, in which case this one counts in no interval.
+    for it: where a cell has samples of that one, this one counts in none of its figures.
     """
 
     round: int

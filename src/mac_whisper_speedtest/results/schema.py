@@ -30,7 +30,6 @@ from mac_whisper_speedtest.results.events import (
     RoundSkipped,
     RoundWatched,
     RunEnded,
-    Rung,
     Sample,
     WorkerEnded,
     WorkerStarted,
@@ -38,12 +37,16 @@ from mac_whisper_speedtest.results.events import (
 from mac_whisper_speedtest.results.figures import (
     AccuracyResult,
     Bounds,
+    BreakEven,
     DurationFit,
     Finding,
     Summary,
     UtteranceScore,
 )
 from mac_whisper_speedtest.results.measured import (
+    LOAD_COLD,
+    LOAD_FRESH,
+    LOAD_WARM,
     ConditionsInfo,
     DecisionResult,
     EndingResult,
@@ -51,7 +54,6 @@ from mac_whisper_speedtest.results.measured import (
     MeterResult,
     ReadingInfo,
     RoundResult,
-    RungResult,
     SampleResult,
     SegmentInfo,
 )
@@ -60,10 +62,14 @@ from mac_whisper_speedtest.results.record import (
 )
 
 __all__ = [
+    "LOAD_COLD",
+    "LOAD_FRESH",
+    "LOAD_WARM",
     "SCHEMA_VERSION",
     "AccuracyResult",
     "BackendResult",
     "Bounds",
+    "BreakEven",
     "CellPlan",
     "CellResult",
     "ClipInfo",
@@ -94,8 +100,6 @@ __all__ = [
     "RoundWatched",
     "Run",
     "RunEnded",
-    "Rung",
-    "RungResult",
     "Sample",
     "SampleResult",
     "SegmentInfo",
@@ -162,7 +166,6 @@ class CellResult(Struct, frozen=True, kw_only=True):
     loads: list[LoadResult]
     samples: list[SampleResult]
     meters: list[MeterResult] = []
-    ladder: list[RungResult] = []
     summary: Summary | None = None
 
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -27,6 +27,7 @@ from mac_whisper_speedtest.backends.adapter import (
     Segment,
 )
 from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.worker import allocators
 from mac_whisper_speedtest.worker import messages as m
 
 if TYPE_CHECKING:
@@ -195,7 +196,14 @@ class _Session:
         cpu_before = time.process_time()
         started = time.perf_counter()
         transcription = adapter.transcribe(audio, contract)
-        segments = [_plain(segment) for segment in transcription.segments]
+        streams = isinstance(transcription.segments, Iterator)
+        first_segment_s: float | None = None
+        pieces = []
+        for piece in transcription.segments:
+            if streams and first_segment_s is None:
+                first_segment_s = time.perf_counter() - started
+            pieces.append(piece)
+        segments = [_plain(piece) for piece in pieces]
         adapter.synchronize()
         seconds = time.perf_counter() - started
         cpu_s = time.process_time() - cpu_before
@@ -214,6 +222,10 @@ class _Session:
                 remarks=list(effective.remarks),
                 cpu_s=cpu_s,
                 peak_rss_bytes=_peak_rss_bytes(),
+                fallbacks=_fallbacks(pieces, contract),
+                first_segment_s=first_segment_s,
+                stages_s={name: float(value) for name, value in transcription.stages_s.items()},
+                allocator_bytes=allocators.peaks(),
             )
         )
 
@@ -246,6 +258,13 @@ class _Session:
                 raise _CallError(m.ErrorCode.AUDIO_UNUSABLE, "the audio is not finite everywhere")
             self._audio = (key, np.ascontiguousarray(samples, dtype=np.float32))
         return self._audio[1]
+
+
+def _fallbacks(pieces: Sequence[Segment], contract: DecodeContract) -> int | None:
+    """Segments decoded at a higher temperature than the first of the ladder; ``None`` if untold."""
+    told = [piece.temperature for piece in pieces if piece.temperature is not None]
+    first = contract.temperatures[0] if contract.temperatures else 0.0
+    return sum(temperature > first for temperature in told) if told else None
 
 
 def _plain(segment: Segment) -> m.SegmentResult:

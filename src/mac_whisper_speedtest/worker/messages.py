@@ -170,6 +170,10 @@ class TranscribeResult:
         remarks: differences no setting expresses.
         cpu_s: processor time of the worker process during the call (all threads), where known.
         peak_rss_bytes: highest resident memory of the worker process so far, where known.
+        fallbacks: segments that were decoded again at a higher temperature, where known.
+        first_segment_s: from samples in memory to the first segment, where segments stream.
+        stages_s: seconds by stage (``mel``, ``encode``, ``decode``), where reported.
+        allocator_bytes: what the library's own allocators say of memory, by name.
     """
 
     seconds: float
@@ -182,6 +186,10 @@ class TranscribeResult:
     remarks: list[str] = field(default_factory=list)
     cpu_s: float | None = None
     peak_rss_bytes: int | None = None
+    fallbacks: int | None = None
+    first_segment_s: float | None = None
+    stages_s: dict[str, float] = field(default_factory=dict)
+    allocator_bytes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

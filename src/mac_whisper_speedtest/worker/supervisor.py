@@ -37,6 +37,24 @@ _MEMORY_LOOK_S = 0.5
 _EXIT_GRACE_S = 5.0
 
 
+class TranscriptionFailedError(Exception):
+    """The backend answered that it cannot transcribe this recording; the worker lives on.
+
+    Attributes:
+        ending: what it said.
+        wall_s: seconds from asking to hearing it.
+    """
+
+    def __init__(self, ending: Ending, wall_s: float) -> None:
+        super().__init__(ending.message)
+        self.ending = ending
+        self.wall_s = wall_s
+
+
+_ONE_RECORDING = frozenset({m.ErrorCode.BACKEND_ERROR, m.ErrorCode.AUDIO_UNUSABLE})
+"""Errors that concern one recording, not the worker."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """How long each stage may take, in seconds.
@@ -211,12 +229,38 @@ class Worker:
         self._require_seconds(answer.value.load_s, "load_s")
         return answer
 
-    def transcribe(self, params: m.TranscribeParams) -> Answer[m.TranscribeResult]:
-        """Have the worker transcribe once."""
+    def transcribe(
+        self, params: m.TranscribeParams, *, survives_errors: bool = False
+    ) -> Answer[m.TranscribeResult]:
+        """Have the worker transcribe once.
+
+        Args:
+            params: what, and how.
+            survives_errors: whether the worker goes on living when its backend answers that this
+                recording failed, so that the next one can be asked for.
+
+        Raises:
+            WorkerFailureError: the worker is gone.
+            TranscriptionFailedError: with ``survives_errors``, the backend answered an error.
+        """
         stage = m.Stage.WARMUP if params.kind == "warmup" else m.Stage.TRANSCRIBE
-        answer = self._call(m.Method.TRANSCRIBE, asdict(params), m.TranscribeResult, stage)
+        answer = self._call(
+            m.Method.TRANSCRIBE,
+            asdict(params),
+            m.TranscribeResult,
+            stage,
+            survives=_ONE_RECORDING if survives_errors else frozenset(),
+        )
         self._require_seconds(answer.value.seconds, "seconds")
+        for name, value in answer.value.stages_s.items():
+            self._require_seconds(value, f"stages_s.{name}")
+        if answer.value.first_segment_s is not None:
+            self._require_seconds(answer.value.first_segment_s, "first_segment_s")
         return answer
+
+    def unload(self) -> None:
+        """Have the worker drop its weights; it can load again afterwards."""
+        self._call(m.Method.UNLOAD, {}, dict[str, Any], m.Stage.UNLOAD)
 
     def shutdown(self) -> Ending:
         """Unload, say goodbye and wait for the process to go by itself.
@@ -225,7 +269,7 @@ class Worker:
             An ``ok`` ending. What went wrong after the last answer (a library that crashes while
             its process ends) does not undo what was measured, but is told in its message.
         """
-        self._call(m.Method.UNLOAD, {}, dict[str, Any], m.Stage.UNLOAD)
+        self.unload()
         self._call(m.Method.SHUTDOWN, {}, dict[str, Any], m.Stage.SHUTDOWN)
         limit = self._deadlines.shutdown_s
         try:
@@ -250,7 +294,13 @@ class Worker:
                     stream.close()
 
     def _call(
-        self, method: m.Method, params: Mapping[str, Any], kind: type[T], stage: m.Stage
+        self,
+        method: m.Method,
+        params: Mapping[str, Any],
+        kind: type[T],
+        stage: m.Stage,
+        *,
+        survives: frozenset[int] = frozenset(),
     ) -> Answer[T]:
         self._calls += 1
         self._stage = stage
@@ -266,11 +316,12 @@ class Worker:
         if not isinstance(reply.line.error, msgspec.UnsetType):
             problem = reply.line.error
             data = problem.data or m.ErrorData()
-            raise self._failure(
-                endings.of_error(
-                    problem.code, problem.message, data.error_class, self._stage, data.traceback
-                )
+            ending = endings.of_error(
+                problem.code, problem.message, data.error_class, self._stage, data.traceback
             )
+            if problem.code in survives:
+                raise TranscriptionFailedError(ending, reply.at - asked)
+            raise self._failure(ending)
         try:
             value = msgspec.json.decode(reply.line.result, type=kind)
         except msgspec.MsgspecError as error:

@@ -1,0 +1,94 @@
+"""One round of one cell as a task, who carries it out, and who wants to hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypedDict
+
+from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.measure.host import Placement
+from mac_whisper_speedtest.measure.probes.probe import Probe
+from mac_whisper_speedtest.plan import Budget, Cell
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker.endings import Ending
+from mac_whisper_speedtest.worker.supervisor import Deadlines
+
+
+class Where(TypedDict):
+    """Which worker an event is about."""
+
+    cell: str
+    round: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One thing to transcribe: its name in a set (empty for a single recording), and its file."""
+
+    name: str
+    audio: m.AudioParams
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the audio."""
+        return self.audio.samples / self.audio.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One round of one cell: everything a worker has to be told.
+
+    ``round`` and ``attempt`` count from 0; ``runs`` are timed passes over the recordings. The
+    ``probes`` are read around the timed samples. With ``ladder`` the first round's load is a cold
+    one, and the weights are loaded once more at the end. With ``repeat`` a disturbed sample is
+    taken again.
+    """
+
+    cell: Cell
+    round: int
+    attempt: int
+    runs: int
+    model: m.ModelParams
+    recordings: tuple[Recording, ...]
+    contract: DecodeContract
+    device: str
+    threads: int
+    deadlines: Deadlines
+    memory_limit: int | None
+    budget: Budget
+    work: Path
+    probes: tuple[Probe, ...] = ()
+    ladder: bool = False
+    repeat: bool = True
+    weights: Path | None = None
+    placement: Placement = field(default_factory=Placement)
+
+    @property
+    def where(self) -> Where:
+        """What every event of this task begins with."""
+        return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who wants to know what happens: the journal first, then the screen.
+
+    ``record`` is called with every event as it happens; ``status`` with a few words before each
+    stage, never during one.
+    """
+
+    record: Callable[[s.Event], None]
+    status: Callable[[str], None] = lambda _text: None
+    slow: Callable[[m.Stage, float, float], None] = lambda _stage, _waited, _limit: None
+    log: Callable[[str, str], None] = lambda _level, _message: None
+
+
+class Executor(Protocol):
+    """Something that runs a round; a fake one makes the round loop testable without processes."""
+
+    def __call__(self, task: Task, listener: Listener) -> Ending:
+        """Run ``task``, telling ``listener`` everything, and say how it ended."""

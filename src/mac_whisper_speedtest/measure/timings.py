@@ -1,0 +1,94 @@
+"""Which samples count, and what a round took: pure functions of a cell's raw samples."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from mac_whisper_speedtest.results import schema as s
+
+
+def recordings(clip: s.ClipInfo) -> list[s.UtteranceInfo]:
+    """What a cell transcribes: the utterances of a set, or the one recording, whose name is ``""``.
+
+    That name is what the samples of a single recording carry.
+    """
+    if clip.utterances:
+        return clip.utterances
+    return [
+        s.UtteranceInfo(
+            name="",
+            seconds=clip.seconds,
+            samples=clip.samples,
+            pcm_sha256=clip.pcm_sha256,
+            language=clip.language,
+            reference=clip.reference,
+            silences_s=clip.silences_s,
+        )
+    ]
+
+
+def timed(cell: s.CellResult) -> list[s.SampleResult]:
+    """The timed samples that count, failed ones among them.
+
+    Where a round was tried again, those of its last attempt; where a sample was disturbed and taken
+    again, the repetition.
+    """
+    last = {sample.round: sample.attempt for sample in cell.samples}
+    for ending in cell.endings:
+        if ending.attempt is not None:
+            last[ending.round] = max(ending.attempt, last.get(ending.round, 0))
+    return [
+        sample
+        for sample in cell.samples
+        if sample.kind == "timed" and sample.attempt == last[sample.round] and not sample.repeated
+    ]
+
+
+def replaced_rounds(cell: s.CellResult, rounds: Sequence[s.RoundResult]) -> set[int]:
+    """The rounds that another one stands in for, where the cell has samples of that other one."""
+    there = {sample.round for sample in timed(cell) if not sample.failed}
+    return {each.round for each in rounds if each.repeated_as in there}
+
+
+def round_rtf(cell: s.CellResult, rounds: Sequence[s.RoundResult]) -> dict[int, float]:
+    """Processing seconds per audio second of every round that counts.
+
+    A round's seconds are the sum over recordings of the median of that recording's samples. A
+    recording that failed in a round counts neither as seconds nor as audio; accuracy counts it.
+
+    Args:
+        cell: with its samples.
+        rounds: the run's rounds: some may have been repeated.
+    """
+    lengths = {each.name: each.seconds for each in recordings(cell.clip)}
+    left_out = replaced_rounds(cell, rounds)
+    found: defaultdict[int, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for sample in timed(cell):
+        if not sample.failed and sample.round not in left_out:
+            found[sample.round][sample.utterance].append(sample.seconds)
+    return {
+        number: sum(map(statistics.median, each.values())) / sum(lengths[name] for name in each)
+        for number, each in found.items()
+    }
+
+
+def by_recording(samples: Sequence[s.SampleResult]) -> Mapping[str, list[s.SampleResult]]:
+    """Samples by the name of what was transcribed, in order."""
+    found: defaultdict[str, list[s.SampleResult]] = defaultdict(list)
+    for sample in samples:
+        found[sample.utterance].append(sample)
+    return found
+
+
+def relative(samples: Sequence[s.SampleResult]) -> list[float]:
+    """Each sample's seconds as a multiple of its recording's median, so that they compare."""
+    medians = {
+        name: statistics.median(each.seconds for each in group)
+        for name, group in by_recording(samples).items()
+    }
+    return [
+        sample.seconds / medians[sample.utterance] if medians[sample.utterance] > 0 else 1.0
+        for sample in samples
+    ]

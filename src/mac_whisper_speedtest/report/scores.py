@@ -1,0 +1,144 @@
+"""Tables of error rates: one row per backend, and on demand one per utterance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult
+
+_MISSING = "–"
+_STYLES = {"as good": "green", "worse": "bold red", "unclear": "yellow"}
+
+
+def show(
+    cells: Sequence[CellResult],
+    found: Mapping[str, AccuracyResult],
+    *,
+    per_utterance: bool = False,
+    console: Console | None = None,
+) -> None:
+    """Print the error rates of a run's cells, a table per model and speech.
+
+    Args:
+        cells: of one run, in its order.
+        found: cell id → its accuracy; cells without one are named under the table.
+        per_utterance: also print every utterance's rate.
+        console: where to; the terminal, or a pipe, which is wide and has no colour.
+    """
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=200)
+    tables: dict[tuple[str, str], list[CellResult]] = {}
+    for cell in cells:
+        tables.setdefault((cell.model.name, cell.clip.name), []).append(cell)
+    for group in tables.values():
+        scored = [cell for cell in group if cell.id in found]
+        if not scored:
+            continue
+        ranked = sorted(scored, key=lambda cell: _order(found[cell.id]))
+        console.print(_table(ranked, found))
+        for line in dict.fromkeys(_notes(group, ranked, found)):
+            console.print(Text(f"  {line}"))
+        if per_utterance:
+            console.print(_utterances(ranked, found))
+
+
+def _order(accuracy: AccuracyResult) -> tuple[bool, float]:
+    return accuracy.rate is None, accuracy.rate or 0.0
+
+
+def _table(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> Table:
+    first = cells[0]
+    accuracy = found[first.id]
+    metric = accuracy.metric.upper()
+    unit = "words" if accuracy.metric == "wer" else "characters"
+    table = _empty(f"{first.model.name} on {first.clip.name}, {accuracy.normaliser}")
+    table.add_column("backend", overflow="fold")
+    headings = [metric, *(["CER"] if accuracy.metric == "wer" else []), f"mean {metric}"]
+    headings += ["S", "D", "I", unit, "failed", "Δ points", "interval"]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    against = _against(cells, found)
+    for cell in cells:
+        one = found[cell.id]
+        own = "reference" if cell.id in against else _MISSING
+        rates = [one.rate, *([one.cer] if one.metric == "wer" else []), one.mean_rate]
+        counts = [one.substitutions, one.deletions, one.insertions, one.reference_words, one.failed]
+        table.add_row(
+            cell.backend.name,
+            *map(_percent, rates),
+            *map(str, counts),
+            _points(one.delta),
+            _interval(one),
+            Text(one.verdict or own, style=_STYLES.get(one.verdict, "")),
+        )
+    return table
+
+
+def _notes(
+    group: Sequence[CellResult], scored: Sequence[CellResult], found: Mapping[str, AccuracyResult]
+) -> Iterable[str]:
+    against = _against(scored, found)
+    if not against:
+        yield "No reference backend among them: nothing is compared."
+    for cell in group:
+        if cell.id in against:
+            yield f"Compared with {cell.backend.name}; a positive difference is more errors."
+    same: dict[str, list[str]] = {}
+    for cell in scored:
+        same.setdefault(found[cell.id].how, []).append(cell.backend.name)
+    for cell in group:
+        if cell.id not in found:
+            same.setdefault(f"no text to score ({cell.status})", []).append(cell.backend.name)
+    for how, backends in same.items():
+        if how:
+            yield f"{', '.join(backends)}: {how}"
+
+
+def _utterances(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> Table:
+    table = _empty("by utterance, worst first")
+    table.add_column("utterance", overflow="fold")
+    for cell in cells:
+        table.add_column(cell.backend.name, justify="right", overflow="fold")
+    rows = list(zip(*(found[cell.id].utterances for cell in cells), strict=True))
+    rows.sort(key=lambda row: -sum(each.rate or 0.0 for each in row))
+    for row in rows:
+        shown = ["failed" if each.failed else _percent(each.rate) for each in row]
+        table.add_row(row[0].name, *shown)
+    return table
+
+
+def _against(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> set[str]:
+    """Whom they are compared with: one cell id, or none."""
+    return {one for cell in cells if (one := found[cell.id].against) is not None}
+
+
+def _empty(title: str) -> Table:
+    return Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+
+
+def _percent(rate: float | None) -> str:
+    return _MISSING if rate is None else f"{rate:.2%}"
+
+
+def _points(delta: float | None) -> str:
+    return _MISSING if delta is None else f"{delta * 100:+.2f}"
+
+
+def _interval(accuracy: AccuracyResult) -> str:
+    if accuracy.delta_low is None or accuracy.delta_high is None:
+        return _MISSING
+    return f"{accuracy.delta_low * 100:+.2f} to {accuracy.delta_high * 100:+.2f}"

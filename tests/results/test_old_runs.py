@@ -1,0 +1,138 @@
+"""A run that version 1 of the schema wrote: later tools find in it what that version found.
+
+``tests/fixtures/runs/v1`` was measured by the last commit with schema version 1, on a busy machine
+of two cores: its times say nothing. Only the name of the machine's kernel was replaced. The
+recording is a file of the user's that ends before its reference does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from mac_whisper_speedtest import cli
+from mac_whisper_speedtest.measure.summarise import summarise
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import schema as s
+
+V1 = Path(__file__).parents[1] / "fixtures" / "runs" / "v1"
+
+MEASURED = "faster-whisper/tiny.en/two-cities.wav"
+SAID = (
+    " It was the best of times, it was the worst of times. It was the age of wisdom, it was the age"
+    " of foolishness. It was the epoch of belief, it was the epoch of the Thank you."
+)
+SEALED = {
+    "rank": 1,
+    "timed_samples": 2,
+    "timed_samples_asked": 2,
+    "rounds_ok": 2,
+    "rounds_asked": 2,
+    "retries": 0,
+    "median_s": 38.67766009200204,
+    "min_s": 25.720113098999718,
+    "max_s": 51.63520708500437,
+    "rtfx": 0.3180130331240864,
+    "times_best": 1.0,
+    "import_s": 8.903194700502354,
+    "load_s": 4.115163782000309,
+    "first_s": 45.121611539001606,
+    "peak_rss_bytes": 371982336,
+    "wer": 6 / 42,
+}
+"""What version 1 computed and sealed of the cell that it measured."""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A copy: looking at a run may seal it."""
+    return shutil.copytree(V1, tmp_path / "v1")
+
+
+@pytest.fixture
+def shown(old: Path) -> s.Run:
+    """The run as the present tool sees it."""
+    return summarise(directory.find(str(old)).replay())
+
+
+def test_the_run_is_as_version_1_wrote_it(shown: s.Run) -> None:
+    # What version 2 has added is not in the files, so nobody has made them anew by mistake.
+    written = (V1 / "manifest.json").read_text(encoding="utf-8")
+    assert "target_width" not in written
+    assert json.loads(written)["schema_version"] == 1
+    assert "utterance" not in (V1 / "journal.jsonl").read_text(encoding="utf-8")
+    assert shown.manifest.schema_version == 1
+    assert shown.schema_version == s.SCHEMA_VERSION
+
+
+def test_every_figure_of_version_1_comes_out_the_same(shown: s.Run) -> None:
+    summary = shown.cells[0].summary
+    assert shown.cells[0].id == MEASURED
+    assert summary is not None
+    assert {name: getattr(summary, name) for name in SEALED} == pytest.approx(SEALED, rel=1e-9)
+    assert summary.group == "A"
+    assert summary.findings == []
+
+
+def test_the_texts_are_those_that_were_written_down(shown: s.Run) -> None:
+    assert [sample.text for sample in shown.cells[0].samples] == [SAID] * 4
+    assert [sample.kind for sample in shown.cells[0].samples] == ["warmup", "timed"] * 2
+    assert [segment.end_s for segment in shown.cells[0].samples[1].segments] == [
+        5.0,
+        9.0,
+        11.96,
+        12.96,
+    ]
+
+
+def test_the_errors_behind_the_old_rate_are_found(shown: s.Run) -> None:
+    summary = shown.cells[0].summary
+    assert summary is not None
+    found = summary.accuracy
+    assert found is not None
+    assert (found.metric, found.reference_words, found.failed) == ("wer", 42, 0)
+    # "incredulity, it was the season of Light" became "the Thank you".
+    assert (found.substitutions, found.deletions, found.insertions) == (2, 4, 0)
+
+
+def test_what_version_1_did_not_record_is_not_known(shown: s.Run) -> None:
+    cell = shown.cells[0]
+    assert cell.summary is not None
+    assert (cell.summary.rtfx_bounds, cell.summary.joules_per_audio_hour) == (None, None)
+    assert cell.summary.cores_used is None
+    assert all(sample.outside_cpu_s is None for sample in cell.samples)
+    assert (shown.rounds, shown.decisions, shown.manifest.noise) == ([], [], None)
+
+
+def test_a_cell_that_could_not_be_measured_still_says_why(shown: s.Run) -> None:
+    cell = shown.cells[1]
+    assert cell.status == "unavailable"
+    assert [ending.error_class for ending in cell.endings] == ["Unavailable"] * 2
+    assert cell.summary is not None
+    assert (cell.summary.rank, cell.summary.median_s, cell.summary.wer) == (None, None, None)
+
+
+def test_a_cell_that_was_cut_off_keeps_the_figures_of_what_it_did_measure(old: Path) -> None:
+    lines = (old / "journal.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (cut,) = (at for at, line in enumerate(lines) if "worker_ended" in line and '"round":1' in line)
+    (old / "journal.jsonl").write_text("".join(lines[:cut]), encoding="utf-8")
+    cell = summarise(directory.find(str(old)).replay()).cells[0]
+    assert cell.summary is not None
+    assert (cell.status, cell.summary.rank) == ("skipped", None)
+    # As version 1 did: it sealed the same median and rate.
+    assert cell.summary.median_s == pytest.approx(SEALED["median_s"])
+    assert cell.summary.wer == pytest.approx(SEALED["wer"])
+
+
+def test_it_is_sealed_once_more_as_a_run_of_the_present_version(
+    old: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["speedtest", "show", str(old), "--json"])
+    assert cli.main() in {0, None}
+    printed = capsys.readouterr().out
+    assert (old / "run.json").read_text(encoding="utf-8") == printed
+    assert json.loads(printed)["schema_version"] == s.SCHEMA_VERSION
