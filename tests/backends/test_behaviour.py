@@ -13,6 +13,7 @@ import pytest
 
 from backends.conftest import Samples, Session, speech
 from mac_whisper_speedtest.backends import whisper_cpp_native as native
+from mac_whisper_speedtest.backends.adapter import Breakdown
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 from mac_whisper_speedtest.worker.messages import TranscribeResult
 
@@ -144,6 +145,31 @@ def test_the_device_of_whisper_cpp_is_what_its_log_says_it_started(
 ) -> None:
     found = native.initialised(lines)
     assert (found.device, found.coreml) == (device, coreml)
+
+
+def test_stages_and_fallbacks_of_whisper_cpp_are_what_its_log_says() -> None:
+    found = native.of_timings(
+        [
+            "whisper_print_timings:     load time =   120.33 ms",
+            "whisper_print_timings:     fallbacks =   2 p /   1 h",
+            "whisper_print_timings:      mel time =    12.50 ms",
+            "whisper_print_timings:   encode time =   250.00 ms / 1 runs (250.00 ms per run)",
+            "whisper_print_timings:    total time =   999.00 ms",
+        ]
+    )
+    assert found.stages_s == {"mel": 0.0125, "encode": 0.25}
+    assert found.fallbacks == 3
+    assert native.of_timings([]) == Breakdown()
+
+
+def test_whisper_cpp_tells_the_stages_of_each_call_alone(session: Session) -> None:
+    if session.backend.name != "whisper.cpp":
+        pytest.skip("only whisper.cpp tells them")
+    audio = np.zeros(16000, np.float32)
+    answers = [session.decode(GREEDY, audio) for _ in range(2)]
+    for heard in answers:
+        assert 0 < heard.stages_s["encode"] < heard.seconds  # of this call, no running sum
+        assert heard.fallbacks == 0
 
 
 def test_the_device_of_whisper_cpp_is_read_from_the_log_of_this_machine(

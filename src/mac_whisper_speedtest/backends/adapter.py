@@ -7,7 +7,7 @@ standard library, numpy and the backend's library, the latter only inside its me
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,6 +65,20 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Breakdown:
+    """What a library says of its last call.
+
+    Attributes:
+        stages_s: seconds of each stage: ``mel``, ``encode``, ``decode``, and others it names.
+        fallbacks: how often it decoded again at a higher temperature; ``None`` where it is not
+            said.
+    """
+
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+    fallbacks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transcription:
     """One decoded recording.
 
@@ -73,15 +87,14 @@ class Transcription:
         language: what the backend says it decoded as, or ``None``.
         tokens: decoded tokens including timestamps, where the backend tells.
         text: the whole transcript when it is not simply the segments joined.
-        stages_s: seconds of each stage (``mel``, ``encode``, ``decode``, ...) of this call, where
-            the library reports them.
+        breakdown: tells more of this call, where the library can; asked outside the clock.
     """
 
     segments: Iterable[Segment]
     language: str | None = None
     tokens: int | None = None
     text: str | None = None
-    stages_s: Mapping[str, float] = field(default_factory=dict)
+    breakdown: Callable[[], Breakdown] | None = None
 
 
 class BackendUnavailableError(Exception):

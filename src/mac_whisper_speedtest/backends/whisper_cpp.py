@@ -108,6 +108,7 @@ class WhisperCpp:
             # pywhispercpp counts in units of 10 ms.
             segments=[Segment(s.t0 / 100, s.t1 / 100, s.text) for s in segments],
             language=native.language(self._model),
+            breakdown=lambda: native.breakdown(self._model),
         )
 
     def synchronize(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import ModelUnusableError
+from mac_whisper_speedtest.backends.adapter import Breakdown, ModelUnusableError
 from mac_whisper_speedtest.backends.contract import SettingValue
 
 _MAGIC = 0x67676D6C
@@ -55,10 +55,10 @@ def initialised(log: Sequence[str]) -> Initialised:
 
 
 @contextmanager
-def init_log(library: Any) -> Iterator[list[str]]:
-    """Collect whisper.cpp's log lines, and still show each on stderr as it comes.
+def init_log(library: Any, *, show: bool = True) -> Iterator[list[str]]:
+    """Collect whisper.cpp's log lines, and with ``show`` still write each to stderr as it comes.
 
-    Only around loading: a Python callback inside a timed call would cost time.
+    Never around a timed call: a Python callback inside it would cost time.
     """
     lines: list[str] = []
     set_log = getattr(library, "whisper_log_set", None)  # pywhispercpp has it since 1.5
@@ -68,13 +68,45 @@ def init_log(library: Any) -> Iterator[list[str]]:
 
     def keep(_level: int, text: str) -> None:
         lines.append(text.rstrip("\n"))
-        sys.stderr.write(text)
+        if show:
+            sys.stderr.write(text)
 
     set_log(keep)
     try:
         yield lines
     finally:
         set_log(None)
+
+
+def breakdown(model: Any) -> Breakdown:
+    """What whisper.cpp counted since it was last asked; its counters then start at zero again.
+
+    The first answer of a process therefore covers all calls so far, loading left out.
+    """
+    import _pywhispercpp
+
+    if not hasattr(_pywhispercpp, "whisper_print_timings"):
+        return Breakdown()
+    with init_log(_pywhispercpp, show=False) as lines:
+        _pywhispercpp.whisper_print_timings(model._ctx)  # noqa: SLF001
+    _pywhispercpp.whisper_reset_timings(model._ctx)  # noqa: SLF001
+    return of_timings(lines)
+
+
+def of_timings(log: Sequence[str]) -> Breakdown:
+    """Read what ``whisper_print_timings`` of whisper.cpp 1.7 to 1.9 prints, in milliseconds.
+
+    Its ``fallbacks = N p / M h`` are windows decoded again for a bad mean probability (p) and for
+    a text that repeats itself (h). Load and total time are no stages of a call.
+    """
+    text = "\n".join(log)
+    stages = {
+        name: float(milliseconds) / 1000
+        for name, milliseconds in re.findall(r"(\w+) time\s*=\s*([\d.]+) ms", text)
+        if name not in {"load", "total"}
+    }
+    again = re.search(r"fallbacks\s*=\s*(\d+) p /\s*(\d+) h", text)
+    return Breakdown(stages, int(again[1]) + int(again[2]) if again else None)
 
 
 def stored_precision(path: Path) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from mac_whisper_speedtest.backends.adapter import (
     Adapter,
     BackendUnavailableError,
+    Breakdown,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -209,6 +210,7 @@ class _Session:
         cpu_s = time.process_time() - cpu_before
 
         effective: Effective = adapter.effective(contract)
+        said = transcription.breakdown() if transcription.breakdown else Breakdown()
         text = transcription.text
         return asdict(
             m.TranscribeResult(
@@ -222,9 +224,9 @@ class _Session:
                 remarks=list(effective.remarks),
                 cpu_s=cpu_s,
                 peak_rss_bytes=_peak_rss_bytes(),
-                fallbacks=_fallbacks(pieces, contract),
+                fallbacks=_fallbacks(pieces, contract) if said.fallbacks is None else said.fallbacks,
                 first_segment_s=first_segment_s,
-                stages_s={name: float(value) for name, value in transcription.stages_s.items()},
+                stages_s={name: float(value) for name, value in said.stages_s.items()},
                 allocator_bytes=allocators.peaks(),
             )
         )
