@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from mac_whisper_speedtest.measure import contention, findings, host, machine, page_cache
+from mac_whisper_speedtest.measure import (
+    compile_caches,
+    contention,
+    findings,
+    host,
+    machine,
+    page_cache,
+)
+from mac_whisper_speedtest.measure.compile_caches import Caches
 from mac_whisper_speedtest.measure.probes.cpu import Cpu
 from mac_whisper_speedtest.measure.probes.probe import Reading, Target
 from mac_whisper_speedtest.measure.task import Listener, Recording, Task
@@ -48,6 +56,7 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
                 not_installed(task.cell.backend),
             )
         else:
+            caches = compile_caches.look(Path(started.argv[0]).name)
             try:
                 events = Events(slow=listener.slow, log=listener.log)
                 with Worker(
@@ -55,7 +64,7 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
                 ) as worker:
                     for problem in host.place(worker.pid, task.placement):
                         listener.log("warning", f"{task.cell.id}: {problem}")
-                    _Conversation(worker, task, listener).hold(rung, note)
+                    _Conversation(worker, task, listener, caches).hold(rung, note)
                     # Nothing is timed any more, so looking disturbs nothing.
                     busy_after_s = _busy_after_s()
                     ending = worker.shutdown()
@@ -96,6 +105,7 @@ class _Conversation:
     worker: Worker
     task: Task
     listener: Listener
+    caches: Caches
     began: float = field(default_factory=time.monotonic)
     cores: int = field(default_factory=machine.default_threads)
     repetitions: int = 0
@@ -168,6 +178,7 @@ class _Conversation:
                 warnings=warnings,
                 rung=rung,
                 rung_note=note,
+                compile_cache=compile_caches.state(load.value.device, self.caches),
             )
         )
 

@@ -24,7 +24,9 @@ class LoadResult(Struct, frozen=True, kw_only=True):
 
     ``rung`` is the load ladder's: ``fresh`` (a new process; the usual), ``cold`` (a new process
     after the weights were dropped from the page cache) or ``warm`` (again in the same process).
-    ``rung_note`` says what was done for it, or why it is not what it should be.
+    ``rung_note`` says what was done for it, or why it is not what it should be. ``compile_cache``
+    is ``there`` or ``absent`` where a device's compiler keeps what it made for a program,
+    ``unknown: ...`` where that cannot be seen, and empty where nothing is compiled.
     """
 
     round: int
@@ -42,6 +44,7 @@ class LoadResult(Struct, frozen=True, kw_only=True):
     peak_rss_bytes: int | None = None
     rung: str = LOAD_FRESH
     rung_note: str = ""
+    compile_cache: str = ""
 
 
 class SampleResult(Struct, frozen=True, kw_only=True):

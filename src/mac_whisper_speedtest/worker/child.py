@@ -211,6 +211,7 @@ class _Session:
 
         effective: Effective = adapter.effective(contract)
         said = transcription.breakdown() if transcription.breakdown else Breakdown()
+        untold = said.fallbacks is None
         text = transcription.text
         return asdict(
             m.TranscribeResult(
@@ -224,7 +225,7 @@ class _Session:
                 remarks=list(effective.remarks),
                 cpu_s=cpu_s,
                 peak_rss_bytes=_peak_rss_bytes(),
-                fallbacks=_fallbacks(pieces, contract) if said.fallbacks is None else said.fallbacks,
+                fallbacks=_fallbacks(pieces, contract) if untold else said.fallbacks,
                 first_segment_s=first_segment_s,
                 stages_s={name: float(value) for name, value in said.stages_s.items()},
                 allocator_bytes=allocators.peaks(),
