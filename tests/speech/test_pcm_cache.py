@@ -148,22 +148,21 @@ def test_nothing_is_removed_while_another_process_uses_the_cache(
     talk: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pcm_cache, "MAX_BYTES", 0)
-    path = decoded(talk).path  # this process holds the folder from here on
+    decoded(talk)  # this process holds the folder from here on
     program = (
-        "from pathlib import Path; from mac_whisper_speedtest.speech import pcm_cache as c;"
-        f"c.MAX_BYTES = 0; c.decoded(Path({str(talk)!r})); print(len(list(c._folder().iterdir())))"
+        "from pathlib import Path; from mac_whisper_speedtest.speech import pcm_cache as c\n"
+        "c.MAX_BYTES = 0; trim = c.trim; gone = []\n"
+        "c.trim = lambda *folder: gone.extend(trim(*folder))\n"
+        f"c.decoded(Path({str(talk)!r})); print(len(gone))"
     )
 
-    def other() -> None:
-        subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+    def removed_by_another() -> str:
+        return subprocess.check_output([sys.executable, "-c", program], text=True).strip()
 
-    before = path.stat().st_ino
-    other()
-    assert path.stat().st_ino == before
+    assert removed_by_another() == "0"
 
     os.close(pcm_cache._held.pop(own_cache))
-    other()
-    assert path.stat().st_ino != before  # it was trimmed, and made again
+    assert removed_by_another() == "1"
 
 
 def test_a_cache_that_cannot_be_made_is_a_storage_error(

@@ -97,6 +97,13 @@ def compare(run: s.Run, *, level: float | None = None) -> Comparison:
     )
 
 
+def bounds(interval: Interval | None) -> s.Bounds | None:
+    """An interval as it is written down."""
+    if interval is None:
+        return None
+    return s.Bounds(low=interval.low, high=interval.high, level=interval.level, rounds=interval.n)
+
+
 def _running(run: s.Run, cell: s.CellResult) -> bool:
     """Whether a run that goes on has nothing against this cell so far."""
     outcome = run.manifest.outcome

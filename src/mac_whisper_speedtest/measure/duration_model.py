@@ -5,11 +5,10 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 
-from mac_whisper_speedtest.measure import timings
+from mac_whisper_speedtest.measure import comparison, timings
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.scoring import duration
 from mac_whisper_speedtest.scoring.duration import Model, Point
-from mac_whisper_speedtest.scoring.intervals import Interval
 
 
 def fits(run: s.Run) -> dict[str, s.DurationFit]:
@@ -66,18 +65,12 @@ def _result(cell: s.CellResult, model: Model) -> s.DurationFit:
     stepped = [each.window_s[shape] for each in every if shape in each.window_s] if shape else []
     return s.DurationFit(
         fixed_s=statistics.median(each.fixed_s for each in every),
-        fixed=_bounds(model.fixed_s),
+        fixed=comparison.bounds(model.fixed_s),
         per_audio_s=statistics.median(each.per_second for each in every),
-        per_audio=_bounds(model.per_second),
+        per_audio=comparison.bounds(model.per_second),
         shape=str(shape) if shape is not None else None,
         staircase=shape in duration.STEPPED,
         window_s=statistics.median(stepped) if stepped else None,
         seconds_by_duration={name: statistics.median(values) for name, values in by_length.items()},
         break_even_s={},
     )
-
-
-def _bounds(interval: Interval | None) -> s.Bounds | None:
-    if interval is None:
-        return None
-    return s.Bounds(low=interval.low, high=interval.high, level=interval.level, rounds=interval.n)

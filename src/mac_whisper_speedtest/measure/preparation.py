@@ -78,9 +78,7 @@ def prepare(
     for model in request.models:
         catalog.model(model)
     host.placement(cores=request.affinity or (), nice=request.nice)
-    speech = choose(
-        request.speech, announce=announce, allow_download=allow_download, level=level
-    )
+    speech = choose(request.speech, announce=announce, allow_download=allow_download, level=level)
     language = speech.language or request.speech.language or _only_language(speech)
     for model in request.models:
         if catalog.model(model).english_only:

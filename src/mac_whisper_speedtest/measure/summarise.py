@@ -68,7 +68,7 @@ def _summary(
         rtfx=1 / rtf if rtf else None,
         rtfx_bounds=_inverse(compared.medians.get(cell.id)),
         times_best=rtf / best_rtf if rtf is not None and best_rtf else None,
-        times_best_bounds=_bounds(against.ratio) if against else None,
+        times_best_bounds=comparison.bounds(against.ratio) if against else None,
         verdict=str(against.verdict) if against else "",
         import_s=_median(load.import_s for load in started),
         load_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_FRESH),
@@ -89,15 +89,9 @@ def _summary(
     )
 
 
-def _bounds(interval: Interval | None) -> s.Bounds | None:
-    if interval is None:
-        return None
-    return s.Bounds(low=interval.low, high=interval.high, level=interval.level, rounds=interval.n)
-
-
 def _inverse(rtf: Interval | None) -> s.Bounds | None:
     """The interval of RTFx from that of RTF: the ends change places."""
-    return _bounds(rtf.inverse()) if rtf is not None else None
+    return comparison.bounds(rtf.inverse()) if rtf is not None else None
 
 
 def _measured(ending: s.EndingResult) -> bool:

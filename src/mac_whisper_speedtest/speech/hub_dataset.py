@@ -183,8 +183,9 @@ def files_of(answer: Any) -> list[_File]:
             raise ValueError("it does not list files as a hub does")
         name, size, large = each.get("rfilename"), each.get("size"), each.get("lfs")
         sha256 = large.get("sha256", "") if isinstance(large, dict) else ""
-        inside = isinstance(name, str) and name == posixpath.normpath(name)
-        if inside and not name.startswith(("/", "../")) and isinstance(size, int):
+        if not isinstance(name, str) or not isinstance(size, int):
+            continue
+        if name == posixpath.normpath(name) and not name.startswith(("/", "../")):
             found.append(_File(name, size, sha256, "" if sha256 else each.get("blobId", "")))
     return [file for file in found if file.sha256 or file.git_sha1]
 
