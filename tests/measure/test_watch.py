@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mac_whisper_speedtest.measure import watch
+from mac_whisper_speedtest.measure import canary, watch
 from mac_whisper_speedtest.measure.preparation import Prepared
 from mac_whisper_speedtest.measure.probes.conditions import Conditions
 from mac_whisper_speedtest.measure.watch import MachineWatcher
@@ -121,7 +121,7 @@ def test_a_slow_canary_marks_the_round_and_waits_until_it_is_back(
     monkeypatch.setattr(
         "mac_whisper_speedtest.measure.canary.cool_down.__kwdefaults__",
         {
-            **watch.canary.cool_down.__kwdefaults__,
+            **canary.cool_down.__kwdefaults__,
             "sleep": waits.append,
         },
     )
