@@ -127,9 +127,7 @@ def printed(run: s.Run, width: int = 140) -> str:
 
 
 def rows(text: str) -> list[list[str]]:
-    return [
-        line.split() for line in text.splitlines() if line.strip()[:1] in {"1", "2"}
-    ]
+    return [line.split() for line in text.splitlines() if line.strip()[:1] in {"1", "2"}]
 
 
 def test_the_quickest_comes_first_and_the_others_are_multiples_of_it() -> None:

@@ -45,6 +45,8 @@ def measure(
     Raises:
         StorageError: the results cannot be written; what is already on disk stays valid.
     """
+    for concern in host.concerns():
+        screen.announce(concern)
     process_tree.sweep_orphans()
     scratch.sweep()
     request = prepared.request
