@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -119,11 +120,7 @@ def test_a_slow_canary_marks_the_round_and_waits_until_it_is_back(
     hot.announce = said.append
     waits: list[float] = []
     monkeypatch.setattr(
-        "mac_whisper_speedtest.measure.canary.cool_down.__kwdefaults__",
-        {
-            **canary.cool_down.__kwdefaults__,
-            "sleep": waits.append,
-        },
+        canary, "cool_down", functools.partial(canary.cool_down, sleep=waits.append)
     )
     hot.begin()
     hot.before_round()
