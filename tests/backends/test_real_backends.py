@@ -119,7 +119,7 @@ def test_quantised_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(too
 def test_a_precision_that_a_backend_cannot_store_costs_its_own_cell_only(tool: Tool) -> None:
     done = tool(
         *("run", "-m", "tiny.en", "-b", "whisper.cpp", "-b", "faster-whisper"),
-        *("--precision", "int8", "--rounds", 1, "--runs", 1, "--json"),
+        *("--compute-type", "int8", "--rounds", 1, "--runs", 1, "--json"),
         timeout=280,
     )
 

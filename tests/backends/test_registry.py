@@ -376,7 +376,7 @@ def test_the_documented_adapter_is_measured(tool: Tool, tone: Path, tmp_path: Pa
     assert cell["status"] == "ok"
     assert cell["backend"]["version"] == "1.0"
     assert [sample["text"] for sample in cell["samples"]] == [" sound sound"] * 2
-    assert [finding["kind"] for finding in cell["summary"]["findings"]] == ["contract"]
+    assert "contract" in [finding["kind"] for finding in cell["summary"]["findings"]]
 
 
 def test_the_documented_adapter_refuses_weights_that_are_not_its_own(

@@ -328,7 +328,7 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
 
     backends = [word for name in names for word in ("-b", name)]
     options = ["--audio", silence, "--rounds", 1, "--runs", 1, "--json", "--repair"]
-    done = tool("run", "-m", SPEC, *backends, *options)
+    done = tool("run", "-m", SPEC, *backends, *options, timeout=280)
 
     assert done.returncode == 0, done.stderr
     told = f"model.bin of {SPEC} is damaged: fetched again from the hub"

@@ -31,7 +31,7 @@ def started(
         *["run", "-m", "tiny.en", "-b", fake("one"), "-b", fake("two"), "--audio", tone],
         *["--rounds", 50, "--runs", 5],
     )
-    wait_until(lambda: len(journal_samples(data / "runs" / "000001")) >= 8)
+    wait_until(lambda: len(journal_samples(data / "runs" / "000001")) >= 8, timeout_s=100)
     return process, data / "runs" / "000001"
 
 
