@@ -127,3 +127,11 @@ def test_the_finding_says_what_was_said_and_where() -> None:
     assert hallucination.describe_over_silence(said) == (
         "says “Thanks for watching.” at 3.2–6.8 s, where it is silent, and 1 more"
     )
+
+
+def test_a_long_silence_is_one_span_however_the_audio_is_looked_through() -> None:
+    import numpy as np
+
+    samples = np.full(200 * hallucination.SAMPLE_RATE, 0.1, np.float32)
+    samples[50 * hallucination.SAMPLE_RATE : 130 * hallucination.SAMPLE_RATE] = 0.0
+    assert hallucination.silent_spans(samples) == [(50.0, 130.0)]

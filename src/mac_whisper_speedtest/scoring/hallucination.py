@@ -40,6 +40,7 @@ nothing is below it, and nothing is found."""
 SILENCE_S = 2.0
 """Shorter pauses belong to speech, and times of segments are not sharper."""
 _FRAME = SAMPLE_RATE // 10
+_PIECE = 600 * _FRAME
 """Samples whose level is taken at once: 0.1 s, so that a single click does not end a silence of
 seconds by its peak, and a word of 0.2 s does."""
 _MARKER = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|\*[^*]*\*")
@@ -90,10 +91,9 @@ def silent_spans(samples: NDArray[Any]) -> list[tuple[float, float]]:
     total = len(samples)
     if total == 0:
         return []
-    starts = np.arange(0, total, _FRAME)
-    power = np.square(samples, dtype=np.float64)
-    lengths = np.diff(starts, append=total)
-    mean = np.add.reduceat(power, starts) / lengths
+    # Piece by piece: the squares of an hour would take 460 MB.
+    pieces = (samples[first : first + _PIECE] for first in range(0, total, _PIECE))
+    mean = np.concatenate([_mean_squares(piece) for piece in pieces])
     quiet = mean < 10 ** (SILENCE_DBFS / 10)
     edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False))
     spans = [
@@ -101,6 +101,16 @@ def silent_spans(samples: NDArray[Any]) -> list[tuple[float, float]]:
         for first, last in zip(edges[::2], edges[1::2], strict=True)
     ]
     return [(start, end) for start, end in spans if end - start >= SILENCE_S]
+
+
+def _mean_squares(samples: NDArray[Any]) -> NDArray[Any]:
+    """The mean square of every frame; the last one may be shorter."""
+    import numpy as np
+
+    starts = np.arange(0, len(samples), _FRAME)
+    lengths = np.diff(starts, append=len(samples))
+    means: NDArray[Any] = np.add.reduceat(np.square(samples, dtype=np.float64), starts) / lengths
+    return means
 
 
 def over_silence(
