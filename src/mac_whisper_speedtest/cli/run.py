@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @click.option("--mic", is_flag=True, help="Record from the microphone until Enter is pressed.")
 @click.option("--mic-seconds", type=float, help="Record for so long instead.")
 @click.option("--keep-recording", is_flag=True, help="Save what --mic records with the run.")
+@click.option("--max-download", default="2GB", help="Give up on an address that sends more.")
 @click.option("--allow-http", is_flag=True, help="Let --audio fetch from an http address.")
 @click.option("--durations", help="Measure on cuts of these seconds, such as 2,5,10,30,31,60.")
 @click.option("--language", "-l", help="Language spoken in the recordings, such as en.")
@@ -110,6 +111,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     mic: bool,
     mic_seconds: float | None,
     keep_recording: bool,
+    max_download: str,
     allow_http: bool,
     durations: str | None,
     language: str | None,
@@ -191,6 +193,7 @@ def command(  # noqa: PLR0917 - one parameter per option
             language=language,
             seed=seed,
             keep=keep_recording,
+            max_download_bytes=options.byte_size(max_download, "--max-download"),
             allow_http=allow_http,
         ),
         rounds=options.at_least(1, rounds, "--rounds"),
