@@ -1,0 +1,342 @@
+"""Do the intervals and verdicts hold? Simulated machines on which the truth is known.
+
+    python benchmarks/statistics.py [--reps 1000] [--seed 1] [--json FILE.json [--resume]]
+
+A world is a way in which a machine disturbs what is measured on it: noise of processes and of the
+samples inside them, rounds that are slow for everybody, outliers, two modes, drift. In each, many
+runs are made of cells that are equal, or of which one is slower by 5 %, and judged by the rules of
+``scoring``, beside two that people use: the means of three samples of one process each, and Welch's
+test on all samples pooled as if they were independent.
+
+- fixed: so many rounds, decided beforehand;
+- precision, budget: the rules of `--precision` and `--budget` (scoring/stopping.py);
+- power: a cell that takes 1.05 times as long, and how often it is called SLOWER;
+- floor: how often the noise floor of one A/A run is passed by a second one.
+
+Wanted: coverage of at least 93 % where rounds are independent (all worlds but the last), false
+verdicts on equal cells in at most 5 %, power of at least 0.9 with `--precision 2%`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import math
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
+from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.scoring import critical, intervals, noise, ranking, verdict
+from mac_whisper_speedtest.scoring.verdict import Verdict
+
+SLOWER_BY = 1.05
+FIXED = (3, 6, 12, 24)
+DEARER = 4
+"""Runs of six cells by a rule are ranked at every look: simulated a quarter as often as others."""
+PRECISIONS = (0.02, 0.05)
+JUDGED = {Verdict.FASTER, Verdict.SLOWER}
+Measure = Callable[[Machine], tuple[float, bool | None]]
+
+
+@dataclass
+class Row:
+    """Shares of simulated runs; ``None`` where the question does not arise.
+
+    Attributes:
+        rule: how the run was made, or who judged it.
+        world: the noise.
+        cells: how many.
+        median: a cell's interval contains its median.
+        ratios: all intervals of the ranking contain the true ratio.
+        apart: any two equal cells are told apart at a margin of 0.
+        verdict: any two equal cells get FASTER or SLOWER at a margin of 2 %.
+        found: the slower cell is called SLOWER at a margin of 2 %.
+        reps: how many runs were simulated.
+        rounds: mean rounds of a cell.
+        reached: the rule ended before its maximum.
+    """
+
+    rule: str
+    world: str
+    cells: int
+    reps: int
+    median: float | None = None
+    ratios: float | None = None
+    apart: float | None = None
+    verdict: float | None = None
+    found: float | None = None
+    rounds: float | None = None
+    reached: float | None = None
+
+
+@dataclass
+class Shares:
+    """Means of whatever is put in, by name."""
+
+    sums: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, **values: float | None) -> None:
+        for name, value in values.items():
+            if value is not None:
+                self.sums.setdefault(name, []).append(float(value))
+
+    def row(self, rule: str, world: World, cells: int) -> Row:
+        means = {name: statistics.fmean(values) for name, values in self.sums.items()}
+        return Row(rule, world.name, cells, len(self.sums["rounds"]), **means)
+
+
+def judged(run: Machine, level: float, truth: float | None) -> dict[str, float | None]:
+    """How the rules of ``scoring`` fare on one run of cells whose speeds are known."""
+    strict = ranking.rank(run.rtf, margin=0.0, level=level)
+    ratios = [pair.ratio for pair in strict.pairs]
+    true = [run.speeds[pair.a] / run.speeds[pair.b] for pair in strict.pairs]
+    cells = {name: intervals.of_median(list(each.values())) for name, each in run.rtf.items()}
+    told = [verdict.of(each, verdict.MARGIN) for each in ratios]
+    equal = all(math.isclose(each, 1) for each in true)
+    hits = [
+        each.low <= run.speeds[name] * truth <= each.high
+        for name, each in cells.items()
+        if each is not None and truth is not None
+    ]
+    slowest = max(run.names, key=lambda name: run.speeds[name])
+    found = [
+        verdict.of(pair.ratio, verdict.MARGIN) is Verdict.SLOWER
+        for pair in strict.against(slowest).values()
+        for pair in [pair.turned()]
+    ]
+    return {
+        "median": statistics.fmean(hits) if hits else None,
+        "ratios": all(
+            each is not None and each.low <= value <= each.high
+            for each, value in zip(ratios, true, strict=True)
+        ),
+        "apart": any(pair.verdict in JUDGED for pair in strict.pairs) if equal else None,
+        "verdict": any(each in JUDGED for each in told) if equal else None,
+        "found": None if equal else statistics.fmean(found),
+        "rounds": statistics.fmean(len(each) for each in run.rtf.values()),
+    }
+
+
+def mean_of_three(run: Machine, margin: float) -> list[Verdict]:
+    """What the means of the first process' samples say of each pair; there is no interval."""
+    means = [statistics.fmean(run.samples[name][0]) for name in run.names]
+    return [
+        verdict.of(intervals.Interval(a / b, a / b, a / b, 0.5, 1), margin)
+        for index, a in enumerate(means)
+        for b in means[:index]
+    ]
+
+
+def welch(run: Machine, margin: float) -> list[Verdict]:
+    """What Welch's interval says of each pair, on the logs of all samples of all processes."""
+    logs = [
+        [math.log(each) for process in run.samples[name] for each in process] for name in run.names
+    ]
+    found = []
+    for index, a in enumerate(logs):
+        for b in logs[:index]:
+            parts = [statistics.variance(each) / len(each) for each in (a, b)]
+            squares = sum(
+                part**2 / (len(each) - 1) for part, each in zip(parts, (a, b), strict=True)
+            )
+            half = critical.student_t(int(sum(parts) ** 2 / squares), 0.975) * math.sqrt(sum(parts))
+            middle = statistics.fmean(a) - statistics.fmean(b)
+            ends = (math.exp(middle), math.exp(middle - half), math.exp(middle + half))
+            found.append(verdict.of(intervals.Interval(*ends, 0.95, len(a)), margin))
+    return found
+
+
+NAIVE = {"mean of three": mean_of_three, "Welch, pooled": welch}
+
+
+def speeds(cells: int, slower: float) -> list[float]:
+    return [1.0] * (cells - 1) + [slower]
+
+
+def simulate(
+    rule: str,
+    world: World,
+    cells: int,
+    reps: int,
+    rnd: random.Random,
+    *,
+    measure: Measure,
+    slower: float = 1.0,
+    truth: float | None = None,
+) -> Row:
+    """Many runs made by ``measure``, which gives the level to judge at and whether it was met."""
+    shares = Shares()
+    for _ in range(reps):
+        run = Machine(world, speeds(cells, slower), rnd)
+        level, reached = measure(run)
+        shares.add(**judged(run, level, truth), reached=reached)
+    return shares.row(rule, world, cells)
+
+
+def naive(world: World, rounds: int, reps: int, rnd: random.Random, slower: float) -> list[Row]:
+    shares = {name: Shares() for name in NAIVE}
+    for _ in range(reps):
+        run = Machine(world, speeds(2, slower), rnd)
+        run.measure(rounds)
+        for name, judge in NAIVE.items():
+            said = judge(run, verdict.MARGIN)
+            used = 1 if judge is mean_of_three else rounds
+            if slower == 1:
+                apart = any(each in JUDGED for each in judge(run, 0.0))
+                shares[name].add(
+                    apart=apart, verdict=any(each in JUDGED for each in said), rounds=used
+                )
+            else:
+                shares[name].add(found=said[0] is Verdict.SLOWER, rounds=used)
+    return [each.row(name, world, 2) for name, each in shares.items()]
+
+
+def floor_passed(world: World, rounds: int, reps: int, rnd: random.Random) -> Row:
+    """How often two A/A runs on one machine: the second lies beyond the floor of the first."""
+    shares = Shares()
+    for _ in range(reps):
+        runs = [Machine(world, [1.0, 1.0], rnd) for _ in range(2)]
+        floors = []
+        for run in runs:
+            run.measure(rounds)
+            floors.append(noise.floor(run.rtf["cell 0"], run.rtf["cell 1"]))
+        first, second = floors
+        assert first is not None
+        assert second is not None
+        beyond = abs(math.log(second.ratio.estimate)) > math.log1p(first.floor)
+        told = verdict.of(second.ratio, verdict.margin(first.floor)) in JUDGED
+        shares.add(apart=beyond, verdict=told, rounds=rounds)
+    return shares.row(f"floor of {rounds}", world, 2)
+
+
+def fixed(rounds: int) -> Measure:
+    def measure(run: Machine) -> tuple[float, bool | None]:
+        run.measure(rounds)
+        return intervals.LEVEL, None
+
+    return measure
+
+
+def by_precision(wanted: float) -> Measure:
+    return lambda run: (intervals.LEVEL, precision(run, wanted))
+
+
+def by_budget(margin: float, *, spend: bool = True) -> Measure:
+    return lambda run: (budget(run, margin, spend=spend), None)
+
+
+def equal_cells(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
+    truth = true_median(world, rnd) if world in INDEPENDENT else None
+    for cells in (2, 6):
+        for rounds in FIXED:
+            measure = fixed(rounds)
+            yield simulate(
+                f"{rounds} rounds", world, cells, reps, rnd, measure=measure, truth=truth
+            )
+        for rule, measure in (
+            *((f"--precision {wanted:.0%}", by_precision(wanted)) for wanted in PRECISIONS),
+            ("--budget, margin 2%", by_budget(verdict.MARGIN)),
+            ("--budget, margin 0%", by_budget(0.0)),
+            ("the same, every look at 95 %", by_budget(0.0, spend=False)),
+        ):
+            runs = reps if cells == 2 else reps // DEARER
+            yield simulate(rule, world, cells, runs, rnd, measure=measure, truth=truth)
+    yield from naive(world, 6, reps, rnd, 1.0)
+    yield floor_passed(world, 12, reps, rnd)
+
+
+def one_slower(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
+    for cells in (2, 6):
+        for rule, measure, dearer in (
+            ("6 rounds", fixed(6), 1),
+            ("24 rounds", fixed(24), 1),
+            ("--precision 2%", by_precision(0.02), DEARER),
+            ("--budget, margin 2%", by_budget(verdict.MARGIN), DEARER),
+        ):
+            yield simulate(
+                rule, world, cells, reps // dearer, rnd, measure=measure, slower=SLOWER_BY
+            )
+    yield from naive(world, 6, reps, rnd, SLOWER_BY)
+
+
+COLUMNS = ("median", "ratios", "apart", "verdict", "found", "rounds", "reached")
+
+
+def line(row: Row) -> str:
+    def words(name: str) -> str:
+        value = getattr(row, name)
+        if value is None:
+            return ""
+        return f"{value:.1f}" if name == "rounds" else f"{value:.3f}"
+
+    return f"{row.world:15}{row.rule:31}{row.cells:5}" + "".join(
+        f"{words(name):>9}" for name in COLUMNS
+    )
+
+
+def simulated(unit: tuple[str, World, argparse.Namespace]) -> list[Row]:
+    """One world's rows of one table; its own seed makes them the same in any order."""
+    table, world, arguments = unit
+    rnd = random.Random(f"{arguments.seed} {table} {world.name}")
+    rows = equal_cells if table == "equal" else one_slower
+    return list(rows(world, arguments.reps, rnd))
+
+
+def kept(arguments: argparse.Namespace) -> dict[str, list[Row]]:
+    """The rows that an interrupted simulation of the same size and seed left behind."""
+    if arguments.resume and arguments.json and arguments.json.exists():
+        before = json.loads(arguments.json.read_text(encoding="utf-8"))
+        if (before["reps"], before["seed"]) == (arguments.reps, arguments.seed):
+            return {
+                table: [Row(**row) for row in rows] for table, rows in before["results"].items()
+            }
+    return {"equal": [], "slower": []}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--reps", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", "-o", type=Path)
+    parser.add_argument("--resume", action="store_true", help="Keep what FILE already has.")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    tables = kept(arguments)
+    units = [
+        (table, world, arguments)
+        for table, rows in tables.items()
+        for world in WORLDS
+        if world.name not in {row.world for row in rows}
+    ]
+    heading = f"{'world':15}{'rule':31}{'cells':>5}" + "".join(f"{each:>9}" for each in COLUMNS)
+    print(f"{heading}   (table 1: equal cells; 2: one takes {SLOWER_BY} times as long)")
+    with concurrent.futures.ProcessPoolExecutor() as pool:
+        for (table, _, _), rows in zip(units, pool.map(simulated, units), strict=True):
+            tables[table] += rows
+            print("\n".join(line(row) for row in rows), flush=True)
+            # After each world: what was simulated is not lost when a later one is interrupted.
+            if arguments.json:
+                document = {
+                    "machine": msgspec.to_builtins(machine.describe()),
+                    "reps": arguments.reps,
+                    "seed": arguments.seed,
+                    "worlds": msgspec.to_builtins(WORLDS),
+                    "results": msgspec.to_builtins(tables),
+                }
+                text = json.dumps(document, indent=1) + "\n"
+                arguments.json.write_text(text, encoding="utf-8")
+    print(f"{time.monotonic() - began:.0f} s in all")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

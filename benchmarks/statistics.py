@@ -1,0 +1,28 @@
+# ruff: noqa: A005  (the name is the one that people look for)
+"""Do the intervals and verdicts hold?
+
+    python benchmarks/statistics.py [--reps 1000] [--json FILE.json]
+
+The program itself is simulation.py, beside this file; the machines that it simulates are in
+tests/fakes/worlds.py. The standard library has a module of this name too, and Python
+looks into a script's own folder first: a script in this folder that imports ``statistics`` finds
+this file, and gets the other one.
+"""
+
+import importlib.util
+import runpy
+import sys
+import sysconfig
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    runpy.run_path(str(Path(__file__).with_name("simulation.py")), run_name="__main__")
+else:
+    path = Path(sysconfig.get_path("stdlib"), "statistics.py")
+    spec = importlib.util.spec_from_file_location(__name__, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[__name__] = module  # what the import returns when this file has run
+    spec.loader.exec_module(module)
