@@ -19,9 +19,9 @@ its ends are the smallest and the largest of six, which miss it with probability
 DEFAULT_MAX_ROUNDS = 60
 """Where ``--precision`` and ``--budget`` give up."""
 
-MAX_TIME_S = 60.0
+MAX_TIME_S = 120.0
 MAX_TIME_PER_AUDIO = 5.0
-"""What a cell may take when nothing is said: a minute, and more than that for long audio. A backend
+"""What a cell may take when nothing is said: two minutes, and more than that for long audio. A backend
 that transcribes in real time or quicker then gets five passes at least."""
 
 MAX_REPEATED_ROUNDS = 2

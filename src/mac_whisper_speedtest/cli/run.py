@@ -79,7 +79,7 @@ if TYPE_CHECKING:
 )
 @click.option("--managed", is_flag=True, help="Run every backend from an environment of its own.")
 @click.option("--install", is_flag=True, help="Install missing backends first.")
-@click.option("--max-time", type=float, help="Seconds per cell.  [default: by the audio, from 60]")
+@click.option("--max-time", type=float, help="Seconds per cell.  [default: by the audio, from 120]")
 @click.option("--max-memory", help="Memory limit of a worker, such as 4GB.  [default: 90 % of all]")
 @click.option("--timeout", type=float, help="Seconds per stage.  [default: by model size]")
 @click.option("--retries", type=int, default=0, help="Times a failed round is tried again.")
