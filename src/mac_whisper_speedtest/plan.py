@@ -21,8 +21,8 @@ DEFAULT_MAX_ROUNDS = 60
 
 MAX_TIME_S = 120.0
 MAX_TIME_PER_AUDIO = 5.0
-"""What a cell may take when nothing is said: two minutes, and more than that for long audio. A backend
-that transcribes in real time or quicker then gets five passes at least."""
+"""What a cell may take when nothing is said: two minutes, and more than that for long audio. A
+backend that transcribes in real time or quicker then gets five passes at least."""
 
 MAX_REPEATED_ROUNDS = 2
 """Rounds repeated because the machine was disturbed in them. More would turn a run on a machine

@@ -148,9 +148,7 @@ class Adaptive:
     ) -> tuple[set[str], str]:
         """Cells of pairs without a verdict, where the time left narrows the ranking most."""
         rankings = {id(group): group.ranking for group in compared.groups.values()}
-        wanted = set(
-            stopping.unsettled(*rankings.values(), round_s=round_s, left_s=self._left_s())
-        )
+        wanted = set(stopping.unsettled(*rankings.values(), round_s=round_s, left_s=self._left_s()))
         if not wanted:
             return wanted, "every pair has a verdict"
         return wanted, f"{len(wanted)} cells are in pairs without a verdict"
