@@ -81,7 +81,9 @@ class _Lines:
         self._rewrite("")
 
     def _visit(self, number: int, rounds: int, cell: str) -> None:
-        self._where = f"round {number + 1}/{rounds}  {cell}"
+        # Rounds that stand in for disturbed ones are numbered after those that were planned.
+        place = f"/{rounds}" if number < rounds else " (repeated)"
+        self._where = f"round {number + 1}{place}  {cell}"
 
     def _status(self, text: str) -> None:
         if self._live:
