@@ -66,7 +66,8 @@ def test_no_more_than_two_rounds_are_repeated(prepared: Callable[..., Prepared])
     assert max(number for _, number, _ in execute.visited) == 5
     assert sum(each.repeated_as is not None for each in run.rounds) == 2
     said = {each.kind: each.message for each in summary(by_name(run)["a"]).findings}
-    assert said["machine"].count("(counts)") == 4
+    assert said["machine"].count("(counts)") == 1  # three are described, the others counted
+    assert said["machine"].endswith("and 3 more of 6 rounds")
 
 
 def test_without_repeat_a_marked_round_counts_and_is_named(
@@ -133,6 +134,18 @@ def test_a_slow_canary_marks_the_round_and_waits_until_it_is_back(
         "Round 5: the canary took 50% longer than at the start; waiting for the machine to recover."
     ]
     assert hot.latest_s == pytest.approx(1.01)
+
+
+def test_a_faster_canary_marks_the_round_and_is_the_measure_from_then_on() -> None:
+    calm = Conditions()
+    fresh = [0.6] * (watch.BASELINE + 1)
+    busy = watcher(iter([*[1.0] * (watch.BASELINE + 1), 0.6, *fresh, 0.6]), *[calm] * 4)
+    busy.begin()
+    busy.before_round()
+    assert busy.after_round(0).marked == "the canary took 40% less than at the start"
+    busy.before_round()
+    seen = busy.after_round(1)
+    assert (seen.marked, seen.canary_before_s) == ("", 0.6)
 
 
 def test_conditions_that_changed_mark_the_round_and_are_written_down() -> None:

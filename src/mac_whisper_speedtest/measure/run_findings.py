@@ -9,7 +9,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.scoring import determinism, outliers
 from mac_whisper_speedtest.scoring.outliers import Outlier, Timing
 
-_NAMED = 3  # outliers that are described one by one
+_NAMED = 3  # outliers, and rounds, that are described one by one
 
 
 def of(run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]) -> list[s.Finding]:
@@ -33,7 +33,7 @@ def of(run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]) -> list[
 
 def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:
     """Samples that stand out from the others of the same recording, and why."""
-    marked = {each.round: bool(each.marked) for each in run.rounds}
+    marked = {each.round: bool(each.changes) or "longer" in each.marked for each in run.rounds}
     usual = {
         name: max((each.text for each in group), key=[each.text for each in group].count)
         for name, group in timings.by_recording(timed).items()
@@ -87,12 +87,14 @@ def machine(run: s.Run, cell: s.CellResult) -> Iterator[str]:
     """Rounds in which the machine was not what it was before."""
     there = {sample.round for sample in cell.samples}
     replaced = timings.replaced_rounds(cell, run.rounds)
-    for each in run.rounds:
-        if each.marked and each.round in there:
-            end = f"repeated as round {each.repeated_as + 1}" if each.repeated_as else "counts"
-            if each.repeated_as is not None and each.round not in replaced:
-                end = "its repetition has no samples, so it counts"
-            yield f"round {each.round + 1}: {each.marked} ({end})"
+    marked = [each for each in run.rounds if each.marked and each.round in there]
+    for each in marked[:_NAMED]:
+        end = f"repeated as round {each.repeated_as + 1}" if each.repeated_as else "counts"
+        if each.repeated_as is not None and each.round not in replaced:
+            end = "its repetition has no samples, so it counts"
+        yield f"round {each.round + 1}: {each.marked} ({end})"
+    if len(marked) > _NAMED:
+        yield f"and {len(marked) - _NAMED} more of {len(there)} rounds"
 
 
 def placement(run: s.Run, cell: s.CellResult) -> Iterator[str]:

@@ -55,8 +55,7 @@ class MachineWatcher:
 
     def begin(self) -> None:
         """Take the baseline."""
-        self.baseline = [self.measure() for _ in range(BASELINE + 1)][1:]
-        self.latest_s = statistics.median(self.baseline)
+        self._take_baseline()
 
     def before_round(self) -> None:
         """Look; the canary of the round before stands for this moment."""
@@ -82,6 +81,9 @@ class MachineWatcher:
             cooled = canary.cool_down(self.measure, self.baseline, bound_s=bound_s)
             cooled_s = cooled.waited_s
             self.latest_s = (1 + cooled.change) * statistics.median(self.baseline)
+        elif change is not None:
+            # The first one was of a slower machine: what follows is compared with this one.
+            self._take_baseline()
         else:
             self.latest_s = now_s
         return s.RoundWatched(
@@ -94,6 +96,10 @@ class MachineWatcher:
             marked=scrub("; ".join(marked)),
             cooled_s=cooled_s,
         )
+
+    def _take_baseline(self) -> None:
+        self.baseline = [self.measure() for _ in range(BASELINE + 1)][1:]
+        self.latest_s = statistics.median(self.baseline)
 
 
 def _info(found: Conditions) -> s.ConditionsInfo:
