@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import FAKES, Tool, write_tone
+from conftest import Tool, describe_fake, write_tone
 
 pytestmark = pytest.mark.timeout(400)
 
 
 def describe(folder: Path, name: str) -> Path:
-    (folder / "weights.bin").write_bytes(b"x")
-    path = folder / f"{name}.toml"
-    path.write_text(
-        f'[backend]\nname = "{name}"\nadapter = "pitfalls:{name}"\n'
-        f'search_path = [{json.dumps(str(FAKES))}]\nmodels = {{ "tiny.en" = "weights.bin" }}\n',
-        encoding="utf-8",
-    )
-    return path
+    return describe_fake(folder, name, adapter=f"pitfalls:{name}")
 
 
 def test_a_backend_against_itself_gives_a_floor_that_later_runs_use(

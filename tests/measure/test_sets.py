@@ -9,20 +9,13 @@ from typing import Any
 
 import pytest
 
-from conftest import FAKES, Finished, Tool, write_tone
+from conftest import Finished, Tool, describe_fake, write_tone
 
 REFERENCE = "And so, my fellow Americans, ask not what your country can do for you."
 
 
 def describe(folder: Path, name: str) -> Path:
-    (folder / "weights.bin").write_bytes(b"x")
-    path = folder / f"{name}.toml"
-    path.write_text(
-        f'[backend]\nname = "{name}"\nadapter = "pitfalls:{name}"\n'
-        f'search_path = [{json.dumps(str(FAKES))}]\nmodels = {{ "tiny.en" = "weights.bin" }}\n',
-        encoding="utf-8",
-    )
-    return path
+    return describe_fake(folder, name, adapter=f"pitfalls:{name}")
 
 
 def line(audio: Path, text: str | None = REFERENCE) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import FAKES, Finished, Tool, write_tone
+from conftest import Finished, Tool, describe_fake, write_tone
 
 NAMES = ("Steady", "Slower", "Wrong", "FallsBackOnce")
 ROUNDS, RUNS = 6, 3
@@ -16,14 +15,7 @@ pytestmark = pytest.mark.timeout(600)  # two dozen processes, on a machine that 
 
 
 def describe(folder: Path, name: str) -> Path:
-    (folder / "weights.bin").write_bytes(b"x")
-    path = folder / f"{name}.toml"
-    path.write_text(
-        f'[backend]\nname = "{name}"\nadapter = "pitfalls:{name}"\n'
-        f'search_path = [{json.dumps(str(FAKES))}]\nmodels = {{ "tiny.en" = "weights.bin" }}\n',
-        encoding="utf-8",
-    )
-    return path
+    return describe_fake(folder, name, adapter=f"pitfalls:{name}")
 
 
 @pytest.fixture(scope="module")

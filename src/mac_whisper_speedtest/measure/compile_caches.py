@@ -8,6 +8,7 @@ compiled kernels cannot be looked into at all.
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ def state(device: str, seen: Caches) -> str:
     return NOTHING
 
 
+@functools.cache  # it takes a program to find out, and no run outlives it
 def _build() -> str:
     done = subprocess.run(
         ["/usr/bin/sw_vers", "-buildVersion"],

@@ -13,7 +13,6 @@ from mac_whisper_speedtest.measure import (
     contention,
     findings,
     host,
-    machine,
     page_cache,
 )
 from mac_whisper_speedtest.measure.compile_caches import Caches
@@ -107,7 +106,6 @@ class _Conversation:
     listener: Listener
     caches: Caches
     began: float = field(default_factory=time.monotonic)
-    cores: int = field(default_factory=machine.default_threads)
     repetitions: int = 0
     effective: s.Effective | None = None
 
@@ -227,7 +225,7 @@ class _Conversation:
         outside = contention.of_readings(readings)
         if isinstance(outside, str):
             return ""
-        judged = contention.judge(outside, cores=self.cores, threads=self.task.threads)
+        judged = contention.judge(outside, cores=self.task.cores, threads=self.task.threads)
         return judged.words if judged.touched else ""
 
     def _may_repeat(self, cost_s: float) -> bool:

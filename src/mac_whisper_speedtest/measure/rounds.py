@@ -58,6 +58,7 @@ class Rounds:
     failed: set[str] = field(default_factory=set)
     stopped: str = ""
     visits: Counter[str] = field(default_factory=Counter)
+    cores: int = field(default_factory=machine.default_threads)
     mender: Mender = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,13 +88,14 @@ class Rounds:
             chosen = set(self.rule.cells(number, self.failed, self._round_s()))
             if not chosen:
                 break
+            due = [cells[name] for name in visit if name in chosen]
             if self.stopped:  # what is left is written down as skipped; there is nothing to watch
                 if self.prepared.request.adaptive:
                     break
-                self._visit_each([cells[name] for name in visit if name in chosen], number)
+                self._visit_each(due, number)
                 continue
             self.watcher.before_round()
-            visited = self._visit_each([cells[name] for name in visit if name in chosen], number)
+            visited = self._visit_each(due, number)
             seen = self.watcher.after_round(number)
             if seen is None:
                 continue
@@ -221,6 +223,7 @@ class Rounds:
             contract=request.contract,
             device=request.device,
             threads=request.threads,
+            cores=self.cores,
             deadlines=deadlines(cell, longest_s, request.timeout_s),
             memory_limit=request.max_memory or machine.memory_limit(),
             budget=self.budgets[cell.id],

@@ -57,6 +57,7 @@ class Task:
     contract: DecodeContract
     device: str
     threads: int
+    cores: int
     deadlines: Deadlines
     memory_limit: int | None
     budget: Budget
