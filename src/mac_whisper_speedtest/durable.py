@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from mac_whisper_speedtest.errors import StorageError
 
@@ -43,12 +44,31 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the file could not be written (disk full, no permission, path is a folder).
     """
+    with replacing(path) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def replacing(
+    path: Path, *, hint: str = "check the free disk space and the permissions of that folder"
+) -> Iterator[IO[bytes]]:
+    """Yield a stream whose content becomes ``path``, atomically and durably, when the block ends.
+
+    Parent folders are created. On any exception nothing is left and ``path`` is untouched.
+
+    Args:
+        path: what to replace.
+        hint: what to do where it cannot be written.
+
+    Raises:
+        StorageError: the file could not be written (disk full, no permission, path is a folder).
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(name).chmod(0o644)
@@ -58,10 +78,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             raise
         fsync_dir(path.parent)
     except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="check the free disk space and the permissions of that folder",
-        ) from error
+        raise StorageError(f"cannot write {path}: {error.strerror or error}", hint=hint) from error
 
 
 @contextlib.contextmanager

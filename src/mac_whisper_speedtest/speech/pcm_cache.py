@@ -15,7 +15,6 @@ import hashlib
 import mmap
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,28 +172,13 @@ def _make(path: Path, audio: Path | bytes, name: str) -> None:
     """Decode into ``path``; it is there and whole, or not there at all."""
     digest = hashlib.sha256()
     samples = 0
-    try:
-        handle, half = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                for block in decode.blocks(audio, name=name):
-                    data = block.astype("<f4", copy=False).tobytes()
-                    digest.update(data)
-                    stream.write(data)
-                    samples += block.size
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(half).chmod(0o644)
-            Path(half).replace(path)
-        except BaseException:
-            Path(half).unlink(missing_ok=True)
-            raise
-        durable.fsync_dir(path.parent)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="check the free disk space, or set SPEEDTEST_CACHE_DIR to another disk",
-        ) from error
+    hint = "check the free disk space, or set SPEEDTEST_CACHE_DIR to another disk"
+    with durable.replacing(path, hint=hint) as stream:
+        for block in decode.blocks(audio, name=name):
+            data = block.astype("<f4", copy=False).tobytes()
+            digest.update(data)
+            stream.write(data)
+            samples += block.size
     facts = _Facts(samples, digest.hexdigest())
     durable.write_bytes(path.with_suffix(".json"), msgspec.json.encode(facts))
 
