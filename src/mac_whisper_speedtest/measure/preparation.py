@@ -6,6 +6,7 @@ import functools
 import hashlib
 import math
 import subprocess
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -277,6 +278,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         schedule=[list(visit) for visit in schedule],
         repaired=list(prepared.repaired),
         noise=prepared.noise,
+        run_id=uuid.uuid4().hex,
     )
 
 

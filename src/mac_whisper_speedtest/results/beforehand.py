@@ -173,6 +173,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """Everything known before the first sample, written first.
 
     ``repaired`` says which weights were damaged and put right for this run (``--repair``).
+    ``run_id`` is random, so that a run is known as the same one on another machine, where its
+    number is another; it is empty before version 3. ``tags`` are the names it was given (``--tag``).
     """
 
     schema_version: int
@@ -189,3 +191,5 @@ class Manifest(Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     repaired: list[str] = []
     noise: NoiseInfo | None = None
+    run_id: str = ""
+    tags: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mac_whisper_speedtest.backends.contract import SettingValue
+from mac_whisper_speedtest.results.beforehand import ToolInfo
 from mac_whisper_speedtest.results.measured import (
     DecisionResult,
     EndingResult,
@@ -85,6 +86,13 @@ class RoundSkipped(Struct, frozen=True, kw_only=True, tag="round_skipped", tag_f
     message: str
 
 
+class Resumed(Struct, frozen=True, kw_only=True, tag="resumed", tag_field="event"):
+    """The run is taken up again where it had ended (``--resume``); ``at`` as in the manifest."""
+
+    at: str
+    tool: ToolInfo
+
+
 class RunEnded(Struct, frozen=True, kw_only=True, tag="run_ended", tag_field="event"):
     """The last line of a journal whose tool was not killed."""
 
@@ -102,5 +110,6 @@ Event = (
     | Decided
     | WorkerEnded
     | RoundSkipped
+    | Resumed
     | RunEnded
 )

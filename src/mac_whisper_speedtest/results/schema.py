@@ -1,4 +1,4 @@
-"""What is written down: the manifest, the journal's lines, and the sealed run. Version 2.
+"""What is written down: the manifest, the journal's lines, and the sealed run. Version 3.
 
 Raw facts only. Every median, word error rate and rank is computed from them by ``scoring`` and can
 be computed again. docs/results.md documents each field for readers of the files. This module has
@@ -27,6 +27,7 @@ from mac_whisper_speedtest.results.events import (
     Event,
     Loaded,
     Metered,
+    Resumed,
     RoundSkipped,
     RoundWatched,
     RunEnded,
@@ -78,6 +79,7 @@ __all__ = [
     "Decided",
     "DecisionResult",
     "DeviationResult",
+    "DigestsInfo",
     "DurationFit",
     "Effective",
     "EndingResult",
@@ -95,6 +97,7 @@ __all__ = [
     "Outcome",
     "ReadingInfo",
     "RequestInfo",
+    "Resumed",
     "RoundResult",
     "RoundSkipped",
     "RoundWatched",
@@ -113,7 +116,7 @@ __all__ = [
     "WorkerStarted",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class BackendResult(Struct, frozen=True, kw_only=True):
@@ -169,6 +172,18 @@ class CellResult(Struct, frozen=True, kw_only=True):
     summary: Summary | None = None
 
 
+class DigestsInfo(Struct, frozen=True, kw_only=True):
+    """SHA-256 over canonical JSON, as :mod:`~mac_whisper_speedtest.results.digest` defines it.
+
+    ``manifest`` is over ``manifest.json``; ``journal`` over the lines of ``journal.jsonl``, each
+    with a newline; ``run`` over this file without its digests.
+    """
+
+    manifest: str
+    journal: str
+    run: str
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """A sealed run: the whole of ``run.json``."""
 
@@ -177,3 +192,4 @@ class Run(Struct, frozen=True, kw_only=True):
     cells: list[CellResult]
     rounds: list[RoundResult] = []
     decisions: list[DecisionResult] = []
+    digests: DigestsInfo | None = None

@@ -1,0 +1,100 @@
+"""Which runs can be compared: those of the same contract, speech, networks and kind of machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.results import digest
+from mac_whisper_speedtest.results.beforehand import MachineInfo, Manifest, WeightsInfo
+
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Comparable:
+    """What two runs must share before a difference between them says something about a backend.
+
+    Attributes:
+        contract: SHA-256 of the settings that every backend was asked to decode with.
+        speech: hashes of the samples of the run's clips, sorted.
+        hardware: the kind of machine, in words.
+        networks: model name → hash of its network; models without known weights are left out.
+    """
+
+    contract: str
+    speech: tuple[str, ...]
+    hardware: str
+    networks: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that are equal for equal contract, speech and hardware.
+
+        Networks are compared per model, because two runs may share only some of their models.
+        """
+        return digest.sha256([self.contract, list(self.speech), self.hardware])[:16]
+
+
+def of(manifest: Manifest) -> Comparable:
+    """What the run can be compared by."""
+    networks = {
+        plan.model: found for plan in manifest.cells if (found := network_sha256(plan.weights))
+    }
+    return Comparable(
+        contract=digest.sha256(manifest.request.contract),
+        speech=tuple(sorted(clip.pcm_sha256 for clip in manifest.clips)),
+        hardware=hardware_class(manifest.machine),
+        networks=networks,
+    )
+
+
+def network_sha256(weights: WeightsInfo | None) -> str | None:
+    """The hash of a network, whatever form its file has; ``None`` where no weights are known."""
+    if weights is None:
+        return None
+    return weights.network_sha256 or digest.sha256(sorted(weights.files.values()))
+
+
+def hardware_class(machine: MachineInfo) -> str:
+    """The kind of machine in words: system, processor, cores, memory to the nearest GiB, GPUs.
+
+    Two machines of one class are expected to be equally fast; nothing in it names one of them.
+    """
+    parts = [
+        machine.os,
+        machine.cpu or machine.architecture,
+        f"{machine.physical_cores or machine.logical_cores or '?'} cores",
+        f"{round(machine.memory_bytes / _GIB)} GiB" if machine.memory_bytes else "? GiB",
+        *(gpu for gpu in machine.gpus or [] if not gpu.endswith("(integrated)")),
+    ]
+    return ", ".join(parts)
+
+
+def differences(base: Manifest, new: Manifest) -> list[str]:
+    """Why two runs cannot be compared, each reason a sentence; empty when they can."""
+    return list(_differences(base, new))
+
+
+def _differences(base: Manifest, new: Manifest) -> Iterator[str]:
+    first, second = of(base), of(new)
+    if first.contract != second.contract:
+        one, other = base.request.contract, new.request.contract
+        changed = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+        yield "the contract differs: " + ", ".join(
+            f"{name} {one.get(name)!r} and {other.get(name)!r}" for name in changed
+        )
+    if first.speech != second.speech:
+        yield f"the speech differs: {_clips(base)} and {_clips(new)}"
+    for model in sorted(first.networks.keys() & second.networks.keys()):
+        if first.networks[model] != second.networks[model]:
+            yield (
+                f"the network {model} differs: {first.networks[model][:12]} and "
+                f"{second.networks[model][:12]}"
+            )
+    if first.hardware != second.hardware:
+        yield f"the hardware differs: {first.hardware} and {second.hardware}"
+
+
+def _clips(manifest: Manifest) -> str:
+    return " + ".join(f"{clip.name} ({clip.pcm_sha256[:12]})" for clip in manifest.clips)
