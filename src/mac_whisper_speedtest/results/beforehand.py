@@ -174,7 +174,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     ``repaired`` says which weights were damaged and put right for this run (``--repair``).
     ``run_id`` is random, so that a run is known as the same one on another machine, where its
-    number is another; it is empty before version 3. ``tags`` are the names it was given (``--tag``).
+    number is another; it is empty before version 3. ``tags`` are what it was given by ``--tag``.
     """
 
     schema_version: int
