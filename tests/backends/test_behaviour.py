@@ -62,6 +62,14 @@ def test_without_timestamps_a_window_is_one_segment(
     assert heard.effective["timestamps"] is False
 
 
+def test_the_last_word_of_a_segment_does_not_run_into_the_first_of_the_next(
+    greedy: TranscribeResult,
+) -> None:
+    apart = [word for segment in greedy.segments for word in segment.text.split()]
+    assert len(greedy.segments) > 1
+    assert greedy.text.split() == apart
+
+
 def test_silence_is_decoded_like_everything_else(
     session: Session, short: Samples, greedy: TranscribeResult
 ) -> None:

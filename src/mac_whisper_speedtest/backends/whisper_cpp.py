@@ -11,7 +11,6 @@ from mac_whisper_speedtest.backends.adapter import (
     Loaded,
     ModelRequest,
     ModelUnusableError,
-    Segment,
     Transcription,
     distribution_versions,
     effective,
@@ -103,10 +102,9 @@ class WhisperCpp:
         params.n_threads = self._model._params.n_threads  # type: ignore[attr-defined]  # noqa: SLF001
         params.print_progress = False
         self._model._params = params  # type: ignore[attr-defined]  # noqa: SLF001
-        segments = self._model.transcribe(audio, **_arguments(contract))
+        self._model.transcribe(audio, **_arguments(contract))
         return Transcription(
-            # pywhispercpp counts in units of 10 ms.
-            segments=[Segment(s.t0 / 100, s.t1 / 100, s.text) for s in segments],
+            segments=native.segments(self._model),
             language=native.language(self._model),
             breakdown=lambda: native.breakdown(self._model),
         )

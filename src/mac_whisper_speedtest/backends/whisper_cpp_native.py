@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import Breakdown, ModelUnusableError
+from mac_whisper_speedtest.backends.adapter import Breakdown, ModelUnusableError, Segment
 from mac_whisper_speedtest.backends.contract import SettingValue
 
 _MAGIC = 0x67676D6C
@@ -133,6 +133,26 @@ def library_version(folder: Path) -> dict[str, str]:
         if found:
             return {"whisper.cpp": found[1]}
     return {}
+
+
+def segments(model: Any) -> list[Segment]:
+    """What the last call wrote, as whisper.cpp wrote it.
+
+    pywhispercpp strips the space off both ends of every segment, and with it the gap between the
+    last word of one and the first of the next; a text without gaps needs none. Times there are in
+    units of 10 ms.
+    """
+    import _pywhispercpp as pw
+
+    context = model._ctx  # noqa: SLF001
+    return [
+        Segment(
+            pw.whisper_full_get_segment_t0(context, index) / 100,
+            pw.whisper_full_get_segment_t1(context, index) / 100,
+            pw.whisper_full_get_segment_text(context, index).decode("utf-8", errors="replace"),
+        )
+        for index in range(pw.whisper_full_n_segments(context))
+    ]
 
 
 def language(model: Any) -> str | None:
