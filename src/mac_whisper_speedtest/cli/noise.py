@@ -54,6 +54,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     speedtest noise --quick -b whisper.cpp
     """
     import json
+    import math
     from dataclasses import replace
 
     import msgspec
@@ -78,6 +79,8 @@ def command(  # noqa: PLR0917 - one parameter per option
         speech=Choice(clip=clip),
         rounds=options.at_least(3, rounds if rounds is not None else usual, "--rounds"),
         repeat=repeat,
+        # Fewer rounds would say nothing: on a slow machine this takes as long as it takes.
+        max_time_s=math.inf,
         seed=seed,
         threads=options.at_least(1, threads, "--threads")
         if threads is not None
