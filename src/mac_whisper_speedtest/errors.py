@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     NOT_LOADABLE = 8
     UNFIT = 9
     DOWNLOAD = 10
+    REGRESSION = 11
     INTERRUPTED = 130
 
 

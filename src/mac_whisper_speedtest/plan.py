@@ -63,6 +63,7 @@ class Request:
         max_memory: memory limit of a worker, in bytes.
         strict: refuse to rank across any difference, in device and precision too.
         repair: clear damaged weights and fetch or make them once more.
+        tags: names that the run is given. They change nothing of what is measured.
     """
 
     models: tuple[str, ...]
@@ -93,6 +94,7 @@ class Request:
     strict: bool = False
     repair: bool = False
     contract: DecodeContract = field(default_factory=DecodeContract)
+    tags: tuple[str, ...] = ()
 
     @property
     def adaptive(self) -> bool:
@@ -172,7 +174,8 @@ class Budget:
     """What is left of one cell's time, shared evenly over the rounds still to come.
 
     ``samples`` counts the cell's timed passes so far; whoever takes one adds it.
-    ``spent_s`` counts finished rounds; whoever ends one adds it.
+    ``spent_s`` counts finished rounds; whoever ends one adds it. A run that is taken up again
+    begins with what both were.
 
     A cell always gets ``MINIMUM_SAMPLES`` timed passes, whatever they cost: one number alone says
     nothing about its spread.

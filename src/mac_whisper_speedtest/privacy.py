@@ -1,7 +1,8 @@
-"""Keeping user names, home folders, host names and tokens out of results and logs.
+"""Keeping user names, home folders, host names, tokens and serial numbers out of results and logs.
 
 Everything that comes from outside this tool (a backend's log, an exception's message, a path) goes
-through :func:`scrub` before it is written anywhere.
+through :func:`scrub` before it is written anywhere. What is made to be given away goes through
+:func:`scrub_for_others`, which takes out more. :func:`secrets` says what must not be in it.
 """
 
 from __future__ import annotations
@@ -12,23 +13,54 @@ import getpass
 import os
 import re
 import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-_TOKEN = re.compile(
-    r"\bhf_[A-Za-z0-9]{8,}|\bsk-[A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{16,}"
-    r"|(?i:\bbearer)\s+[A-Za-z0-9._~+/=-]{12,}"
+TOKEN = re.compile(
+    r"\b(?:hf|api_org)_[A-Za-z0-9]{8,}"  # Hugging Face
+    r"|\bsk-[A-Za-z0-9_-]{16,}"  # OpenAI's form, which others have taken over
+    r"|\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"  # Amazon, Google
+    r"|\bxox[abeprs]-[A-Za-z0-9-]{10,}|\b(?:npm_|pypi-)[A-Za-z0-9_-]{30,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"  # RFC 7519, as JSON begins
 )
+"""What is a token by its form, whatever surrounds it."""
+TOKEN_BEGINNINGS = (
+    *("hf_", "api_org_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
+    *("AKIA", "ASIA", "AIza", "xox", "npm_", "pypi-", "eyJ"),
+)
+"""What every such token begins with: a text without any of them has none."""
+_BEARER = re.compile(r"(?i:\bbearer)\s+[A-Za-z0-9._~+/=-]{12,}")
+MAC_ADDRESS = re.compile(
+    r"(?<![0-9A-Fa-f:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])"
+)
+_SERIAL = re.compile(
+    r"(\bserial(?:[ _-]?(?:number|no\.?))?['\"]?\s*[:=]\s*['\"]?)(?=[A-Z-]*\d)[A-Z0-9-]{6,}",
+    re.IGNORECASE,
+)
+_GPU_ID = re.compile(r"\bGPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_MAIL = re.compile(r"[\w.+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}\b")
+_PATH = re.compile(r"\bfile://[^\s'\"]+|(?<![\w/:.<>~])(?:~|/)[^\s'\",;:()\[\]{}<>|]+")
+_SYSTEM_PATHS = ("/usr/", "/lib", "/bin/", "/sbin/", "/sys/", "/proc/", "/dev/", "/System/")
 _URL_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
 _SECRET_VARIABLE = re.compile(r"TOKEN|SECRET|PASSWORD|API_KEY|CREDENTIAL", re.IGNORECASE)
 _HOMES = re.compile(r"(/Users|/home)/[^/\s:'\"]+")
-_COMMON_NAMES = frozenset({"root", "user", "admin", "runner", "ubuntu", "localhost"})
+_COMMON_NAMES = frozenset(
+    {"root", "user", "admin", "runner", "ubuntu", "localhost", "mac", "macbook", "imac"}
+)
 _SHORTEST_NAME = 3
 _SHORTEST_SECRET = 8
 
 
 def scrub(text: str) -> str:
-    """``text`` without tokens, logins in addresses, home folders, and user and host names."""
-    text = _TOKEN.sub("<token>", text)
+    """``text`` without tokens, logins in addresses, home folders, and user and host names.
+
+    MAC addresses, and serial numbers that are called so, are taken out as well.
+    """
+    text = TOKEN.sub("<token>", text)
+    text = _BEARER.sub("<token>", text)
     text = _URL_LOGIN.sub(r"\1", text)
     for secret in _secrets():
         text = text.replace(secret, "<token>")
@@ -36,8 +68,80 @@ def scrub(text: str) -> str:
         text = re.sub(rf"{re.escape(home)}(?=[/\s:'\",)\]]|$)", "~", text)
     text = _HOMES.sub("~", text)
     for name, stands_for in _names():
-        text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", stands_for, text)
+        # A host is the same in any case (RFC 4343); a user is not, and may be called as a month.
+        found = re.IGNORECASE if stands_for == "<host>" else re.NOFLAG
+        text = re.sub(
+            rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", stands_for, text, flags=found
+        )
+    text = MAC_ADDRESS.sub("<mac>", text)
+    return _SERIAL.sub(r"\1<serial>", _GPU_ID.sub("<serial>", text))
+
+
+def scrub_for_others(text: str) -> str:
+    """``text`` as it may be given away: scrubbed, and without a few things more.
+
+    Also taken out: mail addresses, every path that is not the system's own (it may hold names of
+    people and projects), user and host names in any case, and this machine's serial numbers
+    wherever they stand.
+    """
+    text = scrub(text)
+    text = _MAIL.sub("<mail>", text)
+    text = _PATH.sub(lambda at: at[0] if at[0].startswith(_SYSTEM_PATHS) else "<path>", text)
+    for secret in secrets():
+        text = secret.pattern.sub(f"<{_STANDS_FOR[secret.kind]}>", text)
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Something of this machine that nobody else is to read.
+
+    Attributes:
+        kind: ``token``, ``home folder``, ``user name``, ``host name``, ``MAC address``, ``serial
+            number``. A message names this, and never the secret itself.
+        text: the secret.
+        pattern: finds it, in any case; names only as whole words.
+    """
+
+    kind: str
+    text: str
+    pattern: re.Pattern[str]
+
+    @property
+    def may_be_a_word(self) -> bool:
+        """Whether somebody could have said it without meaning it: it has letters only."""
+        return bool(re.fullmatch(r"[^\W\d_]+(?:[ '-][^\W\d_]+)*", self.text))
+
+
+_STANDS_FOR = {
+    "token": "token",
+    "home folder": "path",
+    "user name": "user",
+    "host name": "host",
+    "MAC address": "mac",
+    "serial number": "serial",
+}
+
+
+def secrets() -> list[Secret]:
+    """Everything of this machine that is known to be secret, the longest first."""
+    found = [("token", text) for text in _secrets()]
+    found += [("home folder", home) for home in _homes()]
+    names = {"<user>": "user name", "<host>": "host name"}
+    found += [(names[stands_for], name) for name, stands_for in _names()]
+    found += [("user name", name) for name in _full_names()]
+    found += [("MAC address", text) for text in _mac_addresses()]
+    found += [("serial number", text) for text in _serial_numbers()]
+    return [
+        Secret(kind, text, _pattern(text, whole=kind != "token"))
+        for kind, text in sorted(set(found), key=lambda each: (-len(each[1]), each))
+    ]
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(text: str, *, whole: bool) -> re.Pattern[str]:
+    found = re.escape(text)
+    return re.compile(rf"(?<![A-Za-z0-9]){found}(?![A-Za-z0-9])" if whole else found, re.IGNORECASE)
 
 
 def _secrets() -> list[str]:
@@ -68,4 +172,73 @@ def _names() -> tuple[tuple[str, str], ...]:
         (name, stands_for)
         for name, stands_for in names
         if len(name) >= _SHORTEST_NAME and name.lower() not in _COMMON_NAMES
+    )
+
+
+@functools.cache
+def _full_names() -> tuple[str, ...]:
+    """The user's name as people write it, where the system has one of at least two words."""
+    try:
+        import pwd
+
+        name = pwd.getpwuid(os.getuid()).pw_gecos.partition(",")[0].strip()
+    except (ImportError, KeyError, OSError):
+        return ()
+    return (name,) if " " in name else ()
+
+
+@functools.cache
+def _mac_addresses() -> tuple[str, ...]:
+    """Addresses of this machine's network cards, in the three ways that they are written."""
+    import uuid
+
+    node = uuid.getnode()
+    # A made-up one has its multicast bit set (RFC 9562, section 6.10).
+    known = set() if node >> 40 & 1 else {f"{node:012x}"}
+    for path in Path("/sys/class/net").glob("*/address"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            known.add(path.read_text(encoding="ascii").strip().replace(":", "").lower())
+    found = []
+    for plain in sorted(known):
+        if re.fullmatch(r"[0-9a-f]{12}", plain) and len(set(plain)) > 2:
+            pairs = [plain[at : at + 2] for at in range(0, 12, 2)]
+            found += [plain, ":".join(pairs), "-".join(pairs)]
+    return tuple(found)
+
+
+@functools.cache
+def _serial_numbers() -> tuple[str, ...]:
+    """This machine's serial numbers and ids, where they can be read."""
+    return tuple(sorted({text for text in _machine_ids() if _says_something(text)}))
+
+
+def _machine_ids() -> Iterator[str]:
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            yield Path(path).read_text(encoding="ascii").strip()
+    folder = Path("/sys/class/dmi/id")
+    for name in ("product_serial", "product_uuid", "board_serial", "chassis_serial"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            yield folder.joinpath(name).read_text(encoding="ascii").strip()
+    if sys.platform == "darwin":
+        import subprocess
+
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            said = subprocess.run(
+                ["/usr/sbin/ioreg", "-rd1", "-c", "IOPlatformExpertDevice"],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=5,
+            ).stdout
+            yield from re.findall(r'"IOPlatform(?:SerialNumber|UUID)" = "([^"]+)"', said)
+
+
+def _says_something(text: str) -> bool:
+    """Whether a serial number is one: makers also write "Default string" and 0123456789."""
+    return (
+        len(text) >= _SHORTEST_SECRET
+        and any(letter.isdigit() for letter in text)
+        and len(set(text) - {"-", " "}) > 3
+        and text not in "0123456789"
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -285,7 +286,9 @@ def test_replaying_the_journal_gives_the_sealed_run(prepared: Callable[..., Prep
     where, run = measure(prepared(), execute)
     again = summarise(directory.find(str(where.number)).replay())
     assert again == run
-    assert directory.pretty(again) == where.sealed_path.read_bytes()
+    sealed = msgspec.json.decode(where.sealed_path.read_bytes(), type=s.Run)
+    assert sealed.digests is not None
+    assert msgspec.structs.replace(sealed, digests=None) == again
 
 
 def test_runs_are_numbered_in_order(prepared: Callable[..., Prepared]) -> None:

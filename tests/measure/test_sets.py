@@ -37,6 +37,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         out.setsampwidth(2)
         out.setframerate(16000)
     lines = [line(good[0]), line(short), line(empty), line(folder / "gone.wav"), line(good[1])]
+    lines += ["", '{"audio_filepath": 7}', "{not json"]
     manifest = folder / "talks.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     tool = Tool(tmp_path_factory.mktemp("tmp"))
@@ -64,7 +65,9 @@ def test_every_recording_is_a_sample_of_every_pass(one_run: Finished) -> None:
 def test_what_cannot_be_measured_on_is_named_and_the_rest_is_measured(one_run: Finished) -> None:
     (clip,) = one_run.run["manifest"]["clips"]
     left_out = {each["name"]: each["reason"] for each in clip["left_out"]}
-    assert len(left_out) == 2
+    assert len(left_out) == 4
+    assert left_out["line 7"] == "has a number as audio_filepath, where text belongs"
+    assert left_out["line 8"].startswith("is not JSON")
     assert any("gone" in name for name in left_out)
     assert any("empty" in name for name in left_out)
     assert len(clip["utterances"]) == 3
@@ -97,10 +100,10 @@ def test_no_path_of_the_user_is_in_the_results(one_run: Finished) -> None:
     assert ".jsonl" in one_run.stdout  # its name is
 
 
-def test_a_line_that_is_not_json_is_named(tmp_path: Path, tool: Tool) -> None:
-    good = write_tone(tmp_path / "good.wav")
+def test_a_manifest_without_a_good_line_is_refused_by_its_first(tmp_path: Path, tool: Tool) -> None:
     manifest = tmp_path / "talks.jsonl"
-    manifest.write_text("\n".join([line(good)] * 16 + ["{not json"]) + "\n", encoding="utf-8")
+    manifest.write_text("\n" * 16 + "{not json\n[]\n", encoding="utf-8")
     done = tool("run", "-m", "tiny.en", "--manifest", manifest, "-b", describe(tmp_path, "Sound"))
     assert done.returncode == 2
-    assert "line 17" in done.stderr
+    assert "line 17: is not JSON" in done.stderr
+    assert "(2 in all)" in done.stderr

@@ -13,7 +13,8 @@ from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.measure.probes import cpu, gpu_memory, memory_linux, memory_macos, swap
 from mac_whisper_speedtest.measure.probes.conditions import Conditions
-from mac_whisper_speedtest.results import export, schema
+from mac_whisper_speedtest.results import cell_columns, export, sample_columns, schema, tables
+from mac_whisper_speedtest.results.columns import Column
 from mac_whisper_speedtest.results.schema import Struct
 from mac_whisper_speedtest.scoring.verdict import Verdict
 from mac_whisper_speedtest.worker.endings import Status
@@ -126,8 +127,47 @@ def test_every_verdict_on_speed_is_described_in_order() -> None:
     assert list(rows) == _quoted(list(Verdict))
 
 
-def test_every_csv_column_is_described_in_order() -> None:
-    assert list(_rows(_section("CSV"), "column")) == _quoted(list(export._COLUMNS))
+def _columns(columns: tuple[Column, ...]) -> list[list[str]]:
+    """The rows that describe columns."""
+    return [
+        [
+            f"`{each.name}`",
+            each.kind,
+            each.unit,
+            each.meaning,
+            f"`{each.place}`" if each.place else "computed",
+        ]
+        for each in columns
+    ]
+
+
+def _own(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Those that the table of cells does not have."""
+    return tuple(each for each in columns if each not in sample_columns.SHARED)
+
+
+@pytest.mark.parametrize(
+    ("heading", "columns"),
+    [
+        ("Columns of cells", cell_columns.COLUMNS),
+        ("Columns of samples", _own((*sample_columns.SAMPLES, sample_columns.TEXT))),
+        ("Columns of utterances", _own(sample_columns.UTTERANCES)),
+    ],
+)
+def test_every_column_is_described_in_order_as_the_dictionary_has_it(
+    heading: str, columns: tuple[Column, ...]
+) -> None:
+    assert list(_rows(_section(heading), "column").values()) == _columns(columns)
+
+
+def test_the_columns_that_tables_share_are_named_once_in_order() -> None:
+    named = re.findall(r"`(\w+)`", _section("Columns of samples").partition("Then,")[0])
+    assert named == [each.name for each in sample_columns.SHARED]
+
+
+def test_every_format_and_table_of_an_export_is_described_in_order() -> None:
+    assert list(_rows(_section("Export"), "format")) == _quoted(list(export.FORMATS))
+    assert list(_rows(_section("Export"), "table")) == _quoted(tables.NAMES)
 
 
 def test_every_status_is_described_in_order() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mac_whisper_speedtest.errors import StorageError
@@ -60,3 +63,84 @@ def test_whether_it_is_being_written_is_known_while_it_is_and_afterwards(tmp_pat
     with journal.Journal(path):
         assert journal.is_being_written(path)
     assert not journal.is_being_written(path)
+
+
+class Clock:
+    """A clock that shows what it is set to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_every_line_says_how_long_after_the_opening_it_was_written(tmp_path: Path) -> None:
+    clock = Clock()
+    with journal.Journal(tmp_path / "j", clock) as book:
+        book.append(started(0))
+        clock.now += 1.25
+        book.append(started(1))
+    lines = [json.loads(line) for line in (tmp_path / "j").read_bytes().splitlines()]
+    assert [line["at_s"] for line in lines] == [0.0, 1.25]
+    assert lines[1] == {**msgspec.to_builtins(started(1)), "at_s": 1.25}
+    assert journal.read_timed(tmp_path / "j") == [
+        journal.TimedEvent(at_s=0.0, event=started(0)),
+        journal.TimedEvent(at_s=1.25, event=started(1)),
+    ]
+
+
+def test_time_begins_anew_when_the_journal_is_opened_again(tmp_path: Path) -> None:
+    clock = Clock()
+    for number in range(2):
+        with journal.Journal(tmp_path / "j", clock) as book:
+            clock.now += 3.0
+            book.append(started(number))
+        clock.now += 100.0
+    assert [each.at_s for each in journal.read_timed(tmp_path / "j")] == [3.0, 3.0]
+
+
+def test_a_journal_from_before_there_were_times_is_read_without_them(tmp_path: Path) -> None:
+    (tmp_path / "j").write_bytes(msgspec.json.encode(started(0)) + b"\n")
+    assert journal.read_timed(tmp_path / "j") == [journal.TimedEvent(at_s=None, event=started(0))]
+
+
+def test_a_time_that_is_no_number_is_an_error_with_its_line(tmp_path: Path) -> None:
+    line = msgspec.to_builtins(started(0)) | {"at_s": "noon"}
+    (tmp_path / "j").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(StorageError, match="line 1"):
+        journal.read_timed(tmp_path / "j")
+
+
+@pytest.mark.parametrize("left", [b'{"event":', b'{"event":"sample","text":"' + b"x" * 200_000])
+def test_going_on_after_a_kill_cuts_off_the_line_that_was_begun(
+    tmp_path: Path, left: bytes
+) -> None:
+    path = written(tmp_path / "j", count=2)
+    whole = path.read_bytes()
+    path.write_bytes(whole + left)
+    with journal.Journal(path) as book:
+        assert path.read_bytes() == whole
+        book.append(started(2))
+    assert journal.read(path) == ([started(0), started(1), started(2)], 0)
+
+
+def test_going_on_with_a_journal_that_has_no_whole_line_begins_it(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    path.write_bytes(b'{"event":"worker')
+    with journal.Journal(path) as book:
+        book.append(started(0))
+    assert journal.read(path) == ([started(0)], 0)
+
+
+def test_two_tools_cannot_write_one_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_PAUSE_S", 0.0)
+    path = tmp_path / "j"
+    with journal.Journal(path) as book:
+        book.append(started(0))
+        os.write(book._handle, b'{"event":')  # in the midst of a line
+        with pytest.raises(StorageError, match="another speedtest is writing"):
+            journal.Journal(path)
+        assert path.read_bytes().endswith(b'{"event":')

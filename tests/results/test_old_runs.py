@@ -1,8 +1,10 @@
-"""A run that version 1 of the schema wrote: later tools find in it what that version found.
+"""Runs that older versions of the schema wrote: later tools find in them what those found.
 
 ``tests/fixtures/runs/v1`` was measured by the last commit with schema version 1, on a busy machine
 of two cores: its times say nothing. Only the name of the machine's kernel was replaced. The
-recording is a file of the user's that ends before its reference does.
+recording is a file of the user's that ends before its reference does. ``v2`` was measured by the
+last commit with version 2 on such a machine, on the clip ``short``; there the commit was taken out
+too.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 
-V1 = Path(__file__).parents[1] / "fixtures" / "runs" / "v1"
+RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
+V1 = RUNS / "v1"
+V2 = RUNS / "v2"
 
 MEASURED = "faster-whisper/tiny.en/two-cities.wav"
 SAID = (
@@ -134,5 +138,107 @@ def test_it_is_sealed_once_more_as_a_run_of_the_present_version(
     monkeypatch.setattr(sys, "argv", ["speedtest", "show", str(old), "--json"])
     assert cli.main() in {0, None}
     printed = capsys.readouterr().out
-    assert (old / "run.json").read_text(encoding="utf-8") == printed
-    assert json.loads(printed)["schema_version"] == s.SCHEMA_VERSION
+    sealed = json.loads((old / "run.json").read_text(encoding="utf-8"))
+    assert sealed.pop("digests") is not None
+    shown = json.loads(printed)
+    assert shown.pop("digests") is None
+    assert sealed == shown
+    assert sealed["schema_version"] == s.SCHEMA_VERSION
+
+
+SEALED_BY_2 = {
+    "faster-whisper/tiny.en/short": {
+        "rank": 1,
+        "rank_last": 1,
+        "timed_samples": 6,
+        "timed_samples_asked": 12,
+        "rounds_ok": 6,
+        "median_s": 2.1554810964953504,
+        "min_s": 2.0370360350061674,
+        "max_s": 2.5912994729951606,
+        "rtfx": 5.706382681805409,
+        "times_best": 1.0,
+        "import_s": 2.2767538329972012,
+        "load_s": 1.4634314184986579,
+        "first_s": 2.72073911050029,
+        "first_segment_s": 2.155127962498227,
+        "peak_rss_bytes": 373460992,
+        "cores_used": 1.950330064479331,
+        "wer": 0.0,
+    },
+    "whisper.cpp/tiny.en/short": {
+        "rank": 2,
+        "rank_last": 2,
+        "timed_samples": 5,
+        "timed_samples_asked": 12,
+        "rounds_ok": 5,
+        "median_s": 4.868704943000921,
+        "rtfx": 2.526339169039612,
+        "times_best": 2.2587555747610444,
+        "load_s": 0.5506201169991982,
+        "peak_rss_bytes": 199684096,
+        "cores_used": 1.9421443433549974,
+        "wer": 0.0,
+    },
+}
+"""What version 2 computed and sealed."""
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> s.Run:
+    """The run of version 2 as the present tool sees it."""
+    copy = shutil.copytree(V2, tmp_path / "v2")
+    return summarise(directory.find(str(copy)).replay())
+
+
+def test_the_second_run_is_as_version_2_wrote_it(second: s.Run) -> None:
+    assert (second.manifest.schema_version, second.manifest.run_id) == (2, "")
+    assert "run_id" not in (V2 / "manifest.json").read_text(encoding="utf-8")
+    assert "at_s" not in (V2 / "journal.jsonl").read_text(encoding="utf-8")
+
+
+def test_every_figure_of_version_2_comes_out_the_same(second: s.Run) -> None:
+    assert [cell.id for cell in second.cells] == list(SEALED_BY_2)
+    for cell in second.cells:
+        summary = cell.summary
+        assert summary is not None
+        wanted = SEALED_BY_2[cell.id]
+        assert {name: getattr(summary, name) for name in wanted} == pytest.approx(wanted, rel=1e-9)
+        assert [finding.kind for finding in summary.findings] == ["samples"]
+
+
+def test_the_intervals_and_the_verdict_of_version_2_come_out_the_same(second: s.Run) -> None:
+    first, other = (cell.summary for cell in second.cells)
+    assert first is not None
+    assert other is not None
+    assert first.rtfx_bounds is not None
+    assert other.times_best_bounds is not None
+    assert other.rtfx_bounds is None
+    assert (first.rtfx_bounds.low, first.rtfx_bounds.high) == pytest.approx(
+        (4.746653224832794, 6.038184788401527), rel=1e-9
+    )
+    assert (other.times_best_bounds.low, other.times_best_bounds.high) == pytest.approx(
+        (1.6758432266145116, 2.7897517777160137), rel=1e-9
+    )
+    assert (other.verdict, other.group) == ("SLOWER", "A")
+
+
+def test_the_accuracy_of_version_2_comes_out_the_same(second: s.Run) -> None:
+    summary = second.cells[1].summary
+    assert summary is not None
+    assert summary.accuracy is not None
+    assert (summary.accuracy.hits, summary.accuracy.verdict) == (36, "as good")
+    assert summary.accuracy.against == "faster-whisper/tiny.en/short"
+
+
+@pytest.mark.parametrize("golden", sorted(RUNS.iterdir()), ids=lambda path: path.name)
+def test_no_old_run_names_a_machine_or_a_folder(golden: Path) -> None:
+    for path in golden.iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert not [word for word in ("/home/", "/Users/", "/tmp/", "/root/") if word in text]
+
+
+def test_there_is_an_old_run_of_every_older_version() -> None:
+    assert sorted(path.name for path in RUNS.iterdir()) == [
+        f"v{number}" for number in range(1, s.SCHEMA_VERSION)
+    ]

@@ -8,7 +8,8 @@ import pytest
 
 from mac_whisper_speedtest.errors import AudioError
 from mac_whisper_speedtest.speech.entries import Entry
-from mac_whisper_speedtest.speech.manifest import entries, parse
+from mac_whisper_speedtest.speech.manifest import listed, parse
+from mac_whisper_speedtest.speech.speech import LeftOut
 
 JSONL = Path("/data/set.jsonl")
 CSV = Path("/data/set.csv")
@@ -93,6 +94,46 @@ def test_what_is_wrong_with_a_line_is_said(line: str, said: str) -> None:
     assert said in message
 
 
+def test_wrong_lines_are_left_out_by_number_and_the_others_are_listed(tmp_path: Path) -> None:
+    lines = [f'{{"audio_filepath": "{number}.wav"}}' for number in range(20)]
+    lines[16] = '{"audio_filepath": "16.wav",'
+    lines[3] = "[3]"
+    lines[5] = ""
+    path = tmp_path / "set.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+    found = listed(path)
+
+    assert [each.name for each in found.entries] == [
+        f"{number}.wav" for number in range(20) if number not in {3, 5, 16}
+    ]
+    assert found.left_out[0] == LeftOut("line 4", "is not a JSON object but a list")
+    assert found.left_out[1].name == "line 17"
+    assert found.left_out[1].reason.startswith("is not JSON")
+
+
+def test_a_csv_row_with_too_few_cells_is_left_out_and_the_others_are_listed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "set.csv"
+    path.write_text("path,text\na.wav,x\nb.wav\nc.wav,y\n", encoding="utf-8")
+
+    found = listed(path)
+
+    assert [each.name for each in found.entries] == ["a.wav", "c.wav"]
+    assert found.left_out == [LeftOut("line 3", "has 1 cells for 2 columns")]
+
+
+def test_a_file_without_a_good_line_lists_nothing_and_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "set.jsonl"
+    path.write_text("this is\nno manifest\n", encoding="utf-8")
+
+    found = listed(path)
+
+    assert found.entries == []
+    assert [each.name for each in found.left_out] == ["line 1", "line 2"]
+
+
 def test_csv_without_the_column_for_the_recording_shows_its_columns() -> None:
     assert refusal("wav,words\na.wav,x\n", CSV).endswith("its columns are: wav, words")
 
@@ -121,11 +162,11 @@ def test_a_manifest_without_entries_or_not_in_utf_8_is_an_error(
     (tmp_path / "set.jsonl").write_bytes(content)
 
     with pytest.raises(AudioError, match=said):
-        entries(tmp_path / "set.jsonl")
+        listed(tmp_path / "set.jsonl")
 
 
 def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"gone\.jsonl does not exist"):
-        entries(tmp_path / "gone.jsonl")
+        listed(tmp_path / "gone.jsonl")
     with pytest.raises(AudioError, match="is no file"):
-        entries(tmp_path)
+        listed(tmp_path)

@@ -18,6 +18,13 @@ _COMMANDS = {
     "show": ("show", "Show a run again, or recover one whose tool was killed."),
     "score": ("score", "Score a run's texts again, also by another normaliser."),
     "diff": ("diff", "Show where two backends of a run wrote something else."),
+    "report": ("report", "Write a run as one HTML page that needs no network."),
+    "results": ("results", "List, check, share and remove runs."),
+    "export": ("export", "Write runs as JSON, CSV, Parquet and other tables."),
+    "compare": ("compare", "Compare two runs: slower, wrong, larger or thirstier?"),
+    "history": ("history", "Show one backend over time, and when it changed."),
+    "leaderboard": ("leaderboard", "Make a leaderboard of runs from many machines."),
+    "trace": ("trace", "Write a run as a timeline for Perfetto, or send it to a collector."),
     "noise": ("noise", "Measure how far identical measurements differ on this machine."),
     "backends": ("backends", "List backends, and manage the environments they run in."),
     "models": ("models", "List, pull, verify, convert and remove weights."),
@@ -48,13 +55,13 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="speedtest")
 def speedtest() -> None:
-    r"""Which Whisper is fastest on this machine, and is it still right?
+    """Which Whisper is fastest on this machine, and is it still right?
 
     \b
     Exit codes: 0 all measured; 1 an error of this program; 2 the request was wrong;
     3 some cells failed; 4 all cells failed; 5 results could not be written;
     6 weights missing; 7 weights corrupt; 8 weights that do not load; 9 machine unfit;
-    10 nothing could be fetched; 130 interrupted.
+    10 nothing could be fetched; 11 a regression; 130 interrupted.
     """
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.results.schema import Run
 
 
+_UNFINISHED = ""
+"""``--resume`` without a run: the newest that is unfinished."""
+
+
 @click.command("run", context_settings={"show_default": True})
 @click.option(
     "--model",
@@ -88,12 +92,20 @@ if TYPE_CHECKING:
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--max-failures", type=int, help="Stop when more cells than this have failed.")
+@click.option("--tag", "tags", multiple=True, help="Give the run a name; can be repeated.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=_UNFINISHED,
+    metavar="[RUN]",
+    help="Go on with an unfinished run of the same request: the newest, or RUN.",
+)
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Also write the results here: .json or .csv.",
+    help="Also write the results here: .json, .jsonl, .csv, .tsv, .parquet, .md or .html.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, not as a table.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the table.")
@@ -141,12 +153,14 @@ def command(  # noqa: PLR0917 - one parameter per option
     repair: bool,
     fail_fast: bool,
     max_failures: int | None,
+    tags: tuple[str, ...],
+    resume: str | None,
     output: tuple[Path, ...],
     as_json: bool,
     quiet: bool,
     json_logs: bool,
 ) -> None:
-    r"""Measure backends on one model and one recording, and print one ranked table.
+    """Measure backends on one model and one recording, and print one ranked table.
 
     Every cell (backend × model × clip) is measured in fresh processes, round by round in shuffled
     order, and ranked among those that did equal work. Nothing is downloaded except a built-in clip
@@ -161,14 +175,16 @@ def command(  # noqa: PLR0917 - one parameter per option
     speedtest run --model tiny.en -b faster-whisper@1.1.1 -b faster-whisper@1.2.1
     speedtest run --model tiny.en -b whisper.cpp -b whisper.cpp:q5_1 --contract beam5
     speedtest run --model small --audio talk.mp3 --language en -o talk.json
+    speedtest run --model tiny.en --tag before-update --resume
     """
     from mac_whisper_speedtest import plan
     from mac_whisper_speedtest.backends import registry
     from mac_whisper_speedtest.cli import options, progress
-    from mac_whisper_speedtest.measure import machine, session
+    from mac_whisper_speedtest.measure import machine, resumption, session
     from mac_whisper_speedtest.measure.preparation import prepare
     from mac_whisper_speedtest.report import table
-    from mac_whisper_speedtest.results import export
+    from mac_whisper_speedtest.results import directory, export
+    from mac_whisper_speedtest.results.tags import check as check_tag
     from mac_whisper_speedtest.speech.choose import Choice
 
     screen = progress.screen(quiet=quiet or as_json, json_logs=json_logs)
@@ -224,7 +240,10 @@ def command(  # noqa: PLR0917 - one parameter per option
         strict=strict,
         repair=repair,
         contract=CONTRACTS[contract],
+        tags=tuple(dict.fromkeys(map(check_tag, tags))),
     )
+    if resume is not None:
+        resumption.check(request)
     for path in output:
         export.check_writable(path)
     if install:
@@ -233,14 +252,23 @@ def command(  # noqa: PLR0917 - one parameter per option
         request, announce=screen.announce, allow_download=download, level=screen.level
     )
     watched = replace(screen.events(), announce=screen.announce)
-    run_directory, run = session.measure(prepared, watched)
+    going_on = None
+    if resume is not None:
+        decided = resumption.decide(prepared, resume or None)
+        for line in decided.words:
+            screen.announce(line)
+        prepared, going_on = decided.prepared, decided.run
+    if going_on is not None and decided.complete:
+        run_directory, run = going_on, session.again(going_on)
+    else:
+        run_directory, run = session.measure(prepared, watched, resume=going_on)
     screen.close()
     for path in output:
         export.write(run, path)
     if as_json:
         click.echo(export.to_json(run), nl=False)
     else:
-        table.show(run, saved_as=str(run_directory.number))
+        table.show(run, saved_as=directory.name_of(run_directory))
     ctx.exit(exit_code(run, explicit=request.explicit))
 
 

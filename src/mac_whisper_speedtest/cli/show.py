@@ -15,7 +15,7 @@ import click
     "-o",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Also write the results here: .json or .csv.",
+    help="Also write the results here: .json, .jsonl, .csv, .tsv, .parquet, .md or .html.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:

@@ -108,4 +108,5 @@ def _running(run: s.Run, cell: s.CellResult) -> bool:
     """Whether a run that goes on has nothing against this cell so far."""
     outcome = run.manifest.outcome
     going_on = outcome is not None and outcome.state == "running"
-    return going_on and not any(each.status != "ok" for each in cell.endings)
+    last = {each.round: each.status for each in cell.endings}
+    return going_on and all(status == "ok" for status in last.values())

@@ -116,17 +116,23 @@ class _Conversation:
         hello = self.worker.hello()
         self._load(hello, rung, note)
         listener.status("first call")
-        self._warm_up(task.recordings[0])
+        self._warm_up(task.first)
         target = Target(self.worker.pid)
         for probe in task.probes:
             probe.begin(target)
         started, audio_s = time.monotonic(), 0.0
         for index in range(task.runs):
+            missing = task.missing(index)
+            if not missing:
+                continue
             elapsed = time.monotonic() - self.began
-            if not task.budget.another_sample(task.round, in_round=index, elapsed_s=elapsed):
+            # A pass that an earlier attempt has begun is finished in any case.
+            if len(missing) == len(task.recordings) and not task.budget.another_sample(
+                task.round, in_round=index, elapsed_s=elapsed
+            ):
                 break
             listener.status(f"sample {index + 1} of {task.runs}")
-            for recording in task.recordings:
+            for recording in missing:
                 audio_s += self._time(recording, index)
             task.budget.samples += 1
         wall_s = time.monotonic() - started
@@ -185,12 +191,20 @@ class _Conversation:
         return m.TranscribeParams(audio=recording.audio, contract=contract, kind=kind)
 
     def _warm_up(self, recording: Recording) -> None:
+        task = self.task
+        asked = time.monotonic()
         try:
             answer = self.worker.transcribe(
-                self._params(recording, "warmup"), survives_errors=len(self.task.recordings) > 1
+                self._params(recording, "warmup"), survives_errors=len(task.recordings) > 1
             )
         except TranscriptionFailedError:
             return  # it is asked for again, and then written down
+        except WorkerFailureError as failure:
+            due = [index for index in range(task.runs) if recording in task.missing(index)]
+            if due and len(task.recordings) > 1:
+                waited_s = time.monotonic() - asked
+                self._write_failure(recording, failure.ending, waited_s, due[0])
+            raise
         self._write(recording, answer, -1, {}, touched="", repeated=False)
 
     def _time(self, recording: Recording, index: int) -> float:
@@ -204,13 +218,20 @@ class _Conversation:
         while True:
             cpu = Cpu()
             cpu.begin(target)
+            asked = time.monotonic()
             try:
                 answer = self.worker.transcribe(
                     params, survives_errors=len(self.task.recordings) > 1
                 )
             except TranscriptionFailedError as failure:
-                self._write_failure(recording, failure, index)
+                self._write_failure(recording, failure.ending, failure.wall_s, index)
                 return audio_s
+            except WorkerFailureError as failure:
+                # Of a set, the others can still be measured by another worker.
+                if len(self.task.recordings) > 1:
+                    waited_s = time.monotonic() - asked
+                    self._write_failure(recording, failure.ending, waited_s, index)
+                raise
             readings = cpu.end(target)
             audio_s += recording.seconds
             touched = self._touched(readings)
@@ -285,16 +306,15 @@ class _Conversation:
         )
 
     def _write_failure(
-        self, recording: Recording, failure: TranscriptionFailedError, index: int
+        self, recording: Recording, ending: Ending, wall_s: float, index: int
     ) -> None:
-        ending = failure.ending
         self.listener.record(
             s.Sample(
                 **self.task.where,
                 index=index,
                 kind="timed",
-                seconds=failure.wall_s,
-                wall_s=failure.wall_s,
+                seconds=wall_s,
+                wall_s=wall_s,
                 text="",
                 segments=[],
                 language=None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from mac_whisper_speedtest.measure import text_findings, timings
@@ -97,6 +97,8 @@ def of(
         ("drift", drift(timed)),
         ("memory", memory(cell)),
         ("exit", endings(cell)),
+        ("crash", crashes(cell)),
+        ("resumed", resumed(cell)),
         ("samples", samples(cell, timed, request)),
     )
     return [
@@ -197,7 +199,9 @@ def first_call(cell: s.CellResult) -> Iterator[str]:
         firsts = [each.seconds for each in calls if each.kind == "warmup"]
         spoken = calls[0].utterance  # what the first call was about
         usual = [
-            each.seconds for each in calls if each.kind == "timed" and each.utterance == spoken
+            each.seconds
+            for each in calls
+            if each.kind == "timed" and each.utterance == spoken and not each.failed
         ]
         if not firsts or not usual:
             continue
@@ -285,6 +289,33 @@ def endings(cell: s.CellResult) -> Iterator[str]:
         for end in cell.endings
         if end.status == "ok" and end.attempt is not None and end.message
     )
+
+
+def crashes(cell: s.CellResult) -> Iterator[str]:
+    """Processes that did not come to their end, where others did what they had left."""
+    if cell.status != "ok":
+        return  # that says it already
+    workers = [end for end in cell.endings if end.attempt is not None and end.status != "skipped"]
+    bad = Counter(end.message for end in workers if end.status != "ok")
+    if bad:
+        said = "; ".join(f"{text} ({count} ×)" for text, count in bad.items())
+        yield (
+            f"{bad.total()} of {len(workers)} processes did not come to their end, and others did "
+            f"the rest: {said}"
+        )
+
+
+def resumed(cell: s.CellResult) -> Iterator[str]:
+    """Rounds whose process was cut off with the whole tool, and that another has finished."""
+    ended = {end.round for end in cell.endings if end.status == "ok"}
+    cut = {end.round for end in cell.endings if end.error_class == "Interrupted"} & ended
+    if cut:
+        rounds = ", ".join(str(number + 1) for number in sorted(cut)[:5])
+        yield (
+            f"the run was cut off and taken up again in round {rounds}"
+            + (f" and {len(cut) - 5} more" if len(cut) > 5 else "")
+            + ": such a round holds samples of two processes"
+        )
 
 
 def samples(

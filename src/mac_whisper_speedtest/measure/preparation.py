@@ -257,8 +257,8 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
     return s.Manifest(
         schema_version=s.SCHEMA_VERSION,
         run=run,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        tool=s.ToolInfo(name=_TOOL, version=__version__, git_sha=_git_sha()),
+        started_at=_now(),
+        tool=_this_tool(),
         machine=machine.describe(),
         request=request,
         request_sha256=hashlib.sha256(canonical).hexdigest(),
@@ -279,7 +279,21 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         repaired=list(prepared.repaired),
         noise=prepared.noise,
         run_id=uuid.uuid4().hex,
+        tags=list(asked.tags),
     )
+
+
+def resumed() -> s.Resumed:
+    """What is written down when a run is taken up again, now and by this tool."""
+    return s.Resumed(at=_now(), tool=_this_tool())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _this_tool() -> s.ToolInfo:
+    return s.ToolInfo(name=_TOOL, version=__version__, git_sha=_git_sha())
 
 
 def _finite(seconds: float) -> float | None:

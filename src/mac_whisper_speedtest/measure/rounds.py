@@ -1,31 +1,31 @@
-"""The round loop: every cell once in each round, again what failed or was disturbed."""
+"""The round loop: every cell once in each round, and again the rounds that were disturbed."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from mac_whisper_speedtest import catalog, plan
 from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.measure.attempts import Attempts
 from mac_whisper_speedtest.measure.host import Placement
 from mac_whisper_speedtest.measure.mending import Mender
+from mac_whisper_speedtest.measure.past import Past
 from mac_whisper_speedtest.measure.preparation import Prepared, precision_of
 from mac_whisper_speedtest.measure.probes.probe import Probe
 from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.measure.stopping import Rule
-from mac_whisper_speedtest.measure.task import Executor, Listener, Recording, Task
+from mac_whisper_speedtest.measure.task import Executor, Recording, Task
 from mac_whisper_speedtest.measure.watch import Watcher
-from mac_whisper_speedtest.models.repair import DamagedError
 from mac_whisper_speedtest.plan import Budget, Cell
-from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.worker import messages as m
-from mac_whisper_speedtest.worker.endings import Ending, Status
+from mac_whisper_speedtest.worker.endings import Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
 
@@ -43,6 +43,7 @@ class Rounds:
         watcher: looks at the machine around each round.
         rule: says which cells a round visits.
         probes: are read around each worker's timed samples.
+        past: what an earlier session of this run has measured; it is not measured again.
     """
 
     prepared: Prepared
@@ -54,23 +55,37 @@ class Rounds:
     watcher: Watcher
     rule: Rule
     probes: tuple[Probe, ...]
+    past: Past = field(default_factory=Past)
     budgets: dict[str, Budget] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     stopped: str = ""
     visits: Counter[str] = field(default_factory=Counter)
     cores: int = field(default_factory=machine.default_threads)
     mender: Mender = field(init=False)
+    attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:
-        """Every cell has its time before it."""
+        """Every cell has its time before it, less what an earlier session took of it."""
         request = self.prepared.request
         limit = plan.time_limit_s(
             request.max_time_s, self.prepared.speech.seconds, adaptive=request.adaptive
         )
         self.budgets = {
-            cell.id: Budget(limit, request.planned_rounds) for cell in self.prepared.cells
+            cell.id: Budget(
+                limit,
+                request.planned_rounds,
+                spent_s=self.past.spent_s.get(cell.id, 0.0),
+                samples=self.past.passes_of(cell.id, len(self.recordings)),
+            )
+            for cell in self.prepared.cells
         }
+        for cell in self.prepared.cells:
+            if rounds := self.past.rounds_of(cell.id):
+                self.visits[cell.id] = rounds
         self.mender = Mender(self.prepared, self.screen.announce)
+        self.attempts = Attempts(
+            self.execute, self.record, self.screen, self.mender, request.retries
+        )
 
     def visit_all(self, schedule: Sequence[Sequence[str]], spare: Sequence[Sequence[str]]) -> str:
         """Visit the cells of every round; the reason for stopping early, or an empty string.
@@ -80,7 +95,8 @@ class Rounds:
             spare: orders for rounds that are repeated; they are numbered after the others.
         """
         ahead = deque(enumerate(schedule))
-        spares = deque(enumerate(spare, start=len(schedule)))
+        orders = dict(enumerate(spare, start=len(schedule)))
+        unused = deque(sorted(orders.keys() - set(self.past.repeated_as.values())))
         cells = {cell.id: cell for cell in self.prepared.cells}
         self.watcher.begin()
         while ahead:
@@ -88,25 +104,49 @@ class Rounds:
             chosen = set(self.rule.cells(number, self.failed, self._round_s()))
             if not chosen:
                 break
-            due = [cells[name] for name in visit if name in chosen]
+            due = [
+                cells[name]
+                for name in visit
+                if name in chosen and not self.past.visit(name, number).ended
+            ]
             if self.stopped:  # what is left is written down as skipped; there is nothing to watch
                 if self.prepared.request.adaptive:
                     break
                 self._visit_each(due, number)
                 continue
-            self.watcher.before_round()
-            visited = self._visit_each(due, number)
-            seen = self.watcher.after_round(number)
-            if seen is None:
-                continue
-            worthwhile = seen.marked and visited and not self.stopped
-            again = spares.popleft() if worthwhile and spares else None
-            self.record(msgspec.structs.replace(seen, repeated_as=again[0] if again else None))
+            again = self.past.repeated_as.get(number)
+            if due:
+                again = self._watched(due, number, again, unused)
             if again is not None:
-                ahead.appendleft(again)
+                ahead.appendleft((again, orders[again]))
         else:  # the rule has its last word on what all rounds came to
             self.rule.cells(len(schedule), self.failed, self._round_s())
         return self.stopped
+
+    def _watched(
+        self, cells: Sequence[Cell], number: int, again: int | None, unused: deque[int]
+    ) -> int | None:
+        """Visit cells in this order, and look at the machine before and after.
+
+        Args:
+            cells: those that are due in this round.
+            number: the round.
+            again: the round that stands in for it, where that has been settled before.
+            unused: numbers of rounds that may still stand in for one; the one chosen is taken out.
+
+        Returns:
+            The round that stands in for it, if there is one.
+        """
+        self.watcher.before_round()
+        visited = self._visit_each(cells, number)
+        seen = self.watcher.after_round(number)
+        if seen is None:
+            return again
+        if again is None and unused and seen.marked and visited and not self.stopped:
+            again = unused.popleft()
+            seen = msgspec.structs.replace(seen, repeated_as=again)
+        self.record(seen)
+        return again
 
     def _visit_each(self, cells: Sequence[Cell], number: int) -> bool:
         """Visit cells in this order; whether any of them was measured."""
@@ -124,7 +164,7 @@ class Rounds:
             return False
         self.screen.visit(number, self.prepared.request.planned_rounds, cell.id)
         began, self.mender.spent_s = time.monotonic(), 0.0
-        ending = self._attempts(cell, number)
+        ending = self.attempts.carry_out(self._task(cell, number))
         # Reading and fetching weights again is no part of what the cell's time is for.
         self.budgets[cell.id].spent_s += time.monotonic() - began - self.mender.spent_s
         self.visits[cell.id] += 1
@@ -159,62 +199,15 @@ class Rounds:
             return f"{len(self.failed)} cells failed and --max-failures is {allowed}"
         return ""
 
-    def _attempts(self, cell: Cell, number: int) -> Ending:
-        """Run one round, again after a failure as often as was asked for, and after a repair."""
-        left = self.prepared.request.retries
-        attempt, repaired = 0, list[str]()
-        while True:
-            task = replace(self._task(cell, number), attempt=attempt)
-            ending, damage = self._attempt(cell, task, repaired)
-            if ending.status in {Status.OK, Status.UNAVAILABLE}:
-                return ending
-            repaired = self.mender.mend(cell, damage) if damage is not None else []
-            if not repaired:
-                if left == 0:
-                    return ending
-                left -= 1
-            attempt += 1
-
-    def _attempt(
-        self, cell: Cell, task: Task, repaired: list[str]
-    ) -> tuple[Ending, DamagedError | None]:
-        """One worker, and what is damaged of its weights if it could not load them.
-
-        What was found is in the journal, with the worker's end, before anything is done about it.
-        """
-        damage: DamagedError | None = None
-
-        def record(event: s.Event) -> None:
-            nonlocal damage
-            if not isinstance(event, s.WorkerEnded):
-                self.record(event)
-                return
-            found = ""
-            try:
-                if self.mender.concerns(cell, event):
-                    found, damage = self.mender.read_again(cell)
-            finally:
-                self.record(
-                    msgspec.structs.replace(event, weights_found=scrub(found), repaired=repaired)
-                )
-
-        screen = self.screen
-        listener = Listener(
-            record=record,
-            status=screen.status,
-            slow=lambda stage, waited, limit: screen.slow(cell.id, stage, waited, limit),
-            log=screen.log,
-        )
-        return self.execute(task, listener), damage
-
     def _task(self, cell: Cell, number: int) -> Task:
         request = self.prepared.request
         weights = self.prepared.weights[cell.id]
+        before = self.past.visit(cell.id, number)
         longest_s = max(recording.seconds for recording in self.recordings)
         return Task(
             cell=cell,
             round=number,
-            attempt=0,
+            attempt=before.attempts,
             runs=plan.passes(request.runs, len(self.recordings)),
             model=m.ModelParams(
                 weights.model, str(weights.path), weights.form, precision_of(cell.backend, request)
@@ -233,6 +226,8 @@ class Rounds:
             repeat=request.repeat,
             weights=weights.path,
             placement=Placement(request.affinity or (), request.nice),
+            done=frozenset(before.taken),
+            spoilt=before.spoilt,
         )
 
 

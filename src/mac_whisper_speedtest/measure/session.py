@@ -7,10 +7,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mac_whisper_speedtest import interrupts, plan
-from mac_whisper_speedtest.measure import host, meters, stopping
+from mac_whisper_speedtest import durable, interrupts, plan
+from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.measure import host, meters, past, stopping
 from mac_whisper_speedtest.measure.executor import run_in_worker
-from mac_whisper_speedtest.measure.preparation import Prepared, manifest
+from mac_whisper_speedtest.measure.preparation import Prepared, manifest, resumed
 from mac_whisper_speedtest.measure.rounds import Rounds
 from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.measure.summarise import summarise
@@ -28,6 +29,7 @@ def measure(
     prepared: Prepared,
     screen: Screen,
     *,
+    resume: RunDirectory | None = None,
     execute: Executor = run_in_worker,
     watcher: Watcher | None = None,
 ) -> tuple[RunDirectory, s.Run]:
@@ -39,6 +41,7 @@ def measure(
     Args:
         prepared: what to measure.
         screen: told what happens.
+        resume: a run to go on with, which `resumption.decide` found to be of this request.
         execute: carries out a round of a cell; by default in a worker process.
         watcher: looks at the machine around each round; by default a real one.
 
@@ -56,19 +59,26 @@ def measure(
         request.seed,
     )
     schedule, spare = orders[: request.planned_rounds], orders[request.planned_rounds :]
-    run_directory = directory.create()
-    head = manifest(prepared, run=run_directory.number, schedule=schedule)
-    run_directory.write_manifest(head)
-    if request.speech.keep:
-        write_wav(prepared.speech.clips[0], run_directory.recording_path)
+    run_directory = resume or directory.create()
+    # The journal is locked before there is a manifest: nobody takes a run that begins for a lost
+    # one. What it holds is read when nobody else can add to it any more.
     with journal.Journal(run_directory.journal_path) as book, scratch.folder() as work:
-        told: list[s.Event] = []
+        lines = journal.read_timed(run_directory.journal_path)
+        there = past.of(lines)
+        told: list[s.Event] = [line.event for line in lines]
 
         def record(event: s.Event) -> None:
             book.append(event)
             told.append(event)
             screen.event(event)
 
+        if resume is None:
+            head = _begin(run_directory, prepared, schedule)
+        else:
+            head = resume.replay().manifest
+            schedule = head.schedule
+            _unseal(resume)
+            record(resumed())
         try:
             with interrupts.as_keyboard_interrupt(), host.caffeinate():
                 rounds = Rounds(
@@ -79,7 +89,8 @@ def measure(
                     screen=screen,
                     execute=execute,
                     watcher=watcher or MachineWatcher(screen.announce),
-                    rule=stopping.rule(head, request, told, record),
+                    rule=stopping.rule(head, request, told, record, there),
+                    past=there,
                     probes=meters.available() if execute is run_in_worker else (),
                 )
                 # A rule that may go on takes another round anyway.
@@ -94,6 +105,46 @@ def measure(
         run = summarise(run_directory.replay())
         run_directory.seal(run)
     return run_directory, run
+
+
+def again(run: RunDirectory) -> s.Run:
+    """A run that has ended, from its journal; it is sealed if that has not been done.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    found = summarise(run.replay())
+    if not run.sealed_path.exists():
+        with contextlib.suppress(StorageError):  # a copy that may only be read can still be shown
+            run.seal(found)
+    return found
+
+
+def _begin(run: RunDirectory, prepared: Prepared, schedule: Sequence[Sequence[str]]) -> s.Manifest:
+    """Write what is known beforehand of a new run."""
+    head = manifest(prepared, run=run.number, schedule=schedule)
+    run.write_manifest(head)
+    if prepared.request.speech.keep:
+        write_wav(prepared.speech.clips[0], run.recording_path)
+    return head
+
+
+def _unseal(run: RunDirectory) -> None:
+    """Take away what was made of a run that goes on; it is made again when that has ended.
+
+    It comes first: a journal with more lines than ``run.json`` knows of would look like damage.
+
+    Raises:
+        StorageError: the file cannot be removed.
+    """
+    try:
+        run.sealed_path.unlink(missing_ok=True)
+        durable.fsync_dir(run.path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {run.sealed_path}: {error.strerror}",
+            hint="check the permissions of that folder (ls -ld)",
+        ) from error
 
 
 def _recordings(clips: Sequence[Clip], work: Path) -> tuple[Recording, ...]:

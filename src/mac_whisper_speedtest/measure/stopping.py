@@ -10,6 +10,7 @@ from typing import Protocol
 
 from mac_whisper_speedtest.measure import comparison
 from mac_whisper_speedtest.measure.comparison import Comparison
+from mac_whisper_speedtest.measure.past import Past
 from mac_whisper_speedtest.plan import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
@@ -58,6 +59,8 @@ class Adaptive:
         told: every event so far.
         record: writes a decision down.
         clock: seconds, monotonic.
+        past: what an earlier session of the run measured and decided. Its decisions stand, so that
+            no look at the data is taken twice; its time is spent.
     """
 
     manifest: s.Manifest
@@ -65,6 +68,7 @@ class Adaptive:
     told: Sequence[s.Event]
     record: Callable[[s.Event], None]
     clock: Callable[[], float] = time.monotonic
+    past: Past = field(default_factory=Past)
     began_s: float | None = None
     look: int = 0
     current: frozenset[str] = field(default_factory=frozenset)
@@ -88,13 +92,18 @@ class Adaptive:
     ) -> Collection[str]:
         """See `Rule`."""
         if self.began_s is None:
-            self.began_s = self.clock()
+            self.began_s = self.clock() - self.past.elapsed_s
             self.current = frozenset(plan.id for plan in self.manifest.cells)
             return self.current
-        if number in self.looks:
+        decided = self.past.decided.get(number)
+        if decided is not None:
+            self.look, self.current = decided.look, frozenset(decided.cells)
+        elif number in self.looks:
             self.look = self.looks.index(number)
             self._decide(number, failed, round_s)
         self.current -= frozenset(failed)
+        if number <= self.past.reached:  # there was time for this round when it was begun
+            return self.current
         cost_s = sum(round_s.get(name, 0.0) for name in self.current)
         if self.current and cost_s > self._left_s():
             self.current = frozenset()
@@ -171,8 +180,9 @@ def rule(
     request: Request,
     told: Sequence[s.Event],
     record: Callable[[s.Event], None],
+    past: Past | None = None,
 ) -> Rule:
-    """The rule that a request asks for."""
+    """The rule that a request asks for; ``past`` as in `Adaptive`."""
     if request.adaptive:
-        return Adaptive(manifest, request, told, record)
+        return Adaptive(manifest, request, told, record, past=past or Past())
     return Planned([plan.id for plan in manifest.cells])

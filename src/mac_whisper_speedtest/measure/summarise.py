@@ -37,12 +37,13 @@ def _summary(
     run: s.Run, cell: s.CellResult, compared: Comparison, duration: s.DurationFit | None
 ) -> s.Summary:
     request = run.manifest.request
-    left_out = timings.replaced_rounds(cell, run.rounds)
-    timed = [sample for sample in timings.timed(cell) if sample.round not in left_out]
+    counting = timings.timed(cell)
+    left_out = timings.replaced_rounds(cell, run.rounds, counting)
+    timed = [sample for sample in counting if sample.round not in left_out]
     good = [sample for sample in timed if not sample.failed]
     seconds = [sample.seconds for sample in good]
     # Also of a cell that failed later, or was cut off: it did take these times.
-    rtf = _median(timings.round_rtf(cell, run.rounds).values())
+    rtf = _median(timings.round_rtf(cell, run.rounds, counting).values())
     started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
     group = compared.groups.get(cell.id)
     place = group.ranking.places[cell.id] if group else None

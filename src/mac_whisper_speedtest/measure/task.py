@@ -25,6 +25,10 @@ class Where(TypedDict):
     attempt: int
 
 
+Piece = tuple[str, int]
+"""One timed sample of a round: the recording's name, and which pass over the speech."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """One thing to transcribe: its name in a set (empty for a single recording), and its file."""
@@ -46,6 +50,9 @@ class Task:
     ``probes`` are read around the timed samples. With ``ladder`` the first round's load is a cold
     one, and the weights are loaded once more at the end. With ``repeat`` a disturbed sample is
     taken again.
+
+    ``done`` is what an earlier attempt of this round has taken: it is not taken again. ``spoilt``
+    names the recordings that ended an earlier attempt's worker.
     """
 
     cell: Cell
@@ -67,11 +74,23 @@ class Task:
     repeat: bool = True
     weights: Path | None = None
     placement: Placement = field(default_factory=Placement)
+    done: frozenset[Piece] = frozenset()
+    spoilt: frozenset[str] = frozenset()
 
     @property
     def where(self) -> Where:
         """What every event of this task begins with."""
         return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
+
+    @property
+    def first(self) -> Recording:
+        """What the worker is warmed up on: the first recording that has not ended a worker."""
+        sound = (each for each in self.recordings if each.name not in self.spoilt)
+        return next(sound, self.recordings[0])
+
+    def missing(self, index: int) -> tuple[Recording, ...]:
+        """What pass ``index`` still has to take."""
+        return tuple(each for each in self.recordings if (each.name, index) not in self.done)
 
 
 @dataclass(frozen=True, slots=True)

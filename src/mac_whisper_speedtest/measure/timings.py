@@ -30,29 +30,43 @@ def recordings(clip: s.ClipInfo) -> list[s.UtteranceInfo]:
 
 
 def timed(cell: s.CellResult) -> list[s.SampleResult]:
-    """The timed samples that count, failed ones among them.
+    """The timed samples that count, failed ones among them, in order of time.
 
-    Where a round was tried again, those of its last attempt; where a sample was disturbed and taken
-    again, the repetition.
+    Where a sample of a round was taken in several attempts, that of the last; where one was
+    disturbed and taken again, the repetition.
     """
-    last = {sample.round: sample.attempt for sample in cell.samples}
-    for ending in cell.endings:
-        if ending.attempt is not None:
-            last[ending.round] = max(ending.attempt, last.get(ending.round, 0))
-    return [
-        sample
-        for sample in cell.samples
-        if sample.kind == "timed" and sample.attempt == last[sample.round] and not sample.repeated
-    ]
+    taken = [each for each in cell.samples if each.kind == "timed" and not each.repeated]
+    if not any(each.attempt for each in taken):
+        return taken
+    last = {(each.round, each.utterance, each.index): each.attempt for each in taken}
+    return [each for each in taken if each.attempt == last[each.round, each.utterance, each.index]]
 
 
-def replaced_rounds(cell: s.CellResult, rounds: Sequence[s.RoundResult]) -> set[int]:
-    """The rounds that another one stands in for, where the cell has samples of that other one."""
-    there = {sample.round for sample in timed(cell) if not sample.failed}
-    return {each.round for each in rounds if each.repeated_as in there}
+def replaced_rounds(
+    cell: s.CellResult,
+    rounds: Sequence[s.RoundResult],
+    samples: Sequence[s.SampleResult] | None = None,
+) -> set[int]:
+    """The rounds that another one stands in for, where the cell has samples of that other one.
+
+    Args:
+        cell: with its samples.
+        rounds: the run's rounds.
+        samples: `timed` of the cell, where that is known already.
+    """
+    repeated = [each for each in rounds if each.repeated_as is not None]
+    if not repeated:
+        return set()
+    samples = timed(cell) if samples is None else samples
+    there = {sample.round for sample in samples if not sample.failed}
+    return {each.round for each in repeated if each.repeated_as in there}
 
 
-def round_rtf(cell: s.CellResult, rounds: Sequence[s.RoundResult]) -> dict[int, float]:
+def round_rtf(
+    cell: s.CellResult,
+    rounds: Sequence[s.RoundResult],
+    samples: Sequence[s.SampleResult] | None = None,
+) -> dict[int, float]:
     """Processing seconds per audio second of every round that counts.
 
     A round's seconds are the sum over recordings of the median of that recording's samples. A
@@ -61,11 +75,13 @@ def round_rtf(cell: s.CellResult, rounds: Sequence[s.RoundResult]) -> dict[int, 
     Args:
         cell: with its samples.
         rounds: the run's rounds: some may have been repeated.
+        samples: `timed` of the cell, where that is known already.
     """
+    samples = timed(cell) if samples is None else samples
     lengths = {each.name: each.seconds for each in recordings(cell.clip)}
-    left_out = replaced_rounds(cell, rounds)
+    left_out = replaced_rounds(cell, rounds, samples)
     found: defaultdict[int, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for sample in timed(cell):
+    for sample in samples:
         if not sample.failed and sample.round not in left_out:
             found[sample.round][sample.utterance].append(sample.seconds)
     return {

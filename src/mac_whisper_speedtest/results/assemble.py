@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -18,7 +19,17 @@ from mac_whisper_speedtest.results import schema as s
 _SETTINGS = {"name", *SETTING_NAMES}
 
 _Result = TypeVar("_Result", bound=s.Struct)
-_Cell = TypeVar("_Cell", s.Loaded, s.Effective, s.Sample, s.Metered, s.WorkerEnded, s.RoundSkipped)
+_Cell = TypeVar("_Cell", s.Loaded, s.Effective, s.Sample, s.Metered)
+
+_OF_A_CELL = (
+    s.WorkerStarted,
+    s.Loaded,
+    s.Effective,
+    s.Sample,
+    s.Metered,
+    s.WorkerEnded,
+    s.RoundSkipped,
+)
 
 
 def assemble(
@@ -33,10 +44,10 @@ def assemble(
     A worker that was started and has no ending was cut off; its cell is ``skipped`` with what was
     measured kept. Without a last line the run's state is ``recovered``.
     """
-    ended = [event for event in events if isinstance(event, s.RunEnded)]
+    ended = end_of(events)
     outcome = (
-        s.Outcome(state=ended[-1].state, message=ended[-1].message)
-        if ended
+        s.Outcome(state=ended.state, message=ended.message)
+        if ended is not None
         else s.Outcome(state="running")
         if running
         else s.Outcome(state="recovered", message="the tool ended without sealing it")
@@ -51,13 +62,31 @@ def assemble(
         _plain(event, s.DecisionResult) for event in events if isinstance(event, s.Decided)
     ]
     rounds = [_plain(event, s.RoundResult) for event in events if isinstance(event, s.RoundWatched)]
+    # Sorted out once: a run may have many cells, and a journal many thousand lines.
+    own: defaultdict[str, list[s.Event]] = defaultdict(list)
+    for event in events:
+        if isinstance(event, _OF_A_CELL):
+            own[event.cell].append(event)
     return s.Run(
         schema_version=s.SCHEMA_VERSION,
         manifest=sealed,
-        cells=[_cell(sealed, plan, clips[plan.clip], events, decisions) for plan in manifest.cells],
+        cells=[
+            _cell(sealed, plan, clips[plan.clip], own[plan.id], decisions)
+            for plan in manifest.cells
+        ],
         rounds=rounds,
         decisions=decisions,
     )
+
+
+def end_of(events: Sequence[s.Event]) -> s.RunEnded | None:
+    """How the run ended: the last such line that no later session has taken up again."""
+    for event in reversed(events):
+        if isinstance(event, s.RunEnded):
+            return event
+        if isinstance(event, s.Resumed):
+            break
+    return None
 
 
 def _cell(
@@ -67,26 +96,24 @@ def _cell(
     events: Sequence[s.Event],
     decisions: Sequence[s.DecisionResult],
 ) -> s.CellResult:
-    loads = _of(plan, events, s.Loaded)
-    endings = _endings(plan, events)
+    loads = _of(events, s.Loaded)
+    endings = _endings(events)
     return s.CellResult(
         id=plan.id,
         backend=_backend(plan, loads),
         model=s.ModelResult(name=plan.model, weights=plan.weights),
         clip=clip,
-        contract=_contract(
-            manifest.request.contract, plan.declared, _of(plan, events, s.Effective)
-        ),
+        contract=_contract(manifest.request.contract, plan.declared, _of(events, s.Effective)),
         status=_status(manifest, plan, endings, decisions),
         endings=endings,
         loads=[_plain(load, s.LoadResult) for load in loads],
-        samples=[_plain(sample, s.SampleResult) for sample in _of(plan, events, s.Sample)],
-        meters=[_plain(each, s.MeterResult) for each in _of(plan, events, s.Metered)],
+        samples=[_plain(sample, s.SampleResult) for sample in _of(events, s.Sample)],
+        meters=[_plain(each, s.MeterResult) for each in _of(events, s.Metered)],
     )
 
 
-def _of(plan: s.CellPlan, events: Sequence[s.Event], kind: type[_Cell]) -> list[_Cell]:
-    return [event for event in events if isinstance(event, kind) and event.cell == plan.id]
+def _of(events: Sequence[s.Event], kind: type[_Cell]) -> list[_Cell]:
+    return [event for event in events if isinstance(event, kind)]
 
 
 def _backend(plan: s.CellPlan, loads: Sequence[s.Loaded]) -> s.BackendResult:
@@ -127,17 +154,23 @@ def _contract(
     )
 
 
-def _endings(plan: s.CellPlan, events: Sequence[s.Event]) -> list[s.EndingResult]:
-    """Every ending and every skipped round, in the order they happened, and the one cut off."""
+def _endings(events: Sequence[s.Event]) -> list[s.EndingResult]:
+    """Every ending and every skipped round, in the order they happened, and those cut off.
+
+    There is one worker at a time: where one has no ending, something later shows that it is gone.
+    """
     endings: list[s.EndingResult] = []
     running: s.WorkerStarted | None = None
     for event in events:
-        if isinstance(event, s.WorkerStarted) and event.cell == plan.id:
+        if running is not None and isinstance(event, s.WorkerStarted | s.RoundSkipped):
+            endings.append(_cut_off(running))
+            running = None
+        if isinstance(event, s.WorkerStarted):
             running = event
-        elif isinstance(event, s.WorkerEnded) and event.cell == plan.id:
+        elif isinstance(event, s.WorkerEnded):
             running = None
             endings.append(_plain(event, s.EndingResult))
-        elif isinstance(event, s.RoundSkipped) and event.cell == plan.id:
+        elif isinstance(event, s.RoundSkipped):
             endings.append(
                 s.EndingResult(
                     round=event.round,
@@ -151,19 +184,21 @@ def _endings(plan: s.CellPlan, events: Sequence[s.Event]) -> list[s.EndingResult
                 )
             )
     if running is not None:
-        endings.append(
-            s.EndingResult(
-                round=running.round,
-                attempt=running.attempt,
-                status="skipped",
-                stage="",
-                error_class="Interrupted",
-                message="interrupted while it ran",
-                log_tail="",
-                exit_code=None,
-            )
-        )
+        endings.append(_cut_off(running))
     return endings
+
+
+def _cut_off(worker: s.WorkerStarted) -> s.EndingResult:
+    return s.EndingResult(
+        round=worker.round,
+        attempt=worker.attempt,
+        status="skipped",
+        stage="",
+        error_class="Interrupted",
+        message="interrupted while it ran",
+        log_tail="",
+        exit_code=None,
+    )
 
 
 def _status(

@@ -6,6 +6,8 @@ to another machine and shown there.
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,21 @@ import msgspec
 
 from mac_whisper_speedtest import durable, paths
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.results import journal
+from mac_whisper_speedtest.results import journal, numbers
+from mac_whisper_speedtest.results import seal as seals
 from mac_whisper_speedtest.results.assemble import assemble
+from mac_whisper_speedtest.results.record import Struct
 from mac_whisper_speedtest.results.schema import SCHEMA_VERSION, Manifest, Run
+
+_ID = re.compile(r"[0-9a-f]{8,32}")
+"""A run id, or enough of one: fewer digits are too often a number or a word."""
+
+
+class _Names(Struct, frozen=True, kw_only=True):
+    """What of a manifest a run can be called by; the rest is not read."""
+
+    run_id: str = ""
+    tags: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,11 @@ class RunDirectory:
     """One run on disk."""
 
     path: Path
+
+    @property
+    def manifest_path(self) -> Path:
+        """What was known before the first sample."""
+        return self.path / "manifest.json"
 
     @property
     def journal_path(self) -> Path:
@@ -46,11 +65,20 @@ class RunDirectory:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write what is known beforehand. Raises StorageError."""
-        durable.write_bytes(self.path / "manifest.json", pretty(manifest))
+        durable.write_bytes(self.manifest_path, pretty(manifest))
 
     def seal(self, run: Run) -> None:
-        """Write the finished run. Raises StorageError."""
-        durable.write_bytes(self.sealed_path, pretty(run))
+        """Write the finished run, with the digests of what its files hold.
+
+        Raises:
+            StorageError: it cannot be written, or its manifest is gone or damaged.
+        """
+        manifest, lines = _bytes(self.manifest_path), b""
+        if self.journal_path.exists():
+            lines = _bytes(self.journal_path)
+        durable.write_bytes(
+            self.sealed_path, pretty(seals.sealed(run, manifest=manifest, journal=lines))
+        )
 
     def replay(self) -> Run:
         """Assemble the run from its manifest and journal, whatever became of the tool.
@@ -58,12 +86,10 @@ class RunDirectory:
         Raises:
             StorageError: a file is missing or damaged.
         """
-        path = self.path / "manifest.json"
+        path = self.manifest_path
         try:
-            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except OSError as error:
-            raise StorageError(f"cannot read {path}: {error.strerror}") from error
-        except msgspec.MsgspecError as error:
+            manifest = msgspec.json.decode(_bytes(path), type=Manifest)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StorageError(f"{path} is damaged: {error}") from error
         if manifest.schema_version > SCHEMA_VERSION:
             raise StorageError(
@@ -81,63 +107,63 @@ def runs_dir() -> Path:
     return paths.data_dir() / "runs"
 
 
+def every() -> list[RunDirectory]:
+    """Every run in the data folder, in order: the folders that have a manifest.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    return [run for run in _folders() if run.manifest_path.is_file()]
+
+
 def create() -> RunDirectory:
     """Make the next run's directory; two tools at once get two numbers.
 
     Raises:
         StorageError: no folder can be made there.
     """
-    root = runs_dir()
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        number = max(_numbers(root), default=0)
-        while True:
-            number += 1
-            path = root / f"{number:06d}"
-            try:
-                path.mkdir()
-            except FileExistsError:
-                continue
-            durable.fsync_dir(root)
-            return RunDirectory(path)
+        return RunDirectory(numbers.claim(runs_dir()))
     except OSError as error:
         raise StorageError(
-            f"cannot create a run in {root}: {error.strerror}",
+            f"cannot create a run in {runs_dir()}: {error.strerror}",
             hint="set SPEEDTEST_DATA_DIR to a folder you can write to",
         ) from error
 
 
 def find(name: str) -> RunDirectory:
-    """The run called ``name``: ``latest``, a number, or a path to a run directory.
+    """The run called ``name``.
+
+    Args:
+        name: ``latest``; a number; a tag, for the latest run that has it; a run id, or 8 and more
+            of its first digits; or a path to a run directory or to a file in one.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: there is no such run, or more than one.
+        StorageError: the folder of runs cannot be read.
     """
-    root = runs_dir()
-    numbers = _shown(root)
     if name == "latest":
-        if not numbers:
-            raise UsageError("there is no run yet", hint="make one: speedtest run --model tiny.en")
-        return RunDirectory(root / f"{numbers[-1]:06d}")
-    if name.isdigit():
-        if int(name) not in numbers:
-            known = f"the last is {numbers[-1]}" if numbers else "there is none yet"
-            raise UsageError(f"there is no run {int(name)}", hint=known)
-        return RunDirectory(root / f"{int(name):06d}")
-    path = Path(name)
-    if path.is_file():
-        path = path.parent
-    if (path / "manifest.json").is_file():
-        return RunDirectory(path)
-    raise UsageError(
-        f"{name!r} is not a run",
-        hint="say latest, a run's number, or a run's directory",
-    )
+        return _latest()
+    if numbers.is_number(name):
+        run = RunDirectory(runs_dir() / numbers.name(int(name)))
+        if run.manifest_path.is_file():
+            return run
+    found = [] if os.sep in name else _called(name)
+    here = _at(name)
+    if here is not None and not any(run.path.samefile(here.path) for run, _ in found):
+        found.append((here, "the folder of that name"))
+    if len(found) > 1:
+        candidates = "; ".join(f"{name_of(run)} ({why})" for run, why in found)
+        raise UsageError(f"{name!r} is more than one run", hint=f"say which: {candidates}")
+    if not found:
+        raise _unknown(name)
+    return found[0][0]
 
 
 def name_of(run: RunDirectory) -> str:
     """What to call ``run`` on the command line: its number, or its path if it lies elsewhere."""
-    return str(run.number) if run.path.parent == runs_dir() else str(run.path)
+    ours = run.path.parent == runs_dir() and numbers.is_number(run.path.name)
+    return str(run.number) if ours else str(run.path)
 
 
 def pretty(value: Manifest | Run) -> bytes:
@@ -145,14 +171,73 @@ def pretty(value: Manifest | Run) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
-def _numbers(root: Path) -> list[int]:
-    if not root.is_dir():
-        return []
-    return sorted(int(item.name) for item in root.iterdir() if item.name.isdigit())
+def _folders() -> list[RunDirectory]:
+    """Every folder that has a number, in order; a tool may have died before the manifest."""
+    root = runs_dir()
+    try:
+        return [RunDirectory(root / numbers.name(each)) for each in numbers.listed(root)]
+    except OSError as error:
+        raise StorageError(f"cannot read {root}: {error.strerror}") from error
 
 
-def _shown(root: Path) -> list[int]:
-    """The runs that have a manifest; a tool may have died before it."""
-    return [
-        number for number in _numbers(root) if (root / f"{number:06d}" / "manifest.json").is_file()
-    ]
+def _latest() -> RunDirectory:
+    for run in reversed(_folders()):
+        if run.manifest_path.is_file():
+            return run
+    raise UsageError("there is no run yet", hint="make one: speedtest run --model tiny.en")
+
+
+def _at(name: str) -> RunDirectory | None:
+    """The run in the folder ``name``, or beside the file of that name."""
+    path = Path(name)
+    try:
+        run = RunDirectory(path.parent if path.is_file() else path)
+        return run if run.manifest_path.is_file() else None
+    except (OSError, ValueError):  # no path at all: too long, or with a NUL in it
+        return None
+
+
+def _called(name: str) -> list[tuple[RunDirectory, str]]:
+    """The runs whose tag or id ``name`` is, and why each; of a tag only the latest."""
+    found: list[tuple[RunDirectory, str]] = []
+    is_id = _ID.fullmatch(name.lower())
+    tagged = False
+    for run in reversed(_folders()):
+        names = _names(run)
+        if not tagged and name in names.tags:
+            tagged = True
+            found.append((run, f"the latest with the tag {name}"))
+            if not is_id:
+                break
+        elif is_id and names.run_id.startswith(name.lower()):
+            found.append((run, f"run id {names.run_id}"))
+    return found
+
+
+def _names(run: RunDirectory) -> _Names:
+    """What a run can be called by; nothing where its manifest cannot be read."""
+    try:
+        return msgspec.json.decode(run.manifest_path.read_bytes(), type=_Names)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return _Names()
+
+
+def _unknown(name: str) -> UsageError:
+    runs = every()
+    if numbers.is_number(name):
+        known = f"the last is {runs[-1].number}" if runs else "there is none yet"
+        return UsageError(f"there is no run {int(name)}", hint=known)
+    tags = sorted({tag for run in runs for tag in _names(run).tags})
+    there = f"; the tags are {', '.join(tags)}" if tags else ""
+    return UsageError(
+        f"{name!r} is not a run",
+        hint="say latest, a number, a tag, a run id (8 digits of it will do) or a run's directory"
+        + there,
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error

@@ -1,24 +1,32 @@
-"""Writing a run for other programs: JSON (everything) and CSV (one row per cell).
+"""Writing runs for other programs: JSON (everything), and tables in several formats.
 
-The columns and fields are documented in docs/results.md; ``schema_version`` is in both.
+The formats and columns are documented in docs/results.md; ``schema_version`` is in all of them.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import IO
+
+import msgspec
 
 from mac_whisper_speedtest import durable
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.results import delimited, markup, parquet
 from mac_whisper_speedtest.results.directory import pretty
-from mac_whisper_speedtest.results.schema import CellResult, Run
+from mac_whisper_speedtest.results.schema import Run
+from mac_whisper_speedtest.results.tables import CELLS, Table
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+JSON, PARQUET = "json", "parquet"
+
+_IN_MEMORY = 1 << 26
+"""Bytes to a stream above which they wait on the disk."""
 
 
 def to_json(run: Run) -> str:
@@ -27,29 +35,88 @@ def to_json(run: Run) -> str:
 
 
 def to_csv(run: Run) -> str:
-    """One row per cell, RFC 4180, a header line first; what is not known is an empty field."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(_COLUMNS)
-    for cell in run.cells:
-        writer.writerow([_cell_text(look(run, cell)) for look in _COLUMNS.values()])
-    return out.getvalue()
+    """The run's table of cells as CSV."""
+    out = io.BytesIO()
+    delimited.write_csv(CELLS, [run], out)
+    return out.getvalue().decode()
 
 
-_FORMATS: Mapping[str, Callable[[Run], str]] = MappingProxyType({".json": to_json, ".csv": to_csv})
+def _write_json(_table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
+    """One run as ``run.json``; several as an array of these."""
+    several = iter(runs)
+    documents = [pretty(each) for _, each in zip(range(2), several, strict=False)]
+    if len(documents) == 1:
+        stream.write(documents[0])
+        return
+    stream.write(b"[\n" + b",\n".join(each.rstrip() for each in documents))
+    for each in several:
+        stream.write(b",\n" + pretty(each).rstrip())
+    stream.write(b"\n]\n")
 
 
-def check_writable(path: Path) -> None:
-    """Find out before anything is measured whether ``path`` can be written.
+def _write_jsonl(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
+    """One object per row and line: every column, null where it is not known."""
+    encoder = msgspec.json.Encoder()
+    for record in table.records(runs):
+        stream.write(encoder.encode(record) + b"\n")
+
+
+Write = Callable[[Table, Iterable[Run], IO[bytes]], None]
+
+FORMATS: Mapping[str, Write] = MappingProxyType(
+    {
+        JSON: _write_json,
+        "jsonl": _write_jsonl,
+        "csv": delimited.write_csv,
+        "tsv": delimited.write_tsv,
+        PARQUET: parquet.write_parquet,
+        "md": markup.write_markdown,
+        "html": markup.write_html,
+    }
+)
+"""Name, which is also the ending of a file → what writes it."""
+
+
+def format_of(path: Path) -> str:
+    """The format that the ending of ``path`` names.
 
     Raises:
-        UsageError: an unknown ending, or a place that cannot be written to.
+        UsageError: it names none.
     """
-    if path.suffix.lower() not in _FORMATS:
+    name = path.suffix.lower().removeprefix(".")
+    if name not in FORMATS:
         raise UsageError(
             f"cannot write {path}: unknown ending {path.suffix!r}",
-            hint=f"use one of {', '.join(_FORMATS)}",
+            hint=f"use one of {', '.join(f'.{each}' for each in FORMATS)}",
         )
+    return name
+
+
+def check_format(name: str, table: str = CELLS.name) -> None:
+    """Find out beforehand whether ``name`` can be written here.
+
+    Args:
+        name: a format.
+        table: the name of a table.
+
+    Raises:
+        UsageError: Parquet without pyarrow, or JSON of anything but whole runs.
+    """
+    if name == PARQUET:
+        parquet.check_installed()
+    if name == JSON and table != CELLS.name:
+        raise UsageError(
+            f"json holds whole runs, not a table of {table}",
+            hint="for one object per row: --format jsonl",
+        )
+
+
+def check_place(path: Path) -> None:
+    """Find out beforehand whether a file can be written there.
+
+    Raises:
+        UsageError: it cannot.
+    """
     hint = "name a file in a folder that exists and that you may write to"
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder", hint=hint)
@@ -62,96 +129,59 @@ def check_writable(path: Path) -> None:
         raise UsageError(f"cannot write {path}: Permission denied", hint=hint)
 
 
+def check_writable(path: Path) -> None:
+    """Find out before anything is measured whether ``path`` can be written.
+
+    Raises:
+        UsageError: an unknown ending, a format that cannot be written here, or a place that cannot.
+    """
+    check_format(format_of(path))
+    check_place(path)
+
+
 def write(run: Run, path: Path) -> None:
-    """Write the run in the format that the ending of ``path`` names. Raises StorageError."""
-    durable.write_bytes(path, _FORMATS[path.suffix.lower()](run).encode())
+    """Write the run in the format that the ending of ``path`` names.
+
+    Raises:
+        UsageError: an unknown ending, or Parquet without pyarrow.
+        StorageError: the file could not be written.
+    """
+    save([run], path, format_of(path), CELLS)
 
 
-_Look = Callable[[Run, CellResult], object]
+def save(runs: Iterable[Run], path: Path, name: str, table: Table) -> None:
+    """Write runs as one file, which is either whole or as it was before.
+
+    Args:
+        runs: with summaries; asked for one after the other.
+        path: where to.
+        name: the format.
+        table: of what; JSON has whole runs instead.
+
+    Raises:
+        UsageError: see :func:`check_format`, and what making ``runs`` raises.
+        StorageError: the file could not be written.
+    """
+    check_format(name, table.name)
+    with durable.replacing(path) as stream:
+        FORMATS[name](table, runs, stream)
 
 
-def _summary(name: str) -> _Look:
-    return lambda _run, cell: getattr(cell.summary, name) if cell.summary else None
+def send(runs: Iterable[Run], stream: IO[bytes], name: str, table: Table) -> None:
+    """Write runs to a stream, such as stdout, once everything is there: no half of a table.
 
+    Args:
+        runs: as for :func:`save`.
+        stream: where to.
+        name: the format.
+        table: likewise.
 
-def _part(whole: str, name: str) -> _Look:
-    def look(_run: Run, cell: CellResult) -> object:
-        found = getattr(cell.summary, whole) if cell.summary else None
-        return getattr(found, name) if found is not None else None
-
-    return look
-
-
-_COLUMNS: Mapping[str, _Look] = MappingProxyType(
-    {
-        "schema_version": lambda run, _cell: run.schema_version,
-        "run": lambda run, _cell: run.manifest.run,
-        "backend": lambda _run, cell: cell.backend.name,
-        "backend_version": lambda _run, cell: cell.backend.version,
-        "device": lambda _run, cell: cell.backend.device,
-        "precision": lambda _run, cell: cell.backend.precision,
-        "model": lambda _run, cell: cell.model.name,
-        "clip": lambda _run, cell: cell.clip.name,
-        "audio_s": lambda _run, cell: cell.clip.seconds,
-        "pcm_sha256": lambda _run, cell: cell.clip.pcm_sha256,
-        "contract": lambda _run, cell: cell.contract.requested.get("name"),
-        "status": lambda _run, cell: cell.status,
-        "group": _summary("group"),
-        "rank": _summary("rank"),
-        "rank_last": _summary("rank_last"),
-        "median_s": _summary("median_s"),
-        "min_s": _summary("min_s"),
-        "max_s": _summary("max_s"),
-        "rtfx": _summary("rtfx"),
-        "rtfx_low": _part("rtfx_bounds", "low"),
-        "rtfx_high": _part("rtfx_bounds", "high"),
-        "interval_level": _part("rtfx_bounds", "level"),
-        "times_best": _summary("times_best"),
-        "times_best_low": _part("times_best_bounds", "low"),
-        "times_best_high": _part("times_best_bounds", "high"),
-        "verdict": _summary("verdict"),
-        "import_s": _summary("import_s"),
-        "load_s": _summary("load_s"),
-        "load_cold_s": _summary("load_cold_s"),
-        "load_warm_s": _summary("load_warm_s"),
-        "first_s": _summary("first_s"),
-        "first_segment_s": _summary("first_segment_s"),
-        "timed_samples": _summary("timed_samples"),
-        "timed_samples_asked": _summary("timed_samples_asked"),
-        "rounds_ok": _summary("rounds_ok"),
-        "rounds_asked": _summary("rounds_asked"),
-        "retries": _summary("retries"),
-        "peak_rss_bytes": _summary("peak_rss_bytes"),
-        "cores_used": _summary("cores_used"),
-        "device_memory_bytes": _summary("device_memory_bytes"),
-        "joules_per_audio_hour": _summary("joules_per_audio_hour"),
-        "wer": _summary("wer"),
-        "cer": _part("accuracy", "cer"),
-        "normaliser": _part("accuracy", "normaliser"),
-        "substitutions": _part("accuracy", "substitutions"),
-        "deletions": _part("accuracy", "deletions"),
-        "insertions": _part("accuracy", "insertions"),
-        "reference_words": _part("accuracy", "reference_words"),
-        "failed_utterances": _part("accuracy", "failed"),
-        "accuracy_delta": _part("accuracy", "delta"),
-        "accuracy_verdict": _part("accuracy", "verdict"),
-        "fast_but_wrong": _summary("fast_but_wrong"),
-        "findings": lambda _run, cell: "; ".join(
-            f"{finding.kind}: {finding.message}"
-            for finding in (cell.summary.findings if cell.summary else [])
-        ),
-        "message": lambda _run, cell: next(
-            (end.message for end in cell.endings if end.status != "ok"), None
-        ),
-    }
-)
-
-
-def _cell_text(value: object) -> str:
-    """A field's text; one that a spreadsheet would run as a formula gets a quote in front."""
-    if value is None:
-        return ""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    if isinstance(value, str) and text.startswith(_FORMULA_STARTS):
-        return f"'{text}"
-    return text
+    Raises:
+        UsageError: see :func:`save`.
+    """
+    check_format(name, table.name)
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as whole:
+        FORMATS[name](table, runs, whole)
+        whole.seek(0)
+        shutil.copyfileobj(whole, stream)
+        stream.flush()

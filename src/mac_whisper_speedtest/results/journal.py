@@ -1,38 +1,65 @@
-"""The journal: one JSON object per line, each on the disk before the next thing is measured."""
+"""The journal: one JSON object per line, each on the disk before the next thing is measured.
+
+Every line also says when it was written: ``at_s``, seconds since the tool that wrote it opened the
+journal. That belongs to the line, not to the event in it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results.schema import Event
 
+_BLOCK = 1 << 16
+_TRIES, _PAUSE_S = 20, 0.05
+"""One second in all, which is far longer than anybody holds the lock to look."""
+
+_Read = TypeVar("_Read")
+
 
 class Journal:
     """Appends events to a file. Use as a context manager.
+
+    A file that is there already is gone on with, after its last whole line.
+
+    Args:
+        path: the file.
+        clock: seconds from any beginning, which never goes back.
 
     Raises:
         StorageError: from every write that the disk did not take.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
         self._encoder = msgspec.json.Encoder()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         try:
             self._handle = os.open(path, flags, 0o644)
         except OSError as error:
             raise self._refused(error) from error
-        # Held until this process ends, however it ends: that is how others know that it still runs.
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            self._claim()
+            self._cut_off_unfinished_line()
+        except OSError as error:
+            os.close(self._handle)
+            raise self._refused(error) from error
+        except StorageError:
+            os.close(self._handle)
+            raise
+        self._opened_s = clock()
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +74,9 @@ class Journal:
 
     def append(self, event: Event) -> None:
         """Write one event and wait until the disk has it."""
-        line = self._encoder.encode(event) + b"\n"
+        # Every event has its tag at least, so that there is something before the comma.
+        at_s = self._clock() - self._opened_s
+        line = self._encoder.encode(event)[:-1] + b',"at_s":%.6f}\n' % at_s
         whole = os.fstat(self._handle).st_size
         try:
             while line:
@@ -59,11 +88,40 @@ class Journal:
                 os.ftruncate(self._handle, whole)
             raise self._refused(error) from error
 
+    def _claim(self) -> None:
+        """Lock the file until this process ends, however it ends: others then know that it runs."""
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE_S)  # perhaps somebody only looks whether it is locked
+            except OSError:
+                return  # a file system without locks
+            else:
+                return
+        raise StorageError(
+            f"another speedtest is writing {self._path}",
+            hint="wait until it has ended; `speedtest show latest` shows what it has so far",
+        )
+
+    def _cut_off_unfinished_line(self) -> None:
+        """Take away what a killed tool had begun: the next line must not be glued to it."""
+        size = kept = os.fstat(self._handle).st_size
+        while kept:
+            begin = max(kept - _BLOCK, 0)
+            newline = os.pread(self._handle, kept - begin, begin).rfind(b"\n")
+            if newline >= 0:
+                kept = begin + newline + 1
+                break
+            kept = begin
+        if kept < size:
+            os.ftruncate(self._handle, kept)
+
     def _refused(self, error: OSError) -> StorageError:
         return StorageError(
             f"cannot write the journal {self._path}: {error.strerror}",
-            hint="what was measured so far is safe; free some disk space, then "
-            "`speedtest show latest`",
+            hint="what was measured so far is safe; free some disk space, then type the same again "
+            "with --resume",
         )
 
 
@@ -79,6 +137,24 @@ def is_being_written(path: Path) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class TimedEvent:
+    """A line of a journal.
+
+    Attributes:
+        at_s: seconds since the tool that wrote it opened the journal; ``None`` before version 3.
+            After a ``Resumed`` event, which another tool wrote, it begins anew.
+        event: what happened.
+    """
+
+    at_s: float | None
+    event: Event
+
+
+class _Envelope(msgspec.Struct):
+    at_s: float | None = None
+
+
 def read(path: Path) -> tuple[list[Event], int]:
     """Every whole event in a journal, in order, and how many damaged lines were passed over.
 
@@ -88,20 +164,36 @@ def read(path: Path) -> tuple[list[Event], int]:
     Raises:
         StorageError: the file cannot be read, or a whole line is not an event.
     """
-    decoder = msgspec.json.Decoder(Event)
+    return _lines(path, msgspec.json.Decoder(Event).decode)
+
+
+def read_timed(path: Path) -> list[TimedEvent]:
+    """Every whole event in a journal, in order, with when it was written.
+
+    Raises:
+        StorageError: the file cannot be read, or a whole line is not an event.
+    """
+    event, envelope = msgspec.json.Decoder(Event), msgspec.json.Decoder(_Envelope)
+    found, _damaged = _lines(
+        path, lambda line: TimedEvent(at_s=envelope.decode(line).at_s, event=event.decode(line))
+    )
+    return found
+
+
+def _lines(path: Path, decode: Callable[[bytes], _Read]) -> tuple[list[_Read], int]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return [], 0
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    events: list[Event] = []
+    found: list[_Read] = []
     damaged = 0
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
-            events.append(decoder.decode(line))
+            found.append(decode(line))
         except msgspec.ValidationError as error:
             raise StorageError(f"{path} line {number}: {error}") from error
         except (msgspec.DecodeError, UnicodeDecodeError):
             damaged += 1  # a power cut can leave a hole; the lines after it are still good
-    return events, damaged
+    return found, damaged

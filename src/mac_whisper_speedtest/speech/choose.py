@@ -144,11 +144,13 @@ def _check(choice: Choice) -> None:
 def _set(choice: Choice, *, announce: Callable[[str], None], allow_download: bool) -> Speech | None:
     """The set of recordings that was asked for; None where it was one recording."""
     if choice.manifest is not None:
+        found = manifest.listed(choice.manifest)
         return entries.speech_of(
-            manifest.entries(choice.manifest),
+            found.entries,
             name=choice.manifest.name,
             source="a manifest of the user's",
             language=choice.language,
+            left_out=found.left_out,
         )
     if choice.dataset is not None:
         return datasets.get(

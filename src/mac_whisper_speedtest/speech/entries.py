@@ -47,7 +47,12 @@ class Entry:
 
 
 def speech_of(
-    entries: Iterable[Entry], *, name: str, source: str, language: str | None = None
+    entries: Iterable[Entry],
+    *,
+    name: str,
+    source: str,
+    language: str | None = None,
+    left_out: Sequence[LeftOut] = (),
 ) -> Speech:
     """Open every entry, and measure on those that can be measured on.
 
@@ -56,6 +61,7 @@ def speech_of(
         name: of the set.
         source: where it comes from, for a person.
         language: of the entries that do not say.
+        left_out: what was to be an entry and is none.
 
     Raises:
         UsageError: an entry is in another language than the one that was asked for.
@@ -63,7 +69,7 @@ def speech_of(
         StorageError: the PCM cache cannot be written.
     """
     clips = []
-    left_out = []
+    out = [LeftOut(each.name, presentable(each.reason)) for each in left_out]
     unscored = []
     names: set[str] = set()
     for entry in entries:  # one at a time: some hold a recording's bytes
@@ -74,20 +80,20 @@ def speech_of(
             clip = _clip(entry, called, spoken, source)
         except AudioError as error:
             reason = _without_path(error.message, entry).removeprefix(called)
-            left_out.append(LeftOut(called, presentable(reason)))
+            out.append(LeftOut(called, presentable(reason)))
             continue
         clips.append(clip)
         if clip.reference is None and (entry.no_text or entry.text is not None):
             reason = entry.no_text or "its reference text is empty"
             unscored.append(LeftOut(called, presentable(reason)))
     if not clips:
-        raise AudioError(_nothing(name, left_out), hint="name recordings that can be played")
+        raise AudioError(_nothing(name, out), hint="name recordings that can be played")
     return Speech(
         name=presentable(name),
         clips=tuple(clips),
         source=source,
         kind="set",
-        left_out=tuple(left_out),
+        left_out=tuple(out),
         unscored=tuple(unscored),
     )
 

@@ -9,6 +9,8 @@ relative to the manifest. Fields that are not known are passed over.
     offset          seconds into the recording where the utterance begins
     duration        seconds; with an offset the length of the utterance, else only information
     speaker         who speaks; also: speaker_id
+
+A line that is not as described is left out by its number, and the others are measured on.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +28,7 @@ import msgspec
 from mac_whisper_speedtest.errors import AudioError
 from mac_whisper_speedtest.speech.entries import Entry, language_code
 from mac_whisper_speedtest.speech.folder import read_text
+from mac_whisper_speedtest.speech.speech import LeftOut
 
 _NAMES: Final = {
     "audio": ("audio_filepath", "file_name", "path", "audio"),
@@ -40,37 +44,75 @@ _HINT = (
     'each line is one recording, such as {"audio_filepath": "a.wav", "text": "hello", "lang": "en"}'
 )
 _CSV_HINT = "the first line names the columns, such as audio_filepath,text,lang"
+_Row = tuple[int, Mapping[str, Any]]
+"""The number of a line, from 1, and its fields."""
+
 _CSV_DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 _JSON_SUFFIXES: Final = frozenset({".jsonl", ".json", ".ndjson", ".manifest"})
 
 
-def entries(path: Path) -> list[Entry]:
-    """What the manifest at ``path`` lists, in its order; no recording is opened.
+class _WrongLineError(AudioError):
+    """A line that is not as described."""
+
+    def __init__(self, path: Path, line: int, what: str, *, hint: str = _HINT) -> None:
+        super().__init__(f"{path}, line {line}, {what}", hint=hint)
+        self.left_out = LeftOut(f"line {line}", what)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a manifest lists.
+
+    Attributes:
+        entries: in its order; there may be none.
+        left_out: the lines that are not as described, by number.
+    """
+
+    entries: list[Entry]
+    left_out: list[LeftOut]
+
+
+def listed(path: Path) -> Listed:
+    """What the manifest at ``path`` lists; no recording is opened.
 
     Raises:
-        AudioError: it cannot be read, is not UTF-8, of an unknown kind, empty, or one of its lines
-            is not as described; the line is named.
+        AudioError: it cannot be read, is not UTF-8, of an unknown kind or empty; as CSV it cannot
+            be parted into lines.
     """
     if not path.is_file():
         missing = "is no file" if path.exists() else "does not exist"
         raise AudioError(f"the manifest {path} {missing}", hint="check the path of --manifest")
-    found = parse(_read(path), path)
+    found = list(_lines(_read(path), path))
     if not found:
         raise AudioError(f"{path} lists no recordings", hint=_HINT)
-    return found
+    return Listed(
+        entries=[each for each in found if isinstance(each, Entry)],
+        left_out=[each.left_out for each in found if isinstance(each, _WrongLineError)],
+    )
 
 
 def parse(text: str, path: Path) -> list[Entry]:
-    """What a manifest lists.
+    """What a manifest lists that has to be right in every line.
 
     Args:
         text: its contents.
         path: its name tells JSON from CSV; paths in it are relative to its folder.
 
     Raises:
-        AudioError: as `entries`.
+        AudioError: as `listed`; or a line is not as described. It is named.
     """
+    found = []
+    for each in _lines(text, path):
+        if isinstance(each, _WrongLineError):
+            raise each
+        found.append(each)
+    return found
+
+
+def _lines(text: str, path: Path) -> Iterator[Entry | _WrongLineError]:
+    """Every line, as an entry or as what is wrong with it."""
     suffix = path.suffix.lower()
+    rows: Iterable[_Row | _WrongLineError]
     if suffix in _CSV_DELIMITERS:
         rows = _csv_rows(text, path, _CSV_DELIMITERS[suffix])
     elif suffix in _JSON_SUFFIXES or text.lstrip().startswith("{"):
@@ -80,7 +122,15 @@ def parse(text: str, path: Path) -> list[Entry]:
             f"{path} is no manifest that is known: its name ends in {suffix or 'nothing'}",
             hint="name it .jsonl (one JSON object per line) or .csv (columns named in line 1)",
         )
-    return [_entry(row, path, line) for line, row in rows]
+    for row in rows:
+        if isinstance(row, _WrongLineError):
+            yield row
+            continue
+        line, fields = row
+        try:
+            yield _entry(fields, path, line)
+        except _WrongLineError as wrong:
+            yield wrong
 
 
 def _read(path: Path) -> str:
@@ -91,20 +141,27 @@ def _read(path: Path) -> str:
         raise AudioError(message, hint="save it as UTF-8 text") from error
 
 
-def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _json_rows(text: str, path: Path) -> Iterator[_Row | _WrongLineError]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = msgspec.json.decode(line)
         except msgspec.DecodeError as error:
-            raise _wrong(path, number, f"is not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise _wrong(path, number, f"is not a JSON object but {_kind(row)}")
-        yield number, row
+            yield _WrongLineError(path, number, f"is not JSON ({error})")
+            continue
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            yield _WrongLineError(path, number, f"is not a JSON object but {_kind(row)}")
 
 
-def _csv_rows(text: str, path: Path, delimiter: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _csv_rows(text: str, path: Path, delimiter: str) -> Iterator[_Row | _WrongLineError]:
+    """Rows. A quote that is not closed takes in everything after it, so it is refused as a whole.
+
+    Raises:
+        AudioError: it has no column for the recording, or is not CSV.
+    """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
     begins = 1
@@ -123,10 +180,13 @@ def _csv_rows(text: str, path: Path, delimiter: str) -> Iterator[tuple[int, Mapp
                     )
                 continue
             if len(cells) != len(columns):
-                raise AudioError(
-                    f"{path}, line {number}, has {len(cells)} cells for {len(columns)} columns",
+                yield _WrongLineError(
+                    path,
+                    number,
+                    f"has {len(cells)} cells for {len(columns)} columns",
                     hint="put a text that holds the delimiter or a quote into quotes",
                 )
+                continue
             yield number, dict(zip(columns, cells, strict=True))
     except csv.Error as error:
         raise AudioError(f"{path}, line {begins}, is not CSV ({error})", hint=_CSV_HINT) from error
@@ -136,13 +196,13 @@ def _entry(row: Mapping[str, Any], path: Path, line: int) -> Entry:
     audio = _text(row, "audio", path, line)
     if audio is None or not audio.strip():
         keys = ", ".join(row) or "none"
-        raise _wrong(path, line, f"has no audio_filepath; its fields are: {keys}")
+        raise _WrongLineError(path, line, f"has no audio_filepath; its fields are: {keys}")
     offset = _seconds(row, "offset", path, line)
     duration = _seconds(row, "duration", path, line)
     try:
         language = language_code(_text(row, "language", path, line))
     except ValueError as error:
-        raise _wrong(path, line, f"is not as expected: {error}") from error
+        raise _WrongLineError(path, line, f"is not as expected: {error}") from error
     found = path.parent / Path(audio.strip()).expanduser()
     return Entry(
         name=found.name if offset is None else f"{found.name}@{offset:g}s",
@@ -168,7 +228,7 @@ def _text(row: Mapping[str, Any], field: str, path: Path, line: int) -> str | No
     if field == "speaker" and isinstance(value, int):
         return str(value)
     if value is not None and not isinstance(value, str):
-        raise _wrong(path, line, f"has {_kind(value)} as {name}, where text belongs")
+        raise _WrongLineError(path, line, f"has {_kind(value)} as {name}, where text belongs")
     return value
 
 
@@ -179,16 +239,14 @@ def _seconds(row: Mapping[str, Any], field: str, path: Path, line: int) -> float
     try:
         seconds = float(value)
     except (TypeError, ValueError):
-        raise _wrong(path, line, f"has {value!r:.60} as {name}, where seconds belong") from None
+        raise _WrongLineError(
+            path, line, f"has {value!r:.60} as {name}, where seconds belong"
+        ) from None
     if not math.isfinite(seconds) or seconds < 0:
-        raise _wrong(path, line, f"has {seconds:g} as {name}, where seconds belong")
+        raise _WrongLineError(path, line, f"has {seconds:g} as {name}, where seconds belong")
     return seconds
 
 
 def _kind(value: object) -> str:
     kinds = {list: "a list", dict: "an object", str: "text", bool: "true or false"}
     return kinds.get(type(value), "null" if value is None else "a number")
-
-
-def _wrong(path: Path, line: int, what: str) -> AudioError:
-    return AudioError(f"{path}, line {line}, {what}", hint=_HINT)

@@ -1,0 +1,41 @@
+"""An adapter that tells whoever listens what it was told in the variable PLANTED."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Segment, Transcription
+from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+
+
+class Telltale:
+    """Puts the words into its log and its details; with FAULT also into its error."""
+
+    def __init__(self) -> None:
+        self._words = os.environ["PLANTED"]
+
+    def import_library(self) -> Mapping[str, str]:
+        return {"version": "1.0"}
+
+    def load(self, request: ModelRequest) -> Loaded:
+        print(self._words, file=sys.stderr)
+        details = {"weights": self._words, "system_info": self._words, "other": self._words}
+        return Loaded(device="cpu", precision="float32", details=details)
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        if os.environ.get("FAULT"):
+            print(self._words, file=sys.stderr)
+            raise RuntimeError(f"cannot go on: {self._words}")
+        return Transcription(segments=[Segment(0.0, 1.0, "hello")], language="en")
+
+    def effective(self, contract: DecodeContract) -> Effective:
+        return Effective(values=contract.settings())
+
+    def synchronize(self) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
