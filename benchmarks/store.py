@@ -1,0 +1,227 @@
+"""What does it cost to keep a million samples, and to find something among them?
+
+    python benchmarks/store.py [--runs 500] [--cells 10] [--samples 200] [-o FILE.json]
+
+Runs are made in a temporary folder, as `speedtest run` writes them: a manifest and a journal each.
+Then are timed:
+
+- append: one line of a journal from the event to the disk, and how much of that is fsync;
+- reindex: the index from nothing, by reading every run and computing every figure;
+- refresh: the index when nothing has changed, which every command begins with;
+- leaderboard: the best of every backend and model in each kind of machine, by the index;
+- list: every run's row; tag and id: the newest and the oldest run by `directory.find`, which reads
+  manifests and no index.
+
+Each part is a process of its own, so that its peak memory is its own. Wanted: a leaderboard in less
+than 1 s, and a peak memory that does not grow with the number of runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from fakes import stored_runs
+from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results.journal import Journal
+from mac_whisper_speedtest.store.index import open_index
+
+ROUNDS = 10
+MACHINES = 4
+APPENDS = 500
+TIMES = 15
+
+
+def make(runs: int, cells: int, samples: int) -> dict[str, Any]:
+    """Write the runs, without waiting for the disk at each line: nothing is lost but time."""
+    backends = [f"backend-{number}" for number in range(cells)]
+    encoder = msgspec.json.Encoder()
+    size = 0
+    for number in range(runs):
+        run = directory.create()
+        head = stored_runs.manifest(
+            run.number,
+            backends=backends,
+            rounds=ROUNDS,
+            runs=samples // ROUNDS,
+            tags=["first"] if number == 0 else ["last"] if number == runs - 1 else [],
+            cpu=f"Processor {number % MACHINES}",
+        )
+        run.write_manifest(head)
+        lines = [encoder.encode(event) + b"\n" for event in stored_runs.events(head, seed=number)]
+        run.journal_path.write_bytes(b"".join(lines))
+        size += run.journal_path.stat().st_size
+    return {"journal_bytes": size}
+
+
+def append() -> dict[str, Any]:
+    """Seconds per line, and the part of them that was spent in fsync."""
+    fsync, in_fsync = os.fsync, 0.0
+
+    def timed(handle: Any) -> None:
+        nonlocal in_fsync
+        began = time.perf_counter()
+        fsync(handle)
+        in_fsync += time.perf_counter() - began
+
+    with tempfile.TemporaryDirectory(dir=directory.runs_dir()) as folder:
+        os.fsync = timed
+        try:
+            taken, synced = [], []
+            with Journal(Path(folder) / "journal.jsonl") as book:
+                for index in range(APPENDS):
+                    event = stored_runs.sample("backend-0/tiny.en/speech", 0, index, 1.0)
+                    in_fsync, began = 0.0, time.perf_counter()
+                    book.append(event)
+                    taken.append(time.perf_counter() - began)
+                    synced.append(in_fsync)
+        finally:
+            os.fsync = fsync
+    return {"append_s": taken, "fsync_s": synced}
+
+
+def reindex() -> dict[str, Any]:
+    """The index from nothing."""
+    with open_index(refresh=False) as index:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        done = index.refresh(everything=True)
+        taken, taken_cpu = time.perf_counter() - began, time.process_time() - began_cpu
+        assert index.path is not None
+        path = index.path
+    return {
+        "seconds": taken,
+        "cpu_s": taken_cpu,
+        "runs": done.read,
+        "samples": done.samples,
+        "index_bytes": path.stat().st_size,
+    }
+
+
+def query() -> dict[str, Any]:
+    """What people ask of an index that is there."""
+    with open_index(refresh=False) as index:
+        classes = sorted({row.hardware for row in index.runs()})
+
+        def leaderboard() -> None:
+            for hardware in classes:
+                best: dict[tuple[str, str, str], float] = {}
+                for cell in index.cells(hardware=hardware, status="ok"):
+                    if cell.rtfx is not None and not cell.fast_but_wrong:
+                        key = (cell.contract, cell.model, cell.backend)
+                        best[key] = max(best.get(key, 0.0), cell.rtfx)
+                assert sorted(best.items(), key=lambda each: -each[1])
+
+        return {
+            "leaderboard_s": times(leaderboard),
+            "refresh_s": times(index.refresh),
+            "list_s": times(index.runs),
+            "newest_tag_s": times(lambda: directory.find("last")),
+            "oldest_tag_s": times(lambda: directory.find("first")),
+        }
+
+
+def times(action: Callable[[], object]) -> list[float]:
+    """Seconds of each of several calls, after one that is not counted."""
+    action()
+    taken = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - began)
+    return taken
+
+
+def in_child(arguments: argparse.Namespace, part: str) -> dict[str, Any]:
+    """What one part found, and how much memory it took."""
+    sizes = [f"--{name}={getattr(arguments, name)}" for name in ("runs", "cells", "samples")]
+    done = subprocess.run(
+        [sys.executable, __file__, *sizes, "--part", part], capture_output=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr.decode())
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def peak_bytes() -> int:
+    """The highest resident memory of this process; Linux counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--cells", type=int, default=10)
+    parser.add_argument("--samples", type=int, default=200, help="timed ones per cell")
+    parser.add_argument("--output", "-o", type=Path)
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "make": lambda: make(arguments.runs, arguments.cells, arguments.samples),
+        "append": append,
+        "reindex": reindex,
+        "query": query,
+    }
+    if arguments.part:
+        found = parts[arguments.part]()
+        print(json.dumps({**found, "peak_bytes": peak_bytes()}))
+        return 0
+    results: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SPEEDTEST_DATA_DIR"] = folder
+        for part in parts:
+            results[part] = in_child(arguments, part)
+            print(f"{part:<8} {describe(part, results[part])}", flush=True)
+    if arguments.output:
+        asked = {name: getattr(arguments, name) for name in ("runs", "cells", "samples")}
+        document = {
+            "machine": msgspec.to_builtins(machine.describe()),
+            "asked": asked,
+            "results": results,
+        }
+        arguments.output.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    return 0
+
+
+def describe(part: str, found: dict[str, Any]) -> str:
+    """One part's figures in a line."""
+    memory = f"peak memory {found['peak_bytes'] / 1e6:.0f} MB"
+    if part == "make":
+        return f"{found['journal_bytes'] / 1e6:.0f} MB of journals; {memory}"
+    if part == "append":
+        total, synced = (statistics.median(found[name]) for name in ("append_s", "fsync_s"))
+        return f"{total * 1e3:.2f} ms a line, {synced * 1e3:.2f} ms of it fsync; {memory}"
+    if part == "reindex":
+        rate = found["runs"] / found["seconds"], found["samples"] / found["seconds"]
+        took = f"{found['seconds']:.1f} s ({found['cpu_s']:.1f} s of processor)"
+        return (
+            f"{took} for {found['runs']} runs and {found['samples']} samples: "
+            f"{rate[0]:.2f} runs/s, {rate[1]:.0f} samples/s; "
+            f"index {found['index_bytes'] / 1e6:.1f} MB; {memory}"
+        )
+    medians = (
+        f"{name.removesuffix('_s')} {statistics.median(each) * 1e3:.0f} ms"
+        for name, each in found.items()
+        if name.endswith("_s")
+    )
+    return f"{', '.join(medians)}; {memory}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is kept: the index of runs, bundles, and looking after run directories."""

@@ -1,0 +1,146 @@
+"""Where the index lies: beside the runs, unless that folder is on another machine's disk.
+
+SQLite's write-ahead log needs memory that all its users share, so they must be on one machine
+(https://sqlite.org/wal.html). Over a network file system neither that memory nor its locks can be
+relied on. The runs themselves need neither: they are files that are written once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mac_whisper_speedtest import paths
+
+NAME = "index.sqlite"
+
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "afs", "webdav", "davfs", "ncpfs", "coda"}
+    | {"ceph", "glusterfs", "lustre", "gpfs", "beegfs", "orangefs", "pvfs2", "9p", "virtiofs"}
+    | {"fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.glusterfs", "fuse.ceph", "fuse.davfs2"}
+    | {"fuse.grpcfuse", "fuse.osxfs", "macfuse", "osxfuse"}
+)
+"""Names of file systems whose files another machine, or another system on this one, may have open.
+
+What is not named here counts as local, but for FUSE's that carry no other name: nobody can tell."""
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_MACOS_LINE = re.compile(r".*? on (?P<where>.+) \((?P<kind>[^,()]+)[^()]*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the index is to be.
+
+    Attributes:
+        path: of the database; ``None`` where it can only be kept in memory.
+        reason: why it is not beside the runs; empty where it is.
+    """
+
+    path: Path | None
+    reason: str = ""
+
+
+def choose(
+    data: Path, cache: Path, *, kind: str, data_writable: bool, cache_writable: bool
+) -> Place:
+    """Where the index of the runs in ``data`` is to be. Pure.
+
+    Args:
+        data: the data folder.
+        cache: this machine's cache folder.
+        kind: of the file system that ``data`` is on; empty where nobody knows.
+        data_writable: whether this user may write into ``data``.
+        cache_writable: likewise into ``cache``.
+    """
+    if data_writable and not is_network(kind):
+        return Place(data / NAME)
+    why = f"{data} is on a network file system ({kind})"
+    if not data_writable:
+        why = f"{data} may only be read"
+    if not cache_writable:
+        return Place(None, f"{why}, and {cache} cannot be written to")
+    # One cache serves every data folder, and each has an index of its own.
+    own = hashlib.sha256(str(data).encode()).hexdigest()[:16]
+    return Place(cache / f"index-{own}.sqlite", why)
+
+
+def is_network(kind: str) -> bool:
+    """Whether a file system of that name may be open on another machine too."""
+    return kind.lower() in _NETWORK or kind.lower() == "fuse"
+
+
+def in_proc_mounts(text: str, path: PurePosixPath) -> str:
+    """The kind of file system that ``path`` is on, by Linux's ``/proc/mounts``; empty: not there.
+
+    Args:
+        text: the whole of it: device, mount point, kind and more per line; blanks in octal, as in
+            ``fstab(5)``.
+        path: absolute, without links.
+    """
+    mounts = []
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) >= 3:
+            where = _OCTAL.sub(lambda found: chr(int(found[1], 8)), fields[1])
+            mounts.append((where, fields[2]))
+    return _deepest(mounts, path)
+
+
+def in_mount_output(text: str, path: PurePosixPath) -> str:
+    """Likewise by what macOS's ``mount`` prints: ``device on /mount point (kind, options)``."""
+    lines = (_MACOS_LINE.fullmatch(line) for line in text.splitlines())
+    return _deepest([(found["where"], found["kind"].strip()) for found in lines if found], path)
+
+
+def _deepest(mounts: list[tuple[str, str]], path: PurePosixPath) -> str:
+    """The kind of the mount that ``path`` lies in; of equally deep ones the last hides the rest."""
+    best, depth = "", -1
+    for where, kind in mounts:
+        mount = PurePosixPath(where)
+        if (mount == path or mount in path.parents) and len(mount.parts) >= depth:
+            best, depth = kind, len(mount.parts)
+    return best
+
+
+def here() -> Place:
+    """Where the index of this user's runs is to be. Makes no folder."""
+    data, cache = paths.data_dir(), paths.cache_dir()
+    return choose(
+        data,
+        cache,
+        kind=_kind(data),
+        data_writable=_writable(data),
+        cache_writable=_writable(cache),
+    )
+
+
+def _kind(path: Path) -> str:
+    """The kind of file system of ``path``, or of where it would be; empty where nobody knows."""
+    really = PurePosixPath(path.resolve())
+    try:
+        if sys.platform == "darwin":
+            done = subprocess.run(
+                ["/sbin/mount"], capture_output=True, text=True, check=True, timeout=5
+            )
+            return in_mount_output(done.stdout, really)
+        return in_proc_mounts(Path("/proc/mounts").read_text(encoding="utf-8"), really)
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return ""
+
+
+def _writable(path: Path) -> bool:
+    """Whether ``path``, or the folder that it would be made in, can be written to."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path.is_dir() and os.access(path, os.W_OK | os.X_OK) and not _read_only(path)
+
+
+def _read_only(path: Path) -> bool:
+    """Whether the file system takes no writes: root may write wherever the permissions say no."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)

@@ -1,0 +1,249 @@
+"""What the index knows of a run and of its cells: a summary of each, in one row. Pure.
+
+Every value is computed from the manifest and the journal and can be computed again; nothing stands
+only here. docs/store.md has the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.results import comparable, directory, numbers
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+
+RUNNING, UNREADABLE = "running", "unreadable"
+STATES = ("complete", "stopped", "interrupted", "recovered", RUNNING, UNREADABLE)
+"""Those of ``Outcome``, and that of a run whose manifest or journal cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A run.
+
+    Attributes:
+        number: its place in the order of runs here; ``manifest.run`` is that of its first machine.
+        run_id: 32 hexadecimal digits; empty before version 3.
+        started_at: ISO 8601, UTC; for people.
+        state: as in ``Outcome``, or ``unreadable``.
+        message: why it is in that state; may be empty.
+        sealed: whether there is a ``run.json``.
+        schema_version: of the manifest; 0 where it cannot be read.
+        tool_version: of the tool that measured.
+        tags: in the order given.
+        request_sha256: equal requests, equal hashes.
+        comparable: the key of ``results.comparable``.
+        hardware: the kind of machine, in words.
+        contract: the contract's name.
+        speech: the names of the clips.
+        backends: in the order asked for, with their versions where such were asked for.
+        models: likewise.
+        cells: how many there are.
+        cells_ok: how many came to a good end.
+        samples: transcriptions written down, warm-ups among them.
+    """
+
+    number: int
+    run_id: str = ""
+    started_at: str = ""
+    state: str
+    message: str = ""
+    sealed: bool = False
+    schema_version: int = 0
+    tool_version: str = ""
+    tags: tuple[str, ...] = ()
+    request_sha256: str = ""
+    comparable: str = ""
+    hardware: str = ""
+    contract: str = ""
+    speech: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    cells: int = 0
+    cells_ok: int = 0
+    samples: int = 0
+
+    @property
+    def directory(self) -> RunDirectory:
+        """Where it lies."""
+        return RunDirectory(directory.runs_dir() / numbers.name(self.number))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRow:
+    """A cell with its figures; those of ``Summary`` have its names, units and meaning.
+
+    Attributes:
+        number: of its run.
+        place: its place in the run, from 0.
+        id: ``backend/model/clip``.
+        backend: its name.
+        backend_version: as the worker said; ``None`` where none got ready.
+        versions: of whatever else could change a number.
+        device: in use.
+        precision: computed in.
+        model: canonical name.
+        network_sha256: identity of the network; ``None`` where no weights are known.
+        weights_form: such as ``ctranslate2``; ``None`` likewise.
+        weights_precision: what they are stored in; ``None`` likewise.
+        clip: its name.
+        clip_kind: as in ``ClipInfo``.
+        audio_s: seconds of audio.
+        pcm_sha256: of the samples.
+        contract: the contract's name.
+        deviates: whether other work was done than the contract asks for.
+        status: as in ``CellResult``.
+        message: of its first bad ending; ``None`` where there is none.
+        group: of equal work, within the run.
+        rtfx_low: the lower end of RTFx's interval; ``None`` from too few rounds.
+        rtfx_high: its upper end.
+        interval_level: its level.
+        cer: character error rate.
+        normaliser: what texts were normalised with.
+        accuracy_verdict: against the reference backend.
+        findings: kinds of findings.
+    """
+
+    number: int
+    place: int
+    id: str
+    backend: str
+    backend_version: str | None
+    versions: dict[str, str]
+    device: str | None
+    precision: str | None
+    model: str
+    network_sha256: str | None
+    weights_form: str | None
+    weights_precision: str | None
+    clip: str
+    clip_kind: str
+    audio_s: float
+    pcm_sha256: str
+    contract: str
+    deviates: bool
+    status: str
+    message: str | None
+    group: str | None
+    rank: int | None
+    rank_last: int | None
+    verdict: str
+    rounds_ok: int
+    timed_samples: int
+    median_s: float | None
+    min_s: float | None
+    max_s: float | None
+    rtfx: float | None
+    rtfx_low: float | None
+    rtfx_high: float | None
+    interval_level: float | None
+    times_best: float | None
+    import_s: float | None
+    load_s: float | None
+    first_s: float | None
+    peak_rss_bytes: int | None
+    device_memory_bytes: int | None
+    cores_used: float | None
+    joules_per_audio_hour: float | None
+    energy_quality: str
+    wer: float | None
+    cer: float | None
+    normaliser: str | None
+    accuracy_verdict: str | None
+    fast_but_wrong: bool
+    findings: tuple[str, ...]
+
+
+def of(run: s.Run, *, number: int, sealed: bool) -> tuple[RunRow, list[CellRow]]:
+    """The rows of a run.
+
+    Args:
+        run: with its summaries.
+        number: of its folder.
+        sealed: whether there is a ``run.json``.
+    """
+    manifest = run.manifest
+    outcome = manifest.outcome or s.Outcome(state="recovered")
+    row = RunRow(
+        number=number,
+        run_id=manifest.run_id,
+        started_at=manifest.started_at,
+        state=outcome.state,
+        message=outcome.message,
+        sealed=sealed,
+        schema_version=manifest.schema_version,
+        tool_version=manifest.tool.version,
+        tags=tuple(manifest.tags),
+        request_sha256=manifest.request_sha256,
+        comparable=comparable.of(manifest).key,
+        hardware=comparable.hardware_class(manifest.machine),
+        contract=_contract(manifest.request.contract),
+        speech=tuple(clip.name for clip in manifest.clips),
+        backends=tuple(dict.fromkeys(cell.backend.name for cell in run.cells)),
+        models=tuple(dict.fromkeys(cell.model.name for cell in run.cells)),
+        cells=len(run.cells),
+        cells_ok=sum(cell.status == "ok" for cell in run.cells),
+        samples=sum(len(cell.samples) for cell in run.cells),
+    )
+    return row, [_cell(cell, number, place) for place, cell in enumerate(run.cells)]
+
+
+def _cell(cell: s.CellResult, number: int, place: int) -> CellRow:
+    summary = cell.summary
+    assert summary is not None, "a run has to be summarised first"
+    weights, right, speed = cell.model.weights, summary.accuracy, summary.rtfx_bounds
+    return CellRow(
+        number=number,
+        place=place,
+        id=cell.id,
+        backend=cell.backend.name,
+        backend_version=cell.backend.version,
+        versions=cell.backend.versions,
+        device=cell.backend.device,
+        precision=cell.backend.precision,
+        model=cell.model.name,
+        network_sha256=comparable.network_sha256(weights),
+        weights_form=weights.form if weights else None,
+        weights_precision=weights.precision if weights else None,
+        clip=cell.clip.name,
+        clip_kind=cell.clip.kind,
+        audio_s=cell.clip.seconds,
+        pcm_sha256=cell.clip.pcm_sha256,
+        contract=_contract(cell.contract.requested),
+        deviates=bool(cell.contract.deviations),
+        status=cell.status,
+        message=next((end.message for end in cell.endings if end.status != "ok"), None),
+        group=summary.group,
+        rank=summary.rank,
+        rank_last=summary.rank_last,
+        verdict=summary.verdict,
+        rounds_ok=summary.rounds_ok,
+        timed_samples=summary.timed_samples,
+        median_s=summary.median_s,
+        min_s=summary.min_s,
+        max_s=summary.max_s,
+        rtfx=summary.rtfx,
+        rtfx_low=speed.low if speed else None,
+        rtfx_high=speed.high if speed else None,
+        interval_level=speed.level if speed else None,
+        times_best=summary.times_best,
+        import_s=summary.import_s,
+        load_s=summary.load_s,
+        first_s=summary.first_s,
+        peak_rss_bytes=summary.peak_rss_bytes,
+        device_memory_bytes=summary.device_memory_bytes,
+        cores_used=summary.cores_used,
+        joules_per_audio_hour=summary.joules_per_audio_hour,
+        energy_quality=summary.energy_quality,
+        wer=summary.wer,
+        cer=right.cer if right else None,
+        normaliser=right.normaliser if right else None,
+        accuracy_verdict=right.verdict if right else None,
+        fast_but_wrong=summary.fast_but_wrong,
+        findings=tuple(finding.kind for finding in summary.findings),
+    )
+
+
+def _contract(settings: Mapping[str, object]) -> str:
+    return str(settings.get("name") or "")

@@ -1,0 +1,182 @@
+"""Are a run's files what was written, and are its figures what comes out of them?
+
+Digests show damage and careless edits. They are no signature: who edits a file on purpose can make
+new ones. The figures are held against the samples in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mac_whisper_speedtest import __version__
+from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.results import journal, seal
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.store import differing, reading
+from mac_whisper_speedtest.store.differing import Difference
+
+_SOME = 5
+"""Differences that are named one by one; a run has thousands of figures."""
+_COPIED = {"samples", "loads", "meters", "clip", "model"}
+"""What a cell of ``run.json`` has word for word from the manifest and the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was found.
+
+    Attributes:
+        problems: what is wrong, a sentence each; empty where nothing is.
+        remarks: what could not be checked, or is unusual and yet not wrong.
+    """
+
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """A run's files, and the run that comes out of the first two of them."""
+
+    manifest: bytes
+    journal: bytes
+    sealed: bytes | None
+    computed: s.Run
+
+    @property
+    def state(self) -> str:
+        outcome = self.computed.manifest.outcome
+        return outcome.state if outcome else ""
+
+
+def verify(run: RunDirectory) -> list[str]:
+    """What is wrong with a run's files, a sentence each; empty where nothing is."""
+    return list(examine(run).problems)
+
+
+def examine(run: RunDirectory) -> Verification:
+    """Compute a run's digests and figures again, and hold them against what was sealed."""
+    try:
+        files = _Files(
+            _read(run, "manifest.json"),
+            _read(run, "journal.jsonl") if run.journal_path.exists() else b"",
+            _read(run, "run.json") if run.sealed_path.exists() else None,
+            reading.computed(run),
+        )
+        problems = list(_facts(run, files))
+        sealed = _sealed(files)
+    except StorageError as error:
+        return Verification((error.message,))
+    remarks = [] if run.journal_path.exists() else ["it has no journal.jsonl: nothing was measured"]
+    if files.state == "running":
+        return Verification(tuple(problems), (*remarks, "it is being written just now"))
+    if isinstance(sealed, str):
+        return Verification(tuple(problems), (*remarks, sealed))
+    if sealed.digests is None:
+        remarks.append(
+            f"sealed by schema version {sealed.schema_version}, which has no digests: "
+            "`speedtest results migrate` makes them"
+        )
+    elif seal.goes_on(files.journal, sealed.digests.journal):
+        again = "it was taken up again since it was sealed: `speedtest results migrate` seals it"
+        return Verification(tuple(problems), (*remarks, again))
+    else:
+        problems += _digests(sealed.digests, files)
+    wrong, other = _figures(sealed, files.computed)
+    return Verification((*problems, *wrong), (*remarks, *other))
+
+
+def _read(run: RunDirectory, name: str) -> bytes:
+    try:
+        return (run.path / name).read_bytes()
+    except OSError as error:
+        raise StorageError(f"cannot read {name}: {error.strerror}") from error
+
+
+def _sealed(files: _Files) -> s.Run | str:
+    """What was sealed, or why there is nothing to compare with.
+
+    Raises:
+        StorageError: ``run.json`` is damaged, or of a newer version.
+    """
+    if files.sealed is None:
+        return f"it is not sealed ({files.state}): `speedtest results migrate` seals it"
+    try:
+        version = msgspec.json.decode(files.sealed, type=_Versioned).schema_version
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StorageError(f"run.json is damaged: {error}") from error
+    if version > s.SCHEMA_VERSION:
+        raise StorageError(
+            f"run.json has schema version {version}; this tool reads up to {s.SCHEMA_VERSION}",
+            hint="install a newer mac-whisper-speedtest",
+        )
+    try:
+        return msgspec.json.decode(files.sealed, type=s.Run)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        if version < s.SCHEMA_VERSION:
+            return f"run.json is of schema version {version}: `speedtest results migrate` renews it"
+        raise StorageError(f"run.json is damaged: {error}") from error
+
+
+class _Versioned(s.Struct, frozen=True, kw_only=True):
+    schema_version: int
+
+
+def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
+    """What is wrong with the manifest and the journal, whatever was sealed."""
+    written = files.computed.manifest.request_sha256
+    if written not in seal.of_request(files.manifest):
+        yield (
+            f"manifest.json: its request does not have the SHA-256 written beside it "
+            f"({written[:12]}…)"
+        )
+    _, damaged = journal.read(run.journal_path)
+    if damaged:
+        yield f"journal.jsonl has {damaged} damaged lines, and nobody knows what they said"
+
+
+def _digests(sealed: s.DigestsInfo, files: _Files) -> Iterator[str]:
+    for name, was, now in (
+        ("manifest.json", sealed.manifest, seal.of_manifest(files.manifest)),
+        ("journal.jsonl", sealed.journal, seal.of_journal(files.journal)),
+        ("run.json", sealed.run, seal.of_run(files.sealed or b"")),
+    ):
+        if was != now:
+            yield f"{name} has changed since it was sealed: {was[:12]}… then, {now[:12]}… now"
+
+
+def _figures(sealed: s.Run, computed: s.Run) -> tuple[list[str], list[str]]:
+    """What is wrong in ``run.json``, and what only another version would have computed so."""
+    found = list(differing.differences(_content(sealed), _content(computed)))
+    copied = [each for each in found if _is_copied(each.where)]
+    figures = [each for each in found if each not in copied]
+    wrong = _named("run.json has not what was measured", copied)
+    if (sealed.schema_version, sealed.manifest.tool.version) == (s.SCHEMA_VERSION, __version__):
+        return wrong + _named("run.json has other figures than its samples give", figures), []
+    by = f"{sealed.manifest.tool.version}, schema version {sealed.schema_version}"
+    return wrong, _named(
+        f"run.json was computed by another version ({by}), which found other figures", figures
+    )
+
+
+def _content(run: s.Run) -> object:
+    plain = msgspec.structs.replace(run, schema_version=s.SCHEMA_VERSION, digests=None)
+    return msgspec.to_builtins(plain)
+
+
+def _is_copied(where: Sequence[str]) -> bool:
+    if where[0] == "cells":
+        return len(where) > 2 and where[2] in _COPIED
+    return tuple(where[:2]) != ("manifest", "outcome")
+
+
+def _named(what: str, differences: Sequence[Difference]) -> list[str]:
+    if not differences:
+        return []
+    some = "; ".join(map(str, differences[:_SOME]))
+    more = f"; and {len(differences) - _SOME} more" if len(differences) > _SOME else ""
+    return [f"{what}: {some}{more}"]

@@ -1,0 +1,218 @@
+"""``speedtest results`` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from fakes import stored_runs
+from mac_whisper_speedtest import cli
+from mac_whisper_speedtest.cli import results
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results.journal import Journal
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a call printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Call = Callable[..., Said]
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "data"
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(folder))
+    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
+    return folder.resolve()
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    def called(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["speedtest", "results", *arguments])
+        capsys.readouterr()
+        code = cli.main()
+        printed = capsys.readouterr()
+        return Said(int(code or 0), printed.out, printed.err)
+
+    return called
+
+
+def test_runs_are_listed_in_order_with_the_newest_last(call: Call) -> None:
+    stored_runs.write(tags=["base", "quiet"])
+    stored_runs.write(seal=False, backends=["c"], models=["small"])
+    heading, first, second = call("list").out.splitlines()
+    assert heading.split()[:3] == ["run", "started", "state"]
+    assert first.split() == [
+        *["1", "2026-11-20", "10:00", "complete", "a,", "b", "tiny.en", "speech", "2/2"],
+        *["base,", "quiet"],
+    ]
+    assert second.split()[:7] == ["2", "2026-11-20", "10:00", "recovered,", "not", "sealed", "c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "numbers"),
+    [
+        ([], [1, 2, 3]),
+        (["--model", "small"], [2]),
+        (["--backend", "a"], [1, 3]),
+        (["--tag", "base"], [1]),
+        (["--state", "recovered"], [3]),
+        (["--backend", "a", "--tag", "no such"], []),
+    ],
+)
+def test_a_list_can_be_narrowed(call: Call, arguments: list[str], numbers: list[int]) -> None:
+    stored_runs.write(tags=["base"])
+    stored_runs.write(backends=["c"], models=["small"])
+    stored_runs.write(seal=False, backends=["a"])
+    found = call("list", "--json", *arguments)
+    assert found.code == 0
+    assert [run["number"] for run in found.json["runs"]] == numbers
+    assert found.json["schema_version"] == 1
+    assert call("list", *arguments).out.startswith("run" if numbers else "no run is like that")
+
+
+def test_a_state_that_does_not_exist_is_an_error(call: Call) -> None:
+    said = call("list", "--state", "done")
+    assert (said.code, said.out) == (2, "")
+    assert "no run has the state 'done'" in said.err
+
+
+def test_a_list_without_runs_says_so(call: Call) -> None:
+    assert call("list").out == "there is no run yet\n"
+
+
+def test_a_damaged_index_is_made_anew_with_a_word_on_stderr(call: Call, data: Path) -> None:
+    stored_runs.write()
+    (data / "index.sqlite").write_bytes(b"rubbish" * 1000)
+    said = call("list", "--json")
+    assert [run["number"] for run in said.json["runs"]] == [1]
+    assert "is made anew from the runs" in said.err
+
+
+def test_verify_without_a_name_verifies_every_run(call: Call) -> None:
+    for _ in range(2):
+        stored_runs.write()
+    said = call("verify")
+    assert (said.code, said.out) == (0, "run 1: good\nrun 2: good\n2 of 2 runs are good\n")
+
+
+def test_verify_names_what_is_wrong_and_ends_with_5(call: Call) -> None:
+    stored_runs.write()
+    run = stored_runs.write()
+    text = run.sealed_path.read_text(encoding="utf-8")
+    run.sealed_path.write_text(text.replace('"rank": 1', '"rank": 2', 1), encoding="utf-8")
+    said = call("verify", "1", "latest")
+    assert said.code == 5
+    assert "run 1: good\nrun 2: WRONG\n  wrong: run.json has changed" in said.out
+    assert "1 of 2 runs are good" in said.out
+    problems = call("verify", "--json").json["runs"][1]["problems"]
+    assert "summary.rank is 2 and should be 1" in problems[1]
+
+
+def test_verify_names_no_run_that_is_not_there(call: Call) -> None:
+    assert call("verify", "7").code == 2
+
+
+def test_migrate_seals_what_is_not_sealed_and_then_has_nothing_to_do(call: Call) -> None:
+    stored_runs.write()
+    run = stored_runs.write(seal=False)
+    dry = call("migrate", "--dry-run")
+    assert dry.out == (
+        "run 2: would be sealed: it is not sealed\n"
+        "1 to be sealed, 1 as they should be, 0 left alone\n"
+    )
+    assert not run.sealed_path.exists()
+    assert "run 2: sealed: it is not sealed\n" in call("migrate").out
+    assert run.sealed_path.exists()
+    assert call("migrate").out == "0 sealed, 2 as they should be, 0 left alone\n"
+
+
+def test_migrate_leaves_alone_what_changed_and_ends_with_5(call: Call) -> None:
+    run = stored_runs.write()
+    with Journal(run.journal_path) as book:
+        book.append(stored_runs.sample("a/tiny.en/speech", 1, 5, 1.0))
+    said = call("migrate", "1")
+    assert said.code == 5
+    assert "run 1: left alone: its manifest or journal has changed" in said.out
+
+
+def test_reindex_reads_every_run_and_says_where_the_index_is(call: Call, data: Path) -> None:
+    for _ in range(2):
+        stored_runs.write(rounds=1, runs=1)
+    assert call("list").code == 0
+    said = call("reindex")
+    assert said.code == 0
+    assert said.out.startswith("2 runs with 8 samples in ")
+    assert "index.sqlite" in said.out
+    (data / "index.sqlite").write_bytes(b"rubbish" * 1000)
+    assert call("reindex").code == 0
+    assert len(call("list").out.splitlines()) == 3
+
+
+def test_rm_shows_what_goes_and_removes_it_when_told(call: Call) -> None:
+    for tag in ("one", "two", "three"):
+        stored_runs.write(tags=[tag])
+    assert call("rm", "two", "--dry-run").out.startswith("run 2: ")
+    unasked = call("rm", "2")  # nobody is there to be asked
+    assert (unasked.code, len(directory.every())) == (2, 3)
+    said = call("rm", "two", "3", "2", "--yes")
+    assert said.code == 0
+    assert said.out.count("run ") == 2
+    assert [run.number for run in directory.every()] == [1]
+    assert [run["number"] for run in call("list", "--json").json["runs"]] == [1]
+    assert stored_runs.write().number == 4
+
+
+def test_rm_removes_nothing_when_one_of_them_is_being_written(call: Call) -> None:
+    stored_runs.write()
+    run = stored_runs.write(seal=False)
+    with Journal(run.journal_path):
+        said = call("rm", "1", "2", "--yes")
+    assert said.code == 2
+    assert "being written" in said.err
+    assert len(directory.every()) == 2
+
+
+def test_gc_removes_what_killed_tools_left(call: Call, data: Path) -> None:
+    stored_runs.write()
+    assert call("gc").out == "there is nothing to remove\n"
+    trash = data / "runs" / ".removed-000009"
+    trash.mkdir()
+    (trash / "journal.jsonl").write_bytes(b"x" * 1000)
+    dry = call("gc", "--dry-run").out
+    assert "of a removal that was cut off" in dry
+    assert trash.exists()
+    assert "freed 0.0 MB (1000 bytes)" in call("gc", "--yes").out
+    assert not trash.exists()
+    assert len(directory.every()) == 1
+
+
+def test_results_show_is_show(call: Call) -> None:
+    stored_runs.write(tags=["base"])
+    assert call("show", "base", "--json").json["manifest"]["tags"] == ["base"]
+
+
+def test_every_listed_subcommand_exists_and_has_a_help_text() -> None:
+    context = click.Context(results.command)
+    for name in results.command.list_commands(context):
+        command = results.command.get_command(context, name)
+        assert command is not None, name
+        assert command.help
