@@ -1,0 +1,119 @@
+"""``speedtest compare``: did something become slower, wrong, larger or thirstier?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.compare.document import Compared
+
+_FORMATS = ("table", "markdown", "json", "github-action-benchmark", "hyperfine", "junit")
+_BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "table"}
+
+
+@click.command("compare")
+@click.argument("base")
+@click.argument("new")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="WHAT",
+    help="slower, wrong, memory or energy: exit with 11 if so. Repeat it, or part by commas.",
+)
+@click.option("--margin", help="Differences in speed below this do not count, such as 3%.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="What to print, or to write with -o.  [default: table, or by the file's ending]",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Write it here; the table is printed all the same.",
+)
+@click.option("--anyway", is_flag=True, help="Also where the two runs are not comparable.")
+@click.pass_context
+def command(  # noqa: PLR0917 - one parameter per option
+    ctx: click.Context,
+    base: str,
+    new: str,
+    fail_on: tuple[str, ...],
+    margin: str | None,
+    form: str | None,
+    output: Path | None,
+    anyway: bool,
+) -> None:
+    """Compare the run NEW with the run BASE, cell by cell.
+
+    Either is a number, a path, a tag, a run id, "latest" or a bundle (.zip). BASE may also be
+    "previous-comparable": the newest earlier run with the same contract, speech, weights and kind
+    of machine. Backends are matched by name, whatever their versions.
+
+    \b
+    speedtest compare previous-comparable latest
+    speedtest compare before after --fail-on slower,wrong --margin 3%
+    speedtest compare 12 ci.zip --format markdown -o comment.md
+
+    Exit codes: 0 compared; 2 the request was wrong, or the runs cannot be compared; 5 a run cannot
+    be read; 11 something that --fail-on names was found.
+    """
+    from mac_whisper_speedtest import durable
+    from mac_whisper_speedtest.cli import options
+    from mac_whisper_speedtest.compare import between, regressions, sources
+    from mac_whisper_speedtest.errors import ExitCode
+    from mac_whisper_speedtest.report import compared as terminal
+
+    wanted = regressions.kinds(fail_on)
+    least = options.share(margin, "--margin") if margin is not None else None
+    chosen = form or (_by_suffix(output) if output is not None else "table")
+    judged = sources.load(new)
+    against = (
+        sources.load_previous_comparable(judged.run.manifest)
+        if base == sources.PREVIOUS
+        else sources.load(base)
+    )
+    found = regressions.judged(
+        between.compare(against, judged, margin=least, anyway=anyway), wanted
+    )
+    if output is not None:
+        durable.write_bytes(output, _rendered(found, chosen).encode())
+    if output is not None or chosen == "table":
+        terminal.show(found)
+    else:
+        click.echo(_rendered(found, chosen), nl=False)
+    if found.regressions:
+        ctx.exit(ExitCode.REGRESSION)
+
+
+def _by_suffix(path: Path) -> str:
+    """Raises UsageError."""
+    from mac_whisper_speedtest.errors import UsageError
+
+    form = _BY_SUFFIX.get(path.suffix.lower())
+    if form is None:
+        raise UsageError(
+            f"{path.name} does not say which format",
+            hint=f"add --format, or end it in {', '.join(_BY_SUFFIX)}",
+        )
+    return form
+
+
+def _rendered(found: Compared, form: str) -> str:
+    from mac_whisper_speedtest.compare import document
+    from mac_whisper_speedtest.report import compared, compared_markdown
+    from mac_whisper_speedtest.report.formats import github_action_benchmark, hyperfine, junit
+
+    writers = {
+        "table": compared.text,
+        "markdown": compared_markdown.render,
+        "json": document.to_json,
+        "github-action-benchmark": github_action_benchmark.render,
+        "hyperfine": hyperfine.render,
+        "junit": junit.render,
+    }
+    return writers[form](found)

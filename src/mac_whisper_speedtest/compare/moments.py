@@ -1,0 +1,175 @@
+"""When every event of a run happened, on one clock that begins with the run.
+
+A journal's lines say it themselves since version 3. For older runs, and for runs of which only the
+sealed file is there, the moments are put one after another by what each step is known to have
+taken: the order and the lengths are true, the pauses between them are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, TypeVar
+
+import msgspec
+
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.journal import TimedEvent
+
+_Event = TypeVar("_Event", s.Decided, s.RoundWatched, s.Sample, s.Metered, s.WorkerEnded)
+
+GAP_S = 1.0
+"""What lies between the end of a run and the moment when it was taken up again. The true time is
+not known from a clock that cannot be set back, and may be days; one second shows that it is there.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An event, and seconds since the run's journal was first opened."""
+
+    at_s: float
+    event: s.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A run's moments in order; ``synthetic`` where any was placed by the lengths of the steps."""
+
+    moments: tuple[Moment, ...]
+    synthetic: bool
+
+
+def place(events: Sequence[TimedEvent]) -> Placed:
+    """Every event on one clock, which never goes back."""
+    found: list[Moment] = []
+    synthetic = False
+    now = 0.0
+    for number, segment in enumerate(_segments(events)):
+        began = now + (GAP_S if number else 0.0)
+        unknown = any(each.at_s is None for each in segment)
+        synthetic = synthetic or unknown
+        for each in _one_after_another(segment) if unknown else segment:
+            now = max(now, began + (each.at_s or 0.0))
+            found.append(Moment(now, each.event))
+    return Placed(tuple(found), synthetic)
+
+
+def _segments(events: Sequence[TimedEvent]) -> list[list[TimedEvent]]:
+    """What each tool wrote that had the journal open; the first may have written nothing."""
+    number = 0
+
+    def which(each: TimedEvent) -> int:
+        nonlocal number
+        number += isinstance(each.event, s.Resumed)
+        return number
+
+    found = [list(segment) for _, segment in groupby(events, key=which)]
+    return [[], *found] if found and isinstance(found[0][0].event, s.Resumed) else found
+
+
+def _one_after_another(segment: Sequence[TimedEvent]) -> Iterator[TimedEvent]:
+    now = 0.0
+    reported: list[s.Event] = []
+    for each in segment:
+        if isinstance(each.event, s.Effective):
+            # It came with an answer, so at the end of the step that the next line is about.
+            reported.append(each.event)
+            continue
+        now += took_s(each.event)
+        yield from (TimedEvent(now, event) for event in reported)
+        reported.clear()
+        yield TimedEvent(now, each.event)
+    yield from (TimedEvent(now, event) for event in reported)
+
+
+def took_s(event: s.Event) -> float:
+    """What the step that an event is written at the end of took, as far as it says, in seconds."""
+    match event:
+        case s.Loaded(rung=s.LOAD_WARM):
+            return event.load_wall_s
+        case s.Loaded():
+            return event.hello_wall_s + event.load_wall_s
+        case s.Sample():
+            return event.wall_s
+        case s.WorkerEnded():
+            return event.busy_after_s or 0.0
+        case s.RoundWatched():
+            return (event.canary_after_s or 0.0) + (event.cooled_s or 0.0)
+        case _:
+            return 0.0
+
+
+def rebuilt(run: s.Run) -> list[TimedEvent]:
+    """The events that a sealed run tells of, in the order in which they must have happened."""
+    return [TimedEvent(None, event) for event in _events(run)]
+
+
+def _events(run: s.Run) -> Iterator[s.Event]:
+    watched = {each.round: each for each in run.rounds}
+    ended = {ending.round for cell in run.cells for ending in cell.endings}
+    schedule = run.manifest.schedule
+    decisions = list(run.decisions)
+    for done, number in enumerate([*watched, *sorted(ended - watched.keys())]):
+        while decisions and decisions[0].after <= done:
+            yield _as(decisions.pop(0), s.Decided)
+        order = schedule[number] if number < len(schedule) else []
+        places = {name: place for place, name in enumerate(order)}
+        for cell in sorted(run.cells, key=lambda each: places.get(each.id, len(places))):
+            yield from _visits(cell, number)
+        if number in watched:
+            yield _as(watched[number], s.RoundWatched)
+    for decision in decisions:
+        yield _as(decision, s.Decided)
+    outcome = run.manifest.outcome
+    if outcome is not None and outcome.state not in {"running", "recovered"}:
+        yield s.RunEnded(state=outcome.state, message=outcome.message)
+
+
+def _visits(cell: s.CellResult, number: int) -> Iterator[s.Event]:
+    for ending in cell.endings:
+        if ending.round != number:
+            continue
+        if ending.attempt is None:
+            yield s.RoundSkipped(
+                cell=cell.id,
+                round=number,
+                status=ending.status,
+                error_class=ending.error_class,
+                message=ending.message,
+            )
+            continue
+        which = (number, ending.attempt)
+        loads = [each for each in cell.loads if (each.round, each.attempt) == which]
+        yield s.WorkerStarted(cell=cell.id, round=number, attempt=ending.attempt)
+        yield from (_loaded(cell, each) for each in loads if each.rung != s.LOAD_WARM)
+        for sample in cell.samples:
+            if (sample.round, sample.attempt) == which:
+                yield _as(sample, s.Sample, cell=cell.id)
+        for meter in cell.meters:
+            if (meter.round, meter.attempt) == which:
+                yield _as(meter, s.Metered, cell=cell.id)
+        yield from (_loaded(cell, each) for each in loads if each.rung == s.LOAD_WARM)
+        yield _as(ending, s.WorkerEnded, cell=cell.id)
+
+
+def _loaded(cell: s.CellResult, load: s.LoadResult) -> s.Loaded:
+    backend = cell.backend
+    fields = msgspec.structs.asdict(load)
+    device, precision = load.device or backend.device, load.precision or backend.precision
+    return s.Loaded(
+        **fields
+        | {
+            "cell": cell.id,
+            "version": backend.version or "",
+            "versions": backend.versions,
+            "device": device or "",
+            "precision": precision or "",
+            "details": backend.details,
+        }
+    )
+
+
+def _as(fact: s.Struct, kind: type[_Event], **more: Any) -> _Event:
+    return kind(**msgspec.structs.asdict(fact), **more)

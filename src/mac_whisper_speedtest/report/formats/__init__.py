@@ -1,0 +1,1 @@
+"""Comparisons in the formats that other tools read."""

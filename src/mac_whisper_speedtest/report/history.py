@@ -1,0 +1,107 @@
+"""One backend over time on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mac_whisper_speedtest.compare.history_document import History, LastingChange, Point, Series
+from mac_whisper_speedtest.report.figures import MISSING
+
+_PIPE_WIDTH = 200
+
+
+def show(history: History, *, console: Console | None = None) -> None:
+    """Print every series, the oldest run of each first."""
+    if console is None:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=_PIPE_WIDTH)
+    for part in _parts(history):
+        console.print(part)
+
+
+def _parts(history: History) -> Iterator[RenderableType]:
+    if not history.series:
+        yield Text("No run of it came to a good end.")
+    for series in history.series:
+        yield _table(series)
+        yield Text("\n".join(f"  {line}" for line in _lines(series)))
+    if history.left_out:
+        cells = "1 cell was" if history.left_out == 1 else f"{history.left_out} cells were"
+        yield Text(f"{cells} not ok and left out.", style="dim")
+
+
+def _table(series: Series) -> Table:
+    table = Table(
+        title=f"{series.backend} {series.model} on {series.clip}, contract {series.contract}, "
+        f"{series.settings}; {series.hardware}",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+    columns = ("run", "started", "version", "tool", "rounds", "RTFx", "WER", "peak MB", "change")
+    left = {"started", "version", "tool", "change"}
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right", overflow="fold")
+    changes = {each.run: each for each in series.changes}
+    for point in series.points:
+        change = changes.get(point.run)
+        if change is not None:
+            table.add_section()
+        table.add_row(*map(Text, _row(point)), _marked(change))
+    return table
+
+
+def _row(point: Point) -> Iterator[str]:
+    yield f"{point.run}" + (f" ({', '.join(point.tags)})" if point.tags else "")
+    yield point.started_at
+    yield point.backend_version or MISSING
+    yield point.tool
+    yield f"{point.rounds}"
+    if point.rtfx_low is None or point.rtfx_high is None:
+        yield f"{point.rtfx:.2f}"
+    else:
+        yield f"{point.rtfx:.2f} ({point.rtfx_low:.2f}–{point.rtfx_high:.2f})"
+    yield MISSING if point.wer is None else f"{point.wer:.1%}"
+    yield MISSING if point.peak_rss_bytes is None else f"{point.peak_rss_bytes / 1e6:.0f}"
+
+
+def _marked(change: LastingChange | None) -> Text:
+    if change is None:
+        return Text("")
+    style = "red" if change.verdict == "SLOWER" else "green"
+    return Text(f"{change.verdict} × {change.ratio.estimate:.3f}", style=style)
+
+
+def _lines(series: Series) -> Iterator[str]:
+    for each in series.changes:
+        yield (
+            f"From run {each.run} on {each.verdict}: {each.ratio.estimate:.3f} times the time "
+            f"before ({each.ratio.low:.3f}–{each.ratio.high:.3f}), p = {each.p:.3f}"
+        )
+        for fact in each.facts:
+            yield f"    {fact.name}: {fact.base or MISSING} → {fact.new or MISSING}"
+        if not each.facts:
+            yield "    nothing that is recorded is different"
+    if not series.changes:
+        enough = len(series.points) >= _FEWEST
+        runs = "1 run" if len(series.points) == 1 else f"{len(series.points)} runs"
+        yield (
+            f"No lasting change of more than {series.margin:.1%} in {runs}."
+            if enough
+            else f"Lasting changes show from {_FEWEST} runs on; there {_be(runs)}."
+        )
+
+
+_FEWEST = 8
+"""Four before and four after: fewer look like a change too often by chance."""
+
+
+def _be(runs: str) -> str:
+    return f"{'is' if runs == '1 run' else 'are'} {runs.removesuffix(' runs').removesuffix(' run')}"

@@ -1,0 +1,213 @@
+"""A comparison in every form it is shown in."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from fakes.compared_runs import STEADY, Cell, run_of, source
+from fakes.made_runs import SAID
+from mac_whisper_speedtest.compare import between, document, regressions
+from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.report import compared, compared_markdown, compared_rows
+from mac_whisper_speedtest.report.formats import github_action_benchmark, hyperfine, junit
+
+WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it")
+SLOW = [each * 1.5 for each in STEADY]
+
+
+@pytest.fixture(scope="module")
+def found() -> Compared:
+    base = {
+        "same": Cell(),
+        "slow@1.1": Cell(version="1.1"),
+        "wrong": Cell(),
+        "broken": Cell(),
+        "gone": Cell(),
+        "big": Cell(),
+    }
+    new = {
+        "same": Cell(),
+        "slow@1.2": Cell(rtf=SLOW, version="1.2"),
+        "wrong": Cell(said=WRONG),
+        "broken": Cell(fails="no | such <file> @someone \x1b[31m"),
+        "big": Cell(peak_bytes=600_000_000),
+        "extra": Cell(),
+    }
+    machine: dict[str, Any] = {
+        "canary_s": [0.02, 0.0201, 0.0199],
+        "values": {"power_source": "mains"},
+    }
+    first = source(run_of(base, tags=["base"], **machine))
+    second = source(run_of(new, number=2, **machine))
+    return regressions.judged(between.compare(first, second), list(regressions.KINDS))
+
+
+def table_rows(text: str, names: list[str]) -> dict[str, str]:
+    lines = [each.strip() for each in text.splitlines()]
+    return {name: next(each for each in lines if each.startswith(name)) for name in names}
+
+
+def test_the_table_has_a_row_per_cell_with_its_words(found: Compared) -> None:
+    text = compared.text(found)
+    shown = table_rows(text, ["same 1", "slow 1", "wrong 1", "broken", "gone", "big 1", "extra"])
+    assert re.search(
+        r"10\.0\d +10\.0\d +1\.000 \(.*\) +SAME +0\.0% → 0\.0% +as good +2 of 2", shown["same 1"]
+    )
+    assert "slow 1.1 → 1.2" in shown["slow 1"]
+    assert "SLOWER" in shown["slow 1"]
+    assert "wrong" in shown["wrong 1"].removeprefix("wrong")
+    assert "0 of 2" in shown["wrong 1"]
+    assert "failed" in shown["broken"]
+    assert "missing" in shown["gone"]
+    assert "300 → 600 MORE" in shown["big 1"]
+    assert "added" in shown["extra"]
+    assert "power_source" in text
+    assert "run 1 (base) of 2026" in text
+
+
+def test_what_fails_the_build_is_said_at_the_end(found: Compared) -> None:
+    last = compared.text(found).splitlines()[-len(found.regressions) :]
+    assert [line.partition(":")[0] for line in last] == [
+        "slower", "wrong", "failed", "memory", "failed",
+    ]  # fmt: skip
+
+
+def test_without_anything_to_fail_on_that_is_said(found: Compared) -> None:
+    clean = msgspec.structs.replace(found, regressions=[])
+    assert compared_rows.outcome(clean) == ["Nothing to fail on (slower, wrong, memory, energy)."]
+    assert compared_rows.outcome(msgspec.structs.replace(clean, fail_on=[])) == []
+
+
+def test_a_comparison_that_should_not_be_made_says_so_first(found: Compared) -> None:
+    anyway = msgspec.structs.replace(found, differences=["the hardware differs: a and b"])
+    assert compared_rows.notes(anyway)[0] == "NOT COMPARABLE: the hardware differs: a and b"
+    assert "> **Not comparable:** the hardware differs" in compared_markdown.render(anyway)
+
+
+def markdown_tables(text: str) -> list[list[list[str]]]:
+    """Every table as rows of cells, split where Markdown splits them."""
+    found: list[list[list[str]]] = [[]]
+    for line in text.splitlines():
+        if line.startswith("|"):
+            found[-1].append([each.strip() for each in re.split(r"(?<!\\)\|", line)[1:-1]])
+        elif found[-1]:
+            found.append([])
+    return [table for table in found if table]
+
+
+def test_markdown_tables_have_as_many_columns_in_every_row(found: Compared) -> None:
+    tables = markdown_tables(compared_markdown.render(found))
+    assert len(tables) == 2
+    for table in tables:
+        assert {len(row) for row in table} == {len(table[0])}
+    assert len(tables[0]) == 2 + len(found.cells)
+
+
+def test_markdown_shows_what_came_from_outside_as_text(found: Compared) -> None:
+    text = compared_markdown.render(found)
+    assert "<file>" not in text
+    assert "\\<file\\>" in text
+    assert "@someone" not in text
+    assert text.count("<details>") == text.count("</details>") == 2
+
+
+def test_markdown_fits_a_comment_and_says_what_is_left_out(found: Compared) -> None:
+    many = [
+        msgspec.structs.replace(found.facts[0] if found.facts else _fact(), name=f"library {n}")
+        for n in range(5000)
+    ]
+    text = compared_markdown.render(msgspec.structs.replace(found, facts=many))
+    assert len(text) <= 65_000
+    assert re.search(r"and \d{4} more lines", text)
+    assert text.rstrip().endswith("</details>")
+
+
+def _fact() -> document.FactChange:
+    return document.FactChange(name="x", unit="", base="1", new="2", differs=True)
+
+
+def test_json_reads_back_as_what_it_was(found: Compared) -> None:
+    assert msgspec.json.decode(document.to_json(found), type=Compared) == found
+
+
+def test_github_action_benchmark_gets_names_without_versions_and_the_new_values(
+    found: Compared,
+) -> None:
+    entries = {each["name"]: each for each in json.loads(github_action_benchmark.render(found))}
+    slow = entries["slow tiny.en on speech: RTF"]
+    assert slow["value"] == pytest.approx(0.15, rel=0.01)
+    assert slow["unit"] == "s per audio s"
+    assert re.fullmatch(r"± 0\.00\d+", slow["range"])
+    assert "1.2" in slow["extra"]
+    assert entries["wrong tiny.en on speech: WER"]["value"] > 100
+    assert entries["big tiny.en on speech: peak RSS"] == {
+        "name": "big tiny.en on speech: peak RSS",
+        "unit": "MB",
+        "value": 600.0,
+        "extra": "big 1.0\nMORE",
+    }
+    assert not any("broken" in name or "gone" in name or "energy" in name for name in entries)
+    for each in entries.values():
+        assert isinstance(each["value"], float)
+
+
+def test_hyperfine_gets_seconds_of_every_round_for_base_and_new(found: Compared) -> None:
+    results = json.loads(hyperfine.render(found))["results"]
+    assert len(results) == 2 * 4
+    base, new = (
+        next(
+            each
+            for each in results
+            if each["parameters"]["backend"] == "slow" and each["parameters"]["run"] == side
+        )
+        for side in ("base", "new")
+    )
+    assert base["times"] == pytest.approx([20 * each for each in STEADY])
+    assert new["mean"] == pytest.approx(3.0, rel=0.01)
+    assert new["command"] == "slow@1.2 1.2 tiny.en on speech (new)"
+    assert set(new) == {
+        "command", "mean", "stddev", "median", "user", "system", "min", "max", "times",
+        "exit_codes", "parameters",
+    }  # fmt: skip
+    assert new["min"] <= new["median"] <= new["max"]
+    assert len(new["exit_codes"]) == len(new["times"])
+
+
+def test_junit_has_a_case_per_cell_that_fails_for_what_was_asked(found: Compared) -> None:
+    root = ElementTree.fromstring(junit.render(found))
+    (suite,) = root
+    cases = {each.get("name"): each for each in suite.iter("testcase")}
+    assert len(cases) == len(found.cells) == int(suite.get("tests", ""))
+    failed = {name for name, case in cases.items() if case.find("failure") is not None}
+    assert failed == {"slow", "wrong", "broken", "gone", "big"}
+    assert suite.get("failures") == "5"
+    assert suite.get("skipped") == "1"
+    assert cases["extra"].find("skipped") is not None
+    slow = cases["slow"].find("failure")
+    assert slow is not None
+    assert slow.get("type") == "slower"
+    assert float(cases["slow"].get("time", "")) == pytest.approx(3.0, rel=0.01)
+
+
+def test_junit_without_fail_on_fails_nothing(found: Compared) -> None:
+    root = ElementTree.fromstring(junit.render(regressions.judged(found, [])))
+    assert not list(root.iter("failure"))
+    cases = {each.get("name"): each for each in root.iter("testcase")}
+    skipped = {name for name, case in cases.items() if case.find("skipped") is not None}
+    assert skipped == {"broken", "gone", "extra"}
+
+
+def test_junit_holds_only_characters_that_xml_knows(found: Compared) -> None:
+    assert "\x1b" in found.cells[3].message
+    assert "\x1b" not in junit.render(found)
+
+
+def test_a_message_cannot_steer_the_terminal(found: Compared) -> None:
+    assert "\x1b" not in compared.text(found)
+    assert "\x1b" not in compared_markdown.render(found)
