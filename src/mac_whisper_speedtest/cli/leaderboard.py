@@ -1,0 +1,94 @@
+"""``speedtest leaderboard``: many machines' runs as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group("leaderboard")
+def command() -> None:
+    """Make a leaderboard of bundles from many machines."""
+
+
+@command.command("build")
+@click.argument("sources", nargs=-1, required=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("site"),
+    show_default=True,
+    help="The folder to make; an older leaderboard there is replaced.",
+)
+@click.option("--download", is_flag=True, help="Fetch what hf: names and is not here yet.")
+def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
+    """Make a site of SOURCES: bundles, run directories, folders of these, or a dataset.
+
+    Every number is computed from the samples in the bundles; what their summaries say is not
+    looked at. The site is a folder of files that needs no server and no network, and is the same,
+    byte for byte, for the same bundles.
+
+    hf:ORG/NAME@COMMIT is a dataset on the Hugging Face hub that holds bundles;
+    hf:ORG/NAME@COMMIT:FOLDER is one folder of it. Nothing is downloaded without --download.
+
+    \b
+    speedtest leaderboard build bundles/ -o site
+    speedtest leaderboard build mine.zip theirs.zip latest -o site
+
+    Exit codes: 0 all bundles are on it; 3 some were refused, the site was made of the others;
+    4 all were refused, nothing was made; 2 the request was wrong; 5 it could not be written;
+    10 not here, and not downloaded.
+    """
+    from mac_whisper_speedtest.compare import intake, leaderboard
+    from mac_whisper_speedtest.errors import ExitCode
+    from mac_whisper_speedtest.privacy import scrub
+    from mac_whisper_speedtest.report.leaderboard import site
+
+    site.check(output)
+    found = intake.read(intake.find(_local(sources, download=download)))
+    for each in found.refused:
+        click.echo(scrub(f"refused: {each.name}: {each.reason}"), err=True)
+    if not found.accepted:
+        click.echo("no bundle is left; nothing was made", err=True)
+        raise click.exceptions.Exit(ExitCode.ALL_CELLS_FAILED)
+    made = leaderboard.build(found.accepted)
+    site.write(output, site.files(made, found))
+    off = sum(each.standing.off for kind in made.classes for each in kind.members)
+    click.echo(
+        f"{output / 'index.html'}: boards: {len(made.boards)}, bundles: {len(found.accepted)} "
+        f"(refused: {len(found.refused)}, given twice: {found.repeated}, off their peers: {off}), "
+        f"kinds of machine: {len(made.classes)}"
+    )
+    if found.refused:
+        raise click.exceptions.Exit(ExitCode.SOME_CELLS_FAILED)
+
+
+def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
+    """The sources with every dataset as the files that it holds.
+
+    Raises:
+        UsageError: no dataset is written so.
+        DownloadError: it is not here and may not be, or cannot be, downloaded.
+    """
+    from mac_whisper_speedtest.compare import intake
+    from mac_whisper_speedtest.errors import UsageError
+    from mac_whisper_speedtest.speech import datasets, hub_files
+
+    found: list[str] = []
+    for each in sources:
+        if not each.startswith("hf:"):
+            found.append(each)
+            continue
+        dataset = datasets.parse(each)
+        if dataset.n is not None:
+            raise UsageError(f"{each}: a leaderboard is of all bundles", hint="leave out n=")
+        paths = hub_files.bring(
+            dataset,
+            intake.BUNDLE,
+            announce=lambda text: click.echo(text, err=True),
+            allow_download=download,
+        )
+        found += map(str, paths)
+    return found

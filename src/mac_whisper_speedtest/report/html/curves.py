@@ -1,0 +1,254 @@
+"""Lines over a running quantity, and every sample of a cell, round by round."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.report.html import canvas, scales
+from mac_whisper_speedtest.report.html.markup import Html, join, tag
+from mac_whisper_speedtest.report.html.scales import Scale
+
+_LEFT = 12.0
+_STYLES = 8
+_DASHES = 4
+_TOP, _BOTTOM = 30.0, 150.0  # of a strip, in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line: its name and its points, in order."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One sample of a strip.
+
+    Attributes:
+        round: the round in which it was taken, from 0.
+        value: what is drawn upwards.
+        kind: ``counts``, ``disturbed``, ``aside`` (does not count) or ``failed``.
+        told: what is said where it is pointed at; empty says nothing.
+    """
+
+    round: int
+    value: float
+    kind: str
+    told: str = ""
+
+
+def curves(
+    name: str,
+    found: Sequence[Curve],
+    *,
+    x_axis: str,
+    y_axis: str,
+    title: str,
+    height: float = 300,
+    zero: bool = True,
+) -> Html:
+    """Lines told apart by colour, dashes and marks alike, with a key under them.
+
+    Args:
+        name: unique in the page.
+        found: one line at least.
+        x_axis: what lies along the page.
+        y_axis: what is drawn upwards.
+        title: what is drawn.
+        height: of the drawing without its axis, in pixels.
+        zero: whether both axes begin at 0.
+    """
+    top, bottom = 34.0, height
+    x_scale = scales.fit([x for each in found for x, _ in each.points], zero=zero)
+    y_scale = scales.fit([y for each in found for _, y in each.points], zero=zero)
+    drawn = []
+    for number, each in enumerate(found):
+        places = [
+            (canvas.along(x_scale, x, _LEFT), canvas.up(y_scale, y, top, bottom))
+            for x, y in each.points
+        ]
+        colour, dash = f"s{number % _STYLES}", f"d{number % _DASHES}"
+        for (x1, y1), (x2, y2) in itertools.pairwise(places):
+            drawn.append(canvas.line(x1, y1, x2, y2, f"curve {colour} {dash}"))
+        for (x, y), (at, value) in zip(places, each.points, strict=True):
+            drawn.append(_mark(number, x, y, f"{each.label}: {value:.3g} at {at:g}"))
+    described = "; ".join(
+        f"{each.label} from {each.points[0][1]:.3g} to {each.points[-1][1]:.3g}"
+        for each in found
+        if each.points
+    )
+    plot = canvas.drawing(
+        name,
+        canvas.left_axis(y_scale, y_axis, top=top, bottom=bottom, left=_LEFT),
+        canvas.bottom_axis(x_scale, x_axis, top=top, bottom=bottom, left=_LEFT, right=canvas.RIGHT),
+        *drawn,
+        height=bottom + 40,
+        title=title,
+        description=f"{y_axis} over {x_axis}. {described}",
+    )
+    return tag("figure", plot, tag("figcaption", _key(found)))
+
+
+def strip(name: str, observed: Sequence[Observed], *, y_axis: str, title: str) -> Html:
+    """Samples of one cell: rounds from left to right, values upwards.
+
+    Dots count, crosses among them are disturbed and count, hollow dots do not count, and crosses
+    at the bottom failed.
+    """
+    scale = scales.fit([each.value for each in observed if each.kind != "failed"])
+    rounds = sorted({each.round for each in observed})
+    drawn = _each(observed, rounds, scale)
+    return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, said=len(observed))
+
+
+def boxes(
+    name: str,
+    by_round: Mapping[int, Sequence[float]],
+    special: Sequence[Observed],
+    *,
+    y_axis: str,
+    title: str,
+) -> Html:
+    """The same where samples are too many: each round's extremes, quartiles and median.
+
+    Args:
+        name: unique in the page.
+        by_round: round → the values that count.
+        special: samples that are drawn as themselves.
+        y_axis: what is drawn upwards.
+        title: what is drawn.
+    """
+    everything = [value for values in by_round.values() for value in values]
+    scale = scales.fit([*everything, *(each.value for each in special if each.kind != "failed")])
+    rounds = sorted({*by_round, *(each.round for each in special)})
+    where = {number: place for place, number in enumerate(rounds)}
+    drawn: list[Html] = []
+    for number, values in sorted(by_round.items()):
+        if not values:
+            continue
+        x = _place(where[number], 0, 1, len(rounds))
+        quartiles = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+        ends = (min(values), quartiles[0], quartiles[2], max(values))
+        # Quartiles of few values are extrapolated; nothing is drawn where no value is.
+        heights = [
+            canvas.up(scale, min(max(each, ends[0]), ends[3]), _TOP, _BOTTOM) for each in ends
+        ]
+        drawn.append(canvas.line(x, heights[0], x, heights[3], "whisker"))
+        drawn.append(canvas.line(x, heights[1], x, heights[2], "box"))
+        told = f"round {number + 1}: median {quartiles[1]:.3g} of {len(values)} samples"
+        middle = canvas.up(scale, quartiles[1], _TOP, _BOTTOM)
+        drawn.append(canvas.circle(x, middle, 3, "counts", told))
+    drawn += _each(special, rounds, scale)
+    total = len(everything) + len(special)
+    return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, said=total)
+
+
+def _each(observed: Sequence[Observed], rounds: Sequence[int], scale: Scale) -> list[Html]:
+    by_round: defaultdict[int, list[Observed]] = defaultdict(list)
+    for each in observed:
+        by_round[each.round].append(each)
+    where = {number: place for place, number in enumerate(rounds)}
+    return [
+        _sample(each, _place(where[number], place, len(group), len(rounds)), scale)
+        for number, group in sorted(by_round.items())
+        for place, each in enumerate(group)
+    ]
+
+
+def _strip(
+    name: str,
+    drawn: Sequence[Html],
+    rounds: Sequence[int],
+    scale: Scale,
+    *,
+    y_axis: str,
+    title: str,
+    said: int,
+) -> Html:
+    every = max(1, -(-len(rounds) // 12))  # not every round has room for its number
+    numbers = [
+        canvas.text(
+            str(rounds[place] + 1),
+            _place(place, 0, 1, len(rounds)),
+            _BOTTOM + 16,
+            anchor="middle",
+        )
+        for place in range(0, len(rounds), every)
+    ]
+    axis = canvas.line(_LEFT, _BOTTOM, canvas.RIGHT, _BOTTOM, "axis")
+    return canvas.drawing(
+        name,
+        canvas.left_axis(scale, y_axis, top=_TOP, bottom=_BOTTOM, left=_LEFT),
+        tag("g", *numbers, axis, class_="tick"),
+        canvas.text("round", canvas.RIGHT, _BOTTOM + 32, anchor="end", class_="quiet"),
+        *drawn,
+        height=_BOTTOM + 36,
+        title=title,
+        description=f"{y_axis} of {said} samples in {len(rounds)} rounds.",
+    )
+
+
+def _place(number: int, place: int, of: int, rounds: int) -> float:
+    """Per cent along the page of a round's sample; those of one round stand side by side."""
+    band = (canvas.RIGHT - _LEFT) / max(rounds, 1)
+    return _LEFT + band * (number + 0.15 + 0.7 * (place + 0.5) / of)
+
+
+def _sample(each: Observed, x: float, scale: Scale) -> Html:
+    if each.kind == "failed":
+        return _cross(x, _BOTTOM - 5, 4, "failed", each.told)
+    y = canvas.up(scale, each.value, _TOP, _BOTTOM)
+    if each.kind == "disturbed":
+        return _cross(x, y, 4, "disturbed", each.told)
+    return canvas.circle(x, y, 3.2, each.kind, each.told)
+
+
+def _cross(x: float, y: float, size: float, class_: str, told: str = "") -> Html:
+    return _shape(
+        f"M-{size:g} -{size:g}L{size:g} {size:g}M-{size:g} {size:g}L{size:g} -{size:g}",
+        x,
+        y,
+        class_,
+        told,
+    )
+
+
+def _shape(path: str, x: float, y: float, class_: str, told: str = "") -> Html:
+    """A path drawn around a point that lies at ``x`` per cent."""
+    inner = (tag("title", told),) if told else ()
+    return tag(
+        "svg",
+        tag("path", *inner, d=path, class_=class_),
+        x=canvas.percent(x),
+        y=f"{y:.1f}",
+        overflow="visible",
+    )
+
+
+def _mark(number: int, x: float, y: float, told: str = "") -> Html:
+    """The mark of a line: dot, square, triangle or diamond."""
+    colour = f"s{number % _STYLES}"
+    shapes = ("", "M-4 -4H4V4H-4Z", "M0 -5L5 4H-5Z", "M0 -6L5 0L0 6L-5 0Z")
+    path = shapes[number % len(shapes)]
+    return _shape(path, x, y, colour, told) if path else canvas.circle(x, y, 4, colour, told)
+
+
+def _key(found: Sequence[Curve]) -> Html:
+    """Which line is whose."""
+    entries = []
+    for number, each in enumerate(found):
+        sample = tag(
+            "svg",
+            canvas.line(0, 7, 100, 7, f"curve s{number % _STYLES} d{number % _DASHES}"),
+            _mark(number, 50, 7),
+            class_="key",
+            aria_hidden="true",
+        )
+        entries.append(tag("span", sample, " ", each.label, class_="entry"))
+    return join(entries, " ")

@@ -1,0 +1,1 @@
+"""The leaderboard as a folder of files that needs no server."""

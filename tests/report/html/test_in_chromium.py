@@ -1,0 +1,237 @@
+"""The report in a real browser without a network: nothing complains, everything can be used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser import DESK, PHONE, visit
+from fakes import written_runs as written
+from fakes.written_runs import SPOKEN, Told
+from mac_whisper_speedtest.report.html.report import report
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pages and pictures go; ``SPEEDTEST_SCREENSHOTS`` keeps them for looking at."""
+    kept = os.environ.get("SPEEDTEST_SCREENSHOTS")
+    return Path(kept) if kept else tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture(scope="module")
+def page_path(folder: Path) -> Path:
+    """A report with everything in it, among it names that try to break out."""
+    said = {f"recording {number}": f"{SPOKEN} number {number}" for number in range(6)}
+    wrote = {**said, "recording 3": "it was <b>the</b> first of times \u202e and no more"}
+    run = written.run(
+        Told("faster-whisper", rtf=0.10, text=wrote, joules=50.0),
+        Told("whisper.cpp", rtf=0.15, text=said, joules=80.0, repeated=[1]),
+        Told("mlx-whisper", rtf=0.153, text=said, joules=70.0, spread=0.05),
+        Told("whisper-mps", rtf=0.07, text="nothing of the kind was ever said", joules=40.0),
+        Told("openai-whisper", rtf=0.4, text=said, effective={"beam_size": 5}, joules=200.0),
+        Told("whisperx", ending="crashed", message="<script>alert(1)</script>", log="the end"),
+        clip=written.collection(said),
+        rounds=8,
+    )
+    path = folder / "report.html"
+    path.write_text(report(run, label="12"), encoding="utf-8")
+    return path
+
+
+def first_column(page: Any, table: str) -> list[str]:
+    found: list[str] = page.locator(f"#{table} tbody th[scope=row]").all_inner_texts()
+    return found
+
+
+def test_nothing_complains_and_nothing_is_asked_for(chromium: Any, page_path: Path) -> None:
+    with visit(chromium, page_path) as visited:
+        visited.page.wait_for_timeout(200)
+        assert visited.complaints == []
+        assert visited.requests == [page_path.resolve().as_uri()]
+
+
+def test_the_policy_stops_what_is_smuggled_in(chromium: Any, page_path: Path, folder: Path) -> None:
+    """The policy is what holds if an escape were ever forgotten; so take the escapes away."""
+    smuggled = page_path.read_text(encoding="utf-8").replace(
+        '<main id="main" tabindex="-1">',
+        '<main id="main" tabindex="-1"><script>document.title = "taken"</script>'
+        '<img src="https://example.org/x.png" onerror="document.title = \'taken\'">'
+        '<p id="styled" style="color: rgb(1, 2, 3)">x</p>',
+    )
+    assert "taken" in smuggled
+    path = folder / "smuggled.html"
+    path.write_text(smuggled, encoding="utf-8")
+    with visit(chromium, path) as visited:
+        visited.page.wait_for_timeout(200)
+        assert "taken" not in visited.page.title()
+        colour = visited.page.eval_on_selector("#styled", "each => getComputedStyle(each).color")
+        assert colour != "rgb(1, 2, 3)"
+        assert any("Content Security Policy" in said for said in visited.console)
+
+
+def test_a_table_is_sorted_by_mouse(chromium: Any, page_path: Path) -> None:
+    with visit(chromium, page_path) as visited:
+        page = visited.page
+        before = first_column(page, "ranking-t0")
+        heading = page.locator("#ranking-t0 thead th", has_text="WER")
+        speed = page.locator("#ranking-t0 thead th", has_text="RTFx")
+        speed.get_by_role("button").click()
+        assert speed.get_attribute("aria-sort") == "ascending"
+        up = first_column(page, "ranking-t0")
+        speed.get_by_role("button").click()
+        assert speed.get_attribute("aria-sort") == "descending"
+        down = first_column(page, "ranking-t0")
+        # Rows stay in their group: the first body has three cells, the others one each.
+        assert up[:3] == down[:3][::-1]
+        assert up[3:] == down[3:] == before[3:]
+        heading.get_by_role("button").click()
+        assert speed.get_attribute("aria-sort") is None
+        speed.get_by_role("button").click(click_count=1)
+        for _ in range(2):
+            speed.get_by_role("button").click()
+        assert speed.get_attribute("aria-sort") is None
+        assert first_column(page, "ranking-t0") == before
+        assert visited.complaints == []
+
+
+def test_a_table_is_sorted_by_keyboard(chromium: Any, page_path: Path) -> None:
+    with visit(chromium, page_path) as visited:
+        page = visited.page
+        button = page.locator("#ranking-t0 thead th", has_text="median s").get_by_role("button")
+        button.focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
+        heading = page.locator("#ranking-t0 thead th", has_text="median s")
+        assert heading.get_attribute("aria-sort") == "descending"
+        assert button.evaluate("each => each === document.activeElement")
+
+
+def test_the_first_tab_skips_to_the_content(chromium: Any, page_path: Path) -> None:
+    with visit(chromium, page_path) as visited:
+        page = visited.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_samples_can_be_filtered_by_words_and_choices(chromium: Any, page_path: Path) -> None:
+    with visit(chromium, page_path) as visited:
+        page = visited.page
+        page.locator("#all-samples summary").first.click()
+        filters = page.locator("#all-samples .filters")
+        every = page.locator("#samples tbody tr").count()
+        assert filters.locator("output").inner_text() == f"{every} rows"
+        filters.locator("select[data-key=state]").select_option("repeated")
+        assert page.locator("#samples tbody tr:visible").count() == 1
+        assert filters.locator("output").inner_text() == f"1 of {every} rows"
+        filters.locator("select[data-key=state]").select_option("")
+        filters.locator("input").fill("WHISPER.CPP recording")
+        shown = page.locator("#samples tbody tr:visible")
+        assert shown.count() == 8 * (1 + 2 * 6) + 1  # a warm-up a round, and one taken again
+        filters.locator("input").press("Enter")  # a form would be sent, and stopped loudly
+        assert visited.complaints == []
+
+
+def test_dark_and_light_follow_the_system_until_the_button_is_used(
+    chromium: Any, page_path: Path
+) -> None:
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    for dark in (False, True):
+        with visit(chromium, page_path, dark=dark) as visited:
+            page = visited.page
+            before = page.evaluate(ground)
+            assert (before == "rgb(255, 255, 255)") is not dark
+            page.locator("button.theme").click()
+            after = page.evaluate(ground)
+            assert (after == "rgb(255, 255, 255)") is dark
+            stored = "localStorage.length + sessionStorage.length + document.cookie.length"
+            assert page.evaluate(stored) == 0
+            assert visited.complaints == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_stands_out_from_its_ground(chromium: Any, page_path: Path, dark: bool) -> None:
+    """4.5 to 1 at least (WCAG 2.2, 1.4.3), for every colour that text is given here."""
+    script = """() => {
+      const light = (text) => {
+        const [r, g, b] = text.match(/[0-9.]+/g).slice(0, 3).map((c) => {
+          const s = Number(c) / 255;
+          return s <= 0.04045 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+      };
+      const ground = (e) => {
+        for (; e; e = e.parentElement) {
+          const found = getComputedStyle(e).backgroundColor;
+          if (!/, 0\\)$/.test(found)) return found;
+        }
+        return "rgb(255, 255, 255)";
+      };
+      const bad = [];
+      for (const e of document.querySelectorAll("main *:not(svg):not(svg *)")) {
+        if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+        const [a, b] = [light(getComputedStyle(e).color), light(ground(e))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) bad.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)}`);
+      }
+      return [...new Set(bad)];
+    }"""
+    with visit(chromium, page_path, dark=dark) as visited:
+        assert visited.page.evaluate(script) == []
+
+
+def test_a_phone_never_scrolls_the_page_sideways(chromium: Any, page_path: Path) -> None:
+    with visit(chromium, page_path, size=PHONE) as visited:
+        page = visited.page
+        assert visited.overflow == 0
+        for each in page.locator("details").all():
+            each.evaluate("each => { each.open = true; }")
+        assert visited.overflow == 0
+        box = page.locator("#ranking .scroll").first
+        assert box.evaluate("each => each.scrollWidth > each.clientWidth")
+        for each in page.locator("svg.plot").all():
+            assert each.evaluate("each => each.getBoundingClientRect().right <= innerWidth")
+
+
+def test_drawn_texts_stay_inside_their_drawing(chromium: Any, page_path: Path) -> None:
+    script = """() => [...document.querySelectorAll("svg.plot")].flatMap((svg) => {
+      const box = svg.getBoundingClientRect();
+      return [...svg.querySelectorAll("text")].filter((text) => {
+        const own = text.getBoundingClientRect();
+        return own.left < box.left - 4 || own.right > box.right + 4;
+      }).map((text) => `${svg.querySelector("title").textContent}: ${text.textContent}`);
+    })"""
+    for size in (DESK, PHONE):
+        with visit(chromium, page_path, size=size) as visited:
+            assert visited.page.evaluate(script) == [], size
+
+
+def test_on_paper_everything_short_is_unfolded(chromium: Any, page_path: Path) -> None:
+    with visit(chromium, page_path) as visited:
+        page = visited.page
+        page.emulate_media(media="print")
+        assert page.locator("button.theme").is_hidden()
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        closed = "document.querySelectorAll('details:not([open]):not(.long)').length"
+        assert page.evaluate(closed) == 0
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.evaluate(closed) > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "dark", "name"),
+    [(DESK, False, "desk-light"), (DESK, True, "desk-dark"), (PHONE, False, "phone-light")],
+)
+def test_pictures_are_taken(
+    chromium: Any, page_path: Path, folder: Path, size: tuple[int, int], dark: bool, name: str
+) -> None:
+    with visit(chromium, page_path, size=size, dark=dark) as visited:
+        picture = folder / f"{name}.png"
+        visited.page.screenshot(path=str(picture), full_page=True)
+        assert picture.stat().st_size > 20_000
