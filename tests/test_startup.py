@@ -49,3 +49,21 @@ def test_every_listed_command_exists_and_has_the_listed_first_line() -> None:
         command = speedtest.get_command(context, name)
         assert command is not None
         assert command.help
+
+
+def test_no_help_shows_the_mark_that_keeps_its_examples_apart() -> None:
+    import click
+
+    from mac_whisper_speedtest.cli import speedtest
+
+    def helps(command: click.Command, name: str) -> list[tuple[str, str]]:
+        context = click.Context(command, info_name=name)
+        found = [(name, command.get_help(context))]
+        if isinstance(command, click.Group):
+            for each in command.list_commands(context):
+                below = command.get_command(context, each)
+                assert below is not None
+                found += helps(below, f"{name} {each}")
+        return found
+
+    assert [name for name, text in helps(speedtest, "speedtest") if "\\b" in text] == []

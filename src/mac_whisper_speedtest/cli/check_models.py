@@ -55,7 +55,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     download: bool,
     yes: bool,
 ) -> None:
-    r"""Say which weights are there, whole and loadable. Downloads nothing unless told to.
+    """Say which weights are there, whole and loadable. Downloads nothing unless told to.
 
     \b
     cache-check  names and sizes: no process, no network, no backend imported

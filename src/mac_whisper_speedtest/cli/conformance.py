@@ -62,7 +62,7 @@ def command(  # noqa: PLR0917 - one parameter per option
 
     \b
     Exit codes: 0 every check passed; 1 some checks failed; 2 the request was wrong.
-    """  # noqa: D301 - click wants the character itself
+    """
     from mac_whisper_speedtest import interrupts
     from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.measure import machine

@@ -31,7 +31,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     utterance: str | None,
     normaliser: str | None,
 ) -> None:
-    r"""Show where BACKEND_A and BACKEND_B wrote something else in RUN, and who is right.
+    """Show where BACKEND_A and BACKEND_B wrote something else in RUN, and who is right.
 
     RUN is a number, a path, or "latest". Words are compared after normalising; what both wrote
     alike is left out. Where samples of a cell differ, its most frequent text is taken.

@@ -46,7 +46,7 @@ for _sibling in (
 def convert(
     source: Path, destination: Path, form: str, source_form: str | None, precision: str
 ) -> None:
-    r"""Convert the weights SOURCE into the new folder DESTINATION.
+    """Convert the weights SOURCE into the new folder DESTINATION.
 
     The result is read back and compared with the source tensor by tensor, bit for bit, before it
     takes its name; provenance.json beside it says where it came from. Quantised weights (q8_0 and

@@ -25,7 +25,7 @@ class _DamagedError(WeightsError):
 @click.option("--form", default="", help="ggml, huggingface, mlx, …  [default: as published]")
 @click.option("--precision", default="", help="With --form: float16, q5_1, …  [default: any]")
 def command(name: str, form: str, precision: str) -> None:
-    r"""Print the path of the weights of NAME, and nothing else.
+    """Print the path of the weights of NAME, and nothing else.
 
     It is the file or folder that a backend would be given: the official weights, with --form the
     copy converted to it, or else the one that libraries of that form keep themselves. Nothing is

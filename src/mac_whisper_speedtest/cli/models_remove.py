@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def command(names: tuple[str, ...], form: str, from_hub: bool, dry_run: bool, yes: bool) -> None:
-    r"""Remove the copies of NAMES that this tool has made or fetched. Asks first.
+    """Remove the copies of NAMES that this tool has made or fetched. Asks first.
 
     A NAME is a canonical model name, or org/name@REVISION. With --hub the pinned commit goes out of
     the Hugging Face cache too; other commits, and other networks' files in the same repository,

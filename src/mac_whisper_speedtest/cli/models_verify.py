@@ -25,7 +25,7 @@ _SCHEMA_VERSION = 1
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...], everything: bool, as_json: bool) -> None:
-    r"""Read every byte of the copies of NAMES, and say which are what they should be.
+    """Read every byte of the copies of NAMES, and say which are what they should be.
 
     All forms in all places are read, also those that other libraries keep; nothing that was found
     out before is believed.

@@ -44,7 +44,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Measure one backend against itself: the noise floor of this machine.
+    """Measure one backend against itself: the noise floor of this machine.
 
     Two identical cells take turns, as two backends do in a run. Whatever difference shows between
     them is noise. What is found is kept, and later runs rank nothing that differs by less.

@@ -6,15 +6,11 @@ competes with what is being timed.
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
-import msgspec
-
+from mac_whisper_speedtest.cli.json_logs import JsonLines
 from mac_whisper_speedtest.measure.screen import Screen
-from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.speech.microphone import meter
 from mac_whisper_speedtest.worker.messages import Stage
@@ -39,7 +35,7 @@ class Progress(Protocol):
 def screen(*, quiet: bool, json_logs: bool) -> Progress:
     """The progress that the options ask for; always on stderr."""
     if json_logs:
-        return _JsonLines(sys.stderr)
+        return JsonLines(sys.stderr)
     return _Silent() if quiet else _Lines(sys.stderr)
 
 
@@ -109,44 +105,3 @@ class _Lines:
             self._stream.write("\r" + text.ljust(self._width) + ("\r" if not text else ""))
             self._stream.flush()
             self._width = len(text)
-
-
-class _JsonLines:
-    """One JSON object per line: ``time_s`` (since the start), ``event``, and the event's fields."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._began = time.monotonic()
-
-    def announce(self, text: str) -> None:
-        self._write("announce", message=text)
-
-    def level(self, dbfs: float) -> None:
-        pass
-
-    def events(self) -> Screen:
-        return Screen(visit=self._visit, event=self._event, slow=self._slow, log=self._log)
-
-    def close(self) -> None:
-        pass
-
-    def _visit(self, number: int, rounds: int, cell: str) -> None:
-        self._write("visit", round=number, rounds=rounds, cell=cell)
-
-    def _event(self, event: s.Event) -> None:
-        kind = type(event).__struct_config__.tag
-        fields = msgspec.to_builtins(event)
-        for bulky in ("event", "segments", "log_tail", "values", "readings"):
-            fields.pop(bulky, None)
-        self._write(str(kind), **fields)
-
-    def _slow(self, cell: str, stage: Stage, waited: float, limit: float) -> None:
-        self._write("slow", cell=cell, stage=stage, waited_s=waited, limit_s=limit)
-
-    def _log(self, level: str, message: str) -> None:
-        self._write("log", level=level, message=scrub(message))
-
-    def _write(self, event: str, **fields: Any) -> None:
-        line = {"time_s": round(time.monotonic() - self._began, 3), "event": event, **fields}
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()

@@ -32,7 +32,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     per_utterance: bool,
     as_json: bool,
 ) -> None:
-    r"""Score RUN (a number, a path, or "latest") again, from the raw texts in its journal.
+    """Score RUN (a number, a path, or "latest") again, from the raw texts in its journal.
 
     Shows WER or CER over all recordings with substitutions (S), deletions (D) and insertions (I);
     a recording without text counts as all deletions. Each backend is compared with the reference
