@@ -80,7 +80,7 @@ def append() -> dict[str, Any]:
         in_fsync += time.perf_counter() - began
 
     with tempfile.TemporaryDirectory(dir=directory.runs_dir()) as folder:
-        os.fsync = timed
+        os.fsync = timed  # type: ignore[assignment]
         try:
             taken, synced = [], []
             with Journal(Path(folder) / "journal.jsonl") as book:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,3 +147,26 @@ def test_a_secret_of_letters_may_be_a_word_that_somebody_says(text: str, word: b
 )
 def test_serial_numbers_that_makers_leave_blank_are_none(text: str, says: bool) -> None:
     assert privacy._says_something(text) is says
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "a.b-",
+        "/",
+        "A",
+        "serial ",
+        "aa:bb-",
+        "hf_",
+        "eyJaaaaaaaaa.",
+        "GPU-",
+        "~",
+        "file://",
+        "a@b.",
+        "@",
+    ],
+)
+def test_a_log_that_was_made_to_take_for_ever_does_not(word: str) -> None:
+    begun_s = time.process_time()
+    scrub_for_others(word * (100_000 // len(word)))
+    assert time.process_time() - begun_s < 5  # a tenth of a second; quadratic ones take minutes

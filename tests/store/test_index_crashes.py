@@ -5,11 +5,13 @@ A few seeded points each time; SPEEDTEST_CRASH_POINTS=200 for many.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,10 @@ import pytest
 from fakes import stored_runs
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
-from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.store import gc, migrate, verify
 from mac_whisper_speedtest.store.index import open_index
 
-POINTS = int(os.environ.get("SPEEDTEST_CRASH_POINTS", "6"))
+POINTS = int(os.environ.get("SPEEDTEST_CRASH_POINTS", "4"))
 WRITING = Path(__file__).with_name("writing.py")
 SEED = 20261120
 
@@ -46,13 +47,18 @@ def tool(what: str, point: int = 0, kill_after_s: float | None = None) -> list[l
     return [line.split() for line in said.decode().splitlines()]
 
 
-def points(what: str) -> list[int]:
-    """Seeded points, spread over all that there are."""
+@functools.cache
+def calls(what: str) -> int:
+    """How many calls there are at which that tool can be killed; the data folder is used up."""
     (said,) = (line[1] for line in tool(what) if line[0] == "points")
-    total = int(said)
-    count = min(POINTS, total)
-    rnd = random.Random(SEED)
-    return [rnd.randint(1 + total * n // count, total * (n + 1) // count) for n in range(count)]
+    return int(said)
+
+
+def point(what: str, share: int) -> int:
+    """A seeded call out of the ``share``-th of ``POINTS`` equal parts of all calls."""
+    total = calls(what)
+    rnd = random.Random(f"{SEED} {what} {share}")
+    return rnd.randint(1 + total * share // POINTS, max(total * (share + 1) // POINTS, 1))
 
 
 def check(promised: list[list[str]], before: int) -> None:
@@ -96,33 +102,38 @@ def mend(later_s: float = 2 * gc.REST_S) -> None:
     assert gc.leftovers(time.time() + later_s) == []
 
 
-@pytest.mark.parametrize("what", ["write", "index"])
-def test_killed_at_any_call_a_tool_loses_nothing_that_it_promised(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def begin(name: str) -> RunDirectory:
+@pytest.fixture
+def last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """Make a data folder with a sealed run and one of a killed tool; the latter's number."""
+
+    def begin(name: str) -> int:
         monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / name))
         stored_runs.write(rounds=1, runs=1)
-        return stored_runs.write(rounds=1, runs=1, seal=False)
+        return stored_runs.write(rounds=1, runs=1, seal=False).number
 
-    begin("whole")
-    for point in points(what):
-        last = begin(f"at {point}").number
-        promised = tool(what, point)
-        check(promised, before=last)
-        mend()
-        given = directory.create().number
-        assert given > last
-        created = [int(line[1]) for line in promised if line[0] == "created"]
-        assert all(given > each for each in created)
+    return begin
 
 
-def test_killed_at_any_time_a_tool_loses_nothing_that_it_promised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("share", range(POINTS))
+@pytest.mark.parametrize("what", ["write", "index"])
+def test_killed_at_any_call_a_tool_loses_nothing_that_it_promised(
+    what: str, share: int, last: Callable[[str], int]
 ) -> None:
-    rnd = random.Random(SEED)
-    for number in range(max(POINTS // 3, 2)):
-        monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / str(number)))
-        stored_runs.write(rounds=1, runs=1)
-        check(tool("whole", kill_after_s=rnd.uniform(0, 0.8)), before=1)
-        mend()
+    last("counted")
+    at = point(what, share)
+    before = last("killed")
+    promised = tool(what, at)
+    check(promised, before)
+    mend()
+    given = directory.create().number
+    assert given > before
+    assert all(given > int(line[1]) for line in promised if line[0] == "created")
+
+
+@pytest.mark.parametrize("turn", range(max(POINTS // 3, 2)))
+def test_killed_at_any_time_a_tool_loses_nothing_that_it_promised(
+    turn: int, last: Callable[[str], int]
+) -> None:
+    before = last("killed")
+    check(tool("whole", kill_after_s=random.Random(SEED + turn).uniform(0, 0.8)), before)
+    mend()

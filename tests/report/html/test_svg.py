@@ -25,7 +25,7 @@ def test_a_dot_plot_puts_larger_values_further_right_and_intervals_around_them()
     drawing = parse(svg.dot_plot("p", rows, axis="RTFx", title="Speed")).one("svg")
     quick, slow = drawing.all("circle", class_="mark")
     assert x_of(quick) > x_of(slow)
-    lines = drawing.all("line", class_="range")
+    lines = drawing.all("line", class_="interval")
     for mark, bar in zip((quick, slow), lines, strict=True):
         assert x_of(bar, "x1") < x_of(mark) < x_of(bar, "x2")
     assert len(drawing.all("circle", class_="spot")) == 2

@@ -154,7 +154,7 @@ def method(run: Run) -> Html:
     intervals = (
         "The interval of an RTFx at 95 % is between two of the rounds themselves (sign test); it "
         "takes 6 rounds. The interval of “× best” is of ratios paired by round (Wilcoxon's signed "
-        "ranks; in fewer than 6 rounds Student's t); it takes 3."
+        "ranks; Student's t where so few rounds cannot reach the level); it takes 3."
     )
     places = (
         "All pairs of a group are judged at once, so that every interval of the ranking is right "

@@ -57,10 +57,10 @@ def _table(run: Run, table: Ranked) -> Html:
     bodies = [[_row(cell, several=len(group) > 1) for cell in group] for group in table.groups()]
     request = run.manifest.request
     rounds = run.decisions[-1].after if run.decisions else request.rounds
-    passes = "passes" if table.clip.utterances else "samples"
+    amount = named.amount(rounds, request.runs, whole_set=bool(table.clip.utterances))
     caption = (
-        f"{table.title}: contract {request.contract.get('name', MISSING)}, {rounds} rounds × "
-        f"{request.runs} {passes}, {request.threads} threads"
+        f"{table.title}: contract {request.contract.get('name', MISSING)}, {amount}, "
+        f"{request.threads} threads"
     )
     return tables.table(_COLUMNS, bodies, caption=caption, name=f"ranking-{table.name}")
 
@@ -125,7 +125,8 @@ def _plot(run: Run, table: Ranked) -> Html:
             heading = ""
             if place == 0 and len(groups) > 1:
                 wrong = it.fast_but_wrong
-                heading = f"group {it.group}: " + ("too wrong to count" if wrong else "equal work")
+                work = "other work" if cell.contract.deviations else "equal work"
+                heading = f"group {it.group}: {'too wrong to count' if wrong else work}"
             rows.append(
                 svg.DotRow(
                     label=named.name_of(cell),
@@ -144,7 +145,7 @@ def _plot(run: Run, table: Ranked) -> Html:
         bounds.level for cell in table.cells if (bounds := summary_of(cell).rtfx_bounds) is not None
     }
     interval = (
-        f"Thick lines are intervals at {min(levels):.0%}."
+        f"Broad bars are intervals at {min(levels):.0%}."
         if levels
         else "Too few rounds were measured for intervals."
     )

@@ -76,7 +76,7 @@ def failures(run: Run, limits: Limits) -> Html:
                 Column("error"),
                 Column("message", long=True),
             ),
-            [[_failure(labels[each.cell], each, rounds, limits) for each, rounds in shown]],
+            [[_failure(labels[each.cell], each, rounds) for each, rounds in shown]],
             caption=f"{total} {'ending' if total == 1 else 'endings'} not as planned",
         )
     )
@@ -116,7 +116,7 @@ def _failures(run: Run, limits: Limits) -> dict[_Failure, list[int]]:
     return found
 
 
-def _failure(label: str, each: _Failure, rounds: Sequence[int], limits: Limits) -> Row:
+def _failure(label: str, each: _Failure, rounds: Sequence[int]) -> Row:
     attempt = f", attempt {each.attempt + 1}" if each.attempt else ""
     return Row(
         [

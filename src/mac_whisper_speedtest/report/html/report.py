@@ -116,13 +116,12 @@ def _heading(run: Run, title: str, label: str) -> Html:
         + (f", {clip.language}" if clip.language else "")
         for clip in manifest.clips
     )
-    passes = "passes" if any(clip.utterances for clip in manifest.clips) else "samples"
-    asked = (
-        f"contract {request.contract.get('name')}, {rounds} rounds × {request.runs} {passes}, "
-        f"{request.threads} threads"
-    )
+    whole_set = any(clip.utterances for clip in manifest.clips)
+    amount = named.amount(rounds, request.runs, whole_set=whole_set)
+    asked = f"contract {request.contract.get('name')}, {amount}, {request.threads} threads"
+    started = manifest.started_at.replace("T", " ").replace("+00:00", " UTC")
     facts = [
-        ("run", f"{label or manifest.run}, {manifest.started_at}"),
+        ("run", f"{label or manifest.run}, {started}"),
         ("machine", comparable.hardware_class(manifest.machine)),
         ("speech", speech),
         ("asked for", asked),

@@ -124,13 +124,13 @@ def _row(row: DotRow, scale: Scale, top: float) -> Html:
         text(row.note, 100, top + 16, anchor="end", class_="halo"),
     ]
     if row.value is not None:
-        parts += [circle(along(scale, each), middle, 2.5, "spot") for each in row.spots]
         bad = " bad" if row.bad else ""
         if row.low is not None and row.high is not None:
             ends = along(scale, row.low), along(scale, row.high)
-            parts.append(line(ends[0], middle, ends[1], middle, f"range{bad}"))
+            parts.append(line(ends[0], middle, ends[1], middle, f"interval{bad}"))
+        parts += [circle(along(scale, each), middle, 2.2, "spot") for each in row.spots]
         told = f"{row.label}: {row.note}"
-        parts.append(circle(along(scale, row.value), middle, 5, f"mark{bad}", told))
+        parts.append(circle(along(scale, row.value), middle, 4.5, f"mark{bad}", told))
     return tag("g", *parts)
 
 
