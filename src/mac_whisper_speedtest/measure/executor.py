@@ -165,13 +165,13 @@ class _Conversation:
         listener.record(
             s.Loaded(
                 **task.where,
-                version=hello.value.version,
-                versions=hello.value.versions,
+                version=scrub(hello.value.version),
+                versions=_scrubbed(hello.value.versions),
                 device=load.value.device,
                 device_asked=task.device,
                 precision=load.value.precision,
                 precision_asked=task.model.precision,
-                details={key: scrub(value) for key, value in load.value.details.items()},
+                details=_scrubbed(load.value.details),
                 spawn_s=self.worker.spawn_s,
                 import_s=hello.value.import_s,
                 hello_wall_s=hello.wall_s,
@@ -272,7 +272,13 @@ class _Conversation:
         """Have a sample on disk before anything else happens; settings only when they change."""
         value, where = answer.value, self.task.where
         effective = s.Effective(
-            **where, values=value.effective, observed=value.observed, remarks=value.remarks
+            **where,
+            values={
+                scrub(name): scrub(each) if isinstance(each, str) else each
+                for name, each in value.effective.items()
+            },
+            observed=[scrub(each) for each in value.observed],
+            remarks=[scrub(each) for each in value.remarks],
         )
         if effective != self.effective:
             self.listener.record(effective)
@@ -325,6 +331,11 @@ class _Conversation:
                 failed=scrub(f"{ending.error_class}: {ending.message}"),
             )
         )
+
+
+def _scrubbed(said: Mapping[str, str]) -> dict[str, str]:
+    """What a backend says of itself, without what names this machine or its user."""
+    return {scrub(name): scrub(text) for name, text in said.items()}
 
 
 def _value(readings: Mapping[str, Reading], name: str) -> float | None:

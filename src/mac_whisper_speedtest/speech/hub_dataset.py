@@ -57,9 +57,9 @@ def entries(
         DownloadError: it is not here and may not be, or cannot be, downloaded.
         StorageError: the cache cannot be written.
     """
-    files = _listing(dataset, announce=announce, allow_download=allow_download)
-    table = _wanted(dataset, _table(dataset, files))
-    _bring(dataset, [table], announce=announce, allow_download=allow_download)
+    files = listing(dataset, announce=announce, allow_download=allow_download)
+    table = wanted_file(dataset, _table(dataset, files))
+    bring_files(dataset, [table], announce=announce, allow_download=allow_download)
     listed = manifest.parse(read_text(table.path), table.path)
     known = [(entry, files.get(_within(dataset, entry))) for entry in listed]
     items = [
@@ -68,9 +68,9 @@ def entries(
     ]
     drawn = sample.draw(items, dataset.n if dataset.n is not None else len(items), seed)
     chosen = [pair for item, pair in zip(items, known, strict=True) if item.key in drawn]
-    _bring(
+    bring_files(
         dataset,
-        [_wanted(dataset, file) for _, file in chosen if file is not None],
+        [wanted_file(dataset, file) for _, file in chosen if file is not None],
         announce=announce,
         allow_download=allow_download,
     )
@@ -112,13 +112,19 @@ def _within(dataset: Dataset, entry: Entry) -> str:
     return os.path.relpath(entry.audio, _folder(dataset)).replace(os.sep, "/")
 
 
-def _bring(
+def bring_files(
     dataset: Dataset,
     wanted: list[Wanted],
     *,
     announce: Callable[[str], None],
     allow_download: bool,
 ) -> None:
+    """Have these files here, whole; those that are missing are downloaded if that is allowed.
+
+    Raises:
+        DownloadError: something is missing and nothing may be downloaded; or a file could not be
+            fetched, or is not what the hub says it is.
+    """
     missing = [each for each in wanted if not resumable.is_whole(each)]
     if not missing:
         return
@@ -131,7 +137,7 @@ def _bring(
         resumable.bring(each, announce=announce)
 
 
-def _listing(
+def listing(
     dataset: Dataset, *, announce: Callable[[str], None], allow_download: bool
 ) -> dict[str, _File]:
     """What the repository holds at that commit, by name; asked for once."""
@@ -190,7 +196,8 @@ def files_of(answer: Any) -> list[_File]:
     return [file for file in found if file.sha256 or file.git_sha1]
 
 
-def _wanted(dataset: Dataset, file: _File) -> Wanted:
+def wanted_file(dataset: Dataset, file: _File) -> Wanted:
+    """Where a file of the repository comes from, where it goes, and what it has to be."""
     where = f"datasets/{dataset.name}/resolve/{dataset.revision}/{quote(file.name)}"
     return Wanted(
         f"{_endpoint()}/{where}",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.speech.datasets import Dataset
-from mac_whisper_speedtest.speech.hub_dataset import _bring, _listing, _wanted
+from mac_whisper_speedtest.speech.hub_dataset import bring_files, listing, wanted_file
 
 
 def bring(
@@ -33,10 +33,10 @@ def bring(
         DownloadError: it is not here and may not be, or cannot be, downloaded.
         StorageError: the cache cannot be written.
     """
-    files = _listing(dataset, announce=announce, allow_download=allow_download)
+    files = listing(dataset, announce=announce, allow_download=allow_download)
     within = f"{dataset.split}/" if dataset.split else ""
     wanted = [
-        _wanted(dataset, file)
+        wanted_file(dataset, file)
         for name, file in sorted(files.items())
         if name.startswith(within) and name.lower().endswith(ending)
     ]
@@ -46,5 +46,5 @@ def bring(
             f"{dataset.name} has no {ending} file{where}",
             hint="check its name and revision, and the folder after them",
         )
-    _bring(dataset, wanted, announce=announce, allow_download=allow_download)
+    bring_files(dataset, wanted, announce=announce, allow_download=allow_download)
     return [each.path for each in wanted]

@@ -233,5 +233,7 @@ def test_pictures_are_taken(
 ) -> None:
     with visit(chromium, page_path, size=size, dark=dark) as visited:
         picture = folder / f"{name}.png"
-        visited.page.screenshot(path=str(picture), full_page=True)
+        # The whole of it takes long, and is only for those who look at it.
+        whole = "SPEEDTEST_SCREENSHOTS" in os.environ
+        visited.page.screenshot(path=str(picture), full_page=whole)
         assert picture.stat().st_size > 20_000

@@ -349,7 +349,9 @@ def test_a_run_of_thousands_of_samples_stays_small_and_says_what_is_left_out() -
     assert "20 of 250 recordings" in section(document, "texts").text
 
 
-def test_enormous_texts_and_messages_are_shortened_until_the_page_is_small() -> None:
+def test_enormous_texts_and_messages_are_shortened_until_the_page_is_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     long = " ".join(map("".join, itertools.product("abcd", repeat=5)))
     other = " ".join(map("".join, itertools.product("wxyz", repeat=5)))
     told = [
@@ -357,10 +359,13 @@ def test_enormous_texts_and_messages_are_shortened_until_the_page_is_small() -> 
         *(Told(f"f{n}", ending="crashed", message=long * 50, log=long * 50) for n in range(6)),
     ]
     run = written.run(*told, clip=written.recording(reference=long), rounds=1)
-    generous = Limits(units=100_000, message=1_000_000)
-    text = report(run, limits=generous)
-    assert len(text.encode()) < MOST_BYTES
-    assert "characters more" in text
+    generous = Limits(units=20_000, message=20_000)
+    large = report(run, limits=generous)
+    assert len(large.encode()) > 200_000
+    monkeypatch.setattr(report_module, "MOST_BYTES", 150_000)
+    small = report(run, limits=generous)
+    assert len(small.encode()) < 150_000
+    assert "characters more" in small
     assert "words at the end are left out here" in report(run, limits=Limits(units=100))
 
 
