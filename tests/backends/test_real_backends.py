@@ -74,7 +74,8 @@ def test_both_backends_ran_the_same_network_on_the_same_samples(
 def test_the_top_level_of_the_json_is_what_is_documented(demo: tuple[Finished, Path]) -> None:
     document = json.loads((demo[1] / "out.json").read_text(encoding="utf-8"))
     assert document == demo[0].run
-    assert set(document) == {"schema_version", "manifest", "cells", "rounds", "decisions"}
+    told = {"schema_version", "manifest", "cells", "rounds", "decisions", "digests"}
+    assert set(document) == told
     for cell in document["cells"]:
         assert {"backend", "model", "contract", "status", "samples", "summary"} <= set(cell)
         assert {"name", "version"} <= set(cell["backend"])

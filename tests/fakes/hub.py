@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -307,7 +310,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def refusing_port() -> int:
-    """A port of this machine on which nobody listens any more."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        return server.server_port
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port of this machine that refuses connections, held so that no other process gets it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound and not listening: nobody can connect, nobody else bind
+        yield held.getsockname()[1]

@@ -246,8 +246,9 @@ def test_offline_names_the_variable_and_still_finds_what_is_here(
 def test_a_hub_that_refuses_connections_or_cannot_be_found(
     fetch_small: Fetch, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{refusing_port()}")
-    error = refused(fetch_small)
+    with refusing_port() as port:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+        error = refused(fetch_small)
     assert error.message == "cannot connect to 127.0.0.1: Connection refused"
     assert len(seen.waits) == 4
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")

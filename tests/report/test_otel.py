@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from fakes.hub import refusing_port
 from fakes.timed_runs import A, ended, one_round, run_of, sample, started
 from mac_whisper_speedtest.compare import timeline
 from mac_whisper_speedtest.compare.timeline import Timeline
@@ -203,10 +204,10 @@ def test_a_collector_that_sends_us_elsewhere_is_not_followed(collector: Collecto
 def test_where_nobody_listens_is_said_with_the_address_but_no_login(
     collector: Collector,
 ) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    with pytest.raises(UsageError, match=rf"^http://127\.0\.0\.1:{port}/v1/traces") as refused:
+    with (
+        refusing_port() as port,
+        pytest.raises(UsageError, match=rf"^http://127\.0\.0\.1:{port}/v1/traces") as refused,
+    ):
         otel.send(drawn(one_round()), otel.address(f"http://me:pass@127.0.0.1:{port}/?key=k"))
     assert "nobody answered" in str(refused.value)
     assert "pass" not in str(refused.value)
