@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -210,12 +209,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert set(done.stdout.split()) & (HEAVY | {"click", "pandas", "polars"}) == set()
 
 
-def test_compare_stays_the_function_whatever_is_imported() -> None:
-    from mac_whisper_speedtest.compare import sources
-
-    assert callable(st.compare)
-    assert sources.load is not None
-    assert not isinstance(st.compare, ModuleType)
+def test_a_name_that_the_package_does_not_have_is_refused_as_usual() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = st.nothing  # type: ignore[attr-defined]
 

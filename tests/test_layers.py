@@ -11,11 +11,11 @@ ROOT = Path(mac_whisper_speedtest.__file__).parent
 FOUNDATION = {"errors", "paths", "durable", "privacy", "interrupts", "wheels", ""}
 ALLOWED = {
     "cli": {"report", "measure", "plan", "worker", "scoring", "results", "models", "speech"}
-    | {"backends", "catalog", "store", "compare", "api"},
-    "api": {"report", "compare", "store", "measure", "plan", "scoring", "results", "speech"}
+    | {"backends", "catalog", "store", "analysis", "api"},
+    "api": {"report", "analysis", "store", "measure", "plan", "scoring", "results", "speech"}
     | {"backends"},
-    "report": {"results", "compare", "scoring"},
-    "compare": {"store", "measure", "scoring", "results", "backends"},
+    "report": {"results", "analysis", "scoring"},
+    "analysis": {"store", "measure", "scoring", "results", "backends"},
     "store": {"measure", "scoring", "results"},
     "measure": {"plan", "worker", "scoring", "results", "models", "speech", "backends", "catalog"},
     "plan": {"backends", "speech"},

@@ -11,8 +11,6 @@ are imported when they are first used, so that importing the package costs nothi
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,42 +22,26 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Comparison", "Results", "SpeedtestError", "__version__", "compare", "load", "run"]
 
-
 _PLACES = {
     "Comparison": "api.comparison",
     "Results": "api.results",
     "SpeedtestError": "errors",
+    "compare": "api.comparison",
     "load": "api.results",
     "run": "api.measuring",
 }
 
 
-class _Package(ModuleType):
-    """This package as users see it."""
+if not TYPE_CHECKING:  # or every name would pass as one of this module's
 
-    # A property, because importing anything from the room of the same name sets the attribute
-    # `compare` of the package, which would hide the function. The room itself is found without.
-    @property
-    def compare(self) -> Any:
-        """The function of that name."""
-        from mac_whisper_speedtest.api.comparison import compare
-
-        return compare
-
-    @compare.setter
-    def compare(self, room: ModuleType) -> None:
-        pass
-
-    def __getattr__(self, name: str) -> Any:
-        """The other public names, when they are first asked for."""
+    def __getattr__(name: str) -> Any:
+        """The public names, when they are first asked for."""
         if name not in _PLACES:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib
 
-        return getattr(importlib.import_module(f"{self.__name__}.{_PLACES[name]}"), name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
+        return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
 
 
-sys.modules[__name__].__class__ = _Package
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

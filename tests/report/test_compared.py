@@ -12,8 +12,8 @@ import pytest
 
 from fakes.compared_runs import STEADY, Cell, run_of, source
 from fakes.made_runs import SAID
-from mac_whisper_speedtest.compare import between, document, regressions
-from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.analysis import between, document, regressions
+from mac_whisper_speedtest.analysis.document import Compared
 from mac_whisper_speedtest.report import compared, compared_markdown, compared_rows
 from mac_whisper_speedtest.report.formats import github_action_benchmark, hyperfine, junit
 

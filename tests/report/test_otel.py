@@ -18,8 +18,8 @@ import pytest
 
 from fakes.hub import refusing_port
 from fakes.timed_runs import A, ended, one_round, run_of, sample, started
-from mac_whisper_speedtest.compare import timeline
-from mac_whisper_speedtest.compare.timeline import Timeline
+from mac_whisper_speedtest.analysis import timeline
+from mac_whisper_speedtest.analysis.timeline import Timeline
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.report import otel
 from mac_whisper_speedtest.results.journal import TimedEvent

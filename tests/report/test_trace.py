@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.timed_runs import A, ended, one_round, run_of, started
-from mac_whisper_speedtest.compare import timeline
+from mac_whisper_speedtest.analysis import timeline
 from mac_whisper_speedtest.report import trace
 from mac_whisper_speedtest.results.journal import TimedEvent
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import FAKES, write_tone
 from fakes.made_runs import Fake, made
 from mac_whisper_speedtest import cli, privacy
-from mac_whisper_speedtest.compare import timeline
+from mac_whisper_speedtest.analysis import timeline
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.report import trace

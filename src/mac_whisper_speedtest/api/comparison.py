@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.analysis import between, regressions, sources
+from mac_whisper_speedtest.analysis.document import CellChange, Compared
 from mac_whisper_speedtest.api.options import check_numbers
 from mac_whisper_speedtest.api.results import Results, StrPath
-from mac_whisper_speedtest.compare import between, regressions, sources
-from mac_whisper_speedtest.compare.document import CellChange, Compared
 from mac_whisper_speedtest.report import compared_markdown, notebook
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
 
+from mac_whisper_speedtest.analysis import sources
 from mac_whisper_speedtest.api import options as requests
 from mac_whisper_speedtest.api.options import Options
 from mac_whisper_speedtest.api.results import Results, StrPath
-from mac_whisper_speedtest.compare import sources
 from mac_whisper_speedtest.measure import preparation, resumption, session
 from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.results import schema as s

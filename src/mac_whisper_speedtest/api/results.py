@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest import durable
-from mac_whisper_speedtest.compare import sources, timeline
-from mac_whisper_speedtest.compare.sources import Source
-from mac_whisper_speedtest.compare.timeline import Timeline
+from mac_whisper_speedtest.analysis import sources, timeline
+from mac_whisper_speedtest.analysis.sources import Source
+from mac_whisper_speedtest.analysis.timeline import Timeline
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.measure.counting import counted
 from mac_whisper_speedtest.report import notebook, trace

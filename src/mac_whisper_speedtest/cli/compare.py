@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.compare.document import Compared
+    from mac_whisper_speedtest.analysis.document import Compared
 
 _FORMATS = ("table", "markdown", "json", "github-action-benchmark", "hyperfine", "junit")
 _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "table"}
@@ -63,8 +63,8 @@ def command(  # noqa: PLR0917 - one parameter per option
     be read; 11 something that --fail-on names was found.
     """
     from mac_whisper_speedtest import durable
+    from mac_whisper_speedtest.analysis import between, regressions, sources
     from mac_whisper_speedtest.cli import options
-    from mac_whisper_speedtest.compare import between, regressions, sources
     from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.report import compared as terminal
 
@@ -104,7 +104,7 @@ def _by_suffix(path: Path) -> str:
 
 
 def _rendered(found: Compared, form: str) -> str:
-    from mac_whisper_speedtest.compare import document
+    from mac_whisper_speedtest.analysis import document
     from mac_whisper_speedtest.report import compared, compared_markdown
     from mac_whisper_speedtest.report.formats import github_action_benchmark, hyperfine, junit
 

@@ -87,7 +87,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
         UsageError: there is no such run, or one is there twice.
         StorageError: it cannot be read.
     """
-    from mac_whisper_speedtest.compare import sources
+    from mac_whisper_speedtest.analysis import sources
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.results import digest
 

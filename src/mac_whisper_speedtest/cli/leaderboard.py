@@ -41,7 +41,7 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     4 all were refused, nothing was made; 2 the request was wrong; 5 it could not be written;
     10 not here, and not downloaded.
     """
-    from mac_whisper_speedtest.compare import intake, leaderboard
+    from mac_whisper_speedtest.analysis import intake, leaderboard
     from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.privacy import scrub
     from mac_whisper_speedtest.report.leaderboard import site
@@ -72,7 +72,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         UsageError: no dataset is written so.
         DownloadError: it is not here and may not be, or cannot be, downloaded.
     """
-    from mac_whisper_speedtest.compare import intake
+    from mac_whisper_speedtest.analysis import intake
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.speech import datasets, hub_files
 

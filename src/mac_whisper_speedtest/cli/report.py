@@ -29,7 +29,7 @@ def command(run: str, output: Path | None) -> None:
     written.
     """
     from mac_whisper_speedtest import durable
-    from mac_whisper_speedtest.compare import sources
+    from mac_whisper_speedtest.analysis import sources
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report.html.report import report
 

@@ -34,7 +34,7 @@ def command(run: str, output: Path | None, endpoint: str | None) -> None:
     speedtest trace latest --otlp http://localhost:4318
     """
     from mac_whisper_speedtest import durable
-    from mac_whisper_speedtest.compare import sources, timeline
+    from mac_whisper_speedtest.analysis import sources, timeline
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report import otel, trace
     from mac_whisper_speedtest.results import journal

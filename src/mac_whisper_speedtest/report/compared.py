@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.analysis.document import Compared
 from mac_whisper_speedtest.report import compared_rows as rows
 
 _LEFT = {"backend", "speed", "accuracy"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.analysis.document import Compared
 from mac_whisper_speedtest.report import compared_rows as rows
 
 LONGEST = 60_000

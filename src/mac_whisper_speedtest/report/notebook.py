@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.analysis.document import Compared
 from mac_whisper_speedtest.report import compared_rows
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.tables import CELLS

@@ -17,8 +17,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from mac_whisper_speedtest.compare.spans import RUN_TRACK
-from mac_whisper_speedtest.compare.timeline import Timeline
+from mac_whisper_speedtest.analysis.spans import RUN_TRACK
+from mac_whisper_speedtest.analysis.timeline import Timeline
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.privacy import scrub
 

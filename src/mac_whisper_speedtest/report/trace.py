@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from mac_whisper_speedtest.compare.spans import RUN_TRACK, Counter, Instant, Span
-from mac_whisper_speedtest.compare.timeline import Timeline
+from mac_whisper_speedtest.analysis.spans import RUN_TRACK, Counter, Instant, Span
+from mac_whisper_speedtest.analysis.timeline import Timeline
 
 _THREAD = 1
 SYNTHETIC = (

@@ -16,8 +16,8 @@ import pytest
 from browser import PHONE, visit
 from fakes.made_runs import Fake, Made
 from fakes.parks import ANOTHER, TWO, machine, submitted
-from mac_whisper_speedtest.compare import leaderboard
-from mac_whisper_speedtest.compare.intake import Intake, Refusal
+from mac_whisper_speedtest.analysis import leaderboard
+from mac_whisper_speedtest.analysis.intake import Intake, Refusal
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.report.leaderboard import downloads, site
 from mac_whisper_speedtest.results import schema as s

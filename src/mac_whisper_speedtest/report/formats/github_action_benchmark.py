@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from mac_whisper_speedtest.compare.document import CellChange, Compared, QuantityChange
+from mac_whisper_speedtest.analysis.document import CellChange, Compared, QuantityChange
 
 
 def render(compared: Compared) -> str:

@@ -6,7 +6,7 @@ import json
 import statistics
 from collections.abc import Iterator
 
-from mac_whisper_speedtest.compare.document import CellChange, Compared
+from mac_whisper_speedtest.analysis.document import CellChange, Compared
 
 
 def render(compared: Compared) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from mac_whisper_speedtest.compare import document as d
+from mac_whisper_speedtest.analysis import document as d
 from mac_whisper_speedtest.report import compared_rows as rows
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.compare import samples
+from mac_whisper_speedtest.analysis import samples
 from mac_whisper_speedtest.report.figures import MISSING, with_bounds
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import svg, tables

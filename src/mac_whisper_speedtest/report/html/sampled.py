@@ -6,8 +6,8 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from mac_whisper_speedtest.compare import samples
-from mac_whisper_speedtest.compare.samples import COUNTED, State, Taken
+from mac_whisper_speedtest.analysis import samples
+from mac_whisper_speedtest.analysis.samples import COUNTED, State, Taken
 from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import curves, tables

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.compare import samples
-from mac_whisper_speedtest.compare.samples import Said
+from mac_whisper_speedtest.analysis import samples
+from mac_whisper_speedtest.analysis.samples import Said
 from mac_whisper_speedtest.report.html import aligned
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html.aligned import Rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from mac_whisper_speedtest.compare.boards import Board, Group, Row
+from mac_whisper_speedtest.analysis.boards import Board, Group, Row
 from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html import cells, tables
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag

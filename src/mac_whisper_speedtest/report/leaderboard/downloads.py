@@ -15,8 +15,8 @@ from typing import cast
 
 import msgspec
 
-from mac_whisper_speedtest.compare.boards import Board, Group, Leaderboard, Row
-from mac_whisper_speedtest.compare.intake import Refusal
+from mac_whisper_speedtest.analysis.boards import Board, Group, Leaderboard, Row
+from mac_whisper_speedtest.analysis.intake import Refusal
 from mac_whisper_speedtest.report.leaderboard import words
 from mac_whisper_speedtest.results import delimited
 from mac_whisper_speedtest.results.columns import Column, Kind, Value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mac_whisper_speedtest.compare.boards import MachineClass, Member
-from mac_whisper_speedtest.compare.peers import MIN_PEERS
+from mac_whisper_speedtest.analysis.boards import MachineClass, Member
+from mac_whisper_speedtest.analysis.peers import MIN_PEERS
 from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html import cells, tables
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag

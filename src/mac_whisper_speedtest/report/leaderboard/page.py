@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from itertools import groupby
 
-from mac_whisper_speedtest.compare.boards import Board, Leaderboard
-from mac_whisper_speedtest.compare.intake import Intake, Refusal
+from mac_whisper_speedtest.analysis.boards import Board, Leaderboard
+from mac_whisper_speedtest.analysis.intake import Intake, Refusal
 from mac_whisper_speedtest.report.html import page, tables
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.compare.boards import Board, Row
+from mac_whisper_speedtest.analysis.boards import Board, Row
 from mac_whisper_speedtest.report.html import svg
 from mac_whisper_speedtest.report.html.markup import Html, clipped, tag
 from mac_whisper_speedtest.report.leaderboard import words

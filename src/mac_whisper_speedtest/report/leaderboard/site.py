@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mac_whisper_speedtest import durable
-from mac_whisper_speedtest.compare.boards import Leaderboard
-from mac_whisper_speedtest.compare.intake import Intake
+from mac_whisper_speedtest.analysis.boards import Leaderboard
+from mac_whisper_speedtest.analysis.intake import Intake
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.report.leaderboard import downloads, page
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.compare.boards import Board, Group, Row
-from mac_whisper_speedtest.compare.figures import Figure
-from mac_whisper_speedtest.compare.submissions import Runner
+from mac_whisper_speedtest.analysis.boards import Board, Group, Row
+from mac_whisper_speedtest.analysis.figures import Figure
+from mac_whisper_speedtest.analysis.submissions import Runner
 from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html.markup import clipped
 from mac_whisper_speedtest.report.html.tables import Field

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mac_whisper_speedtest.compare.submissions import Entry
+from mac_whisper_speedtest.analysis.submissions import Entry
 from mac_whisper_speedtest.scoring import gate
 from mac_whisper_speedtest.scoring.accuracy import Score
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mac_whisper_speedtest.analysis import document, history_document, regressions
 from mac_whisper_speedtest.cli import compare as command
-from mac_whisper_speedtest.compare import document, history_document, regressions
 from mac_whisper_speedtest.results.record import Struct
 from mac_whisper_speedtest.scoring.verdict import Verdict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mac_whisper_speedtest.compare.document import AccuracyChange, TextChange
+from mac_whisper_speedtest.analysis.document import AccuracyChange, TextChange
 from mac_whisper_speedtest.measure import rightness, timings
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.scoring import accuracy as scores

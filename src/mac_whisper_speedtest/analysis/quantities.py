@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.compare.document import QuantityChange, RatioInfo
+from mac_whisper_speedtest.analysis.document import QuantityChange, RatioInfo
 from mac_whisper_speedtest.measure import meters
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.scoring import intervals, two_samples, verdict

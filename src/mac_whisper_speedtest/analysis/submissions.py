@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.analysis import evidence
+from mac_whisper_speedtest.analysis.cells import without_version
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES, SettingValue
-from mac_whisper_speedtest.compare import evidence
-from mac_whisper_speedtest.compare.cells import without_version
 from mac_whisper_speedtest.measure import comparison, rightness, timings
 from mac_whisper_speedtest.results import comparable, digest
 from mac_whisper_speedtest.results import schema as s

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.compare import moments
-from mac_whisper_speedtest.compare.moments import Moment
-from mac_whisper_speedtest.compare.spans import (
+from mac_whisper_speedtest.analysis import moments
+from mac_whisper_speedtest.analysis.moments import Moment
+from mac_whisper_speedtest.analysis.spans import (
     RUN_TRACK,
     Counter,
     Facts,

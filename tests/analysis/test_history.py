@@ -11,7 +11,7 @@ import pytest
 
 from fakes.compared_runs import STEADY, Cell, run_of
 from fakes.made_runs import Made
-from mac_whisper_speedtest.compare import history
+from mac_whisper_speedtest.analysis import history
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import directory
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
-from mac_whisper_speedtest.compare import quantities
-from mac_whisper_speedtest.compare.document import (
+from mac_whisper_speedtest.analysis import quantities
+from mac_whisper_speedtest.analysis.document import (
     FAILED,
     MISSING,
     CellChange,

@@ -6,8 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from mac_whisper_speedtest.compare import facts, quantities
-from mac_whisper_speedtest.compare.document import SpeedChange
+from mac_whisper_speedtest.analysis import facts, quantities
+from mac_whisper_speedtest.analysis.document import SpeedChange
 from mac_whisper_speedtest.measure import timings
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.scoring import intervals, two_samples, verdict

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Mapping
 
 import pytest
 
-from mac_whisper_speedtest.compare import peers
-from mac_whisper_speedtest.compare.peers import Speed, Standing
+from mac_whisper_speedtest.analysis import peers
+from mac_whisper_speedtest.analysis.peers import Speed, Standing
 
 
 def machine(*rtfx: float, error: float | None = 0.005) -> dict[Hashable, Speed]:

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.compared_runs import Cell, run_of
 from fakes.made_runs import Made
-from mac_whisper_speedtest.compare import between, sources
+from mac_whisper_speedtest.analysis import between, sources
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import directory
 

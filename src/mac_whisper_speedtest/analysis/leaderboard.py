@@ -1,6 +1,6 @@
 """Many machines' bundles as one ranking per kind of machine, contract, model and speech.
 
-Everything here is made of :class:`~mac_whisper_speedtest.compare.submissions.Submission`, whose
+Everything here is made of :class:`~mac_whisper_speedtest.analysis.submissions.Submission`, whose
 figures were computed from samples. The result is the same in whatever order they are given.
 """
 
@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from mac_whisper_speedtest.compare import boardwide, figures, peers, places
-from mac_whisper_speedtest.compare.boards import (
+from mac_whisper_speedtest.analysis import boardwide, figures, peers, places
+from mac_whisper_speedtest.analysis.boards import (
     Board,
     Group,
     Leaderboard,
@@ -21,7 +21,7 @@ from mac_whisper_speedtest.compare.boards import (
     Member,
     Row,
 )
-from mac_whisper_speedtest.compare.submissions import Entry, Runner, Submission, Work
+from mac_whisper_speedtest.analysis.submissions import Entry, Runner, Submission, Work
 from mac_whisper_speedtest.measure.grouping import letter
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mac_whisper_speedtest.compare.peers import Speed
-from mac_whisper_speedtest.compare.submissions import Entry
+from mac_whisper_speedtest.analysis.peers import Speed
+from mac_whisper_speedtest.analysis.submissions import Entry
 from mac_whisper_speedtest.scoring import intervals
 
 Basis = Literal["rounds", "bundles", "range", ""]
@@ -72,7 +72,7 @@ def error_rate(entries: Sequence[Entry]) -> Figure | None:
 
 
 def speed(entry: Entry) -> Speed:
-    """An entry's speed for :mod:`~mac_whisper_speedtest.compare.peers`; it must have rounds.
+    """An entry's speed for :mod:`~mac_whisper_speedtest.analysis.peers`; it must have rounds.
 
     Half the interval's width on the scale of logarithms is 1.96 standard errors.
     """

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fakes.compared_runs import Cell, run_of
-from mac_whisper_speedtest.compare import cells
+from mac_whisper_speedtest.analysis import cells
 from mac_whisper_speedtest.results import schema as s
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.compare.document import FactChange, RatioInfo
+from mac_whisper_speedtest.analysis.document import FactChange, RatioInfo
 from mac_whisper_speedtest.results.record import Struct
 
 SCHEMA_VERSION = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from mac_whisper_speedtest.analysis.document import FactChange
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
-from mac_whisper_speedtest.compare.document import FactChange
 from mac_whisper_speedtest.results import schema as s
 
 _UNITS = {

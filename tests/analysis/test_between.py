@@ -10,9 +10,9 @@ import pytest
 from fakes.compared_runs import STEADY, Cell, rounds_of, run_of, source
 from fakes.made_runs import SAID, Made
 from fakes.worlds import WORLDS, World
-from mac_whisper_speedtest.compare import between, regressions
-from mac_whisper_speedtest.compare import document as d
-from mac_whisper_speedtest.compare.sources import Source
+from mac_whisper_speedtest.analysis import between, regressions
+from mac_whisper_speedtest.analysis import document as d
+from mac_whisper_speedtest.analysis.sources import Source
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import schema as s
 

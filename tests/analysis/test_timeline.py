@@ -19,9 +19,9 @@ from fakes.timed_runs import (
     started,
     watched,
 )
-from mac_whisper_speedtest.compare import moments, timeline
-from mac_whisper_speedtest.compare.spans import LONGEST_TEXT, Span
-from mac_whisper_speedtest.compare.timeline import Timeline
+from mac_whisper_speedtest.analysis import moments, timeline
+from mac_whisper_speedtest.analysis.spans import LONGEST_TEXT, Span
+from mac_whisper_speedtest.analysis.timeline import Timeline
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory

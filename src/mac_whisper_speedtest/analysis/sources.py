@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from mac_whisper_speedtest.compare.cells import without_version
+from mac_whisper_speedtest.analysis.cells import without_version
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.measure import timings
 from mac_whisper_speedtest.measure.summarise import summarise

@@ -20,8 +20,8 @@ from fakes.parks import (
     submitted,
     without_texts,
 )
-from mac_whisper_speedtest.compare import leaderboard
-from mac_whisper_speedtest.compare.boards import Board, Leaderboard, Row
+from mac_whisper_speedtest.analysis import leaderboard
+from mac_whisper_speedtest.analysis.boards import Board, Leaderboard, Row
 from mac_whisper_speedtest.results import schema as s
 
 WRONG = {"u1": "he sold all of his socks", "u2": "in a very dry desert"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.analysis.figures import Figure
+from mac_whisper_speedtest.analysis.peers import Spread, Standing
+from mac_whisper_speedtest.analysis.submissions import Runner, Speech, Work
 from mac_whisper_speedtest.backends.contract import SettingValue
-from mac_whisper_speedtest.compare.figures import Figure
-from mac_whisper_speedtest.compare.peers import Spread, Standing
-from mac_whisper_speedtest.compare.submissions import Runner, Speech, Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 from fakes import parks
 from fakes.made_runs import Made
 from fakes.parks import without_texts
-from mac_whisper_speedtest.compare import intake, leaderboard
+from mac_whisper_speedtest.analysis import intake, leaderboard
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s

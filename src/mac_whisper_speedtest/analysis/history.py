@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.analysis import facts, quantities, sources
+from mac_whisper_speedtest.analysis import history_document as h
+from mac_whisper_speedtest.analysis.cells import without_version
+from mac_whisper_speedtest.analysis.document import FactChange
 from mac_whisper_speedtest.backends.registry import ALIASES
-from mac_whisper_speedtest.compare import facts, quantities, sources
-from mac_whisper_speedtest.compare import history_document as h
-from mac_whisper_speedtest.compare.cells import without_version
-from mac_whisper_speedtest.compare.document import FactChange
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.measure import comparison
 from mac_whisper_speedtest.results import schema as s

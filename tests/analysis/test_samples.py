@@ -6,7 +6,7 @@ import pytest
 
 from fakes import written_runs as written
 from fakes.written_runs import Told
-from mac_whisper_speedtest.compare import samples
+from mac_whisper_speedtest.analysis import samples
 
 
 def test_every_sample_is_there_with_what_became_of_it() -> None:

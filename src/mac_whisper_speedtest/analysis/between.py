@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mac_whisper_speedtest.compare import cells, facts, quantities, speed, texts
-from mac_whisper_speedtest.compare import document as d
-from mac_whisper_speedtest.compare.cells import Matched, without_version
-from mac_whisper_speedtest.compare.sources import Source
+from mac_whisper_speedtest.analysis import cells, facts, quantities, speed, texts
+from mac_whisper_speedtest.analysis import document as d
+from mac_whisper_speedtest.analysis.cells import Matched, without_version
+from mac_whisper_speedtest.analysis.sources import Source
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.measure import comparison, timings
 from mac_whisper_speedtest.results import comparable

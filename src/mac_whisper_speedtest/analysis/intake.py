@@ -10,8 +10,8 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 from mac_whisper_speedtest import durable
-from mac_whisper_speedtest.compare import submissions
-from mac_whisper_speedtest.compare.submissions import Submission
+from mac_whisper_speedtest.analysis import submissions
+from mac_whisper_speedtest.analysis.submissions import Submission
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.privacy import scrub

@@ -1,0 +1,1 @@
+"""What is made of runs afterwards: comparisons, histories, leaderboards and timelines."""
