@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -193,9 +194,27 @@ def test_every_option_of_the_page_exists_and_no_other() -> None:
         for line in table.splitlines()[2:]
         for name in re.findall(r"`(\w+)`", line.split("|")[1])
     }
-    signature = {"models", "backends", "audio", "clip", "manifest", "dataset", "mic_seconds"}
-    signature |= {"durations", "language", "download", "resume", "progress"}
+    signature = set(inspect.signature(st.run).parameters) - {"options"}
     assert named == signature | options.Options.__annotations__.keys()
+
+
+def test_whatever_the_command_line_can_be_asked_for_python_can_ask_for() -> None:
+    from mac_whisper_speedtest.cli.run import command
+
+    for_people = {"output", "as_json", "quiet", "json_logs"}
+    renamed = {
+        "budget": "budget_s",
+        "precision": "target_width",
+        "reference": "reference_backend",
+        "max_time": "max_time_s",
+        "timeout": "timeout_s",
+        "max_memory": "max_memory_bytes",
+        "max_download": "max_download_bytes",
+        "mic": "mic_seconds",
+    }
+    asked = {parameter.name or "" for parameter in command.params} - for_people
+    there = set(inspect.signature(st.run).parameters) | options.Options.__annotations__.keys()
+    assert {renamed.get(name, name) for name in asked} <= there
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

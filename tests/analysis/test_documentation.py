@@ -79,4 +79,4 @@ def test_everything_that_can_fail_a_build_is_described() -> None:
 
 
 def test_every_format_is_described() -> None:
-    assert list(rows(section("Formats"), "format")) == quoted(command._FORMATS)
+    assert list(rows(section("Formats"), "format")) == quoted(command.FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fakes import made_runs
+from fakes.made_runs import Fake
 from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
+from mac_whisper_speedtest.store import bundle
 
 SAID = {
     "u1": "The quick brown fox jumps over the lazy dog.",
@@ -183,6 +187,23 @@ def test_a_run_is_scored_again_with_its_errors_and_the_gate(
     assert rows["bad"][-1] == "worse"
     assert "Compared with openai-whisper" in answer.out
     assert "EnglishTextNormalizer" in answer.out
+
+
+@pytest.mark.parametrize("command", ["show", "score", "diff"])
+def test_a_bundle_can_be_looked_at_without_importing_it(
+    speedtest: Call, tmp_path: Path, command: str
+) -> None:
+    slip = {**made_runs.SAID, "u1": "she sells sea snails"}  # one word of eight
+    run = made_runs.made({"one": Fake(1.0), "two": Fake(1.0, said=slip)}).write(tmp_path / "run")
+    packed = tmp_path / "shared.zip"
+    bundle.write(RunDirectory(run), packed)
+    shutil.rmtree(run)
+
+    answer = speedtest(command, packed, *(("one", "two") if command == "diff" else ()))
+
+    assert (answer.code, answer.err) == (0, "")
+    assert "12.5" in answer.out
+    assert list(tmp_path.iterdir()) == [packed]
 
 
 def test_another_normaliser_gives_another_number_and_leaves_the_run_as_it_is(

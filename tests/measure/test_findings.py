@@ -206,6 +206,13 @@ def test_a_significant_trend_of_a_few_percent_is_no_finding() -> None:
     assert drift_of([[1.0 + 0.005 * i for i in range(10)]] * 3) == []
 
 
+def test_a_drift_over_100_000_samples_of_one_process_is_found_all_the_same() -> None:
+    many = 100_000
+    drifting = [1.0 + 0.5 * i / many + 0.1 * (i % 7) for i in range(many)]
+    assert findings.trend([drifting]) == pytest.approx(0.5 / 1.55, rel=0.02)
+    assert findings.trend([[1.0 + 0.1 * (i % 7) for i in range(many)]]) is None
+
+
 # Memory
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import stored_runs
+from fakes import disks, stored_runs
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
@@ -115,40 +115,17 @@ def test_a_file_that_may_grow_no_further_is_a_storage_error_and_nothing_is_corru
 
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file system of 1 MiB, where this user may make one."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        pytest.skip(f"no mount: {error}")
-    if done.returncode:
-        pytest.skip(f"a small tmpfs cannot be mounted: {done.stderr.strip()}")
-    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(folder))
-    try:
+    """A data folder on a file system of 1 MiB."""
+    with disks.small_disk(tmp_path / "small") as folder:
+        monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(folder))
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(folder: Path, leave: int) -> Path:
-    """Take all of the disk but ``leave`` bytes."""
-    ballast = folder / "ballast"
-    handle = os.open(ballast, os.O_WRONLY | os.O_CREAT)
-    with contextlib.suppress(OSError):
-        while True:
-            os.write(handle, b"x" * 4096)
-    os.ftruncate(handle, max(os.fstat(handle).st_size - leave, 0))
-    os.close(handle)
-    return ballast
 
 
 @pytest.mark.parametrize("leave", [0, 4096, 16384, 32768, 65536, 131072])
 def test_a_full_disk_is_a_storage_error_wherever_it_strikes(small_disk: Path, leave: int) -> None:
     stored_runs.write()
     before = {path: path.read_bytes() for path in small_disk.rglob("*.json*")}
-    ballast = fill(small_disk, leave)
+    ballast = disks.fill(small_disk, leave)
     try:
         stored_runs.write()
         why = "No space left on device"

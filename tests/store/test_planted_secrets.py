@@ -18,6 +18,7 @@ from conftest import FAKES, write_tone
 from fakes.made_runs import Fake, made
 from mac_whisper_speedtest import cli, privacy
 from mac_whisper_speedtest.analysis import timeline
+from mac_whisper_speedtest.cli import compare as compare_command
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.report import trace
@@ -169,6 +170,26 @@ def _shown(measured: Measured, folder: Path) -> bytes:
     return b"".join(map(_called, (["show", run], ["show", run, "--json"])))
 
 
+def _compared(measured: Measured, folder: Path) -> bytes:
+    run = str(measured.run.path)
+    return b"".join(
+        _called(["compare", run, run, "--format", name]) for name in compare_command.FORMATS
+    )
+
+
+def _site(measured: Measured, folder: Path) -> bytes:
+    _called(["leaderboard", "build", str(measured.run.path), "-o", str(folder / "site")])
+    return b"".join(path.read_bytes() for path in (folder / "site").iterdir())
+
+
+def _listed(measured: Measured, folder: Path) -> bytes:
+    said = (["results", "list"], ["results", "show", "latest"], ["history", "good"])
+    store = measured.run.path.parents[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPEEDTEST_DATA_DIR", str(store))
+        return b"".join(map(_called, said)) + (store / "index.sqlite").read_bytes()
+
+
 OUTPUTS: dict[str, Callable[[Measured, Path], bytes]] = {
     "run directory": _own_files,
     "json logs": lambda measured, folder: measured.said,
@@ -177,6 +198,9 @@ OUTPUTS: dict[str, Callable[[Measured, Path], bytes]] = {
     "trace": _trace,
     "export": _export,
     "show": _shown,
+    "compare": _compared,
+    "leaderboard": _site,
+    "lists and the index": _listed,
 }
 """Whatever leaves this machine, or may be pasted somewhere. Add to it what is new."""
 

@@ -11,10 +11,10 @@ from mac_whisper_speedtest.analysis import sources
 from mac_whisper_speedtest.api import options as requests
 from mac_whisper_speedtest.api.options import Options
 from mac_whisper_speedtest.api.results import Results, StrPath
-from mac_whisper_speedtest.measure import preparation, resumption, session
+from mac_whisper_speedtest.measure import installed, preparation, resumption, session
 from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.speech.choose import Choice
+from mac_whisper_speedtest.speech.choose import MAX_DOWNLOAD_BYTES, Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,18 @@ def run(
     durations: Sequence[float] = (),
     language: str | None = None,
     download: bool = False,
+    allow_http: bool = False,
+    max_download_bytes: int = MAX_DOWNLOAD_BYTES,
+    keep_recording: bool = False,
+    install: bool = False,
     resume: bool | str = False,
     progress: Callable[[str], None] | None = None,
     **options: Unpack[Options],
 ) -> Results:
     """Measure backends on models and one recording or set, as ``speedtest run`` does.
 
-    Nothing but the built-in clip is downloaded, unless ``download`` or ``repair`` ask for it.
+    Nothing but the built-in clip is downloaded, unless an address as ``audio``, ``download``,
+    ``install`` or ``repair`` ask for it.
     Cells that fail are in the results and raise nothing. An interrupt seals what there is; the
     outcome of the run is then ``interrupted``.
 
@@ -67,6 +72,10 @@ def run(
         durations: measure on cuts of these seconds.
         language: spoken in the recordings.
         download: let ``dataset`` download what is not here.
+        allow_http: let ``audio`` be an address that begins with http://.
+        max_download_bytes: give up on an ``audio`` address that sends more.
+        keep_recording: save what the microphone heard with the run.
+        install: make the environments of backends that are installed nowhere.
         resume: go on with the newest unfinished run of this request, or with the one named.
         progress: told a line before each visit and of each failure, never during a sample; such
             as ``print``.
@@ -86,10 +95,15 @@ def run(
         mic_seconds=mic_seconds,
         durations=tuple(durations) or None,
         language=language,
+        keep=keep_recording,
+        allow_http=allow_http,
+        max_download_bytes=max_download_bytes,
     )
     request = requests.request(models, backends, speech, options)
     if resume:
         resumption.check(request)
+    if install:
+        installed.add_missing(request.backends, told.tell)
     prepared = preparation.prepare(request, announce=told.tell, allow_download=download)
     going_on = None
     if resume:

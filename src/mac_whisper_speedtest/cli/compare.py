@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from mac_whisper_speedtest.analysis.document import Compared
 
-_FORMATS = ("table", "markdown", "json", "github-action-benchmark", "hyperfine", "junit")
+FORMATS = ("table", "markdown", "json", "github-action-benchmark", "hyperfine", "junit")
 _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "table"}
 
 
@@ -27,7 +27,7 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
 @click.option(
     "--format",
     "form",
-    type=click.Choice(_FORMATS),
+    type=click.Choice(FORMATS),
     help="What to print, or to write with -o.  [default: table, or by the file's ending]",
 )
 @click.option(

@@ -33,8 +33,9 @@ def command(  # noqa: PLR0917 - one parameter per option
 ) -> None:
     """Show where BACKEND_A and BACKEND_B wrote something else in RUN, and who is right.
 
-    RUN is a number, a path, or "latest". Words are compared after normalising; what both wrote
-    alike is left out. Where samples of a cell differ, its most frequent text is taken.
+    RUN is a number, a path, a tag, a bundle, or "latest". Words are compared after normalising;
+    what both wrote alike is left out. Where samples of a cell differ, its most frequent text is
+    taken.
 
     \b
     speedtest diff latest faster-whisper whisper.cpp
@@ -43,13 +44,13 @@ def command(  # noqa: PLR0917 - one parameter per option
     Exit codes: 0 shown, whether they differ or not; 2 the request was wrong; 5 the run cannot be
     read.
     """
+    from mac_whisper_speedtest.analysis import sources
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report import diff
-    from mac_whisper_speedtest.results import directory
     from mac_whisper_speedtest.scoring import normalisers
 
     rules = normalisers.named(normaliser) if normaliser else None
-    cells = directory.find(run).replay().cells
+    cells = sources.load(run).run.cells
     pairs = _pairs(cells, backend_a, backend_b, model)
     shown = False
     for first, second in pairs:

@@ -12,9 +12,6 @@ from mac_whisper_speedtest.backends.contract import CONTRACTS
 from mac_whisper_speedtest.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from mac_whisper_speedtest.backends.backend import Backend
     from mac_whisper_speedtest.results.schema import Run
 
 
@@ -180,7 +177,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest import plan
     from mac_whisper_speedtest.backends import registry
     from mac_whisper_speedtest.cli import options, progress
-    from mac_whisper_speedtest.measure import machine, resumption, session
+    from mac_whisper_speedtest.measure import installed, machine, resumption, session
     from mac_whisper_speedtest.measure.preparation import prepare
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.results import directory, export
@@ -247,7 +244,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     for path in output:
         export.check_writable(path)
     if install:
-        _install_missing(request.backends, screen.announce)
+        installed.add_missing(request.backends, screen.announce)
     prepared = prepare(
         request, announce=screen.announce, allow_download=download, level=screen.level
     )
@@ -270,28 +267,6 @@ def command(  # noqa: PLR0917 - one parameter per option
     else:
         table.show(run, saved_as=directory.name_of(run_directory))
     ctx.exit(exit_code(run, explicit=request.explicit))
-
-
-def _install_missing(backends: Iterable[Backend], announce: Callable[[str], None]) -> None:
-    """Make the environments of those that are installed nowhere and could be.
-
-    One that cannot be made costs its own cells only: its rows will say that it is not installed.
-    """
-    from mac_whisper_speedtest.errors import SpeedtestError
-    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.worker import environments
-    from mac_whisper_speedtest.worker.launch import interpreter
-
-    with as_keyboard_interrupt():
-        for backend in backends:
-            recipe = backend.recipe
-            if backend.command or recipe is None or not recipe.works_here():
-                continue
-            if interpreter(backend) is None:
-                try:
-                    environments.install(recipe, backend.version, announce=announce)
-                except SpeedtestError as error:
-                    announce(f"{backend.label} could not be installed: {error.message}")
 
 
 def exit_code(run: Run, *, explicit: bool) -> ExitCode:

@@ -32,7 +32,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     per_utterance: bool,
     as_json: bool,
 ) -> None:
-    """Score RUN (a number, a path, or "latest") again, from the raw texts in its journal.
+    """Score RUN (a number, a path, a tag, a bundle, or "latest") again, from its raw texts.
 
     Shows WER or CER over all recordings with substitutions (S), deletions (D) and insertions (I);
     a recording without text counts as all deletions. Each backend is compared with the reference
@@ -47,16 +47,16 @@ def command(  # noqa: PLR0917 - one parameter per option
     """
     import msgspec
 
+    from mac_whisper_speedtest.analysis import sources
     from mac_whisper_speedtest.cli import scrubbed
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.measure import rightness
     from mac_whisper_speedtest.report import scores
-    from mac_whisper_speedtest.results import directory
     from mac_whisper_speedtest.scoring import normalisers
 
     rules = normalisers.named(normaliser) if normaliser else None
-    found = directory.find(run)
-    replayed = found.replay()
+    source = sources.load(run)
+    replayed = source.run
     cells = list(replayed.cells)
     if reference_file is not None:
         cells = _with_reference(cells, reference_file)
@@ -67,7 +67,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     judged = rightness.judge(cells, reference_backend=reference_backend, normaliser=rules)
     if not judged:
         raise UsageError(
-            f"run {directory.name_of(found)} has no text to score, or nothing to score it against",
+            f"run {source.label} has no text to score, or nothing to score it against",
             hint="for a single recording, say --reference-file FILE with what was said in it",
         )
     results = {name: rightness.result(each) for name, each in judged.items()}

@@ -19,22 +19,23 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
-    """Show RUN (a number, a path, or "latest") as a table.
+    """Show RUN (a number, a path, a tag, a bundle, or "latest") as a table.
 
     Every figure is computed again from the run's journal, so this also works for a run whose tool
     was killed; such a run is sealed on the way.
     """
+    from mac_whisper_speedtest.analysis import sources
     from mac_whisper_speedtest.errors import StorageError
-    from mac_whisper_speedtest.measure.summarise import summarise
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.results import directory, export
 
     for path in output:
         export.check_writable(path)
-    found = directory.find(run)
-    replayed = summarise(found.replay())
+    source = sources.load(run)
+    found, replayed = source.directory, source.run
     outcome = replayed.manifest.outcome
-    if not found.sealed_path.exists() and outcome is not None and outcome.state != "running":
+    ended = outcome is not None and outcome.state != "running"
+    if found is not None and ended and not found.sealed_path.exists():
         with contextlib.suppress(StorageError):  # a copy that may only be read can still be shown
             found.seal(replayed)
     for path in output:
@@ -42,4 +43,4 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         click.echo(export.to_json(replayed), nl=False)
     else:
-        table.show(replayed, saved_as=directory.name_of(found))
+        table.show(replayed, saved_as=directory.name_of(found) if found is not None else run)

@@ -49,6 +49,9 @@ normal approximation with continuity correction of Mann–Kendall's S (Mann 1945
 summed over processes as in Hirsch, Slack and Smith (1982). Throttling costs a third (mlx-lm#1010).
 What has fewer samples than 2 × 4, 3 × 4, 4 × 3 or 6 rounds cannot reach it."""
 
+TREND_VALUES = 500
+"""A longer series is looked at in so many parts, each by its median: pairs grow with the square."""
+
 LEAK_STEPS = 4
 LEAK_RATIO = 0.05
 LEAK_BYTES = 50_000_000
@@ -235,7 +238,8 @@ def trend(blocks: Sequence[Sequence[float]]) -> float | None:
     """The change over a block, as a fraction of its median, where there is a trend; else ``None``.
 
     Args:
-        blocks: series in order of time. Only values of the same block are compared.
+        blocks: series in order of time. Only values of the same block are compared; of more than
+            ``TREND_VALUES``, medians of consecutive parts.
 
     Returns:
         Theil and Sen's median slope times the longest block's length. See ``DRIFT_Z``.
@@ -243,7 +247,9 @@ def trend(blocks: Sequence[Sequence[float]]) -> float | None:
     score = 0
     variance = 0.0
     slopes: list[float] = []
-    for block in blocks:
+    for series in blocks:
+        step = math.ceil(len(series) / TREND_VALUES) or 1
+        block = [statistics.median(series[at : at + step]) for at in range(0, len(series), step)]
         n = len(block)
         middle = statistics.median(block) if block else 0.0
         if n < 2 or middle <= 0:
@@ -252,7 +258,7 @@ def trend(blocks: Sequence[Sequence[float]]) -> float | None:
         for i in range(n):
             for j in range(i + 1, n):
                 score += (block[j] > block[i]) - (block[j] < block[i])
-                slopes.append((block[j] - block[i]) / (j - i) / middle)
+                slopes.append((block[j] - block[i]) / (j - i) / step / middle)
     if not slopes or (abs(score) - 1) / math.sqrt(variance) < DRIFT_Z:
         return None
     change = statistics.median(slopes) * (max(map(len, blocks)) - 1)

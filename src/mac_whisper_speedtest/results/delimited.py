@@ -5,12 +5,10 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO
 
-from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.columns import Value
-from mac_whisper_speedtest.results.tables import Table
+from mac_whisper_speedtest.results.columns import Column, Value
 
 BETWEEN = "; "
 """Joins the texts of a list."""
@@ -23,22 +21,26 @@ _FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 _TSV_ESCAPES = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 
 
-def write_csv(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
+def write_csv(
+    columns: Sequence[Column], rows: Iterable[Sequence[Value]], stream: IO[bytes]
+) -> None:
     """RFC 4180 in UTF-8, a header line first; what is not known is an empty field."""
     writer = csv.writer(codecs.getwriter("utf-8")(stream))
-    writer.writerow(column.name for column in table.columns)
-    for values in table.values(runs):
+    writer.writerow(column.name for column in columns)
+    for values in rows:
         writer.writerow(map(_field, values))
 
 
-def write_tsv(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
+def write_tsv(
+    columns: Sequence[Column], rows: Iterable[Sequence[Value]], stream: IO[bytes]
+) -> None:
     r"""One line per row, whatever is in it, and no quotes.
 
     A tab, a line feed, a carriage return and a backslash in a text are written as ``\t``, ``\n``,
     ``\r`` and ``\\``.
     """
-    stream.write("\t".join(column.name for column in table.columns).encode() + b"\n")
-    for values in table.values(runs):
+    stream.write("\t".join(column.name for column in columns).encode() + b"\n")
+    for values in rows:
         fields = (_field(value).translate(_TSV_ESCAPES) for value in values)
         stream.write("\t".join(fields).encode() + b"\n")
 

@@ -37,7 +37,7 @@ def to_json(run: Run) -> str:
 def to_csv(run: Run) -> str:
     """The run's table of cells as CSV."""
     out = io.BytesIO()
-    delimited.write_csv(CELLS, [run], out)
+    _write_csv(CELLS, [run], out)
     return out.getvalue().decode()
 
 
@@ -61,14 +61,22 @@ def _write_jsonl(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
         stream.write(encoder.encode(record) + b"\n")
 
 
+def _write_csv(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
+    delimited.write_csv(table.columns, table.values(runs), stream)
+
+
+def _write_tsv(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
+    delimited.write_tsv(table.columns, table.values(runs), stream)
+
+
 Write = Callable[[Table, Iterable[Run], IO[bytes]], None]
 
 FORMATS: Mapping[str, Write] = MappingProxyType(
     {
         JSON: _write_json,
         "jsonl": _write_jsonl,
-        "csv": delimited.write_csv,
-        "tsv": delimited.write_tsv,
+        "csv": _write_csv,
+        "tsv": _write_tsv,
         PARQUET: parquet.write_parquet,
         "md": markup.write_markdown,
         "html": markup.write_html,

@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 
@@ -20,7 +19,6 @@ from mac_whisper_speedtest.analysis.intake import Refusal
 from mac_whisper_speedtest.report.leaderboard import words
 from mac_whisper_speedtest.results import delimited
 from mac_whisper_speedtest.results.columns import Column, Kind, Value
-from mac_whisper_speedtest.results.tables import Table
 
 FORMAT_VERSION = 1
 
@@ -80,24 +78,10 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """All rows, as ``results.tables.Table`` gives those of runs."""
-
-    leaderboard: Leaderboard
-    columns: tuple[Column, ...] = COLUMNS
-
-    def values(self, _runs: object) -> Iterator[list[Value]]:
-        for line in _lines(self.leaderboard):
-            found = [column.value(line) for column in self.columns]
-            yield [_short(value) if isinstance(value, float) else value for value in found]
-
-
 def to_csv(leaderboard: Leaderboard) -> bytes:
     """RFC 4180 in UTF-8; formulas are neutralised as in every CSV of this tool."""
     out = io.BytesIO()
-    # A table of a leaderboard has no runs; what the writer asks of a table, this one has.
-    delimited.write_csv(cast("Table", _Table(leaderboard)), [], out)
+    delimited.write_csv(COLUMNS, map(_values, _lines(leaderboard)), out)
     return out.getvalue()
 
 
@@ -123,6 +107,11 @@ def _lines(leaderboard: Leaderboard) -> Iterator[_Line]:
         for group in board.groups:
             for row in group.rows:
                 yield _Line(board, group, row, words.state(group, row), len(row.bundles))
+
+
+def _values(line: _Line) -> list[Value]:
+    found = [column.value(line) for column in COLUMNS]
+    return [_short(value) if isinstance(value, float) else value for value in found]
 
 
 def _rounded(value: object) -> object:
