@@ -87,11 +87,16 @@ def _title(run: Run, model: str, clip: str) -> str:
         what = "lengths" if info.kind == "durations" else "utterances"
         audio = f"{len(info.utterances)} {what}, {audio}"
     rounds = run.decisions[-1].after if run.decisions else request.rounds
-    each = "passes" if info.utterances else "samples"
+    each = ("pass", "passes") if info.utterances else ("sample", "samples")
     return (
         f"{model} on {clip} ({audio}), contract {request.contract['name']}, "
-        f"{rounds} rounds × {request.runs} {each}, {request.threads} threads"
+        f"{_counted(rounds, 'round', 'rounds')} × {_counted(request.runs, *each)}, "
+        f"{_counted(request.threads, 'thread', 'threads')}"
     )
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def _table(cells: Sequence[CellResult], columns: Sequence[_Column], title: str) -> Table:
