@@ -285,6 +285,34 @@ def test_a_cell_that_is_gone_fails_the_comparison_and_one_more_does_not() -> Non
     ]
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_for(
+    named: bool,
+) -> None:
+    def run(number: int, **cells: Cell) -> Source:
+        found = run_of({"a": Cell(), **cells}, number=number)
+        request = msgspec.structs.replace(found.manifest.request, backends_named=named)
+        manifest = msgspec.structs.replace(found.manifest, request=request)
+        events = [
+            msgspec.structs.replace(each, status="unavailable")
+            if isinstance(each, s.WorkerEnded) and each.message == "not installed"
+            else each
+            for each in found.events
+        ]
+        return source(Made(manifest, events))
+
+    absent = Cell(fails="not installed")
+    found = between.compare(run(1, b=absent, c=absent), run(2, b=absent, c=Cell()))
+    states = {each.backend: each.state for each in found.cells}
+    said = "Not installed for either run, and left out here: b."
+    if named:
+        assert states == {"a": d.COMPARED, "b": d.FAILED_IN_BOTH, "c": d.FIXED}
+        assert said not in found.remarks
+    else:
+        assert states == {"a": d.COMPARED, "c": d.FIXED}
+        assert said in found.remarks
+
+
 def test_a_cell_whose_counterpart_is_not_clear_is_neither_compared_nor_missing() -> None:
     first = source(run_of({"x": Cell(), "a@1": Cell(), "a@2": Cell()}))
     second = source(run_of({"x": Cell(), "a@3": Cell()}, number=2))

@@ -63,14 +63,23 @@ def test_a_bundle_is_read_like_the_run_it_was_made_of(keep: Keep, tmp_path: Path
     from mac_whisper_speedtest.store import bundle
 
     keep(1)
-    bundle.write(directory.find("1"), tmp_path / "x.zip")
+    keep(2)
+    bundle.write(directory.find("2"), tmp_path / "x.zip")
     found = sources.load(str(tmp_path / "x.zip"))
     assert (found.label, found.directory) == ("x.zip", None)
-    here = sources.load("1")
-    (cell,) = between.compare(here, found).cells
+    (cell,) = between.compare(sources.load("1"), found).cells
     assert cell.speed is not None
     assert cell.speed.ratio is not None
     assert cell.speed.ratio.estimate == 1
+
+
+def test_a_run_and_its_bundle_are_the_same_run_and_not_compared(keep: Keep, tmp_path: Path) -> None:
+    from mac_whisper_speedtest.store import bundle
+
+    keep(1)
+    bundle.write(directory.find("1"), tmp_path / "x.zip")
+    with pytest.raises(UsageError, match="there is nothing to compare: both are run x.zip"):
+        between.compare(sources.load("1"), sources.load(str(tmp_path / "x.zip")))
 
 
 def test_texts_are_compared_by_what_was_heard_since_a_bundle_has_other_names(
@@ -94,7 +103,8 @@ def test_texts_that_were_left_out_of_a_bundle_are_not_compared(keep: Keep, tmp_p
     from mac_whisper_speedtest.store import bundle
 
     keep(1)
-    bundle.write(directory.find("1"), tmp_path / "x.zip", texts=False)
+    keep(2)
+    bundle.write(directory.find("2"), tmp_path / "x.zip", texts=False)
     found = sources.load(str(tmp_path / "x.zip"))
     (cell,) = between.compare(sources.load("1"), found).cells
     assert cell.texts is None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from mac_whisper_speedtest.analysis import cells, facts, quantities, speed, texts
+from mac_whisper_speedtest.analysis import cells, facts, quantities, sources, speed, texts
 from mac_whisper_speedtest.analysis import document as d
 from mac_whisper_speedtest.analysis.cells import Matched, without_version
 from mac_whisper_speedtest.analysis.sources import Source
@@ -39,15 +39,25 @@ def compare(
         anyway: also compare runs of other contracts, speech, networks or machines.
 
     Raises:
-        UsageError: the runs cannot be compared, or have no cell in common.
+        UsageError: the runs cannot be compared, are one and the same, or have no cell in common.
     """
+    if sources.same(base.run.manifest, new.run.manifest):
+        raise UsageError(
+            f"there is nothing to compare: both are run {new.label}",
+            hint="a tag is the newest run that has it; speedtest results list shows all runs",
+        )
     differences = comparable.differences(base.run.manifest, new.run.manifest)
     if differences and not anyway:
         raise UsageError(
             f"{base.label} and {new.label} cannot be compared: " + "; ".join(differences),
             hint="to see them side by side all the same, add --anyway",
         )
-    matched = cells.match(base.run.cells, new.run.cells, any_speech=bool(differences))
+    absent = _not_installed(base.run) & _not_installed(new.run)
+    matched = cells.match(
+        [cell for cell in base.run.cells if _name(cell) not in absent],
+        [cell for cell in new.run.cells if _name(cell) not in absent],
+        any_speech=bool(differences),
+    )
     if not matched.pairs:
         raise UsageError(
             f"{base.label} and {new.label} have no backend and model in common: "
@@ -75,10 +85,26 @@ def compare(
         ],
         conditions=facts.conditions(base.run, new.run),
         facts=facts.of_runs(base.run, new.run),
-        remarks=_remarks(base.run, new.run, margin),
+        remarks=[*_remarks(base.run, new.run, margin), *_left_out(absent)],
         fail_on=[],
         regressions=[],
     )
+
+
+def _not_installed(run: s.Run) -> set[tuple[str, str]]:
+    """Backends and models that nobody asked for by name and that could not be tried."""
+    if run.manifest.request.backends_named:
+        return set()
+    return {_name(cell) for cell in run.cells if cell.status == "unavailable"}
+
+
+def _name(cell: s.CellResult) -> tuple[str, str]:
+    return without_version(cell.backend.name), cell.model.name
+
+
+def _left_out(absent: Collection[tuple[str, str]]) -> list[str]:
+    names = ", ".join(sorted({backend for backend, _ in absent}))
+    return [f"Not installed for either run, and left out here: {names}."] if names else []
 
 
 @dataclass(frozen=True, slots=True)

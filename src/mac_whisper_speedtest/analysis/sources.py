@@ -121,7 +121,7 @@ def _earlier(to: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
         if own is not None and found.number >= own:
             continue
         manifest = manifest_of(found)
-        if manifest is not None and not _same(manifest, to):
+        if manifest is not None and not same(manifest, to):
             yield found, manifest
 
 
@@ -130,13 +130,13 @@ def _number(to: s.Manifest) -> int | None:
     usual = RunDirectory(directory.runs_dir() / numbers.name(to.run))
     for found in (usual, *directory.every()):
         manifest = manifest_of(found)
-        if manifest is not None and _same(manifest, to):
+        if manifest is not None and same(manifest, to):
             return found.number
     return None
 
 
-def _same(one: s.Manifest, other: s.Manifest) -> bool:
-    """Whether these are of one run; runs before version 3 have no id to tell."""
+def same(one: s.Manifest, other: s.Manifest) -> bool:
+    """Whether these are of one run: by its id, which runs before version 3 do not have."""
     if one.run_id or other.run_id:
         return one.run_id == other.run_id
     return msgspec.structs.replace(one, outcome=None) == msgspec.structs.replace(
