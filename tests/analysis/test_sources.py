@@ -78,7 +78,7 @@ def test_a_run_and_its_bundle_are_the_same_run_and_not_compared(keep: Keep, tmp_
 
     keep(1)
     bundle.write(directory.find("1"), tmp_path / "x.zip")
-    with pytest.raises(UsageError, match="there is nothing to compare: both are run x.zip"):
+    with pytest.raises(UsageError, match=r"there is nothing to compare: both are run x\.zip"):
         between.compare(sources.load("1"), sources.load(str(tmp_path / "x.zip")))
 
 
