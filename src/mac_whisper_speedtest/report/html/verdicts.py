@@ -21,14 +21,17 @@ def of(table: Ranked) -> Iterator[str]:
         groups.setdefault(summary_of(cell).group, []).append(cell)
     for number, cells in enumerate(groups.values()):
         yield from _group(cells, other_work=number > 0)
-    if not groups:
+    absent = [cell for cell in table.cells if cell.status == "unavailable"]
+    if not groups and len(absent) < len(table.cells):
         yield "No cell gave a figure that counts."
     for cell in table.cells:
         if summary_of(cell).fast_but_wrong:
             yield _wrong(cell)
-    failed = [cell for cell in table.cells if cell.status != "ok"]
+    if absent:
+        yield f"Not available on that machine: {', '.join(map(name_of, absent))}."
+    failed = [cell for cell in table.cells if cell.status not in {"ok", "unavailable"}]
     if failed:
-        total = len(table.cells)
+        total = len(table.cells) - len(absent)
         words = "; ".join(f"{name_of(cell)} ({cell.status})" for cell in failed)
         yield f"{len(failed)} of {total} {_cells(total)} did not end well: {words}."
 
