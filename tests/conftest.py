@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from mac_whisper_speedtest import paths
+from mac_whisper_speedtest import cli, paths
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 
@@ -118,6 +118,32 @@ class Finished:
         cell: dict[str, Any]
         (cell,) = [each for each in self.run["cells"] if each["backend"]["name"] == backend]
         return cell
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command line that was called in this process ended with and said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Answer]
+"""Words of a command line without ``speedtest`` → its answer."""
+
+
+@pytest.fixture
+def speedtest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The command line in this process: quick, and with this test's patches."""
+
+    def call(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["speedtest", *map(str, arguments)])
+        code = cli.main()
+        said = capsys.readouterr()
+        return Answer(int(code or 0), said.out, said.err)
+
+    return call
 
 
 class Tool:

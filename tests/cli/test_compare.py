@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import Call
 from fakes.compared_runs import STEADY, Cell, run_of
-from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.results import directory
 
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
 Keep = Callable[..., None]
-Call = Callable[..., Answer]
 
 
 def at(level: float, **fields: Any) -> Cell:
@@ -41,17 +30,6 @@ def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
         made.write(directory.runs_dir() / f"{number:06d}")
 
     return write
-
-
-@pytest.fixture
-def speedtest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["speedtest", *map(str, arguments)])
-        code = cli.main()
-        said = capsys.readouterr()
-        return Answer(int(code or 0), said.out, said.err)
-
-    return call
 
 
 def test_two_runs_of_one_tag_are_compared_with_the_one_before(keep: Keep, speedtest: Call) -> None:

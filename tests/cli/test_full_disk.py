@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from conftest import Call
 from fakes import disks, stored_runs
 from fakes.parks import machine
-from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.export import FORMATS
 from mac_whisper_speedtest.store import bundle, verify
@@ -28,25 +26,6 @@ WRITING = {
     **{f"show {name}": ("show", "RUN", "-o", name) for name in FILES},
 }
 """Words of the command line; RUN and OTHER are runs elsewhere, what follows -o is on the disk."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    err: str
-
-
-Call = Callable[..., Answer]
-
-
-@pytest.fixture
-def speedtest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["speedtest", *map(str, arguments)])
-        code = cli.main()
-        return Answer(int(code or 0), capsys.readouterr().err)
-
-    return call
 
 
 @pytest.fixture

@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import Call
 from fakes.parks import ANOTHER, machine
 from fakes.web import Web
-from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.store import bundle
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def build(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Answer]:
-    def call(*arguments: object) -> Answer:
-        words = ["speedtest", "leaderboard", "build", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", words)
-        code = cli.main()
-        said = capsys.readouterr()
-        return Answer(int(code or 0), said.out, said.err)
-
-    return call
+def build(speedtest: Call) -> Call:
+    return functools.partial(speedtest, "leaderboard", "build")
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +44,7 @@ def bundles(made_once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made_once, tmp_path / "bundles")
 
 
-Build = Callable[..., Answer]
-
-
-def test_a_folder_of_bundles_becomes_a_site(build: Build, bundles: Path, tmp_path: Path) -> None:
+def test_a_folder_of_bundles_becomes_a_site(build: Call, bundles: Path, tmp_path: Path) -> None:
     answer = build(bundles, "-o", tmp_path / "site")
 
     assert (answer.code, answer.err) == (0, "")
@@ -78,7 +58,7 @@ def test_a_folder_of_bundles_becomes_a_site(build: Build, bundles: Path, tmp_pat
 
 
 def test_the_same_bundles_elsewhere_give_the_same_bytes(
-    build: Build, bundles: Path, tmp_path: Path
+    build: Call, bundles: Path, tmp_path: Path
 ) -> None:
     build(bundles, "-o", tmp_path / "one")
     shutil.copytree(bundles, tmp_path / "elsewhere")
@@ -91,7 +71,7 @@ def test_the_same_bundles_elsewhere_give_the_same_bytes(
 
 
 def test_a_bad_bundle_is_named_and_the_rest_is_built(
-    build: Build, bundles: Path, tmp_path: Path
+    build: Call, bundles: Path, tmp_path: Path
 ) -> None:
     (bundles / "bad.zip").write_bytes((bundles / "1.zip").read_bytes()[:400])
 
@@ -103,14 +83,14 @@ def test_a_bad_bundle_is_named_and_the_rest_is_built(
     assert json.loads((tmp_path / "site" / "leaderboard.json").read_bytes())["refused"]
 
 
-def test_where_all_are_bad_nothing_is_made(build: Build, tmp_path: Path) -> None:
+def test_where_all_are_bad_nothing_is_made(build: Call, tmp_path: Path) -> None:
     (tmp_path / "bad.zip").write_bytes(b"no zip")
     answer = build(tmp_path / "bad.zip", "-o", tmp_path / "site")
     assert answer.code == 4
     assert not (tmp_path / "site").exists()
 
 
-def test_another_folder_is_not_overwritten(build: Build, bundles: Path) -> None:
+def test_another_folder_is_not_overwritten(build: Call, bundles: Path) -> None:
     answer = build(bundles, "-o", bundles)
     assert answer.code == 2
     assert "holds something else" in answer.err
@@ -137,14 +117,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: Path) -> Itera
         yield web
 
 
-def test_nothing_is_downloaded_unasked(build: Build, hub: Web, tmp_path: Path) -> None:
+def test_nothing_is_downloaded_unasked(build: Call, hub: Web, tmp_path: Path) -> None:
     answer = build(f"hf:org/name@{COMMIT}", "-o", tmp_path / "site")
     assert answer.code == 10
     assert "--download" in answer.err
     assert hub.asked == []
 
 
-def test_a_dataset_of_bundles_is_fetched_once(build: Build, hub: Web, tmp_path: Path) -> None:
+def test_a_dataset_of_bundles_is_fetched_once(build: Call, hub: Web, tmp_path: Path) -> None:
     answer = build(f"hf:org/name@{COMMIT}:mac", "-o", tmp_path / "site", "--download")
 
     assert answer.code == 0
@@ -155,12 +135,12 @@ def test_a_dataset_of_bundles_is_fetched_once(build: Build, hub: Web, tmp_path: 
     assert len(hub.asked) == asked
 
 
-def test_a_dataset_without_a_commit_or_with_a_sample_is_refused(build: Build) -> None:
+def test_a_dataset_without_a_commit_or_with_a_sample_is_refused(build: Call) -> None:
     assert "has to be pinned" in build("hf:org/name").err
     assert "all bundles" in build(f"hf:org/name@{COMMIT}:n=3").err
 
 
-def test_a_dataset_without_bundles_says_so(build: Build, hub: Web, tmp_path: Path) -> None:
+def test_a_dataset_without_bundles_says_so(build: Call, hub: Web, tmp_path: Path) -> None:
     answer = build(f"hf:org/name@{COMMIT}:nothing", "-o", tmp_path / "site", "--download")
     assert answer.code == 2
     assert "no .zip file in nothing" in answer.err

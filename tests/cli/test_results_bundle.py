@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
 from pathlib import Path
 
 import pytest
 
+from conftest import Call
 from fakes.bundles import given, members, with_line
-from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.store import unpack
 
 
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def speedtest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Answer]:
+def speedtest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speedtest: Call) -> Call:
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
-
-    def call(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["speedtest", "results", *map(str, arguments)])
-        code = cli.main()
-        said = capsys.readouterr()
-        return Answer(int(code or 0), said.out, said.err)
-
-    return call
-
-
-Call = Callable[..., Answer]
+    return functools.partial(speedtest, "results")
 
 
 def test_a_run_is_given_away_and_comes_in_elsewhere(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from conftest import Call
 from fakes import made_runs
 from fakes.made_runs import Fake
-from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -145,28 +143,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def speedtest(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Answer]:
-    def call(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["speedtest", *map(str, arguments)])
-        code = cli.main()
-        said = capsys.readouterr()
-        return Answer(int(code or 0), said.out, said.err)
-
-    return call
-
-
 Write = Callable[..., Path]
-Call = Callable[..., Answer]
 
 
 def test_a_run_is_scored_again_with_its_errors_and_the_gate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.measure import timings
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.results import comparable, directory, numbers
+from mac_whisper_speedtest.results import comparable, digest, directory, numbers
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 
@@ -45,26 +45,47 @@ def load(name: str) -> Source:
         UsageError: there is no such run, or the bundle is not to be trusted.
         StorageError: its files are missing or damaged.
     """
+    found = _named(name)
+    return of_directory(found) if isinstance(found, RunDirectory) else found
+
+
+def replayed(name: str) -> Source:
+    """The same for who computes other figures: without its own, unless it is a bundle.
+
+    Raises:
+        UsageError, StorageError: as :func:`load`.
+    """
+    found = _named(name)
+    return _replayed(found) if isinstance(found, RunDirectory) else found
+
+
+def of_directory(found: RunDirectory) -> Source:
+    """The run in a directory, with its figures. Raises StorageError."""
+    source = _replayed(found)
+    return replace(source, run=summarise(source.run))
+
+
+def _replayed(found: RunDirectory) -> Source:
+    local = found.path.parent == directory.runs_dir()
+    label = str(found.number) if local else scrub(found.path.resolve().name)
+    return Source(label, found.replay(), found)
+
+
+def _named(name: str) -> RunDirectory | Source:
+    """The directory called ``name``, or the run in the bundle of that path."""
     if name == PREVIOUS:
         raise UsageError(
             f"{PREVIOUS} is said of another run",
             hint=f"give it as BASE: speedtest compare {PREVIOUS} latest",
         )
     path = Path(name)
-    if path.suffix.lower() == _BUNDLE and not path.is_dir():
-        if not path.is_file():
-            raise UsageError(f"there is no bundle {name}", hint="check the path")
-        from mac_whisper_speedtest.store import unpack
+    if path.suffix.lower() != _BUNDLE or path.is_dir():
+        return directory.find(name)
+    if not path.is_file():
+        raise UsageError(f"there is no bundle {name}", hint="check the path")
+    from mac_whisper_speedtest.store import unpack
 
-        return Source(scrub(path.name), unpack.read(path), None)
-    return of_directory(directory.find(name))
-
-
-def of_directory(found: RunDirectory) -> Source:
-    """The run in a directory, with its figures. Raises StorageError."""
-    local = found.path.parent == directory.runs_dir()
-    label = str(found.number) if local else scrub(found.path.resolve().name)
-    return Source(label, summarise(found.replay()), found)
+    return Source(scrub(path.name), unpack.read(path), None)
 
 
 def load_previous_comparable(to: s.Manifest) -> Source:
@@ -136,12 +157,13 @@ def _number(to: s.Manifest) -> int | None:
 
 
 def same(one: s.Manifest, other: s.Manifest) -> bool:
-    """Whether these are of one run: by its id, which runs before version 3 do not have."""
-    if one.run_id or other.run_id:
-        return one.run_id == other.run_id
-    return msgspec.structs.replace(one, outcome=None) == msgspec.structs.replace(
-        other, outcome=None
-    )
+    """Whether these are of one run."""
+    return identity(one) == identity(other)
+
+
+def identity(manifest: s.Manifest) -> str:
+    """The run's id; before version 3 there was none, and all that was known beforehand tells."""
+    return manifest.run_id or digest.sha256(msgspec.structs.replace(manifest, outcome=None))
 
 
 def _shared(base: s.Manifest, new: s.Manifest) -> set[tuple[str, str]]:

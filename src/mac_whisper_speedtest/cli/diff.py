@@ -50,7 +50,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.scoring import normalisers
 
     rules = normalisers.named(normaliser) if normaliser else None
-    cells = sources.load(run).run.cells
+    cells = sources.replayed(run).run.cells
     pairs = _pairs(cells, backend_a, backend_b, model)
     shown = False
     for first, second in pairs:

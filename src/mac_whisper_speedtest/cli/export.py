@@ -89,12 +89,11 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
     """
     from mac_whisper_speedtest.analysis import sources
     from mac_whisper_speedtest.errors import UsageError
-    from mac_whisper_speedtest.results import digest
 
     seen: dict[str, str] = {}
     for name in names:
         run = sources.load(name).run
-        same = run.manifest.run_id or digest.sha256(run.manifest)
+        same = sources.identity(run.manifest)
         if same in seen:
             raise UsageError(
                 f"{seen[same]} and {name} are the same run", hint="name every run only once"

@@ -55,7 +55,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.scoring import normalisers
 
     rules = normalisers.named(normaliser) if normaliser else None
-    source = sources.load(run)
+    source = sources.replayed(run)
     replayed = source.run
     cells = list(replayed.cells)
     if reference_file is not None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.report import durations, notes
-from mac_whisper_speedtest.report.figures import MISSING, with_bounds
+from mac_whisper_speedtest.report.figures import MISSING, amount, counted, with_bounds
 from mac_whisper_speedtest.report.notes import FIRST_GROUP
 from mac_whisper_speedtest.results.schema import CellResult, Run, Summary
 
@@ -87,16 +87,11 @@ def _title(run: Run, model: str, clip: str) -> str:
         what = "lengths" if info.kind == "durations" else "utterances"
         audio = f"{len(info.utterances)} {what}, {audio}"
     rounds = run.decisions[-1].after if run.decisions else request.rounds
-    each = ("pass", "passes") if info.utterances else ("sample", "samples")
+    measured = amount(rounds, request.runs, whole_set=bool(info.utterances))
     return (
         f"{model} on {clip} ({audio}), contract {request.contract['name']}, "
-        f"{_counted(rounds, 'round', 'rounds')} × {_counted(request.runs, *each)}, "
-        f"{_counted(request.threads, 'thread', 'threads')}"
+        f"{measured}, {counted(request.threads, 'thread')}"
     )
-
-
-def _counted(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"
 
 
 def _table(cells: Sequence[CellResult], columns: Sequence[_Column], title: str) -> Table:

@@ -120,13 +120,6 @@ def labels(run: Run) -> dict[str, str]:
     }
 
 
-def amount(rounds: int, runs: int, *, whole_set: bool) -> str:
-    """How much was measured of each cell: ``6 rounds × 2 samples``."""
-    each = ("pass" if runs == 1 else "passes") if whole_set else "sample"
-    ending = "s" if runs != 1 and not whole_set else ""
-    return f"{rounds} round{'' if rounds == 1 else 's'} × {runs} {each}{ending}"
-
-
 def place_of(summary: Summary) -> Field:
     """The places that the intervals leave open: 1, 2–3 for a tie, B1 in the second group."""
     if summary.rank is None:

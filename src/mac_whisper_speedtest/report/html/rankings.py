@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mac_whisper_speedtest.analysis import samples
+from mac_whisper_speedtest.report import figures
 from mac_whisper_speedtest.report.figures import MISSING, with_bounds
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import svg, tables
@@ -57,7 +58,7 @@ def _table(run: Run, table: Ranked) -> Html:
     bodies = [[_row(cell, several=len(group) > 1) for cell in group] for group in table.groups()]
     request = run.manifest.request
     rounds = run.decisions[-1].after if run.decisions else request.rounds
-    amount = named.amount(rounds, request.runs, whole_set=bool(table.clip.utterances))
+    amount = figures.amount(rounds, request.runs, whole_set=bool(table.clip.utterances))
     caption = (
         f"{table.title}: contract {request.contract.get('name', MISSING)}, {amount}, "
         f"{request.threads} threads"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from mac_whisper_speedtest.report import figures
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import (
     conditions,
@@ -117,7 +118,7 @@ def _heading(run: Run, title: str, label: str) -> Html:
         for clip in manifest.clips
     )
     whole_set = any(clip.utterances for clip in manifest.clips)
-    amount = named.amount(rounds, request.runs, whole_set=whole_set)
+    amount = figures.amount(rounds, request.runs, whole_set=whole_set)
     asked = f"contract {request.contract.get('name')}, {amount}, {request.threads} threads"
     started = manifest.started_at.replace("T", " ").replace("+00:00", " UTC")
     facts = [

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from mac_whisper_speedtest.analysis.boards import Board, Group, Row
-from mac_whisper_speedtest.report.figures import MISSING
+from mac_whisper_speedtest.report.figures import MISSING, counted
 from mac_whisper_speedtest.report.html import cells, tables
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Field
@@ -91,14 +91,14 @@ def _facts(board: Board) -> Html:
     audio = f"{speech.seconds:.1f} s"
     if speech.recordings:
         what = "length" if speech.kind == "durations" else "recording"
-        audio = f"{words.counted(speech.recordings, what)}, {audio}"
+        audio = f"{counted(speech.recordings, what)}, {audio}"
     return tag(
         "p",
         f"Contract {words.contract(board)}; audio {audio}, samples ",
         tag("code", words.short(board.work.speech)),
         "; network ",
         tag("code", words.short(board.work.network) or "not known"),
-        f"; {words.counted(board.bundles, 'bundle')}; differences below "
+        f"; {counted(board.bundles, 'bundle')}; differences below "
         f"{board.margin:.1%} are not ranked.",
         class_="quiet",
     )
@@ -187,7 +187,7 @@ def _state(row: Row, state: str, off: Collection[str]) -> Field:
         parts.append(tag("small", f" {', '.join(other)}"))
     odd = sum(name in off for name in row.bundles)
     if odd:
-        parts += [" ", cells.badge(f"{words.counted(odd, 'odd bundle')}", "warn")]
+        parts += [" ", cells.badge(f"{counted(odd, 'odd bundle')}", "warn")]
     return Field(join(parts), state)
 
 
@@ -206,7 +206,7 @@ def _notes(board: Board) -> Html:
         found.append(
             "Could not run: "
             + ", ".join(
-                f"{clipped(name, _LONGEST)} ({words.counted(count, 'bundle')})"
+                f"{clipped(name, _LONGEST)} ({counted(count, 'bundle')})"
                 for name, count in board.unavailable.items()
             )
         )

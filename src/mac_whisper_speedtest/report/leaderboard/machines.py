@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mac_whisper_speedtest.analysis.boards import MachineClass, Member
 from mac_whisper_speedtest.analysis.peers import MIN_PEERS
-from mac_whisper_speedtest.report.figures import MISSING
+from mac_whisper_speedtest.report.figures import MISSING, counted
 from mac_whisper_speedtest.report.html import cells, tables
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Field, Row
@@ -63,11 +63,11 @@ def section(classes: Sequence[MachineClass]) -> Html:
 
 def _spread(kind: MachineClass) -> str:
     if kind.spread is None:
-        there = words.counted(len(kind.members), "bundle")
+        there = counted(len(kind.members), "bundle")
         return f"{there}; fewer than {MIN_PEERS} share a cell, so they are not compared."
     it = kind.spread
     return (
-        f"{words.counted(it.bundles, 'bundle')} compared: from {it.low:.2f} to {it.high:.2f} times "
+        f"{counted(it.bundles, 'bundle')} compared: from {it.low:.2f} to {it.high:.2f} times "
         f"the usual speed, with a robust standard deviation of {it.sigma:.1%}."
     )
 

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from mac_whisper_speedtest.analysis.boards import Board, Leaderboard
 from mac_whisper_speedtest.analysis.intake import Intake, Refusal
+from mac_whisper_speedtest.report.figures import counted
 from mac_whisper_speedtest.report.html import page, tables
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Row
@@ -62,19 +63,19 @@ def _head(leaderboard: Leaderboard, intake: Intake) -> Html:
     refused = len(intake.refused)
     off = sum(each.standing.off for kind in leaderboard.classes for each in kind.members)
     parts = [
-        words.counted(len(intake.accepted), "bundle"),
+        counted(len(intake.accepted), "bundle"),
         f"{len(leaderboard.classes)} kinds of machine"
         if len(leaderboard.classes) != 1
         else "1 kind of machine",
-        words.counted(len(leaderboard.boards), "board"),
+        counted(len(leaderboard.boards), "board"),
     ]
     notes: list[str] = []
     if off:
-        notes.append(tag("a", f"{words.counted(off, 'bundle')} off their peers", href="#machines"))
+        notes.append(tag("a", f"{counted(off, 'bundle')} off their peers", href="#machines"))
     if refused:
-        notes.append(tag("a", f"{words.counted(refused, 'bundle')} refused", href="#refused"))
+        notes.append(tag("a", f"{counted(refused, 'bundle')} refused", href="#refused"))
     if intake.repeated:
-        notes.append(f"{words.counted(intake.repeated, 'bundle')} given twice and counted once")
+        notes.append(f"{counted(intake.repeated, 'bundle')} given twice and counted once")
     return tag(
         "header",
         tag("h1", _TITLE),

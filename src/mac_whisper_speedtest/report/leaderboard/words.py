@@ -5,7 +5,7 @@ from __future__ import annotations
 from mac_whisper_speedtest.analysis.boards import Board, Group, Row
 from mac_whisper_speedtest.analysis.figures import Figure
 from mac_whisper_speedtest.analysis.submissions import Runner
-from mac_whisper_speedtest.report.figures import MISSING
+from mac_whisper_speedtest.report.figures import MISSING, counted
 from mac_whisper_speedtest.report.html.markup import clipped
 from mac_whisper_speedtest.report.html.tables import Field
 
@@ -55,11 +55,6 @@ def place(group: Group, row: Row, first: str) -> str:
     letter = "" if group.name == first else group.name
     tie = f"–{row.place_last}" if row.place_last != row.place else ""
     return f"{letter}{row.place}{tie}"
-
-
-def counted(number: int, what: str) -> str:
-    """``1 bundle``, ``2 bundles``."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def basis(figure: Figure, rounds: int) -> str:
