@@ -70,7 +70,7 @@ def faster_whisper_batched(weights: str, threads: int, precision: str) -> Transc
             beam_size=1,
             best_of=1,
             temperature=[0.0],
-            without_timestamps=False,
+            without_timestamps=True,
             vad_filter=True,
             batch_size=8,
         )
@@ -236,7 +236,7 @@ def lightning_whisper_mlx(weights: str, threads: int, precision: str) -> Transcr
             language="en",
             task="transcribe",
             condition_on_previous_text=False,
-            without_timestamps=False,
+            without_timestamps=True,
         )
         mx.synchronize()
         return str(result["text"])

@@ -117,11 +117,13 @@ def test_the_batched_pipeline_cuts_at_pauses_and_leaves_silence_out(short: Sampl
         deviating = {
             name for name, value in GREEDY.settings().items() if heard.effective[name] != value
         }
-        assert deviating == {"vad", "window", "batch_size"}
+        assert deviating == {"vad", "timestamps", "window", "batch_size"}
         assert {"vad", "temperatures", "condition_on_previous_text"} <= set(heard.observed)
+        assert any("without timestamps" in remark for remark in heard.remarks)
         own = batched.decode(CONTRACTS["as-shipped"], short)
         declared = batched.backend.decodes_with(CONTRACTS["as-shipped"])
         assert own.effective == declared | {"language": "en"}
+        assert own.remarks == []
 
 
 def test_moonshine_hears_the_words_in_a_network_of_its_own(short: Samples) -> None:

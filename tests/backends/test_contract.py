@@ -47,6 +47,15 @@ def test_a_backend_follows_the_contract_except_where_it_has_no_choice() -> None:
     assert (own["vad"], own["beam_size"], own["task"]) == (True, 5, "transcribe")
 
 
+def test_what_costs_words_is_not_asked_for_and_left_alone_where_nothing_is_asked() -> None:
+    backend = Backend("b", instead={"timestamps": False})
+    asked = backend.asked(DecodeContract())
+    assert asked == replace(DecodeContract(), timestamps=False)
+    assert backend.decodes_with(DecodeContract()) == asked.settings()
+    assert backend.asked(CONTRACTS["as-shipped"]) == CONTRACTS["as-shipped"]
+    assert backend.decodes_with(CONTRACTS["as-shipped"])["timestamps"] is True
+
+
 @pytest.mark.parametrize(
     ("fixed", "refused"),
     [
@@ -75,7 +84,7 @@ def test_every_backend_declares_every_setting_of_every_contract(
 ) -> None:
     assert not backend.broken
     assert list(backend.decodes_with(CONTRACTS[name])) == list(SETTING_NAMES)
-    assert set(backend.fixed) | set(backend.shipped) <= set(SETTING_NAMES)
+    assert {*backend.fixed, *backend.instead, *backend.shipped} <= set(SETTING_NAMES)
 
 
 def test_a_network_of_its_own_is_run_beside_whisper_and_named_for_itself() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from backends.conftest import Session, speech
-from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 
 GREEDY = DecodeContract()
 
@@ -21,11 +21,17 @@ def session() -> Iterator[Session]:
 
 @pytest.mark.timeout(600)
 def test_a_segment_is_a_window_and_an_english_model_stays_english(session: Session) -> None:
-    asked = replace(GREEDY, timestamps=False, language="de")
-    heard = session.decode(asked, speech("short", 0.0, 3.0))
+    heard = session.decode(replace(GREEDY, language="de"), speech("short", 0.0, 3.0))
     assert [(each.start_s, each.end_s) for each in heard.segments] == [(0.0, 3.0)]
     assert heard.segments[0].text == heard.text
     assert "best of times" in heard.text
     assert heard.effective["timestamps"] is False
     assert heard.effective["language"] == heard.language == "en"
     assert any("loses the words" in remark for remark in heard.remarks)
+
+
+@pytest.mark.timeout(600)
+def test_times_are_predicted_only_when_it_is_left_to_itself(session: Session) -> None:
+    own = session.decode(CONTRACTS["as-shipped"], speech("short", 0.0, 3.0))
+    assert own.effective["timestamps"] is True
+    assert {"timestamps", "language"} <= set(own.observed)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.contract import (
@@ -42,6 +43,8 @@ class Backend:
             one it runs when a Whisper model is asked for first; empty for Whisper backends.
         devices: what ``--device`` may say to it, besides ``auto``; empty for "it will tell".
         fixed: contract settings that it always decodes with, whatever is asked.
+        instead: contract settings that cost it words, and what it is asked for in place of them;
+            not where the contract leaves them to the library.
         shipped: what its library does when told nothing, where that is not ``greedy``.
         recipe: how its own environment is made; ``None`` when the tool cannot make one.
         version: the release to measure, out of ``name@version``; empty for whichever is there.
@@ -67,6 +70,7 @@ class Backend:
     networks: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     fixed: Mapping[str, SettingValue] = field(default_factory=dict)
+    instead: Mapping[str, SettingValue] = field(default_factory=dict)
     shipped: Mapping[str, SettingValue] = field(default_factory=dict)
     recipe: Recipe | None = None
     version: str = ""
@@ -103,7 +107,15 @@ class Backend:
 
     def decodes_with(self, contract: DecodeContract) -> dict[str, SettingValue]:
         """The settings it is expected to decode with when asked for ``contract``."""
-        return declared(contract, fixed=self.fixed, shipped=self.shipped)
+        return declared(self.asked(contract), fixed=self.fixed, shipped=self.shipped)
+
+    def asked(self, contract: DecodeContract) -> DecodeContract:
+        """``contract`` as it is put to the library: with what it is asked for instead."""
+        settings = contract.settings()
+        changed: dict[str, Any] = {  # the field's own types
+            name: value for name, value in self.instead.items() if settings[name] is not None
+        }
+        return replace(contract, **changed)
 
     def refuses(self, contract: DecodeContract) -> Deviation | None:
         """The first setting of ``contract`` without which it would do another job, if any."""

@@ -27,6 +27,7 @@ BACKEND = replace(
         # It decodes every chunk on its own, at the first temperature only.
         "condition_on_previous_text": False,
     },
+    instead={"timestamps": False},
     shipped={
         "language": None,
         "beam_size": 5,
@@ -35,6 +36,8 @@ BACKEND = replace(
         "timestamps": False,
     },
 )
+
+REMARK = "run without timestamps: with them it loses the words after the last one of a chunk"
 
 
 class FasterWhisperBatched(plain.FasterWhisper):
@@ -50,14 +53,16 @@ class FasterWhisperBatched(plain.FasterWhisper):
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """Lazy as well: the batches are decoded as the segments are taken."""
-        told = plain.arguments(contract) | {"batch_size": BATCH_SIZE, "vad_filter": True}
+        told = plain.arguments(BACKEND.asked(contract))
         told.pop("condition_on_previous_text", None)
+        told |= {"batch_size": BATCH_SIZE, "vad_filter": True}
         segments, self._info = self._pipeline.transcribe(audio, **told)
         return Transcription(segments=plain.plain(segments), language=self._info.language)
 
     def effective(self, contract: DecodeContract) -> Effective:
         """Read back like the plain one; the pipeline keeps only the first temperature."""
-        return effective(BACKEND.decodes_with(contract), plain.read_back(self._info))
+        remarks = () if contract.timestamps is None else (REMARK,)
+        return effective(BACKEND.decodes_with(contract), plain.read_back(self._info), *remarks)
 
     def unload(self) -> None:
         """Drop the pipeline, then free the weights."""

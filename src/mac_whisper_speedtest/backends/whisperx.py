@@ -36,7 +36,6 @@ RECIPE = Recipe(
     platforms=("darwin-arm64", "linux"),
     size_bytes=6_990_000_000,  # on Linux, with CUDA
     notes=(
-        "written from its source and not yet run: no measurement of it has been checked",
         "transcription only: its aligned word times and its speakers are other work",
         "on Linux it brings a CUDA build of torch, several gigabytes, also where there is no GPU",
     ),
