@@ -5,10 +5,11 @@
 For every backend that is installed, a bare script (bare.py) and a worker of the tool are started
 with the same interpreter, environment, weights, audio and settings, both warmed up, and then asked
 in turn for one transcription each (bare, tool, tool, bare, ...). That is one session; sessions use
-fresh processes. A session's ratio is median(tool) / median(bare); printed are the Hodges-Lehmann
-estimate over sessions on the log scale, and the interval that inverts Wilcoxon's signed-rank test
-(Hollander, Wolfe & Chicken, Nonparametric Statistical Methods, 3rd ed., section 3.3), at 95 % or as
-near above it as so many sessions allow. Wanted: 1.00 +/- 0.02.
+fresh processes, and take turns in who starts and who is asked first. A session's ratio is
+median(tool) / median(bare); printed are the Hodges-Lehmann estimate over sessions on the log scale,
+and the interval that inverts Wilcoxon's signed-rank test (Hollander, Wolfe & Chicken, Nonparametric
+Statistical Methods, 3rd ed., section 3.3), at 95 % or as near above it as so many sessions allow.
+Wanted: 1.00 +/- 0.02.
 
 The same is printed of processor time (all threads of the process), which other jobs on the machine
 disturb less.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -27,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +44,7 @@ from mac_whisper_speedtest.measure import machine
 from mac_whisper_speedtest.models.locate import locate
 from mac_whisper_speedtest.speech import builtin, write_pcm
 from mac_whisper_speedtest.worker import messages as m
-from mac_whisper_speedtest.worker.launch import interpreter, launch
+from mac_whisper_speedtest.worker.launch import Launch, interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 BARE = Path(__file__).with_name("bare.py")
@@ -55,13 +58,16 @@ class Sample(NamedTuple):
     cpu_s: float
 
 
+Take = Callable[[], Sample]
+
+
 class Bare:
     """The plain script, waiting for a line before each transcription."""
 
-    def __init__(self, argv: list[str], environment: dict[str, str], cwd: Path) -> None:
+    def __init__(self, argv: list[str], environment: Mapping[str, str], cwd: Path) -> None:
         self._process = subprocess.Popen(
             argv,
-            env=environment,
+            env=dict(environment),
             cwd=cwd,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -90,49 +96,82 @@ class Bare:
         raise RuntimeError(f"{BARE.name} ended with status {self._process.wait()}")
 
 
-def session(
-    backend: Backend, pcm: Path, samples: int, threads: int, *, tool_first: bool
-) -> tuple[list[Sample], list[Sample]]:
-    """Samples of the bare script and of the tool, one by one in turn.
+class Session:
+    """What both sides are started with, and how often they are asked."""
 
-    ``tool_first`` decides which of the two is asked first, every other time: whoever comes second
-    finds the machine's memory in another state.
-    """
-    network = backend.network_for("tiny.en")
-    assert network is not None
-    weights = locate(network, backend.form, backend.weights_precision, announce=print)
-    python = interpreter(backend)
-    assert python is not None
-    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
-        started = launch(backend, scratch=Path(scratch), threads=threads)
-        assert started is not None
-        worker = stack.enter_context(Worker(started, PATIENT))
-        worker.hello()
-        model = m.ModelParams(weights.model, str(weights.path), weights.form)
-        loaded = worker.load(m.LoadParams(model, "auto", threads)).value
-        words = [backend.name, str(weights.path), str(pcm), str(threads), loaded.precision]
-        bare = Bare([python, str(BARE), *words], dict(started.environment), Path(scratch))
-        stack.callback(bare.close)
+    def __init__(self, backend: Backend, pcm: Path, samples: int, threads: int) -> None:
+        network = backend.network_for("tiny.en")
+        assert network is not None
+        self._backend, self._pcm, self._samples, self._threads = backend, pcm, samples, threads
+        self._weights = locate(network, backend.form, backend.weights_precision, announce=print)
+        with tempfile.TemporaryDirectory() as scratch, self._worker(Path(scratch)) as worker:
+            self._precision = self._load(worker)
+
+    def run(self, number: int) -> tuple[list[Sample], list[Sample]]:
+        """Samples of the bare script and of the tool, one by one in turn.
+
+        Of two equal processes the one that started first was 1.7 % slower here, and whoever is
+        asked second finds the machine's memory in another state. So ``number`` decides who starts
+        first and who is asked first: every combination comes once in four sessions.
+        """
+        tool_asked_first, tool_starts_first = number % 2 == 0, number // 2 % 2 == 0
+        tool: list[Sample] = []
+        script: list[Sample] = []
+        with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+            sides = [
+                (tool, functools.partial(self._through_tool, Path(scratch), stack)),
+                (script, functools.partial(self._through_script, Path(scratch), stack)),
+            ]
+            started = [
+                (taken, start()) for taken, start in (sides if tool_starts_first else sides[::-1])
+            ]
+            for _, take in started:
+                take()  # warm-up
+            if tool_asked_first != tool_starts_first:
+                started.reverse()
+            for index in range(self._samples):
+                for taken, take in started if index % 2 == 0 else started[::-1]:
+                    taken.append(take())
+        return script, tool
+
+    def _through_tool(self, scratch: Path, stack: contextlib.ExitStack) -> Take:
+        worker = stack.enter_context(self._worker(scratch))
+        self._load(worker)
         params = m.TranscribeParams(
-            m.AudioParams(str(pcm), pcm.stat().st_size // 4),
+            m.AudioParams(str(self._pcm), self._pcm.stat().st_size // 4),
             m.ContractParams(**asdict(DecodeContract())),
         )
 
-        def through_tool() -> Sample:
+        def take() -> Sample:
             value = worker.transcribe(params).value
             assert value.cpu_s is not None
             return Sample(value.seconds, value.cpu_s)
 
-        through_tool(), bare.take()  # warm-up
-        tool, script = [], []
-        for index in range(samples):
-            if (index % 2 == 0) == tool_first:
-                tool.append(through_tool())
-                script.append(bare.take())
-            else:
-                script.append(bare.take())
-                tool.append(through_tool())
-    return script, tool
+        return take
+
+    def _through_script(self, scratch: Path, stack: contextlib.ExitStack) -> Take:
+        python = interpreter(self._backend)
+        assert python is not None
+        words = [self._backend.name, str(self._weights.path), str(self._pcm)]
+        words += [str(self._threads), self._precision]
+        bare = Bare([python, str(BARE), *words], self._launch(scratch).environment, scratch)
+        stack.callback(bare.close)
+        return bare.take
+
+    def _launch(self, scratch: Path) -> Launch:
+        started = launch(self._backend, scratch=scratch, threads=self._threads)
+        assert started is not None
+        return started
+
+    def _worker(self, scratch: Path) -> Worker:
+        return Worker(self._launch(scratch), PATIENT)
+
+    def _load(self, worker: Worker) -> str:
+        """Have it import and load; the precision that it computes in."""
+        worker.hello()
+        weights = self._weights
+        model = m.ModelParams(weights.model, str(weights.path), weights.form)
+        return worker.load(m.LoadParams(model, "auto", self._threads)).value.precision
 
 
 def signed_rank_interval(values: list[float]) -> tuple[float, float, float, float]:
@@ -155,10 +194,10 @@ def signed_rank_interval(values: list[float]) -> tuple[float, float, float, floa
 
 
 def measure(backend: Backend, pcm: Path, sessions: int, samples: int) -> dict[str, object]:
-    threads = machine.default_threads()
+    session = Session(backend, pcm, samples, machine.default_threads())
     taken = []
     for number in range(sessions):
-        pair = session(backend, pcm, samples, threads, tool_first=number % 2 == 0)
+        pair = session.run(number)
         taken.append(pair)
         wall = [statistics.median(each.wall_s for each in side) for side in pair]
         print(
