@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import Call
 from mac_whisper_speedtest.errors import AudioError, StorageError
 from mac_whisper_speedtest.speech import decode, pcm_cache
 from mac_whisper_speedtest.speech.pcm_cache import decoded, to_remove, trim
@@ -163,6 +164,22 @@ def test_nothing_is_removed_while_another_process_uses_the_cache(
 
     os.close(pcm_cache._held.pop(own_cache))
     assert removed_by_another() == "1"
+
+
+def test_the_cache_can_be_emptied_but_not_under_a_run(
+    talk: Path, own_cache: Path, speedtest: Call
+) -> None:
+    assert speedtest("clips", "clear").out == "0 decoded recordings removed (0.0 MB)\n"
+    decoded(talk)
+
+    busy = speedtest("clips", "clear")
+    os.close(pcm_cache._held.pop(own_cache))
+    done = speedtest("clips", "clear")
+
+    assert busy.code == StorageError.exit_code
+    assert "a run uses the decoded recordings" in busy.err
+    assert (done.code, done.out) == (0, "1 decoded recording removed (0.2 MB)\n")
+    assert list(own_cache.glob("*.*")) == [own_cache / ".in-use"]
 
 
 def test_a_cache_that_cannot_be_made_is_a_storage_error(

@@ -1,4 +1,4 @@
-"""``speedtest clips``: the built-in speech."""
+"""``speedtest clips``: the built-in speech, and what was decoded of any other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 
 @click.group("clips")
 def command() -> None:
-    """List the built-in speech clips, and fetch them."""
+    """List and fetch the built-in speech; forget decoded recordings."""
 
 
 @command.command("list")
@@ -28,3 +28,13 @@ def fetch() -> None:
 
     builtin.fetch(announce=lambda text: click.echo(text, err=True))
     click.echo("the built-in clips are here")
+
+
+@command.command("clear")
+def clear() -> None:
+    """Remove the decoded samples of your recordings from the cache; runs decode them again."""
+    from mac_whisper_speedtest.report import figures
+    from mac_whisper_speedtest.speech import pcm_cache
+
+    count, size = pcm_cache.clear()
+    click.echo(f"{figures.counted(count, 'decoded recording')} removed ({size / 1e6:.1f} MB)")

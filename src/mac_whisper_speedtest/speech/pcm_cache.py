@@ -119,6 +119,38 @@ def trim(folder: Path, max_bytes: int) -> list[Path]:
     return gone
 
 
+def clear() -> tuple[int, int]:
+    """Remove every decoded recording.
+
+    Returns:
+        How many there were, and their bytes.
+
+    Raises:
+        StorageError: another process uses them, or they cannot be removed.
+    """
+    folder = paths.cache_dir() / "pcm"
+    if not folder.is_dir():
+        return 0, 0
+    try:
+        handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            sizes = [path.stat().st_size for path in folder.glob("*.f32")]
+            trim(folder, 0)
+        finally:
+            os.close(handle)
+    except BlockingIOError as error:
+        raise StorageError(
+            "a run uses the decoded recordings", hint="try again when it has ended"
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove from {folder}: {error.strerror or error}",
+            hint="check that folder's permissions",
+        ) from error
+    return len(sizes), sum(sizes)
+
+
 def to_remove(entries: Iterable[tuple[int, int, Path]], max_bytes: int) -> list[Path]:
     """Which entries have to go, of ``(last used, bytes, path)``: those used longest ago first."""
     newest_first = sorted(entries, reverse=True)
