@@ -294,6 +294,17 @@ def test_weights_that_come_with_the_first_call_are_told_from_compilation(
     assert ("the model is loaded inside it" in message) == inside
 
 
+# Texts
+
+
+def test_texts_that_change_inside_a_process_are_told_from_those_that_change_between() -> None:
+    inside = cell([sample(0, text="one"), sample(1, text="won")])
+    between = cell([sample(0, text="one"), sample(0, round_=1, text="won")])
+    (first,), (second,) = map(text_findings.differing, (inside, between))
+    assert "2 different texts" in first
+    assert second == f"{first}; only from process to process"
+
+
 # Loops; which texts are some is tested in test_repetition.py
 
 

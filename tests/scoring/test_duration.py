@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mac_whisper_speedtest.scoring import duration
-from mac_whisper_speedtest.scoring.duration import Fit, Point, Shape
+from mac_whisper_speedtest.scoring.duration import Point, Shape
 
 DURATIONS = (2, 5, 10, 20, 30, 31, 60, 120)
 
@@ -97,26 +97,16 @@ def test_what_is_no_time_is_refused(bad: Point) -> None:
         duration.fit([(1.0, 1.0), bad])
 
 
-def line(fixed_s: float, per_second: float) -> Fit:
-    return Fit(fixed_s, per_second, {}, {})
-
-
-def test_two_lines_break_even_where_they_meet() -> None:
-    assert duration.break_even(line(0.1, 0.03), line(0.5, 0.01)) == pytest.approx(20)
-    assert duration.break_even(line(0.1, 0.01), line(0.5, 0.03)) is None
-    assert duration.break_even(line(0.1, 0.02), line(0.5, 0.02)) is None
-
-
 def test_break_even_has_an_interval_over_rounds() -> None:
     quick_start = duration.over_rounds(measured(lambda x: 0.1 + 0.03 * x, seed=1))
     steady = duration.over_rounds(measured(lambda x: 0.5 + 0.01 * x, seed=2))
-    found = duration.break_even_over_rounds(quick_start, steady)
+    found = duration.break_even(quick_start, steady)
     assert found is not None
     assert found.low < 20 < found.high
     assert found.low <= found.seconds <= found.high
     assert found.high - found.low < 5
     assert found.first_wins_below
-    turned = duration.break_even_over_rounds(steady, quick_start)
+    turned = duration.break_even(steady, quick_start)
     assert turned is not None
     assert turned.seconds == pytest.approx(found.seconds)
     assert not turned.first_wins_below
@@ -125,7 +115,7 @@ def test_break_even_has_an_interval_over_rounds() -> None:
 def test_break_even_without_noise_is_a_point() -> None:
     a = duration.over_rounds(measured(lambda x: 0.1 + 0.03 * x, noise=0))
     b = duration.over_rounds(measured(lambda x: 0.5 + 0.01 * x, noise=0))
-    found = duration.break_even_over_rounds(a, b)
+    found = duration.break_even(a, b)
     assert found is not None
     assert (found.low, found.high) == pytest.approx((20, 20))
 
@@ -133,12 +123,12 @@ def test_break_even_without_noise_is_a_point() -> None:
 def test_break_even_between_near_twins_is_open() -> None:
     a = duration.over_rounds(measured(lambda x: 0.1 + 0.03 * x, noise=0.1, seed=1))
     b = duration.over_rounds(measured(lambda x: 0.11 + 0.0299 * x, noise=0.1, seed=2))
-    found = duration.break_even_over_rounds(a, b)
+    found = duration.break_even(a, b)
     assert found is None or (found.low == 0 or found.high == math.inf)
 
 
 def test_no_break_even_where_one_is_always_faster() -> None:
     a = duration.over_rounds(measured(lambda x: 0.1 + 0.01 * x))
     b = duration.over_rounds(measured(lambda x: 0.5 + 0.03 * x))
-    assert duration.break_even_over_rounds(a, b) is None
-    assert duration.break_even_over_rounds(a, duration.over_rounds({})) is None
+    assert duration.break_even(a, b) is None
+    assert duration.break_even(a, duration.over_rounds({})) is None

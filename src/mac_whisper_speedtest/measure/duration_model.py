@@ -29,7 +29,7 @@ def fits(run: s.Run) -> dict[str, s.DurationFit]:
         for other, against in models.items():
             if name == other or cells[name].model.name != cells[other].model.name:
                 continue
-            meet = duration.break_even_over_rounds(model, against)
+            meet = duration.break_even(model, against)
             if meet is not None:
                 found[name].break_even_s[other] = s.BreakEven(
                     seconds=meet.seconds,

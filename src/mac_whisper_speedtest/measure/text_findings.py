@@ -36,6 +36,7 @@ def differing(cell: s.CellResult) -> Iterator[str]:
             + (f", in {found.differing} of {found.utterances}" if found.utterances > 1 else "")
             + (", though it reports temperature 0 and no fallback" if claim else "")
             + ("" if found.differing_words else "; only case and punctuation differ")
+            + ("" if found.within_rounds else "; only from process to process")
         )
 
 

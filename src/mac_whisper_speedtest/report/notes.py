@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mac_whisper_speedtest.results.schema import CellResult, ClipInfo, Run
+from mac_whisper_speedtest.scoring import verdict
 
 FIRST_GROUP = "A"
 _NAMED = 5  # entries of a set that were left out
@@ -39,29 +40,27 @@ def _ranking(run: Run) -> Iterator[str]:
     if len(ranked) < 2:
         return
     noise, margin = run.manifest.noise, run.manifest.request.margin
+    least = f"{verdict.MARGIN * 100:g} %"
     if margin is not None:
         yield f"Differences below {margin:.1%} are not ranked (--margin)."
     elif noise is None:
         yield (
-            "Differences below 2 % are not ranked. What this machine's noise hides is not known: "
-            "speedtest noise"
+            f"Differences below {least} are not ranked. What this machine's noise hides is not "
+            "known: speedtest noise"
         )
-    elif noise.floor > _LEAST_MARGIN:
+    elif noise.floor > verdict.MARGIN:
         yield (
             f"Differences below {noise.floor:.1%} are not ranked: identical cells differ by as "
             f"much on this machine ({noise.backend} against itself, {noise.rounds} rounds)."
         )
     else:
-        yield f"Differences below 2 % are not ranked; the noise floor is {noise.floor:.1%}."
+        yield f"Differences below {least} are not ranked; the noise floor is {noise.floor:.1%}."
     tied = [each for each in ranked if each.rank_last != each.rank]
     without = [each for each in ranked if each.rtfx_bounds is None]
     if tied:
         yield "Places such as 1–3 are ties: the rounds do not tell these cells apart."
     if without:
         yield "An interval of a cell takes 6 rounds, and of a comparison 3; see --rounds."
-
-
-_LEAST_MARGIN = 0.02
 
 
 def _left_out(clip: ClipInfo) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.scoring import normalisers
@@ -132,39 +132,6 @@ def placements(heard: Iterable[Heard]) -> list[Placements]:
                 )
             )
     return found
-
-
-def findings(repeated: Sequence[Repeats], placed: Sequence[Placements]) -> Mapping[str, list[str]]:
-    """What does not agree, in words: by cell id, or by backend and model for placements."""
-    said: defaultdict[str, list[str]] = defaultdict(list)
-    for each in repeated:
-        if each.differing:
-            where = (
-                f"in {each.within_rounds} of them inside one process"
-                if each.within_rounds
-                else "only from process to process"
-            )
-            said[each.cell].append(
-                f"up to {each.most} different texts from the same audio, in {each.differing} of "
-                f"{each.utterances} {_utterances(each.utterances)} ({_in_words(each)}; {where})"
-            )
-    for pair in placed:
-        if pair.differing:
-            said[f"{pair.backend} {pair.model}"].append(
-                f"another text on {pair.second} than on {pair.first}, in {pair.differing} of "
-                f"{pair.utterances} {_utterances(pair.utterances)} ({_in_words(pair)})"
-            )
-    return dict(said)
-
-
-def _in_words(found: Repeats | Placements) -> str:
-    if not found.differing_words:
-        return "all of them only in case or punctuation"
-    return f"{found.differing_words} of them in their words"
-
-
-def _utterances(count: int) -> str:
-    return "utterance" if count == 1 else "utterances"
 
 
 def _differs_in_a_round(samples: Sequence[Heard]) -> bool:

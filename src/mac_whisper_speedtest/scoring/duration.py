@@ -174,17 +174,8 @@ def over_rounds(rounds: Mapping[int, Sequence[Point]], level: float = intervals.
     )
 
 
-def break_even(a: Fit, b: Fit) -> float | None:
-    """Seconds of audio at which two lines meet; ``None`` where one is always below the other."""
-    steeper = a.per_second - b.per_second
-    if steeper == 0:
-        return None
-    seconds = (b.fixed_s - a.fixed_s) / steeper
-    return seconds if seconds > 0 else None
-
-
-def break_even_over_rounds(a: Model, b: Model, level: float = intervals.LEVEL) -> BreakEven | None:
-    """The same with what the rounds leave open, paired by round.
+def break_even(a: Model, b: Model, level: float = intervals.LEVEL) -> BreakEven | None:
+    """Seconds of audio at which two lines meet, with what the rounds leave open, paired by round.
 
     The interval holds every length of audio at which the difference of the two lines may be none
     (Fieller 1954, J. Royal Statistical Society B 16: 175, with ``intervals.of_centre`` in place of

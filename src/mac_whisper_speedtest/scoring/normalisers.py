@@ -145,17 +145,6 @@ def for_texts(code: str | None, references: Sequence[str]) -> Normaliser:
     return NORMALISERS["nfc"] if broken or not scripts.is_alphabetic(whole) else chosen
 
 
-def metric_for(language: str | None, reference: str) -> Metric:
-    """``cer`` for text whose words are not parted by spaces, else ``wer``.
-
-    Args:
-        language: its code, or ``None``. What the letters say counts for more: romanised Japanese
-            has words, and Chinese that was called English has none.
-        reference: the text, or all texts of that language in a set.
-    """
-    return "cer" if scripts.is_spaceless(language, reference) else "wer"
-
-
 def words_of(text: str, *, keep: str = "") -> list[str]:
     """The words of ``text``: NFC, case folded, with every mark, no other symbol than ``keep``."""
     return _nfc(text, keep).split()
