@@ -22,8 +22,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
     tool = Tool(tmp_path_factory.mktemp("tmp"))
     chosen = [word for name in IN_PLACE for word in ("-b", name)]
     done = tool(
-        *["run", "--model", "tiny.en", *chosen, "--rounds", 2, "--runs", 1, "--json"],
-        *["-o", folder / "out.json", "-o", folder / "out.csv"],
+        *["run", "--model", "tiny.en", *chosen, "--rounds", 2, "--runs", 1, "--no-repeat"],
+        *["--json", "-o", folder / "out.json", "-o", folder / "out.csv"],
         timeout=280,
     )
     assert done.returncode == 0, done.stderr
@@ -99,7 +99,8 @@ def test_quantised_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(too
         pytest.skip("on a Mac there is a Metal device")
     chosen = ("-b", "whisper.cpp:q5_1", "-b", "faster-whisper", "--device", "metal")
     done = tool(
-        *("run", "-m", "tiny.en", *chosen, "--rounds", 1, "--runs", 1, "--json"), timeout=280
+        *("run", "-m", "tiny.en", *chosen, "--rounds", 1, "--runs", 1, "--no-repeat", "--json"),
+        timeout=280,
     )
 
     assert done.returncode == 3, done.stderr  # faster-whisper has no Metal, and was named
@@ -120,7 +121,7 @@ def test_quantised_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(too
 def test_a_precision_that_a_backend_cannot_store_costs_its_own_cell_only(tool: Tool) -> None:
     done = tool(
         *("run", "-m", "tiny.en", "-b", "whisper.cpp", "-b", "faster-whisper"),
-        *("--compute-type", "int8", "--rounds", 1, "--runs", 1, "--json"),
+        *("--compute-type", "int8", "--rounds", 1, "--runs", 1, "--no-repeat", "--json"),
         timeout=280,
     )
 
