@@ -27,7 +27,7 @@ def test_a_segment_is_a_window_and_an_english_model_stays_english(session: Sessi
     assert "best of times" in heard.text
     assert heard.effective["timestamps"] is False
     assert heard.effective["language"] == heard.language == "en"
-    assert any("loses the words" in remark for remark in heard.remarks)
+    assert any("loses words" in remark for remark in heard.remarks)
 
 
 @pytest.mark.timeout(600)

@@ -89,7 +89,7 @@ class Unwatched:
     def before_round(self) -> None:
         pass
 
-    def after_round(self, number: int) -> s.RoundWatched | None:
+    def after_round(self, number: int, *, last: bool) -> s.RoundWatched | None:
         return None
 
 

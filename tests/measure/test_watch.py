@@ -23,6 +23,7 @@ class Marks:
 
     def __init__(self, *rounds: int) -> None:
         self.rounds = rounds
+        self.last: list[int] = []
 
     def begin(self) -> None:
         pass
@@ -30,7 +31,9 @@ class Marks:
     def before_round(self) -> None:
         pass
 
-    def after_round(self, number: int) -> s.RoundWatched:
+    def after_round(self, number: int, *, last: bool) -> s.RoundWatched:
+        if last:
+            self.last.append(number)
         calm = s.ConditionsInfo(values={})
         marked = "power: mains -> battery" if number in self.rounds else ""
         return s.RoundWatched(round=number, before=calm, after=calm, marked=marked)
@@ -107,7 +110,7 @@ def test_a_canary_as_fast_as_at_the_start_marks_nothing() -> None:
     steady = watcher(iter([9.0, *[1.0, 1.01, 0.99, 1.0], 1.02]), calm, calm)
     steady.begin()
     steady.before_round()
-    seen = steady.after_round(0)
+    seen = steady.after_round(0, last=False)
     assert seen.marked == ""
     assert (seen.canary_before_s, seen.canary_after_s, seen.cooled_s) == (1.0, 1.02, None)
 
@@ -126,7 +129,7 @@ def test_a_slow_canary_marks_the_round_and_waits_until_it_is_back(
     hot.begin()
     hot.before_round()
     hot.began_s -= 100.0  # a long round: waiting is worth it
-    seen = hot.after_round(4)
+    seen = hot.after_round(4, last=False)
     assert seen.marked == "the canary took 50% longer than at the start"
     assert seen.cooled_s is not None
     assert waits == [1.0]
@@ -136,15 +139,38 @@ def test_a_slow_canary_marks_the_round_and_waits_until_it_is_back(
     assert hot.latest_s == pytest.approx(1.01)
 
 
+def test_nothing_waits_for_a_machine_on_which_nothing_else_is_timed() -> None:
+    calm = Conditions()
+    said: list[str] = []
+    hot = watcher(iter([1.0] * (watch.BASELINE + 1) + [1.5]), calm, calm)
+    hot.announce = said.append
+    hot.begin()
+    hot.before_round()
+    seen = hot.after_round(5, last=True)
+    assert (seen.marked, seen.cooled_s) == ("the canary took 50% longer than at the start", None)
+    assert said == []
+
+
+def test_a_round_is_the_last_when_none_follows_and_none_can_stand_in_for_it(
+    prepared: Callable[..., Prepared],
+) -> None:
+    calm, marked = Marks(), Marks(2)
+    measure(prepared(rounds=3, repeat=False), Scripted(), calm)
+    _, run = measure(prepared(rounds=3), Scripted(), marked)
+    assert calm.last == [2]
+    assert marked.last == []  # after each, another one could have stood in for it
+    assert [each.repeated_as for each in run.rounds if each.round == 2] == [3]
+
+
 def test_a_faster_canary_marks_the_round_and_is_the_measure_from_then_on() -> None:
     calm = Conditions()
     fresh = [0.6] * (watch.BASELINE + 1)
     busy = watcher(iter([*[1.0] * (watch.BASELINE + 1), 0.6, *fresh, 0.6]), *[calm] * 4)
     busy.begin()
     busy.before_round()
-    assert busy.after_round(0).marked == "the canary took 40% less than at the start"
+    assert busy.after_round(0, last=False).marked == "the canary took 40% less than at the start"
     busy.before_round()
-    seen = busy.after_round(1)
+    seen = busy.after_round(1, last=False)
     assert (seen.marked, seen.canary_before_s) == ("", 0.6)
 
 
@@ -154,7 +180,7 @@ def test_conditions_that_changed_mark_the_round_and_are_written_down() -> None:
     unplugged = watcher(iter([1.0] * 10), mains, battery)
     unplugged.begin()
     unplugged.before_round()
-    seen = unplugged.after_round(0)
+    seen = unplugged.after_round(0, last=False)
     assert seen.changes == ["power: mains -> battery"]
     assert seen.marked == "power: mains -> battery"
     assert seen.before.values["power_source"] == "mains"

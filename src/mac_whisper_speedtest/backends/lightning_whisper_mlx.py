@@ -61,7 +61,7 @@ BACKEND = Backend(
 )
 
 REMARKS = (
-    "with timestamps, which only as-shipped has, it loses the words after the last one of a window",
+    "loses words where one window of 30 s ends and the next begins; with timestamps, more of them",
     "its second try at temperature 1.0 takes the likeliest token too, and so finds the same words",
     "previous text is fed to the next batch of windows, not to the next window",
 )

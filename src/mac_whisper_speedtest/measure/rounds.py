@@ -116,7 +116,7 @@ class Rounds:
                 continue
             again = self.past.repeated_as.get(number)
             if due:
-                again = self._watched(due, number, again, unused)
+                again = self._watched(due, number, again, unused, more=bool(ahead))
             if again is not None:
                 ahead.appendleft((again, orders[again]))
         else:  # the rule has its last word on what all rounds came to
@@ -124,7 +124,13 @@ class Rounds:
         return self.stopped
 
     def _watched(
-        self, cells: Sequence[Cell], number: int, again: int | None, unused: deque[int]
+        self,
+        cells: Sequence[Cell],
+        number: int,
+        again: int | None,
+        unused: deque[int],
+        *,
+        more: bool,
     ) -> int | None:
         """Visit cells in this order, and look at the machine before and after.
 
@@ -133,13 +139,15 @@ class Rounds:
             number: the round.
             again: the round that stands in for it, where that has been settled before.
             unused: numbers of rounds that may still stand in for one; the one chosen is taken out.
+            more: whether rounds follow in any case.
 
         Returns:
             The round that stands in for it, if there is one.
         """
         self.watcher.before_round()
         visited = self._visit_each(cells, number)
-        seen = self.watcher.after_round(number)
+        last = not more and again is None and not unused
+        seen = self.watcher.after_round(number, last=last)
         if seen is None:
             return again
         if again is None and unused and seen.marked and visited and not self.stopped:

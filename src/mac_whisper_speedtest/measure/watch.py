@@ -32,8 +32,13 @@ class Watcher(Protocol):
     def before_round(self) -> None:
         """Immediately before a round."""
 
-    def after_round(self, number: int) -> s.RoundWatched | None:
-        """Immediately after it; what there is to write down, without what stands in for it."""
+    def after_round(self, number: int, *, last: bool) -> s.RoundWatched | None:
+        """Immediately after it; what there is to write down, without what stands in for it.
+
+        Args:
+            number: the round.
+            last: whether no other can follow.
+        """
 
 
 @dataclass(slots=True)
@@ -62,8 +67,8 @@ class MachineWatcher:
         self.before = self.look()
         self.began_s = time.monotonic()
 
-    def after_round(self, number: int) -> s.RoundWatched:
-        """Look again, run the canary, and wait if it is slow."""
+    def after_round(self, number: int, *, last: bool) -> s.RoundWatched:
+        """Look again, run the canary, and wait if it is slow and something else is to be timed."""
         bound_s = min(COOL_DOWN_S, time.monotonic() - self.began_s)
         was_s, now_s = self.latest_s, self.measure()
         after = self.look()
@@ -76,12 +81,12 @@ class MachineWatcher:
                 f"the canary took {abs(change):.0%} {'longer' if change > 0 else 'less'} than at "
                 "the start"
             )
-        if change is not None and change > 0:
+        if change is not None and change > 0 and not last:
             self.announce(f"Round {number + 1}: {marked[-1]}; waiting for the machine to recover.")
             cooled = canary.cool_down(self.measure, self.baseline, bound_s=bound_s)
             cooled_s = cooled.waited_s
             self.latest_s = (1 + cooled.change) * statistics.median(self.baseline)
-        elif change is not None:
+        elif change is not None and change < 0:
             # The first one was of a slower machine: what follows is compared with this one.
             self._take_baseline()
         else:
