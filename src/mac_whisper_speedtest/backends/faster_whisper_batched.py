@@ -61,7 +61,7 @@ class FasterWhisperBatched(plain.FasterWhisper):
 
     def effective(self, contract: DecodeContract) -> Effective:
         """Read back like the plain one; the pipeline keeps only the first temperature."""
-        remarks = () if contract.timestamps is None else (REMARK,)
+        remarks = () if BACKEND.asked(contract) == contract else (REMARK,)
         return effective(BACKEND.decodes_with(contract), plain.read_back(self._info), *remarks)
 
     def unload(self) -> None:

@@ -28,10 +28,7 @@ _COMMANDS = {
     "noise": ("noise", "Measure how far identical measurements differ on this machine."),
     "backends": ("backends", "List backends, and manage the environments they run in."),
     "models": ("models", "List, pull, verify, convert and remove weights."),
-    "clips": (
-        "clips",
-        "List and fetch the built-in speech; forget decoded recordings.",
-    ),
+    "clips": ("clips", "List and fetch the built-in speech; forget decoded recordings."),
     "doctor": ("doctor", "Say whether this machine is fit for measuring."),
     "conformance": ("conformance", "Check that a program speaks the worker protocol."),
 }
