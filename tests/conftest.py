@@ -14,7 +14,7 @@ import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -120,13 +120,17 @@ class Finished:
         return cell
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a command line that was called in this process ended with and said."""
 
     code: int
     out: str
     err: str
+
+    @property
+    def json(self) -> Any:
+        """What ``--json`` printed."""
+        return json.loads(self.out)
 
 
 Call = Callable[..., Answer]
@@ -139,6 +143,7 @@ def speedtest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
     def call(*arguments: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["speedtest", *map(str, arguments)])
+        capsys.readouterr()
         code = cli.main()
         said = capsys.readouterr()
         return Answer(int(code or 0), said.out, said.err)

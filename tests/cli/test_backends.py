@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import Call
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.cli import main
 from mac_whisper_speedtest.worker import locks
 from worker.test_environments import away_from_every_index, lock_for, wheel
 
@@ -40,29 +39,17 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-Called = tuple[int, str, str]
-
-
 @pytest.fixture
-def backends(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Called]:
-    """Call ``speedtest backends``: exit code, stdout and stderr."""
-
-    def call(*arguments: str) -> Called:
-        monkeypatch.setattr(sys, "argv", ["speedtest", "backends", *arguments])
-        code = main() or 0
-        written = capsys.readouterr()
-        return code, written.out, written.err
-
-    return call
+def backends(speedtest: Call) -> Call:
+    """Call ``speedtest backends``."""
+    return functools.partial(speedtest, "backends")
 
 
 def test_installing_shows_up_in_list_and_info_and_goes_with_remove(
-    backends: Callable[..., Called],
+    backends: Call,
 ) -> None:
     def facts(*arguments: str) -> Any:
-        return json.loads(backends(*arguments, "--json")[1])
+        return backends(*arguments, "--json").json
 
     assert [each["runs_from"] for each in facts("list")] == ["not installed"] * 4
     code, out, err = backends("install", "tiny", "tiny-too", "tiny@1.0")
@@ -86,7 +73,7 @@ def test_installing_shows_up_in_list_and_info_and_goes_with_remove(
 
 
 def test_info_is_readable_and_shows_the_home_folder_as_a_tilde(
-    backends: Callable[..., Called], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    backends: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     backends("install", "tiny")
@@ -100,7 +87,7 @@ def test_info_is_readable_and_shows_the_home_folder_as_a_tilde(
     assert str(tmp_path) not in out
 
 
-def test_the_table_has_the_version_and_the_place(backends: Callable[..., Called]) -> None:
+def test_the_table_has_the_version_and_the_place(backends: Call) -> None:
     code, out, _ = backends("list")
     assert code == 0
     assert "version" in out.splitlines()[0]
@@ -110,7 +97,7 @@ def test_the_table_has_the_version_and_the_place(backends: Callable[..., Called]
 
 
 def test_removing_what_is_not_there_is_said_and_is_no_error(
-    backends: Callable[..., Called],
+    backends: Call,
 ) -> None:
     code, out, _ = backends("remove", "tiny@3.0", "other")
     assert code == 0
@@ -120,7 +107,7 @@ def test_removing_what_is_not_there_is_said_and_is_no_error(
     ]
 
 
-def test_locks_of_the_user_s_stay_unless_asked_for(backends: Callable[..., Called]) -> None:
+def test_locks_of_the_user_s_stay_unless_asked_for(backends: Call) -> None:
     backends("remove", "--all")
     assert locks.versions(TINY) == ["1.0"]
     _, out, _ = backends("remove", "tiny", "--locks")
@@ -129,7 +116,7 @@ def test_locks_of_the_user_s_stay_unless_asked_for(backends: Callable[..., Calle
 
 
 def test_all_installs_what_is_for_this_machine_and_says_what_it_leaves_out(
-    backends: Callable[..., Called],
+    backends: Call,
 ) -> None:
     code, out, err = backends("install", "--all")
     assert code == 0
@@ -137,9 +124,7 @@ def test_all_installs_what_is_for_this_machine_and_says_what_it_leaves_out(
     assert "other: left out: it works only on beos" in err
 
 
-def test_all_leaves_out_what_is_too_large(
-    backends: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_leaves_out_what_is_too_large(backends: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     large = Recipe("tiny", "tiny-lib", "1.0", platforms=(sys.platform,), size_bytes=3 * 10**9)
     monkeypatch.setattr(registry, "installed", lambda: {"tiny": Backend("tiny", recipe=large)})
     code, out, err = backends("install", "--all", "--max-size", "2GB")
@@ -148,7 +133,7 @@ def test_all_leaves_out_what_is_too_large(
 
 
 def test_all_goes_on_after_one_that_fails_and_ends_with_its_exit_code(
-    backends: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
+    backends: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = Recipe("bad", "no-such-lib", "1.0", platforms=(sys.platform,))
     both = {"bad": Backend("bad", recipe=bad), "tiny": BACKENDS[0]}
@@ -160,20 +145,18 @@ def test_all_goes_on_after_one_that_fails_and_ends_with_its_exit_code(
 
 
 def test_upgrade_goes_to_the_newest_release_and_says_from_which(
-    backends: Callable[..., Called], wheels: Path
+    backends: Call, wheels: Path
 ) -> None:
     _, out, _ = backends("upgrade", "tiny")
     assert out == "tiny: nothing to do, 1.0 is the newest release\n"
     wheel(wheels, "2.0")
     code, out, _ = backends("upgrade", "tiny")
     assert (code, out) == (0, "tiny: upgraded from 1.0 to 2.0\n")
-    told = json.loads(backends("info", "tiny", "--json")[1])
+    told = backends("info", "tiny", "--json").json
     assert (told["version"], told["runs_from"]) == ("2.0", "own environment")
 
 
-def test_an_upgrade_that_cannot_be_installed_changes_nothing(
-    backends: Callable[..., Called], wheels: Path
-) -> None:
+def test_an_upgrade_that_cannot_be_installed_changes_nothing(backends: Call, wheels: Path) -> None:
     wheel(wheels, "2.0")
     lock = locks.Lock("tiny", "2.0", "tiny-lib==2.0 --hash=sha256:" + "0" * 64 + "\n")
     locks.save(lock)
@@ -184,7 +167,7 @@ def test_an_upgrade_that_cannot_be_installed_changes_nothing(
 
 
 def test_lock_only_makes_a_lock_and_says_where_it_is(
-    backends: Callable[..., Called], wheels: Path, tmp_path: Path
+    backends: Call, wheels: Path, tmp_path: Path
 ) -> None:
     wheel(wheels, "2.0")
     code, out, _ = backends("lock", "tiny@2.0")
@@ -214,7 +197,7 @@ def test_lock_only_makes_a_lock_and_says_where_it_is(
     ],
 )
 def test_a_call_that_makes_no_sense_changes_nothing(
-    backends: Callable[..., Called], arguments: list[str], message: str, tmp_path: Path
+    backends: Call, arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     code, out, err = backends(*arguments)
     assert (code, out) == (2, "")

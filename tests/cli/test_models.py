@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from conftest import Finished, Tool, wait_until
+from conftest import Call, Finished, Tool, wait_until
 from fakes.hub_cache import Repository, tree
-from mac_whisper_speedtest import catalog, cli
+from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.models import learnt, locate
 from mac_whisper_speedtest.models.learnt import HubFile, Learnt
 
@@ -62,17 +62,9 @@ Models = Callable[..., Finished]
 
 
 @pytest.fixture
-def models(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Models:
+def models(speedtest: Call) -> Models:
     """Call ``speedtest models`` in this process, which is quicker than in one of its own."""
-
-    def call(*arguments: str) -> Finished:
-        monkeypatch.setattr(sys, "argv", ["speedtest", "models", *arguments])
-        capsys.readouterr()
-        code = cli.main()
-        said = capsys.readouterr()
-        return Finished(int(code or 0), said.out, said.err)
-
-    return call
+    return lambda *arguments: Finished(*speedtest("models", *arguments))
 
 
 @pytest.fixture

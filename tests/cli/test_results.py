@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
 
+from conftest import Call
 from fakes import stored_runs
-from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.cli import results
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.journal import Journal
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a call printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Call = Callable[..., Said]
 
 
 @pytest.fixture(autouse=True)
@@ -44,15 +24,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    def called(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["speedtest", "results", *arguments])
-        capsys.readouterr()
-        code = cli.main()
-        printed = capsys.readouterr()
-        return Said(int(code or 0), printed.out, printed.err)
-
-    return called
+def call(speedtest: Call) -> Call:
+    """Call ``speedtest results``."""
+    return functools.partial(speedtest, "results")
 
 
 def test_runs_are_listed_in_order_with_the_newest_last(call: Call) -> None:

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from conftest import Call
 from fakes.timed_runs import one_round, write
-from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.results.journal import TimedEvent
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def speedtest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["speedtest", *map(str, arguments)])
-        code = cli.main()
-        said = capsys.readouterr()
-        return int(code or 0), said.out, said.err
-
-    return call
 
 
 def test_a_run_becomes_a_file_that_perfetto_opens(tmp_path: Path, speedtest: Call) -> None:
