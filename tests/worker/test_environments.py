@@ -20,9 +20,11 @@ import psutil
 import pytest
 
 from conftest import wait_until
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe, this_platform
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.worker import environments, locks, uv_index, uv_python
+from mac_whisper_speedtest.worker.launch import launch
 
 TINY = Recipe(name="tiny", distribution="tiny-lib", version="1.0", platforms=(sys.platform,))
 INSTALL = (
@@ -126,6 +128,25 @@ def test_an_installed_environment_runs_its_library_and_says_what_it_is() -> None
     assert said[0] == "tiny 1.0: downloading and installing 1 packages"
     assert said[1].startswith("tiny 1.0: done in ")
     assert left() == [made.path.name]
+
+
+@pytest.mark.usefixtures("locked")
+def test_a_worker_keeps_what_it_compiles_in_its_environment_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    made, _ = install()
+    backend = Backend(name="tiny", adapter="x:X", import_name="tiny_lib", recipe=TINY)
+    started = launch(backend, scratch=tmp_path, threads=1)
+    assert started is not None
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "mine.py").write_text("")
+    code = f"import sys; sys.path.append({str(beside)!r}); import mine, tiny_lib"
+    subprocess.run([started.argv[0], "-P", "-c", code], env=started.environment, check=True)
+    assert len(list((made.path / "bytecode").rglob("tiny_lib/__init__.*.pyc"))) == 1
+    assert not list((made.path / "lib").rglob("*.pyc"))
+    assert [path.name for path in beside.iterdir()] == ["mine.py"]
 
 
 @pytest.mark.usefixtures("locked")

@@ -116,6 +116,15 @@ def python_of(recipe: Recipe, version: str) -> str | None:
     return environment.interpreter if environment else None
 
 
+def bytecode_of(interpreter: str) -> Path | None:
+    """Where the modules that ``interpreter`` compiles are kept: in its environment, if it has one.
+
+    They go with the environment, and nothing is written beside anyone's sources.
+    """
+    home = Path(interpreter).parent.parent
+    return home / "bytecode" if home.parent == root() else None
+
+
 def install(
     recipe: Recipe,
     version: str = "",
