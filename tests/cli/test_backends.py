@@ -45,9 +45,7 @@ def backends(speedtest: Call) -> Call:
     return functools.partial(speedtest, "backends")
 
 
-def test_installing_shows_up_in_list_and_info_and_goes_with_remove(
-    backends: Call,
-) -> None:
+def test_installing_shows_up_in_list_and_info_and_goes_with_remove(backends: Call) -> None:
     def facts(*arguments: str) -> Any:
         return backends(*arguments, "--json").json
 
@@ -96,9 +94,7 @@ def test_the_table_has_the_version_and_the_place(backends: Call) -> None:
     assert "not installed" in row
 
 
-def test_removing_what_is_not_there_is_said_and_is_no_error(
-    backends: Call,
-) -> None:
+def test_removing_what_is_not_there_is_said_and_is_no_error(backends: Call) -> None:
     code, out, _ = backends("remove", "tiny@3.0", "other")
     assert code == 0
     assert out.splitlines() == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pty
@@ -9,14 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import Call, Finished, Tool, wait_until
+from conftest import Answer, Call, Tool, wait_until
 from fakes.hub_cache import Repository, tree
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.models import learnt, locate
@@ -58,13 +58,10 @@ def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "distribution", nothing)
 
 
-Models = Callable[..., Finished]
-
-
 @pytest.fixture
-def models(speedtest: Call) -> Models:
+def models(speedtest: Call) -> Call:
     """Call ``speedtest models`` in this process, which is quicker than in one of its own."""
-    return lambda *arguments: Finished(*speedtest("models", *arguments))
+    return functools.partial(speedtest, "models")
 
 
 @pytest.fixture
@@ -119,18 +116,18 @@ def damage(path: Path) -> None:
         stream.write(bytes([byte ^ 1]))
 
 
-def copies(finished: Finished) -> dict[tuple[str, str], dict[str, Any]]:
-    assert finished.stdout, finished.stderr
-    return {(each["model"], each["form"]): each for each in finished.run["copies"]}
+def copies(finished: Answer) -> dict[tuple[str, str], dict[str, Any]]:
+    assert finished.out, finished.err
+    return {(each["model"], each["form"]): each for each in finished.json["copies"]}
 
 
 # --- list ----------------------------------------------------------------------------------------
 
 
 def test_list_says_what_each_model_is_and_whether_it_is_here(
-    models: Models, custom: Repository
+    models: Call, custom: Repository
 ) -> None:
-    document = models("list", "--json").run
+    document = models("list", "--json").json
     listed = {each["name"]: each for each in document["models"]}
     assert list(listed) == list(catalog.models())
     assert listed["tiny.en"] == {
@@ -150,21 +147,21 @@ def test_list_says_what_each_model_is_and_whether_it_is_here(
     assert document["custom"] == [
         {"name": CUSTOM, "size_bytes": 78, "state": "complete", "problems": []}
     ]
-    table = models("list").stdout.splitlines()
+    table = models("list").out.splitlines()
     assert len(table) == len(listed) + 1
     assert table[0].split()[:7] == ["tiny.en", "whisper", "English", "tiny", "78", "MB", "complete"]
     assert table[-1].split()[0] == CUSTOM
 
 
 def test_list_tells_half_and_damaged_official_weights(
-    models: Models, in_hub: Repository, no_package: None
+    models: Call, in_hub: Repository, no_package: None
 ) -> None:
     snapshot = next((in_hub.folder / "snapshots").iterdir())
     (snapshot / "config.json").unlink()
-    first = models("list", "--json").run["models"][0]
+    first = models("list", "--json").json["models"][0]
     assert (first["state"], first["problems"]) == ("partial", ["config.json is missing"])
     os.truncate(snapshot / "model.bin", 5)
-    assert models("list", "--json").run["models"][0]["state"] == "corrupt"
+    assert models("list", "--json").json["models"][0]["state"] == "corrupt"
 
 
 def test_list_imports_no_backend_and_nothing_that_can_ask_anybody() -> None:
@@ -182,16 +179,16 @@ def test_list_imports_no_backend_and_nothing_that_can_ask_anybody() -> None:
 
 
 def test_path_prints_the_one_path_and_nothing_else(
-    models: Models, real: dict[str, Path], ggml: Path, custom: Repository
+    models: Call, real: dict[str, Path], ggml: Path, custom: Repository
 ) -> None:
-    assert models("path", "tiny.en").stdout == f"{real['official']}\n"
+    assert models("path", "tiny.en").out == f"{real['official']}\n"
     found = models("path", "tiny.en", "--form", "ggml")
-    assert (found.stdout, found.stderr) == (f"{ggml / 'ggml-model.bin'}\n", "")
+    assert (found.out, found.err) == (f"{ggml / 'ggml-model.bin'}\n", "")
     snapshot = custom.folder / "snapshots" / COMMIT
-    assert models("path", CUSTOM).stdout == f"{snapshot}\n"
+    assert models("path", CUSTOM).out == f"{snapshot}\n"
 
 
-def test_path_falls_back_to_the_copy_that_a_library_keeps(models: Models, home: Path) -> None:
+def test_path_falls_back_to_the_copy_that_a_library_keeps(models: Call, home: Path) -> None:
     row = catalog.publication("tiny.en", "openai")
     assert row is not None
     (file,) = row.files
@@ -199,32 +196,32 @@ def test_path_falls_back_to_the_copy_that_a_library_keeps(models: Models, home: 
     kept.parent.mkdir(parents=True)
     with kept.open("wb") as stream:
         stream.truncate(file.size or 7)
-    assert models("path", "tiny.en", "--form", "openai").stdout == f"{kept}\n"
+    assert models("path", "tiny.en", "--form", "openai").out == f"{kept}\n"
 
 
-def test_path_in_a_precision_is_never_that_of_another_one(models: Models, ggml: Path) -> None:
+def test_path_in_a_precision_is_never_that_of_another_one(models: Call, ggml: Path) -> None:
     call = ("path", "tiny.en", "--form", "ggml", "--precision")
-    assert models(*call, "float16").returncode == 0
+    assert models(*call, "float16").code == 0
     other = models(*call, "q5_1")
-    assert (other.returncode, other.stdout) == (6, "")
-    assert "the ggml q5_1 weights of tiny.en are not on this machine" in other.stderr
+    assert (other.code, other.out) == (6, "")
+    assert "the ggml q5_1 weights of tiny.en are not on this machine" in other.err
 
 
 def test_path_of_what_is_not_here_exits_with_6_and_says_what_to_type(
-    models: Models, home: Path
+    models: Call, home: Path
 ) -> None:
     for name in ("small", CUSTOM):
         missing = models("path", name)
-        assert (missing.returncode, missing.stdout) == (6, "")
-        assert f"speedtest models pull {name}" in missing.stderr
+        assert (missing.code, missing.out) == (6, "")
+        assert f"speedtest models pull {name}" in missing.err
 
 
-def test_path_of_what_has_the_wrong_size_exits_with_7(models: Models, ggml: Path) -> None:
+def test_path_of_what_has_the_wrong_size_exits_with_7(models: Call, ggml: Path) -> None:
     os.truncate(ggml / "ggml-model.bin", 1000)
     damaged = models("path", "tiny.en", "--form", "ggml")
-    assert (damaged.returncode, damaged.stdout) == (7, "")
-    assert "ggml-model.bin has 1000 bytes" in damaged.stderr
-    assert "speedtest models remove tiny.en --form ggml" in damaged.stderr
+    assert (damaged.code, damaged.out) == (7, "")
+    assert "ggml-model.bin has 1000 bytes" in damaged.err
+    assert "speedtest models remove tiny.en --form ggml" in damaged.err
 
 
 @pytest.mark.parametrize(
@@ -243,26 +240,26 @@ def test_path_of_what_has_the_wrong_size_exits_with_7(models: Models, ggml: Path
     ],
 )
 def test_bad_requests_are_refused(
-    models: Models, home: Path, arguments: tuple[str, ...], words: str
+    models: Call, home: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     finished = models(*arguments)
-    assert finished.returncode == 2
-    assert words in finished.stderr
+    assert finished.code == 2
+    assert words in finished.err
 
 
 # --- verify --------------------------------------------------------------------------------------
 
 
 def test_verify_reads_every_copy_and_believes_nothing_that_is_remembered(
-    models: Models, ggml: Path, in_hub: Repository, custom: Repository
+    models: Call, ggml: Path, in_hub: Repository, custom: Repository
 ) -> None:
     well = models("verify", "--json")
-    assert well.returncode == 0, well.stderr
+    assert well.code == 0, well.err
     whole = copies(well)
     assert set(whole) == {("tiny.en", "ctranslate2"), ("tiny.en", "ggml"), (CUSTOM, "")}
-    assert len(well.run["copies"]) == 4  # official ones in the package and in the hub's cache
-    assert {each["outcome"] for each in well.run["copies"]} == {"ok"}
-    assert str(Path.home()) not in well.stdout
+    assert len(well.json["copies"]) == 4  # official ones in the package and in the hub's cache
+    assert {each["outcome"] for each in well.json["copies"]} == {"ok"}
+    assert str(Path.home()) not in well.out
 
     # As if nothing had happened: size and time of modification are what they were.
     model = ggml / "ggml-model.bin"
@@ -270,7 +267,7 @@ def test_verify_reads_every_copy_and_believes_nothing_that_is_remembered(
     damage(model)
     os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
     damaged = models("verify", "tiny.en", "--json")
-    assert damaged.returncode == 7
+    assert damaged.code == 7
     found = copies(damaged)["tiny.en", "ggml"]
     assert found["outcome"] == "corrupt"
     (problem,) = found["problems"]
@@ -279,20 +276,20 @@ def test_verify_reads_every_copy_and_believes_nothing_that_is_remembered(
 
 
 def test_verify_tells_large_and_small_files_of_a_repository(
-    models: Models, custom: Repository
+    models: Call, custom: Repository
 ) -> None:
     snapshot = custom.folder / "snapshots" / COMMIT
     for name, words in (("model.safetensors", "SHA-256"), ("config.json", "git's name")):
         damage(snapshot / name)
         done = models("verify", CUSTOM)
-        assert done.returncode == 7
-        assert done.stdout.startswith("corrupt ")
-        assert f"{name} is not the published file: {words}" in done.stdout
+        assert done.code == 7
+        assert done.out.startswith("corrupt ")
+        assert f"{name} is not the published file: {words}" in done.out
         damage(snapshot / name)  # the same bit back
-    assert models("verify", CUSTOM).stdout.startswith("ok ")
+    assert models("verify", CUSTOM).out.startswith("ok ")
 
 
-def test_verify_says_when_no_hash_is_known(models: Models, home: Path) -> None:
+def test_verify_says_when_no_hash_is_known(models: Call, home: Path) -> None:
     """Of base.en as mlx the catalogue pins nothing, and nobody wrote anything down."""
     snapshot = home / "hub/models--mlx-community--whisper-base.en-mlx/snapshots" / COMMIT
     snapshot.mkdir(parents=True)
@@ -302,45 +299,45 @@ def test_verify_says_when_no_hash_is_known(models: Models, home: Path) -> None:
     refs.mkdir()
     (refs / "main").write_text(COMMIT, encoding="ascii")
     done = models("verify", "base.en", "--json")
-    assert done.returncode == 0
-    (copy,) = done.run["copies"]
+    assert done.code == 0
+    (copy,) = done.json["copies"]
     assert copy["outcome"] == "not known"
     assert copy["files_without_hash"] == ["weights.npz", "config.json"]
 
 
 def test_verify_of_what_is_nowhere_or_not_whole_exits_with_6(
-    models: Models, home: Path, custom: Repository
+    models: Call, home: Path, custom: Repository
 ) -> None:
     nowhere = models("verify", "small", CUSTOM, "--json")
-    assert nowhere.returncode == 6
-    assert nowhere.run["nowhere"] == ["small"]
+    assert nowhere.code == 6
+    assert nowhere.json["nowhere"] == ["small"]
     (custom.folder / "snapshots" / COMMIT / "config.json").unlink()
     partial = models("verify", CUSTOM)
-    assert partial.returncode == 6
-    assert "config.json is missing" in partial.stdout
+    assert partial.code == 6
+    assert "config.json is missing" in partial.out
 
 
 # --- remove and prune ----------------------------------------------------------------------------
 
 
 def test_remove_shows_what_goes_and_asks_before_it_does(
-    models: Models, tool: Tool, home: Path, ggml: Path
+    models: Call, tool: Tool, home: Path, ggml: Path
 ) -> None:
     call = ("remove", "tiny.en")
     before = tree(home)
     dry = models(*call, "--dry-run")
-    assert dry.returncode == 0
+    assert dry.code == 0
     assert f"tiny.en: ggml float16, converted: 78 MB: ~/cache/weights/tiny.en/{ggml.name}" in (
-        dry.stdout.splitlines()
+        dry.out.splitlines()
     )
     refused = models(*call)
-    assert refused.returncode == 2
-    assert "add --yes" in refused.stderr
+    assert refused.code == 2
+    assert "add --yes" in refused.err
     assert asked(tool, call, "n") == 0
     assert tree(home) == before
     assert asked(tool, call, "y") == 0
     assert not ggml.exists()
-    assert models(*call).stdout == "this tool keeps no weights of tiny.en of its own\n"
+    assert models(*call).out == "this tool keeps no weights of tiny.en of its own\n"
 
 
 def asked(tool: Tool, call: tuple[str, ...], answer: str) -> int:
@@ -365,28 +362,28 @@ def asked(tool: Tool, call: tuple[str, ...], answer: str) -> int:
 
 
 def test_remove_leaves_the_hubs_cache_and_the_package_unless_asked(
-    models: Models, real: dict[str, Path], ggml: Path, in_hub: Repository
+    models: Call, real: dict[str, Path], ggml: Path, in_hub: Repository
 ) -> None:
     before = in_hub.files()
     size = sum(path.stat().st_size for path in ggml.iterdir())
     done = models("remove", "tiny.en", "--yes")
-    assert done.stdout.endswith(f"freed 78 MB ({size} bytes)\n")
+    assert done.out.endswith(f"freed 78 MB ({size} bytes)\n")
     assert in_hub.files() == before
-    assert "the Hugging Face cache holds 78 MB of them" in models("remove", "tiny.en").stdout
+    assert "the Hugging Face cache holds 78 MB of them" in models("remove", "tiny.en").out
     hub = models("remove", "tiny.en", "--hub", "--yes")
-    assert hub.stdout.endswith("freed 78 MB (78090594 bytes)\n")
+    assert hub.out.endswith("freed 78 MB (78090594 bytes)\n")
     assert not in_hub.folder.exists()
     assert (real["official"] / "model.bin").is_file()
 
 
 def test_remove_of_a_repository_that_was_pulled_by_its_commit(
-    models: Models, custom: Repository
+    models: Call, custom: Repository
 ) -> None:
-    assert "add --hub" in models("remove", CUSTOM, "--yes").stdout
-    assert models("remove", CUSTOM, "--hub", "--yes").returncode == 0
+    assert "add --hub" in models("remove", CUSTOM, "--yes").out
+    assert models("remove", CUSTOM, "--hub", "--yes").code == 0
     assert not custom.folder.exists()
-    assert models("path", CUSTOM).returncode == 6
-    assert models("list", "--json").run["custom"] == []
+    assert models("path", CUSTOM).code == 6
+    assert models("list", "--json").json["custom"] == []
 
 
 CONVERT = """
@@ -396,7 +393,7 @@ locate.locate("tiny.en", "ggml", "float16", announce=print)
 
 
 def test_what_a_killed_conversion_leaves_goes_with_prune_or_with_the_next_conversion(
-    models: Models, home: Path
+    models: Call, home: Path
 ) -> None:
     folder = home / "cache/weights/tiny.en"
     made = folder / f"ggml-float16-{KEY}"
@@ -408,18 +405,18 @@ def test_what_a_killed_conversion_leaves_goes_with_prune_or_with_the_next_conver
         wait_until(staged)
         # While it is at work, nothing of it is a leftover.
         process.send_signal(signal.SIGSTOP)
-        assert models("prune", "--yes").stdout == "there is nothing to remove\n"
+        assert models("prune", "--yes").out == "there is nothing to remove\n"
         process.kill()
     (left,) = {path.parent for path in staged()}
     assert not made.exists()
-    assert models("path", "tiny.en", "--form", "ggml").returncode == 6
+    assert models("path", "tiny.en", "--form", "ggml").code == 6
 
-    assert models("prune").returncode == 2
+    assert models("prune").code == 2
     pruned = models("prune", "--yes")
-    assert f"~/cache/weights/tiny.en/{left.name}" in pruned.stdout
+    assert f"~/cache/weights/tiny.en/{left.name}" in pruned.out
     assert not left.exists()
 
     (folder / left.name).mkdir(parents=True)  # of one that was killed later
     subprocess.run([sys.executable, "-c", CONVERT], check=True, timeout=240)
     assert {path.name for path in folder.iterdir()} == {made.name, f"{made.name}.lock"}
-    assert models("path", "tiny.en", "--form", "ggml").returncode == 0
+    assert models("path", "tiny.en", "--form", "ggml").code == 0

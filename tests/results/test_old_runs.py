@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from mac_whisper_speedtest import cli
+from conftest import Call
 from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
@@ -132,15 +131,12 @@ def test_a_cell_that_was_cut_off_keeps_the_figures_of_what_it_did_measure(old: P
     assert cell.summary.wer == pytest.approx(SEALED["wer"])
 
 
-def test_it_is_sealed_once_more_as_a_run_of_the_present_version(
-    old: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["speedtest", "show", str(old), "--json"])
-    assert cli.main() in {0, None}
-    printed = capsys.readouterr().out
+def test_it_is_sealed_once_more_as_a_run_of_the_present_version(old: Path, speedtest: Call) -> None:
+    answer = speedtest("show", old, "--json")
+    assert answer.code == 0
     sealed = json.loads((old / "run.json").read_text(encoding="utf-8"))
     assert sealed.pop("digests") is not None
-    shown = json.loads(printed)
+    shown = answer.json
     assert shown.pop("digests") is None
     assert sealed == shown
     assert sealed["schema_version"] == s.SCHEMA_VERSION
