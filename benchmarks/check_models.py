@@ -33,9 +33,9 @@ import msgspec
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.frameworks import FRAMEWORKS
-from mac_whisper_speedtest.measure import machine
-from mac_whisper_speedtest.measure.models_check import CheckRequest, Method, check_models
-from mac_whisper_speedtest.models.copies import State
+from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.weights.check_models import CheckRequest, Method, check_models
+from mac_whisper_speedtest.weights.inspect import State
 
 UNRELATED = (0, 10, 50, 200, 1000)
 
@@ -145,7 +145,7 @@ def main() -> int:
     if not may_drop:
         print("cold not measured: this user may not drop the system's file cache")
     if arguments.output:
-        document = {"machine": msgspec.to_builtins(machine.describe()), "results": results}
+        document = {"machine": msgspec.to_builtins(describe.describe()), "results": results}
         arguments.output.write_text(json.dumps(document) + "\n", encoding="utf-8")
     return 0
 

@@ -34,9 +34,9 @@ from typing import Any, NamedTuple
 import msgspec
 import psutil
 
-from mac_whisper_speedtest.measure import machine
-from mac_whisper_speedtest.scoring import intervals
-from mac_whisper_speedtest.speech import builtin
+from mac_whisper_speedtest.audio import builtin
+from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.stats import intervals
 
 RATE = 44_100
 POLL_S = 0.02
@@ -44,7 +44,7 @@ CODECS = {"mp3": "libmp3lame", "m4a": "aac"}
 OURS = """
 import sys
 from pathlib import Path
-from mac_whisper_speedtest.speech.decode import blocks
+from mac_whisper_speedtest.audio.decode import blocks
 with open(sys.argv[2], "wb") as out:
     for block in blocks(Path(sys.argv[1])):
         out.write(block.data)
@@ -178,7 +178,7 @@ def main() -> int:
             show(row)
             if arguments.output:  # after each: what was measured is not lost when the next fails
                 document = {
-                    "machine": msgspec.to_builtins(machine.describe()),
+                    "machine": msgspec.to_builtins(describe.describe()),
                     "ffmpeg": version,
                     "results": results,
                 }

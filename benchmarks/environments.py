@@ -25,8 +25,8 @@ import msgspec
 
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.measure import machine
-from mac_whisper_speedtest.worker import environments
+from mac_whisper_speedtest.environments import environments
+from mac_whisper_speedtest.machine import describe
 
 
 def managed(recipe: Recipe, times: int) -> list[float]:
@@ -93,7 +93,7 @@ def main() -> None:
             "size_bytes": made.size_bytes,
             "tool_s": ours,
             "venv_and_pip_s": theirs,
-            "machine": msgspec.to_builtins(machine.describe()),
+            "machine": msgspec.to_builtins(describe.describe()),
         }
         options.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

@@ -36,14 +36,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mac_whisper_speedtest.audio import builtin, write_pcm
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.errors import WeightsMissingError
-from mac_whisper_speedtest.measure import machine
-from mac_whisper_speedtest.models.locate import locate
-from mac_whisper_speedtest.speech import builtin, write_pcm
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.weights.locate import locate
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import Launch, interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
@@ -194,7 +194,7 @@ def signed_rank_interval(values: list[float]) -> tuple[float, float, float, floa
 
 
 def measure(backend: Backend, pcm: Path, sessions: int, samples: int) -> dict[str, object]:
-    session = Session(backend, pcm, samples, machine.default_threads())
+    session = Session(backend, pcm, samples, describe.default_threads())
     taken = []
     for number in range(sessions):
         pair = session.run(number)
@@ -265,7 +265,7 @@ def main() -> int:
             results.append(row)
             # After each backend: what was measured is not lost when a later one fails.
             if arguments.output:
-                document = {"machine": msgspec.to_builtins(machine.describe()), "results": results}
+                document = {"machine": msgspec.to_builtins(describe.describe()), "results": results}
                 text = json.dumps(document) + "\n"
                 arguments.output.write_text(text, encoding="utf-8")
             for clock in ("wall", "cpu"):

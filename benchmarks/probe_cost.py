@@ -34,25 +34,25 @@ from typing import Any
 
 import msgspec
 
+from mac_whisper_speedtest.audio import builtin, write_pcm
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.measure import canary, machine
-from mac_whisper_speedtest.measure.probes import conditions, nvml
-from mac_whisper_speedtest.measure.probes.cpu import Cpu
-from mac_whisper_speedtest.measure.probes.energy import sources
-from mac_whisper_speedtest.measure.probes.energy.counter import Energy
-from mac_whisper_speedtest.measure.probes.gpu_memory import GpuMemory
-from mac_whisper_speedtest.measure.probes.memory_linux import LinuxMemory
-from mac_whisper_speedtest.measure.probes.memory_macos import MacMemory
-from mac_whisper_speedtest.measure.probes.nvml import Nvml
-from mac_whisper_speedtest.measure.probes.probe import Probe, Target
-from mac_whisper_speedtest.measure.probes.swap import Swap
-from mac_whisper_speedtest.measure.reader import Unknown
-from mac_whisper_speedtest.models.locate import locate
-from mac_whisper_speedtest.scoring import intervals
-from mac_whisper_speedtest.speech import builtin, write_pcm
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.machine import conditions, describe, sources
+from mac_whisper_speedtest.machine import gpu as nvml
+from mac_whisper_speedtest.machine.cpu import Cpu
+from mac_whisper_speedtest.machine.energy import Energy
+from mac_whisper_speedtest.machine.gpu import Nvml
+from mac_whisper_speedtest.machine.gpu_memory import GpuMemory
+from mac_whisper_speedtest.machine.memory import LinuxMemory
+from mac_whisper_speedtest.machine.memory_macos import MacMemory
+from mac_whisper_speedtest.machine.probe import Probe, Target
+from mac_whisper_speedtest.machine.reader import Unknown
+from mac_whisper_speedtest.machine.swap import Swap
+from mac_whisper_speedtest.run import canary
+from mac_whisper_speedtest.stats import intervals
+from mac_whisper_speedtest.weights.locate import locate
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
@@ -100,7 +100,7 @@ def ready_worker(backend: Backend, pcm: Path) -> Iterator[tuple[int, Callable[[]
     """A warm worker's process id, and a function that has it transcribe once."""
     network = backend.network_for("tiny.en")
     assert network is not None
-    threads = machine.default_threads()
+    threads = describe.default_threads()
     weights = locate(network, backend.form, backend.weights_precision, announce=print)
     with tempfile.TemporaryDirectory() as scratch:
         started = launch(backend, scratch=Path(scratch), threads=threads)
@@ -252,7 +252,7 @@ def main() -> int:
             found, part = ratio(taken), shares(taken)
             if arguments.json:  # after each session: what was measured is not lost
                 document = {
-                    "machine": msgspec.to_builtins(machine.describe()),
+                    "machine": msgspec.to_builtins(describe.describe()),
                     "backend": backend.name,
                     "stand_in_for_nvml": isinstance(nvml.shared(), Unknown),
                     "edges": rows,

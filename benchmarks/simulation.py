@@ -34,9 +34,9 @@ from pathlib import Path
 import msgspec
 
 from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
-from mac_whisper_speedtest.measure import machine
-from mac_whisper_speedtest.scoring import critical, intervals, noise, ranking, verdict
-from mac_whisper_speedtest.scoring.verdict import Verdict
+from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.stats import critical, intervals, noise, ranking, verdict
+from mac_whisper_speedtest.stats.verdict import Verdict
 
 SLOWER_BY = 1.05
 FIXED = (3, 6, 12, 24)
@@ -326,7 +326,7 @@ def main() -> int:
             # After each world: what was simulated is not lost when a later one is interrupted.
             if arguments.json:
                 document = {
-                    "machine": msgspec.to_builtins(machine.describe()),
+                    "machine": msgspec.to_builtins(describe.describe()),
                     "reps": arguments.reps,
                     "seed": arguments.seed,
                     "worlds": msgspec.to_builtins(WORLDS),

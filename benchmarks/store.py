@@ -36,7 +36,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from fakes import stored_runs
-from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.machine import describe as machine
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.journal import Journal
 from mac_whisper_speedtest.store.index import open_index

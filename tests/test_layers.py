@@ -8,27 +8,57 @@ from pathlib import Path
 import mac_whisper_speedtest
 
 ROOT = Path(mac_whisper_speedtest.__file__).parent
-FOUNDATION = {"errors", "paths", "durable", "privacy", "interrupts", "wheels", ""}
+FOUNDATION = {
+    "version",
+    "errors",
+    "paths",
+    "files",
+    "privacy",
+    "interrupts",
+    "wheels",
+    "download",
+    "refusals",
+    "",
+}
 ALLOWED = {
-    "cli": {"report", "measure", "plan", "worker", "scoring", "results", "models", "speech"}
-    | {"backends", "catalog", "store", "analysis", "api"},
-    "api": {"report", "analysis", "store", "measure", "plan", "scoring", "results", "speech"}
-    | {"backends"},
-    "report": {"results", "analysis", "scoring"},
-    "analysis": {"store", "measure", "scoring", "results", "backends"},
-    "store": {"measure", "scoring", "results"},
-    "measure": {"plan", "worker", "scoring", "results", "models", "speech", "backends", "catalog"},
-    "plan": {"backends", "speech"},
-    "worker": {"backends", "catalog", "models", "speech"},
-    "scoring": set(),
+    "api": {"report", "leaderboard", "compare", "timeline", "export", "run", "machine"}
+    | {"summary", "results", "audio", "backends"},
+    "leaderboard": {"report", "compare", "bundle", "export", "summary", "results", "stats"}
+    | {"accuracy", "backends"},
+    "report": {"compare", "results", "stats", "accuracy"},
+    "compare": {
+        "bundle",
+        "store",
+        "summary",
+        "machine",
+        "results",
+        "stats",
+        "accuracy",
+        "backends",
+    },
+    "timeline": {"results"},
+    "export": {"results"},
+    "bundle": {"store", "summary", "results"},
+    "store": {"summary", "results"},
+    "run": {"weights", "summary", "worker", "machine", "results", "environments", "audio"}
+    | {"stats", "accuracy", "backends", "catalog"},
+    "summary": {"machine", "results", "stats", "accuracy", "backends"},
+    "doctor": {"weights", "worker", "machine", "environments", "backends"},
+    "weights": {"worker", "machine", "environments", "convert", "backends", "catalog"},
+    "machine": {"results"},
     "results": {"backends"},
-    "models": {"catalog"},
-    "speech": set(),
+    "worker": {"environments", "audio", "backends"},
+    "environments": {"backends"},
+    "convert": set(),
     "backends": {"catalog"},
     "catalog": set(),
+    "audio": set(),
+    "accuracy": {"stats"},
+    "stats": set(),
 }
+ALLOWED["cli"] = set(ALLOWED) - {"cli"}
 WORKER_SIDE = [
-    "worker/bootstrap.py", "worker/child.py", "worker/messages.py", "backends/adapter.py",
+    "worker/bootstrap.py", "worker/child.py", "worker/protocol.py", "backends/adapter.py",
     "backends/backend.py", "backends/contract.py", "backends/faster_whisper.py",
     "backends/whisper_cpp.py", "backends/mlx_whisper.py", "catalog/__init__.py", "errors.py",
     "catalog/custom.py", "worker/allocators.py",
@@ -72,7 +102,7 @@ def test_every_room_imports_only_the_rooms_it_may() -> None:
             if not module.startswith("mac_whisper_speedtest"):
                 continue
             other = room(module)
-            if other in FOUNDATION | {own, "__version__"} or own in {"__init__", "__main__"}:
+            if other in FOUNDATION | {own} or own in {"__init__", "__main__"}:
                 continue
             if other not in ALLOWED.get(own, set()):
                 wrong.append(f"{path.relative_to(ROOT)} imports {module}")

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import pytest
 
 from fakes.made_runs import Fake, made
-from mac_whisper_speedtest.results import export
+from mac_whisper_speedtest.export import files
+from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.tables import CELLS
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "notebooks"
 NAMES = ("leaderboard", "pareto")
@@ -106,7 +106,7 @@ def test_the_leaderboard_has_a_table_per_kind_of_machine_with_the_quickest_first
 ) -> None:
     pytest.importorskip("pyarrow")
     exported = tmp_path / "cells.parquet"
-    export.save(runs, exported, "parquet", CELLS)
+    files.save(runs, exported, "parquet", CELLS)
     shown = executed("leaderboard", exported, tmp_path, monkeypatch)
     found = tables(shown)
     assert len(found) == 2
@@ -132,7 +132,7 @@ def test_the_pareto_front_has_what_nothing_beats(
     exported = tmp_path / "exports"
     exported.mkdir()
     for number, run in enumerate([*runs, runs[0]]):  # one of them twice
-        export.save([run], exported / f"{number}.jsonl", "jsonl", CELLS)
+        files.save([run], exported / f"{number}.jsonl", "jsonl", CELLS)
     shown = executed("pareto", exported, tmp_path, monkeypatch)
     assert "6 cells of 3 runs" not in shown
     assert "7 cells of 3 runs" in shown

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.models.locate import locate
-from mac_whisper_speedtest.speech import builtin
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.weights.locate import locate
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 

@@ -15,7 +15,7 @@ from backends.conftest import Samples, Session, speech
 from mac_whisper_speedtest.backends import whisper_cpp_native as native
 from mac_whisper_speedtest.backends.adapter import Breakdown
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
-from mac_whisper_speedtest.worker.messages import TranscribeResult
+from mac_whisper_speedtest.worker.protocol import TranscribeResult
 
 GREEDY = DecodeContract()
 QUIET_S = 5.0

@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest import catalog, convert
 from mac_whisper_speedtest.catalog import Publication
-from mac_whisper_speedtest.models import convert
 
 ROWS = catalog.publications()
 AVAILABLE = [row for row in ROWS if not row.unavailable]

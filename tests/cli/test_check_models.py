@@ -16,7 +16,7 @@ import pytest
 from conftest import Finished, Tool, describe_fake, wait_until
 from fakes.hub import Hub
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.models import locate
+from mac_whisper_speedtest.weights import locate
 
 METHODS = ["auto", "cache-check", "checksum", "load"]
 KEY = "1a5afae06a4db91c"  # the beginning of the SHA-256 of tiny.en's source

@@ -15,7 +15,7 @@ import pytest
 from fakes.made_runs import SAID, Fake, made
 from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.cli import export as command
-from mac_whisper_speedtest.results import export, tables
+from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.results import schema as s
 
 
@@ -56,7 +56,7 @@ def second(tmp_path: Path) -> Path:
 
 
 def test_the_command_offers_what_there_is() -> None:
-    assert tuple(export.FORMATS) == command.FORMATS
+    assert tuple(files.FORMATS) == command.FORMATS
     assert tables.NAMES == command.TABLES
 
 
@@ -77,7 +77,7 @@ def test_json_of_one_run_is_the_document_that_show_prints(speedtest: Call, first
     assert json.loads(answer.out)["schema_version"] == s.SCHEMA_VERSION
 
 
-@pytest.mark.parametrize("name", [name for name in export.FORMATS if name != "parquet"])
+@pytest.mark.parametrize("name", [name for name in files.FORMATS if name != "parquet"])
 def test_a_file_holds_what_stdout_would(
     speedtest: Call, first: Path, tmp_path: Path, name: str
 ) -> None:
@@ -165,7 +165,7 @@ def test_the_same_run_twice_is_a_mistake(speedtest: Call, first: Path) -> None:
 
 
 def test_show_writes_every_format_too(speedtest: Call, first: Path, tmp_path: Path) -> None:
-    names = [name for name in export.FORMATS if name != "parquet"]
+    names = [name for name in files.FORMATS if name != "parquet"]
     outputs = [part for name in names for part in ("-o", tmp_path / f"out.{name}")]
     assert speedtest("show", first, *outputs).code == 0
     for name in names:

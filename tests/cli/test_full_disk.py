@@ -11,9 +11,10 @@ import pytest
 from conftest import Call
 from fakes import disks, stored_runs
 from fakes.parks import machine
+from mac_whisper_speedtest.bundle import write
+from mac_whisper_speedtest.export.files import FORMATS
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.results.export import FORMATS
-from mac_whisper_speedtest.store import bundle, verify
+from mac_whisper_speedtest.store import verify
 
 FILES = [f"x.{name}" for name in FORMATS if name != "parquet" or find_spec("pyarrow")]
 WRITING = {
@@ -89,7 +90,7 @@ def test_an_import_on_a_full_disk_takes_no_number_and_works_when_there_is_room(
     speedtest: Call,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bundle.write(RunDirectory(made_once / "000001"), tmp_path / "x.zip")
+    write.write(RunDirectory(made_once / "000001"), tmp_path / "x.zip")
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(small_disk))
     ballast = disks.fill(small_disk, leave)
 

@@ -16,7 +16,7 @@ from conftest import Finished, Tool, describe_fake, write_tone
 from fakes.timed_runs import A, ended, sample, watched
 from mac_whisper_speedtest.cli import json_logs
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.worker.messages import Stage
+from mac_whisper_speedtest.worker.protocol import Stage
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json_logs.document()

@@ -15,8 +15,8 @@ import pytest
 from conftest import Call
 from fakes.parks import ANOTHER, machine
 from fakes.web import Web
+from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.store import bundle
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -33,7 +33,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = root / "bundles"
     for number, kind in ((1, None), (2, None), (3, ANOTHER)):
         run = machine(number, machine=kind, rounds=2).write(root / "runs" / f"{number}")
-        bundle.write(RunDirectory(run), folder / f"{number}.zip")
+        write.write(RunDirectory(run), folder / f"{number}.zip")
     machine(4, times=1.1, rounds=2).write(folder / "000004")
     return folder
 

@@ -14,10 +14,10 @@ from conftest import Call
 from fakes import made_runs
 from fakes.made_runs import Fake
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.store import bundle
 
 SAID = {
     "u1": "The quick brown fox jumps over the lazy dog.",
@@ -173,7 +173,7 @@ def test_a_bundle_can_be_looked_at_without_importing_it(
     slip = {**made_runs.SAID, "u1": "she sells sea snails"}  # one word of eight
     run = made_runs.made({"one": Fake(1.0), "two": Fake(1.0, said=slip)}).write(tmp_path / "run")
     packed = tmp_path / "shared.zip"
-    bundle.write(RunDirectory(run), packed)
+    write.write(RunDirectory(run), packed)
     shutil.rmtree(run)
 
     answer = speedtest(command, packed, *(("one", "two") if command == "diff" else ()))

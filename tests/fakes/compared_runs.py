@@ -11,7 +11,7 @@ import msgspec
 
 from fakes.made_runs import AUDIO_S, Fake, Made, made
 from fakes.worlds import Machine, World
-from mac_whisper_speedtest.analysis.sources import Source
+from mac_whisper_speedtest.compare.sources import Source
 from mac_whisper_speedtest.results import schema as s
 
 ROUNDS = 8

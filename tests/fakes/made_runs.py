@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
+from mac_whisper_speedtest.summary.summarize import summarise
 
 AUDIO_S = 10.0
 SAID = {"u1": "she sells sea shells", "u2": "by the sea shore"}

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from fakes.made_runs import Fake, Made, made
-from mac_whisper_speedtest.analysis import submissions
-from mac_whisper_speedtest.analysis.submissions import Submission
+from mac_whisper_speedtest.leaderboard import submissions
+from mac_whisper_speedtest.leaderboard.submissions import Submission
 from mac_whisper_speedtest.results import schema as s
 
 ONE_KIND = "Linux, A Processor, at 3 GHz, 8 cores, 16 GiB, One GPU, Another GPU"

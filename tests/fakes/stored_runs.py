@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from mac_whisper_speedtest import __version__
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
+from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.version import __version__
 
 SPOKEN = "It was the best of times, it was the worst of times"
 AUDIO_S = 10.0

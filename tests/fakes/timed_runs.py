@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from fakes.made_runs import Fake, made
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import TimedEvent
+from mac_whisper_speedtest.summary.summarize import summarise
 
 A, B = "a/tiny.en/speech", "b/tiny.en/speech"
 AT = {"round": 0, "attempt": 0}

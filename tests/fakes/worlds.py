@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.scoring import intervals, ranking, stopping, verdict
+from mac_whisper_speedtest.stats import intervals, ranking, stopping, verdict
 
 BUDGET_ROUNDS = 30
 """Rounds that the budget would pay for if every cell took part in each."""

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
+from mac_whisper_speedtest.summary.summarize import summarise
 
 SPOKEN = "It was the best of times, it was the worst of times, it was the age of wisdom"
 

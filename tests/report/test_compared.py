@@ -12,10 +12,16 @@ import pytest
 
 from fakes.compared_runs import STEADY, Cell, run_of, source
 from fakes.made_runs import SAID
-from mac_whisper_speedtest.analysis import between, document, regressions
-from mac_whisper_speedtest.analysis.document import Compared
-from mac_whisper_speedtest.report import compared, compared_markdown, compared_rows
-from mac_whisper_speedtest.report.formats import github_action_benchmark, hyperfine, junit
+from mac_whisper_speedtest.compare import compare, document, regressions
+from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.report import (
+    ci_formats,
+    compared_rows,
+    comparison,
+    comparison_markdown,
+    github_action_benchmark,
+    hyperfine,
+)
 
 WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it")
 SLOW = [each * 1.5 for each in STEADY]
@@ -45,7 +51,7 @@ def found() -> Compared:
     }
     first = source(run_of(base, tags=["base"], **machine))
     second = source(run_of(new, number=2, **machine))
-    return regressions.judged(between.compare(first, second), list(regressions.KINDS))
+    return regressions.judged(compare.compare(first, second), list(regressions.KINDS))
 
 
 def table_rows(text: str, names: list[str]) -> dict[str, str]:
@@ -54,7 +60,7 @@ def table_rows(text: str, names: list[str]) -> dict[str, str]:
 
 
 def test_the_table_has_a_row_per_cell_with_its_words(found: Compared) -> None:
-    text = compared.text(found)
+    text = comparison.text(found)
     shown = table_rows(text, ["same 1", "slow 1", "wrong 1", "broken", "gone", "big 1", "extra"])
     assert re.search(
         r"10\.0\d +10\.0\d +1\.000 \(.*\) +SAME +0\.0% → 0\.0% +as good +2 of 2", shown["same 1"]
@@ -72,7 +78,7 @@ def test_the_table_has_a_row_per_cell_with_its_words(found: Compared) -> None:
 
 
 def test_what_fails_the_build_is_said_at_the_end(found: Compared) -> None:
-    last = compared.text(found).splitlines()[-len(found.regressions) :]
+    last = comparison.text(found).splitlines()[-len(found.regressions) :]
     assert [line.partition(":")[0] for line in last] == [
         "slower", "wrong", "failed", "memory", "failed",
     ]  # fmt: skip
@@ -87,7 +93,7 @@ def test_without_anything_to_fail_on_that_is_said(found: Compared) -> None:
 def test_a_comparison_that_should_not_be_made_says_so_first(found: Compared) -> None:
     anyway = msgspec.structs.replace(found, differences=["the hardware differs: a and b"])
     assert compared_rows.notes(anyway)[0] == "NOT COMPARABLE: the hardware differs: a and b"
-    assert "> **Not comparable:** the hardware differs" in compared_markdown.render(anyway)
+    assert "> **Not comparable:** the hardware differs" in comparison_markdown.render(anyway)
 
 
 def markdown_tables(text: str) -> list[list[list[str]]]:
@@ -102,7 +108,7 @@ def markdown_tables(text: str) -> list[list[list[str]]]:
 
 
 def test_markdown_tables_have_as_many_columns_in_every_row(found: Compared) -> None:
-    tables = markdown_tables(compared_markdown.render(found))
+    tables = markdown_tables(comparison_markdown.render(found))
     assert len(tables) == 2
     for table in tables:
         assert {len(row) for row in table} == {len(table[0])}
@@ -110,7 +116,7 @@ def test_markdown_tables_have_as_many_columns_in_every_row(found: Compared) -> N
 
 
 def test_markdown_shows_what_came_from_outside_as_text(found: Compared) -> None:
-    text = compared_markdown.render(found)
+    text = comparison_markdown.render(found)
     assert "<file>" not in text
     assert "\\<file\\>" in text
     assert "@someone" not in text
@@ -122,7 +128,7 @@ def test_markdown_fits_a_comment_and_says_what_is_left_out(found: Compared) -> N
         msgspec.structs.replace(found.facts[0] if found.facts else _fact(), name=f"library {n}")
         for n in range(5000)
     ]
-    text = compared_markdown.render(msgspec.structs.replace(found, facts=many))
+    text = comparison_markdown.render(msgspec.structs.replace(found, facts=many))
     assert len(text) <= 65_000
     assert re.search(r"and \d{4} more lines", text)
     assert text.rstrip().endswith("</details>")
@@ -180,7 +186,7 @@ def test_hyperfine_gets_seconds_of_every_round_for_base_and_new(found: Compared)
 
 
 def test_junit_has_a_case_per_cell_that_fails_for_what_was_asked(found: Compared) -> None:
-    root = ElementTree.fromstring(junit.render(found))
+    root = ElementTree.fromstring(ci_formats.render(found))
     (suite,) = root
     cases = {each.get("name"): each for each in suite.iter("testcase")}
     assert len(cases) == len(found.cells) == int(suite.get("tests", ""))
@@ -196,7 +202,7 @@ def test_junit_has_a_case_per_cell_that_fails_for_what_was_asked(found: Compared
 
 
 def test_junit_without_fail_on_fails_nothing(found: Compared) -> None:
-    root = ElementTree.fromstring(junit.render(regressions.judged(found, [])))
+    root = ElementTree.fromstring(ci_formats.render(regressions.judged(found, [])))
     assert not list(root.iter("failure"))
     cases = {each.get("name"): each for each in root.iter("testcase")}
     skipped = {name for name, case in cases.items() if case.find("skipped") is not None}
@@ -205,9 +211,9 @@ def test_junit_without_fail_on_fails_nothing(found: Compared) -> None:
 
 def test_junit_holds_only_characters_that_xml_knows(found: Compared) -> None:
     assert "\x1b" in found.cells[3].message
-    assert "\x1b" not in junit.render(found)
+    assert "\x1b" not in ci_formats.render(found)
 
 
 def test_a_message_cannot_steer_the_terminal(found: Compared) -> None:
-    assert "\x1b" not in compared.text(found)
-    assert "\x1b" not in compared_markdown.render(found)
+    assert "\x1b" not in comparison.text(found)
+    assert "\x1b" not in comparison_markdown.render(found)

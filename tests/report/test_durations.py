@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.report import table
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.summary.summarize import summarise
 from report.test_table import cell, run_of
 
 LENGTHS = (2, 5, 10, 20, 30, 31, 60, 120)

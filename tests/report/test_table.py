@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from mac_whisper_speedtest.measure.summarise import summarise
+from mac_whisper_speedtest.export import files
 from mac_whisper_speedtest.report import table
-from mac_whisper_speedtest.results import export
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.summary.summarize import summarise
 
 
 def cell(name: str, *, seconds: list[float], status: str = "ok", **changes: Any) -> s.CellResult:
@@ -180,7 +180,7 @@ def test_a_run_that_did_not_end_by_itself_says_so(state: str) -> None:
 
 def test_a_csv_field_cannot_become_a_formula() -> None:
     run = run_of(cell("=cmd()", seconds=[1.0, 1.0]), cell("b,\n c", seconds=[2.0, 2.0]))
-    first, second = csv.DictReader(io.StringIO(export.to_csv(run)))
+    first, second = csv.DictReader(io.StringIO(files.to_csv(run)))
     assert first["backend"] == "'=cmd()"
     assert second["backend"] == "b,\n c"
     assert float(first["median_s"]) == 1.0

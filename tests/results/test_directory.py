@@ -14,9 +14,9 @@ import pytest
 
 from fakes import stored_runs
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory, journal, numbers, seal
 from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.summary.summarize import summarise
 
 
 @pytest.fixture(autouse=True)

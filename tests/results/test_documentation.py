@@ -11,12 +11,13 @@ import pytest
 
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.errors import ExitCode
-from mac_whisper_speedtest.measure.probes import cpu, gpu_memory, memory_linux, memory_macos, swap
-from mac_whisper_speedtest.measure.probes.conditions import Conditions
-from mac_whisper_speedtest.results import cell_columns, export, sample_columns, schema, tables
-from mac_whisper_speedtest.results.columns import Column
+from mac_whisper_speedtest.export import cell_columns, files, sample_columns, tables
+from mac_whisper_speedtest.export.columns import Column
+from mac_whisper_speedtest.machine import cpu, gpu_memory, memory, memory_macos, swap
+from mac_whisper_speedtest.machine.conditions import Conditions
+from mac_whisper_speedtest.results import schema
 from mac_whisper_speedtest.results.schema import Struct
-from mac_whisper_speedtest.scoring.verdict import Verdict
+from mac_whisper_speedtest.stats.verdict import Verdict
 from mac_whisper_speedtest.worker.endings import Status
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
@@ -100,7 +101,7 @@ def test_every_journal_event_is_headed_by_its_tag_and_in_the_json_logs(kind: typ
 
 
 def test_every_reading_around_a_workers_samples_is_described_with_its_unit() -> None:
-    given = {**memory_linux.UNITS, **memory_macos.UNITS, **swap.UNITS, **gpu_memory.UNITS}
+    given = {**memory.UNITS, **memory_macos.UNITS, **swap.UNITS, **gpu_memory.UNITS}
     described = _units("Names of readings", "reading", having="rss_bytes")
     energy = {name: unit for name, unit in described.items() if "energy_" in name}
     assert set(energy.values()) == {"s", "J"}
@@ -166,7 +167,7 @@ def test_the_columns_that_tables_share_are_named_once_in_order() -> None:
 
 
 def test_every_format_and_table_of_an_export_is_described_in_order() -> None:
-    assert list(_rows(_section("Export"), "format")) == _quoted(list(export.FORMATS))
+    assert list(_rows(_section("Export"), "format")) == _quoted(list(files.FORMATS))
     assert list(_rows(_section("Export"), "table")) == _quoted(tables.NAMES)
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Call
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.summary.summarize import summarise
 
 RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
 V1 = RUNS / "v1"

@@ -12,15 +12,15 @@ from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.store import gc, removal
+from mac_whisper_speedtest.store import maintenance, removal
 from mac_whisper_speedtest.store.index import open_index
 
-LATER_S = 2 * gc.REST_S
+LATER_S = 2 * maintenance.REST_S
 
 
 def left(later_s: float = LATER_S) -> dict[str, str]:
     """Name → what it is, of what would go ``later_s`` from now."""
-    return {item.path.name: item.what for item in gc.leftovers(time.time() + later_s)}
+    return {item.path.name: item.what for item in maintenance.leftovers(time.time() + later_s)}
 
 
 def test_a_removed_run_is_gone_and_its_number_with_it() -> None:
@@ -65,10 +65,10 @@ def test_a_removal_that_was_cut_off_is_finished_by_gc() -> None:
     run = stored_runs.write()
     trash = removal.out_of_sight(run.path)
     assert directory.every() == []
-    (item,) = gc.leftovers()
+    (item,) = maintenance.leftovers()
     assert item.path == trash
     assert item.size_bytes > 1000
-    gc.take_away(item)
+    maintenance.take_away(item)
     assert left() == {}
     assert not trash.exists()
 
@@ -84,9 +84,9 @@ def test_files_that_were_not_written_to_their_end_are_leftovers_and_the_run_stay
     run = stored_runs.write()
     temporary = run.path / ".run.json.abc123"
     temporary.write_bytes(b"x" * 100)
-    (item,) = gc.leftovers(time.time() + LATER_S)
+    (item,) = maintenance.leftovers(time.time() + LATER_S)
     assert (item.path, item.size_bytes) == (temporary, 100)
-    gc.take_away(item)
+    maintenance.take_away(item)
     assert left() == {}
     assert run.sealed_path.exists()
 
@@ -94,8 +94,8 @@ def test_files_that_were_not_written_to_their_end_are_leftovers_and_the_run_stay
 def test_a_folder_without_a_manifest_is_a_leftover_and_its_number_is_not_given_again() -> None:
     run = directory.create()
     assert set(left()) == {run.path.name}
-    for item in gc.leftovers(time.time() + LATER_S):
-        gc.take_away(item)
+    for item in maintenance.leftovers(time.time() + LATER_S):
+        maintenance.take_away(item)
     assert not run.path.exists()
     assert directory.create().number == run.number + 1
 
@@ -103,7 +103,7 @@ def test_a_folder_without_a_manifest_is_a_leftover_and_its_number_is_not_given_a
 def test_what_was_touched_within_the_hour_stays() -> None:
     directory.create()
     (stored_runs.write().path / ".run.json.abc123").touch()
-    assert left(later_s=gc.REST_S - 60) == {}
+    assert left(later_s=maintenance.REST_S - 60) == {}
     assert len(left()) == 2
 
 
@@ -129,19 +129,19 @@ def test_an_index_that_was_set_aside_is_a_leftover(data: Path) -> None:
     with open_index():
         pass
     assert left(0.0) == {"index.sqlite.set-aside": "an index that could not be used"}
-    for item in gc.leftovers():
-        gc.take_away(item)
+    for item in maintenance.leftovers():
+        maintenance.take_away(item)
     assert left() == {}
 
 
 def test_without_a_data_folder_there_is_nothing_to_remove() -> None:
-    assert gc.leftovers() == []
+    assert maintenance.leftovers() == []
 
 
 def test_removing_what_is_gone_already_is_no_error() -> None:
     run = stored_runs.write()
     temporary = run.path / ".run.json.abc123"
     temporary.touch()
-    (item,) = gc.leftovers(time.time() + LATER_S)
+    (item,) = maintenance.leftovers(time.time() + LATER_S)
     temporary.unlink()
-    gc.take_away(item)
+    maintenance.take_away(item)

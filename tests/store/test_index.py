@@ -12,12 +12,12 @@ import pytest
 
 from fakes import stored_runs
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.store import database, removal, tables, verify
 from mac_whisper_speedtest.store.index import Index, open_index
 from mac_whisper_speedtest.store.rows import CellRow, RunRow
+from mac_whisper_speedtest.summary.summarize import summarise
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from fakes import stored_runs
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
-from mac_whisper_speedtest.store import gc, migrate, verify
+from mac_whisper_speedtest.store import maintenance, migrate, verify
 from mac_whisper_speedtest.store.index import open_index
+from mac_whisper_speedtest.summary.summarize import summarise
 
 POINTS = int(os.environ.get("SPEEDTEST_CRASH_POINTS", "4"))
 WRITING = Path(__file__).with_name("writing.py")
@@ -89,17 +89,17 @@ def check(promised: list[list[str]], before: int) -> None:
         assert (rows, cells) == (index.runs(), index.cells())
 
 
-def mend(later_s: float = 2 * gc.REST_S) -> None:
+def mend(later_s: float = 2 * maintenance.REST_S) -> None:
     """What a person does then; afterwards there is nothing left to do."""
-    for item in gc.leftovers(time.time() + later_s):
-        gc.take_away(item)
+    for item in maintenance.leftovers(time.time() + later_s):
+        maintenance.take_away(item)
     for run in directory.every():
         found = migrate.plan(run)
         assert not found.refused
         migrate.carry_out(found)
         assert verify.examine(run) == verify.Verification(())
         assert summarise(run.replay()).manifest.run == run.number
-    assert gc.leftovers(time.time() + later_s) == []
+    assert maintenance.leftovers(time.time() + later_s) == []
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import pytest
 
 from fakes import disks, stored_runs
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.store import verify
 from mac_whisper_speedtest.store.index import open_index
+from mac_whisper_speedtest.summary.summarize import summarise
 
 PROCESSES, RUNS_EACH = 8, 2
 TESTS = Path(__file__).parents[1]

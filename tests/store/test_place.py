@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from mac_whisper_speedtest.store import place
+from mac_whisper_speedtest.store import location
 
 # Recorded on Linux, but for the names of servers and folders.
 PROC_MOUNTS = r"""overlay / overlay rw,relatime,lowerdir=/l,upperdir=/u,workdir=/w 0 0
@@ -44,7 +44,7 @@ server:/export on /Volumes/on the (net) disk (nfs, nodev, nosuid, automounted)
     ],
 )
 def test_the_deepest_mount_of_proc_mounts_says_what_a_folder_is_on(path: str, kind: str) -> None:
-    assert place.in_proc_mounts(PROC_MOUNTS, PurePosixPath(path)) == kind
+    assert location.in_proc_mounts(PROC_MOUNTS, PurePosixPath(path)) == kind
 
 
 @pytest.mark.parametrize(
@@ -57,33 +57,33 @@ def test_the_deepest_mount_of_proc_mounts_says_what_a_folder_is_on(path: str, ki
     ],
 )
 def test_the_same_of_what_macos_prints(path: str, kind: str) -> None:
-    assert place.in_mount_output(MACOS_MOUNT, PurePosixPath(path)) == kind
+    assert location.in_mount_output(MACOS_MOUNT, PurePosixPath(path)) == kind
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "one\n", "a b\n", "on (\n"])
 def test_what_says_nothing_is_not_known(text: str) -> None:
-    assert place.in_proc_mounts(text, PurePosixPath("/data")) == ""
-    assert place.in_mount_output(text, PurePosixPath("/data")) == ""
+    assert location.in_proc_mounts(text, PurePosixPath("/data")) == ""
+    assert location.in_mount_output(text, PurePosixPath("/data")) == ""
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smbfs", "9p", "fuse.sshfs", "NFS"])
 def test_these_are_network_file_systems(kind: str) -> None:
-    assert place.is_network(kind)
+    assert location.is_network(kind)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "apfs", "overlay", "tmpfs", "btrfs", "zfs", "xfs", ""])
 def test_these_are_not(kind: str) -> None:
-    assert not place.is_network(kind)
+    assert not location.is_network(kind)
 
 
-def chosen(kind: str = "ext4", *, data: bool = True, cache: bool = True) -> place.Place:
-    return place.choose(
+def chosen(kind: str = "ext4", *, data: bool = True, cache: bool = True) -> location.Place:
+    return location.choose(
         Path("/data"), Path("/cache"), kind=kind, data_writable=data, cache_writable=cache
     )
 
 
 def test_on_a_local_disk_the_index_lies_beside_the_runs() -> None:
-    assert chosen() == place.Place(Path("/data/index.sqlite"))
+    assert chosen() == location.Place(Path("/data/index.sqlite"))
 
 
 def test_on_a_network_file_system_it_lies_in_the_local_cache_and_says_why() -> None:
@@ -94,7 +94,7 @@ def test_on_a_network_file_system_it_lies_in_the_local_cache_and_says_why() -> N
 
 
 def test_two_data_folders_have_two_indexes_in_one_cache() -> None:
-    other = place.choose(
+    other = location.choose(
         Path("/data2"), Path("/cache"), kind="nfs", data_writable=True, cache_writable=True
     )
     assert other.path != chosen("nfs").path
@@ -113,4 +113,4 @@ def test_where_nothing_can_be_written_there_is_no_file() -> None:
 
 def test_here_is_beside_the_runs_before_there_are_any(data: Path) -> None:
     assert not data.exists()
-    assert place.here() == place.Place(data / "index.sqlite")
+    assert location.here() == location.Place(data / "index.sqlite")

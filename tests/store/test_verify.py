@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from fakes import stored_runs
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory, seal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
 from mac_whisper_speedtest.store import verify
+from mac_whisper_speedtest.summary.summarize import summarise
 
 RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
 

@@ -17,12 +17,12 @@ from types import FrameType
 from typing import Any
 
 from fakes import stored_runs
-from mac_whisper_speedtest.measure.summarise import summarise
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.journal import Journal
 from mac_whisper_speedtest.store import migrate, removal
 from mac_whisper_speedtest.store.index import open_index
+from mac_whisper_speedtest.summary.summarize import summarise
 
 _MODULES = {"posix", "fcntl", "_io", "_sqlite3"}
 

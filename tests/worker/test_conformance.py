@@ -14,7 +14,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.cli.conformance import command
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.worker import conformance
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.conformance import Finding, Outcome
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,11 @@ import pytest
 
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.worker import endings, environments, process_tree
+from mac_whisper_speedtest.environments import environments
+from mac_whisper_speedtest.worker import endings, process_tree
 from mac_whisper_speedtest.worker.endings import Status
 from mac_whisper_speedtest.worker.launch import interpreter, launch, not_installed
-from mac_whisper_speedtest.worker.messages import Stage
+from mac_whisper_speedtest.worker.protocol import Stage
 
 PROGRAM = Backend(name="p", command=("engine",))
 

@@ -17,9 +17,9 @@ import pytest
 from conftest import FAKES, describe_fake
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.models import locate
+from mac_whisper_speedtest.weights import locate
 from mac_whisper_speedtest.worker import activity, load_check
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.activity import Usage
 from mac_whisper_speedtest.worker.endings import Ending, Status
 from mac_whisper_speedtest.worker.load_check import LoadCheck, Outcome, Trial

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker import schema
 from mac_whisper_speedtest.worker.conformance.client import parse
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.analysis import between, regressions, sources
-from mac_whisper_speedtest.analysis.document import CellChange, Compared
 from mac_whisper_speedtest.api.options import check_numbers
 from mac_whisper_speedtest.api.results import Results, StrPath
-from mac_whisper_speedtest.report import compared_markdown, notebook
+from mac_whisper_speedtest.compare import compare as between
+from mac_whisper_speedtest.compare import regressions, sources
+from mac_whisper_speedtest.compare.document import CellChange, Compared
+from mac_whisper_speedtest.leaderboard import notebook
+from mac_whisper_speedtest.report import comparison_markdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The comparison for a pull request."""
-        return compared_markdown.render(self.document)
+        return comparison_markdown.render(self.document)
 
     def __repr__(self) -> str:
         base, new = self.document.base.label, self.document.new.label

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Unpack
 
-from mac_whisper_speedtest.analysis import sources
 from mac_whisper_speedtest.api import options as requests
 from mac_whisper_speedtest.api.options import Options
 from mac_whisper_speedtest.api.results import Results, StrPath
-from mac_whisper_speedtest.measure import installed, preparation, resumption, session
-from mac_whisper_speedtest.measure.screen import Screen
+from mac_whisper_speedtest.audio.select import MAX_DOWNLOAD_BYTES, Choice
+from mac_whisper_speedtest.compare import sources
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.speech.choose import MAX_DOWNLOAD_BYTES, Choice
+from mac_whisper_speedtest.run import install as installed
+from mac_whisper_speedtest.run import prepare, session
+from mac_whisper_speedtest.run import resume as resumption
+from mac_whisper_speedtest.run.screen import Screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def run(
         resumption.check(request)
     if install:
         installed.add_missing(request.backends, told.tell)
-    prepared = preparation.prepare(request, announce=told.tell, allow_download=download)
+    prepared = prepare.prepare(request, announce=told.tell, allow_download=download)
     going_on = None
     if resume:
         decided = resumption.decide(prepared, resume if isinstance(resume, str) else None)

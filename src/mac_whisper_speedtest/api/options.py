@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
-from mac_whisper_speedtest import plan
+from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.measure import machine
+from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.results import tags
-from mac_whisper_speedtest.speech.choose import Choice
+from mac_whisper_speedtest.run import plan
 
 
 class Options(TypedDict, total=False):
@@ -119,7 +119,7 @@ def request(models: Any, backends: Any, speech: Choice, options: Options) -> pla
         ),
         explicit=bool(named),
         speech=replace(speech, seed=options.get("seed", 0)),
-        threads=options.get("threads") or machine.default_threads(),
+        threads=options.get("threads") or describe.default_threads(),
         affinity=tuple(options.get("affinity", ())) or None,
         contract=_contract(options.get("contract", "greedy")),
         tags=tuple(dict.fromkeys(map(tags.check, _several(options.get("tags", ()))))),

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mac_whisper_speedtest import durable
-from mac_whisper_speedtest.analysis import sources, timeline
-from mac_whisper_speedtest.analysis.sources import Source
-from mac_whisper_speedtest.analysis.timeline import Timeline
+from mac_whisper_speedtest import files as durable
+from mac_whisper_speedtest.compare import sources
+from mac_whisper_speedtest.compare.sources import Source
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.measure.counting import counted
-from mac_whisper_speedtest.report import notebook, trace
-from mac_whisper_speedtest.results import export, frames, journal, tables
+from mac_whisper_speedtest.export import files, frames, tables
+from mac_whisper_speedtest.export.columns import Value
+from mac_whisper_speedtest.export.tables import Table
+from mac_whisper_speedtest.leaderboard import notebook
+from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.columns import Value
-from mac_whisper_speedtest.results.tables import Table
+from mac_whisper_speedtest.summary.counting import counted
+from mac_whisper_speedtest.timeline import export, timeline
+from mac_whisper_speedtest.timeline.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas
@@ -84,7 +86,7 @@ class Results:
             StorageError: the file could not be written.
         """
         target = Path(path)
-        export.save([self.run], target, export.format_of(target), _table(table, text=text))
+        files.save([self.run], target, files.format_of(target), _table(table, text=text))
         return target
 
     def report(self, path: StrPath) -> Path:
@@ -102,7 +104,7 @@ class Results:
 
     def trace(self, path: StrPath) -> Path:
         """Write the timeline as Chrome trace JSON, for Perfetto. Raises StorageError."""
-        durable.write_bytes(Path(path), trace.to_json(self.timeline()))
+        durable.write_bytes(Path(path), export.to_json(self.timeline()))
         return Path(path)
 
     def __repr__(self) -> str:

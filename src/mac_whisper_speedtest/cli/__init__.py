@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from mac_whisper_speedtest import __version__
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
+from mac_whisper_speedtest.version import __version__
 
 # name -> (module, one line for --help). The lines stand here so that --help imports no command.
 _COMMANDS = {

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend
     from mac_whisper_speedtest.backends.recipe import Recipe
-    from mac_whisper_speedtest.worker.environments import Environment
+    from mac_whisper_speedtest.environments.environments import Environment
 
 
 _WIDE = 200  # columns
@@ -88,8 +88,8 @@ def install(names: tuple[str, ...], everything: bool, max_size: str | None, torc
     fetched that uv has in its cache, so a call that was killed goes on where it was.
     """
     from mac_whisper_speedtest.cli.options import byte_size
+    from mac_whisper_speedtest.environments import environments
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.worker import environments
 
     if max_size and not everything:
         raise UsageError("--max-size is for --all", hint="speedtest backends install --all")
@@ -125,7 +125,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: str | None, torc
 @click.option("--locks", "with_locks", is_flag=True, help="Your own locks of them as well.")
 def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
     """Remove the environments of NAMES: of all versions, or of one (NAME@VERSION)."""
-    from mac_whisper_speedtest.worker import environments, locks
+    from mac_whisper_speedtest.environments import environments, locks
 
     for backend, recipe in _with_recipe(names, everything=everything):
         here = [
@@ -155,9 +155,9 @@ def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
 )
 def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
     """Ask the package index what each of NAMES needs, and write that down with hashes."""
-    from mac_whisper_speedtest import durable
-    from mac_whisper_speedtest.worker import locks, uv_python
-    from mac_whisper_speedtest.worker.environments import shown
+    from mac_whisper_speedtest import files
+    from mac_whisper_speedtest.environments import locks, uv_python
+    from mac_whisper_speedtest.environments.environments import shown
 
     if output is not None and len(names) > 1:
         raise UsageError("--output is one file, for one lock", hint="name one backend")
@@ -167,7 +167,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
         if shipped:
             for version in locks.shipped_versions(recipe):
                 made = locks.make(recipe, version)
-                durable.write_bytes(locks.shipped_file(recipe, version), made.text.encode())
+                files.write_bytes(locks.shipped_file(recipe, version), made.text.encode())
                 _locked(made, locks.shipped_file(recipe, version))
             continue
         version = backend.version or locks.default_version(recipe)
@@ -183,7 +183,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
         )
         made = locks.make(recipe, version, python=oldest)
         if output is not None:
-            durable.write_bytes(output, made.text.encode())
+            files.write_bytes(output, made.text.encode())
         _locked(made, output or locks.save(made))
 
 
@@ -195,8 +195,8 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
     """Install the newest release of each of NAMES, and make it what the bare name means."""
     from packaging.version import Version
 
+    from mac_whisper_speedtest.environments import environments, locks, uv_python
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.worker import environments, locks, uv_python
 
     with as_keyboard_interrupt():
         for backend, recipe in _with_recipe(names, everything=everything):
@@ -265,7 +265,7 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
 
 def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
     """Why ``--all`` does not mean this one; empty if it does."""
-    from mac_whisper_speedtest.worker import environments, uv_python
+    from mac_whisper_speedtest.environments import environments, uv_python
 
     if not recipe.works_here():
         return f"it works only on {' and '.join(recipe.platforms)}"
@@ -283,8 +283,9 @@ def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
 
 def _facts(backend: Backend) -> dict[str, Any]:
     """What ``list`` and ``info`` tell of a backend, in the words of the JSON output."""
-    from mac_whisper_speedtest.worker import environments, launch, locks, uv_python
-    from mac_whisper_speedtest.worker.environments import shown
+    from mac_whisper_speedtest.environments import environments, locks, uv_python
+    from mac_whisper_speedtest.environments.environments import shown
+    from mac_whisper_speedtest.worker import launch
 
     recipe = backend.recipe
     here = environments.of_recipe(recipe) if recipe else []
@@ -327,7 +328,7 @@ def _facts(backend: Backend) -> dict[str, Any]:
 
 
 def _installed(environment: Environment) -> dict[str, Any]:
-    from mac_whisper_speedtest.worker.environments import shown
+    from mac_whisper_speedtest.environments.environments import shown
 
     return {
         "version": environment.version,
@@ -340,7 +341,7 @@ def _installed(environment: Environment) -> dict[str, Any]:
 
 def _lines(value: Any) -> list[str]:
     """One fact as lines of text."""
-    from mac_whisper_speedtest.worker.environments import megabytes
+    from mac_whisper_speedtest.environments.environments import megabytes
 
     if isinstance(value, bool):
         return ["yes" if value else "no"]
@@ -360,8 +361,8 @@ def _lines(value: Any) -> list[str]:
 
 
 def _locked(made: Any, path: Path) -> None:
-    from mac_whisper_speedtest.worker import locks
-    from mac_whisper_speedtest.worker.environments import shown
+    from mac_whisper_speedtest.environments import locks
+    from mac_whisper_speedtest.environments.environments import shown
 
     count = len(locks.packages(made.text))
     click.echo(f"{made.recipe} {made.version}: {count} packages locked in {shown(path)}")

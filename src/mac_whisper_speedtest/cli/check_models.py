@@ -11,8 +11,8 @@ from mac_whisper_speedtest.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend
-    from mac_whisper_speedtest.measure.models_check import Report
-    from mac_whisper_speedtest.models.needs import Cost
+    from mac_whisper_speedtest.weights.check_models import Report
+    from mac_whisper_speedtest.weights.needs import Cost
 
 _METHODS = ("auto", "cache-check", "checksum", "load")
 
@@ -73,8 +73,8 @@ def command(  # noqa: PLR0917 - one parameter per option
     """
     from mac_whisper_speedtest.cli import models_table, options, scrubbed
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.measure.models_check import CheckRequest, Method, check_models
-    from mac_whisper_speedtest.models import needs
+    from mac_whisper_speedtest.weights import needs
+    from mac_whisper_speedtest.weights.check_models import CheckRequest, Method, check_models
 
     if timeout is not None:
         options.above_zero(timeout, "--timeout")
@@ -104,7 +104,7 @@ def command(  # noqa: PLR0917 - one parameter per option
 
 def exit_code(report: Report) -> ExitCode:
     """The worst thing that is known of any row, damage first."""
-    from mac_whisper_speedtest.models.copies import State
+    from mac_whisper_speedtest.weights.inspect import State
 
     states = {row.check.state for row in report.rows}
     outcomes = {str(row.load.outcome) for row in report.rows if row.load is not None}
@@ -137,7 +137,7 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
         UsageError: nobody can be asked, and nobody said yes beforehand.
     """
     from mac_whisper_speedtest.cli import models_table
-    from mac_whisper_speedtest.measure.models_check import make_complete
+    from mac_whisper_speedtest.weights.check_models import make_complete
 
     makeable = [row for row in report.rows if row.check.can_be_made]
     if not cost.needs and not makeable:

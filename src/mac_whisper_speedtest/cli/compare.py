@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.analysis.document import Compared
+    from mac_whisper_speedtest.compare.document import Compared
 
 FORMATS = ("table", "markdown", "json", "github-action-benchmark", "hyperfine", "junit")
 _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "table"}
@@ -62,11 +62,11 @@ def command(  # noqa: PLR0917 - one parameter per option
     Exit codes: 0 compared; 2 the request was wrong, or the runs cannot be compared; 5 a run cannot
     be read; 11 something that --fail-on names was found.
     """
-    from mac_whisper_speedtest import durable
-    from mac_whisper_speedtest.analysis import between, regressions, sources
+    from mac_whisper_speedtest import files
     from mac_whisper_speedtest.cli import options
+    from mac_whisper_speedtest.compare import compare, regressions, sources
     from mac_whisper_speedtest.errors import ExitCode
-    from mac_whisper_speedtest.report import compared as terminal
+    from mac_whisper_speedtest.report import comparison as terminal
 
     wanted = regressions.kinds(fail_on)
     least = options.share(margin, "--margin") if margin is not None else None
@@ -78,10 +78,10 @@ def command(  # noqa: PLR0917 - one parameter per option
         else sources.load(base)
     )
     found = regressions.judged(
-        between.compare(against, judged, margin=least, anyway=anyway), wanted
+        compare.compare(against, judged, margin=least, anyway=anyway), wanted
     )
     if output is not None:
-        durable.write_bytes(output, _rendered(found, chosen).encode())
+        files.write_bytes(output, _rendered(found, chosen).encode())
     if output is not None or chosen == "table":
         terminal.show(found)
     else:
@@ -104,16 +104,21 @@ def _by_suffix(path: Path) -> str:
 
 
 def _rendered(found: Compared, form: str) -> str:
-    from mac_whisper_speedtest.analysis import document
-    from mac_whisper_speedtest.report import compared, compared_markdown
-    from mac_whisper_speedtest.report.formats import github_action_benchmark, hyperfine, junit
+    from mac_whisper_speedtest.compare import document
+    from mac_whisper_speedtest.report import (
+        ci_formats,
+        comparison_markdown,
+        github_action_benchmark,
+        hyperfine,
+    )
+    from mac_whisper_speedtest.report import comparison as terminal
 
     writers = {
-        "table": compared.text,
-        "markdown": compared_markdown.render,
+        "table": terminal.text,
+        "markdown": comparison_markdown.render,
         "json": document.to_json,
         "github-action-benchmark": github_action_benchmark.render,
         "hyperfine": hyperfine.render,
-        "junit": junit.render,
+        "junit": ci_formats.render,
     }
     return writers[form](found)

@@ -64,11 +64,11 @@ def command(  # noqa: PLR0917 - one parameter per option
     Exit codes: 0 every check passed; 1 some checks failed; 2 the request was wrong.
     """
     from mac_whisper_speedtest import interrupts
+    from mac_whisper_speedtest.audio.decode import decode
     from mac_whisper_speedtest.cli import options
-    from mac_whisper_speedtest.measure import machine
-    from mac_whisper_speedtest.speech.decode import decode
+    from mac_whisper_speedtest.machine import describe
     from mac_whisper_speedtest.worker import conformance
-    from mac_whisper_speedtest.worker import messages as m
+    from mac_whisper_speedtest.worker import protocol as m
 
     backend = _backend(program, name)
     form = form or backend.form or "own"
@@ -81,7 +81,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         takes_weights=not no_weights,
         threads=options.at_least(1, threads, "--threads")
         if threads is not None
-        else machine.default_threads(),
+        else describe.default_threads(),
         timeout_s=options.above_zero(timeout, "--timeout"),
     )
     with interrupts.as_keyboard_interrupt():
@@ -132,7 +132,7 @@ def _backend(program: tuple[str, ...], name: str | None) -> Backend:
 
 def _weights(backend: Backend, model: str, form: str) -> Path:
     """Weights of the backend's own, else converted from the official ones."""
-    from mac_whisper_speedtest.models.locate import locate
+    from mac_whisper_speedtest.weights.locate import locate
 
     own = backend.model_paths.get(model)
     if own is not None:

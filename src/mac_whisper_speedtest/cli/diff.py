@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from mac_whisper_speedtest.accuracy.normalize import Normaliser
+    from mac_whisper_speedtest.accuracy.passages import Passage
     from mac_whisper_speedtest.report.diff import Part, Place
     from mac_whisper_speedtest.results.schema import CellResult
-    from mac_whisper_speedtest.scoring.normalisers import Normaliser
-    from mac_whisper_speedtest.scoring.passages import Passage
 
 _SOME = 5
 """Recordings that an error names: a set may have thousands."""
@@ -44,12 +44,12 @@ def command(  # noqa: PLR0917 - one parameter per option
     Exit codes: 0 shown, whether they differ or not; 2 the request was wrong; 5 the run cannot be
     read.
     """
-    from mac_whisper_speedtest.analysis import sources
+    from mac_whisper_speedtest.accuracy import normalize
+    from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report import diff
-    from mac_whisper_speedtest.scoring import normalisers
 
-    rules = normalisers.named(normaliser) if normaliser else None
+    rules = normalize.named(normaliser) if normaliser else None
     cells = sources.replayed(run).run.cells
     pairs = _pairs(cells, backend_a, backend_b, model)
     shown = False
@@ -95,11 +95,11 @@ def _pairs(
 
 
 def _title(first: CellResult, second: CellResult, rules: Normaliser | None) -> str:
-    from mac_whisper_speedtest.measure import rightness
+    from mac_whisper_speedtest.summary import accuracy
 
     named = []
     for cell in (first, second):
-        score = rightness.score(cell, rules)
+        score = accuracy.score(cell, rules)
         known = score is not None and score.rate is not None
         rate = f" ({score.metric.upper()} {score.rate:.2%})" if score and known else ""
         named.append(f"{cell.backend.name} {cell.model.name}{rate}")
@@ -107,24 +107,24 @@ def _title(first: CellResult, second: CellResult, rules: Normaliser | None) -> s
 
 
 def _recordings(cell: CellResult) -> list[str]:
-    from mac_whisper_speedtest.measure import timings
+    from mac_whisper_speedtest.summary import samples
 
-    return [each.name or cell.clip.name for each in timings.recordings(cell.clip)]
+    return [each.name or cell.clip.name for each in samples.recordings(cell.clip)]
 
 
 def _parts(
     first: CellResult, second: CellResult, wanted: str | None, rules: Normaliser | None
 ) -> list[Part]:
     """What differs, recording by recording, and the sum; empty where none is called ``wanted``."""
-    from mac_whisper_speedtest.measure import rightness, timings
+    from mac_whisper_speedtest.accuracy import passages
     from mac_whisper_speedtest.report.diff import Part
-    from mac_whisper_speedtest.scoring import passages
+    from mac_whisper_speedtest.summary import accuracy, samples
 
-    ours, theirs = rightness.texts(first), rightness.texts(second)
+    ours, theirs = accuracy.texts(first), accuracy.texts(second)
     labels = (first.backend.name, second.backend.name)
     parts: list[Part] = []
     looked = alike = both_wrong = 0
-    for each in timings.recordings(first.clip):
+    for each in samples.recordings(first.clip):
         name = each.name or first.clip.name
         if wanted not in {None, name}:
             continue

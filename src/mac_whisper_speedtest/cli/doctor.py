@@ -9,7 +9,7 @@ import click
 from mac_whisper_speedtest.errors import ExitCode
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.measure.doctor.lines import Checkup
+    from mac_whisper_speedtest.doctor.lines import Checkup
 
 _SCHEMA_VERSION = 1
 _WIDE = 10_000  # columns: in a pipe every line stays one line
@@ -28,8 +28,8 @@ def command(context: click.Context, as_json: bool, quick: bool, online: bool) ->
 
     Exit codes: 0 fit (there may be warnings); 9 not fit: a line says fail.
     """
+    from mac_whisper_speedtest.doctor.checkup import examine
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.measure.doctor.checkup import examine
 
     with as_keyboard_interrupt():
         checkup = examine(quick=quick, online=online)
@@ -82,7 +82,7 @@ def _print(checkup: Checkup) -> None:
 
 
 def _verdict(checkup: Checkup) -> str:
-    from mac_whisper_speedtest.measure.doctor.lines import State
+    from mac_whisper_speedtest.doctor.lines import State
 
     counts = [
         f"{number} {word}"

@@ -56,28 +56,28 @@ def command(
     import sys
 
     from mac_whisper_speedtest.errors import UsageError
-    from mac_whisper_speedtest.measure.counting import counted
-    from mac_whisper_speedtest.results import export, tables
+    from mac_whisper_speedtest.export import files, tables
+    from mac_whisper_speedtest.summary.counting import counted
 
     if text and table != "samples":
         raise UsageError("--text is for --table samples", hint="add --table samples")
     if name is None:
         if output is None:
             raise UsageError("no format was named", hint="add --format csv, or -o FILE.csv")
-        name = export.format_of(output)
+        name = files.format_of(output)
     chosen = {
         "cells": tables.CELLS,
         "samples": tables.samples(counted, text=text),
         "utterances": tables.UTTERANCES,
     }[table]
-    export.check_format(name, table)
+    files.check_format(name, table)
     if output is not None:
-        export.check_place(output)
-        export.save(_loaded(runs), output, name, chosen)
+        files.check_place(output)
+        files.save(_loaded(runs), output, name, chosen)
         return
-    if name == export.PARQUET and sys.stdout.isatty():
+    if name == files.PARQUET and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal", hint="add -o FILE.parquet")
-    export.send(_loaded(runs), sys.stdout.buffer, name, chosen)
+    files.send(_loaded(runs), sys.stdout.buffer, name, chosen)
 
 
 def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
@@ -87,7 +87,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
         UsageError: there is no such run, or one is there twice.
         StorageError: it cannot be read.
     """
-    from mac_whisper_speedtest.analysis import sources
+    from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
 
     seen: dict[str, str] = {}

@@ -27,8 +27,8 @@ def command(  # noqa: PLR0917 - one parameter per option
 
     Exit codes: 0 shown; 2 no run has such a backend; 5 the runs cannot be read.
     """
-    from mac_whisper_speedtest.analysis import document, history
     from mac_whisper_speedtest.cli import options
+    from mac_whisper_speedtest.compare import document, history
     from mac_whisper_speedtest.report import history as terminal
 
     found = history.history(

@@ -15,10 +15,10 @@ from typing import Any, TextIO, get_args
 
 import msgspec
 
-from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.worker.messages import Stage
+from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.worker.protocol import Stage
 
 SCHEMA_VERSION = 1
 LEVELS = ("debug", "info", "warning", "error")

@@ -41,10 +41,10 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     4 all were refused, nothing was made; 2 the request was wrong; 5 it could not be written;
     10 not here, and not downloaded.
     """
-    from mac_whisper_speedtest.analysis import intake, leaderboard
     from mac_whisper_speedtest.errors import ExitCode
+    from mac_whisper_speedtest.leaderboard import build as leaderboard
+    from mac_whisper_speedtest.leaderboard import intake, site
     from mac_whisper_speedtest.privacy import scrub
-    from mac_whisper_speedtest.report.leaderboard import site
 
     site.check(output)
     found = intake.read(intake.find(_local(sources, download=download)))
@@ -72,9 +72,9 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         UsageError: no dataset is written so.
         DownloadError: it is not here and may not be, or cannot be, downloaded.
     """
-    from mac_whisper_speedtest.analysis import intake
+    from mac_whisper_speedtest.audio import datasets, hub_files
     from mac_whisper_speedtest.errors import UsageError
-    from mac_whisper_speedtest.speech import datasets, hub_files
+    from mac_whisper_speedtest.leaderboard import intake
 
     found: list[str] = []
     for each in sources:

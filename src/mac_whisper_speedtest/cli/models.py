@@ -56,7 +56,7 @@ def convert(
     speedtest models convert ./my-ct2-model ./my-ggml-model --to ggml
     speedtest models convert ./my-ct2-model ./my-q5 --to ggml --precision q5_1
     """
-    from mac_whisper_speedtest.models import convert as conversion
+    from mac_whisper_speedtest import convert as conversion
 
     record = conversion.convert(
         source, form, destination, precision=precision, source_form=source_form

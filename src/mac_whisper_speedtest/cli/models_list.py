@@ -23,7 +23,7 @@ def command(as_json: bool) -> None:
     were pulled by their commit are listed too.
     """
     from mac_whisper_speedtest import catalog
-    from mac_whisper_speedtest.models.learnt import customs
+    from mac_whisper_speedtest.weights.revisions import customs
 
     models = [_facts(model) for model in catalog.models().values()]
     custom = [_custom_facts(catalog.Custom(each.repository, each.revision)) for each in customs()]
@@ -38,10 +38,10 @@ def command(as_json: bool) -> None:
 
 
 def _facts(model: catalog.Model) -> dict[str, Any]:
-    from mac_whisper_speedtest.models import holdings
+    from mac_whisper_speedtest.weights import inventory
 
-    row = holdings.official_row(model.name)
-    check = holdings.official(model.name)
+    row = inventory.official_row(model.name)
+    check = inventory.official(model.name)
     return {
         "name": model.name,
         "family": model.family,
@@ -59,7 +59,7 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
 
 def _size_bytes(row: catalog.Publication) -> int | None:
     """Of all files, where anybody knows; else of the weights file; else nothing."""
-    from mac_whisper_speedtest.models import wanted
+    from mac_whisper_speedtest.weights import snapshot as wanted
 
     if row.repository and (snapshot := wanted.known(wanted.of_row(row))) is not None:
         return sum(file.size for file in snapshot.files)
@@ -69,9 +69,9 @@ def _size_bytes(row: catalog.Publication) -> int | None:
 
 
 def _custom_facts(custom: catalog.Custom) -> dict[str, Any]:
-    from mac_whisper_speedtest.models import holdings
+    from mac_whisper_speedtest.weights import inventory
 
-    copy = holdings.custom_copy(custom)
+    copy = inventory.custom_copy(custom)
     return {
         "name": str(custom),
         "size_bytes": sum(want.size or 0 for want in copy.place.wants),

@@ -9,7 +9,7 @@ import click
 from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, WeightsMissingError
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.models.copies import Copy
+    from mac_whisper_speedtest.weights.inspect import Copy
 
 
 class _NotHereError(WeightsMissingError):
@@ -44,14 +44,14 @@ def command(name: str, form: str, precision: str) -> None:
 def _found(name: str, form: str, precision: str) -> Copy:
     """The copy that is meant, if it is whole. Raises UsageError, WeightsError."""
     from mac_whisper_speedtest import catalog
-    from mac_whisper_speedtest.models import holdings, needs
-    from mac_whisper_speedtest.models.copies import State
+    from mac_whisper_speedtest.weights import inventory, needs
+    from mac_whisper_speedtest.weights.inspect import State
 
     model = catalog.model(name).name
     if catalog.is_custom(name) and not form:
-        copy = holdings.custom_copy(catalog.parse_custom(name))
+        copy = inventory.custom_copy(catalog.parse_custom(name))
         return _whole(copy, f"the files of {model}", f"speedtest models pull {model}")
-    check = holdings.for_backend(model, form, precision) if form else holdings.official(model)
+    check = inventory.for_backend(model, form, precision) if form else inventory.official(model)
     if check.state is State.UNAVAILABLE:
         raise UsageError(f"there are no {form} weights of {model}: {check.reason}")
     what = f"{form} {precision}".strip() or "official"
@@ -62,7 +62,7 @@ def _found(name: str, form: str, precision: str) -> Copy:
 
 def _whole(copy: Copy | None, what: str, hint: str) -> Copy:
     """``copy``, if it is whole. Raises WeightsError."""
-    from mac_whisper_speedtest.models.copies import State
+    from mac_whisper_speedtest.weights.inspect import State
 
     if copy is None or copy.state is State.ABSENT:
         raise _NotHereError(f"{what} are not on this machine", hint=hint)

@@ -32,7 +32,7 @@ def command(days: float, dry_run: bool, yes: bool) -> None:
     """
     from mac_whisper_speedtest.cli.models_table import size
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.models import disposal, prune
+    from mac_whisper_speedtest.weights import disposal, prune
 
     if not (math.isfinite(days) and days >= 0):
         raise UsageError(f"--older-than is {days:g}, but must be a number of days from 0 on")

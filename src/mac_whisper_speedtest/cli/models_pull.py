@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from mac_whisper_speedtest.models.learnt import HubFile
-    from mac_whisper_speedtest.models.pull import Progress
+    from mac_whisper_speedtest.weights.pull import Progress
+    from mac_whisper_speedtest.weights.revisions import HubFile
 
 _MOST_BARS = 8
 
@@ -53,7 +53,8 @@ def command(names: tuple[str, ...], form: str, mirror: bool) -> None:
 
 def _pull(name: str, form: str, mirror: bool) -> Callable[[], Path]:
     """What is to be done for one NAME. Raises UsageError."""
-    from mac_whisper_speedtest.models import fetch, pull
+    from mac_whisper_speedtest.weights import mirror as fetch
+    from mac_whisper_speedtest.weights import pull
 
     if mirror and form:
         raise UsageError("--mirror carries the official weights only", hint="leave out --form")

@@ -9,7 +9,7 @@ import click
 from mac_whisper_speedtest.cli import consent, scrubbed
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.models.removal import Removal
+    from mac_whisper_speedtest.weights.remove import Removal
 
 
 @click.command("remove")
@@ -31,9 +31,9 @@ def command(names: tuple[str, ...], form: str, from_hub: bool, dry_run: bool, ye
     """
     from mac_whisper_speedtest.cli.models_table import size
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.models import removal
+    from mac_whisper_speedtest.weights import remove
 
-    removals = [removal.plan(name, form=form, from_hub=from_hub) for name in dict.fromkeys(names)]
+    removals = [remove.plan(name, form=form, from_hub=from_hub) for name in dict.fromkeys(names)]
     for each in removals:
         _show(each, form=form, from_hub=from_hub)
     removals = [each for each in removals if each.own or each.hub]
@@ -43,7 +43,7 @@ def command(names: tuple[str, ...], form: str, from_hub: bool, dry_run: bool, ye
     if dry_run or not consent.given(yes=yes):
         return
     with as_keyboard_interrupt():
-        freed = sum(removal.carry_out(each, announce=_say) for each in removals)
+        freed = sum(remove.carry_out(each, announce=_say) for each in removals)
     click.echo(f"freed {size(freed)} ({freed} bytes)")
 
 
@@ -72,11 +72,11 @@ def _show(removal: Removal, *, form: str, from_hub: bool) -> None:
 def _elsewhere(name: str, form: str) -> str:
     from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.cli.models_table import size
-    from mac_whisper_speedtest.models import removal
+    from mac_whisper_speedtest.weights import remove
 
     if form and catalog.is_custom(name):
         return ""
-    held = removal.plan(name, form=form, from_hub=True).size_bytes
+    held = remove.plan(name, form=form, from_hub=True).size_bytes
     return f"; the Hugging Face cache holds {size(held)} of them: add --hub" if held else ""
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from mac_whisper_speedtest.models.copies import State
 from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.weights.inspect import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mac_whisper_speedtest.measure.models_check import CheckRequest, Report, Row, Watcher
-    from mac_whisper_speedtest.models.copies import Copy
-    from mac_whisper_speedtest.models.needs import Cost
+    from mac_whisper_speedtest.weights.check_models import CheckRequest, Report, Row, Watcher
+    from mac_whisper_speedtest.weights.inspect import Copy
+    from mac_whisper_speedtest.weights.needs import Cost
 
 SCHEMA_VERSION = 1
 _WIDE = 200  # columns
@@ -33,7 +33,7 @@ _STYLES = {
 
 def watcher(stream: TextIO) -> Watcher:
     """Tells of long reads and of loads, on a terminal only."""
-    from mac_whisper_speedtest.measure.models_check import Watcher
+    from mac_whisper_speedtest.weights.check_models import Watcher
 
     if not stream.isatty():
         return Watcher()
@@ -104,7 +104,7 @@ def show(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from mac_whisper_speedtest.models import needs
+    from mac_whisper_speedtest.weights import needs
 
     console = Console()
     if not console.is_terminal:
@@ -233,7 +233,7 @@ def as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str, Any]
 
 
 def _row(row: Row) -> dict[str, Any]:
-    from mac_whisper_speedtest.models import needs
+    from mac_whisper_speedtest.weights import needs
 
     check, load = row.check, row.load
     return {

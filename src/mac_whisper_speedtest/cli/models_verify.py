@@ -11,8 +11,8 @@ from mac_whisper_speedtest.cli import scrubbed
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.models.holdings import Holding
-    from mac_whisper_speedtest.models.verify import Verdict
+    from mac_whisper_speedtest.weights.inventory import Holding
+    from mac_whisper_speedtest.weights.verify import Verdict
 
 _SCHEMA_VERSION = 1
 
@@ -42,7 +42,7 @@ def command(ctx: click.Context, names: tuple[str, ...], everything: bool, as_jso
     """
     from mac_whisper_speedtest.cli import models_table
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.models import verify
+    from mac_whisper_speedtest.weights import verify
 
     if everything and names:
         raise UsageError("--all and a name exclude each other", hint="leave out one of them")
@@ -63,14 +63,14 @@ def command(ctx: click.Context, names: tuple[str, ...], everything: bool, as_jso
 def _here(names: tuple[str, ...]) -> tuple[list[Holding], list[str]]:
     """What is here of ``names``, or everything, and the names that are nowhere."""
     from mac_whisper_speedtest import catalog
-    from mac_whisper_speedtest.models import holdings
+    from mac_whisper_speedtest.weights import inventory
 
     if not names:
-        return holdings.everything(), []
+        return inventory.everything(), []
     found = {
-        name: holdings.of_custom(catalog.parse_custom(name))
+        name: inventory.of_custom(catalog.parse_custom(name))
         if catalog.is_custom(name)
-        else holdings.of_network(catalog.model(name).name)
+        else inventory.of_network(catalog.model(name).name)
         for name in names
     }
     here = [each for copies in found.values() for each in copies]
@@ -78,7 +78,7 @@ def _here(names: tuple[str, ...]) -> tuple[list[Holding], list[str]]:
 
 
 def _exit_code(verdicts: list[Verdict], nowhere: list[str]) -> ExitCode:
-    from mac_whisper_speedtest.models.verify import Outcome
+    from mac_whisper_speedtest.weights.verify import Outcome
 
     outcomes = {verdict.outcome for verdict in verdicts}
     if Outcome.CORRUPT in outcomes:

@@ -59,13 +59,13 @@ def command(  # noqa: PLR0917 - one parameter per option
 
     import msgspec
 
-    from mac_whisper_speedtest import plan
+    from mac_whisper_speedtest.audio.select import Choice
     from mac_whisper_speedtest.backends import registry
     from mac_whisper_speedtest.cli import options, progress
     from mac_whisper_speedtest.errors import ExitCode, NotMeasuredError
-    from mac_whisper_speedtest.measure import machine, noise, noise_memory, session
-    from mac_whisper_speedtest.measure.preparation import prepare
-    from mac_whisper_speedtest.speech.choose import Choice
+    from mac_whisper_speedtest.machine import describe
+    from mac_whisper_speedtest.run import noise, noise_floor, plan, session
+    from mac_whisper_speedtest.run.prepare import prepare
 
     usual = noise.QUICK_ROUNDS if quick else noise.ROUNDS
     screen = progress.screen(quiet=quiet or as_json, json_logs=False)
@@ -84,7 +84,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         seed=seed,
         threads=options.at_least(1, threads, "--threads")
         if threads is not None
-        else machine.default_threads(),
+        else describe.default_threads(),
     )
     pair = noise.twice(prepare(request, announce=screen.announce))
     watched = replace(screen.events(), announce=screen.announce)
@@ -100,7 +100,7 @@ def command(  # noqa: PLR0917 - one parameter per option
             f"fewer than three rounds came to an end: {failed.message if failed else 'no samples'}",
             hint=f"look at the run: speedtest show {run.manifest.run}",
         )
-    info = noise_memory.keep(run, found)
+    info = noise_floor.keep(run, found)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(info), indent=2))
     else:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from typing import Protocol, TextIO
 
+from mac_whisper_speedtest.audio.microphone import meter
 from mac_whisper_speedtest.cli.json_logs import JsonLines
-from mac_whisper_speedtest.measure.screen import Screen
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.speech.microphone import meter
-from mac_whisper_speedtest.worker.messages import Stage
+from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.worker.protocol import Stage
 
 
 class Progress(Protocol):

@@ -28,8 +28,8 @@ def command(run: str, output: Path | None) -> None:
     Exit codes: 0 written; 2 the request was wrong; 5 the run cannot be read or the page not
     written.
     """
-    from mac_whisper_speedtest import durable
-    from mac_whisper_speedtest.analysis import sources
+    from mac_whisper_speedtest import files
+    from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report.html.report import report
 
@@ -41,5 +41,5 @@ def command(run: str, output: Path | None) -> None:
         # The same number may be another run's, from another machine.
         raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
     data = report(source.run, label=source.label).encode()
-    durable.write_bytes(path, data)
+    files.write_bytes(path, data)
     click.echo(f"{path}: {len(data) / 1000:.0f} kB; any browser opens it, without a network")

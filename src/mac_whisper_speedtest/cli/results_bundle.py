@@ -39,10 +39,10 @@ def command(runs: tuple[str, ...], output: Path, without_texts: bool) -> None:
     Exit codes: 0 written; 2 no such run, or something in it would give away a secret; 5 a run is
     damaged, or a file cannot be written.
     """
+    from mac_whisper_speedtest.bundle import write
     from mac_whisper_speedtest.cli import scrubbed
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.results import directory
-    from mac_whisper_speedtest.store import bundle
 
     found = list({run.path: run for run in map(directory.find, runs)}.values())
     folder = len(found) > 1 or output.is_dir()
@@ -53,7 +53,7 @@ def command(runs: tuple[str, ...], output: Path, without_texts: bool) -> None:
         )
     for run in found:
         path = output / f"run-{run.path.name}.zip" if folder else output
-        bundle.write(run, path, texts=not without_texts)
+        write.write(run, path, texts=not without_texts)
         scrubbed.echo(f"Wrote {path}: run {directory.name_of(run)}, {_size(path)}.")
         _warn_of_texts(run, without_texts=without_texts)
 
@@ -67,11 +67,11 @@ def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:
     """Say so where the user's own words are given away, or where leaving them out costs the WER."""
     import msgspec
 
+    from mac_whisper_speedtest.bundle import redact
     from mac_whisper_speedtest.results import schema as s
-    from mac_whisper_speedtest.store import sharing
 
     manifest = msgspec.json.decode(run.manifest_path.read_bytes(), type=s.Manifest)
-    if not sharing.private_clips(manifest):
+    if not redact.private_clips(manifest):
         return
     if without_texts:
         click.echo("It has no transcripts of your recordings: nobody can compute WER from it.")

@@ -21,9 +21,9 @@ def command(dry_run: bool, yes: bool) -> None:
     could not be removed.
     """
     from mac_whisper_speedtest.cli.models_table import size
-    from mac_whisper_speedtest.store import gc
+    from mac_whisper_speedtest.store import maintenance
 
-    found = gc.leftovers()
+    found = maintenance.leftovers()
     for item in found:
         scrubbed.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
     if not found:
@@ -34,5 +34,5 @@ def command(dry_run: bool, yes: bool) -> None:
     if dry_run or not consent.given(yes=yes):
         return
     for item in found:
-        gc.take_away(item)
+        maintenance.take_away(item)
     click.echo(f"freed {size(total)} ({total} bytes)")

@@ -24,15 +24,15 @@ def command(files: tuple[Path, ...]) -> None:
     Exit codes: 0 all are there; 2 a file was refused (the others are imported); 5 a file cannot be
     read, or a run cannot be written.
     """
+    from mac_whisper_speedtest.bundle import read
     from mac_whisper_speedtest.cli import scrubbed
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.results import directory
-    from mac_whisper_speedtest.store import unpack
 
     refused: UsageError | None = None
     for path in files:
         try:
-            done = unpack.bring(path)
+            done = read.bring(path)
         except UsageError as error:
             if len(files) == 1:
                 raise

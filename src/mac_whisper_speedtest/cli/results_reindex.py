@@ -24,10 +24,10 @@ def command() -> None:
     Exit codes: 0 done; 5 the runs cannot be read, or the index cannot be written.
     """
     from mac_whisper_speedtest.errors import StorageError
-    from mac_whisper_speedtest.store import place
+    from mac_whisper_speedtest.store import location
     from mac_whisper_speedtest.store.index import open_index
 
-    decided = place.here()
+    decided = location.here()
     if decided.path is None:
         raise StorageError(f"there is no place for the index: {decided.reason}")
     if decided.reason:

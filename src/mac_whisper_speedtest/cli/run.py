@@ -174,15 +174,18 @@ def command(  # noqa: PLR0917 - one parameter per option
     speedtest run --model small --audio talk.mp3 --language en -o talk.json
     speedtest run --model tiny.en --tag before-update --resume
     """
-    from mac_whisper_speedtest import plan
+    from mac_whisper_speedtest.audio.select import Choice
     from mac_whisper_speedtest.backends import registry
     from mac_whisper_speedtest.cli import options, progress
-    from mac_whisper_speedtest.measure import installed, machine, resumption, session
-    from mac_whisper_speedtest.measure.preparation import prepare
+    from mac_whisper_speedtest.export import files
+    from mac_whisper_speedtest.machine import describe
     from mac_whisper_speedtest.report import table
-    from mac_whisper_speedtest.results import directory, export
+    from mac_whisper_speedtest.results import directory
     from mac_whisper_speedtest.results.tags import check as check_tag
-    from mac_whisper_speedtest.speech.choose import Choice
+    from mac_whisper_speedtest.run import install as installed
+    from mac_whisper_speedtest.run import plan, session
+    from mac_whisper_speedtest.run import resume as resumption
+    from mac_whisper_speedtest.run.prepare import prepare
 
     screen = progress.screen(quiet=quiet or as_json, json_logs=json_logs)
     chosen = [
@@ -219,7 +222,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         seed=seed,
         threads=options.at_least(1, threads, "--threads")
         if threads is not None
-        else machine.default_threads(),
+        else describe.default_threads(),
         device=device,
         precision=compute_type,
         affinity=options.processors(affinity, "--affinity") if affinity else None,
@@ -242,7 +245,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     if resume is not None:
         resumption.check(request)
     for path in output:
-        export.check_writable(path)
+        files.check_writable(path)
     if install:
         installed.add_missing(request.backends, screen.announce)
     prepared = prepare(
@@ -261,9 +264,9 @@ def command(  # noqa: PLR0917 - one parameter per option
         run_directory, run = session.measure(prepared, watched, resume=going_on)
     screen.close()
     for path in output:
-        export.write(run, path)
+        files.write(run, path)
     if as_json:
-        click.echo(export.to_json(run), nl=False)
+        click.echo(files.to_json(run), nl=False)
     else:
         table.show(run, saved_as=directory.name_of(run_directory))
     ctx.exit(exit_code(run, explicit=request.explicit))

@@ -47,14 +47,14 @@ def command(  # noqa: PLR0917 - one parameter per option
     """
     import msgspec
 
-    from mac_whisper_speedtest.analysis import sources
+    from mac_whisper_speedtest.accuracy import normalize
     from mac_whisper_speedtest.cli import scrubbed
+    from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
-    from mac_whisper_speedtest.measure import rightness
-    from mac_whisper_speedtest.report import scores
-    from mac_whisper_speedtest.scoring import normalisers
+    from mac_whisper_speedtest.report import texts
+    from mac_whisper_speedtest.summary import accuracy
 
-    rules = normalisers.named(normaliser) if normaliser else None
+    rules = normalize.named(normaliser) if normaliser else None
     source = sources.replayed(run)
     replayed = source.run
     cells = list(replayed.cells)
@@ -64,15 +64,15 @@ def command(  # noqa: PLR0917 - one parameter per option
         reference_backend = replayed.manifest.request.reference_backend
     else:
         reference_backend = named(reference_backend, cells)
-    judged = rightness.judge(cells, reference_backend=reference_backend, normaliser=rules)
+    judged = accuracy.judge(cells, reference_backend=reference_backend, normaliser=rules)
     if not judged:
         raise UsageError(
             f"run {source.label} has no text to score, or nothing to score it against",
             hint="for a single recording, say --reference-file FILE with what was said in it",
         )
-    results = {name: rightness.result(each) for name, each in judged.items()}
+    results = {name: accuracy.result(each) for name, each in judged.items()}
     if not as_json:
-        scores.show(cells, results, per_utterance=per_utterance)
+        texts.show(cells, results, per_utterance=per_utterance)
         return
     scrubbed.echo_json(
         {

@@ -24,13 +24,14 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     Every figure is computed again from the run's journal, so this also works for a run whose tool
     was killed; such a run is sealed on the way.
     """
-    from mac_whisper_speedtest.analysis import sources
+    from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import StorageError
+    from mac_whisper_speedtest.export import files
     from mac_whisper_speedtest.report import table
-    from mac_whisper_speedtest.results import directory, export
+    from mac_whisper_speedtest.results import directory
 
     for path in output:
-        export.check_writable(path)
+        files.check_writable(path)
     source = sources.load(run)
     found, replayed = source.directory, source.run
     outcome = replayed.manifest.outcome
@@ -39,8 +40,8 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
         with contextlib.suppress(StorageError):  # a copy that may only be read can still be shown
             found.seal(replayed)
     for path in output:
-        export.write(replayed, path)
+        files.write(replayed, path)
     if as_json:
-        click.echo(export.to_json(replayed), nl=False)
+        click.echo(files.to_json(replayed), nl=False)
     else:
         table.show(replayed, saved_as=directory.name_of(found) if found is not None else run)

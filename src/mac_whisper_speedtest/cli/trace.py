@@ -33,11 +33,11 @@ def command(run: str, output: Path | None, endpoint: str | None) -> None:
     speedtest trace 42 -o run42.trace.json
     speedtest trace latest --otlp http://localhost:4318
     """
-    from mac_whisper_speedtest import durable
-    from mac_whisper_speedtest.analysis import sources, timeline
+    from mac_whisper_speedtest import files
+    from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
-    from mac_whisper_speedtest.report import otel, trace
     from mac_whisper_speedtest.results import journal
+    from mac_whisper_speedtest.timeline import export, otel, timeline
 
     if endpoint is not None:
         endpoint = otel.address(endpoint)
@@ -47,7 +47,7 @@ def command(run: str, output: Path | None, endpoint: str | None) -> None:
         source.run, journal.read_timed(found.journal_path) if found is not None else None
     )
     if drawn.synthetic:
-        click.echo(f"speedtest: note: {trace.SYNTHETIC}", err=True)
+        click.echo(f"speedtest: note: {export.SYNTHETIC}", err=True)
     if endpoint is not None:
         sent = otel.send(drawn, endpoint)
         click.echo(f"{sent} spans of run {drawn.run} sent to {otel.shown(endpoint)}")
@@ -56,5 +56,5 @@ def command(run: str, output: Path | None, endpoint: str | None) -> None:
         if output is None and path.exists():
             # The same number may be another run's, from another machine.
             raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
-        durable.write_bytes(path, trace.to_json(drawn))
+        files.write_bytes(path, export.to_json(drawn))
         click.echo(f"written to {path}; open it at https://ui.perfetto.dev")

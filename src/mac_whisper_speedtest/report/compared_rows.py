@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mac_whisper_speedtest.analysis import document as d
-from mac_whisper_speedtest.report.figures import MISSING
+from mac_whisper_speedtest.compare import document as d
+from mac_whisper_speedtest.report.numbers import MISSING
 
 HEADINGS = (
     "backend",

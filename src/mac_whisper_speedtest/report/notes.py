@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mac_whisper_speedtest.results.schema import CellResult, ClipInfo, Run
-from mac_whisper_speedtest.scoring import verdict
+from mac_whisper_speedtest.stats import verdict
 
 FIRST_GROUP = "A"
 _NAMED = 5  # entries of a set that were left out

@@ -9,9 +9,9 @@ from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mac_whisper_speedtest.report import durations, notes
-from mac_whisper_speedtest.report.figures import MISSING, amount, counted, with_bounds
+from mac_whisper_speedtest.report import duration_table, notes
 from mac_whisper_speedtest.report.notes import FIRST_GROUP
+from mac_whisper_speedtest.report.numbers import MISSING, amount, counted, with_bounds
 from mac_whisper_speedtest.results.schema import CellResult, Run, Summary
 
 _ANY_WIDTH = 1000
@@ -48,7 +48,7 @@ def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType
         for columns in _packed(ranked, console):
             yield _table(ranked, columns, heading)
             heading = ""
-    yield from durations.tables(run)
+    yield from duration_table.tables(run)
     found = list(notes.of(run))
     if found:
         yield Text("\n".join(found))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.results import digest
-from mac_whisper_speedtest.results.beforehand import MachineInfo, Manifest, WeightsInfo
+from mac_whisper_speedtest.results.schema.manifest import MachineInfo, Manifest, WeightsInfo
 
 _GIB = 1 << 30
 

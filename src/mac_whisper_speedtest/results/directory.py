@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from mac_whisper_speedtest import durable, paths
+from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import journal, numbers
 from mac_whisper_speedtest.results import seal as seals
 from mac_whisper_speedtest.results.assemble import assemble
-from mac_whisper_speedtest.results.record import Struct
 from mac_whisper_speedtest.results.schema import SCHEMA_VERSION, Manifest, Run
+from mac_whisper_speedtest.results.schema.record import Struct
 
 _ID = re.compile(r"[0-9a-f]{8,32}")
 """A run id, or enough of one: fewer digits are too often a number or a word."""
@@ -65,7 +65,7 @@ class RunDirectory:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write what is known beforehand. Raises StorageError."""
-        durable.write_bytes(self.manifest_path, pretty(manifest))
+        files.write_bytes(self.manifest_path, pretty(manifest))
 
     def seal(self, run: Run) -> None:
         """Write the finished run, with the digests of what its files hold.
@@ -76,7 +76,7 @@ class RunDirectory:
         manifest, lines = _bytes(self.manifest_path), b""
         if self.journal_path.exists():
             lines = _bytes(self.journal_path)
-        durable.write_bytes(
+        files.write_bytes(
             self.sealed_path, pretty(seals.sealed(run, manifest=manifest, journal=lines))
         )
 

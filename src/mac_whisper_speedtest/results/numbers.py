@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from mac_whisper_speedtest import durable
+from mac_whisper_speedtest import files
 
 _MARK = ".last-"
 
@@ -52,7 +52,7 @@ def claim(root: Path) -> Path:
             path.mkdir()
         except FileExistsError:
             continue
-        durable.fsync_dir(root)
+        files.fsync_dir(root)
         return path
 
 
@@ -63,7 +63,7 @@ def retire(root: Path, number: int) -> None:
         OSError: it cannot be written down.
     """
     (root / f"{_MARK}{name(number)}").touch()
-    durable.fsync_dir(root)
+    files.fsync_dir(root)
     for lower in sorted(_marks(root))[:-1]:
         (root / f"{_MARK}{name(lower)}").unlink(missing_ok=True)
 

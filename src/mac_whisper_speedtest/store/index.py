@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.store import database, place, tables, upkeep
+from mac_whisper_speedtest.store import database, location, tables, upkeep
 from mac_whisper_speedtest.store.question import Question
 from mac_whisper_speedtest.store.rows import CellRow, RunRow
 from mac_whisper_speedtest.store.upkeep import Refreshed
@@ -42,7 +42,7 @@ def open_index(
     """
     path, why = where, ""
     if path is None:
-        decided = place.here()
+        decided = location.here()
         path, why = decided.path, decided.reason
     if path is not None:
         try:

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results import seal
 from mac_whisper_speedtest.results.directory import RunDirectory, pretty
-from mac_whisper_speedtest.store import reading
+from mac_whisper_speedtest.store import entry as reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from mac_whisper_speedtest import durable
+from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, numbers
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -65,7 +65,7 @@ def out_of_sight(path: Path) -> Path:
     if trash.exists():  # of a removal that was killed, when numbers were still given twice
         shutil.rmtree(trash)
     path.rename(trash)
-    durable.fsync_dir(trash.parent)
+    files.fsync_dir(trash.parent)
     return trash
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.results import directory
-from mac_whisper_speedtest.store import reading, tables
+from mac_whisper_speedtest.store import entry as reading
+from mac_whisper_speedtest.store import tables
 from mac_whisper_speedtest.store.database import transaction
-from mac_whisper_speedtest.store.reading import Entry
+from mac_whisper_speedtest.store.entry import Entry
 from mac_whisper_speedtest.store.rows import RUNNING, CellRow, RunRow
 from mac_whisper_speedtest.store.tables import FilesRow
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mac_whisper_speedtest import __version__
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import journal, seal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.store import differing, reading
+from mac_whisper_speedtest.store import differing
+from mac_whisper_speedtest.store import entry as reading
 from mac_whisper_speedtest.store.differing import Difference
+from mac_whisper_speedtest.version import __version__
 
 _SOME = 5
 """Differences that are named one by one; a run has thousands of figures."""

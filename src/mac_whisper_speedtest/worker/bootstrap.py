@@ -32,7 +32,7 @@ def main() -> int:
     spec.loader.exec_module(module)
 
     from mac_whisper_speedtest.worker.child import serve
-    from mac_whisper_speedtest.worker.network_guard import refuse_if_asked
+    from mac_whisper_speedtest.worker.offline import refuse_if_asked
 
     refuse_if_asked()
     sys.path[:0] = sys.argv[2:]

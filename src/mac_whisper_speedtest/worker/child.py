@@ -29,7 +29,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
 from mac_whisper_speedtest.worker import allocators
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import protocol as m
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio

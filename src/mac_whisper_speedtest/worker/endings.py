@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from mac_whisper_speedtest.worker.messages import ErrorCode, Stage
+from mac_whisper_speedtest.worker.protocol import ErrorCode, Stage
 
 
 class Status(StrEnum):

@@ -14,7 +14,7 @@ import psutil
 
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.worker import environments, locks
+from mac_whisper_speedtest.environments import environments, locks
 from mac_whisper_speedtest.worker.process_tree import MARK
 from mac_whisper_speedtest.worker.refused_network import OFFLINE
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.worker import activity, scratch
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.refused_network import refused_network

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mac_whisper_speedtest.worker.network_guard import LOG_VARIABLE, PROXY_VARIABLE
+from mac_whisper_speedtest.worker.offline import LOG_VARIABLE, PROXY_VARIABLE
 
 _MOST_HOSTS = 20
 _REQUEST_BYTES = 4096

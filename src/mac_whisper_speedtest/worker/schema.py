@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import protocol as m
 
 _TYPES = (
     m.HelloParams,

@@ -24,7 +24,7 @@ import psutil
 
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.worker import endings, process_tree
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import Launch
 

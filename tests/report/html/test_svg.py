@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from mac_whisper_speedtest.report.html import curves, svg
+from mac_whisper_speedtest.report.html import charts, curves
 from mac_whisper_speedtest.report.html.pareto import front
 from parsed_html import Element, parse
 
@@ -18,11 +18,11 @@ def x_of(element: Element, name: str = "cx") -> float:
 
 def test_a_dot_plot_puts_larger_values_further_right_and_intervals_around_them() -> None:
     rows = [
-        svg.DotRow("quick", 8.0, 7.0, 9.0, note="8.00", spots=[7.5, 8.5]),
-        svg.DotRow("slow", 2.0, 1.5, 2.5, note="2.00"),
-        svg.DotRow("failed", None, note="no figure"),
+        charts.DotRow("quick", 8.0, 7.0, 9.0, note="8.00", spots=[7.5, 8.5]),
+        charts.DotRow("slow", 2.0, 1.5, 2.5, note="2.00"),
+        charts.DotRow("failed", None, note="no figure"),
     ]
-    drawing = parse(svg.dot_plot("p", rows, axis="RTFx", title="Speed")).one("svg")
+    drawing = parse(charts.dot_plot("p", rows, axis="RTFx", title="Speed")).one("svg")
     quick, slow = drawing.all("circle", class_="mark")
     assert x_of(quick) > x_of(slow)
     lines = drawing.all("line", class_="interval")
@@ -33,8 +33,8 @@ def test_a_dot_plot_puts_larger_values_further_right_and_intervals_around_them()
 
 
 def test_a_drawing_has_a_name_and_a_description_with_its_numbers() -> None:
-    rows = [svg.DotRow("quick", 8.0, note="8.00 (7–9)")]
-    drawing = parse(svg.dot_plot("p", rows, axis="RTFx", title="Speed of <x>")).one("svg")
+    rows = [charts.DotRow("quick", 8.0, note="8.00 (7–9)")]
+    drawing = parse(charts.dot_plot("p", rows, axis="RTFx", title="Speed of <x>")).one("svg")
     assert drawing.attributes["role"] == "img"
     ids = (drawing.attributes["aria-labelledby"] or "").split()
     by_id = {each.attributes.get("id"): each.text for each in drawing.walk()}
@@ -42,19 +42,19 @@ def test_a_drawing_has_a_name_and_a_description_with_its_numbers() -> None:
 
 
 def test_nothing_in_a_drawing_needs_a_style_attribute_or_a_script() -> None:
-    rows = [svg.DotRow("quick", 8.0, 7.0, 9.0)]
-    found = parse(svg.dot_plot("p", rows, axis="RTFx", title="Speed"))
+    rows = [charts.DotRow("quick", 8.0, 7.0, 9.0)]
+    found = parse(charts.dot_plot("p", rows, axis="RTFx", title="Speed"))
     for each in found.walk():
         assert not any(name == "style" or name.startswith("on") for name in each.attributes)
 
 
 def test_a_scatter_puts_errors_upwards_and_joins_the_front() -> None:
     dots = [
-        svg.Dot("right", 2.0, 1.0, front=True),
-        svg.Dot("quick", 8.0, 5.0, front=True),
-        svg.Dot("beaten", 1.5, 6.0),
+        charts.Dot("right", 2.0, 1.0, front=True),
+        charts.Dot("quick", 8.0, 5.0, front=True),
+        charts.Dot("beaten", 1.5, 6.0),
     ]
-    drawing = parse(svg.scatter("s", dots, x_axis="RTFx", y_axis="WER %", title="t")).one("svg")
+    drawing = parse(charts.scatter("s", dots, x_axis="RTFx", y_axis="WER %", title="t")).one("svg")
     heights = [float(each.attributes["cy"] or "") for each in drawing.all("circle")]
     assert heights[0] > heights[1] > heights[2]
     assert len(drawing.all("line", class_="front")) == 2
@@ -62,8 +62,8 @@ def test_a_scatter_puts_errors_upwards_and_joins_the_front() -> None:
 
 
 def test_many_points_get_numbers_instead_of_names() -> None:
-    dots = [svg.Dot(f"cell {number}", float(number + 1), 1.0) for number in range(40)]
-    drawing = parse(svg.scatter("s", dots, x_axis="x", y_axis="y", title="t")).one("svg")
+    dots = [charts.Dot(f"cell {number}", float(number + 1), 1.0) for number in range(40)]
+    drawing = parse(charts.scatter("s", dots, x_axis="x", y_axis="y", title="t")).one("svg")
     said = [each.text for each in drawing.all("text", class_="halo")]
     assert sorted(said, key=int) == [str(number + 1) for number in range(40)]
 
@@ -72,7 +72,7 @@ def test_many_points_get_numbers_instead_of_names() -> None:
 def test_names_are_moved_apart_and_no_further_than_they_must(seed: int) -> None:
     rnd = random.Random(seed)
     wanted = sorted(rnd.uniform(0, 200) for _ in range(rnd.randint(1, 14)))
-    found = svg.spaced(wanted, 16)
+    found = charts.spaced(wanted, 16)
     assert all(b - a >= 16 - 1e-9 for a, b in itertools.pairwise(found))
     if all(b - a >= 16 for a, b in itertools.pairwise(wanted)):
         assert found == pytest.approx(wanted)

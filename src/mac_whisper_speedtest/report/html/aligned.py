@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.accuracy import normalize, scripts
+from mac_whisper_speedtest.accuracy.alignment import Chunk
+from mac_whisper_speedtest.accuracy.normalize import Normaliser
 from mac_whisper_speedtest.report.html.markup import Html, join, tag
-from mac_whisper_speedtest.scoring import normalisers, scripts
-from mac_whisper_speedtest.scoring.alignment import Chunk
-from mac_whisper_speedtest.scoring.normalisers import Normaliser
 
 _CONTEXT = 8
 """Units that are kept on either side of what differs, where a long stretch is alike."""
@@ -35,7 +35,7 @@ class Rules:
 def rules_for(language: str, references: Sequence[str]) -> Rules:
     """The rules that error rates are counted by: those of ``scoring.accuracy``."""
     return Rules(
-        normalisers.for_texts(language, references),
+        normalize.for_texts(language, references),
         scripts.is_spaceless(language, " ".join(references)),
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html import tables
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.curves import Curve, curves
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Field, Row
+from mac_whisper_speedtest.report.numbers import MISSING
 from mac_whisper_speedtest.results.schema import RoundResult, Run
 
 _REASON = 200

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import tables
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Field, Row
+from mac_whisper_speedtest.report.numbers import MISSING
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 _NAME = "name"

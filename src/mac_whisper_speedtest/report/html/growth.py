@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import tables
 from mac_whisper_speedtest.report.html.cells import summary_of
 from mac_whisper_speedtest.report.html.curves import Curve, curves
 from mac_whisper_speedtest.report.html.markup import Html, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Row
+from mac_whisper_speedtest.report.numbers import MISSING
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mac_whisper_speedtest.analysis import samples
+from mac_whisper_speedtest.compare import sample_deltas
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report import reproduce
-from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import tables
 from mac_whisper_speedtest.report.html.markup import Html, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Row
+from mac_whisper_speedtest.report.numbers import MISSING
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results.schema import MachineInfo, NoiseInfo, Run, WeightsInfo
 
@@ -145,8 +145,8 @@ def _weights(run: Run) -> Html:
 
 def method(run: Run) -> Html:
     """What intervals, places and verdicts rest on, in few words."""
-    margin = samples.margin(run.manifest)
-    level = samples.ranking_level(run)
+    margin = sample_deltas.margin(run.manifest)
+    level = sample_deltas.ranking_level(run)
     rounds = (
         "A round is a fresh process and gives one number for each cell: the median of its timed "
         "samples. Samples of one process are no replicates, so intervals come from rounds."

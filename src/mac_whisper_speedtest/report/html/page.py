@@ -2,8 +2,8 @@
 
 The ready-made chart libraries were tried and are not used: Vega, which altair draws with, compiles
 its expressions with ``eval``, which a strict policy forbids, and is 0.9 MB; others are larger or
-load from a content network. The drawings of :mod:`~mac_whisper_speedtest.report.html.svg` need no
-script at all.
+load from a content network. The drawings of :mod:`~mac_whisper_speedtest.report.html.charts` need
+no script at all.
 """
 
 from __future__ import annotations

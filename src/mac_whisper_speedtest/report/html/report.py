@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mac_whisper_speedtest.report import figures
+from mac_whisper_speedtest.report import numbers
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import (
     conditions,
     contracts,
+    evidence,
     growth,
     origins,
-    rankings,
-    remarks,
     resources,
-    sampled,
+    samples,
+    speed,
     tradeoff,
     transcripts,
     verdicts,
@@ -56,17 +56,17 @@ def report(run: Run, *, label: str = "", limits: Limits | None = None) -> str:
 
 def _page(run: Run, compared: Sequence[Compared], label: str, limits: Limits) -> str:
     sections: list[tuple[str, str, Callable[[], Html]]] = [
-        ("ranking", "Ranking", lambda: rankings.section(run)),
+        ("ranking", "Ranking", lambda: speed.section(run)),
         ("accuracy", "Speed against errors", lambda: tradeoff.section(run)),
         ("growth", "By length of the audio", lambda: growth.section(run)),
         ("memory", "Memory", lambda: resources.memory(run)),
         ("energy", "Energy", lambda: resources.energy(run, limits)),
         ("readiness", "Getting ready", lambda: resources.readiness(run)),
-        ("findings", "Findings", lambda: remarks.findings(run, limits)),
-        ("failures", "Failures", lambda: remarks.failures(run, limits)),
-        ("left-out", "Left out", lambda: remarks.left_out(run, limits)),
+        ("findings", "Findings", lambda: evidence.findings(run, limits)),
+        ("failures", "Failures", lambda: evidence.failures(run, limits)),
+        ("left-out", "Left out", lambda: evidence.left_out(run, limits)),
         ("contract", "Equal work", lambda: contracts.section(run, limits)),
-        ("all-samples", "Every sample", lambda: sampled.section(run, limits)),
+        ("all-samples", "Every sample", lambda: samples.section(run, limits)),
         ("texts", "Transcripts", lambda: transcripts.section(compared, limits)),
         ("conditions", "The machine", lambda: conditions.section(run, limits)),
         ("reproduce", "Measure it again", lambda: origins.reproduction(run)),
@@ -118,7 +118,7 @@ def _heading(run: Run, title: str, label: str) -> Html:
         for clip in manifest.clips
     )
     whole_set = any(clip.utterances for clip in manifest.clips)
-    amount = figures.amount(rounds, request.runs, whole_set=whole_set)
+    amount = numbers.amount(rounds, request.runs, whole_set=whole_set)
     asked = f"contract {request.contract.get('name')}, {amount}, {request.threads} threads"
     started = manifest.started_at.replace("T", " ").replace("+00:00", " UTC")
     facts = [

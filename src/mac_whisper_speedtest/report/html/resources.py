@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html import cells as named
-from mac_whisper_speedtest.report.html import svg, tables
+from mac_whisper_speedtest.report.html import charts, tables
 from mac_whisper_speedtest.report.html.cells import Limits, Ranked, summary_of
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Field, Row
+from mac_whisper_speedtest.report.numbers import MISSING
 from mac_whisper_speedtest.results.schema import CellResult, Run, Summary
 
 _MB = 1e-6
@@ -164,7 +164,7 @@ def _drawn(
         return Html("")
     found.sort(key=lambda each: each[0])
     rows = [
-        svg.DotRow(
+        charts.DotRow(
             label=named.name_of(cell),
             value=value,
             note=f"{value:.0f}",
@@ -172,7 +172,7 @@ def _drawn(
         )
         for value, cell in found
     ]
-    return tag("figure", svg.dot_plot(name, rows, axis=axis, title=title, zero=True))
+    return tag("figure", charts.dot_plot(name, rows, axis=axis, title=title, zero=True))
 
 
 def _device(cell: CellResult) -> Field:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mac_whisper_speedtest.report.figures import MISSING
 from mac_whisper_speedtest.report.html.markup import Html, tag
+from mac_whisper_speedtest.report.numbers import MISSING
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.report.figures import MISSING, with_bounds
 from mac_whisper_speedtest.report.html import cells as named
-from mac_whisper_speedtest.report.html import pareto, svg, tables
+from mac_whisper_speedtest.report.html import charts, pareto, tables
 from mac_whisper_speedtest.report.html.cells import summary_of
 from mac_whisper_speedtest.report.html.markup import Html, join, tag
 from mac_whisper_speedtest.report.html.tables import Column, Field, Row
+from mac_whisper_speedtest.report.numbers import MISSING, with_bounds
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 _FRONT = "nothing here is both faster and more right"
@@ -59,7 +59,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
         if it.fast_but_wrong:
             on_front = "too wrong to count"
         dots.append(
-            svg.Dot(
+            charts.Dot(
                 label=label,
                 x=speed,
                 y=rate * 100,
@@ -81,12 +81,12 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
                 ]
             )
         )
-    numbered = " Numbers are those of the table." if len(dots) > svg.MOST_NAMED else ""
+    numbered = " Numbers are those of the table." if len(dots) > charts.MOST_NAMED else ""
     return join(
         [
             tag(
                 "figure",
-                svg.scatter(
+                charts.scatter(
                     name,
                     dots,
                     x_axis="RTFx, more is faster",

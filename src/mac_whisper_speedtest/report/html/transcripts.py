@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.analysis import samples
-from mac_whisper_speedtest.analysis.samples import Said
+from mac_whisper_speedtest.accuracy import alignment, scripts
+from mac_whisper_speedtest.accuracy.alignment import Chunk
+from mac_whisper_speedtest.compare import sample_deltas
+from mac_whisper_speedtest.compare.sample_deltas import Said
 from mac_whisper_speedtest.report.html import aligned
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html.aligned import Rules
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
 from mac_whisper_speedtest.results.schema import CellResult, Run
-from mac_whisper_speedtest.scoring import alignment, scripts
-from mac_whisper_speedtest.scoring.alignment import Chunk
 
 _WHOLE = 250
 """Texts of so many units or fewer are written in full; of longer ones, where they differ."""
@@ -105,7 +105,7 @@ def section(compared: Sequence[Compared], limits: Limits) -> Html:
 
 
 def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Compared:
-    texts = {named.label_of(cell, run): list(samples.said(cell)) for cell in cells}
+    texts = {named.label_of(cell, run): list(sample_deltas.said(cell)) for cell in cells}
     spoken = next(iter(texts.values()))
     references: dict[str, list[str]] = {}
     for each in spoken:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mac_whisper_speedtest.report.figures import with_bounds
 from mac_whisper_speedtest.report.html.cells import Ranked, name_of, summary_of
+from mac_whisper_speedtest.report.numbers import with_bounds
 from mac_whisper_speedtest.results.schema import CellResult
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.audio.clip import write_pcm
+from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.speech.clip import write_pcm
-from mac_whisper_speedtest.speech.decode import SAMPLE_RATE
-from mac_whisper_speedtest.worker import messages as m
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError, Reply
 from mac_whisper_speedtest.worker.launch import launch
 

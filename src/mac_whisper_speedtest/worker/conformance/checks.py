@@ -7,15 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
-from mac_whisper_speedtest.speech.decode import SAMPLE_RATE
-from mac_whisper_speedtest.worker import messages as m
-from mac_whisper_speedtest.worker.conformance.bench import (
-    Bench,
-    DoubtError,
-    FailError,
-    SkipError,
-)
+from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.conformance.bench import Bench, DoubtError, FailError, SkipError
 from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError, encode
 
 TIMED_CALLS = 3

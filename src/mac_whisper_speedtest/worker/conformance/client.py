@@ -22,8 +22,8 @@ import msgspec
 import psutil
 
 from mac_whisper_speedtest import interrupts
-from mac_whisper_speedtest.worker import messages as m
 from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import Launch
 
 _SHOWN_CHARACTERS = 100

@@ -1,0 +1,191 @@
+"""What counts as the same words: pinned normalisers, by name.
+
+A normaliser is part of what an error rate means. Another one, or another version of it, is another
+number; so its name and version are written beside every rate, and raw text is always kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from mac_whisper_speedtest.accuracy import scripts
+from mac_whisper_speedtest.errors import UsageError
+
+Metric = Literal["wer", "cer"]
+
+_LIBRARY = "whisper-normalizer"
+_OWN_VERSION = 1
+"""Of the rules of ``nfc``. Raise it when they give another text."""
+
+_OTHER_SCRIPTS = frozenset(
+    {"am", "ar", "as", "bn", "fa", "gu", "he", "hi", "hy", "iw", "ka", "kn", "ko", "ml", "mr"}
+    | {"ne", "or", "pa", "ps", "sa", "sd", "si", "ta", "te", "ti", "ug", "ur", "yi"}
+    | {"ara", "ben", "ckb", "fas", "heb", "hin", "kor", "tam", "tel", "urd"}
+)
+"""Languages with spaces that are not written in Latin, Greek or Cyrillic letters, of those that
+Whisper knows and a few beside."""
+_ENGLISH = frozenset({"en", "eng", "english"})
+
+
+@dataclass(frozen=True, slots=True)
+class Normaliser:
+    """One way to make texts comparable.
+
+    Attributes:
+        name: what to type: ``english``, ``basic``, ``nfc`` or ``none``.
+        what: the class or rules behind it.
+    """
+
+    name: str
+    what: str
+
+    @property
+    def version(self) -> str:
+        """The version of what is installed, not of what is pinned; of Unicode for ``nfc``."""
+        if self.name in _FROM_LIBRARY:
+            return metadata.version(_LIBRARY)
+        return "" if self.name == "none" else f"{_OWN_VERSION}"
+
+    def describe(self) -> str:
+        """Say it all: ``english (whisper-normalizer 0.1.15 EnglishTextNormalizer)``."""
+        if self.name in _FROM_LIBRARY:
+            return f"{self.name} ({_LIBRARY} {self.version} {self.what})"
+        if self.name == "nfc":
+            return f"nfc (version {self.version}, Unicode {unicodedata.unidata_version})"
+        return f"none ({self.what})"
+
+    def __call__(self, text: str) -> str:
+        """The normalised text: words parted by one space each, none at the ends.
+
+        It never refuses; :meth:`destroys` says what it must not be given.
+        """
+        return " ".join(_rules(self.name)(text).split())
+
+    def destroys(self, text: str) -> str:
+        """The first character of ``text`` that this would take out of a word; empty when none.
+
+        ``basic`` puts a space for every mark that is no part of a composed letter: नमस्ते becomes
+        नमस त. ``english`` drops marks: harmless on é, another word in Hindi or Japanese (で is て).
+        """
+        if self.name == "basic":
+            return next((c for c in unicodedata.normalize("NFKC", text) if _is_mark(c)), "")
+        if self.name != "english":
+            return ""
+        base = ""
+        for character in unicodedata.normalize("NFKD", text):
+            if not _is_mark(character):
+                base = character
+            elif scripts.script_of(base) not in scripts.ALPHABETS | {""}:
+                return character
+        return ""
+
+    def check(self, reference: str) -> None:
+        """Refuse a reference whose words this normaliser would destroy.
+
+        Raises:
+            UsageError: it takes vowel signs or other marks out of the words of ``reference``.
+        """
+        mark = self.destroys(reference)
+        if mark:
+            name = unicodedata.name(mark, f"U+{ord(mark):04X}")
+            raise UsageError(
+                f"the normaliser {self.name!r} would take {name} out of words such as "
+                f"“{_word_with(mark, reference)}”",
+                hint="say --normaliser nfc, which keeps every mark",
+            )
+
+
+_FROM_LIBRARY = {"english": "EnglishTextNormalizer", "basic": "BasicTextNormalizer"}
+
+NORMALISERS: dict[str, Normaliser] = {
+    **{name: Normaliser(name, what) for name, what in _FROM_LIBRARY.items()},
+    "nfc": Normaliser("nfc", "NFC, case folded, punctuation and symbols to spaces, marks kept"),
+    "none": Normaliser("none", "raw text, only spaces evened out"),
+}
+
+
+def named(name: str) -> Normaliser:
+    """The normaliser called ``name``. Raises UsageError with the choices when there is none."""
+    found = NORMALISERS.get(name)
+    if found is None:
+        raise UsageError(
+            f"there is no normaliser {name!r}", hint=f"say one of {', '.join(NORMALISERS)}"
+        )
+    return found
+
+
+def for_language(code: str | None) -> Normaliser:
+    """What the field scores this language with.
+
+    English has rules of its own (spelling, contractions, numbers; Radford et al. 2022, appendix C).
+    Other languages in Latin, Greek or Cyrillic letters, and those not known, get ``basic``; the
+    rest ``nfc``, because ``basic`` breaks words at vowel signs.
+    """
+    language = scripts.primary(code)
+    if language in _ENGLISH:
+        return NORMALISERS["english"]
+    other = language in _OTHER_SCRIPTS | scripts.SPACELESS_LANGUAGES
+    return NORMALISERS["nfc" if other else "basic"]
+
+
+def for_texts(code: str | None, references: Sequence[str]) -> Normaliser:
+    """:func:`for_language`, but ``nfc`` where that does not suit what the references are made of.
+
+    A single foreign word in English texts changes nothing: it would change every other number.
+    """
+    chosen = for_language(code)
+    whole = " ".join(references)
+    broken = chosen.name == "basic" and chosen.destroys(whole)
+    return NORMALISERS["nfc"] if broken or not scripts.is_alphabetic(whole) else chosen
+
+
+def words_of(text: str, *, keep: str = "") -> list[str]:
+    """The words of ``text``: NFC, case folded, with every mark, no other symbol than ``keep``."""
+    return _nfc(text, keep).split()
+
+
+def _nfc(text: str, keep: str = "") -> str:
+    """Format characters (joiners, direction marks) go; punctuation and symbols become spaces."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    kept = []
+    for character in folded:
+        category = unicodedata.category(character)
+        if category == "Cf":
+            continue
+        parted = category[0] in "PS" and character not in keep
+        kept.append(" " if parted else character)
+    return "".join(kept)
+
+
+@functools.cache
+def _rules(name: str) -> Callable[[str], str]:
+    if name == "nfc":
+        return _nfc
+    if name == "none":
+        return str
+    with warnings.catch_warnings():
+        # Python complains of its docstrings where it has to compile it: with a deprecation
+        # warning before 3.12, with a syntax warning since.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", SyntaxWarning)
+        from whisper_normalizer import basic, english
+
+    made = english.EnglishTextNormalizer if name == "english" else basic.BasicTextNormalizer
+    rules: Callable[[str], str] = made()
+    return rules
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"
+
+
+def _word_with(mark: str, text: str) -> str:
+    """The first word in which ``mark`` is seen when it is decomposed."""
+    words = text.split()
+    return next((word for word in words if mark in unicodedata.normalize("NFKD", word)), "")

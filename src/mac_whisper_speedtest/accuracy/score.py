@@ -1,0 +1,239 @@
+"""Error rates of texts against reference texts: WER, CER, and the errors behind them."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from mac_whisper_speedtest.accuracy import alignment, normalize, scripts
+from mac_whisper_speedtest.accuracy.alignment import Counts
+from mac_whisper_speedtest.accuracy.normalize import Metric, Normaliser
+
+
+class _Units(Enum):
+    """What is counted. Spaces are characters only where they part words."""
+
+    WORDS = auto()
+    CHARACTERS = auto()
+    LETTERS = auto()
+
+    def of(self, text: str) -> list[str]:
+        """The units of a normalised text."""
+        if self is _Units.WORDS:
+            return text.split()
+        return list(text if self is _Units.CHARACTERS else text.replace(" ", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One recording's texts.
+
+    Attributes:
+        name: which one; unique in a set.
+        reference: what was said.
+        language: its code, or ``None`` when not known.
+        hypothesis: what a backend wrote; ``None`` where it gave no text, which counts as though
+            every word were missing.
+    """
+
+    name: str
+    reference: str
+    language: str | None
+    hypothesis: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceScore:
+    """One utterance's errors, in words, or in characters where the metric is CER.
+
+    Attributes:
+        name: the utterance.
+        rate: errors by the reference's length; ``None`` where the normalised reference is empty.
+        substitutions: units replaced by others.
+        deletions: units missing.
+        insertions: units added.
+        hits: units that are right.
+        failed: whether the backend gave no text.
+        errors_at: errors at each of the reference's units, for resampling pieces of it; see
+            :func:`alignment.errors_at`.
+    """
+
+    name: str
+    rate: float | None
+    substitutions: int
+    deletions: int
+    insertions: int
+    hits: int
+    failed: bool
+    errors_at: tuple[int, ...] = field(default=(), repr=False)
+
+    @property
+    def errors(self) -> int:
+        """S + D + I."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def reference_words(self) -> int:
+        """The reference's length in units: H + S + D."""
+        return self.hits + self.substitutions + self.deletions
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The errors of one backend's texts over a set.
+
+    Attributes:
+        metric: ``wer``, or ``cer``; one for the whole set.
+        normaliser: name and version of what made the texts comparable, by language where several.
+        rate: the corpus rate, (S + D + I) of all utterances by the length of all references (micro
+            average); ``None`` where no reference has a word.
+        mean_rate: the mean of the utterances' own rates (macro average), in which a short utterance
+            weighs as much as a long one. Shown for comparison with tools that give this one.
+        substitutions: of all utterances, as are the next three.
+        deletions: those of failed utterances among them.
+        insertions: words said over an empty reference among them.
+        hits: units that are right.
+        reference_words: the length of all references in units (characters where ``metric`` is
+            ``cer``).
+        failed: utterances for which the backend gave no text.
+        cer: the corpus character error rate; equal to ``rate`` where ``metric`` is ``cer``.
+        per_utterance: each utterance's errors, in the order given.
+    """
+
+    metric: Metric
+    normaliser: str
+    rate: float | None
+    mean_rate: float | None
+    substitutions: int
+    deletions: int
+    insertions: int
+    hits: int
+    reference_words: int
+    failed: int
+    cer: float | None
+    per_utterance: tuple[UtteranceScore, ...]
+
+    @property
+    def errors(self) -> int:
+        """S + D + I."""
+        return self.substitutions + self.deletions + self.insertions
+
+
+def score(utterances: Sequence[Utterance], *, normaliser: Normaliser | None = None) -> Score:
+    """Score a set of utterances.
+
+    Every language is normalised by its own rules. A set has one metric, so that one sum has one
+    unit: WER where every language in it parts words by spaces, else CER for all of it.
+
+    Args:
+        utterances: the set; it may mix languages and may be empty.
+        normaliser: used for all of them; without it each language has the one that
+            :func:`normalisers.for_texts` gives.
+
+    Raises:
+        UsageError: ``normaliser`` would destroy the words of a reference.
+    """
+    languages: dict[str, list[str]] = {}
+    for each in utterances:
+        languages.setdefault(scripts.primary(each.language), []).append(each.reference)
+    rules = {
+        language: normaliser or normalize.for_texts(language, references)
+        for language, references in languages.items()
+    }
+    if normaliser is not None:
+        for each in utterances:
+            normaliser.check(each.reference)
+    spaceless = {
+        language: scripts.is_spaceless(language, " ".join(references))
+        for language, references in languages.items()
+    }
+    metric: Metric = "cer" if any(spaceless.values()) else "wer"
+    words: list[UtteranceScore] = []
+    characters: list[UtteranceScore] = []
+    for each in utterances:
+        language = scripts.primary(each.language)
+        reference = rules[language](each.reference)
+        hypothesis = None if each.hypothesis is None else rules[language](each.hypothesis)
+        by = _Units.LETTERS if spaceless[language] else _Units.CHARACTERS
+        characters.append(_score_one(each.name, reference, hypothesis, by))
+        if metric == "wer":
+            words.append(_score_one(each.name, reference, hypothesis, _Units.WORDS))
+    scored = words if metric == "wer" else characters
+    total = _sum(scored)
+    rates = [each.rate for each in scored if each.rate is not None]
+    return Score(
+        metric=metric,
+        normaliser=_described(rules),
+        rate=_rate(total),
+        mean_rate=statistics.fmean(rates) if rates else None,
+        substitutions=total.substitutions,
+        deletions=total.deletions,
+        insertions=total.insertions,
+        hits=total.hits,
+        reference_words=total.hits + total.substitutions + total.deletions,
+        failed=sum(each.failed for each in scored),
+        cer=_rate(_sum(characters)),
+        per_utterance=tuple(scored),
+    )
+
+
+def wer(reference: str, hypothesis: str) -> float | None:
+    """The word error rate of one English text, by the English normaliser.
+
+    ``None`` when the normalised reference has no words, because the rate is then undefined.
+    """
+    rules = normalize.NORMALISERS["english"]
+    return _score_one("", rules(reference), rules(hypothesis), _Units.WORDS).rate
+
+
+def _score_one(name: str, reference: str, hypothesis: str | None, by: _Units) -> UtteranceScore:
+    """``reference`` and ``hypothesis`` are normalised."""
+    counts, errors_at = _errors(reference, hypothesis or "", by)
+    return UtteranceScore(
+        name=name,
+        rate=_rate(counts),
+        substitutions=counts.substitutions,
+        deletions=counts.deletions,
+        insertions=counts.insertions,
+        hits=counts.hits,
+        failed=hypothesis is None,
+        errors_at=errors_at,
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _errors(reference: str, hypothesis: str, by: _Units) -> tuple[Counts, tuple[int, ...]]:
+    """Remembered: a run's texts are looked at again and again, and rounds give the same ones."""
+    chunks = alignment.align(by.of(reference), by.of(hypothesis))
+    return alignment.count(chunks), alignment.errors_at(chunks)
+
+
+def _sum(scored: Iterable[UtteranceScore]) -> Counts:
+    total = Counts()
+    for each in scored:
+        total = Counts(
+            hits=total.hits + each.hits,
+            substitutions=total.substitutions + each.substitutions,
+            deletions=total.deletions + each.deletions,
+            insertions=total.insertions + each.insertions,
+        )
+    return total
+
+
+def _rate(counts: Counts) -> float | None:
+    length = counts.hits + counts.substitutions + counts.deletions
+    wrong = counts.substitutions + counts.deletions + counts.insertions
+    return wrong / length if length else None
+
+
+def _described(rules: Mapping[str, Normaliser]) -> str:
+    """One name where all languages share it, else each with its languages."""
+    languages: dict[str, list[str]] = {}
+    for language, rule in rules.items():
+        languages.setdefault(rule.describe(), []).append(language or "unknown languages")
+    if len(languages) == 1:
+        return next(iter(languages))
+    return "; ".join(f"{name} for {', '.join(codes)}" for name, codes in languages.items())

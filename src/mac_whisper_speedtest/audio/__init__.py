@@ -1,0 +1,10 @@
+"""Audio in: any file, or a built-in clip, as 16 kHz mono float32 with what is known about it.
+
+``decode.decode`` is not re-exported here, because the function would hide the module.
+"""
+
+from mac_whisper_speedtest.audio.builtin import builtin_names, fetch, is_cached, load
+from mac_whisper_speedtest.audio.clip import Clip, write_pcm
+from mac_whisper_speedtest.audio.source import resolve
+
+__all__ = ["Clip", "builtin_names", "fetch", "is_cached", "load", "resolve", "write_pcm"]

@@ -1,0 +1,173 @@
+"""The clips that need no file from the user: real speech, with the words that are read in it.
+
+What they are is data (``clips.toml``): the recording's pins, the cuts and the reference texts.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mac_whisper_speedtest.audio import recording as recordings
+from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.recording import Recording
+from mac_whisper_speedtest.errors import SpeedtestError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+DEFAULT_CLIP = "short"
+"""The clip measured on when none is asked for."""
+
+
+class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One clip of the recording.
+
+    Attributes:
+        start: first sample kept, at 16 kHz.
+        end: first sample left out, at 16 kHz.
+        language: two-letter code of the speech.
+        reference: the words spoken in it.
+    """
+
+    start: int
+    end: int
+    language: str
+    reference: str
+
+
+class Repeated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cut said over and over.
+
+    Attributes:
+        of: the cut's name.
+        times: how often it is said; its reference is the cut's so many times.
+        pause: silent samples between, at 16 kHz.
+    """
+
+    of: str
+    times: int
+    pause: int
+
+
+class BuiltinClips(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything in ``clips.toml``."""
+
+    recording: Recording
+    clips: dict[str, Cut]
+    repeated: dict[str, Repeated] = {}
+
+
+@cache
+def shipped() -> BuiltinClips:
+    """The clips this version of the program knows."""
+    text = Path(__file__).with_name("clips.toml").read_text(encoding="utf-8")
+    return msgspec.toml.decode(text, type=BuiltinClips)
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names of the built-in clips, the default first."""
+    return tuple(_names(shipped()))
+
+
+def repetitions(name: str) -> int:
+    """How often a built-in clip says its text: 1, or more for one that is a repeated reading.
+
+    Raises:
+        UsageError: no such clip.
+    """
+    _cut(name, shipped())
+    again = shipped().repeated.get(name)
+    return again.times if again else 1
+
+
+def is_cached(name: str, *, clips: BuiltinClips | None = None) -> bool:
+    """Whether ``load(name)`` would need no network: an unaltered copy is in the cache.
+
+    Raises:
+        UsageError: no such clip.
+    """
+    clips = clips or shipped()
+    _cut(name, clips)
+    return recordings.is_whole(clips.recording)
+
+
+def fetch(*, announce: Callable[[str], None], clips: BuiltinClips | None = None) -> Path:
+    """Put the recording behind all built-in clips into the cache, unless it is there already.
+
+    Args:
+        announce: told what is downloaded, and its size, before it happens.
+        clips: other clips than the shipped ones (tests).
+
+    Returns:
+        The recording's file in the cache.
+
+    Raises:
+        SpeedtestError: it could not be fetched, or is not what is pinned.
+        StorageError: the cache cannot be written.
+    """
+    return recordings.obtain((clips or shipped()).recording, announce=announce)
+
+
+def load(name: str, *, announce: Callable[[str], None], clips: BuiltinClips | None = None) -> Clip:
+    """The built-in clip called ``name``, fetched first when it is not in the cache.
+
+    A cached file that was altered is never used: it is replaced, or refused when that fails.
+
+    Raises:
+        UsageError: no such clip.
+        SpeedtestError: it could not be fetched, or is not what is pinned.
+    """
+    from mac_whisper_speedtest.audio.decode import decode
+
+    clips = clips or shipped()
+    cut = _cut(name, clips)
+    samples = decode(fetch(announce=announce, clips=clips))
+    if not 0 <= cut.start < cut.end <= samples.size:
+        raise SpeedtestError(
+            f"clip {name} is cut at {cut.start}-{cut.end}, but {clips.recording.member} decoded to "
+            f"{samples.size} samples",
+            hint="report this as a bug, with the versions of av and soxr",
+        )
+    samples = samples[cut.start : cut.end]
+    reference = cut.reference.strip()
+    source = clips.recording.description
+    again = clips.repeated.get(name)
+    if again is not None:
+        samples = _said_again(samples, again)
+        reference = " ".join([reference] * again.times)
+        source = f"{source}, said {again.times} times"
+    return Clip(
+        name=name, samples=samples, reference=reference, language=cut.language, source=source
+    )
+
+
+def _said_again(samples: npt.NDArray[np.float32], again: Repeated) -> npt.NDArray[np.float32]:
+    import numpy as np
+
+    silence = np.zeros(again.pause, dtype=np.float32)
+    pieces = [samples, silence] * again.times
+    return np.concatenate(pieces[:-1])
+
+
+def _names(clips: BuiltinClips) -> list[str]:
+    return [*clips.clips, *clips.repeated]
+
+
+def _cut(name: str, clips: BuiltinClips) -> Cut:
+    again = clips.repeated.get(name)
+    cut = clips.clips.get(again.of if again else name)
+    if cut is None:
+        near = difflib.get_close_matches(name, _names(clips), cutoff=0.4)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(
+            f"no built-in clip is called {name!r}",
+            hint=f"{meant}built-in clips: {', '.join(_names(clips))}",
+        )
+    return cut

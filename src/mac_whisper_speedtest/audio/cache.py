@@ -1,0 +1,254 @@
+"""Every recording is decoded once: its samples lie in the cache, named by the hash of its bytes.
+
+An entry is two files: ``NAME.f32``, the raw little-endian samples that workers read, and
+``NAME.json``, how many there are and their SHA-256. The hash is checked whenever an entry is used,
+so a damaged one is noticed and made again. (Hashing an hour's samples takes a fraction of a second,
+and whoever measures on them needs their hash anyway.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import mmap
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mac_whisper_speedtest import files, paths
+from mac_whisper_speedtest.audio import decode
+from mac_whisper_speedtest.errors import AudioError, StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+MAX_BYTES = 4_000_000_000
+"""What the cache is trimmed to: 17 hours of speech at 64 kB a second."""
+
+_MAPPED_BYTES = 32_000_000
+"""From this size on samples are mapped rather than read, where a mapping holds a file open."""
+
+_held: dict[Path, int] = {}
+"""Cache folders this process uses, and the handle that says so to others."""
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """What lies beside the samples."""
+
+    samples: int
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class CachedPcm:
+    """A decoded recording.
+
+    Attributes:
+        path: the file that holds exactly the samples.
+        samples: shape ``[samples]``, 16 kHz mono float32; read-only.
+        sha256: of the file's bytes.
+    """
+
+    path: Path
+    samples: npt.NDArray[np.float32]
+    sha256: str
+
+
+def decoded(audio: Path | bytes, *, name: str = "") -> CachedPcm:
+    """The recording's samples: out of the cache, or decoded into it in bounded memory.
+
+    Args:
+        audio: a file, or the bytes of one.
+        name: what to call it in messages; the path, unless given.
+
+    Raises:
+        AudioError: it cannot be measured on, as `decode.blocks`, or it changed meanwhile.
+        StorageError: the cache cannot be written.
+    """
+    if isinstance(audio, Path):
+        decode.check_file(audio)
+        before = _identity(audio)
+        key = files.sha256_file(audio)
+    else:
+        before = None
+        key = hashlib.sha256(audio).hexdigest()
+    path = _folder() / f"{key}-{_version()}.f32"
+    found = _whole(path)
+    if found is None:
+        _make(path, audio, name)
+        if isinstance(audio, Path) and _identity(audio) != before:
+            _remove(path)
+            raise AudioError(
+                f"{audio} was changed while it was read", hint="run it again when it is finished"
+            )
+        found = _whole(path)
+    if found is None:
+        raise StorageError(
+            f"{path} is not what was just written there",
+            hint="check that disk, or set SPEEDTEST_CACHE_DIR to a folder on another",
+        )
+    return found
+
+
+def trim(folder: Path, max_bytes: int) -> list[Path]:
+    """Remove the entries used longest ago until the rest fit; the caller holds the folder alone.
+
+    What a killed process left half-written goes as well.
+
+    Returns:
+        The ``.f32`` files that were removed.
+    """
+    for left in [*folder.glob(".*.f32.*"), *folder.glob(".*.json.*")]:
+        left.unlink(missing_ok=True)
+    entries = []
+    for path in folder.glob("*.f32"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            entries.append((status.st_mtime_ns, status.st_size, path))
+    gone = to_remove(entries, max_bytes)
+    for path in gone:
+        _remove(path)
+    return gone
+
+
+def clear() -> tuple[int, int]:
+    """Remove every decoded recording.
+
+    Returns:
+        How many there were, and their bytes.
+
+    Raises:
+        StorageError: another process uses them, or they cannot be removed.
+    """
+    folder = paths.cache_dir() / "pcm"
+    if not folder.is_dir():
+        return 0, 0
+    try:
+        handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            sizes = [path.stat().st_size for path in folder.glob("*.f32")]
+            trim(folder, 0)
+        finally:
+            os.close(handle)
+    except BlockingIOError as error:
+        raise StorageError(
+            "a run uses the decoded recordings", hint="try again when it has ended"
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove from {folder}: {error.strerror or error}",
+            hint="check that folder's permissions",
+        ) from error
+    return len(sizes), sum(sizes)
+
+
+def to_remove(entries: Iterable[tuple[int, int, Path]], max_bytes: int) -> list[Path]:
+    """Which entries have to go, of ``(last used, bytes, path)``: those used longest ago first."""
+    newest_first = sorted(entries, reverse=True)
+    total = 0
+    gone = []
+    for _used, size, path in newest_first:
+        total += size
+        if total > max_bytes:
+            gone.append(path)
+    return gone
+
+
+def _folder() -> Path:
+    """The cache's folder, marked as used by this process until it ends.
+
+    Workers read entries by their path, so none may go while a run uses it. Therefore the cache is
+    trimmed when a process begins to use it and no other does; within a run it may grow beyond.
+    """
+    folder = paths.cache_dir() / "pcm"
+    if folder in _held:
+        return folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write in {folder}: {error.strerror or error}",
+            hint="check that folder's permissions, or set SPEEDTEST_CACHE_DIR to another",
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass  # somebody else uses it, or the file system has no locks: nothing is removed
+    else:
+        trim(folder, MAX_BYTES)
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    _held[folder] = handle
+    return folder
+
+
+@functools.cache
+def _version() -> str:
+    """What the samples depend on besides the recording."""
+    from importlib import metadata
+
+    return f"{decode.DECODER}-av{metadata.version('av')}-soxr{metadata.version('soxr')}"
+
+
+def _make(path: Path, audio: Path | bytes, name: str) -> None:
+    """Decode into ``path``; it is there and whole, or not there at all."""
+    digest = hashlib.sha256()
+    samples = 0
+    hint = "check the free disk space, or set SPEEDTEST_CACHE_DIR to another disk"
+    with files.replacing(path, hint=hint) as stream:
+        for block in decode.blocks(audio, name=name):
+            data = block.astype("<f4", copy=False).tobytes()
+            digest.update(data)
+            stream.write(data)
+            samples += block.size
+    facts = _Facts(samples, digest.hexdigest())
+    files.write_bytes(path.with_suffix(".json"), msgspec.json.encode(facts))
+
+
+def _whole(path: Path) -> CachedPcm | None:
+    """The entry, when it is there and holds what was once written."""
+    try:
+        facts = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=_Facts)
+        if path.stat().st_size != 4 * facts.samples:
+            return None
+        samples = _samples(path)
+    except (OSError, msgspec.MsgspecError, ValueError):
+        return None
+    if hashlib.sha256(samples.data).hexdigest() != facts.sha256:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # used last now
+    return CachedPcm(path, samples, facts.sha256)
+
+
+def _samples(path: Path) -> npt.NDArray[np.float32]:
+    """The file's samples, mapped where that costs no open file for each of thousands."""
+    import numpy as np
+
+    with path.open("rb") as stream:
+        unheld = sys.version_info >= (3, 13)
+        if not unheld and os.fstat(stream.fileno()).st_size < _MAPPED_BYTES:
+            return np.frombuffer(stream.read(), "<f4")
+        options: dict[str, Any] = {"trackfd": False} if unheld else {}
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ, **options)
+    return np.frombuffer(mapped, "<f4")
+
+
+def _remove(path: Path) -> None:
+    path.with_suffix(".json").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,104 @@
+"""One piece of speech, ready to be measured on, and what is known about it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Audio with, where known, the words in it.
+
+    Attributes:
+        name: how tables and options call it.
+        samples: shape ``[samples]``, 16 kHz mono float32, full scale at +-1; read-only.
+        reference: the words spoken, or None when nobody wrote them down (accuracy is then unknown).
+        language: two-letter code of the speech, or None when not known.
+        source: where the audio came from, for a person; never a path of this machine.
+        pcm_path: a file in the cache that holds exactly these samples, for workers to read; None
+            where there is none (cuts, recordings from the microphone): see `write_pcm`.
+        known_sha256: the hash of the samples where it is known already; see `pcm_sha256`.
+        speaker: whose voice it is, by whatever name a dataset uses; None when not known.
+    """
+
+    name: str
+    samples: npt.NDArray[np.float32]
+    reference: str | None
+    language: str | None
+    source: str
+    pcm_path: Path | None = None
+    known_sha256: str | None = field(default=None, repr=False)
+    speaker: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the array and keep a read-only view of it: every backend must get the same.
+
+        Raises:
+            ValueError: the samples are not one-dimensional float32.
+        """
+        if self.samples.ndim != 1 or self.samples.dtype.name != "float32":
+            raise ValueError(
+                f"samples must be 1-D float32, not {self.samples.ndim}-D {self.samples.dtype}"
+            )
+        view = self.samples.view()
+        view.flags.writeable = False
+        object.__setattr__(self, "samples", view)
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the audio."""
+        return self.samples.size / SAMPLE_RATE
+
+    @cached_property
+    def pcm_sha256(self) -> str:
+        """SHA-256 of the little-endian float32 samples: what backends are really fed."""
+        return self.known_sha256 or hashlib.sha256(_pcm_bytes(self.samples)).hexdigest()
+
+
+def write_pcm(audio: Clip | npt.NDArray[np.float32], path: Path) -> None:
+    """Write raw little-endian float32 samples, no header, atomically; the ``.f32`` workers read.
+
+    Raises:
+        StorageError: the file could not be written.
+    """
+    samples = audio.samples if isinstance(audio, Clip) else audio
+    files.write_bytes(path, _pcm_bytes(samples).tobytes())
+
+
+def write_wav(audio: Clip, path: Path) -> None:
+    """Write a file for people to listen to: 16-bit mono wav at 16 kHz, atomically.
+
+    Raises:
+        StorageError: the file could not be written.
+    """
+    import io
+    import wave
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SAMPLE_RATE)
+        full_scale = np.clip(np.rint(audio.samples * 32768.0), -32768, 32767)
+        out.writeframes(full_scale.astype("<i2").tobytes())
+    files.write_bytes(path, buffer.getvalue())
+
+
+def _pcm_bytes(samples: npt.NDArray[np.float32]) -> memoryview:
+    """The samples as they lie in memory; they are copied only where they do not lie so."""
+    import numpy as np
+
+    return np.ascontiguousarray(samples, dtype="<f4").data

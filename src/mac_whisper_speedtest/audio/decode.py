@@ -1,0 +1,262 @@
+"""Turn any audio file into the one thing backends are fed: 16 kHz mono float32.
+
+PyAV brings its own FFmpeg to decode, so none need be installed; the arithmetic is ours. FFmpeg's
+float down-mix makes identical stereo channels 3 dB louder, and its default resampler lets tones
+just above 8 kHz fold back at -15 dB. Here channels are averaged and soxr HQ resamples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mac_whisper_speedtest.audio.mixing import mono, shape_of
+from mac_whisper_speedtest.errors import AudioError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import av
+    import numpy as np
+    import numpy.typing as npt
+
+SAMPLE_RATE: Final = 16_000
+"""Samples per second of everything a backend receives; every Whisper network is trained on this."""
+
+DECODER: Final = 1
+"""Raised whenever this module would give other samples for the same file than it did before."""
+
+MIN_SECONDS: Final = 0.1
+"""Shortest audio that is accepted. whisper.cpp ignores input below 100 ms ("input is too short",
+whisper_full_with_state), so below it the backends would not be doing the same work."""
+
+MAX_LOST_SECONDS: Final = 0.1
+"""Most audio that may be missing inside a file. Joined mp3 files lose a frame or two (26 ms each)
+at the seam and are otherwise fine; from about a spoken syllable on, the words no longer match."""
+
+_EXACT_LENGTH: Final = frozenset({"flac", "ogg"})
+"""Containers whose stated length is the true one, so that missing audio shows. Others state none,
+estimate it from the bit rate (mp3), or count what an edit list hides (mp4)."""
+
+_RATES: Final = range(1_000, 1_000_001)
+"""Source rates taken at their word. A damaged header that claims 1 Hz would otherwise ask for
+sixteen thousand output samples per input sample."""
+
+_BLOCK_SAMPLES: Final = 1 << 16
+"""Source samples mixed and resampled at a time: some 1.5 s at 44.1 kHz. A frame of mp3 has 1152;
+doing the arithmetic frame by frame costs more in calls than in arithmetic."""
+
+
+def decode(path: Path) -> npt.NDArray[np.float32]:
+    """Decode the first audio stream of ``path`` to 16 kHz mono, all of it in memory.
+
+    Args:
+        path: a file in any container and codec that FFmpeg reads (wav, flac, mp3, m4a, ogg, ...).
+
+    Returns:
+        Shape ``[samples]``, full scale at +-1. Digital silence is allowed.
+
+    Raises:
+        AudioError: as `blocks`.
+    """
+    import numpy as np
+
+    # A bytearray grows in place, where joining a list of blocks would hold everything twice.
+    pcm = bytearray()
+    for block in blocks(path):
+        pcm += block.data
+    return np.frombuffer(pcm, dtype=np.float32)
+
+
+def blocks(audio: Path | bytes, *, name: str = "") -> Iterator[npt.NDArray[np.float32]]:
+    """Decode the first audio stream to 16 kHz mono, piece by piece in bounded memory.
+
+    Channels are averaged with equal weight (identical channels keep their level, opposite ones
+    cancel), then soxr HQ resamples. 16-bit mono files at 16 kHz come out as exactly ``int16 /
+    32768``. Undecodable packets before the first or after the last good one are passed over: stray
+    tags are common there.
+
+    Args:
+        audio: a file, or the bytes of one.
+        name: what to call it in messages; the path, unless given.
+
+    Yields:
+        Shape ``[samples]``, a second or two each; joined they are the recording.
+
+    Raises:
+        AudioError: no readable file, no audio in it, shorter than ``MIN_SECONDS``, damaged (more
+            than ``MAX_LOST_SECONDS`` missing between its first and last good packet), or samples
+            that are not finite or beyond ``mixing.MAX_AMPLITUDE``. It may come after blocks.
+    """
+    name = name or str(audio if isinstance(audio, Path) else "the recording")
+    if isinstance(audio, Path):
+        check_file(audio)
+    samples = 0
+    with _ffmpeg_errors(name):
+        for block in resampled(_mono_blocks(audio, name)):
+            samples += block.size
+            yield block
+    if not samples:
+        raise AudioError(
+            f"{name} holds no audio (0 samples)", hint="check how the file was recorded or exported"
+        )
+    if samples < MIN_SECONDS * SAMPLE_RATE:
+        raise AudioError(
+            f"{name} is too short: {samples / SAMPLE_RATE:.3f} s, "
+            f"at least {MIN_SECONDS:g} s is needed",
+            hint="use a longer recording; several seconds of speech measure best",
+        )
+
+
+def check_file(path: Path) -> None:
+    """Refuse what FFmpeg would report poorly, or wait for without end (pipes and devices).
+
+    Raises:
+        AudioError: not a readable regular file, or empty.
+    """
+    hint = "check the path, or leave --audio out to use the built-in clip"
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder, not an audio file", hint="name one file inside it")
+    try:
+        if path.exists() and not path.is_file():
+            raise AudioError(f"{path} is not a regular file", hint="save the audio to a file first")
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except FileNotFoundError:
+        raise AudioError(f"no audio file at {path}", hint=hint) from None
+    except OSError as error:
+        raise AudioError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="check the file's permissions (ls -l) and that its disk is there",
+        ) from error
+    if empty:
+        raise AudioError(f"{path} is empty (0 bytes)", hint=hint)
+
+
+@contextlib.contextmanager
+def _ffmpeg_errors(name: str) -> Iterator[None]:
+    """Turn FFmpeg's errors into one line about the recording."""
+    import av
+
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        reason = (error.strerror or str(error)).splitlines()[0]
+        raise AudioError(
+            f"{name} cannot be read as audio: {reason}",
+            hint="play it in another program; if it plays, convert it to wav or flac",
+        ) from error
+
+
+def _opened(audio: Path | bytes) -> av.container.InputContainer:
+    """Open the container, and nothing beside it.
+
+    The protocol is spelled out and the only one allowed: a playlist in disguise cannot make FFmpeg
+    reach for the network, and a file named "concat:..." is just a file.
+    """
+    import io
+
+    import av
+
+    # Before PyAV 19 a tag that is not UTF-8 keeps a file from being opened, unless told not to.
+    old = int(av.__version__.partition(".")[0]) < 19
+    tags: dict[str, Any] = {"metadata_errors": "ignore"} if old else {}
+    source: Any = f"file:{audio.absolute()}" if isinstance(audio, Path) else io.BytesIO(audio)
+    container: av.container.InputContainer = av.open(
+        source, options={"protocol_whitelist": "file"}, **tags
+    )
+    return container
+
+
+def _mono_blocks(audio: Path | bytes, name: str) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Yield ``(rate, samples)`` for some frames at a time, already checked and mixed to mono."""
+    waiting: list[av.AudioFrame] = []
+    samples, seconds = 0, 0.0
+    for frame in _frames(audio, name):
+        if waiting and (samples >= _BLOCK_SAMPLES or shape_of(frame) != shape_of(waiting[0])):
+            yield waiting[0].sample_rate, mono(waiting, name, seconds)
+            seconds += samples / waiting[0].sample_rate
+            waiting, samples = [], 0
+        waiting.append(frame)
+        samples += frame.samples
+    if waiting:
+        yield waiting[0].sample_rate, mono(waiting, name, seconds)
+
+
+def _frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
+    """Yield every decoded frame that has samples; damage is an error."""
+    import av
+
+    with _opened(audio) as container:
+        if not container.streams.audio:
+            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
+            raise AudioError(
+                f"{name} has no audio stream (only {kinds} streams)",
+                hint="choose a file with sound in it",
+            )
+        stream = container.streams.audio[0]
+        seconds = lost = 0.0
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                lost += _seconds(packet.duration, packet.time_base) if seconds else 0.0
+                continue
+            for frame in frames:
+                if lost > MAX_LOST_SECONDS:
+                    raise _damaged(name, f"{lost:.1f} s are missing {seconds:.1f} s from its start")
+                if not frame.samples:
+                    continue
+                if frame.sample_rate not in _RATES:
+                    raise AudioError(
+                        f"{name} claims {frame.sample_rate} samples per second",
+                        hint="convert it to wav or flac with a plausible rate",
+                    )
+                yield frame
+                seconds += frame.samples / frame.sample_rate
+        stated = _seconds(stream.duration, stream.time_base)
+        if container.format.name in _EXACT_LENGTH and 0 < seconds < stated - MAX_LOST_SECONDS:
+            raise _damaged(name, f"{seconds:.1f} s of the stated {stated:.1f} s are there")
+
+
+def _seconds(ticks: int | None, time_base: Fraction | None) -> float:
+    """A duration FFmpeg may not know, in seconds; 0 then."""
+    return float(ticks * time_base) if ticks and time_base else 0.0
+
+
+def _damaged(name: str, what: str) -> AudioError:
+    return AudioError(
+        f"{name} is damaged: {what}",
+        hint="use an undamaged copy: missing words would count against every backend",
+    )
+
+
+def resampled(
+    mixed: Iterator[tuple[int, npt.NDArray[np.float32]]],
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Bring every block to ``SAMPLE_RATE``; a change of rate on the way starts a new resampler.
+
+    Args:
+        mixed: rate and samples of one block after the other.
+
+    Yields:
+        Shape ``[samples]`` at ``SAMPLE_RATE``, resampled by soxr HQ where the rate is another.
+    """
+    import numpy as np
+    import soxr
+
+    nothing = np.zeros(0, dtype=np.float32)
+    rate = SAMPLE_RATE
+    resampler: Any = None
+    for new_rate, block in mixed:
+        if new_rate != rate:
+            if resampler is not None:
+                yield resampler.resample_chunk(nothing, last=True)
+            rate, resampler = new_rate, None
+            if rate != SAMPLE_RATE:
+                resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, "float32", quality="HQ")
+        yield block if resampler is None else resampler.resample_chunk(block)
+    if resampler is not None:
+        yield resampler.resample_chunk(nothing, last=True)

@@ -1,0 +1,187 @@
+"""From what a manifest, folder or dataset lists to clips; what cannot be used is left out aloud."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mac_whisper_speedtest.audio import cache
+from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE
+from mac_whisper_speedtest.audio.speech import LeftOut, Speech, presentable, unused
+from mac_whisper_speedtest.errors import AudioError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recording that is listed somewhere, not opened yet.
+
+    Attributes:
+        name: how to call it; made presentable and unique later.
+        audio: the file, or its bytes.
+        text: the words spoken; None when nobody says. A blank one is a mistake, said as such.
+        no_text: why there is no text although there was meant to be one; else empty.
+        language: two-letter code, or None.
+        start_s: where in the recording it begins, in seconds.
+        seconds: how long it is; None for all of the rest.
+        speaker: who speaks, or None.
+    """
+
+    name: str
+    audio: Path | bytes
+    text: str | None = None
+    no_text: str = ""
+    language: str | None = None
+    start_s: float = 0.0
+    seconds: float | None = None
+    speaker: str | None = None
+
+
+def speech_of(
+    entries: Iterable[Entry],
+    *,
+    name: str,
+    source: str,
+    language: str | None = None,
+    left_out: Sequence[LeftOut] = (),
+) -> Speech:
+    """Open every entry, and measure on those that can be measured on.
+
+    Args:
+        entries: in the order they will have; each is let go of before the next is taken.
+        name: of the set.
+        source: where it comes from, for a person.
+        language: of the entries that do not say.
+        left_out: what was to be an entry and is none.
+
+    Raises:
+        UsageError: an entry is in another language than the one that was asked for.
+        AudioError: none of the entries can be measured on.
+        StorageError: the PCM cache cannot be written.
+    """
+    clips = []
+    out = [LeftOut(each.name, presentable(each.reason)) for each in left_out]
+    unscored = []
+    names: set[str] = set()
+    for entry in entries:  # one at a time: some hold a recording's bytes
+        called = unused(presentable(entry.name), names)
+        names.add(called)
+        spoken = _agreed(called, entry.language, language)
+        try:
+            clip = _clip(entry, called, spoken, source)
+        except AudioError as error:
+            reason = _without_path(error.message, entry).removeprefix(called)
+            out.append(LeftOut(called, presentable(reason)))
+            continue
+        clips.append(clip)
+        if clip.reference is None and (entry.no_text or entry.text is not None):
+            reason = entry.no_text or "its reference text is empty"
+            unscored.append(LeftOut(called, presentable(reason)))
+    if not clips:
+        raise AudioError(_nothing(name, out), hint="name recordings that can be played")
+    return Speech(
+        name=presentable(name),
+        clips=tuple(clips),
+        source=source,
+        kind="set",
+        left_out=tuple(out),
+        unscored=tuple(unscored),
+    )
+
+
+def language_code(tag: str | None) -> str | None:
+    """The language of a tag such as ``en``, ``en-US`` or ``EN_gb``; None where there is none.
+
+    Raises:
+        ValueError: it does not begin with a language's code of two or three letters.
+    """
+    if tag is None or not tag.strip():
+        return None
+    code = re.split(r"[-_]", tag.strip().lower())[0]
+    if not _LANGUAGE.fullmatch(code):
+        raise ValueError(f"the language {tag!r} is not a code such as en")
+    return code
+
+
+def _clip(entry: Entry, name: str, language: str | None, source: str) -> Clip:
+    pcm = cache.decoded(entry.audio, name=name if isinstance(entry.audio, bytes) else "")
+    samples = cut(pcm.samples, entry.start_s, entry.seconds, name)
+    whole = samples.size == pcm.samples.size
+    return Clip(
+        name=name,
+        samples=samples,
+        reference=(entry.text or "").strip() or None,
+        language=language,
+        source=source,
+        pcm_path=pcm.path if whole else None,
+        known_sha256=pcm.sha256 if whole else None,
+        speaker=entry.speaker,
+    )
+
+
+def cut(
+    samples: npt.NDArray[np.float32], start_s: float, seconds: float | None, name: str
+) -> npt.NDArray[np.float32]:
+    """A piece of a recording.
+
+    Args:
+        samples: shape ``[samples]`` at 16 kHz.
+        start_s: where it begins.
+        seconds: how long it is; None for all of the rest.
+        name: the piece, for messages.
+
+    Raises:
+        AudioError: the recording does not reach that far, or the piece is too short.
+    """
+    start = round(start_s * SAMPLE_RATE)
+    end = samples.size if seconds is None else start + round(seconds * SAMPLE_RATE)
+    # Durations in manifests are rounded, some to 10 ms.
+    if end > samples.size + SAMPLE_RATE // 50:
+        raise AudioError(
+            f"{name} is cut at {start_s:g}-{end / SAMPLE_RATE:g} s, but the recording has "
+            f"{samples.size / SAMPLE_RATE:g} s"
+        )
+    piece = samples[start:end]
+    if piece.size < MIN_SECONDS * SAMPLE_RATE:
+        raise AudioError(
+            f"{name} is too short: {piece.size / SAMPLE_RATE:.3f} s, "
+            f"at least {MIN_SECONDS:g} s is needed"
+        )
+    return piece
+
+
+def _agreed(name: str, own: str | None, asked: str | None) -> str | None:
+    if own is not None and asked is not None and own != asked:
+        raise UsageError(
+            f"{name} is said to be in {own!r}, and --language asks for {asked!r}",
+            hint="leave --language out, or measure each language by itself",
+        )
+    return own or asked
+
+
+def _without_path(message: str, entry: Entry) -> str:
+    """The message without the path that it begins with or ends in; the name stands beside it."""
+    if isinstance(entry.audio, bytes):
+        return message
+    short = message.replace(str(entry.audio), entry.audio.name)
+    return short.removeprefix(entry.audio.name).strip()
+
+
+def _nothing(name: str, left_out: Sequence[LeftOut]) -> str:
+    if not left_out:
+        return f"{presentable(name)} lists no recordings"
+    first = left_out[0]
+    more = f" ({len(left_out)} in all)" if len(left_out) > 1 else ""
+    return (
+        f"none of the recordings of {presentable(name)} can be measured on: "
+        f"{first.name}: {first.reason}{more}"
+    )

@@ -1,0 +1,227 @@
+"""Datasets on the Hugging Face hub that are files: recordings and a table that lists them.
+
+That is the layout the hub calls an audio folder (``metadata.jsonl`` or ``metadata.csv`` beside the
+recordings), or a manifest of NeMo's. Parquet files, with the recordings packed inside, and datasets
+made by a script are not read: nothing remote is run, and no Parquet reader is installed.
+
+The revision is a commit, so that what is here is never asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from mac_whisper_speedtest import files, paths
+from mac_whisper_speedtest.audio import manifest, offline, resumable, sample
+from mac_whisper_speedtest.audio.datasets import Dataset
+from mac_whisper_speedtest.audio.entries import Entry
+from mac_whisper_speedtest.audio.folder import read_text
+from mac_whisper_speedtest.audio.resumable import Wanted
+from mac_whisper_speedtest.errors import DownloadError, UsageError
+from mac_whisper_speedtest.privacy import scrub
+
+_TABLES: Final = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.json")
+_LARGEST_ANSWER: Final = 200_000_000
+"""Bytes of the hub's list of files: some 300 for each file."""
+_TIMEOUT_S: Final = 30.0
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A file of the repository: its size, and either its SHA-256 or git's name of its content."""
+
+    name: str
+    bytes: int
+    sha256: str = ""
+    git_sha1: str = ""
+
+
+def entries(
+    dataset: Dataset, *, seed: int, announce: Callable[[str], None], allow_download: bool
+) -> Iterator[Entry]:
+    """The utterances of a dataset, or a sample of them; their files are here when they come.
+
+    Raises:
+        UsageError: its layout is not one that is read.
+        AudioError: its table is not as described.
+        DownloadError: it is not here and may not be, or cannot be, downloaded.
+        StorageError: the cache cannot be written.
+    """
+    files = listing(dataset, announce=announce, allow_download=allow_download)
+    table = wanted_file(dataset, _table(dataset, files))
+    bring_files(dataset, [table], announce=announce, allow_download=allow_download)
+    listed = manifest.parse(read_text(table.path), table.path)
+    known = [(entry, files.get(_within(dataset, entry))) for entry in listed]
+    items = [
+        sample.Item(f"{number}", entry.speaker, file.bytes if file else None)
+        for number, (entry, file) in enumerate(known)
+    ]
+    drawn = sample.draw(items, dataset.n if dataset.n is not None else len(items), seed)
+    chosen = [pair for item, pair in zip(items, known, strict=True) if item.key in drawn]
+    bring_files(
+        dataset,
+        [wanted_file(dataset, file) for _, file in chosen if file is not None],
+        announce=announce,
+        allow_download=allow_download,
+    )
+    for entry, file in chosen:
+        # What the repository does not hold is left out as a missing file, wherever its path leads.
+        path = _folder(dataset) / (file.name if file else "not in the repository")
+        yield replace(entry, audio=path)
+
+
+def _table(dataset: Dataset, files: dict[str, _File]) -> _File:
+    """The file that lists the recordings: in the split's folder, or at the root without one."""
+    folders = (dataset.split, f"data/{dataset.split}") if dataset.split else ("", "data")
+    for folder in folders:
+        for name in _TABLES:
+            if found := files.get(posixpath.join(folder, name)):
+                return found
+    where = f" in {dataset.split} or data/{dataset.split}" if dataset.split else ""
+    tables = sorted(name for name in files if PurePosixPath(name).name in _TABLES)
+    if tables:
+        others = ", ".join(str(PurePosixPath(name).parent) for name in tables[:5])
+        raise UsageError(
+            f"{dataset.name} has no table of recordings{where}",
+            hint=f"it has one in: {others}; name one of these as the split",
+        )
+    if any(name.endswith(".parquet") for name in files):
+        raise UsageError(
+            f"{dataset.name} is stored as Parquet files, which are not read here",
+            hint="export the recordings you want with a table, and use --manifest",
+        )
+    raise UsageError(
+        f"{dataset.name} has no table of recordings{where}",
+        hint=f"one of {', '.join(_TABLES)} is looked for",
+    )
+
+
+def _within(dataset: Dataset, entry: Entry) -> str:
+    """The name in the repository of what an entry of its table points to."""
+    assert isinstance(entry.audio, Path)
+    return os.path.relpath(entry.audio, _folder(dataset)).replace(os.sep, "/")
+
+
+def bring_files(
+    dataset: Dataset,
+    wanted: list[Wanted],
+    *,
+    announce: Callable[[str], None],
+    allow_download: bool,
+) -> None:
+    """Have these files here, whole; those that are missing are downloaded if that is allowed.
+
+    Raises:
+        DownloadError: something is missing and nothing may be downloaded; or a file could not be
+            fetched, or is not what the hub says it is.
+    """
+    missing = [each for each in wanted if not resumable.is_whole(each)]
+    if not missing:
+        return
+    size = sum(each.bytes for each in missing)
+    offline.refuse_unless_allowed(
+        f"a part of {dataset.name} ({len(missing)} files)", size, allow_download=allow_download
+    )
+    announce(f"Downloading {len(missing)} files of {dataset.name}, {size / 1e6:.1f} MB, once.")
+    for each in missing:
+        resumable.bring(each, announce=announce)
+
+
+def listing(
+    dataset: Dataset, *, announce: Callable[[str], None], allow_download: bool
+) -> dict[str, _File]:
+    """What the repository holds at that commit, by name; asked for once."""
+    path = _folder(dataset).with_suffix(".files.json")
+    try:
+        known = msgspec.json.decode(path.read_bytes(), type=list[_File])
+    except (OSError, msgspec.MsgspecError):
+        offline.refuse_unless_allowed(dataset.name, None, allow_download=allow_download)
+        announce(f"Asking the hub what {dataset.name} holds.")
+        known = _ask(dataset)
+        files.write_bytes(path, msgspec.json.encode(known))
+    return {file.name: file for file in known}
+
+
+def _ask(dataset: Dataset) -> list[_File]:
+    url = f"{_endpoint()}/api/datasets/{dataset.name}/revision/{dataset.revision}?blobs=true"
+    request = urllib.request.Request(url)  # noqa: S310 - the hub's address, or the user's setting
+    for name, value in _headers().items():
+        request.add_unredirected_header(name, value)
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            return files_of(json.loads(response.read(_LARGEST_ANSWER)))
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise DownloadError(
+            f"the hub answered {error.code} for {dataset.name} at {dataset.revision}",
+            hint="check its name and revision; a private or gated one needs HF_TOKEN",
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise DownloadError(
+            scrub(f"cannot ask the hub about {dataset.name}: {reason}"),
+            hint="check the network, and HF_ENDPOINT if it is set",
+        ) from error
+
+
+def files_of(answer: Any) -> list[_File]:
+    """The files in the hub's answer; one that cannot be verified is none of them.
+
+    Raises:
+        ValueError: it is not as a hub answers.
+    """
+    siblings = answer.get("siblings") if isinstance(answer, dict) else None
+    if not isinstance(siblings, list):
+        raise ValueError("it does not answer as a hub does")
+    found = []
+    for each in siblings:
+        if not isinstance(each, dict):
+            raise ValueError("it does not list files as a hub does")
+        name, size, large = each.get("rfilename"), each.get("size"), each.get("lfs")
+        sha256 = large.get("sha256", "") if isinstance(large, dict) else ""
+        if not isinstance(name, str) or not isinstance(size, int):
+            continue
+        if name == posixpath.normpath(name) and not name.startswith(("/", "../")):
+            found.append(_File(name, size, sha256, "" if sha256 else each.get("blobId", "")))
+    return [file for file in found if file.sha256 or file.git_sha1]
+
+
+def wanted_file(dataset: Dataset, file: _File) -> Wanted:
+    """Where a file of the repository comes from, where it goes, and what it has to be."""
+    where = f"datasets/{dataset.name}/resolve/{dataset.revision}/{quote(file.name)}"
+    return Wanted(
+        f"{_endpoint()}/{where}",
+        _folder(dataset) / file.name,
+        file.bytes,
+        file.sha256,
+        file.git_sha1,
+        _headers(),
+    )
+
+
+def _folder(dataset: Dataset) -> Path:
+    name = dataset.name.replace("/", "--")
+    return paths.cache_dir() / "datasets" / "hf" / name / dataset.revision
+
+
+def _endpoint() -> str:
+    """The hub's address: ``HF_ENDPOINT`` where the user has another one."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def _headers() -> dict[str, str]:
+    """The user's token, where there is one; it is not sent on to where the hub redirects."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,0 +1,226 @@
+"""``--mic``: what somebody says now, recorded until Enter is pressed or for a given time.
+
+The recording stays in memory and in the run's temporary files. It is kept only where that was asked
+for; it never goes into the PCM cache.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import select
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE, resampled
+from mac_whisper_speedtest.errors import AudioError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+LONGEST_SECONDS: Final = 3600.0
+"""Longest recording: 230 MB of samples in memory."""
+
+QUIETEST_DBFS: Final = -60.0
+"""The left end of the level meter; a quiet room is about there."""
+
+_METER_WIDTH: Final = 30
+_SILENT_DEVICE_S: Final = 5.0
+"""A device that has given nothing for so long will not begin to."""
+
+
+def record(
+    *,
+    seconds: float | None,
+    language: str | None,
+    announce: Callable[[str], None],
+    level: Callable[[float], None],
+) -> Clip:
+    """Record from the default microphone.
+
+    Args:
+        seconds: how long; None until Enter is pressed.
+        language: two-letter code of the speech.
+        announce: told when to speak, and what went wrong.
+        level: told the loudness of every block, in dB below full scale.
+
+    Raises:
+        UsageError: no library or device to record with, no terminal to wait for Enter at, or an
+            impossible length.
+        AudioError: nothing was recorded, or nothing but digital silence.
+    """
+    # Written so that NaN, which compares with nothing, is refused as well.
+    if seconds is not None and not MIN_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise UsageError(
+            f"{seconds:g} seconds cannot be recorded",
+            hint=f"record for {MIN_SECONDS:g} to {LONGEST_SECONDS:g} seconds",
+        )
+    if seconds is None and not sys.stdin.isatty():
+        raise UsageError(
+            "recording until Enter is pressed needs a terminal",
+            hint="say how long to record, such as --mic-seconds 10",
+        )
+    library = _library()
+    rate = _rate(library)
+    until = f"for {seconds:g} s" if seconds is not None else "until Enter is pressed"
+    announce(f"Recording {until}. Speak now.")
+    lost: list[str] = []
+    stream = _blocks(library, rate, _never if seconds is not None else _enter_pressed, lost)
+    samples = gather(stream, rate, seconds, level)
+    if lost:
+        announce(f"The machine was too busy to record all of it: {lost[0]}.")
+    return Clip(
+        name="microphone",
+        samples=samples,
+        reference=None,
+        language=language,
+        source="the microphone",
+    )
+
+
+def gather(
+    blocks: Iterable[npt.NDArray[np.float32]],
+    rate: int,
+    seconds: float | None,
+    level: Callable[[float], None],
+) -> npt.NDArray[np.float32]:
+    """Join what a microphone gives, at 16 kHz.
+
+    Args:
+        blocks: shape ``[samples]`` each, at ``rate``; they end when the recording shall.
+        rate: samples per second of the blocks.
+        seconds: after which to stop, exact to the sample; None for all.
+        level: told the loudness of every block, in dB below full scale.
+
+    Returns:
+        Shape ``[samples]``, at 16 kHz.
+
+    Raises:
+        AudioError: too little of it, or nothing but zeros.
+    """
+    import numpy as np
+
+    wanted = None if seconds is None else round(seconds * rate)
+
+    def enough() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        here = 0
+        for block in blocks:
+            part = block if wanted is None else block[: wanted - here]
+            level(loudness(part))
+            here += part.size
+            yield rate, part
+            if wanted is not None and here >= wanted:
+                return
+
+    pieces = list(resampled(enough()))
+    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    if samples.size < MIN_SECONDS * SAMPLE_RATE:
+        raise AudioError(
+            f"only {samples.size / SAMPLE_RATE:.2f} s were recorded",
+            hint="speak for some seconds before you press Enter",
+        )
+    if not samples.any():
+        raise AudioError(
+            "the microphone gave nothing but silence",
+            hint="check that it is on, and that this terminal may use it (macOS: System Settings, "
+            "Privacy & Security, Microphone)",
+        )
+    return np.clip(samples, -1, 1)  # resampling may overshoot full scale a little
+
+
+def loudness(block: npt.NDArray[np.float32]) -> float:
+    """The block's RMS in dB below full scale; minus infinity for silence."""
+    import numpy as np
+
+    power = float(np.mean(np.square(block, dtype=np.float64))) if block.size else 0.0
+    return 10 * math.log10(power) if power > 0 else -math.inf
+
+
+def meter(dbfs: float) -> str:
+    """A bar of fixed width that is full at 0 dB and empty at `QUIETEST_DBFS` and below."""
+    share = (dbfs - QUIETEST_DBFS) / -QUIETEST_DBFS
+    full = round(_METER_WIDTH * min(1.0, max(0.0, share)))
+    return "#" * full + "-" * (_METER_WIDTH - full)
+
+
+def _library() -> Any:
+    """The sounddevice library, with the PortAudio it needs."""
+    try:
+        import sounddevice
+    except ImportError:
+        raise UsageError(
+            "recording needs the sounddevice library, which is not installed",
+            hint='run: pip install "mac-whisper-speedtest[mic]"',
+        ) from None
+    except OSError as error:  # it is there, and PortAudio is not
+        raise UsageError(
+            f"recording needs PortAudio: {error}",
+            hint="install it (Debian and Ubuntu: apt install libportaudio2)",
+        ) from error
+    except Exception as error:
+        # It starts PortAudio as it is imported, which fails where no sound system runs (seen with
+        # 0.5.6 in a container); its error cannot be named, because it was not imported.
+        if type(error).__name__ != "PortAudioError":
+            raise
+        raise _no_microphone(error) from error
+    return sounddevice
+
+
+def _rate(library: Any) -> int:
+    """The default microphone's own rate; it is resampled here, not by PortAudio."""
+    try:
+        device = library.query_devices(kind="input")
+    except (library.PortAudioError, ValueError) as error:
+        raise _no_microphone(error) from error
+    return round(float(device["default_samplerate"]))
+
+
+def _no_microphone(error: Exception) -> UsageError:
+    return UsageError(
+        f"there is no microphone: {error}",
+        hint="connect one, or measure on a recording with --audio FILE",
+    )
+
+
+def _blocks(
+    library: Any, rate: int, stopped: Callable[[], bool], lost: list[str]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """What the microphone gives, until ``stopped`` says so."""
+    waiting: queue.SimpleQueue[npt.NDArray[np.float32]] = queue.SimpleQueue()
+
+    def arrived(data: npt.NDArray[np.float32], _frames: int, _when: object, status: Any) -> None:
+        if status:
+            lost.append(str(status))
+        waiting.put(data[:, 0].copy())
+
+    try:
+        with library.InputStream(samplerate=rate, channels=1, dtype="float32", callback=arrived):
+            heard = time.monotonic()
+            while not stopped() and time.monotonic() - heard < _SILENT_DEVICE_S:
+                try:
+                    block = waiting.get(timeout=0.05)
+                except queue.Empty:
+                    continue
+                heard = time.monotonic()
+                yield block
+    except library.PortAudioError as error:
+        raise UsageError(
+            f"the microphone cannot be used: {error}",
+            hint="check that no other program holds it, and that this terminal may use it",
+        ) from error
+
+
+def _enter_pressed() -> bool:
+    """Whether a line waits at the terminal; it is taken away."""
+    if not select.select([sys.stdin], [], [], 0)[0]:
+        return False
+    sys.stdin.readline()
+    return True
+
+
+def _never() -> bool:
+    return False

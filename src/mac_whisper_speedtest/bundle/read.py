@@ -1,0 +1,157 @@
+"""Reading a bundle that somebody else made, and making it a run of this machine's folder.
+
+Nothing in it is believed. What is no zip file with three known members is refused before a byte is
+decompressed; every line is checked against the schema and against what can have happened; every
+figure is computed again. A summary that is in it is only looked at to be refused when it is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.bundle import origin, write
+from mac_whisper_speedtest.bundle.container import JOURNAL, MANIFEST, Container
+from mac_whisper_speedtest.bundle.origin import Origin
+from mac_whisper_speedtest.bundle.validate import Sound, counted, opened
+from mac_whisper_speedtest.bundle.write import BundleInfo
+from mac_whisper_speedtest.errors import StorageError, UsageError
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+
+_STAGING = ".import"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A bundle that is a run of this machine's folder now.
+
+    Attributes:
+        run: where it lies.
+        new: whether this import made it; else it had been there.
+    """
+
+    run: RunDirectory
+    new: bool
+
+
+class _Named(msgspec.Struct):
+    run_id: str = ""
+
+
+def read(path: Path) -> s.Run:
+    """The run in a bundle, with every figure computed here. Nothing is written anywhere.
+
+    Raises:
+        UsageError: there is no such file, or it is refused; the message says why.
+        StorageError: it cannot be read.
+    """
+    with opened(path) as (found, _container):
+        return found.run
+
+
+def import_bundle(path: Path) -> RunDirectory:
+    """The run of this machine's folder that a bundle is; it is imported unless it was before.
+
+    Raises:
+        UsageError, StorageError: as :func:`bring`.
+    """
+    return bring(path).run
+
+
+def bring(path: Path) -> Imported:
+    """Import a bundle, once.
+
+    Raises:
+        UsageError: as :func:`read`; or there is a run of the same id that holds something else.
+        StorageError: it cannot be read, or the run cannot be written.
+    """
+    import filelock
+
+    root = directory.runs_dir()
+    with opened(path) as (found, container):
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            # One import at a time: two of the same bundle must not both find it new.
+            with filelock.FileLock(root / f"{_STAGING}.lock"):
+                there = _with_id(found.info.run_id)
+                if there is not None:
+                    _check_same(there, found, path)
+                    return Imported(there, new=False)
+                return Imported(_written(found, container, root / _STAGING), new=True)
+        except OSError as error:
+            raise StorageError(
+                f"cannot import into {root}: {error.strerror or error}",
+                hint="check the free disk space and the permissions of that folder",
+            ) from error
+
+
+def _with_id(run_id: str) -> RunDirectory | None:
+    """The run of this machine's folder that has the id."""
+    for run in directory.every():
+        with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            if msgspec.json.decode(run.manifest_path.read_bytes(), type=_Named).run_id == run_id:
+                return run
+    return None
+
+
+def _check_same(there: RunDirectory, found: Sound, path: Path) -> None:
+    """Refuse a bundle that has the id of a run here, and is not that run."""
+    known = origin.of(there)
+    if known is not None:
+        members = known.members
+    else:  # it was measured here, and may have been given away
+        texts = not found.info.texts_left_out
+        with write.contents(there, texts=texts, scratch=there.path.parent) as own:
+            members = own.info.members
+    if members != found.info.members:
+        raise UsageError(
+            f"{path} has the id of run {directory.name_of(there)} ({found.info.run_id}), and holds "
+            "something else",
+            hint=f"look at both: speedtest show {directory.name_of(there)}; to have the bundle's "
+            "instead, remove that run first",
+        )
+
+
+def _written(found: Sound, container: Container, staging: Path) -> RunDirectory:
+    """The bundle as a run directory: filled elsewhere, then put in the place of an empty one."""
+    shutil.rmtree(staging, ignore_errors=True)  # what a killed import has left
+    staging.mkdir()
+    try:
+        filled = RunDirectory(staging)
+        for name in (MANIFEST, JOURNAL):
+            _copy(container, name, staging / name, found.info)
+        origin.write(
+            filled,
+            Origin(
+                imported_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                bundle_sha256=found.sha256,
+                members=found.info.members,
+            ),
+        )
+        filled.seal(found.run)
+        run = directory.create()
+        try:
+            staging.replace(run.path)  # POSIX: onto an empty folder, in one step
+        except BaseException:
+            with contextlib.suppress(OSError):
+                run.path.rmdir()
+            raise
+        files.fsync_dir(run.path.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return run
+
+
+def _copy(container: Container, name: str, path: Path, info: BundleInfo) -> None:
+    """Write a member as it is in the bundle. Raises OSError, BundleError."""
+    with files.replacing(path) as stream:
+        for block in counted(container, name, info):
+            stream.write(block)

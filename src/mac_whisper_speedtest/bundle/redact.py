@@ -1,0 +1,182 @@
+"""A run's manifest and journal as they may be given away: the allow-list, carried out. Pure."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from mac_whisper_speedtest.bundle import pseudonyms
+from mac_whisper_speedtest.bundle.fields import DETAILS, FIELDS, How
+from mac_whisper_speedtest.bundle.unsafe_text import cleaned
+from mac_whisper_speedtest.privacy import scrub_for_others
+from mac_whisper_speedtest.results import schema as s
+
+TEXTS_LEFT_OUT = "its texts were left out of the bundle: nobody can say how right they are"
+"""The reason in ``unscored`` of a clip whose words are not in the bundle."""
+
+_NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+_KEY = re.compile(r"[A-Za-z0-9_.+-]+")
+_OWN_FILES = "named in the backend's description"
+"""``source`` of weights that are the user's own files."""
+
+_Struct = TypeVar("_Struct", bound=s.Struct)
+
+
+class Sharing:
+    """How one run is given away.
+
+    Args:
+        manifest: the run's, as it was written.
+        texts: whether what was said in recordings that are not public goes along.
+    """
+
+    def __init__(self, manifest: s.Manifest, *, texts: bool = True) -> None:
+        self._manifest = manifest
+        self._texts = texts
+        self._names = pseudonyms.choose(manifest)
+        self._scrubbed = functools.lru_cache(maxsize=4096)(self._scrub_text)
+        self._do: Mapping[How, Callable[[Any, str | None], Any]] = {
+            How.NAME: lambda value, _clip: _each_text(value, cleaned),
+            How.SCRUBBED: lambda value, _clip: _each_text(value, self._scrubbed),
+            How.SAID: lambda value, clip: cleaned(value) if self._has_texts(clip) else "",
+            How.REFERENCE: self._reference,
+            How.CLIP: lambda value, _clip: _each_text(value, self._clip_name),
+            How.UTTERANCE: self._utterance,
+            How.CELL: lambda value, _clip: _each_text(value, self._cell),
+            How.NUMBERS: lambda value, _clip: _first_number(value),
+            How.DETAILS: lambda value, _clip: {
+                key: self._scrubbed(text) for key, text in value.items() if key in DETAILS
+            },
+            How.DROPPED: lambda value, _clip: type(value)(),
+            How.INSIDE: self._inside,
+        }
+
+    def manifest(self, run_id: str) -> s.Manifest:
+        """The manifest to give away.
+
+        Args:
+            run_id: for a run that has none of its own, because it is older than version 3.
+        """
+        own = self._manifest
+        shared = self._struct(own, None)
+        clips = [self._marked(old, new) for old, new in zip(own.clips, shared.clips, strict=True)]
+        canonical = msgspec.json.encode(shared.request, order="deterministic")
+        return msgspec.structs.replace(
+            shared,
+            clips=clips,
+            request_sha256=hashlib.sha256(canonical).hexdigest(),
+            run_id=own.run_id or run_id,
+        )
+
+    def event(self, event: s.Event) -> s.Event:
+        """A journal line to give away."""
+        cell = getattr(event, "cell", None)
+        return self._struct(event, self._names.clip_of.get(cell) if cell is not None else None)
+
+    def _struct(self, struct: _Struct, clip: str | None) -> _Struct:
+        """``struct`` field by field; one that the list does not name is a KeyError."""
+        changed: dict[str, Any] = {}
+        for name, how in _changing(type(struct)):
+            old = getattr(struct, name)
+            if old is None or old == "":
+                continue
+            if how is How.SOURCE:
+                assert isinstance(struct, s.ClipInfo)
+                changed[name] = pseudonyms.source(struct)
+            elif how is How.FILES:
+                assert isinstance(struct, s.WeightsInfo)
+                changed[name] = _files(struct)
+            else:
+                changed[name] = self._do[how](old, clip)
+        return msgspec.structs.replace(struct, **changed)
+
+    def _inside(self, value: Any, clip: str | None) -> Any:
+        if isinstance(value, list):
+            return [self._inside(each, clip) for each in value]
+        if isinstance(value, dict):
+            return {_key(name, self._scrubbed): self._inside(value[name], clip) for name in value}
+        if isinstance(value, s.ClipInfo):
+            clip = value.name
+        return self._struct(value, clip)
+
+    def _scrub_text(self, text: str) -> str:
+        return cleaned(scrub_for_others(self._names.in_text(text))) if text else text
+
+    def _has_texts(self, clip: str | None) -> bool:
+        names = self._names.clips.get(clip) if clip is not None else None
+        return self._texts or (names is not None and names.public)
+
+    def _reference(self, value: str, clip: str | None) -> str | None:
+        return cleaned(value) if self._has_texts(clip) else None
+
+    def _clip_name(self, name: str) -> str:
+        names = self._names.clips.get(name)
+        return names.name if names is not None else "recording"
+
+    def _utterance(self, name: str, clip: str | None) -> str:
+        names = self._names.clips.get(clip) if clip is not None else None
+        # A name that the manifest does not have says nothing to anybody but the user.
+        return names.inside.get(name, "utterance-0000") if names is not None else "utterance-0000"
+
+    def _cell(self, name: str) -> str:
+        return self._names.cells.get(name, "cell-0000")
+
+    def _marked(self, old: s.ClipInfo, new: s.ClipInfo) -> s.ClipInfo:
+        """The clip, which says so where its words are not there."""
+        there = any(each.reason == TEXTS_LEFT_OUT for each in new.unscored)
+        if self._has_texts(old.name) or there:
+            return new
+        note = s.LeftOutInfo(name=new.name, reason=TEXTS_LEFT_OUT)
+        return msgspec.structs.replace(new, unscored=[*new.unscored, note])
+
+
+@functools.cache
+def _changing(kind: type[s.Struct]) -> tuple[tuple[str, How], ...]:
+    """The fields of a struct that are not simply kept, with how they go."""
+    hows = FIELDS[kind]
+    named = [(name, hows[name]) for name in kind.__struct_fields__]
+    # What is computed over others is seen to by whoever has these.
+    return tuple((name, how) for name, how in named if how not in {How.KEPT, How.MADE_ANEW})
+
+
+def texts_left_out(manifest: s.Manifest) -> bool:
+    """Whether words are missing in what was given away: accuracy cannot be computed from it."""
+    return any(each.reason == TEXTS_LEFT_OUT for clip in manifest.clips for each in clip.unscored)
+
+
+def private_clips(manifest: s.Manifest) -> list[str]:
+    """The clips whose words are the user's own to give away, as the run calls them."""
+    return [clip.name for clip in manifest.clips if not pseudonyms.is_public(clip)]
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """``value`` with every text in it changed, at any depth; keys only where they are no names."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_each_text(each, change) for each in value]
+    if isinstance(value, dict):
+        return {_key(key, change): _each_text(each, change) for key, each in value.items()}
+    return value
+
+
+def _key(key: str, change: Callable[[str], str]) -> str:
+    return key if _KEY.fullmatch(key) else change(key)
+
+
+def _first_number(text: str) -> str:
+    found = _NUMBERS.match(text)
+    return found[0] if found else ""
+
+
+def _files(weights: s.WeightsInfo) -> dict[str, str]:
+    if weights.source != _OWN_FILES:
+        return dict(weights.files)
+    # In the order of their names, which the hashes of a network do not depend on.
+    ordered = sorted(weights.files.items())
+    return {f"file-{number:04d}": digest for number, (_, digest) in enumerate(ordered, start=1)}

@@ -1,0 +1,246 @@
+"""Writing a run as one file to give away: ``bundle.json``, ``journal.jsonl``, ``manifest.json``.
+
+The same run gives the same bytes. docs/bundles.md has the format, and what is left out of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.bundle import redact
+from mac_whisper_speedtest.bundle.container import INFO, JOURNAL, LARGEST_MEMBER, MANIFEST
+from mac_whisper_speedtest.bundle.leaks import LastLook
+from mac_whisper_speedtest.bundle.origin import MemberInfo
+from mac_whisper_speedtest.bundle.redact import Sharing
+from mac_whisper_speedtest.errors import StorageError, UsageError
+from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.results.schema.record import Struct
+from mac_whisper_speedtest.version import __version__
+
+FORMAT = "mac-whisper-speedtest bundle"
+VERSION = 1
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The first time that a zip file can have (APPNOTE 4.4.6)."""
+_FILE_MODE = 0o100644 << 16
+_UNIX = 3
+_BLOCK = 1 << 16
+
+
+class WriterInfo(Struct, frozen=True, kw_only=True):
+    """The program that wrote a bundle."""
+
+    name: str
+    version: str
+
+
+class BundleInfo(Struct, frozen=True, kw_only=True):
+    """The whole of ``bundle.json``."""
+
+    format: str
+    version: int
+    tool: WriterInfo
+    run_id: str
+    texts_left_out: bool
+    members: dict[str, MemberInfo]
+
+
+class Line(msgspec.Struct):
+    """When a line of the journal was written; the rest of it is an event."""
+
+    at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a bundle of a run holds.
+
+    Attributes:
+        info: the text of ``bundle.json``, decoded.
+        manifest: the bytes of ``manifest.json``.
+        journal: a stream over ``journal.jsonl``, at its beginning.
+    """
+
+    info: BundleInfo
+    manifest: bytes
+    journal: IO[bytes]
+
+
+def write(run: RunDirectory, path: Path, *, texts: bool = True) -> BundleInfo:
+    """Write ``run`` as a bundle. On any error ``path`` is as it was.
+
+    Args:
+        run: one that is not being written.
+        path: the file, which is replaced if it is there.
+        texts: whether what was said in recordings of the user's own goes along. Without it nobody
+            can compute how right the texts are.
+
+    Returns:
+        What ``bundle.json`` says.
+
+    Raises:
+        UsageError: the run still goes on, is too large, or something in it would name its owner.
+        StorageError: the run is damaged, or the bundle cannot be written.
+    """
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder", hint=f"say -o {path / 'run.zip'}")
+    with (
+        contents(run, texts=texts, scratch=path.parent) as found,
+        files.replacing(path) as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        _add(archive, INFO, _pretty(found.info))
+        with archive.open(_entry(JOURNAL, found.info.members[JOURNAL].bytes), "w") as member:
+            while block := found.journal.read(_BLOCK):
+                member.write(block)
+        _add(archive, MANIFEST, found.manifest)
+    return found.info
+
+
+@contextmanager
+def contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterator[Contents]:
+    """What a bundle of ``run`` would hold, searched for what must not be in it.
+
+    Args:
+        run: one that is not being written.
+        texts: as for :func:`write`.
+        scratch: a folder for a file without a name, as long as the journal.
+
+    Raises:
+        UsageError, StorageError: as :func:`write`.
+    """
+    if journal.is_being_written(run.journal_path):
+        raise UsageError(
+            f"run {directory.name_of(run)} is still being measured",
+            hint="wait until it has ended",
+        )
+    manifest = _manifest(run)
+    shared = Sharing(manifest, texts=texts)
+    look = LastLook()
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=scratch) as lines:
+            digest = hashlib.sha256()
+            for number, line in enumerate(_shared_lines(run, shared), start=1):
+                look.refuse(line, f"line {number} of the journal", s.Event)
+                digest.update(line)
+                lines.write(line)
+            size = lines.tell()
+            lines.seek(0)
+            # A run before version 3 has no id: what was measured is as good as one.
+            own = manifest.run_id or digest.hexdigest()[:32]
+            given = shared.manifest(own)
+            text = directory.pretty(given)
+            look.refuse(text, "the manifest", s.Manifest)
+            for name, there in ((JOURNAL, size), (MANIFEST, len(text))):
+                if there > LARGEST_MEMBER[name]:
+                    raise UsageError(
+                        f"the run is too large for a bundle: its {name} has {there} bytes, and "
+                        f"{LARGEST_MEMBER[name]} are the most that would be read again"
+                    )
+            yield Contents(
+                info=BundleInfo(
+                    format=FORMAT,
+                    version=VERSION,
+                    tool=WriterInfo(name="mac-whisper-speedtest", version=__version__),
+                    run_id=given.run_id,
+                    texts_left_out=redact.texts_left_out(given),
+                    members={
+                        JOURNAL: MemberInfo(sha256=digest.hexdigest(), bytes=size),
+                        MANIFEST: MemberInfo(
+                            sha256=hashlib.sha256(text).hexdigest(), bytes=len(text)
+                        ),
+                    },
+                ),
+                manifest=text,
+                journal=lines,
+            )
+    except OSError as error:
+        raise StorageError(
+            f"cannot write in {scratch}: {error.strerror or error}",
+            hint="check the free disk space and the permissions of that folder",
+        ) from error
+
+
+def _manifest(run: RunDirectory) -> s.Manifest:
+    path = run.manifest_path
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=s.Manifest)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
+    if manifest.schema_version > s.SCHEMA_VERSION:
+        raise StorageError(
+            f"{path} has schema version {manifest.schema_version}; this tool reads up to "
+            f"{s.SCHEMA_VERSION}",
+            hint="install a newer mac-whisper-speedtest",
+        )
+    return manifest
+
+
+def _shared_lines(run: RunDirectory, shared: Sharing) -> Iterator[bytes]:
+    """The journal's whole lines as they are given away, one at a time.
+
+    As ``journal.read`` goes through them: a last line without its end is none, and damaged lines
+    are passed over. The last line of a whole journal then says how many there were.
+    """
+    event, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(Line)
+    encoder = msgspec.json.Encoder()
+    damaged = 0
+    for number, line in enumerate(_raw_lines(run.journal_path), start=1):
+        try:
+            found: s.Event = shared.event(event.decode(line))
+            at_s = envelope.decode(line).at_s
+        except msgspec.ValidationError as error:
+            raise StorageError(f"{run.journal_path} line {number}: {error}") from error
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            damaged += 1
+            continue
+        if damaged and isinstance(found, s.RunEnded):
+            note = f"{damaged} damaged journal lines were left out"
+            message = f"{found.message}; {note}" if found.message else note
+            found = msgspec.structs.replace(found, message=message)
+        when = b"" if at_s is None else b',"at_s":%.6f' % at_s
+        yield encoder.encode(found)[:-1] + when + b"}\n"
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as stream:
+            for line in stream:
+                if line.endswith(b"\n"):
+                    yield line
+    except FileNotFoundError:
+        return  # it was killed before anything happened
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _entry(name: str, size: int) -> zipfile.ZipInfo:
+    """A member whose header says nothing of when and where it was written."""
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.create_system = _UNIX
+    entry.external_attr = _FILE_MODE
+    entry.file_size = size
+    return entry
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    archive.writestr(_entry(name, len(data)), data)
+
+
+def _pretty(info: BundleInfo) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n"

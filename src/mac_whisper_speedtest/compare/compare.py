@@ -1,0 +1,271 @@
+"""Two runs, cell by cell: what became faster or slower, wrong, larger or thirstier."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mac_whisper_speedtest.compare import document as d
+from mac_whisper_speedtest.compare import facts, match, quantities, sources, speed, texts
+from mac_whisper_speedtest.compare.match import Matched, without_version
+from mac_whisper_speedtest.compare.sources import Source
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.results import comparable
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.stats import intervals, verdict
+from mac_whisper_speedtest.summary import ranking, samples
+
+_OK = "ok"
+_SETTING = facts.SETTING
+_TIMES = (
+    "The two runs were measured at different times: what the machine did meanwhile is in every "
+    "difference. Two versions are compared more sharply in one run: "
+    "speedtest run -b NAME@OLD -b NAME@NEW"
+)
+
+
+def compare(
+    base: Source, new: Source, *, margin: float | None = None, anyway: bool = False
+) -> d.Compared:
+    """Compare every cell that two runs have in common.
+
+    Args:
+        base: what is compared with.
+        new: what is judged.
+        margin: the relative difference in speed below which nothing counts; where ``None``, the
+            larger of those that the two runs were ranked by.
+        anyway: also compare runs of other contracts, speech, networks or machines.
+
+    Raises:
+        UsageError: the runs cannot be compared, are one and the same, or have no cell in common.
+    """
+    if sources.same(base.run.manifest, new.run.manifest):
+        raise UsageError(
+            f"there is nothing to compare: both are run {new.label}",
+            hint="a tag is the newest run that has it; speedtest results list shows all runs",
+        )
+    differences = comparable.differences(base.run.manifest, new.run.manifest)
+    if differences and not anyway:
+        raise UsageError(
+            f"{base.label} and {new.label} cannot be compared: " + "; ".join(differences),
+            hint="to see them side by side all the same, add --anyway",
+        )
+    absent = _not_installed(base.run) & _not_installed(new.run)
+    matched = match.match(
+        [cell for cell in base.run.cells if _name(cell) not in absent],
+        [cell for cell in new.run.cells if _name(cell) not in absent],
+        any_speech=bool(differences),
+    )
+    if not matched.pairs:
+        raise UsageError(
+            f"{base.label} and {new.label} have no backend and model in common: "
+            f"{_named(base.run.cells)} and {_named(new.run.cells)}",
+            hint="compare runs of the same backends",
+        )
+    least, least_from = _margin(base.run, new.run, margin)
+    machine = speed.machine(base.run, new.run)
+    pairs = [_Pair(ours, theirs, base.run, new.run) for ours, theirs in matched.pairs]
+    sound = [(each.base, each.new) for each in pairs if each.state == d.COMPARED]
+    speeds = speed.compare(base.run, new.run, sound, margin=least, machine=machine)
+    return d.Compared(
+        schema_version=d.SCHEMA_VERSION,
+        base=_info(base),
+        new=_info(new),
+        differences=differences,
+        margin=least,
+        margin_from=least_from,
+        level=intervals.LEVEL,
+        machine=quantities.written(machine),
+        cells=[
+            *(_both(each, speeds.get(each.new.id)) for each in pairs),
+            *(_alone(cell, matched, base=True) for cell in matched.only_base),
+            *(_alone(cell, matched, base=False) for cell in matched.only_new),
+        ],
+        conditions=facts.conditions(base.run, new.run),
+        facts=facts.of_runs(base.run, new.run),
+        remarks=[*_remarks(base.run, new.run, margin), *_left_out(absent)],
+        fail_on=[],
+        regressions=[],
+    )
+
+
+def _not_installed(run: s.Run) -> set[tuple[str, str]]:
+    """Backends and models that nobody asked for by name and that could not be tried."""
+    if run.manifest.request.backends_named:
+        return set()
+    return {_name(cell) for cell in run.cells if cell.status == "unavailable"}
+
+
+def _name(cell: s.CellResult) -> tuple[str, str]:
+    return without_version(cell.backend.name), cell.model.name
+
+
+def _left_out(absent: Collection[tuple[str, str]]) -> list[str]:
+    names = ", ".join(sorted({backend for backend, _ in absent}))
+    return [f"Not installed for either run, and left out here: {names}."] if names else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A cell in both runs."""
+
+    base: s.CellResult
+    new: s.CellResult
+    base_run: s.Run
+    new_run: s.Run
+
+    @property
+    def state(self) -> str:
+        """What became of it."""
+        before, after = _measured(self.base_run, self.base), _measured(self.new_run, self.new)
+        if before and after:
+            return d.COMPARED
+        if before or after:
+            return d.FAILED if before else d.FIXED
+        return d.FAILED_IN_BOTH
+
+
+def _measured(run: s.Run, cell: s.CellResult) -> bool:
+    """Whether it came to an end, or goes on with nothing against it so far, and gave times."""
+    outcome = run.manifest.outcome
+    going_on = outcome is not None and outcome.state == "running"
+    sound = cell.status == _OK or (going_on and all(end.status == _OK for end in cell.endings))
+    return sound and bool(samples.round_rtf(cell, run.rounds))
+
+
+def _both(pair: _Pair, change: d.SpeedChange | None) -> d.CellChange:
+    base, new = pair.base, pair.new
+    state = pair.state
+    compared = state == d.COMPARED
+    # Texts of other speech, or of a cell that broke off, say nothing of each other.
+    judged = compared and base.clip.pcm_sha256 == new.clip.pcm_sha256
+    right = texts.accuracy(base, new) if judged else None
+    changes = facts.of_cells(base, new) if compared else []
+    return d.CellChange(
+        backend=without_version(new.backend.name),
+        model=new.model.name,
+        clip=new.clip.name,
+        audio_s=new.clip.seconds,
+        state=state,
+        base_backend=base.backend.name,
+        new_backend=new.backend.name,
+        base_version=base.backend.version,
+        new_version=new.backend.version,
+        base_status=base.status,
+        new_status=new.status,
+        message="" if compared else _message(base if state == d.FIXED else new),
+        speed=_with_why(change, right, changes) if change is not None else None,
+        accuracy=right,
+        texts=texts.change(base, new) if judged else None,
+        quantities=quantities.compare(base, new) if compared else [],
+        changes=changes,
+    )
+
+
+def _with_why(
+    change: d.SpeedChange, right: d.AccuracyChange | None, changes: Sequence[d.FactChange]
+) -> d.SpeedChange:
+    """The speed with all that puts its verdict in another light."""
+    said = [change.why] if change.why else []
+    other = [each.name.removeprefix(_SETTING) for each in changes if each.name.startswith(_SETTING)]
+    if other:
+        said.append(f"other work was done ({', '.join(other)})")
+    if right is not None and right.verdict == "worse":
+        said.append("its texts are wrong now, so its speed does not count for it")
+    return msgspec.structs.replace(change, why="; ".join(said))
+
+
+def _alone(cell: s.CellResult, matched: Matched, *, base: bool) -> d.CellChange:
+    others = matched.only_new if base else matched.only_base
+    name = without_version(cell.backend.name)
+    namesakes = [
+        other.backend.name
+        for other in others
+        if (without_version(other.backend.name), other.model.name) == (name, cell.model.name)
+    ]
+    message = ""
+    if namesakes:
+        message = (
+            f"it is not clear which of {', '.join(namesakes)} is to be compared with "
+            f"{cell.backend.name}"
+        )
+    alone = d.MISSING if base else d.ADDED
+    return d.CellChange(
+        backend=name,
+        model=cell.model.name,
+        clip=cell.clip.name,
+        audio_s=cell.clip.seconds,
+        state=d.UNMATCHED if namesakes else alone,
+        base_backend=cell.backend.name if base else None,
+        new_backend=None if base else cell.backend.name,
+        base_version=cell.backend.version if base else None,
+        new_version=None if base else cell.backend.version,
+        base_status=cell.status if base else None,
+        new_status=None if base else cell.status,
+        message=message,
+        speed=None,
+        accuracy=None,
+        texts=None,
+        quantities=[],
+        changes=[],
+    )
+
+
+def _message(cell: s.CellResult) -> str:
+    """Why a cell gave nothing to compare, in the words of its first ending that says so."""
+    if cell.status == _OK:
+        return "no recording gave a text"
+    first = next((end for end in cell.endings if end.status == cell.status and end.message), None)
+    return f"{cell.status}: {first.message}" if first else cell.status
+
+
+def _margin(base: s.Run, new: s.Run, wanted: float | None) -> tuple[float, str]:
+    """What speeds must differ by, and where that comes from."""
+    if wanted is not None:
+        return wanted, "--margin"
+    sides = (("base", base), ("new", new))
+    side, run = max(sides, key=lambda each: ranking.margin(each[1].manifest))
+    margin = ranking.margin(run.manifest)
+    if run.manifest.request.margin is not None:
+        return margin, f"the --margin of the {side} run"
+    if margin > verdict.MARGIN:
+        return margin, f"the noise floor of the {side} run's machine"
+    return margin, "the least that matters"
+
+
+def _remarks(base: s.Run, new: s.Run, margin: float | None) -> list[str]:
+    """What a reader must know of the whole comparison."""
+    said = [_TIMES]
+    floors = [run.manifest.noise.floor for run in (base, new) if run.manifest.noise]
+    if margin is not None and floors and margin < max(floors):
+        said.append(
+            f"The margin of {margin:.1%} is below what identical cells differ by on this machine "
+            f"({max(floors):.1%})."
+        )
+    if not floors:
+        said.append("What the machine's noise hides is not known: speedtest noise")
+    for side, run in (("base", base), ("new", new)):
+        outcome = run.manifest.outcome
+        if outcome is not None and outcome.state != "complete":
+            detail = f": {outcome.message}" if outcome.message else ""
+            said.append(f"The {side} run is {outcome.state}{detail}.")
+    return said
+
+
+def _info(source: Source) -> d.RunInfo:
+    manifest = source.run.manifest
+    return d.RunInfo(
+        label=source.label,
+        run=manifest.run,
+        run_id=manifest.run_id,
+        tags=list(manifest.tags),
+        started_at=manifest.started_at,
+        tool=manifest.tool.version,
+        state=manifest.outcome.state if manifest.outcome else "",
+    )
+
+
+def _named(found: Sequence[s.CellResult]) -> str:
+    return ", ".join(dict.fromkeys(f"{each.backend.name} {each.model.name}" for each in found))

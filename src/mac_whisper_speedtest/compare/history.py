@@ -1,0 +1,202 @@
+"""One cell over time: its speed in every run that compares, and where it changed for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.backends.registry import ALIASES
+from mac_whisper_speedtest.compare import facts, quantities, sources
+from mac_whisper_speedtest.compare import history_document as h
+from mac_whisper_speedtest.compare.document import FactChange
+from mac_whisper_speedtest.compare.match import without_version
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.stats import changepoints, verdict
+from mac_whisper_speedtest.store.index import open_index
+from mac_whisper_speedtest.store.rows import CellRow, RunRow
+from mac_whisper_speedtest.summary import ranking
+
+LIMIT = 200
+"""Runs of a series that are looked at: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What is known of a cell in one run.
+
+    Attributes:
+        run: the run.
+        cell: the cell in it.
+        manifest: what was known of the run beforehand.
+    """
+
+    run: RunRow
+    cell: CellRow
+    manifest: s.Manifest
+
+
+def history(
+    backend: str, *, model: str = "", clip: str = "", contract: str = "", limit: int = LIMIT
+) -> h.History:
+    """Every series of a backend, in whatever version, those with the newest run first.
+
+    Args:
+        backend: its name, with a precision where such was asked for, without a version.
+        model: only this model.
+        clip: only speech of this name.
+        contract: only contracts of this name.
+        limit: how many runs of a series to look at: the newest.
+
+    Raises:
+        UsageError: no run has such a cell.
+        StorageError: the runs cannot be read.
+    """
+    name = without_version(ALIASES.get(backend.lower(), backend))
+    cells, runs = _looked_up(name, model=model, clip=clip, contract=contract)
+    sound = [cell for cell in cells if cell.status == "ok" and cell.rtfx]
+    groups: dict[tuple[object, ...], list[Visit]] = {}
+    for cell in reversed(sound):  # the newest first, so that no more than needed are read
+        run = runs[cell.number]
+        manifest = sources.manifest_of(run.directory)
+        if manifest is None:
+            continue
+        visits = groups.setdefault(_key(run, cell, manifest), [])
+        twice = bool(visits) and visits[-1].run.number == run.number  # as `speedtest noise` does
+        if len(visits) < limit and not twice:
+            visits.append(Visit(run, cell, manifest))
+    return h.History(
+        schema_version=h.SCHEMA_VERSION,
+        backend=name,
+        limit=limit,
+        left_out=len(cells) - len(sound),
+        series=[series(list(reversed(visits))) for visits in groups.values()],
+    )
+
+
+def _looked_up(
+    name: str, *, model: str, clip: str, contract: str
+) -> tuple[list[CellRow], dict[int, RunRow]]:
+    """The cells in question in order of their runs, and these runs. The one look at the store."""
+    with open_index() as index:
+        plain = name.partition(":")[0]
+        # The index knows `name@version...` as a version of `name`; `name:precision` it does not.
+        found = {
+            (cell.number, cell.place): cell
+            for asked in dict.fromkeys((plain, name))
+            for cell in index.cells(backend=asked, model=model, clip=clip)
+        }
+        runs = {run.number: run for run in index.runs()}
+    cells = [
+        found[place]
+        for place in sorted(found)
+        if without_version(found[place].backend) == name and contract in {"", found[place].contract}
+    ]
+    if not cells:
+        known = {without_version(each) for run in runs.values() for each in run.backends}
+        filters = {"model": model, "clip": clip, "contract": contract}
+        asked_for = "".join(f", {what} {value}" for what, value in filters.items() if value)
+        raise UsageError(
+            f"no run has measured {name}{asked_for}",
+            hint=f"runs have {', '.join(sorted(known))}" if known else "there is no run yet",
+        )
+    return cells, runs
+
+
+def _key(run: RunRow, cell: CellRow, manifest: s.Manifest) -> tuple[object, ...]:
+    """What runs of one series have in common."""
+    return (
+        run.comparable,
+        cell.network_sha256,
+        cell.model,
+        cell.pcm_sha256,
+        settings(manifest.request),
+    )
+
+
+def settings(request: s.RequestInfo) -> str:
+    """What else was asked for that changes a time, in words."""
+    parts = [f"{request.threads} threads", f"device {request.device}"]
+    parts += [f"compute type {request.precision}"] if request.precision != "auto" else []
+    parts += [f"processors {','.join(map(str, request.affinity))}"] if request.affinity else []
+    parts += [f"nice {request.nice}"] if request.nice else []
+    return ", ".join(parts)
+
+
+def series(visits: Sequence[Visit]) -> h.Series:
+    """The series of runs that compare, with its lasting changes. Pure.
+
+    Args:
+        visits: in order of runs; one at least.
+    """
+    last = visits[-1]
+    margin = ranking.margin(last.manifest)
+    points = [_point(each) for each in visits]
+    found = changepoints.find([each.rtf for each in points], margin=margin)
+    return h.Series(
+        backend=without_version(last.cell.backend),
+        model=last.cell.model,
+        clip=last.cell.clip,
+        contract=last.cell.contract,
+        hardware=last.run.hardware,
+        comparable=last.run.comparable,
+        network_sha256=last.cell.network_sha256,
+        settings=settings(last.manifest.request),
+        margin=margin,
+        points=points,
+        changes=[_change(visits, each, margin) for each in found],
+    )
+
+
+def _point(visit: Visit) -> h.Point:
+    cell = visit.cell
+    assert cell.rtfx is not None  # others were left out
+    return h.Point(
+        run=visit.run.number,
+        run_id=visit.run.run_id,
+        tags=list(visit.run.tags),
+        started_at=visit.run.started_at,
+        tool=visit.run.tool_version,
+        backend=cell.backend,
+        backend_version=cell.backend_version,
+        rtf=1 / cell.rtfx,
+        rtfx=cell.rtfx,
+        rtfx_low=cell.rtfx_low,
+        rtfx_high=cell.rtfx_high,
+        rounds=cell.rounds_ok,
+        wer=cell.wer,
+        peak_rss_bytes=cell.peak_rss_bytes,
+    )
+
+
+def _change(
+    visits: Sequence[Visit], found: changepoints.ChangePoint, margin: float
+) -> h.LastingChange:
+    before, after = visits[found.index - 1], visits[found.index]
+    ratio = quantities.written(found.ratio)
+    assert ratio is not None
+    return h.LastingChange(
+        run=after.run.number,
+        before=before.run.number,
+        verdict=verdict.of(found.ratio, margin).value,
+        ratio=ratio,
+        p=found.p,
+        facts=list(_facts(before, after)),
+    )
+
+
+def _facts(before: Visit, after: Visit) -> Iterable[FactChange]:
+    yield from facts.different(_of(before.cell), _of(after.cell))
+    yield from facts.different(
+        facts.of_manifest(before.manifest), facts.of_manifest(after.manifest)
+    )
+
+
+def _of(cell: CellRow) -> dict[str, object]:
+    return {
+        "version": cell.backend_version,
+        "device": cell.device,
+        "precision": cell.precision,
+        **cell.versions,
+        "weights": f"{cell.weights_form} {cell.weights_precision}" if cell.weights_form else None,
+    }

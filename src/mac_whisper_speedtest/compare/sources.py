@@ -1,0 +1,186 @@
+"""Where a run comes from: its number, a path, a tag, an id, ``latest``, or a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest.compare.match import without_version
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.results import comparable, digest, directory, numbers
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.summary import samples
+from mac_whisper_speedtest.summary.summarize import summarise
+
+PREVIOUS = "previous-comparable"
+"""Stands for the newest earlier run that the other one can be compared with."""
+
+_BUNDLE = ".zip"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A run to look at.
+
+    Attributes:
+        label: what tables call it: its number here, or the name of its folder or file.
+        run: with every figure computed again from its samples.
+        directory: where it lies; ``None`` for a bundle.
+    """
+
+    label: str
+    run: s.Run
+    directory: RunDirectory | None
+
+
+def load(name: str) -> Source:
+    """The run called ``name``: a number, a path, a tag, a run id, ``latest``, or a bundle's path.
+
+    Raises:
+        UsageError: there is no such run, or the bundle is not to be trusted.
+        StorageError: its files are missing or damaged.
+    """
+    found = _named(name)
+    return of_directory(found) if isinstance(found, RunDirectory) else found
+
+
+def replayed(name: str) -> Source:
+    """The same for who computes other figures: without its own, unless it is a bundle.
+
+    Raises:
+        UsageError, StorageError: as :func:`load`.
+    """
+    found = _named(name)
+    return _replayed(found) if isinstance(found, RunDirectory) else found
+
+
+def of_directory(found: RunDirectory) -> Source:
+    """The run in a directory, with its figures. Raises StorageError."""
+    source = _replayed(found)
+    return replace(source, run=summarise(source.run))
+
+
+def _replayed(found: RunDirectory) -> Source:
+    local = found.path.parent == directory.runs_dir()
+    label = str(found.number) if local else scrub(found.path.resolve().name)
+    return Source(label, found.replay(), found)
+
+
+def _named(name: str) -> RunDirectory | Source:
+    """The directory called ``name``, or the run in the bundle of that path."""
+    if name == PREVIOUS:
+        raise UsageError(
+            f"{PREVIOUS} is said of another run",
+            hint=f"give it as BASE: speedtest compare {PREVIOUS} latest",
+        )
+    path = Path(name)
+    if path.suffix.lower() != _BUNDLE or path.is_dir():
+        return directory.find(name)
+    if not path.is_file():
+        raise UsageError(f"there is no bundle {name}", hint="check the path")
+    from mac_whisper_speedtest.bundle import read
+
+    return Source(scrub(path.name), read.read(path), None)
+
+
+def load_previous_comparable(to: s.Manifest) -> Source:
+    """The newest earlier run of this store that ``to`` can be compared with.
+
+    It has the same contract, speech, networks and kind of machine, and at least one cell of the
+    same backend (in whatever version) and model that came to an end. Earlier is what has a lower
+    number. Where ``to`` itself is not in this store, its number says nothing here, and every run
+    but itself counts as earlier.
+
+    Raises:
+        UsageError: there is none; the message says in what the nearest one differs.
+    """
+    nearest: tuple[list[str], int] | None = None
+    for found, manifest in _earlier(to):
+        reasons = comparable.differences(manifest, to)
+        shared = _shared(manifest, to)
+        if not shared:
+            reasons.append(f"no backend and model in common: {_names(manifest)} and {_names(to)}")
+        if not reasons:
+            source = of_directory(found)
+            if any(_sound(source.run, cell) for cell in shared):
+                return source
+            reasons = ["none of its cells in common came to an end"]
+        # Walked from the newest on, so of equally near ones the newest stays.
+        if nearest is None or len(reasons) < len(nearest[0]):
+            nearest = (reasons, found.number)
+    if nearest is None:
+        raise UsageError(
+            "there is no earlier run to compare with",
+            hint="measure twice, or name the other run: speedtest compare BASE NEW",
+        )
+    reasons, number = nearest
+    raise UsageError(
+        f"no earlier run can be compared with this one; in the nearest, run {number}, "
+        + "; ".join(reasons),
+        hint=f"to see them side by side all the same: speedtest compare {number} NEW --anyway",
+    )
+
+
+def manifest_of(found: RunDirectory) -> s.Manifest | None:
+    """What was known beforehand of a run; ``None`` where the file is damaged or too new."""
+    try:
+        manifest = msgspec.json.decode(found.manifest_path.read_bytes(), type=s.Manifest)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
+        return None
+    return manifest if manifest.schema_version <= s.SCHEMA_VERSION else None
+
+
+def _earlier(to: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
+    """The runs of this store that are earlier than ``to``, the newest first."""
+    own = _number(to)
+    for found in reversed(directory.every()):
+        if own is not None and found.number >= own:
+            continue
+        manifest = manifest_of(found)
+        if manifest is not None and not same(manifest, to):
+            yield found, manifest
+
+
+def _number(to: s.Manifest) -> int | None:
+    """A run's number in this store: its own, or another where it was imported."""
+    usual = RunDirectory(directory.runs_dir() / numbers.name(to.run))
+    for found in (usual, *directory.every()):
+        manifest = manifest_of(found)
+        if manifest is not None and same(manifest, to):
+            return found.number
+    return None
+
+
+def same(one: s.Manifest, other: s.Manifest) -> bool:
+    """Whether these are of one run."""
+    return identity(one) == identity(other)
+
+
+def identity(manifest: s.Manifest) -> str:
+    """The run's id; before version 3 there was none, and all that was known beforehand tells."""
+    return manifest.run_id or digest.sha256(msgspec.structs.replace(manifest, outcome=None))
+
+
+def _shared(base: s.Manifest, new: s.Manifest) -> set[tuple[str, str]]:
+    """Backend without its version, and model, of the cells that both planned."""
+    first, second = (
+        {(without_version(cell.backend), cell.model) for cell in each.cells} for each in (base, new)
+    )
+    return first & second
+
+
+def _names(manifest: s.Manifest) -> str:
+    return ", ".join(dict.fromkeys(f"{cell.backend} {cell.model}" for cell in manifest.cells))
+
+
+def _sound(run: s.Run, wanted: tuple[str, str]) -> bool:
+    return any(
+        cell.status == "ok" and samples.round_rtf(cell, run.rounds)
+        for cell in run.cells
+        if (without_version(cell.backend.name), cell.model.name) == wanted
+    )

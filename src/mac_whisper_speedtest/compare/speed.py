@@ -1,0 +1,135 @@
+"""Speed of the same cell in two runs: the statistics of ``run``, without its pairs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from mac_whisper_speedtest.compare import facts, quantities
+from mac_whisper_speedtest.compare.document import SpeedChange
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.stats import intervals, two_samples, verdict
+from mac_whisper_speedtest.stats.intervals import Interval
+from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.summary import samples
+
+
+def machine(base: s.Run, new: s.Run) -> Interval | None:
+    """How many times as long the canary took in the new run; ``None`` where it ran too seldom.
+
+    The canary is the same work in every run (``measure.canary``), on one core.
+    """
+    return two_samples.of_ratio(list(facts.canary(new.rounds)), list(facts.canary(base.rounds)))
+
+
+def compare(
+    base: s.Run,
+    new: s.Run,
+    pairs: Sequence[tuple[s.CellResult, s.CellResult]],
+    *,
+    margin: float,
+    machine: Interval | None = None,
+    level: float = intervals.LEVEL,
+) -> dict[str, SpeedChange]:
+    """The change of every pair's speed.
+
+    All intervals hold together with confidence ``level``: each is taken at 1 - (1 - level) / pairs
+    (Bonferroni). Where so few rounds leave only Student's t, each side's spread is taken as the
+    usual one of all sides at least, as in ``scoring.ranking``.
+
+    Args:
+        base: the run compared with.
+        new: the run judged.
+        pairs: base and new cells.
+        margin: see ``verdict.of``.
+        machine: see :func:`machine`.
+        level: of all intervals together.
+
+    Returns:
+        Id of the new cell → its change. A pair without a timed round on a side is left out.
+    """
+    rounds = {
+        theirs.id: (ours, theirs, _rtf(base, ours), _rtf(new, theirs)) for ours, theirs in pairs
+    }
+    known = {name: each for name, each in rounds.items() if each[2] and each[3]}
+    usual = _usual_spread([side for each in known.values() for side in each[2:]])
+    each_level = 1 - (1 - level) / max(len(known), 1)
+    found = {}
+    for name, (ours, theirs, before, after) in known.items():
+        ratio = two_samples.of_ratio(after, before, each_level, least_spread=usual)
+        said, why = judge(ratio, margin=margin, machine=machine)
+        found[name] = SpeedChange(
+            base_rtf=statistics.median(before),
+            new_rtf=statistics.median(after),
+            base_processor=_processor(ours),
+            new_processor=_processor(theirs),
+            base_rounds=before,
+            new_rounds=after,
+            ratio=quantities.written(ratio),
+            verdict=said.value,
+            why=why,
+        )
+    return found
+
+
+def judge(
+    ratio: Interval | None, *, margin: float, machine: Interval | None
+) -> tuple[Verdict, str]:
+    """The verdict on a change, and what a reader must know of it; may be empty.
+
+    Where the canary shows that the machine itself became faster or slower beyond the margin, a
+    verdict stands only if it is the same with that change left in and taken out: nobody knows
+    which part of it this backend felt.
+
+    Args:
+        ratio: new time / base time.
+        margin: see ``verdict.of``.
+        machine: how many times as long the canary took; ``None`` where that is not known.
+    """
+    said = verdict.of(ratio, margin)
+    if ratio is None:
+        return said, f"a comparison takes {intervals.MIN_ROUNDS} rounds on either side"
+    changed = verdict.of(machine, margin)
+    if machine is None or changed not in verdict.OPPOSITE:
+        return said, ""
+    without = Interval(
+        ratio.estimate / machine.estimate,
+        ratio.low / machine.estimate,
+        ratio.high / machine.estimate,
+        ratio.level,
+        ratio.n,
+    )
+    other = verdict.of(without, margin)
+    what = (
+        f"the machine itself was {changed.lower()}: its canary took {machine.estimate:.2f} times "
+        f"as long ({machine.low:.2f}–{machine.high:.2f})"
+    )
+    if other is said:
+        return said, what
+    return Verdict.AMBIGUOUS, f"{what}; it is {said} with that and {other} without"
+
+
+def _rtf(run: s.Run, cell: s.CellResult) -> list[float]:
+    found = samples.round_rtf(cell, run.rounds)
+    return [found[number] for number in sorted(found)]
+
+
+def _usual_spread(sides: Sequence[Sequence[float]]) -> float:
+    """The median standard deviation of the logarithms of a side's rounds."""
+    spreads = [
+        statistics.stdev(map(math.log, each)) for each in sides if len(each) >= intervals.MIN_ROUNDS
+    ]
+    return statistics.median(spreads) if spreads else 0.0
+
+
+def _processor(cell: s.CellResult) -> float | None:
+    """Processor seconds of the worker's tree per second of audio, over all samples that count."""
+    lengths = {each.name: each.seconds for each in samples.recordings(cell.clip)}
+    known = [
+        (each.tree_cpu_s, lengths[each.utterance])
+        for each in samples.timed(cell)
+        if each.tree_cpu_s is not None and not each.failed
+    ]
+    audio_s = sum(length for _, length in known)
+    return sum(cpu for cpu, _ in known) / audio_s if audio_s > 0 else None

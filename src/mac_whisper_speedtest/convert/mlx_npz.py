@@ -1,0 +1,95 @@
+"""The older MLX form, as lightning-whisper-mlx loads it: ``weights.npz`` and ``config.json``.
+
+The arrays and the configuration are those of `mlx`. An ``.npz`` is a zip archive with a numpy
+``.npy`` file for each array.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from tokenize import TokenError
+
+from numpy.lib import format as npy
+
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor
+from mac_whisper_speedtest.convert.mlx import (
+    CONFIG_NAME,
+    check_kind,
+    form,
+    from_mlx,
+    read_config,
+    to_mlx,
+    write_config,
+)
+from mac_whisper_speedtest.convert.precision import FLOAT16
+from mac_whisper_speedtest.convert.stored_zip import StoredZip, write_stored
+from mac_whisper_speedtest.errors import WeightsError
+
+WEIGHTS_NAME = "weights.npz"
+_SUFFIX = ".npy"
+_LONGEST_HEADER = 4096  # bytes; an array's type and shape take about 120
+
+
+def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> None:
+    """Write the two files into an existing folder; the same bytes every time.
+
+    Args:
+        checkpoint: a validated checkpoint, without its vocabulary; see `mlx.write`.
+        directory: where to write.
+        precision: ``float16`` or ``float32``.
+
+    Raises:
+        UsageError: an unknown precision.
+        WeightsError: see `to_mlx`.
+        OSError: a file cannot be written.
+    """
+    arrays = to_mlx(checkpoint, precision)
+
+    def entries() -> Iterator[tuple[str, bytes]]:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            npy.write_array(content, array, version=(1, 0), allow_pickle=False)
+            yield name + _SUFFIX, content.getvalue()
+
+    write_stored(directory / WEIGHTS_NAME, entries())
+    write_config(checkpoint.dims, directory)
+
+
+def read(directory: Path) -> Checkpoint:
+    """Read an unquantised MLX Whisper model stored as npz; tensors are views of the mapped file.
+
+    Raises:
+        WeightsMissingError: one of the two files does not exist.
+        WeightsError: a file is damaged or compressed, the weights are quantised, or they are not
+            Whisper's.
+    """
+    dims = read_config(directory / CONFIG_NAME)
+    archive = StoredZip(directory / WEIGHTS_NAME)
+    arrays: dict[str, Tensor] = {}
+    for entry in archive.names:
+        name = entry.removesuffix(_SUFFIX)
+        arrays[name] = _array(archive, entry)
+        check_kind(name, arrays[name].dtype.name, WEIGHTS_NAME)
+    return from_mlx(arrays, dims)
+
+
+def _array(archive: StoredZip, entry: str) -> Tensor:
+    """The array of one ``.npy`` file; its header is data, and arrays of objects are refused."""
+    content = archive.content(entry)
+    header = io.BytesIO(content[:_LONGEST_HEADER].tobytes())
+    try:
+        if npy.read_magic(header) != (1, 0):
+            raise ValueError("another version than 1.0")
+        shape, by_columns, dtype = npy.read_array_header_1_0(header)
+        if dtype.hasobject:
+            raise ValueError("it holds Python objects")
+        values = content[header.tell() :].view(dtype)
+        return values.reshape(shape, order="F" if by_columns else "C")
+    # numpy parses the header as a Python literal, and a damaged one in a second way after that.
+    except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
+        raise WeightsError(f"{archive.path.name}: {entry} cannot be read: {error}") from error
+
+
+FORM = form("mlx-npz", WEIGHTS_NAME, read, write)

@@ -1,0 +1,181 @@
+"""Where weights, environments and runs lie, how much they take, and whether more fits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mac_whisper_speedtest import paths
+from mac_whisper_speedtest.doctor.lines import Line, fail, ok, unknown, warn
+from mac_whisper_speedtest.environments.environments import megabytes, shown
+from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
+from mac_whisper_speedtest.weights import hub_cache
+
+COUNTING_S = 2.0
+"""Per folder. A cache of a hundred thousand files takes longer from a cold disk."""
+
+TOO_LITTLE_BYTES = 2_000_000_000
+"""Free on a disk with a cache: less than one conversion of the model medium writes (1.5 GB)."""
+
+LITTLE_BYTES = 10_000_000_000
+"""Free on any disk: one environment with torch and CUDA takes 7 GB, large-v3 in one form 3 GB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that the tool or a backend keeps things in.
+
+    Attributes:
+        topic: what it is.
+        path: where.
+        move: how to have it somewhere else.
+        needed: whether a run is impossible where it cannot be written.
+        cache: whether weights and environments go there.
+    """
+
+    topic: str
+    path: Path
+    move: str
+    needed: bool = False
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much lies in a folder, in bytes; not ``whole`` if there was no time to count it all."""
+
+    bytes: int
+    whole: bool
+
+
+def folders(reader: Reader, uv: str | Unknown) -> list[Folder]:
+    """The folders that there are on this machine, or would be; ``uv`` is its program."""
+    found = [
+        Folder("tool cache", paths.cache_dir(), "SPEEDTEST_CACHE_DIR", needed=True),
+        Folder("tool data", paths.data_dir(), "SPEEDTEST_DATA_DIR", needed=True, cache=False),
+        Folder("hugging face cache", hub_cache.cache_dir(), "HF_HUB_CACHE"),
+    ]
+    said = reader.run([uv, "--no-config", "cache", "dir"]) if isinstance(uv, str) else uv
+    if isinstance(said, str) and said:
+        found.append(Folder("uv cache", Path(said), "UV_CACHE_DIR"))
+    return found
+
+
+def look(folder: Folder) -> Line:
+    """The line about one folder."""
+    size = attempt(lambda: size_of(folder.path, COUNTING_S)) if folder.path.is_dir() else None
+    return judge(folder, size, why_not_writable(folder.path))
+
+
+def judge(folder: Folder, size: Size | Unknown | None, refusal: str) -> Line:
+    """What it means that a folder holds so much, or cannot be written.
+
+    Args:
+        folder: which one.
+        size: what lies in it; ``None`` when it does not exist yet.
+        refusal: why it cannot be written; empty when it can.
+    """
+    seen = shown(folder.path)
+    if isinstance(size, Size):
+        seen += f": {'' if size.whole else 'more than '}{megabytes(size.bytes)}"
+    elif size is None:
+        seen += ": not there yet"
+    else:
+        seen += f": size not known ({size.reason})"
+    if refusal:
+        then = f"export {folder.move}=/a/folder/that/can/be/written"
+        return (fail if folder.needed else warn)(folder.topic, f"{seen}; {refusal}", then)
+    return ok(folder.topic, seen)
+
+
+def size_of(path: Path, limit_s: float) -> Size:
+    """The bytes of all files below ``path``, each counted once, as far as ``limit_s`` allows."""
+    deadline = time.monotonic() + limit_s
+    total = 0
+    linked: set[tuple[int, int]] = set()
+    waiting = [path]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if time.monotonic() > deadline:
+                        return Size(total, whole=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    elif not entry.is_symlink():
+                        status = entry.stat(follow_symlinks=False)
+                        file = (status.st_dev, status.st_ino)
+                        if status.st_nlink > 1 and file in linked:
+                            continue
+                        linked.add(file)
+                        total += status.st_size
+        except OSError:
+            continue  # gone meanwhile, or not ours to see
+    return Size(total, whole=True)
+
+
+def why_not_writable(path: Path) -> str:
+    """Why nothing can be put there; empty if it can. Writes nothing to find out."""
+    there = _nearest(path)
+    if not there.is_dir():
+        return f"{'it' if there == path else shown(there)} is not a folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return "it cannot be written" if there == path else f"{shown(there)} cannot be written"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system, in bytes, and the folders on it."""
+
+    folders: tuple[Folder, ...]
+    free: int
+    total: int
+
+
+def disks(found: Sequence[Folder]) -> list[Line]:
+    """One line per file system that any of the folders is on."""
+    groups: dict[int, list[Folder]] = {}
+    for folder in found:
+        device = attempt(partial(_device, folder.path))
+        groups.setdefault(device if isinstance(device, int) else -1, []).append(folder)
+    usages = {
+        device: attempt(partial(shutil.disk_usage, _nearest(on[0].path)))
+        for device, on in groups.items()
+    }
+    return [_disk_line(groups, device, usages[device]) for device in groups]
+
+
+def judge_disk(topic: str, disk: Disk) -> Line:
+    """Whether there is room for what a run, a conversion or an installation writes."""
+    seen = f"{megabytes(disk.free)} of {megabytes(disk.total)} free"
+    then = "speedtest backends remove --all, or speedtest models --help"
+    if disk.free < TOO_LITTLE_BYTES and any(folder.cache for folder in disk.folders):
+        return fail(topic, f"{seen}: too little for weights", then)
+    if disk.free < LITTLE_BYTES:
+        return warn(topic, f"{seen}: too little for large weights and environments", then)
+    return ok(topic, seen)
+
+
+def _disk_line(groups: Mapping[int, Sequence[Folder]], device: int, usage: object) -> Line:
+    names = ", ".join(folder.topic for folder in groups[device])
+    topic = "disk" if len(groups) == 1 else f"disk of {names}"
+    if isinstance(usage, Unknown):
+        return unknown(topic, usage.reason)
+    assert isinstance(usage, tuple)
+    total, _, free = usage
+    return judge_disk(topic, Disk(tuple(groups[device]), free=free, total=total))
+
+
+def _device(path: Path) -> int:
+    return _nearest(path).stat().st_dev
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself if there is something, else the nearest above it where there is."""
+    return next((each for each in (path, *path.parents) if os.path.lexists(each)), Path("/"))

@@ -1,0 +1,205 @@
+"""What this machine is: operating system, virtual or not, chip and cores."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+
+import psutil
+
+from mac_whisper_speedtest.doctor.lines import Line, ok, unknown, warn
+from mac_whisper_speedtest.machine import limits
+from mac_whisper_speedtest.machine.describe import cpu_of_cpuinfo
+from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
+
+_VIRTUAL_PRODUCTS = re.compile(
+    r"qemu|kvm|vmware|virtualbox|innotek|\bxen\b|bochs|parallels|virtual machine"
+    r"|google compute engine|amazon ec2|openstack|apple virtualization|firecracker"
+    r"|cloud hypervisor",
+    re.IGNORECASE,
+)
+_CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
+_CONTAINER_GROUPS = re.compile(r"docker|kubepods|containerd|/lxc|libpod")
+_ON_METAL = "compare only with numbers of this same machine"
+
+
+def look(reader: Reader) -> list[Line]:
+    """The lines about the system and its processor."""
+    if reader.macos:
+        sysctl = "/usr/sbin/sysctl"
+        return [
+            macos_version(
+                reader.run(["/usr/bin/sw_vers", "-productVersion"]),
+                reader.run(["/usr/bin/sw_vers", "-buildVersion"]),
+            ),
+            macos_virtual(reader.run([sysctl, "-n", "kern.hv_vmm_present"])),
+            macos_chip(
+                reader.run([sysctl, "-n", "machdep.cpu.brand_string"]),
+                reader.run([sysctl, "-n", "hw.model"]),
+            ),
+            macos_cores(reader.run([sysctl, "hw"])),
+        ]
+    cpuinfo = reader.read("/proc/cpuinfo")
+    return [
+        linux_version(reader.read("/etc/os-release"), platform.release()),
+        linux_virtual(
+            LinuxSigns(
+                cpuinfo=cpuinfo,
+                vendor=reader.read("/sys/class/dmi/id/sys_vendor"),
+                product=reader.read("/sys/class/dmi/id/product_name"),
+                kernel=reader.read("/proc/sys/kernel/osrelease"),
+                container=any(map(reader.exists, _CONTAINER_FILES))
+                or in_container_group(reader.read("/proc/self/cgroup")),
+            )
+        ),
+        linux_chip(cpuinfo, reader.read("/proc/device-tree/model")),
+        linux_cores(
+            usable=attempt(lambda: len(os.sched_getaffinity(0))),
+            physical=attempt(lambda: psutil.cpu_count(logical=False)),
+            limit=limits.cpus(reader),
+        ),
+    ]
+
+
+def macos_version(version: Answer, build: Answer) -> Line:
+    """The release of macOS. The build matters: Core ML's caches depend on it."""
+    if isinstance(version, Unknown):
+        return unknown("system", version.reason)
+    return ok("system", f"macOS {version}" + (f" ({build})" if isinstance(build, str) else ""))
+
+
+def linux_version(os_release: Answer, kernel: str) -> Line:
+    """The distribution and the kernel."""
+    named = None
+    if isinstance(os_release, str):
+        named = re.search(r'^PRETTY_NAME="?([^"\n]+)', os_release, re.MULTILINE)
+    return ok("system", f"{named[1]}, Linux {kernel}" if named else f"Linux {kernel}")
+
+
+def macos_virtual(present: Answer) -> Line:
+    """Whether macOS runs in a virtual machine, from ``kern.hv_vmm_present``."""
+    if isinstance(present, Unknown):
+        return unknown("virtual machine", present.reason)
+    if present.strip() == "1":
+        return warn(
+            "virtual machine",
+            "yes: without the Neural Engine, and the host's other work is not seen",
+            _ON_METAL,
+        )
+    return ok("virtual machine", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxSigns:
+    """Where Linux shows that it is not alone on its hardware.
+
+    Attributes:
+        cpuinfo: the text of /proc/cpuinfo; x86 has the flag ``hypervisor`` in virtual machines.
+        vendor: the maker in the firmware's tables.
+        product: the product's name there.
+        kernel: the kernel's release; that of WSL has "microsoft" in it.
+        container: whether a container's marks were found.
+    """
+
+    cpuinfo: Answer
+    vendor: Answer
+    product: Answer
+    kernel: Answer
+    container: bool
+
+
+def linux_virtual(signs: LinuxSigns) -> Line:
+    """Whether Linux runs in a virtual machine or a container."""
+    topic = "virtual machine"
+    inside = ", in a container" if signs.container else ""
+    firmware = " ".join(
+        each for each in (signs.vendor, signs.product) if isinstance(each, str) and each
+    )
+    cpuinfo = signs.cpuinfo if isinstance(signs.cpuinfo, str) else ""
+    if isinstance(signs.kernel, str) and "microsoft" in signs.kernel.lower():
+        return warn(topic, f"yes: WSL{inside}", _ON_METAL)
+    # Cloud machines "on metal" carry the product names of their virtual siblings.
+    if _VIRTUAL_PRODUCTS.search(firmware) and not re.search(r"\bmetal\b", firmware):
+        return warn(topic, f"yes: {firmware}{inside}", _ON_METAL)
+    flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
+    if flags and "hypervisor" in flags[1].split():
+        return warn(topic, f"yes: the processor says so{inside}", _ON_METAL)
+    if flags or firmware:
+        return ok(topic, f"no{inside}")
+    reasons = [each.reason for each in (signs.cpuinfo, signs.vendor) if isinstance(each, Unknown)]
+    return unknown(topic, f"{'; '.join(reasons) or 'this processor does not say'}{inside}")
+
+
+def in_container_group(cgroup: Answer) -> bool:
+    """Whether /proc/self/cgroup names a container engine."""
+    return isinstance(cgroup, str) and bool(_CONTAINER_GROUPS.search(cgroup))
+
+
+def macos_chip(brand: Answer, model: Answer) -> Line:
+    """The chip and the model identifier; neither names the owner."""
+    if isinstance(brand, Unknown):
+        return unknown("chip", brand.reason)
+    return ok("chip", f"{brand} ({model})" if isinstance(model, str) and model else brand)
+
+
+def linux_chip(cpuinfo: Answer, device_tree: Answer) -> Line:
+    """The processor's model name, or the board's where the processor has none."""
+    if isinstance(cpuinfo, str):
+        named = attempt(lambda: cpu_of_cpuinfo(cpuinfo))
+        if isinstance(named, str):
+            return ok("chip", named)
+    else:
+        named = cpuinfo
+    if isinstance(device_tree, str) and device_tree.strip("\0 "):
+        return ok("chip", device_tree.strip("\0 "))
+    return unknown("chip", named.reason)
+
+
+def macos_cores(hw: Answer) -> Line:
+    """The cores of each kind, from what ``sysctl hw`` prints.
+
+    Level 0 is the fastest. Intel Macs and some virtual machines have no levels.
+    """
+    if isinstance(hw, Unknown):
+        return unknown("cores", hw.reason)
+    values = dict(re.findall(r"^hw\.([\w.]+): (.+)$", hw, re.MULTILINE))
+    kinds = [
+        f"{values[f'perflevel{level}.physicalcpu']} {values.get(f'perflevel{level}.name', '?')}"
+        for level in range(int(values.get("nperflevels", 0)))
+        if f"perflevel{level}.physicalcpu" in values
+    ]
+    if "physicalcpu" not in values:
+        return unknown("cores", "sysctl does not name hw.physicalcpu")
+    seen = values["physicalcpu"]
+    if len(kinds) > 1:
+        return ok("cores", f"{seen}: {' + '.join(kinds)}")
+    return ok("cores", f"{seen} physical, {values.get('logicalcpu', '?')} logical")
+
+
+def linux_cores(
+    *, usable: int | Unknown, physical: int | Unknown | None, limit: float | None
+) -> Line:
+    """The cores this process may use.
+
+    A control group's limit holds every thread back for the rest of a tenth of a second once it is
+    used up (Linux, Documentation/scheduler/sched-bwc), which no median hides.
+
+    Args:
+        usable: logical cores that the scheduler gives this process.
+        physical: physical cores of the machine.
+        limit: cores' worth of time that the control group may use; ``None`` for no limit.
+    """
+    if isinstance(usable, Unknown):
+        return unknown("cores", usable.reason)
+    seen = f"{usable} usable"
+    if isinstance(physical, int):
+        seen += f", {physical} physical in the machine"
+    if limit is not None and limit < usable:
+        return warn(
+            "cores",
+            f"{seen}; the control group allows the time of {limit:g}",
+            "give the container whole cores instead: docker run --cpuset-cpus",
+        )
+    return ok("cores", seen)

@@ -1,0 +1,277 @@
+"""Locks: the whole list of packages, by version and hash, of one recipe at one version.
+
+Those that were tried ship with the tool, in ``backends/locks``. ``speedtest backends lock`` makes
+more of them, into the user's data folder, for versions that do not ship. docs/backends.md says what
+a lock leaves out and why.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from mac_whisper_speedtest import files, paths
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.environments import uv, uv_index
+from mac_whisper_speedtest.errors import SpeedtestError, UsageError
+
+LOWEST_PYTHON = "3.11"
+TORCH_CPU = "torch-cpu"  # the name, without a version, of the list of CPU builds of torch
+
+# uv takes Macs to be old unless told otherwise, and then picks releases of MLX of years ago.
+_OLDEST_MACOS = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
+_PINNED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(\[[^\]]*\])?==(?P<version>[^\s;\\]+)")
+_CUDA_PACKAGE = re.compile(r"(nvidia|cuda)-.*|(pytorch-)?triton.*")
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The packages of ``recipe`` at ``version``.
+
+    Attributes:
+        recipe: the recipe's name.
+        version: of the recipe's distribution.
+        text: a requirements file in which everything is pinned and hashed.
+        shipped: whether it came with this tool.
+    """
+
+    recipe: str
+    version: str
+    text: str
+    shipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One entry of a lock: ``text`` is its lines, hashes included."""
+
+    name: str
+    version: str
+    marker: str
+    text: str
+
+
+def packages(text: str) -> list[Package]:
+    """The entries of a lock, in its order.
+
+    Raises:
+        ValueError: a line belongs to no pinned package.
+    """
+    from packaging.utils import canonicalize_name
+
+    found: list[Package] = []
+    for line in text.splitlines(keepends=True):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line[0].isspace():
+            if not found:
+                raise ValueError(f"a lock starts with a continued line: {line.strip()!r}")
+            last = found.pop()
+            found.append(Package(last.name, last.version, last.marker, last.text + line))
+            continue
+        match = _PINNED.match(line)
+        if not match:
+            raise ValueError(f"not pinned to one version: {line.strip()!r}")
+        marker = line[match.end() :].strip().removesuffix("\\").split("--hash")[0]
+        name = canonicalize_name(match["name"])
+        found.append(Package(name, match["version"], marker.strip().removeprefix(";"), line))
+    return found
+
+
+def needed(text: str, python: str) -> list[Package]:
+    """The entries of a lock that apply on this machine with that full Python version."""
+    from packaging.markers import Marker
+
+    here = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
+    return [
+        package
+        for package in packages(text)
+        if not package.marker.strip() or Marker(package.marker).evaluate(dict(here))
+    ]
+
+
+def cpu_variant(text: str, cpu_builds: str) -> str:
+    """The lock ``text`` with torch's CPU build, and without the CUDA libraries.
+
+    Args:
+        text: a lock in which torch is the package index's build.
+        cpu_builds: a lock of one package, torch, with the hashes of its CPU builds.
+    """
+    kept = []
+    for package in packages(text):
+        if package.name == "torch":
+            kept.append(cpu_builds if cpu_builds.endswith("\n") else cpu_builds + "\n")
+        elif not _CUDA_PACKAGE.fullmatch(package.name):
+            kept.append(package.text)
+    return "".join(kept)
+
+
+def torch_cpu_builds() -> str:
+    """The CPU builds of torch that this tool knows, as a lock of that one package."""
+    return _shipped_folder().joinpath(f"{TORCH_CPU}.txt").read_text(encoding="utf-8")
+
+
+def read(recipe: Recipe, version: str) -> Lock | None:
+    """The lock of ``recipe`` at ``version``: the shipped one, else the user's, else ``None``."""
+    file = f"{recipe.name}@{version}.txt"
+    shipped = _shipped_folder().joinpath(file)
+    if shipped.is_file():
+        return Lock(recipe.name, version, shipped.read_text(encoding="utf-8"), shipped=True)
+    own = user_folder() / file
+    if own.is_file():
+        return Lock(recipe.name, version, own.read_text(encoding="utf-8"))
+    return None
+
+
+def versions(recipe: Recipe) -> list[str]:
+    """Every version with a lock, the oldest first."""
+    from packaging.version import Version
+
+    start = f"{recipe.name}@"
+    names = [item.name for item in _shipped_folder().iterdir()]
+    if user_folder().is_dir():
+        names += [item.name for item in user_folder().iterdir()]
+    found = {
+        name.removeprefix(start).removesuffix(".txt")
+        for name in names
+        if name.startswith(start) and name.endswith(".txt")
+    }
+    return sorted(found, key=Version)
+
+
+def default_version(recipe: Recipe) -> str:
+    """The version that a backend's bare name means.
+
+    That is the one that ships, unless ``upgrade`` went to a newer one whose lock is still there.
+    """
+    from packaging.version import InvalidVersion, Version
+
+    chosen = _current().get(recipe.name, "")
+    try:
+        newer = Version(chosen) > Version(recipe.version)
+    except InvalidVersion:
+        return recipe.version
+    return chosen if newer and read(recipe, chosen) else recipe.version
+
+
+def make_default(recipe: Recipe, version: str) -> None:
+    """Let the bare name mean ``version`` from now on. Raises StorageError."""
+    current = _current() | {recipe.name: version}
+    text = json.dumps(current, indent=2, sort_keys=True) + "\n"
+    files.write_bytes(_current_file(), text.encode())
+
+
+def make(recipe: Recipe, version: str = "", *, python: str = LOWEST_PYTHON) -> Lock:
+    """Ask the package index what ``recipe`` needs; write nothing.
+
+    Args:
+        recipe: what to make a lock for.
+        version: of its distribution; empty for the newest.
+        python: the oldest Python that the lock is for, as ``3.11``.
+
+    Raises:
+        SpeedtestError: uv found no solution, or could not reach the index.
+    """
+    pin = f"=={version}" if version else ""
+    with tempfile.TemporaryDirectory(prefix="speedtest-lock-") as name:
+        folder = Path(name)
+        wanted, overrides, made = folder / "wanted.in", folder / "overrides.in", folder / "made.txt"
+        lines = (f"{recipe.distribution}{pin}", *recipe.requirements)
+        wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        overrides.write_text("\n".join(recipe.overrides) + "\n", encoding="utf-8")
+        uv.call(
+            *["pip", "compile", str(wanted), "--universal", "--python-version", python],
+            *["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"],
+            *["--override", str(overrides), "--output-file", str(made)],
+            environment=uv_index.for_locking() | _OLDEST_MACOS,
+        )
+        text = made.read_text(encoding="utf-8")
+    return Lock(recipe.name, _version_in(text, recipe, python), text)
+
+
+def _version_in(text: str, recipe: Recipe, python: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    name = canonicalize_name(recipe.distribution)
+    for package in needed(text, f"{python}.0"):
+        if package.name == name:
+            return package.version
+    raise SpeedtestError(
+        f"{recipe.distribution} is not for this machine: its lock has it only for others",
+        hint=f"speedtest backends info {recipe.name}",
+    )
+
+
+def save(lock: Lock) -> Path:
+    """Keep a lock of the user's own, and return where it lies. Raises StorageError."""
+    path = user_folder() / f"{lock.recipe}@{lock.version}.txt"
+    files.write_bytes(path, lock.text.encode())
+    return path
+
+
+def ensure(recipe: Recipe, version: str, *, python: str, announce: Callable[[str], None]) -> Lock:
+    """The lock of ``recipe`` at ``version``; one is made, and kept, where there is none.
+
+    Raises:
+        UsageError: no such version can be had.
+    """
+    if lock := read(recipe, version):
+        return lock
+    announce(f"no lock for {recipe.name} {version} yet: resolving what it needs")
+    try:
+        lock = make(recipe, version, python=python)
+    except SpeedtestError as error:
+        have = ", ".join(versions(recipe))
+        raise UsageError(
+            f"{recipe.distribution} {version} cannot be locked: {error.message}",
+            hint=f"locks there are for {recipe.name}: {have}",
+        ) from error
+    save(lock)
+    announce(f"locked {len(packages(lock.text))} packages for {recipe.name} {version}")
+    return lock
+
+
+def shipped_file(recipe: Recipe, version: str) -> Path:
+    """Where the lock of ``recipe`` at ``version`` is, or would be, in the tool itself."""
+    return Path(str(_shipped_folder().joinpath(f"{recipe.name}@{version}.txt")))
+
+
+def shipped_versions(recipe: Recipe) -> list[str]:
+    """The versions whose lock comes with the tool, and the one that should."""
+    shipped = [each for each in versions(recipe) if shipped_file(recipe, each).is_file()]
+    return shipped if recipe.version in shipped else [*shipped, recipe.version]
+
+
+def forget(recipe: Recipe, version: str) -> bool:
+    """Delete the user's own lock of that version; whether there was one."""
+    path = user_folder() / f"{recipe.name}@{version}.txt"
+    there = path.is_file()
+    path.unlink(missing_ok=True)
+    return there
+
+
+def user_folder() -> Path:
+    """Where the user's own locks are."""
+    return paths.data_dir() / "locks"
+
+
+def _shipped_folder() -> resources.abc.Traversable:
+    return resources.files("mac_whisper_speedtest.backends").joinpath("locks")
+
+
+def _current_file() -> Path:
+    return user_folder() / "current.json"
+
+
+def _current() -> dict[str, str]:
+    """Which version ``upgrade`` made the default, by recipe; nothing if the file is damaged."""
+    try:
+        values = json.loads(_current_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in values.items()} if values else {}

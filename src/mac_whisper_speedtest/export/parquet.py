@@ -1,0 +1,95 @@
+"""Tables as Parquet, by pyarrow: typed columns, zstd, and the column dictionary in the file.
+
+The file's metadata has ``schema_version``, ``table`` and ``columns`` (a JSON list of name, type,
+unit and meaning); each Arrow field has its own ``unit`` and ``meaning`` besides.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib import util
+from typing import IO, Any
+
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.export.columns import Column, Kind, Value
+from mac_whisper_speedtest.export.tables import Table
+from mac_whisper_speedtest.results import schema as s
+
+_ROWS_AT_ONCE = 1 << 16
+"""Rows of a row group: what is in memory at a time."""
+
+
+def check_installed() -> None:
+    """Find out before anything is measured whether Parquet can be written.
+
+    Raises:
+        UsageError: pyarrow is not there; it comes with the extra ``parquet``.
+    """
+    if util.find_spec("pyarrow") is None:
+        raise UsageError(
+            "cannot write Parquet: pyarrow is not installed",
+            hint="pip install 'mac-whisper-speedtest[parquet]', or choose another format",
+        )
+
+
+def write_parquet(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
+    """One row group per 65536 rows. Raises UsageError without pyarrow."""
+    check_installed()
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = _schema(table)
+    with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
+        values = table.values(runs)
+        while rows := list(itertools.islice(values, _ROWS_AT_ONCE)):
+            columns = zip(*rows, strict=True)
+            arrays = [
+                pa.array(_typed(column, found), type=field.type)
+                for column, found, field in zip(table.columns, columns, schema, strict=True)
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+
+
+def _schema(table: Table) -> Any:
+    """The Arrow schema of a table, with what its columns mean."""
+    import pyarrow as pa
+
+    types = {
+        Kind.STRING: pa.string(),
+        Kind.INTEGER: pa.int64(),
+        Kind.NUMBER: pa.float64(),
+        Kind.BOOLEAN: pa.bool_(),
+        Kind.STRINGS: pa.list_(pa.string()),
+        Kind.TIME: pa.timestamp("ms"),
+    }
+    fields = [
+        pa.field(each.name, types[each.kind], metadata={"unit": each.unit, "meaning": each.meaning})
+        for each in table.columns
+    ]
+    columns = [
+        {"name": each.name, "type": each.kind, "unit": each.unit, "meaning": each.meaning}
+        for each in table.columns
+    ]
+    described = {
+        "schema_version": str(s.SCHEMA_VERSION),
+        "table": table.name,
+        "columns": json.dumps(columns, ensure_ascii=False),
+    }
+    return pa.schema(fields, metadata=described)
+
+
+def _typed(column: Column, values: Sequence[Value]) -> Sequence[object]:
+    """The values as Arrow takes them; a time that cannot be read is null."""
+    return [_moment(each) for each in values] if column.kind is Kind.TIME else values
+
+
+def _moment(text: Value) -> datetime | None:
+    """A time stamp in UTC that says nothing of a zone, so that every reader leaves it alone."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

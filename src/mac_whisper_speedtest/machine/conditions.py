@@ -1,0 +1,226 @@
+"""The state of the machine at one moment, and what has changed between two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from mac_whisper_speedtest.machine import clocks, gpu, memory_state, power, thermal_state
+from mac_whisper_speedtest.machine.gpu import Nvml
+from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+SWAP_GREW_BYTES = 100_000_000
+"""More than this into swap during a round, and memory was short while it was measured."""
+
+PRESSURE_SHARE = 0.05
+"""Of ten seconds in which some task waited for memory: beyond idle housekeeping."""
+
+CLOCK_LIMIT_SHARE = 0.05
+"""A limit on the clocks that moved by less is the rounding of the driver's steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the machine is like at one moment; ``None`` where ``unknown`` has the reason.
+
+    Attributes:
+        load_average_1m: threads that ran or waited, over a minute. The tool's own worker is in it.
+        swap_used_bytes: in swap.
+        memory_pressure: ``normal``, ``warning`` or ``critical`` on macOS.
+        memory_stall_share: Linux: of the last 10 s in which some task waited for memory.
+        thermal_pressure: macOS: ``nominal`` to ``sleeping``.
+        hottest_c: Linux: the hottest zone, in °C.
+        zones_reached: Linux: zones that are as hot as a trip point at which the kernel acts.
+        gpu_throttle: why NVIDIA's GPUs are held back; empty if they are not.
+        gpu_clocks_mhz: of their multiprocessors.
+        cpu_mhz: Linux: the highest clock of some cores.
+        cpu_limit_mhz: Linux: the highest clock that the system allows.
+        power_source: ``mains`` or ``battery``.
+        low_power_mode: whether the system was told to save power.
+        unknown: by field, why it is ``None``.
+    """
+
+    load_average_1m: float | None = None
+    swap_used_bytes: int | None = None
+    memory_pressure: str | None = None
+    memory_stall_share: float | None = None
+    thermal_pressure: str | None = None
+    hottest_c: float | None = None
+    zones_reached: tuple[str, ...] | None = None
+    gpu_throttle: tuple[str, ...] | None = None
+    gpu_clocks_mhz: tuple[int, ...] | None = None
+    cpu_mhz: float | None = None
+    cpu_limit_mhz: float | None = None
+    power_source: str | None = None
+    low_power_mode: bool | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+def look(reader: Reader | None = None, gpus: Nvml | Unknown | None = None) -> Conditions:
+    """Look at this machine now. Never raises, and nothing is looked at for long.
+
+    On Linux it reads some dozens of files and, where there is an NVIDIA driver, asks it. On macOS
+    it starts three programs of about 10 ms each (pmset twice, sysctl once).
+
+    Args:
+        reader: where answers come from; by default this machine.
+        gpus: NVIDIA's GPUs; by default those that are shared by the whole process.
+    """
+    reader = reader or Reader()
+    unknown: dict[str, str] = {}
+
+    def known(name: str, ask: Callable[[], T | Unknown]) -> T | None:
+        found = attempt(ask)
+        if isinstance(found, Unknown):
+            unknown[name] = found.reason
+            return None
+        return found
+
+    library = gpu.shared() if gpus is None else gpus
+    zones = _zones(reader)
+    clock = attempt(lambda: clocks.look(reader))
+    memory = _mac_memory(reader) if reader.macos else _linux_memory(reader)
+    return Conditions(
+        load_average_1m=known("load_average_1m", lambda: os.getloadavg()[0]),
+        swap_used_bytes=known("swap_used_bytes", lambda: memory.swap),
+        memory_pressure=known("memory_pressure", lambda: memory.pressure),
+        memory_stall_share=known("memory_stall_share", lambda: memory.stall),
+        thermal_pressure=known("thermal_pressure", lambda: _thermal_pressure(reader)),
+        hottest_c=known("hottest_c", lambda: _hottest(zones)),
+        zones_reached=known("zones_reached", lambda: _reached(zones)),
+        gpu_throttle=known("gpu_throttle", lambda: _throttle(library)),
+        gpu_clocks_mhz=known("gpu_clocks_mhz", lambda: _gpu_clocks(library)),
+        cpu_mhz=known("cpu_mhz", lambda: _or(clock, lambda found: found.now_mhz)),
+        cpu_limit_mhz=known("cpu_limit_mhz", lambda: _or(clock, _limit)),
+        power_source=known(
+            "power_source",
+            lambda: _or(power.supply(reader), lambda it: "battery" if it.battery else "mains"),
+        ),
+        low_power_mode=known(
+            "low_power_mode", lambda: _or(power.low_power(reader), lambda it: it.on)
+        ),
+        unknown=unknown,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    swap: int | Unknown
+    pressure: str | Unknown
+    stall: float | Unknown
+
+
+def _linux_memory(reader: Reader) -> _Memory:
+    return _Memory(
+        swap=memory_state.swap_used(reader),
+        pressure=Unknown("Linux has no such level; see memory_stall_share"),
+        stall=memory_state.linux_pressure(reader.read("/proc/pressure/memory")),
+    )
+
+
+def _mac_memory(reader: Reader) -> _Memory:
+    names = ["kern.memorystatus_vm_pressure_level", "vm.swapusage"]
+    answer = reader.run([memory_state.SYSCTL, "-n", *names])
+    stall = Unknown("macOS does not measure it; see memory_pressure")
+    if isinstance(answer, Unknown):
+        return _Memory(answer, answer, stall)
+    level, _, swap = answer.partition("\n")
+    return _Memory(memory_state.macos_swap(swap), memory_state.macos_pressure(level), stall)
+
+
+def _thermal_pressure(reader: Reader) -> str | Unknown:
+    if not reader.macos:
+        return Unknown("Linux has no such level; see zones_reached")
+    return thermal_state.level_name(attempt(thermal_state.pressure_level))
+
+
+def _zones(reader: Reader) -> list[thermal_state.Zone] | Unknown:
+    if reader.macos:
+        return Unknown("macOS shows no thermal zones; see thermal_pressure")
+    zones = thermal_state.connected(thermal_state.zones(reader))
+    return zones or Unknown("this kernel shows no thermal zones")
+
+
+def _hottest(zones: list[thermal_state.Zone] | Unknown) -> float | Unknown:
+    return zones if isinstance(zones, Unknown) else max(zone.celsius for zone in zones)
+
+
+def _reached(zones: list[thermal_state.Zone] | Unknown) -> tuple[str, ...] | Unknown:
+    if isinstance(zones, Unknown):
+        return zones
+    return tuple(zone.name for zone in zones if zone.reached("passive", "hot", "critical"))
+
+
+def _throttle(library: Nvml | Unknown) -> tuple[str, ...] | Unknown:
+    if isinstance(library, Unknown):
+        return library
+    return gpu.throttled(library.throttle_masks())
+
+
+def _gpu_clocks(library: Nvml | Unknown) -> tuple[int, ...] | Unknown:
+    return library if isinstance(library, Unknown) else tuple(library.sm_clocks_mhz())
+
+
+def _limit(found: clocks.Clocks) -> float | Unknown:
+    return found.limit_mhz or Unknown("this kernel shows no limit on the clocks")
+
+
+def _or(found: T | Unknown, then: Callable[[T], U | Unknown]) -> U | Unknown:
+    return found if isinstance(found, Unknown) else then(found)
+
+
+def changed(before: Conditions, after: Conditions) -> list[str]:
+    """What became worse or different between two looks, in words; empty if nothing did.
+
+    A value that is not known on either side is no change. Neither is the load average: the worker
+    that was measured is in it.
+    """
+    return [
+        *_became("power", before.power_source, after.power_source),
+        *_became("low-power mode", _on(before.low_power_mode), _on(after.low_power_mode)),
+        *_became("thermal pressure", before.thermal_pressure, after.thermal_pressure),
+        *_became("memory pressure", before.memory_pressure, after.memory_pressure),
+        *_new("thermal limit reached", before.zones_reached, after.zones_reached),
+        *_new("GPU held back", before.gpu_throttle, after.gpu_throttle),
+        *_figures(before, after),
+    ]
+
+
+def _figures(before: Conditions, after: Conditions) -> list[str]:
+    words = []
+    grew = _difference(before.swap_used_bytes, after.swap_used_bytes)
+    if grew is not None and grew > SWAP_GREW_BYTES:
+        words.append(f"swap grew by {grew / 1e6:.0f} MB")
+    stall = after.memory_stall_share
+    was = before.memory_stall_share
+    if stall is not None and stall > PRESSURE_SHARE and (was is None or was <= PRESSURE_SHARE):
+        words.append(f"tasks waited for memory in {100 * stall:.0f} % of 10 s")
+    old, new = before.cpu_limit_mhz, after.cpu_limit_mhz
+    if old and new and abs(new - old) > CLOCK_LIMIT_SHARE * old:
+        words.append(f"the limit on the clocks: {old:.0f} -> {new:.0f} MHz")
+    return words
+
+
+def _became(what: str, before: str | None, after: str | None) -> list[str]:
+    if before is None or after is None or before == after:
+        return []
+    return [f"{what}: {before} -> {after}"]
+
+
+def _new(what: str, before: tuple[str, ...] | None, after: tuple[str, ...] | None) -> list[str]:
+    if before is None or after is None:
+        return []
+    return [f"{what}: {name}" for name in after if name not in before]
+
+
+def _on(mode: bool | None) -> str | None:
+    return None if mode is None else ("on" if mode else "off")
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before

@@ -1,0 +1,96 @@
+"""What is metered around each worker's timed samples, and what its energy readings come to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from mac_whisper_speedtest.machine import energy as counter
+from mac_whisper_speedtest.machine import joules, sources
+from mac_whisper_speedtest.machine.gpu_memory import GpuMemory
+from mac_whisper_speedtest.machine.joules import Window
+from mac_whisper_speedtest.machine.memory import LinuxMemory
+from mac_whisper_speedtest.machine.memory_macos import MacMemory
+from mac_whisper_speedtest.machine.probe import Probe, Reading, Target
+from mac_whisper_speedtest.machine.reader import Unknown
+from mac_whisper_speedtest.machine.swap import Swap
+from mac_whisper_speedtest.results import schema as s
+
+_ENERGY, _IDLE = "energy_", "idle_energy_"
+_JOULES = "_j"
+
+
+class _Idle:
+    """What the machine took before any worker was started; the same at every look."""
+
+    name = "idle energy"
+
+    def __init__(self, window: Window | Unknown) -> None:
+        self._readings = _idle_readings(window)
+
+    def begin(self, target: Target) -> None:
+        """There is nothing to look at."""
+
+    def end(self, target: Target) -> dict[str, Reading]:  # noqa: ARG002 - the whole machine's
+        """What was read beforehand."""
+        return self._readings
+
+
+def available() -> tuple[Probe, ...]:
+    """The probes for this machine. Where it counts energy, it is left alone for some seconds first.
+
+    To be called before any worker runs: what is there now is the baseline.
+    """
+    counters = sources.counters()
+    memory: Probe = MacMemory() if sys.platform == "darwin" else LinuxMemory()
+    energy = counter.Energy(counters)
+    return (memory, Swap(), GpuMemory(), energy, _Idle(counter.idle(counters)))
+
+
+def _idle_readings(window: Window | Unknown) -> dict[str, Reading]:
+    if isinstance(window, Unknown):
+        return {f"{_IDLE}wall_s": Reading(None, "s", window.reason)}
+    return {
+        f"{_IDLE}wall_s": Reading(window.seconds, "s", quality=window.quality),
+        **{
+            f"{_IDLE}{domain}{_JOULES}": Reading(value, "J", quality=window.quality)
+            for domain, value in window.joules.items()
+        },
+    }
+
+
+def energy(meters: Sequence[s.MeterResult]) -> joules.Energy | None:
+    """What a cell's audio took, above idle; ``None`` where nothing was metered at all."""
+    if not meters:
+        return None
+    windows, audio_s = [], 0.0
+    reason = ""
+    for meter in meters:
+        window = _window(meter.readings, _ENERGY)
+        if isinstance(window, Unknown):
+            reason = window.reason
+            continue
+        windows.append(window)
+        audio_s += meter.audio_s
+    if not windows:
+        power = Reading(None, "W", reason)
+        return joules.Energy(Reading(None, "J/h", reason), power, power)
+    return joules.spent(windows, _window(meters[0].readings, _IDLE), audio_s)
+
+
+def _window(readings: Mapping[str, s.ReadingInfo], prefix: str) -> Window | Unknown:
+    """The window that readings of one prefix tell of."""
+    wall = readings.get(f"{prefix}wall_s")
+    if wall is None or wall.value is None:
+        return Unknown(wall.reason if wall else "energy was not metered")
+    total = readings.get(f"{prefix}j")
+    if total is not None and total.value is None:
+        return Unknown(total.reason)
+    domains = {
+        name.removeprefix(prefix).removesuffix(_JOULES): each
+        for name, each in readings.items()
+        if name.startswith(prefix) and name.endswith(_JOULES) and name != f"{prefix}j"
+    }
+    found = {name: each.value for name, each in domains.items() if each.value is not None}
+    quality = next((each.quality for each in domains.values()), wall.quality)
+    return Window(wall.value, found, quality)

@@ -1,0 +1,133 @@
+"""Where the power comes from, and whether the system has been told to save it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
+
+SUPPLIES = "/sys/class/power_supply"
+PROFILE = "/sys/firmware/acpi/platform_profile"
+_PMSET = "/usr/bin/pmset"
+_FRUGAL_PROFILES = {"low-power", "quiet", "cool"}
+_POWER_MODES = {"0": "automatic", "1": "low power", "2": "high power"}
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Where the power comes from.
+
+    Attributes:
+        battery: whether from a battery.
+        seen: in words, with the battery's charge where it says.
+    """
+
+    battery: bool
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class LowPower:
+    """Whether the system saves power.
+
+    Attributes:
+        on: whether it does.
+        seen: in words.
+        setting: what turns it on and off: macOS's name, or ``platform profile``.
+    """
+
+    on: bool
+    seen: str
+    setting: str
+
+
+def supply(reader: Reader) -> Supply | Unknown:
+    """Ask where the power comes from; a program of about 10 ms on macOS, files on Linux."""
+    if reader.macos:
+        return macos_supply(reader.run([_PMSET, "-g", "batt"]))
+    supplies = {
+        folder.rpartition("/")[2]: {
+            name: text
+            for name in ("type", "scope", "online", "status", "capacity")
+            if isinstance(text := reader.read(f"{folder}/{name}"), str)
+        }
+        for folder in reader.matching(f"{SUPPLIES}/*")
+    }
+    return linux_supply(supplies, known=reader.exists(SUPPLIES))
+
+
+def low_power(reader: Reader) -> LowPower | Unknown:
+    """Ask whether power is saved; a program of about 10 ms on macOS, a file on Linux."""
+    if reader.macos:
+        return macos_low_power(reader.run([_PMSET, "-g"]))
+    return linux_low_power(reader.read(PROFILE))
+
+
+def macos_supply(text: Answer) -> Supply | Unknown:
+    """Mains or battery, from what ``pmset -g batt`` prints."""
+    if isinstance(text, Unknown):
+        return text
+    found = re.search(r"drawing from '([^']+)'", text)
+    if not found:
+        return Unknown("pmset does not name it")
+    charge = re.search(r"(\d+)%", text)
+    seen = found[1] + (f", battery at {charge[1]} %" if charge else "")
+    return Supply(battery=found[1] != "AC Power", seen=seen)
+
+
+def linux_supply(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> Supply | Unknown:
+    """Mains or battery, from /sys/class/power_supply.
+
+    Args:
+        supplies: the files of each supply, by its name.
+        known: whether the system has that folder at all.
+    """
+    if not known:
+        return Unknown(f"there is no {SUPPLIES}")
+    # A mouse has a battery too; its scope is "Device".
+    own = [each for each in supplies.values() if each.get("scope") != "Device"]
+    batteries = [each for each in own if each.get("type") == "Battery"]
+    mains = [each for each in own if each.get("type") in {"Mains", "USB"}]
+    if not batteries:
+        return Supply(battery=False, seen="no battery in this machine")
+    charges = [f"{each['capacity']} %" for each in batteries if "capacity" in each]
+    seen = f", battery at {' and '.join(charges)}" if charges else ""
+    if any(each.get("status") == "Discharging" for each in batteries):
+        return Supply(battery=True, seen=f"battery power{seen}")
+    if mains and all(each.get("online") == "0" for each in mains):
+        return Supply(battery=True, seen=f"battery power{seen}")
+    if any(each.get("online") == "1" for each in mains) or any(
+        each.get("status") in {"Charging", "Full", "Not charging"} for each in batteries
+    ):
+        return Supply(battery=False, seen=f"mains{seen}")
+    return Unknown("neither the battery nor the adapter says")
+
+
+def macos_low_power(text: Answer) -> LowPower | Unknown:
+    """Whether Low Power Mode is on, from the settings in use that ``pmset -g`` prints.
+
+    Macs that have a High Power Mode print ``powermode`` in place of ``lowpowermode`` or beside it.
+    """
+    if isinstance(text, Unknown):
+        return text
+    settings = dict(re.findall(r"^\s*(lowpowermode|powermode)\s+(\d)", text, re.MULTILINE))
+    for name in ("lowpowermode", "powermode"):
+        if settings.get(name) == "1":
+            return LowPower(on=True, seen="on", setting=name)
+    if not settings:
+        return Unknown("pmset names neither lowpowermode nor powermode")
+    mode = _POWER_MODES.get(settings.get("powermode", ""))
+    seen = f"off (power mode: {mode})" if mode else "off"
+    return LowPower(on=False, seen=seen, setting=next(iter(settings)))
+
+
+def linux_low_power(profile: Answer) -> LowPower | Unknown:
+    """Whether the firmware was told to save power."""
+    if isinstance(profile, Unknown):
+        return profile
+    name = "platform profile"
+    if profile in _FRUGAL_PROFILES:
+        return LowPower(on=True, seen=f"{name} {profile}", setting=name)
+    return LowPower(on=False, seen=f"off ({name}: {profile})", setting=name)

@@ -1,6 +1,0 @@
-"""Whether this machine is fit for measuring: one judged line per fact, and what to type about it.
-
-:mod:`~mac_whisper_speedtest.measure.reader` asks the machine and never raises, and
-:mod:`~mac_whisper_speedtest.measure.probes` reads what it said; every module here judges that, in
-functions that are pure and tested with what other machines say. :mod:`checkup` puts it together.
-"""

@@ -1,1 +1,0 @@
-"""Comparisons in the formats that other tools read."""

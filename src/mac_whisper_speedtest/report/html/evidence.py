@@ -1,0 +1,177 @@
+"""What a reader must know beside the numbers: findings, failures, and recordings left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.report.html import cells as named
+from mac_whisper_speedtest.report.html import tables
+from mac_whisper_speedtest.report.html.cells import Limits, summary_of
+from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
+from mac_whisper_speedtest.report.html.tables import Column, Field, Row
+from mac_whisper_speedtest.report.numbers import MISSING
+from mac_whisper_speedtest.results.schema import LeftOutInfo, Run
+
+
+def findings(run: Run, limits: Limits) -> Html:
+    """A line per finding, by cell."""
+    parts: list[Html] = []
+    for cell in run.cells:
+        found = summary_of(cell).findings
+        if not found:
+            continue
+        parts.append(tag("h3", named.label_of(cell, run)))
+        parts.append(
+            tag(
+                "ul",
+                *(
+                    tag(
+                        "li",
+                        tag("strong", each.kind),
+                        f": {_told(each.message, limits.message)}",
+                    )
+                    for each in found
+                ),
+            )
+        )
+    return join(parts) if parts else tag("p", "Nothing was noticed that the numbers do not say.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How workers of one cell ended; the same in several rounds is one of these."""
+
+    cell: str
+    attempt: int
+    status: str
+    stage: str
+    error_class: str
+    message: str
+    log: str
+
+
+def failures(run: Run, limits: Limits) -> Html:
+    """Every worker that did not end well, and every planned round that was not run."""
+    found = _failures(run, limits)
+    outcome = run.manifest.outcome
+    parts: list[Html] = []
+    if outcome is not None and outcome.state != "complete":
+        words = _told(outcome.message, limits.message)
+        said = f"{outcome.state}: {words}" if words else outcome.state
+        parts.append(tag("p", tag("strong", "The run is not complete. "), said))
+    if not found:
+        return join([*parts, tag("p", "Every worker ended well.")])
+    labels = named.labels(run)
+    shown = list(found.items())[: limits.entries]
+    total = sum(map(len, found.values()))
+    parts.append(
+        tables.table(
+            (
+                Column("cell"),
+                Column("rounds"),
+                Column("status"),
+                Column("stage"),
+                Column("error"),
+                Column("message", long=True),
+            ),
+            [[_failure(labels[each.cell], each, rounds) for each, rounds in shown]],
+            caption=f"{total} {'ending' if total == 1 else 'endings'} not as planned",
+        )
+    )
+    if len(found) > len(shown):
+        parts.append(tag("p", f"{len(found) - len(shown)} more stand in the run's own files."))
+    logs = [
+        tag(
+            "details",
+            tag("summary", f"Log of {labels[each.cell]}, {_rounds(rounds)}"),
+            tag("pre", each.log),
+            class_="long",
+        )
+        for each, rounds in shown
+        if each.log.strip()
+    ]
+    return join([*parts, *logs])
+
+
+def _failures(run: Run, limits: Limits) -> dict[_Failure, list[int]]:
+    """What went wrong → in which rounds. A backend that always fails usually fails alike."""
+    found: dict[_Failure, list[int]] = {}
+    for cell in run.cells:
+        for each in cell.endings:
+            if each.status == "ok" and (each.attempt is None or not each.message):
+                continue
+            said = filter(None, [each.message, each.weights_found, *each.repaired])
+            failure = _Failure(
+                cell=cell.id,
+                attempt=each.attempt or 0,
+                status=each.status,
+                stage=each.stage,
+                error_class=each.error_class,
+                message=_told("; ".join(said), limits.message),
+                log=_told(each.log_tail, limits.message),
+            )
+            found.setdefault(failure, []).append(each.round)
+    return found
+
+
+def _failure(label: str, each: _Failure, rounds: Sequence[int]) -> Row:
+    attempt = f", attempt {each.attempt + 1}" if each.attempt else ""
+    return Row(
+        [
+            label,
+            Field(f"{_rounds(rounds)}{attempt}", rounds[0]),
+            Field(named.badge(each.status, "good" if each.status == "ok" else "bad"), each.status),
+            each.stage or MISSING,
+            each.error_class or MISSING,
+            each.message or MISSING,
+        ]
+    )
+
+
+def _rounds(rounds: Sequence[int]) -> str:
+    """Rounds counted from 1: ``round 3``, ``rounds 1–4, 6``."""
+    spans: list[list[int]] = []
+    for number in sorted(set(rounds)):
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    words = [f"{a + 1}" if a == b else f"{a + 1}–{b + 1}" for a, b in spans]
+    return f"round{'s' if len(set(rounds)) > 1 else ''} {', '.join(words)}"
+
+
+def left_out(run: Run, limits: Limits) -> Html:
+    """Recordings that were not measured, or not scored, and why; empty where there are none."""
+    parts: list[Html] = []
+    for clip in run.manifest.clips:
+        for what, entries in (("not measured", clip.left_out), ("not scored", clip.unscored)):
+            if entries:
+                parts.append(_left_out(f"{clip.name}: {len(entries)} {what}", entries, limits))
+    return join(parts)
+
+
+def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> Html:
+    rows = [
+        Row([clipped(each.name, 120), _told(each.reason, limits.message)])
+        for each in entries[: limits.entries]
+    ]
+    made = tables.table(
+        (Column("recording"), Column("why", long=True)), [rows], caption=title, tall=True
+    )
+    more = len(entries) - len(rows)
+    return join([made, tag("p", f"{more} more stand in the run's own files.") if more else ""])
+
+
+def _told(text: str, limit: int) -> str:
+    """``text`` without secrets, ``limit`` characters of it at most.
+
+    Secrets are looked for in what can be shown and some more, so that none is cut in two and shown
+    by half; in all of a text that someone made enormous it would take minutes.
+    """
+    searched = text[: 2 * limit + 1000]
+    clean = scrub(searched)
+    if len(searched) == len(text):
+        return clipped(clean, limit)
+    return f"{clean[:limit]}… ({len(text) - limit} characters more)"

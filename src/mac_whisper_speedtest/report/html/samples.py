@@ -1,0 +1,234 @@
+"""Every sample: drawn by round, and in a table; of very many, each round's figures."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from mac_whisper_speedtest.compare import sample_deltas
+from mac_whisper_speedtest.compare.sample_deltas import COUNTED, State, Taken
+from mac_whisper_speedtest.report.html import cells as named
+from mac_whisper_speedtest.report.html import curves, tables
+from mac_whisper_speedtest.report.html.cells import Limits
+from mac_whisper_speedtest.report.html.curves import Observed
+from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
+from mac_whisper_speedtest.report.html.tables import Column, Field, Row
+from mac_whisper_speedtest.report.numbers import MISSING
+from mac_whisper_speedtest.results.schema import CellResult, Run
+
+_TOLD = 600  # drawn samples that have a text of their own; a title takes more than its dot
+_REASON = 160
+_STATES: dict[State, str] = {
+    "counts": "count",
+    "disturbed": "count although they were disturbed",
+    "warm-up": "are warm-ups",
+    "repeated": "were disturbed and taken again",
+    "round repeated": "are of rounds that were repeated",
+    "attempt repeated": "are of attempts that were repeated",
+    "failed": "failed",
+}
+_TABLE = "samples"
+
+
+def section(run: Run, limits: Limits) -> Html:
+    """The drawings, the table, and what of the samples is not in them."""
+    found = {cell.id: sample_deltas.taken(run, cell) for cell in run.cells}
+    total = sum(map(len, found.values()))
+    if total == 0:
+        return tag("p", "Not one sample was taken.")
+    counted = Counter(each.state for taken in found.values() for each in taken)
+    words = ", ".join(f"{counted[state]} {how}" for state, how in _STATES.items() if counted[state])
+    labels = named.labels(run)
+    share = max(20, limits.dots // max(1, len(run.cells)))
+    each_drawn = all(_drawn(taken) <= share for taken in found.values())
+    parts = [
+        tag("p", f"{total} samples: {words}. Nothing is dropped for its value."),
+        tag("p", _legend(each_drawn=each_drawn), class_="quiet"),
+        tag(
+            "div",
+            *(
+                _drawing(
+                    cell,
+                    found[cell.id],
+                    name=f"strip-{number}",
+                    title=labels[cell.id],
+                    share=share,
+                    tell=total <= _TOLD,
+                )
+                for number, cell in enumerate(run.cells)
+                if any(each.state != "warm-up" for each in found[cell.id])
+            ),
+            class_="several",
+        ),
+    ]
+    return join([*parts, _table(run, found, total, limits)])
+
+
+def _drawn(taken: Sequence[Taken]) -> int:
+    return sum(each.state != "warm-up" for each in taken)
+
+
+def _legend(*, each_drawn: bool) -> str:
+    marks = (
+        "Filled dots count; crosses among them count too, though other programs disturbed them; "
+        "hollow dots were taken again and do not count; crosses at the bottom failed. Warm-ups "
+        "are in the table only. Every drawing has a scale of its own."
+    )
+    if each_drawn:
+        return marks
+    return (
+        "The samples are too many to draw one by one: each round has a thin line from its "
+        "smallest to its largest sample, a thick one between the quartiles, and a dot at the "
+        f"median. Others are drawn as themselves: {marks[0].lower()}{marks[1:]}"
+    )
+
+
+def _drawing(
+    cell: CellResult, taken: Sequence[Taken], *, name: str, title: str, share: int, tell: bool
+) -> Html:
+    """One cell's samples, each as itself where there are no more than ``share``."""
+    whole_set = bool(cell.clip.utterances)
+    y_axis = "× median of the recording" if whole_set else "seconds"
+    shown = [each for each in taken if each.state != "warm-up"]
+    if len(shown) <= share:
+        observed = [_observed(each, whole_set, tell=tell) for each in shown]
+        drawing = curves.strip(name, observed, y_axis=y_axis, title=f"Samples of {title}")
+        left_out = ""
+    else:
+        by_round: defaultdict[int, list[float]] = defaultdict(list)
+        for each in shown:
+            if each.state in COUNTED:
+                by_round[each.sample.round].append(_value(each, whole_set))
+        others = [each for each in shown if each.state != "counts"]
+        special = [_observed(each, whole_set, tell=tell) for each in others[:share]]
+        drawing = curves.boxes(name, by_round, special, y_axis=y_axis, title=f"Samples of {title}")
+        more = len(others) - len(special)
+        left_out = (
+            f"{more} more that are disturbed, repeated or failed are not drawn." if more else ""
+        )
+    caption = tag("figcaption", left_out) if left_out else Html("")
+    return tag("figure", tag("h3", title), drawing, caption)
+
+
+def _value(each: Taken, whole_set: bool) -> float:
+    return (each.relative or 0.0) if whole_set else each.sample.seconds
+
+
+def _observed(each: Taken, whole_set: bool, *, tell: bool) -> Observed:
+    kind = each.state if each.state in {"counts", "disturbed", "failed"} else "aside"
+    sample = each.sample
+    told = ""
+    if tell:
+        of = f" of {clipped(sample.utterance, 40)}" if sample.utterance else ""
+        told = (
+            f"round {sample.round + 1}, sample {sample.index + 1}{of}: {sample.seconds:.3f} s, "
+            f"{each.state}"
+        )
+    return Observed(sample.round, _value(each, whole_set), kind, told)
+
+
+def _table(run: Run, found: dict[str, list[Taken]], total: int, limits: Limits) -> Html:
+    columns: tuple[Column, ...]
+    labels = named.labels(run)
+    if total <= limits.sample_rows:
+        rows = [_sample_row(labels[cell.id], each) for cell in run.cells for each in found[cell.id]]
+        columns, what = _SAMPLE_COLUMNS, f"All {total} samples"
+        note = ""
+    else:
+        rows = [row for cell in run.cells for row in _round_rows(labels[cell.id], found[cell.id])]
+        columns, what = _ROUND_COLUMNS, f"The rounds of {total} samples"
+        note = (
+            f"{total} samples are too many for one page: here is a row for each cell and round. "
+            "Each sample is in the run's journal, and in its exports."
+        )
+        if len(rows) > max(limits.sample_rows, 1):
+            note += f" {len(rows) - limits.sample_rows} rows are left out, too."
+            rows = rows[: limits.sample_rows]
+    choices = {
+        "cell": list(dict.fromkeys(row.keys["cell"] for row in rows)),
+        "state": list(dict.fromkeys(row.keys["state"] for row in rows if "state" in row.keys)),
+    }
+    return tag(
+        "details",
+        tag("summary", what),
+        tag("p", note) if note else "",
+        tables.filters([_TABLE], label="search in the samples", choices=choices),
+        tables.table(columns, [rows], caption=what, name=_TABLE, tall=True),
+        class_="long",
+    )
+
+
+_SAMPLE_COLUMNS = (
+    Column("cell"),
+    Column("round", number=True),
+    Column("sample", number=True),
+    Column("recording"),
+    Column("state"),
+    Column("seconds", number=True),
+    Column("× median", number=True),
+    Column("processor s", number=True),
+    Column("peak MB", number=True),
+    Column("why"),
+)
+_ROUND_COLUMNS = (
+    Column("cell"),
+    Column("round", number=True),
+    Column("samples", number=True),
+    Column("that count", number=True),
+    Column("failed", number=True),
+    Column("smallest s", number=True),
+    Column("median s", number=True),
+    Column("largest s", number=True),
+    Column("× median", number=True),
+)
+
+
+def _sample_row(label: str, each: Taken) -> Row:
+    sample = each.sample
+    attempt = f", attempt {sample.attempt + 1}" if sample.attempt else ""
+    processor = sample.tree_cpu_s if sample.tree_cpu_s is not None else sample.cpu_s
+    return Row(
+        [
+            label,
+            Field(f"{sample.round + 1}{attempt}", sample.round + sample.attempt / 100),
+            Field(str(sample.index + 1), sample.index),
+            clipped(sample.utterance, 60) or MISSING,
+            each.state,
+            tables.number(sample.seconds, ".3f"),
+            tables.number(each.relative, ".3f"),
+            tables.number(processor, ".2f"),
+            tables.number(sample.peak_rss_bytes, ".0f", 1e-6),
+            clipped(sample.failed or sample.touched, _REASON) or MISSING,
+        ],
+        keys={"cell": label, "state": each.state},
+    )
+
+
+def _round_rows(label: str, taken: Sequence[Taken]) -> list[Row]:
+    by_round: defaultdict[int, list[Taken]] = defaultdict(list)
+    for each in taken:
+        if each.state != "warm-up":
+            by_round[each.sample.round].append(each)
+    rows = []
+    for number, group in sorted(by_round.items()):
+        good = [each for each in group if each.state in COUNTED]
+        seconds = [each.sample.seconds for each in good]
+        relative = [each.relative for each in good if each.relative is not None]
+        rows.append(
+            Row(
+                [
+                    label,
+                    Field(str(number + 1), number),
+                    Field(str(len(group)), len(group)),
+                    Field(str(len(good)), len(good)),
+                    str(sum(each.state == "failed" for each in group)),
+                    tables.number(min(seconds, default=None), ".3f"),
+                    tables.number(statistics.median(seconds) if seconds else None, ".3f"),
+                    tables.number(max(seconds, default=None), ".3f"),
+                    tables.number(statistics.median(relative) if relative else None, ".3f"),
+                ],
+                keys={"cell": label},
+            )
+        )
+    return rows

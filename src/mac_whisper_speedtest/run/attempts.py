@@ -1,0 +1,138 @@
+"""One round of one cell: a worker, and others after it where that one did not do everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.run.mending import Mender
+from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.run.task import Executor, Listener, Piece, Task
+from mac_whisper_speedtest.weights.repair import DamagedError
+from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.endings import Ending, Status
+
+MOST_SPOILT = 3
+"""Recordings of a set that may each end a worker in a round. A backend that dies on more of them is
+broken, and every such recording costs the start of a process, or a whole deadline."""
+
+MOST_SILENT = 1
+"""The same while no recording has given any text in that round: with the second one, the backend
+most likely fails on all of them."""
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of one worker.
+
+    Attributes:
+        ending: how it ended.
+        taken: the samples it gave, and whether each is a failure.
+        damage: what is wrong with its weights, where it could not load them for that.
+    """
+
+    ending: Ending
+    taken: dict[Piece, bool] = field(default_factory=dict)
+    damage: DamagedError | None = None
+
+    @property
+    def broke_on(self) -> Piece | None:
+        """The sample in which the worker ended; ``None`` where it was not about one of a set."""
+        last = next(reversed(self.taken), None)
+        transcribing = self.ending.stage in {m.Stage.WARMUP, m.Stage.TRANSCRIBE}
+        return last if transcribing and last is not None and self.taken[last] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Carries out rounds of cells.
+
+    Attributes:
+        execute: runs one worker.
+        record: writes an event down.
+        screen: whoever watches.
+        mender: looks after weights that cannot be loaded.
+        retries: how often a failed round is tried again.
+    """
+
+    execute: Executor
+    record: Callable[[s.Event], None]
+    screen: Screen
+    mender: Mender
+    retries: int
+
+    def carry_out(self, task: Task) -> Ending:
+        """Start workers until one ends well, or there is no more to hope for; how the last ended.
+
+        A later worker takes only what the earlier ones have not. A failed round is tried again as
+        often as was asked for, and after a repair. Beyond that, a recording of a set that ends its
+        worker counts as failed in this round, and the next worker goes on with the others.
+        """
+        left, repaired = self.retries, list[str]()
+        spoilt: set[str] = set()
+        heard = any(name not in task.spoilt for name, _ in task.done)
+        while True:
+            worker = self._one(task, repaired)
+            if worker.ending.status in {Status.OK, Status.UNAVAILABLE}:
+                return worker.ending
+            heard = heard or not all(worker.taken.values())
+            broke_on = worker.broke_on
+            repaired = (
+                self.mender.mend(task.cell, worker.damage) if worker.damage is not None else []
+            )
+            if not repaired and left > 0:
+                left -= 1
+                if broke_on is not None:
+                    del worker.taken[broke_on]  # it has another chance
+            elif not repaired:
+                if broke_on is None:
+                    return worker.ending
+                spoilt.add(broke_on[0])
+                if len(spoilt) > (MOST_SPOILT if heard else MOST_SILENT):
+                    return worker.ending
+            task = replace(
+                task,
+                attempt=task.attempt + 1,
+                done=task.done | worker.taken.keys(),
+                spoilt=task.spoilt | spoilt,
+            )
+            if broke_on is not None and broke_on in task.done and not task.missing(broke_on[1]):
+                task.budget.samples += 1  # its failure was the last of that pass
+
+    def _one(self, task: Task, repaired: list[str]) -> _Outcome:
+        """One worker, and what is damaged of its weights if it could not load them.
+
+        What was found is in the journal, with the worker's end, before anything is done about it.
+        """
+        damage: DamagedError | None = None
+        taken: dict[Piece, bool] = {}
+
+        def record(event: s.Event) -> None:
+            nonlocal damage
+            if isinstance(event, s.Sample) and event.kind == "timed" and not event.repeated:
+                taken[event.utterance, event.index] = bool(event.failed)
+            if not isinstance(event, s.WorkerEnded):
+                self.record(event)
+                return
+            found = ""
+            try:
+                if self.mender.concerns(task.cell, event):
+                    found, damage = self.mender.read_again(task.cell)
+            finally:
+                self.record(
+                    msgspec.structs.replace(event, weights_found=scrub(found), repaired=repaired)
+                )
+
+        screen = self.screen
+        listener = Listener(
+            record=record,
+            status=screen.status,
+            slow=lambda stage, waited, limit: screen.slow(task.cell.id, stage, waited, limit),
+            log=screen.log,
+        )
+        ending = self.execute(task, listener)
+        return _Outcome(ending, taken, damage)

@@ -1,0 +1,360 @@
+"""Running one round of one cell in a fresh worker process, and writing down what happens."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mac_whisper_speedtest.machine import caches, compile_caches, contention, host
+from mac_whisper_speedtest.machine.compile_caches import Caches
+from mac_whisper_speedtest.machine.cpu import Cpu
+from mac_whisper_speedtest.machine.probe import Reading, Target
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.run.task import Listener, Recording, Task
+from mac_whisper_speedtest.summary import findings
+from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.activity import descendants_cpu_s
+from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
+from mac_whisper_speedtest.worker.launch import launch, not_installed
+from mac_whisper_speedtest.worker.supervisor import Answer, Events, TranscriptionFailedError, Worker
+
+_QUIET_WINDOW_S = 0.05
+_QUIET_S = 0.009
+"""A worker rests when it used less than a fifth of a core for 50 ms: one of the hundredths of a
+second that the system counts in. Housekeeping threads wake up for less, and not in each of the ten
+windows that make ``findings.BUSY_AFTER_S``; on a busy machine it may get no more than that."""
+
+
+def run_in_worker(task: Task, listener: Listener) -> Ending:
+    """Spawn, load, warm up, sample, end: the real executor."""
+    busy_after_s = None
+    with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
+        rung, note = _drop_weights(task)
+        started = launch(task.cell.backend, scratch=Path(scratch), threads=task.threads)
+        where = task.where
+        listener.record(s.WorkerStarted(**where))
+        if started is None:
+            ending = Ending(
+                Status.UNAVAILABLE,
+                m.Stage.SPAWN,
+                "NotInstalled",
+                not_installed(task.cell.backend),
+            )
+        else:
+            caches = compile_caches.look(Path(started.argv[0]).name)
+            try:
+                events = Events(slow=listener.slow, log=listener.log)
+                with Worker(
+                    started, task.deadlines, memory_limit=task.memory_limit, events=events
+                ) as worker:
+                    for problem in host.place(worker.pid, task.placement):
+                        listener.log("warning", f"{task.cell.id}: {problem}")
+                    _Conversation(worker, task, listener, caches).hold(rung, note)
+                    # Nothing is timed any more, so looking disturbs nothing.
+                    busy_after_s = _busy_after_s()
+                    ending = worker.shutdown()
+            except WorkerFailureError as failure:
+                ending = failure.ending
+    listener.record(
+        s.WorkerEnded(
+            **where,
+            status=ending.status,
+            stage=str(ending.stage),
+            error_class=ending.error_class,
+            message=scrub(ending.message),
+            log_tail=scrub(ending.log_tail),
+            exit_code=ending.exit_code,
+            busy_after_s=busy_after_s,
+        )
+    )
+    return ending
+
+
+def _drop_weights(task: Task) -> tuple[str, str]:
+    """For a cold load, take the weights out of the page cache: the load's rung, and a note."""
+    if not (task.ladder and task.round == 0 and task.weights is not None):
+        return s.LOAD_FRESH, ""
+    done = caches.drop([task.weights])
+    if done.dropped:
+        return (
+            s.LOAD_COLD,
+            f"{done.bytes / 1e6:.0f} MB of weights were dropped from the page cache",
+        )
+    return s.LOAD_FRESH, f"not known to be cold: {scrub(done.reason)}"
+
+
+@dataclass(slots=True)
+class _Conversation:
+    """What is said to one worker, in order; every answer is on disk before the next question."""
+
+    worker: Worker
+    task: Task
+    listener: Listener
+    caches: Caches
+    began: float = field(default_factory=time.monotonic)
+    repetitions: int = 0
+    effective: s.Effective | None = None
+
+    def hold(self, rung: str, note: str) -> None:
+        """Everything up to the last answer; what is ``ending`` comes after it."""
+        task, listener = self.task, self.listener
+        listener.status("starting")
+        hello = self.worker.hello()
+        self._load(hello, rung, note)
+        listener.status("first call")
+        self._warm_up(task.first)
+        target = Target(self.worker.pid)
+        for probe in task.probes:
+            probe.begin(target)
+        started, audio_s = time.monotonic(), 0.0
+        for index in range(task.runs):
+            missing = task.missing(index)
+            if not missing:
+                continue
+            elapsed = time.monotonic() - self.began
+            # A pass that an earlier attempt has begun is finished in any case.
+            if len(missing) == len(task.recordings) and not task.budget.another_sample(
+                task.round, in_round=index, elapsed_s=elapsed
+            ):
+                break
+            listener.status(f"sample {index + 1} of {task.runs}")
+            for recording in missing:
+                audio_s += self._time(recording, index)
+            task.budget.samples += 1
+        wall_s = time.monotonic() - started
+        readings = {name: each for probe in task.probes for name, each in probe.end(target).items()}
+        if readings:
+            listener.record(
+                s.Metered(
+                    **task.where,
+                    audio_s=audio_s,
+                    wall_s=wall_s,
+                    readings={name: _reading(each) for name, each in readings.items()},
+                )
+            )
+        if task.ladder and task.round == 0:
+            listener.status("loading again")
+            self.worker.unload()
+            self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
+        listener.status("ending")
+
+    def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> None:
+        task, listener = self.task, self.listener
+        listener.status("loading")
+        load = self.worker.load(m.LoadParams(task.model, task.device, task.threads))
+        warnings = findings.fallbacks(
+            device=(task.device, load.value.device),
+            precision=(task.model.precision, load.value.precision),
+        )
+        for warning in warnings:
+            listener.log("warning", f"{task.cell.id}: {warning}")
+        listener.record(
+            s.Loaded(
+                **task.where,
+                version=scrub(hello.value.version),
+                versions=_scrubbed(hello.value.versions),
+                device=load.value.device,
+                device_asked=task.device,
+                precision=load.value.precision,
+                precision_asked=task.model.precision,
+                details=_scrubbed(load.value.details),
+                spawn_s=self.worker.spawn_s,
+                import_s=hello.value.import_s,
+                hello_wall_s=hello.wall_s,
+                load_s=load.value.load_s,
+                load_wall_s=load.wall_s,
+                peak_rss_before_bytes=load.value.peak_rss_before_bytes,
+                peak_rss_bytes=load.value.peak_rss_bytes,
+                warnings=warnings,
+                rung=rung,
+                rung_note=note,
+                compile_cache=compile_caches.state(load.value.device, self.caches),
+            )
+        )
+
+    def _params(self, recording: Recording, kind: str) -> m.TranscribeParams:
+        contract = m.ContractParams(**asdict(self.task.contract))
+        return m.TranscribeParams(audio=recording.audio, contract=contract, kind=kind)
+
+    def _warm_up(self, recording: Recording) -> None:
+        task = self.task
+        asked = time.monotonic()
+        try:
+            answer = self.worker.transcribe(
+                self._params(recording, "warmup"), survives_errors=len(task.recordings) > 1
+            )
+        except TranscriptionFailedError:
+            return  # it is asked for again, and then written down
+        except WorkerFailureError as failure:
+            due = [index for index in range(task.runs) if recording in task.missing(index)]
+            if due and len(task.recordings) > 1:
+                waited_s = time.monotonic() - asked
+                self._write_failure(recording, failure.ending, waited_s, due[0])
+            raise
+        self._write(recording, answer, -1, {}, touched="", repeated=False)
+
+    def _time(self, recording: Recording, index: int) -> float:
+        """Take a timed sample, once more when others took the processor meanwhile.
+
+        Returns:
+            Seconds of audio that were transcribed.
+        """
+        params, target = self._params(recording, "timed"), Target(self.worker.pid)
+        audio_s = 0.0
+        while True:
+            cpu = Cpu()
+            cpu.begin(target)
+            asked = time.monotonic()
+            try:
+                answer = self.worker.transcribe(
+                    params, survives_errors=len(self.task.recordings) > 1
+                )
+            except TranscriptionFailedError as failure:
+                self._write_failure(recording, failure.ending, failure.wall_s, index)
+                return audio_s
+            except WorkerFailureError as failure:
+                # Of a set, the others can still be measured by another worker.
+                if len(self.task.recordings) > 1:
+                    waited_s = time.monotonic() - asked
+                    self._write_failure(recording, failure.ending, waited_s, index)
+                raise
+            readings = cpu.end(target)
+            audio_s += recording.seconds
+            touched = self._touched(readings)
+            repeated = bool(touched) and self._may_repeat(answer.wall_s)
+            self._write(recording, answer, index, readings, touched=touched, repeated=repeated)
+            if not repeated:
+                return audio_s
+            self.repetitions += 1
+
+    def _touched(self, readings: dict[str, Reading]) -> str:
+        """What other programs took meanwhile, in words; empty when it was little or not known."""
+        outside = contention.of_readings(readings)
+        if isinstance(outside, str):
+            return ""
+        judged = contention.judge(outside, cores=self.task.cores, threads=self.task.threads)
+        return judged.words if judged.touched else ""
+
+    def _may_repeat(self, cost_s: float) -> bool:
+        """Whether a disturbed sample is taken again: as often as there are samples, in the time."""
+        if not self.task.repeat:
+            return False
+        allowed = self.task.runs * len(self.task.recordings)
+        elapsed = time.monotonic() - self.began
+        return self.repetitions < allowed and self.task.budget.room_for(
+            self.task.round, cost_s=cost_s, elapsed_s=elapsed
+        )
+
+    def _write(
+        self,
+        recording: Recording,
+        answer: Answer[m.TranscribeResult],
+        index: int,
+        readings: Mapping[str, Reading],
+        *,
+        touched: str,
+        repeated: bool,
+    ) -> None:
+        """Have a sample on disk before anything else happens; settings only when they change."""
+        value, where = answer.value, self.task.where
+        effective = s.Effective(
+            **where,
+            values={
+                scrub(name): scrub(each) if isinstance(each, str) else each
+                for name, each in value.effective.items()
+            },
+            observed=[scrub(each) for each in value.observed],
+            remarks=[scrub(each) for each in value.remarks],
+        )
+        if effective != self.effective:
+            self.listener.record(effective)
+            self.effective = effective
+        self.listener.record(
+            s.Sample(
+                **where,
+                index=index,
+                kind="warmup" if index < 0 else "timed",
+                seconds=value.seconds,
+                wall_s=answer.wall_s,
+                text=value.text,
+                segments=[
+                    s.SegmentInfo(start_s=each.start_s, end_s=each.end_s, text=each.text)
+                    for each in value.segments
+                ],
+                language=value.language,
+                tokens=value.tokens,
+                cpu_s=value.cpu_s,
+                peak_rss_bytes=value.peak_rss_bytes,
+                utterance=recording.name,
+                fallbacks=value.fallbacks,
+                first_segment_s=value.first_segment_s,
+                stages_s=value.stages_s,
+                allocator_bytes=value.allocator_bytes,
+                tree_cpu_s=_value(readings, "cpu_s"),
+                outside_cpu_s=_value(readings, "outside_cpu_s"),
+                touched=touched,
+                repeated=repeated,
+            )
+        )
+
+    def _write_failure(
+        self, recording: Recording, ending: Ending, wall_s: float, index: int
+    ) -> None:
+        self.listener.record(
+            s.Sample(
+                **self.task.where,
+                index=index,
+                kind="timed",
+                seconds=wall_s,
+                wall_s=wall_s,
+                text="",
+                segments=[],
+                language=None,
+                tokens=None,
+                cpu_s=None,
+                peak_rss_bytes=None,
+                utterance=recording.name,
+                failed=scrub(f"{ending.error_class}: {ending.message}"),
+            )
+        )
+
+
+def _scrubbed(said: Mapping[str, str]) -> dict[str, str]:
+    """What a backend says of itself, without what names this machine or its user."""
+    return {scrub(name): scrub(text) for name, text in said.items()}
+
+
+def _value(readings: Mapping[str, Reading], name: str) -> float | None:
+    found = readings.get(name)
+    return None if found is None else found.value
+
+
+def _reading(each: Reading) -> s.ReadingInfo:
+    return s.ReadingInfo(
+        value=each.value, unit=each.unit, reason=scrub(each.reason), quality=each.quality
+    )
+
+
+def _busy_after_s() -> float | None:
+    """For how long the worker goes on computing after its last answer, in seconds.
+
+    There is one worker at a time, so it and what it started are all of this process's descendants.
+    Looks until the worker rests, and no longer than ``findings.BUSY_AFTER_S``.
+
+    Returns:
+        ``None`` where the system does not tell.
+    """
+    began = time.monotonic()
+    used = descendants_cpu_s()
+    waited = 0.0
+    while used is not None and waited < findings.BUSY_AFTER_S:
+        time.sleep(_QUIET_WINDOW_S)
+        before, used = used, descendants_cpu_s()
+        if used is not None and used - before < _QUIET_S:
+            return waited
+        waited = time.monotonic() - began
+    return None if used is None else waited

@@ -1,0 +1,51 @@
+"""Which release of a backend is here now, by its own worker; and adding what is not here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.environments import environments
+from mac_whisper_speedtest.errors import SpeedtestError
+from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
+from mac_whisper_speedtest.worker import scratch
+from mac_whisper_speedtest.worker.endings import WorkerFailureError
+from mac_whisper_speedtest.worker.launch import interpreter, launch
+from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
+
+Versions = tuple[str, Mapping[str, str]]
+"""The version, and whatever else could change a number: as in ``Loaded``."""
+
+
+def versions(backend: Backend, *, threads: int) -> Versions:
+    """What the backend's worker says of itself; an empty version where it cannot be started.
+
+    The worker loads no weights.
+    """
+    with scratch.folder() as work:
+        started = launch(backend, scratch=work, threads=threads)
+        if started is None:
+            return "", {}
+        try:
+            with Worker(started, Deadlines()) as worker:
+                hello = worker.hello().value
+        except WorkerFailureError:
+            return "", {}
+        return hello.version, hello.versions
+
+
+def add_missing(backends: Iterable[Backend], announce: Callable[[str], None]) -> None:
+    """Make the environments of those that are installed nowhere and could be.
+
+    One that cannot be made costs its own cells only: its rows will say that it is not installed.
+    """
+    with as_keyboard_interrupt():
+        for backend in backends:
+            recipe = backend.recipe
+            if backend.command or recipe is None or not recipe.works_here():
+                continue
+            if interpreter(backend) is None:
+                try:
+                    environments.install(recipe, backend.version, announce=announce)
+                except SpeedtestError as error:
+                    announce(f"{backend.label} could not be installed: {error.message}")

@@ -1,0 +1,46 @@
+"""This machine's noise: one cell measured against itself, as two that take turns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mac_whisper_speedtest.errors import SpeedtestError
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.run.prepare import Prepared
+from mac_whisper_speedtest.stats import noise
+from mac_whisper_speedtest.stats.noise import Floor
+from mac_whisper_speedtest.summary import ranking
+
+QUICK_ROUNDS = 6
+ROUNDS = 20
+"""Twenty rounds know a spread to within a third (the 95 % interval of a standard deviation is 0.76
+to 1.46 times it); six only to within a factor of two."""
+
+
+def twice(prepared: Prepared) -> Prepared:
+    """The first cell that can be measured, as two identical ones.
+
+    Raises:
+        SpeedtestError: none can; the message is the first one's reason.
+    """
+    usable = [cell for cell in prepared.cells if cell.id not in prepared.unavailable]
+    if not usable:
+        reason = next(iter(prepared.unavailable.values()))
+        raise SpeedtestError(
+            f"there is nothing to measure the noise with: {reason}",
+            hint="see speedtest check-models and speedtest backends list",
+        )
+    chosen = usable[0]
+    pair = [replace(chosen, id=f"{chosen.id}#{number}") for number in (1, 2)]
+    weights = {cell.id: prepared.weights[chosen.id] for cell in pair}
+    request = replace(prepared.request, backends=(chosen.backend,), models=(chosen.model,))
+    return replace(prepared, request=request, cells=pair, weights=weights, unavailable={})
+
+
+def of(run: s.Run) -> Floor | None:
+    """What the rounds of a run made by `twice` say; ``None`` from fewer than three common ones."""
+    rtf = ranking.compare(run).rtf
+    if len(rtf) < 2:
+        return None
+    first, second = rtf.values()
+    return noise.floor(first, second)

@@ -1,0 +1,71 @@
+"""The noise floors that were found on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest import files, paths
+from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.stats.noise import Floor
+
+
+class _Kept(s.Struct, frozen=True, kw_only=True):
+    """The file: the latest result of every backend tried on this machine."""
+
+    found: dict[str, s.NoiseInfo]
+
+
+def keep(run: s.Run, found: Floor) -> s.NoiseInfo:
+    """Remember the result for later runs on this machine.
+
+    Raises:
+        StorageError: the data folder cannot be written.
+    """
+    cell = run.cells[0]
+    info = s.NoiseInfo(
+        floor=found.floor,
+        smallest_detectable=found.smallest_detectable,
+        spread=found.spread,
+        ratio=found.ratio.estimate,
+        verdict=str(found.verdict),
+        rounds=found.rounds,
+        rounds_for={f"{each:g}": rounds for each, rounds in found.rounds_for.items()},
+        backend=cell.backend.name,
+        model=cell.model.name,
+        measured_at=run.manifest.started_at,
+    )
+    kept = {**_read(), cell.backend.name: info}
+    files.write_bytes(_path(), msgspec.json.encode(_Kept(found=kept)) + b"\n")
+    return info
+
+
+def last() -> s.NoiseInfo | None:
+    """The largest floor that was found on this machine; ``None`` before any was looked for."""
+    return max(_read().values(), key=lambda each: each.floor, default=None)
+
+
+def _read() -> dict[str, s.NoiseInfo]:
+    try:
+        return msgspec.json.decode(_path().read_bytes(), type=_Kept).found
+    except (OSError, msgspec.MsgspecError):
+        return {}  # it was never measured here, or by another version: measure again
+
+
+def _path() -> Path:
+    """By what the machine is, never by readings that change from boot to boot."""
+    facts = describe.describe()
+    steady = (
+        facts.os,
+        facts.architecture,
+        facts.cpu,
+        facts.physical_cores,
+        facts.logical_cores,
+        facts.memory_bytes,
+        facts.gpus,
+    )
+    name = hashlib.sha256(repr(steady).encode()).hexdigest()[:16]
+    return paths.data_dir() / "noise" / f"{name}.json"

@@ -1,0 +1,212 @@
+"""From a request to cells and rounds: pure functions."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from mac_whisper_speedtest.audio.select import Choice
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract
+
+DEFAULT_ROUNDS = 6
+"""The fewest from which the median has a 95 % interval without assuming anything about the noise:
+its ends are the smallest and the largest of six, which miss it with probability 2 / 2**6."""
+
+DEFAULT_MAX_ROUNDS = 60
+"""Where ``--precision`` and ``--budget`` give up."""
+
+MAX_TIME_S = 120.0
+MAX_TIME_PER_AUDIO = 5.0
+"""What a cell may take when nothing is said: two minutes, and more than that for long audio. A
+backend that transcribes in real time or quicker then gets five passes at least."""
+
+MAX_REPEATED_ROUNDS = 2
+"""Rounds repeated because the machine was disturbed in them. More would turn a run on a machine
+that is always disturbed into one without end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be measured, and how much of it.
+
+    Attributes:
+        models: canonical model names, or ``org/name@REVISION`` for others.
+        backends: what to measure them with.
+        explicit: whether the backends were named; then one that is missing is a failure.
+        speech: what to measure on.
+        rounds: fresh processes per cell; with ``budget_s`` or ``target_width`` the fewest.
+        runs: timed passes over the speech per process; ``None`` is two for one recording and one
+            for a set.
+        seed: of the order in which cells are visited.
+        threads: CPU threads for every backend.
+        device: ``auto`` or a device name.
+        precision: ``auto`` or what to compute in.
+        max_time_s: time budget of one cell, over all rounds; ``None`` is by the audio's length.
+        budget_s: time for the whole run, spent where it narrows the ranking most.
+        target_width: relative width (upper end minus lower end, by the estimate) that every
+            interval shall reach.
+        max_rounds: most rounds of a run with one of these two.
+        margin: the least relative difference that counts; ``None`` is by the machine's noise.
+        reference_backend: what accuracy is compared with; ``None`` is chosen by the gate's order.
+        affinity: processor numbers that workers may use.
+        nice: what is added to the workers' niceness.
+        ladder: measure cold and warm loads too.
+        repeat: take again what was disturbed.
+        timeout_s: one deadline for every stage instead of the size class's.
+        retries: how often a failed round is tried again.
+        fail_fast: stop at the first failure.
+        max_failures: stop after this many failed cells.
+        max_memory: memory limit of a worker, in bytes.
+        strict: refuse to rank across any difference, in device and precision too.
+        repair: clear damaged weights and fetch or make them once more.
+        tags: names that the run is given. They change nothing of what is measured.
+    """
+
+    models: tuple[str, ...]
+    backends: tuple[Backend, ...]
+    explicit: bool = False
+    speech: Choice = field(default_factory=Choice)
+    rounds: int = DEFAULT_ROUNDS
+    runs: int | None = None
+    seed: int = 0
+    threads: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+    max_time_s: float | None = None
+    budget_s: float | None = None
+    target_width: float | None = None
+    max_rounds: int = DEFAULT_MAX_ROUNDS
+    margin: float | None = None
+    reference_backend: str | None = None
+    affinity: tuple[int, ...] | None = None
+    nice: int = 0
+    ladder: bool = False
+    repeat: bool = True
+    timeout_s: float | None = None
+    retries: int = 0
+    fail_fast: bool = False
+    max_failures: int | None = None
+    max_memory: int | None = None
+    strict: bool = False
+    repair: bool = False
+    contract: DecodeContract = field(default_factory=DecodeContract)
+    tags: tuple[str, ...] = ()
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether a rule decides during the run how many rounds there are."""
+        return self.budget_s is not None or self.target_width is not None
+
+    @property
+    def planned_rounds(self) -> int:
+        """The most rounds there will be, repeated ones left out."""
+        return max(self.rounds, self.max_rounds) if self.adaptive else self.rounds
+
+
+def passes(runs: int | None, recordings: int) -> int:
+    """Timed passes over the speech in a process: as asked, else two of one recording, one of sets.
+
+    A set has a sample of every recording in each pass, so that one is enough to see spread.
+    """
+    return runs if runs is not None else 2 if recordings == 1 else 1
+
+
+def time_limit_s(asked: float | None, audio_s: float, *, adaptive: bool) -> float:
+    """Seconds that one cell may take in all: as asked, else by the audio, else what the rule says.
+
+    Args:
+        asked: ``--max-time``.
+        audio_s: seconds of the speech.
+        adaptive: whether a stopping rule decides instead.
+    """
+    if asked is not None:
+        return asked
+    return math.inf if adaptive else max(MAX_TIME_S, MAX_TIME_PER_AUDIO * audio_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One thing to measure; ``id`` is unique in a run."""
+
+    id: str
+    backend: Backend
+    model: str
+    clip: str
+
+
+def cells(models: Sequence[str], backends: Sequence[Backend], clip: str) -> list[Cell]:
+    """Every backend with every model on the clip, in the order asked for.
+
+    A backend that is not Whisper runs its own network beside the Whisper models, once; a network of
+    another family concerns only the backends of that family.
+    """
+    found: dict[str, Cell] = {}
+    for model in models:
+        for backend in backends:
+            network = backend.network_for(model)
+            if network is not None:
+                name = f"{backend.label}/{network}/{clip}"
+                found.setdefault(name, Cell(id=name, backend=backend, model=network, clip=clip))
+    return list(found.values())
+
+
+def schedule(ids: Sequence[str], rounds: int, seed: int) -> list[list[str]]:
+    """Each round visits every cell once, in an order shuffled anew by the seed.
+
+    Interleaving keeps a machine's drift (heat, other jobs) from falling on one backend alone; see
+    docs/methodology.md.
+    """
+    shuffler = random.Random(seed)  # noqa: S311 - an order, not a secret
+    order = []
+    for _ in range(rounds):
+        visit = list(ids)
+        shuffler.shuffle(visit)
+        order.append(visit)
+    return order
+
+
+@dataclass(slots=True)
+class Budget:
+    """What is left of one cell's time, shared evenly over the rounds still to come.
+
+    ``samples`` counts the cell's timed passes so far; whoever takes one adds it.
+    ``spent_s`` counts finished rounds; whoever ends one adds it. A run that is taken up again
+    begins with what both were.
+
+    A cell always gets ``MINIMUM_SAMPLES`` timed passes, whatever they cost: one number alone says
+    nothing about its spread.
+    """
+
+    limit_s: float
+    rounds: int
+    spent_s: float = 0.0
+    samples: int = 0
+
+    MINIMUM_SAMPLES: ClassVar[int] = 2
+
+    def round_worthwhile(self) -> bool:
+        """Whether to start another round at all."""
+        return self.samples < self.MINIMUM_SAMPLES or self.spent_s < self.limit_s
+
+    def share_s(self, round_index: int) -> float:
+        """The seconds that round ``round_index`` (from 0) may take."""
+        return max(self.limit_s - self.spent_s, 0.0) / max(self.rounds - round_index, 1)
+
+    def another_sample(self, round_index: int, *, in_round: int, elapsed_s: float) -> bool:
+        """Whether a round that took ``elapsed_s`` for ``in_round`` timed passes takes another.
+
+        Every round takes one, or it was for nothing; the last one makes the minimum full.
+        """
+        last = round_index == self.rounds - 1
+        if in_round == 0 or (last and self.samples < self.MINIMUM_SAMPLES):
+            return True
+        per_sample = elapsed_s / (in_round + 1)
+        return elapsed_s + per_sample <= self.share_s(round_index)
+
+    def room_for(self, round_index: int, *, cost_s: float, elapsed_s: float) -> bool:
+        """Whether a round that took ``elapsed_s`` may spend ``cost_s`` more on a repetition."""
+        return elapsed_s + cost_s <= self.share_s(round_index)

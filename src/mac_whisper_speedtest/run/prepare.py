@@ -1,0 +1,370 @@
+"""Everything that happens before the first sample: clip, weights, manifest. Nothing is timed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import subprocess
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.accuracy.text import silent_spans
+from mac_whisper_speedtest.audio.select import choose
+from mac_whisper_speedtest.audio.speech import Speech
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
+from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
+from mac_whisper_speedtest.machine import describe, host
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.run import noise_floor, plan
+from mac_whisper_speedtest.run.plan import Cell, Request
+from mac_whisper_speedtest.version import __version__
+from mac_whisper_speedtest.weights import locate, repair
+from mac_whisper_speedtest.weights.weights import Weights
+from mac_whisper_speedtest.worker.launch import interpreter, not_installed
+
+_TOOL = "mac-whisper-speedtest"
+_LIBRARIES = ("av", "jiwer", "msgspec", "numpy", "psutil", "soxr", "whisper-normalizer")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with everything it needs at hand.
+
+    Attributes:
+        request: with the contract's language settled.
+        speech: the audio.
+        cells: what will be visited.
+        weights: cell id → verified weights.
+        unavailable: cell id → why it cannot be measured here.
+        repaired: what was damaged and put right.
+    """
+
+    request: Request
+    speech: Speech
+    cells: list[Cell]
+    weights: dict[str, Weights]
+    unavailable: dict[str, str]
+    repaired: tuple[str, ...] = ()
+    noise: s.NoiseInfo | None = None
+
+
+def prepare(
+    request: Request,
+    *,
+    announce: Callable[[str], None],
+    allow_download: bool = False,
+    level: Callable[[float], None] = lambda _dbfs: None,
+) -> Prepared:
+    """Decode the audio and find the weights; with ``repair``, put damaged ones right first.
+
+    Args:
+        request: what is to be measured.
+        announce: told of what takes a while, before it does.
+        allow_download: whether a dataset may be downloaded.
+        level: told the loudness of what the microphone hears, in dB below full scale.
+
+    Raises:
+        UsageError: a model is unknown or does not know the language, or the audio is no good.
+        WeightsError: weights are here but are not what they should be.
+        DownloadError: they could not be fetched again.
+    """
+    for model in request.models:
+        catalog.model(model)
+    host.placement(cores=request.affinity or (), nice=request.nice)
+    speech = choose(request.speech, announce=announce, allow_download=allow_download, level=level)
+    language = speech.language or request.speech.language or _only_language(speech)
+    for model in request.models:
+        if catalog.model(model).english_only:
+            _refuse_foreign(model, language)
+    cells = plan.cells(request.models, request.backends, speech.name)
+    weights: dict[str, Weights] = {}
+    unavailable: dict[str, str] = {}
+    repaired: list[str] = []
+    # Hashing gigabytes takes seconds: once per model, however many backends use it.
+    official = functools.cache(locate.official)
+    if not cells:
+        raise UsageError(
+            f"none of the backends can run {', '.join(request.models)}",
+            hint="speedtest backends list shows which networks each of them is for",
+        )
+    for cell in cells:
+        reason = _unavailable(cell.backend, request)
+        if reason:
+            unavailable[cell.id] = reason
+            continue
+        find = functools.partial(weights_of, cell, request, official, announce=announce)
+        if request.repair:
+            find = functools.partial(repair.repair, find, announce=announce, done=repaired)
+        try:
+            weights[cell.id] = find()
+        except WeightsError as error:
+            unavailable[cell.id] = _of_no_use(cell.model, error)
+            continue
+        if weights[cell.id].english_only:
+            _refuse_foreign(cell.model, language)
+    contract = request.contract
+    if contract.language is not None:  # else it is left to the libraries
+        contract = replace(contract, language=language)
+    settled = replace(request, contract=contract)
+    told = tuple(scrub(text) for text in repaired)
+    return Prepared(settled, speech, cells, weights, unavailable, told, noise_floor.last())
+
+
+def _only_language(speech: Speech) -> str:
+    """The language that every backend is told: that of all recordings, English if none says.
+
+    Raises:
+        UsageError: they are spoken in several, and a contract has one.
+    """
+    spoken = sorted({clip.language for clip in speech.clips if clip.language is not None})
+    if len(spoken) > 1:
+        raise UsageError(
+            f"{speech.name} is spoken in {', '.join(spoken)}, and a run is in one language",
+            hint="make a manifest for each language, or leave it to the backends: --language auto",
+        )
+    return spoken[0] if spoken else "en"
+
+
+def _of_no_use(model: str, error: WeightsError) -> str:
+    """Why a cell has no weights, where that is no reason to stop the run; else raises ``error``."""
+    if isinstance(error, WeightsMissingError):
+        return scrub(f"{error.message}: {error.hint}")
+    # Whole and not to be read or converted: that is as somebody outside the catalogue published it.
+    if catalog.is_custom(model) and not isinstance(error, repair.DamagedError):
+        return scrub(error.message)
+    raise error
+
+
+def _refuse_foreign(model: str, language: str) -> None:
+    if language != "en":
+        such = f", such as {model.removesuffix('.en')}" if model.endswith(".en") else ""
+        raise UsageError(
+            f"the model {model} knows only English, and the language is {language!r}",
+            hint=f"use a multilingual model{such}",
+        )
+
+
+def precision_of(backend: Backend, request: Request) -> str:
+    """What a backend is asked to compute in: what its own name says, else what the run says."""
+    return backend.precision or request.precision
+
+
+def _unavailable(backend: Backend, request: Request) -> str:
+    """Why a backend cannot be measured here under this request; empty when nothing speaks against.
+
+    It is found out before anything is started, so that it costs nothing.
+    """
+    if backend.broken:
+        return scrub(backend.broken)
+    if not backend.command and interpreter(backend) is None:
+        return not_installed(backend)
+    refused = backend.refuses(request.contract)
+    if refused is not None:
+        return (
+            f"cannot keep the contract {request.contract.name}: {refused.setting} is always "
+            f"{refused.effective}, not {refused.requested}"
+        )
+    if not backend.has_device(request.device):
+        return f"has no device {request.device} (it has {', '.join(backend.devices)})"
+    wanted = backend.stored_precision(precision_of(backend, request))
+    form = catalog.forms().get(backend.form)
+    if form is not None and form.converts_to and wanted not in form.converts_to:
+        return f"has no {wanted} weights (it has {', '.join(form.converts_to)})"
+    return ""
+
+
+def weights_of(
+    cell: Cell,
+    request: Request,
+    official: Callable[[str], Weights],
+    *,
+    announce: Callable[[str], None],
+    fresh: bool = False,
+) -> Weights:
+    """Verified weights for one cell.
+
+    Args:
+        cell: which.
+        request: says in which precision.
+        official: gives what the forms of a Whisper model are converted from.
+        announce: told before a conversion.
+        fresh: read every file again, whatever is remembered of it; ``official`` sees to its own.
+
+    Raises:
+        WeightsError: as `locate.locate`.
+    """
+    backend = cell.backend
+    stored = backend.stored_precision(precision_of(backend, request))
+    own = backend.model_paths.get(cell.model)
+    if own is not None:
+        return locate.described(cell.model, own, backend.form, stored, fresh=fresh)
+    if not backend.form:
+        raise WeightsMissingError(
+            f"{backend.name} brings no weights for {cell.model}",
+            hint=f"add it under [backend.models] in {backend.source}, or name a form there",
+        )
+    if catalog.model(cell.model).family != catalog.WHISPER:
+        return locate.published(cell.model, backend.form, fresh=fresh)
+    source = official(cell.model)
+    return locate.in_form(source, backend.form, stored, announce=announce, fresh=fresh)
+
+
+def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:
+    """Everything known before the first sample."""
+    asked = prepared.request
+    request = s.RequestInfo(
+        models=list(asked.models),
+        backends=[backend.label for backend in asked.backends],
+        clips=[prepared.speech.name],
+        contract={"name": asked.contract.name, **asked.contract.settings()},
+        rounds=asked.rounds,
+        runs=plan.passes(asked.runs, len(prepared.speech.clips)),
+        seed=asked.seed,
+        threads=asked.threads,
+        device=asked.device,
+        precision=asked.precision,
+        max_time_s=_finite(
+            plan.time_limit_s(asked.max_time_s, prepared.speech.seconds, adaptive=asked.adaptive)
+        ),
+        timeout_s=asked.timeout_s,
+        retries=asked.retries,
+        fail_fast=asked.fail_fast,
+        max_failures=asked.max_failures,
+        max_memory_bytes=asked.max_memory,
+        strict=asked.strict,
+        repair=asked.repair,
+        budget_s=asked.budget_s,
+        target_width=asked.target_width,
+        max_rounds=asked.max_rounds if asked.adaptive else None,
+        margin=asked.margin,
+        reference_backend=asked.reference_backend,
+        durations=list(asked.speech.durations or ()),
+        affinity=list(asked.affinity) if asked.affinity is not None else None,
+        nice=asked.nice,
+        ladder=asked.ladder,
+        repeat=asked.repeat,
+        backends_named=asked.explicit,
+    )
+    canonical = msgspec.json.encode(request, order="deterministic")
+    return s.Manifest(
+        schema_version=s.SCHEMA_VERSION,
+        run=run,
+        started_at=_now(),
+        tool=_this_tool(),
+        machine=describe.describe(),
+        request=request,
+        request_sha256=hashlib.sha256(canonical).hexdigest(),
+        libraries={name: metadata.version(name) for name in _LIBRARIES},
+        clips=[_clip_info(prepared.speech)],
+        cells=[
+            s.CellPlan(
+                id=cell.id,
+                backend=cell.backend.name,
+                model=cell.model,
+                clip=cell.clip,
+                weights=_weights_info(prepared.weights.get(cell.id)),
+                declared=_declared(cell.backend, asked.contract),
+            )
+            for cell in prepared.cells
+        ],
+        schedule=[list(visit) for visit in schedule],
+        repaired=list(prepared.repaired),
+        noise=prepared.noise,
+        run_id=uuid.uuid4().hex,
+        tags=list(asked.tags),
+    )
+
+
+def resumed() -> s.Resumed:
+    """What is written down when a run is taken up again, now and by this tool."""
+    return s.Resumed(at=_now(), tool=_this_tool())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _this_tool() -> s.ToolInfo:
+    return s.ToolInfo(name=_TOOL, version=__version__, git_sha=_git_sha())
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
+
+
+def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingValue]:
+    """What the description says it decodes with; nothing where it says nothing about that."""
+    described = bool(backend.fixed or backend.shipped)
+    return backend.decodes_with(contract) if described else {}
+
+
+def _clip_info(speech: Speech) -> s.ClipInfo:
+    several = len(speech.clips) > 1
+    return s.ClipInfo(
+        name=speech.name,
+        seconds=speech.seconds,
+        samples=sum(int(clip.samples.size) for clip in speech.clips),
+        pcm_sha256=speech.pcm_sha256,
+        source=scrub(speech.source),
+        language=speech.language,
+        reference=None if several else speech.clips[0].reference,
+        silences_s=[] if several else silent_spans(speech.clips[0].samples),
+        kind=speech.kind,
+        utterances=[
+            s.UtteranceInfo(
+                name=clip.name,
+                seconds=clip.seconds,
+                samples=int(clip.samples.size),
+                pcm_sha256=clip.pcm_sha256,
+                language=clip.language,
+                reference=clip.reference,
+                silences_s=silent_spans(clip.samples),
+            )
+            for clip in speech.clips
+            if several
+        ],
+        left_out=[s.LeftOutInfo(name=each.name, reason=each.reason) for each in speech.left_out],
+        unscored=[s.LeftOutInfo(name=each.name, reason=each.reason) for each in speech.unscored],
+    )
+
+
+def _weights_info(weights: Weights | None) -> s.WeightsInfo | None:
+    if weights is None:
+        return None
+    return s.WeightsInfo(
+        model=weights.model,
+        form=weights.form,
+        precision=weights.precision,
+        files=dict(weights.files),
+        size_bytes=weights.size_bytes,
+        source=weights.source,
+        network_sha256=weights.network_sha256,
+    )
+
+
+def _git_sha() -> str | None:
+    """The commit of the checkout this package runs from; ``None`` when it was installed whole."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,258 @@
+"""The round loop: every cell once in each round, and again the rounds that were disturbed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.machine.host import Placement
+from mac_whisper_speedtest.machine.probe import Probe
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.run import plan
+from mac_whisper_speedtest.run.attempts import Attempts
+from mac_whisper_speedtest.run.mending import Mender
+from mac_whisper_speedtest.run.monitor import Watcher
+from mac_whisper_speedtest.run.past import Past
+from mac_whisper_speedtest.run.plan import Budget, Cell
+from mac_whisper_speedtest.run.prepare import Prepared, precision_of
+from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.run.stopping import Rule
+from mac_whisper_speedtest.run.task import Executor, Recording, Task
+from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.endings import Status
+from mac_whisper_speedtest.worker.supervisor import Deadlines
+
+
+@dataclass(slots=True)
+class Rounds:
+    """The round loop and what it has to remember.
+
+    Attributes:
+        prepared: what is measured.
+        recordings: what every worker is given.
+        work: a folder for what workers leave behind.
+        record: writes an event down.
+        screen: whoever watches.
+        execute: carries out a round of a cell.
+        watcher: looks at the machine around each round.
+        rule: says which cells a round visits.
+        probes: are read around each worker's timed samples.
+        past: what an earlier session of this run has measured; it is not measured again.
+    """
+
+    prepared: Prepared
+    recordings: tuple[Recording, ...]
+    work: Path
+    record: Callable[[s.Event], None]
+    screen: Screen
+    execute: Executor
+    watcher: Watcher
+    rule: Rule
+    probes: tuple[Probe, ...]
+    past: Past = field(default_factory=Past)
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    stopped: str = ""
+    visits: Counter[str] = field(default_factory=Counter)
+    cores: int = field(default_factory=describe.default_threads)
+    mender: Mender = field(init=False)
+    attempts: Attempts = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Every cell has its time before it, less what an earlier session took of it."""
+        request = self.prepared.request
+        limit = plan.time_limit_s(
+            request.max_time_s, self.prepared.speech.seconds, adaptive=request.adaptive
+        )
+        self.budgets = {
+            cell.id: Budget(
+                limit,
+                request.planned_rounds,
+                spent_s=self.past.spent_s.get(cell.id, 0.0),
+                samples=self.past.passes_of(cell.id, len(self.recordings)),
+            )
+            for cell in self.prepared.cells
+        }
+        for cell in self.prepared.cells:
+            if rounds := self.past.rounds_of(cell.id):
+                self.visits[cell.id] = rounds
+        self.mender = Mender(self.prepared, self.screen.announce)
+        self.attempts = Attempts(
+            self.execute, self.record, self.screen, self.mender, request.retries
+        )
+
+    def visit_all(self, schedule: Sequence[Sequence[str]], spare: Sequence[Sequence[str]]) -> str:
+        """Visit the cells of every round; the reason for stopping early, or an empty string.
+
+        Args:
+            schedule: the ids of the cells in visiting order, a list per round.
+            spare: orders for rounds that are repeated; they are numbered after the others.
+        """
+        ahead = deque(enumerate(schedule))
+        orders = dict(enumerate(spare, start=len(schedule)))
+        unused = deque(sorted(orders.keys() - set(self.past.repeated_as.values())))
+        cells = {cell.id: cell for cell in self.prepared.cells}
+        self.watcher.begin()
+        while ahead:
+            number, visit = ahead.popleft()
+            chosen = set(self.rule.cells(number, self.failed, self._round_s()))
+            if not chosen:
+                break
+            due = [
+                cells[name]
+                for name in visit
+                if name in chosen and not self.past.visit(name, number).ended
+            ]
+            if self.stopped:  # what is left is written down as skipped; there is nothing to watch
+                if self.prepared.request.adaptive:
+                    break
+                self._visit_each(due, number)
+                continue
+            again = self.past.repeated_as.get(number)
+            if due:
+                again = self._watched(due, number, again, unused, more=bool(ahead))
+            if again is not None:
+                ahead.appendleft((again, orders[again]))
+        else:  # the rule has its last word on what all rounds came to
+            self.rule.cells(len(schedule), self.failed, self._round_s())
+        return self.stopped
+
+    def _watched(
+        self,
+        cells: Sequence[Cell],
+        number: int,
+        again: int | None,
+        unused: deque[int],
+        *,
+        more: bool,
+    ) -> int | None:
+        """Visit cells in this order, and look at the machine before and after.
+
+        Args:
+            cells: those that are due in this round.
+            number: the round.
+            again: the round that stands in for it, where that has been settled before.
+            unused: numbers of rounds that may still stand in for one; the one chosen is taken out.
+            more: whether rounds follow in any case.
+
+        Returns:
+            The round that stands in for it, if there is one.
+        """
+        self.watcher.before_round()
+        visited = self._visit_each(cells, number)
+        last = not more and again is None and not unused
+        seen = self.watcher.after_round(number, last=last)
+        if seen is None:
+            return again
+        if again is None and unused and seen.marked and visited and not self.stopped:
+            again = unused.popleft()
+            seen = msgspec.structs.replace(seen, repeated_as=again)
+        self.record(seen)
+        return again
+
+    def _visit_each(self, cells: Sequence[Cell], number: int) -> bool:
+        """Visit cells in this order; whether any of them was measured."""
+        measured = [self._visit(cell, number) for cell in cells]
+        return any(measured)
+
+    def _round_s(self) -> dict[str, float]:
+        """What a round of each cell took so far, on average, in seconds."""
+        return {name: self.budgets[name].spent_s / visits for name, visits in self.visits.items()}
+
+    def _visit(self, cell: Cell, number: int) -> bool:
+        skip = self._reason_to_skip(cell.id, number)
+        if skip is not None:
+            self.record(skip)
+            return False
+        self.screen.visit(number, self.prepared.request.planned_rounds, cell.id)
+        began, self.mender.spent_s = time.monotonic(), 0.0
+        ending = self.attempts.carry_out(self._task(cell, number))
+        # Reading and fetching weights again is no part of what the cell's time is for.
+        self.budgets[cell.id].spent_s += time.monotonic() - began - self.mender.spent_s
+        self.visits[cell.id] += 1
+        if ending.status is not Status.OK:
+            self.failed.add(cell.id)
+            self.stopped = self.stopped or self._reason_to_stop(cell.id)
+        return ending.status is Status.OK
+
+    def _reason_to_skip(self, name: str, number: int) -> s.RoundSkipped | None:
+        def skipped(status: str, error_class: str, message: str) -> s.RoundSkipped:
+            return s.RoundSkipped(
+                cell=name, round=number, status=status, error_class=error_class, message=message
+            )
+
+        unavailable = self.prepared.unavailable
+        if name in unavailable:
+            return skipped("unavailable", "Unavailable", unavailable[name])
+        if name in self.failed:
+            return skipped("skipped", "FailedBefore", "an earlier round of this cell failed")
+        if self.stopped:
+            return skipped("skipped", "Stopped", self.stopped)
+        if not self.budgets[name].round_worthwhile():
+            limit = self.budgets[name].limit_s
+            return skipped("ok", "Budget", f"the cell's {limit:g} s (--max-time) were used up")
+        return None
+
+    def _reason_to_stop(self, name: str) -> str:
+        if self.prepared.request.fail_fast:
+            return f"{name} failed and --fail-fast was given"
+        allowed = self.prepared.request.max_failures
+        if allowed is not None and len(self.failed) > allowed:
+            return f"{len(self.failed)} cells failed and --max-failures is {allowed}"
+        return ""
+
+    def _task(self, cell: Cell, number: int) -> Task:
+        request = self.prepared.request
+        weights = self.prepared.weights[cell.id]
+        before = self.past.visit(cell.id, number)
+        longest_s = max(recording.seconds for recording in self.recordings)
+        return Task(
+            cell=cell,
+            round=number,
+            attempt=before.attempts,
+            runs=plan.passes(request.runs, len(self.recordings)),
+            model=m.ModelParams(
+                weights.model, str(weights.path), weights.form, precision_of(cell.backend, request)
+            ),
+            recordings=self.recordings,
+            contract=request.contract,
+            device=request.device,
+            threads=request.threads,
+            cores=self.cores,
+            deadlines=deadlines(cell, longest_s, request.timeout_s),
+            memory_limit=request.max_memory or describe.memory_limit(),
+            budget=self.budgets[cell.id],
+            work=self.work,
+            probes=self.probes,
+            ladder=request.ladder,
+            repeat=request.repeat,
+            weights=weights.path,
+            placement=Placement(request.affinity or (), request.nice),
+            done=frozenset(before.taken),
+            spoilt=before.spoilt,
+        )
+
+
+def deadlines(cell: Cell, audio_s: float, override_s: float | None) -> Deadlines:
+    """How long each stage of ``cell`` may take: the size class's time-outs, or one for all."""
+    if override_s is not None:
+        return Deadlines(
+            spawn_s=override_s,
+            import_s=override_s,
+            load_s=override_s,
+            warmup_s=override_s,
+            transcribe_s=override_s,
+        )
+    limits = catalog.model(cell.model).time_outs
+    return Deadlines(
+        load_s=limits.load_s,
+        warmup_s=limits.transcribe_s(audio_s, first=True),
+        transcribe_s=limits.transcribe_s(audio_s, first=False),
+    )

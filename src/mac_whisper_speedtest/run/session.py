@@ -1,0 +1,166 @@
+"""A whole run: prepare, visit every cell in every round, write everything down, seal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mac_whisper_speedtest import files, interrupts
+from mac_whisper_speedtest.audio.clip import Clip, write_pcm, write_wav
+from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.machine import host, meters
+from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.run import past, plan, stopping
+from mac_whisper_speedtest.run.execute import run_in_worker
+from mac_whisper_speedtest.run.monitor import MachineWatcher, Watcher
+from mac_whisper_speedtest.run.prepare import Prepared, manifest, resumed
+from mac_whisper_speedtest.run.rounds import Rounds
+from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.run.task import Executor, Recording
+from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.worker import process_tree, scratch
+from mac_whisper_speedtest.worker import protocol as m
+
+
+def measure(
+    prepared: Prepared,
+    screen: Screen,
+    *,
+    resume: RunDirectory | None = None,
+    execute: Executor = run_in_worker,
+    watcher: Watcher | None = None,
+) -> tuple[RunDirectory, s.Run]:
+    """Measure everything that was prepared and return the sealed run.
+
+    An interrupt (Ctrl-C, SIGTERM, SIGHUP) seals what there is and comes back as a run whose outcome
+    is ``interrupted``. No process and no temporary file outlives this call.
+
+    Args:
+        prepared: what to measure.
+        screen: told what happens.
+        resume: a run to go on with, which `resumption.decide` found to be of this request.
+        execute: carries out a round of a cell; by default in a worker process.
+        watcher: looks at the machine around each round; by default a real one.
+
+    Raises:
+        StorageError: the results cannot be written; what is already on disk stays valid.
+    """
+    for concern in host.concerns():
+        screen.announce(concern)
+    process_tree.sweep_orphans()
+    scratch.sweep()
+    request = prepared.request
+    orders = plan.schedule(
+        [cell.id for cell in prepared.cells],
+        request.planned_rounds + plan.MAX_REPEATED_ROUNDS,
+        request.seed,
+    )
+    schedule, spare = orders[: request.planned_rounds], orders[request.planned_rounds :]
+    run_directory = resume or directory.create()
+    # The journal is locked before there is a manifest: nobody takes a run that begins for a lost
+    # one. What it holds is read when nobody else can add to it any more.
+    with journal.Journal(run_directory.journal_path) as book, scratch.folder() as work:
+        lines = journal.read_timed(run_directory.journal_path)
+        there = past.of(lines)
+        told: list[s.Event] = [line.event for line in lines]
+
+        def record(event: s.Event) -> None:
+            book.append(event)
+            told.append(event)
+            screen.event(event)
+
+        if resume is None:
+            head = _begin(run_directory, prepared, schedule)
+        else:
+            head = resume.replay().manifest
+            schedule = head.schedule
+            _unseal(resume)
+            record(resumed())
+        try:
+            with interrupts.as_keyboard_interrupt(), host.caffeinate():
+                rounds = Rounds(
+                    prepared=prepared,
+                    recordings=_recordings(prepared.speech.clips, work),
+                    work=work,
+                    record=record,
+                    screen=screen,
+                    execute=execute,
+                    watcher=watcher or MachineWatcher(screen.announce),
+                    rule=stopping.rule(head, request, told, record, there),
+                    past=there,
+                    probes=meters.available() if execute is run_in_worker else (),
+                )
+                # A rule that may go on takes another round anyway.
+                repeats = request.repeat and not request.adaptive
+                stopped = rounds.visit_all(schedule, spare if repeats else ())
+            ended = s.RunEnded(state="stopped" if stopped else "complete", message=stopped)
+        except KeyboardInterrupt:
+            ended = s.RunEnded(state="interrupted", message="interrupted by the user")
+        with interrupts.held_back(then_drop=True):
+            record(ended)
+    with interrupts.held_back(then_drop=True):
+        run = summarise(run_directory.replay())
+        run_directory.seal(run)
+    return run_directory, run
+
+
+def again(run: RunDirectory) -> s.Run:
+    """A run that has ended, from its journal; it is sealed if that has not been done.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    found = summarise(run.replay())
+    if not run.sealed_path.exists():
+        with contextlib.suppress(StorageError):  # a copy that may only be read can still be shown
+            run.seal(found)
+    return found
+
+
+def _begin(run: RunDirectory, prepared: Prepared, schedule: Sequence[Sequence[str]]) -> s.Manifest:
+    """Write what is known beforehand of a new run."""
+    head = manifest(prepared, run=run.number, schedule=schedule)
+    run.write_manifest(head)
+    if prepared.request.speech.keep:
+        write_wav(prepared.speech.clips[0], run.recording_path)
+    return head
+
+
+def _unseal(run: RunDirectory) -> None:
+    """Take away what was made of a run that goes on; it is made again when that has ended.
+
+    It comes first: a journal with more lines than ``run.json`` knows of would look like damage.
+
+    Raises:
+        StorageError: the file cannot be removed.
+    """
+    try:
+        run.sealed_path.unlink(missing_ok=True)
+        files.fsync_dir(run.path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {run.sealed_path}: {error.strerror}",
+            hint="check the permissions of that folder (ls -ld)",
+        ) from error
+
+
+def _recordings(clips: Sequence[Clip], work: Path) -> tuple[Recording, ...]:
+    """What workers are given: a file for every clip, which stays until the run has ended."""
+    found = []
+    for number, clip in enumerate(clips):
+        path = work / f"{number:05d}.f32"
+        linked = False
+        if clip.pcm_path is not None:
+            # Another name for the cached file: it may be cleared from the cache meanwhile.
+            with contextlib.suppress(OSError):
+                os.link(clip.pcm_path, path)
+                linked = True
+        if not linked:
+            write_pcm(clip, path)
+        name = clip.name if len(clips) > 1 else ""
+        found.append(Recording(name, m.AudioParams(str(path), int(clip.samples.size))))
+    return tuple(found)

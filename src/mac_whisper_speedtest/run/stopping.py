@@ -1,0 +1,188 @@
+"""Which cells a round visits, and when a run has seen enough."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.assemble import assemble
+from mac_whisper_speedtest.run.past import Past
+from mac_whisper_speedtest.run.plan import Request
+from mac_whisper_speedtest.stats import intervals, stopping
+from mac_whisper_speedtest.stats.intervals import Interval
+from mac_whisper_speedtest.summary import ranking
+from mac_whisper_speedtest.summary.ranking import Comparison
+
+
+class Rule(Protocol):
+    """Decides before every round."""
+
+    def cells(
+        self, number: int, failed: Collection[str], round_s: Mapping[str, float]
+    ) -> Collection[str]:
+        """The ids of the cells that round ``number`` visits; none ends the run.
+
+        Args:
+            number: the round, from 0; so many are done.
+            failed: ids of cells that will not be visited again.
+            round_s: cell → seconds that a round of it took so far, on average.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """As many rounds as were asked for, of every cell."""
+
+    ids: Sequence[str]
+
+    def cells(
+        self,
+        number: int,  # noqa: ARG002 - the protocol's
+        failed: Collection[str],  # noqa: ARG002
+        round_s: Mapping[str, float],  # noqa: ARG002
+    ) -> Collection[str]:
+        """All of them: a failed one is written down as skipped."""
+        return self.ids
+
+
+@dataclass(slots=True)
+class Adaptive:
+    """``--precision`` and ``--budget``: looks after round counts that are fixed beforehand.
+
+    Attributes:
+        manifest: of the run.
+        request: with its target or its budget, or both.
+        told: every event so far.
+        record: writes a decision down.
+        clock: seconds, monotonic.
+        past: what an earlier session of the run measured and decided. Its decisions stand, so that
+            no look at the data is taken twice; its time is spent.
+    """
+
+    manifest: s.Manifest
+    request: Request
+    told: Sequence[s.Event]
+    record: Callable[[s.Event], None]
+    clock: Callable[[], float] = time.monotonic
+    past: Past = field(default_factory=Past)
+    began_s: float | None = None
+    look: int = 0
+    current: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Rounds after which the data are looked at."""
+        by_budget = self.request.target_width is None
+        growth = stopping.BUDGET_GROWTH if by_budget else stopping.PRECISION_GROWTH
+        return stopping.looks(self.request.rounds, self.request.planned_rounds, growth=growth)
+
+    @property
+    def level(self) -> float:
+        """What intervals are taken at: a rule that sees verdicts pays for every look."""
+        if self.request.target_width is not None:
+            return intervals.LEVEL
+        return stopping.level_at(self.look, self.looks)
+
+    def cells(
+        self, number: int, failed: Collection[str], round_s: Mapping[str, float]
+    ) -> Collection[str]:
+        """See `Rule`."""
+        if self.began_s is None:
+            self.began_s = self.clock() - self.past.elapsed_s
+            self.current = frozenset(plan.id for plan in self.manifest.cells)
+            return self.current
+        decided = self.past.decided.get(number)
+        if decided is not None:
+            self.look, self.current = decided.look, frozenset(decided.cells)
+        elif number in self.looks:
+            self.look = self.looks.index(number)
+            self._decide(number, failed, round_s)
+        self.current -= frozenset(failed)
+        if number <= self.past.reached:  # there was time for this round when it was begun
+            return self.current
+        cost_s = sum(round_s.get(name, 0.0) for name in self.current)
+        if self.current and cost_s > self._left_s():
+            self.current = frozenset()
+            self._write(number, number, f"the {self.request.budget_s:g} s of --budget are used up")
+        return self.current
+
+    def _left_s(self) -> float:
+        if self.request.budget_s is None or self.began_s is None:
+            return math.inf
+        return self.request.budget_s - (self.clock() - self.began_s)
+
+    def _decide(self, number: int, failed: Collection[str], round_s: Mapping[str, float]) -> None:
+        run = assemble(self.manifest, self.told, running=True)
+        compared = ranking.compare(run, level=self.level)
+        if self.request.target_width is not None:
+            wanted, reason = self._too_wide(compared, self.request.target_width)
+        else:
+            wanted, reason = self._undecided(compared, round_s)
+        self.current = frozenset(wanted) - frozenset(failed)
+        later = [each for each in self.looks if each > number]
+        if self.current and not later:
+            self.current = frozenset()
+            reason = f"{reason}; {number} rounds are the most that were allowed (--max-rounds)"
+        self._write(number, later[0] if later and self.current else number, reason)
+
+    def _too_wide(self, compared: Comparison, target: float) -> tuple[set[str], str]:
+        """Cells with an interval that is too wide, and those that they are compared with."""
+        wanted: set[str] = set()
+        widest: dict[str, Interval | None] = {}
+        for name, interval in compared.medians.items():
+            widest[name] = interval
+            if interval is None or interval.relative_width > target:
+                wanted.add(name)
+        for name, group in compared.groups.items():
+            pair = group.ranking.against_best.get(name)
+            if pair is None:
+                continue
+            widest[f"{name} against {pair.b}"] = pair.ratio
+            if pair.ratio is None or pair.ratio.relative_width > target:
+                wanted |= {name, pair.b}
+        if not widest:
+            return set(), "no cell can be measured"
+        state = stopping.precise(widest, target)
+        if state.reached:
+            return set(), f"every interval is at most {target:.1%} wide"
+        width = "unknown" if state.widest is None else f"{state.widest:.1%}"
+        return wanted, f"the interval of {state.name} is {width} wide, {target:.1%} was asked for"
+
+    def _undecided(
+        self, compared: Comparison, round_s: Mapping[str, float]
+    ) -> tuple[set[str], str]:
+        """Cells of pairs without a verdict, where the time left narrows the ranking most."""
+        rankings = {id(group): group.ranking for group in compared.groups.values()}
+        wanted = set(stopping.unsettled(*rankings.values(), round_s=round_s, left_s=self._left_s()))
+        if not wanted:
+            return wanted, "every pair has a verdict"
+        return wanted, f"{len(wanted)} cells are in pairs without a verdict"
+
+    def _write(self, number: int, until: int, reason: str) -> None:
+        self.record(
+            s.Decided(
+                after=number,
+                until=until,
+                look=self.look,
+                level=self.level,
+                cells=sorted(self.current),
+                reason=reason,
+            )
+        )
+
+
+def rule(
+    manifest: s.Manifest,
+    request: Request,
+    told: Sequence[s.Event],
+    record: Callable[[s.Event], None],
+    past: Past | None = None,
+) -> Rule:
+    """The rule that a request asks for; ``past`` as in `Adaptive`."""
+    if request.adaptive:
+        return Adaptive(manifest, request, told, record, past=past or Past())
+    return Planned([plan.id for plan in manifest.cells])

@@ -1,0 +1,114 @@
+"""One round of one cell as a task, who carries it out, and who wants to hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypedDict
+
+from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.machine.host import Placement
+from mac_whisper_speedtest.machine.probe import Probe
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.run.plan import Budget, Cell
+from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.endings import Ending
+from mac_whisper_speedtest.worker.supervisor import Deadlines
+
+
+class Where(TypedDict):
+    """Which worker an event is about."""
+
+    cell: str
+    round: int
+    attempt: int
+
+
+Piece = tuple[str, int]
+"""One timed sample of a round: the recording's name, and which pass over the speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One thing to transcribe: its name in a set (empty for a single recording), and its file."""
+
+    name: str
+    audio: m.AudioParams
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the audio."""
+        return self.audio.samples / self.audio.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One round of one cell: everything a worker has to be told.
+
+    ``round`` and ``attempt`` count from 0; ``runs`` are timed passes over the recordings. The
+    ``probes`` are read around the timed samples. With ``ladder`` the first round's load is a cold
+    one, and the weights are loaded once more at the end. With ``repeat`` a disturbed sample is
+    taken again.
+
+    ``done`` is what an earlier attempt of this round has taken: it is not taken again. ``spoilt``
+    names the recordings that ended an earlier attempt's worker.
+    """
+
+    cell: Cell
+    round: int
+    attempt: int
+    runs: int
+    model: m.ModelParams
+    recordings: tuple[Recording, ...]
+    contract: DecodeContract
+    device: str
+    threads: int
+    cores: int
+    deadlines: Deadlines
+    memory_limit: int | None
+    budget: Budget
+    work: Path
+    probes: tuple[Probe, ...] = ()
+    ladder: bool = False
+    repeat: bool = True
+    weights: Path | None = None
+    placement: Placement = field(default_factory=Placement)
+    done: frozenset[Piece] = frozenset()
+    spoilt: frozenset[str] = frozenset()
+
+    @property
+    def where(self) -> Where:
+        """What every event of this task begins with."""
+        return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
+
+    @property
+    def first(self) -> Recording:
+        """What the worker is warmed up on: the first recording that has not ended a worker."""
+        sound = (each for each in self.recordings if each.name not in self.spoilt)
+        return next(sound, self.recordings[0])
+
+    def missing(self, index: int) -> tuple[Recording, ...]:
+        """What pass ``index`` still has to take."""
+        return tuple(each for each in self.recordings if (each.name, index) not in self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who wants to know what happens: the journal first, then the screen.
+
+    ``record`` is called with every event as it happens; ``status`` with a few words before each
+    stage, never during one.
+    """
+
+    record: Callable[[s.Event], None]
+    status: Callable[[str], None] = lambda _text: None
+    slow: Callable[[m.Stage, float, float], None] = lambda _stage, _waited, _limit: None
+    log: Callable[[str, str], None] = lambda _level, _message: None
+
+
+class Executor(Protocol):
+    """Something that runs a round; a fake one makes the round loop testable without processes."""
+
+    def __call__(self, task: Task, listener: Listener) -> Ending:
+        """Run ``task``, telling ``listener`` everything, and say how it ended."""

@@ -1,0 +1,281 @@
+"""How time grows with the length of the audio: a fixed cost, and seconds per audio second.
+
+Whisper pads what it hears to windows of 30 s (Radford et al. 2022, section 2.2), so its time may
+grow by steps instead. Three shapes are fitted, and the one that predicts durations it has not seen
+best is said to explain the data.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mac_whisper_speedtest.stats import intervals
+from mac_whisper_speedtest.stats.intervals import Interval
+
+WINDOW_S = 30.0
+"""Whisper's window, in seconds."""
+
+Point = tuple[float, float]
+"""Seconds of audio, and seconds that it took."""
+
+SINGULAR = 1e-9
+"""Two columns are one when less than this share of the second is left without the first."""
+
+SHORTEST_S = 0.01
+LONGEST_S = 100_000.0
+"""Seconds of audio between which the ends of a break-even are looked for: a day and more."""
+
+
+class Shape(StrEnum):
+    """What time grows with."""
+
+    LINE = "line"
+    """fixed + per second · seconds"""
+    STEPS = "steps"
+    """fixed + per window · windows"""
+    BOTH = "line and steps"
+    """fixed + per second · seconds + per window · windows: an encoder and a decoder"""
+
+
+STEPPED = (Shape.STEPS, Shape.BOTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The straight line through one round's points.
+
+    Attributes:
+        fixed_s: seconds that any audio costs; below zero where the line says so.
+        per_second: seconds for each second of audio.
+        window_s: shape with steps → seconds that one window more costs; nothing where no audio
+            crosses 30 s.
+        errors: shape → root mean square of the relative error at each duration, predicted from the
+            others; only shapes that can be told from these durations.
+    """
+
+    fixed_s: float
+    per_second: float
+    window_s: dict[Shape, float]
+    errors: dict[Shape, float]
+
+    def at(self, audio_s: float) -> float:
+        """Seconds that the line expects for so much audio."""
+        return self.fixed_s + self.per_second * audio_s
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The fits of all rounds.
+
+    Attributes:
+        fits: round → fit.
+        fixed_s: seconds that any audio costs, with its interval over rounds; intervals are ``None``
+            below three rounds.
+        per_second: seconds for each second of audio.
+        window_s: seconds that one window of 30 s more costs, by the shape with steps that predicts
+            better.
+        shape: what explains the times best; ``None`` where there are too few durations to say.
+        errors: shape → median over rounds of its relative error.
+    """
+
+    fits: dict[int, Fit]
+    fixed_s: Interval | None
+    per_second: Interval | None
+    window_s: Interval | None
+    shape: Shape | None
+    errors: dict[Shape, float]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """The length of audio at which two backends take the same time.
+
+    Attributes:
+        seconds: by the median of the differences.
+        low: the shortest audio at which they may be equal; 0 where all shorter audio may be.
+        high: the longest; infinite where all longer audio may be.
+        first_wins_below: whether the first backend is the faster one for shorter audio.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    first_wins_below: bool
+
+
+def windows(audio_s: float) -> int:
+    """How many windows of 30 s so much audio fills."""
+    return max(math.ceil(audio_s / WINDOW_S), 1)
+
+
+def fit(points: Sequence[Point]) -> Fit:
+    """The line through the points of one round, by least squares of relative errors.
+
+    Each point weighs 1 / seconds²: times vary by a share of themselves, and without weights two
+    minutes of audio would leave nothing to say of what two seconds cost.
+
+    Args:
+        points: seconds of audio and seconds it took, both above zero; a duration may occur twice.
+
+    Raises:
+        ValueError: for fewer than two durations, or a value that is not finite and above zero.
+    """
+    for point in points:
+        if not all(math.isfinite(value) and value > 0 for value in point):
+            raise ValueError(f"durations and times are above zero, not {point!r}")
+    line = _solve(Shape.LINE, points)
+    if line is None:
+        found = len({audio_s for audio_s, _ in points})
+        raise ValueError(f"a line takes two durations, not {found}")
+    errors = {
+        shape: error for shape in Shape if (error := _prediction_error(shape, points)) is not None
+    }
+    steps = {shape: _solve(shape, points) for shape in STEPPED}
+    window_s = {shape: found[-1] for shape, found in steps.items() if found is not None}
+    return Fit(line[0], line[1], window_s, errors)
+
+
+def over_rounds(rounds: Mapping[int, Sequence[Point]], level: float = intervals.LEVEL) -> Model:
+    """A fit for each round, and intervals of what they give from round to round.
+
+    Points of one round come from one process and are no replicates of each other; so each round is
+    fitted by itself (``intervals.of_centre`` does the rest).
+
+    Args:
+        rounds: round → its points, at least two durations in each.
+        level: of each interval.
+
+    Raises:
+        ValueError: see ``fit``.
+    """
+    fits = {each: fit(points) for each, points in sorted(rounds.items())}
+    found = fits.values()
+    errors = {
+        shape: statistics.median(each.errors[shape] for each in found)
+        for shape in Shape
+        if found and all(shape in each.errors for each in found)
+    }
+    stepped = min(
+        (each for each in errors if each in STEPPED), key=lambda each: errors[each], default=None
+    )
+    window_s = [each.window_s[stepped] for each in found] if stepped is not None else []
+    told = len(errors) > 1
+    return Model(
+        fits=fits,
+        fixed_s=intervals.of_centre([each.fixed_s for each in found], level),
+        per_second=intervals.of_centre([each.per_second for each in found], level),
+        window_s=intervals.of_centre(window_s, level),
+        shape=min(errors, key=lambda each: errors[each]) if told else None,
+        errors=errors,
+    )
+
+
+def break_even(a: Model, b: Model, level: float = intervals.LEVEL) -> BreakEven | None:
+    """Seconds of audio at which two lines meet, with what the rounds leave open, paired by round.
+
+    The interval holds every length of audio at which the difference of the two lines may be none
+    (Fieller 1954, J. Royal Statistical Society B 16: 175, with ``intervals.of_centre`` in place of
+    Student's t). It may be open to one side, and then says so.
+
+    Returns:
+        ``None`` where the lines do not meet, or there are fewer than three common rounds.
+    """
+    common = sorted(a.fits.keys() & b.fits.keys())
+    fixed = [a.fits[each].fixed_s - b.fits[each].fixed_s for each in common]
+    per_second = [a.fits[each].per_second - b.fits[each].per_second for each in common]
+    at_once, for_long = intervals.of_centre(fixed, level), intervals.of_centre(per_second, level)
+    if at_once is None or for_long is None or at_once.estimate * for_long.estimate >= 0:
+        return None
+    seconds = -at_once.estimate / for_long.estimate
+
+    def equal(audio_s: float) -> bool:
+        # In units of 1 + audio_s, so that the difference is still a number for very long audio.
+        shares = (1 / (1 + audio_s), audio_s / (1 + audio_s))
+        found = intervals.of_centre(
+            [shares[0] * x + shares[1] * y for x, y in zip(fixed, per_second, strict=True)], level
+        )
+        return found is not None and found.low <= 0 <= found.high
+
+    return BreakEven(
+        seconds=seconds,
+        low=_edge(equal, seconds, SHORTEST_S) or 0.0,
+        high=_edge(equal, seconds, LONGEST_S) or math.inf,
+        first_wins_below=at_once.estimate < 0,
+    )
+
+
+def _edge(equal: Callable[[float], bool], inside: float, bound: float) -> float | None:
+    """Where "may be equal" ends on the way from ``inside`` to ``bound``; ``None``: it does not."""
+    step = 1.1 if bound > inside else 1 / 1.1
+    outside = inside * step
+    while equal(outside):
+        if (outside > bound) == (bound > inside):
+            return None
+        inside, outside = outside, outside * step
+    for _ in range(30):
+        middle = math.sqrt(inside * outside)
+        inside, outside = (middle, outside) if equal(middle) else (inside, middle)
+    return outside
+
+
+def _columns(shape: Shape, audio_s: float) -> list[float]:
+    if shape is Shape.LINE:
+        return [1.0, audio_s]
+    if shape is Shape.STEPS:
+        return [1.0, windows(audio_s)]
+    return [1.0, audio_s, windows(audio_s)]
+
+
+def _prediction_error(shape: Shape, points: Sequence[Point]) -> float | None:
+    """Root mean square of the relative error at each duration, predicted from the other ones."""
+    durations = {audio_s for audio_s, _ in points}
+    squares = []
+    for left_out in durations:
+        found = _solve(shape, [each for each in points if each[0] != left_out])
+        if found is None:
+            return None
+        expected = _dot(found, _columns(shape, left_out))
+        taken = [seconds for audio_s, seconds in points if audio_s == left_out]
+        squares.append(statistics.fmean((expected / seconds - 1) ** 2 for seconds in taken))
+    return math.sqrt(statistics.fmean(squares))
+
+
+def _solve(shape: Shape, points: Sequence[Point]) -> list[float] | None:
+    """Weighted least squares; ``None`` where these durations cannot tell the coefficients apart.
+
+    By Gram and Schmidt's orthogonalisation of the columns (Golub & Van Loan, Matrix Computations,
+    4th ed., section 5.2.8), which with two or three of them is short and exact enough.
+    """
+    if not points:
+        return None
+    rows = [[each / seconds for each in _columns(shape, audio_s)] for audio_s, seconds in points]
+    columns = [list(each) for each in zip(*rows, strict=True)]
+    rest = [1.0] * len(points)  # every time, divided by itself
+    upper: list[list[float]] = []
+    sides: list[float] = []
+    for index, column in enumerate(columns):
+        whole = _dot(column, column)
+        shares = []
+        for other in columns[:index]:
+            share = _dot(other, column) / _dot(other, other)
+            shares.append(share)
+            column[:] = [y - share * x for x, y in zip(other, column, strict=True)]
+        left = _dot(column, column)
+        if left <= SINGULAR * whole:
+            return None
+        side = _dot(column, rest) / left
+        rest = [y - side * x for x, y in zip(column, rest, strict=True)]
+        upper.append(shares)
+        sides.append(side)
+    for index in reversed(range(len(columns))):
+        for earlier, share in enumerate(upper[index]):
+            sides[earlier] -= share * sides[index]
+    return sides
+
+
+def _dot(x: Sequence[float], y: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(x, y, strict=True))

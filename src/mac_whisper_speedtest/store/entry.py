@@ -1,0 +1,116 @@
+"""From a run's directory to its rows in the index, and whether they have to be made again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.store import rows
+from mac_whisper_speedtest.store.rows import CellRow, RunRow
+from mac_whisper_speedtest.store.tables import FilesRow
+from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.version import __version__
+
+COMPUTED_BY = f"{__version__}/{s.SCHEMA_VERSION}"
+"""Another version of this program may compute other figures from the same samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All rows of one run."""
+
+    run: RunRow
+    cells: tuple[CellRow, ...]
+    files: FilesRow
+
+
+def computed(run: RunDirectory) -> s.Run:
+    """A run with every figure, from its manifest and journal.
+
+    Raises:
+        StorageError: they are missing, damaged, or do not fit together.
+    """
+    try:
+        return summarise(run.replay())
+    except StorageError:
+        raise
+    except Exception as error:  # what is wrong with one run must not stop the others
+        raise StorageError(
+            f"{run.path}: its manifest and journal do not fit together: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def look(run: RunDirectory, before: FilesRow | None) -> Entry | FilesRow | None:
+    """What is new about a run.
+
+    A run that cannot be read is an entry too, whose state says so: it is neither hidden nor read
+    again before it changes.
+
+    Args:
+        run: the directory.
+        before: its files when its rows were made; ``None`` to make them in any case.
+
+    Returns:
+        Its rows, made anew; or only its files, where they hold what they held before, as after a
+        copy; or ``None`` where they were not touched.
+    """
+    # Looked at first: whatever is written while the run is read makes it be read again.
+    now = _files(run)
+    if before is not None and before.computed_by == COMPUTED_BY:
+        if now == replace(before, sha256=""):
+            return None
+        now = replace(now, sha256=_sha256(run))
+        if now.sha256 == before.sha256:
+            return now
+    row, cells = _read(run)
+    return Entry(row, tuple(cells), replace(now, sha256=now.sha256 or _sha256(run)))
+
+
+def _read(run: RunDirectory) -> tuple[RunRow, list[CellRow]]:
+    sealed = run.sealed_path.is_file()
+    try:
+        return rows.of(computed(run), number=run.number, sealed=sealed)
+    except StorageError as error:
+        why = scrub(error.message)
+        return RunRow(number=run.number, state=rows.UNREADABLE, message=why, sealed=sealed), []
+
+
+def _files(run: RunDirectory) -> FilesRow:
+    """A run's files as they are, without their digest."""
+    manifest, journal = _status(run.manifest_path), _status(run.journal_path)
+    return FilesRow(
+        number=run.number,
+        manifest_size=manifest[0],
+        manifest_mtime_ns=manifest[1],
+        journal_size=journal[0],
+        journal_mtime_ns=journal[1],
+        sha256="",
+        computed_by=COMPUTED_BY,
+    )
+
+
+def _status(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in ns; zeros where there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _sha256(run: RunDirectory) -> str:
+    """Over the bytes of the manifest and of the journal, each after its length."""
+    digest = hashlib.sha256()
+    for path in (run.manifest_path, run.journal_path):
+        try:
+            data = path.read_bytes()
+        except OSError:
+            data = b""
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()

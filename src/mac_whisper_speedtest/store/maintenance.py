@@ -1,0 +1,120 @@
+"""What killed tools left in the data folder: found, and taken away."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.results import directory, journal, numbers
+from mac_whisper_speedtest.store import database, location, removal
+
+REST_S = 3600.0
+"""What was touched within the last hour may still be somebody's: a tool makes a run's folder before
+it writes the manifest, and seals it after it has let go of the journal."""
+
+_IMPORT = ".import"
+"""Where an import puts its files together; see ``unpack``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """One thing of no use to anybody.
+
+    Attributes:
+        path: a file or a folder.
+        what: it is, for people.
+        size_bytes: what its removal frees.
+    """
+
+    path: Path
+    what: str
+    size_bytes: int
+
+
+def leftovers(now_s: float | None = None) -> list[Leftover]:
+    """Everything that is of no use to anybody, in a fixed order. Removes nothing.
+
+    Args:
+        now_s: seconds since 1970; by default the present.
+
+    Raises:
+        StorageError: the data folder cannot be read.
+    """
+    root = directory.runs_dir()
+    before_s = (time.time() if now_s is None else now_s) - REST_S
+    try:
+        found = [*_of_runs(root, before_s), *_of_index()]
+    except OSError as error:
+        raise StorageError(f"cannot read {root}: {error.strerror}") from error
+    return [Leftover(path, what, removal.size_bytes(path)) for path, what in found]
+
+
+def take_away(item: Leftover) -> None:
+    """Remove one of them. A folder goes out of sight first, in one step.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    path = item.path
+    try:
+        if not path.is_dir() or path.is_symlink():
+            path.unlink(missing_ok=True)
+            return
+        if numbers.is_number(path.name):
+            numbers.retire(path.parent, int(path.name))
+            path = removal.out_of_sight(path)
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return  # another was quicker
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {path}: {error.strerror or error}",
+            hint="check the permissions of that folder",
+        ) from error
+
+
+def _of_runs(root: Path, before_s: float) -> Iterator[tuple[Path, str]]:
+    if not root.is_dir():
+        return
+    for path in sorted(root.iterdir()):
+        if path.name.startswith(removal.TRASH):
+            yield path, "of a removal that was cut off"
+        elif path.name.startswith(".") and _staged(path) and _at_rest(path, before_s):
+            yield path, "of a tool that was killed"
+        elif path.is_dir() and numbers.is_number(path.name):
+            yield from _of_run(path, before_s)
+
+
+def _of_run(path: Path, before_s: float) -> Iterator[tuple[Path, str]]:
+    if journal.is_being_written(path / "journal.jsonl") or not _at_rest(path, before_s):
+        return
+    if not (path / "manifest.json").exists():
+        yield path, "a run without a manifest: its tool was killed at once"
+        return
+    for item in sorted(path.iterdir()):
+        if item.name.startswith(".") and item.is_file():
+            yield item, "a file that was not written to its end"
+
+
+def _of_index() -> Iterator[tuple[Path, str]]:
+    path = location.here().path
+    if path is not None:
+        aside = path.with_name(path.name + database.ASIDE)
+        if aside.exists():
+            yield aside, "an index that could not be used"
+
+
+def _staged(path: Path) -> bool:
+    """Whether something was to become a run: under its number, or as an import."""
+    return path.name == _IMPORT or numbers.is_number(path.name[1:].partition(".")[0])
+
+
+def _at_rest(path: Path, before_s: float) -> bool:
+    """Whether neither it nor anything in it was touched since."""
+    newest = [path.lstat().st_mtime]
+    newest += [each.lstat().st_mtime for each in path.rglob("*")] if path.is_dir() else []
+    return max(newest) < before_s

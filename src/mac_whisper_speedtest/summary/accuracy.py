@@ -1,0 +1,152 @@
+"""How right each cell's texts are, and which cells are too wrong for their speed to count."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.accuracy import gate
+from mac_whisper_speedtest.accuracy import score as accuracy
+from mac_whisper_speedtest.accuracy.gate import Gate
+from mac_whisper_speedtest.accuracy.normalize import Normaliser
+from mac_whisper_speedtest.accuracy.score import Score
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.summary import samples as timings
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A cell's score, and the gate's word on it.
+
+    Attributes:
+        score: of its texts.
+        against: id of the cell of the reference backend; ``None`` for that cell itself.
+        gate: what the comparison says; ``None`` likewise.
+    """
+
+    score: Score
+    against: str | None = None
+    gate: Gate | None = None
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is worse than the reference backend beyond the margin."""
+        return self.gate is not None and self.gate.verdict == "worse"
+
+
+def texts(cell: s.CellResult) -> dict[str, str | None]:
+    """What the cell says of each recording; ``None`` where it gave no text.
+
+    Where its timed samples differ, the most frequent text, of equally frequent ones the first; a
+    failure counts as a text of its own.
+    """
+    said: dict[str, str | None] = {each.name: None for each in timings.recordings(cell.clip)}
+    for name, samples in timings.by_recording(timings.timed(cell)).items():
+        counts = collections.Counter(None if each.failed else each.text for each in samples)
+        said[name] = counts.most_common(1)[0][0]
+    return said
+
+
+def score(cell: s.CellResult, normaliser: Normaliser | None = None) -> Score | None:
+    """The score of a cell's texts; ``None`` where no words are known or nothing was measured."""
+    if not any(sample.kind == "timed" for sample in cell.samples):
+        return None
+    said = texts(cell)
+    known = [
+        accuracy.Utterance(
+            name=each.name or cell.clip.name,
+            reference=each.reference,
+            # A contract that leaves the language to the library says nothing of what was spoken.
+            language=each.language or str(cell.contract.requested.get("language") or "en"),
+            hypothesis=said[each.name],
+        )
+        for each in timings.recordings(cell.clip)
+        if each.reference is not None
+    ]
+    return accuracy.score(known, normaliser=normaliser) if known else None
+
+
+def judge(
+    cells: Sequence[s.CellResult],
+    *,
+    reference_backend: str | None = None,
+    normaliser: Normaliser | None = None,
+) -> dict[str, Judged]:
+    """Score every cell that can be scored, and compare those of one table with its reference.
+
+    Args:
+        cells: of one run.
+        reference_backend: whom to compare with; chosen by ``gate.reference_of`` when ``None`` or
+            not there.
+        normaliser: other rules than each language's own.
+
+    Returns:
+        Cell id → what was found.
+    """
+    found: dict[str, Judged] = {}
+    tables: dict[tuple[str, str], dict[str, s.CellResult]] = {}
+    for cell in cells:
+        scored = score(cell, normaliser)
+        if scored is not None:
+            found[cell.id] = Judged(scored)
+            tables.setdefault((cell.model.name, cell.clip.name), {})[cell.id] = cell
+    for table in tables.values():
+        found |= _judged(table, found, reference_backend)
+    return found
+
+
+def _judged(
+    table: Mapping[str, s.CellResult], found: Mapping[str, Judged], wanted: str | None
+) -> dict[str, Judged]:
+    names: dict[str, str] = {}
+    for name, each in table.items():
+        names.setdefault(each.backend.name, name)
+    sound = [each.backend.name for each in table.values() if each.status == "ok"]
+    chosen = wanted if wanted in sound else gate.reference_of(sound)
+    if chosen is None:
+        return {}
+    against = names[chosen]
+    return {
+        name: Judged(
+            found[name].score, against, gate.judge(found[against].score, found[name].score)
+        )
+        for name in table
+        if name != against
+    }
+
+
+def result(judged: Judged) -> s.AccuracyResult:
+    """What is written down of it."""
+    scored, verdict = judged.score, judged.gate
+    return s.AccuracyResult(
+        metric=scored.metric,
+        normaliser=scored.normaliser,
+        rate=scored.rate,
+        mean_rate=scored.mean_rate,
+        cer=scored.cer,
+        substitutions=scored.substitutions,
+        deletions=scored.deletions,
+        insertions=scored.insertions,
+        hits=scored.hits,
+        reference_words=scored.reference_words,
+        failed=scored.failed,
+        utterances=[
+            s.UtteranceScore(
+                name=each.name,
+                rate=each.rate,
+                substitutions=each.substitutions,
+                deletions=each.deletions,
+                insertions=each.insertions,
+                hits=each.hits,
+                failed=each.failed,
+            )
+            for each in scored.per_utterance
+        ],
+        against=judged.against,
+        delta=verdict.delta if verdict else None,
+        delta_low=verdict.low if verdict else None,
+        delta_high=verdict.high if verdict else None,
+        verdict=verdict.verdict if verdict else "",
+        how=verdict.how if verdict else "",
+    )

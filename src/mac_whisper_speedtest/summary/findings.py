@@ -1,0 +1,416 @@
+"""What a reader must know beside a number: one pure function per kind of finding.
+
+Each looks at a cell's raw samples and says what does not fit. docs/methodology.md, "What the tool
+notices by itself", has the same rules in words, and what none of them can notice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.summary import samples as timings
+from mac_whisper_speedtest.summary import text_findings
+
+CLOCK_SLACK_S = 0.05
+CLOCK_SLACK_RATIO = 0.05
+"""A worker's own time and the supervisor's wall time around the same call differ by the messages
+between them: well under 50 ms, seen 0.2–5 ms. More than that and 5 % of the call means that work
+was done outside the worker's clock, or that its clock is wrong."""
+CLOCK_SHARE = 0.5
+"""Of the calls that must be so: on two cores with seventeen programs that want them, an answer lay
+about for more than 50 ms every now and then. What a backend leaves out, it leaves out always."""
+LOAD_SLACK_S = 0.25
+"""The same for loads: a process may have one only, which a busy machine must not spoil."""
+
+BUSY_AFTER_S = 0.5
+"""A worker that computes on for so long after its last answer has not finished what it was timed
+for. Idle OpenMP threads spin for 0.2 s (KMP_BLOCKTIME's default in LLVM's runtime): not that."""
+
+SLOW_FIRST_RATIO = 2.0
+SLOW_FIRST_S = 0.25
+"""A first call is slow when it takes twice the usual and a quarter of a second more. Cold processor
+caches cost a few per cent; compilation costs 3–10 s and late imports 10–20 × the call
+(claude-code-tools#131, vllm#30706). What costs less than 0.25 s once concerns nobody."""
+
+LATE_LOAD_SHARE = 0.5
+LATE_LOAD_MIN_BYTES = 30_000_000
+"""Weights came with the first call when memory grew by half of their size in it, and by less than
+that in the load. Where that is below 30 MB, numpy (about 20 MB, with the first recording) and
+buffers would pass for them, and nothing is said."""
+
+DRIFT_RATIO = 0.10
+DRIFT_Z = 2.576
+"""Drift is a trend of more than 10 % that chance gives in 1 % of runs without one: two-sided,
+normal approximation with continuity correction of Mann–Kendall's S (Mann 1945, Kendall 1975),
+summed over processes as in Hirsch, Slack and Smith (1982). Throttling costs a third (mlx-lm#1010).
+What has fewer samples than 2 × 4, 3 × 4, 4 × 3 or 6 rounds cannot reach it."""
+
+TREND_VALUES = 500
+"""A longer series is looked at in so many parts, each by its median: pairs grow with the square."""
+
+LEAK_STEPS = 4
+LEAK_RATIO = 0.05
+LEAK_BYTES = 50_000_000
+LEAK_TAPER = 0.75
+"""Memory leaks when the peak rises at every call (at least four times in all, twice in a process),
+by 5 % or 50 MB in a process, and the last rise has three quarters of the first: caches and
+allocators that approach their size rise less and less."""
+
+SEGMENT_SLACK_S = 1.0
+"""Whisper pads the last window with silence and may set a time into it; seen up to 0.5 s."""
+SEGMENT_ORDER_S = 0.02
+"""Whisper's timestamps count in steps of 0.02 s."""
+
+_GENERIC_DEVICES = {"metal": "gpu", "mps": "gpu", "cuda": "gpu", "rocm": "gpu", "vulkan": "gpu"}
+_SAME_PRECISION = {
+    **dict.fromkeys(("f32", "fp32", "float"), "float32"),
+    **dict.fromkeys(("f16", "fp16", "half"), "float16"),
+    "bf16": "bfloat16",
+}
+_SAYS_NOTHING = {"", "auto", "default", "unknown"}
+
+Pair = tuple[str, str | None]
+"""What was asked for, and what was used."""
+
+
+def of(
+    cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
+) -> list[s.Finding]:
+    """Everything there is to say beside the figures of ``cell``: a finding of each kind at most.
+
+    Args:
+        cell: the cell; its summary is not looked at.
+        timed: its timed samples that count.
+        request: what the run was asked for.
+    """
+    said = (
+        ("contract", contract(cell)),
+        ("device", device(cell, request)),
+        ("precision", precision(cell, request)),
+        ("text", text_findings.differing(cell)),
+        ("loop", text_findings.loop(cell)),
+        ("silence", text_findings.silence(cell)),
+        ("failed", text_findings.failures(timed)),
+        ("clock", clock(cell, timed)),
+        ("first call", first_call(cell)),
+        ("drift", drift(timed)),
+        ("memory", memory(cell)),
+        ("exit", endings(cell)),
+        ("crash", crashes(cell)),
+        ("resumed", resumed(cell)),
+        ("samples", samples(cell, timed, request)),
+    )
+    return [
+        s.Finding(kind=kind, message=message) for kind, each in said if (message := "; ".join(each))
+    ]
+
+
+def fallbacks(*, device: Pair, precision: Pair) -> list[str]:
+    """Where what a worker loaded is not what it was asked for, in words."""
+    return [
+        *_differs(device, _same_device, "ran on"),
+        *_differs(precision, _same_precision, "computed in"),
+    ]
+
+
+def contract(cell: s.CellResult) -> Iterator[str]:
+    """Other work than was asked for, and reports that the worker's own answers contradict."""
+    if cell.contract.deviations:
+        yield "; ".join(_deviation(each) for each in cell.contract.deviations)
+    effective = cell.contract.effective
+    deviating = {each.setting for each in cell.contract.deviations}
+    for setting, described in cell.contract.declared.items():
+        reported = effective.get(setting)
+        known = reported is not None and described is not None and setting not in deviating
+        if known and reported != described:
+            yield f"{setting}: {reported}, but its description says {described}"
+    reported = effective.get("language")
+    spoken = {each.language for each in cell.samples if each.language and len(each.language) == 2}
+    if isinstance(reported, str) and len(reported) == 2 and spoken - {reported}:
+        others = ", ".join(sorted(spoken - {reported}))
+        yield f"reports language {reported}, but its transcripts are in {others}"
+    if effective.get("timestamps") is True:
+        yield from _times(cell)
+
+
+def device(cell: s.CellResult, request: s.RequestInfo) -> Iterator[str]:
+    """Another device than was asked for, different ones, or none that is named."""
+    pairs: list[Pair] = [(load.device_asked or request.device, load.device) for load in cell.loads]
+    found = [used for _, used in pairs if used is not None]
+    if not found and cell.backend.device is not None:
+        found = [cell.backend.device]
+        pairs = [(request.device, cell.backend.device)]
+    yield from dict.fromkeys(
+        message for pair in pairs for message in _differs(pair, _same_device, "ran on")
+    )
+    if len(set(found)) > 1:
+        yield f"not the same in every process: {', '.join(dict.fromkeys(found))}"
+    if any(used.lower() in _SAYS_NOTHING for used in found):
+        yield "does not say what it ran on"
+
+
+def precision(cell: s.CellResult, request: s.RequestInfo) -> Iterator[str]:
+    """Another precision than was asked for, or different ones."""
+    pairs: list[Pair] = [
+        (load.precision_asked or request.precision, load.precision) for load in cell.loads
+    ]
+    yield from dict.fromkeys(
+        message for pair in pairs for message in _differs(pair, _same_precision, "computed in")
+    )
+    used = dict.fromkeys(each for _, each in pairs if each is not None)
+    if len(used) > 1:
+        yield f"not the same in every process: {', '.join(used)}"
+
+
+def clock(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
+    """Work that the worker's own clock did not see."""
+    liars = [sample for sample in timed if clocks_disagree(sample.seconds, sample.wall_s)]
+    if liars and len(liars) >= CLOCK_SHARE * len(timed):
+        worst = max(liars, key=lambda sample: abs(sample.wall_s - sample.seconds))
+        yield (
+            f"reports {worst.seconds:.3f} s where {worst.wall_s:.3f} s passed: work outside its "
+            "clock"
+        )
+    loads = [load for load in cell.loads if load.load_wall_s - load.load_s > LOAD_SLACK_S]
+    if loads and len(loads) == len(cell.loads):
+        yield (
+            f"reports a load of {loads[0].load_s:.3f} s where {loads[0].load_wall_s:.3f} s passed"
+        )
+    busy = [end.busy_after_s for end in cell.endings if end.busy_after_s is not None]
+    long = [each for each in busy if each >= BUSY_AFTER_S]
+    if long:
+        yield (
+            f"still computing {BUSY_AFTER_S:g} s after its last answer, in {len(long)} of "
+            f"{len(busy)} processes: work outside its clock"
+        )
+
+
+def clocks_disagree(seconds: float, wall_s: float) -> bool:
+    """Whether a worker's own time is off from the wall time by more than messages explain."""
+    return abs(wall_s - seconds) > max(CLOCK_SLACK_S, CLOCK_SLACK_RATIO * wall_s)
+
+
+def first_call(cell: s.CellResult) -> Iterator[str]:
+    """A first call that did what later ones need not: compile, fill caches, load the weights."""
+    slow: list[tuple[float, float, tuple[int, int]]] = []
+    processes = _processes(cell)
+    for key, calls in processes.items():
+        firsts = [each.seconds for each in calls if each.kind == "warmup"]
+        spoken = calls[0].utterance  # what the first call was about
+        usual = [
+            each.seconds
+            for each in calls
+            if each.kind == "timed" and each.utterance == spoken and not each.failed
+        ]
+        if not firsts or not usual:
+            continue
+        median = statistics.median(usual)
+        if firsts[0] > max(SLOW_FIRST_RATIO * median, median + SLOW_FIRST_S):
+            slow.append((firsts[0], median, key))
+    if slow:
+        first, median, key = max(slow)
+        factor = f"{first / median:.0f} × the usual {median:.3f} s" if median > 0 else "later 0 s"
+        yield (
+            f"took {first:.2f} s, {factor}, in {len(slow)} of {len(processes)} processes: "
+            f"{_late_load(cell, key) or 'it compiled, filled caches, or loaded something late'}"
+        )
+
+
+def drift(timed: Sequence[s.SampleResult]) -> Iterator[str]:
+    """A speed that changes: inside the processes, or from round to round."""
+    good = [sample for sample in timed if not sample.failed]
+    rounds: defaultdict[int, list[float]] = defaultdict(list)
+    for sample, relative in zip(good, timings.relative(good), strict=True):
+        rounds[sample.round].append(relative)
+    inside = trend(list(rounds.values()))
+    if inside is not None:
+        yield _drifts(inside, "from a process's first sample to its last")
+    across = trend([[statistics.median(each) for _, each in sorted(rounds.items())]])
+    if across is not None:
+        yield _drifts(across, "from the first round to the last")
+
+
+def trend(blocks: Sequence[Sequence[float]]) -> float | None:
+    """The change over a block, as a fraction of its median, where there is a trend; else ``None``.
+
+    Args:
+        blocks: series in order of time. Only values of the same block are compared; of more than
+            ``TREND_VALUES``, medians of consecutive parts.
+
+    Returns:
+        Theil and Sen's median slope times the longest block's length. See ``DRIFT_Z``.
+    """
+    score = 0
+    variance = 0.0
+    slopes: list[float] = []
+    for series in blocks:
+        step = math.ceil(len(series) / TREND_VALUES) or 1
+        block = [statistics.median(series[at : at + step]) for at in range(0, len(series), step)]
+        n = len(block)
+        middle = statistics.median(block) if block else 0.0
+        if n < 2 or middle <= 0:
+            continue
+        variance += n * (n - 1) * (2 * n + 5) / 18
+        for i in range(n):
+            for j in range(i + 1, n):
+                score += (block[j] > block[i]) - (block[j] < block[i])
+                slopes.append((block[j] - block[i]) / (j - i) / step / middle)
+    if not slopes or (abs(score) - 1) / math.sqrt(variance) < DRIFT_Z:
+        return None
+    change = statistics.median(slopes) * (max(map(len, blocks)) - 1)
+    return change if abs(change) > DRIFT_RATIO else None
+
+
+def memory(cell: s.CellResult) -> Iterator[str]:
+    """A peak that rises with every call and does not come to rest."""
+    growths: list[int] = []
+    calls = 0
+    for process in _processes(cell).values():
+        peaks = [each.peak_rss_bytes for each in process if each.peak_rss_bytes is not None]
+        steps = [after - before for before, after in itertools.pairwise(peaks)]
+        if len(steps) < 2:
+            continue
+        growth = peaks[-1] - peaks[0]
+        large = growth > LEAK_RATIO * peaks[0] or growth > LEAK_BYTES
+        if min(steps) <= 0 or steps[-1] < LEAK_TAPER * steps[0] or not large:
+            return
+        growths.append(growth)
+        calls += len(steps)
+    if calls >= LEAK_STEPS:
+        each = sum(growths) / calls
+        yield (
+            f"peak memory grew in each of {calls} calls, by {each / 1e6:.1f} MB a call: it keeps "
+            "what it should give back"
+        )
+
+
+def endings(cell: s.CellResult) -> Iterator[str]:
+    """What went wrong after a worker's last answer."""
+    yield from dict.fromkeys(
+        end.message
+        for end in cell.endings
+        if end.status == "ok" and end.attempt is not None and end.message
+    )
+
+
+def crashes(cell: s.CellResult) -> Iterator[str]:
+    """Processes that did not come to their end, where others did what they had left."""
+    if cell.status != "ok":
+        return  # that says it already
+    workers = [end for end in cell.endings if end.attempt is not None and end.status != "skipped"]
+    bad = Counter(end.message for end in workers if end.status != "ok")
+    if bad:
+        said = "; ".join(f"{text} ({count} ×)" for text, count in bad.items())
+        yield (
+            f"{bad.total()} of {len(workers)} processes did not come to their end, and others did "
+            f"the rest: {said}"
+        )
+
+
+def resumed(cell: s.CellResult) -> Iterator[str]:
+    """Rounds whose process was cut off with the whole tool, and that another has finished."""
+    ended = {end.round for end in cell.endings if end.status == "ok"}
+    cut = {end.round for end in cell.endings if end.error_class == "Interrupted"} & ended
+    if cut:
+        rounds = ", ".join(str(number + 1) for number in sorted(cut)[:5])
+        yield (
+            f"the run was cut off and taken up again in round {rounds}"
+            + (f" and {len(cut) - 5} more" if len(cut) > 5 else "")
+            + ": such a round holds samples of two processes"
+        )
+
+
+def samples(
+    cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
+) -> Iterator[str]:
+    """Fewer samples than were asked for."""
+    asked = request.rounds * request.runs * len(timings.recordings(cell.clip))
+    if cell.status == "ok" and len(timed) < asked and request.max_time_s is not None:
+        yield (
+            f"{len(timed)} of {asked} timed samples in the {request.max_time_s:g} s of --max-time"
+        )
+
+
+def _times(cell: s.CellResult) -> Iterator[str]:
+    """What is wrong with the times of segments that are said to be predicted."""
+    spoken = [sample for sample in cell.samples if sample.text.strip()]
+    segments = [segment for sample in spoken for segment in sample.segments]
+    if spoken and not any(segment.end_s > segment.start_s for segment in segments):
+        yield "reports timestamps, but gives no times"
+        return
+    lengths = {each.name: each.seconds for each in timings.recordings(cell.clip)}
+    for sample in spoken:
+        last = max((segment.end_s for segment in sample.segments), default=0.0)
+        audio_s = lengths[sample.utterance]
+        if last > audio_s + SEGMENT_SLACK_S:
+            yield f"gives a time of {last:.1f} s in audio of {audio_s:.1f} s"
+            break
+    if any(segment.end_s < segment.start_s for segment in segments) or any(
+        after.start_s < before.start_s - SEGMENT_ORDER_S
+        for sample in spoken
+        for before, after in itertools.pairwise(sample.segments)
+    ):
+        yield "gives segments whose times are not in order"
+
+
+def _processes(cell: s.CellResult) -> dict[tuple[int, int], list[s.SampleResult]]:
+    """Every worker's samples, in order, by round and attempt."""
+    found: defaultdict[tuple[int, int], list[s.SampleResult]] = defaultdict(list)
+    for sample in cell.samples:
+        found[sample.round, sample.attempt].append(sample)
+    return dict(found)
+
+
+def _late_load(cell: s.CellResult, process: tuple[int, int]) -> str:
+    """How memory shows that the first call loaded the weights; empty when it does not."""
+    weights = cell.model.weights
+    load = next((each for each in cell.loads if (each.round, each.attempt) == process), None)
+    first = next(each for each in _processes(cell)[process] if each.kind == "warmup")
+    if weights is None or load is None or first.peak_rss_bytes is None:
+        return ""
+    if load.peak_rss_bytes is None or load.peak_rss_before_bytes is None:
+        return ""
+    in_load = load.peak_rss_bytes - load.peak_rss_before_bytes
+    in_call = first.peak_rss_bytes - load.peak_rss_bytes
+    enough = LATE_LOAD_SHARE * weights.size_bytes
+    if enough < LATE_LOAD_MIN_BYTES or in_load >= enough or in_call < enough:
+        return ""
+    return (
+        f"memory grew by {in_call / 1e6:.0f} MB in it and by {in_load / 1e6:.0f} MB in the load, "
+        f"the weights are {weights.size_bytes / 1e6:.0f} MB: the model is loaded inside it"
+    )
+
+
+def _drifts(change: float, where: str) -> str:
+    return f"gets {abs(change):.0%} {'slower' if change > 0 else 'faster'} {where}"
+
+
+def _differs(pair: Pair, same: Callable[[str, str], bool], verb: str) -> list[str]:
+    asked, used = pair
+    if used is None or asked == "auto" or same(asked.lower(), used.lower()):
+        return []
+    return [f"{verb} {used}, asked for {asked}"]
+
+
+def _same_device(asked: str, used: str) -> bool:
+    """Whether one names the other: ``gpu`` is any GPU, ``cuda`` any of them."""
+    family = used.partition(":")[0]
+    return asked in {used, family, _GENERIC_DEVICES.get(family)} or (
+        used == _GENERIC_DEVICES.get(asked.partition(":")[0])
+    )
+
+
+def _same_precision(asked: str, used: str) -> bool:
+    """Whether these are two names of one precision; ``int8`` is also any ``int8_...``."""
+    asked, used = _SAME_PRECISION.get(asked, asked), _SAME_PRECISION.get(used, used)
+    return asked == used or used.startswith(f"{asked}_")
+
+
+def _deviation(each: s.DeviationResult) -> str:
+    effective = "not reported" if each.effective is None else each.effective
+    return f"{each.setting}: {effective} instead of {each.requested}"

@@ -1,0 +1,112 @@
+"""Who is faster than whom among cells that did equal work, from the rounds measured so far."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.stats import intervals, ranking, verdict
+from mac_whisper_speedtest.stats.intervals import Interval
+from mac_whisper_speedtest.stats.ranking import Ranking
+from mac_whisper_speedtest.summary import accuracy, grouping, samples
+from mac_whisper_speedtest.summary.accuracy import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Cells that did equal work.
+
+    Attributes:
+        name: its letter.
+        ranking: of all of its cells; empty places where there is only one.
+    """
+
+    name: str
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that rounds and texts say of a run's cells.
+
+    Attributes:
+        rtf: cell id → round → processing seconds per audio second; sound cells only.
+        medians: cell id → RTF with its interval, ``None`` from too few rounds.
+        groups: cell id → its group.
+        judged: cell id → accuracy.
+        margin: the relative difference below which nothing is ranked.
+        level: of the ranking's intervals; those of single cells are at 95 %.
+    """
+
+    rtf: Mapping[str, Mapping[int, float]]
+    medians: Mapping[str, Interval | None]
+    groups: Mapping[str, Group]
+    judged: Mapping[str, Judged]
+    margin: float
+    level: float
+
+    def median_rtf(self, cell: str) -> float | None:
+        """A sound cell's median RTF over rounds."""
+        rounds = self.rtf.get(cell)
+        return statistics.median(rounds.values()) if rounds else None
+
+
+def margin(manifest: s.Manifest) -> float:
+    """What was asked for, else by the machine's noise floor, else the least that matters."""
+    if manifest.request.margin is not None:
+        return manifest.request.margin
+    return verdict.margin(manifest.noise.floor if manifest.noise else None)
+
+
+def compare(run: s.Run, *, level: float | None = None) -> Comparison:
+    """Compare all cells of a run, sealed or not.
+
+    Args:
+        run: with samples; summaries are not looked at.
+        level: of the ranking; ``None`` is what the stopping rule left for it, else 95 %. A cell's
+            own interval decides nothing and stays at 95 %.
+    """
+    if level is None:
+        level = run.decisions[-1].level if run.decisions else intervals.LEVEL
+    sound = [cell for cell in run.cells if cell.status == "ok" or _running(run, cell)]
+    rtf = {cell.id: each for cell in sound if (each := samples.round_rtf(cell, run.rounds))}
+    request = run.manifest.request
+    judged = accuracy.judge(run.cells, reference_backend=request.reference_backend)
+    wrong = {name for name, each in judged.items() if each.wrong}
+    medians = {name: statistics.median(rounds.values()) for name, rounds in rtf.items()}
+    letters = grouping.groups(run.cells, medians, strict=request.strict, wrong=wrong)
+    tables: dict[tuple[str, str, str], list[str]] = {}
+    for cell in run.cells:
+        if cell.id in letters:
+            key = (cell.model.name, cell.clip.name, letters[cell.id])
+            tables.setdefault(key, []).append(cell.id)
+    least = margin(run.manifest)
+    groups: dict[str, Group] = {}
+    for (_, _, letter), names in tables.items():
+        ranked = ranking.rank({name: rtf[name] for name in names}, margin=least, level=level)
+        groups |= dict.fromkeys(names, Group(letter, ranked))
+    return Comparison(
+        rtf=rtf,
+        medians={name: intervals.of_median(list(rounds.values())) for name, rounds in rtf.items()},
+        groups=groups,
+        judged=judged,
+        margin=least,
+        level=level,
+    )
+
+
+def bounds(interval: Interval | None) -> s.Bounds | None:
+    """An interval as it is written down."""
+    if interval is None:
+        return None
+    return s.Bounds(low=interval.low, high=interval.high, level=interval.level, rounds=interval.n)
+
+
+def _running(run: s.Run, cell: s.CellResult) -> bool:
+    """Whether a run that goes on has nothing against this cell so far."""
+    outcome = run.manifest.outcome
+    going_on = outcome is not None and outcome.state == "running"
+    last = {each.round: each.status for each in cell.endings}
+    return going_on and all(status == "ok" for status in last.values())

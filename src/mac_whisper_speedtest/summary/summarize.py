@@ -1,0 +1,125 @@
+"""From a run's raw samples to the figures people read: pure, and done again at every look."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+
+import msgspec
+
+from mac_whisper_speedtest.machine import meters
+from mac_whisper_speedtest.machine.probe import Reading
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.stats.intervals import Interval
+from mac_whisper_speedtest.summary import (
+    accuracy,
+    duration_model,
+    findings,
+    ranking,
+    run_findings,
+    samples,
+)
+from mac_whisper_speedtest.summary.ranking import Comparison
+
+
+def summarise(run: s.Run) -> s.Run:
+    """The run with a summary in every cell."""
+    compared = ranking.compare(run)
+    durations = duration_model.fits(run)
+    cells = [
+        msgspec.structs.replace(cell, summary=_summary(run, cell, compared, durations.get(cell.id)))
+        for cell in run.cells
+    ]
+    return msgspec.structs.replace(run, cells=cells)
+
+
+def _summary(
+    run: s.Run, cell: s.CellResult, compared: Comparison, duration: s.DurationFit | None
+) -> s.Summary:
+    request = run.manifest.request
+    counting = samples.timed(cell)
+    left_out = samples.replaced_rounds(cell, run.rounds, counting)
+    timed = [sample for sample in counting if sample.round not in left_out]
+    good = [sample for sample in timed if not sample.failed]
+    seconds = [sample.seconds for sample in good]
+    # Also of a cell that failed later, or was cut off: it did take these times.
+    rtf = _median(samples.round_rtf(cell, run.rounds, counting).values())
+    started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
+    group = compared.groups.get(cell.id)
+    place = group.ranking.places[cell.id] if group else None
+    best = group.ranking.best if group else None
+    against = group.ranking.against_best.get(cell.id) if group else None
+    best_rtf = compared.median_rtf(best) if best else None
+    judged = compared.judged.get(cell.id)
+    energy = meters.energy(cell.meters)
+    peaks = [each.peak_rss_bytes for each in cell.samples if each.peak_rss_bytes is not None]
+    found = [*findings.of(cell, timed, request), *run_findings.of(run, cell, timed)]
+    return s.Summary(
+        rank=place.first if place else None,
+        rank_last=place.last if place else None,
+        group=group.name if group else None,
+        timed_samples=len(timed),
+        timed_samples_asked=request.rounds * request.runs * len(samples.recordings(cell.clip)),
+        rounds_ok=len({end.round for end in cell.endings if _measured(end)} - left_out),
+        rounds_asked=request.rounds,
+        retries=sum(1 for end in cell.endings if (end.attempt or 0) > 0),
+        median_s=rtf * cell.clip.seconds if rtf is not None else None,
+        min_s=min(seconds, default=None),
+        max_s=max(seconds, default=None),
+        rtfx=1 / rtf if rtf else None,
+        rtfx_bounds=_inverse(compared.medians.get(cell.id)),
+        times_best=rtf / best_rtf if rtf is not None and best_rtf else None,
+        times_best_bounds=ranking.bounds(against.ratio) if against else None,
+        verdict=str(against.verdict) if against else "",
+        import_s=_median(load.import_s for load in started),
+        load_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_FRESH),
+        load_cold_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_COLD),
+        load_warm_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_WARM),
+        first_s=_median(sample.seconds for sample in cell.samples if sample.kind == "warmup"),
+        first_segment_s=_median(sample.first_segment_s for sample in good),
+        peak_rss_bytes=max(peaks, default=None),
+        cores_used=_cores_used(good),
+        joules_per_audio_hour=energy.joules_per_audio_hour.value if energy else None,
+        energy_quality=_quality(energy.joules_per_audio_hour) if energy else "",
+        device_memory_bytes=_largest(_values(cell, "gpu_peak_bytes")),
+        wer=judged.score.rate if judged and judged.score.metric == "wer" else None,
+        accuracy=accuracy.result(judged) if judged else None,
+        fast_but_wrong=judged is not None and judged.wrong,
+        duration=duration,
+        findings=found,
+    )
+
+
+def _inverse(rtf: Interval | None) -> s.Bounds | None:
+    """The interval of RTFx from that of RTF: the ends change places."""
+    return ranking.bounds(rtf.inverse()) if rtf is not None else None
+
+
+def _measured(ending: s.EndingResult) -> bool:
+    return ending.status == "ok" and ending.attempt is not None
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _values(cell: s.CellResult, name: str) -> list[float]:
+    """What a probe read around each process's samples, where it did."""
+    found = (meter.readings.get(name) for meter in cell.meters)
+    return [each.value for each in found if each is not None and each.value is not None]
+
+
+def _largest(values: list[float]) -> int | None:
+    return int(max(values)) if values else None
+
+
+def _quality(reading: Reading) -> str:
+    return reading.quality if reading.value is not None else f"not measured: {reading.reason}"
+
+
+def _cores_used(samples: Iterable[s.SampleResult]) -> float | None:
+    """Processor seconds of the worker's tree per second of wall time, over all samples."""
+    known = [(each.tree_cpu_s, each.wall_s) for each in samples if each.tree_cpu_s is not None]
+    wall_s = sum(wall for _, wall in known)
+    return sum(cpu for cpu, _ in known) / wall_s if wall_s > 0 else None

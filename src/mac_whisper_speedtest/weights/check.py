@@ -1,0 +1,242 @@
+"""Which weights are on this machine, and are they whole: for any backend, without running it.
+
+`CacheCheck` reads names and sizes; `with_checksums` reads contents too. Neither starts a process,
+imports a backend or opens a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.errors import WeightsError
+from mac_whisper_speedtest.weights import custom
+from mac_whisper_speedtest.weights import hashes as digests
+from mac_whisper_speedtest.weights.conversions import suits
+from mac_whisper_speedtest.weights.inspect import Copy, Evidence, State, best, look
+from mac_whisper_speedtest.weights.locations import (
+    Place,
+    conversion,
+    custom_conversion,
+    custom_pulled,
+    described,
+    places,
+    source_places,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A backend and a model, as far as weights are concerned.
+
+    Attributes:
+        backend: its name, as people type it.
+        model: the canonical name that was asked for, or ``org/name@REVISION``.
+        network: the network it would run.
+        form: the form of weights it loads; empty when it brings its own.
+        precision: what the weights handed to it are stored in.
+        own: the weights its description names itself, if it does.
+    """
+
+    backend: str
+    model: str
+    network: str
+    form: str
+    precision: str
+    own: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is known of one subject's weights.
+
+    Attributes:
+        subject: which.
+        state: of the copy that a run would use if there is one, else of the best other one.
+        copies: every place that was looked in.
+        chosen: the copy that ``state`` is of; ``None`` when nothing was looked for.
+        reason: why it is unavailable or not checkable.
+        source: the official weights it can be made from here, for forms that are converted.
+    """
+
+    subject: Subject
+    state: State
+    copies: tuple[Copy, ...] = ()
+    chosen: Copy | None = None
+    reason: str = ""
+    source: Copy | None = None
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What ``complete`` rests on."""
+        return self.chosen.evidence if self.chosen and self.state is State.COMPLETE else None
+
+    @property
+    def can_be_made(self) -> bool:
+        """Whether it can be made here from weights that are whole, without any download."""
+        whole = self.source is not None and self.source.state is State.COMPLETE
+        return whole and self.state in {State.ABSENT, State.PARTIAL, State.CORRUPT}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is missing or wrong in the chosen copy, then in any other that is damaged."""
+        if self.chosen is None:
+            return ()
+        others = [
+            f"{copy.place.where}: {problem}"
+            for copy in self.copies
+            if copy is not self.chosen and copy.state in {State.CORRUPT, State.PARTIAL}
+            for problem in copy.problems
+        ]
+        return (*self.chosen.problems, *others)
+
+
+class CacheCheck:
+    """Looks at subjects one by one, and at every place once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Place, Copy] = {}
+
+    def of(self, subject: Subject) -> Check:
+        """What names and sizes say of one subject's weights."""
+        if subject.own is not None:
+            return _checked(subject, [self._look(described(subject.own))])
+        state, reason = _nothing_to_look_for(subject)
+        if reason:
+            return Check(subject, state, reason=reason)
+        if catalog.is_custom(subject.network):
+            return self._of_custom(subject, catalog.parse_custom(subject.network))
+        where = places(subject.backend, subject.form, subject.network, subject.precision)
+        if not where:
+            return Check(subject, State.UNAVAILABLE, reason=_nobody_publishes(subject))
+        check = _checked(subject, [self._look(place) for place in where])
+        if not catalog.forms()[subject.form].converts_to:
+            return check
+        source = best([self._look(place) for place in source_places(subject.network)])
+        return replace(check, source=source)
+
+    def _of_custom(self, subject: Subject, model: catalog.Custom) -> Check:
+        """What it is told by its files: as published where they suit, else what is made of them."""
+        snapshot = custom.snapshot(model)
+        source = self._look(custom_pulled(model, snapshot))
+        pull = f"speedtest models pull {model}"
+        if source.state is not State.COMPLETE or snapshot is None:
+            return replace(_checked(subject, [source]), reason=pull)
+        try:
+            held = custom.held(snapshot)
+            as_it_is = suits(held.form, held.precision, subject.form, subject.precision)
+        except WeightsError as error:
+            return Check(subject, State.UNAVAILABLE, reason=error.message)
+        if as_it_is:
+            one_file = replace(source.place, is_file=held.path.is_file())
+            return replace(_checked(subject, [self._look(one_file)]), reason=pull)
+        folder = custom_conversion(model, subject.form, subject.precision)
+        check = _checked(subject, [self._look(conversion(folder, subject.form))])
+        return replace(check, source=source, reason=pull)
+
+    def _look(self, place: Place) -> Copy:
+        if place not in self._seen:
+            self._seen[place] = look(place)
+        return self._seen[place]
+
+
+def _nothing_to_look_for(subject: Subject) -> tuple[State, str]:
+    """Why a backend cannot have such weights, or why nobody knows; no reason when it can."""
+    if not subject.form:
+        return State.NOT_CHECKABLE, "it loads no weights that this tool knows of"
+    form = catalog.forms().get(subject.form)
+    if form is None:
+        return State.NOT_CHECKABLE, f"the catalogue does not know the form {subject.form!r}"
+    family = catalog.model(subject.network).family
+    if form.family != family:
+        reason = f"it runs {form.family} networks, and {subject.network} is a {family} one"
+        return State.UNAVAILABLE, reason
+    return State.ABSENT, ""
+
+
+def _nobody_publishes(subject: Subject) -> str:
+    info = catalog.model_info(subject.network, form=subject.form, precision=subject.precision)
+    return info.unavailable or "nobody publishes it, and this tool cannot make it"
+
+
+def _checked(subject: Subject, copies: Sequence[Copy]) -> Check:
+    """The state of a subject from those of its copies.
+
+    A run takes the first of its own places that holds anything; what libraries keep elsewhere
+    counts only where a run's places are empty.
+    """
+    own = [copy for copy in copies if copy.place.for_run and copy.state is not State.ABSENT]
+    chosen = own[0] if own else best(copies)
+    assert chosen is not None
+    return Check(subject, chosen.state, tuple(copies), chosen)
+
+
+def with_checksums(
+    checks: Sequence[Check],
+    *,
+    fresh: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Check]:
+    """The same checks after reading every file whose hash is known.
+
+    Args:
+        checks: what `CacheCheck` found.
+        fresh: read every file again, whatever is remembered of it.
+        progress: told of bytes done and bytes in all, from several threads.
+    """
+    copies = {copy for check in checks for copy in (*check.copies, check.source) if copy}
+    files = {file.path: file.size for copy in copies for file in copy.files if file.sha256}
+    total, done = sum(files.values()), 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, total)
+
+    hashes = digests.sha256_files(list(files), fresh=fresh, progress=more)
+    hashed = {copy: _hashed(copy, hashes) for copy in copies}
+    return [_rechecked(check, hashed) for check in checks]
+
+
+def _rechecked(check: Check, hashed: dict[Copy, Copy]) -> Check:
+    source = hashed[check.source] if check.source else None
+    if not check.copies:
+        return replace(check, source=source)
+    again = _checked(check.subject, [hashed[copy] for copy in check.copies])
+    return replace(again, source=source, reason=check.reason)
+
+
+def _hashed(copy: Copy, hashes: dict[Path, str | OSError]) -> Copy:
+    """A copy after its files were read."""
+    damaged, unread = [], []
+    for file in copy.files:
+        if not file.can_be_told:
+            continue
+        seen = hashes[file.path] if file.sha256 else _git_name(file.path)
+        what, expected = ("SHA-256", file.sha256) if file.sha256 else ("git's name", file.git_name)
+        if isinstance(seen, OSError):
+            unread.append(f"{file.name} cannot be read: {seen.strerror or seen}")
+        elif expected and seen != expected:
+            damaged.append(
+                f"{file.name} is not the published file: {what} {seen[:12]}…, "
+                f"should be {expected[:12]}…"
+            )
+    if damaged:
+        # A file that is short as well is told once, by its size.
+        known = {problem.split(" ", 1)[0] for problem in copy.problems}
+        news = [problem for problem in damaged if problem.split(" ", 1)[0] not in known]
+        return replace(copy, state=State.CORRUPT, problems=(*copy.problems, *news, *unread))
+    if unread:
+        return replace(copy, state=State.NOT_CHECKABLE, problems=(*copy.problems, *unread))
+    everything = bool(copy.files) and all(file.can_be_told for file in copy.files)
+    return replace(copy, evidence=Evidence.HASHES if everything else copy.evidence)
+
+
+def _git_name(path: Path) -> str | OSError:
+    """Small files only: they are read whole, and not remembered."""
+    try:
+        return digests.git_name(path)
+    except OSError as error:
+        return error

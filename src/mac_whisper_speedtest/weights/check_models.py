@@ -1,0 +1,174 @@
+"""``check-models`` as a function: names and sizes, then hashes, then a load, as far as is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
+from mac_whisper_speedtest.weights.inspect import State
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.weights.needs import Cost
+    from mac_whisper_speedtest.worker.load_check import LoadCheck
+
+
+class Method(StrEnum):
+    """How closely weights are looked at."""
+
+    AUTO = "auto"
+    CACHE_CHECK = "cache-check"
+    CHECKSUM = "checksum"
+    LOAD = "load"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """What to check, and how.
+
+    Attributes:
+        backends: whose weights.
+        models: canonical names, or ``org/name@REVISION``; empty for every canonical one.
+        method: how closely.
+        load: with ``auto``: load what is there as well.
+        timeout_s: deadline of each load in seconds; ``None`` for the size class's own.
+        fresh: whether to find everything out again that is remembered.
+        device: for loads, as for a run.
+        threads: for loads, as for a run; ``None`` for as many as a run would take.
+    """
+
+    backends: tuple[Backend, ...]
+    models: tuple[str, ...] = ()
+    method: Method = Method.AUTO
+    load: bool = False
+    timeout_s: float | None = None
+    fresh: bool = False
+    device: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One backend and network.
+
+    Attributes:
+        backend: whose weights.
+        check: what names, sizes and hashes say.
+        load: what loading showed, if it was tried.
+        load_remembered: whether that was found out on an earlier day.
+        seconds: what loading took with everything around it.
+    """
+
+    backend: Backend
+    check: Check
+    load: LoadCheck | None = None
+    load_remembered: bool = False
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every row, and how long each stage took in seconds."""
+
+    rows: tuple[Row, ...]
+    stages_s: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """Who wants to hear how it goes: bytes read of all, and the row that is being loaded."""
+
+    reading: Callable[[int, int], None] = lambda _done, _all: None
+    loading: Callable[[Row], None] = lambda _row: None
+
+
+def check_models(request: CheckRequest, watcher: Watcher | None = None) -> Report:
+    """Check weights without ever opening a connection.
+
+    Raises:
+        UsageError: the catalogue has no such model.
+    """
+    watcher = watcher or Watcher()
+    stages: dict[str, float] = {}
+    with _timed(stages, "cache-check"):
+        looker = CacheCheck()
+        rows = [Row(backend, looker.of(subject)) for backend, subject in subjects(request)]
+    if request.method is not Method.CACHE_CHECK:
+        with _timed(stages, "checksum"):
+            checks = with_checksums(
+                [row.check for row in rows], fresh=request.fresh, progress=watcher.reading
+            )
+            rows = [replace(row, check=check) for row, check in zip(rows, checks, strict=True)]
+    everything = request.method is Method.LOAD or request.load
+    if everything or request.method is Method.AUTO:
+        wanted = [row for row in rows if everything or _nothing_cheaper_tells(row)]
+        if wanted:
+            from mac_whisper_speedtest.weights import weights_loading
+
+            with _timed(stages, "load"):
+                tried = weights_loading.tried(wanted, request, watcher.loading)
+            loads = {id(row): done for row, done in zip(wanted, tried, strict=True)}
+            rows = [loads.get(id(row), row) for row in rows]
+    return Report(tuple(rows), stages)
+
+
+@contextmanager
+def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    stages[name] = time.perf_counter() - began
+
+
+def subjects(request: CheckRequest) -> list[tuple[Backend, Subject]]:
+    """Which weights the request is about, each backend's together and none twice."""
+    found: dict[tuple[str, str], tuple[Backend, Subject]] = {}
+    for backend in request.backends:
+        own = backend.networks or tuple(catalog.whisper_models())
+        for model in request.models or own:
+            network = backend.network_for(model) or model
+            subject = Subject(
+                backend=backend.label,
+                model=model,
+                network=network,
+                form=backend.form,
+                precision=backend.stored_precision(backend.precision or "auto"),
+                own=backend.model_paths.get(model),
+            )
+            found.setdefault((backend.label, network), (backend, subject))
+    return list(found.values())
+
+
+def _nothing_cheaper_tells(row: Row) -> bool:
+    """Whether only a load can say anything: weights are there, and nothing is known of them."""
+    chosen = row.check.chosen
+    return (
+        not row.backend.broken
+        and row.check.state is State.COMPLETE
+        and chosen is not None
+        and row.check.subject.own is not None
+    )
+
+
+def make_complete(report: Report, cost: Cost, *, announce: Callable[[str], None]) -> None:
+    """Fetch what is missing and make the forms that backends load of it.
+
+    Raises:
+        DownloadError: something could not be fetched; what was fetched before stays.
+        WeightsError: what was fetched is not what it should be.
+        StorageError: a cache cannot be written.
+    """
+    from mac_whisper_speedtest.weights import locate, pull
+
+    for need in cost.needs:
+        pull.pull_row(need.row, announce=announce)
+    looker = CacheCheck()
+    for row in report.rows:
+        subject = row.check.subject
+        if looker.of(subject).can_be_made:
+            locate.locate(subject.network, subject.form, subject.precision, announce=announce)

@@ -1,0 +1,199 @@
+"""Weights of models outside the catalogue: pulled before, verified, and judged by what they hold.
+
+How such a model is written is `catalog.custom`'s. A repository's code is never pulled
+(`selection.chosen`) and nothing of it is executed: weights are read by this tool's own readers or
+handed to libraries that are told not to trust them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mac_whisper_speedtest.catalog.custom import Custom, is_custom, parse_custom
+from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
+from mac_whisper_speedtest.weights import hashes as digests
+from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin
+from mac_whisper_speedtest.weights.snapshot import Snapshot, Wish, known
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.convert.form import Form
+
+__all__ = ["Custom", "Held", "Pulled", "held", "is_custom", "parse_custom", "pulled", "snapshot"]
+
+_SAFETENSORS = {"F16": "float16", "F32": "float32", "BF16": "bfloat16", "F64": "float64"}
+_MIXED = "mixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the files of a repository are.
+
+    Attributes:
+        form: a form that the converter reads.
+        path: the file or folder that it reads.
+        precision: what the weights are stored in, or ``mixed``.
+        english_only: whether the vocabulary is that of the networks that know no other language.
+    """
+
+    form: str
+    path: Path
+    precision: str
+    english_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """Verified files of a model outside the catalogue.
+
+    Attributes:
+        held: what they are.
+        files: file name → SHA-256, as hashed.
+        size_bytes: of all files together.
+    """
+
+    held: Held
+    files: Mapping[str, str]
+    size_bytes: int
+
+
+def snapshot(custom: Custom) -> Snapshot | None:
+    """The files of it that a pull fetches, from what the hub once listed; ``None`` before that."""
+    return known(Wish(str(custom), custom.repository, custom.revision, custom=True))
+
+
+def pulled(custom: Custom, *, fresh: bool = False) -> Pulled:
+    """The files of ``custom`` on this machine, each as the hub listed it.
+
+    Args:
+        custom: which.
+        fresh: read every file again, whatever is remembered of it.
+
+    Raises:
+        WeightsMissingError: they are not all here.
+        DamagedError: one is not the listed one.
+        WeightsError: they are no Whisper weights that this tool reads.
+    """
+    found = snapshot(custom)
+    command = f"speedtest models pull {custom}"
+    if found is None or any(not (found.path / file.name).exists() for file in found.files):
+        raise WeightsMissingError(f"no weights for {custom} on this machine", hint=command)
+    hashes = digests.sha256_files([found.path / file.name for file in found.files], fresh=fresh)
+    damaged = _damaged(found, hashes)
+    if damaged:
+        raise DamagedError(
+            f"{damaged[0]} of {custom} is not the file that the hub listed",
+            Damage(str(custom), "published", tuple(damaged), found.path, Origin.HUB),
+            by_hand=command,
+        )
+    files = {file.name: str(hashes[found.path / file.name]) for file in found.files}
+    return Pulled(held(found), files, sum(file.size for file in found.files))
+
+
+def _damaged(found: Snapshot, hashes: Mapping[Path, str | OSError]) -> list[str]:
+    """The files that are not the listed ones: of small ones the hub knows git's name only."""
+    from mac_whisper_speedtest.weights import transfer
+
+    damaged = []
+    for file in found.files:
+        path = found.path / file.name
+        seen = hashes[path]
+        if isinstance(seen, OSError) or path.stat().st_size != file.size:
+            whole = False
+        elif file.sha256 is not None:
+            whole = seen == file.sha256
+        else:
+            whole = transfer.whole(path, file)
+        if not whole:
+            damaged.append(file.name)
+    return damaged
+
+
+def held(found: Snapshot) -> Held:
+    """What the files of a snapshot are, judged without reading more of the weights than needed.
+
+    Raises:
+        WeightsError: no Whisper weights, several forms of them, or none that the converter reads.
+    """
+    from mac_whisper_speedtest.convert import form_named
+
+    name, path = _detected(found)
+    form = form_named(name)
+    if form.file_names[0].endswith(".safetensors"):
+        english_only = _vocabulary_in_config(form, path)
+        return Held(name, path, _safetensors_precision(path / form.file_names[0]), english_only)
+    checkpoint = form.read(path)  # of mapped files: little is read until it is used
+    stored = {key: array for key, array in checkpoint.tensors.items() if key not in form.recomputes}
+    return Held(name, path, _precision(form, stored), not checkpoint.dims.is_multilingual)
+
+
+def _detected(found: Snapshot) -> tuple[str, Path]:
+    """The form's name and the path to read: the folder, or its one file of a one-file form."""
+    from mac_whisper_speedtest.convert import FORMS, detect_form
+
+    single = [
+        (form.name, found.path / file.name)
+        for file in found.files
+        for form in FORMS.values()
+        if form.is_one_file and form.detect(found.path / file.name)
+    ]
+    if len(single) == 1:
+        return single[0]
+    return detect_form(found.path), found.path
+
+
+def _vocabulary_in_config(form: Form, folder: Path) -> bool:
+    """Whether the settings give the vocabulary's size as that of the English-only networks.
+
+    Raises:
+        WeightsError: they are not those of a Whisper network.
+    """
+    from mac_whisper_speedtest.convert.checkpoint import FIRST_MULTILINGUAL_VOCABULARY
+    from mac_whisper_speedtest.convert.cursor import parse_json_object, read_side_file
+
+    settings: dict[str, Any] = parse_json_object(
+        read_side_file(folder / "config.json"), "config.json"
+    )
+    size = settings.get("n_vocab", settings.get("vocab_size"))
+    # Only transformers has its models say what they are; a pipeline would look there, too, for
+    # the repository's own code.
+    foreign = form.name == "huggingface" and settings.get("model_type") != "whisper"
+    if foreign or not isinstance(size, int):
+        kind = settings.get("model_type")
+        raise WeightsError(
+            f"config.json is that of a {kind!r} network, not of a Whisper one",
+            hint="only Whisper networks can be used from outside the catalogue",
+        )
+    return size < FIRST_MULTILINGUAL_VOCABULARY
+
+
+def _safetensors_precision(path: Path) -> str:
+    """From the header alone: the weights may be larger than the memory that is free."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            kinds = {stored.get_slice(name).get_dtype() for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path.name} cannot be read: {error}") from error
+    floats = [name for kind, name in _SAFETENSORS.items() if kind in kinds]
+    return floats[0] if len(floats) == 1 else _MIXED
+
+
+def _precision(form: Form, stored: Mapping[str, Any]) -> str:
+    """The precision at which the form would store every tensor as it is stored here."""
+    if form.writer is None:
+        kinds = {array.dtype.name for array in stored.values()}
+        return kinds.pop() if len(kinds) == 1 else _MIXED
+    for precision in form.writer.precisions:
+        if all(
+            form.writer.stored_dtype(name, array.shape, precision) == array.dtype
+            and not (
+                form.writer.quantisation and form.writer.quantisation(name, array.shape, precision)
+            )
+            for name, array in stored.items()
+        ):
+            return precision
+    return _MIXED

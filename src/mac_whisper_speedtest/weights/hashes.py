@@ -1,0 +1,127 @@
+"""SHA-256 of files, streamed, several at a time, and remembered while the file stays the same.
+
+A file is the same while its path, size, time of modification and inode are. One that was modified
+in the last `_SETTLED_S` is hashed but not remembered: a clock's tick may hide another change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mac_whisper_speedtest.weights import facts_cache
+
+_BLOCK = 4 << 20
+_READERS = 4
+"""Files read at once: more make a disk slower, not faster, and hashing uses a core each."""
+_SETTLED_S = 2.0
+
+
+def git_name(path: Path) -> str:
+    """Git's name of a file's content, by which the hub knows small files; as hexadecimal digits.
+
+    The SHA-1 of ``blob``, the size, a zero byte and the content (git-hash-object).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    content = path.read_bytes()
+    digest = hashlib.sha1(usedforsecurity=False)  # git's own, no choice of ours
+    digest.update(b"blob %d\0" % len(content) + content)
+    return digest.hexdigest()
+
+
+Identity = tuple[str, int, int, int]
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of one file as 64 hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = sha256_files([path])[path]
+    if isinstance(digest, OSError):
+        raise digest
+    return digest
+
+
+def sha256_files(
+    files: Sequence[Path],
+    *,
+    fresh: bool = False,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> dict[Path, str | OSError]:
+    """The SHA-256 of every file, or why it cannot be read.
+
+    Args:
+        files: each is hashed once, however often it is named.
+        fresh: read every file again, whatever is remembered.
+        progress: told how many more bytes are done, from several threads; what is remembered
+            counts as done.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    known: dict[Path, str | OSError] = {}
+    to_read: list[Path] = []
+    identities: dict[Path, Identity] = {}
+    for path in dict.fromkeys(files):
+        try:
+            identities[path] = _identity(path)
+        except OSError as error:
+            known[path] = error
+            continue
+        remembered = None if fresh else _remembered(identities[path])
+        if remembered is None:
+            to_read.append(path)
+        else:
+            known[path] = remembered
+            progress(identities[path][1])
+    with ThreadPoolExecutor(max_workers=min(_READERS, os.cpu_count() or 1)) as pool:
+        for path, digest in zip(
+            to_read, pool.map(lambda each: _hashed(each, progress), to_read), strict=True
+        ):
+            known[path] = digest
+            if isinstance(digest, str):
+                _remember(path, identities[path], digest)
+    return known
+
+
+def _identity(path: Path) -> Identity:
+    status = path.stat()
+    return str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _hashed(path: Path, progress: Callable[[int], None]) -> str | OSError:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                progress(len(block))
+    except OSError as error:
+        return error
+    return digest.hexdigest()
+
+
+def _remembered(identity: Identity) -> str | None:
+    rows = facts_cache.ask(
+        "select sha256 from sha256 where path = ? and size = ? and mtime_ns = ? and inode = ?",
+        identity,
+    )
+    return str(rows[0][0]) if rows else None
+
+
+def _remember(path: Path, before: Identity, digest: str) -> None:
+    """Write a hash down, unless the file changed meanwhile or may still be changing."""
+    try:
+        unchanged = _identity(path) == before
+    except OSError:
+        return
+    if unchanged and time.time_ns() - before[2] > _SETTLED_S * 1e9:
+        facts_cache.tell(
+            "insert or replace into sha256 values (?, ?, ?, ?, ?)", [(*before, digest)]
+        )

@@ -1,0 +1,361 @@
+"""Taking one commit of a repository out of the Hugging Face cache, and nothing else.
+
+Other commits, other networks' files in the same repository, and blobs that either of them links to
+stay. Links go before blobs, that of the weights first, so that what a killed removal leaves is
+never taken for whole; what was learnt of the commit goes last, so that the next call can finish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.weights import disposal, hub_cache, revisions
+from mac_whisper_speedtest.weights import snapshot as wanted
+
+_INCOMPLETE = ".incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a snapshot: the blob it is a link to, or empty; the bytes it is made of itself."""
+
+    blob: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a repository's folder in the cache holds.
+
+    Attributes:
+        snapshots: commit → file → entry.
+        blobs: name → size in bytes; unfinished ones among them.
+        refs: branch or tag → commit.
+        is_there: whether there is such a folder.
+    """
+
+    snapshots: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
+    blobs: Mapping[str, int] = field(default_factory=dict)
+    refs: Mapping[str, str] = field(default_factory=dict)
+    is_there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which files of a commit are meant.
+
+    Attributes:
+        repository: ``org/name``.
+        revision: the commit.
+        everything: all of them.
+        folders: all below these.
+        names: these, by their path in the repository.
+        addresses: names of the blobs they should have, as far as that is known.
+    """
+
+    repository: str
+    revision: str
+    everything: bool = False
+    folders: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
+
+    def takes(self, name: str) -> bool:
+        """Whether that file is meant."""
+        below = any(name.startswith(f"{folder}/") for folder in self.folders)
+        return self.everything or below or name in self.names
+
+    def __or__(self, other: Claim) -> Claim:
+        return Claim(
+            self.repository,
+            self.revision,
+            self.everything or other.everything,
+            self.folders | other.folders,
+            self.names | other.names,
+            self.addresses | other.addresses,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What is removed for a claim.
+
+    Attributes:
+        files: of the snapshot, the largest first.
+        blobs: that nothing else links to.
+        refs: that lead to nothing afterwards.
+        whole_snapshot: nothing of the snapshot stays.
+        size_bytes: what is freed.
+    """
+
+    files: tuple[str, ...]
+    blobs: tuple[str, ...]
+    refs: tuple[str, ...]
+    whole_snapshot: bool
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HubCopy:
+    """A claim, and what was found of it."""
+
+    claim: Claim
+    going: Going
+
+    @property
+    def size_bytes(self) -> int:
+        """What is freed by removing it."""
+        return self.going.size_bytes
+
+
+def of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
+    """All files of a repository at a commit, if any of it is here."""
+    return _found([_everything(custom.repository, custom.revision)])
+
+
+def of_network(network: str, form: str = "") -> tuple[HubCopy, ...]:
+    """What is here of a network's publications, each commit once; of all forms or of one."""
+    claims: dict[tuple[str, str], Claim] = {}
+    for row in catalog.publications():
+        mine = row.network == network and form in {"", row.form}
+        claim = _claim(row) if mine and row.repository and not row.unavailable else None
+        if claim is not None:
+            key = (claim.repository, claim.revision)
+            claims[key] = claims[key] | claim if key in claims else claim
+    return _found(list(claims.values()))
+
+
+def _claim(row: catalog.Publication) -> Claim | None:
+    """The files of one row; ``None`` if nobody knows which commit it is at."""
+    revision = row.revision or hub_cache.branch_commit(row.repository)
+    if revision is None:
+        return None
+    others = [
+        each
+        for each in catalog.publications()
+        if each.repository == row.repository and each.network != row.network
+    ]
+    snapshot = wanted.known(wanted.of_row(row))
+    files = snapshot.files if snapshot else ()
+    addresses = {address for file in files if (address := file.sha256 or file.blob_id)}
+    if not row.folder and not others:
+        return _everything(row.repository, revision) | Claim(
+            row.repository, revision, addresses=frozenset(addresses)
+        )
+    theirs = {name for each in others for name in _listed(each)}
+    return Claim(
+        row.repository,
+        revision,
+        folders=frozenset({row.folder} - {""}),
+        names=frozenset({file.name for file in files} | _listed(row)) - theirs,
+        addresses=frozenset(addresses),
+    )
+
+
+def _listed(row: catalog.Publication) -> set[str]:
+    folder = f"{row.folder}/" if row.folder else ""
+    return {f"{folder}{file.name}" for file in row.files}
+
+
+def _everything(repository: str, revision: str) -> Claim:
+    found = revisions.learnt(repository, revision)
+    files = found.files if found else ()
+    addresses = {address for file in files if (address := file.sha256 or file.blob_id)}
+    return Claim(repository, revision, everything=True, addresses=frozenset(addresses))
+
+
+def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
+    """The claims of which anything is here, be it the empty folders of a killed removal."""
+    found = []
+    for claim in claims:
+        if _leads_away(hub_cache.repository_dir(claim.repository)):
+            continue
+        contents = read(claim.repository)
+        going = decide(contents, claim)
+        hollow = not contents.blobs and not contents.snapshots and contents.is_there
+        left = claim.revision in contents.snapshots and going.whole_snapshot
+        record = (
+            revisions.learnt(claim.repository, claim.revision) if going.whole_snapshot else None
+        )
+        if going.files or going.blobs or going.refs or hollow or left or record:
+            found.append(HubCopy(claim, going))
+    return tuple(found)
+
+
+def decide(contents: Contents, claim: Claim) -> Going:
+    """What of a repository goes for a claim, and what other files still need."""
+    here = contents.snapshots.get(claim.revision, {})
+    files = sorted(
+        filter(claim.takes, here),
+        key=lambda name: (-(here[name].size or contents.blobs.get(here[name].blob, 0)), name),
+    )
+    needed = {
+        entry.blob
+        for revision, entries in contents.snapshots.items()
+        for name, entry in entries.items()
+        if revision != claim.revision or not claim.takes(name)
+    }
+    whole = len(files) == len(here)
+    meant = {here[name].blob for name in files} | claim.addresses
+    last = whole and not contents.snapshots.keys() - {claim.revision}
+    blobs = [
+        blob
+        for blob in sorted(contents.blobs)
+        if blob not in needed
+        and (blob.partition(".")[0] in meant or (last and not blob.endswith(_INCOMPLETE)))
+    ]
+    refs = [name for name, commit in contents.refs.items() if commit == claim.revision]
+    size = sum(contents.blobs[blob] for blob in blobs) + sum(here[name].size for name in files)
+    return Going(tuple(files), tuple(blobs), tuple(refs) if whole else (), whole, size)
+
+
+def read(repository: str) -> Contents:
+    """What the cache holds of a repository."""
+    base = hub_cache.repository_dir(repository)
+    if not base.is_dir() or _leads_away(base):
+        return Contents()
+    blobs = base / "blobs"
+    return Contents(
+        snapshots={path.name: _entries(path, blobs) for path in _children(base / "snapshots")},
+        blobs={path.name: disposal.size_bytes(path) for path in _children(blobs)},
+        refs=_refs(base / "refs"),
+        is_there=True,
+    )
+
+
+def _leads_away(base: Path) -> bool:
+    """Whether a repository's folder, or a part of it, is a link: somebody else's arrangement."""
+    return any((base / part).is_symlink() for part in ("", "blobs", "snapshots", "refs"))
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _entries(snapshot: Path, blobs: Path) -> dict[str, Entry]:
+    found = {}
+    for folder, folders, files in os.walk(snapshot):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in [*files, *links]:
+            path = Path(folder, name)
+            found[path.relative_to(snapshot).as_posix()] = _entry(path, blobs)
+    return found
+
+
+def _entry(path: Path, blobs: Path) -> Entry:
+    if not path.is_symlink():
+        return Entry("", disposal.size_bytes(path))
+    target = Path(os.path.normpath(path.parent / path.readlink()))
+    # A link to anywhere else goes, and what it leads to stays.
+    return Entry(target.name if target.parent == Path(os.path.normpath(blobs)) else "", 0)
+
+
+def _refs(folder: Path) -> dict[str, str]:
+    found = {}
+    for below, _, names in os.walk(folder):
+        for path in (Path(below, name) for name in sorted(names)):
+            with contextlib.suppress(OSError, ValueError):
+                commit = path.read_text(encoding="ascii").strip()
+                found[path.relative_to(folder).as_posix()] = commit
+    return found
+
+
+def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
+    """Remove what was found, or what is there by now.
+
+    Args:
+        copy: from `of_custom` or `of_network`.
+        announce: told when a pull has to be waited for.
+
+    Returns:
+        The bytes that were freed.
+
+    Raises:
+        StorageError: something could not be removed.
+    """
+    claim = copy.claim
+    branch = revisions.lock_path(claim.repository, hub_cache.DEFAULT_BRANCH)
+    locks = [revisions.lock_path(claim.repository, claim.revision)]
+    try:
+        with disposal.held([*locks, *([branch] if branch.exists() else [])], announce):
+            freed = _remove(claim, decide(read(claim.repository), claim))
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {claim.repository} from the Hugging Face cache: "
+            f"{error.strerror or error}",
+            hint=f"check the permissions of {hub_cache.repository_dir(claim.repository)}",
+        ) from error
+    return freed
+
+
+def _remove(claim: Claim, going: Going) -> int:
+    base = hub_cache.repository_dir(claim.repository)
+    if _leads_away(base):
+        return 0
+    freed = _remove_files(base / "snapshots" / claim.revision, going.files)
+    if going.whole_snapshot:
+        _remove_notes(base, claim.revision, going.refs)
+    freed += sum(_remove_blob(base, blob) for blob in going.blobs)
+    for name in ("blobs", "refs", "snapshots", ".no_exist"):
+        _drop_empty(base / name)
+    with contextlib.suppress(OSError):  # the folder of a repository that holds more stays
+        base.rmdir()
+    if going.whole_snapshot:
+        revisions.forget(claim.repository, claim.revision)
+    return freed
+
+
+def _remove_files(snapshot: Path, names: Sequence[str]) -> int:
+    if snapshot.is_symlink():
+        snapshot.unlink()
+        return 0
+    freed = 0
+    for name in names:
+        freed += disposal.size_bytes(snapshot / name)
+        (snapshot / name).unlink(missing_ok=True)
+    _drop_empty(snapshot)
+    return freed
+
+
+def _remove_notes(base: Path, revision: str, refs: Sequence[str]) -> None:
+    """Remove the branches that lead nowhere now, and which optional files the commit lacks."""
+    for name in refs:
+        (base / "refs" / name).unlink(missing_ok=True)
+    notes = base / ".no_exist"
+    if not notes.is_symlink():
+        shutil.rmtree(notes / revision, ignore_errors=True)
+
+
+def _remove_blob(base: Path, name: str) -> int:
+    """Remove a blob, unless somebody fetches it just now or has come to need it."""
+    lock = hub_cache.cache_dir() / ".locks" / base.name / f"{name.partition('.')[0]}.lock"
+    with disposal.held([lock] if lock.exists() else []) as mine:
+        needed = {
+            entry.blob
+            for path in _children(base / "snapshots")
+            for entry in _entries(path, base / "blobs").values()
+        }
+        if not mine or name in needed:
+            return 0
+        freed = disposal.size_bytes(base / "blobs" / name)
+        (base / "blobs" / name).unlink(missing_ok=True)
+        return freed
+
+
+def _drop_empty(folder: Path) -> None:
+    """Remove ``folder`` with all folders below it that hold nothing."""
+    if folder.is_symlink():
+        return
+    for below, _, _ in os.walk(folder, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(below).rmdir()

@@ -1,0 +1,157 @@
+"""Every copy of a network that lies on this machine, in whatever form and wherever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.weights import snapshot, stored
+from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject
+from mac_whisper_speedtest.weights.inspect import USEFULNESS, Copy, State, best, look
+from mac_whisper_speedtest.weights.locations import Place, conversion, custom_pulled, places
+from mac_whisper_speedtest.weights.revisions import customs
+
+_ANY = "float16"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One copy.
+
+    Attributes:
+        name: the canonical name, or the repository at its commit.
+        form: of the weights; empty where nobody knows.
+        precision: what they are stored in; empty where nobody knows.
+        copy: where it is, and what names and sizes say of it.
+    """
+
+    name: str
+    form: str
+    precision: str
+    copy: Copy
+
+
+def of_network(network: str) -> list[Holding]:
+    """All copies of a network that are here, whole or not, official ones first."""
+    found: dict[tuple[object, ...], Holding] = {}
+    for form in _forms(catalog.model(network)):
+        for precision in precisions(network, form):
+            for reader in form.loaded_by:
+                for place in places(reader, form.name, network, precision):
+                    # Two backends may share a folder, and two precisions a published file.
+                    key = (place.folder, tuple(want.names for want in place.wants))
+                    stored = _precision(place, network, form.name, precision)
+                    found.setdefault(key, Holding(network, form.name, stored, look(place)))
+    return [each for each in found.values() if each.copy.state is not State.ABSENT]
+
+
+def of_custom(custom: catalog.Custom) -> list[Holding]:
+    """What is here of a repository at a commit: its files, and what was converted from them."""
+    found = [Holding(str(custom), "", "", custom_copy(custom))]
+    folder = stored.root() / custom.folder
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        meant = stored.parse(path.name)
+        if meant is not None:
+            copy = look(conversion(path, meant.form))
+            found.append(Holding(str(custom), meant.form, meant.precision, copy))
+    return [each for each in found if each.copy.state is not State.ABSENT]
+
+
+def everything() -> list[Holding]:
+    """All copies of all networks, and of every repository that was pulled by its commit."""
+    found = [each for network in catalog.models() for each in of_network(network)]
+    for record in customs():
+        found += of_custom(catalog.Custom(record.repository, record.revision))
+    return found
+
+
+def custom_copy(custom: catalog.Custom) -> Copy:
+    """What the Hugging Face cache holds of the files of a repository that a pull fetches."""
+    wish = snapshot.Wish(str(custom), custom.repository, custom.revision, custom=True)
+    return look(custom_pulled(custom, snapshot.known(wish)))
+
+
+def official_row(network: str) -> catalog.Publication:
+    """Where the weights of a network are published that everybody measures with."""
+    rows = (row for row in catalog.publications() if row.network == network)
+    return next(row for row in rows if not row.unavailable)
+
+
+def official(network: str) -> Check:
+    """The official weights of a network, as far as names and sizes tell."""
+    row = official_row(network)
+    return CacheCheck().of(Subject("", network, network, row.form, row.precision))
+
+
+def for_backend(network: str, form: str, precision: str = "") -> Check:
+    """The copy that a backend of that form would be given, or what is known instead of it.
+
+    Args:
+        network: a canonical name, or a repository at its commit.
+        form: of the weights.
+        precision: what they are stored in; empty for the first that is whole, in the order in
+            which the catalogue names them.
+
+    Raises:
+        UsageError: no such form of that network, or it is not stored in that precision.
+    """
+    model = catalog.model(network)
+    kinds = {each.name: each for each in _forms(model)}
+    if form not in kinds:
+        raise UsageError(
+            f"there are no {form} weights of {network}", hint=f"forms: {', '.join(kinds)}"
+        )
+    known = precisions(network, kinds[form])
+    if precision and precision not in known:
+        raise UsageError(
+            f"{form} weights of {network} are not stored in {precision!r}",
+            hint=f"say {' or '.join(known)}",
+        )
+    looker = CacheCheck()
+    checks = [
+        _exact(looker.of(Subject(reader, network, network, form, each)))
+        for each in ([precision] if precision else known)
+        for reader in kinds[form].loaded_by
+    ]
+    return min(checks, key=lambda check: USEFULNESS.index(check.state))
+
+
+def _exact(check: Check) -> Check:
+    """``check`` without the copies that are stored in another precision than was asked for."""
+    subject = check.subject
+    of_it = [
+        copy
+        for copy in check.copies
+        if subject.precision
+        == _precision(copy.place, subject.network, subject.form, subject.precision)
+    ]
+    if len(of_it) == len(check.copies):
+        return check
+    own = [copy for copy in of_it if copy.place.for_run and copy.state is not State.ABSENT]
+    chosen = own[0] if own else best(of_it)
+    state = chosen.state if chosen else State.ABSENT
+    return replace(check, state=state, copies=tuple(of_it), chosen=chosen)
+
+
+def precisions(network: str, form: catalog.Form) -> list[str]:
+    """What weights of a network are stored in, in that form: made here, or published."""
+    published = [
+        row.precision
+        for row in catalog.publications()
+        if (row.network, row.form) == (network, form.name) and not row.unavailable
+    ]
+    # What is taken as it is published outside the catalogue may be stored in anything.
+    return list(dict.fromkeys([*form.converts_to, *published])) or [_ANY]
+
+
+def _precision(place: Place, network: str, form: str, asked: str) -> str:
+    """What a copy is stored in: only conversions come in whatever precision is asked for."""
+    if place.record is not None:
+        return asked
+    row = catalog.publication(network, form, asked)
+    return row.precision if row else asked
+
+
+def _forms(model: catalog.Model) -> list[catalog.Form]:
+    return [form for form in catalog.forms().values() if form.family == model.family]

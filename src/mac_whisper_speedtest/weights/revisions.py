@@ -1,0 +1,170 @@
+"""What the hub says a commit holds, kept in the tool's cache from the first fetch on.
+
+A commit never changes, so what was learnt of it once is a pin: sizes, and the SHA-256 of large
+files or the git object name of small ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mac_whisper_speedtest import files, paths
+from mac_whisper_speedtest.catalog.custom import COMMIT
+from mac_whisper_speedtest.errors import DownloadError
+
+_SCHEMA_VERSION = 1
+_LONGEST_PART = 255  # bytes: what file systems allow for one name
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """One file of a repository.
+
+    Attributes:
+        name: its path in the repository.
+        size: in bytes.
+        sha256: of its bytes, in lower-case hexadecimal; the hub states it for large files only.
+        blob_id: git's name of its content (a SHA-1), which tells small files from any other.
+    """
+
+    name: str
+    size: int
+    sha256: str | None = None
+    blob_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """Everything that a repository holds at one commit.
+
+    Attributes:
+        repository: ``org/name``.
+        revision: the commit.
+        files: all of them; `selection.chosen` says which are needed.
+        custom: somebody asked for it by repository and commit, not by a name of the catalogue.
+    """
+
+    repository: str
+    revision: str
+    files: tuple[HubFile, ...]
+    custom: bool = False
+
+
+def learnt(repository: str, revision: str) -> Learnt | None:
+    """What was learnt of that commit; ``None`` if it was never fetched, or cannot be read."""
+    try:
+        read = json.loads(_path(repository, revision).read_bytes())
+        return Learnt(
+            repository=read["repository"],
+            revision=read["revision"],
+            files=tuple(HubFile(**file) for file in read["files"]),
+            custom=read["custom"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # it is learnt again then
+
+
+def remember(found: Learnt) -> None:
+    """Keep what was learnt, in place of what was known of that commit before.
+
+    Raises:
+        StorageError: the tool's cache cannot be written.
+    """
+    content = {"schema_version": _SCHEMA_VERSION, **asdict(found)}
+    text = json.dumps(content, indent=1) + "\n"
+    files.write_bytes(_path(found.repository, found.revision), text.encode())
+
+
+def forget(repository: str, revision: str) -> None:
+    """Let go of what was learnt of that commit. Raises OSError."""
+    _path(repository, revision).unlink(missing_ok=True)
+
+
+def recorded() -> list[tuple[str, str]]:
+    """Repository and commit of every record there is, readable or not, in order of names."""
+    found = []
+    for path in sorted(folder().glob("*@*.json")):
+        name, _, revision = path.stem.rpartition("@")
+        if COMMIT.fullmatch(revision):
+            # Neither the hub's names nor this tool's have "--" of their own.
+            found.append((name.replace("--", "/", 1), revision))
+    return found
+
+
+def customs() -> list[Learnt]:
+    """The repositories outside the catalogue that were pulled here, in order of names."""
+    read = [(key, learnt(*key)) for key in recorded()]
+    return [
+        found
+        for key, found in read
+        if found is not None and found.custom and (found.repository, found.revision) == key
+    ]
+
+
+def lock_path(repository: str, revision: str) -> Path:
+    """The file that whoever pulls this revision holds a lock on."""
+    return _path(repository, revision).with_suffix(".lock")
+
+
+def from_listing(repository: str, body: Any, *, custom: bool = False) -> Learnt:
+    """What the hub's answer to a question for a repository's files means.
+
+    Raises:
+        DownloadError: it is not such an answer, or names a file that would lie outside its folder.
+    """
+    try:
+        files = tuple(_file(sibling) for sibling in body["siblings"])
+        revision = str(body["sha"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(repository, f"{type(error).__name__} {error}") from error
+    if not COMMIT.fullmatch(revision):
+        raise _unreadable(repository, f"{revision[:60]!r} is not a commit")
+    for file in files:
+        if not stays_inside(file.name):
+            raise DownloadError(
+                f"{repository} lists the file {file.name!r}, which would lie outside its folder; "
+                "nothing was fetched",
+                hint="do not use this repository",
+            )
+    return Learnt(repository, revision, files, custom)
+
+
+def stays_inside(name: str) -> bool:
+    """Whether ``name``, a path from a server, can only lie below the folder it is put into."""
+    if not name.isprintable() or "\\" in name:
+        return False
+    parts = name.split("/")
+    return all(
+        part not in {"", ".", ".."} and len(part.encode()) <= _LONGEST_PART for part in parts
+    )
+
+
+def _unreadable(repository: str, why: str) -> DownloadError:
+    return DownloadError(
+        f"the hub's list of the files of {repository} cannot be read: {why}",
+        hint="check HF_ENDPOINT, if it is set",
+    )
+
+
+def _file(sibling: Mapping[str, Any]) -> HubFile:
+    large = sibling.get("lfs") or {}
+    return HubFile(
+        name=str(sibling["rfilename"]),
+        size=int(large.get("size", sibling["size"])),
+        sha256=large.get("sha256"),
+        # Of a large file git knows but the pointer.
+        blob_id=None if large else sibling.get("blobId"),
+    )
+
+
+def folder() -> Path:
+    """Where the records are, and the locks of those who fetch."""
+    return paths.cache_dir() / "learnt"
+
+
+def _path(repository: str, revision: str) -> Path:
+    return folder() / f"{repository.replace('/', '--')}@{revision}.json"

@@ -1,0 +1,202 @@
+"""One request becomes the speech of a run; what cannot be measured on is left out by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.select import Choice, choose
+from mac_whisper_speedtest.audio.speech import Speech
+from mac_whisper_speedtest.errors import AudioError, UsageError
+
+Encode = Callable[..., Path]
+
+
+def silent(message: str) -> None:
+    raise AssertionError(f"nothing should be announced: {message}")
+
+
+def chosen(**wanted: Any) -> Speech:
+    return choose(Choice(**wanted), announce=silent)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, own_cache: Path, encode: Encode) -> Path:
+    """A folder with two good recordings and every kind of bad one."""
+    folder = tmp_path / "speech"
+    folder.mkdir()
+    for name, level in (("a", 0.1), ("b", 0.2)):
+        encode(folder / f"{name}.wav", np.full((1, 16_000), level), rate=16_000)
+    empty = encode(folder / "empty.wav", np.zeros((1, 16_000)), rate=16_000)
+    empty.write_bytes(empty.read_bytes()[: -2 * 16_000])
+    samples = np.zeros((1, 16_000))
+    samples[0, 7] = np.nan
+    encode(folder / "nan.wav", samples, rate=16_000, codec="pcm_f32le")
+    (folder / "nobytes.wav").touch()
+    (folder / "text.wav").write_text("not audio\n" * 100)
+    return folder
+
+
+def write_manifest(folder: Path, *lines: dict[str, Any]) -> Path:
+    path = folder / "set.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_bad_entries_of_a_manifest_are_left_out_with_reasons_and_the_rest_is_there(
+    recordings: Path,
+) -> None:
+    names = ("a.wav", "missing.wav", "empty.wav", "nan.wav", "nobytes.wav", "text.wav", "b.wav")
+    path = write_manifest(
+        recordings, *({"audio_filepath": name, "text": "x", "lang": "en"} for name in names)
+    )
+
+    speech = chosen(manifest=path)
+
+    assert (speech.kind, speech.name, speech.language) == ("set", "set.jsonl", "en")
+    assert [clip.name for clip in speech.clips] == ["a.wav", "b.wav"]
+    reasons = {left.name: left.reason for left in speech.left_out}
+    assert list(reasons) == ["missing.wav", "empty.wav", "nan.wav", "nobytes.wav", "text.wav"]
+    assert reasons["missing.wav"] == "no audio file at missing.wav"
+    assert reasons["empty.wav"] == "holds no audio (0 samples)"
+    assert reasons["nan.wav"].startswith("holds a sample that is not finite (nan)")
+    assert reasons["nobytes.wav"] == "is empty (0 bytes)"
+    assert reasons["text.wav"].startswith("cannot be read as audio")
+    assert str(recordings) not in repr(speech.left_out) + speech.source
+
+
+def test_an_empty_reference_leaves_an_utterance_out_of_accuracy_only(recordings: Path) -> None:
+    path = write_manifest(
+        recordings,
+        {"audio_filepath": "a.wav", "text": " "},
+        {"audio_filepath": "b.wav", "text": "words"},
+    )
+
+    speech = chosen(manifest=path)
+
+    assert [clip.reference for clip in speech.clips] == [None, "words"]
+    assert [(left.name, left.reason) for left in speech.unscored] == [
+        ("a.wav", "its reference text is empty")
+    ]
+    assert speech.left_out == ()
+
+
+def test_a_manifest_of_nothing_usable_is_an_error_that_says_why(recordings: Path) -> None:
+    path = write_manifest(recordings, {"audio_filepath": "gone"}, {"audio_filepath": "nan.wav"})
+
+    with pytest.raises(AudioError, match=r"set\.jsonl can be measured on: gone: .* \(2 in all\)"):
+        chosen(manifest=path)
+
+
+def test_one_recording_cut_several_times_has_several_names(recordings: Path) -> None:
+    path = write_manifest(
+        recordings,
+        {"audio_filepath": "a.wav", "offset": 0.25, "duration": 0.5},
+        {"audio_filepath": "a.wav"},
+        {"audio_filepath": "a.wav"},
+        {"audio_filepath": "a.wav", "offset": 0.5, "duration": 0.75},
+    )
+
+    speech = chosen(manifest=path)
+
+    assert [clip.name for clip in speech.clips] == ["a.wav@0.25s", "a.wav", "a.wav#2"]
+    assert [clip.samples.size for clip in speech.clips] == [8_000, 16_000, 16_000]
+    assert speech.clips[0].pcm_path is None
+    assert speech.clips[1].pcm_path is not None
+    assert "cut at 0.5-1.25 s, but the recording has 1 s" in speech.left_out[0].reason
+
+
+def test_the_cached_file_of_a_clip_holds_its_samples(recordings: Path) -> None:
+    (clip,) = chosen(audio=str(recordings / "a.wav")).clips
+
+    assert clip.pcm_path is not None
+    np.testing.assert_array_equal(np.fromfile(clip.pcm_path, "<f4"), clip.samples)
+    assert (
+        clip.pcm_sha256
+        == Clip(
+            name="x", samples=clip.samples, reference=None, language=None, source="x"
+        ).pcm_sha256
+    )
+
+
+def test_a_folder_is_every_recording_in_and_below_it_with_the_texts_beside(
+    recordings: Path, encode: Encode
+) -> None:
+    below = recordings / "84" / "121123"
+    below.mkdir(parents=True)
+    encode(below / "84-121123-0000.flac", np.zeros((1, 16_000)), rate=16_000, codec="flac")
+    (below / "84-121123.trans.txt").write_text("84-121123-0000 GO DO YOU HEAR\n84-121123-0001 NO\n")
+    (recordings / "a.txt").write_text("beside\n")
+    (recordings / "b.txt").write_bytes(b"\xff\xfe\xfa")
+    (recordings / "notes.md").write_text("not audio")
+    for hidden in (recordings / ".hidden.wav", recordings / ".hidden" / "c.wav"):
+        hidden.parent.mkdir(exist_ok=True)
+        hidden.write_bytes((recordings / "a.wav").read_bytes())
+
+    speech = chosen(audio=str(recordings), language="en")
+
+    assert {clip.name: clip.reference for clip in speech.clips} == {
+        "84-121123-0000.flac": "GO DO YOU HEAR",
+        "a.wav": "beside",
+        "b.wav": None,
+    }
+    assert {left.name for left in speech.left_out} == {
+        "empty.wav", "nan.wav", "nobytes.wav", "text.wav",
+    }  # fmt: skip
+    assert [(left.name, left.reason) for left in speech.unscored] == [
+        ("b.wav", "cannot read the reference b.txt: it is not UTF-8 text")
+    ]
+    assert (speech.name, speech.language, speech.kind) == ("speech", "en", "set")
+
+
+def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+
+    with pytest.raises(AudioError, match="there are no recordings in"):
+        chosen(audio=str(tmp_path))
+
+
+def test_an_entry_in_another_language_than_asked_for_is_an_error(recordings: Path) -> None:
+    path = write_manifest(recordings, {"audio_filepath": "a.wav", "lang": "de"})
+
+    with pytest.raises(UsageError, match=r"a\.wav is said to be in 'de', and --language"):
+        chosen(manifest=path, language="en")
+
+
+def test_two_sources_exclude_each_other_and_both_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        chosen(clip="short", manifest=tmp_path / "m.jsonl")
+
+    assert (
+        caught.value.message == f"--clip short and --manifest {tmp_path}/m.jsonl exclude each other"
+    )
+
+
+def test_nothing_asked_for_is_the_short_clip() -> None:
+    speech = choose(Choice(), announce=print)
+
+    assert (speech.name, speech.kind, len(speech.clips)) == ("short", "clip", 1)
+    assert speech.clips[0].reference is not None
+
+
+def test_a_reference_needs_a_recording_of_the_users() -> None:
+    with pytest.raises(UsageError, match="belongs to an audio file"):
+        chosen(reference="words")
+
+
+def test_durations_need_one_reading(recordings: Path) -> None:
+    with pytest.raises(UsageError, match="--durations cuts one reading"):
+        chosen(durations=(2.0,), manifest=recordings / "set.jsonl")
+
+
+def test_durations_cut_the_users_recording(recordings: Path) -> None:
+    speech = chosen(durations=(0.5, 3.0), audio=str(recordings / "a.wav"), language="en")
+
+    assert speech.kind == "durations"
+    assert [(clip.name, clip.seconds) for clip in speech.clips] == [("0.5s", 0.5), ("3s", 3.0)]

@@ -1,0 +1,192 @@
+"""A recording is decoded once, found again by its content, and never used damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Call
+from mac_whisper_speedtest.audio import cache, decode
+from mac_whisper_speedtest.audio.cache import decoded, to_remove, trim
+from mac_whisper_speedtest.errors import AudioError, StorageError
+
+Encode = Callable[..., Path]
+
+
+@pytest.fixture
+def talk(tmp_path: Path, own_cache: Path, encode: Encode) -> Path:
+    noise = np.random.default_rng(1).normal(0, 0.1, (1, 3 * 44_100))
+    return encode(tmp_path / "talk.wav", noise, rate=44_100)
+
+
+def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_args: object, **_options: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(decode, "blocks", forbidden)
+
+
+def test_the_cached_file_holds_exactly_what_decoding_gives(talk: Path, own_cache: Path) -> None:
+    pcm = decoded(talk)
+
+    np.testing.assert_array_equal(pcm.samples, decode.decode(talk))
+    np.testing.assert_array_equal(np.fromfile(pcm.path, "<f4"), pcm.samples)
+    assert pcm.sha256 == hashlib.sha256(pcm.path.read_bytes()).hexdigest()
+    assert pcm.path.parent == own_cache
+    assert not pcm.samples.flags.writeable
+
+
+def test_the_same_content_is_decoded_once_whatever_it_is_called(
+    talk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = decoded(talk)
+    forbid_decoding(monkeypatch)
+    renamed = talk.rename(talk.with_name("other.bin"))
+
+    assert decoded(renamed).path == first.path
+    assert decoded(renamed.read_bytes()).sha256 == first.sha256
+
+
+def test_other_content_of_the_same_name_is_another_entry(talk: Path, encode: Encode) -> None:
+    first = decoded(talk)
+    encode(talk, np.zeros((1, 16_000)), rate=16_000)
+
+    assert decoded(talk).path != first.path
+
+
+@pytest.mark.parametrize("damage", ["cut", "altered", "no facts", "no facts that make sense"])
+def test_a_damaged_entry_is_noticed_and_made_again(talk: Path, damage: str) -> None:
+    pcm = decoded(talk)
+    whole = pcm.path.read_bytes()
+    facts = pcm.path.with_suffix(".json")
+    if damage == "cut":
+        pcm.path.write_bytes(whole[:-4])
+    elif damage == "altered":
+        pcm.path.write_bytes(whole[:100] + b"\x01" + whole[101:])
+    elif damage == "no facts":
+        facts.unlink()
+    else:
+        facts.write_text("[]")
+
+    assert decoded(talk).sha256 == pcm.sha256
+    assert pcm.path.read_bytes() == whole
+
+
+def test_a_recording_that_cannot_be_decoded_to_its_end_leaves_nothing(
+    tmp_path: Path, own_cache: Path, encode: Encode
+) -> None:
+    samples = np.zeros((1, 40 * 16_000))
+    samples[0, -1] = np.nan
+    path = encode(tmp_path / "a.wav", samples, rate=16_000, codec="pcm_f32le")
+
+    with pytest.raises(AudioError, match="not finite"):
+        decoded(path)
+    assert [item.name for item in own_cache.iterdir()] == [".in-use"]
+
+
+def test_a_recording_that_changes_while_it_is_read_is_refused(
+    talk: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = decode.blocks
+
+    def growing(audio: Path, *, name: str) -> object:
+        with audio.open("ab") as stream:
+            stream.write(b"more")
+        return really(audio, name=name)
+
+    monkeypatch.setattr(decode, "blocks", growing)
+
+    with pytest.raises(AudioError, match="was changed while it was read"):
+        decoded(talk)
+    assert list(own_cache.glob("*.f32")) == []
+
+
+def test_a_new_way_of_decoding_is_a_new_entry(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = decoded(talk)
+    monkeypatch.setattr(cache, "_version", lambda: "next")
+
+    assert decoded(talk).path != first.path
+
+
+def test_those_used_longest_ago_go_first_and_no_more_than_must() -> None:
+    entries = [(30, 40, Path("new")), (10, 40, Path("old")), (20, 40, Path("middle"))]
+
+    assert to_remove(entries, 120) == []
+    assert to_remove(entries, 119) == [Path("old")]
+    assert to_remove(entries, 80) == [Path("old")]
+    assert to_remove(entries, 79) == [Path("middle"), Path("old")]
+
+
+def test_using_an_entry_makes_it_the_newest(talk: Path, own_cache: Path, encode: Encode) -> None:
+    first = decoded(talk)
+    second = decoded(encode(talk.with_name("b.wav"), np.zeros((1, 16_000)), rate=16_000))
+    for pcm, when in ((first, 1_000), (second, 2_000)):
+        os.utime(pcm.path, (when, when))
+
+    decoded(talk)
+
+    assert trim(own_cache, first.path.stat().st_size) == [second.path]
+    assert sorted(item.suffix for item in own_cache.glob("*.*")) == ["", ".f32", ".json"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(own_cache: Path) -> None:
+    own_cache.mkdir(parents=True)
+    (own_cache / ".abc.f32.xyz").write_bytes(b"half")
+
+    trim(own_cache, 10)
+
+    assert list(own_cache.iterdir()) == []
+
+
+def test_nothing_is_removed_while_another_process_uses_the_cache(
+    talk: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "MAX_BYTES", 0)
+    decoded(talk)  # this process holds the folder from here on
+    program = (
+        "from pathlib import Path; from mac_whisper_speedtest.audio import cache as c\n"
+        "c.MAX_BYTES = 0; trim = c.trim; gone = []\n"
+        "c.trim = lambda *folder: gone.extend(trim(*folder))\n"
+        f"c.decoded(Path({str(talk)!r})); print(len(gone))"
+    )
+
+    def removed_by_another() -> str:
+        return subprocess.check_output([sys.executable, "-c", program], text=True).strip()
+
+    assert removed_by_another() == "0"
+
+    os.close(cache._held.pop(own_cache))
+    assert removed_by_another() == "1"
+
+
+def test_the_cache_can_be_emptied_but_not_under_a_run(
+    talk: Path, own_cache: Path, speedtest: Call
+) -> None:
+    assert speedtest("clips", "clear").out == "0 decoded recordings removed (0.0 MB)\n"
+    decoded(talk)
+
+    busy = speedtest("clips", "clear")
+    os.close(cache._held.pop(own_cache))
+    done = speedtest("clips", "clear")
+
+    assert busy.code == StorageError.exit_code
+    assert "a run uses the decoded recordings" in busy.err
+    assert (done.code, done.out) == (0, "1 decoded recording removed (0.2 MB)\n")
+    assert list(own_cache.glob("*.*")) == [own_cache / ".in-use"]
+
+
+def test_a_cache_that_cannot_be_made_is_a_storage_error(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "file"))
+
+    with pytest.raises(StorageError, match="cannot write in"):
+        decoded(talk)

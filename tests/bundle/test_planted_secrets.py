@@ -1,0 +1,417 @@
+"""Secrets that were planted on this machine and in a run appear in nothing that is given away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import FAKES, write_tone
+from fakes.made_runs import Fake, made
+from mac_whisper_speedtest import cli, privacy
+from mac_whisper_speedtest.bundle import write
+from mac_whisper_speedtest.bundle.fields import FIELDS, How
+from mac_whisper_speedtest.bundle.leaks import LastLook
+from mac_whisper_speedtest.cli import compare as compare_command
+from mac_whisper_speedtest.errors import ExitCode, UsageError
+from mac_whisper_speedtest.export import files, tables
+from mac_whisper_speedtest.report.html import report
+from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.results.journal import Journal
+from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.timeline import export, timeline
+
+TOKEN = "hf_AbCdEfGh0123456789AbCdEfGh"
+USER, HOST = "planteduser", "plantedhost-7"
+KEY, MAC, SERIAL = "correct-horse-battery-7", "02:42:ac:11:00:07", "C02PLANTED77"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What was planted.
+
+    Attributes:
+        home: the user's home folder.
+        words: a sentence that holds every secret.
+    """
+
+    home: Path
+
+    @property
+    def words(self) -> str:
+        return (
+            f"cannot open {self.home}/Recordings/x.wav with {TOKEN} and {KEY} as {USER}@{HOST} "
+            f"of {HOST.upper()}.example.org ({MAC}), serial number: {SERIAL}"
+        )
+
+    def found(self, data: bytes) -> list[str]:
+        """The secrets that stand in ``data``, in any case."""
+        text = data.decode(errors="replace").lower()
+        secrets = [TOKEN, USER, HOST, KEY, MAC, SERIAL, str(self.home), self.home.name]
+        return [secret for secret in secrets if secret.lower() in text]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
+    """A user and a host of those names, and secrets in the environment."""
+    home = tmp_path_factory.mktemp("people") / "home-of-planteduser"
+    home.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.setenv("LOGNAME", USER)
+        patch.setenv("USER", USER)
+        patch.setenv("HF_TOKEN", TOKEN)
+        patch.setenv("MY_API_KEY", KEY)
+        patch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(socket, "gethostname", lambda: f"{HOST}.example.org")
+        patch.setattr(privacy, "_mac_addresses", lambda: (MAC,))
+        patch.setattr(privacy, "_serial_numbers", lambda: (SERIAL,))
+        privacy._names.cache_clear()
+        yield Planted(home)
+    privacy._names.cache_clear()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A real run of backends that tell what they were told.
+
+    Attributes:
+        run: where it lies.
+        said: stdout and stderr of ``speedtest run --json-logs``.
+    """
+
+    run: RunDirectory
+    said: bytes
+
+
+@pytest.fixture(scope="module")
+def measured(planted: Planted) -> Measured:
+    folder = planted.home / "Recordings"
+    folder.mkdir()
+    (folder / "weights.bin").write_bytes(b"not really weights")
+    audio = write_tone(folder / f"{USER}-talks.wav")
+    described = [folder / "good.toml", folder / "bad.toml"]
+    for path in described:
+        path.write_text(
+            f'[backend]\nname = "{path.stem}"\nadapter = "telltale:Telltale"\n'
+            f"search_path = [{json.dumps(str(FAKES))}]\n"
+            f"environment = {{ PLANTED = {json.dumps(planted.words)}, "
+            f'FAULT = "{"yes" if path.stem == "bad" else ""}" }}\n'
+            'models = { "tiny.en" = "weights.bin" }\n',
+            encoding="utf-8",
+        )
+    said = _called(
+        ["run", "--audio", str(audio), "--model", "tiny.en", "--rounds", "1", "--runs", "1"]
+        + [part for path in described for part in ("-b", str(path))]
+        + ["--json-logs"]
+    )
+    return Measured(directory.find("latest"), said)
+
+
+def _called(arguments: list[str]) -> bytes:
+    """What the tool says, called in this process because it must have its planted names."""
+    import io
+    from contextlib import redirect_stderr, redirect_stdout
+
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(out):
+        patch.setattr(sys, "argv", ["speedtest", *arguments])
+        code = cli.main()
+    assert code in {None, 0, ExitCode.SOME_CELLS_FAILED}, out.getvalue()
+    return out.getvalue().encode()
+
+
+def _own_files(measured: Measured, folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in measured.run.path.iterdir())
+
+
+def _bundle(measured: Measured, folder: Path) -> bytes:
+    write.write(measured.run, folder / "x.zip")
+    return _unzipped(folder / "x.zip")
+
+
+def _unzipped(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        return path.read_bytes() + b"".join(map(archive.read, archive.namelist()))
+
+
+def _report(measured: Measured, folder: Path) -> bytes:
+    return report.report(summarise(measured.run.replay())).encode()
+
+
+def _trace(measured: Measured, folder: Path) -> bytes:
+    events = journal.read_timed(measured.run.journal_path)
+    return export.to_json(timeline.of(summarise(measured.run.replay()), events))
+
+
+def _export(measured: Measured, folder: Path) -> bytes:
+    for name in set(files.FORMATS) - {"parquet"}:  # compressed; it has the same columns
+        for table in ["cells"] if name == "json" else tables.NAMES:
+            path = str(folder / f"{table}.{name}")
+            _called(
+                ["export", str(measured.run.path), "--format", name, "--table", table, "-o", path]
+            )
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+def _shown(measured: Measured, folder: Path) -> bytes:
+    run = str(measured.run.path)
+    return b"".join(map(_called, (["show", run], ["show", run, "--json"])))
+
+
+def _compared(measured: Measured, folder: Path) -> bytes:
+    other = shutil.copytree(measured.run.path, folder / "other")
+    (other / "run.json").unlink()
+    head = json.loads((other / "manifest.json").read_bytes())
+    (other / "manifest.json").write_text(json.dumps(head | {"run_id": "0" * 32}))
+    words = ["compare", str(measured.run.path), str(other), "--format"]
+    return b"".join(_called([*words, name]) for name in compare_command.FORMATS)
+
+
+def _site(measured: Measured, folder: Path) -> bytes:
+    _called(["leaderboard", "build", str(measured.run.path), "-o", str(folder / "site")])
+    return b"".join(path.read_bytes() for path in (folder / "site").iterdir())
+
+
+def _listed(measured: Measured, folder: Path) -> bytes:
+    said = (["results", "list"], ["results", "show", "latest"], ["history", "good"])
+    store = measured.run.path.parents[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPEEDTEST_DATA_DIR", str(store))
+        return b"".join(map(_called, said)) + (store / "index.sqlite").read_bytes()
+
+
+OUTPUTS: dict[str, Callable[[Measured, Path], bytes]] = {
+    "run directory": _own_files,
+    "json logs": lambda measured, folder: measured.said,
+    "bundle": _bundle,
+    "report": _report,
+    "trace": _trace,
+    "export": _export,
+    "show": _shown,
+    "compare": _compared,
+    "leaderboard": _site,
+    "lists and the index": _listed,
+}
+"""Whatever leaves this machine, or may be pasted somewhere. Add to it what is new."""
+
+
+def test_the_backends_did_tell(measured: Measured) -> None:
+    good, bad = measured.run.replay().cells
+    assert "<token>" in good.backend.details["weights"]
+    assert "cannot go on" in bad.endings[0].message
+    assert "cannot open" in bad.endings[0].log_tail
+    assert b"worker_ended" in measured.said
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_no_output_of_a_real_run_has_a_planted_secret(
+    measured: Measured, planted: Planted, tmp_path: Path, name: str
+) -> None:
+    data = OUTPUTS[name](measured, tmp_path)
+    assert len(data) > 200
+    assert planted.found(data) == []
+
+
+def test_the_bundle_does_not_even_have_the_recordings_name_or_the_log(
+    measured: Measured, tmp_path: Path
+) -> None:
+    data = _bundle(measured, tmp_path)
+    assert b"talks" not in data
+    assert b'"details":{"weights":"cannot open <path> with <token> and <token> as <user>@' in data
+    assert b'"other":' not in data
+    assert b'"log_tail":""' in data
+
+
+# ---- a run that nobody has scrubbed: every text field of everything that is written
+
+
+def _every_event() -> list[s.Event]:
+    """One of each, with a text wherever there can be one."""
+    cell = "fast/tiny.en/speech"
+    at: dict[str, Any] = {"round": 0, "attempt": 0}
+    conditions = s.ConditionsInfo(values={"power_source": "mains"}, unknown={"hottest_c": "none"})
+    tool = s.ToolInfo(name="mac-whisper-speedtest", version="0.1.0", git_sha="0" * 40)
+    found: list[s.Event] = [
+        s.WorkerStarted(cell=cell, **at),
+        s.Metered(
+            cell=cell,
+            audio_s=1.0,
+            wall_s=1.0,
+            readings={"energy_j": s.ReadingInfo(value=None, unit="J", reason="no", quality="no")},
+            **at,
+        ),
+        s.RoundWatched(
+            round=0, before=conditions, after=conditions, changes=["battery"], marked="battery"
+        ),
+        s.Decided(after=1, until=2, look=0, level=0.95, cells=[cell], reason="too wide"),
+        s.RoundSkipped(cell=cell, round=5, status="ok", error_class="Budget", message="used up"),
+        s.Resumed(at="2026-11-20T10:00:00Z", tool=tool),
+    ]
+    texts = {
+        "details": {"blas": "OpenBLAS"},
+        "versions": {"python": "3.11"},
+        "warnings": ["slow"],
+        "rung_note": "cold",
+        "compile_cache": "there",
+        "device_asked": "auto",
+        "precision_asked": "auto",
+        "segments": [s.SegmentInfo(start_s=0.0, end_s=1.0, text="she")],
+        "failed": "ValueError: no",
+        "touched": "busy",
+        "stages_s": {"encode": 0.1},
+        "allocator_bytes": {"mlx_peak_bytes": 1},
+        "observed": ["language"],
+        "remarks": ["pads"],
+        "error_class": "ValueError",
+        "message": "no",
+        "log_tail": "no",
+        "weights_found": "damaged",
+        "repaired": ["fetched again"],
+        "stage": "load",
+    }
+    for event in made({"fast": Fake()}, rounds=1).events:
+        own = {name: texts[name] for name in event.__struct_fields__ if name in texts}
+        found.append(msgspec.structs.replace(event, **own))
+    return found
+
+
+def _every_manifest() -> s.Manifest:
+    """One with a text wherever there can be one."""
+    replace = msgspec.structs.replace
+    manifest = made({"fast": Fake()}, rounds=1, tags=["base"]).manifest
+    left_out = [s.LeftOutInfo(name="u3", reason="empty")]
+    (clip,), (plan,) = manifest.clips, manifest.cells
+    clip = replace(clip, reference="she", left_out=left_out, unscored=left_out)
+    return replace(
+        manifest,
+        tool=replace(manifest.tool, git_sha="0" * 40),
+        clips=[clip],
+        cells=[replace(plan, declared={"language": "en"})],
+        outcome=s.Outcome(state="complete", message="done"),
+        repaired=["tiny.en: fetched again"],
+        libraries={"av": "18"},
+        machine=replace(manifest.machine, unknown={"gpus": "no driver"}),
+        request=replace(manifest.request, reference_backend="fast", affinity=[0]),
+        noise=s.NoiseInfo(
+            floor=0.01,
+            smallest_detectable=0.02,
+            spread=0.01,
+            ratio=1.0,
+            verdict="SAME",
+            rounds=6,
+            rounds_for={"0.01": 30},
+            backend="fast",
+            model="tiny.en",
+            measured_at="2026-11-20T10:00:00Z",
+        ),
+    )
+
+
+def _plant(value: Any, kind: type[s.Struct], field: str, words: str) -> Any:
+    """``value`` with the words in that field of every struct of that kind inside it."""
+    if isinstance(value, s.Struct):
+        changed = {
+            name: _worded(inner, words)
+            if (type(value), name) == (kind, field)
+            else _plant(inner, kind, field, words)
+            for name in value.__struct_fields__
+            if not isinstance(inner := getattr(value, name), str | int | float | None)
+            or (type(value), name) == (kind, field)
+        }
+        return msgspec.structs.replace(value, **changed)
+    if isinstance(value, list):
+        return [_plant(each, kind, field, words) for each in value]
+    if isinstance(value, dict):
+        return {key: _plant(each, kind, field, words) for key, each in value.items()}
+    return value
+
+
+def _worded(value: Any, words: str) -> Any:
+    if isinstance(value, str):
+        return words
+    if isinstance(value, list):
+        return [_worded(each, words) for each in value]
+    if isinstance(value, dict):
+        planted = {key: _worded(each, words) for key, each in value.items()}
+        return {**planted, words: next(iter(planted.values()))}
+    return value
+
+
+TEXT_FIELDS = [
+    (kind, field)
+    for kind, fields in FIELDS.items()
+    for field, how in fields.items()
+    if how is not How.INSIDE
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), TEXT_FIELDS, ids=[f"{kind.__name__}.{field}" for kind, field in TEXT_FIELDS]
+)
+def test_a_secret_in_any_field_is_taken_out_or_nothing_is_written(
+    planted: Planted, tmp_path: Path, kind: type[s.Struct], field: str
+) -> None:
+    manifest, events = _every_manifest(), _every_event()
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    run.write_manifest(_plant(manifest, kind, field, planted.words))
+    with Journal(run.journal_path) as lines:
+        for event in events:
+            lines.append(_plant(event, kind, field, planted.words))
+    there = planted.found(run.manifest_path.read_bytes() + run.journal_path.read_bytes())
+    written, refused = False, ""
+    try:
+        write.write(run, tmp_path / "x.zip")
+        written = True
+    except UsageError as error:
+        refused = error.message
+    assert written is (tmp_path / "x.zip").exists()
+    if written:
+        assert planted.found(_unzipped(tmp_path / "x.zip")) == []
+        # Else it would be no test: a field without texts holds no secret.
+        assert there or FIELDS[kind][field] is How.KEPT
+    else:
+        assert FIELDS[kind][field] in {How.KEPT, How.NAME, How.SAID, How.REFERENCE, How.FILES}
+        assert f".{field}" in refused
+        assert planted.found(refused.encode()) == []
+
+
+# ---- words that are nobody's secret
+
+
+@pytest.mark.parametrize("user", ["whisper", "tiny", "sells", "speedtest", "fast"])
+def test_a_user_whose_name_everybody_uses_can_give_runs_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: str
+) -> None:
+    monkeypatch.setenv("LOGNAME", user)
+    privacy._names.cache_clear()
+    try:
+        run = RunDirectory(made({"fast": Fake()}, rounds=1).write(tmp_path / "run"))
+        write.write(run, tmp_path / "x.zip")
+    finally:
+        privacy._names.cache_clear()
+    assert b"she sells sea shells" in _unzipped(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize(
+    "text", [TOKEN, f"x {KEY}", f"{USER}_1", f"on {HOST.upper()}", f"at {MAC}", f"no. {SERIAL}"]
+)
+def test_the_last_look_finds_what_the_list_would_have_let_pass(planted: Planted, text: str) -> None:
+    assert LastLook().found(text, How.SCRUBBED)
+    line = msgspec.json.encode(s.RunEnded(state="complete", message=f'"{text}"\\'))
+    with pytest.raises(UsageError, match=r"RunEnded\.message") as error:
+        LastLook().refuse(line, "line 1", s.Event)
+    assert planted.found(error.value.message.encode()) == []

@@ -1,0 +1,409 @@
+"""Two runs of the same world, and what a known change between them is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from fakes.compared_runs import STEADY, Cell, rounds_of, run_of, source
+from fakes.made_runs import SAID, Made
+from fakes.worlds import WORLDS, World
+from mac_whisper_speedtest.compare import compare, regressions
+from mac_whisper_speedtest.compare import document as d
+from mac_whisper_speedtest.compare.sources import Source
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.results import schema as s
+
+WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it")
+KINDS = list(regressions.KINDS)
+NOISE = {
+    "smallest_detectable": 0.03,
+    "spread": 0.02,
+    "ratio": 1.0,
+    "verdict": "SAME",
+    "rounds": 20,
+    "rounds_for": {},
+    "backend": "a",
+    "model": "tiny.en",
+    "measured_at": "2026-11-20T10:00:00+00:00",
+}
+
+
+def compared(base: Cell, new: Cell, *, margin: float | None = None, **new_run: Any) -> d.Compared:
+    first = source(run_of({"a": base}, number=1))
+    second = source(run_of({"a": new}, number=2, **new_run))
+    return compare.compare(first, second, margin=margin)
+
+
+def cell(found: d.Compared) -> d.CellChange:
+    (only,) = found.cells
+    return only
+
+
+def speed(found: d.Compared) -> d.SpeedChange:
+    changed = cell(found).speed
+    assert changed is not None
+    return changed
+
+
+def quantity(found: d.Compared, name: str) -> d.QuantityChange:
+    (only,) = [each for each in cell(found).quantities if each.name == name]
+    return only
+
+
+def failed_on(found: d.Compared) -> list[str]:
+    return [each.kind for each in regressions.judged(found, KINDS).regressions]
+
+
+def slower(by: float) -> Cell:
+    return Cell(rtf=[each * by for each in STEADY])
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+def test_the_same_world_twice_is_no_regression(world: World) -> None:
+    """What a single comparison may say; how often it errs is counted below."""
+    base, new = (Cell(rtf=rounds_of(world, seed=seed)) for seed in (1, 2))
+    found = compared(base, new)
+    assert speed(found).verdict in {"SAME", "AMBIGUOUS"}
+    assert failed_on(found) == []
+
+
+def test_identical_cells_are_rarely_told_apart() -> None:
+    """Two samples without pairs at 95 %, and a margin on top: far below one in twenty."""
+    world = next(each for each in WORLDS if each.name == "two levels")
+    wrong = 0
+    for seed in range(60):
+        base, new = (Cell(rtf=rounds_of(world, seed=2 * seed + side)) for side in (0, 1))
+        wrong += speed(compared(base, new)).verdict in {"FASTER", "SLOWER"}
+    assert wrong <= 3
+
+
+def test_10_percent_slower_is_slower() -> None:
+    world = next(each for each in WORLDS if each.name == "two levels")
+    base = Cell(rtf=rounds_of(world, seed=1, rounds=12))
+    found = compared(base, Cell(rtf=rounds_of(world, 1.10, seed=2, rounds=12)))
+    assert speed(found).verdict == "SLOWER"
+    ratio = speed(found).ratio
+    assert ratio is not None
+    assert 1.02 < ratio.low < 1.10 < ratio.high
+    assert failed_on(found) == ["slower"]
+
+
+def test_10_percent_quicker_is_faster_and_fails_nothing() -> None:
+    found = compared(slower(1.10), slower(1.0))
+    assert speed(found).verdict == "FASTER"
+    assert failed_on(found) == []
+
+
+def test_the_margin_decides_what_counts() -> None:
+    assert speed(compared(slower(1.0), slower(1.05))).verdict == "SLOWER"
+    lenient = compared(slower(1.0), slower(1.05), margin=0.10)
+    assert speed(lenient).verdict == "SAME"
+    assert (lenient.margin, lenient.margin_from) == (0.10, "--margin")
+
+
+def test_the_larger_noise_floor_of_the_two_runs_is_the_margin() -> None:
+    noise = msgspec.convert({"floor": 0.08, **NOISE}, s.NoiseInfo)
+    found = compared(slower(1.0), slower(1.05), noise=noise)
+    assert found.margin == 0.08
+    assert "noise floor of the new run" in found.margin_from
+    assert speed(found).verdict == "SAME"
+
+
+def test_two_rounds_are_ambiguous_and_say_why() -> None:
+    found = compared(Cell(rtf=[0.1, 0.1]), Cell(rtf=[0.2, 0.2]))
+    assert speed(found).verdict == "AMBIGUOUS"
+    assert speed(found).ratio is None
+    assert "3 rounds" in speed(found).why
+    assert failed_on(found) == []
+
+
+def test_intervals_of_several_cells_hold_together() -> None:
+    one = speed(compared(slower(1.0), slower(1.05))).ratio
+    names = "abcdef"
+    first = source(run_of({name: slower(1.0) for name in names}))
+    second = source(run_of({name: slower(1.05) for name in names}, number=2))
+    all_of = compare.compare(first, second)
+    assert one is not None
+    for each in all_of.cells:
+        assert each.speed is not None
+        assert each.speed.ratio is not None
+        assert each.speed.ratio.level == pytest.approx(1 - 0.05 / 6)
+        assert each.speed.ratio.high - each.speed.ratio.low > one.high - one.low
+
+
+def test_wrong_texts_are_worse_and_others_than_before() -> None:
+    found = compared(Cell(), Cell(said=WRONG))
+    right = cell(found).accuracy
+    assert right is not None
+    assert right.verdict == "worse"
+    assert (right.base_rate, right.delta) == (0.0, right.new_rate)
+    assert "its speed does not count" in speed(found).why
+    texts = cell(found).texts
+    assert texts is not None
+    assert (texts.same, texts.recordings) == (0, 2)
+    assert texts.changed is not None
+    assert texts.changed > 0.5
+    assert failed_on(found) == ["wrong"]
+
+
+def test_equal_texts_are_as_good_and_the_same() -> None:
+    found = cell(compared(Cell(), Cell()))
+    assert found.accuracy is not None
+    assert found.accuracy.verdict == "as good"
+    assert found.texts is not None
+    assert (found.texts.same, found.texts.changed) == (2, 0.0)
+
+
+def test_texts_that_nobody_wrote_down_are_still_compared() -> None:
+    def unknown(number: int, said: dict[str, str]) -> Source:
+        made = run_of({"a": Cell(said=said)}, number=number)
+        clip = made.manifest.clips[0]
+        silent = [msgspec.structs.replace(each, reference=None) for each in clip.utterances]
+        clip = msgspec.structs.replace(clip, utterances=silent)
+        manifest = msgspec.structs.replace(made.manifest, clips=[clip])
+        return source(Made(manifest, made.events))
+
+    found = compare.compare(unknown(1, {}), unknown(2, {"u2": "by the sea floor"}))
+    right, texts = cell(found).accuracy, cell(found).texts
+    assert right is not None
+    assert right.verdict == ""
+    assert "nobody wrote down" in right.how
+    assert texts is not None
+    assert texts.same == 1
+    assert texts.changed == pytest.approx(1 / 8)
+    assert failed_on(found) == []
+
+
+def test_twice_the_memory_is_more_memory() -> None:
+    found = compared(Cell(), Cell(peak_bytes=600_000_000))
+    memory = quantity(found, "peak RSS")
+    assert memory.verdict == "MORE"
+    assert memory.ratio is not None
+    assert memory.ratio.estimate == pytest.approx(2)
+    assert failed_on(found) == ["memory"]
+
+
+def test_one_round_on_either_side_is_enough_for_memory() -> None:
+    found = compared(Cell(rtf=[0.1]), Cell(rtf=[0.1], peak_bytes=600_000_000))
+    assert quantity(found, "peak RSS").verdict == "MORE"
+
+
+def test_5_percent_more_memory_is_the_same() -> None:
+    assert quantity(compared(Cell(), Cell(peak_bytes=315_000_000)), "peak RSS").verdict == "SAME"
+
+
+def test_more_joules_are_more_energy() -> None:
+    found = compared(Cell(joules=2.0), Cell(joules=3.0))
+    energy = quantity(found, "energy")
+    assert energy.base == pytest.approx(7200)
+    assert energy.verdict == "MORE"
+    assert failed_on(found) == ["energy"]
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "reason"),
+    [
+        (None, None, "not measured: energy was not metered"),
+        (2.0, None, "not measured: new: energy was not metered"),
+        (None, 2.0, "not measured: base: energy was not metered"),
+    ],
+)
+def test_energy_that_one_side_did_not_measure_has_a_reason_in_place_of_a_verdict(
+    base: float | None, new: float | None, reason: str
+) -> None:
+    energy = quantity(compared(Cell(joules=base), Cell(joules=new)), "energy")
+    assert (energy.verdict, energy.ratio, energy.reason) == ("", None, reason)
+
+
+def test_a_machine_that_became_slower_takes_the_blame() -> None:
+    first = source(run_of({"a": slower(1.0)}, canary_s=[0.0250, 0.0251, 0.0249, 0.0250] * 2))
+    second = source(
+        run_of({"a": slower(1.10)}, number=2, canary_s=[0.0275, 0.0276, 0.0274, 0.0275] * 2)
+    )
+    found = compare.compare(first, second)
+    assert found.machine is not None
+    assert found.machine.estimate == pytest.approx(1.1, rel=0.01)
+    assert speed(found).verdict == "AMBIGUOUS"
+    assert "the machine itself was slower" in speed(found).why
+    assert failed_on(found) == []
+
+
+def test_a_machine_that_became_a_little_slower_does_not_explain_twice_the_time() -> None:
+    first = source(run_of({"a": slower(1.0)}, canary_s=[0.0250, 0.0251, 0.0249] * 3))
+    second = source(run_of({"a": slower(2.0)}, number=2, canary_s=[0.0275, 0.0276, 0.0274] * 3))
+    assert speed(compare.compare(first, second)).verdict == "SLOWER"
+
+
+def test_versions_of_both_sides_are_said() -> None:
+    first = source(run_of({"a@1.1": Cell(version="1.1")}))
+    second = source(run_of({"a@1.2": Cell(version="1.2")}, number=2))
+    found = cell(compare.compare(first, second))
+    assert (found.backend, found.base_backend, found.new_backend) == ("a", "a@1.1", "a@1.2")
+    assert [(each.name, each.base, each.new) for each in found.changes] == [
+        ("version", "1.1", "1.2")
+    ]
+
+
+def test_work_that_was_done_otherwise_is_said() -> None:
+    found = cell(compared(Cell(), Cell(settings={"beam_size": 5})))
+    assert [(each.name, each.base, each.new) for each in found.changes] == [
+        ("setting beam_size", "1", "5")
+    ]
+    assert found.speed is not None
+    assert found.speed.why == "other work was done (beam_size)"
+
+
+def test_a_cell_that_fails_now_fails_the_comparison() -> None:
+    found = compared(Cell(), Cell(fails="no such file"))
+    assert cell(found).state == d.FAILED
+    assert cell(found).message == "failed: no such file"
+    assert cell(found).speed is None
+    assert failed_on(found) == ["failed"]
+    assert regressions.judged(found, ["memory"]).regressions == []
+
+
+def test_a_cell_that_failed_before_is_fixed() -> None:
+    found = compared(Cell(fails="no such file"), Cell())
+    assert cell(found).state == d.FIXED
+    assert failed_on(found) == []
+
+
+def test_a_cell_that_is_gone_fails_the_comparison_and_one_more_does_not() -> None:
+    first = source(run_of({"a": Cell(), "b": Cell()}))
+    second = source(run_of({"a": Cell(), "c": Cell()}, number=2))
+    found = regressions.judged(compare.compare(first, second), ["slower"])
+    assert {each.backend: each.state for each in found.cells} == {
+        "a": d.COMPARED,
+        "b": d.MISSING,
+        "c": d.ADDED,
+    }
+    assert [(each.cell, each.kind) for each in found.regressions] == [
+        ("b tiny.en on speech", "failed")
+    ]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_for(
+    named: bool,
+) -> None:
+    def run(number: int, **cells: Cell) -> Source:
+        found = run_of({"a": Cell(), **cells}, number=number)
+        request = msgspec.structs.replace(found.manifest.request, backends_named=named)
+        manifest = msgspec.structs.replace(found.manifest, request=request)
+        events = [
+            msgspec.structs.replace(each, status="unavailable")
+            if isinstance(each, s.WorkerEnded) and each.message == "not installed"
+            else each
+            for each in found.events
+        ]
+        return source(Made(manifest, events))
+
+    absent = Cell(fails="not installed")
+    found = compare.compare(run(1, b=absent, c=absent), run(2, b=absent, c=Cell()))
+    states = {each.backend: each.state for each in found.cells}
+    said = "Not installed for either run, and left out here: b."
+    if named:
+        assert states == {"a": d.COMPARED, "b": d.FAILED_IN_BOTH, "c": d.FIXED}
+        assert said not in found.remarks
+    else:
+        assert states == {"a": d.COMPARED, "c": d.FIXED}
+        assert said in found.remarks
+
+
+def test_a_cell_whose_counterpart_is_not_clear_is_neither_compared_nor_missing() -> None:
+    first = source(run_of({"x": Cell(), "a@1": Cell(), "a@2": Cell()}))
+    second = source(run_of({"x": Cell(), "a@3": Cell()}, number=2))
+    found = regressions.judged(compare.compare(first, second), KINDS)
+    assert [each.state for each in found.cells] == [d.COMPARED, *[d.UNMATCHED] * 3]
+    assert "a@3" in found.cells[1].message
+    assert found.regressions == []
+
+
+def test_runs_that_do_not_compare_are_refused_with_every_difference() -> None:
+    first = run_of({"a": Cell()})
+    request = msgspec.structs.replace(
+        first.manifest.request, contract={**first.manifest.request.contract, "beam_size": 5}
+    )
+    machine = msgspec.structs.replace(first.manifest.machine, cpu="Another")
+    second = source(run_of({"a": Cell()}, number=2, request=request, machine=machine))
+    with pytest.raises(UsageError) as caught:
+        compare.compare(source(first), second)
+    assert "beam_size 1 and 5" in caught.value.message
+    assert "the hardware differs" in caught.value.message
+    assert "--anyway" in caught.value.hint
+    found = compare.compare(source(first), second, anyway=True)
+    assert len(found.differences) == 2
+    assert cell(found).speed is not None
+
+
+def test_texts_of_other_speech_are_not_compared_anyway() -> None:
+    first = run_of({"a": Cell()})
+    clip = msgspec.structs.replace(first.manifest.clips[0], pcm_sha256="e" * 64)
+    second = source(run_of({"a": Cell()}, number=2, clips=[clip]))
+    found = cell(compare.compare(source(first), second, anyway=True))
+    assert found.speed is not None
+    assert (found.accuracy, found.texts) == (None, None)
+
+
+def test_runs_without_a_common_cell_are_refused() -> None:
+    first, second = source(run_of({"a": Cell()})), source(run_of({"b": Cell()}, number=2))
+    with pytest.raises(UsageError, match=r"no backend and model in common: a tiny.en and b tiny"):
+        compare.compare(first, second)
+
+
+def test_conditions_stand_side_by_side_and_say_where_they_differ() -> None:
+    first = source(
+        run_of(
+            {"a": Cell()},
+            canary_s=[0.02] * 3,
+            values={"power_source": "mains", "cpu_mhz": 3000.0, "load_average_1m": 1.0},
+        )
+    )
+    second = source(
+        run_of(
+            {"a": Cell()},
+            number=2,
+            canary_s=[0.02] * 3,
+            values={"power_source": "battery", "cpu_mhz": 1500.0, "load_average_1m": 1.0},
+        )
+    )
+    found = {each.name: each for each in compare.compare(first, second).conditions}
+    power = found["power_source"]
+    assert (power.base, power.new, power.differs) == ("mains", "battery", True)
+    assert (found["cpu_mhz"].unit, found["cpu_mhz"].differs) == ("MHz", True)
+    assert found["load_average_1m"].differs is False
+    assert found["canary_s"].base == "0.02"
+
+
+def test_other_threads_and_another_system_are_named() -> None:
+    first = run_of({"a": Cell()})
+    request = msgspec.structs.replace(first.manifest.request, threads=8)
+    machine = msgspec.structs.replace(first.manifest.machine, os_version="7.0")
+    second = source(run_of({"a": Cell()}, number=2, request=request, machine=machine))
+    found = compare.compare(source(first), second)
+    assert [(each.name, each.base, each.new) for each in found.facts] == [
+        ("system", "Linux 6.1", "Linux 7.0"),
+        ("threads", "4", "8"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kinds"),
+    [
+        (["slower", "wrong"], ["slower", "wrong"]),
+        (["wrong,slower"], ["slower", "wrong"]),
+        (["Energy, memory"], ["memory", "energy"]),
+        ([], []),
+    ],
+)
+def test_fail_on_is_repeated_or_parted_by_commas(texts: list[str], kinds: list[str]) -> None:
+    assert regressions.kinds(texts) == kinds
+
+
+def test_fail_on_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(UsageError, match="faster") as caught:
+        regressions.kinds(["slower,faster"])
+    assert "slower, wrong, memory, energy" in caught.value.hint

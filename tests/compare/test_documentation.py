@@ -1,0 +1,82 @@
+"""docs/compare.md describes every field, state, verdict and format, and no others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mac_whisper_speedtest.cli import compare as command
+from mac_whisper_speedtest.compare import document, history_document, regressions
+from mac_whisper_speedtest.results.schema.record import Struct
+from mac_whisper_speedtest.stats.verdict import Verdict
+
+PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
+STRUCTS = [
+    kind
+    for module in (document, history_document)
+    for kind in vars(module).values()
+    if isinstance(kind, type)
+    and issubclass(kind, Struct)
+    and kind is not Struct
+    and kind.__module__ == module.__name__
+]
+
+
+def section(heading: str) -> str:
+    parts = re.split(r"^(#+ .*)$", PAGE, flags=re.MULTILINE)
+    found = [text for title, text in zip(parts[1::2], parts[2::2], strict=True) if heading in title]
+    assert len(found) == 1, f"{len(found)} headings of docs/compare.md contain {heading}"
+    return found[0]
+
+
+def rows(text: str, first_header: str) -> dict[str, list[str]]:
+    table = re.search(rf"^\| {first_header} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table, f"no table begins with {first_header!r}"
+    found = [
+        [each.strip() for each in line.strip("|").split("|")] for line in table[1].splitlines()
+    ]
+    return {row[0]: row for row in found}
+
+
+def quoted(names: object) -> list[str]:
+    assert isinstance(names, (list, tuple))
+    return [f"`{name}`" for name in names]
+
+
+@pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)
+def test_every_field_has_a_row_in_order_that_says_when_it_is_null(kind: type[Struct]) -> None:
+    described = rows(section(f"`{kind.__name__}`"), "name")
+    assert list(described) == quoted(list(kind.__struct_fields__))
+    for name, annotation in kind.__annotations__.items():
+        row = described[f"`{name}`"]
+        assert row[3]
+        assert (row[4] != "–") == ("None" in str(annotation)), name
+
+
+def test_every_state_of_a_cell_is_described() -> None:
+    states = {
+        document.COMPARED,
+        document.FAILED,
+        document.FIXED,
+        document.FAILED_IN_BOTH,
+        document.MISSING,
+        document.ADDED,
+        document.UNMATCHED,
+    }
+    assert set(rows(section("`CellChange`"), "state")) == {f"`{each}`" for each in states}
+
+
+def test_every_verdict_on_speed_is_described() -> None:
+    described = rows(section("Faster or slower"), "verdict")
+    assert set(described) == {f"`{each}`" for each in Verdict}
+
+
+def test_everything_that_can_fail_a_build_is_described() -> None:
+    described = rows(section("Failing a build"), "`--fail-on`")
+    assert list(described)[:-1] == quoted(list(regressions.KINDS))
+
+
+def test_every_format_is_described() -> None:
+    assert list(rows(section("Formats"), "format")) == quoted(command.FORMATS)

@@ -1,0 +1,316 @@
+"""GPUs, and what each backend's own library sees of them."""
+
+from __future__ import annotations
+
+import plistlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from doctor import machines as m
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.doctor import accelerators, gpu
+from mac_whisper_speedtest.doctor.accelerators import Asked, Place
+from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
+
+NONE = Unknown("nvidia-smi is not installed")
+H200 = "NVIDIA H200, 570.86.15, 143771, 4, {busy}, 33, Disabled, {mask}"
+
+
+@pytest.mark.parametrize(
+    ("listed", "state", "seen", "kinds"),
+    [
+        (m.AGX, "ok", "Apple M3 Pro, 18 cores, Metal", {"metal"}),
+        ("", "unknown", "not known: ioreg lists no GPU", set()),
+        ("<plist", "unknown", "not known", set()),
+        (plistlib.dumps({"model": "?"}).decode(), "unknown", "not known", set()),
+        (NONE, "unknown", "not known: nvidia-smi is not installed", set()),
+    ],
+)
+def test_apples_gpu_is_told_with_its_cores(
+    listed: Answer, state: str, seen: str, kinds: set[str]
+) -> None:
+    found = gpu.apple(listed)
+    assert found.lines[0].state == state
+    assert seen in found.lines[0].seen
+    assert found.kinds == kinds
+
+
+@pytest.mark.parametrize(
+    ("listed", "state", "seen"),
+    [
+        (m.DISPLAYS_INTEL, "ok", "AMD Radeon Pro 5500M"),
+        (m.DISPLAYS_VIRTUAL, "ok", "Apple Paravirtual device"),
+        ('{"SPDisplaysDataType": []}', "ok", "none"),
+        ("[]", "unknown", "not known"),
+        (NONE, "unknown", "not known"),
+    ],
+)
+def test_other_gpus_of_macs_are_named(listed: Answer, state: str, seen: str) -> None:
+    (line,) = gpu.other_mac(listed).lines
+    assert line.state == state
+    assert seen in line.seen
+
+
+@pytest.mark.parametrize(
+    ("busy", "mask", "state", "seen"),
+    [
+        ("0", "0x0000000000000001", "ok", "NVIDIA H200, driver 570.86.15, 150.8 GB, 4 MB of it"),
+        ("0", "0x0000000000000004", "ok", "33 °C"),  # the power limit: how it is meant to run
+        ("10", "0x0", "ok", "33 °C"),
+        ("11", "0x0", "warn", "11 % busy"),
+        ("0", "0x20", "warn", "hot"),
+        ("0", "0x8", "warn", "held down"),
+        ("0", "0x80", "warn", "held down"),
+        ("0", "0x48", "fail", "too hot"),
+        ("0", "64", "fail", "too hot"),  # as NVML's binding writes it
+        ("[N/A]", "[N/A]", "ok", "NVIDIA H200"),
+    ],
+)
+def test_a_gpu_that_is_hot_or_in_use_is_noticed(
+    busy: str, mask: str, state: str, seen: str
+) -> None:
+    found = gpu.nvidia(H200.format(busy=busy, mask=mask))
+    (line,) = found.lines
+    assert (line.topic, line.state) == ("gpu", state)
+    assert seen in line.seen
+    assert found.kinds == {"cuda"}
+
+
+def test_several_gpus_are_numbered_and_mig_is_told() -> None:
+    rows = [
+        "NVIDIA A100-SXM4-40GB, 550.54, 40960, 0, 0, 30, Enabled",
+        "NVIDIA A100-SXM4-40GB, 550.54, [N/A], [N/A], [N/A], [N/A], Disabled",
+    ]
+    lines = gpu.nvidia("\n".join(rows)).lines
+    assert [line.topic for line in lines] == ["gpu 0", "gpu 1"]
+    assert lines[0].seen.endswith("MIG")
+    assert lines[1].seen == "NVIDIA A100-SXM4-40GB, driver 550.54"
+
+
+def test_a_table_that_is_none_tells_nothing() -> None:
+    found = gpu.nvidia("No devices were found")
+    assert found.lines[0].state == "unknown"
+    assert found.kinds == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("driver", "displays", "state", "seen"),
+    [
+        (["Model: \t\t NVIDIA L4\nIRQ: 1\n"], ["0x10de"], "unknown", "the state of NVIDIA L4"),
+        ([], ["0x10de", "0x8086"], "warn", "without a driver that works"),
+        ([Unknown("gone")], ["0x10de"], "warn", "without a driver that works"),
+        ([], ["0x1002"], "ok", "none of NVIDIA's"),
+        ([], [], "ok", "none"),
+        ([], None, "unknown", "nvidia-smi is not installed, and the PCI bus is not shown"),
+    ],
+)
+def test_without_nvidia_smi_the_kernel_is_asked(
+    driver: list[Answer], displays: list[str] | None, state: str, seen: str
+) -> None:
+    (line,) = gpu.without_nvidia_smi(NONE, driver, displays).lines
+    assert line.state == state
+    assert seen in line.seen
+
+
+def test_an_older_driver_is_asked_under_the_older_name() -> None:
+    table = "NVIDIA H200, 525.60, 143771, 4, 0, 33, Disabled"
+    old = m.Recorded({m.SMI: table, m.SMI_OLD_REASONS: "0x40"}, platform="linux")
+    assert gpu.look(old).lines[0].state == "fail"
+    mute = m.Recorded({m.SMI: table}, platform="linux")
+    assert gpu.look(mute).lines[0].state == "ok"
+
+
+def test_an_nvidia_card_on_the_bus_without_a_driver_is_found(tmp_path: Path) -> None:
+    bus = "/sys/bus/pci/devices/0000:01:00"
+    m.files(
+        tmp_path,
+        {
+            f"{bus}.0/class": "0x030000\n",
+            f"{bus}.0/vendor": "0x10de\n",
+            f"{bus}.1/class": "0x040300\n",
+            f"{bus}.1/vendor": "0x10de\n",
+        },
+    )
+    found = gpu.look(m.Recorded({}, platform="linux", root=tmp_path))
+    assert found.lines[0].state == "warn"
+
+
+RECIPE = Recipe("tiny", "tiny-lib", "1.0", platforms=(sys.platform,))
+CT2 = Backend("ct2", import_name="faster_whisper", devices=("cpu", "cuda"), recipe=RECIPE)
+MLX = Backend("mlx", import_name="mlx_whisper", devices=("cpu", "metal", "cuda"))
+TORCH = Backend("torch", import_name="whisper", devices=("cpu", "cuda", "mps"))
+MODERN = "WHISPER_CPP_SAYS WHISPER : COREML = 0 | OPENVINO = 0 | MTL : EMBED_LIBRARY = 1 | CPU : "
+
+
+def judged(backend: Backend, answer: Answer, *gpus: str) -> tuple[str, str]:
+    place = Place(backend, "1.0 beside the tool", "/python", "a question")
+    (line,) = accelerators.judge([place], Asked({place.key: answer}), gpus)
+    assert line.topic == f"backend {backend.name}"
+    return line.state, line.seen
+
+
+@pytest.mark.parametrize(
+    ("backend", "answer", "gpus", "state", "seen"),
+    [
+        (CT2, "devices: cpu ", (), "ok", "sees cpu"),
+        (CT2, "devices: cpu cuda", ("cuda",), "ok", "sees cpu, cuda"),
+        (CT2, "devices: cpu", ("cuda",), "warn", "not this machine's GPU (cuda)"),
+        (CT2, "devices: cpu", ("metal",), "ok", "sees cpu"),
+        (MLX, "devices: cpu metal ", ("metal",), "ok", "sees cpu, metal"),
+        (MLX, "devices: cpu", ("metal",), "warn", "not this machine's GPU (metal)"),
+        (TORCH, "a warning\ndevices: cpu  mps", ("metal",), "ok", "sees cpu, mps"),
+        (TORCH, "something else", (), "unknown", "accelerators not known: its answer names no"),
+        (TORCH, Unknown("python did not answer in 10 s"), (), "unknown", "did not answer in 10 s"),
+    ],
+)
+def test_a_library_that_does_not_see_the_gpu_is_warned_about(
+    backend: Backend, answer: Answer, gpus: tuple[str, ...], state: str, seen: str
+) -> None:
+    got, text = judged(backend, answer, *gpus)
+    assert got == state
+    assert seen in text
+
+
+@pytest.mark.parametrize(
+    ("said", "devices"),
+    [
+        ("WHISPER_CPP_SAYS AVX = 1 | METAL = 0 | COREML = 0 | CUDA = 0", ["cpu"]),
+        ("WHISPER_CPP_SAYS NEON = 1 | METAL = 1 | COREML = 1", ["cpu", "coreml", "metal"]),
+        (MODERN, ["cpu", "metal"]),
+        ("WHISPER_CPP_SAYS COREML = 0 | CUDA : ARCHS = 750 | CPU : SSE3 = 1", ["cpu", "cuda"]),
+        ("Segmentation fault", None),
+        ("", None),
+    ],
+)
+def test_whisper_cpp_tells_what_it_is_built_for(said: str, devices: list[str] | None) -> None:
+    assert accelerators.devices_of(said) == devices
+
+
+def test_what_is_not_installed_is_named_in_one_line_with_the_command() -> None:
+    foreign = Recipe("far", "far-lib", "1.0", platforms=("beos",))
+    places = [
+        Place(CT2, "1.0 beside the tool", "/python", "q"),
+        Place(Backend("two", recipe=RECIPE)),
+        Place(Backend("three")),
+        Place(Backend("far", recipe=foreign)),
+        Place(Backend("bad", broken="it cannot be loaded")),
+        Place(Backend("own"), "a program of its own"),
+        Place(Backend("plain", devices=("cpu",)), "1.0 in its own environment", "/python"),
+    ]
+    lines = accelerators.judge(places, Asked(asked=False), ())
+    cannot = "it cannot be asked cheaply what it sees"
+    assert [(line.topic, line.state, line.seen, line.next) for line in lines] == [
+        ("backend ct2", "ok", "1.0 beside the tool; may use cpu, cuda; not asked what it sees", ""),
+        ("backend bad", "warn", "it cannot be loaded", "speedtest backends info bad"),
+        ("backend own", "ok", f"a program of its own; may use what it has; {cannot}", ""),
+        ("backend plain", "ok", "1.0 in its own environment; uses the CPU only", ""),
+        ("not installed", "ok", "two, three", "speedtest backends install two"),
+        ("not for this platform", "ok", "far", ""),
+    ]
+
+
+def test_a_machine_without_any_backend_is_told_how_to_install_one() -> None:
+    lines = accelerators.judge([Place(CT2)], Asked(), ())
+    assert (lines[0].topic, lines[0].state) == ("backends", "warn")
+    assert "speedtest backends install" in lines[0].next
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "question", "devices"),
+    [
+        ("ctranslate2", "def get_cuda_device_count(): return 2", CT2, ["cpu", "cuda"]),
+        ("ctranslate2", "def get_cuda_device_count(): return 0", CT2, ["cpu"]),
+        ("ctranslate2", "raise ImportError('libcudart is missing')", CT2, None),
+        (
+            "_pywhispercpp",
+            "def whisper_print_system_info(): return 'COREML = 0 | MTL : EMBED_LIBRARY = 1 |'",
+            Backend("cpp", import_name="pywhispercpp"),
+            ["cpu", "metal"],
+        ),
+        (
+            "mlx/core",
+            "class metal:\n    is_available = staticmethod(lambda: True)",
+            MLX,
+            ["cpu", "metal"],
+        ),
+        ("torch/version", "cuda = None", TORCH, ["cpu"]),
+        ("torch/version", "cuda = '13.0'", TORCH, ["cpu", "cuda", "mps"]),
+    ],
+)
+def test_the_questions_are_put_in_words_that_the_libraries_understand(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    source: str,
+    question: Backend,
+    devices: list[str] | None,
+) -> None:
+    if module.startswith("torch") and sys.platform != "linux" and devices == ["cpu"]:
+        pytest.skip("only Linux has builds for CPUs alone")
+    stubs = {f"{module}.py": source}
+    if module.startswith("torch"):
+        yes = "is_available = staticmethod(lambda: True)"
+        stubs["torch/__init__.py"] = (
+            f"class cuda:\n    {yes}\nclass backends:\n    class mps:\n        {yes}\n"
+        )
+    m.files(tmp_path, stubs)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    key = (sys.executable, accelerators._QUESTIONS[question.import_name])
+    answer = accelerators.ask(Reader(), key)
+    if devices is None:
+        assert isinstance(answer, Unknown)
+        assert "libcudart is missing" in answer.reason
+    else:
+        assert isinstance(answer, str)
+        assert accelerators.devices_of(answer) == devices
+
+
+def test_every_built_in_backend_with_a_gpu_has_a_question() -> None:
+    from conftest import built_in_backends
+
+    for backend in built_in_backends():
+        if backend.devices != ("cpu",):
+            assert backend.import_name in accelerators._QUESTIONS, backend.name
+
+
+NVML = """
+class NVMLError(Exception):
+    pass
+class Of:
+    total, used, gpu = 143771 * 2**20, 4 * 2**20, 3
+def unsupported(*arguments):
+    raise NVMLError("Not Supported")
+NVML_TEMPERATURE_GPU = 0
+nvmlInit = lambda: None
+nvmlDeviceGetCount = lambda: 1
+nvmlDeviceGetHandleByIndex = nvmlDeviceGetName = lambda index: b"NVIDIA H200"
+nvmlSystemGetDriverVersion = lambda: "570.86.15"
+nvmlDeviceGetMemoryInfo = nvmlDeviceGetUtilizationRates = lambda gpu: Of
+nvmlDeviceGetTemperature = lambda gpu, sensor: 33
+nvmlDeviceGetMigMode = unsupported
+nvmlDeviceGetCurrentClocksThrottleReasons = lambda gpu: 0x40
+"""
+
+
+def test_nvmls_binding_is_asked_in_a_process_of_its_own_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m.files(
+        tmp_path,
+        {
+            "pynvml.py": NVML,
+            "nvidia_ml_py-13.0.dist-info/METADATA": "Name: nvidia-ml-py\nVersion: 13.0\n",
+        },
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    (line,) = gpu.look(Reader(platform="linux")).lines
+    assert line.state == "fail"
+    assert line.seen == (
+        "NVIDIA H200, driver 570.86.15, 150.8 GB, 4 MB of it in use, 33 °C: "
+        "too hot, its clocks are cut"
+    )
+    assert "pynvml" not in sys.modules

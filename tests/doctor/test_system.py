@@ -1,0 +1,259 @@
+"""Interpreter, system, chip, cores, memory and swap: what is judged of what each machine says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from doctor import machines as m
+from mac_whisper_speedtest.doctor import interpreter, memory, system
+from mac_whisper_speedtest.machine import limits, memory_state
+from mac_whisper_speedtest.machine.reader import Answer, Unknown
+
+NONE = Unknown("sysctl is not installed")
+GB = 10**9
+
+
+def test_the_oldest_python_is_the_one_that_the_project_declares() -> None:
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    declared = re.search(r'requires-python = ">=(\d+)\.(\d+)"', project.read_text(encoding="utf-8"))
+    assert declared
+    assert (int(declared[1]), int(declared[2])) == interpreter.OLDEST_PYTHON
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [((3, 10, 14), "fail"), ((3, 11, 0), "ok"), ((3, 14, 2), "ok")]
+)
+def test_a_python_that_is_too_old_fails(version: tuple[int, int, int], state: str) -> None:
+    line = interpreter.python(version, "CPython, arm64")
+    assert line.state == state
+    assert line.seen.startswith(".".join(map(str, version)))
+
+
+@pytest.mark.parametrize(
+    ("machine", "translated", "macos", "state", "seen"),
+    [
+        ("arm64", "0", True, "ok", "arm64, native"),
+        ("arm64", NONE, True, "ok", "arm64, native"),
+        ("x86_64", "1", True, "fail", "under Rosetta"),
+        ("x86_64", "0", True, "ok", "an Intel Mac"),
+        (
+            "x86_64",
+            Unknown("sysctl ended with status 1: sysctl: unknown oid 'sysctl.proc_translated'"),
+            True,
+            "ok",
+            "an Intel Mac",
+        ),
+        ("x86_64", Unknown("sysctl did not answer in 5 s"), True, "unknown", "did not answer"),
+        ("x86_64", NONE, False, "ok", "x86_64, native"),
+        ("aarch64", NONE, False, "ok", "aarch64, native"),
+    ],
+)
+def test_only_a_translated_python_fails(
+    machine: str, translated: Answer, macos: bool, state: str, seen: str
+) -> None:
+    line = interpreter.architecture(machine, translated, macos=macos)
+    assert (line.state, bool(line.next)) == (state, state == "fail")
+    assert seen in line.seen
+
+
+@pytest.mark.parametrize(
+    ("version", "build", "seen"),
+    [
+        ("26.2", "25C56", "macOS 26.2 (25C56)"),
+        ("14.7.1", NONE, "macOS 14.7.1"),
+        (NONE, "25C56", "not known: sysctl is not installed"),
+    ],
+)
+def test_the_release_of_macos_is_told_with_its_build(
+    version: Answer, build: Answer, seen: str
+) -> None:
+    assert system.macos_version(version, build).seen == seen
+
+
+@pytest.mark.parametrize(("present", "state"), [("0", "ok"), ("1", "warn"), (NONE, "unknown")])
+def test_a_virtual_mac_is_warned_about(present: Answer, state: str) -> None:
+    assert system.macos_virtual(present).state == state
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "vendor", "product", "kernel", "container", "state", "seen"),
+    [
+        (m.CPUINFO_METAL, "ASUS", "System Product Name", "6.8.0", False, "ok", "no"),
+        (m.CPUINFO_METAL, "Amazon EC2", "c7i.metal-24xl", "6.8.0", False, "ok", "no"),
+        (m.CPUINFO_VM, "QEMU", "Standard PC (Q35)", "6.8.0", False, "warn", "QEMU Standard PC"),
+        (m.CPUINFO_VM, NONE, NONE, "6.8.0", True, "warn", "processor says so, in a container"),
+        (m.CPUINFO_METAL, NONE, NONE, NONE, True, "ok", "no, in a container"),
+        (
+            m.CPUINFO_VM,
+            NONE,
+            NONE,
+            "5.15.153.1-microsoft-standard-WSL2",
+            False,
+            "warn",
+            "WSL",
+        ),
+        (m.CPUINFO_ARM, "Parallels", "Parallels ARM Virtual Machine", "6", False, "warn", "yes"),
+        (m.CPUINFO_ARM, NONE, NONE, "6.8.0", False, "unknown", "not known"),
+        (NONE, NONE, NONE, NONE, False, "unknown", "not known: sysctl is not installed"),
+    ],
+)
+def test_a_virtual_linux_is_warned_about_and_a_container_is_only_told(
+    cpuinfo: Answer,
+    vendor: Answer,
+    product: Answer,
+    kernel: Answer,
+    container: bool,
+    state: str,
+    seen: str,
+) -> None:
+    signs = system.LinuxSigns(cpuinfo, vendor, product, kernel, container)
+    line = system.linux_virtual(signs)
+    assert line.state == state
+    assert seen in line.seen
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "inside"),
+    [
+        ("0::/user.slice/session-2.scope", False),
+        ("0::/", False),
+        ("12:cpu:/docker/4f1c", True),
+        ("0::/kubepods/burstable/pod1", True),
+        (NONE, False),
+    ],
+)
+def test_a_container_engines_control_group_is_known(cgroup: Answer, inside: bool) -> None:
+    assert system.in_container_group(cgroup) is inside
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "board", "seen"),
+    [
+        (m.CPUINFO_METAL, NONE, "AMD Ryzen 9 7950X 16-Core Processor"),
+        (m.CPUINFO_ARM, "Raspberry Pi 5 Model B Rev 1.0\0", "Raspberry Pi 5 Model B Rev 1.0"),
+        (m.CPUINFO_ARM, NONE, "not known: LookupError: /proc/cpuinfo names no model"),
+        (NONE, NONE, "not known: sysctl is not installed"),
+    ],
+)
+def test_the_chip_is_the_processors_name_or_the_boards(
+    cpuinfo: Answer, board: Answer, seen: str
+) -> None:
+    assert system.linux_chip(cpuinfo, board).seen == seen
+
+
+@pytest.mark.parametrize(
+    ("hw", "seen"),
+    [
+        (m.HW_M3_PRO, "12: 6 Performance + 6 Efficiency"),
+        (m.HW_M3_PRO.replace("Performance", "Super"), "12: 6 Super + 6 Efficiency"),
+        (m.HW_VIRTUAL, "4 physical, 4 logical"),
+        (m.HW_INTEL, "8 physical, 16 logical"),
+        ("hw.ncpu: 4", "not known: sysctl does not name hw.physicalcpu"),
+        (NONE, "not known: sysctl is not installed"),
+    ],
+)
+def test_the_cores_of_a_mac_are_told_by_kind(hw: Answer, seen: str) -> None:
+    assert system.macos_cores(hw).seen == seen
+
+
+@pytest.mark.parametrize(
+    ("usable", "limit", "state"),
+    [(16, None, "ok"), (16, 16.0, "ok"), (16, 1.5, "warn"), (NONE, None, "unknown")],
+)
+def test_a_limit_of_processor_time_is_warned_about(
+    usable: int | Unknown, limit: float | None, state: str
+) -> None:
+    assert system.linux_cores(usable=usable, physical=16, limit=limit).state == state
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [("max 100000", None), ("150000 100000", 1.5), ("", None), ("100000", None), ("1 0", None)],
+)
+def test_cpu_max_is_read_as_cores(text: str, cpus: float | None) -> None:
+    assert limits.cpus_of(text) == cpus
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"), [("max", None), ("4294967296", 4294967296.0), ("", None), ("4G", None)]
+)
+def test_memory_max_is_read_as_bytes(text: str, bytes_: float | None) -> None:
+    assert limits.memory_of(text) == bytes_
+
+
+def test_the_tightest_limit_above_a_process_holds(tmp_path: Path) -> None:
+    m.files(
+        tmp_path,
+        {
+            "/proc/self/cgroup": "0::/outer/inner\n",
+            "/sys/fs/cgroup/outer/inner/cpu.max": "400000 100000\n",
+            "/sys/fs/cgroup/outer/cpu.max": "200000 100000\n",
+            "/sys/fs/cgroup/memory.max": "1000\n",
+        },
+    )
+    reader = m.Recorded({}, platform="linux", root=tmp_path)
+    assert limits.cpus(reader) == 2.0
+    assert limits.memory(reader) == 1000
+    assert limits.cpus(m.Recorded({}, platform="linux")) is None
+
+
+@pytest.mark.parametrize(
+    ("total", "available", "limit", "pressure", "state", "seen"),
+    [
+        (36 * GB, 20 * GB, None, "1", "ok", "36.0 GB, 20.0 GB available"),
+        (36 * GB, 20 * GB, None, NONE, "ok", "36.0 GB"),
+        (8 * GB, 3 * GB, None, "2", "warn", "memory pressure: warning"),
+        (8 * GB, 3 * GB, None, "4", "warn", "memory pressure: critical"),
+        (8 * GB, 1 * GB, None, "1", "warn", "too little"),
+        (64 * GB, 50 * GB, 1.0 * GB, "", "warn", "the control group allows 1.0 GB"),
+        (64 * GB, 50 * GB, 16.0 * GB, "", "ok", "the control group allows 16.0 GB"),
+        (64 * GB, NONE, None, "", "ok", "64.0 GB"),
+        (NONE, 1 * GB, None, "", "unknown", "not known: sysctl is not installed"),
+        ("a lot", 1 * GB, None, "", "unknown", "not known"),
+    ],
+)
+def test_memory_is_judged_by_what_can_be_had_now(
+    total: int | str | Unknown,
+    available: int | Unknown,
+    limit: float | None,
+    pressure: Answer,
+    state: str,
+    seen: str,
+) -> None:
+    line = memory.memory(total=total, available=available, limit=limit, pressure=pressure)
+    assert line.state == state
+    assert seen in line.seen
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "seen"),
+    [
+        (m.SWAP.format(used="0.00M"), "ok", "0 MB in use"),
+        (m.SWAP.format(used="512.25M"), "ok", "537 MB in use"),
+        (m.SWAP.format(used="3,50G"), "warn", "3.8 GB in use"),
+        (m.SWAP.format(used="much"), "unknown", "not known: vm.swapusage does not say"),
+        (NONE, "unknown", "not known: sysctl is not installed"),
+    ],
+)
+def test_the_swap_of_macos_is_warned_about_when_it_is_much(
+    text: Answer, state: str, seen: str
+) -> None:
+    line = memory.swap(memory_state.macos_swap(text))
+    assert line.state == state
+    assert seen in line.seen
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        (m.MEMINFO.format(free=8388604), "ok"),
+        (m.MEMINFO.format(free=1000000), "warn"),
+        ("MemTotal:       65637372 kB\n", "unknown"),
+        (NONE, "unknown"),
+    ],
+)
+def test_the_swap_of_linux_is_warned_about_when_it_is_much(text: Answer, state: str) -> None:
+    assert memory.swap(memory_state.linux_swap(text)).state == state

@@ -1,0 +1,240 @@
+"""Locks pin and hash everything, name no index, and are found by recipe and version."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.environments import locks, uv_index
+
+FOLDER = Path(str(resources.files("mac_whisper_speedtest.backends").joinpath("locks")))
+SHIPPED = sorted(path.name for path in FOLDER.iterdir())
+HASH = "    --hash=sha256:" + "0" * 64 + "\n"
+TINY = Recipe(name="tiny", distribution="tiny-lib", version="1.0")
+
+
+def entry(line: str) -> str:
+    return f"{line} \\\n{HASH}"
+
+
+def recipes() -> dict[str, Recipe]:
+    """The recipe of every backend that can be loaded, by the recipe's name."""
+    found = [backend.recipe for backend in registry.installed().values()]
+    return {recipe.name: recipe for recipe in found if recipe}
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder without locks."""
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path))
+    return tmp_path / "locks"
+
+
+# --- the locks that ship -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_lock_pins_and_hashes_every_package_and_names_no_place(name: str) -> None:
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    found = locks.packages(text)
+    assert found
+    for package in found:
+        lines = package.text.splitlines()
+        assert lines[0].endswith("\\"), package.name
+        assert len(lines) >= 2, f"{package.name} has no hash"
+        for line in lines[1:]:
+            assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line), line
+    assert not re.search(r"://|file:|^-|--(find-links|index|extra)|(^|\s)/", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != f"{locks.TORCH_CPU}.txt"])
+def test_a_shipped_lock_has_the_version_of_its_name(name: str) -> None:
+    recipe_name, _, version = name.removesuffix(".txt").rpartition("@")
+    recipe = recipes().get(recipe_name)
+    if recipe is None:
+        pytest.skip(f"the backend of {recipe_name} is not installed or cannot be loaded")
+    found = {package.name: package.version for package in locks.packages(_shipped(name))}
+    assert found[recipe.distribution] == version
+
+
+@pytest.mark.parametrize("recipe", recipes().values(), ids=str)
+def test_every_recipe_ships_the_lock_of_its_version(recipe: Recipe) -> None:
+    lock = locks.read(recipe, recipe.version)
+    assert lock is not None
+    assert lock.shipped
+    assert recipe.version in locks.shipped_versions(recipe)
+
+
+@pytest.mark.parametrize("recipe", recipes().values(), ids=str)
+def test_a_recipe_with_torch_is_locked_to_the_torch_whose_cpu_build_is_known(
+    recipe: Recipe,
+) -> None:
+    lock = locks.read(recipe, recipe.version)
+    assert lock is not None
+    torch = {each.version for each in locks.packages(lock.text) if each.name == "torch"}
+    (cpu,) = locks.packages(locks.torch_cpu_builds())
+    assert torch == {cpu.version.partition("+")[0]} if recipe.uses_torch else True
+
+
+def test_the_lock_of_mlx_whisper_leaves_torch_out() -> None:
+    found = locks.packages(_shipped("mlx-whisper@0.4.3.txt"))
+    assert "torch" not in {package.name for package in found}
+
+
+def _shipped(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+# --- reading one -------------------------------------------------------------------------------
+
+
+def test_a_lock_is_read_into_names_versions_markers_and_lines() -> None:
+    text = "# made by hand\n" + entry("Some.Lib==1.2") + entry("b[x]==3 ; sys_platform == 'linux'")
+    first, second = locks.packages(text)
+    assert (first.name, first.version, first.marker) == ("some-lib", "1.2", "")
+    assert (second.name, second.version) == ("b", "3")
+    assert second.marker.strip() == "sys_platform == 'linux'"
+    assert first.text == entry("Some.Lib==1.2")
+
+
+@pytest.mark.parametrize("text", ["lib>=1\n", "./lib.whl\n", "--index-url https://x\n", HASH])
+def test_a_line_that_pins_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not pinned|continued"):
+        locks.packages(text)
+
+
+def test_only_the_packages_for_this_machine_and_python_are_needed() -> None:
+    text = (
+        entry("a==1")
+        + entry("b==1 ; python_full_version < '3.12'")
+        + entry("b==2 ; python_full_version >= '3.12'")
+        + entry("c==1 ; sys_platform == 'beos'")
+    )
+    assert [(each.name, each.version) for each in locks.needed(text, "3.11.7")] == [
+        ("a", "1"),
+        ("b", "1"),
+    ]
+
+
+def test_the_cpu_variant_has_another_torch_and_no_cuda_and_is_otherwise_the_same() -> None:
+    kept = entry("numpy==2.0") + entry("torchaudio==2.13.0"), entry("zlib-ng==1")
+    cuda = entry("nvidia-cublas==13 ; sys_platform == 'linux'") + entry("cuda-bindings==13")
+    cuda += entry("triton==3") + entry("pytorch-triton-rocm==3")
+    builds = entry("torch==2.13.0+cpu")
+    index = kept[0] + cuda + entry("torch==2.13.0") + kept[1]
+    assert locks.cpu_variant(index, builds) == kept[0] + builds + kept[1]
+
+
+# --- which one ---------------------------------------------------------------------------------
+
+
+def test_a_lock_that_ships_wins_over_the_user_s_own_of_that_version(own: Path) -> None:
+    recipe = Recipe("mlx-whisper", "mlx-whisper", "0.4.3")
+    locks.save(locks.Lock("mlx-whisper", "0.4.3", entry("x==1")))
+    locks.save(locks.Lock("mlx-whisper", "0.4.2", entry("mlx-whisper==0.4.2")))
+    shipped, other = locks.read(recipe, "0.4.3"), locks.read(recipe, "0.4.2")
+    assert shipped is not None
+    assert other is not None
+    assert shipped.shipped
+    assert not other.shipped
+    assert locks.versions(recipe) == ["0.4.2", "0.4.3"]
+    assert locks.shipped_versions(recipe) == ["0.4.3"]
+    assert locks.forget(recipe, "0.4.2")
+    assert not locks.forget(recipe, "0.4.2")
+    assert locks.versions(recipe) == ["0.4.3"]
+
+
+def test_versions_are_in_their_own_order_not_the_alphabet_s(own: Path) -> None:
+    for version in ("1.10", "1.9", "1.9.1"):
+        locks.save(locks.Lock("tiny", version, entry(f"tiny-lib=={version}")))
+    assert locks.versions(TINY) == ["1.9", "1.9.1", "1.10"]
+
+
+def test_the_bare_name_means_the_shipped_version_or_the_newer_one_that_upgrade_chose(
+    own: Path,
+) -> None:
+    assert locks.default_version(TINY) == "1.0"
+    locks.make_default(TINY, "1.2")
+    assert locks.default_version(TINY) == "1.0", "there is no lock for it"
+    locks.save(locks.Lock("tiny", "1.2", entry("tiny-lib==1.2")))
+    assert locks.default_version(TINY) == "1.2"
+    newer_tool = Recipe(name="tiny", distribution="tiny-lib", version="1.3")
+    assert locks.default_version(newer_tool) == "1.3"
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"tiny": 3}', "null", '{"tiny": "x y"}'])
+def test_a_damaged_note_of_what_upgrade_chose_is_no_note(own: Path, damage: str) -> None:
+    own.mkdir()
+    (own / "current.json").write_text(damage, encoding="utf-8")
+    assert locks.default_version(TINY) == "1.0"
+
+
+# --- pip's settings, for uv --------------------------------------------------------------------
+
+
+def test_pip_s_options_come_from_its_files_and_its_variables_which_win(tmp_path: Path) -> None:
+    weak, strong = tmp_path / "weak.conf", tmp_path / "strong.conf"
+    weak.write_text(
+        "[global]\nindex-url = https://one.example/simple\ncert = /one.pem\n"
+        "[install]\nfind_links = /a\n    /b\n[list]\nindex-url = https://no.example\n",
+        encoding="utf-8",
+    )
+    strong.write_text(
+        "[global]\nindex-url = https://two.example/simple\nfind-links = /c\n", encoding="utf-8"
+    )
+    environ = {"PIP_CERT": "/mine.pem", "PIP_INDEX_URL": "", "OTHER": "x"}
+    options = uv_index.pip_options(environ, [weak, strong, tmp_path / "missing.conf"])
+    assert options["index-url"] == "https://two.example/simple"
+    assert options["find-links"].split() == ["/a", "/b"], "[install] wins over [global]"
+    assert options["cert"] == "/mine.pem"
+
+
+def test_a_damaged_file_of_pip_s_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_bytes(b"index-url = no section\n\xff")
+    assert uv_index.pip_options({}, [tmp_path / "pip.conf"]) == {}
+
+
+def test_uv_is_told_of_the_index_and_the_certificates_that_pip_is_configured_for() -> None:
+    options = {
+        "index-url": "https://mine.example/simple",
+        "extra-index-url": "https://a.example/simple\nhttps://b.example/simple",
+        "find-links": "/wheels /more",
+        "cert": "/etc/ssl/mine.pem",
+        "timeout": "180",
+        "no-index": "0",
+    }
+    assert uv_index.uv_variables(options) == {
+        "UV_DEFAULT_INDEX": "https://mine.example/simple",
+        "UV_INDEX": "https://a.example/simple https://b.example/simple",
+        "UV_FIND_LINKS": "/wheels,/more",
+        "SSL_CERT_FILE": "/etc/ssl/mine.pem",
+    }
+    assert uv_index.uv_variables({"no-index": "true"}) == {"UV_NO_INDEX": "true"}
+    assert uv_index.uv_variables({}) == {}
+
+
+def test_a_lock_is_made_from_one_index_only_and_installed_from_all_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uv_index, "pip_files", lambda _environ: [])
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mine.example/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://other.example/simple")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
+    locking, installing = uv_index.for_locking(), uv_index.for_installing()
+    assert locking["UV_DEFAULT_INDEX"] == installing["UV_DEFAULT_INDEX"]
+    assert {"UV_INDEX", "UV_FIND_LINKS"} & set(locking) == set()
+    assert {"UV_INDEX", "UV_FIND_LINKS"} <= set(installing)
+    assert "UV_FIND_LINKS" not in uv_index.for_installing(find_links=False)
+
+
+def test_pip_s_files_are_where_pip_looks_and_none_when_it_is_told_to_use_none() -> None:
+    files = uv_index.pip_files({"PIP_CONFIG_FILE": "/my/pip.conf"})
+    assert files[-1] == Path("/my/pip.conf")
+    assert any(path.is_relative_to(Path.home()) for path in files)
+    assert uv_index.pip_files({"PIP_CONFIG_FILE": os.devnull}) == []

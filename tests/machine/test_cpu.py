@@ -1,0 +1,172 @@
+"""Processor time over a span: arithmetic on constructed counters, and a real process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from mac_whisper_speedtest.machine import contention, cpu, tree
+from mac_whisper_speedtest.machine.cpu import Cpu, Look
+from mac_whisper_speedtest.machine.probe import Target
+
+SPIN = "import sys\nprint('on', flush=True)\nwhile True: pass"
+WAIT = "import time, sys\nprint('on', flush=True)\ntime.sleep(60)"
+
+
+def started(code: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "on"
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def waiting() -> Iterator[int]:
+    """A process that does nothing."""
+    process = started(WAIT)
+    yield process.pid
+    ended(process)
+
+
+@pytest.fixture
+def spinning() -> Iterator[int]:
+    """A process that takes all of a core."""
+    process = started(SPIN)
+    yield process.pid
+    ended(process)
+
+
+def test_outside_is_what_the_machine_did_without_the_worker_and_this_tool() -> None:
+    before = Look(wall_s=10.0, machine_s=100.0, tree_s=5.0, tool_s=1.0)
+    after = Look(wall_s=12.0, machine_s=104.5, tree_s=8.0, tool_s=1.25)
+    used = cpu.usage(before, after, 0.02)
+    assert used == cpu.Usage(wall_s=2.0, cpu_s=3.0, outside_cpu_s=1.25, resolution_s=0.02)
+    figures = cpu.readings(used)
+    assert figures["cores_used"].value == 1.5
+    assert figures["outside_share"].value == 0.625
+    assert figures["outside_share"].quality == "±0.01 cores"
+
+
+def test_rounding_never_makes_outside_work_negative() -> None:
+    before = Look(wall_s=0.0, machine_s=0.0, tree_s=0.0, tool_s=0.0)
+    after = Look(wall_s=1.0, machine_s=1.99, tree_s=2.0, tool_s=0.0)
+    assert cpu.usage(before, after, 0.02).outside_cpu_s == 0.0
+
+
+def test_a_span_of_a_few_ticks_gives_no_share_but_can_be_added_up() -> None:
+    figures = cpu.readings(cpu.Usage(0.03, 0.05, 0.0, resolution_s=0.024))
+    assert figures["outside_share"].value is None
+    assert "too short" in figures["outside_share"].reason
+    assert figures["outside_cpu_s"].value == 0.0
+
+
+def test_more_cores_make_the_counters_less_exact() -> None:
+    assert cpu.resolution_s(1, 0.01) == pytest.approx(0.02)
+    assert cpu.resolution_s(16, 0.01) == pytest.approx(0.05)
+
+
+def test_a_worker_that_computes_is_seen_computing(spinning: int) -> None:
+    probe = Cpu()
+    probe.begin(Target(spinning))
+    time.sleep(0.5)
+    figures = probe.end(Target(spinning))
+    cores = figures["cores_used"].value
+    assert cores is not None
+    assert 0.1 < cores < 1.1  # other jobs may take the rest
+
+
+def test_a_process_outside_the_worker_is_seen_taking_a_core(waiting: int, spinning: int) -> None:
+    probe = Cpu()
+    before = psutil.Process(spinning).cpu_times().user
+    probe.begin(Target(waiting))
+    time.sleep(1.0)
+    figures = probe.end(Target(waiting))
+    taken = psutil.Process(spinning).cpu_times().user - before
+    outside, own = figures["outside_cpu_s"].value, figures["cpu_s"].value
+    assert outside is not None
+    assert own is not None
+    assert own < 0.05
+    assert outside > taken - 0.1
+    found = contention.of_readings(figures)
+    assert isinstance(found, contention.Outside)
+    assert contention.judge(found, cores=2, threads=2).touched
+
+
+def test_the_same_process_inside_the_workers_tree_is_not_outside() -> None:
+    code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {SPIN!r}])"
+    process = started(code)
+    try:
+        inside = tree.members(process.pid)
+        assert len(inside) == 2
+        probe = Cpu()
+        probe.begin(Target(process.pid))
+        time.sleep(0.5)
+        used = probe.end(Target(process.pid))["cpu_s"].value
+        assert used is not None
+        assert used > 0.05
+    finally:
+        for each in reversed(inside):
+            each.kill()
+        process.communicate()
+
+
+def test_the_time_of_children_that_have_ended_stays_with_the_worker() -> None:
+    work = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass"
+    code = (
+        "import subprocess, sys, time\nprint('on', flush=True)\ntime.sleep(0.3)\n"
+        f"subprocess.run([sys.executable, '-c', {work!r}])\nprint('done', flush=True)\n"
+        "time.sleep(60)"
+    )
+    process = started(code)
+    try:
+        probe = Cpu()
+        probe.begin(Target(process.pid))
+        assert process.stdout is not None
+        process.stdout.readline()
+        used = probe.end(Target(process.pid))["cpu_s"].value
+        assert used is not None
+        assert used >= 0.18  # counted in ticks
+    finally:
+        ended(process)
+
+
+def test_a_worker_that_is_gone_gives_reasons_and_no_figures() -> None:
+    process = started(WAIT)
+    probe = Cpu()
+    probe.begin(Target(process.pid))
+    ended(process)
+    figures = probe.end(Target(process.pid))
+    assert set(figures) == set(cpu.UNITS)
+    assert all(each.value is None and each.reason for each in figures.values())
+
+
+def test_without_a_worker_there_is_nothing_to_meter() -> None:
+    probe = Cpu()
+    probe.begin(Target(None))
+    assert probe.end(Target(None))["cpu_s"].reason == "there is no worker to meter"
+    fresh = Cpu().end(Target(1))["cpu_s"]
+    assert fresh.reason == "begin was not called"
+
+
+def test_the_kernels_list_of_children_names_the_same_processes_as_psutil() -> None:
+    code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {SPIN!r}])"
+    process = started(code)
+    try:
+        found = {each.pid for each in tree.members(process.pid)}
+        known = {each.pid for each in psutil.Process(process.pid).children(recursive=True)}
+        assert found == known | {process.pid}
+        assert len(found) == 2
+    finally:
+        for each in reversed(tree.members(process.pid)):
+            each.kill()
+        process.communicate()

@@ -1,0 +1,136 @@
+"""What tests of ``--resume`` share: an executor that does what is missing, and a tool that dies."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.run import session
+from mac_whisper_speedtest.run.monitor import Watcher
+from mac_whisper_speedtest.run.prepare import Prepared
+from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.run.task import Executor, Listener, Task
+from mac_whisper_speedtest.worker.endings import Ending
+from run.test_session import CRASH, OK, Unwatched, sample
+
+Taken = tuple[str, int, str, int]
+"""Cell, round, recording, pass."""
+
+
+class Killed(BaseException):
+    """The tool is gone: nothing after this was written."""
+
+
+class Dutiful:
+    """Takes what its task says is missing; dies of the recordings in ``deadly``."""
+
+    def __init__(self, seconds: Callable[[str, int], float] | None = None) -> None:
+        self.seconds = seconds or (lambda _name, _number: 1.0)
+        self.deadly: set[str] = set()
+        self.warmed_up_on: list[str] = []
+        self.taken: list[Taken] = []
+
+    def __call__(self, task: Task, listener: Listener) -> Ending:
+        where = task.where
+        listener.record(s.WorkerStarted(**where))
+        listener.record(
+            s.Effective(**where, values=DecodeContract().settings(), observed=[], remarks=[])
+        )
+        ending = self._samples(task, listener)
+        listener.record(
+            s.WorkerEnded(
+                **where,
+                status=ending.status,
+                stage=ending.stage,
+                error_class=ending.error_class,
+                message=ending.message,
+                log_tail="",
+                exit_code=None,
+            )
+        )
+        return ending
+
+    def _samples(self, task: Task, listener: Listener) -> Ending:
+        seconds = self.seconds(task.cell.backend.name, task.round)
+        self.warmed_up_on.append(task.first.name)
+        first = sample(task.where, -1, seconds)
+        listener.record(msgspec.structs.replace(first, utterance=task.first.name))
+        for index in range(task.runs):
+            missing = task.missing(index)
+            for recording in missing:
+                self.taken.append((task.cell.id, task.round, recording.name, index))
+                dies = recording.name in self.deadly
+                said = sample(task.where, index, seconds)
+                listener.record(
+                    msgspec.structs.replace(
+                        said, utterance=recording.name, failed="SIGSEGV: died" if dies else ""
+                    )
+                )
+                if dies:
+                    return CRASH
+            task.budget.samples += bool(missing)
+        return OK
+
+
+def measure(
+    ready: Prepared,
+    execute: Executor,
+    *,
+    resume: RunDirectory | None = None,
+    watcher: Watcher | None = None,
+    dies_after: int | None = None,
+) -> tuple[RunDirectory, s.Run] | None:
+    """Measure; the tool dies after so many events. ``None`` if it did."""
+    seen = 0
+
+    def event(_event: s.Event) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == dies_after:
+            raise Killed
+
+    with contextlib.suppress(Killed):
+        return session.measure(
+            ready,
+            Screen(event=event),
+            resume=resume,
+            execute=execute,
+            watcher=watcher or Unwatched(),
+        )
+    return None
+
+
+def finished(run: s.Run) -> Counter[Taken]:
+    """How often there is each timed sample that was not disturbed."""
+    return Counter(
+        (cell.id, each.round, each.utterance, each.index)
+        for cell in run.cells
+        for each in cell.samples
+        if each.kind == "timed" and not each.repeated
+    )
+
+
+def wanted(ready: Prepared, rounds: int, runs: int) -> Counter[Taken]:
+    """Every timed sample that was asked for, once."""
+    names = [clip.name if len(ready.speech.clips) > 1 else "" for clip in ready.speech.clips]
+    return Counter(
+        (cell.id, number, name, index)
+        for cell in ready.cells
+        for number in range(rounds)
+        for name in names
+        for index in range(runs)
+    )
+
+
+def latest() -> RunDirectory:
+    return directory.find("latest")
+
+
+__all__ = ["Dutiful", "Killed", "finished", "latest", "measure", "wanted"]

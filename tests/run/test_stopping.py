@@ -1,0 +1,129 @@
+"""``--precision`` and ``--budget``: which rounds are visited, and what is written down of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.run.plan import Request
+from mac_whisper_speedtest.run.prepare import Prepared
+from mac_whisper_speedtest.run.stopping import Adaptive
+from mac_whisper_speedtest.summary.summarize import summarise
+from run.test_session import Rule, Scripted, by_name, measure, prepared, summary
+
+__all__ = ["prepared"]
+
+
+def noisy(seed: int, seconds: float, spread: float) -> Rule[float]:
+    """Times that vary from round to round, the same for every sample of a round."""
+
+    def rule(number: int, _index: int) -> float:
+        return seconds * random.Random(f"{seed}/{number}").lognormvariate(0, spread)
+
+    return rule
+
+
+def rounds_of(execute: Scripted, name: str) -> list[int]:
+    return [number for backend, number, _ in execute.visited if backend == name]
+
+
+def test_a_run_that_is_precise_enough_at_the_first_look_ends_there(
+    prepared: Callable[..., Prepared],
+) -> None:
+    execute = Scripted()
+    _, run = measure(prepared(rounds=6, target_width=0.02), execute)
+    assert {name: len(rounds_of(execute, name)) for name in "abc"} == dict.fromkeys("abc", 6)
+    assert [cell.status for cell in run.cells] == ["ok"] * 3
+    (decided,) = run.decisions
+    assert (decided.after, decided.cells, decided.level) == (6, [], 0.95)
+    assert "every interval is at most 2.0% wide" in decided.reason
+
+
+def test_a_cell_that_is_not_precise_enough_is_visited_until_the_maximum(
+    prepared: Callable[..., Prepared],
+) -> None:
+    execute = Scripted()
+    execute.seconds = {"b": noisy(1, 0.5, 0.3)}
+    _, run = measure(prepared(rounds=6, target_width=0.02, max_rounds=10), execute)
+    assert max(rounds_of(execute, "b")) == 9
+    assert run.decisions[-1].after == 10
+    assert "10 rounds are the most that were allowed" in run.decisions[-1].reason
+    assert all(cell.status == "ok" for cell in run.cells)  # rounds that were not due are no gap
+    assert [each.after for each in run.decisions] == [6, 8, 10]
+
+
+def test_the_rule_never_sees_anything_but_widths(prepared: Callable[..., Prepared]) -> None:
+    """Ten times slower in every round: the same rounds are measured."""
+    visited = []
+    for seconds in (0.5, 5.0):
+        execute = Scripted()
+        execute.seconds = {"b": noisy(1, seconds, 0.02), "c": noisy(2, 3 * seconds, 0.02)}
+        measure(prepared(rounds=6, target_width=0.02, max_rounds=20), execute)
+        visited.append([number for _, number, _ in execute.visited])
+    assert visited[0] == visited[1]
+
+
+def test_a_budget_goes_on_with_the_pairs_that_have_no_verdict(
+    prepared: Callable[..., Prepared],
+) -> None:
+    execute = Scripted()
+    # c is ten times slower: settled at the first look. a and b are within 4 % of each other.
+    execute.seconds = {"a": noisy(1, 1.0, 0.03), "b": noisy(2, 1.04, 0.03), "c": noisy(3, 10, 0.03)}
+    _, run = measure(prepared(rounds=8, budget_s=1000.0, max_rounds=27), execute)
+    assert len(rounds_of(execute, "c")) == 8
+    assert len(rounds_of(execute, "a")) == len(rounds_of(execute, "b")) > 8
+    assert run.decisions[0].cells == ["a/tiny.en/short", "b/tiny.en/short"]
+    assert run.decisions[0].level > 0.95  # every look has its share of the error
+    found = {name: summary(cell) for name, cell in by_name(run).items()}
+    assert found["c"].rank == found["c"].rank_last == 3
+    bounds = found["c"].times_best_bounds
+    assert bounds is not None
+    assert bounds.level > run.decisions[-1].level  # one pair of several, all right at once
+    assert found["c"].rtfx_bounds is not None
+    assert found["c"].rtfx_bounds.level == 0.95  # nothing is decided by it
+
+
+def test_a_budget_that_is_spent_ends_the_run_and_says_so() -> None:
+    told: list[s.Event] = []
+    now = [0.0]
+    manifest = blank_manifest(["a", "b"])
+    rule = Adaptive(
+        manifest, Request((), (), rounds=6, budget_s=100.0), told, told.append, clock=lambda: now[0]
+    )
+    assert rule.cells(0, (), {}) == {"a", "b"}
+    now[0] = 60.0
+    assert rule.cells(1, (), {"a": 15.0, "b": 20.0}) == {"a", "b"}  # 35 s more fit into 100 s
+    now[0] = 95.0
+    assert rule.cells(2, (), {"a": 15.0, "b": 20.0}) == frozenset()
+    (decided,) = told
+    assert isinstance(decided, s.Decided)
+    assert decided.reason == "the 100 s of --budget are used up"
+
+
+def test_a_failed_cell_is_not_waited_for(prepared: Callable[..., Prepared]) -> None:
+    from run.test_session import CRASH, OK
+
+    execute = Scripted(b=lambda number, _: CRASH if number == 2 else OK)
+    _, run = measure(prepared(rounds=6, target_width=0.02, max_rounds=12), execute)
+    assert by_name(run)["b"].status == "crashed"
+    assert rounds_of(execute, "b") == [0, 1, 2]
+    assert len(rounds_of(execute, "a")) == 6
+
+
+def test_an_adaptive_run_is_the_same_when_it_is_replayed(prepared: Callable[..., Prepared]) -> None:
+    execute = Scripted()
+    execute.seconds = {"b": noisy(1, 0.9, 0.05), "c": noisy(2, 1.0, 0.05)}
+    where, run = measure(prepared(rounds=6, budget_s=1000.0, max_rounds=14), execute)
+    assert summarise(directory.find(str(where.number)).replay()) == run
+
+
+def blank_manifest(ids: list[str]) -> s.Manifest:
+    from report.test_table import run_of
+
+    run = run_of()
+    cells = [s.CellPlan(id=each, backend=each, model="m", clip="speech") for each in ids]
+    import msgspec
+
+    return msgspec.structs.replace(run.manifest, cells=cells)

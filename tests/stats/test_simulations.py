@@ -1,0 +1,142 @@
+"""Do the promises hold on machines whose truth is known? A small share of benchmarks/statistics.py.
+
+Seeds are fixed, so that a test that passes goes on passing. The bounds leave room for the few runs
+simulated here; the benchmark simulates more, and its table is the evidence.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
+from mac_whisper_speedtest.stats import intervals, ranking, stopping, verdict
+from mac_whisper_speedtest.stats.verdict import Verdict
+
+BY_NAME = {world.name: world for world in WORLDS}
+JUDGED = {Verdict.FASTER, Verdict.SLOWER}
+
+
+def runs(world: World, speeds: list[float], count: int, rounds: int = 0) -> list[Machine]:
+    rnd = random.Random(world.name)
+    found = [Machine(world, speeds, rnd) for _ in range(count)]
+    for run in found:
+        run.measure(rounds)
+    return found
+
+
+def told_apart(run: Machine, level: float = 0.95, margin: float = verdict.MARGIN) -> bool:
+    found = ranking.rank(run.rtf, margin=margin, level=level)
+    return any(pair.verdict in JUDGED for pair in found.pairs)
+
+
+@pytest.mark.parametrize("world", INDEPENDENT, ids=lambda world: world.name)
+def test_the_interval_of_a_median_covers_where_rounds_are_independent(world: World) -> None:
+    truth = true_median(world, random.Random(1), rounds=8000)
+    covered = 0
+    for run in runs(world, [1.0], 400, rounds=9):
+        found = intervals.of_median(list(run.rtf["cell 0"].values()))
+        assert found is not None
+        covered += found.low <= truth <= found.high
+    assert covered >= 0.93 * 400
+
+
+@pytest.mark.parametrize("rounds", [4, 9])
+@pytest.mark.parametrize("name", [world.name for world in INDEPENDENT] + ["drift"])
+def test_the_interval_of_a_ratio_covers_also_when_the_machine_drifts(
+    name: str, rounds: int
+) -> None:
+    covered = 0
+    for run in runs(BY_NAME[name], [1.0, 1.0], 400, rounds=rounds):
+        found = intervals.of_ratio(run.rtf["cell 0"], run.rtf["cell 1"])
+        assert found is not None
+        covered += found.low <= 1 <= found.high
+    assert covered >= 0.92 * 400
+
+
+@pytest.mark.parametrize("rounds", [3, 6])
+@pytest.mark.parametrize("name", ["two levels", "outliers", "bimodal", "drift"])
+def test_six_equal_cells_are_rarely_told_apart(name: str, rounds: int) -> None:
+    found = [told_apart(run) for run in runs(BY_NAME[name], [1.0] * 6, 40, rounds=rounds)]
+    assert sum(found) <= 2
+
+
+def test_cells_of_two_speeds_are_not_told_apart_when_three_rounds_show_one_each() -> None:
+    world = World("two speeds", between=0.003, within=0.003, slow=0.5, slow_by=0.3)
+    found = [told_apart(run) for run in runs(world, [1.0] * 6, 80, rounds=3)]
+    assert sum(found) <= 4
+
+
+@pytest.mark.parametrize("name", ["quiet", "bimodal"])
+def test_precision_tells_no_equal_cells_apart_and_keeps_its_coverage(name: str) -> None:
+    world = BY_NAME[name]
+    found = runs(world, [1.0] * 2, 40)
+    for run in found:
+        precision(run, 0.05, maximum=30)
+    assert sum(told_apart(run) for run in found) <= 2
+    truth = true_median(world, random.Random(1), rounds=8000)
+    medians = [
+        intervals.of_median(list(each.values())) for run in found for each in run.rtf.values()
+    ]
+    covered = [each is not None and each.low <= truth <= each.high for each in medians]
+    assert sum(covered) >= 0.92 * len(covered)
+
+
+def test_precision_stops_as_soon_as_it_is_reached() -> None:
+    quiet, noisy = (runs(BY_NAME[name], [1.0] * 2, 1)[0] for name in ("quiet", "noisy"))
+    assert precision(quiet, 0.02)
+    assert len(quiet.rtf["cell 0"]) < 30
+    assert not precision(noisy, 0.02)
+    assert len(noisy.rtf["cell 0"]) == stopping.MAXIMUM
+
+
+@pytest.mark.parametrize("margin", [0.0, verdict.MARGIN])
+def test_a_budget_tells_no_equal_cells_apart(margin: float) -> None:
+    """At a margin of 0 every look is a chance to be wrong; see the next test."""
+    found = runs(BY_NAME["two levels"], [1.0] * 3, 25)
+    wrong = [told_apart(run, budget(run, margin, rounds=20), margin) for run in found]
+    assert sum(wrong) <= 1
+
+
+def test_a_budget_whose_looks_cost_nothing_would_lie() -> None:
+    found = runs(BY_NAME["two levels"], [1.0] * 3, 40)
+    wrong = [told_apart(run, budget(run, 0.0, spend=False, rounds=20), 0.0) for run in found]
+    assert sum(wrong) > 0.05 * 40
+
+
+def test_a_budget_is_spent_where_the_ranking_is_open() -> None:
+    run = runs(BY_NAME["two levels"], [1.0, 1.005, 3.0, 9.0], 1)[0]
+    budget(run, verdict.MARGIN, rounds=20)
+    counts = [len(each) for each in run.rtf.values()]
+    assert counts[0] == counts[1] > counts[2]
+    assert counts[2:] == [6, 6]
+
+
+@pytest.mark.parametrize(
+    ("world", "measure"),
+    [("quiet", "precision"), ("two levels", "precision"), ("quiet", "budget")],
+)
+def test_a_cell_that_is_five_per_cent_slower_is_found(world: str, measure: str) -> None:
+    found = runs(BY_NAME[world], [1.0, 1.05], 20)
+    hits = 0
+    for run in found:
+        level = 0.95
+        if measure == "precision":
+            precision(run, 0.02)
+        else:
+            level = budget(run, verdict.MARGIN)
+        pair = ranking.rank(run.rtf, margin=verdict.MARGIN, level=level).pairs[0]
+        hits += pair.verdict is Verdict.FASTER
+    assert hits >= 18
+
+
+def test_the_mean_of_three_samples_tells_equal_cells_apart_and_three_rounds_do_not() -> None:
+    """The mean of three samples of one process tells equal cells apart most of the time."""
+    naive, ours = 0, 0
+    for run in runs(BY_NAME["two levels"], [1.0] * 2, 100, rounds=3):
+        means = [sum(run.samples[name][0]) for name in run.names]
+        naive += not 1 / 1.02 <= means[0] / means[1] <= 1.02
+        ours += told_apart(run)
+    assert naive > 30
+    assert ours <= 5

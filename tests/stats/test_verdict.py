@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from mac_whisper_speedtest.stats import verdict
+from mac_whisper_speedtest.stats.intervals import Interval
+from mac_whisper_speedtest.stats.verdict import Verdict
+
+
+def interval(low: float, high: float) -> Interval:
+    return Interval((low + high) / 2, low, high, 0.95, 10)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (1.03, 1.07, Verdict.SLOWER),
+        (1.01, 1.07, Verdict.AMBIGUOUS),
+        (0.9, 0.95, Verdict.FASTER),
+        (0.9, 0.99, Verdict.AMBIGUOUS),
+        (0.99, 1.01, Verdict.SAME),
+        (1.0, 1.0, Verdict.SAME),
+        (0.9, 1.1, Verdict.AMBIGUOUS),
+        (1.005, 1.015, Verdict.SAME),
+    ],
+)
+def test_the_whole_interval_decides(low: float, high: float, said: Verdict) -> None:
+    assert verdict.of(interval(low, high), 0.02) is said
+
+
+def test_both_sides_of_a_pair_hear_the_same_story() -> None:
+    for low, high in ((1.03, 1.07), (0.99, 1.01), (1.02, 1.021), (0.981, 0.99)):
+        ratio = interval(low, high)
+        said, turned = verdict.of(ratio, 0.02), verdict.of(ratio.inverse(), 0.02)
+        assert turned is verdict.OPPOSITE.get(said, said)
+
+
+def test_without_an_interval_nothing_is_known() -> None:
+    assert verdict.of(None, 0.02) is Verdict.AMBIGUOUS
+
+
+def test_without_a_margin_cells_are_told_apart_or_not() -> None:
+    assert verdict.of(interval(1.001, 1.002), 0.0) is Verdict.SLOWER
+    assert verdict.of(interval(0.99, 1.01), 0.0) is Verdict.AMBIGUOUS
+
+
+def test_the_margin_is_two_per_cent_or_the_machines_noise() -> None:
+    assert verdict.margin(None) == 0.02
+    assert verdict.margin(0.005) == 0.02
+    assert verdict.margin(0.07) == 0.07
+
+
+@pytest.mark.parametrize("bad", [-0.01, math.nan, math.inf])
+def test_what_is_no_margin_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="margin"):
+        verdict.margin(bad)
+    with pytest.raises(ValueError, match="margin"):
+        verdict.of(None, bad)

@@ -1,0 +1,97 @@
+"""Folders that are whole or not there, whoever is killed while one is made."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Tool, wait_until
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.weights import locate
+
+_FILLS_FOR_EVER = """
+import pathlib, sys, time
+from mac_whisper_speedtest import files
+with files.staged_directory(pathlib.Path(sys.argv[1])) as staging:
+    (staging / "half").write_text("half", encoding="utf-8")
+    print("filling", flush=True)
+    time.sleep(1000)
+"""
+
+
+def filling(target: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _FILLS_FOR_EVER, str(target)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "filling\n"
+    return process
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill(target: Path) -> None:
+    with files.staged_directory(target) as staging:
+        (staging / "whole").write_text("whole", encoding="utf-8")
+
+
+def test_what_a_killed_process_left_goes_when_the_folder_is_next_made(tmp_path: Path) -> None:
+    with filling(tmp_path / "weights") as process:
+        process.kill()
+    assert [name.startswith(".weights.") for name in names(tmp_path)] == [True]
+    fill(tmp_path / "weights")
+    assert names(tmp_path) == ["weights"]
+    assert names(tmp_path / "weights") == ["whole"]
+
+
+def test_what_another_process_is_filling_stays(tmp_path: Path) -> None:
+    with filling(tmp_path / "weights") as process:
+        (theirs,) = names(tmp_path)
+        fill(tmp_path / "weights")
+        assert names(tmp_path) == [theirs, "weights"]
+        assert names(tmp_path / theirs) == ["half"]
+        process.kill()
+
+
+def test_other_targets_leftovers_and_files_are_no_business_of_ours(tmp_path: Path) -> None:
+    (tmp_path / ".other.abc").mkdir()
+    (tmp_path / ".weights.txt").write_text("mine", encoding="utf-8")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / ".weights.link").symlink_to(elsewhere)
+    fill(tmp_path / "weights")
+    assert names(tmp_path) == [
+        ".other.abc",
+        ".weights.link",
+        ".weights.txt",
+        "elsewhere",
+        "weights",
+    ]
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), files.staged_directory(tmp_path / "weights"):
+        raise ValueError("no")
+    assert names(tmp_path) == []
+
+
+def test_a_conversion_killed_in_the_middle_is_made_by_the_next_call(
+    tool: Tool, tmp_path: Path
+) -> None:
+    source = locate.official("tiny.en").path
+    folder = tmp_path / "made"
+    folder.mkdir()
+    call = ("models", "convert", source, folder / "ggml", "--to", "ggml")
+    process = tool.start(*call)
+    wait_until(lambda: any(path.name.startswith(".ggml.") for path in folder.iterdir()))
+    process.kill()
+    process.communicate()
+    assert "ggml" not in names(folder)
+    done = tool(*call)
+    assert done.returncode == 0, done.stderr
+    assert names(folder) == ["ggml"]

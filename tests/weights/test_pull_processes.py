@@ -1,0 +1,137 @@
+"""``speedtest models pull`` as people run it: killed, interrupted, twice at once, refused."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import Tool, wait_until
+from fakes.hub import Fault, Hub
+from mac_whisper_speedtest.cli import models_pull
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.weights import pull
+from weights.conftest import COMMIT, SMALL, WEIGHTS, cached
+
+FILE = "model.safetensors"
+SNAPSHOT = f"models--someone--small/snapshots/{COMMIT}"
+
+
+@pytest.fixture
+def slow(hub: Hub, small: pull.Custom, tool: Tool) -> Iterator[Hub]:
+    """A hub that takes ten seconds for the small repository; no process outlives it."""
+    hub.bytes_per_s = 200_000
+    yield hub
+    for process in tool.processes():
+        process.kill()
+        process.wait()
+
+
+def partial(tmp_path: Path) -> int:
+    """How many bytes of the weights are on the disk while they are fetched."""
+    sizes = [path.stat().st_size for path in (tmp_path / "hub").rglob("*.incomplete")]
+    return max(sizes, default=0)
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM])
+def test_a_pull_that_is_ended_in_the_middle_is_resumed_by_the_next(
+    blow: signal.Signals, slow: Hub, tool: Tool, tmp_path: Path
+) -> None:
+    with tool.start("models", "pull", SMALL) as process:
+        wait_until(lambda: partial(tmp_path) >= 50_000)
+        process.send_signal(blow)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == (-signal.SIGKILL if blow == signal.SIGKILL else 130)
+    assert "Traceback" not in stderr
+    assert tool.leftovers() == []
+    left = partial(tmp_path)
+    assert [path for path in cached(tmp_path) if not path.endswith(".incomplete")] == []
+    slow.bytes_per_s = 0
+    slow.log.clear()
+
+    done = tool("models", "pull", SMALL)
+
+    assert done.returncode == 0, done.stderr
+    assert [body.range for body in slow.bodies(FILE)] == [f"bytes={left}-"]
+    assert (tmp_path / "hub" / SNAPSHOT / FILE).read_bytes() == WEIGHTS
+    # Two blobs and their two names, and nothing else in either cache but locks and records.
+    assert len(cached(tmp_path)) == 4
+    assert partial(tmp_path) == 0
+    records = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    name = SMALL.replace("/", "--")
+    assert records == {f"{name}.json", f"{name}.lock", "downloads.json"}
+
+
+def test_two_pulls_of_the_same_model_at_once_do_the_work_once(
+    slow: Hub, tool: Tool, tmp_path: Path
+) -> None:
+    with tool.start("models", "pull", SMALL) as first:
+        wait_until(lambda: partial(tmp_path) > 0)
+        with tool.start("models", "pull", SMALL) as second:
+            assert second.stderr is not None
+            waiting = second.stderr.readline()
+            slow.bytes_per_s = 0
+            said = [process.communicate(timeout=60) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0]
+    assert waiting == "another process is fetching someone/small; waiting for it\n"
+    assert said[1][1] == f"{SMALL} is already here\n"
+    assert sorted(body.name for body in slow.bodies()) == ["config.json", FILE]
+    assert sum(body.sent for body in slow.bodies(FILE)) == len(WEIGHTS)
+
+
+def test_what_is_printed(hub: Hub, small: pull.Custom, tool: Tool, tmp_path: Path) -> None:
+    done = tool("models", "pull", SMALL)
+    folder = tmp_path / "hub" / SNAPSHOT
+    assert done.stdout == f"the weights of {SMALL} are here: {folder}\n"
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith(f"Fetching {SMALL}: 2 files, 2.0 MB, of someone/small@c0ffee00")
+    assert lines[1:3] == [f"{FILE}: 2.0 MB", "config.json: 0.0 MB"]
+    assert lines[3].startswith(f"{SMALL}: 2.0 MB in ")
+    assert [(request.method, request.name) for request in hub.log] == [
+        ("GET", ""),  # the list
+        *[(method, name) for name in (FILE, "config.json") for method in ("HEAD", "GET")],
+    ]
+    assert all(request.agent.startswith("mac-whisper-speedtest/") for request in hub.log)
+    assert not any("agent/" in request.agent for request in hub.log)
+
+
+def test_a_failed_download_has_its_own_exit_code_and_one_line(
+    hub: Hub, small: pull.Custom, tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "sesame-open-sesame")
+    hub.fail("", Fault(status=401))
+    done = tool("models", "pull", SMALL)
+    assert done.returncode == 10
+    error, hint = done.stderr.splitlines()
+    assert error.endswith("error: 127.0.0.1 refused the token it was sent for someone/small (401)")
+    assert hint.startswith(f"  hint: make a valid one at {hub.endpoint}/settings/tokens, then set")
+    # One question, and none that nobody asked (the library's telemetry).
+    assert [(request.path, request.authorization) for request in hub.log] == [
+        (f"api/models/someone/small/revision/{COMMIT}", "Bearer sesame-open-sesame")
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["someone/small@main"], [f"../small@{COMMIT}"], ["tinny"], ["--form", "mlx"], ["--mirror"]],
+)
+def test_nothing_is_fetched_if_one_of_the_names_is_wrong(
+    wrong: list[str], hub: Hub, small: pull.Custom
+) -> None:
+    with pytest.raises(UsageError):
+        models_pull.command.main([SMALL, *wrong], standalone_mode=False)
+    assert hub.log == []
+
+
+def test_the_bars_on_a_terminal_end_at_the_true_number_of_bytes(
+    hub: Hub, small: pull.Custom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.fail(FILE, Fault(cut_at=500_000), Fault(ignore_range=True))
+    drawn = models_pull._Drawn()
+    quick = pull.Patience(sleep=lambda _: None)
+    pull.pull_custom(small, announce=lambda _: None, progress=drawn, patience=quick)
+    done = {task.description: (task.completed, task.total) for task in drawn._bars.tasks}
+    whole = len(WEIGHTS)
+    assert done == {FILE: (whole, whole), "config.json": (2, 2), "total": (whole + 2, whole + 2)}
