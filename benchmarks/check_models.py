@@ -32,7 +32,7 @@ import msgspec
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.frameworks import FRAMEWORKS
+from mac_whisper_speedtest.backends.backend import FRAMEWORKS
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.weights.check_models import CheckRequest, Method, check_models
 from mac_whisper_speedtest.weights.inspect import State

@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.backend import Recipe
 from mac_whisper_speedtest.environments import environments
 from mac_whisper_speedtest.machine import describe
 

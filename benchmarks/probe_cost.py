@@ -38,18 +38,15 @@ from mac_whisper_speedtest.audio import builtin, write_pcm
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.machine import conditions, describe, sources
+from mac_whisper_speedtest.machine import conditions, describe, energy
 from mac_whisper_speedtest.machine import gpu as nvml
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.energy import Energy
-from mac_whisper_speedtest.machine.gpu import Nvml
-from mac_whisper_speedtest.machine.gpu_memory import GpuMemory
-from mac_whisper_speedtest.machine.memory import LinuxMemory
-from mac_whisper_speedtest.machine.memory_macos import MacMemory
+from mac_whisper_speedtest.machine.gpu import GpuMemory, Nvml
+from mac_whisper_speedtest.machine.memory import LinuxMemory, MacMemory, Swap
 from mac_whisper_speedtest.machine.probe import Probe, Target
 from mac_whisper_speedtest.machine.reader import Unknown
-from mac_whisper_speedtest.machine.swap import Swap
-from mac_whisper_speedtest.run import canary
+from mac_whisper_speedtest.run import monitor
 from mac_whisper_speedtest.stats import intervals
 from mac_whisper_speedtest.weights.locate import locate
 from mac_whisper_speedtest.worker import protocol as m
@@ -92,7 +89,7 @@ def all_probes() -> list[Probe]:
     library = nvml.shared()
     gpu = GpuMemory(StandIn() if isinstance(library, Unknown) else library)
     memory: Probe = MacMemory() if sys.platform == "darwin" else LinuxMemory()
-    return [Cpu(), memory, Swap(), Energy(sources.counters()), gpu]
+    return [Cpu(), memory, Swap(), Energy(energy.counters()), gpu]
 
 
 @contextlib.contextmanager
@@ -170,7 +167,7 @@ def edges(pid: int) -> list[dict[str, float | str]]:
                 "end_ms": 1e3 * statistics.median(ends),
             }
         )
-    for name, look in (("conditions", conditions.look), ("canary", canary.run)):
+    for name, look in (("conditions", conditions.read_conditions), ("canary", monitor.run)):
         took = []
         for _ in range(REPEATS // 3):
             began = time.perf_counter()

@@ -35,8 +35,8 @@ import msgspec
 
 from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
 from mac_whisper_speedtest.machine import describe
-from mac_whisper_speedtest.stats import critical, intervals, noise, ranking, verdict
-from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.stats import intervals, ranking, stopping
+from mac_whisper_speedtest.stats.ranking import Verdict
 
 SLOWER_BY = 1.05
 FIXED = (3, 6, 12, 24)
@@ -100,7 +100,7 @@ def judged(run: Machine, level: float, truth: float | None) -> dict[str, float |
     ratios = [pair.ratio for pair in strict.pairs]
     true = [run.speeds[pair.a] / run.speeds[pair.b] for pair in strict.pairs]
     cells = {name: intervals.of_median(list(each.values())) for name, each in run.rtf.items()}
-    told = [verdict.of(each, verdict.MARGIN) for each in ratios]
+    told = [ranking.of(each, ranking.MARGIN) for each in ratios]
     equal = all(math.isclose(each, 1) for each in true)
     hits = [
         each.low <= run.speeds[name] * truth <= each.high
@@ -109,7 +109,7 @@ def judged(run: Machine, level: float, truth: float | None) -> dict[str, float |
     ]
     slowest = max(run.names, key=lambda name: run.speeds[name])
     found = [
-        verdict.of(pair.ratio, verdict.MARGIN) is Verdict.SLOWER
+        ranking.of(pair.ratio, ranking.MARGIN) is Verdict.SLOWER
         for pair in strict.against(slowest).values()
         for pair in [pair.turned()]
     ]
@@ -130,7 +130,7 @@ def mean_of_three(run: Machine, margin: float) -> list[Verdict]:
     """What the means of the first process' samples say of each pair; there is no interval."""
     means = [statistics.fmean(run.samples[name][0]) for name in run.names]
     return [
-        verdict.of(intervals.Interval(a / b, a / b, a / b, 0.5, 1), margin)
+        ranking.of(intervals.Interval(a / b, a / b, a / b, 0.5, 1), margin)
         for index, a in enumerate(means)
         for b in means[:index]
     ]
@@ -148,10 +148,12 @@ def welch(run: Machine, margin: float) -> list[Verdict]:
             squares = sum(
                 part**2 / (len(each) - 1) for part, each in zip(parts, (a, b), strict=True)
             )
-            half = critical.student_t(int(sum(parts) ** 2 / squares), 0.975) * math.sqrt(sum(parts))
+            half = intervals.student_t(int(sum(parts) ** 2 / squares), 0.975) * math.sqrt(
+                sum(parts)
+            )
             middle = statistics.fmean(a) - statistics.fmean(b)
             ends = (math.exp(middle), math.exp(middle - half), math.exp(middle + half))
-            found.append(verdict.of(intervals.Interval(*ends, 0.95, len(a)), margin))
+            found.append(ranking.of(intervals.Interval(*ends, 0.95, len(a)), margin))
     return found
 
 
@@ -188,7 +190,7 @@ def naive(world: World, rounds: int, reps: int, rnd: random.Random, slower: floa
         run = Machine(world, speeds(2, slower), rnd)
         run.measure(rounds)
         for name, judge in NAIVE.items():
-            said = judge(run, verdict.MARGIN)
+            said = judge(run, ranking.MARGIN)
             used = 1 if judge is mean_of_three else rounds
             if slower == 1:
                 apart = any(each in JUDGED for each in judge(run, 0.0))
@@ -208,12 +210,12 @@ def floor_passed(world: World, rounds: int, reps: int, rnd: random.Random) -> Ro
         floors = []
         for run in runs:
             run.measure(rounds)
-            floors.append(noise.floor(run.rtf["cell 0"], run.rtf["cell 1"]))
+            floors.append(stopping.floor(run.rtf["cell 0"], run.rtf["cell 1"]))
         first, second = floors
         assert first is not None
         assert second is not None
         beyond = abs(math.log(second.ratio.estimate)) > math.log1p(first.floor)
-        told = verdict.of(second.ratio, verdict.margin(first.floor)) in JUDGED
+        told = ranking.of(second.ratio, ranking.margin(first.floor)) in JUDGED
         shares.add(apart=beyond, verdict=told, rounds=rounds)
     return shares.row(f"floor of {rounds}", world, 2)
 
@@ -244,7 +246,7 @@ def equal_cells(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
             )
         for rule, measure in (
             *((f"--precision {wanted:.0%}", by_precision(wanted)) for wanted in PRECISIONS),
-            ("--budget, margin 2%", by_budget(verdict.MARGIN)),
+            ("--budget, margin 2%", by_budget(ranking.MARGIN)),
             ("--budget, margin 0%", by_budget(0.0)),
             ("the same, every look at 95 %", by_budget(0.0, spend=False)),
         ):
@@ -260,7 +262,7 @@ def one_slower(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
             ("6 rounds", fixed(6), 1),
             ("24 rounds", fixed(24), 1),
             ("--precision 2%", by_precision(0.02), DEARER),
-            ("--budget, margin 2%", by_budget(verdict.MARGIN), DEARER),
+            ("--budget, margin 2%", by_budget(ranking.MARGIN), DEARER),
         ):
             yield simulate(
                 rule, world, cells, reps // dearer, rnd, measure=measure, slower=SLOWER_BY

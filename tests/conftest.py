@@ -24,6 +24,8 @@ from mac_whisper_speedtest import cli, paths
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 
+pytest_plugins = ["browser"]
+
 FAKES = Path(__file__).parent / "fakes"
 _OWNER = "SPEEDTEST_TEST_OWNER"
 

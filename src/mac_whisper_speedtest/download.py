@@ -3,14 +3,263 @@
 from __future__ import annotations
 
 import datetime
+import email.utils
+import errno
+import os
 import random
+import socket
+import ssl
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from mac_whisper_speedtest import refusals
-from mac_whisper_speedtest.refusals import BrokenTransferError
+from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageError
+from mac_whisper_speedtest.privacy import scrub
+
+# What a failed request means: whether to try again, and what to tell a person. Pure.
+#
+# huggingface-hub 1 is built on httpx and 2 on httpx2; their errors have the same names, so these
+# are told apart by name and neither is imported.
+
+
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT_ERRORS = frozenset({"TimeoutException", "NetworkError", "RemoteProtocolError"})
+_LOGIN = "set HF_TOKEN, or run: hf auth login"
+_AGAIN = "run it again later: what is here already is kept, and resumed from"
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request was for.
+
+    Attributes:
+        endpoint: the hub's address.
+        repository: ``org/name``.
+        revision: the commit or branch.
+        name: the file; empty for the repository itself.
+    """
+
+    endpoint: str
+    repository: str
+    revision: str
+    name: str = ""
+
+    @property
+    def host(self) -> str:
+        """The hub's host, without a login that the address may hold."""
+        return urlsplit(self.endpoint).hostname or "the hub"
+
+    @property
+    def page(self) -> str:
+        """Where people read about the repository."""
+        return f"{self.endpoint}/{self.repository}"
+
+
+class BrokenTransferError(Exception):
+    """A body that stopped, crawled or ended early: worth another try from where it broke."""
+
+
+def offline_variable() -> str | None:
+    """The environment variable that forbids the network, as ``NAME=value``; else ``None``."""
+    for name in ("SPEEDTEST_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        value = os.environ.get(name, "")
+        # The hub's own library takes these words for a yes; this tool takes all but 0.
+        if value.upper() in {"1", "ON", "YES", "TRUE"}:
+            return f"{name}={value}"
+        if name == "SPEEDTEST_OFFLINE" and value not in {"", "0"}:
+            return f"{name}={value}"
+    return None
+
+
+def offline(what: str, variable: str) -> DownloadError:
+    """The error of somebody who asks for a download and forbids the network at once."""
+    return DownloadError(
+        f"{what} is not all on this machine, and {variable} forbids fetching it",
+        hint=f"unset {variable.partition('=')[0]} for this one command",
+    )
+
+
+def transient(error: BaseException) -> bool:
+    """Whether the same request may well succeed a little later."""
+    if isinstance(error, BrokenTransferError):
+        return True
+    if (status := _status(error)) is not None:
+        return status in _TRANSIENT_STATUS
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        return False
+    return bool(_names(error) & _TRANSIENT_ERRORS)
+
+
+def retry_after_s(error: BaseException, now: datetime.datetime) -> float | None:
+    """Seconds to wait that the server asked for: ``Retry-After``, a number or a date (RFC 9110)."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    value = str(headers.get("Retry-After", "")).strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (email.utils.parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a time zone
+        return None
+
+
+def briefly(error: BaseException) -> str:
+    """What went wrong in a few words, for the line that says it is tried again."""
+    if (status := _status(error)) is not None:
+        return f"the hub answered {status}"
+    if isinstance(error, BrokenTransferError):
+        return str(error)
+    if "TimeoutException" in _names(error):
+        return "no answer in time"
+    return scrub(f"the connection failed ({_root(error)})")
+
+
+def explained(error: BaseException, asked: Asked) -> SpeedtestError:
+    """The one error that a person sees for ``error``, without secrets.
+
+    Args:
+        error: what a request or a write raised, or was given up with.
+        asked: what was asked for.
+    """
+    if isinstance(error, SpeedtestError):
+        return error
+    if "OfflineModeIsEnabled" in _names(error):
+        return offline(asked.repository, offline_variable() or "HF_HUB_OFFLINE")
+    status = _status(error)
+    if status is None and isinstance(error, OSError):
+        return _unwritable(error)
+    message, hint = _unanswered(error, asked) if status is None else _answered(error, status, asked)
+    return DownloadError(scrub(message), hint=scrub(hint))
+
+
+def _answered(error: BaseException, status: int, asked: Asked) -> tuple[str, str]:
+    """Message and hint for an answer that was no success; the library reads X-Error-Code."""
+    what, host, page = asked.repository, asked.host, asked.page
+    if status == 401 and type(error).__name__ != "GatedRepoError":
+        return _no_login(error, asked)
+    by_kind = {
+        "GatedRepoError": (
+            f"{what} is gated: only those who accepted its conditions may fetch it ({status})",
+            f"accept them at {page}, then {_LOGIN}",
+        ),
+        "RevisionNotFoundError": (
+            f"{what} has no revision {asked.revision}",
+            f"see {page}/commits/main",
+        ),
+        "RemoteEntryNotFoundError": (
+            f"{what} has no file {asked.name} at {asked.revision}",
+            f"see {page}/tree/{asked.revision}",
+        ),
+    }
+    by_status = {
+        403: (
+            f"{host} does not let you read {what} (403)",
+            f"accept its licence at {page} if it has one, and use a token that may read it",
+        ),
+        404: (
+            f"there is no repository {what} on {host} (404)",
+            "check the name, and HF_ENDPOINT if it is set",
+        ),
+        407: _proxy("407", asked.endpoint),
+        429: (f"{host} keeps answering that there were too many requests (429)", _AGAIN),
+    }
+    other = (f"{host} answered {status} for {asked.name or what}", _AGAIN)
+    return by_kind.get(type(error).__name__) or by_status.get(status, other)
+
+
+def _no_login(error: BaseException, asked: Asked) -> tuple[str, str]:
+    request = getattr(getattr(error, "response", None), "request", None)
+    if "authorization" in getattr(request, "headers", {}):
+        return (
+            f"{asked.host} refused the token it was sent for {asked.repository} (401)",
+            f"make a valid one at {asked.endpoint}/settings/tokens, then {_LOGIN}",
+        )
+    return (
+        f"{asked.host} wants a login (401): {asked.repository} is private, or does not exist",
+        f"check the name; if it is private, {_LOGIN}",
+    )
+
+
+def _unanswered(error: BaseException, asked: Asked) -> tuple[str, str]:
+    """Message and hint for a request that got no answer, or not all of it."""
+    host, what = asked.host, asked.name or asked.repository
+    proxy = _proxy_in_use(asked.endpoint)
+    through = f" through the proxy {proxy}" if proxy else ""
+    check = "check the network" + (" and the proxy settings (HTTPS_PROXY, NO_PROXY)" * bool(proxy))
+    if "ProxyError" in _names(error):
+        return _proxy(str(error), asked.endpoint)
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of {host}{through} is not trusted: {cause.verify_message}",
+                "if your network puts in its own, name its file in SSL_CERT_FILE",
+            )
+        if isinstance(cause, socket.gaierror):
+            return f"cannot find {proxy or host}: {cause.strerror}", check
+    if isinstance(error, BrokenTransferError) or "TimeoutException" in _names(error):
+        return f"gave up on {what} from {host}{through}: {briefly(error)}", _AGAIN
+    if "ConnectError" in _names(error):
+        return f"cannot connect to {host}{through}: {_root(error)}", check
+    return f"cannot fetch {what} from {host}{through}: {_root(error)}", _AGAIN
+
+
+def _proxy(why: str, endpoint: str) -> tuple[str, str]:
+    proxy = _proxy_in_use(endpoint) or "your network's proxy"
+    return (
+        f"the proxy {proxy} did not let the request through: {why}",
+        "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and the login in them",
+    )
+
+
+def _proxy_in_use(endpoint: str) -> str:
+    """Host and port of the proxy for ``endpoint``, never the login; empty without one."""
+    address = urlsplit(endpoint)
+    proxies = urllib.request.getproxies()
+    found = proxies.get(address.scheme) or proxies.get("all") or ""
+    if not found or urllib.request.proxy_bypass(address.hostname or ""):
+        return ""
+    return found.rpartition("@")[2].rpartition("//")[2]
+
+
+def _unwritable(error: OSError) -> StorageError:
+    where = f" {error.filename}" if error.filename else ""
+    if error.errno in _NO_SPACE:
+        return StorageError(
+            scrub(f"the disk is full{where and f': cannot write{where}'}"),
+            hint="make room and run it again: what is here already is resumed from",
+        )
+    return StorageError(
+        scrub(f"cannot write{where}: {error.strerror or error}"),
+        hint="check the permissions of that folder, or set HF_HUB_CACHE to another one",
+    )
+
+
+def _status(error: BaseException) -> int | None:
+    response: Any = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _root(error: BaseException) -> str:
+    """The innermost reason, in words: what the operating system said, where it said something."""
+    for cause in reversed(list(_causes(error))):
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    return str(error) or type(error).__name__
+
 
 Result = TypeVar("Result")
 
@@ -82,9 +331,9 @@ class Source:
     patience: Patience
     announce: Callable[[str], None]
 
-    def asked(self, name: str) -> refusals.Asked:
+    def asked(self, name: str) -> Asked:
         """What a request for the file ``name`` is for, to explain why it failed."""
-        return refusals.Asked(self.endpoint, self.repository, self.revision, name)
+        return Asked(self.endpoint, self.repository, self.revision, name)
 
 
 def insisting(
@@ -117,12 +366,12 @@ def insisting(
             return act()
         except (http_error, OSError, BrokenTransferError) as error:  # type: ignore[misc]
             failures = 1 if so_far() - before >= ENOUGH_TO_GO_ON else failures + 1
-            if not refusals.transient(error) or failures >= source.patience.failures:
-                raise refusals.explained(error, source.asked(name)) from error
+            if not transient(error) or failures >= source.patience.failures:
+                raise explained(error, source.asked(name)) from error
             now = datetime.datetime.now(datetime.UTC)
-            wait = source.patience.wait_s(failures, refusals.retry_after_s(error, now))
+            wait = source.patience.wait_s(failures, retry_after_s(error, now))
             source.announce(
-                f"{name or source.repository}: {refusals.briefly(error)}; trying again in "
+                f"{name or source.repository}: {briefly(error)}; trying again in "
                 f"{wait:.0f} s ({failures} of {source.patience.failures - 1})"
             )
         source.patience.sleep(wait)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.accuracy import determinism
-from mac_whisper_speedtest.accuracy.determinism import Heard
+from mac_whisper_speedtest.accuracy import text
+from mac_whisper_speedtest.accuracy.text import Heard
 
 
 def heard(
@@ -22,7 +22,7 @@ def heard(
 def test_the_same_text_every_time_is_nothing_to_say() -> None:
     samples = [heard("Hello.", number=number) for number in (0, 0, 1)]
 
-    (found,) = determinism.repeats(samples)
+    (found,) = text.repeats(samples)
 
     assert (found.utterances, found.differing, found.most) == (1, 0, 1)
 
@@ -31,8 +31,8 @@ def test_a_text_that_changes_inside_a_process_is_told_from_one_that_changes_betw
     inside = [heard("Hello."), heard("Hallo.")]
     between = [heard("Hello."), heard("Hello."), heard("Hallo.", number=1)]
 
-    (first,) = determinism.repeats(inside)
-    (second,) = determinism.repeats(between)
+    (first,) = text.repeats(inside)
+    (second,) = text.repeats(between)
 
     assert (first.differing, first.within_rounds) == (1, 1)
     assert (second.differing, second.within_rounds) == (1, 0)
@@ -46,19 +46,19 @@ def test_case_and_punctuation_are_told_from_words() -> None:
         heard("no", utterance="u2", number=1),
     ]
 
-    (found,) = determinism.repeats(samples)
+    (found,) = text.repeats(samples)
 
     assert (found.utterances, found.differing, found.differing_words) == (2, 2, 1)
 
 
 def test_spaces_are_no_difference() -> None:
-    (found,) = determinism.repeats([heard(" Hello  world"), heard("Hello world ")])
+    (found,) = text.repeats([heard(" Hello  world"), heard("Hello world ")])
 
     assert found.differing == 0
 
 
 def test_a_cell_heard_once_cannot_disagree_with_itself() -> None:
-    (found,) = determinism.repeats([heard("Hello.")])
+    (found,) = text.repeats([heard("Hello.")])
 
     assert (found.utterances, found.differing, found.most) == (0, 0, 0)
 
@@ -73,7 +73,7 @@ def test_placements_of_one_backend_are_compared_text_by_text() -> None:
         heard("alone", utterance="u4", cell="b", precision="int8"),
     ]
 
-    (found,) = determinism.placements(samples)
+    (found,) = text.placements(samples)
 
     assert (found.first, found.second) == ("cpu float32", "cpu int8")
     assert (found.utterances, found.differing, found.differing_words) == (2, 1, 1)
@@ -86,7 +86,7 @@ def test_a_text_that_both_placements_gave_once_is_no_difference_between_them() -
         heard("one", cell="b", device="gpu"),
     ]
 
-    (found,) = determinism.placements(samples)
+    (found,) = text.placements(samples)
 
     assert found.differing == 0
 
@@ -95,5 +95,5 @@ def test_other_backends_and_unknown_placements_are_kept_apart() -> None:
     other = [heard("one"), heard("two", backend="whisper.cpp", cell="b")]
     unknown = [heard("one"), heard("two", cell="b", device=None, precision=None)]
 
-    assert determinism.placements(other) == []
-    assert determinism.placements(unknown)[0].second == "device unknown precision unknown"
+    assert text.placements(other) == []
+    assert text.placements(unknown)[0].second == "device unknown precision unknown"

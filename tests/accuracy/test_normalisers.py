@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from mac_whisper_speedtest.accuracy import normalize, scripts
+from mac_whisper_speedtest.accuracy import normalize
 from mac_whisper_speedtest.errors import UsageError
 
 HINDI = "नमस्ते दुनिया"
@@ -172,4 +172,4 @@ def test_texts_in_another_script_than_the_language_says_are_scored_by_their_scri
 def test_characters_are_counted_where_no_spaces_part_words(
     language: str | None, reference: str, metric: str
 ) -> None:
-    assert scripts.is_spaceless(language, reference) == (metric == "cer")
+    assert normalize.is_spaceless(language, reference) == (metric == "cer")

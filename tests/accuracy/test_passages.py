@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mac_whisper_speedtest.accuracy import passages
-from mac_whisper_speedtest.accuracy.passages import Passage
+from mac_whisper_speedtest.accuracy import gate
+from mac_whisper_speedtest.accuracy.gate import Passage
 
 
-def compare(reference: str | None, first: str, second: str) -> passages.Differences:
-    return passages.compare(reference, first, second, language="de")
+def compare(reference: str | None, first: str, second: str) -> gate.Differences:
+    return gate.compare(reference, first, second, language="de")
 
 
 def test_each_place_says_what_both_wrote_and_who_is_right() -> None:
@@ -70,7 +70,7 @@ def test_other_punctuation_is_a_difference_in_form_only() -> None:
 
 
 def test_scripts_without_spaces_are_compared_character_by_character() -> None:
-    found = passages.compare("今天天气很好", "今天天汽很好", "今天天气很好。", language="zh")
+    found = gate.compare("今天天气很好", "今天天汽很好", "今天天气很好。", language="zh")
 
     assert found.passages == (Passage("今天天", "气", "汽", "气", "很好", "second"),)
 

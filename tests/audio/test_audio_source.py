@@ -10,7 +10,7 @@ import pytest
 
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.audio.clip import Clip
-from mac_whisper_speedtest.audio.source import resolve
+from mac_whisper_speedtest.audio.select import resolve
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 

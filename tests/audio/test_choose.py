@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.audio.select import Choice, choose
-from mac_whisper_speedtest.audio.speech import Speech
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 Encode = Callable[..., Path]

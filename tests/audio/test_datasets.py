@@ -15,10 +15,10 @@ import pytest
 
 from fakes.web import Web
 from mac_whisper_speedtest import paths
-from mac_whisper_speedtest.audio import datasets, hub_dataset, librispeech
+from mac_whisper_speedtest.audio import datasets, hub_dataset
+from mac_whisper_speedtest.audio.clip import Speech
 from mac_whisper_speedtest.audio.datasets import Dataset
 from mac_whisper_speedtest.audio.select import Choice, choose
-from mac_whisper_speedtest.audio.speech import Speech
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -31,7 +31,7 @@ def server(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     with Web() as web:
         monkeypatch.setenv("HF_ENDPOINT", web.url(""))
-        monkeypatch.setattr(librispeech, "HOST", web.url(""))
+        monkeypatch.setattr(datasets, "HOST", web.url(""))
         yield web
 
 
@@ -111,8 +111,8 @@ def archive(server: Web, flac: Callable[[float], bytes], monkeypatch: pytest.Mon
         tar.addfile(link)
     content = buffer.getvalue()
     server.pages["/test-clean.tar.gz"] = content
-    pins = librispeech.Archive(len(content), hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(librispeech.ARCHIVES, "test-clean", pins)
+    pins = datasets.Archive(len(content), hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(datasets.ARCHIVES, "test-clean", pins)
     return content
 
 
@@ -173,12 +173,12 @@ def test_an_archive_that_ends_early_is_damaged(tmp_path: Path, archive: bytes) -
     path.write_bytes(archive[: len(archive) // 2])
 
     with pytest.raises(StorageError, match="cannot be read"):
-        list(librispeech.entries(path, n=None, seed=0))
+        list(datasets.entries(path, n=None, seed=0))
 
 
 def test_the_length_of_a_flac_is_read_from_its_header(flac: Callable[[float], bytes]) -> None:
-    assert librispeech.flac_samples(flac(1.5)[:42]) == 24_000
-    assert librispeech.flac_samples(b"RIFF" + bytes(50)) is None
+    assert datasets.flac_samples(flac(1.5)[:42]) == 24_000
+    assert datasets.flac_samples(b"RIFF" + bytes(50)) is None
 
 
 # ---- Hugging Face

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mac_whisper_speedtest.audio.clip import LeftOut
 from mac_whisper_speedtest.audio.entries import Entry
 from mac_whisper_speedtest.audio.manifest import listed, parse
-from mac_whisper_speedtest.audio.speech import LeftOut
 from mac_whisper_speedtest.errors import AudioError
 
 JSONL = Path("/data/set.jsonl")

@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from mac_whisper_speedtest import paths
-from mac_whisper_speedtest.audio.recording import Recording, is_whole, obtain
+from mac_whisper_speedtest.audio.builtin import Recording, is_whole, obtain
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, StorageError
 
 AUDIO = b"RIFF, as far as this test goes"

@@ -7,8 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.audio.clip import Clip
-from mac_whisper_speedtest.audio.speech import Speech, presentable, unused
+from mac_whisper_speedtest.audio.clip import Clip, Speech, presentable, unused
 
 
 def clip(name: str, *, language: str | None = "en", value: float = 0.0) -> Clip:

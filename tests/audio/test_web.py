@@ -16,9 +16,9 @@ import pytest
 
 from fakes import web as fake
 from fakes.web import Web
-from mac_whisper_speedtest.audio.addresses import STRICT, Policy, is_public
+from mac_whisper_speedtest.audio.clip import Speech
 from mac_whisper_speedtest.audio.select import Choice, choose
-from mac_whisper_speedtest.audio.speech import Speech
+from mac_whisper_speedtest.audio.url import STRICT, Policy, is_public
 from mac_whisper_speedtest.errors import AudioError, DownloadError, UsageError
 
 LOCAL = replace(

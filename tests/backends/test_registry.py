@@ -14,8 +14,7 @@ import pytest
 
 from conftest import Tool
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.errors import UsageError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-backend.md").read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import CONTRACTS, SETTING_NAMES
-from mac_whisper_speedtest.bundle import leaks, origin, pseudonyms, read, redact, write
+from mac_whisper_speedtest.bundle import container, read, redact, write
 from mac_whisper_speedtest.bundle.fields import FIELDS, How
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, journal
@@ -98,7 +98,7 @@ def test_the_words_that_name_nobody_are_those_of_backends_models_clips_and_setti
     names = [*registry.installed(), *catalog.models(), *builtin.builtin_names(), *SETTING_NAMES]
     names += [*CONTRACTS, *catalog.forms()]
     words = {word for name in names for word in re.findall("[a-z0-9]{3,}", name.lower())}
-    missing = words - leaks.PUBLIC_WORDS
+    missing = words - write.PUBLIC_WORDS
     assert missing == set()
 
 
@@ -112,14 +112,14 @@ def test_built_in_clips_and_datasets_are_public_and_nothing_of_the_users_is() ->
         "LibriSpeech test-other (openslr.org/12, CC BY 4.0)",
         f"google/fleurs at {'a' * 40} on the Hugging Face hub",
     ):
-        assert pseudonyms.is_public(msgspec.structs.replace(clip, source=source)), source
+        assert redact.is_public(msgspec.structs.replace(clip, source=source)), source
     for source in (
         "a file of the user's",
         "the microphone",
         "talk.mp3, from intra.example.org",
         "",
     ):
-        assert not pseudonyms.is_public(msgspec.structs.replace(clip, source=source)), source
+        assert not redact.is_public(msgspec.structs.replace(clip, source=source)), source
 
 
 # ---- writing
@@ -370,7 +370,7 @@ def test_an_imported_run_is_the_next_one_here_whole_and_marked(
         "run.json",
     ]
     assert verify(run) == []
-    found = origin.of(run)
+    found = container.of(run)
     assert found is not None
     assert found.bundle_sha256 == hashlib.sha256((tmp_path / "x.zip").read_bytes()).hexdigest()
     assert run.replay().manifest.run_id == f"{77:032x}"
@@ -433,7 +433,7 @@ def test_an_import_that_fails_takes_no_number(
 
     write.write(given(tmp_path / "run"), tmp_path / "x.zip")
     with monkeypatch.context() as patch:
-        patch.setattr(origin, "write", full)
+        patch.setattr(container, "write", full)
         with pytest.raises(StorageError, match="No space left"):
             read.bring(tmp_path / "x.zip")
     assert [path.name for path in own_runs.iterdir() if path.is_dir()] == []
@@ -441,9 +441,9 @@ def test_an_import_that_fails_takes_no_number(
 
 
 def test_an_endings_words_are_those_that_are_believed() -> None:
-    from mac_whisper_speedtest.bundle import plausible
+    from mac_whisper_speedtest.bundle import validate
 
-    assert set(Status) == plausible.STATUSES
+    assert set(Status) == validate.STATUSES
 
 
 # ---- kill -9

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from fakes.bundles import document, forged, given, lines, members, with_line, with_manifest, zipped
-from mac_whisper_speedtest.bundle import container, plausible, read, write
+from mac_whisper_speedtest.bundle import container, read, write
 from mac_whisper_speedtest.bundle import validate as sound_module
 from mac_whisper_speedtest.bundle.container import BundleError
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, UsageError
@@ -507,7 +507,7 @@ def test_a_manifest_that_no_run_has_written_is_refused(
 def test_more_cells_than_can_be_compared_are_refused(
     sound: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plausible, "MOST_CELLS", 1)
+    monkeypatch.setattr(sound_module, "MOST_CELLS", 1)
     assert "2 cells; at most 1" in refused(sound)
 
 

@@ -20,7 +20,7 @@ from fakes.made_runs import Fake, made
 from mac_whisper_speedtest import cli, privacy
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.bundle.fields import FIELDS, How
-from mac_whisper_speedtest.bundle.leaks import LastLook
+from mac_whisper_speedtest.bundle.write import LastLook
 from mac_whisper_speedtest.cli import compare as compare_command
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.export import files, tables

@@ -12,8 +12,7 @@ import pytest
 from conftest import Call
 from environments.test_environments import away_from_every_index, lock_for, wheel
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.environments import locks
 
 TINY = Recipe("tiny", "tiny-lib", "1.0", platforms=(sys.platform,), notes=("does nothing",))

@@ -14,7 +14,7 @@ import pytest
 
 from fakes.made_runs import SAID, Fake, made
 from mac_whisper_speedtest import cli
-from mac_whisper_speedtest.cli import export as command
+from mac_whisper_speedtest.cli import report as command
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.results import schema as s
 

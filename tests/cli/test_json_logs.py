@@ -14,12 +14,12 @@ import pytest
 
 from conftest import Finished, Tool, describe_fake, write_tone
 from fakes.timed_runs import A, ended, sample, watched
-from mac_whisper_speedtest.cli import json_logs
+from mac_whisper_speedtest.cli import progress
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.worker.protocol import Stage
 
 DOCS = Path(__file__).parents[2] / "docs"
-SCHEMA = json_logs.document()
+SCHEMA = progress.document()
 TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
@@ -74,7 +74,7 @@ def lines_of(text: str) -> list[dict[str, Any]]:
 
 def line_of(event: s.Event) -> dict[str, Any]:
     stream = io.StringIO()
-    json_logs.JsonLines(stream).events().event(event)
+    progress.JsonLines(stream).events().event(event)
     (line,) = lines_of(stream.getvalue())
     assert list(problems(line, SCHEMA)) == []
     return line
@@ -104,7 +104,7 @@ def test_the_committed_schema_is_what_the_types_generate() -> None:
     committed = json.loads((DOCS / "json-logs.schema.json").read_text(encoding="utf-8"))
     assert committed == SCHEMA, (
         "docs/json-logs.schema.json is out of date; write it again with: "
-        "python -m mac_whisper_speedtest.cli.json_logs > docs/json-logs.schema.json"
+        "python -m mac_whisper_speedtest.cli.progress > docs/json-logs.schema.json"
     )
 
 
@@ -119,11 +119,11 @@ def test_the_page_lists_the_envelope_and_every_level() -> None:
     page = (DOCS / "results.md").read_text(encoding="utf-8")
     section = re.split(r"^## ", page, flags=re.MULTILINE)
     (text,) = [each for each in section if each.startswith("`--json-logs`")]
-    for name in ("schema_version", "time_s", "level", "event", *json_logs.LEVELS):
+    for name in ("schema_version", "time_s", "level", "event", *progress.LEVELS):
         assert f"`{name}`" in text
-    for name in (*json_logs.LEFT_OUT, *json_logs.RENAMED.values()):
+    for name in (*progress.LEFT_OUT, *progress.RENAMED.values()):
         assert f"`{name}`" in text
-    assert f"`schema_version` | integer | {json_logs.SCHEMA_VERSION}" in text
+    assert f"`schema_version` | integer | {progress.SCHEMA_VERSION}" in text
 
 
 def test_every_line_of_a_real_run_keeps_to_the_schema(one_run: Finished) -> None:
@@ -173,7 +173,7 @@ def test_no_line_of_a_real_run_names_the_user(one_run: Finished) -> None:
 def test_messages_from_anywhere_are_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "planted-in-the-environment")
     stream = io.StringIO()
-    log = json_logs.JsonLines(stream)
+    log = progress.JsonLines(stream)
     log.announce("fetching with planted-in-the-environment")
     log.events().log("fatal", f"from {Path.home()}/x")
     log.events().slow("cell", Stage.LOAD, 10.0, 30.0)

@@ -10,14 +10,14 @@ import pytest
 from fakes.compared_runs import STEADY, Cell, rounds_of, run_of, source
 from fakes.made_runs import SAID, Made
 from fakes.worlds import WORLDS, World
-from mac_whisper_speedtest.compare import compare, regressions
+from mac_whisper_speedtest.compare import compare
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.sources import Source
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import schema as s
 
 WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it")
-KINDS = list(regressions.KINDS)
+KINDS = list(compare.KINDS)
 NOISE = {
     "smallest_detectable": 0.03,
     "spread": 0.02,
@@ -54,7 +54,7 @@ def quantity(found: d.Compared, name: str) -> d.QuantityChange:
 
 
 def failed_on(found: d.Compared) -> list[str]:
-    return [each.kind for each in regressions.judged(found, KINDS).regressions]
+    return [each.kind for each in compare.judged(found, KINDS).regressions]
 
 
 def slower(by: float) -> Cell:
@@ -262,7 +262,7 @@ def test_a_cell_that_fails_now_fails_the_comparison() -> None:
     assert cell(found).message == "failed: no such file"
     assert cell(found).speed is None
     assert failed_on(found) == ["failed"]
-    assert regressions.judged(found, ["memory"]).regressions == []
+    assert compare.judged(found, ["memory"]).regressions == []
 
 
 def test_a_cell_that_failed_before_is_fixed() -> None:
@@ -274,7 +274,7 @@ def test_a_cell_that_failed_before_is_fixed() -> None:
 def test_a_cell_that_is_gone_fails_the_comparison_and_one_more_does_not() -> None:
     first = source(run_of({"a": Cell(), "b": Cell()}))
     second = source(run_of({"a": Cell(), "c": Cell()}, number=2))
-    found = regressions.judged(compare.compare(first, second), ["slower"])
+    found = compare.judged(compare.compare(first, second), ["slower"])
     assert {each.backend: each.state for each in found.cells} == {
         "a": d.COMPARED,
         "b": d.MISSING,
@@ -316,7 +316,7 @@ def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_fo
 def test_a_cell_whose_counterpart_is_not_clear_is_neither_compared_nor_missing() -> None:
     first = source(run_of({"x": Cell(), "a@1": Cell(), "a@2": Cell()}))
     second = source(run_of({"x": Cell(), "a@3": Cell()}, number=2))
-    found = regressions.judged(compare.compare(first, second), KINDS)
+    found = compare.judged(compare.compare(first, second), KINDS)
     assert [each.state for each in found.cells] == [d.COMPARED, *[d.UNMATCHED] * 3]
     assert "a@3" in found.cells[1].message
     assert found.regressions == []
@@ -400,10 +400,10 @@ def test_other_threads_and_another_system_are_named() -> None:
     ],
 )
 def test_fail_on_is_repeated_or_parted_by_commas(texts: list[str], kinds: list[str]) -> None:
-    assert regressions.kinds(texts) == kinds
+    assert compare.kinds(texts) == kinds
 
 
 def test_fail_on_refuses_what_it_does_not_know() -> None:
     with pytest.raises(UsageError, match="faster") as caught:
-        regressions.kinds(["slower,faster"])
+        compare.kinds(["slower,faster"])
     assert "slower, wrong, memory, energy" in caught.value.hint

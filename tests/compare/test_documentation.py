@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from mac_whisper_speedtest.cli import compare as command
-from mac_whisper_speedtest.compare import document, history_document, regressions
-from mac_whisper_speedtest.results.schema.record import Struct
-from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.compare import compare, document
+from mac_whisper_speedtest.results.schema.manifest import Struct
+from mac_whisper_speedtest.stats.ranking import Verdict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
 STRUCTS = [
     kind
-    for module in (document, history_document)
+    for module in (document, document)
     for kind in vars(module).values()
     if isinstance(kind, type)
     and issubclass(kind, Struct)
@@ -75,7 +75,7 @@ def test_every_verdict_on_speed_is_described() -> None:
 
 def test_everything_that_can_fail_a_build_is_described() -> None:
     described = rows(section("Failing a build"), "`--fail-on`")
-    assert list(described)[:-1] == quoted(list(regressions.KINDS))
+    assert list(described)[:-1] == quoted(list(compare.KINDS))
 
 
 def test_every_format_is_described() -> None:

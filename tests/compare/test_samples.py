@@ -6,13 +6,13 @@ import pytest
 
 from fakes import written_runs as written
 from fakes.written_runs import Told
-from mac_whisper_speedtest.compare import sample_deltas
+from mac_whisper_speedtest.compare import speed
 
 
 def test_every_sample_is_there_with_what_became_of_it() -> None:
     run = written.run(Told("a", repeated=[1]), rounds=3)
     (cell,) = run.cells
-    taken = sample_deltas.taken(run, cell)
+    taken = speed.taken(run, cell)
     assert len(taken) == len(cell.samples)
     states = [each.state for each in taken if each.sample.round == 1]
     assert states == ["warm-up", "repeated", "counts", "counts"]
@@ -27,9 +27,9 @@ def test_a_round_that_another_stands_in_for_does_not_count() -> None:
         for each in run.rounds
     ]
     run = msgspec.structs.replace(run, rounds=rounds)
-    by_round = {each.sample.round: each.state for each in sample_deltas.taken(run, run.cells[0])}
+    by_round = {each.sample.round: each.state for each in speed.taken(run, run.cells[0])}
     assert by_round == {0: "round repeated", 1: "counts", 2: "counts"}
-    assert set(sample_deltas.rtfx_by_round(run, run.cells[0])) == {1, 2}
+    assert set(speed.rtfx_by_round(run, run.cells[0])) == {1, 2}
 
 
 def test_counting_samples_agree_with_the_summary() -> None:
@@ -41,8 +41,8 @@ def test_counting_samples_agree_with_the_summary() -> None:
     )
     for cell in run.cells:
         assert cell.summary is not None
-        taken = sample_deltas.taken(run, cell)
-        counting = [each for each in taken if each.state in sample_deltas.COUNTED]
+        taken = speed.taken(run, cell)
+        counting = [each for each in taken if each.state in speed.COUNTED]
         failed = [each for each in taken if each.state == "failed" and each.sample.kind == "timed"]
         assert len(counting) + len(failed) == cell.summary.timed_samples
         assert all(each.relative is not None for each in counting)
@@ -55,13 +55,13 @@ def test_the_median_over_rounds_is_the_summarys() -> None:
     (cell,) = run.cells
     assert cell.summary is not None
     assert cell.summary.rtfx is not None
-    found = sample_deltas.rtfx_by_round(run, cell)
+    found = speed.rtfx_by_round(run, cell)
     assert statistics.median(found.values()) == pytest.approx(cell.summary.rtfx)
 
 
 def test_what_was_said_is_the_most_frequent_text_and_none_where_it_failed() -> None:
     clip = written.collection({"x": "some words", "y": None})
     run = written.run(Told("a", text={"x": "some words", "y": None}), clip=clip)
-    x, y = sample_deltas.said(run.cells[0])
+    x, y = speed.said(run.cells[0])
     assert (x.name, x.reference, x.text) == ("x", "some words", "some words")
     assert (y.reference, y.text) == (None, None)

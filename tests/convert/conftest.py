@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import Checkpoint, ConversionRecord, Dims, convert, ctranslate2
-from mac_whisper_speedtest.convert.checkpoint import expected_shapes
-from mac_whisper_speedtest.convert.positions import sinusoids
+from mac_whisper_speedtest.convert import ctranslate2
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Dims, expected_shapes, sinusoids
+from mac_whisper_speedtest.convert.conversion import convert
+from mac_whisper_speedtest.convert.record import ConversionRecord
 
 
 @dataclass(frozen=True)

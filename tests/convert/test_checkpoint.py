@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import Checkpoint, network_sha256, validate
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, network_sha256, validate
 from mac_whisper_speedtest.errors import WeightsError
 
 LN = "decoder.ln.bias"

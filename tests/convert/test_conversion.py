@@ -9,15 +9,10 @@ from typing import Protocol
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import (
-    FORMS,
-    Checkpoint,
-    ConversionRecord,
-    conversion,
-    convert,
-    network_sha256,
-    read_record,
-)
+from mac_whisper_speedtest.convert import conversion
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, network_sha256
+from mac_whisper_speedtest.convert.conversion import FORMS, convert
+from mac_whisper_speedtest.convert.record import ConversionRecord, read_record
 from mac_whisper_speedtest.errors import StorageError, UsageError, WeightsError
 from mac_whisper_speedtest.files import sha256_file
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import Checkpoint, Dims, ctranslate2, validate
+from mac_whisper_speedtest.convert import ctranslate2
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Dims, validate
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.files import sha256_file
 

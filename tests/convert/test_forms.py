@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mac_whisper_speedtest.convert import FORMS, Checkpoint, detect_form, form_named, ggml, mlx
+from mac_whisper_speedtest.convert import ggml, mlx
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint
+from mac_whisper_speedtest.convert.conversion import FORMS, detect_form, form_named
 from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 

@@ -11,13 +11,9 @@ from typing import Protocol
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import (
-    Checkpoint,
-    ConversionRecord,
-    ggml,
-    network_sha256,
-    validate,
-)
+from mac_whisper_speedtest.convert import ggml
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, network_sha256, validate
+from mac_whisper_speedtest.convert.record import ConversionRecord
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
 
 # What whisper.cpp's models/README.md gives for the tiny.en file that the project distributes.

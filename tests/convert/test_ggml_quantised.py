@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import FORMS, Checkpoint, Dims, convert, ggml
-from mac_whisper_speedtest.convert.checkpoint import expected_shapes
-from mac_whisper_speedtest.convert.proof import prove
+from mac_whisper_speedtest.convert import ggml
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Dims, expected_shapes
+from mac_whisper_speedtest.convert.conversion import FORMS, convert, prove
 from mac_whisper_speedtest.convert.quantize import QUANTISATIONS, Quantisation
 from mac_whisper_speedtest.errors import WeightsError
 

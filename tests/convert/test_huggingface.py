@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mac_whisper_speedtest.convert import (
-    Checkpoint,
-    ConversionRecord,
-    convert,
-    huggingface,
-    network_sha256,
-)
-from mac_whisper_speedtest.convert.huggingface_files import SIDE_FILES, side_files
+from mac_whisper_speedtest.convert import huggingface
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, network_sha256
+from mac_whisper_speedtest.convert.conversion import convert
+from mac_whisper_speedtest.convert.huggingface import SIDE_FILES, side_files
+from mac_whisper_speedtest.convert.record import ConversionRecord
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert.mel import filter_bank
+from mac_whisper_speedtest.convert.checkpoint import filter_bank
 
 # SHA-256 of the little-endian float32 tables in OpenAI's mel_filters.npz (as mlx-whisper 0.4.3
 # ships it), so that the comparison holds where that package is not installed.

@@ -12,13 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mac_whisper_speedtest.convert import (
-    Checkpoint,
-    ConversionRecord,
-    mlx,
-    network_sha256,
-    validate,
-)
+from mac_whisper_speedtest.convert import mlx
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, network_sha256, validate
+from mac_whisper_speedtest.convert.record import ConversionRecord
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
 CONVOLUTIONS = ("encoder.conv1.weight", "encoder.conv2.weight")

@@ -7,14 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import (
-    Checkpoint,
-    ConversionRecord,
-    convert,
-    mlx_npz,
-    network_sha256,
-)
+from mac_whisper_speedtest.convert import mlx_npz
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, network_sha256
+from mac_whisper_speedtest.convert.conversion import convert
 from mac_whisper_speedtest.convert.mlx import to_mlx
+from mac_whisper_speedtest.convert.record import ConversionRecord
 from mac_whisper_speedtest.errors import WeightsError
 
 

@@ -8,17 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import (
-    Checkpoint,
-    convert,
-    detect_form,
-    network_sha256,
-    openai,
-    torch_pickle,
-)
-from mac_whisper_speedtest.convert.checkpoint import expected_shapes
-from mac_whisper_speedtest.convert.stored_zip import write_stored
-from mac_whisper_speedtest.convert.torch_pickle import StoredTensor
+from mac_whisper_speedtest.convert import openai, torch_pickle
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint, expected_shapes, network_sha256
+from mac_whisper_speedtest.convert.conversion import convert, detect_form
+from mac_whisper_speedtest.convert.torch_pickle import StoredTensor, write_stored
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert.positions import check_sinusoidal, sinusoids
+from mac_whisper_speedtest.convert.checkpoint import check_sinusoidal, sinusoids
 from mac_whisper_speedtest.errors import WeightsError
 
 

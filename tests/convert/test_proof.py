@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert import FORMS, Checkpoint
-from mac_whisper_speedtest.convert.proof import Rounding, prove
+from mac_whisper_speedtest.convert.checkpoint import Checkpoint
+from mac_whisper_speedtest.convert.conversion import FORMS, Rounding, prove
 from mac_whisper_speedtest.errors import WeightsError
 
 NAME = "decoder.token_embedding.weight"

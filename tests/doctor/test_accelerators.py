@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from doctor import machines as m
-from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.doctor import accelerators, gpu
+from fakes import machines as m
+from mac_whisper_speedtest.backends.backend import Backend, Recipe
+from mac_whisper_speedtest.doctor import accelerators
 from mac_whisper_speedtest.doctor.accelerators import Asked, Place
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
@@ -32,7 +31,7 @@ H200 = "NVIDIA H200, 570.86.15, 143771, 4, {busy}, 33, Disabled, {mask}"
 def test_apples_gpu_is_told_with_its_cores(
     listed: Answer, state: str, seen: str, kinds: set[str]
 ) -> None:
-    found = gpu.apple(listed)
+    found = accelerators.apple(listed)
     assert found.lines[0].state == state
     assert seen in found.lines[0].seen
     assert found.kinds == kinds
@@ -49,7 +48,7 @@ def test_apples_gpu_is_told_with_its_cores(
     ],
 )
 def test_other_gpus_of_macs_are_named(listed: Answer, state: str, seen: str) -> None:
-    (line,) = gpu.other_mac(listed).lines
+    (line,) = accelerators.other_mac(listed).lines
     assert line.state == state
     assert seen in line.seen
 
@@ -72,7 +71,7 @@ def test_other_gpus_of_macs_are_named(listed: Answer, state: str, seen: str) -> 
 def test_a_gpu_that_is_hot_or_in_use_is_noticed(
     busy: str, mask: str, state: str, seen: str
 ) -> None:
-    found = gpu.nvidia(H200.format(busy=busy, mask=mask))
+    found = accelerators.nvidia(H200.format(busy=busy, mask=mask))
     (line,) = found.lines
     assert (line.topic, line.state) == ("gpu", state)
     assert seen in line.seen
@@ -84,14 +83,14 @@ def test_several_gpus_are_numbered_and_mig_is_told() -> None:
         "NVIDIA A100-SXM4-40GB, 550.54, 40960, 0, 0, 30, Enabled",
         "NVIDIA A100-SXM4-40GB, 550.54, [N/A], [N/A], [N/A], [N/A], Disabled",
     ]
-    lines = gpu.nvidia("\n".join(rows)).lines
+    lines = accelerators.nvidia("\n".join(rows)).lines
     assert [line.topic for line in lines] == ["gpu 0", "gpu 1"]
     assert lines[0].seen.endswith("MIG")
     assert lines[1].seen == "NVIDIA A100-SXM4-40GB, driver 550.54"
 
 
 def test_a_table_that_is_none_tells_nothing() -> None:
-    found = gpu.nvidia("No devices were found")
+    found = accelerators.nvidia("No devices were found")
     assert found.lines[0].state == "unknown"
     assert found.kinds == frozenset()
 
@@ -110,7 +109,7 @@ def test_a_table_that_is_none_tells_nothing() -> None:
 def test_without_nvidia_smi_the_kernel_is_asked(
     driver: list[Answer], displays: list[str] | None, state: str, seen: str
 ) -> None:
-    (line,) = gpu.without_nvidia_smi(NONE, driver, displays).lines
+    (line,) = accelerators.without_nvidia_smi(NONE, driver, displays).lines
     assert line.state == state
     assert seen in line.seen
 
@@ -118,9 +117,9 @@ def test_without_nvidia_smi_the_kernel_is_asked(
 def test_an_older_driver_is_asked_under_the_older_name() -> None:
     table = "NVIDIA H200, 525.60, 143771, 4, 0, 33, Disabled"
     old = m.Recorded({m.SMI: table, m.SMI_OLD_REASONS: "0x40"}, platform="linux")
-    assert gpu.look(old).lines[0].state == "fail"
+    assert accelerators.inspect_gpu(old).lines[0].state == "fail"
     mute = m.Recorded({m.SMI: table}, platform="linux")
-    assert gpu.look(mute).lines[0].state == "ok"
+    assert accelerators.inspect_gpu(mute).lines[0].state == "ok"
 
 
 def test_an_nvidia_card_on_the_bus_without_a_driver_is_found(tmp_path: Path) -> None:
@@ -134,7 +133,7 @@ def test_an_nvidia_card_on_the_bus_without_a_driver_is_found(tmp_path: Path) -> 
             f"{bus}.1/vendor": "0x10de\n",
         },
     )
-    found = gpu.look(m.Recorded({}, platform="linux", root=tmp_path))
+    found = accelerators.inspect_gpu(m.Recorded({}, platform="linux", root=tmp_path))
     assert found.lines[0].state == "warn"
 
 
@@ -307,7 +306,7 @@ def test_nvmls_binding_is_asked_in_a_process_of_its_own_where_it_is_installed(
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
-    (line,) = gpu.look(Reader(platform="linux")).lines
+    (line,) = accelerators.inspect_gpu(Reader(platform="linux")).lines
     assert line.state == "fail"
     assert line.seen == (
         "NVIDIA H200, driver 570.86.15, 150.8 GB, 4 MB of it in use, 33 °C: "

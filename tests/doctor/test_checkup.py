@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from doctor import machines as m
+from fakes import machines as m
 from mac_whisper_speedtest import privacy
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.doctor import checkup, gpu, load, packages, storage, system, thermal
+from mac_whisper_speedtest.doctor import accelerators, checkup, load, packages, storage, system
 from mac_whisper_speedtest.doctor.lines import Checkup, State
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
@@ -43,7 +43,7 @@ def mac(
     commands: dict[str, Answer], monkeypatch: pytest.MonkeyPatch, *, python: str, level: int = 0
 ) -> dict[str, tuple[str, str]]:
     monkeypatch.setattr(platform, "machine", lambda: python)
-    monkeypatch.setattr(thermal, "pressure_level", lambda: level)
+    monkeypatch.setattr(load, "pressure_level", lambda: level)
     return looked_at(m.Recorded(commands, platform="darwin"))
 
 
@@ -138,7 +138,7 @@ def test_where_nothing_answers_much_is_not_known_and_nothing_fails(
     def silent() -> int:
         raise OSError("no such library")
 
-    monkeypatch.setattr(thermal, "pressure_level", silent)
+    monkeypatch.setattr(load, "pressure_level", silent)
     (tmp_path / "empty").mkdir()
     nothing = m.Recorded({}, platform=platform_name, root=tmp_path / "empty")
     lines = looked_at(nothing)
@@ -151,8 +151,14 @@ def test_a_probe_that_breaks_costs_its_own_line(monkeypatch: pytest.MonkeyPatch)
     def broken(*_arguments: object) -> None:
         raise ZeroDivisionError("unheard-of hardware")
 
-    for module in (thermal, gpu, storage, load, packages):
-        monkeypatch.setattr(module, "look", broken)
+    for module, probe in (
+        (load, "inspect_thermal"),
+        (accelerators, "inspect_gpu"),
+        (storage, "inspect_storage"),
+        (load, "inspect_load"),
+        (packages, "inspect_packages"),
+    ):
+        monkeypatch.setattr(module, probe, broken)
     lines = looked_at(m.Recorded({}, platform="linux"))
     broke = "not known: ZeroDivisionError: unheard-of hardware"
     for topic in ("thermal state", "gpu", "tool cache", "background load", "packages"):
@@ -167,7 +173,7 @@ def test_an_interrupt_ends_the_programs_that_were_asked(monkeypatch: pytest.Monk
 
     reader = m.Recorded({}, platform="linux")
     monkeypatch.setattr(reader, "stop", lambda: stopped.append(True))
-    monkeypatch.setattr(system, "look", interrupted)
+    monkeypatch.setattr(system, "inspect_system", interrupted)
     with pytest.raises(KeyboardInterrupt):
         checkup.examine(reader)
     assert stopped == [True]

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from doctor import machines as m
-from mac_whisper_speedtest.doctor import load, power, thermal
+from fakes import machines as m
+from mac_whisper_speedtest.doctor import load
+from mac_whisper_speedtest.machine.power import Zone
 from mac_whisper_speedtest.machine.reader import Answer, Unknown
-from mac_whisper_speedtest.machine.thermal_state import Zone
 
 NONE = Unknown("pmset is not installed")
 
@@ -26,7 +26,7 @@ NONE = Unknown("pmset is not installed")
     ],
 )
 def test_a_mac_that_is_not_on_mains_is_warned_about(text: Answer, state: str, seen: str) -> None:
-    line = power.macos_source(text)
+    line = load.macos_source(text)
     assert line.state == state
     assert line.seen.startswith(seen)
 
@@ -54,7 +54,7 @@ MOUSE = {"type": "Battery", "scope": "Device", "status": "Discharging"}
 def test_linux_on_its_battery_is_warned_about(
     supplies: Mapping[str, Mapping[str, str]], known: bool, state: str
 ) -> None:
-    assert power.linux_source(supplies, known=known).state == state
+    assert load.linux_source(supplies, known=known).state == state
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_linux_on_its_battery_is_warned_about(
     ],
 )
 def test_low_power_mode_is_known_under_both_its_names(modes: str, state: str, then: str) -> None:
-    line = power.macos_low_power(m.SETTINGS.format(mode=modes))
+    line = load.macos_low_power(m.SETTINGS.format(mode=modes))
     assert (line.state, line.next) == (state, then)
 
 
 def test_without_pmset_low_power_mode_is_not_known() -> None:
-    assert power.macos_low_power(NONE).seen == "not known: pmset is not installed"
+    assert load.macos_low_power(NONE).seen == "not known: pmset is not installed"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_without_pmset_low_power_mode_is_not_known() -> None:
     [("performance", "ok"), ("balanced", "ok"), ("low-power", "warn"), (NONE, "unknown")],
 )
 def test_the_platform_profile_of_linux_is_judged(profile: Answer, state: str) -> None:
-    assert power.linux_low_power(profile).state == state
+    assert load.linux_low_power(profile).state == state
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_platform_profile_of_linux_is_judged(profile: Answer, state: str) ->
 def test_a_governor_that_saves_power_is_warned_about(
     governors: list[Answer], driver: Answer, state: str, seen: str
 ) -> None:
-    line = power.governor(governors, driver)
+    line = load.governor(governors, driver)
     assert line.state == state
     assert seen in line.seen
 
@@ -127,7 +127,7 @@ def test_a_governor_that_saves_power_is_warned_about(
 def test_the_heat_of_a_mac_fails_from_heavy_on(
     level: int | Unknown, therm: Answer, state: str, seen: str
 ) -> None:
-    line = thermal.macos(level, therm)
+    line = load.macos(level, therm)
     assert line.state == state
     assert seen in line.seen
 
@@ -149,7 +149,7 @@ TRIPS = (("passive", 95.0), ("critical", 105.0))
 def test_the_heat_of_linux_is_judged_by_its_trip_points(
     zones: list[Zone], state: str, seen: str
 ) -> None:
-    line = thermal.linux(zones)
+    line = load.linux(zones)
     assert line.state == state
     assert seen in line.seen
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from doctor import machines as m
-from mac_whisper_speedtest.doctor import microphone, network, packages, storage, tools
+from fakes import machines as m
+from mac_whisper_speedtest.doctor import packages, storage, system
 from mac_whisper_speedtest.doctor.packages import Installed
 from mac_whisper_speedtest.doctor.storage import Disk, Folder, Size
 from mac_whisper_speedtest.machine.reader import Answer, Unknown
@@ -37,7 +37,7 @@ def test_counting_ends_when_its_time_is_up(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"1")
     size = storage.size_of(tmp_path, -1.0)
     assert size == Size(0, whole=False)
-    assert "more than 0 MB" in storage.judge(folder(tmp_path), size, "").seen
+    assert "more than 0 MB" in storage.judge_storage(folder(tmp_path), size, "").seen
 
 
 @pytest.mark.parametrize(("needed", "state"), [(True, "fail"), (False, "warn")])
@@ -45,14 +45,14 @@ def test_a_folder_that_cannot_be_written_fails_only_if_runs_need_it(
     tmp_path: Path, needed: bool, state: str
 ) -> None:
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
-    line = storage.look(folder(tmp_path / "file" / "cache", needed=needed))
+    line = storage.inspect_storage(folder(tmp_path / "file" / "cache", needed=needed))
     assert line.state == state
     assert "is not a folder" in line.seen
     assert line.next.startswith("export SPEEDTEST_CACHE_DIR=")
 
 
 def test_a_folder_that_is_not_there_yet_is_fine_and_is_not_made(tmp_path: Path) -> None:
-    line = storage.look(folder(tmp_path / "deep" / "cache"))
+    line = storage.inspect_storage(folder(tmp_path / "deep" / "cache"))
     assert line.state == "ok"
     assert line.seen.endswith("not there yet")
     assert list(tmp_path.iterdir()) == []
@@ -61,7 +61,7 @@ def test_a_folder_that_is_not_there_yet_is_fine_and_is_not_made(tmp_path: Path) 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_fails(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o500)
-    assert storage.look(folder(tmp_path / "cache")).state == "fail"
+    assert storage.inspect_storage(folder(tmp_path / "cache")).state == "fail"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_previews_and_in_house_versions_are_no_conflicts() -> None:
 def test_uv_is_wanted_but_not_necessary(
     found: str | Unknown, version: Answer, state: str, seen: str
 ) -> None:
-    line = tools.uv(found, version)
+    line = system.uv(found, version)
     assert line.state == state
     assert line.seen.startswith(seen)
 
@@ -179,14 +179,14 @@ def test_uv_is_wanted_but_not_necessary(
 def test_swift_never_counts_against_a_machine(
     developer: Answer, version: Answer, state: str, seen: str, then: str
 ) -> None:
-    line = tools.swift(developer, version)
+    line = system.swift(developer, version)
     assert (line.state, line.next) == (state, then)
     assert seen in line.seen
 
 
 def test_swift_is_not_called_without_developer_tools() -> None:
     reader = m.Recorded(m.MAC_VM, platform="darwin")
-    tools.look(reader, "/x/uv")
+    system.inspect_tools(reader, "/x/uv")
     assert "swift --version" not in reader.asked
 
 
@@ -203,7 +203,7 @@ def test_swift_is_not_called_without_developer_tools() -> None:
 def test_microphones_of_a_mac_are_counted_and_not_named(
     listed: Answer, state: str, seen: str
 ) -> None:
-    line = microphone.macos(listed)
+    line = packages.macos(listed)
     assert line.state == state
     assert seen in line.seen
 
@@ -221,7 +221,7 @@ def test_microphones_of_a_mac_are_counted_and_not_named(
 def test_microphones_of_linux_are_counted(
     cards: Answer, devices: Answer, state: str, seen: str
 ) -> None:
-    line = microphone.linux(cards, devices)
+    line = packages.linux(cards, devices)
     assert line.state == state
     assert line.seen.startswith(seen)
 
@@ -241,7 +241,7 @@ def test_microphones_of_linux_are_counted(
 def test_only_addresses_of_http_are_asked_and_never_with_a_login(
     text: str, address: str, host: str
 ) -> None:
-    assert network.endpoint(text) == (address, host)
+    assert storage.endpoint(text) == (address, host)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_only_addresses_of_http_are_asked_and_never_with_a_login(
 def test_any_answer_means_that_the_hub_can_be_reached(
     status: int, error: str, state: str, seen: str
 ) -> None:
-    line = network.judge("hub.test", network.Reply(status, 0.12, error))
+    line = storage.judge_network("hub.test", storage.Reply(status, 0.12, error))
     assert line.state == state
     assert seen in line.seen
 
@@ -292,7 +292,7 @@ def test_the_hub_is_asked_once_without_token_or_login(
     hub: list[tuple[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 20)
-    line = network.look()
+    line = storage.inspect_network()
     assert line.state == "ok"
     assert "127.0.0.1" in line.seen
     assert "answers 204" in line.seen
@@ -307,7 +307,7 @@ def test_a_user_who_forbids_the_network_is_obeyed(
     hub: list[tuple[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "1")
-    line = network.look()
+    line = storage.inspect_network()
     assert (line.state, line.next) == ("unknown", f"unset {name}")
     assert hub == []
 
@@ -316,6 +316,6 @@ def test_a_hub_that_is_not_there_is_a_warning(
     hub: list[tuple[str, dict[str, str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    line = network.look()
+    line = storage.inspect_network()
     assert line.state == "warn"
     assert "127.0.0.1:1 cannot be reached" in line.seen

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from doctor import machines as m
-from mac_whisper_speedtest.doctor import interpreter, memory, system
-from mac_whisper_speedtest.machine import limits, memory_state
+from fakes import machines as m
+from mac_whisper_speedtest.doctor import load, system
+from mac_whisper_speedtest.machine import describe, memory
 from mac_whisper_speedtest.machine.reader import Answer, Unknown
 
 NONE = Unknown("sysctl is not installed")
@@ -20,14 +20,14 @@ def test_the_oldest_python_is_the_one_that_the_project_declares() -> None:
     project = Path(__file__).parents[2] / "pyproject.toml"
     declared = re.search(r'requires-python = ">=(\d+)\.(\d+)"', project.read_text(encoding="utf-8"))
     assert declared
-    assert (int(declared[1]), int(declared[2])) == interpreter.OLDEST_PYTHON
+    assert (int(declared[1]), int(declared[2])) == system.OLDEST_PYTHON
 
 
 @pytest.mark.parametrize(
     ("version", "state"), [((3, 10, 14), "fail"), ((3, 11, 0), "ok"), ((3, 14, 2), "ok")]
 )
 def test_a_python_that_is_too_old_fails(version: tuple[int, int, int], state: str) -> None:
-    line = interpreter.python(version, "CPython, arm64")
+    line = system.python(version, "CPython, arm64")
     assert line.state == state
     assert line.seen.startswith(".".join(map(str, version)))
 
@@ -54,7 +54,7 @@ def test_a_python_that_is_too_old_fails(version: tuple[int, int, int], state: st
 def test_only_a_translated_python_fails(
     machine: str, translated: Answer, macos: bool, state: str, seen: str
 ) -> None:
-    line = interpreter.architecture(machine, translated, macos=macos)
+    line = system.architecture(machine, translated, macos=macos)
     assert (line.state, bool(line.next)) == (state, state == "fail")
     assert seen in line.seen
 
@@ -174,14 +174,14 @@ def test_a_limit_of_processor_time_is_warned_about(
     [("max 100000", None), ("150000 100000", 1.5), ("", None), ("100000", None), ("1 0", None)],
 )
 def test_cpu_max_is_read_as_cores(text: str, cpus: float | None) -> None:
-    assert limits.cpus_of(text) == cpus
+    assert describe.cpus_of(text) == cpus
 
 
 @pytest.mark.parametrize(
     ("text", "bytes_"), [("max", None), ("4294967296", 4294967296.0), ("", None), ("4G", None)]
 )
 def test_memory_max_is_read_as_bytes(text: str, bytes_: float | None) -> None:
-    assert limits.memory_of(text) == bytes_
+    assert describe.memory_of(text) == bytes_
 
 
 def test_the_tightest_limit_above_a_process_holds(tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_the_tightest_limit_above_a_process_holds(tmp_path: Path) -> None:
         },
     )
     reader = m.Recorded({}, platform="linux", root=tmp_path)
-    assert limits.cpus(reader) == 2.0
-    assert limits.memory(reader) == 1000
-    assert limits.cpus(m.Recorded({}, platform="linux")) is None
+    assert describe.cpus(reader) == 2.0
+    assert describe.memory(reader) == 1000
+    assert describe.cpus(m.Recorded({}, platform="linux")) is None
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_memory_is_judged_by_what_can_be_had_now(
     state: str,
     seen: str,
 ) -> None:
-    line = memory.memory(total=total, available=available, limit=limit, pressure=pressure)
+    line = load.memory(total=total, available=available, limit=limit, pressure=pressure)
     assert line.state == state
     assert seen in line.seen
 
@@ -241,7 +241,7 @@ def test_memory_is_judged_by_what_can_be_had_now(
 def test_the_swap_of_macos_is_warned_about_when_it_is_much(
     text: Answer, state: str, seen: str
 ) -> None:
-    line = memory.swap(memory_state.macos_swap(text))
+    line = load.swap(memory.macos_swap(text))
     assert line.state == state
     assert seen in line.seen
 
@@ -256,4 +256,4 @@ def test_the_swap_of_macos_is_warned_about_when_it_is_much(
     ],
 )
 def test_the_swap_of_linux_is_warned_about_when_it_is_much(text: Answer, state: str) -> None:
-    assert memory.swap(memory_state.linux_swap(text)).state == state
+    assert load.swap(memory.linux_swap(text)).state == state

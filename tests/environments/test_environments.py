@@ -20,16 +20,15 @@ import psutil
 import pytest
 
 from conftest import wait_until
-from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import Recipe, this_platform
-from mac_whisper_speedtest.environments import environments, locks, uv_index, uv_python
+from mac_whisper_speedtest.backends.backend import Backend, Recipe, this_platform
+from mac_whisper_speedtest.environments import environments, locks, uv
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.worker.launch import launch
 
 TINY = Recipe(name="tiny", distribution="tiny-lib", version="1.0", platforms=(sys.platform,))
 INSTALL = (
     "import sys\n"
-    "from mac_whisper_speedtest.backends.recipe import Recipe\n"
+    "from mac_whisper_speedtest.backends.backend import Recipe\n"
     "from mac_whisper_speedtest.interrupts import as_keyboard_interrupt\n"
     "from mac_whisper_speedtest.environments import environments\n"
     "tiny = Recipe('tiny', 'tiny-lib', '1.0', platforms=(sys.platform,))\n"
@@ -418,17 +417,17 @@ def test_torch_s_cpu_build_is_taken_where_it_fits_and_no_nvidia_driver_is(
     wheels: Path, monkeypatch: pytest.MonkeyPatch, wheel_name: str, nvidia: bool, expected: str
 ) -> None:
     (wheels / wheel_name.replace("x86_64", this_platform().partition("-")[2])).touch()
-    monkeypatch.setattr(uv_python, "_nvidia_driver", lambda: nvidia)
+    monkeypatch.setattr(uv, "_nvidia_driver", lambda: nvidia)
     recipe = Recipe("t", "t", "1", uses_torch=True)
-    python = uv_python.Python(sys.executable, "3.11.7")
-    assert uv_index.wheel_folders() == [wheels]
+    python = uv.Python(sys.executable, "3.11.7")
+    assert uv.wheel_folders() == [wheels]
     assert environments.torch_build(recipe, "auto", python) == expected
     assert environments.torch_build(recipe, "index", python) == "index"
     assert environments.torch_build(recipe, "cpu", python) == "cpu"
 
 
 def test_a_recipe_without_torch_has_no_build_of_it_and_a_nonsense_build_is_refused() -> None:
-    python = uv_python.Python(sys.executable, "3.11.7")
+    python = uv.Python(sys.executable, "3.11.7")
     assert environments.torch_build(TINY, "cpu", python) == ""
     with pytest.raises(UsageError, match="--torch is 'rocm'"):
         environments.torch_build(TINY, "rocm", python)

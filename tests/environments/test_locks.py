@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.environments import locks, uv_index
+from mac_whisper_speedtest.backends.backend import Recipe
+from mac_whisper_speedtest.environments import locks, uv
 
 FOLDER = Path(str(resources.files("mac_whisper_speedtest.backends").joinpath("locks")))
 SHIPPED = sorted(path.name for path in FOLDER.iterdir())
@@ -189,7 +189,7 @@ def test_pip_s_options_come_from_its_files_and_its_variables_which_win(tmp_path:
         "[global]\nindex-url = https://two.example/simple\nfind-links = /c\n", encoding="utf-8"
     )
     environ = {"PIP_CERT": "/mine.pem", "PIP_INDEX_URL": "", "OTHER": "x"}
-    options = uv_index.pip_options(environ, [weak, strong, tmp_path / "missing.conf"])
+    options = uv.pip_options(environ, [weak, strong, tmp_path / "missing.conf"])
     assert options["index-url"] == "https://two.example/simple"
     assert options["find-links"].split() == ["/a", "/b"], "[install] wins over [global]"
     assert options["cert"] == "/mine.pem"
@@ -197,7 +197,7 @@ def test_pip_s_options_come_from_its_files_and_its_variables_which_win(tmp_path:
 
 def test_a_damaged_file_of_pip_s_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_bytes(b"index-url = no section\n\xff")
-    assert uv_index.pip_options({}, [tmp_path / "pip.conf"]) == {}
+    assert uv.pip_options({}, [tmp_path / "pip.conf"]) == {}
 
 
 def test_uv_is_told_of_the_index_and_the_certificates_that_pip_is_configured_for() -> None:
@@ -209,32 +209,32 @@ def test_uv_is_told_of_the_index_and_the_certificates_that_pip_is_configured_for
         "timeout": "180",
         "no-index": "0",
     }
-    assert uv_index.uv_variables(options) == {
+    assert uv.uv_variables(options) == {
         "UV_DEFAULT_INDEX": "https://mine.example/simple",
         "UV_INDEX": "https://a.example/simple https://b.example/simple",
         "UV_FIND_LINKS": "/wheels,/more",
         "SSL_CERT_FILE": "/etc/ssl/mine.pem",
     }
-    assert uv_index.uv_variables({"no-index": "true"}) == {"UV_NO_INDEX": "true"}
-    assert uv_index.uv_variables({}) == {}
+    assert uv.uv_variables({"no-index": "true"}) == {"UV_NO_INDEX": "true"}
+    assert uv.uv_variables({}) == {}
 
 
 def test_a_lock_is_made_from_one_index_only_and_installed_from_all_places(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(uv_index, "pip_files", lambda _environ: [])
+    monkeypatch.setattr(uv, "pip_files", lambda _environ: [])
     monkeypatch.setenv("PIP_INDEX_URL", "https://mine.example/simple")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://other.example/simple")
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
-    locking, installing = uv_index.for_locking(), uv_index.for_installing()
+    locking, installing = uv.for_locking(), uv.for_installing()
     assert locking["UV_DEFAULT_INDEX"] == installing["UV_DEFAULT_INDEX"]
     assert {"UV_INDEX", "UV_FIND_LINKS"} & set(locking) == set()
     assert {"UV_INDEX", "UV_FIND_LINKS"} <= set(installing)
-    assert "UV_FIND_LINKS" not in uv_index.for_installing(find_links=False)
+    assert "UV_FIND_LINKS" not in uv.for_installing(find_links=False)
 
 
 def test_pip_s_files_are_where_pip_looks_and_none_when_it_is_told_to_use_none() -> None:
-    files = uv_index.pip_files({"PIP_CONFIG_FILE": "/my/pip.conf"})
+    files = uv.pip_files({"PIP_CONFIG_FILE": "/my/pip.conf"})
     assert files[-1] == Path("/my/pip.conf")
     assert any(path.is_relative_to(Path.home()) for path in files)
-    assert uv_index.pip_files({"PIP_CONFIG_FILE": os.devnull}) == []
+    assert uv.pip_files({"PIP_CONFIG_FILE": os.devnull}) == []

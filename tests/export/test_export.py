@@ -16,11 +16,11 @@ import pytest
 
 from fakes.made_runs import AUDIO_S, SAID, Fake, made
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.export import cell_columns, files, sample_columns, tables
+from mac_whisper_speedtest.export import columns, files, tables
 from mac_whisper_speedtest.export.columns import Column, Kind
 from mac_whisper_speedtest.export.tables import CELLS, UTTERANCES, Table
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary.counting import counted
+from mac_whisper_speedtest.summary.samples import counted
 
 SAMPLES = tables.samples(counted, text=True)
 NASTY = ["=1+1", "a,b", 'say "so"', "two\nlines", "a\ttab", "café – 語 🎤", "back\\slash", "  "]
@@ -401,7 +401,7 @@ def test_parquet_without_pyarrow_names_the_extra(
 
 
 def test_columns_of_cells_stand_in_the_other_tables_unchanged() -> None:
-    cells = {column.name: column for column in cell_columns.COLUMNS}
-    for column in sample_columns.SHARED:
+    cells = {column.name: column for column in columns.COLUMNS}
+    for column in columns.SHARED:
         like: Any = cells[column.name]
         assert (column.kind, column.unit, column.path) == (like.kind, like.unit, like.path)

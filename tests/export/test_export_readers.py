@@ -18,7 +18,7 @@ from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.columns import Kind, Value
 from mac_whisper_speedtest.export.tables import CELLS, UTTERANCES, Table
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary.counting import counted
+from mac_whisper_speedtest.summary.samples import counted
 
 SAMPLES = tables.samples(counted, text=True)
 TABLES = pytest.mark.parametrize("table", [CELLS, SAMPLES, UTTERANCES], ids=lambda each: each.name)

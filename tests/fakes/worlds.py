@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.stats import intervals, ranking, stopping, verdict
+from mac_whisper_speedtest.stats import intervals, ranking, stopping
 
 BUDGET_ROUNDS = 30
 """Rounds that the budget would pay for if every cell took part in each."""
@@ -117,7 +117,7 @@ def precision(run: Machine, wanted: float, maximum: int = stopping.MAXIMUM) -> b
     for look in stopping.looks(stopping.MINIMUM, maximum):
         run.measure(look - done)
         done = look
-        ranked = ranking.rank(run.rtf, margin=verdict.MARGIN)
+        ranked = ranking.rank(run.rtf, margin=ranking.MARGIN)
         widths = {name: pair.ratio for name, pair in ranked.against_best.items()}
         for name, each in run.rtf.items():
             found = intervals.of_median(list(each.values()))

@@ -21,7 +21,7 @@ from fakes.parks import (
     without_texts,
 )
 from mac_whisper_speedtest.leaderboard import build
-from mac_whisper_speedtest.leaderboard.boards import Board, Leaderboard, Row
+from mac_whisper_speedtest.leaderboard.build import Board, Leaderboard, Row
 from mac_whisper_speedtest.results import schema as s
 
 WRONG = {"u1": "he sold all of his socks", "u2": "in a very dry desert"}

@@ -17,7 +17,7 @@ from browser import PHONE, visit
 from fakes.made_runs import Fake, Made
 from fakes.parks import ANOTHER, TWO, machine, submitted
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.leaderboard import build, downloads, site
+from mac_whisper_speedtest.leaderboard import build, site
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.results import schema as s
 
@@ -83,7 +83,7 @@ def test_the_downloads_have_every_row(made: Path) -> None:
     table = list(csv.DictReader(io.StringIO((made / "leaderboard.csv").read_text())))
     document = json.loads((made / "leaderboard.json").read_bytes())
 
-    assert list(table[0]) == [column.name for column in downloads.COLUMNS]
+    assert list(table[0]) == [column.name for column in site.COLUMNS]
     rows = [row for b in document["boards"] for group in b["groups"] for row in group["rows"]]
     assert [each["backend"] for each in table] == [row["runner"]["backend"] for row in rows]
     fastest = table[0]
@@ -108,7 +108,7 @@ def test_every_column_of_the_download_is_documented() -> None:
     docs = Path(__file__).parents[2] / "docs" / "leaderboard.md"
     table = docs.read_text(encoding="utf-8").partition("Columns of `leaderboard.csv`")[2]
     said = re.findall(r"^\| `(\w+)` \| ?(.*?) ?\| (.+) \|$", table, re.MULTILINE)
-    wanted = [(each.name, each.unit, each.meaning) for each in downloads.COLUMNS]
+    wanted = [(each.name, each.unit, each.meaning) for each in site.COLUMNS]
     assert [(name, unit.strip(), meaning) for name, unit, meaning in said] == wanted
 
 

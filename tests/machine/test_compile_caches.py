@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mac_whisper_speedtest.machine import compile_caches
-from mac_whisper_speedtest.machine.compile_caches import Caches
+from mac_whisper_speedtest.machine import caches
+from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.machine.reader import Unknown
 
 
@@ -19,30 +19,30 @@ def bundles(home: Path, program: str, build: str) -> Path:
 def test_a_bundle_of_this_program_and_build_is_a_cache(tmp_path: Path) -> None:
     bundle = bundles(tmp_path, "bridge", "25A354") / "A1"
     bundle.mkdir(parents=True)
-    seen = compile_caches.look("bridge", home=tmp_path, build="25A354")
-    assert compile_caches.state("ane", seen) == compile_caches.THERE
-    assert compile_caches.state("coreml", seen) == compile_caches.THERE
+    seen = caches.look("bridge", home=tmp_path, build="25A354")
+    assert caches.state("ane", seen) == caches.THERE
+    assert caches.state("coreml", seen) == caches.THERE
 
 
 @pytest.mark.parametrize(("program", "build"), [("other", "25A354"), ("bridge", "25B1")])
 def test_one_of_another_program_or_system_is_none(tmp_path: Path, program: str, build: str) -> None:
     (bundles(tmp_path, "bridge", "25A354") / "A1").mkdir(parents=True)
-    seen = compile_caches.look(program, home=tmp_path, build=build)
-    assert compile_caches.state("ane", seen) == compile_caches.ABSENT
+    seen = caches.look(program, home=tmp_path, build=build)
+    assert caches.state("ane", seen) == caches.ABSENT
 
 
 def test_an_empty_folder_is_none(tmp_path: Path) -> None:
     bundles(tmp_path, "bridge", "25A354").mkdir(parents=True)
-    assert compile_caches.look("bridge", home=tmp_path, build="25A354") == Caches(coreml=False)
+    assert caches.look("bridge", home=tmp_path, build="25A354") == Caches(coreml=False)
 
 
 def test_the_cpu_compiles_nothing_and_metal_cannot_be_known() -> None:
     seen = Caches(Unknown("not looked"))
-    assert compile_caches.state("cpu", seen) == compile_caches.NOTHING
-    assert compile_caches.state("metal", seen).startswith("unknown: Metal")
-    assert compile_caches.state("ane", seen) == "unknown: not looked"
+    assert caches.state("cpu", seen) == caches.NOTHING
+    assert caches.state("metal", seen).startswith("unknown: Metal")
+    assert caches.state("ane", seen) == "unknown: not looked"
 
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="this is what other systems say")
 def test_without_core_ml_there_is_nothing_to_see() -> None:
-    assert isinstance(compile_caches.look("bridge").coreml, Unknown)
+    assert isinstance(caches.look("bridge").coreml, Unknown)

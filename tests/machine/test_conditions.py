@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from doctor import machines as m
-from mac_whisper_speedtest.machine import clocks, conditions, gpu, thermal_state
-from mac_whisper_speedtest.machine.conditions import Conditions, changed, look
+from fakes import machines as m
+from fakes.fake_nvml import FakeNvml
+from mac_whisper_speedtest.machine import conditions, gpu, power
+from mac_whisper_speedtest.machine.conditions import Conditions, changed, read_conditions
 from mac_whisper_speedtest.machine.gpu import Nvml
 from mac_whisper_speedtest.machine.reader import Unknown
-from machine.fake_nvml import FakeNvml
 
 NO_GPU = Unknown("no NVIDIA driver is loaded")
 
@@ -42,7 +42,9 @@ MAC = {
 
 
 def test_a_hot_laptop_on_battery_is_described(tmp_path: Path) -> None:
-    found = look(m.Recorded({}, platform="linux", root=m.files(tmp_path, LAPTOP)), NO_GPU)
+    found = read_conditions(
+        m.Recorded({}, platform="linux", root=m.files(tmp_path, LAPTOP)), NO_GPU
+    )
     assert found.swap_used_bytes == 1000 * 1024
     assert found.memory_stall_share == 0.01
     assert found.hottest_c == 96.0
@@ -55,9 +57,9 @@ def test_a_hot_laptop_on_battery_is_described(tmp_path: Path) -> None:
 
 
 def test_a_quiet_mac_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thermal_state, "pressure_level", lambda: 0)
+    monkeypatch.setattr(power, "pressure_level", lambda: 0)
     reader = m.Recorded(MAC, platform="darwin")
-    found = look(reader, NO_GPU)
+    found = read_conditions(reader, NO_GPU)
     assert found.swap_used_bytes == 12 * 1024**2
     assert found.memory_pressure == "normal"
     assert found.thermal_pressure == "nominal"
@@ -70,7 +72,7 @@ def test_a_quiet_mac_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_value_that_is_missing_has_a_reason() -> None:
     for platform in ("linux", "darwin"):
-        found = look(m.Recorded({}, platform=platform), NO_GPU)
+        found = read_conditions(m.Recorded({}, platform=platform), NO_GPU)
         missing = {
             name
             for name in Conditions.__dataclass_fields__
@@ -82,13 +84,15 @@ def test_every_value_that_is_missing_has_a_reason() -> None:
 
 def test_a_throttled_gpu_is_described() -> None:
     gpus = Nvml(FakeNvml(masks=[gpu.SW_THERMAL], clocks=[1200]))
-    found = look(m.Recorded({}, platform="linux"), gpus)
+    found = read_conditions(m.Recorded({}, platform="linux"), gpus)
     assert found.gpu_throttle == ("thermal (driver)",)
     assert found.gpu_clocks_mhz == (1200,)
 
 
 def test_a_driver_that_fails_costs_only_its_own_values() -> None:
-    found = look(m.Recorded({}, platform="linux"), Nvml(FakeNvml(fails=("masks", "new masks"))))
+    found = read_conditions(
+        m.Recorded({}, platform="linux"), Nvml(FakeNvml(fails=("masks", "new masks")))
+    )
     assert found.gpu_throttle is None
     assert "Not Supported" in found.unknown["gpu_throttle"]
     assert found.gpu_clocks_mhz == (1980,)
@@ -96,11 +100,11 @@ def test_a_driver_that_fails_costs_only_its_own_values() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS starts programs")
 def test_looking_at_this_machine_is_quick() -> None:
-    look()
+    read_conditions()
     took = []
     for _ in range(5):
         began = time.perf_counter()
-        look()
+        read_conditions()
         took.append(time.perf_counter() - began)
     assert min(took) < 0.05
 
@@ -162,19 +166,19 @@ def test_clocks_come_from_the_frequency_driver_where_there_is_one(tmp_path: Path
     folder = f"/sys/devices/system/cpu/cpu{core}/cpufreq"
     texts = {f"{folder}/scaling_cur_freq": "3200000", f"{folder}/scaling_max_freq": "4000000"}
     reader = m.Recorded({}, platform="linux", root=m.files(tmp_path, texts))
-    assert clocks.look(reader) == clocks.Clocks(3200.0, 4000.0)
+    assert conditions.read_clocks(reader) == conditions.Clocks(3200.0, 4000.0)
 
 
 def test_a_kernel_without_clocks_says_so() -> None:
-    assert isinstance(clocks.of_cpuinfo("processor : 0\n"), Unknown)
+    assert isinstance(conditions.of_cpuinfo("processor : 0\n"), Unknown)
 
 
 def test_levels_of_heat_have_names() -> None:
-    assert thermal_state.level_name(2) == "heavy"
-    assert isinstance(thermal_state.level_name(9), Unknown)
+    assert power.level_name(2) == "heavy"
+    assert isinstance(power.level_name(9), Unknown)
 
 
 def test_unconnected_sensors_are_left_out() -> None:
-    zones = [thermal_state.Zone("a", -127.0), thermal_state.Zone("b", 50.0)]
-    assert [zone.name for zone in thermal_state.connected(zones)] == ["b"]
+    zones = [power.Zone("a", -127.0), power.Zone("b", 50.0)]
+    assert [zone.name for zone in power.connected(zones)] == ["b"]
     assert conditions.SWAP_GREW_BYTES == 100_000_000

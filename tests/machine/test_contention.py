@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mac_whisper_speedtest.machine import contention
-from mac_whisper_speedtest.machine.contention import Outside
+from mac_whisper_speedtest.machine import cpu
+from mac_whisper_speedtest.machine.cpu import Outside
 from mac_whisper_speedtest.machine.probe import Reading
 
 
@@ -23,49 +23,49 @@ def exactly(cores_taken: float) -> Outside:
     ],
 )
 def test_an_idle_background_is_not_marked(taken: float, cores: int, threads: int) -> None:
-    assert contention.judge(exactly(taken), cores=cores, threads=threads).touched is False
+    assert cpu.judge(exactly(taken), cores=cores, threads=threads).touched is False
 
 
 @pytest.mark.parametrize(
     ("taken", "cores", "threads"), [(0.9, 2, 2), (0.95, 2, 1), (1.0, 8, 8), (1.0, 64, 64)]
 )
 def test_one_program_that_takes_a_core_is_marked(taken: float, cores: int, threads: int) -> None:
-    judged = contention.judge(exactly(taken), cores=cores, threads=threads)
+    judged = cpu.judge(exactly(taken), cores=cores, threads=threads)
     assert judged.touched is True
     assert f"{taken:.2f} cores" in judged.words
 
 
 def test_work_that_fits_on_the_cores_left_over_is_not_marked() -> None:
-    assert contention.judge(exactly(1.0), cores=16, threads=4).touched is False
-    assert contention.judge(exactly(8.0), cores=16, threads=4).touched is True
+    assert cpu.judge(exactly(1.0), cores=16, threads=4).touched is False
+    assert cpu.judge(exactly(8.0), cores=16, threads=4).touched is True
 
 
 def test_a_span_too_short_for_the_ticks_is_neither() -> None:
     short = Outside(cpu_s=0.005, wall_s=0.05, resolution_s=0.024)
-    judged = contention.judge(short, cores=2, threads=2)
+    judged = cpu.judge(short, cores=2, threads=2)
     assert judged.touched is None
     assert "too short to tell" in judged.words
 
 
 def test_a_short_span_is_judged_where_both_ends_of_the_error_agree() -> None:
     hogged = Outside(cpu_s=0.1, wall_s=0.1, resolution_s=0.024)
-    assert contention.judge(hogged, cores=2, threads=2).touched is True
+    assert cpu.judge(hogged, cores=2, threads=2).touched is True
     wide = Outside(cpu_s=0.0, wall_s=0.3, resolution_s=0.024)
-    assert contention.judge(wide, cores=2, threads=2).touched is False
+    assert cpu.judge(wide, cores=2, threads=2).touched is False
 
 
 def test_short_spans_together_make_one_that_can_be_judged() -> None:
     short = Outside(cpu_s=0.04, wall_s=0.05, resolution_s=0.002)
-    assert contention.together([]) is None
-    joined = contention.together([short] * 20)
+    assert cpu.together([]) is None
+    joined = cpu.together([short] * 20)
     assert joined is not None
     assert joined.cores == pytest.approx(0.8)
     assert joined.resolution_s == pytest.approx(0.04)
-    assert contention.judge(joined, cores=2, threads=2).touched is True
+    assert cpu.judge(joined, cores=2, threads=2).touched is True
 
 
 def test_no_time_is_no_judgement() -> None:
-    assert contention.judge(Outside(0.0, 0.0, 0.02), cores=2, threads=2).touched is None
+    assert cpu.judge(Outside(0.0, 0.0, 0.02), cores=2, threads=2).touched is None
 
 
 def test_a_figure_that_was_not_metered_is_a_reason() -> None:
@@ -74,7 +74,7 @@ def test_a_figure_that_was_not_metered_is_a_reason() -> None:
         "wall_s": Reading(1.0, "s"),
         "cpu_resolution_s": Reading(0.02, "s"),
     }
-    assert contention.of_readings(readings) == "the worker was gone"
-    assert contention.of_readings({}) == "outside_cpu_s was not metered"
+    assert cpu.of_readings(readings) == "the worker was gone"
+    assert cpu.of_readings({}) == "outside_cpu_s was not metered"
     readings["outside_cpu_s"] = Reading(0.5, "s")
-    assert contention.of_readings(readings) == Outside(0.5, 1.0, 0.02)
+    assert cpu.of_readings(readings) == Outside(0.5, 1.0, 0.02)

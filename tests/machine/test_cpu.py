@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from mac_whisper_speedtest.machine import contention, cpu, tree
+from mac_whisper_speedtest.machine import cpu
 from mac_whisper_speedtest.machine.cpu import Cpu, Look
 from mac_whisper_speedtest.machine.probe import Target
 
@@ -97,16 +97,16 @@ def test_a_process_outside_the_worker_is_seen_taking_a_core(waiting: int, spinni
     assert own is not None
     assert own < 0.05
     assert outside > taken - 0.1
-    found = contention.of_readings(figures)
-    assert isinstance(found, contention.Outside)
-    assert contention.judge(found, cores=2, threads=2).touched
+    found = cpu.of_readings(figures)
+    assert isinstance(found, cpu.Outside)
+    assert cpu.judge(found, cores=2, threads=2).touched
 
 
 def test_the_same_process_inside_the_workers_tree_is_not_outside() -> None:
     code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {SPIN!r}])"
     process = started(code)
     try:
-        inside = tree.members(process.pid)
+        inside = cpu.members(process.pid)
         assert len(inside) == 2
         probe = Cpu()
         probe.begin(Target(process.pid))
@@ -162,11 +162,11 @@ def test_the_kernels_list_of_children_names_the_same_processes_as_psutil() -> No
     code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {SPIN!r}])"
     process = started(code)
     try:
-        found = {each.pid for each in tree.members(process.pid)}
+        found = {each.pid for each in cpu.members(process.pid)}
         known = {each.pid for each in psutil.Process(process.pid).children(recursive=True)}
         assert found == known | {process.pid}
         assert len(found) == 2
     finally:
-        for each in reversed(tree.members(process.pid)):
+        for each in reversed(cpu.members(process.pid)):
             each.kill()
         process.communicate()

@@ -8,24 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from doctor import machines as m
-from mac_whisper_speedtest.machine import apple_energy, energy, joules, sources
-from mac_whisper_speedtest.machine.apple_energy import AppleEnergy
-from mac_whisper_speedtest.machine.energy import Energy
+from fakes import machines as m
+from fakes.fake_nvml import FakeNvml
+from mac_whisper_speedtest.machine import energy
+from mac_whisper_speedtest.machine.energy import (
+    AppleEnergy,
+    Count,
+    Counts,
+    Energy,
+    NvmlEnergy,
+    Rapl,
+    Window,
+)
 from mac_whisper_speedtest.machine.gpu import Nvml
-from mac_whisper_speedtest.machine.joules import Count, Counts, Window
-from mac_whisper_speedtest.machine.nvml_energy import NvmlEnergy
 from mac_whisper_speedtest.machine.probe import Target
-from mac_whisper_speedtest.machine.rapl import Rapl
 from mac_whisper_speedtest.machine.reader import Unknown
-from machine.fake_nvml import FakeNvml
 
 IDLE = Window(4.0, {"cpu": 20.0, "gpu": 20.0})  # 10 W
 
 
 def test_joules_per_audio_hour_is_what_exceeds_idle() -> None:
     work = Window(10.0, {"cpu": 300.0, "gpu": 100.0})
-    found = joules.spent([work], IDLE, audio_s=60.0)
+    found = energy.spent([work], IDLE, audio_s=60.0)
     # 400 J - 10 W * 10 s = 300 J in a minute of audio.
     assert found.joules_per_audio_hour.value == pytest.approx(18_000)
     assert found.watts.value == pytest.approx(40.0)
@@ -36,13 +40,13 @@ def test_joules_per_audio_hour_is_what_exceeds_idle() -> None:
 
 def test_windows_of_several_rounds_are_added() -> None:
     half = Window(5.0, {"cpu": 150.0, "gpu": 50.0})
-    found = joules.spent([half, half], IDLE, audio_s=60.0)
+    found = energy.spent([half, half], IDLE, audio_s=60.0)
     assert found.joules_per_audio_hour.value == pytest.approx(18_000)
 
 
 def test_only_counters_that_were_read_every_time_are_added() -> None:
     work = Window(10.0, {"cpu": 300.0, "dram": 999.0})
-    found = joules.spent([work], IDLE, audio_s=60.0)
+    found = energy.spent([work], IDLE, audio_s=60.0)
     assert found.domains == ("cpu",)
     assert found.joules_per_audio_hour.value == pytest.approx(3600 * (300 - 50) / 60)
 
@@ -64,14 +68,14 @@ def test_only_counters_that_were_read_every_time_are_added() -> None:
 def test_what_is_no_measurement_is_refused_with_a_reason(
     windows: list[Window], idle: Window | Unknown, audio_s: float, reason: str
 ) -> None:
-    found = joules.spent(windows, idle, audio_s)
+    found = energy.spent(windows, idle, audio_s)
     for each in (found.joules_per_audio_hour, found.watts, found.idle_watts):
         assert each.value is None
         assert reason in each.reason
 
 
 def test_work_that_costs_no_more_than_idling_has_no_figure() -> None:
-    found = joules.spent([Window(10.0, {"cpu": 49.0, "gpu": 50.0})], IDLE, 60.0)
+    found = energy.spent([Window(10.0, {"cpu": 49.0, "gpu": 50.0})], IDLE, 60.0)
     assert found.joules_per_audio_hour.value is None
     assert "no more than" in found.joules_per_audio_hour.reason
     assert found.watts.value == pytest.approx(9.9)
@@ -79,14 +83,14 @@ def test_work_that_costs_no_more_than_idling_has_no_figure() -> None:
 
 def test_quality_says_short_windows_estimates_and_little_above_idle() -> None:
     work = Window(2.0, {"cpu": 10.5, "gpu": 10.5}, quality="estimate")
-    found = joules.spent([work], IDLE, 60.0)
+    found = energy.spent([work], IDLE, 60.0)
     assert found.joules_per_audio_hour.quality == "coarse, estimate, near idle"
 
 
 def test_a_counter_that_wraps_is_followed_and_one_that_was_reset_is_left_out() -> None:
     before = {"package-0": Count(90.0, wraps_at=100.0), "gpu0": Count(50.0)}
     after = {"package-0": Count(15.0, wraps_at=100.0), "gpu0": Count(3.0)}
-    assert joules.between(before, after) == {"package-0": 25.0}
+    assert energy.between(before, after) == {"package-0": 25.0}
 
 
 # RAPL
@@ -207,7 +211,7 @@ def test_the_total_of_the_cpu_is_preferred_to_its_parts() -> None:
     chip = Metrics(
         cpu_total_mj=9000, performance_cluster_mj=[5000], efficiency_cluster_mj=[2000], ane_mj=0
     )
-    assert apple_energy.counts(chip) == {"cpu": Count(9.0), "ane": Count(0.0)}
+    assert energy.counts(chip) == {"cpu": Count(9.0), "ane": Count(0.0)}
 
 
 def test_clusters_stand_in_for_a_total_and_cores_never_do() -> None:
@@ -216,13 +220,13 @@ def test_clusters_stand_in_for_a_total_and_cores_never_do() -> None:
         efficiency_cluster_mj=[2000],
         performance_cores_mj=[99, 99],
     )
-    assert apple_energy.counts(chip) == {"cpu": Count(8.0)}
-    assert isinstance(apple_energy.counts(Metrics(performance_cores_mj=[99])), Unknown)
+    assert energy.counts(chip) == {"cpu": Count(8.0)}
+    assert isinstance(energy.counts(Metrics(performance_cores_mj=[99])), Unknown)
 
 
 def test_a_chip_without_gpu_sram_is_metered_without_it() -> None:
     chip = Metrics(cpu_total_mj=1000, gpu_mj=2000, ane_mj=3000, dram_mj=500)
-    found = apple_energy.counts(chip)
+    found = energy.counts(chip)
     assert not isinstance(found, Unknown)
     assert set(found) == {"cpu", "gpu", "ane", "dram"}
     assert sum(each.joules for each in found.values()) == pytest.approx(6.5)
@@ -250,7 +254,7 @@ def test_counters_that_stand_still_are_refused() -> None:
 
 
 def test_where_the_library_is_missing_the_reason_says_what_to_install() -> None:
-    found = AppleEnergy(apple_energy.open_monitor()).read()
+    found = AppleEnergy(energy.open_monitor()).read()
     assert isinstance(found, Unknown)
     assert found.reason
 
@@ -299,7 +303,7 @@ def test_idle_power_is_measured_over_three_seconds() -> None:
     assert not isinstance(found, Unknown)
     assert found == Window(3.0, {"all": 30.0})
     assert slept == [3.0]
-    assert joules.watts(found) == {"all": 10.0}
+    assert energy.watts(found) == {"all": 10.0}
 
 
 def test_a_machine_without_counters_is_not_waited_for() -> None:
@@ -310,7 +314,7 @@ def test_a_machine_without_counters_is_not_waited_for() -> None:
 
 
 def test_each_system_has_its_own_counters() -> None:
-    names = [each.name for each in sources.counters(m.Recorded({}, platform="darwin"))]
+    names = [each.name for each in energy.counters(m.Recorded({}, platform="darwin"))]
     assert names == ["apple"]
-    names = [each.name for each in sources.counters(m.Recorded({}, platform="linux"))]
+    names = [each.name for each in energy.counters(m.Recorded({}, platform="linux"))]
     assert names == ["rapl", "nvml"]

@@ -7,12 +7,11 @@ import time
 
 import pytest
 
-from mac_whisper_speedtest.machine import gpu, gpu_memory
-from mac_whisper_speedtest.machine.gpu import Nvml
-from mac_whisper_speedtest.machine.gpu_memory import GpuMemory, Peak
+from fakes.fake_nvml import FakeNvml, Process
+from mac_whisper_speedtest.machine import gpu
+from mac_whisper_speedtest.machine.gpu import GpuMemory, Nvml, Peak
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import Unknown, attempt
-from machine.fake_nvml import FakeNvml, Process
 
 OWN = os.getpid()
 
@@ -22,7 +21,7 @@ def test_the_highest_of_a_span_is_kept_although_it_was_freed_again() -> None:
     probe = GpuMemory(Nvml(fake))
     probe.begin(Target(OWN))
     fake.processes = [[Process(OWN, 900), Process(1, 7000)]]
-    time.sleep(8 * gpu_memory.PERIOD_S)
+    time.sleep(8 * gpu.PERIOD_S)
     fake.processes = [[Process(OWN, 200), Process(1, 7000)]]
     found = probe.end(Target(OWN))
     assert found["gpu_peak_bytes"].value == 900
@@ -33,8 +32,8 @@ def test_the_highest_of_a_span_is_kept_although_it_was_freed_again() -> None:
 
 
 def test_slow_looks_are_taken_more_rarely() -> None:
-    assert gpu_memory.period_s(0.0001, cores=8) == gpu_memory.PERIOD_S
-    assert gpu_memory.period_s(0.001, cores=2) == pytest.approx(0.2)
+    assert gpu.period_s(0.0001, cores=8) == gpu.PERIOD_S
+    assert gpu.period_s(0.001, cores=2) == pytest.approx(0.2)
 
 
 def test_the_span_before_has_no_say_in_the_next() -> None:
@@ -85,7 +84,7 @@ def test_without_a_driver_there_is_a_reason_and_no_thread() -> None:
 
 
 def test_before_it_was_asked_there_is_nothing() -> None:
-    assert gpu_memory.readings(Peak(), 0)["gpu_peak_bytes"].reason == "NVML was never asked"
+    assert gpu.readings(Peak(), 0)["gpu_peak_bytes"].reason == "NVML was never asked"
     probe = GpuMemory(Nvml(FakeNvml()))
     assert probe.end(Target(OWN))["gpu_peak_bytes"].value is None
 

@@ -11,15 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from doctor import machines as m
-from mac_whisper_speedtest.machine import memory, memory_state, rusage_macos
-from mac_whisper_speedtest.machine import swap as swap_probe
-from mac_whisper_speedtest.machine.memory import LinuxMemory
-from mac_whisper_speedtest.machine.memory_macos import MacMemory, figures
+from fakes import machines as m
+from mac_whisper_speedtest.machine import memory as swap_probe
+from mac_whisper_speedtest.machine.memory import LinuxMemory, MacMemory, Rusage, Swap, figures
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import Unknown
-from mac_whisper_speedtest.machine.rusage_macos import Rusage
-from mac_whisper_speedtest.machine.swap import Swap
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
 
@@ -57,7 +53,7 @@ def test_the_peak_remembers_what_has_been_freed(waiting: int) -> None:
 
 
 def test_peaks_of_several_processes_are_an_upper_bound() -> None:
-    found = memory.of_statuses([STATUS, CHILD])
+    found = swap_probe.of_statuses([STATUS, CHILD])
     assert found["rss_bytes"].value == 1280 * 1024
     assert found["peak_rss_bytes"].value == 2048 * 1024
     assert found["tree_peak_rss_bytes"].value == 2560 * 1024
@@ -65,7 +61,7 @@ def test_peaks_of_several_processes_are_an_upper_bound() -> None:
 
 
 def test_a_process_without_memory_figures_is_not_counted_as_zero() -> None:
-    found = memory.of_statuses(["Name:\tkthread\n"])
+    found = swap_probe.of_statuses(["Name:\tkthread\n"])
     assert found["rss_bytes"].value is None
     assert "VmRSS" in found["rss_bytes"].reason
 
@@ -105,25 +101,25 @@ def buffer(version: int, words: dict[int, int], spare: int = 0) -> bytes:
 def test_version_6_of_macos_accounts_is_read_as_laid_out() -> None:
     words = {6: 60, 7: 70, 28: 280, 40: 400, 44: 440, 45: 450}
     assert len(buffer(6, words)) == 464
-    found = rusage_macos.parse(buffer(6, words, spare=560), 6)
+    found = swap_probe.parse(buffer(6, words, spare=560), 6)
     assert found == Rusage(60, 70, 280, neural=440, neural_peak=450, energy_nj=400)
 
 
 def test_version_4_knows_nothing_of_the_neural_engine() -> None:
     words = {6: 60, 7: 70, 28: 280}
     assert len(buffer(4, words)) == 296
-    found = rusage_macos.parse(buffer(4, words, spare=500), 4)
+    found = swap_probe.parse(buffer(4, words, spare=500), 4)
     assert found == Rusage(60, 70, 280)
 
 
 def test_figures_beyond_32_bits_are_whole() -> None:
-    assert rusage_macos.parse(buffer(6, {28: 5 << 40}), 6).footprint_peak == 5 << 40
+    assert swap_probe.parse(buffer(6, {28: 5 << 40}), 6).footprint_peak == 5 << 40
 
 
 @pytest.mark.parametrize(("data", "version"), [(bytes(463), 6), (bytes(464), 5), (b"", 4)])
 def test_a_buffer_that_cannot_be_right_is_refused(data: bytes, version: int) -> None:
     with pytest.raises(ValueError, match="rusage_info"):
-        rusage_macos.parse(data, version)
+        swap_probe.parse(data, version)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="there it works")
@@ -194,8 +190,8 @@ def test_swap_that_cannot_be_read_is_a_reason() -> None:
 
 
 def test_levels_of_memory_pressure_have_names_and_shares() -> None:
-    assert memory_state.macos_pressure("2\n") == "warning"
-    assert isinstance(memory_state.macos_pressure("3"), Unknown)
+    assert swap_probe.macos_pressure("2\n") == "warning"
+    assert isinstance(swap_probe.macos_pressure("3"), Unknown)
     text = "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=1.00"
-    assert memory_state.linux_pressure(text) == 0.125
-    assert isinstance(memory_state.linux_pressure("nothing"), Unknown)
+    assert swap_probe.linux_pressure(text) == 0.125
+    assert isinstance(swap_probe.linux_pressure("nothing"), Unknown)

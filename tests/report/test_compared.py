@@ -12,16 +12,9 @@ import pytest
 
 from fakes.compared_runs import STEADY, Cell, run_of, source
 from fakes.made_runs import SAID
-from mac_whisper_speedtest.compare import compare, document, regressions
+from mac_whisper_speedtest.compare import compare, document
 from mac_whisper_speedtest.compare.document import Compared
-from mac_whisper_speedtest.report import (
-    ci_formats,
-    compared_rows,
-    comparison,
-    comparison_markdown,
-    github_action_benchmark,
-    hyperfine,
-)
+from mac_whisper_speedtest.report import ci_formats, comparison, comparison_markdown
 
 WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it")
 SLOW = [each * 1.5 for each in STEADY]
@@ -51,7 +44,7 @@ def found() -> Compared:
     }
     first = source(run_of(base, tags=["base"], **machine))
     second = source(run_of(new, number=2, **machine))
-    return regressions.judged(compare.compare(first, second), list(regressions.KINDS))
+    return compare.judged(compare.compare(first, second), list(compare.KINDS))
 
 
 def table_rows(text: str, names: list[str]) -> dict[str, str]:
@@ -86,13 +79,13 @@ def test_what_fails_the_build_is_said_at_the_end(found: Compared) -> None:
 
 def test_without_anything_to_fail_on_that_is_said(found: Compared) -> None:
     clean = msgspec.structs.replace(found, regressions=[])
-    assert compared_rows.outcome(clean) == ["Nothing to fail on (slower, wrong, memory, energy)."]
-    assert compared_rows.outcome(msgspec.structs.replace(clean, fail_on=[])) == []
+    assert comparison.outcome(clean) == ["Nothing to fail on (slower, wrong, memory, energy)."]
+    assert comparison.outcome(msgspec.structs.replace(clean, fail_on=[])) == []
 
 
 def test_a_comparison_that_should_not_be_made_says_so_first(found: Compared) -> None:
     anyway = msgspec.structs.replace(found, differences=["the hardware differs: a and b"])
-    assert compared_rows.notes(anyway)[0] == "NOT COMPARABLE: the hardware differs: a and b"
+    assert comparison.notes(anyway)[0] == "NOT COMPARABLE: the hardware differs: a and b"
     assert "> **Not comparable:** the hardware differs" in comparison_markdown.render(anyway)
 
 
@@ -145,7 +138,9 @@ def test_json_reads_back_as_what_it_was(found: Compared) -> None:
 def test_github_action_benchmark_gets_names_without_versions_and_the_new_values(
     found: Compared,
 ) -> None:
-    entries = {each["name"]: each for each in json.loads(github_action_benchmark.render(found))}
+    entries = {
+        each["name"]: each for each in json.loads(ci_formats.render_github_action_benchmark(found))
+    }
     slow = entries["slow tiny.en on speech: RTF"]
     assert slow["value"] == pytest.approx(0.15, rel=0.01)
     assert slow["unit"] == "s per audio s"
@@ -164,7 +159,7 @@ def test_github_action_benchmark_gets_names_without_versions_and_the_new_values(
 
 
 def test_hyperfine_gets_seconds_of_every_round_for_base_and_new(found: Compared) -> None:
-    results = json.loads(hyperfine.render(found))["results"]
+    results = json.loads(ci_formats.render_hyperfine(found))["results"]
     assert len(results) == 2 * 4
     base, new = (
         next(
@@ -186,7 +181,7 @@ def test_hyperfine_gets_seconds_of_every_round_for_base_and_new(found: Compared)
 
 
 def test_junit_has_a_case_per_cell_that_fails_for_what_was_asked(found: Compared) -> None:
-    root = ElementTree.fromstring(ci_formats.render(found))
+    root = ElementTree.fromstring(ci_formats.render_junit(found))
     (suite,) = root
     cases = {each.get("name"): each for each in suite.iter("testcase")}
     assert len(cases) == len(found.cells) == int(suite.get("tests", ""))
@@ -202,7 +197,7 @@ def test_junit_has_a_case_per_cell_that_fails_for_what_was_asked(found: Compared
 
 
 def test_junit_without_fail_on_fails_nothing(found: Compared) -> None:
-    root = ElementTree.fromstring(ci_formats.render(regressions.judged(found, [])))
+    root = ElementTree.fromstring(ci_formats.render_junit(compare.judged(found, [])))
     assert not list(root.iter("failure"))
     cases = {each.get("name"): each for each in root.iter("testcase")}
     skipped = {name for name, case in cases.items() if case.find("skipped") is not None}
@@ -211,7 +206,7 @@ def test_junit_without_fail_on_fails_nothing(found: Compared) -> None:
 
 def test_junit_holds_only_characters_that_xml_knows(found: Compared) -> None:
     assert "\x1b" in found.cells[3].message
-    assert "\x1b" not in ci_formats.render(found)
+    assert "\x1b" not in ci_formats.render_junit(found)
 
 
 def test_a_message_cannot_steer_the_terminal(found: Compared) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from fakes import stored_runs
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.results import directory, journal, numbers, seal
+from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.summary.summarize import summarise
 
@@ -37,10 +37,10 @@ def bare(tags: tuple[str, ...] = (), run_id: str = "") -> RunDirectory:
 CLAIM = """
 import sys
 from pathlib import Path
-from mac_whisper_speedtest.results import numbers
+from mac_whisper_speedtest.results import directory
 print("ready", flush=True)
 sys.stdin.readline()
-print(*(int(numbers.claim(Path(sys.argv[1])).name) for _ in range(20)))
+print(*(int(directory.claim(Path(sys.argv[1])).name) for _ in range(20)))
 """
 
 
@@ -67,7 +67,7 @@ def test_processes_that_create_runs_at_once_get_different_numbers_without_gaps(d
 def test_a_removed_number_is_not_given_again(data: Path) -> None:
     for _ in range(3):
         bare()
-    numbers.retire(data / "runs", 3)
+    directory.retire(data / "runs", 3)
     (data / "runs" / "000003" / "manifest.json").unlink()
     (data / "runs" / "000003").rmdir()
     assert directory.create().number == 4
@@ -76,7 +76,7 @@ def test_a_removed_number_is_not_given_again(data: Path) -> None:
 def test_of_many_removed_numbers_the_highest_is_remembered_in_whatever_order(data: Path) -> None:
     bare()
     for number in (5, 9, 7):
-        numbers.retire(data / "runs", number)
+        directory.retire(data / "runs", number)
     assert [path.name for path in (data / "runs").glob(".last-*")] == [".last-000009"]
     assert directory.create().number == 10
 
@@ -174,18 +174,18 @@ def test_a_seal_has_the_digests_of_all_three_files() -> None:
 
 
 def test_digests_depend_on_what_is_said_and_not_on_how_it_is_written() -> None:
-    assert seal.of_manifest(b'{"b": 1.50, "a": "\\u00e9"}') == seal.of_manifest(
+    assert journal.of_manifest(b'{"b": 1.50, "a": "\\u00e9"}') == journal.of_manifest(
         '{ "a":"é",\n"b":1.5 }'.encode()
     )
-    assert seal.of_manifest(b'{"a": 1}') != seal.of_manifest(b'{"a": 1.0}')
+    assert journal.of_manifest(b'{"a": 1}') != journal.of_manifest(b'{"a": 1.0}')
     with pytest.raises(StorageError, match=r"manifest\.json is damaged"):
-        seal.of_manifest(b"{")
+        journal.of_manifest(b"{")
 
 
 def test_a_journals_digest_passes_over_holes_and_a_last_line_without_its_end() -> None:
-    whole = seal.of_journal(b'{"a":1}\n{"b":2}\n')
-    assert seal.of_journal(b'{"a": 1}\n\0\0\0\n{"b":2}\n{"c"') == whole
-    assert seal.of_journal(b'{"b":2}\n{"a":1}\n') != whole
+    whole = journal.of_journal(b'{"a":1}\n{"b":2}\n')
+    assert journal.of_journal(b'{"a": 1}\n\0\0\0\n{"b":2}\n{"c"') == whole
+    assert journal.of_journal(b'{"b":2}\n{"a":1}\n') != whole
 
 
 def test_a_run_whose_manifest_is_gone_is_not_sealed() -> None:
@@ -209,10 +209,10 @@ def test_a_journal_that_goes_on_after_its_seal_is_told_from_one_that_was_changed
     sealed = json.loads(run.sealed_path.read_bytes())["digests"]["journal"]
     content = run.journal_path.read_bytes()
     resumed = b'{"event":"resumed","at":"","tool":{}}\n'
-    assert not seal.goes_on(content, sealed)
-    assert seal.goes_on(content + resumed, sealed)
-    assert seal.goes_on(content + resumed + b'{"event":"run_ended"}\n' + resumed, sealed)
-    assert not seal.goes_on(content + b'{"event":"run_ended"}\n' + resumed, sealed)
-    assert not seal.goes_on(content[1000:] + resumed, sealed)
+    assert not journal.goes_on(content, sealed)
+    assert journal.goes_on(content + resumed, sealed)
+    assert journal.goes_on(content + resumed + b'{"event":"run_ended"}\n' + resumed, sealed)
+    assert not journal.goes_on(content + b'{"event":"run_ended"}\n' + resumed, sealed)
+    assert not journal.goes_on(content[1000:] + resumed, sealed)
     with journal.Journal(run.journal_path):
         assert journal.is_being_written(run.journal_path)

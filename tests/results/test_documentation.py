@@ -11,13 +11,14 @@ import pytest
 
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.errors import ExitCode
-from mac_whisper_speedtest.export import cell_columns, files, sample_columns, tables
+from mac_whisper_speedtest.export import columns as cell_columns
+from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.columns import Column
-from mac_whisper_speedtest.machine import cpu, gpu_memory, memory, memory_macos, swap
+from mac_whisper_speedtest.machine import cpu, gpu, memory
 from mac_whisper_speedtest.machine.conditions import Conditions
 from mac_whisper_speedtest.results import schema
 from mac_whisper_speedtest.results.schema import Struct
-from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.stats.ranking import Verdict
 from mac_whisper_speedtest.worker.endings import Status
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
@@ -101,7 +102,7 @@ def test_every_journal_event_is_headed_by_its_tag_and_in_the_json_logs(kind: typ
 
 
 def test_every_reading_around_a_workers_samples_is_described_with_its_unit() -> None:
-    given = {**memory.UNITS, **memory_macos.UNITS, **swap.UNITS, **gpu_memory.UNITS}
+    given = {**memory.LINUX_UNITS, **memory.MACOS_UNITS, **memory.SWAP_UNITS, **gpu.UNITS}
     described = _units("Names of readings", "reading", having="rss_bytes")
     energy = {name: unit for name, unit in described.items() if "energy_" in name}
     assert set(energy.values()) == {"s", "J"}
@@ -144,15 +145,15 @@ def _columns(columns: tuple[Column, ...]) -> list[list[str]]:
 
 def _own(columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Those that the table of cells does not have."""
-    return tuple(each for each in columns if each not in sample_columns.SHARED)
+    return tuple(each for each in columns if each not in cell_columns.SHARED)
 
 
 @pytest.mark.parametrize(
     ("heading", "columns"),
     [
         ("Columns of cells", cell_columns.COLUMNS),
-        ("Columns of samples", _own((*sample_columns.SAMPLES, sample_columns.TEXT))),
-        ("Columns of utterances", _own(sample_columns.UTTERANCES)),
+        ("Columns of samples", _own((*cell_columns.SAMPLES, cell_columns.TEXT))),
+        ("Columns of utterances", _own(cell_columns.UTTERANCES)),
     ],
 )
 def test_every_column_is_described_in_order_as_the_dictionary_has_it(
@@ -163,7 +164,7 @@ def test_every_column_is_described_in_order_as_the_dictionary_has_it(
 
 def test_the_columns_that_tables_share_are_named_once_in_order() -> None:
     named = re.findall(r"`(\w+)`", _section("Columns of samples").partition("Then,")[0])
-    assert named == [each.name for each in sample_columns.SHARED]
+    assert named == [each.name for each in cell_columns.SHARED]
 
 
 def test_every_format_and_table_of_an_export_is_described_in_order() -> None:

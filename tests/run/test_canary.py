@@ -8,34 +8,34 @@ from collections.abc import Iterator
 
 import pytest
 
-from mac_whisper_speedtest.run import canary
+from mac_whisper_speedtest.run import monitor
 
 STEADY = [0.100, 0.101, 0.099, 0.100, 0.100]
 NOISY = [0.100, 0.118, 0.092, 0.107, 0.095]
 
 
 def test_a_steady_machine_that_becomes_a_fifth_slower_has_drifted() -> None:
-    assert canary.drifted(STEADY, 0.120) == pytest.approx(0.20)
-    assert canary.drifted(STEADY, 0.109) is None
+    assert monitor.drifted(STEADY, 0.120) == pytest.approx(0.20)
+    assert monitor.drifted(STEADY, 0.109) is None
 
 
 def test_a_machine_that_becomes_faster_has_drifted_too() -> None:
-    found = canary.drifted(STEADY, 0.080)
+    found = monitor.drifted(STEADY, 0.080)
     assert found == pytest.approx(-0.20)
-    assert canary.drifted(STEADY, 0.093) is None
+    assert monitor.drifted(STEADY, 0.093) is None
 
 
 def test_a_noisy_baseline_widens_the_limit() -> None:
-    assert canary.drifted(NOISY, 0.120) is None
-    assert canary.drifted(NOISY, 0.180) is not None
-    assert canary.tolerance(NOISY) > 0.3
+    assert monitor.drifted(NOISY, 0.120) is None
+    assert monitor.drifted(NOISY, 0.180) is not None
+    assert monitor.tolerance(NOISY) > 0.3
 
 
 def test_a_baseline_without_a_spread_leaves_the_limit_as_it_is() -> None:
-    assert canary.tolerance([0.1]) == canary.LIMIT
-    assert canary.tolerance([0.1, 0.2]) == canary.LIMIT
-    assert canary.tolerance([0.1] * 20) == canary.LIMIT
-    assert canary.tolerance(STEADY, 0.02) == pytest.approx(0.03, abs=0.005)
+    assert monitor.tolerance([0.1]) == monitor.LIMIT
+    assert monitor.tolerance([0.1, 0.2]) == monitor.LIMIT
+    assert monitor.tolerance([0.1] * 20) == monitor.LIMIT
+    assert monitor.tolerance(STEADY, 0.02) == pytest.approx(0.03, abs=0.005)
 
 
 @pytest.mark.parametrize("count", [4, 8])
@@ -44,13 +44,13 @@ def test_a_machine_that_only_varies_is_rarely_said_to_drift(count: int) -> None:
     said = 0
     for _ in range(2000):
         values = [0.1 * generator.lognormvariate(0, 0.06) for _ in range(count + 1)]
-        said += canary.drifted(values[:-1], values[-1]) is not None
+        said += monitor.drifted(values[:-1], values[-1]) is not None
     assert said <= 0.03 * 2000  # 1 % on either side
 
 
 def test_the_canary_takes_about_as_long_each_time() -> None:
-    canary.run()
-    took = [canary.run() for _ in range(3)]
+    monitor.run()
+    took = [monitor.run() for _ in range(3)]
     assert all(0.002 < each < 2.0 for each in took)
     assert max(took) < 3 * min(took)
 
@@ -71,8 +71,8 @@ class Machine:
         self.slept.append(seconds)
         self.now += seconds
 
-    def wait(self, bound_s: float) -> canary.CoolDown:
-        return canary.cool_down(
+    def wait(self, bound_s: float) -> monitor.CoolDown:
+        return monitor.cool_down(
             self.measure, STEADY, bound_s=bound_s, sleep=self.sleep, clock=lambda: self.now
         )
 
@@ -109,6 +109,6 @@ def test_a_machine_that_is_well_is_not_waited_for() -> None:
 
 def test_a_faster_canary_is_not_waited_for() -> None:
     values: Iterator[float] = iter([0.05])
-    found = canary.cool_down(lambda: next(values), STEADY, bound_s=60.0)
+    found = monitor.cool_down(lambda: next(values), STEADY, bound_s=60.0)
     assert found.recovered
     assert found.change == pytest.approx(0.05 / statistics.median(STEADY) - 1)

@@ -12,21 +12,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.audio.clip import Clip
-from mac_whisper_speedtest.audio.speech import Speech
+from fakes.resumed import Dutiful, finished, latest, measure, wanted
+from fakes.sessions import CRASH, Marks, Scripted, by_name, noisy, sample, summary
+from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run import past
+from mac_whisper_speedtest.run import resume
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.session import again
 from mac_whisper_speedtest.summary import samples
 from report.test_table import cell as cell_of
-from run.resumed import Dutiful, finished, latest, measure, wanted
-from run.test_session import CRASH, Scripted, by_name, prepared, sample, summary
-from run.test_stopping import noisy
-from run.test_watch import Marks
-
-__all__ = ["prepared"]
 
 POINTS = int(os.environ.get("SPEEDTEST_CRASH_POINTS", "5"))
 
@@ -191,7 +186,7 @@ def test_the_time_that_a_cell_took_before_is_no_longer_there_for_it(
         log_tail="",
         exit_code=None,
     )
-    found = past.of(
+    found = resume.of(
         [
             line(1.0, started(0)),
             line(
@@ -273,5 +268,5 @@ def test_of_a_sample_that_was_taken_in_two_attempts_the_later_counts() -> None:
         sample(again, 1, 3.0),
     ]
     plain = [msgspec.convert(each, s.SampleResult, from_attributes=True) for each in taken]
-    found = samples.timed(msgspec.structs.replace(cell, samples=plain))
+    found = samples.timed_samples(msgspec.structs.replace(cell, samples=plain))
     assert [each.seconds for each in found] == [1.0, 3.0]

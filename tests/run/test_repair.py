@@ -15,21 +15,19 @@ import pytest
 
 from conftest import FAKES, Tool, write_tone
 from fakes.hub import Hub
+from fakes.sessions import OK, Rule, Scripted, Unwatched, by_name, summary
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run import mending, session
+from mac_whisper_speedtest.run import attempts, session
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, prepare
-from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.run.task import Screen
 from mac_whisper_speedtest.weights import locate, pull
+from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin, identity
-from mac_whisper_speedtest.weights.weights import Weights
 from mac_whisper_speedtest.worker.endings import Ending, Status
-from run.test_session import OK, Rule, Scripted, Unwatched, by_name, prepared, summary
-
-__all__ = ["prepared"]
 
 UNREADABLE = Ending(Status.FAILED, "load", "ModelUnusableError", "cannot read it")
 WHOLE = "its weights were read again and are whole, so nothing was fetched"
@@ -64,7 +62,7 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Disk]:
     def make(*, damaged: bool) -> Disk:
         disk = Disk(tmp_path / "weights", damaged=damaged)
-        monkeypatch.setattr(mending, "weights_of", disk.weights_of)
+        monkeypatch.setattr(attempts, "weights_of", disk.weights_of)
         return disk
 
     return make
@@ -187,9 +185,9 @@ def test_the_time_of_a_repair_is_not_the_cell_s(
         now[0] += 1000.0
         return look(*given, **named)
 
-    monkeypatch.setattr(mending, "weights_of", slowly)
+    monkeypatch.setattr(attempts, "weights_of", slowly)
     clock = SimpleNamespace(monotonic=lambda: now[0])
-    for module in ("mending", "rounds"):
+    for module in ("attempts", "rounds"):
         monkeypatch.setattr(f"mac_whisper_speedtest.run.{module}.time", clock)
     cell, _, _ = measured(
         prepared(repair=True, retries=1, max_time_s=10.0),

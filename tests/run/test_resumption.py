@@ -10,21 +10,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.audio.clip import Clip
+from fakes.resumed import Dutiful, latest, measure
+from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.audio.select import Choice
-from mac_whisper_speedtest.audio.speech import Speech
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run import changes, resume
+from mac_whisper_speedtest.run import resume
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, manifest
-from mac_whisper_speedtest.weights.weights import Weights
-from run.resumed import Dutiful, latest, measure
-from run.test_session import prepared
-
-__all__ = ["prepared"]
+from mac_whisper_speedtest.weights.locate import Weights
 
 
 @pytest.fixture(autouse=True)
@@ -205,8 +201,8 @@ def test_equal_manifests_have_no_changes(
     then: s.Manifest, prepared: Callable[..., Prepared]
 ) -> None:
     now = manifest(prepared(), run=2, schedule=())
-    assert changes.changes(then, now) == []
-    assert changes.remarks(then, now) == []
+    assert resume.changes(then, now) == []
+    assert resume.remarks(then, now) == []
 
 
 @pytest.mark.parametrize(
@@ -221,7 +217,7 @@ def test_another_kind_of_machine_is_a_change(
 ) -> None:
     machine = msgspec.structs.replace(then.machine, **{field: value})
     now = msgspec.structs.replace(then, machine=machine)
-    (found,) = changes.changes(then, now)
+    (found,) = resume.changes(then, now)
     assert found.startswith(said)
 
 
@@ -229,7 +225,7 @@ def test_other_words_for_the_same_speech_are_a_change(
     then: s.Manifest, prepared: Callable[..., Prepared]
 ) -> None:
     now = manifest(with_speech(prepared(), words="the worst of times"), run=2, schedule=())
-    assert changes.changes(then, now) == ["the reference texts of short"]
+    assert resume.changes(then, now) == ["the reference texts of short"]
 
 
 def test_other_weights_are_a_change(then: s.Manifest, prepared: Callable[..., Prepared]) -> None:
@@ -237,10 +233,10 @@ def test_other_weights_are_a_change(then: s.Manifest, prepared: Callable[..., Pr
     name = ready.cells[0].id
     other = Weights("tiny.en", "own", "float16", Path("w"), {"w.bin": "f" * 64}, 0, "made here")
     now = manifest(replace(ready, weights={**ready.weights, name: other}), run=2, schedule=())
-    assert changes.changes(then, now) == [f"the weights of {name}: no files → ffffffffffff"]
+    assert resume.changes(then, now) == [f"the weights of {name}: no files → ffffffffffff"]
     gone = {key: each for key, each in ready.weights.items() if key != name}
     now = manifest(replace(ready, weights=gone), run=2, schedule=())
-    assert changes.changes(then, now) == [f"the weights of {name} were there and are not now"]
+    assert resume.changes(then, now) == [f"the weights of {name} were there and are not now"]
 
 
 def test_a_setting_of_the_contract_is_named(
@@ -249,12 +245,12 @@ def test_a_setting_of_the_contract_is_named(
     asked = prepared().request
     contract = replace(asked.contract, beam_size=5)
     now = manifest(prepared(contract=contract), run=2, schedule=())
-    assert changes.changes(then, now) == ["contract.beam_size 1 → 5"]
+    assert resume.changes(then, now) == ["contract.beam_size 1 → 5"]
 
 
 def test_another_release_of_this_tool_is_only_remarked_on(then: s.Manifest) -> None:
     tool = msgspec.structs.replace(then.tool, version="99.0", git_sha="0" * 40)
     now = msgspec.structs.replace(then, tool=tool)
-    assert changes.changes(then, now) == []
-    (remark,) = changes.remarks(then, now)
+    assert resume.changes(then, now) == []
+    (remark,) = resume.remarks(then, now)
     assert remark.endswith("and is 99.0 (000000000000)")

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
+from fakes.sessions import Scripted, by_name, measure, noisy, summary
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.stopping import Adaptive
 from mac_whisper_speedtest.summary.summarize import summarise
-from run.test_session import Rule, Scripted, by_name, measure, prepared, summary
-
-__all__ = ["prepared"]
-
-
-def noisy(seed: int, seconds: float, spread: float) -> Rule[float]:
-    """Times that vary from round to round, the same for every sample of a round."""
-
-    def rule(number: int, _index: int) -> float:
-        return seconds * random.Random(f"{seed}/{number}").lognormvariate(0, spread)
-
-    return rule
 
 
 def rounds_of(execute: Scripted, name: str) -> list[int]:
@@ -103,7 +91,7 @@ def test_a_budget_that_is_spent_ends_the_run_and_says_so() -> None:
 
 
 def test_a_failed_cell_is_not_waited_for(prepared: Callable[..., Prepared]) -> None:
-    from run.test_session import CRASH, OK
+    from fakes.sessions import CRASH, OK
 
     execute = Scripted(b=lambda number, _: CRASH if number == 2 else OK)
     _, run = measure(prepared(rounds=6, target_width=0.02, max_rounds=12), execute)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import Tool, wait_until, write_tone
-from mac_whisper_speedtest.worker import scratch
+from mac_whisper_speedtest.worker import process_tree
 
 RunOptions = list[object]
 
@@ -98,7 +98,7 @@ def test_kill_minus_9_loses_no_finished_sample_and_ends_the_workers(
     assert list(tool.temporary.glob("speedtest-work-*"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tool.temporary))
-        scratch.sweep()
+        process_tree.sweep()
     assert not list(tool.temporary.glob("speedtest-work-*"))
 
 

@@ -8,35 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from fakes.sessions import CRASH, OK, Marks, Scripted, by_name, measure, summary
 from mac_whisper_speedtest.machine.conditions import Conditions
-from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run import canary, monitor
+from mac_whisper_speedtest.run import monitor
 from mac_whisper_speedtest.run.monitor import MachineWatcher
 from mac_whisper_speedtest.run.prepare import Prepared
-from run.test_session import CRASH, OK, Scripted, by_name, measure, prepared, summary
-
-__all__ = ["prepared"]
-
-
-class Marks:
-    """A machine that was disturbed in certain rounds."""
-
-    def __init__(self, *rounds: int) -> None:
-        self.rounds = rounds
-        self.last: list[int] = []
-
-    def begin(self) -> None:
-        pass
-
-    def before_round(self) -> None:
-        pass
-
-    def after_round(self, number: int, *, last: bool) -> s.RoundWatched:
-        if last:
-            self.last.append(number)
-        calm = s.ConditionsInfo(values={})
-        marked = "power: mains -> battery" if number in self.rounds else ""
-        return s.RoundWatched(round=number, before=calm, after=calm, marked=marked)
 
 
 def slow_in(number: int) -> Callable[[int, int], float]:
@@ -124,7 +100,7 @@ def test_a_slow_canary_marks_the_round_and_waits_until_it_is_back(
     hot.announce = said.append
     waits: list[float] = []
     monkeypatch.setattr(
-        canary, "cool_down", functools.partial(canary.cool_down, sleep=waits.append)
+        monitor, "cool_down", functools.partial(monitor.cool_down, sleep=waits.append)
     )
     hot.begin()
     hot.before_round()

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from mac_whisper_speedtest.stats import ranking
-from mac_whisper_speedtest.stats.ranking import Place
-from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.stats.ranking import Place, Verdict
 
 Cells = dict[str, dict[int, float]]
 

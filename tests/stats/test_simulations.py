@@ -11,8 +11,8 @@ import random
 import pytest
 
 from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
-from mac_whisper_speedtest.stats import intervals, ranking, stopping, verdict
-from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.stats import intervals, ranking, stopping
+from mac_whisper_speedtest.stats.ranking import Verdict
 
 BY_NAME = {world.name: world for world in WORLDS}
 JUDGED = {Verdict.FASTER, Verdict.SLOWER}
@@ -26,7 +26,7 @@ def runs(world: World, speeds: list[float], count: int, rounds: int = 0) -> list
     return found
 
 
-def told_apart(run: Machine, level: float = 0.95, margin: float = verdict.MARGIN) -> bool:
+def told_apart(run: Machine, level: float = 0.95, margin: float = ranking.MARGIN) -> bool:
     found = ranking.rank(run.rtf, margin=margin, level=level)
     return any(pair.verdict in JUDGED for pair in found.pairs)
 
@@ -91,7 +91,7 @@ def test_precision_stops_as_soon_as_it_is_reached() -> None:
     assert len(noisy.rtf["cell 0"]) == stopping.MAXIMUM
 
 
-@pytest.mark.parametrize("margin", [0.0, verdict.MARGIN])
+@pytest.mark.parametrize("margin", [0.0, ranking.MARGIN])
 def test_a_budget_tells_no_equal_cells_apart(margin: float) -> None:
     """At a margin of 0 every look is a chance to be wrong; see the next test."""
     found = runs(BY_NAME["two levels"], [1.0] * 3, 25)
@@ -107,7 +107,7 @@ def test_a_budget_whose_looks_cost_nothing_would_lie() -> None:
 
 def test_a_budget_is_spent_where_the_ranking_is_open() -> None:
     run = runs(BY_NAME["two levels"], [1.0, 1.005, 3.0, 9.0], 1)[0]
-    budget(run, verdict.MARGIN, rounds=20)
+    budget(run, ranking.MARGIN, rounds=20)
     counts = [len(each) for each in run.rtf.values()]
     assert counts[0] == counts[1] > counts[2]
     assert counts[2:] == [6, 6]
@@ -125,8 +125,8 @@ def test_a_cell_that_is_five_per_cent_slower_is_found(world: str, measure: str) 
         if measure == "precision":
             precision(run, 0.02)
         else:
-            level = budget(run, verdict.MARGIN)
-        pair = ranking.rank(run.rtf, margin=verdict.MARGIN, level=level).pairs[0]
+            level = budget(run, ranking.MARGIN)
+        pair = ranking.rank(run.rtf, margin=ranking.MARGIN, level=level).pairs[0]
         hits += pair.verdict is Verdict.FASTER
     assert hits >= 18
 

@@ -7,8 +7,7 @@ import pytest
 
 from mac_whisper_speedtest.stats import ranking, stopping
 from mac_whisper_speedtest.stats.intervals import Interval
-from mac_whisper_speedtest.stats.ranking import Pair, Ranking
-from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.stats.ranking import Pair, Ranking, Verdict
 
 
 def ranked(speeds: dict[str, float], noise: float, rounds: int = 12) -> Ranking:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from mac_whisper_speedtest.stats import verdict
+from mac_whisper_speedtest.stats import ranking
 from mac_whisper_speedtest.stats.intervals import Interval
-from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.stats.ranking import Verdict
 
 
 def interval(low: float, high: float) -> Interval:
@@ -27,34 +27,34 @@ def interval(low: float, high: float) -> Interval:
     ],
 )
 def test_the_whole_interval_decides(low: float, high: float, said: Verdict) -> None:
-    assert verdict.of(interval(low, high), 0.02) is said
+    assert ranking.of(interval(low, high), 0.02) is said
 
 
 def test_both_sides_of_a_pair_hear_the_same_story() -> None:
     for low, high in ((1.03, 1.07), (0.99, 1.01), (1.02, 1.021), (0.981, 0.99)):
         ratio = interval(low, high)
-        said, turned = verdict.of(ratio, 0.02), verdict.of(ratio.inverse(), 0.02)
-        assert turned is verdict.OPPOSITE.get(said, said)
+        said, turned = ranking.of(ratio, 0.02), ranking.of(ratio.inverse(), 0.02)
+        assert turned is ranking.OPPOSITE.get(said, said)
 
 
 def test_without_an_interval_nothing_is_known() -> None:
-    assert verdict.of(None, 0.02) is Verdict.AMBIGUOUS
+    assert ranking.of(None, 0.02) is Verdict.AMBIGUOUS
 
 
 def test_without_a_margin_cells_are_told_apart_or_not() -> None:
-    assert verdict.of(interval(1.001, 1.002), 0.0) is Verdict.SLOWER
-    assert verdict.of(interval(0.99, 1.01), 0.0) is Verdict.AMBIGUOUS
+    assert ranking.of(interval(1.001, 1.002), 0.0) is Verdict.SLOWER
+    assert ranking.of(interval(0.99, 1.01), 0.0) is Verdict.AMBIGUOUS
 
 
 def test_the_margin_is_two_per_cent_or_the_machines_noise() -> None:
-    assert verdict.margin(None) == 0.02
-    assert verdict.margin(0.005) == 0.02
-    assert verdict.margin(0.07) == 0.07
+    assert ranking.margin(None) == 0.02
+    assert ranking.margin(0.005) == 0.02
+    assert ranking.margin(0.07) == 0.07
 
 
 @pytest.mark.parametrize("bad", [-0.01, math.nan, math.inf])
 def test_what_is_no_margin_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="margin"):
-        verdict.margin(bad)
+        ranking.margin(bad)
     with pytest.raises(ValueError, match="margin"):
-        verdict.of(None, bad)
+        ranking.of(None, bad)

@@ -12,7 +12,7 @@ from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.store import maintenance, removal
+from mac_whisper_speedtest.store import maintenance
 from mac_whisper_speedtest.store.index import open_index
 
 LATER_S = 2 * maintenance.REST_S
@@ -27,7 +27,7 @@ def test_a_removed_run_is_gone_and_its_number_with_it() -> None:
     stored_runs.write()
     run = stored_runs.write()
     size = sum(path.stat().st_size for path in run.path.iterdir())
-    assert removal.remove(run) == size
+    assert maintenance.remove(run) == size
     assert [each.number for each in directory.every()] == [1]
     assert directory.create().number == 3
     assert left() == {"000003": "a run without a manifest: its tool was killed at once"}
@@ -36,7 +36,7 @@ def test_a_removed_run_is_gone_and_its_number_with_it() -> None:
 def test_a_run_that_is_being_written_is_not_removed() -> None:
     run = stored_runs.write(seal=False)
     with Journal(run.journal_path):
-        for act in (removal.check, removal.remove):
+        for act in (maintenance.check, maintenance.remove):
             with pytest.raises(UsageError, match="run 1 is being written just now"):
                 act(run)
     assert run.journal_path.exists()
@@ -46,7 +46,7 @@ def test_a_run_outside_of_the_data_folder_is_not_removed(tmp_path: Path) -> None
     run = RunDirectory(tmp_path / "copy")
     run.write_manifest(stored_runs.manifest(1))
     with pytest.raises(UsageError, match="not in the data folder"):
-        removal.remove(run)
+        maintenance.remove(run)
     assert run.manifest_path.exists()
 
 
@@ -57,13 +57,13 @@ def test_a_link_to_a_run_elsewhere_is_not_followed(tmp_path: Path) -> None:
     link = directory.runs_dir() / "000002"
     link.symlink_to(run.path)
     with pytest.raises(UsageError, match="not in the data folder"):
-        removal.remove(RunDirectory(link))
+        maintenance.remove(RunDirectory(link))
     assert run.manifest_path.exists()
 
 
 def test_a_removal_that_was_cut_off_is_finished_by_gc() -> None:
     run = stored_runs.write()
-    trash = removal.out_of_sight(run.path)
+    trash = maintenance.out_of_sight(run.path)
     assert directory.every() == []
     (item,) = maintenance.leftovers()
     assert item.path == trash

@@ -14,7 +14,7 @@ from fakes import stored_runs
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.store import database, removal, tables, verify
+from mac_whisper_speedtest.store import database, maintenance, rows, verify
 from mac_whisper_speedtest.store.index import Index, open_index
 from mac_whisper_speedtest.store.rows import CellRow, RunRow
 from mac_whisper_speedtest.summary.summarize import summarise
@@ -154,7 +154,7 @@ def test_a_seal_is_noticed_without_reading_the_run(index: Index) -> None:
 def test_a_removed_run_goes_with_its_cells_and_tags(index: Index) -> None:
     run = stored_runs.write(tags=["base"])
     index.refresh()
-    removal.remove(run)
+    maintenance.remove(run)
     assert index.refresh().gone == 1
     assert (index.runs(), index.cells(), index.runs(tag="base")) == ([], [], [])
 
@@ -247,7 +247,7 @@ def test_an_index_of_another_version_is_made_anew(data: Path) -> None:
     with raw(path(data)) as connection:
         connection.execute("DROP TABLE cells")
         connection.execute("CREATE TABLE cells (number INTEGER, something_new TEXT)")
-        connection.execute(f"PRAGMA user_version = {tables.VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {rows.VERSION + 1}")
     with open_index() as index:
         assert len(index.cells()) == 2
 

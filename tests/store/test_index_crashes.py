@@ -18,7 +18,7 @@ import pytest
 
 from fakes import stored_runs
 from mac_whisper_speedtest.results import directory
-from mac_whisper_speedtest.store import maintenance, migrate, verify
+from mac_whisper_speedtest.store import maintenance, verify
 from mac_whisper_speedtest.store.index import open_index
 from mac_whisper_speedtest.summary.summarize import summarise
 
@@ -94,9 +94,9 @@ def mend(later_s: float = 2 * maintenance.REST_S) -> None:
     for item in maintenance.leftovers(time.time() + later_s):
         maintenance.take_away(item)
     for run in directory.every():
-        found = migrate.plan(run)
+        found = maintenance.plan(run)
         assert not found.refused
-        migrate.carry_out(found)
+        maintenance.carry_out(found)
         assert verify.examine(run) == verify.Verification(())
         assert summarise(run.replay()).manifest.run == run.number
     assert maintenance.leftovers(time.time() + later_s) == []

@@ -12,7 +12,7 @@ from fakes import stored_runs
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.store import migrate, verify
+from mac_whisper_speedtest.store import maintenance, verify
 
 RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
 
@@ -21,9 +21,9 @@ def facts(run: RunDirectory) -> tuple[bytes, bytes]:
     return run.manifest_path.read_bytes(), run.journal_path.read_bytes()
 
 
-def migrated(run: RunDirectory) -> migrate.Migration:
-    found = migrate.plan(run)
-    migrate.carry_out(found)
+def migrated(run: RunDirectory) -> maintenance.Migration:
+    found = maintenance.plan(run)
+    maintenance.carry_out(found)
     return found
 
 
@@ -59,7 +59,7 @@ def test_migrating_twice_is_migrating_once() -> None:
 
 def test_a_plan_writes_nothing() -> None:
     run = stored_runs.write(seal=False)
-    assert migrate.plan(run).sealed is not None
+    assert maintenance.plan(run).sealed is not None
     assert not run.sealed_path.exists()
 
 

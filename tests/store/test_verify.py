@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from fakes import stored_runs
-from mac_whisper_speedtest.results import directory, seal
+from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
@@ -33,7 +33,7 @@ def edit(path: Path, change: Change) -> None:
 def resealed(run: RunDirectory, change: Change) -> None:
     """Edit ``run.json`` and give it a digest that fits."""
     edit(run.sealed_path, change)
-    digest = seal.of_run(run.sealed_path.read_bytes())
+    digest = journal.of_run(run.sealed_path.read_bytes())
     edit(run.sealed_path, lambda content: content["digests"].update(run=digest))
 
 

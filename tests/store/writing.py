@@ -20,7 +20,7 @@ from fakes import stored_runs
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.store import migrate, removal
+from mac_whisper_speedtest.store import maintenance
 from mac_whisper_speedtest.store.index import open_index
 from mac_whisper_speedtest.summary.summarize import summarise
 
@@ -72,8 +72,8 @@ def index() -> None:
     with open_index() as opened:
         opened.refresh(everything=True)
     for run in directory.every():
-        migrate.carry_out(migrate.plan(run))
-    removal.remove(directory.find("1"))
+        maintenance.carry_out(maintenance.plan(run))
+    maintenance.remove(directory.find("1"))
     promise("removed 1")
     with open_index() as opened:
         assert 1 not in {row.number for row in opened.runs()}

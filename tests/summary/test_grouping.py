@@ -8,7 +8,7 @@ import msgspec
 
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary.grouping import groups, letter
+from mac_whisper_speedtest.summary.ranking import equal_work_groups, letter
 
 CLIP = s.ClipInfo(name="speech", seconds=10.0, samples=160_000, pcm_sha256="", source="made here")
 GREEDY = DecodeContract().settings()
@@ -49,7 +49,7 @@ def cell(name: str, *, model: str = "tiny.en", **changes: Any) -> s.CellResult:
 
 def grouped(*cells: s.CellResult, strict: bool = False, **medians: float) -> dict[str, str]:
     seconds = {each.id: medians.get(each.id, 1.0) for each in cells}
-    return groups(cells, seconds, strict=strict)
+    return equal_work_groups(cells, seconds, strict=strict)
 
 
 def test_equal_effective_settings_are_one_group() -> None:
@@ -90,7 +90,7 @@ def test_strict_also_separates_devices_precisions_and_remarks() -> None:
 
 def test_a_cell_without_a_median_has_no_group() -> None:
     failed = msgspec.structs.replace(cell("b"), status="crashed")
-    assert groups([cell("a"), failed], {"a": 1.0}, strict=False) == {"a": "A"}
+    assert equal_work_groups([cell("a"), failed], {"a": 1.0}, strict=False) == {"a": "A"}
 
 
 def test_letters_do_not_run_out() -> None:

@@ -20,7 +20,7 @@ from fakes.hub import refusing_port
 from fakes.timed_runs import A, ended, one_round, run_of, sample, started
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results.journal import TimedEvent
-from mac_whisper_speedtest.timeline import otel, timeline
+from mac_whisper_speedtest.timeline import export, timeline
 from mac_whisper_speedtest.timeline.timeline import Timeline
 
 needs_otel = pytest.mark.skipif(
@@ -101,7 +101,7 @@ def attributes(of: Any) -> dict[str, Any]:
 def test_the_collector_gets_every_span_in_one_trace(collector: Collector) -> None:
     found = drawn(one_round())
 
-    sent = otel.send(found, otel.address(collector.address))
+    sent = export.send(found, export.address(collector.address))
 
     assert [path for path, _, _ in collector.requests] == ["/v1/traces"]
     assert sent == len(collector.spans) == len(found.spans)
@@ -113,7 +113,7 @@ def test_the_collector_gets_every_span_in_one_trace(collector: Collector) -> Non
 @needs_otel
 def test_parents_times_and_errors_are_those_of_the_timeline(collector: Collector) -> None:
     found = drawn(one_round())
-    otel.send(found, otel.address(collector.address))
+    export.send(found, export.address(collector.address))
     began_ns = 1_795_168_800 * 10**9  # 2026-11-20T10:00:00Z
     for mine, theirs in zip(found.spans, collector.spans, strict=True):
         parent = collector.spans[mine.parent].span_id if mine.parent is not None else b""
@@ -129,7 +129,7 @@ def test_parents_times_and_errors_are_those_of_the_timeline(collector: Collector
 
 @needs_otel
 def test_what_happened_and_the_state_of_the_machine_are_events(collector: Collector) -> None:
-    otel.send(drawn(one_round()), otel.address(collector.address))
+    export.send(drawn(one_round()), export.address(collector.address))
     (disturbed,) = [each for each in collector.spans if each.name == "sample 1 (u1)"]
     assert [each.name for each in disturbed.events] == ["disturbed: other programs took 2.0 cores"]
     run = collector.spans[0]
@@ -147,7 +147,7 @@ def test_nothing_says_who_sent_it(collector: Collector, monkeypatch: pytest.Monk
         TimedEvent(0.0, started(A)),
         TimedEvent(1.0, ended(A, status="failed", error_class="E", message=planted)),
     ]
-    otel.send(drawn(events), otel.address(collector.address))
+    export.send(drawn(events), export.address(collector.address))
     (resource,) = collector.resources
     assert attributes(resource.resource) == {
         "service.name": "mac-whisper-speedtest",
@@ -172,7 +172,7 @@ def test_headers_of_the_environment_are_sent_and_never_shown(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"x-key={secret},this is {secret} no header")
     collector.answer = 403
     with caplog.at_level(logging.DEBUG), pytest.raises(UsageError, match="403") as refused:
-        otel.send(drawn(one_round()), otel.address(collector.address))
+        export.send(drawn(one_round()), export.address(collector.address))
     headers = {name.lower(): value for name, value in collector.requests[0][1].items()}
     assert headers["x-key"] == secret
     shown = capfd.readouterr()
@@ -183,7 +183,7 @@ def test_headers_of_the_environment_are_sent_and_never_shown(
 @needs_otel
 def test_many_spans_go_in_several_requests(collector: Collector) -> None:
     samples = [TimedEvent(1.0 + at, sample(A, at, 0.5)) for at in range(1200)]
-    sent = otel.send(
+    sent = export.send(
         drawn([TimedEvent(0.5, started(A)), *samples]), f"{collector.address}/v1/traces"
     )
     assert len(collector.requests) == 3
@@ -195,7 +195,7 @@ def test_many_spans_go_in_several_requests(collector: Collector) -> None:
 def test_a_collector_that_sends_us_elsewhere_is_not_followed(collector: Collector) -> None:
     collector.answer, collector.location = 307, f"{collector.address}/elsewhere"
     with pytest.raises(UsageError, match="another address"):
-        otel.send(drawn(one_round()), otel.address(collector.address))
+        export.send(drawn(one_round()), export.address(collector.address))
     assert {path for path, _, _ in collector.requests} == {"/v1/traces"}
 
 
@@ -207,7 +207,7 @@ def test_where_nobody_listens_is_said_with_the_address_but_no_login(
         refusing_port() as port,
         pytest.raises(UsageError, match=rf"^http://127\.0\.0\.1:{port}/v1/traces") as refused,
     ):
-        otel.send(drawn(one_round()), otel.address(f"http://me:pass@127.0.0.1:{port}/?key=k"))
+        export.send(drawn(one_round()), export.address(f"http://me:pass@127.0.0.1:{port}/?key=k"))
     assert "nobody answered" in str(refused.value)
     assert "pass" not in str(refused.value)
 
@@ -215,7 +215,7 @@ def test_where_nobody_listens_is_said_with_the_address_but_no_login(
 @needs_otel
 def test_the_same_run_is_the_same_trace_however_often_it_is_sent(collector: Collector) -> None:
     for _ in range(2):
-        otel.send(drawn(one_round()), otel.address(collector.address))
+        export.send(drawn(one_round()), export.address(collector.address))
     first, second = (body for _, _, body in collector.requests)
     assert first == second
 
@@ -229,7 +229,7 @@ def test_the_same_run_is_the_same_trace_however_often_it_is_sent(collector: Coll
     ],
 )
 def test_an_address_without_a_path_gets_that_of_traces(given: str, used: str) -> None:
-    assert otel.address(given) == used
+    assert export.address(given) == used
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_an_address_without_a_path_gets_that_of_traces(given: str, used: str) ->
 )
 def test_what_is_no_address_of_a_collector_is_refused(given: str) -> None:
     with pytest.raises(UsageError, match="not the address of a collector"):
-        otel.address(given)
+        export.address(given)
 
 
 def test_without_the_extra_the_error_says_what_to_install(
@@ -245,5 +245,5 @@ def test_without_the_extra_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(UsageError, match="not installed") as refused:
-        otel.send(drawn(one_round()), "http://127.0.0.1:1/v1/traces")
+        export.send(drawn(one_round()), "http://127.0.0.1:1/v1/traces")
     assert "mac-whisper-speedtest[otel]" in refused.value.hint

@@ -24,7 +24,7 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import TimedEvent, read_timed
 from mac_whisper_speedtest.summary.summarize import summarise
 from mac_whisper_speedtest.timeline import spans, timeline
-from mac_whisper_speedtest.timeline.analysis_spans import LONGEST_TEXT, Span
+from mac_whisper_speedtest.timeline.spans import LONGEST_TEXT, Span
 from mac_whisper_speedtest.timeline.timeline import Timeline
 
 OLD_RUNS = Path(__file__).parents[1] / "fixtures" / "runs"

@@ -18,8 +18,7 @@ import pytest
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.frameworks import FRAMEWORKS
+from mac_whisper_speedtest.backends.backend import FRAMEWORKS, Backend
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
 from mac_whisper_speedtest.weights.inspect import Evidence, State

@@ -18,7 +18,7 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.adapter import ModelRequest, ModelUnusableError
 from mac_whisper_speedtest.backends.insanely_fast_whisper import InsanelyFastWhisper
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
-from mac_whisper_speedtest.weights import conversions, locate, pull
+from mac_whisper_speedtest.weights import locate, pull
 from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
 from mac_whisper_speedtest.weights.inspect import State
 from mac_whisper_speedtest.weights.repair import DamagedError, Origin
@@ -123,8 +123,8 @@ def test_another_precision_than_the_published_one_has_to_be_converted(
     pulled: Callable[[Files], str], little: Files
 ) -> None:
     source = locate.official(pulled(little))
-    assert conversions.suits(source.form, source.precision, "huggingface", "float16")
-    assert not conversions.suits(source.form, source.precision, "huggingface", "float32")
+    assert locate.suits(source.form, source.precision, "huggingface", "float16")
+    assert not locate.suits(source.form, source.precision, "huggingface", "float32")
 
 
 def test_what_cannot_be_written_says_so_and_costs_only_its_own_cells(

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.hub_cache import Repository, tree
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.weights import disposal, prune, revisions
+from mac_whisper_speedtest.weights import disposal, remove, revisions
 from mac_whisper_speedtest.weights.locations import converted_folder
 from mac_whisper_speedtest.weights.revisions import Learnt
 
@@ -53,16 +53,16 @@ def put(path: Path, age_s: float = 0, size: int = 10) -> Path:
 
 
 def planned(caches: Path, **options: float) -> list[str]:
-    return sorted(str(item.path.relative_to(caches)) for item in prune.plan(**options))
+    return sorted(str(item.path.relative_to(caches)) for item in remove.plan_pruning(**options))
 
 
 def pruned(caches: Path, **options: float) -> list[str]:
     """What is gone after everything planned was taken away."""
     before = set(tree(caches))
-    for item in prune.plan(**options):
+    for item in remove.plan_pruning(**options):
         freed = disposal.take_away(item)
         assert freed == item.size_bytes
-    assert prune.plan(**options) == []
+    assert remove.plan_pruning(**options) == []
     return sorted(before - set(tree(caches)))
 
 
@@ -171,7 +171,7 @@ def test_locks_and_folders_that_nothing_belongs_to_go(caches: Path, weights: Pat
 def test_a_folder_that_was_empty_and_is_not_any_more_stays(caches: Path) -> None:
     folder = caches / "cache/weights/base"
     folder.mkdir(parents=True)
-    (item,) = prune.plan()
+    (item,) = remove.plan_pruning()
     put(folder / "file")
     assert disposal.take_away(item) == 0
     assert (folder / "file").exists()
@@ -180,7 +180,7 @@ def test_a_folder_that_was_empty_and_is_not_any_more_stays(caches: Path) -> None
 def test_what_was_taken_up_again_since_it_was_planned_stays(caches: Path, weights: Path) -> None:
     put(weights / STAGED / "ggml-model.bin")
     (weights / f"{MADE}.lock").touch()
-    items = prune.plan()
+    items = remove.plan_pruning()
     with filelock.FileLock(weights / f"{MADE}.lock"):
         assert [disposal.take_away(item) for item in items] == [None, None]
     assert (weights / STAGED / "ggml-model.bin").exists()
@@ -259,4 +259,4 @@ def test_half_written_records_go_when_they_are_old(caches: Path) -> None:
 
 
 def test_with_nothing_there_there_is_nothing_to_do(caches: Path) -> None:
-    assert prune.plan() == []
+    assert remove.plan_pruning() == []

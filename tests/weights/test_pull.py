@@ -15,7 +15,7 @@ from fakes.hub import Hub
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.catalog import PublishedFile
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
-from mac_whisper_speedtest.weights import history, locate, mirror, pull
+from mac_whisper_speedtest.weights import locate, mirror, pull
 from mac_whisper_speedtest.weights.revisions import learnt
 from weights.conftest import COMMIT, WEIGHTS, Seen, cached
 
@@ -370,17 +370,17 @@ def test_the_last_downloads_say_how_long_the_next_will_take(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
-    assert history.expected_seconds(1) is None
-    history.record(1000, 10.0)  # says nothing about large ones
-    assert history.expected_seconds(1) is None
+    assert pull.expected_seconds(1) is None
+    pull.record(1000, 10.0)  # says nothing about large ones
+    assert pull.expected_seconds(1) is None
     shuffled = random.Random(2).sample(range(1, 26), 25)
     for rate in shuffled:
-        history.record(rate * 1_000_000, 1.0)
-    last = sorted(shuffled[-history.KEPT :])
+        pull.record(rate * 1_000_000, 1.0)
+    last = sorted(shuffled[-pull.KEPT :])
     median = (last[9] + last[10]) / 2
-    assert history.expected_seconds(100_000_000) == pytest.approx(100 / median)
+    assert pull.expected_seconds(100_000_000) == pytest.approx(100 / median)
     (tmp_path / "downloads.json").write_text("[[1]]")
-    assert history.expected_seconds(1) is None
+    assert pull.expected_seconds(1) is None
 
 
 def test_pins_of_the_catalogue_outlive_a_listing_that_knows_less(hub: Hub, seen: Seen) -> None:

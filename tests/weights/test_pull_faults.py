@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from fakes.hub import Fault, Hub, refusing_port
-from mac_whisper_speedtest import catalog, refusals
+from mac_whisper_speedtest import catalog, download
 from mac_whisper_speedtest.errors import DownloadError, ExitCode, SpeedtestError, StorageError
 from mac_whisper_speedtest.weights import locate, pull
 from weights.conftest import COMMIT, WEIGHTS, Seen, cached
@@ -285,12 +285,12 @@ def test_an_address_that_is_no_hub_is_refused(hub: Hub, seen: Seen) -> None:
 
 
 def test_full_disks_and_forbidden_folders_are_errors_of_storage() -> None:
-    asked = refusals.Asked("https://hub.example", "org/name", COMMIT, FILE)
-    full = refusals.explained(OSError(errno.ENOSPC, "No space left on device", "/x/y"), asked)
+    asked = download.Asked("https://hub.example", "org/name", COMMIT, FILE)
+    full = download.explained(OSError(errno.ENOSPC, "No space left on device", "/x/y"), asked)
     assert isinstance(full, StorageError)
     assert full.message == "the disk is full: cannot write /x/y"
     assert "resumed" in full.hint
-    denied = refusals.explained(PermissionError(errno.EACCES, "Permission denied", "/x/y"), asked)
+    denied = download.explained(PermissionError(errno.EACCES, "Permission denied", "/x/y"), asked)
     assert isinstance(denied, StorageError)
     assert denied.message == "cannot write /x/y: Permission denied"
 
@@ -300,10 +300,10 @@ def test_retry_after_may_be_a_date() -> None:
     error = OSError()
     error.response = SimpleNamespace(headers=headers)  # type: ignore[attr-defined]
     now = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
-    assert refusals.retry_after_s(error, now) == 30
+    assert download.retry_after_s(error, now) == 30
     headers["Retry-After"] = "soon"
-    assert refusals.retry_after_s(error, now) is None
-    assert refusals.retry_after_s(OSError(), now) is None
+    assert download.retry_after_s(error, now) is None
+    assert download.retry_after_s(OSError(), now) is None
 
 
 def test_the_cache_cannot_be_written(fetch_small: Fetch, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def convert(caches: Path, name: str, network: str = "tiny.en", size: int = 100) 
 
 
 def remove(name: str, **options: object) -> int:
-    planned = removal.plan(name, **options)  # type: ignore[arg-type]
+    planned = removal.plan_removal(name, **options)  # type: ignore[arg-type]
     freed = removal.carry_out(planned, announce=lambda _text: None)
     assert freed == planned.size_bytes
     return freed
@@ -118,14 +118,14 @@ def test_a_name_that_leads_anywhere_else_is_refused(caches: Path, name: str) -> 
     convert(caches, f"ggml-float16-{KEY}")
     before = tree(caches)
     with pytest.raises(UsageError):
-        removal.plan(name, from_hub=True)
+        removal.plan_removal(name, from_hub=True)
     assert tree(caches) == before
 
 
 @pytest.mark.parametrize("form", ["../..", "moonshine-onnx", "nothing"])
 def test_a_form_that_the_network_does_not_have_is_refused(form: str) -> None:
     with pytest.raises(UsageError, match=r"there are no .* weights"):
-        removal.plan("tiny.en", form=form)
+        removal.plan_removal("tiny.en", form=form)
 
 
 def test_of_a_link_in_the_cache_only_the_link_goes(caches: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_models_folder_that_is_a_link_goes_as_a_link_or_not_at_all(caches: Pat
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere.parent)
     with pytest.raises(UsageError, match="is a link"):
-        removal.plan("tiny.en", form="ggml")
+        removal.plan_removal("tiny.en", form="ggml")
     remove("tiny.en")
     assert not link.is_symlink()
     assert (elsewhere / "precious").is_file()
@@ -175,7 +175,7 @@ def test_a_removal_waits_for_a_conversion_of_the_same_weights(caches: Path) -> N
     with lock:
         worker = threading.Thread(
             target=removal.carry_out,
-            args=(remove.plan("tiny.en"),),
+            args=(removal.plan_removal("tiny.en"),),
             kwargs={"announce": said.append},
         )
         worker.start()
@@ -285,7 +285,7 @@ def test_a_repository_that_was_pulled_by_its_commit_goes_with_its_record(caches:
     assert not repository.folder.exists()
     assert revisions.customs() == []
     with pytest.raises(UsageError, match="no form of ours"):
-        removal.plan(name, form="ggml", from_hub=True)
+        removal.plan_removal(name, form="ggml", from_hub=True)
 
 
 def test_links_out_of_the_hubs_cache_are_never_followed(caches: Path) -> None:
@@ -328,7 +328,9 @@ def test_a_blob_that_somebody_fetches_just_now_stays(caches: Path) -> None:
     lock = caches / "hub/.locks" / repository.folder.name / f"{blob.name}.lock"
     lock.parent.mkdir(parents=True)
     with filelock.FileLock(lock):
-        removal.carry_out(remove.plan("tiny.en", from_hub=True), announce=lambda _text: None)
+        removal.carry_out(
+            removal.plan_removal("tiny.en", from_hub=True), announce=lambda _text: None
+        )
     assert blob.is_file()
     assert not link.is_symlink()
     assert remove("tiny.en", from_hub=True) == 7
@@ -371,7 +373,7 @@ def slow(path, *rest, **more):
     print(path.name, flush=True)
     time.sleep(60)
 disposal.shutil.rmtree = slow
-remove.carry_out(remove.plan("tiny.en"), announce=print)
+remove.carry_out(remove.plan_removal("tiny.en"), announce=print)
 """
 SLOW_HUB = """
 import time
@@ -387,7 +389,7 @@ def slow(path, *rest, **more):
         print(path.name, flush=True)
         time.sleep(60)
 Path.unlink = slow
-remove.carry_out(remove.plan("tiny.en", from_hub=True), announce=print)
+remove.carry_out(remove.plan_removal("tiny.en", from_hub=True), announce=print)
 """
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from fakes.hub import Fault, Hub
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.convert import conversion
 from mac_whisper_speedtest.errors import DownloadError, WeightsError
 from mac_whisper_speedtest.weights import locate, mirror, pull
 from mac_whisper_speedtest.weights import repair as the_module
+from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.weights.locations import fetched_folder
 from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin, identity
-from mac_whisper_speedtest.weights.weights import Weights
 from weights.conftest import COMMIT, WEIGHTS
 
 FOUND = 7
@@ -247,7 +248,6 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
     damaged: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The conversion itself is somebody else's test: here its result is copied."""
-    from mac_whisper_speedtest import convert
 
     source = locate.official("tiny.en")
     good = locate.in_form(source, "mlx-npz", "float32", announce=print)
@@ -258,7 +258,7 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
         shutil.copytree(good.path, destination)
 
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(convert, "convert", copied)
+    monkeypatch.setattr(conversion, "convert", copied)
 
     def find() -> Weights:
         return locate.in_form(source, "mlx-npz", "float32", announce=print)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.worker import allocators
+from mac_whisper_speedtest.worker import child
 from mac_whisper_speedtest.worker.launch import interpreter
 
-SOURCE = str(Path(allocators.__file__).parents[2])
+SOURCE = str(Path(child.__file__).parents[2])
 
 
 def imported(monkeypatch: pytest.MonkeyPatch, name: str, **parts: Any) -> ModuleType:
@@ -36,8 +36,8 @@ def nothing_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_worker_without_frameworks_has_no_figures_and_imports_none() -> None:
-    assert allocators.peaks() == {}
-    allocators.reset()
+    assert child.peaks() == {}
+    child.reset()
     assert "torch" not in sys.modules
     assert "mlx.core" not in sys.modules
 
@@ -52,15 +52,15 @@ def test_mlx_is_asked_by_its_present_names(monkeypatch: pytest.MonkeyPatch) -> N
         get_cache_memory=lambda: 100,
         reset_peak_memory=lambda: done.append("reset"),
     )
-    found = allocators.peaks()
+    found = child.peaks()
     assert found == {"mlx_peak_bytes": 300, "mlx_active_bytes": 200, "mlx_cache_bytes": 100}
-    allocators.reset()
+    child.reset()
     assert done == ["reset"]
 
 
 def test_mlx_is_asked_by_its_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
     imported(monkeypatch, "mlx.core", metal=SimpleNamespace(get_peak_memory=lambda: 300))
-    assert allocators.peaks() == {"mlx_peak_bytes": 300}
+    assert child.peaks() == {"mlx_peak_bytes": 300}
 
 
 def torch(*, cuda: bool = False, mps: bool = False) -> dict[str, Any]:
@@ -84,17 +84,17 @@ def test_torch_is_asked_about_all_its_gpus(monkeypatch: pytest.MonkeyPatch) -> N
     done: list[int] = []
     parts["cuda"].reset_peak_memory_stats = done.append
     imported(monkeypatch, "torch", **parts)
-    assert allocators.peaks() == {
+    assert child.peaks() == {
         "torch_cuda_peak_bytes": 201,
         "torch_cuda_reserved_peak_bytes": 2001,
     }
-    allocators.reset()
+    child.reset()
     assert done == [0, 1]
 
 
 def test_torch_on_metal_says_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     imported(monkeypatch, "torch", **torch(mps=True))
-    assert allocators.peaks() == {
+    assert child.peaks() == {
         "torch_mps_driver_bytes": 5000,
         "torch_mps_current_bytes": 700,
     }
@@ -104,7 +104,7 @@ def test_torch_on_the_cpu_is_not_asked_for_devices(monkeypatch: pytest.MonkeyPat
     parts = torch()
     parts["cuda"].max_memory_allocated = fail
     imported(monkeypatch, "torch", **parts)
-    assert allocators.peaks() == {}
+    assert child.peaks() == {}
 
 
 @pytest.mark.parametrize("part", ["cuda", "backends", "mps"])
@@ -114,8 +114,8 @@ def test_a_torch_without_a_part_costs_that_parts_figures(
     parts = torch(cuda=True, mps=True)
     del parts[part]
     imported(monkeypatch, "torch", **parts)
-    allocators.reset()
-    assert any(name.startswith("torch_") for name in allocators.peaks())
+    child.reset()
+    assert any(name.startswith("torch_") for name in child.peaks())
 
 
 def test_a_framework_that_fails_costs_one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +127,8 @@ def test_a_framework_that_fails_costs_one_figure(monkeypatch: pytest.MonkeyPatch
         get_cache_memory=lambda: None,
         reset_peak_memory=fail,
     )
-    assert allocators.peaks() == {"mlx_active_bytes": 200}
-    allocators.reset()
+    assert child.peaks() == {"mlx_active_bytes": 200}
+    child.reset()
 
 
 def test_the_real_mlx_reports_what_was_allocated() -> None:

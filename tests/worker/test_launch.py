@@ -12,8 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.environments import environments
 from mac_whisper_speedtest.worker import endings, process_tree
 from mac_whisper_speedtest.worker.endings import Status

@@ -18,11 +18,11 @@ from conftest import FAKES, describe_fake
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.weights import locate
-from mac_whisper_speedtest.worker import activity, load_check
+from mac_whisper_speedtest.worker import load_check, process_tree
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.activity import Usage
 from mac_whisper_speedtest.worker.endings import Ending, Status
 from mac_whisper_speedtest.worker.load_check import LoadCheck, Outcome, Trial
+from mac_whisper_speedtest.worker.process_tree import Usage
 
 HUNGRY = "hungry:Hungry"
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
@@ -259,11 +259,11 @@ def test_faster_whisper_without_its_tokenizer_would_download_one(tmp_path: Path)
     ],
 )
 def test_progress_is_computing_or_reading(after: Usage, *, worked: bool) -> None:
-    assert activity.made_progress([(0.0, Usage(0.0, 0)), (2.0, after)]) is worked
+    assert process_tree.made_progress([(0.0, Usage(0.0, 0)), (2.0, after)]) is worked
 
 
 def test_one_look_shows_no_progress() -> None:
-    assert not activity.made_progress([(0.0, Usage(5.0, 5))])
+    assert not process_tree.made_progress([(0.0, Usage(5.0, 5))])
 
 
 def test_slow_is_never_called_incomplete_or_corrupt() -> None:

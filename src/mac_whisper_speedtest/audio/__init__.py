@@ -5,6 +5,6 @@
 
 from mac_whisper_speedtest.audio.builtin import builtin_names, fetch, is_cached, load
 from mac_whisper_speedtest.audio.clip import Clip, write_pcm
-from mac_whisper_speedtest.audio.source import resolve
+from mac_whisper_speedtest.audio.select import resolve
 
 __all__ = ["Clip", "builtin_names", "fetch", "is_cached", "load", "resolve", "write_pcm"]

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE
-from mac_whisper_speedtest.audio.speech import Speech
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 if TYPE_CHECKING:

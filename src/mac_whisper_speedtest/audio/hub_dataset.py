@@ -23,10 +23,9 @@ from urllib.parse import quote
 import msgspec
 
 from mac_whisper_speedtest import files, paths
-from mac_whisper_speedtest.audio import manifest, offline, resumable, sample
+from mac_whisper_speedtest.audio import manifest, resumable, sample
 from mac_whisper_speedtest.audio.datasets import Dataset
-from mac_whisper_speedtest.audio.entries import Entry
-from mac_whisper_speedtest.audio.folder import read_text
+from mac_whisper_speedtest.audio.entries import Entry, read_text
 from mac_whisper_speedtest.audio.resumable import Wanted
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.privacy import scrub
@@ -129,7 +128,7 @@ def bring_files(
     if not missing:
         return
     size = sum(each.bytes for each in missing)
-    offline.refuse_unless_allowed(
+    resumable.refuse_unless_allowed(
         f"a part of {dataset.name} ({len(missing)} files)", size, allow_download=allow_download
     )
     announce(f"Downloading {len(missing)} files of {dataset.name}, {size / 1e6:.1f} MB, once.")
@@ -145,7 +144,7 @@ def listing(
     try:
         known = msgspec.json.decode(path.read_bytes(), type=list[_File])
     except (OSError, msgspec.MsgspecError):
-        offline.refuse_unless_allowed(dataset.name, None, allow_download=allow_download)
+        resumable.refuse_unless_allowed(dataset.name, None, allow_download=allow_download)
         announce(f"Asking the hub what {dataset.name} holds.")
         known = _ask(dataset)
         files.write_bytes(path, msgspec.json.encode(known))
@@ -225,3 +224,46 @@ def _headers() -> dict[str, str]:
 
     token = get_token()
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+# Files of one kind out of a dataset on the Hugging Face hub, whatever else it holds.
+
+
+def bring(
+    dataset: Dataset,
+    ending: str,
+    *,
+    announce: Callable[[str], None],
+    allow_download: bool,
+) -> list[Path]:
+    """Have every file whose name ends so; what is here already is not asked for again.
+
+    Args:
+        dataset: pinned to a commit; its ``split`` is a folder, empty for all of it.
+        ending: such as ``.zip``.
+        announce: told before anything is downloaded.
+        allow_download: whether it may be.
+
+    Returns:
+        Where they lie, in order of their names.
+
+    Raises:
+        UsageError: it has no such file.
+        DownloadError: it is not here and may not be, or cannot be, downloaded.
+        StorageError: the cache cannot be written.
+    """
+    files = listing(dataset, announce=announce, allow_download=allow_download)
+    within = f"{dataset.split}/" if dataset.split else ""
+    wanted = [
+        wanted_file(dataset, file)
+        for name, file in sorted(files.items())
+        if name.startswith(within) and name.lower().endswith(ending)
+    ]
+    if not wanted:
+        where = f" in {dataset.split}" if dataset.split else ""
+        raise UsageError(
+            f"{dataset.name} has no {ending} file{where}",
+            hint="check its name and revision, and the folder after them",
+        )
+    bring_files(dataset, wanted, announce=announce, allow_download=allow_download)
+    return [each.path for each in wanted]

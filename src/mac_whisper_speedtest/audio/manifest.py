@@ -25,9 +25,8 @@ from typing import Any, Final
 
 import msgspec
 
-from mac_whisper_speedtest.audio.entries import Entry, language_code
-from mac_whisper_speedtest.audio.folder import read_text
-from mac_whisper_speedtest.audio.speech import LeftOut
+from mac_whisper_speedtest.audio.clip import LeftOut
+from mac_whisper_speedtest.audio.entries import Entry, language_code, read_text
 from mac_whisper_speedtest.errors import AudioError
 
 _NAMES: Final = {

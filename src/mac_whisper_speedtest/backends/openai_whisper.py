@@ -17,9 +17,8 @@ from mac_whisper_speedtest.backends.adapter import (
     library_versions,
     told,
 )
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
-from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.backends.torch_device import choose_device, choose_precision, wait_for
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest import files
-from mac_whisper_speedtest.bundle import origin, write
-from mac_whisper_speedtest.bundle.container import JOURNAL, MANIFEST, Container
-from mac_whisper_speedtest.bundle.origin import Origin
+from mac_whisper_speedtest.bundle import container as origin
+from mac_whisper_speedtest.bundle import write
+from mac_whisper_speedtest.bundle.container import JOURNAL, MANIFEST, Container, Origin
 from mac_whisper_speedtest.bundle.validate import Sound, counted, opened
 from mac_whisper_speedtest.bundle.write import BundleInfo
 from mac_whisper_speedtest.errors import StorageError, UsageError

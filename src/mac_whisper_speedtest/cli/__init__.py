@@ -11,21 +11,22 @@ import click
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
 from mac_whisper_speedtest.version import __version__
 
-# name -> (module, one line for --help). The lines stand here so that --help imports no command.
+# name -> (module, or module:attribute where a module has several; one line for --help). The lines
+# are here so that --help imports no command.
 _COMMANDS = {
     "run": ("run", "Measure backends and print one ranked table."),
     "check-models": ("check_models", "Say which weights are there, whole and loadable."),
     "show": ("show", "Show a run again, or recover one whose tool was killed."),
-    "score": ("score", "Score a run's texts again, also by another normaliser."),
-    "diff": ("diff", "Show where two backends of a run wrote something else."),
+    "score": ("show:score_command", "Score a run's texts again, also by another normaliser."),
+    "diff": ("show:diff_command", "Show where two backends of a run wrote something else."),
     "report": ("report", "Write a run as one HTML page that needs no network."),
     "results": ("results", "List, check, share and remove runs."),
-    "export": ("export", "Write runs as JSON, CSV, Parquet and other tables."),
+    "export": ("report:export", "Write runs as JSON, CSV, Parquet and other tables."),
     "compare": ("compare", "Compare two runs: slower, wrong, larger or thirstier?"),
-    "history": ("history", "Show one backend over time, and when it changed."),
+    "history": ("compare:history", "Show one backend over time, and when it changed."),
     "leaderboard": ("leaderboard", "Make a leaderboard of runs from many machines."),
-    "trace": ("trace", "Write a run as a timeline for Perfetto, or send it to a collector."),
-    "noise": ("noise", "Measure how far identical measurements differ on this machine."),
+    "trace": ("report:trace", "Write a run as a timeline for Perfetto, or send it to a collector."),
+    "noise": ("doctor:noise", "Measure how far identical measurements differ on this machine."),
     "backends": ("backends", "List backends, and manage the environments they run in."),
     "models": ("models", "List, pull, verify, convert and remove weights."),
     "clips": ("clips", "List and fetch the built-in speech; forget decoded recordings."),
@@ -43,8 +44,9 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        commands = importlib.import_module(f"{__name__}.{module}")
+        command: click.Command = getattr(commands, attribute or "command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

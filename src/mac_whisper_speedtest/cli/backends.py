@@ -12,8 +12,7 @@ from mac_whisper_speedtest.cli import contract
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.backends.backend import Backend
-    from mac_whisper_speedtest.backends.recipe import Recipe
+    from mac_whisper_speedtest.backends.backend import Backend, Recipe
     from mac_whisper_speedtest.environments.environments import Environment
 
 
@@ -156,7 +155,7 @@ def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
 def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
     """Ask the package index what each of NAMES needs, and write that down with hashes."""
     from mac_whisper_speedtest import files
-    from mac_whisper_speedtest.environments import locks, uv_python
+    from mac_whisper_speedtest.environments import locks, uv
     from mac_whisper_speedtest.environments.environments import shown
 
     if output is not None and len(names) > 1:
@@ -178,9 +177,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
                 f"{shown(locks.shipped_file(recipe, version))}"
             )
             continue
-        oldest = (
-            locks.LOWEST_PYTHON if output else uv_python.minor(uv_python.choose(recipe).version)
-        )
+        oldest = locks.LOWEST_PYTHON if output else uv.minor(uv.choose(recipe).version)
         made = locks.make(recipe, version, python=oldest)
         if output is not None:
             files.write_bytes(output, made.text.encode())
@@ -195,7 +192,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
     """Install the newest release of each of NAMES, and make it what the bare name means."""
     from packaging.version import Version
 
-    from mac_whisper_speedtest.environments import environments, locks, uv_python
+    from mac_whisper_speedtest.environments import environments, locks, uv
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 
     with as_keyboard_interrupt():
@@ -211,7 +208,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
             environments.check_platform(recipe)
             before = locks.default_version(recipe)
             _say(f"{recipe.name}: asking for the newest release")
-            python = uv_python.minor(uv_python.choose(recipe).version)
+            python = uv.minor(uv.choose(recipe).version)
             newest = locks.make(recipe, python=python)
             if Version(newest.version) <= Version(before):
                 click.echo(f"{recipe.name}: nothing to do, {before} is the newest release")
@@ -265,14 +262,14 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
 
 def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
     """Why ``--all`` does not mean this one; empty if it does."""
-    from mac_whisper_speedtest.environments import environments, uv_python
+    from mac_whisper_speedtest.environments import environments, uv
 
     if not recipe.works_here():
         return f"it works only on {' and '.join(recipe.platforms)}"
     if limit is None:
         return ""
     try:
-        python = uv_python.choose(recipe)
+        python = uv.choose(recipe)
     except UsageError as error:
         return error.message
     size = recipe.bytes_with(environments.torch_build(recipe, torch, python))
@@ -283,7 +280,7 @@ def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
 
 def _facts(backend: Backend) -> dict[str, Any]:
     """What ``list`` and ``info`` tell of a backend, in the words of the JSON output."""
-    from mac_whisper_speedtest.environments import environments, locks, uv_python
+    from mac_whisper_speedtest.environments import environments, locks, uv
     from mac_whisper_speedtest.environments.environments import shown
     from mac_whisper_speedtest.worker import launch
 
@@ -318,7 +315,7 @@ def _facts(backend: Backend) -> dict[str, Any]:
             "locked": locks.versions(recipe),
             "default": locks.default_version(recipe),
             "python": recipe.python,
-            "this_python_fits": uv_python.own_fits(recipe),
+            "this_python_fits": uv.own_fits(recipe),
             "platforms": list(recipe.platforms),
             "works_on_this_platform": recipe.works_here(),
             "size_bytes": recipe.size_bytes,

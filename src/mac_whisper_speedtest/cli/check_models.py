@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from mac_whisper_speedtest.errors import ExitCode, UsageError
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.weights.inspect import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mac_whisper_speedtest.backends.backend import Backend
-    from mac_whisper_speedtest.weights.check_models import Report
-    from mac_whisper_speedtest.weights.needs import Cost
+    from mac_whisper_speedtest.weights.check import Cost
+    from mac_whisper_speedtest.weights.check_models import CheckRequest, Report, Row, Watcher
+    from mac_whisper_speedtest.weights.inspect import Copy
+
 
 _METHODS = ("auto", "cache-check", "checksum", "load")
 
@@ -71,9 +79,9 @@ def command(  # noqa: PLR0917 - one parameter per option
     Exit codes: 0 all that can be here is complete; 6 something is missing; 7 something is corrupt;
     8 something is complete and could not be loaded.
     """
-    from mac_whisper_speedtest.cli import models_table, options, scrubbed
+    from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.weights import needs
+    from mac_whisper_speedtest.weights import check as needs
     from mac_whisper_speedtest.weights.check_models import CheckRequest, Method, check_models
 
     if timeout is not None:
@@ -88,7 +96,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         timeout_s=timeout,
         fresh=fresh,
     )
-    watcher = models_table.watcher(sys.stderr)
+    watcher = progress_watcher(sys.stderr)
     with as_keyboard_interrupt():
         report = check_models(request, watcher)
         cost = needs.cost(row.check for row in report.rows)
@@ -96,9 +104,9 @@ def command(  # noqa: PLR0917 - one parameter per option
             report = check_models(request, watcher)
             cost = needs.cost(row.check for row in report.rows)
     if as_json:
-        scrubbed.echo_json(models_table.as_json(request, report, cost))
+        options.echo_json(check_as_json(request, report, cost))
     else:
-        models_table.show(report, cost, verbose=verbose, every_row=verbose or bool(models))
+        show(report, cost, verbose=verbose, every_row=verbose or bool(models))
     ctx.exit(exit_code(report))
 
 
@@ -119,7 +127,7 @@ def exit_code(report: Report) -> ExitCode:
 
 def _selected(specs: tuple[str, ...]) -> list[Backend]:
     from mac_whisper_speedtest.backends import registry
-    from mac_whisper_speedtest.backends.frameworks import FRAMEWORKS
+    from mac_whisper_speedtest.backends.backend import FRAMEWORKS
 
     return registry.select(specs, {**FRAMEWORKS, **registry.installed()})
 
@@ -136,14 +144,13 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
     Raises:
         UsageError: nobody can be asked, and nobody said yes beforehand.
     """
-    from mac_whisper_speedtest.cli import models_table
     from mac_whisper_speedtest.weights.check_models import make_complete
 
     makeable = [row for row in report.rows if row.check.can_be_made]
     if not cost.needs and not makeable:
         click.echo("nothing can be fetched or made", err=True)
         return False
-    for line in models_table.plan(cost, makeable):
+    for line in plan(cost, makeable):
         click.echo(line, err=True)
     if not yes:
         if not sys.stdin.isatty():
@@ -152,3 +159,262 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
             return False
     make_complete(report, cost, announce=lambda text: click.echo(text, err=True))
     return True
+
+
+# How ``check-models`` shows what it found: a table for people, one object for programs.
+
+
+SCHEMA_VERSION = 1
+_WIDE = 200  # columns
+_NEWS_EVERY_S = 0.2
+_STYLES = {
+    State.COMPLETE: "green",
+    State.PARTIAL: "yellow",
+    State.CORRUPT: "bold red",
+    State.ABSENT: "dim",
+    State.UNAVAILABLE: "dim",
+    State.NOT_CHECKABLE: "yellow",
+}
+
+
+def progress_watcher(stream: TextIO) -> Watcher:
+    """Tells of long reads and of loads, on a terminal only."""
+    from mac_whisper_speedtest.weights.check_models import Watcher
+
+    if not stream.isatty():
+        return Watcher()
+    lock = threading.Lock()
+    last = 0.0
+
+    def reading(done: int, total: int) -> None:
+        nonlocal last
+        with lock:
+            now = time.monotonic()
+            if done < total and now - last < _NEWS_EVERY_S:
+                return
+            last = now
+            end = "\r\x1b[K" if done >= total else ""
+            stream.write(f"\r\x1b[Kreading {size(done)} of {size(total)}{end}")
+            stream.flush()
+
+    def loading(row: Row) -> None:
+        stream.write(f"loading {row.check.subject.network} in {row.backend.label}\n")
+
+    return Watcher(reading, loading)
+
+
+def size(count: int | None) -> str:
+    """Bytes as people read them, in decimal units."""
+    if count is None:
+        return "?"
+    if count < 10_000_000:
+        return f"{count / 1e6:.1f} MB"
+    return f"{count / 1e6:.0f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people read them, or that nobody knows."""
+    if seconds is None:
+        return "time not known: nothing was fetched here yet"
+    if seconds < 90:
+        return f"about {max(seconds, 1):.0f} s at the speed so far"
+    return f"about {seconds / 60:.0f} min at the speed so far"
+
+
+def plan(cost: Cost, makeable: Sequence[Row]) -> list[str]:
+    """What ``--download`` is about to do, one line for each thing."""
+    lines = [
+        f"fetch {need.row.network} ({need.row.form}) from {need.row.place}: "
+        f"{size(need.missing_bytes)}"
+        for need in cost.needs
+    ]
+    lines += [
+        f"make {row.check.subject.form} {row.check.subject.precision} of "
+        f"{row.check.subject.network} here"
+        for row in makeable
+    ]
+    return [*lines, _totals(cost)]
+
+
+def _totals(cost: Cost) -> str:
+    free = f"; {size(cost.free_bytes)} free" if cost.free_bytes is not None else ""
+    if not cost.needs:
+        return f"nothing to fetch{free}"
+    unknown = f" and {cost.unknown} of unknown size" if cost.unknown else ""
+    return f"{size(cost.known_bytes)}{unknown} to fetch, {duration(cost.seconds)}{free}"
+
+
+def show(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
+    """Print the table; what is not there shares a line per backend unless ``every_row``."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from mac_whisper_speedtest.weights import check as needs
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    table = Table(box=None, pad_edge=False)
+    with_loads = any(row.load is not None for row in report.rows)
+    headings = ["backend", "model", "state", "shown by", "size", *(["load"] if with_loads else [])]
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading != "load", overflow="fold")
+    table.add_column("what, and what next", overflow="fold")
+    quiet = {State.ABSENT, State.UNAVAILABLE}
+    for row in report.rows:
+        check = row.check
+        if check.state in quiet and not every_row:
+            continue
+        told = "; ".join(text for text in (*check.problems, needs.advice(check)) if text)
+        table.add_row(
+            check.subject.backend,
+            check.subject.network,
+            f"[{_STYLES[check.state]}]{check.state}[/]",
+            str(check.evidence or ""),
+            size(check.chosen.size_bytes) if check.chosen and check.chosen.files else "",
+            # What a library says may hold brackets, which are its own and no styles of ours.
+            *([escape(_load_words(row))] if with_loads else []),
+            escape(scrub(told)) if told else "",
+        )
+    if table.row_count:
+        console.print(table)
+    if not every_row:
+        for line in _summed_up(report):
+            console.print(line, style="dim", highlight=False)
+    _print_totals(report, cost)
+    if verbose:
+        _print_places(report)
+        for stage, seconds in report.stages_s.items():
+            click.echo(f"{stage}: {seconds:.3f} s")
+        for row in report.rows:
+            if row.seconds is not None:
+                click.echo(
+                    f"load of {row.check.subject.network} in {row.backend.label}, "
+                    f"start to end: {row.seconds:.3f} s"
+                )
+
+
+def _load_words(row: Row) -> str:
+    load = row.load
+    if load is None:
+        return ""
+    words = str(load.outcome)
+    if load.outcome == "loaded" and load.seconds is not None:
+        words = f"loaded in {load.seconds:.2f} s"
+        words += " (remembered)" if row.load_remembered else ""
+    return f"{words}: {load.message}" if load.message else words
+
+
+def _summed_up(report: Report) -> list[str]:
+    """One line per backend for what is not there, and one for what cannot be."""
+    lines = []
+    for state in (State.ABSENT, State.UNAVAILABLE):
+        by_backend: dict[str, list[str]] = {}
+        for row in report.rows:
+            if row.check.state is state:
+                subject = row.check.subject
+                by_backend.setdefault(subject.backend, []).append(subject.network)
+        lines += [f"{state}: {name}: {', '.join(of)}" for name, of in by_backend.items()]
+    return lines
+
+
+def _print_totals(report: Report, cost: Cost) -> None:
+    counts = dict.fromkeys(State, 0)
+    for row in report.rows:
+        counts[row.check.state] += 1
+    click.echo(", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    here = {
+        file.path: file.size
+        for row in report.rows
+        for copy in row.check.copies
+        for file in copy.files
+    }
+    click.echo(f"{size(sum(here.values()))} of weights here; {_totals(cost)}")
+
+
+def _print_places(report: Report) -> None:
+    for row in report.rows:
+        for copy in row.check.copies:
+            if copy.state is State.ABSENT and not copy.remarks:
+                continue
+            told = "; ".join((*copy.problems, *copy.remarks))
+            line = f"{row.check.subject.backend} {row.check.subject.network}: "
+            line += f"{copy.place.where}: {copy.state}: {copy.path}"
+            click.echo(scrub(f"{line}: {told}" if told else line))
+
+
+def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str, Any]:
+    """Everything that was found, for programs; docs/check-models.md lists every field.
+
+    Paths are in it as they are: whoever prints it scrubs it, once.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "method": str(request.method),
+        "rows": [_row(row) for row in report.rows],
+        "totals": {
+            str(state): sum(row.check.state is state for row in report.rows) for state in State
+        },
+        "download": {
+            "bytes": cost.known_bytes,
+            "of_unknown_size": cost.unknown,
+            "seconds": cost.seconds,
+            "seconds_reason": None
+            if cost.seconds is not None
+            else ("nothing was fetched here yet" if cost.known_bytes else "nothing to fetch"),
+            "publications": [
+                {
+                    "model": need.row.network,
+                    "form": need.row.form,
+                    "place": need.row.place,
+                    "bytes": need.missing_bytes,
+                }
+                for need in cost.needs
+            ],
+        },
+        "disk": {"free_bytes": cost.free_bytes},
+        "stages_s": report.stages_s,
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    from mac_whisper_speedtest.weights import check as needs
+
+    check, load = row.check, row.load
+    return {
+        "backend": check.subject.backend,
+        "model": check.subject.network,
+        "form": check.subject.form,
+        "precision": check.subject.precision,
+        "state": str(check.state),
+        "evidence": check.evidence and str(check.evidence),
+        "problems": list(check.problems),
+        "size_bytes": check.chosen.size_bytes if check.chosen else None,
+        "can_be_made_here": check.can_be_made,
+        "next": needs.advice(check),
+        "copies": [_copy(copy) for copy in check.copies],
+        "load": None
+        if load is None
+        else {
+            "outcome": str(load.outcome),
+            "seconds": load.seconds,
+            "error_class": load.error_class,
+            "message": load.message,
+            "hosts": list(load.hosts),
+            "version": load.version,
+            "remembered": row.load_remembered,
+        },
+    }
+
+
+def _copy(copy: Copy) -> dict[str, Any]:
+    return {
+        "where": copy.place.where,
+        "path": str(copy.path),
+        "for_run": copy.place.for_run,
+        "state": str(copy.state),
+        "problems": list(copy.problems),
+        "remarks": list(copy.remarks),
+        "size_bytes": copy.size_bytes,
+    }

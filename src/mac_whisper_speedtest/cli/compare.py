@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from mac_whisper_speedtest.compare.document import Compared
 
+
 FORMATS = ("table", "markdown", "json", "github-action-benchmark", "hyperfine", "junit")
 _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "table"}
 
@@ -64,11 +65,11 @@ def command(  # noqa: PLR0917 - one parameter per option
     """
     from mac_whisper_speedtest import files
     from mac_whisper_speedtest.cli import options
-    from mac_whisper_speedtest.compare import compare, regressions, sources
+    from mac_whisper_speedtest.compare import compare, sources
     from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.report import comparison as terminal
 
-    wanted = regressions.kinds(fail_on)
+    wanted = compare.kinds(fail_on)
     least = options.share(margin, "--margin") if margin is not None else None
     chosen = form or (_by_suffix(output) if output is not None else "table")
     judged = sources.load(new)
@@ -77,9 +78,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         if base == sources.PREVIOUS
         else sources.load(base)
     )
-    found = regressions.judged(
-        compare.compare(against, judged, margin=least, anyway=anyway), wanted
-    )
+    found = compare.judged(compare.compare(against, judged, margin=least, anyway=anyway), wanted)
     if output is not None:
         files.write_bytes(output, _rendered(found, chosen).encode())
     if output is not None or chosen == "table":
@@ -105,20 +104,58 @@ def _by_suffix(path: Path) -> str:
 
 def _rendered(found: Compared, form: str) -> str:
     from mac_whisper_speedtest.compare import document
-    from mac_whisper_speedtest.report import (
-        ci_formats,
-        comparison_markdown,
-        github_action_benchmark,
-        hyperfine,
-    )
+    from mac_whisper_speedtest.report import ci_formats, comparison_markdown
     from mac_whisper_speedtest.report import comparison as terminal
 
     writers = {
         "table": terminal.text,
         "markdown": comparison_markdown.render,
         "json": document.to_json,
-        "github-action-benchmark": github_action_benchmark.render,
-        "hyperfine": hyperfine.render,
-        "junit": ci_formats.render,
+        "github-action-benchmark": ci_formats.render_github_action_benchmark,
+        "hyperfine": ci_formats.render_hyperfine,
+        "junit": ci_formats.render_junit,
     }
     return writers[form](found)
+
+
+# ``speedtest history``: one backend over time, and when it changed.
+
+
+@click.command("history", context_settings={"show_default": True})
+@click.argument("backend")
+@click.option("--model", "-m", default="", help="Only this model.", show_default=False)
+@click.option("--clip", default="", help="Only speech of this name.", show_default=False)
+@click.option("--contract", default="", help="Only this contract.", show_default=False)
+@click.option("--limit", type=int, default=200, help="Runs of a series to look at: the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def history(  # noqa: PLR0917 - one parameter per option
+    backend: str, model: str, clip: str, contract: str, limit: int, as_json: bool
+) -> None:
+    """Show BACKEND in every run, in whatever version, and when it became faster or slower.
+
+    Runs are ordered by their numbers. Only runs that compare share a table: those of the same
+    contract, speech, weights, kind of machine and settings. A change is a lasting one: a single
+    slow run is none.
+
+    \b
+    speedtest history faster-whisper
+    speedtest history whisper.cpp --model small --json
+
+    Exit codes: 0 shown; 2 no run has such a backend; 5 the runs cannot be read.
+    """
+    from mac_whisper_speedtest.cli import options
+    from mac_whisper_speedtest.compare import document
+    from mac_whisper_speedtest.compare import history as trend
+    from mac_whisper_speedtest.report import history as history_report
+
+    found = trend.history(
+        backend,
+        model=model,
+        clip=clip,
+        contract=contract,
+        limit=options.at_least(1, limit, "--limit"),
+    )
+    if as_json:
+        click.echo(document.to_json(found), nl=False)
+    else:
+        history_report.show(found)

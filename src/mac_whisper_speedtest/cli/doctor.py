@@ -9,7 +9,11 @@ import click
 from mac_whisper_speedtest.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mac_whisper_speedtest.doctor.lines import Checkup
+    from mac_whisper_speedtest.results.schema import NoiseInfo
+
 
 _SCHEMA_VERSION = 1
 _WIDE = 10_000  # columns: in a pipe every line stays one line
@@ -95,3 +99,120 @@ def _verdict(checkup: Checkup) -> str:
     ]
     fit = "fit for measuring" if checkup.fit else "not fit for measuring"
     return f"{fit}: {', '.join(counts)}" if counts else fit
+
+
+# ``speedtest noise``: how far identical measurements differ on this machine.
+
+
+@click.command("noise", context_settings={"show_default": True})
+@click.option("--model", "-m", default="tiny.en", help="Model name.")
+@click.option("--backend", "-b", help="Default: the first that is installed and has its weights.")
+@click.option("--clip", help="A built-in clip: short (the default), cities or long.")
+@click.option("--quick", is_flag=True, help="6 rounds in place of 20: a rough idea.")
+@click.option("--rounds", type=int, help="Rounds.  [default: 20]")
+@click.option("--threads", type=int, help="CPU threads.  [default: by machine]")
+@click.option("--managed", is_flag=True, help="Run the backend from an environment of its own.")
+@click.option(
+    "--repeat/--no-repeat",
+    default=True,
+    envvar="SPEEDTEST_REPEAT",
+    help="Take samples and rounds again in which the machine was disturbed.",
+)
+@click.option("--seed", type=int, default=0, help="Seed of the visiting order.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.pass_context
+def noise(  # noqa: PLR0917 - one parameter per option
+    ctx: click.Context,
+    model: str,
+    backend: str | None,
+    clip: str | None,
+    quick: bool,
+    rounds: int | None,
+    threads: int | None,
+    managed: bool,
+    repeat: bool,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure one backend against itself: the noise floor of this machine.
+
+    Two identical cells take turns, as two backends do in a run. Whatever difference shows between
+    them is noise. What is found is kept, and later runs rank nothing that differs by less.
+
+    \b
+    speedtest noise
+    speedtest noise --quick -b whisper.cpp
+    """
+    import json
+    import math
+    from dataclasses import replace
+
+    import msgspec
+
+    from mac_whisper_speedtest.audio.select import Choice
+    from mac_whisper_speedtest.backends import registry
+    from mac_whisper_speedtest.cli import options, progress
+    from mac_whisper_speedtest.errors import ExitCode, NotMeasuredError
+    from mac_whisper_speedtest.machine import describe
+    from mac_whisper_speedtest.run import noise as noise_run
+    from mac_whisper_speedtest.run import noise_floor, plan, session
+    from mac_whisper_speedtest.run.prepare import prepare
+
+    usual = noise_run.QUICK_ROUNDS if quick else noise_run.ROUNDS
+    screen = progress.screen(quiet=quiet or as_json, json_logs=False)
+    request = plan.Request(
+        models=(model,),
+        backends=tuple(
+            replace(each, managed=each.managed or managed)
+            for each in registry.select((backend,) if backend else (), registry.installed())
+        ),
+        explicit=backend is not None,
+        speech=Choice(clip=clip),
+        rounds=options.at_least(3, rounds if rounds is not None else usual, "--rounds"),
+        repeat=repeat,
+        # Fewer rounds would say nothing: on a slow machine this takes as long as it takes.
+        max_time_s=math.inf,
+        seed=seed,
+        threads=options.at_least(1, threads, "--threads")
+        if threads is not None
+        else describe.default_threads(),
+    )
+    pair = noise_run.twice(prepare(request, announce=screen.announce))
+    watched = replace(screen.events(), announce=screen.announce)
+    _, run = session.measure(pair, watched)
+    screen.close()
+    outcome = run.manifest.outcome
+    if outcome is not None and outcome.state == "interrupted":
+        ctx.exit(ExitCode.INTERRUPTED)
+    found = noise_run.of(run)
+    if found is None:
+        failed = next((end for cell in run.cells for end in cell.endings if end.message), None)
+        raise NotMeasuredError(
+            f"fewer than three rounds came to an end: {failed.message if failed else 'no samples'}",
+            hint=f"look at the run: speedtest show {run.manifest.run}",
+        )
+    info = noise_floor.keep(run, found)
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(info), indent=2))
+    else:
+        for line in _lines(info):
+            click.echo(line)
+
+
+def _lines(info: NoiseInfo) -> Iterator[str]:
+    yield (
+        f"{info.backend} with {info.model} against itself, {info.rounds} rounds: "
+        f"ratio {info.ratio:.3f}, {info.verdict}"
+    )
+    yield f"noise floor            {info.floor:.1%}  identical cells differ by no more (95 %)"
+    yield f"spread of one round    {info.spread:.1%}"
+    yield (
+        f"smallest difference    {info.smallest_detectable:.1%}  "
+        f"that {info.rounds} rounds find in nine of ten runs"
+    )
+    for difference, rounds in info.rounds_for.items():
+        needed = f"{rounds}" if rounds is not None else "more than anyone runs"
+        yield f"rounds for {float(difference):<12.0%}{needed}"
+    yield "Later runs on this machine rank nothing that differs by less than the noise floor."

@@ -72,7 +72,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         UsageError: no dataset is written so.
         DownloadError: it is not here and may not be, or cannot be, downloaded.
     """
-    from mac_whisper_speedtest.audio import datasets, hub_files
+    from mac_whisper_speedtest.audio import datasets, hub_dataset
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.leaderboard import intake
 
@@ -84,7 +84,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         dataset = datasets.parse(each)
         if dataset.n is not None:
             raise UsageError(f"{each}: a leaderboard is of all bundles", hint="leave out n=")
-        paths = hub_files.bring(
+        paths = hub_dataset.bring(
             dataset,
             intake.BUNDLE,
             announce=lambda text: click.echo(text, err=True),

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import (
-    models_list,
-    models_path,
-    models_prune,
-    models_pull,
-    models_remove,
-    models_verify,
-)
+from mac_whisper_speedtest.cli import models_pull, options
+from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, WeightsMissingError
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest import catalog
+    from mac_whisper_speedtest.weights.inspect import Copy
+    from mac_whisper_speedtest.weights.inventory import Holding, Verdict
+    from mac_whisper_speedtest.weights.remove import Removal
 
 
 @click.group("models")
 def command() -> None:
     """List models; fetch, verify, convert and remove their weights."""
-
-
-for _sibling in (
-    models_list,
-    models_path,
-    models_pull,
-    models_verify,
-    models_remove,
-    models_prune,
-):
-    command.add_command(_sibling.command)
 
 
 @command.command("convert")
@@ -56,7 +48,7 @@ def convert(
     speedtest models convert ./my-ct2-model ./my-ggml-model --to ggml
     speedtest models convert ./my-ct2-model ./my-q5 --to ggml --precision q5_1
     """
-    from mac_whisper_speedtest import convert as conversion
+    from mac_whisper_speedtest.convert import conversion
 
     record = conversion.convert(
         source, form, destination, precision=precision, source_form=source_form
@@ -67,3 +59,416 @@ def convert(
         else f"{record.changed_values} of {record.values} values were changed to fit {precision}"
     )
     click.echo(f"{destination}: {record.target_form} {record.precision}; {proof}")
+
+
+# ``speedtest models list``: every model, its official weights, and whether they are here.
+
+
+_SCHEMA_VERSION = 1
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def list_models(as_json: bool) -> None:
+    """List every canonical model name and the official weights behind it.
+
+    What is here is judged by names and sizes; nothing is opened or asked for. Repositories that
+    were pulled by their commit are listed too.
+    """
+    from mac_whisper_speedtest import catalog
+    from mac_whisper_speedtest.weights.revisions import customs
+
+    models = [_facts(model) for model in catalog.models().values()]
+    custom = [_custom_facts(catalog.Custom(each.repository, each.revision)) for each in customs()]
+    if as_json:
+        document = {"schema_version": _SCHEMA_VERSION, "models": models, "custom": custom}
+        options.echo_json(document)
+        return
+    for line in _aligned([_cells(facts) for facts in models]):
+        click.echo(line)
+    for line in _aligned([[each["name"], *_size_and_state(each)] for each in custom]):
+        click.echo(line)
+
+
+def _facts(model: catalog.Model) -> dict[str, Any]:
+    from mac_whisper_speedtest.weights import inventory
+
+    row = inventory.official_row(model.name)
+    check = inventory.official(model.name)
+    return {
+        "name": model.name,
+        "family": model.family,
+        "languages": "English" if model.english_only else "multilingual",
+        "size_class": model.size_class,
+        "licence": row.licence or model.licence,
+        "form": row.form,
+        "precision": row.precision,
+        "place": row.place,
+        "size_bytes": _size_bytes(row),
+        "state": str(check.state),
+        "problems": list(check.problems),
+    }
+
+
+def _size_bytes(row: catalog.Publication) -> int | None:
+    """Of all files, where anybody knows; else of the weights file; else nothing."""
+    from mac_whisper_speedtest.weights import snapshot as wanted
+
+    if row.repository and (snapshot := wanted.known(wanted.of_row(row))) is not None:
+        return sum(file.size for file in snapshot.files)
+    if row.complete:
+        return sum(file.size or 0 for file in row.files)
+    return row.main_file.size if row.main_file else None
+
+
+def _custom_facts(custom: catalog.Custom) -> dict[str, Any]:
+    from mac_whisper_speedtest.weights import inventory
+
+    copy = inventory.custom_copy(custom)
+    return {
+        "name": str(custom),
+        "size_bytes": sum(want.size or 0 for want in copy.place.wants),
+        "state": str(copy.state),
+        "problems": list(copy.problems),
+    }
+
+
+def _cells(facts: dict[str, Any]) -> list[str]:
+    about = [facts[key] for key in ("name", "family", "languages", "size_class")]
+    return [*about, *_size_and_state(facts), facts["licence"], facts["place"]]
+
+
+def _size_and_state(facts: dict[str, Any]) -> list[str]:
+    from mac_whisper_speedtest.cli.check_models import size
+
+    return [size(facts["size_bytes"]), facts["state"]]
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+# ``speedtest models path``: where the weights of one model are, for scripts.
+
+
+class _NotHereError(WeightsMissingError):
+    exit_code = ExitCode.WEIGHTS_MISSING
+
+
+class _DamagedError(WeightsError):
+    exit_code = ExitCode.WEIGHTS_CORRUPT
+
+
+@click.command("path")
+@click.argument("name")
+@click.option("--form", default="", help="ggml, huggingface, mlx, …  [default: as published]")
+@click.option("--precision", default="", help="With --form: float16, q5_1, …  [default: any]")
+def path(name: str, form: str, precision: str) -> None:
+    """Print the path of the weights of NAME, and nothing else.
+
+    It is the file or folder that a backend would be given: the official weights, with --form the
+    copy converted to it, or else the one that libraries of that form keep themselves. Nothing is
+    fetched or converted, and files are judged by their size alone (see models verify).
+
+    \b
+    whisper-cli --model "$(speedtest models path tiny.en --form ggml)" --file talk.wav
+
+    Exit codes: 0 it is printed; 6 it is not here; 7 it is damaged.
+    """
+    if precision and not form:
+        raise UsageError("--precision is for --form", hint="say which form as well")
+    click.echo(_found(name, form, precision).path)
+
+
+def _found(name: str, form: str, precision: str) -> Copy:
+    """The copy that is meant, if it is whole. Raises UsageError, WeightsError."""
+    from mac_whisper_speedtest import catalog
+    from mac_whisper_speedtest.weights import check as needs
+    from mac_whisper_speedtest.weights import inventory
+    from mac_whisper_speedtest.weights.inspect import State
+
+    model = catalog.model(name).name
+    if catalog.is_custom(name) and not form:
+        copy = inventory.custom_copy(catalog.parse_custom(name))
+        return _whole(copy, f"the files of {model}", f"speedtest models pull {model}")
+    check = inventory.for_backend(model, form, precision) if form else inventory.official(model)
+    if check.state is State.UNAVAILABLE:
+        raise UsageError(f"there are no {form} weights of {model}: {check.reason}")
+    what = f"{form} {precision}".strip() or "official"
+    # Where nothing can be advised, the table of all places says more.
+    hint = needs.advice(check) or f"speedtest check-models -m {model} -v"
+    return _whole(check.chosen, f"the {what} weights of {model}", hint)
+
+
+def _whole(copy: Copy | None, what: str, hint: str) -> Copy:
+    """``copy``, if it is whole. Raises WeightsError."""
+    from mac_whisper_speedtest.weights.inspect import State
+
+    if copy is None or copy.state is State.ABSENT:
+        raise _NotHereError(f"{what} are not on this machine", hint=hint)
+    if copy.state is State.COMPLETE:
+        return copy
+    problems = "; ".join(copy.problems)
+    if copy.state is State.CORRUPT:
+        raise _DamagedError(f"{what} are damaged in {copy.place.where}: {problems}", hint=hint)
+    raise _NotHereError(f"{what} are not whole in {copy.place.where}: {problems}", hint=hint)
+
+
+# ``speedtest models remove``: copies of weights that are no longer wanted.
+
+
+@click.command("remove")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--form", default="", help="Only the copies in this form.")
+@click.option("--hub", "from_hub", is_flag=True, help="Also what the Hugging Face cache holds.")
+@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def remove_model(
+    names: tuple[str, ...], form: str, from_hub: bool, dry_run: bool, yes: bool
+) -> None:
+    """Remove the copies of NAMES that this tool has made or fetched. Asks first.
+
+    A NAME is a canonical model name, or org/name@REVISION. With --hub the pinned commit goes out of
+    the Hugging Face cache too; other commits, and other networks' files in the same repository,
+    stay. Other libraries' folders and installed packages are never touched.
+
+    \b
+    speedtest models remove tiny.en --form ggml
+    speedtest models remove small --hub --dry-run
+    """
+    from mac_whisper_speedtest.cli.check_models import size
+    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
+    from mac_whisper_speedtest.weights import remove
+
+    removals = [
+        remove.plan_removal(name, form=form, from_hub=from_hub) for name in dict.fromkeys(names)
+    ]
+    for each in removals:
+        _show(each, form=form, from_hub=from_hub)
+    removals = [each for each in removals if each.own or each.hub]
+    if not removals:
+        return
+    click.echo(f"{size(sum(each.size_bytes for each in removals))} in all")
+    if dry_run or not options.given(yes=yes):
+        return
+    with as_keyboard_interrupt():
+        freed = sum(remove.carry_out(each, announce=_say) for each in removals)
+    click.echo(f"freed {size(freed)} ({freed} bytes)")
+
+
+def _show(removal: Removal, *, form: str, from_hub: bool) -> None:
+    """What goes of one model, or where it may still be when there is nothing."""
+    from mac_whisper_speedtest.cli.check_models import size
+
+    for item in removal.own:
+        options.echo(f"{removal.name}: {item.what}: {size(item.size_bytes)}: {item.path}")
+    for copy in removal.hub:
+        claim, going = copy.claim, copy.going
+        what = "all files" if going.whole_snapshot else ", ".join(going.files)
+        click.echo(
+            f"{removal.name}: the Hugging Face cache: {size(copy.size_bytes)}: {what} of "
+            f"{claim.repository}@{claim.revision}"
+        )
+    if removal.own or removal.hub:
+        return
+    what = f"{form} weights of {removal.name}" if form else f"weights of {removal.name}"
+    if from_hub:
+        click.echo(f"there are no {what} to remove")
+        return
+    click.echo(f"this tool keeps no {what} of its own" + _elsewhere(removal.name, form))
+
+
+def _elsewhere(name: str, form: str) -> str:
+    from mac_whisper_speedtest import catalog
+    from mac_whisper_speedtest.cli.check_models import size
+    from mac_whisper_speedtest.weights import remove
+
+    if form and catalog.is_custom(name):
+        return ""
+    held = remove.plan_removal(name, form=form, from_hub=True).size_bytes
+    return f"; the Hugging Face cache holds {size(held)} of them: add --hub" if held else ""
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+# ``speedtest models prune``: what killed processes and older versions left behind.
+
+
+_DAYS = 7.0
+
+
+@click.command("prune")
+@click.option(
+    "--older-than",
+    "days",
+    type=float,
+    default=_DAYS,
+    show_default=True,
+    help="Unfinished downloads go when nothing was added for so many days.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def prune(days: float, dry_run: bool, yes: bool) -> None:
+    """Remove what is of no use to anybody: leftovers and unfinished downloads. Asks first.
+
+    In the tool's own cache: what killed conversions and removals left, conversions of weights that
+    the catalogue no longer names, locks and empty folders. In the Hugging Face cache: unfinished
+    downloads of repositories that this tool fetches from. What another process is at work on stays.
+    """
+    from mac_whisper_speedtest.cli.check_models import size
+    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
+    from mac_whisper_speedtest.weights import disposal, remove
+
+    if not (math.isfinite(days) and days >= 0):
+        raise UsageError(f"--older-than is {days:g}, but must be a number of days from 0 on")
+    leftovers = remove.plan_pruning(older_than_s=days * remove.DAY_S)
+    for item in leftovers:
+        options.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
+    if not leftovers:
+        click.echo("there is nothing to remove")
+        return
+    click.echo(f"{size(sum(item.size_bytes for item in leftovers))} in all")
+    if dry_run or not options.given(yes=yes):
+        return
+    freed = 0
+    with as_keyboard_interrupt():
+        for item in leftovers:
+            gone = disposal.take_away(item)
+            if gone is None:
+                options.echo(f"left, another process has begun to use it: {item.path}")
+            freed += gone or 0
+    click.echo(f"freed {size(freed)} ({freed} bytes)")
+
+
+# ``speedtest models verify``: every byte of every copy that is here.
+
+
+@click.command("verify")
+@click.argument("names", nargs=-1)
+@click.option(
+    "--all", "everything", is_flag=True, help="Everything that is here, as without NAMES."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@click.pass_context
+def verify_models(
+    ctx: click.Context, names: tuple[str, ...], everything: bool, as_json: bool
+) -> None:
+    """Read every byte of the copies of NAMES, and say which are what they should be.
+
+    All forms in all places are read, also those that other libraries keep; nothing that was found
+    out before is believed.
+
+    \b
+    ok            every hash that is known is right
+    corrupt       a file is not what was published or converted
+    partial       a file is missing
+    not known     nobody knows a hash of it
+    not readable  a file cannot be read
+
+    Exit codes: 0 nothing is wrong; 6 a model is nowhere, or a copy is not whole; 7 something is
+    corrupt.
+    """
+    from mac_whisper_speedtest.cli import check_models
+    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
+    from mac_whisper_speedtest.weights import inventory
+
+    if everything and names:
+        raise UsageError("--all and a name exclude each other", hint="leave out one of them")
+    holdings, nowhere = _here(names)
+    with as_keyboard_interrupt():
+        verdicts = inventory.verify(
+            holdings, progress=check_models.progress_watcher(sys.stderr).reading
+        )
+    if as_json:
+        options.echo_json(_document(verdicts, nowhere))
+    else:
+        for verdict in verdicts:
+            _print(verdict)
+        for name in nowhere:
+            click.echo(f"{name} is nowhere on this machine")
+        click.echo(_summary(verdicts))
+    ctx.exit(_exit_code(verdicts, nowhere))
+
+
+def _here(names: tuple[str, ...]) -> tuple[list[Holding], list[str]]:
+    """What is here of ``names``, or everything, and the names that are nowhere."""
+    from mac_whisper_speedtest import catalog
+    from mac_whisper_speedtest.weights import inventory
+
+    if not names:
+        return inventory.everything(), []
+    found = {
+        name: inventory.of_custom(catalog.parse_custom(name))
+        if catalog.is_custom(name)
+        else inventory.of_network(catalog.model(name).name)
+        for name in names
+    }
+    here = [each for copies in found.values() for each in copies]
+    return here, [name for name, copies in found.items() if not copies]
+
+
+def _exit_code(verdicts: list[Verdict], nowhere: list[str]) -> ExitCode:
+    from mac_whisper_speedtest.weights.inventory import Outcome
+
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if Outcome.CORRUPT in outcomes:
+        return ExitCode.WEIGHTS_CORRUPT
+    if nowhere or outcomes & {Outcome.PARTIAL, Outcome.UNREADABLE}:
+        return ExitCode.WEIGHTS_MISSING
+    return ExitCode.OK
+
+
+def _print(verdict: Verdict) -> None:
+    from mac_whisper_speedtest.cli.check_models import size
+
+    held = verdict.holding
+    form = " ".join(filter(None, (held.name, held.form, held.precision)))
+    options.echo(
+        f"{verdict.outcome:13} {form}: {held.copy.place.where}, {size(held.copy.size_bytes)}"
+    )
+    for problem in verdict.problems:
+        options.echo(f"{'':13}   {problem}")
+    if verdict.unknown:
+        options.echo(f"{'':13}   no hash is known of {', '.join(verdict.unknown)}")
+
+
+def _summary(verdicts: list[Verdict]) -> str:
+    from mac_whisper_speedtest.cli.check_models import size
+
+    counts: dict[str, int] = {}
+    for verdict in verdicts:
+        counts[verdict.outcome] = counts.get(verdict.outcome, 0) + 1
+    read = size(sum(verdict.holding.copy.size_bytes for verdict in verdicts))
+    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    return f"{told}; {read} in all" if told else "there is nothing to verify"
+
+
+def _document(verdicts: list[Verdict], nowhere: list[str]) -> dict[str, Any]:
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "copies": [
+            {
+                "model": verdict.holding.name,
+                "form": verdict.holding.form,
+                "precision": verdict.holding.precision,
+                "where": verdict.holding.copy.place.where,
+                "path": str(verdict.holding.copy.path),
+                "size_bytes": verdict.holding.copy.size_bytes,
+                "outcome": str(verdict.outcome),
+                "problems": list(verdict.problems),
+                "files_without_hash": list(verdict.unknown),
+            }
+            for verdict in verdicts
+        ],
+        "nowhere": nowhere,
+    }
+
+
+for _each in (list_models, path, models_pull.command, verify_models, remove_model, prune):
+    command.add_command(_each)

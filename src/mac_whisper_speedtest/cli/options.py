@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+from typing import Any
+
+import click
 
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.privacy import scrub
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
@@ -92,3 +97,37 @@ def processors(text: str, option: str) -> tuple[int, ...]:
             )
         found |= set(range(int(span[1]), int(span[2] or span[1]) + 1))
     return tuple(sorted(found))
+
+
+# Asking before anything is removed.
+
+
+def given(*, yes: bool) -> bool:
+    """Whether the user agrees to what was just shown.
+
+    Args:
+        yes: they said so beforehand.
+
+    Raises:
+        UsageError: they did not, and nobody is there to be asked.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to be asked", hint="add --yes to remove all of it")
+    return click.confirm("Go on?", err=True)
+
+
+# Output that names nobody: home folders and user names are taken out before it is printed.
+
+
+def echo(text: str) -> None:
+    """Print a line."""
+    click.echo(scrub(text))
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as JSON."""
+    import json
+
+    click.echo(scrub(json.dumps(value, indent=2, ensure_ascii=False)))

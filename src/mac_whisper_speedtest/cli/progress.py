@@ -6,14 +6,205 @@ competes with what is being timed.
 
 from __future__ import annotations
 
+import inspect
+import json
+import math
 import sys
-from typing import Protocol, TextIO
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol, TextIO, get_args
+
+import msgspec
 
 from mac_whisper_speedtest.audio.microphone import meter
-from mac_whisper_speedtest.cli.json_logs import JsonLines
+from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.run.task import Screen
 from mac_whisper_speedtest.worker.protocol import Stage
+
+# ``--json-logs``: progress as JSON lines, in one schema whatever the command.
+#
+# ``python -m mac_whisper_speedtest.cli.progress`` prints what docs/json-logs.schema.json holds.
+
+
+SCHEMA_VERSION = 1
+LEVELS = ("debug", "info", "warning", "error")
+LEFT_OUT = ("segments", "log_tail", "values", "readings")
+"""Fields of the journal's lines that are too long for a log."""
+RENAMED = {"level": "interval_level"}
+"""The stopping rule's level of confidence, beside the line's own."""
+
+
+class Announce(s.Struct, frozen=True, kw_only=True, tag="announce", tag_field="event"):
+    """Something that may take long is about to begin, or has to be known."""
+
+    message: str
+
+
+class Visit(s.Struct, frozen=True, kw_only=True, tag="visit", tag_field="event"):
+    """A cell is about to be visited; ``rounds`` is how many there are at most."""
+
+    round: int
+    rounds: int
+    cell: str
+
+
+class Slow(s.Struct, frozen=True, kw_only=True, tag="slow", tag_field="event"):
+    """A third of a stage's deadline has passed."""
+
+    cell: str
+    stage: str
+    waited_s: float
+    limit_s: float
+
+
+class Log(s.Struct, frozen=True, kw_only=True, tag="log", tag_field="event"):
+    """A worker said something, or runs on another device or in another precision than asked."""
+
+    message: str
+
+
+_OWN = (Announce, Visit, Slow, Log)
+
+
+class JsonLines:
+    """Writes one JSON object per line: the envelope, then the event's fields."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._began = time.monotonic()
+
+    def announce(self, text: str) -> None:
+        """What is about to happen."""
+        self._write("info", Announce(message=text))
+
+    def level(self, dbfs: float) -> None:
+        """The microphone's level is for people only."""
+
+    def events(self) -> Screen:
+        """The callbacks for the run itself."""
+        return Screen(visit=self._visit, event=self._event, slow=self._slow, log=self._log)
+
+    def close(self) -> None:
+        """Every line is out already."""
+
+    def _visit(self, number: int, rounds: int, cell: str) -> None:
+        self._write("info", Visit(round=number, rounds=rounds, cell=cell))
+
+    def _event(self, event: s.Event) -> None:
+        self._write(level_of(event), event)
+
+    def _slow(self, cell: str, stage: Stage, waited: float, limit: float) -> None:
+        slow = Slow(cell=cell, stage=str(stage), waited_s=waited, limit_s=limit)
+        self._write("warning", slow)
+
+    def _log(self, level: str, message: str) -> None:
+        # A worker may be anybody's program, with names for levels of its own.
+        self._write(level if level in LEVELS else "info", Log(message=message))
+
+    def _write(self, level: str, event: s.Struct) -> None:
+        fields = {
+            RENAMED.get(name, name): _strict(value)
+            for name, value in msgspec.to_builtins(event).items()
+            if name not in LEFT_OUT
+        }
+        envelope = {
+            "schema_version": SCHEMA_VERSION,
+            "time_s": round(time.monotonic() - self._began, 3),
+            "level": level,
+        }
+        self._stream.write(json.dumps(envelope | fields) + "\n")
+        self._stream.flush()
+
+
+def level_of(event: s.Event) -> str:
+    """How loud a line of the journal is in the log."""
+    if isinstance(event, s.WorkerEnded) and event.status != "ok":
+        return "error"
+    if isinstance(event, s.Effective | s.Metered):
+        return "debug"
+    return "warning" if _deserves_a_look(event) else "info"
+
+
+def _deserves_a_look(event: s.Event) -> bool:
+    match event:
+        case s.Sample():
+            return bool(event.failed or event.touched)
+        case s.Loaded():
+            return bool(event.warnings)
+        case s.RoundSkipped():
+            return event.status != "ok"
+        case s.RoundWatched():
+            return bool(event.marked)
+        case s.RunEnded():
+            return event.state != "complete"
+        case _:
+            return False
+
+
+def _strict(value: Any) -> Any:
+    """A value as strict JSON that names nobody."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {scrub(name): _strict(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(each) for each in value]
+    return value
+
+
+def document() -> dict[str, Any]:
+    """The schema of a line, JSON Schema 2020-12. Objects are open: fields may be added."""
+    kinds = (*_OWN, *get_args(s.Event))
+    _, components = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
+    for schema in components.values():
+        # Compilers before Python 3.13 keep a docstring's indentation, later ones remove it.
+        words = inspect.cleandoc(schema.get("description", "")).replace("``", "`")
+        schema["description"] = " ".join(words.split())
+    lines = {kind.__name__: _line(components[kind.__name__]) for kind in kinds}
+    parts = {name: components[name] for line in lines.values() for name in _refs(line)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:mac-whisper-speedtest:json-logs:{SCHEMA_VERSION}",
+        "title": f"A line of --json-logs, version {SCHEMA_VERSION}",
+        "description": "`event` says which of these it is. results.md describes the fields.",
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in lines],
+        "$defs": lines | parts,
+    }
+
+
+def _line(component: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an event with the envelope around it."""
+    properties = {
+        RENAMED.get(name, name): schema
+        for name, schema in component["properties"].items()
+        if name not in LEFT_OUT
+    }
+    envelope: dict[str, Any] = {
+        "schema_version": {"const": SCHEMA_VERSION},
+        "time_s": {"type": "number", "minimum": 0, "description": "Seconds since the start."},
+        "level": {"enum": list(LEVELS)},
+    }
+    # Fields that have a default in the journal are nevertheless in every line.
+    properties = envelope | properties
+    return component | {"properties": properties, "required": list(properties)}
+
+
+def _refs(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"].rpartition("/")[2]
+        for value in node.values():
+            yield from _refs(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _refs(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")
 
 
 class Progress(Protocol):

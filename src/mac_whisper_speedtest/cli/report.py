@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mac_whisper_speedtest.results.schema import Run
 
 
 @click.command("report")
@@ -28,7 +34,7 @@ def command(run: str, output: Path | None) -> None:
     Exit codes: 0 written; 2 the request was wrong; 5 the run cannot be read or the page not
     written.
     """
-    from mac_whisper_speedtest import files
+    from mac_whisper_speedtest import files as files_module
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report.html.report import report
@@ -41,5 +47,155 @@ def command(run: str, output: Path | None) -> None:
         # The same number may be another run's, from another machine.
         raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
     data = report(source.run, label=source.label).encode()
-    files.write_bytes(path, data)
+    files_module.write_bytes(path, data)
     click.echo(f"{path}: {len(data) / 1000:.0f} kB; any browser opens it, without a network")
+
+
+# ``speedtest export``: runs as JSON, or as tables for other programs.
+
+
+# As in results/export.py and results/tables.py, which --help does not import.
+FORMATS = ("json", "jsonl", "csv", "tsv", "parquet", "md", "html")
+TABLES = ("cells", "samples", "utterances")
+
+
+@click.command("export")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--format", "-f", "name", type=click.Choice(FORMATS), help="Default: by the ending of -o."
+)
+@click.option(
+    "--table",
+    type=click.Choice(TABLES),
+    default="cells",
+    show_default=True,
+    help="What a row is: a cell, a sample, or a recording with its errors.",
+)
+@click.option("--text", is_flag=True, help="With --table samples: the transcripts too.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="The file to write.  [default: stdout]"
+)
+def export(
+    runs: tuple[str, ...],
+    name: str | None,
+    table: str,
+    text: bool,
+    output: Path | None,
+) -> None:
+    """Write RUNs for other programs: a number, a path, a tag, a run id, "latest" or a bundle.
+
+    Every figure is computed again from the samples. json is the whole run as run.json, of several
+    runs a list of these; every other format is one table. docs/results.md describes the columns.
+
+    \b
+    speedtest export latest -o cells.csv
+    speedtest export 3 4 5 --table samples -o samples.parquet
+    speedtest export base --format md
+
+    Exit codes: 0 written; 2 the request was wrong; 5 a run cannot be read or the file not be
+    written.
+    """
+    import sys
+
+    from mac_whisper_speedtest.errors import UsageError
+    from mac_whisper_speedtest.export import files, tables
+    from mac_whisper_speedtest.summary.samples import counted
+
+    if text and table != "samples":
+        raise UsageError("--text is for --table samples", hint="add --table samples")
+    if name is None:
+        if output is None:
+            raise UsageError("no format was named", hint="add --format csv, or -o FILE.csv")
+        name = files.format_of(output)
+    chosen = {
+        "cells": tables.CELLS,
+        "samples": tables.samples(counted, text=text),
+        "utterances": tables.UTTERANCES,
+    }[table]
+    files.check_format(name, table)
+    if output is not None:
+        files.check_place(output)
+        files.save(_loaded(runs), output, name, chosen)
+        return
+    if name == files.PARQUET and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal", hint="add -o FILE.parquet")
+    files.send(_loaded(runs), sys.stdout.buffer, name, chosen)
+
+
+def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
+    """The runs, one after the other, each with its figures.
+
+    Raises:
+        UsageError: there is no such run, or one is there twice.
+        StorageError: it cannot be read.
+    """
+    from mac_whisper_speedtest.compare import sources
+    from mac_whisper_speedtest.errors import UsageError
+
+    seen: dict[str, str] = {}
+    for name in names:
+        run = sources.load(name).run
+        same = sources.identity(run.manifest)
+        if same in seen:
+            raise UsageError(
+                f"{seen[same]} and {name} are the same run", hint="name every run only once"
+            )
+        seen[same] = name
+        yield run
+
+
+# ``speedtest trace``: a run as a timeline, for Perfetto or for a collector.
+
+
+@click.command("trace")
+@click.argument("run", default="latest")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Where to write the trace.  [default: run-NUMBER.trace.json here, if there is none yet]",
+)
+@click.option(
+    "--otlp",
+    "endpoint",
+    metavar="ADDRESS",
+    help="Send the spans to this OpenTelemetry collector instead, such as http://localhost:4318.",
+)
+def trace(run: str, output: Path | None, endpoint: str | None) -> None:
+    """Write RUN as a timeline: rounds, workers, loads, samples, and what happened meanwhile.
+
+    RUN is a run's number, tag or id, a path, a bundle, or "latest". The file is Chrome trace JSON;
+    open it at https://ui.perfetto.dev or in chrome://tracing. It holds no transcripts. Nothing is
+    sent anywhere without --otlp.
+
+    \b
+    speedtest trace
+    speedtest trace 42 -o run42.trace.json
+    speedtest trace latest --otlp http://localhost:4318
+    """
+    from mac_whisper_speedtest import files as files_module
+    from mac_whisper_speedtest.compare import sources
+    from mac_whisper_speedtest.errors import UsageError
+    from mac_whisper_speedtest.results import journal
+    from mac_whisper_speedtest.timeline import export as otel
+    from mac_whisper_speedtest.timeline import timeline
+
+    if endpoint is not None:
+        endpoint = otel.address(endpoint)
+    source = sources.load(run)
+    found = source.directory
+    drawn = timeline.of(
+        source.run, journal.read_timed(found.journal_path) if found is not None else None
+    )
+    if drawn.synthetic:
+        click.echo(f"speedtest: note: {otel.SYNTHETIC}", err=True)
+    if endpoint is not None:
+        sent = otel.send(drawn, endpoint)
+        click.echo(f"{sent} spans of run {drawn.run} sent to {otel.shown(endpoint)}")
+    if endpoint is None or output is not None:
+        path = output or Path(f"run-{drawn.run}.trace.json")
+        if output is None and path.exists():
+            # The same number may be another run's, from another machine.
+            raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
+        files_module.write_bytes(path, otel.to_json(drawn))
+        click.echo(f"written to {path}; open it at https://ui.perfetto.dev")

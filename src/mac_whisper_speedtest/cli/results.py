@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest.cli.lazy import LazyGroup
+from mac_whisper_speedtest.cli import options, show
+from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.privacy import scrub
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.results.directory import RunDirectory
+    from mac_whisper_speedtest.store.rows import RunRow
 
 
 def warn(message: str) -> None:
@@ -15,25 +25,410 @@ def warn(message: str) -> None:
     click.echo(f"speedtest: {scrub(message)}", err=True)
 
 
-class _Results(LazyGroup):
-    commands_of = MappingProxyType(
-        {
-            "list": ("results_list", "List runs, the newest last."),
-            "show": ("show", "Show a run again: the same as `speedtest show`."),
-            "verify": (
-                "results_verify",
-                "Say whether runs are what was written and measured.",
-            ),
-            "migrate": ("results_migrate", "Seal runs anew as this version does."),
-            "reindex": ("results_reindex", "Make the index anew from the runs."),
-            "bundle": ("results_bundle", "Make one file of a run that can be shared."),
-            "import": ("results_import", "Take in runs that others have bundled."),
-            "rm": ("results_rm", "Remove runs."),
-            "gc": ("results_gc", "Remove what killed tools have left."),
-        }
+@click.group("results")
+def command() -> None:
+    """List, check, share and remove runs."""
+
+
+# ``speedtest results list``: which runs there are.
+
+
+_SCHEMA_VERSION = 1
+_SOME = 3
+"""Names in one field of the table; ``--json`` has all."""
+
+
+@click.command("list")
+@click.option("--model", "-m", default="", help="Only runs with a cell of this model.")
+@click.option("--backend", "-b", default="", help="Only runs with a cell of this backend.")
+@click.option("--tag", default="", help="Only runs with this tag.")
+@click.option("--state", default="", help="Only complete, interrupted, recovered, ... runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> None:
+    """List runs in order of their numbers, the newest last.
+
+    What changed since the last call is read first; a run that cannot be read is listed as
+    unreadable, with the reason.
+
+    \b
+    speedtest results list --backend whisper.cpp --tag base
+    speedtest results list --json
+
+    Exit codes: 0 listed; 2 the request was wrong; 5 the runs cannot be read.
+    """
+    from mac_whisper_speedtest.errors import UsageError
+    from mac_whisper_speedtest.store.index import open_index
+    from mac_whisper_speedtest.store.rows import STATES
+
+    if state and state not in STATES:
+        raise UsageError(f"no run has the state {state!r}", hint=f"say one of {', '.join(STATES)}")
+    with open_index(warn) as index:
+        found = index.runs(model=model, backend=backend, tag=tag, state=state)
+    if as_json:
+        runs = [asdict(row) for row in found]
+        options.echo_json({"schema_version": _SCHEMA_VERSION, "runs": runs})
+        return
+    if not found:
+        narrowed = model or backend or tag or state
+        click.echo("no run is like that" if narrowed else "there is no run yet")
+        return
+    rows = [_HEADINGS, *(_texts(row) for row in found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        texts = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        options.echo("  ".join(texts).rstrip())
+
+
+_HEADINGS = ("run", "started", "state", "backends", "models", "speech", "cells", "tags")
+
+
+def _texts(row: RunRow) -> tuple[str, ...]:
+    from mac_whisper_speedtest.store.rows import RUNNING, UNREADABLE
+
+    sealed = row.sealed or row.state in {RUNNING, UNREADABLE}
+    return (
+        str(row.number),
+        row.started_at.replace("T", " ")[:16],
+        row.state if sealed else f"{row.state}, not sealed",
+        _some(row.backends),
+        _some(row.models),
+        _some(row.speech),
+        f"{row.cells_ok}/{row.cells}",
+        ", ".join(row.tags) or row.message,
     )
 
 
-@click.group("results", cls=_Results)
-def command() -> None:
-    """List, check, share and remove runs."""
+def _some(names: tuple[str, ...]) -> str:
+    more = f" +{len(names) - _SOME}" if len(names) > _SOME else ""
+    return ", ".join(names[:_SOME]) + more
+
+
+# ``speedtest results rm``: runs that are no longer wanted.
+
+
+@click.command("rm")
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
+    """Remove RUNS with all their samples. Asks first.
+
+    A RUN is a number, a tag (the latest run that has it), a run id, or "latest". A run that is
+    being written is refused, and then none is removed. The number of a removed run is not given
+    again.
+
+    \b
+    speedtest results rm 12 13
+    speedtest results bundle 12 -o 12.zip && speedtest results rm 12 --yes
+
+    Exit codes: 0 removed, or declined; 2 the request was wrong; 5 a run could not be removed.
+    """
+    from mac_whisper_speedtest.cli.check_models import size
+    from mac_whisper_speedtest.results import directory
+    from mac_whisper_speedtest.store import maintenance
+
+    chosen = list(dict.fromkeys(directory.find(name) for name in runs))
+    for run in chosen:
+        maintenance.check(run)
+        taken = size(maintenance.size_bytes(run.path))
+        options.echo(f"run {directory.name_of(run)}: {taken}: {run.path}")
+    if dry_run or not options.given(yes=yes):
+        return
+    freed = sum(maintenance.remove(run) for run in chosen)
+    click.echo(f"freed {size(freed)} ({freed} bytes)")
+
+
+# ``speedtest results gc``: what killed tools left beside the runs.
+
+
+@click.command("gc")
+@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def gc(dry_run: bool, yes: bool) -> None:
+    """Remove what is of no use to anybody. Asks first; runs are never touched.
+
+    That is: files that were not written to their end, folders of runs whose tool was killed before
+    it wrote anything, half-removed runs, and indexes that could not be used. What was touched
+    within the last hour, or is being written, stays.
+
+    Exit codes: 0 removed, declined, or nothing there; 2 nobody was there to be asked; 5 something
+    could not be removed.
+    """
+    from mac_whisper_speedtest.cli.check_models import size
+    from mac_whisper_speedtest.store import maintenance
+
+    found = maintenance.leftovers()
+    for item in found:
+        options.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
+    if not found:
+        click.echo("there is nothing to remove")
+        return
+    total = sum(item.size_bytes for item in found)
+    click.echo(f"{size(total)} in all")
+    if dry_run or not options.given(yes=yes):
+        return
+    for item in found:
+        maintenance.take_away(item)
+    click.echo(f"freed {size(total)} ({total} bytes)")
+
+
+# ``speedtest results verify``: are the files what was written, the figures what comes of them?
+
+
+@click.command("verify")
+@click.argument("runs", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@click.pass_context
+def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> None:
+    """Compute digests and figures of RUNS (all, if none is named) again; say what differs.
+
+    A RUN is a number, a tag, a run id, a path, or "latest". Nothing is written. Digests show damage
+    and careless edits; they are no signature.
+
+    \b
+    speedtest results verify
+    speedtest results verify latest 12
+
+    Exit codes: 0 nothing is wrong; 2 the request was wrong; 5 something is wrong, or cannot be
+    read.
+    """
+    from mac_whisper_speedtest.results import directory
+    from mac_whisper_speedtest.store import verify
+
+    chosen = [directory.find(name) for name in runs] if runs else directory.every()
+    documents = []
+    wrong = 0
+    for run in chosen:
+        found = verify.examine(run)
+        wrong += bool(found.problems)
+        name = directory.name_of(run)
+        if as_json:
+            document = {"run": name, "problems": found.problems, "remarks": found.remarks}
+            documents.append(document)
+            continue
+        options.echo(f"run {name}: {'WRONG' if found.problems else 'good'}")
+        for problem in found.problems:
+            options.echo(f"  wrong: {problem}")
+        for remark in found.remarks:
+            options.echo(f"  note: {remark}")
+    if as_json:
+        options.echo_json({"schema_version": _SCHEMA_VERSION, "runs": documents})
+    else:
+        click.echo(f"{len(chosen) - wrong} of {len(chosen)} runs are good")
+    ctx.exit(ExitCode.STORAGE if wrong else ExitCode.OK)
+
+
+# ``speedtest results reindex``: the index, made anew from the runs.
+
+
+_NEWS_EVERY_S = 0.2
+
+
+@click.command("reindex")
+def reindex() -> None:
+    """Read every run again and make the index of them anew.
+
+    The index is made and kept up by itself; this is for when it is not to be trusted. Nothing
+    stands only in it.
+
+    Exit codes: 0 done; 5 the runs cannot be read, or the index cannot be written.
+    """
+    from mac_whisper_speedtest.errors import StorageError
+    from mac_whisper_speedtest.store import location
+    from mac_whisper_speedtest.store.index import open_index
+
+    decided = location.here()
+    if decided.path is None:
+        raise StorageError(f"there is no place for the index: {decided.reason}")
+    if decided.reason:
+        options.echo(decided.reason)
+    began_s = time.monotonic()
+    with open_index(warn, refresh=False) as index:
+        if damage := index.check():
+            index.renew(damage)
+        done = index.refresh(everything=True, progress=_progress())
+        kept = index.path
+    if kept is None:
+        raise StorageError("the index could not be written", hint="check the free disk space")
+    took_s = time.monotonic() - began_s
+    options.echo(f"{done.read} runs with {done.samples} samples in {took_s:.1f} s: {kept}")
+
+
+def _progress() -> Callable[[int, int], None] | None:
+    """Says how far it is, on a terminal only."""
+    stream = sys.stderr
+    if not stream.isatty():
+        return None
+    last_s = 0.0
+
+    def news(done: int, total: int) -> None:
+        nonlocal last_s
+        now_s = time.monotonic()
+        if done < total and now_s - last_s < _NEWS_EVERY_S:
+            return
+        last_s = now_s
+        end = "\r\x1b[K" if done >= total else ""
+        stream.write(f"\r\x1b[Kread {done} of {total} runs{end}")
+        stream.flush()
+
+    return news
+
+
+# ``speedtest results migrate``: older runs, sealed as the present version does it.
+
+
+@click.command("migrate")
+@click.argument("runs", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.pass_context
+def migrate_runs(ctx: click.Context, runs: tuple[str, ...], dry_run: bool) -> None:
+    """Write run.json of RUNS (all, if none is named) anew as this version would have done it.
+
+    A RUN is a number, a tag, a run id, a path, or "latest". Every figure is computed from the
+    manifest and the journal, which stay as they were written. Runs that no tool sealed are sealed
+    too. What has changed since it was sealed, or is of a newer version, is left alone.
+
+    Exit codes: 0 done, or nothing to do; 2 the request was wrong; 5 a run was left alone, or could
+    not be written.
+    """
+    from mac_whisper_speedtest.results import directory
+    from mac_whisper_speedtest.store import maintenance
+
+    chosen = [directory.find(name) for name in runs] if runs else directory.every()
+    done = refused = 0
+    for run in chosen:
+        found = maintenance.plan(run)
+        name = directory.name_of(run)
+        if found.refused:
+            refused += 1
+            options.echo(f"run {name}: left alone: {found.refused}")
+        elif found.sealed is not None:
+            done += 1
+            if not dry_run:
+                maintenance.carry_out(found)
+            options.echo(f"run {name}: {'would be ' if dry_run else ''}sealed: {found.why}")
+    rest = len(chosen) - done - refused
+    what = "to be sealed" if dry_run else "sealed"
+    click.echo(f"{done} {what}, {rest} as they should be, {refused} left alone")
+    ctx.exit(ExitCode.STORAGE if refused else ExitCode.OK)
+
+
+# ``speedtest results bundle``: a run as one file to give away.
+
+
+@click.command("bundle")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The file to write, or a folder: run-NUMBER.zip in it, one for each run.",
+)
+@click.option(
+    "--without-texts",
+    is_flag=True,
+    help="Leave out what was said in your own recordings. Nobody can then compute WER again.",
+)
+def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None:
+    """Write RUN (a number, a tag, an id, a path, or "latest") as a file that others can check.
+
+    It holds everything that figures are computed from, and nothing that names you: no user or host
+    name, no path, no token, no serial number, no file names of yours. Transcripts go along as they
+    are. docs/bundles.md lists every field.
+
+    \b
+    speedtest results bundle latest -o m2-air.zip
+    speedtest results bundle 12 13 14 -o bundles/
+
+    Exit codes: 0 written; 2 no such run, or something in it would give away a secret; 5 a run is
+    damaged, or a file cannot be written.
+    """
+    from mac_whisper_speedtest.bundle import write
+    from mac_whisper_speedtest.cli import options
+    from mac_whisper_speedtest.errors import UsageError
+    from mac_whisper_speedtest.results import directory
+
+    found = list({run.path: run for run in map(directory.find, runs)}.values())
+    folder = len(found) > 1 or output.is_dir()
+    if folder and output.is_file():
+        raise UsageError(
+            f"{output} is a file, and {len(found)} runs are {len(found)} bundles",
+            hint="name a folder with -o",
+        )
+    for run in found:
+        path = output / f"run-{run.path.name}.zip" if folder else output
+        write.write(run, path, texts=not without_texts)
+        options.echo(f"Wrote {path}: run {directory.name_of(run)}, {_size(path)}.")
+        _warn_of_texts(run, without_texts=without_texts)
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:
+    """Say so where the user's own words are given away, or where leaving them out costs the WER."""
+    import msgspec
+
+    from mac_whisper_speedtest.bundle import redact
+    from mac_whisper_speedtest.results import schema as s
+
+    manifest = msgspec.json.decode(run.manifest_path.read_bytes(), type=s.Manifest)
+    if not redact.private_clips(manifest):
+        return
+    if without_texts:
+        click.echo("It has no transcripts of your recordings: nobody can compute WER from it.")
+    else:
+        click.echo(
+            "It has what was said in your own recordings, word for word. --without-texts leaves "
+            "that out."
+        )
+
+
+# ``speedtest results import``: bundles of other machines among one's own runs.
+
+
+@click.command("import")
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+def import_bundles(files: tuple[Path, ...]) -> None:
+    """Check the bundle FILE, compute its figures again, and give it the next number of a run.
+
+    Nothing in a bundle is believed: what is damaged, changed or cannot have been measured is
+    refused with a reason. The same bundle twice is one run.
+
+    \b
+    speedtest results import m2-air.zip
+    speedtest results import bundles/*.zip
+
+    Exit codes: 0 all are there; 2 a file was refused (the others are imported); 5 a file cannot be
+    read, or a run cannot be written.
+    """
+    from mac_whisper_speedtest.bundle import read
+    from mac_whisper_speedtest.cli import options
+    from mac_whisper_speedtest.errors import UsageError
+    from mac_whisper_speedtest.results import directory
+
+    refused: UsageError | None = None
+    for path in files:
+        try:
+            done = read.bring(path)
+        except UsageError as error:
+            if len(files) == 1:
+                raise
+            click.echo(f"speedtest: error: {error.message}", err=True)
+            refused = refused or error
+            continue
+        name = directory.name_of(done.run)
+        options.echo(f"{path} is run {name}." if done.new else f"{path} is run {name} already.")
+    if refused is not None:
+        raise UsageError("not every file was imported", hint=refused.hint)
+
+
+command.add_command(list_runs)
+command.add_command(show.command)
+for _each in (verify_runs, migrate_runs, reindex, bundle_run, import_bundles, rm, gc):
+    command.add_command(_each)

@@ -181,7 +181,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.machine import describe
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.results import directory
-    from mac_whisper_speedtest.results.tags import check as check_tag
+    from mac_whisper_speedtest.results.directory import check as check_tag
     from mac_whisper_speedtest.run import install as installed
     from mac_whisper_speedtest.run import plan, session
     from mac_whisper_speedtest.run import resume as resumption

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from mac_whisper_speedtest.compare import document as d
-from mac_whisper_speedtest.compare import facts, match, quantities, sources, speed, texts
+from mac_whisper_speedtest.compare import facts, match, sources, speed
+from mac_whisper_speedtest.compare.document import (
+    FAILED,
+    MISSING,
+    CellChange,
+    Compared,
+    QuantityChange,
+    Regression,
+)
 from mac_whisper_speedtest.compare.match import Matched, without_version
 from mac_whisper_speedtest.compare.sources import Source
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.stats import intervals, verdict
-from mac_whisper_speedtest.summary import ranking, samples
+from mac_whisper_speedtest.stats import intervals, ranking
+from mac_whisper_speedtest.stats.ranking import Verdict
+from mac_whisper_speedtest.summary import ranking as ranking_module
+from mac_whisper_speedtest.summary import samples
 
 _OK = "ok"
 _SETTING = facts.SETTING
@@ -77,7 +87,7 @@ def compare(
         margin=least,
         margin_from=least_from,
         level=intervals.LEVEL,
-        machine=quantities.written(machine),
+        machine=facts.written(machine),
         cells=[
             *(_both(each, speeds.get(each.new.id)) for each in pairs),
             *(_alone(cell, matched, base=True) for cell in matched.only_base),
@@ -141,7 +151,7 @@ def _both(pair: _Pair, change: d.SpeedChange | None) -> d.CellChange:
     compared = state == d.COMPARED
     # Texts of other speech, or of a cell that broke off, say nothing of each other.
     judged = compared and base.clip.pcm_sha256 == new.clip.pcm_sha256
-    right = texts.accuracy(base, new) if judged else None
+    right = speed.accuracy(base, new) if judged else None
     changes = facts.of_cells(base, new) if compared else []
     return d.CellChange(
         backend=without_version(new.backend.name),
@@ -158,8 +168,8 @@ def _both(pair: _Pair, change: d.SpeedChange | None) -> d.CellChange:
         message="" if compared else _message(base if state == d.FIXED else new),
         speed=_with_why(change, right, changes) if change is not None else None,
         accuracy=right,
-        texts=texts.change(base, new) if judged else None,
-        quantities=quantities.compare(base, new) if compared else [],
+        texts=speed.change(base, new) if judged else None,
+        quantities=facts.compare(base, new) if compared else [],
         changes=changes,
     )
 
@@ -226,11 +236,11 @@ def _margin(base: s.Run, new: s.Run, wanted: float | None) -> tuple[float, str]:
     if wanted is not None:
         return wanted, "--margin"
     sides = (("base", base), ("new", new))
-    side, run = max(sides, key=lambda each: ranking.margin(each[1].manifest))
-    margin = ranking.margin(run.manifest)
+    side, run = max(sides, key=lambda each: ranking_module.margin(each[1].manifest))
+    margin = ranking_module.margin(run.manifest)
     if run.manifest.request.margin is not None:
         return margin, f"the --margin of the {side} run"
-    if margin > verdict.MARGIN:
+    if margin > ranking.MARGIN:
         return margin, f"the noise floor of the {side} run's machine"
     return margin, "the least that matters"
 
@@ -269,3 +279,78 @@ def _info(source: Source) -> d.RunInfo:
 
 def _named(found: Sequence[s.CellResult]) -> str:
     return ", ".join(dict.fromkeys(f"{each.backend.name} {each.model.name}" for each in found))
+
+
+# What of a comparison is bad enough to fail a build: pure functions of the comparison.
+
+
+SLOWER, WRONG, MEMORY, ENERGY = "slower", "wrong", "memory", "energy"
+KINDS = (SLOWER, WRONG, MEMORY, ENERGY)
+"""What ``--fail-on`` may name."""
+
+_BROKEN = "failed"
+_NEEDS_AN_END = {SLOWER, WRONG}
+"""Who asks for these asks for a cell that comes to an end."""
+
+
+def kinds(texts: Sequence[str]) -> list[str]:
+    """The kinds in ``--fail-on``, which may be given more than once and hold commas.
+
+    Raises:
+        UsageError: one is not known.
+    """
+    wanted = [each.strip().lower() for text in texts for each in text.split(",")]
+    for each in wanted:
+        if each not in KINDS:
+            raise UsageError(
+                f"--fail-on is {each!r}", hint=f"say one or more of {', '.join(KINDS)}"
+            )
+    return [each for each in KINDS if each in wanted]
+
+
+def judged(compared: Compared, wanted: Sequence[str]) -> Compared:
+    """The comparison with everything in it that ``--fail-on`` asks to fail on.
+
+    AMBIGUOUS and ``unclear`` never fail: they say that more rounds are needed.
+    """
+    found = [each for cell in compared.cells for each in _of_cell(cell, wanted)]
+    return msgspec.structs.replace(compared, fail_on=list(wanted), regressions=found)
+
+
+def _of_cell(cell: CellChange, wanted: Collection[str]) -> Iterator[Regression]:
+    if cell.state in {FAILED, MISSING} and cell.base_status == "ok":
+        if _NEEDS_AN_END & set(wanted):
+            gone = "it is not in the new run" if cell.state == MISSING else cell.message
+            yield Regression(
+                cell=cell.name, kind=_BROKEN, message=f"it was measured in the base, and now {gone}"
+            )
+        return
+    if SLOWER in wanted and cell.speed is not None and cell.speed.verdict == Verdict.SLOWER:
+        assert cell.speed.ratio is not None  # without one it is AMBIGUOUS
+        ratio = cell.speed.ratio
+        yield Regression(
+            cell=cell.name,
+            kind=SLOWER,
+            message=f"it takes {ratio.estimate:.3f} times as long ({ratio.low:.3f}–"
+            f"{ratio.high:.3f})",
+        )
+    accuracy = cell.accuracy
+    if WRONG in wanted and accuracy is not None and accuracy.verdict == "worse":
+        assert accuracy.delta is not None
+        yield Regression(
+            cell=cell.name,
+            kind=WRONG,
+            message=f"its {(accuracy.metric or '').upper()} rose by {accuracy.delta * 100:.1f} "
+            f"points from {accuracy.base_rate:.1%} to {accuracy.new_rate:.1%}",
+        )
+    for each in cell.quantities:
+        if each.kind in {MEMORY, ENERGY} & set(wanted) and each.verdict == facts.MORE:
+            yield Regression(cell=cell.name, kind=each.kind, message=_grown(each))
+
+
+def _grown(quantity: QuantityChange) -> str:
+    assert quantity.ratio is not None  # without one there is no verdict
+    return (
+        f"its {quantity.name} grew {quantity.ratio.estimate:.2f} times "
+        f"({quantity.ratio.low:.2f}–{quantity.ratio.high:.2f}; the margin is {quantity.margin:.0%})"
+    )

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.backends.registry import ALIASES
-from mac_whisper_speedtest.compare import facts, quantities, sources
-from mac_whisper_speedtest.compare import history_document as h
+from mac_whisper_speedtest.compare import document as h
+from mac_whisper_speedtest.compare import facts, sources
 from mac_whisper_speedtest.compare.document import FactChange
 from mac_whisper_speedtest.compare.match import without_version
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.stats import changepoints, verdict
+from mac_whisper_speedtest.stats import changepoints, ranking
 from mac_whisper_speedtest.store.index import open_index
 from mac_whisper_speedtest.store.rows import CellRow, RunRow
-from mac_whisper_speedtest.summary import ranking
+from mac_whisper_speedtest.summary import ranking as ranking_module
 
 LIMIT = 200
 """Runs of a series that are looked at: the newest."""
@@ -130,7 +130,7 @@ def series(visits: Sequence[Visit]) -> h.Series:
         visits: in order of runs; one at least.
     """
     last = visits[-1]
-    margin = ranking.margin(last.manifest)
+    margin = ranking_module.margin(last.manifest)
     points = [_point(each) for each in visits]
     found = changepoints.find([each.rtf for each in points], margin=margin)
     return h.Series(
@@ -173,12 +173,12 @@ def _change(
     visits: Sequence[Visit], found: changepoints.ChangePoint, margin: float
 ) -> h.LastingChange:
     before, after = visits[found.index - 1], visits[found.index]
-    ratio = quantities.written(found.ratio)
+    ratio = facts.written(found.ratio)
     assert ratio is not None
     return h.LastingChange(
         run=after.run.number,
         before=before.run.number,
-        verdict=verdict.of(found.ratio, margin).value,
+        verdict=ranking.of(found.ratio, margin).value,
         ratio=ratio,
         p=found.p,
         facts=list(_facts(before, after)),

@@ -11,7 +11,7 @@ import msgspec
 from mac_whisper_speedtest.compare.match import without_version
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.results import comparable, digest, directory, numbers
+from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.summary import samples
@@ -148,7 +148,7 @@ def _earlier(to: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
 
 def _number(to: s.Manifest) -> int | None:
     """A run's number in this store: its own, or another where it was imported."""
-    usual = RunDirectory(directory.runs_dir() / numbers.name(to.run))
+    usual = RunDirectory(directory.runs_dir() / directory.run_name(to.run))
     for found in (usual, *directory.every()):
         manifest = manifest_of(found)
         if manifest is not None and same(manifest, to):
@@ -163,7 +163,7 @@ def same(one: s.Manifest, other: s.Manifest) -> bool:
 
 def identity(manifest: s.Manifest) -> str:
     """The run's id; before version 3 there was none, and all that was known beforehand tells."""
-    return manifest.run_id or digest.sha256(msgspec.structs.replace(manifest, outcome=None))
+    return manifest.run_id or journal.sha256(msgspec.structs.replace(manifest, outcome=None))
 
 
 def _shared(base: s.Manifest, new: s.Manifest) -> set[tuple[str, str]]:

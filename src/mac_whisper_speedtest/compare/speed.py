@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from mac_whisper_speedtest.compare import facts, quantities
-from mac_whisper_speedtest.compare.document import SpeedChange
+from mac_whisper_speedtest.accuracy import gate
+from mac_whisper_speedtest.accuracy import score as scores
+from mac_whisper_speedtest.accuracy.score import Score
+from mac_whisper_speedtest.bundle.redact import TEXTS_LEFT_OUT
+from mac_whisper_speedtest.compare import facts
+from mac_whisper_speedtest.compare.document import AccuracyChange, SpeedChange, TextChange
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.stats import intervals, two_samples, verdict
+from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
-from mac_whisper_speedtest.stats.verdict import Verdict
+from mac_whisper_speedtest.stats.ranking import Verdict
+from mac_whisper_speedtest.summary import accuracy as rightness
+from mac_whisper_speedtest.summary import ranking as ranking_module
 from mac_whisper_speedtest.summary import samples
 
 
@@ -20,7 +29,9 @@ def machine(base: s.Run, new: s.Run) -> Interval | None:
 
     The canary is the same work in every run (``measure.canary``), on one core.
     """
-    return two_samples.of_ratio(list(facts.canary(new.rounds)), list(facts.canary(base.rounds)))
+    return intervals.of_unpaired_ratio(
+        list(facts.canary(new.rounds)), list(facts.canary(base.rounds))
+    )
 
 
 def compare(
@@ -57,7 +68,7 @@ def compare(
     each_level = 1 - (1 - level) / max(len(known), 1)
     found = {}
     for name, (ours, theirs, before, after) in known.items():
-        ratio = two_samples.of_ratio(after, before, each_level, least_spread=usual)
+        ratio = intervals.of_unpaired_ratio(after, before, each_level, least_spread=usual)
         said, why = judge(ratio, margin=margin, machine=machine)
         found[name] = SpeedChange(
             base_rtf=statistics.median(before),
@@ -66,7 +77,7 @@ def compare(
             new_processor=_processor(theirs),
             base_rounds=before,
             new_rounds=after,
-            ratio=quantities.written(ratio),
+            ratio=facts.written(ratio),
             verdict=said.value,
             why=why,
         )
@@ -87,11 +98,11 @@ def judge(
         margin: see ``verdict.of``.
         machine: how many times as long the canary took; ``None`` where that is not known.
     """
-    said = verdict.of(ratio, margin)
+    said = ranking.of(ratio, margin)
     if ratio is None:
         return said, f"a comparison takes {intervals.MIN_ROUNDS} rounds on either side"
-    changed = verdict.of(machine, margin)
-    if machine is None or changed not in verdict.OPPOSITE:
+    changed = ranking.of(machine, margin)
+    if machine is None or changed not in ranking.OPPOSITE:
         return said, ""
     without = Interval(
         ratio.estimate / machine.estimate,
@@ -100,7 +111,7 @@ def judge(
         ratio.level,
         ratio.n,
     )
-    other = verdict.of(without, margin)
+    other = ranking.of(without, margin)
     what = (
         f"the machine itself was {changed.lower()}: its canary took {machine.estimate:.2f} times "
         f"as long ({machine.low:.2f}–{machine.high:.2f})"
@@ -128,8 +139,222 @@ def _processor(cell: s.CellResult) -> float | None:
     lengths = {each.name: each.seconds for each in samples.recordings(cell.clip)}
     known = [
         (each.tree_cpu_s, lengths[each.utterance])
-        for each in samples.timed(cell)
+        for each in samples.timed_samples(cell)
         if each.tree_cpu_s is not None and not each.failed
     ]
     audio_s = sum(length for _, length in known)
     return sum(cpu for cpu, _ in known) / audio_s if audio_s > 0 else None
+
+
+# What a cell's raw samples are to its figures: which count, what each round gave, what was said.
+#
+# For those who show a run and do not measure: the rules are those of ``measure``.
+
+
+State = Literal[
+    "counts", "disturbed", "warm-up", "repeated", "round repeated", "attempt repeated", "failed"
+]
+"""``disturbed`` counts too: nothing could be taken in its place."""
+COUNTED: frozenset[State] = frozenset({"counts", "disturbed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A sample, and what became of it.
+
+    Attributes:
+        sample: as it was measured.
+        state: whether it counts, else why it does not.
+        relative: its seconds as a multiple of the median of the samples of the same recording that
+            count; ``None`` where none does, or it failed.
+    """
+
+    sample: s.SampleResult
+    state: State
+    relative: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a cell wrote of one recording.
+
+    Attributes:
+        name: the recording's; of a single one the clip's.
+        seconds: its length.
+        reference: what was said; ``None`` where nobody knows.
+        language: its code.
+        text: what the cell wrote most often; ``None`` where it gave no text.
+    """
+
+    name: str
+    seconds: float
+    reference: str | None
+    language: str
+    text: str | None
+
+
+def taken(run: s.Run, cell: s.CellResult) -> list[Taken]:
+    """Every sample of a cell, warm-ups too, in the order in which they were taken."""
+    counted = {id(sample) for sample in samples.timed_samples(cell)}
+    replaced = samples.replaced_rounds(cell, run.rounds)
+    states = [_state(each, id(each) in counted, each.round in replaced) for each in cell.samples]
+    usual: defaultdict[str, list[float]] = defaultdict(list)
+    for sample, state in zip(cell.samples, states, strict=True):
+        if state in COUNTED:
+            usual[sample.utterance].append(sample.seconds)
+    medians = {name: statistics.median(each) for name, each in usual.items()}
+    return [
+        Taken(
+            sample,
+            state,
+            sample.seconds / medians[sample.utterance]
+            if state != "failed" and medians.get(sample.utterance, 0.0) > 0
+            else None,
+        )
+        for sample, state in zip(cell.samples, states, strict=True)
+    ]
+
+
+def _state(sample: s.SampleResult, last: bool, replaced: bool) -> State:
+    """The first reason for which it does not count."""
+    if sample.failed:
+        return "failed"
+    if sample.kind != "timed":
+        return "warm-up"
+    if sample.repeated:
+        return "repeated"
+    if not last:
+        return "attempt repeated"
+    if replaced:
+        return "round repeated"
+    return "disturbed" if sample.touched else "counts"
+
+
+def rtfx_by_round(run: s.Run, cell: s.CellResult) -> dict[int, float]:
+    """Audio seconds per processing second of every round that counts."""
+    found = samples.round_rtf(cell, run.rounds)
+    return {number: 1 / rtf for number, rtf in sorted(found.items()) if rtf > 0}
+
+
+def said(cell: s.CellResult) -> Iterator[Said]:
+    """What the cell wrote, recording by recording, in the order of the speech."""
+    texts = rightness.texts(cell)
+    for each in samples.recordings(cell.clip):
+        yield Said(
+            name=each.name or cell.clip.name,
+            seconds=each.seconds,
+            reference=each.reference,
+            language=each.language or str(cell.contract.requested.get("language") or "en"),
+            text=texts[each.name],
+        )
+
+
+def margin(manifest: s.Manifest) -> float:
+    """The relative difference below which nothing is ranked."""
+    return ranking_module.margin(manifest)
+
+
+def ranking_level(run: s.Run) -> float:
+    """The confidence with which all intervals of a ranking hold together."""
+    return run.decisions[-1].level if run.decisions else intervals.LEVEL
+
+
+# What the same cell wrote in two runs: still as right, and still the same?
+
+
+_Pairs = Sequence[tuple[s.UtteranceInfo, s.UtteranceInfo]]
+
+
+def accuracy(base: s.CellResult, new: s.CellResult) -> AccuracyChange:
+    """The accuracy gate between a cell's texts before and after: both heard the same recordings."""
+    if _left_out(base) or _left_out(new):
+        return _unjudged(None, None, "a bundle's texts were left out")
+    before, after = rightness.score(base), rightness.score(new)
+    if before is None or after is None:
+        return _unjudged(before, after, "nobody wrote down what was said")
+    try:
+        found = gate.judge(before, _named_alike(base, new, after))
+    except ValueError:
+        return _unjudged(before, after, "the two runs were given different reference texts")
+    return AccuracyChange(
+        metric=after.metric,
+        base_rate=before.rate,
+        new_rate=after.rate,
+        delta=found.delta,
+        low=found.low,
+        high=found.high,
+        verdict=found.verdict,
+        how=found.how,
+    )
+
+
+def _unjudged(before: Score | None, after: Score | None, why: str) -> AccuracyChange:
+    either = after or before
+    return AccuracyChange(
+        metric=either.metric if either else None,
+        base_rate=before.rate if before else None,
+        new_rate=after.rate if after else None,
+        delta=None,
+        low=None,
+        high=None,
+        verdict="",
+        how=f"not judged: {why}",
+    )
+
+
+def change(base: s.CellResult, new: s.CellResult) -> TextChange | None:
+    """Whether the words are the same, recording by recording; right or wrong does not matter.
+
+    Where a cell's samples differ, its most frequent text counts (``rightness.texts``). A recording
+    without a text on either side is compared as such, and has no words to count.
+
+    Returns:
+        ``None`` where a bundle's texts were left out.
+    """
+    if _left_out(base) or _left_out(new):
+        return None
+    before, after = rightness.texts(base), rightness.texts(new)
+    usual = str(new.contract.requested.get("language") or "en")
+    texts = [
+        (ours.language or usual, before[ours.name], after[theirs.name])
+        for ours, theirs in _pairs(base.clip, new.clip)
+    ]
+    both = [
+        scores.Utterance(name=str(number), reference=old, language=language, hypothesis=now)
+        for number, (language, old, now) in enumerate(texts)
+        if old is not None and now is not None
+    ]
+    scored = scores.score(both) if both else None
+    return TextChange(
+        recordings=len(texts),
+        same=sum(1 for _, old, now in texts if old == now),
+        metric=scored.metric if scored else None,
+        changed=scored.rate if scored else None,
+    )
+
+
+def _left_out(cell: s.CellResult) -> bool:
+    return any(each.reason == TEXTS_LEFT_OUT for each in cell.clip.unscored)
+
+
+def _pairs(base: s.ClipInfo, new: s.ClipInfo) -> _Pairs:
+    """The recordings of both clips by their samples: in a bundle they have other names."""
+    waiting: dict[str, list[s.UtteranceInfo]] = {}
+    for each in samples.recordings(new):
+        waiting.setdefault(each.pcm_sha256, []).append(each)
+    return [
+        (each, waiting[each.pcm_sha256].pop(0))
+        for each in samples.recordings(base)
+        if waiting.get(each.pcm_sha256)
+    ]
+
+
+def _named_alike(base: s.CellResult, new: s.CellResult, after: Score) -> Score:
+    """The new cell's score with the names and the order that the base has."""
+    scored = {each.name: each for each in after.per_utterance}
+    pairs = [
+        (ours.name or base.clip.name, theirs.name or new.clip.name)
+        for ours, theirs in _pairs(base.clip, new.clip)
+    ]
+    named = tuple(replace(scored[now], name=old) for old, now in pairs if now in scored)
+    return replace(after, per_utterance=named)

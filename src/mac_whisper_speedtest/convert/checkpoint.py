@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, field, fields
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -227,3 +229,134 @@ def _pieces(array: Tensor) -> Iterator[Tensor]:
     flat = array.reshape(-1)
     for start in range(0, flat.size, _DIGEST_CHUNK):
         yield flat[start : start + _DIGEST_CHUNK]
+
+
+# Whisper's mel filter bank, computed instead of shipped.
+
+
+SAMPLE_RATE_HZ = 16_000
+FFT_SIZE = 400
+"""Samples in one 25 ms analysis window."""
+
+# Slaney's mel scale (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above.
+_HZ_PER_MEL = 200.0 / 3
+_BREAK_HZ = 1000.0
+_BREAK_MEL = _BREAK_HZ / _HZ_PER_MEL
+_LOG_STEP = math.log(6.4) / 27.0  # 27 mels for each factor of 6.4 above the break
+
+
+@cache
+def filter_bank(n_mels: int) -> NDArray[np.float32]:
+    """Triangular mel filters of equal area, from 0 to 8 kHz.
+
+    The order of operations is librosa's (``librosa.filters.mel``, ``norm="slaney"``), because
+    OpenAI made its table with that: triangles in float64 rounded to float32, then scaled in place.
+    The result is bit for bit the published table, the negative zero at [0, 0] included.
+
+    Args:
+        n_mels: the number of filters; Whisper uses 80, and 128 from large-v3 on.
+
+    Returns:
+        Read-only weights of shape [n_mels, 201], one column for each FFT bin.
+    """
+    bins_hz = np.fft.rfftfreq(n=FFT_SIZE, d=1.0 / SAMPLE_RATE_HZ)
+    edges_hz = _hz(np.linspace(0.0, _mel(SAMPLE_RATE_HZ / 2), n_mels + 2))
+    widths_hz = np.diff(edges_hz)
+    ramps_hz = np.subtract.outer(edges_hz, bins_hz)
+    weights = np.zeros((n_mels, bins_hz.size), dtype=np.float32)
+    for row in range(n_mels):
+        rising = -ramps_hz[row] / widths_hz[row]
+        falling = ramps_hz[row + 2] / widths_hz[row + 1]
+        weights[row] = np.maximum(0, np.minimum(rising, falling))
+    weights *= (2.0 / (edges_hz[2:] - edges_hz[:n_mels]))[:, None]
+    weights.setflags(write=False)
+    return weights
+
+
+def _mel(hz: float) -> float:
+    """The mel value of a frequency above the break."""
+    return float(_BREAK_MEL + np.log(hz / _BREAK_HZ) / _LOG_STEP)
+
+
+def _hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+    hz = _HZ_PER_MEL * mels
+    above = mels >= _BREAK_MEL
+    hz[above] = _BREAK_HZ * np.exp(_LOG_STEP * (mels[above] - _BREAK_MEL))
+    return hz
+
+
+# The encoder's positions: sines and cosines that some forms store and others recompute.
+
+
+_LONGEST_WAVELENGTH = 10_000.0
+# Half a step of bfloat16 just below 1 is 0.002, and sines of angles up to 1500 rad computed in
+# float32 are off by up to 0.0001. A trained or reordered table is off by far more.
+_TOLERANCE = 0.004
+
+
+def sinusoids(length: int, width: int) -> NDArray[np.float32]:
+    """The table of Whisper's audio encoder (Vaswani et al. 2017, sines first, then cosines).
+
+    Returns:
+        Values of shape [length, width]; the first half of a row is sines.
+
+    Raises:
+        WeightsError: ``width`` is odd or below 4, for which the table is not defined.
+    """
+    if width < 4 or width % 2:
+        raise WeightsError(f"no sinusoidal positions of width {width}")
+    half = width // 2
+    rates = np.exp(-np.log(_LONGEST_WAVELENGTH) / (half - 1) * np.arange(half))
+    angles = np.arange(length)[:, None] * rates[None, :]
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def check_sinusoidal(table: Tensor) -> None:
+    """Refuse a table that a form which recomputes the positions would silently replace.
+
+    Raises:
+        WeightsError: a value is further from the sines than rounding explains.
+    """
+    expected = sinusoids(*table.shape)
+    apart = float(np.abs(table.astype(np.float32) - expected).max())
+    if apart > _TOLERANCE:
+        raise WeightsError(
+            "the encoder's positions are not Whisper's table of sines "
+            f"(up to {apart:.3g} away), and this form cannot store others",
+            hint="convert to a form that stores them, such as ggml",
+        )
+
+
+# What a model's JSON files say about decoding: alignment heads and tokens never produced.
+
+
+def alignment_heads(config: dict[str, Any], name: str) -> tuple[tuple[int, int], ...]:
+    """The (decoder layer, head) pairs under ``alignment_heads``; none where it is absent or null.
+
+    Args:
+        config: the file's object.
+        name: the file, for the message.
+
+    Raises:
+        WeightsError: it is not a list of pairs of integers.
+    """
+    pairs = config.get("alignment_heads") or []
+    good = isinstance(pairs, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(item) is int for item in pair)
+        for pair in pairs
+    )
+    if not good:
+        raise WeightsError(f"{name}: alignment_heads is not a list of [layer, head]")
+    return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def token_ids(config: dict[str, Any], key: str, name: str) -> tuple[int, ...]:
+    """The list of token ids under ``key``; none where it is absent or null.
+
+    Raises:
+        WeightsError: it is not a list of integers.
+    """
+    listed = config.get(key) or []
+    if not isinstance(listed, list) or not all(type(item) is int for item in listed):
+        raise WeightsError(f"{name}: {key} is not a list of token ids")
+    return tuple(listed)

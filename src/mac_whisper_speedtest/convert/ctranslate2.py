@@ -12,10 +12,11 @@ from mac_whisper_speedtest.convert.checkpoint import (
     Checkpoint,
     Dims,
     Tensor,
+    alignment_heads,
     check_dims,
+    token_ids,
 )
 from mac_whisper_speedtest.convert.cursor import Cursor, parse_json_object, read_side_file
-from mac_whisper_speedtest.convert.decoding import alignment_heads, token_ids
 from mac_whisper_speedtest.convert.form import Form
 from mac_whisper_speedtest.convert.vocabulary import base_vocabulary, listed_tokens
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError

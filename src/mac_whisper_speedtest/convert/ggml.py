@@ -14,11 +14,10 @@ from mac_whisper_speedtest.convert.checkpoint import (
     Tensor,
     check_dims,
     expected_shapes,
+    filter_bank,
 )
 from mac_whisper_speedtest.convert.cursor import Cursor
-from mac_whisper_speedtest.convert.form import Form, Writer
-from mac_whisper_speedtest.convert.mel import filter_bank
-from mac_whisper_speedtest.convert.precision import FLOAT16, FLOAT32, cast, dtype_of
+from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, Form, Writer, cast, dtype_of
 from mac_whisper_speedtest.convert.quantize import QUANTISATIONS, Quantisation
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT
 from mac_whisper_speedtest.errors import WeightsError

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,19 +12,213 @@ from typing import Any
 import numpy as np
 
 from mac_whisper_speedtest.convert.checkpoint import (
+    FFT_SIZE,
+    SAMPLE_RATE_HZ,
     Checkpoint,
     Dims,
     Tensor,
+    alignment_heads,
     check_dims,
     expected_shapes,
+    token_ids,
 )
 from mac_whisper_speedtest.convert.cursor import parse_json_object, read_side_file
-from mac_whisper_speedtest.convert.decoding import alignment_heads, token_ids
-from mac_whisper_speedtest.convert.form import Form, Writer
-from mac_whisper_speedtest.convert.huggingface_files import SIDE_FILES, side_files
-from mac_whisper_speedtest.convert.precision import FLOAT16, FLOAT32, cast, dtype_of
-from mac_whisper_speedtest.convert.vocabulary import base_vocabulary
+from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, Form, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT, base_vocabulary
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
+
+# The JSON files beside the weights in a transformers folder.
+#
+# Their keys are those of transformers' ``WhisperConfig``, ``GenerationConfig``,
+# ``WhisperFeatureExtractor`` and ``WhisperTokenizer``, as in OpenAI's repositories on Hugging Face.
+
+
+SIDE_FILES = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+_START = "<|startoftranscript|>"
+_TASKS = ("transcribe", "translate")
+_LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
+_LATEST_FIRST_TIME = 50
+"""How many steps of 20 ms the first timestamp may be late (OpenAI's max_initial_timestamp, 1 s)."""
+
+_HOP = 160  # samples between two columns of the spectrogram: 10 ms
+
+
+def side_files(checkpoint: Checkpoint, precision: str) -> dict[str, bytes]:
+    """Every file of a transformers folder but the weights, by name.
+
+    Args:
+        checkpoint: a checkpoint whose ``assets`` have the ``tokenizer.json``.
+        precision: what transformers shall load the weights as.
+
+    Raises:
+        WeightsError: there is no tokenizer.json, or it lacks one of Whisper's special tokens.
+    """
+    content = checkpoint.assets.get("tokenizer.json")
+    if content is None:
+        raise WeightsError(
+            "a transformers folder needs the tokenizer.json, which the source form does not carry",
+            hint="convert from a form that has one, such as ctranslate2",
+        )
+    tokenizer = parse_json_object(content, "tokenizer.json")
+    special = _special_tokens(tokenizer)
+    model = tokenizer["model"]
+    added = {text: number for text, number in special.items() if text not in model["vocab"]}
+    return {
+        "config.json": _json(_config(checkpoint.dims, special, precision)),
+        "generation_config.json": _json(_generation(checkpoint, special)),
+        "preprocessor_config.json": _json(_preprocessor(checkpoint.dims)),
+        "tokenizer.json": content,
+        "vocab.json": json.dumps(model["vocab"], ensure_ascii=False).encode(),
+        "merges.txt": _merges(model.get("merges")),
+        "added_tokens.json": _json(added),
+        "tokenizer_config.json": _json(_tokenizer_config(tokenizer, checkpoint.dims)),
+        "special_tokens_map.json": _json({**_roles(), "additional_special_tokens": list(special)}),
+    }
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _special_tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
+    """Texts of the added tokens to ids, by id."""
+    model, listed = tokenizer.get("model"), tokenizer.get("added_tokens")
+    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
+        raise WeightsError("tokenizer.json has no table of token to id under model.vocab")
+    found: dict[str, int] = {}
+    for item in listed if isinstance(listed, list) else ():
+        if not isinstance(item, dict) or type(item.get("id")) is not int:
+            raise WeightsError(f"tokenizer.json: {item!r} is no added token")
+        found[str(item.get("content"))] = item["id"]
+    return dict(sorted(found.items(), key=lambda pair: pair[1]))
+
+
+def _id(special: Mapping[str, int], text: str) -> int:
+    if text not in special:
+        raise WeightsError(f"tokenizer.json has no token {text}")
+    return special[text]
+
+
+def _config(dims: Dims, special: Mapping[str, int], precision: str) -> dict[str, Any]:
+    end = _id(special, END_OF_TEXT)
+    return {
+        "activation_function": "gelu",
+        "architectures": ["WhisperForConditionalGeneration"],
+        "bos_token_id": end,
+        "d_model": dims.n_audio_state,
+        "decoder_attention_heads": dims.n_text_head,
+        "decoder_ffn_dim": 4 * dims.n_text_state,
+        "decoder_layers": dims.n_text_layer,
+        "decoder_start_token_id": _id(special, _START),
+        "dtype": precision,
+        "encoder_attention_heads": dims.n_audio_head,
+        "encoder_ffn_dim": 4 * dims.n_audio_state,
+        "encoder_layers": dims.n_audio_layer,
+        "eos_token_id": end,
+        "is_encoder_decoder": True,
+        "max_source_positions": dims.n_audio_ctx,
+        "max_target_positions": dims.n_text_ctx,
+        "model_type": "whisper",
+        "num_hidden_layers": dims.n_audio_layer,
+        "num_mel_bins": dims.n_mels,
+        "pad_token_id": end,
+        "scale_embedding": False,
+        "tie_word_embeddings": True,
+        "use_cache": True,
+        "vocab_size": dims.n_vocab,
+    }
+
+
+def _generation(checkpoint: Checkpoint, special: Mapping[str, int]) -> dict[str, Any]:
+    """What transformers decodes with; lists that the source does not know are left out."""
+    end, start = _id(special, END_OF_TEXT), _id(special, _START)
+    found: dict[str, Any] = {
+        "bos_token_id": end,
+        "decoder_start_token_id": start,
+        "eos_token_id": end,
+        "is_multilingual": checkpoint.dims.is_multilingual,
+        "max_initial_timestamp_index": _LATEST_FIRST_TIME,
+        "max_length": checkpoint.dims.n_text_ctx,
+        "no_timestamps_token_id": _id(special, "<|notimestamps|>"),
+        "pad_token_id": end,
+        "prev_sot_token_id": _id(special, "<|startofprev|>"),
+        "return_timestamps": False,
+    }
+    known = {
+        "alignment_heads": [list(pair) for pair in checkpoint.alignment_heads],
+        "begin_suppress_tokens": list(checkpoint.suppressed_at_start),
+        "suppress_tokens": list(checkpoint.suppressed),
+    }
+    found |= {name: listed for name, listed in known.items() if listed}
+    if checkpoint.dims.is_multilingual:
+        tasks = {task: _id(special, f"<|{task}|>") for task in _TASKS}
+        # Languages come right after the start and before the tasks.
+        found["lang_to_id"] = {
+            text: number
+            for text, number in special.items()
+            if _LANGUAGE.fullmatch(text) and start < number < min(tasks.values())
+        }
+        found["task_to_id"] = tasks
+    return dict(sorted(found.items()))
+
+
+def _preprocessor(dims: Dims) -> dict[str, Any]:
+    columns = 2 * dims.n_audio_ctx  # the second convolution halves their number
+    return {
+        "chunk_length": columns * _HOP // SAMPLE_RATE_HZ,
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "feature_size": dims.n_mels,
+        "hop_length": _HOP,
+        "n_fft": FFT_SIZE,
+        "n_samples": columns * _HOP,
+        "nb_max_frames": columns,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "processor_class": "WhisperProcessor",
+        "return_attention_mask": False,
+        "sampling_rate": SAMPLE_RATE_HZ,
+    }
+
+
+def _roles() -> dict[str, str]:
+    return dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), END_OF_TEXT)
+
+
+def _tokenizer_config(tokenizer: Mapping[str, Any], dims: Dims) -> dict[str, Any]:
+    listed = tokenizer["added_tokens"]
+    return {
+        **_roles(),
+        "add_bos_token": False,
+        "add_prefix_space": False,
+        "added_tokens_decoder": {
+            str(item["id"]): {key: value for key, value in item.items() if key != "id"}
+            for item in listed
+        },
+        "clean_up_tokenization_spaces": False,
+        "errors": "replace",
+        "model_max_length": dims.n_text_ctx,
+        "processor_class": "WhisperProcessor",
+        "tokenizer_class": "WhisperTokenizer",
+    }
+
+
+def _merges(merges: object) -> bytes:
+    """``merges.txt``; newer tokenizer files list pairs, older ones texts with a space between."""
+    if not isinstance(merges, list):
+        raise WeightsError("tokenizer.json has no list under model.merges")
+    lines = [" ".join(pair) if isinstance(pair, list) else str(pair) for pair in merges]
+    return "\n".join(["#version: 0.2", *lines, ""]).encode()
+
 
 WEIGHTS_NAME = "model.safetensors"
 _CONFIG, _GENERATION, _TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"

@@ -20,12 +20,12 @@ from mac_whisper_speedtest.convert.checkpoint import (
     Dims,
     Tensor,
     check_dims,
+    check_sinusoidal,
     expected_shapes,
+    sinusoids,
 )
 from mac_whisper_speedtest.convert.cursor import parse_json_object, read_side_file
-from mac_whisper_speedtest.convert.form import Form, Writer
-from mac_whisper_speedtest.convert.positions import check_sinusoidal, sinusoids
-from mac_whisper_speedtest.convert.precision import FLOAT16, FLOAT32, cast, dtype_of
+from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, Form, Writer, cast, dtype_of
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
 WEIGHTS_NAME = "weights.safetensors"

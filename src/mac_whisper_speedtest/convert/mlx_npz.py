@@ -14,6 +14,7 @@ from tokenize import TokenError
 from numpy.lib import format as npy
 
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor
+from mac_whisper_speedtest.convert.form import FLOAT16
 from mac_whisper_speedtest.convert.mlx import (
     CONFIG_NAME,
     check_kind,
@@ -23,8 +24,7 @@ from mac_whisper_speedtest.convert.mlx import (
     to_mlx,
     write_config,
 )
-from mac_whisper_speedtest.convert.precision import FLOAT16
-from mac_whisper_speedtest.convert.stored_zip import StoredZip, write_stored
+from mac_whisper_speedtest.convert.torch_pickle import StoredZip, write_stored
 from mac_whisper_speedtest.errors import WeightsError
 
 WEIGHTS_NAME = "weights.npz"

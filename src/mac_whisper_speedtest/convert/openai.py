@@ -25,10 +25,8 @@ from mac_whisper_speedtest.convert.checkpoint import (
     expected_shapes,
 )
 from mac_whisper_speedtest.convert.cursor import Cursor
-from mac_whisper_speedtest.convert.form import Form, Writer
-from mac_whisper_speedtest.convert.precision import FLOAT16, FLOAT32, cast, dtype_of
-from mac_whisper_speedtest.convert.stored_zip import StoredZip, write_stored
-from mac_whisper_speedtest.convert.torch_pickle import StoredTensor
+from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, Form, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.torch_pickle import StoredTensor, StoredZip, write_stored
 from mac_whisper_speedtest.errors import WeightsError
 
 FILE_NAME = "model.pt"

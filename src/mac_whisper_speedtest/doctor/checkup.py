@@ -6,21 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from mac_whisper_speedtest.doctor import (
-    accelerators,
-    gpu,
-    interpreter,
-    load,
-    memory,
-    microphone,
-    network,
-    packages,
-    power,
-    storage,
-    system,
-    thermal,
-    tools,
-)
+from mac_whisper_speedtest.doctor import accelerators, load, packages, storage, system
 from mac_whisper_speedtest.doctor.lines import Checkup, Line, Section, unknown
 from mac_whisper_speedtest.machine.reader import Reader, Unknown
 from mac_whisper_speedtest.privacy import scrub
@@ -38,8 +24,8 @@ def examine(reader: Reader | None = None, *, quick: bool = False, online: bool =
     """
     reader = reader or Reader()
     # Before anything else is started, which would be seen as load.
-    busy = _guarded("background load", lambda: load.look(reader))
-    uv = tools.find_uv()
+    busy = _guarded("background load", lambda: load.inspect_load(reader))
+    uv = system.find_uv()
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
         return _together(reader, busy, uv, pool, quick=quick, online=online)
@@ -62,19 +48,19 @@ def _together(
 
     gpus = pool.submit(_gpus, reader)
     backends = begin("backends", lambda: _backends(reader, gpus, pool, quick=quick))
-    hub = begin("hub", lambda: [network.look() if online else network.not_asked()])
-    programs = begin("uv", lambda: tools.look(reader, uv))
-    microphones = begin("microphone", lambda: microphone.look(reader))
+    hub = begin("hub", lambda: [storage.inspect_network() if online else storage.not_asked()])
+    programs = begin("uv", lambda: system.inspect_tools(reader, uv))
+    microphones = begin("microphone", lambda: packages.inspect_microphone(reader))
     kept = begin("tool cache", lambda: _storage(storage.folders(reader, uv), pool))
-    conflicts = begin("packages", lambda: [packages.look()])
+    conflicts = begin("packages", lambda: [packages.inspect_packages()])
     machine = [
-        *_guarded("python", lambda: interpreter.look(reader)),
-        *_guarded("system", lambda: system.look(reader)),
-        *_guarded("memory", lambda: memory.look(reader)),
+        *_guarded("python", lambda: system.inspect_interpreter(reader)),
+        *_guarded("system", lambda: system.inspect_system(reader)),
+        *_guarded("memory", lambda: load.inspect_memory(reader)),
     ]
     quiet = [
-        *_guarded("power source", lambda: power.look(reader)),
-        *_guarded("thermal state", lambda: thermal.look(reader)),
+        *_guarded("power source", lambda: load.inspect_power(reader)),
+        *_guarded("thermal state", lambda: load.inspect_thermal(reader)),
         *busy,
     ]
     return Checkup(
@@ -97,7 +83,7 @@ def _together(
 
 
 def _backends(
-    reader: Reader, gpus: Future[gpu.Gpus], pool: ThreadPoolExecutor, *, quick: bool
+    reader: Reader, gpus: Future[accelerators.Gpus], pool: ThreadPoolExecutor, *, quick: bool
 ) -> list[Line]:
     places = accelerators.places()
     if quick:
@@ -112,18 +98,18 @@ def _storage(folders: Sequence[storage.Folder], pool: ThreadPoolExecutor) -> lis
     """One line per folder, all counted at the same time, and one per disk."""
 
     def one(folder: storage.Folder) -> list[Line]:
-        return _guarded(folder.topic, lambda: [storage.look(folder)])
+        return _guarded(folder.topic, lambda: [storage.inspect_storage(folder)])
 
     sizes = [pool.submit(one, folder) for folder in folders]
     disks = _guarded("disk", lambda: storage.disks(folders))
     return [*(line for size in sizes for line in size.result()), *disks]
 
 
-def _gpus(reader: Reader) -> gpu.Gpus:
+def _gpus(reader: Reader) -> accelerators.Gpus:
     try:
-        return gpu.look(reader)
+        return accelerators.inspect_gpu(reader)
     except Exception as error:  # noqa: BLE001 - as in _guarded
-        return gpu.Gpus((unknown("gpu", f"{type(error).__name__}: {error}"),))
+        return accelerators.Gpus((unknown("gpu", f"{type(error).__name__}: {error}"),))
 
 
 def _guarded(topic: str, look: Callable[[], Iterable[Line]]) -> list[Line]:

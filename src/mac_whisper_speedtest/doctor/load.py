@@ -5,12 +5,31 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
 
-from mac_whisper_speedtest.doctor.lines import Line, ok, unknown, warn
+from mac_whisper_speedtest.doctor.lines import Line, fail, ok, unknown, warn
+from mac_whisper_speedtest.environments.environments import megabytes
+from mac_whisper_speedtest.machine import describe, power
+from mac_whisper_speedtest.machine.memory import (
+    SYSCTL,
+    linux_swap,
+    macos_pressure,
+    macos_swap,
+    of_meminfo,
+)
+from mac_whisper_speedtest.machine.power import (
+    LEVELS,
+    LowPower,
+    Supply,
+    Zone,
+    connected,
+    level_name,
+    pressure_level,
+    zones,
+)
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
 
 WINDOW_S = 0.5
@@ -49,7 +68,7 @@ class Load:
     busiest: tuple[tuple[str, float], ...]
 
 
-def look(reader: Reader) -> list[Line]:
+def inspect_load(reader: Reader) -> list[Line]:
     """The lines about other work. Takes `WINDOW_S`, in which nothing else should be started."""
     pressure = None if reader.macos else reader.read("/proc/pressure/cpu")
     lines = [background(_observe(reader))]
@@ -151,3 +170,229 @@ def _used(before: _Times, after: _Times, seconds: float) -> list[tuple[str, floa
         for process, (name, spent) in after.items()
         if process in before
     ]
+
+
+# Whether the machine runs on mains, and at the speed it could.
+
+
+_CPU = "/sys/devices/system/cpu"
+_PLUG_IN = "plug the power adapter in, then: speedtest doctor"
+_SCALES_BY_LOAD = ("intel_pstate", "amd-pstate-epp", "amd_pstate_epp")
+"""Drivers whose "powersave" still follows the load, unlike that of all others."""
+
+
+def inspect_power(reader: Reader) -> list[Line]:
+    """The lines about power."""
+    lines = [_source(power.supply(reader)), _low_power(power.low_power(reader))]
+    if reader.macos:
+        return lines
+    governors = [
+        reader.read(path) for path in reader.matching(f"{_CPU}/cpu[0-9]*/cpufreq/scaling_governor")
+    ]
+    return [*lines, governor(governors, reader.read(f"{_CPU}/cpu0/cpufreq/scaling_driver"))]
+
+
+def macos_source(text: Answer) -> Line:
+    """Mains or battery, from what ``pmset -g batt`` prints."""
+    return _source(power.macos_supply(text))
+
+
+def linux_source(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> Line:
+    """Mains or battery, from /sys/class/power_supply.
+
+    Args:
+        supplies: the files of each supply, by its name.
+        known: whether the system has that folder at all.
+    """
+    return _source(power.linux_supply(supplies, known=known))
+
+
+def macos_low_power(text: Answer) -> Line:
+    """Whether Low Power Mode is on, from what ``pmset -g`` prints."""
+    return _low_power(power.macos_low_power(text))
+
+
+def linux_low_power(profile: Answer) -> Line:
+    """Whether the firmware was told to save power."""
+    return _low_power(power.linux_low_power(profile))
+
+
+def governor(governors: Sequence[Answer], driver: Answer) -> Line:
+    """Who chooses the processor's frequency, and whether it was told to choose a low one."""
+    topic = "cpu governor"
+    names = sorted({each for each in governors if isinstance(each, str) and each})
+    if not names:
+        return unknown(topic, "this kernel shows no frequency governor")
+    by = f" ({driver})" if isinstance(driver, str) and driver else ""
+    seen = f"{', '.join(names)}{by}"
+    if "powersave" in names:
+        if isinstance(driver, str) and driver in _SCALES_BY_LOAD:
+            seen += ": clocks rise with the load, and late"
+        else:
+            seen += ": the lowest frequency"
+        return warn(topic, seen, "sudo cpupower frequency-set -g performance")
+    return ok(topic, seen)
+
+
+def _source(found: Supply | Unknown) -> Line:
+    topic = "power source"
+    if isinstance(found, Unknown):
+        return unknown(topic, found.reason)
+    if found.battery:
+        return warn(topic, f"{found.seen}: the system may slow itself down", _PLUG_IN)
+    return ok(topic, found.seen)
+
+
+def _low_power(found: LowPower | Unknown) -> Line:
+    topic = "low-power mode"
+    if isinstance(found, Unknown):
+        return unknown(topic, found.reason)
+    if not found.on:
+        return ok(topic, found.seen)
+    if found.setting == "platform profile":
+        return warn(topic, found.seen, "powerprofilesctl set performance")
+    return warn(topic, found.seen, f"sudo pmset -a {found.setting} 0")
+
+
+# Whether the machine is so hot that it slows itself down.
+
+
+_HEAVY = LEVELS.index("heavy")
+"""From here on macOS holds the whole processor back, not only background work."""
+
+_COOL_DOWN = "let it cool down for some minutes, then: speedtest doctor"
+
+
+def inspect_thermal(reader: Reader) -> list[Line]:
+    """The line about heat."""
+    if reader.macos:
+        return [macos(attempt(pressure_level), reader.run(["/usr/bin/pmset", "-g", "therm"]))]
+    return [linux(zones(reader))]
+
+
+def macos(level: int | Unknown, therm: Answer) -> Line:
+    """What the pressure level means; ``pmset -g therm`` is heard too, mostly for Intel Macs.
+
+    On Apple silicon that often says nothing even when the chip is held back, so its silence proves
+    nothing.
+
+    Args:
+        level: 0 nominal, 1 moderate, 2 heavy, 3 trapping, 4 sleeping.
+        therm: the text of ``pmset -g therm``.
+    """
+    topic = "thermal state"
+    limit = None
+    if isinstance(therm, str):
+        limit = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", therm)
+    limited = limit is not None and int(limit[1]) < 100
+    speed = f"the processor is held to {limit[1]} % of its speed" if limit and limited else ""
+    if isinstance(level, Unknown):
+        return warn(topic, speed, _COOL_DOWN) if speed else unknown(topic, level.reason)
+    name = level_name(level)
+    if isinstance(name, Unknown):
+        return unknown(topic, name.reason)
+    seen = "; ".join(filter(None, (name, speed)))
+    if level >= _HEAVY:
+        return fail(topic, f"{seen}: the machine is slowing itself down", _COOL_DOWN)
+    if level > 0 or speed:
+        return warn(topic, seen, _COOL_DOWN)
+    return ok(topic, seen)
+
+
+def linux(found: Sequence[Zone]) -> Line:
+    """The hottest zone, and what the kernel does about it."""
+    topic = "thermal state"
+    sane = connected(found)
+    if not sane:
+        return unknown(topic, "this kernel shows no thermal zones")
+    for zone in sane:
+        if zone.reached("hot", "critical"):
+            return fail(topic, f"{_shown(zone)}: emergency measures", _COOL_DOWN)
+    for zone in sane:
+        if zone.reached("passive"):
+            return warn(topic, f"{_shown(zone)}: the kernel slows it down", _COOL_DOWN)
+    return ok(topic, f"hottest: {_shown(max(sane, key=lambda zone: zone.celsius))}")
+
+
+def _shown(zone: Zone) -> str:
+    return f"{zone.name} at {zone.celsius:.0f} °C"
+
+
+# Memory and swap: whether a model fits, and whether the system pages while it runs.
+
+
+LOW_MEMORY_BYTES = 2_000_000_000
+"""Less than this available, and a worker with the model small (1 GB in float32) beside what its
+library takes begins to push other programs out."""
+
+SWAP_IN_USE_BYTES = 1_000_000_000
+"""More than this in swap, and memory has been short. Less is what a healthy system has moved out
+once and never needed again."""
+
+_CLOSE_PROGRAMS = "close programs that hold memory, then: speedtest doctor"
+
+
+def inspect_memory(reader: Reader) -> list[Line]:
+    """The lines about memory."""
+    if reader.macos:
+        total = reader.run([SYSCTL, "-n", "hw.memsize"])
+        return [
+            memory(
+                total=int(total) if isinstance(total, str) and total.isdecimal() else total,
+                available=attempt(lambda: int(psutil.virtual_memory().available)),
+                pressure=reader.run([SYSCTL, "-n", "kern.memorystatus_vm_pressure_level"]),
+            ),
+            swap(macos_swap(reader.run([SYSCTL, "-n", "vm.swapusage"]))),
+        ]
+    meminfo = reader.read("/proc/meminfo")
+    return [
+        memory(
+            total=of_meminfo(meminfo, "MemTotal"),
+            available=of_meminfo(meminfo, "MemAvailable"),
+            limit=describe.memory(reader),
+        ),
+        swap(linux_swap(meminfo)),
+    ]
+
+
+def memory(
+    *,
+    total: int | str | Unknown,
+    available: int | Unknown,
+    limit: float | None = None,
+    pressure: Answer = "",
+) -> Line:
+    """How much memory there is, and how much of it is to be had now.
+
+    Args:
+        total: bytes of the machine; another text than a number was no answer.
+        available: bytes that can be had without swapping.
+        limit: bytes that the control group allows; ``None`` for no limit.
+        pressure: macOS's own level: 1 normal, 2 warning, 4 critical.
+    """
+    if isinstance(total, Unknown):
+        return unknown("memory", total.reason)
+    if isinstance(total, str):
+        return unknown("memory", "the system does not say how much")
+    seen = megabytes(total)
+    room = available if isinstance(available, int) else None
+    if isinstance(available, int):
+        seen += f", {megabytes(available)} available"
+    if limit is not None and limit < total:
+        seen += f"; the control group allows {megabytes(int(limit))}"
+        room = min(int(limit), total if room is None else room)
+    level = macos_pressure(pressure)
+    if level in ("warning", "critical"):
+        return warn("memory", f"{seen}; memory pressure: {level}", _CLOSE_PROGRAMS)
+    if room is not None and room < LOW_MEMORY_BYTES:
+        return warn("memory", f"{seen}: too little for larger models", _CLOSE_PROGRAMS)
+    return ok("memory", seen)
+
+
+def swap(used: int | Unknown) -> Line:
+    """Whether so much is in swap (bytes) that memory must have been short."""
+    if isinstance(used, Unknown):
+        return unknown("swap", used.reason)
+    if used > SWAP_IN_USE_BYTES:
+        return warn("swap", f"{megabytes(used)} in use", _CLOSE_PROGRAMS)
+    return ok("swap", f"{megabytes(used)} in use")

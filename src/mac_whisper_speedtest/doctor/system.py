@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import re
+import sys
 from dataclasses import dataclass
 
 import psutil
 
-from mac_whisper_speedtest.doctor.lines import Line, ok, unknown, warn
-from mac_whisper_speedtest.machine import limits
+from mac_whisper_speedtest.doctor.lines import Line, State, fail, ok, unknown, warn
+from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.describe import cpu_of_cpuinfo
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
 
@@ -25,7 +26,7 @@ _CONTAINER_GROUPS = re.compile(r"docker|kubepods|containerd|/lxc|libpod")
 _ON_METAL = "compare only with numbers of this same machine"
 
 
-def look(reader: Reader) -> list[Line]:
+def inspect_system(reader: Reader) -> list[Line]:
     """The lines about the system and its processor."""
     if reader.macos:
         sysctl = "/usr/sbin/sysctl"
@@ -58,7 +59,7 @@ def look(reader: Reader) -> list[Line]:
         linux_cores(
             usable=attempt(lambda: len(os.sched_getaffinity(0))),
             physical=attempt(lambda: psutil.cpu_count(logical=False)),
-            limit=limits.cpus(reader),
+            limit=describe.cpus(reader),
         ),
     ]
 
@@ -203,3 +204,122 @@ def linux_cores(
             "give the container whole cores instead: docker run --cpuset-cpus",
         )
     return ok("cores", seen)
+
+
+# The Python that the tool runs in, and whether the machine's processor runs it without help.
+
+
+OLDEST_PYTHON = (3, 11)
+"""As ``requires-python`` in pyproject.toml."""
+
+_ARM64_PYTHON = "uv python install 3.12, and install the tool with that one"
+
+
+def inspect_interpreter(reader: Reader) -> list[Line]:
+    """The lines about this interpreter."""
+    # A translated process's children are translated too, so sysctl can answer for this one.
+    translated = reader.run(["/usr/sbin/sysctl", "-n", "sysctl.proc_translated"])
+    version = sys.version_info
+    return [
+        python(
+            (version.major, version.minor, version.micro),
+            f"{platform.python_implementation()}, {platform.machine()}",
+        ),
+        architecture(platform.machine(), translated, macos=reader.macos),
+    ]
+
+
+def python(version: tuple[int, int, int], kind: str) -> Line:
+    """Whether Python is one that the tool supports."""
+    seen = f"{'.'.join(map(str, version))} ({kind})"
+    if version[:2] < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        return fail("python", f"{seen}, older than {oldest}", f"uv python install {oldest}")
+    return ok("python", seen)
+
+
+def architecture(machine: str, translated: Answer, *, macos: bool) -> Line:
+    """Whether this Python's instructions are the processor's own.
+
+    Args:
+        machine: what this Python was built for, such as ``arm64``.
+        translated: what ``sysctl -n sysctl.proc_translated`` says: 1 under Rosetta, 0 without, and
+            an error on an Intel Mac, which has no such name.
+        macos: whether this is macOS.
+    """
+    topic = "architecture"
+    if not macos or machine == "arm64":
+        return ok(topic, f"{machine}, native")
+    if translated == "1":
+        return fail(
+            topic,
+            f"{machine} under Rosetta: slow, and without MLX and Metal",
+            _ARM64_PYTHON,
+        )
+    if isinstance(translated, Unknown) and "unknown oid" not in translated.reason:
+        return unknown(topic, f"{machine}; whether under Rosetta: {translated.reason}")
+    return ok(topic, f"{machine}, native: an Intel Mac, on which MLX does not work")
+
+
+# Programs beside the tool: uv, which makes environments, and Swift, which builds bridges.
+
+
+_SWIFT_TIMEOUT_S = 8.0  # its first call after an update of macOS is slow
+
+
+def find_uv() -> str | Unknown:
+    """Where the uv package keeps its program.
+
+    Not to be called in two threads at once: some releases of Python 3.11 give the second
+    one half of what ``sysconfig`` knows (CPython issue 92452).
+    """
+    return attempt(_find_uv)
+
+
+def inspect_tools(reader: Reader, found: str | Unknown) -> list[Line]:
+    """The lines about programs; ``found`` is what :func:`find_uv` says."""
+    said = reader.run([found, "--version"]) if isinstance(found, str) else found
+    lines = [uv(found, said)]
+    if not reader.macos:
+        return [*lines, ok("swift", "not needed here: Swift backends are for macOS")]
+    developer = reader.run(["/usr/bin/xcode-select", "-p"])
+    # Without developer tools, /usr/bin/swift opens a window that offers to install them.
+    compiler: Answer = developer
+    if isinstance(developer, str):
+        compiler = reader.run(["swift", "--version"], timeout_s=_SWIFT_TIMEOUT_S)
+    return [*lines, swift(developer, compiler)]
+
+
+def uv(found: str | Unknown, version: Answer) -> Line:
+    """Whether environments for backends can be made.
+
+    Args:
+        found: where the uv package keeps its program.
+        version: what that says of itself.
+    """
+    if isinstance(found, Unknown):
+        return warn(
+            "uv",
+            f"not installed: no environments for backends can be made ({found.reason})",
+            "python -m pip install uv",
+        )
+    if isinstance(version, Unknown):
+        return unknown("uv", version.reason, "python -m pip install --force-reinstall uv")
+    return ok("uv", " ".join(version.split()[:2]).removeprefix("uv "))
+
+
+def swift(developer: Answer, version: Answer) -> Line:
+    """Whether Swift backends can be built on this Mac; nothing else needs it."""
+    if isinstance(developer, Unknown):
+        seen = f"no developer tools ({developer.reason}); only Swift backends need them"
+        return Line("swift", State.OK, seen, "xcode-select --install")
+    if isinstance(version, Unknown):
+        return unknown("swift", version.reason, "xcode-select -p")
+    first = next((line for line in version.splitlines() if "Swift version" in line), version)
+    return ok("swift", f"{first.strip()} ({developer})")
+
+
+def _find_uv() -> str:
+    import uv as package
+
+    return package.find_uv_bin()

@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mac_whisper_speedtest import files, paths
-from mac_whisper_speedtest.backends.recipe import Recipe, this_platform
-from mac_whisper_speedtest.environments import locks, uv, uv_index, uv_python
+from mac_whisper_speedtest.backends.backend import Recipe, this_platform
+from mac_whisper_speedtest.environments import locks, uv
 from mac_whisper_speedtest.environments.locks import Lock
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.version import __version__
@@ -103,10 +103,10 @@ def find(recipe: Recipe, version: str) -> Environment | None:
     if lock is None:
         return None
     digests = {_digest(text) for text in _variants(recipe, lock).values()}
-    own = uv_python.own() if uv_python.own_fits(recipe) else ""
+    own = uv.own() if uv.own_fits(recipe) else ""
     for environment in reversed(of_recipe(recipe)):
         same = environment.version == version and environment.lock_sha256 in digests
-        if same and own in {"", uv_python.minor(environment.python)}:
+        if same and own in {"", uv.minor(environment.python)}:
             return environment
     return None
 
@@ -153,8 +153,8 @@ def install(
     """
     check_platform(recipe)
     version = version or locks.default_version(recipe)
-    python = uv_python.choose(recipe)
-    lock = locks.ensure(recipe, version, python=uv_python.minor(python.version), announce=announce)
+    python = uv.choose(recipe)
+    lock = locks.ensure(recipe, version, python=uv.minor(python.version), announce=announce)
     build = torch_build(recipe, torch, python)
     text = _variants(recipe, lock)[build]
     target = _folder(lock, text, python)
@@ -223,7 +223,7 @@ def check_platform(recipe: Recipe) -> None:
         )
 
 
-def torch_build(recipe: Recipe, asked: str, python: uv_python.Python) -> str:
+def torch_build(recipe: Recipe, asked: str, python: uv.Python) -> str:
     """Which build of torch an install takes: ``cpu``, ``index``, or empty for recipes without.
 
     ``auto`` is the CPU build on a Linux machine without an NVIDIA driver, if a folder of wheels
@@ -240,7 +240,7 @@ def torch_build(recipe: Recipe, asked: str, python: uv_python.Python) -> str:
         return "index"  # there is no other one
     if asked != "auto":
         return asked
-    return "cpu" if uv_python.cpu_torch_is_enough(python, uv_index.wheel_folders()) else "index"
+    return "cpu" if uv.cpu_torch_is_enough(python, uv.wheel_folders()) else "index"
 
 
 def megabytes(size: int) -> str:
@@ -262,8 +262,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _folder(lock: Lock, text: str, python: uv_python.Python) -> Path:
-    major_minor = uv_python.minor(python.version).replace(".", "")
+def _folder(lock: Lock, text: str, python: uv.Python) -> Path:
+    major_minor = uv.minor(python.version).replace(".", "")
     return root() / f"{lock.recipe}@{lock.version}-py{major_minor}-{_digest(text)[:12]}"
 
 
@@ -334,7 +334,7 @@ def _fill(staging: Path, text: str, python: str, *, find_links: bool, visible: b
         *("pip", "install", "--python", str(staging / "bin" / "python")),
         *("--no-deps", "--require-hashes", "--requirement", str(requirements)),
     ]
-    variables = uv_index.for_installing(find_links=find_links)
+    variables = uv.for_installing(find_links=find_links)
     try:
         # With everything in uv's cache there is no need to ask the index, which takes most of the
         # time; without, this fails before anything is installed.

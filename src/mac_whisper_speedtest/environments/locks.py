@@ -16,8 +16,8 @@ from importlib import resources
 from pathlib import Path
 
 from mac_whisper_speedtest import files, paths
-from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.environments import uv, uv_index
+from mac_whisper_speedtest.backends.backend import Recipe
+from mac_whisper_speedtest.environments import uv
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 
 LOWEST_PYTHON = "3.11"
@@ -188,7 +188,7 @@ def make(recipe: Recipe, version: str = "", *, python: str = LOWEST_PYTHON) -> L
             *["pip", "compile", str(wanted), "--universal", "--python-version", python],
             *["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"],
             *["--override", str(overrides), "--output-file", str(made)],
-            environment=uv_index.for_locking() | _OLDEST_MACOS,
+            environment=uv.for_locking() | _OLDEST_MACOS,
         )
         text = made.read_text(encoding="utf-8")
     return Lock(recipe.name, _version_in(text, recipe, python), text)

@@ -4,12 +4,93 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mac_whisper_speedtest.export import cell_columns, sample_columns
-from mac_whisper_speedtest.export.columns import Column, Value
-from mac_whisper_speedtest.export.rows import CellRow, SampleRow, UtteranceRow
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.export import columns as cell_columns
+from mac_whisper_speedtest.export.columns import Column, Kind, Value
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.comparable import Comparable
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+
+# The rows of the tables: what a column's path begins at.
+
+
+@dataclass(frozen=True, slots=True)
+class CellRow:
+    """A cell and the run that it is of.
+
+    Attributes:
+        run: with summaries.
+        cell: one of its cells.
+        comparable: what the run can be compared by.
+        comparable_key: its key.
+    """
+
+    run: s.Run
+    cell: s.CellResult
+    comparable: Comparable
+    comparable_key: str
+
+    @property
+    def network_sha256(self) -> str | None:
+        """The hash of the network, whatever form its file has."""
+        return comparable.network_sha256(self.cell.model.weights)
+
+    @property
+    def recordings(self) -> int:
+        """How many recordings the cell transcribes."""
+        return len(self.cell.clip.utterances) or 1
+
+    @property
+    def deviations(self) -> list[str]:
+        """The settings in which other work was done than the contract asks for."""
+        return sorted({each.setting for each in self.cell.contract.deviations})
+
+    @property
+    def findings(self) -> list[str]:
+        """What a reader must know beside the number."""
+        found = self.cell.summary.findings if self.cell.summary else []
+        return [f"{each.kind}: {each.message}" for each in found]
+
+    @property
+    def failure(self) -> s.EndingResult | None:
+        """The first ending that is not ``ok``."""
+        return next((each for each in self.cell.endings if each.status != "ok"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow(CellRow):
+    """One transcription.
+
+    Attributes:
+        sample: one of the cell's samples.
+        audio_s: duration of what it transcribed; ``None`` where no recording has its name.
+        counted: whether its time is in medians and intervals.
+    """
+
+    sample: s.SampleResult
+    audio_s: float | None
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceRow(CellRow):
+    """One recording's errors.
+
+    Attributes:
+        score: one of the cell's scores.
+        recording: what was scored; ``None`` where no recording has its name.
+    """
+
+    score: s.UtteranceScore
+    recording: s.UtteranceInfo | s.ClipInfo | None
+
 
 NAMES = ("cells", "samples", "utterances")
 
@@ -82,8 +163,8 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
                     counted=id(each) in there,
                 )
 
-    columns = sample_columns.SAMPLES
-    return Table("samples", (*columns, sample_columns.TEXT) if text else columns, rows)
+    columns = cell_columns.SAMPLES
+    return Table("samples", (*columns, cell_columns.TEXT) if text else columns, rows)
 
 
 def _of_cell(column: Column) -> bool:
@@ -115,4 +196,70 @@ def _utterances(run: s.Run) -> Iterator[CellRow]:
 
 
 CELLS = Table("cells", cell_columns.COLUMNS, _cells)
-UTTERANCES = Table("utterances", sample_columns.UTTERANCES, _utterances)
+UTTERANCES = Table("utterances", cell_columns.UTTERANCES, _utterances)
+
+
+# Runs as data frames: a table's columns with their types, also where a column is empty.
+
+
+_PANDAS = {
+    Kind.STRING: "string",
+    Kind.INTEGER: "Int64",
+    Kind.NUMBER: "float64",
+    Kind.BOOLEAN: "boolean",
+    Kind.STRINGS: "object",
+}
+"""Types that can be null; a number that is not known is NaN."""
+
+
+def to_pandas(table: Table, runs: Iterable[s.Run]) -> pandas.DataFrame:
+    """A table as a pandas data frame; times are time stamps in UTC.
+
+    Raises:
+        UsageError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise _missing("pandas") from error
+    names = [column.name for column in table.columns]
+    found = pandas.DataFrame.from_records(list(table.values(runs)), columns=names)
+    for column in table.columns:
+        if column.kind is Kind.TIME:
+            found[column.name] = pandas.to_datetime(found[column.name], utc=True, format="ISO8601")
+        else:
+            found[column.name] = found[column.name].astype(_PANDAS[column.kind])
+    return found
+
+
+def to_polars(table: Table, runs: Iterable[s.Run]) -> polars.DataFrame:
+    """A table as a polars data frame; times are time stamps in UTC.
+
+    Raises:
+        UsageError: polars is not installed.
+    """
+    try:
+        import polars
+    except ImportError as error:
+        raise _missing("polars") from error
+    kinds = {
+        Kind.STRING: polars.String(),
+        Kind.INTEGER: polars.Int64(),
+        Kind.NUMBER: polars.Float64(),
+        Kind.BOOLEAN: polars.Boolean(),
+        Kind.STRINGS: polars.List(polars.String()),
+        Kind.TIME: polars.String(),
+    }
+    found = polars.DataFrame(
+        list(table.values(runs)),
+        schema={column.name: kinds[column.kind] for column in table.columns},
+        orient="row",
+    )
+    times = [column.name for column in table.columns if column.kind is Kind.TIME]
+    return found.with_columns(
+        polars.col(name).str.to_datetime(time_zone="UTC", strict=False) for name in times
+    )
+
+
+def _missing(name: str) -> UsageError:
+    return UsageError(f"{name} is not installed", hint=f"run: pip install {name}")

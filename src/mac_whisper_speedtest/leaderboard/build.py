@@ -10,19 +10,187 @@ import collections
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from mac_whisper_speedtest.leaderboard import boardwide, peers, placing, pooled
-from mac_whisper_speedtest.leaderboard.boards import (
-    Board,
-    Group,
-    Leaderboard,
-    MachineClass,
-    Member,
-    Row,
-)
-from mac_whisper_speedtest.leaderboard.submissions import Entry, Runner, Submission, Work
-from mac_whisper_speedtest.summary.grouping import letter
+from mac_whisper_speedtest.accuracy import gate
+from mac_whisper_speedtest.accuracy.score import Score
+from mac_whisper_speedtest.backends.contract import SettingValue
+from mac_whisper_speedtest.leaderboard import placing
+from mac_whisper_speedtest.leaderboard.placing import Figure, Spread, Standing
+from mac_whisper_speedtest.leaderboard.submissions import Entry, Runner, Speech, Submission, Work
+from mac_whisper_speedtest.summary.ranking import letter
+
+# What a leaderboard is: boards of rows, and classes of machines. Types only.
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One backend, version, device and precision on a board.
+
+    Attributes:
+        runner: what did the work.
+        place: the best place in its group that is left open to it; ``None`` where no run of it
+            ended ``ok``.
+        place_last: the worst.
+        rtfx: audio seconds per processing second; ``None`` likewise.
+        error_rate: a fraction; ``None`` where no words are known.
+        peak_rss_bytes: memory of the worker.
+        device_memory_bytes: of the accelerator.
+        joules_per_audio_hour: energy above idle.
+        energy_quality: how far that is to be trusted.
+        load_s: seconds to load the weights.
+        runs_ok: how many of its runs ended ``ok``.
+        runs: how many tried, those that could not run there left out.
+        endings: status → how many runs.
+        rounds: how many rounds the speed rests on.
+        bundles: names of the bundles that tried.
+    """
+
+    runner: Runner
+    place: int | None
+    place_last: int | None
+    rtfx: Figure | None
+    error_rate: Figure | None
+    peak_rss_bytes: float | None
+    device_memory_bytes: float | None
+    joules_per_audio_hour: float | None
+    energy_quality: str
+    load_s: float | None
+    runs_ok: int
+    runs: int
+    endings: dict[str, int]
+    rounds: int
+    bundles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows that did equal work; across groups there is no ranking.
+
+    Attributes:
+        name: its letter; empty for runs of which it is not known what they would have done.
+        deviations: how the work differs from the contract, in words.
+        wrong: whether they are too wrong for their speed to count.
+        rows: the fastest first.
+    """
+
+    name: str
+    deviations: tuple[str, ...]
+    wrong: bool
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One kind of machine, contract, model and speech.
+
+    Attributes:
+        work: what was to be done.
+        contract: its settings.
+        speech: the audio.
+        metric: ``wer`` or ``cer``; empty where no words are known.
+        bundles: how many took part.
+        margin: the relative difference below which nothing is ranked: the largest of its bundles'.
+        groups: those that kept the contract first, what is wrong and what failed last.
+        unavailable: backend → in how many bundles it could not run.
+    """
+
+    work: Work
+    contract: dict[str, SettingValue]
+    speech: Speech
+    metric: str
+    bundles: int
+    margin: float
+    groups: tuple[Group, ...]
+    unavailable: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A bundle among those of its class.
+
+    Attributes:
+        name: see ``Submission``.
+        started_at: as its run says.
+        os_version: likewise.
+        python: likewise.
+        tool: likewise.
+        cells: of its run.
+        cells_ok: of these, ended ``ok``.
+        standing: whether it is off its peers.
+        alike: other bundles with exactly the same timings, which no two measurements have.
+    """
+
+    name: str
+    started_at: str
+    os_version: str
+    python: str
+    tool: str
+    cells: int
+    cells_ok: int
+    standing: Standing
+    alike: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineClass:
+    """All bundles of one hardware class; ``spread`` is ``None`` where too few can be compared."""
+
+    hardware: str
+    members: tuple[Member, ...]
+    spread: Spread | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """Boards in the order of hardware, model, contract and speech, and the classes of machines."""
+
+    boards: tuple[Board, ...]
+    classes: tuple[MachineClass, ...]
+
+
+# Which entries of a board are too wrong for their speed to count.
+
+
+def below_reference(entries: Sequence[Entry]) -> set[int]:
+    """The indices of those that are worse than a reference backend beyond the gate's margin.
+
+    A run compares its cells with its own reference backend. A run of one backend alone has nothing
+    to compare it with; it is compared with the reference of the whole board: of the entries that
+    were not judged either, those of the first of ``gate.REFERENCE_BACKENDS``, and of these the one
+    with the median error rate, so that neither a text made up to be perfect nor a bad one decides.
+
+    Args:
+        entries: of one board, in a fixed order.
+    """
+    found = {number for number, each in enumerate(entries) if each.wrong}
+    alone = {number: each.score for number, each in enumerate(entries) if each.score is not None}
+    reference = _reference(entries, alone)
+    if reference is None:
+        return found
+    against = alone[reference]
+    for number, score in alone.items():
+        if number != reference and _worse(against, score):
+            found.add(number)
+    return found
+
+
+def _reference(entries: Sequence[Entry], alone: dict[int, Score]) -> int | None:
+    backends = {number: entries[number].runner.backend for number in sorted(alone)}
+    chosen = gate.reference_of(backends.values())
+    rated = [
+        (score.rate, entries[number].bundle, number)
+        for number, score in alone.items()
+        if backends[number] == chosen and score.rate is not None
+    ]
+    return sorted(rated)[(len(rated) - 1) // 2][2] if rated else None
+
+
+def _worse(reference: Score, other: Score) -> bool:
+    try:
+        return gate.judge(reference, other).verdict == "worse"
+    except ValueError:  # other utterances, metric or rules: nothing to compare
+        return False
 
 
 def build(submissions: Iterable[Submission]) -> Leaderboard:
@@ -102,7 +270,7 @@ _RowKey = tuple[str, bool, Runner]
 
 def _groups(entries: Sequence[Entry], margin: float, level: Mapping[str, float]) -> list[Group]:
     """Cells of equal work together, as ``measure.grouping`` does it in one run."""
-    wrong = boardwide.wrong(entries)
+    wrong = below_reference(entries)
     rows: defaultdict[_RowKey, list[Entry]] = defaultdict(list)
     failed = []
     for number, each in enumerate(entries):
@@ -170,8 +338,8 @@ def _rows(
                 runner=runner,
                 place=place.first if place else None,
                 place_last=place.last if place else None,
-                rtfx=pooled.rtfx(sound) if sound else None,
-                error_rate=pooled.error_rate(sound),
+                rtfx=placing.rtfx(sound) if sound else None,
+                error_rate=placing.error_rate(sound),
                 peak_rss_bytes=_median(sound, lambda each: each.peak_rss_bytes),
                 device_memory_bytes=_median(sound, lambda each: each.device_memory_bytes),
                 joules_per_audio_hour=_median(energy, lambda each: each.joules_per_audio_hour),
@@ -207,10 +375,10 @@ def _class(
     known: Sequence[Submission],
     alike: Mapping[str, int],
 ) -> MachineClass:
-    standings, spread = peers.standings(
+    standings, spread = placing.standings(
         {
             each.name: {
-                (entry.work, entry.settings, entry.runner): pooled.speed(entry)
+                (entry.work, entry.settings, entry.runner): placing.speed(entry)
                 for entry in each.entries
                 if entry.rtf
             }

@@ -2,18 +2,240 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from mac_whisper_speedtest.leaderboard import plot, words
-from mac_whisper_speedtest.leaderboard.boards import Board, Group, Row
-from mac_whisper_speedtest.report.html import cells, tables
-from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
-from mac_whisper_speedtest.report.html.tables import Column, Field
-from mac_whisper_speedtest.report.numbers import MISSING, counted
+from mac_whisper_speedtest.leaderboard.build import Board, Group, MachineClass, Member, Row
+from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, Figure
+from mac_whisper_speedtest.leaderboard.submissions import Runner
+from mac_whisper_speedtest.report.html import cells, charts, page
+from mac_whisper_speedtest.report.html.page import Column, Field, Html, clipped, join, tag
+from mac_whisper_speedtest.report.table import MISSING, counted
+from mac_whisper_speedtest.stats.outliers import CUT
+
+# How things on a leaderboard are called and shown.
+
+
+OK, WRONG, FAILED = "ok", "too wrong", "failed"
+"""What a row can be filtered by."""
+_NAME = 12
+
+
+def short(name: str) -> str:
+    """A bundle's name as it is shown: the first digits of it."""
+    return name[:_NAME]
+
+
+def key(text: str) -> str:
+    """A choice of a filter: browsers take several spaces in an option for one."""
+    return " ".join(clipped(text, _LONGEST).split())
+
+
+def board_title(board: Board) -> str:
+    """The model and what it was heard on."""
+    return clipped(f"{board.work.model} on {board.speech.name}", _LONGEST)
+
+
+def contract(board: Board) -> str:
+    """What people call the contract."""
+    return clipped(str(board.contract.get("name") or "without a name"), _LONGEST)
+
+
+def backend(runner: Runner) -> str:
+    """The backend and its version."""
+    return clipped(f"{runner.backend} {runner.version or ''}".strip(), _LONGEST)
+
+
+def status_label(group: Group, row: Row) -> str:
+    """One of the words to filter by."""
+    if not row.runs_ok:
+        return FAILED
+    return WRONG if group.wrong else OK
+
+
+def rank_label(group: Group, row: Row, first: str) -> str:
+    """``2``, ``1–3`` for a tie, ``B1`` in another group than ``first``."""
+    if row.place is None or row.place_last is None:
+        return MISSING
+    letter = "" if group.name == first else group.name
+    tie = f"–{row.place_last}" if row.place_last != row.place else ""
+    return f"{letter}{row.place}{tie}"
+
+
+def basis(figure: Figure, rounds: int) -> str:
+    """How many values a speed is the median of, and what they allow to be said."""
+    count = len(figure.values)
+    if count == 1:
+        return counted(rounds, "round") + ("" if figure.basis else ", no interval")
+    return f"{count} bundles" + ("" if figure.basis == "bundles" else ", range")
+
+
+def spread(figure: Figure | None) -> Field:
+    """How far the largest of the bundles' values lies above the smallest."""
+    if figure is None or len(figure.values) < 2:
+        return Field(MISSING, "")
+    more = figure.values[-1] / figure.values[0] - 1
+    return Field(f"{more:.1%}", f"{more:.9g}")
+
+
+# The machines: how far those of one kind differ, and which bundle is off its peers.
+
+
+_MACHINE_COLUMNS = (
+    Column("bundle"),
+    Column("speed among its peers", number=True),
+    Column("modified z-score", number=True),
+    Column("shared cells", number=True),
+    Column("cells ok"),
+    Column("verdict"),
+    Column("started"),
+    Column("system"),
+    Column("Python"),
+    Column("tool"),
+)
+
+
+def machines_section(classes: Sequence[MachineClass]) -> Html:
+    """A table of bundles per kind of machine."""
+    return tag(
+        "section",
+        tag("h2", "Machines of one kind"),
+        tag(
+            "p",
+            "Machines of one kind are expected to be equally fast. A bundle's speed among its "
+            "peers is the median, over the cells that it shares with them, of its RTFx as a "
+            "multiple of what is usual there. It is off where the modified z-score of that "
+            f"(Iglewicz & Hoaglin 1993) is beyond ±{CUT} and it differs by more than a tenth; "
+            f"{MIN_PEERS} bundles at least have to share a cell. What is off stays in all "
+            "figures: they are medians.",
+            class_="quiet",
+        ),
+        *(
+            tag(
+                "section",
+                tag("h3", clipped(each.hardware, _LONGEST)),
+                tag("p", _spread(each)),
+                page.table(
+                    _MACHINE_COLUMNS,
+                    [[_machine_row(member) for member in each.members]],
+                    caption=f"Bundles of {clipped(each.hardware, _LONGEST)}",
+                    name=f"machines-{number}",
+                ),
+            )
+            for number, each in enumerate(classes)
+        ),
+        id="machines",
+    )
+
+
+def _spread(kind: MachineClass) -> str:
+    if kind.spread is None:
+        there = counted(len(kind.members), "bundle")
+        return f"{there}; fewer than {MIN_PEERS} share a cell, so they are not compared."
+    it = kind.spread
+    return (
+        f"{counted(it.bundles, 'bundle')} compared: from {it.low:.2f} to {it.high:.2f} times "
+        f"the usual speed, with a robust standard deviation of {it.sigma:.1%}."
+    )
+
+
+def _machine_row(member: Member) -> page.Row:
+    standing = member.standing
+    verdict: list[str] = []
+    if standing.off:
+        assert standing.ratio is not None
+        how = "slower" if standing.ratio < 1 else "faster"
+        verdict.append(cells.badge(f"{how} than its peers", "bad"))
+    elif standing.score is not None:
+        verdict.append(cells.badge("as its peers", "good"))
+    else:
+        verdict.append("too few peers")
+    if member.alike:
+        same = ", ".join(map(short, member.alike))
+        verdict += [" ", cells.badge(f"the same timings as {same}", "warn")]
+    return page.Row(
+        [
+            Field(tag("code", short(member.name))),
+            Field(f"× {standing.ratio:.2f}", f"{standing.ratio:.9g}")
+            if standing.ratio is not None
+            else Field(MISSING, ""),
+            Field(f"{standing.score:.1f}", f"{standing.score:.9g}")
+            if standing.score is not None
+            else Field(MISSING, ""),
+            f"{standing.cells}",
+            Field(f"{member.cells_ok} of {member.cells}", member.cells_ok),
+            Field(join(verdict)),
+            clipped(member.started_at, _LONGEST),
+            clipped(member.os_version, _LONGEST),
+            clipped(member.python, _LONGEST),
+            clipped(member.tool, _LONGEST),
+        ]
+    )
+
+
+# The speeds of a board as a dot plot; the numbers stand in its table.
+
+
+_MOST_DRAWN = 30
+"""Rows of a board that are drawn; beyond, the first of them."""
+_LABEL = 60
+
+
+def drawing(name: str, board: Board) -> Html:
+    """The drawing with its explanation; nothing where no row has a speed.
+
+    Args:
+        name: unique in the page.
+        board: whose rows.
+    """
+    rows = []
+    drawn = [(group, row) for group in board.groups for row in group.rows if row.rtfx]
+    for group, row in drawn[:_MOST_DRAWN]:
+        assert row.rtfx is not None
+        heading = ""
+        if row is group.rows[0] and len(board.groups) > 1:
+            heading = f"group {group.name}: " + (
+                "too wrong to count" if group.wrong else "equal work"
+            )
+        rows.append(
+            charts.DotRow(
+                label=_label(row),
+                value=row.rtfx.value,
+                low=row.rtfx.low,
+                high=row.rtfx.high,
+                note=f"{row.rtfx.value:.2f}",
+                spots=row.rtfx.values if len(row.rtfx.values) > 1 else (),
+                heading=heading,
+                bad=group.wrong,
+            )
+        )
+    if not rows:
+        return Html("")
+    more = f" The first {_MOST_DRAWN} are drawn." if len(drawn) > _MOST_DRAWN else ""
+    return tag(
+        "figure",
+        charts.dot_plot(
+            name,
+            rows,
+            axis="RTFx: seconds of audio per second of processing, more is faster",
+            title=f"Speed of {board_title(board)}",
+        ),
+        tag(
+            "figcaption",
+            "Large dots are medians, lines what the table has after them, small dots single "
+            f"bundles.{more}",
+        ),
+    )
+
+
+def _label(row: Row) -> str:
+    runner = row.runner
+    what = ", ".join(each for each in (runner.device, runner.precision) if each)
+    return clipped(backend(runner) + (f" ({what})" if what else ""), _LABEL)
+
 
 _SPREAD, _ENERGY = "spread", "J/h audio"
-_COLUMNS = (
+_BOARD_COLUMNS = (
     Column("backend"),
     Column("place", number=True),
     Column("RTFx", number=True),
@@ -39,7 +261,7 @@ def table_id(number: int) -> str:
     return f"board-{number}"
 
 
-def section(number: int, board: Board, off: Collection[str]) -> Html:
+def board_section(number: int, board: Board, off: Collection[str]) -> Html:
     """The whole board.
 
     Args:
@@ -50,20 +272,20 @@ def section(number: int, board: Board, off: Collection[str]) -> Html:
     # The group that kept the contract has no letter before its places, as in `speedtest show`.
     first = board.groups[0].name
     bodies = [
-        [_row(board, group, row, first=first, off=off) for row in group.rows]
+        [_board_row(board, group, row, first=first, off=off) for row in group.rows]
         for group in board.groups
     ]
     columns, bodies = _known(bodies)
-    title = words.title(board)
+    title = board_title(board)
     return tag(
         "section",
         tag("h3", title),
         _facts(board),
-        plot.drawing(f"plot-{number}", board),
-        tables.table(
+        drawing(f"plot-{number}", board),
+        page.table(
             columns,
             bodies,
-            caption=f"{title}: contract {words.contract(board)}",
+            caption=f"{title}: contract {contract(board)}",
             name=table_id(number),
         ),
         _notes(board),
@@ -71,16 +293,16 @@ def section(number: int, board: Board, off: Collection[str]) -> Html:
     )
 
 
-def _known(bodies: list[list[tables.Row]]) -> tuple[list[Column], list[list[tables.Row]]]:
+def _known(bodies: list[list[page.Row]]) -> tuple[list[Column], list[list[page.Row]]]:
     """The columns that say something here, and rows with these."""
     rows = [row for body in bodies for row in body]
     kept = [
         index
-        for index, column in enumerate(_COLUMNS)
+        for index, column in enumerate(_BOARD_COLUMNS)
         if column.heading not in _WHERE_KNOWN
         or any(row.fields[index] != Field(MISSING, "") for row in rows)
     ]
-    return [_COLUMNS[index] for index in kept], [
+    return [_BOARD_COLUMNS[index] for index in kept], [
         [replace(row, fields=[row.fields[index] for index in kept]) for row in body]
         for body in bodies
     ]
@@ -94,44 +316,46 @@ def _facts(board: Board) -> Html:
         audio = f"{counted(speech.recordings, what)}, {audio}"
     return tag(
         "p",
-        f"Contract {words.contract(board)}; audio {audio}, samples ",
-        tag("code", words.short(board.work.speech)),
+        f"Contract {contract(board)}; audio {audio}, samples ",
+        tag("code", short(board.work.speech)),
         "; network ",
-        tag("code", words.short(board.work.network) or "not known"),
+        tag("code", short(board.work.network) or "not known"),
         f"; {counted(board.bundles, 'bundle')}; differences below "
         f"{board.margin:.1%} are not ranked.",
         class_="quiet",
     )
 
 
-def _row(board: Board, group: Group, row: Row, *, first: str, off: Collection[str]) -> tables.Row:
-    runner, state = row.runner, words.state(group, row)
+def _board_row(
+    board: Board, group: Group, row: Row, *, first: str, off: Collection[str]
+) -> page.Row:
+    runner, state = row.runner, status_label(group, row)
     place: Field = Field(MISSING, "")
     if row.place is not None:
         place = Field(
-            words.place(group, row, first), f"{group.name} {row.place:03d} {row.place_last:03d}"
+            rank_label(group, row, first), f"{group.name} {row.place:03d} {row.place_last:03d}"
         )
-    return tables.Row(
+    return page.Row(
         [
-            words.backend(runner),
+            backend(runner),
             place,
             _speed(row),
             _error_rate(board, row),
             _state(row, state, off),
             Field(f"{row.runs_ok} of {row.runs}", row.runs_ok),
-            Field(words.basis(row.rtfx, row.rounds), row.rounds) if row.rtfx else MISSING,
-            words.spread(row.rtfx),
+            Field(basis(row.rtfx, row.rounds), row.rounds) if row.rtfx else MISSING,
+            spread(row.rtfx),
             clipped(runner.device or MISSING, _LONGEST),
             clipped(runner.precision or MISSING, _LONGEST),
             runner.threads,
-            tables.number(row.peak_rss_bytes, ".0f", 1e-6),
+            page.number(row.peak_rss_bytes, ".0f", 1e-6),
             _energy(row),
-            tables.number(row.load_s, ".2f"),
+            page.number(row.load_s, ".2f"),
         ],
         keys={
-            "hardware": words.key(board.work.hardware),
-            "model": words.key(board.work.model),
-            "contract": words.key(words.contract(board)),
+            "hardware": key(board.work.hardware),
+            "model": key(board.work.model),
+            "contract": key(contract(board)),
             "state": state,
         },
         class_="first" if _certain(row) and group.name == first and not group.wrong else "",
@@ -169,7 +393,7 @@ def _error_rate(board: Board, row: Row) -> Field:
 def _energy(row: Row) -> Field:
     if row.joules_per_audio_hour is None:
         return Field(MISSING, "")
-    found = tables.number(row.joules_per_audio_hour, ".0f")
+    found = page.number(row.joules_per_audio_hour, ".0f")
     quality = clipped(row.energy_quality, _LONGEST)
     if not quality:
         return found
@@ -177,7 +401,7 @@ def _energy(row: Row) -> Field:
 
 
 def _state(row: Row, state: str, off: Collection[str]) -> Field:
-    parts: list[str] = [cells.badge(state, "good" if state == words.OK else "bad")]
+    parts: list[str] = [cells.badge(state, "good" if state == OK else "bad")]
     other = [
         f"{count} {status.replace('_', ' ')}"
         for status, count in row.endings.items()

@@ -2,16 +2,305 @@
 
 from __future__ import annotations
 
+import html
+import io
+import json
+import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
 from pathlib import Path
 
+import msgspec
+
 from mac_whisper_speedtest import files as durable
+from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.leaderboard import downloads, page
-from mac_whisper_speedtest.leaderboard.boards import Leaderboard
-from mac_whisper_speedtest.leaderboard.intake import Intake
+from mac_whisper_speedtest.export import csv
+from mac_whisper_speedtest.export.columns import Column, Kind, Value
+from mac_whisper_speedtest.export.tables import CELLS
+from mac_whisper_speedtest.leaderboard import sections as boards
+from mac_whisper_speedtest.leaderboard.build import Board, Group, Leaderboard, Row
+from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
+from mac_whisper_speedtest.report import comparison
+from mac_whisper_speedtest.report.html import page
+from mac_whisper_speedtest.report.html.page import Html, clipped, join, tag
+from mac_whisper_speedtest.report.table import counted
+from mac_whisper_speedtest.results import schema as s
+
+# The leaderboard's one page. Without a script all of it is shown; the script filters and sorts.
+
+
+_TITLE = "Whisper leaderboard"
+_LONGEST = 500
+_READING = """
+A board is one kind of machine, one contract, one model and one piece of speech. Only inside a
+board, and between two double lines, was equal work done; only there is a place.
+
+RTFx is seconds of audio per second of processing: more is faster. It is the median over bundles of
+each bundle's median over its rounds, each round a fresh process.
+
+The numbers after it: of one bundle the 95 % interval of its rounds; of six bundles or more the 95 %
+interval between them; of two to five, which allow no interval, in square brackets the smallest and
+the largest. Spread is how much faster the fastest bundle is than the slowest.
+
+A place such as 1–3 is a tie. Rows are told apart by the bundles that they share: by an interval
+where there are three or more, else only where the rounds of each of them agree.
+
+A bundle is one run. Bundles do not say which machine they are from, so two may be from the same
+one.
+
+“Too wrong” is a backend whose error rate is worse than the reference backend's beyond the margin.
+Its speed counts for nothing.
+"""
+
+
+def index(leaderboard: Leaderboard, intake: Intake) -> str:
+    """The whole document; the same for the same leaderboard."""
+    body = join(
+        [
+            _head(leaderboard, intake),
+            _reading(),
+            _filters(leaderboard),
+            *_boards(leaderboard),
+            boards.machines_section(leaderboard.classes),
+            _refused(intake.refused),
+        ],
+        Html("\n"),
+    )
+    return page.page(
+        title=_TITLE,
+        body=body,
+        styles=_resource("leaderboard.css"),
+        scripts=_resource("leaderboard.js"),
+    )
+
+
+def _head(leaderboard: Leaderboard, intake: Intake) -> Html:
+    refused = len(intake.refused)
+    off = sum(each.standing.off for kind in leaderboard.classes for each in kind.members)
+    parts = [
+        counted(len(intake.accepted), "bundle"),
+        f"{len(leaderboard.classes)} kinds of machine"
+        if len(leaderboard.classes) != 1
+        else "1 kind of machine",
+        counted(len(leaderboard.boards), "board"),
+    ]
+    notes: list[str] = []
+    if off:
+        notes.append(tag("a", f"{counted(off, 'bundle')} off their peers", href="#machines"))
+    if refused:
+        notes.append(tag("a", f"{counted(refused, 'bundle')} refused", href="#refused"))
+    if intake.repeated:
+        notes.append(f"{counted(intake.repeated, 'bundle')} given twice and counted once")
+    return tag(
+        "header",
+        tag("h1", _TITLE),
+        tag("p", join([", ".join(parts), *notes], "; "), class_="lead"),
+        tag(
+            "p",
+            "Every number here was computed from the bundles' raw samples. ",
+            tag("a", "leaderboard.json", href="leaderboard.json", download=True),
+            " has everything, ",
+            tag("a", "leaderboard.csv", href="leaderboard.csv", download=True),
+            " a line per row.",
+        ),
+    )
+
+
+def _reading() -> Html:
+    lines = (" ".join(each.split()) for each in _READING.split("\n\n"))
+    return tag(
+        "details",
+        tag("summary", "How to read this"),
+        tag("ul", *(tag("li", each) for each in lines)),
+    )
+
+
+def _filters(leaderboard: Leaderboard) -> Html:
+    known = leaderboard.boards
+    if not known:
+        return Html("")
+    choices = {
+        "hardware": sorted({boards.key(each.work.hardware) for each in known}),
+        "model": sorted({boards.key(each.work.model) for each in known}),
+        "contract": sorted({boards.key(boards.contract(each)) for each in known}),
+        "state": [boards.OK, boards.WRONG, boards.FAILED],
+    }
+    box = page.filters(
+        [boards.table_id(number) for number in range(len(known))],
+        label="backend or any word",
+        choices=choices,
+    )
+    return join(
+        [
+            tag("noscript", tag("p", "Everything is shown; to filter and sort, allow scripts.")),
+            box,
+            tag("p", "No row is left by these filters.", id="nothing", hidden=True),
+        ]
+    )
+
+
+def _boards(leaderboard: Leaderboard) -> list[Html]:
+    """One section per kind of machine, with a section for each of its boards."""
+    off = {each.name for kind in leaderboard.classes for each in kind.members if each.standing.off}
+    numbered = enumerate(leaderboard.boards)
+
+    def hardware(item: tuple[int, Board]) -> str:
+        return item[1].work.hardware
+
+    return [
+        tag(
+            "section",
+            tag("h2", clipped(name, _LONGEST)),
+            *(boards.board_section(number, board, off) for number, board in own),
+            class_="kind",
+        )
+        for name, own in groupby(numbered, key=hardware)
+    ]
+
+
+def _refused(refused: tuple[Refusal, ...]) -> Html:
+    if not refused:
+        return Html("")
+    columns = (page.Column("file"), page.Column("SHA-256"), page.Column("reason", long=True))
+    rows = [
+        page.Row(
+            [clipped(each.name, 200), boards.short(each.sha256) or "–", clipped(each.reason, 500)]
+        )
+        for each in refused
+    ]
+    return tag(
+        "section",
+        tag("h2", "Refused"),
+        tag("p", "Nothing of these files is on this page."),
+        page.table(columns, [rows], caption="Bundles that were refused", name="refused-files"),
+        id="refused",
+    )
+
+
+def _resource(name: str) -> str:
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return text.replace("\r\n", "\n")
+
+
+# The leaderboard for other programs: JSON with everything, and CSV with a line per row.
+#
+# Numbers have nine significant digits: more than any measurement has, and fewer than the last ones,
+# in which the mathematics libraries of two systems may differ. So the files are the same
+# everywhere.
+
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A row with what it is a row of."""
+
+    board: Board
+    group: Group
+    row: Row
+    state: str
+    bundles: int
+
+
+_STRING, _INTEGER, _NUMBER = Kind.STRING, Kind.INTEGER, Kind.NUMBER
+COLUMNS: tuple[Column, ...] = (
+    Column("hardware", _STRING, "", "the kind of machine", "board.work.hardware"),
+    Column("contract", _STRING, "", "name of the decode contract", "board.contract.name"),
+    Column("contract_sha256", _STRING, "", "hash of its settings", "board.work.contract"),
+    Column("model", _STRING, "", "canonical name of the model", "board.work.model"),
+    Column("network_sha256", _STRING, "", "hash of its weights", "board.work.network"),
+    Column("clip", _STRING, "", "name of the recording or set", "board.speech.name"),
+    Column("audio_s", _NUMBER, "s", "duration of the speech", "board.speech.seconds"),
+    Column("pcm_sha256", _STRING, "", "hash of the speech's samples", "board.work.speech"),
+    Column("backend", _STRING, "", "name of the backend", "row.runner.backend"),
+    Column("backend_version", _STRING, "", "its version", "row.runner.version"),
+    Column("device", _STRING, "", "device in use", "row.runner.device"),
+    Column("precision", _STRING, "", "precision in use", "row.runner.precision"),
+    Column("threads", _STRING, "", "threads that were asked for", "row.runner.threads"),
+    Column("state", _STRING, "", "ok, too wrong or failed", "state"),
+    Column("group", _STRING, "", "letter of the rows that did equal work", "group.name"),
+    Column("place", _INTEGER, "", "best place open to it in its group", "row.place"),
+    Column("place_last", _INTEGER, "", "worst place open to it", "row.place_last"),
+    Column("rtfx", _NUMBER, "", "audio seconds per processing second", "row.rtfx.value"),
+    Column("rtfx_low", _NUMBER, "", "lower end of what rtfx_basis says", "row.rtfx.low"),
+    Column("rtfx_high", _NUMBER, "", "upper end of it", "row.rtfx.high"),
+    Column("rtfx_basis", _STRING, "", "rounds, bundles or range", "row.rtfx.basis"),
+    Column("interval_level", _NUMBER, "", "level of the interval", "row.rtfx.level"),
+    Column("metric", _STRING, "", "wer or cer", "board.metric"),
+    Column("error_rate", _NUMBER, "", "of the texts, a fraction", "row.error_rate.value"),
+    Column("error_rate_low", _NUMBER, "", "smallest of the bundles'", "row.error_rate.low"),
+    Column("error_rate_high", _NUMBER, "", "largest of the bundles'", "row.error_rate.high"),
+    Column("peak_rss_bytes", _NUMBER, "bytes", "memory of the worker", "row.peak_rss_bytes"),
+    Column(
+        "device_memory_bytes", _NUMBER, "bytes", "of the accelerator", "row.device_memory_bytes"
+    ),
+    Column(
+        "joules_per_audio_hour", _NUMBER, "J/h", "energy above idle", "row.joules_per_audio_hour"
+    ),
+    Column("energy_quality", _STRING, "", "how good that figure is", "row.energy_quality"),
+    Column("load_s", _NUMBER, "s", "loading the weights", "row.load_s"),
+    Column("bundles", _INTEGER, "", "bundles that tried", "bundles"),
+    Column("runs_ok", _INTEGER, "", "runs that ended ok", "row.runs_ok"),
+    Column("runs", _INTEGER, "", "runs that tried", "row.runs"),
+    Column("rounds", _INTEGER, "", "rounds that the speed rests on", "row.rounds"),
+)
+
+
+def to_csv(leaderboard: Leaderboard) -> bytes:
+    """RFC 4180 in UTF-8; formulas are neutralised as in every CSV of this tool."""
+    out = io.BytesIO()
+    csv.write_csv(COLUMNS, map(_values, _lines(leaderboard)), out)
+    return out.getvalue()
+
+
+def to_json(leaderboard: Leaderboard, refused: tuple[Refusal, ...], repeated: int) -> bytes:
+    """Everything, keys in order, one trailing newline."""
+    document = {
+        "format": "mac-whisper-speedtest leaderboard",
+        "format_version": FORMAT_VERSION,
+        "boards": msgspec.to_builtins(leaderboard.boards),
+        "machine_classes": msgspec.to_builtins(leaderboard.classes),
+        "refused": msgspec.to_builtins(refused),
+        "repeated": repeated,
+    }
+    text = json.dumps(
+        _rounded(document), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
+    # A lone surrogate has no form in UTF-8; JSON's own escapes hold it.
+    return text.encode(errors="backslashreplace") + b"\n"
+
+
+def _lines(leaderboard: Leaderboard) -> Iterator[_Line]:
+    for board in leaderboard.boards:
+        for group in board.groups:
+            for row in group.rows:
+                yield _Line(board, group, row, boards.status_label(group, row), len(row.bundles))
+
+
+def _values(line: _Line) -> list[Value]:
+    found = [column.value(line) for column in COLUMNS]
+    return [_short(value) if isinstance(value, float) else value for value in found]
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return _short(value)
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return value
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.9g}") if math.isfinite(value) else None
+
 
 MARKER = ".speedtest-leaderboard"
 """A file that says that this tool made the folder, and may make it anew."""
@@ -23,9 +312,9 @@ def files(leaderboard: Leaderboard, intake: Intake) -> dict[str, bytes]:
     """The site's files by name: the same bytes for the same bundles."""
     return {
         MARKER: _MARK,
-        "index.html": page.index(leaderboard, intake).encode(),
-        "leaderboard.csv": downloads.to_csv(leaderboard),
-        "leaderboard.json": downloads.to_json(leaderboard, intake.refused, intake.repeated),
+        "index.html": index(leaderboard, intake).encode(),
+        "leaderboard.csv": to_csv(leaderboard),
+        "leaderboard.json": to_json(leaderboard, intake.refused, intake.repeated),
     }
 
 
@@ -84,3 +373,53 @@ def write(target: Path, content: Mapping[str, bytes]) -> None:
     finally:
         if aside is not None and target.exists():
             shutil.rmtree(aside, ignore_errors=True)
+
+
+# Pieces of HTML for notebooks: a run's table, and a comparison. Every text in them is escaped.
+
+
+def of_run(run: s.Run, label: str) -> str:
+    """The run's cells with the columns for people, and what is to be known of them."""
+    brief = CELLS.brief()
+    rows = [[_shown(value) for value in values] for values in brief.values([run])]
+    outcome = run.manifest.outcome
+    state = f" ({outcome.state})" if outcome is not None and outcome.state != "complete" else ""
+    notes = [
+        f"{cell.backend.name} {cell.model.name}: {finding.kind}: {finding.message}"
+        for cell in run.cells
+        for finding in (cell.summary.findings if cell.summary else ())
+    ]
+    heading = f"Run {label}{state}"
+    return _piece(heading, [_table([column.name for column in brief.columns], rows)], notes)
+
+
+def of_comparison(compared: Compared) -> str:
+    """The comparison's tables, as ``speedtest compare`` prints them, and its notes."""
+    tables = [
+        f"<h4>{html.escape(heading)}</h4>" + _table(comparison.HEADINGS, rows)
+        for heading, rows in comparison.tables(compared).items()
+    ]
+    notes = [*comparison.notes(compared), *comparison.outcome(compared)]
+    return _piece(comparison.title(compared), tables, notes)
+
+
+def _piece(heading: str, tables: Iterable[str], notes: Iterable[str]) -> str:
+    told = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    ends = f"<ul>{told}</ul>" if told else ""
+    return f"<div><h3>{html.escape(heading)}</h3>{''.join(tables)}{ends}</div>"
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -3,13 +3,70 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from mac_whisper_speedtest.machine import clocks, gpu, memory_state, power, thermal_state
+from mac_whisper_speedtest.machine import gpu, memory, power
 from mac_whisper_speedtest.machine.gpu import Nvml
-from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
+from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
+
+# How fast the processor's cores run at this moment, as Linux says it.
+
+
+_CPUFREQ = "/sys/devices/system/cpu/cpu{core}/cpufreq"
+_CORES = 8
+"""No more than these are asked: reading one may wake it, and they are a sample of the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Clocks of the cores that were asked, in MHz.
+
+    Attributes:
+        now_mhz: the highest of them at this moment.
+        limit_mhz: the highest that the system allows at present; ``None`` where it does not say.
+            Firmware and users lower it, for heat or to save power.
+    """
+
+    now_mhz: float
+    limit_mhz: float | None
+
+
+def read_clocks(reader: Reader) -> Clocks | Unknown:
+    """Ask some of the cores this process may use.
+
+    The highest is given because idle cores run slowly: between two samples it tells what the system
+    lets one core do, not what it does under load.
+    """
+    if reader.macos:
+        return Unknown("macOS tells clocks to root alone (powermetrics)")
+    now, limits = [], []
+    for core in sorted(os.sched_getaffinity(0))[:_CORES]:
+        folder = _CPUFREQ.format(core=core)
+        at = _kilohertz(reader.read(f"{folder}/scaling_cur_freq"))
+        limit = _kilohertz(reader.read(f"{folder}/scaling_max_freq"))
+        if at is not None:
+            now.append(at)
+        if limit is not None:
+            limits.append(limit)
+    if now:
+        return Clocks(max(now), max(limits, default=None))
+    return of_cpuinfo(reader.read("/proc/cpuinfo"))
+
+
+def of_cpuinfo(text: Answer) -> Clocks | Unknown:
+    """The highest clock in /proc/cpuinfo; a virtual machine shows a nominal one there."""
+    if isinstance(text, Unknown):
+        return text
+    found = [float(each) for each in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", text, re.MULTILINE)]
+    return Clocks(max(found), None) if found else Unknown("this kernel shows no clocks")
+
+
+def _kilohertz(text: Answer) -> float | None:
+    return int(text) / 1000 if isinstance(text, str) and text.isdecimal() else None
+
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -61,7 +118,7 @@ class Conditions:
     unknown: dict[str, str] = field(default_factory=dict)
 
 
-def look(reader: Reader | None = None, gpus: Nvml | Unknown | None = None) -> Conditions:
+def read_conditions(reader: Reader | None = None, gpus: Nvml | Unknown | None = None) -> Conditions:
     """Look at this machine now. Never raises, and nothing is looked at for long.
 
     On Linux it reads some dozens of files and, where there is an NVIDIA driver, asks it. On macOS
@@ -83,7 +140,7 @@ def look(reader: Reader | None = None, gpus: Nvml | Unknown | None = None) -> Co
 
     library = gpu.shared() if gpus is None else gpus
     zones = _zones(reader)
-    clock = attempt(lambda: clocks.look(reader))
+    clock = attempt(lambda: read_clocks(reader))
     memory = _mac_memory(reader) if reader.macos else _linux_memory(reader)
     return Conditions(
         load_average_1m=known("load_average_1m", lambda: os.getloadavg()[0]),
@@ -117,40 +174,40 @@ class _Memory:
 
 def _linux_memory(reader: Reader) -> _Memory:
     return _Memory(
-        swap=memory_state.swap_used(reader),
+        swap=memory.swap_used(reader),
         pressure=Unknown("Linux has no such level; see memory_stall_share"),
-        stall=memory_state.linux_pressure(reader.read("/proc/pressure/memory")),
+        stall=memory.linux_pressure(reader.read("/proc/pressure/memory")),
     )
 
 
 def _mac_memory(reader: Reader) -> _Memory:
     names = ["kern.memorystatus_vm_pressure_level", "vm.swapusage"]
-    answer = reader.run([memory_state.SYSCTL, "-n", *names])
+    answer = reader.run([memory.SYSCTL, "-n", *names])
     stall = Unknown("macOS does not measure it; see memory_pressure")
     if isinstance(answer, Unknown):
         return _Memory(answer, answer, stall)
     level, _, swap = answer.partition("\n")
-    return _Memory(memory_state.macos_swap(swap), memory_state.macos_pressure(level), stall)
+    return _Memory(memory.macos_swap(swap), memory.macos_pressure(level), stall)
 
 
 def _thermal_pressure(reader: Reader) -> str | Unknown:
     if not reader.macos:
         return Unknown("Linux has no such level; see zones_reached")
-    return thermal_state.level_name(attempt(thermal_state.pressure_level))
+    return power.level_name(attempt(power.pressure_level))
 
 
-def _zones(reader: Reader) -> list[thermal_state.Zone] | Unknown:
+def _zones(reader: Reader) -> list[power.Zone] | Unknown:
     if reader.macos:
         return Unknown("macOS shows no thermal zones; see thermal_pressure")
-    zones = thermal_state.connected(thermal_state.zones(reader))
+    zones = power.connected(power.zones(reader))
     return zones or Unknown("this kernel shows no thermal zones")
 
 
-def _hottest(zones: list[thermal_state.Zone] | Unknown) -> float | Unknown:
+def _hottest(zones: list[power.Zone] | Unknown) -> float | Unknown:
     return zones if isinstance(zones, Unknown) else max(zone.celsius for zone in zones)
 
 
-def _reached(zones: list[thermal_state.Zone] | Unknown) -> tuple[str, ...] | Unknown:
+def _reached(zones: list[power.Zone] | Unknown) -> tuple[str, ...] | Unknown:
     if isinstance(zones, Unknown):
         return zones
     return tuple(zone.name for zone in zones if zone.reached("passive", "hot", "critical"))
@@ -166,7 +223,7 @@ def _gpu_clocks(library: Nvml | Unknown) -> tuple[int, ...] | Unknown:
     return library if isinstance(library, Unknown) else tuple(library.sm_clocks_mhz())
 
 
-def _limit(found: clocks.Clocks) -> float | Unknown:
+def _limit(found: Clocks) -> float | Unknown:
     return found.limit_mhz or Unknown("this kernel shows no limit on the clocks")
 
 

@@ -5,13 +5,181 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psutil
 
-from mac_whisper_speedtest.machine import tree
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
 from mac_whisper_speedtest.machine.reader import Unknown, attempt
+
+# Whether other programs' work has touched a sample.
+
+
+BASE_SHARE = 0.05
+"""Of all logical cores. What daemons of an idle system take stays below it, and a backend with a
+thread on every core loses about as much to whoever takes it."""
+
+BASE_CORES = 0.5
+"""No machine is so large that more than this is its idle daemons' doing: one program that computes
+takes a whole core."""
+
+FREE_SHARE = 0.5
+"""Of the cores that the backend has no thread on. Work that fits there still takes memory bandwidth
+and clocks, and is not always put there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Work outside the worker during a span, or several.
+
+    Attributes:
+        cpu_s: processor seconds of everything but the worker's tree and this tool.
+        wall_s: the span.
+        resolution_s: by how much ``cpu_s`` may be wrong.
+    """
+
+    cpu_s: float
+    wall_s: float
+    resolution_s: float
+
+    @property
+    def cores(self) -> float:
+        """How many cores it kept busy, on average."""
+        return self.cpu_s / self.wall_s
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a sample was touched.
+
+    Attributes:
+        touched: ``None`` where the counters cannot tell.
+        limit_cores: how many cores' worth of other work would have been tolerated.
+        words: what was seen, for people.
+    """
+
+    touched: bool | None
+    limit_cores: float
+    words: str
+
+
+def of_readings(readings: dict[str, Reading]) -> Outside | str:
+    """The outside work from the figures of :class:`~..probes.cpu.Cpu`, or why it is not known."""
+    names = ("outside_cpu_s", "wall_s", "cpu_resolution_s")
+    values = []
+    for name in names:
+        found = readings.get(name, Reading(None, "s", f"{name} was not metered"))
+        if found.value is None:
+            return found.reason
+        values.append(found.value)
+    return Outside(*values)
+
+
+def together(spans: Iterable[Outside]) -> Outside | None:
+    """Several spans as one, for samples too short to be judged alone; ``None`` if there are none.
+
+    The spans' errors are added, which is what they are at the worst.
+    """
+    spans = list(spans)
+    if not spans:
+        return None
+    return Outside(
+        sum(each.cpu_s for each in spans),
+        sum(each.wall_s for each in spans),
+        sum(each.resolution_s for each in spans),
+    )
+
+
+def limit(*, cores: int, threads: int) -> float:
+    """How many cores others may use before a sample counts as touched.
+
+    ``min(BASE_SHARE * cores, BASE_CORES) + FREE_SHARE * max(0, cores - threads)``
+
+    Args:
+        cores: those that the worker's threads would run on: the performance cores where there are
+            two kinds, else all logical ones.
+        threads: how many the worker computes with.
+    """
+    return min(BASE_SHARE * cores, BASE_CORES) + FREE_SHARE * max(0, cores - threads)
+
+
+def judge(outside: Outside, *, cores: int, threads: int) -> Judgement:
+    """Whether so much other work is too much.
+
+    Where the counters' error is more than half of the limit, the answer has to hold at both ends of
+    it; a span too short for that is neither touched nor untouched.
+    """
+    allowed = limit(cores=cores, threads=threads)
+    if outside.wall_s <= 0:
+        return Judgement(None, allowed, "no time passed")
+    error = outside.resolution_s / outside.wall_s
+    words = f"others used {outside.cores:.2f} cores (at most {allowed:.2f} go unmarked)"
+    if error > allowed / 2:
+        if outside.cores - error > allowed:
+            return Judgement(touched=True, limit_cores=allowed, words=words)
+        if outside.cores + error <= allowed:
+            return Judgement(touched=False, limit_cores=allowed, words=words)
+        short = f"{outside.wall_s:.2f} s are too short to tell: {words}, ±{error:.2f}"
+        return Judgement(None, allowed, short)
+    return Judgement(outside.cores > allowed, allowed, words)
+
+
+# The processes of a worker: itself and all that it started.
+
+
+def members(pid: int) -> list[psutil.Process]:
+    """The living processes of the tree below ``pid``, itself first.
+
+    Raises:
+        psutil.Error, OSError: the process is gone or may not be looked at.
+    """
+    root = psutil.Process(pid)
+    found = [root]
+    for each in pids(pid)[1:]:
+        try:
+            found.append(psutil.Process(each))
+        except psutil.Error:  # it has just ended
+            continue
+    return found
+
+
+def pids(pid: int) -> list[int]:
+    """The process ids of the tree below ``pid``, itself first.
+
+    On Linux the kernel's own list of children is read (proc(5), ``/proc/PID/task/TID/children``):
+    0.1 ms for a thread in place of the 9 ms that it takes to look at every process of a small
+    machine. That list may leave one out while another ends; a worker that waits for a call starts
+    and ends none.
+
+    Raises:
+        psutil.Error, OSError: the process is gone or may not be looked at.
+    """
+    if os.path.exists(f"/proc/{pid}/task/{pid}/children"):  # noqa: PTH110 - polled, so cheaply
+        return _below(pid)
+    root = psutil.Process(pid)
+    return [pid, *(each.pid for each in root.children(recursive=True))]
+
+
+def _below(pid: int) -> list[int]:
+    found = [pid]
+    for each in found:  # grows while it is gone through
+        try:
+            threads = os.listdir(f"/proc/{each}/task")  # noqa: PTH208 - as above
+        except OSError:  # that process has just ended
+            continue
+        for thread in threads:
+            found += _children(f"/proc/{each}/task/{thread}/children")
+    return found
+
+
+def _children(path: str) -> list[int]:
+    try:
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - as above
+            return list(map(int, stream.read().split()))
+    except OSError:  # that thread has just ended
+        return []
+
 
 UNITS = {
     "wall_s": "s",
@@ -111,7 +279,7 @@ class Cpu:
 
     Its figures are in `UNITS`. ``outside_share`` is ``outside_cpu_s / wall_s``: how many cores were
     busy with something else on average. Spans too short for it can still be added up
-    (:func:`~mac_whisper_speedtest.machine.contention.together`).
+    (:func:`~mac_whisper_speedtest.machine.cpu.together`).
 
     Limits: a container may be shown the whole machine's counters or only its own. Work that the
     system does for the worker in its own processes (kernel threads, Core ML's compiler and the
@@ -174,7 +342,7 @@ def tree_cpu_s(pid: int) -> float:
         psutil.Error, OSError: the process is gone or may not be looked at.
     """
     total = 0.0
-    for process in tree.members(pid):
+    for process in members(pid):
         try:
             times = process.cpu_times()
         except psutil.Error:

@@ -3,19 +3,138 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import psutil
 
-from mac_whisper_speedtest.machine import cores
-from mac_whisper_speedtest.machine.reader import Reader
+from mac_whisper_speedtest.machine.reader import Reader, Unknown
 from mac_whisper_speedtest.results.schema import MachineInfo
+
+# What the control group of this process allows (cgroup v2: cpu.max and memory.max).
+
+
+_ROOT = "/sys/fs/cgroup"
+
+
+def cpus(reader: Reader) -> float | None:
+    """Cores' worth of processor time it may use; ``None`` for no limit."""
+    return _smallest(reader, "cpu.max", cpus_of)
+
+
+def memory(reader: Reader) -> float | None:
+    """Bytes it may use; ``None`` for no limit."""
+    return _smallest(reader, "memory.max", memory_of)
+
+
+def cpus_of(text: str) -> float | None:
+    """What ``cpu.max`` allows: ``max 100000`` nothing less than all, ``150000 100000`` 1.5."""
+    found = re.fullmatch(r"(\d+) ([1-9]\d*)", text.strip())
+    return int(found[1]) / int(found[2]) if found else None
+
+
+def memory_of(text: str) -> float | None:
+    """What ``memory.max`` allows, in bytes: ``max``, or a number."""
+    return float(text) if text.strip().isdecimal() else None
+
+
+def _smallest(reader: Reader, name: str, parse: Callable[[str], float | None]) -> float | None:
+    """The smallest limit in this process's group and those above it: each of them holds."""
+    found = []
+    for folder in _folders(reader):
+        text = reader.read(f"{folder}/{name}")
+        if isinstance(text, str) and (value := parse(text)) is not None:
+            found.append(value)
+    return min(found, default=None)
+
+
+def _folders(reader: Reader) -> list[str]:
+    own = reader.read("/proc/self/cgroup")
+    line = re.search(r"^0::(/.*)$", own, re.MULTILINE) if isinstance(own, str) else None
+    group = PurePosixPath(line[1] if line else "/")
+    return [f"{_ROOT}{each}".rstrip("/") for each in (group, *group.parents)]
+
+
+# Which cores a backend's threads should get: whole, fast ones, and no more than are allowed.
+
+
+_TOPOLOGY = "/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list"
+_FAST_CORES = "/sys/devices/cpu_core/cpus"
+"""Where Linux lists the performance cores of an Intel processor that has two kinds."""
+
+
+def linux(reader: Reader, affinity: Collection[int]) -> int:
+    """How many threads fit: physical performance cores within the affinity and the group's quota.
+
+    Args:
+        reader: the machine.
+        affinity: logical cores that this process may use; one at least.
+    """
+    fast = reader.read(_FAST_CORES)
+    siblings = {}
+    for core in affinity:
+        text = reader.read(_TOPOLOGY.format(core=core))
+        siblings[core] = listed(text) if isinstance(text, str) else frozenset()
+    return fitting(
+        affinity,
+        siblings,
+        fast=listed(fast) if isinstance(fast, str) else frozenset(),
+        quota=cpus(reader),
+    )
+
+
+def fitting(
+    affinity: Collection[int],
+    siblings: Mapping[int, Collection[int]],
+    *,
+    fast: Collection[int] = (),
+    quota: float | None = None,
+) -> int:
+    """How many physical cores there are to compute on, one at least.
+
+    Two threads on one core share its arithmetic units, which matrix products fill alone. Slow cores
+    hold up all threads where work is split evenly. A quota stops every thread once it is used up,
+    so a fraction of a core is rounded down.
+
+    Args:
+        affinity: logical cores that may be used.
+        siblings: by logical core, all that share its physical one; empty where it is not known.
+        fast: the performance cores; empty where there is one kind.
+        quota: cores' worth of time; ``None`` for no limit.
+    """
+    usable = set(affinity) & set(fast) or set(affinity)
+    # A core is counted by the lowest of its siblings.
+    physical = {min(siblings.get(core) or (core,)) for core in usable}
+    count = len(physical)
+    if quota is not None:
+        count = min(count, math.floor(quota))
+    return max(1, count)
+
+
+def listed(text: str) -> frozenset[int]:
+    """The numbers of a list as the kernel writes it: ``0-3,8,10-11``; empty if it is none."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            return frozenset()
+        found |= set(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def macos(hw: str | Unknown) -> int | None:
+    """The performance cores, from ``sysctl -n hw.perflevel0.physicalcpu``.
+
+    ``None`` on Macs with one kind of core, which do not know that name.
+    """
+    return int(hw) if isinstance(hw, str) and hw.isdecimal() and int(hw) > 0 else None
+
 
 T = TypeVar("T")
 
@@ -53,13 +172,13 @@ def default_threads() -> int:
     """How many CPU threads backends get unless told: one per physical performance core.
 
     Efficiency cores slow every thread down to their pace where work is split evenly, and so does a
-    second thread on the same core (:func:`~mac_whisper_speedtest.machine.cores.fitting`).
+    second thread on the same core (:func:`~mac_whisper_speedtest.machine.describe.fitting`).
     """
     reader = Reader()
     if _MACOS:
-        fast = cores.macos(reader.run(["/usr/sbin/sysctl", "-n", "hw.perflevel0.physicalcpu"]))
+        fast = macos(reader.run(["/usr/sbin/sysctl", "-n", "hw.perflevel0.physicalcpu"]))
         return fast or psutil.cpu_count(logical=False) or 1
-    return cores.linux(reader, os.sched_getaffinity(0))
+    return linux(reader, os.sched_getaffinity(0))
 
 
 def memory_limit() -> int:

@@ -6,14 +6,11 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from mac_whisper_speedtest.machine import energy as counter
-from mac_whisper_speedtest.machine import joules, sources
-from mac_whisper_speedtest.machine.gpu_memory import GpuMemory
-from mac_whisper_speedtest.machine.joules import Window
-from mac_whisper_speedtest.machine.memory import LinuxMemory
-from mac_whisper_speedtest.machine.memory_macos import MacMemory
+from mac_whisper_speedtest.machine.energy import Window
+from mac_whisper_speedtest.machine.gpu import GpuMemory
+from mac_whisper_speedtest.machine.memory import LinuxMemory, MacMemory, Swap
 from mac_whisper_speedtest.machine.probe import Probe, Reading, Target
 from mac_whisper_speedtest.machine.reader import Unknown
-from mac_whisper_speedtest.machine.swap import Swap
 from mac_whisper_speedtest.results import schema as s
 
 _ENERGY, _IDLE = "energy_", "idle_energy_"
@@ -41,7 +38,7 @@ def available() -> tuple[Probe, ...]:
 
     To be called before any worker runs: what is there now is the baseline.
     """
-    counters = sources.counters()
+    counters = counter.counters()
     memory: Probe = MacMemory() if sys.platform == "darwin" else LinuxMemory()
     energy = counter.Energy(counters)
     return (memory, Swap(), GpuMemory(), energy, _Idle(counter.idle(counters)))
@@ -59,7 +56,7 @@ def _idle_readings(window: Window | Unknown) -> dict[str, Reading]:
     }
 
 
-def energy(meters: Sequence[s.MeterResult]) -> joules.Energy | None:
+def energy(meters: Sequence[s.MeterResult]) -> counter.EnergyUse | None:
     """What a cell's audio took, above idle; ``None`` where nothing was metered at all."""
     if not meters:
         return None
@@ -74,8 +71,8 @@ def energy(meters: Sequence[s.MeterResult]) -> joules.Energy | None:
         audio_s += meter.audio_s
     if not windows:
         power = Reading(None, "W", reason)
-        return joules.Energy(Reading(None, "J/h", reason), power, power)
-    return joules.spent(windows, _window(meters[0].readings, _IDLE), audio_s)
+        return counter.EnergyUse(Reading(None, "J/h", reason), power, power)
+    return counter.spent(windows, _window(meters[0].readings, _IDLE), audio_s)
 
 
 def _window(readings: Mapping[str, s.ReadingInfo], prefix: str) -> Window | Unknown:

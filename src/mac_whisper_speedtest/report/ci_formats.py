@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+import statistics
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from mac_whisper_speedtest.compare import document as d
-from mac_whisper_speedtest.report import compared_rows as rows
+from mac_whisper_speedtest.compare.document import CellChange, Compared, QuantityChange
+from mac_whisper_speedtest.report import comparison as rows
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no form for (section 2.2), such as the escapes of a backend's log."""
 
 
-def render(compared: d.Compared) -> str:
+def render_junit(compared: d.Compared) -> str:
     """One suite; a case fails for what ``--fail-on`` names and is skipped where nothing compares.
 
     The elements and attributes are those that Jenkins' junit-10.xsd allows.
@@ -83,3 +87,102 @@ def _shown(cell: d.CellChange) -> str:
 
 def _clean(text: str) -> str:
     return _NOT_XML.sub("\ufffd", text)
+
+
+# The JSON that ``hyperfine --export-json`` writes, so that its plotting scripts read ours.
+
+
+def render_hyperfine(compared: Compared) -> str:
+    """``{"results": [...]}`` with two results per compared cell: base and new.
+
+    Times are seconds for all of the cell's speech, one per round. hyperfine tells user from system
+    time, this tool does not: ``user`` is both together and ``system`` 0; where processor time is
+    not known both are 0.
+    """
+    found = [result for cell in compared.cells for result in _results(cell)]
+    return json.dumps({"results": found}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _results(cell: CellChange) -> Iterator[dict[str, object]]:
+    speed = cell.speed
+    if speed is None:
+        return
+    sides = (
+        ("base", cell.base_backend, cell.base_version, speed.base_rounds, speed.base_processor),
+        ("new", cell.new_backend, cell.new_version, speed.new_rounds, speed.new_processor),
+    )
+    for side, backend, version, rounds, processor in sides:
+        times = [rtf * cell.audio_s for rtf in rounds]
+        named = f"{backend} {version or ''}".strip()
+        yield {
+            "command": f"{named} {cell.model} on {cell.clip} ({side})",
+            "mean": statistics.fmean(times),
+            "stddev": statistics.stdev(times) if len(times) > 1 else None,
+            "median": statistics.median(times),
+            "user": processor * cell.audio_s if processor is not None else 0.0,
+            "system": 0.0,
+            "min": min(times),
+            "max": max(times),
+            "times": times,
+            "exit_codes": [0] * len(times),
+            "parameters": {
+                "backend": cell.backend,
+                "version": version or "",
+                "model": cell.model,
+                "clip": cell.clip,
+                "run": side,
+            },
+        }
+
+
+# The JSON that github-action-benchmark reads as ``customSmallerIsBetter``.
+
+
+def render_github_action_benchmark(compared: Compared) -> str:
+    """A list of ``{name, unit, value, range, extra}`` of the new run, smaller being better.
+
+    The action keeps its own history and compares with that, so only the new run is in it. Names
+    hold no version: a release continues the line of the one before. Its documentation:
+    github.com/benchmark-action/github-action-benchmark, "customSmallerIsBetter".
+    """
+    found = [entry for cell in compared.cells for entry in _entries(cell)]
+    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _entries(cell: CellChange) -> Iterator[dict[str, object]]:
+    if cell.speed is None:
+        return
+    speed, ratio = cell.speed, cell.speed.ratio
+    version = f"{cell.new_backend} {cell.new_version or ''}".strip()
+    extra = [version, f"speed: {speed.verdict}"]
+    if ratio is not None:
+        extra.append(f"time new/base: {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
+    half = (max(speed.new_rounds) - min(speed.new_rounds)) / 2
+    yield {
+        "name": f"{cell.name}: RTF",
+        "unit": "s per audio s",
+        "value": speed.new_rtf,
+        "range": f"± {half:.3g}",
+        "extra": "\n".join(extra),
+    }
+    accuracy = cell.accuracy
+    if accuracy is not None and accuracy.new_rate is not None:
+        yield {
+            "name": f"{cell.name}: {(accuracy.metric or 'error rate').upper()}",
+            "unit": "%",
+            "value": accuracy.new_rate * 100,
+            "extra": f"{version}\naccuracy: {accuracy.verdict or accuracy.how}",
+        }
+    for quantity in cell.quantities:
+        if quantity.new is not None:
+            yield _quantity(cell, quantity, version)
+
+
+def _quantity(cell: CellChange, quantity: QuantityChange, version: str) -> dict[str, object]:
+    megabytes = quantity.unit == "byte"
+    return {
+        "name": f"{cell.name}: {quantity.name}",
+        "unit": "MB" if megabytes else quantity.unit,
+        "value": quantity.new / 1e6 if megabytes and quantity.new is not None else quantity.new,
+        "extra": f"{version}\n{quantity.verdict or quantity.reason}",
+    }

@@ -9,8 +9,222 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import Compared
-from mac_whisper_speedtest.report import compared_rows as rows
+from mac_whisper_speedtest.report.table import MISSING
+
+# A comparison in words: the rows and lines that the terminal and Markdown show alike.
+
+
+HEADINGS = (
+    "backend",
+    "base RTFx",
+    "new RTFx",
+    "time new ÷ base",
+    "speed",
+    "error rate",
+    "accuracy",
+    "same texts",
+    "peak MB",
+    "J/h audio",
+    "load s",
+)
+BAD = frozenset({"SLOWER", "MORE", "wrong", d.FAILED, d.MISSING, d.FAILED_IN_BOTH})
+GOOD = frozenset({"FASTER", "LESS", d.FIXED})
+"""Words that a terminal colours."""
+
+_WRONG = {"worse": "wrong"}
+_ARROW = "→"
+
+
+def title(compared: d.Compared) -> str:
+    """Which runs, in one line."""
+    return f"{side(compared.base)} {_ARROW} {side(compared.new)}"
+
+
+def side(run: d.RunInfo) -> str:
+    """A run's label, tags and start."""
+    tags = f" ({', '.join(run.tags)})" if run.tags else ""
+    return f"run {run.label}{tags} of {run.started_at}"
+
+
+def tables(compared: d.Compared) -> dict[str, list[tuple[str, ...]]]:
+    """By model and speech, a row per cell under :data:`HEADINGS`."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for cell in compared.cells:
+        heading = _printable(f"{cell.model} on {cell.clip} ({cell.audio_s:.1f} s)")
+        found.setdefault(heading, []).append(of_cell(cell))
+    return found
+
+
+def of_cell(cell: d.CellChange) -> tuple[str, ...]:
+    """A cell's row, one text per heading."""
+    return tuple(map(_printable, _row(cell)))
+
+
+def headline(compared: d.Compared) -> str:
+    """What came of it, counted."""
+    said = [each.speed.verdict for each in compared.cells if each.speed is not None]
+    wrong = sum(1 for each in compared.cells if each.accuracy and each.accuracy.verdict == "worse")
+    counted = [
+        f"{said.count(word)} {word}"
+        for word in ("SLOWER", "FASTER", "SAME", "AMBIGUOUS")
+        if word in said
+    ]
+    counted += [f"{wrong} wrong"] if wrong else []
+    for state in (d.FAILED, d.FAILED_IN_BOTH, d.MISSING, d.UNMATCHED, d.FIXED, d.ADDED):
+        number = sum(1 for each in compared.cells if each.state == state)
+        counted += [f"{number} {state}"] if number else []
+    return ", ".join(counted)
+
+
+def outcome(compared: d.Compared) -> list[str]:
+    """What ``--fail-on`` found, a line each; empty without it."""
+    if not compared.fail_on:
+        return []
+    asked = ", ".join(compared.fail_on)
+    if not compared.regressions:
+        return [f"Nothing to fail on ({asked})."]
+    return [
+        _printable(f"{each.kind}: {each.cell}: {each.message}") for each in compared.regressions
+    ]
+
+
+def notes(compared: d.Compared) -> list[str]:
+    """What a reader must know beside the numbers; the same line once."""
+    return list(dict.fromkeys(map(_printable, _notes(compared))))
+
+
+def conditions(compared: d.Compared) -> list[tuple[str, str, str, str]]:
+    """Name, base, new, and whether they differ: the machine's state, then all that differs."""
+    rows = [*compared.conditions, *compared.facts]
+    return [
+        (
+            _printable(f"{each.name} [{each.unit}]" if each.unit else each.name),
+            _printable(each.base or MISSING),
+            _printable(each.new or MISSING),
+            "differs" if each.differs else "",
+        )
+        for each in rows
+    ]
+
+
+def _printable(text: str) -> str:
+    """``text`` on one line, without what steers a terminal."""
+    line = " ".join(text.split())
+    return "".join(each if each.isprintable() else "\ufffd" for each in line)
+
+
+def _row(cell: d.CellChange) -> Iterator[str]:
+    yield _name(cell)
+    speed = cell.speed
+    if speed is None:
+        yield from (MISSING, MISSING, MISSING, cell.state)
+    else:
+        yield f"{1 / speed.base_rtf:.2f}"
+        yield f"{1 / speed.new_rtf:.2f}"
+        ratio = speed.ratio
+        yield (
+            f"{speed.new_rtf / speed.base_rtf:.3f}"
+            if ratio is None
+            else f"{ratio.estimate:.3f} ({ratio.low:.3f}–{ratio.high:.3f})"
+        )
+        yield speed.verdict
+    yield _rates(cell.accuracy)
+    yield (_WRONG.get(cell.accuracy.verdict, cell.accuracy.verdict) if cell.accuracy else "") or (
+        MISSING
+    )
+    yield f"{cell.texts.same} of {cell.texts.recordings}" if cell.texts else MISSING
+    yield _quantity(cell, "peak RSS", ".0f", 1e-6)
+    yield _quantity(cell, "energy", ".0f")
+    yield _quantity(cell, "load", ".2f")
+
+
+def _name(cell: d.CellChange) -> str:
+    versions = list(dict.fromkeys([cell.base_version, cell.new_version]))
+    known = [each or "?" for each in versions if each or len(versions) > 1]
+    if cell.base_backend is None or cell.new_backend is None:
+        known = [cell.new_version or cell.base_version or ""]
+    return f"{cell.backend} {f' {_ARROW} '.join(known)}".strip()
+
+
+def _rates(accuracy: d.AccuracyChange | None) -> str:
+    if accuracy is None or accuracy.base_rate is None or accuracy.new_rate is None:
+        return MISSING
+    mark = "" if accuracy.metric == "wer" else " CER"
+    return f"{accuracy.base_rate:.1%} {_ARROW} {accuracy.new_rate:.1%}{mark}"
+
+
+def _quantity(cell: d.CellChange, name: str, form: str, factor: float = 1.0) -> str:
+    found = next((each for each in cell.quantities if each.name == name), None)
+    if found is None or (found.base is None and found.new is None):
+        return MISSING
+    shown = [
+        MISSING if each is None else format(each * factor, form) for each in (found.base, found.new)
+    ]
+    return f"{f' {_ARROW} '.join(shown)} {found.verdict}".strip()
+
+
+def _notes(compared: d.Compared) -> Iterator[str]:
+    for each in compared.differences:
+        yield f"NOT COMPARABLE: {each}"
+    yield (
+        f"Differences in time below {compared.margin:.1%} do not count ({compared.margin_from}); "
+        f"the intervals hold together with a confidence of {compared.level:.0%}."
+    )
+    if compared.machine is not None:
+        yield (
+            f"The machine itself: its canary took {compared.machine.estimate:.3f} times as long "
+            f"({compared.machine.low:.3f}–{compared.machine.high:.3f})."
+        )
+    yield from compared.remarks
+    yield from _unmeasured(compared)
+    for cell in compared.cells:
+        for line in _noted(cell):
+            yield f"{cell.name}: {line}"
+
+
+def _unmeasured(compared: d.Compared) -> Iterator[str]:
+    """Why something has no verdict, once for all cells that it is true of."""
+    cells: dict[str, list[str]] = {}
+    for cell in compared.cells:
+        for each in cell.quantities:
+            if each.reason:
+                cells.setdefault(f"{each.name} {each.reason}", []).append(cell.name)
+    there = sum(1 for cell in compared.cells if cell.quantities)
+    for reason, names in cells.items():
+        yield reason if len(names) == there else f"{', '.join(names)}: {reason}"
+
+
+def _noted(cell: d.CellChange) -> Iterator[str]:
+    if cell.message:
+        yield f"{cell.state}: {cell.message}"
+    if cell.speed is not None and cell.speed.why:
+        yield f"{cell.speed.verdict}: {cell.speed.why}"
+    accuracy = cell.accuracy
+    if accuracy is not None and accuracy.verdict != "as good":
+        yield f"accuracy{_delta(accuracy)}: {accuracy.how}"
+    if cell.texts is not None and cell.texts.changed:
+        unit = "characters" if cell.texts.metric == "cer" else "words"
+        yield f"{cell.texts.changed:.2%} of the base's {unit} were replaced, left out or added"
+    for each in cell.quantities:
+        if each.verdict != "SAME" and each.ratio is not None:
+            yield (
+                f"{each.name} {each.verdict}: {each.ratio.estimate:.2f} times "
+                f"({each.ratio.low:.2f}–{each.ratio.high:.2f}; the margin is {each.margin:.0%})"
+            )
+    for change in cell.changes:
+        yield f"{change.name}: {change.base or MISSING} {_ARROW} {change.new or MISSING}"
+
+
+def _delta(accuracy: d.AccuracyChange) -> str:
+    if accuracy.delta is None or accuracy.low is None or accuracy.high is None:
+        return ""
+    return (
+        f" {_WRONG.get(accuracy.verdict, accuracy.verdict)}, {accuracy.delta * 100:+.1f} points "
+        f"({accuracy.low * 100:+.1f} to {accuracy.high * 100:+.1f})"
+    )
+
 
 _LEFT = {"backend", "speed", "accuracy"}
 _PIPE_WIDTH = 200
@@ -36,8 +250,8 @@ def text(compared: Compared) -> str:
 
 
 def _parts(compared: Compared) -> Iterator[RenderableType]:
-    yield Text(rows.title(compared), style="bold")
-    for heading, found in rows.tables(compared).items():
+    yield Text(title(compared), style="bold")
+    for heading, found in tables(compared).items():
         table = Table(
             title=heading,
             box=box.SIMPLE_HEAD,
@@ -45,14 +259,14 @@ def _parts(compared: Compared) -> Iterator[RenderableType]:
             title_style="bold",
             pad_edge=False,
         )
-        for name in rows.HEADINGS:
+        for name in HEADINGS:
             table.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
         for row in found:
             table.add_row(*map(_coloured, row))
         yield table
     yield _side_by_side(compared)
-    yield Text("\n".join(f"  {line}" for line in rows.notes(compared)))
-    for line in rows.outcome(compared):
+    yield Text("\n".join(f"  {line}" for line in notes(compared)))
+    for line in outcome(compared):
         yield Text(line, style="bold red" if compared.regressions else "bold")
 
 
@@ -66,15 +280,15 @@ def _side_by_side(compared: Compared) -> Table:
     )
     for name in ("condition", "base", "new", ""):
         table.add_column(name, overflow="fold")
-    for row in rows.conditions(compared):
+    for row in conditions(compared):
         table.add_row(*map(Text, row), style="yellow" if row[-1] else "")
     return table
 
 
 def _coloured(cell: str) -> Text:
     word = cell.rpartition(" ")[2]
-    if cell in rows.BAD or word in rows.BAD:
+    if cell in BAD or word in BAD:
         return Text(cell, style="red")
-    if cell in rows.GOOD or word in rows.GOOD:
+    if cell in GOOD or word in GOOD:
         return Text(cell, style="green")
     return Text(cell)

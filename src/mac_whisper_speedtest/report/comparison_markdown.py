@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from mac_whisper_speedtest.compare.document import Compared
-from mac_whisper_speedtest.report import compared_rows as rows
+from mac_whisper_speedtest.report import comparison as rows
 
 LONGEST = 60_000
 """Characters. A comment on GitHub takes 65536."""

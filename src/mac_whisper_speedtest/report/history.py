@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mac_whisper_speedtest.compare.history_document import History, LastingChange, Point, Series
-from mac_whisper_speedtest.report.numbers import MISSING
+from mac_whisper_speedtest.compare.document import History, LastingChange, Point, Series
+from mac_whisper_speedtest.report.table import MISSING
 
 _PIPE_WIDTH = 200
 

@@ -2,17 +2,204 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich import box
 from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mac_whisper_speedtest.report import duration_table, notes
-from mac_whisper_speedtest.report.notes import FIRST_GROUP
-from mac_whisper_speedtest.report.numbers import MISSING, amount, counted, with_bounds
-from mac_whisper_speedtest.results.schema import CellResult, Run, Summary
+from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, Run, Summary
+from mac_whisper_speedtest.stats import ranking
+
+# What a reader must know beside the numbers, a line each.
+
+
+FIRST_GROUP = "A"
+_NAMED = 5  # entries of a set that were left out
+
+
+def of(run: Run) -> Iterator[str]:
+    """Every failure, deviation and remark; the same line once."""
+    seen = set()
+    for line in _all(run):
+        if line not in seen:
+            seen.add(line)
+            yield f"  {line}"
+
+
+def _all(run: Run) -> Iterator[str]:
+    grouped = {cell.summary.group for cell in run.cells if cell.summary} - {None}
+    if grouped - {FIRST_GROUP}:
+        yield "Cells between two lines did equal work; across a line there is no ranking."
+    yield from _ranking(run)
+    if run.decisions:
+        yield f"The run ended because {run.decisions[-1].reason}."
+    for clip in run.manifest.clips:
+        yield from _left_out(clip)
+    for cell in run.cells:
+        for line in _of_cell(cell):
+            yield f"{cell.backend.name}: {line}"
+
+
+def _ranking(run: Run) -> Iterator[str]:
+    """What the ranking rests on, where there is more than one to rank."""
+    ranked = [cell.summary for cell in run.cells if cell.summary and cell.summary.rank is not None]
+    if len(ranked) < 2:
+        return
+    noise, margin = run.manifest.noise, run.manifest.request.margin
+    least = f"{ranking.MARGIN * 100:g} %"
+    if margin is not None:
+        yield f"Differences below {margin:.1%} are not ranked (--margin)."
+    elif noise is None:
+        yield (
+            f"Differences below {least} are not ranked. What this machine's noise hides is not "
+            "known: speedtest noise"
+        )
+    elif noise.floor > ranking.MARGIN:
+        yield (
+            f"Differences below {noise.floor:.1%} are not ranked: identical cells differ by as "
+            f"much on this machine ({noise.backend} against itself, {noise.rounds} rounds)."
+        )
+    else:
+        yield f"Differences below {least} are not ranked; the noise floor is {noise.floor:.1%}."
+    tied = [each for each in ranked if each.rank_last != each.rank]
+    without = [each for each in ranked if each.rtfx_bounds is None]
+    if tied:
+        yield "Places such as 1–3 are ties: the rounds do not tell these cells apart."
+    if without:
+        yield "An interval of a cell takes 6 rounds, and of a comparison 3; see --rounds."
+
+
+def _left_out(clip: ClipInfo) -> Iterator[str]:
+    for what, entries in (("not measured", clip.left_out), ("not scored", clip.unscored)):
+        for each in entries[:_NAMED]:
+            yield f"{clip.name}: {what}: {each.name}: {each.reason}"
+        if len(entries) > _NAMED:
+            yield f"{clip.name}: {what}: {len(entries) - _NAMED} more; see the results"
+
+
+def _of_cell(cell: CellResult) -> Iterator[str]:
+    summary = cell.summary
+    if summary is not None:
+        if summary.fast_but_wrong and summary.accuracy is not None:
+            yield from _wrong(cell)
+        for finding in summary.findings:
+            yield f"{finding.kind}: {finding.message}"
+    for ending in cell.endings:
+        if ending.status not in {"ok", "skipped"}:
+            stage = f" in {ending.stage}" if ending.stage else ""
+            yield f"{ending.status}{stage}: {ending.message}"
+        elif ending.error_class in {"Interrupted", "Stopped"}:
+            yield f"skipped: {ending.message}"
+    if cell.contract.effective and not cell.contract.deviations:
+        for remark in cell.contract.remarks:
+            yield f"remark: {remark}"
+
+
+def _wrong(cell: CellResult) -> Iterator[str]:
+    """Why a cell is in the class of those whose speed does not count."""
+    assert cell.summary is not None
+    found = cell.summary.accuracy
+    assert found is not None
+    if found.delta is None or found.delta_low is None or found.delta_high is None:
+        return
+    against = (found.against or "").partition("/")[0]
+    yield (
+        f"fast but wrong: {found.metric.upper()} is {found.delta * 100:.1f} points "
+        f"({found.delta_low * 100:.1f} to {found.delta_high * 100:.1f}) above that of {against}; "
+        f"{found.how}. See: speedtest diff RUN {against} {cell.backend.name}"
+    )
+
+
+# How a number is shown.
+
+
+MISSING = "–"
+"""Where there is nothing to show."""
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """``1 round``, ``2 rounds``; ``several`` where it takes more than an s."""
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
+def amount(rounds: int, runs: int, *, whole_set: bool) -> str:
+    """How much was measured of each cell: ``6 rounds × 2 samples``."""
+    each = ("pass", "passes") if whole_set else ("sample", "samples")
+    return f"{counted(rounds, 'round')} × {counted(runs, *each)}"
+
+
+def with_bounds(value: float | None, bounds: Bounds | None, form: str) -> str:
+    """A number and its interval, in brackets; without them where the rounds give none."""
+    if value is None:
+        return MISSING
+    if bounds is None:
+        return format(value, form)
+    return f"{value:{form}} ({bounds.low:{form}}–{bounds.high:{form}})"
+
+
+# How time grows with the audio's length: a table for every model measured on several lengths.
+
+
+def tables(run: Run) -> Iterator[Table | Text]:
+    """Per model: fixed cost, seconds per audio second, and the time of every length."""
+    groups: dict[tuple[str, str], list[CellResult]] = {}
+    for cell in run.cells:
+        if cell.summary is not None and cell.summary.duration is not None:
+            groups.setdefault((cell.model.name, cell.clip.name), []).append(cell)
+    for (model, _), cells in groups.items():
+        yield _duration_table(model, cells)
+        lines = list(_break_even(cells))
+        if lines:
+            yield Text("\n".join(lines))
+
+
+def _duration_table(model: str, cells: list[CellResult]) -> Table:
+    lengths = [each.name for each in cells[0].clip.utterances]
+    table = Table(
+        title=f"{model}: seconds by length of the audio",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+    table.add_column("backend")
+    for heading in ("fixed s", "s per audio s", "grows by", "30 s window s", *lengths):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cell in cells:
+        assert cell.summary is not None
+        fit = cell.summary.duration
+        assert fit is not None
+        table.add_row(
+            cell.backend.name,
+            with_bounds(fit.fixed_s, fit.fixed, ".2f"),
+            with_bounds(fit.per_audio_s, fit.per_audio, ".4f"),
+            fit.shape or MISSING,
+            MISSING if fit.window_s is None else f"{fit.window_s:.3f}",
+            *(
+                f"{fit.seconds_by_duration[each]:.2f}"
+                if each in fit.seconds_by_duration
+                else MISSING
+                for each in lengths
+            ),
+        )
+    return table
+
+
+def _break_even(cells: list[CellResult]) -> Iterator[str]:
+    """Each pair once: who wins for short audio, who for long, and where they meet."""
+    names = {cell.id: cell.backend.name for cell in cells}
+    for cell in cells:
+        fit = cell.summary.duration if cell.summary else None
+        for other, meet in fit.break_even_s.items() if fit else ():
+            if meet.wins_below:
+                high = "no end" if meet.high is None else f"{meet.high:.0f} s"
+                yield (
+                    f"  {names[cell.id]} is quicker below {meet.seconds:.0f} s of audio "
+                    f"({meet.low:.0f} s to {high}), {names[other]} above."
+                )
+
 
 _ANY_WIDTH = 1000
 
@@ -48,8 +235,8 @@ def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType
         for columns in _packed(ranked, console):
             yield _table(ranked, columns, heading)
             heading = ""
-    yield from duration_table.tables(run)
-    found = list(notes.of(run))
+    yield from tables(run)
+    found = list(of(run))
     if found:
         yield Text("\n".join(found))
     yield Text(_footer(run, saved_as), style="dim")

@@ -6,6 +6,7 @@ to another machine and shown there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -15,11 +16,78 @@ import msgspec
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.results import journal, numbers
-from mac_whisper_speedtest.results import seal as seals
+from mac_whisper_speedtest.results import journal as seals
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.schema import SCHEMA_VERSION, Manifest, Run
-from mac_whisper_speedtest.results.schema.record import Struct
+from mac_whisper_speedtest.results.schema.manifest import Struct
+
+# The numbers of runs: each is given once, to one tool, and never again.
+#
+# The folder that carries a number is the claim to it. What was removed is remembered by a mark
+# beside the folders, ``.last-000042``: an empty file whose name says it, so that nobody has to read
+# a mark before writing a higher one.
+
+
+_MARK = ".last-"
+
+
+def run_name(number: int) -> str:
+    """The folder's name: at least six digits."""
+    return f"{number:06d}"
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is a number as a person or a folder may have it."""
+    return text.isascii() and text.isdigit()
+
+
+def listed(root: Path) -> list[int]:
+    """The numbers of the folders in ``root``, in order; none where there is no ``root``.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(int(each.name) for each in root.iterdir() if is_number(each.name))
+    return []
+
+
+def claim(root: Path) -> Path:
+    """Make the folder of the next number; two tools at once get two numbers.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    # The folders first: what is retired in between is then seen in one of the two.
+    number = max([*listed(root), *_marks(root)], default=0)
+    while True:
+        number += 1
+        path = root / run_name(number)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        files.fsync_dir(root)
+        return path
+
+
+def retire(root: Path, number: int) -> None:
+    """See to it that neither ``number`` nor a lower one is claimed again.
+
+    Raises:
+        OSError: it cannot be written down.
+    """
+    (root / f"{_MARK}{run_name(number)}").touch()
+    files.fsync_dir(root)
+    for lower in sorted(_marks(root))[:-1]:
+        (root / f"{_MARK}{run_name(lower)}").unlink(missing_ok=True)
+
+
+def _marks(root: Path) -> list[int]:
+    found = (each.name.removeprefix(_MARK) for each in root.glob(f"{_MARK}*"))
+    return [int(each) for each in found if is_number(each)]
+
 
 _ID = re.compile(r"[0-9a-f]{8,32}")
 """A run id, or enough of one: fewer digits are too often a number or a word."""
@@ -97,8 +165,8 @@ class RunDirectory:
                 f"{SCHEMA_VERSION}",
                 hint="install a newer mac-whisper-speedtest",
             )
-        running = journal.is_being_written(self.journal_path)
-        events, damaged = journal.read(self.journal_path)
+        running = seals.is_being_written(self.journal_path)
+        events, damaged = seals.read(self.journal_path)
         return assemble(manifest, events, damaged_lines=damaged, running=running)
 
 
@@ -123,7 +191,7 @@ def create() -> RunDirectory:
         StorageError: no folder can be made there.
     """
     try:
-        return RunDirectory(numbers.claim(runs_dir()))
+        return RunDirectory(claim(runs_dir()))
     except OSError as error:
         raise StorageError(
             f"cannot create a run in {runs_dir()}: {error.strerror}",
@@ -144,8 +212,8 @@ def find(name: str) -> RunDirectory:
     """
     if name == "latest":
         return _latest()
-    if numbers.is_number(name):
-        run = RunDirectory(runs_dir() / numbers.name(int(name)))
+    if is_number(name):
+        run = RunDirectory(runs_dir() / run_name(int(name)))
         if run.manifest_path.is_file():
             return run
     found = [] if os.sep in name else _called(name)
@@ -162,7 +230,7 @@ def find(name: str) -> RunDirectory:
 
 def name_of(run: RunDirectory) -> str:
     """What to call ``run`` on the command line: its number, or its path if it lies elsewhere."""
-    ours = run.path.parent == runs_dir() and numbers.is_number(run.path.name)
+    ours = run.path.parent == runs_dir() and is_number(run.path.name)
     return str(run.number) if ours else str(run.path)
 
 
@@ -175,7 +243,7 @@ def _folders() -> list[RunDirectory]:
     """Every folder that has a number, in order; a tool may have died before the manifest."""
     root = runs_dir()
     try:
-        return [RunDirectory(root / numbers.name(each)) for each in numbers.listed(root)]
+        return [RunDirectory(root / run_name(each)) for each in listed(root)]
     except OSError as error:
         raise StorageError(f"cannot read {root}: {error.strerror}") from error
 
@@ -224,7 +292,7 @@ def _names(run: RunDirectory) -> _Names:
 
 def _unknown(name: str) -> UsageError:
     runs = every()
-    if numbers.is_number(name):
+    if is_number(name):
         known = f"the last is {runs[-1].number}" if runs else "there is none yet"
         return UsageError(f"there is no run {int(name)}", hint=known)
     tags = sorted({tag for run in runs for tag in _names(run).tags})
@@ -241,3 +309,37 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
+
+
+# What a run may be called by ``--tag``.
+
+
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_RESERVED = ("latest", "previous-comparable")
+_RUN_ID = re.compile(r"[0-9A-Fa-f]{8,}")
+
+
+def check(text: str) -> str:
+    """A tag that cannot be taken for another way to name a run.
+
+    Raises:
+        UsageError: it could, or it has characters that a tag may not have.
+    """
+    wrong = ""
+    if not _TAG.fullmatch(text):
+        wrong = "has other characters than letters, digits, '.', '_', '+' and '-', or too many"
+        if text[:1] in {".", "_", "+", "-"}:
+            wrong = "does not begin with a letter or digit"
+    elif text.isdigit():
+        wrong = "is a run's number"
+    elif text.lower() in _RESERVED:
+        wrong = "means a run already"
+    elif _RUN_ID.fullmatch(text):
+        wrong = "looks like a run's id (8 or more hexadecimal digits)"
+    elif text.lower().endswith((".zip", ".json")):
+        wrong = "looks like a file"
+    if wrong:
+        raise UsageError(
+            f"the tag {text!r} {wrong}", hint="write it like before-update or v1.2, 64 at most"
+        )
+    return text

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import json
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +22,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.results.schema import Event
+from mac_whisper_speedtest.results.schema import DigestsInfo, Event, RequestInfo, Run
 
 _BLOCK = 1 << 16
 _TRIES, _PAUSE_S = 20, 0.05
@@ -197,3 +200,162 @@ def _lines(path: Path, decode: Callable[[bytes], _Read]) -> tuple[list[_Read], i
         except (msgspec.DecodeError, UnicodeDecodeError):
             damaged += 1  # a power cut can leave a hole; the lines after it are still good
     return found, damaged
+
+
+# Digests of what is written down: SHA-256 over canonical JSON.
+#
+# Canonical means: keys sorted, no white space, UTF-8 as it is, numbers as the shortest text that
+# reads back as the same number, and nothing but the strict primitives of JSON. The same facts have
+# the same digest, however a file was indented and in whatever order its fields came.
+
+
+def canonical(value: object) -> bytes:
+    """``value`` as canonical JSON.
+
+    Args:
+        value: what JSON can hold, or a struct of the schema.
+
+    Raises:
+        StorageError: it holds NaN, an infinity, a key that is no text, or something that JSON has
+            no form for.
+    """
+    plain = msgspec.to_builtins(value, str_keys=False)
+    _check(plain, "$")
+    return json.dumps(
+        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def sha256(value: object) -> str:
+    """The SHA-256 of ``value``'s canonical JSON, 64 hexadecimal digits. Raises StorageError."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def sha256_lines(values: Iterable[object]) -> str:
+    """The SHA-256 over each value's canonical JSON and a newline, in order. Raises StorageError."""
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(canonical(value) + b"\n")
+    return digest.hexdigest()
+
+
+def _check(value: object, where: str) -> None:
+    """Refuse what JSON has no strict form for, and say where it is."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise StorageError(f"{where} has the key {key!r}; keys are texts")
+            _check(each, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            _check(each, f"{where}[{index}]")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise StorageError(f"{where} is {value}; JSON has no such number")
+    elif value is not None and not isinstance(value, str | int | bool):
+        raise StorageError(f"{where} is a {type(value).__name__}; JSON has no form for that")
+
+
+# What a run's files held when it was sealed, as digests. Pure functions of the files' bytes.
+
+
+def of_manifest(data: bytes) -> str:
+    """The digest of ``manifest.json``, however it is indented.
+
+    Raises:
+        StorageError: it is not JSON.
+    """
+    return sha256(_parsed(data, "manifest.json"))
+
+
+def of_journal(data: bytes) -> str:
+    """The digest of the whole lines of ``journal.jsonl``; damaged ones are left out."""
+    return sha256_lines(_decoded_lines(data))
+
+
+def of_run(data: bytes) -> str:
+    """The digest of ``run.json`` without its ``digests``.
+
+    Raises:
+        StorageError: it is not a JSON object.
+    """
+    content = _parsed(data, "run.json")
+    if not isinstance(content, dict):
+        raise StorageError("run.json is damaged: it holds no object")
+    return sha256({name: each for name, each in content.items() if name != "digests"})
+
+
+def of_request(manifest: bytes) -> set[str]:
+    """What ``request_sha256`` may be for the request in ``manifest.json``.
+
+    The fields are those of the version that wrote it, in the order of the schema; in a file that
+    was written anew they may come in another.
+
+    Raises:
+        StorageError: it is no manifest.
+    """
+    content = _parsed(manifest, "manifest.json")
+    request = content.get("request") if isinstance(content, dict) else None
+    if not isinstance(request, dict):
+        raise StorageError("manifest.json is damaged: it has no request")
+    order = [each.name for each in msgspec.structs.fields(RequestInfo)]
+    known = {name: request[name] for name in order if name in request} | request
+    text = b",".join(
+        msgspec.json.encode(name) + b":" + msgspec.json.encode(value, order="deterministic")
+        for name, value in known.items()
+    )
+    return {hashlib.sha256(b"{" + text + b"}").hexdigest(), sha256(request)}
+
+
+def goes_on(journal: bytes, sealed_as: str) -> bool:
+    """Whether a journal is one that was sealed, and then taken up again (``--resume``).
+
+    Args:
+        journal: the bytes of ``journal.jsonl``.
+        sealed_as: the digest that it was sealed with.
+    """
+    lines = list(_decoded_lines(journal))
+    return any(
+        isinstance(line, dict)
+        and line.get("event") == "resumed"
+        and sha256_lines(lines[:number]) == sealed_as
+        for number, line in enumerate(lines)
+    )
+
+
+def sealed(run: Run, *, manifest: bytes, journal: bytes) -> Run:
+    """``run`` with the digests that it is sealed with.
+
+    Args:
+        run: with its summaries.
+        manifest: the bytes of its ``manifest.json``.
+        journal: those of its ``journal.jsonl``.
+
+    Raises:
+        StorageError: the manifest is not JSON.
+    """
+    return msgspec.structs.replace(
+        run,
+        digests=DigestsInfo(
+            manifest=of_manifest(manifest),
+            journal=of_journal(journal),
+            run=of_run(msgspec.json.encode(run)),
+        ),
+    )
+
+
+def _parsed(data: bytes, name: str) -> object:
+    try:
+        found: object = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StorageError(f"{name} is damaged: {error}") from error
+    return found
+
+
+def _decoded_lines(data: bytes) -> Iterator[object]:
+    """As ``journal.read`` goes through them: a last line without its end is none."""
+    for line in data.split(b"\n")[:-1]:
+        try:
+            yield msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue

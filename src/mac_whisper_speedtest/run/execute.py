@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from mac_whisper_speedtest.machine import caches, compile_caches, contention, host
-from mac_whisper_speedtest.machine.compile_caches import Caches
+from mac_whisper_speedtest.machine import caches as compile_caches
+from mac_whisper_speedtest.machine import cpu, host
+from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.probe import Reading, Target
 from mac_whisper_speedtest.privacy import scrub
@@ -17,9 +18,9 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.task import Listener, Recording, Task
 from mac_whisper_speedtest.summary import findings
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.activity import descendants_cpu_s
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
+from mac_whisper_speedtest.worker.process_tree import descendants_cpu_s
 from mac_whisper_speedtest.worker.supervisor import Answer, Events, TranscriptionFailedError, Worker
 
 _QUIET_WINDOW_S = 0.05
@@ -78,7 +79,7 @@ def _drop_weights(task: Task) -> tuple[str, str]:
     """For a cold load, take the weights out of the page cache: the load's rung, and a note."""
     if not (task.ladder and task.round == 0 and task.weights is not None):
         return s.LOAD_FRESH, ""
-    done = caches.drop([task.weights])
+    done = compile_caches.drop([task.weights])
     if done.dropped:
         return (
             s.LOAD_COLD,
@@ -233,10 +234,10 @@ class _Conversation:
 
     def _touched(self, readings: dict[str, Reading]) -> str:
         """What other programs took meanwhile, in words; empty when it was little or not known."""
-        outside = contention.of_readings(readings)
+        outside = cpu.of_readings(readings)
         if isinstance(outside, str):
             return ""
-        judged = contention.judge(outside, cores=self.task.cores, threads=self.task.threads)
+        judged = cpu.judge(outside, cores=self.task.cores, threads=self.task.threads)
         return judged.words if judged.touched else ""
 
     def _may_repeat(self, cost_s: float) -> bool:

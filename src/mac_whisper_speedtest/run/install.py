@@ -8,7 +8,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.environments import environments
 from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-from mac_whisper_speedtest.worker import scratch
+from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker.endings import WorkerFailureError
 from mac_whisper_speedtest.worker.launch import interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
@@ -17,12 +17,12 @@ Versions = tuple[str, Mapping[str, str]]
 """The version, and whatever else could change a number: as in ``Loaded``."""
 
 
-def versions(backend: Backend, *, threads: int) -> Versions:
+def installed_versions(backend: Backend, *, threads: int) -> Versions:
     """What the backend's worker says of itself; an empty version where it cannot be started.
 
     The worker loads no weights.
     """
-    with scratch.folder() as work:
+    with process_tree.folder() as work:
         started = launch(backend, scratch=work, threads=threads)
         if started is None:
             return "", {}

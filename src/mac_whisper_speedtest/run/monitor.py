@@ -2,17 +2,167 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mac_whisper_speedtest.machine import conditions
 from mac_whisper_speedtest.machine.conditions import Conditions
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run import canary
+from mac_whisper_speedtest.stats import intervals
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+# A fixed small computation between rounds: when it takes longer, the machine has become slower.
+
+
+REPEATS = 3
+"""The fastest counts: whatever interrupts one of them makes it slower, never faster."""
+
+_SIDE = 96
+_PRODUCTS = 8
+_HASHED_BYTES = 1 << 20
+_HASHES = 3
+"""Sized so that one repeat takes about 8 ms on a laptop of 2023, and `run` about 25 ms."""
+
+LIMIT = 0.10
+"""Relative change of the canary beyond which a round is marked, on a machine that is steadier."""
+
+_CONFIDENCE = 0.99
+"""One-sided: of a machine that only varies, about one canary in a hundred is said to be slow."""
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
+
+
+def run() -> float:
+    """Seconds that the canary takes now: the fastest of `REPEATS`.
+
+    Half of it multiplies float32 matrices (numpy's own loops by ``einsum``, because a BLAS would
+    use every core or a coprocessor of its own), half hashes bytes with SHA-256: arithmetic and
+    integer work that stays in the caches, in this one thread. Its time follows the clock of the
+    core it runs on. It cannot see a GPU or Neural Engine that is held back, and where a machine has
+    two kinds of cores the system chooses which one it gets.
+    """
+    import numpy as np
+
+    values = np.arange(_SIDE * _SIDE) % 7 / 7
+    matrix = values.astype(np.float32).reshape(_SIDE, _SIDE)
+    data = bytes(_HASHED_BYTES)
+    return min(_once(matrix, data) for _ in range(REPEATS))
+
+
+def _once(matrix: npt.NDArray[np.float32], data: bytes) -> float:
+    import numpy as np
+
+    began = time.perf_counter()
+    for _ in range(_PRODUCTS):
+        np.einsum("ij,jk->ik", matrix, matrix, optimize=False)
+    for _ in range(_HASHES):
+        hashlib.sha256(data).digest()
+    return time.perf_counter() - began
+
+
+def tolerance(baseline: Sequence[float], limit: float = LIMIT) -> float:
+    """The change of one canary that the baseline's own spread explains, or ``limit`` if larger.
+
+        t(n - 1) * s * sqrt(1 + 1 / n), on the log scale
+
+    the prediction interval for one more observation (Hahn & Meeker, Statistical Intervals, section
+    4.8), one-sided 99 %. With fewer than three values there is no spread to speak of.
+
+    Args:
+        baseline: seconds of the canaries at the start, all above 0.
+        limit: relative.
+    """
+    if len(baseline) < 3:
+        return limit
+    degrees = len(baseline) - 1
+    student = intervals.student_t(degrees, _CONFIDENCE)
+    spread = statistics.stdev(map(math.log, baseline))
+    return max(limit, math.expm1(student * spread * math.sqrt(1 + 1 / len(baseline))))
+
+
+def drifted(baseline: Sequence[float], now: float, limit: float = LIMIT) -> float | None:
+    """The relative change against the baseline's median, if it is beyond the `tolerance`.
+
+    Positive is slower. Faster counts too: then the baseline was taken of a slower machine, and
+    rounds before and after do not compare.
+
+    Args:
+        baseline: seconds of the canaries at the start; one at least, all above 0.
+        now: seconds of the canary in question.
+        limit: relative; on a noisy machine the baseline's own spread takes its place.
+    """
+    change = now / statistics.median(baseline) - 1
+    allowed = tolerance(baseline, limit)
+    # A ratio of 1.25 one way is one of 0.8 the other way.
+    if change > allowed or change < -allowed / (1 + allowed):
+        return change
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CoolDown:
+    """How waiting for the machine to recover ended.
+
+    Attributes:
+        waited_s: seconds from the first look to the last.
+        recovered: whether the last canary is back within the tolerance.
+        change: the last canary against the baseline, relative; positive is slower.
+        looks: how many canaries were run.
+    """
+
+    waited_s: float
+    recovered: bool
+    change: float
+    looks: int
+
+
+def cool_down(
+    measure: Callable[[], float],
+    baseline: Sequence[float],
+    *,
+    bound_s: float,
+    limit: float = LIMIT,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> CoolDown:
+    """Wait until the canary is as fast as at the start, but no longer than ``bound_s``.
+
+    Pauses of 1, 2, 4, ... and at most 15 s: no longer than the heat needs. Afterwards the machine
+    is cold in another sense (a GPU that has gone to sleep, memory given back), so what is measured
+    next has to be warmed up again. A canary that is faster than the baseline does not wait.
+
+    Args:
+        measure: the canary, normally `run`.
+        baseline: seconds of the canaries at the start.
+        bound_s: seconds to wait at the most; 0 looks once.
+        limit: as for `drifted`.
+        sleep: for tests.
+        clock: for tests.
+    """
+    began = clock()
+    pause = _FIRST_PAUSE_S
+    looks = 0
+    while True:
+        now = measure()
+        looks += 1
+        change = now / statistics.median(baseline) - 1
+        waited = clock() - began
+        slow = (drifted(baseline, now, limit) or 0.0) > 0
+        if not slow or waited >= bound_s:
+            return CoolDown(waited, not slow, change, looks)
+        sleep(min(pause, bound_s - waited))
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
+
 
 BASELINE = 4
 """Canaries at the start; the first one warms up and is left out of the baseline."""
@@ -51,8 +201,8 @@ class MachineWatcher:
     """
 
     announce: Callable[[str], None] = lambda _text: None
-    measure: Callable[[], float] = canary.run
-    look: Callable[[], Conditions] = conditions.look
+    measure: Callable[[], float] = run
+    look: Callable[[], Conditions] = conditions.read_conditions
     baseline: list[float] = field(default_factory=list)
     latest_s: float | None = None
     before: Conditions = field(default_factory=Conditions)
@@ -73,7 +223,7 @@ class MachineWatcher:
         was_s, now_s = self.latest_s, self.measure()
         after = self.look()
         changes = conditions.changed(self.before, after)
-        change = canary.drifted(self.baseline, now_s)
+        change = drifted(self.baseline, now_s)
         marked = list(changes)
         cooled_s = None
         if change is not None:
@@ -83,7 +233,7 @@ class MachineWatcher:
             )
         if change is not None and change > 0 and not last:
             self.announce(f"Round {number + 1}: {marked[-1]}; waiting for the machine to recover.")
-            cooled = canary.cool_down(self.measure, self.baseline, bound_s=bound_s)
+            cooled = cool_down(self.measure, self.baseline, bound_s=bound_s)
             cooled_s = cooled.waited_s
             self.latest_s = (1 + cooled.change) * statistics.median(self.baseline)
         elif change is not None and change < 0:

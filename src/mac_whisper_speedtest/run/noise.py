@@ -7,8 +7,8 @@ from dataclasses import replace
 from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.prepare import Prepared
-from mac_whisper_speedtest.stats import noise
-from mac_whisper_speedtest.stats.noise import Floor
+from mac_whisper_speedtest.stats import stopping
+from mac_whisper_speedtest.stats.stopping import Floor
 from mac_whisper_speedtest.summary import ranking
 
 QUICK_ROUNDS = 6
@@ -43,4 +43,4 @@ def of(run: s.Run) -> Floor | None:
     if len(rtf) < 2:
         return None
     first, second = rtf.values()
-    return noise.floor(first, second)
+    return stopping.floor(first, second)

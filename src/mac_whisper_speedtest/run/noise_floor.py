@@ -10,7 +10,7 @@ import msgspec
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.stats.noise import Floor
+from mac_whisper_speedtest.stats.stopping import Floor
 
 
 class _Kept(s.Struct, frozen=True, kw_only=True):

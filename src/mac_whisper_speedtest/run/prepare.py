@@ -17,8 +17,8 @@ import msgspec
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.accuracy.text import silent_spans
+from mac_whisper_speedtest.audio.clip import Speech
 from mac_whisper_speedtest.audio.select import choose
-from mac_whisper_speedtest.audio.speech import Speech
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
@@ -29,7 +29,7 @@ from mac_whisper_speedtest.run import noise_floor, plan
 from mac_whisper_speedtest.run.plan import Cell, Request
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import locate, repair
-from mac_whisper_speedtest.weights.weights import Weights
+from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker.launch import interpreter, not_installed
 
 _TOOL = "mac-whisper-speedtest"

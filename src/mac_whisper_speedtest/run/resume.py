@@ -2,20 +2,286 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import collections
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import end_of
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.run import changes, install, past
+from mac_whisper_speedtest.results.journal import TimedEvent
+from mac_whisper_speedtest.run import install
 from mac_whisper_speedtest.run.install import Versions
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, manifest
+from mac_whisper_speedtest.run.task import Piece
+
+# What a run that is taken up again has measured already: a pure function of its journal.
+
+
+Visit = tuple[str, int]
+"""A cell's id and the number of a round."""
+
+
+@dataclass(slots=True)
+class Visited:
+    """What there is of one cell's round.
+
+    Attributes:
+        attempts: workers that were started for it.
+        taken: samples that need not be taken again, and whether each is a failure.
+        ended: whether nothing is left of it to measure.
+    """
+
+    attempts: int = 0
+    taken: dict[Piece, bool] = field(default_factory=dict)
+    ended: bool = False
+
+    @property
+    def spoilt(self) -> frozenset[str]:
+        """Recordings that gave no text: none of them is a good first call."""
+        return frozenset(name for (name, _), failed in self.taken.items() if failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the earlier sessions of a run left; empty for a run that begins.
+
+    Attributes:
+        visits: what there is, by cell and round.
+        spent_s: cell → seconds that its workers took, from start to end.
+        repeated_as: round → the round that stands in for it.
+        decided: rounds that were done → what the stopping rule then decided, the latest of several.
+        elapsed_s: seconds that the sessions took together.
+    """
+
+    visits: Mapping[Visit, Visited] = field(default_factory=dict)
+    spent_s: Mapping[str, float] = field(default_factory=dict)
+    repeated_as: Mapping[int, int] = field(default_factory=dict)
+    decided: Mapping[int, s.DecisionResult] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+
+    def visit(self, cell: str, number: int) -> Visited:
+        """What there is of a cell's round."""
+        return self.visits.get((cell, number), Visited())
+
+    @property
+    def reached(self) -> int:
+        """The last round that was begun; -1 where none was."""
+        return max((number for _, number in self.visits), default=-1)
+
+    @property
+    def samples(self) -> int:
+        """Timed samples that are kept."""
+        return sum(len(each.taken) for each in self.visits.values())
+
+    def rounds_of(self, cell: str) -> int:
+        """In how many rounds the cell had a worker."""
+        return sum(name == cell and each.attempts > 0 for (name, _), each in self.visits.items())
+
+    def passes_of(self, cell: str, recordings: int) -> int:
+        """How many passes over all ``recordings`` the cell has come to the end of."""
+        found = 0
+        for (name, _), each in self.visits.items():
+            if name == cell:
+                counts = collections.Counter(index for _, index in each.taken)
+                found += sum(count == recordings for count in counts.values())
+        return found
+
+
+def of(lines: Sequence[TimedEvent]) -> Past:
+    """What these lines of a journal tell of.
+
+    A sample that was finished counts, whatever became of its worker. A round is over when its last
+    worker ended well, or when there was nothing to measure; one that failed or was cut off is not.
+    """
+    visits: collections.defaultdict[Visit, Visited] = collections.defaultdict(Visited)
+    repeated_as: dict[int, int] = {}
+    decided: dict[int, s.DecisionResult] = {}
+    for event in (line.event for line in lines):
+        if isinstance(event, s.WorkerStarted):
+            visited = visits[event.cell, event.round]
+            visited.attempts = max(visited.attempts, event.attempt + 1)
+            visited.ended = False
+        elif isinstance(event, s.Sample):
+            if event.kind == "timed" and not event.repeated:
+                piece = (event.utterance, event.index)
+                visits[event.cell, event.round].taken[piece] = bool(event.failed)
+        elif isinstance(event, s.WorkerEnded):
+            visits[event.cell, event.round].ended = event.status == "ok"
+        elif isinstance(event, s.RoundSkipped):
+            visits[event.cell, event.round].ended = event.status in {"ok", "unavailable"}
+        elif isinstance(event, s.RoundWatched) and event.repeated_as is not None:
+            repeated_as[event.round] = event.repeated_as
+        elif isinstance(event, s.Decided):
+            decided[event.after] = event
+    elapsed_s, spent_s = _times(lines)
+    return Past(dict(visits), spent_s, repeated_as, decided, elapsed_s)
+
+
+def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:
+    """Seconds of all sessions, and of each cell's workers; one that was cut off to the last line.
+
+    There is at most one worker at a time.
+    """
+    elapsed_s, now_s = 0.0, 0.0
+    spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
+    running: tuple[str, float] | None = None
+    for line in lines:
+        ended = isinstance(line.event, s.WorkerEnded)
+        if isinstance(line.event, s.Resumed):  # another tool's clock: it begins anew
+            if running is not None:
+                spent_s[running[0]] += now_s - running[1]
+            elapsed_s, now_s, running = elapsed_s + now_s, 0.0, None
+        now_s = max(now_s, line.at_s or 0.0)
+        if isinstance(line.event, s.WorkerStarted):
+            running = (line.event.cell, now_s)
+        elif ended and running is not None:
+            spent_s[running[0]] += now_s - running[1]
+            running = None
+    if running is not None:
+        spent_s[running[0]] += now_s - running[1]
+    return elapsed_s + now_s, dict(spent_s)
+
+
+# What is not the same as when a run began: why it cannot be taken up again. Pure functions.
+
+
+_LONGEST_VALUE = 80
+
+
+def changes(then: s.Manifest, now: s.Manifest) -> list[str]:
+    """Everything in which the same run would now measure something else, each in a few words.
+
+    Args:
+        then: the manifest of the run that is to be taken up again.
+        now: what a new run would write down.
+    """
+    return [
+        *_request(then.request, now.request),
+        *_speech(then, now),
+        *_weights(then, now),
+        *_machine(then.machine, now.machine),
+        *_tags(then, now),
+    ]
+
+
+def version_changes(
+    then: Mapping[str, s.Loaded], now: Mapping[str, tuple[str, Mapping[str, str]]]
+) -> list[str]:
+    """Backends that are not the releases that they were.
+
+    Args:
+        then: backend name → what its workers said when they had loaded, the last of them.
+        now: the same backends → the version, and whatever else could change a number.
+    """
+    found = []
+    for name, was in then.items():
+        version, others = now[name]
+        pairs: dict[str, tuple[str | None, str | None]] = {"": (was.version, version)}
+        pairs |= {
+            f" ({each})": (was.versions.get(each), others.get(each))
+            for each in sorted({*was.versions, *others})
+        }
+        found += [
+            f"{name}{what} {old or 'unknown'} → {new or 'unknown'}"
+            for what, (old, new) in pairs.items()
+            if old != new
+        ]
+    return found
+
+
+def remarks(then: s.Manifest, now: s.Manifest) -> list[str]:
+    """What is not the same and does not keep the run from going on."""
+    if then.tool == now.tool:
+        return []
+    return [f"this tool was {_tool(then.tool)} and is {_tool(now.tool)}"]
+
+
+def _request(then: s.RequestInfo, now: s.RequestInfo) -> Iterator[str]:
+    for name in s.RequestInfo.__struct_fields__:
+        was, is_ = getattr(then, name), getattr(now, name)
+        if name == "contract":
+            for setting in sorted({*was, *is_}):
+                if was.get(setting) != is_.get(setting):
+                    yield _changed(f"contract.{setting}", was.get(setting), is_.get(setting))
+        elif was != is_:
+            yield _changed(name, was, is_)
+
+
+def _speech(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
+    for was, is_ in zip(then.clips, now.clips, strict=False):
+        if was.pcm_sha256 != is_.pcm_sha256:
+            yield f"the speech {was.name}: {_digits(was.pcm_sha256)} → {_digits(is_.pcm_sha256)}"
+        elif _words(was) != _words(is_):
+            yield f"the reference texts of {was.name}"
+        elif [each.name for each in was.utterances] != [each.name for each in is_.utterances]:
+            yield f"the order of the recordings of {was.name}"
+
+
+def _words(clip: s.ClipInfo) -> list[tuple[str, str | None, str | None]]:
+    known: Sequence[s.ClipInfo | s.UtteranceInfo] = clip.utterances or [clip]
+    return sorted(
+        ((each.name, each.reference, each.language) for each in known), key=lambda each: each[0]
+    )
+
+
+def _weights(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
+    here = {plan.id: plan for plan in now.cells}
+    for was in then.cells:
+        is_ = here.get(was.id)
+        if is_ is None:
+            yield f"the cell {was.id} is gone"
+        elif was.weights is not None and is_.weights is None:
+            yield f"the weights of {was.id} were there and are not now"
+        elif (
+            was.weights is not None
+            and is_.weights is not None
+            and was.weights.files != is_.weights.files
+        ):
+            yield f"the weights of {was.id}: {_files(was.weights)} → {_files(is_.weights)}"
+        if is_ is not None and was.declared != is_.declared:
+            yield f"what {was.backend} is described to decode with"
+    known = {plan.id for plan in then.cells}
+    yield from (f"the cell {name} is new" for name in here if name not in known)
+
+
+def _machine(then: s.MachineInfo, now: s.MachineInfo) -> Iterator[str]:
+    was, is_ = comparable.hardware_class(then), comparable.hardware_class(now)
+    if was != is_:
+        yield f"the machine: {was} → {is_}"
+
+
+def _tags(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
+    missing = [tag for tag in now.tags if tag not in then.tags]
+    if missing:
+        yield f"it is not tagged {', '.join(missing)}"
+
+
+def _changed(name: str, was: object, is_: object) -> str:
+    return f"{name} {_shown(was)} → {_shown(is_)}"
+
+
+def _shown(value: object) -> str:
+    text = ", ".join(map(str, value)) or "none" if isinstance(value, list) else f"{value}"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _files(weights: s.WeightsInfo) -> str:
+    return ", ".join(sorted({_digits(each) for each in weights.files.values()})) or "no files"
+
+
+def _digits(sha256: str) -> str:
+    return sha256[:12]
+
+
+def _tool(tool: s.ToolInfo) -> str:
+    return f"{tool.version} ({_digits(tool.git_sha)})" if tool.git_sha else tool.version
+
 
 _NEW = "start a new run: leave --resume out"
 
@@ -54,7 +320,7 @@ def decide(
     prepared: Prepared,
     wanted: str | None = None,
     *,
-    versions: Callable[..., Versions] = install.versions,
+    versions: Callable[..., Versions] = install.installed_versions,
 ) -> Decision:
     """Find the run that this request goes on with.
 
@@ -86,7 +352,7 @@ def decide(
                 continue
             raise _still_written(name)
         if _ended(run):
-            if complete is None and not changes.changes(then, now):
+            if complete is None and not changes(then, now):
                 complete = _complete(run, prepared)
             continue
         against = against or _other_releases(run, prepared, versions)
@@ -120,7 +386,7 @@ def _this(
         raise _still_written(name)
     then = msgspec.structs.replace(run.replay().manifest, outcome=None)
     ended = _ended(run)
-    against = changes.changes(then, now) if ended else _against(then, now)
+    against = changes(then, now) if ended else _against(then, now)
     if not against and not ended:
         against = _other_releases(run, prepared, versions)
     if against:
@@ -135,7 +401,7 @@ def _this(
 def _against(then: s.Manifest, now: s.Manifest) -> list[str]:
     if then.schema_version != now.schema_version:
         return [f"its schema version is {then.schema_version}, and now it is {now.schema_version}"]
-    return changes.changes(then, now)
+    return changes(then, now)
 
 
 def _other_releases(
@@ -152,7 +418,7 @@ def _other_releases(
             loaded[backend.label] = event
             if backend.label not in here:
                 here[backend.label] = versions(backend, threads=prepared.request.threads)
-    return changes.versions(loaded, here)
+    return version_changes(loaded, here)
 
 
 def _complete(run: RunDirectory, prepared: Prepared) -> Decision:
@@ -161,10 +427,10 @@ def _complete(run: RunDirectory, prepared: Prepared) -> Decision:
 
 
 def _going_on(run: RunDirectory, then: s.Manifest, now: s.Manifest, prepared: Prepared) -> Decision:
-    there = past.of(journal.read_timed(run.journal_path))
+    there = of(journal.read_timed(run.journal_path))
     words = [
         f"Going on with run {directory.name_of(run)}, which has {there.samples} samples already.",
-        *(f"Note that {each}." for each in changes.remarks(then, now)),
+        *(f"Note that {each}." for each in remarks(then, now)),
     ]
     return Decision(_fitted(prepared, then), run, words=words)
 

@@ -16,15 +16,13 @@ from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Probe
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import plan
-from mac_whisper_speedtest.run.attempts import Attempts
-from mac_whisper_speedtest.run.mending import Mender
+from mac_whisper_speedtest.run.attempts import Attempts, Mender
 from mac_whisper_speedtest.run.monitor import Watcher
-from mac_whisper_speedtest.run.past import Past
 from mac_whisper_speedtest.run.plan import Budget, Cell
 from mac_whisper_speedtest.run.prepare import Prepared, precision_of
-from mac_whisper_speedtest.run.screen import Screen
+from mac_whisper_speedtest.run.resume import Past
 from mac_whisper_speedtest.run.stopping import Rule
-from mac_whisper_speedtest.run.task import Executor, Recording, Task
+from mac_whisper_speedtest.run.task import Executor, Recording, Screen, Task
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.endings import Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines

@@ -14,15 +14,15 @@ from mac_whisper_speedtest.machine import host, meters
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.run import past, plan, stopping
+from mac_whisper_speedtest.run import plan, stopping
+from mac_whisper_speedtest.run import resume as past
 from mac_whisper_speedtest.run.execute import run_in_worker
 from mac_whisper_speedtest.run.monitor import MachineWatcher, Watcher
 from mac_whisper_speedtest.run.prepare import Prepared, manifest, resumed
 from mac_whisper_speedtest.run.rounds import Rounds
-from mac_whisper_speedtest.run.screen import Screen
-from mac_whisper_speedtest.run.task import Executor, Recording
+from mac_whisper_speedtest.run.task import Executor, Recording, Screen
 from mac_whisper_speedtest.summary.summarize import summarise
-from mac_whisper_speedtest.worker import process_tree, scratch
+from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
 
 
@@ -52,7 +52,7 @@ def measure(
     for concern in host.concerns():
         screen.announce(concern)
     process_tree.sweep_orphans()
-    scratch.sweep()
+    process_tree.sweep()
     request = prepared.request
     orders = plan.schedule(
         [cell.id for cell in prepared.cells],
@@ -63,7 +63,7 @@ def measure(
     run_directory = resume or directory.create()
     # The journal is locked before there is a manifest: nobody takes a run that begins for a lost
     # one. What it holds is read when nobody else can add to it any more.
-    with journal.Journal(run_directory.journal_path) as book, scratch.folder() as work:
+    with journal.Journal(run_directory.journal_path) as book, process_tree.folder() as work:
         lines = journal.read_timed(run_directory.journal_path)
         there = past.of(lines)
         told: list[s.Event] = [line.event for line in lines]

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
-from mac_whisper_speedtest.run.past import Past
 from mac_whisper_speedtest.run.plan import Request
+from mac_whisper_speedtest.run.resume import Past
 from mac_whisper_speedtest.stats import intervals, stopping
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.summary import ranking

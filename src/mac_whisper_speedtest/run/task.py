@@ -112,3 +112,18 @@ class Executor(Protocol):
 
     def __call__(self, task: Task, listener: Listener) -> Ending:
         """Run ``task``, telling ``listener`` everything, and say how it ended."""
+
+
+# Who watches a run.
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What a person watching gets to hear; all of it may be nothing."""
+
+    visit: Callable[[int, int, str], None] = lambda _round, _rounds, _cell: None
+    status: Callable[[str], None] = lambda _text: None
+    event: Callable[[s.Event], None] = lambda _event: None
+    slow: Callable[[str, m.Stage, float, float], None] = lambda _cell, _stage, _waited, _limit: None
+    log: Callable[[str, str], None] = lambda _level, _message: None
+    announce: Callable[[str], None] = lambda _text: None

@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.stats import two_samples, verdict
+from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
 
 ALARM = 0.05
@@ -92,7 +92,7 @@ def find(
             waiting += [(start, place), (place, end)]
     while True:
         points = _described(values, found)
-        small = [each for each in points if verdict.of(each.ratio, margin) not in verdict.OPPOSITE]
+        small = [each for each in points if ranking.of(each.ratio, margin) not in ranking.OPPOSITE]
         if not small:
             return points
         least = min(small, key=lambda each: abs(math.log(each.ratio.estimate)))
@@ -155,7 +155,7 @@ def _described(values: Sequence[float], found: dict[int, float]) -> list[ChangeP
     points = []
     for before, at, after in zip(ends, ends[1:], ends[2:], strict=False):
         older, newer = values[before:at], values[at:after]
-        ratio = two_samples.of_ratio(newer, older)
+        ratio = intervals.of_unpaired_ratio(newer, older)
         assert ratio is not None  # LEAST values on either side
         points.append(ChangePoint(at, found[at], ratio))
     return points

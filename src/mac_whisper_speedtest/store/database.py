@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.store import tables
+from mac_whisper_speedtest.store import rows
 
 BUSY_S = 30.0
 """How long one tool waits for another's transaction, which takes milliseconds."""
@@ -133,13 +133,13 @@ def _problem(connection: sqlite3.Connection) -> str:
     if not (ours or version or objects):
         _fill(connection)
         return ""
-    if ours != tables.APPLICATION_ID:
+    if ours != rows.APPLICATION_ID:
         return "it was not made by this program"
-    if version == tables.VERSION:
+    if version == rows.VERSION:
         return ""
     # In place: a tool of the other version may have it open just now.
     with transaction(connection):
-        for statement in tables.DROP:
+        for statement in rows.DROP:
             connection.execute(statement)
     _fill(connection)
     return ""
@@ -147,10 +147,10 @@ def _problem(connection: sqlite3.Connection) -> str:
 
 def _fill(connection: sqlite3.Connection) -> None:
     with transaction(connection):
-        for statement in tables.CREATE:
+        for statement in rows.CREATE:
             connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {tables.APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {tables.VERSION}")
+        connection.execute(f"PRAGMA application_id = {rows.APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {rows.VERSION}")
 
 
 def _set_aside(path: Path, why: str, announce: Callable[[str], None]) -> None:

@@ -11,8 +11,7 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.store import rows
-from mac_whisper_speedtest.store.rows import CellRow, RunRow
-from mac_whisper_speedtest.store.tables import FilesRow
+from mac_whisper_speedtest.store.rows import CellRow, FilesRow, RunRow
 from mac_whisper_speedtest.summary.summarize import summarise
 from mac_whisper_speedtest.version import __version__
 

@@ -8,15 +8,158 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.store import database, location, tables, upkeep
-from mac_whisper_speedtest.store.question import Question
-from mac_whisper_speedtest.store.rows import CellRow, RunRow
-from mac_whisper_speedtest.store.upkeep import Refreshed
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.store import database, location
+from mac_whisper_speedtest.store import entry as reading
+from mac_whisper_speedtest.store import rows as tables
+from mac_whisper_speedtest.store.database import transaction
+from mac_whisper_speedtest.store.entry import Entry
+from mac_whisper_speedtest.store.rows import RUNNING, CellRow, FilesRow, RunRow
+
+# The conditions of a question to the index, as SQL: names are this program's, values are bound.
+
+
+class Question:
+    """Conditions that all have to hold, and the values in them. An empty text asks nothing."""
+
+    def __init__(self) -> None:
+        self._conditions: list[str] = []
+        self.values: list[str | int] = []
+
+    @property
+    def where(self) -> str:
+        """The clause, with a place for each of ``values``; empty without a condition."""
+        return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+
+    def equal(self, column: str, value: str | int | None) -> None:
+        """A column has that value."""
+        if value not in {"", None}:
+            self._add(f"{column} = ?", value)
+
+    def version_of(self, column: str, backend: str) -> None:
+        """A column has that backend, or a version of it: ``name`` or ``name@version``."""
+        if backend:
+            # Not LIKE: a name may have characters in it that mean something there.
+            start = f"{backend}@"
+            self._add(f"({column} = ? OR substr({column}, 1, ?) = ?)", backend, len(start), start)
+
+    def tagged(self, tag: str) -> None:
+        """The run has that tag."""
+        if tag:
+            self._add("runs.number IN (SELECT number FROM tags WHERE tag = ?)", tag)
+
+    def having_cell(self, backend: str, model: str) -> None:
+        """The run has a cell of that backend and model."""
+        cell = Question()
+        cell.version_of("cells.backend", backend)
+        cell.equal("cells.model", model)
+        if cell.where:
+            inner = f"SELECT number FROM cells {cell.where}"  # noqa: S608 - our own names
+            self._add(f"runs.number IN ({inner})", *cell.values)
+
+    def _add(self, condition: str, *values: str | int) -> None:
+        self._conditions.append(condition)
+        self.values += values
+
+
+# Bringing the index up to date with the run directories, one run and one transaction at a time.
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh did.
+
+    Attributes:
+        read: runs whose files were read.
+        unchanged: runs whose files are what they were.
+        gone: runs that are no longer there.
+        samples: in the runs that were read.
+    """
+
+    read: int
+    unchanged: int
+    gone: int
+    samples: int
+
+
+def refresh(
+    connection: sqlite3.Connection,
+    *,
+    everything: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Refreshed:
+    """Read the runs that have changed since they were read last.
+
+    Args:
+        connection: an index's.
+        everything: read every run, whatever is known of it.
+        progress: told how many runs have been looked at, and how many there are.
+
+    Raises:
+        StorageError: the folder of runs cannot be read.
+        sqlite3.Error: the index cannot be read or written.
+    """
+    sql = f"SELECT {tables.columns(FilesRow)} FROM files"  # noqa: S608 - our own names
+    known = {row.number: row for row in tables.rows(FilesRow, connection.execute(sql))}
+    # A tool that was killed changes no file: its runs have to be asked whether they still run.
+    rows = connection.execute("SELECT number, state, sealed FROM runs").fetchall()
+    running = {number for number, state, _ in rows if state == RUNNING}
+    sealed = {number: bool(each) for number, _, each in rows}
+    there = directory.every()
+    read = samples = 0
+    for done, run in enumerate(there, start=1):
+        number = run.number
+        again = everything or number in running
+        found = reading.look(run, None if again else known.get(number))
+        if isinstance(found, Entry):
+            _write(connection, found)
+            read += 1
+            samples += found.run.samples
+        else:
+            if isinstance(found, FilesRow):
+                _touch(connection, found)
+            if sealed.get(number) is not (now := run.sealed_path.is_file()):
+                connection.execute("UPDATE runs SET sealed = ? WHERE number = ?", (now, number))
+        if progress is not None:
+            progress(done, len(there))
+    gone = known.keys() - {run.number for run in there}
+    for number in gone:
+        with transaction(connection):
+            _remove(connection, number)
+    return Refreshed(read, len(there) - read, len(gone), samples)
+
+
+def _write(connection: sqlite3.Connection, entry: Entry) -> None:
+    number = entry.run.number
+    with transaction(connection):
+        _remove(connection, number)
+        connection.execute(tables.insert(RunRow), tables.values(entry.run))
+        connection.execute(tables.insert(FilesRow), tables.values(entry.files))
+        connection.executemany(
+            tables.insert(CellRow), [tables.values(cell) for cell in entry.cells]
+        )
+        connection.executemany(
+            "INSERT INTO tags VALUES (?, ?)",
+            [(tag, number) for tag in dict.fromkeys(entry.run.tags)],
+        )
+
+
+def _touch(connection: sqlite3.Connection, files: FilesRow) -> None:
+    with transaction(connection):
+        connection.execute("DELETE FROM files WHERE number = ?", (files.number,))
+        connection.execute(tables.insert(FilesRow), tables.values(files))
+
+
+def _remove(connection: sqlite3.Connection, number: int) -> None:
+    for statement in tables.REMOVE:
+        connection.execute(statement, (number,))
+
 
 _Found = TypeVar("_Found")
 
@@ -114,7 +257,7 @@ class Index:
             StorageError: the runs cannot be read, or the index cannot be written.
         """
         return self._whole(
-            lambda: upkeep.refresh(self._connection, everything=everything, progress=progress)
+            lambda: refresh(self._connection, everything=everything, progress=progress)
         )
 
     def check(self) -> str:
@@ -227,7 +370,7 @@ class Index:
             why = str(error)
         try:
             self.renew(why)
-            upkeep.refresh(self._connection)
+            refresh(self._connection)
             return action()
         except sqlite3.Error as error:
             raise database.unusable(self.path, error) from error

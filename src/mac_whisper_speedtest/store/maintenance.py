@@ -2,15 +2,119 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.results import directory, journal, numbers
-from mac_whisper_speedtest.store import database, location, removal
+import msgspec
+
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.errors import StorageError, UsageError
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import journal as seal
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory, pretty
+from mac_whisper_speedtest.store import database, location
+from mac_whisper_speedtest.store import entry as reading
+
+# Removing runs: in one step out of sight, then file by file, and never one that is being written.
+#
+# The number of a removed run is never given to another.
+
+
+TRASH = ".removed-"
+"""At the beginning of the name that a run has while its files go."""
+
+
+def check(run: RunDirectory) -> None:
+    """Find out whether ``run`` may be removed.
+
+    Raises:
+        UsageError: it is being written, or does not lie in the data folder.
+    """
+    if run.path.resolve().parent != directory.runs_dir().resolve():
+        raise UsageError(
+            f"{run.path} is not in the data folder", hint="remove it by hand, if it is to go"
+        )
+    with _claimed(run):
+        pass
+
+
+def remove(run: RunDirectory) -> int:
+    """Remove a run, and return the bytes that this freed.
+
+    Raises:
+        UsageError: as ``check``.
+        StorageError: it cannot be removed; it is then either still there or half-removed trash
+            that ``gc`` takes away.
+    """
+    check(run)
+    root = directory.runs_dir()
+    try:
+        directory.retire(root, run.number)
+        with _claimed(run):
+            trash = out_of_sight(run.path)
+        freed = size_bytes(trash)
+        shutil.rmtree(trash)
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {run.path}: {error.strerror or error}",
+            hint="check the permissions there; `speedtest results gc` removes what is left",
+        ) from error
+    return freed
+
+
+def out_of_sight(path: Path) -> Path:
+    """Give a run's folder a name that nothing looks for, durably. Raises OSError."""
+    trash = path.with_name(f"{TRASH}{path.name}")
+    if trash.exists():  # of a removal that was killed, when numbers were still given twice
+        shutil.rmtree(trash)
+    path.rename(trash)
+    files.fsync_dir(trash.parent)
+    return trash
+
+
+def size_bytes(path: Path) -> int:
+    """What a file, or a folder and all in it, takes; what goes meanwhile counts as nothing."""
+    total = 0
+    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        with contextlib.suppress(OSError):
+            if not each.is_dir() or each.is_symlink():
+                total += each.lstat().st_size
+    return total
+
+
+@contextlib.contextmanager
+def _claimed(run: RunDirectory) -> Iterator[None]:
+    """Hold a run's journal, so that no tool can begin to write it meanwhile.
+
+    Raises:
+        UsageError: one does already.
+    """
+    try:
+        handle = os.open(run.journal_path, os.O_RDONLY)
+    except OSError:  # it has none
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"run {directory.name_of(run)} is being written just now",
+                hint="wait until it has ended, or end it with Ctrl-C",
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(handle)
+
 
 REST_S = 3600.0
 """What was touched within the last hour may still be somebody's: a tool makes a run's folder before
@@ -50,7 +154,7 @@ def leftovers(now_s: float | None = None) -> list[Leftover]:
         found = [*_of_runs(root, before_s), *_of_index()]
     except OSError as error:
         raise StorageError(f"cannot read {root}: {error.strerror}") from error
-    return [Leftover(path, what, removal.size_bytes(path)) for path, what in found]
+    return [Leftover(path, what, size_bytes(path)) for path, what in found]
 
 
 def take_away(item: Leftover) -> None:
@@ -64,9 +168,9 @@ def take_away(item: Leftover) -> None:
         if not path.is_dir() or path.is_symlink():
             path.unlink(missing_ok=True)
             return
-        if numbers.is_number(path.name):
-            numbers.retire(path.parent, int(path.name))
-            path = removal.out_of_sight(path)
+        if directory.is_number(path.name):
+            directory.retire(path.parent, int(path.name))
+            path = out_of_sight(path)
         shutil.rmtree(path)
     except FileNotFoundError:
         return  # another was quicker
@@ -81,16 +185,16 @@ def _of_runs(root: Path, before_s: float) -> Iterator[tuple[Path, str]]:
     if not root.is_dir():
         return
     for path in sorted(root.iterdir()):
-        if path.name.startswith(removal.TRASH):
+        if path.name.startswith(TRASH):
             yield path, "of a removal that was cut off"
         elif path.name.startswith(".") and _staged(path) and _at_rest(path, before_s):
             yield path, "of a tool that was killed"
-        elif path.is_dir() and numbers.is_number(path.name):
+        elif path.is_dir() and directory.is_number(path.name):
             yield from _of_run(path, before_s)
 
 
 def _of_run(path: Path, before_s: float) -> Iterator[tuple[Path, str]]:
-    if journal.is_being_written(path / "journal.jsonl") or not _at_rest(path, before_s):
+    if seal.is_being_written(path / "journal.jsonl") or not _at_rest(path, before_s):
         return
     if not (path / "manifest.json").exists():
         yield path, "a run without a manifest: its tool was killed at once"
@@ -110,7 +214,7 @@ def _of_index() -> Iterator[tuple[Path, str]]:
 
 def _staged(path: Path) -> bool:
     """Whether something was to become a run: under its number, or as an import."""
-    return path.name == _IMPORT or numbers.is_number(path.name[1:].partition(".")[0])
+    return path.name == _IMPORT or directory.is_number(path.name[1:].partition(".")[0])
 
 
 def _at_rest(path: Path, before_s: float) -> bool:
@@ -118,3 +222,96 @@ def _at_rest(path: Path, before_s: float) -> bool:
     newest = [path.lstat().st_mtime]
     newest += [each.lstat().st_mtime for each in path.rglob("*")] if path.is_dir() else []
     return max(newest) < before_s
+
+
+# Sealing runs anew: those of older versions, those whose tool was killed, those without digests.
+#
+# The manifest and the journal stay as they were written; they are the facts. Only ``run.json``,
+# which is computed from them, is written, in one step.
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What is to be done about one run.
+
+    Attributes:
+        run: the directory.
+        why: what is not as the present version would seal it; empty where nothing is to be done.
+        sealed: what is to be sealed; ``None`` where nothing is, or it must not be.
+        refused: why it must not be; empty where it may.
+    """
+
+    run: RunDirectory
+    why: str = ""
+    sealed: s.Run | None = None
+    refused: str = ""
+
+
+def plan(run: RunDirectory) -> Migration:
+    """What is to be done about ``run``. Writes nothing."""
+    try:
+        computed = reading.computed(run)
+        why = _why(run, computed)
+    except StorageError as error:
+        return Migration(run, refused=error.message)
+    except OSError as error:
+        return Migration(run, refused=f"cannot read {run.path}: {error.strerror}")
+    return Migration(run, why, computed if why else None)
+
+
+def carry_out(migration: Migration) -> None:
+    """Write ``run.json`` anew, if that is to be done. Raises StorageError."""
+    if migration.sealed is not None:
+        migration.run.seal(migration.sealed)
+
+
+def _why(run: RunDirectory, computed: s.Run) -> str:
+    """Why a run is to be sealed; empty where it is sealed as the present version would do it.
+
+    Raises:
+        StorageError: it must not be sealed.
+        OSError: a file cannot be read.
+    """
+    if computed.manifest.outcome is not None and computed.manifest.outcome.state == "running":
+        raise StorageError("it is being written just now")
+    if not run.sealed_path.exists():
+        return "it is not sealed"
+    old, manifest = run.sealed_path.read_bytes(), run.manifest_path.read_bytes()
+    lines = run.journal_path.read_bytes() if run.journal_path.exists() else b""
+    known = _known(old)
+    if known.schema_version > s.SCHEMA_VERSION:
+        raise StorageError(
+            f"run.json has schema version {known.schema_version}; this tool writes "
+            f"{s.SCHEMA_VERSION}"
+        )
+    if known.digests is not None and _changed(known.digests, manifest, lines):
+        raise StorageError(
+            "its manifest or journal has changed since it was sealed; "
+            "`speedtest results verify` says which"
+        )
+    if known.schema_version < s.SCHEMA_VERSION:
+        return f"it was sealed by schema version {known.schema_version}"
+    if old == pretty(seal.sealed(computed, manifest=manifest, journal=lines)):
+        return ""
+    return "this version computes or writes it otherwise"
+
+
+def _changed(sealed: s.DigestsInfo, manifest: bytes, journal: bytes) -> bool:
+    """Whether the facts are no longer those that a run was sealed with, nor these gone on with."""
+    if sealed.manifest != seal.of_manifest(manifest):
+        return True
+    return sealed.journal != seal.of_journal(journal) and not seal.goes_on(journal, sealed.journal)
+
+
+class _Known(s.Struct, frozen=True, kw_only=True):
+    """What of an older ``run.json`` is of interest; all the rest is computed anew."""
+
+    schema_version: int = 0
+    digests: s.DigestsInfo | None = None
+
+
+def _known(data: bytes) -> _Known:
+    try:
+        return msgspec.json.decode(data, type=_Known)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _Known()  # damaged: nothing in it is needed

@@ -6,19 +6,77 @@ new ones. The figures are held against the samples in any case.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.results import journal, seal
+from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.store import differing
 from mac_whisper_speedtest.store import entry as reading
-from mac_whisper_speedtest.store.differing import Difference
 from mac_whisper_speedtest.version import __version__
+
+# Where two JSON values differ, place by place. Pure.
+
+
+_REL = 1e-9
+"""Logarithms and sums may differ in their last digits from one machine's C library to another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place.
+
+    Attributes:
+        where: names and positions from the top.
+        was: the one value, shortened.
+        now: the other.
+    """
+
+    where: tuple[str, ...]
+    was: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.where)} is {self.was} and should be {self.now}"
+
+
+def differences(was: object, now: object, where: tuple[str, ...] = ()) -> Iterator[Difference]:
+    """Every place in which two values differ, in order.
+
+    Args:
+        was: what JSON can hold.
+        now: likewise.
+        where: the two values' own place.
+    """
+    if isinstance(was, dict) and isinstance(now, dict):
+        for name in was | now:
+            yield from differences(was.get(name), now.get(name), (*where, name))
+    elif isinstance(was, list | tuple) and isinstance(now, list | tuple):
+        for number, (first, second) in enumerate(zip(was, now, strict=False)):
+            yield from differences(first, second, (*where, str(number)))
+        if len(was) != len(now):
+            yield Difference((*where, "length"), str(len(was)), str(len(now)))
+    elif not _equal(was, now):
+        yield Difference(where, _short(was), _short(now))
+
+
+def _equal(was: object, now: object) -> bool:
+    numbers = (int, float)
+    if isinstance(was, bool) or isinstance(now, bool):
+        return was is now
+    if isinstance(was, numbers) and isinstance(now, numbers):
+        return math.isclose(was, now, rel_tol=_REL, abs_tol=0.0)
+    return was == now
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
 
 _SOME = 5
 """Differences that are named one by one; a run has thousands of figures."""
@@ -82,7 +140,7 @@ def examine(run: RunDirectory) -> Verification:
             f"sealed by schema version {sealed.schema_version}, which has no digests: "
             "`speedtest results migrate` makes them"
         )
-    elif seal.goes_on(files.journal, sealed.digests.journal):
+    elif journal.goes_on(files.journal, sealed.digests.journal):
         again = "it was taken up again since it was sealed: `speedtest results migrate` seals it"
         return Verification(tuple(problems), (*remarks, again))
     else:
@@ -130,7 +188,7 @@ class _Versioned(s.Struct, frozen=True, kw_only=True):
 def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
     """What is wrong with the manifest and the journal, whatever was sealed."""
     written = files.computed.manifest.request_sha256
-    if written not in seal.of_request(files.manifest):
+    if written not in journal.of_request(files.manifest):
         yield (
             f"manifest.json: its request does not have the SHA-256 written beside it "
             f"({written[:12]}…)"
@@ -142,9 +200,9 @@ def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
 
 def _digests(sealed: s.DigestsInfo, files: _Files) -> Iterator[str]:
     for name, was, now in (
-        ("manifest.json", sealed.manifest, seal.of_manifest(files.manifest)),
-        ("journal.jsonl", sealed.journal, seal.of_journal(files.journal)),
-        ("run.json", sealed.run, seal.of_run(files.sealed or b"")),
+        ("manifest.json", sealed.manifest, journal.of_manifest(files.manifest)),
+        ("journal.jsonl", sealed.journal, journal.of_journal(files.journal)),
+        ("run.json", sealed.run, journal.of_run(files.sealed or b"")),
     ):
         if was != now:
             yield f"{name} has changed since it was sealed: {was[:12]}… then, {now[:12]}… now"
@@ -152,7 +210,7 @@ def _digests(sealed: s.DigestsInfo, files: _Files) -> Iterator[str]:
 
 def _figures(sealed: s.Run, computed: s.Run) -> tuple[list[str], list[str]]:
     """What is wrong in ``run.json``, and what only another version would have computed so."""
-    found = list(differing.differences(_content(sealed), _content(computed)))
+    found = list(differences(_content(sealed), _content(computed)))
     copied = [each for each in found if _is_copied(each.where)]
     figures = [each for each in found if each not in copied]
     wrong = _named("run.json has not what was measured", copied)

@@ -42,7 +42,7 @@ def texts(cell: s.CellResult) -> dict[str, str | None]:
     failure counts as a text of its own.
     """
     said: dict[str, str | None] = {each.name: None for each in timings.recordings(cell.clip)}
-    for name, samples in timings.by_recording(timings.timed(cell)).items():
+    for name, samples in timings.by_recording(timings.timed_samples(cell)).items():
         counts = collections.Counter(None if each.failed else each.text for each in samples)
         said[name] = counts.most_common(1)[0][0]
     return said

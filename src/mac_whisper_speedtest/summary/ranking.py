@@ -2,16 +2,79 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.stats import intervals, ranking, verdict
+from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.stats.ranking import Ranking
-from mac_whisper_speedtest.summary import accuracy, grouping, samples
+from mac_whisper_speedtest.summary import accuracy, samples
 from mac_whisper_speedtest.summary.accuracy import Judged
+
+# Which cells may be ranked against each other: those that did equal work.
+
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def equal_work_groups(
+    cells: Sequence[s.CellResult],
+    medians: Mapping[str, float],
+    *,
+    strict: bool,
+    wrong: Collection[str] = (),
+) -> dict[str, str]:
+    """The group of every cell that has a median: cell id → letter, starting at A per table.
+
+    Two cells share a group when they ran the same network on the same clip and decoded with the
+    same effective settings, every one of them; ``strict`` also wants the same device and precision,
+    and no remark in which they differ. Cells that are fast but wrong are classes of their own. In a
+    table the group that kept the contract comes first, then the others by their quickest cell, and
+    what is wrong comes last.
+
+    Args:
+        cells: of one run.
+        medians: cell id → seconds.
+        strict: whether to refuse to rank across any difference at all.
+        wrong: ids of cells that the accuracy gate calls worse.
+    """
+    found: dict[str, str] = {}
+    tables: dict[tuple[str, str], dict[tuple[str, bool], list[s.CellResult]]] = {}
+    for cell in cells:
+        if cell.id in medians:
+            work = tables.setdefault((cell.model.name, cell.clip.name), {})
+            key = (_key(cell, strict=strict), cell.id in wrong)
+            work.setdefault(key, []).append(cell)
+    for work in tables.values():
+        ordered = sorted(
+            work.values(),
+            key=lambda group: (
+                group[0].id in wrong,
+                any(cell.contract.deviations for cell in group),
+                min(medians[cell.id] for cell in group),
+            ),
+        )
+        for index, group in enumerate(ordered):
+            found |= dict.fromkeys((cell.id for cell in group), letter(index))
+    return found
+
+
+def letter(index: int) -> str:
+    """A, B, ..., Z, A1, B1, ..."""
+    turn, place = divmod(index, len(_LETTERS))
+    return _LETTERS[place] + (str(turn) if turn else "")
+
+
+def _key(cell: s.CellResult, *, strict: bool) -> str:
+    values = {name: cell.contract.effective.get(name) for name in SETTING_NAMES}
+    if not strict:
+        return json.dumps(values)
+    rest = [cell.backend.device, cell.backend.precision, sorted(cell.contract.remarks)]
+    return json.dumps([values, rest])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +120,7 @@ def margin(manifest: s.Manifest) -> float:
     """What was asked for, else by the machine's noise floor, else the least that matters."""
     if manifest.request.margin is not None:
         return manifest.request.margin
-    return verdict.margin(manifest.noise.floor if manifest.noise else None)
+    return ranking.margin(manifest.noise.floor if manifest.noise else None)
 
 
 def compare(run: s.Run, *, level: float | None = None) -> Comparison:
@@ -76,7 +139,7 @@ def compare(run: s.Run, *, level: float | None = None) -> Comparison:
     judged = accuracy.judge(run.cells, reference_backend=request.reference_backend)
     wrong = {name for name, each in judged.items() if each.wrong}
     medians = {name: statistics.median(rounds.values()) for name, rounds in rtf.items()}
-    letters = grouping.groups(run.cells, medians, strict=request.strict, wrong=wrong)
+    letters = equal_work_groups(run.cells, medians, strict=request.strict, wrong=wrong)
     tables: dict[tuple[str, str, str], list[str]] = {}
     for cell in run.cells:
         if cell.id in letters:

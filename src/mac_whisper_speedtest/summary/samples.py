@@ -29,7 +29,7 @@ def recordings(clip: s.ClipInfo) -> list[s.UtteranceInfo]:
     ]
 
 
-def timed(cell: s.CellResult) -> list[s.SampleResult]:
+def timed_samples(cell: s.CellResult) -> list[s.SampleResult]:
     """The timed samples that count, failed ones among them, in order of time.
 
     Where a sample of a round was taken in several attempts, that of the last; where one was
@@ -57,7 +57,7 @@ def replaced_rounds(
     repeated = [each for each in rounds if each.repeated_as is not None]
     if not repeated:
         return set()
-    samples = timed(cell) if samples is None else samples
+    samples = timed_samples(cell) if samples is None else samples
     there = {sample.round for sample in samples if not sample.failed}
     return {each.round for each in repeated if each.repeated_as in there}
 
@@ -77,7 +77,7 @@ def round_rtf(
         rounds: the run's rounds: some may have been repeated.
         samples: `timed` of the cell, where that is known already.
     """
-    samples = timed(cell) if samples is None else samples
+    samples = timed_samples(cell) if samples is None else samples
     lengths = {each.name: each.seconds for each in recordings(cell.clip)}
     left_out = replaced_rounds(cell, rounds, samples)
     found: defaultdict[int, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -108,3 +108,17 @@ def relative(samples: Sequence[s.SampleResult]) -> list[float]:
         sample.seconds / medians[sample.utterance] if medians[sample.utterance] > 0 else 1.0
         for sample in samples
     ]
+
+
+# Which samples are in a cell's medians, as one answer for those who list samples.
+
+
+def counted(run: s.Run, cell: s.CellResult) -> list[s.SampleResult]:
+    """The samples that the cell's medians and intervals are made of: the objects themselves.
+
+    Timed ones of last attempts with a text, without what was taken again and without rounds that
+    others stand in for.
+    """
+    left_out = replaced_rounds(cell, run.rounds)
+    timed = (each for each in timed_samples(cell) if not each.failed)
+    return [each for each in timed if each.round not in left_out]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Iterable
 
 import msgspec
@@ -10,22 +11,85 @@ import msgspec
 from mac_whisper_speedtest.machine import meters
 from mac_whisper_speedtest.machine.probe import Reading
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.stats import duration
+from mac_whisper_speedtest.stats.duration import Model, Point
 from mac_whisper_speedtest.stats.intervals import Interval
-from mac_whisper_speedtest.summary import (
-    accuracy,
-    duration_model,
-    findings,
-    ranking,
-    run_findings,
-    samples,
-)
+from mac_whisper_speedtest.summary import accuracy, findings, ranking, text_findings
+from mac_whisper_speedtest.summary import samples as timings
 from mac_whisper_speedtest.summary.ranking import Comparison
+
+# How each cell's time grows with the audio's length, where a run measured several lengths.
+
+
+def fits(run: s.Run) -> dict[str, s.DurationFit]:
+    """Cell id → its fit, for sound cells measured on cuts of several lengths.
+
+    Break-even lengths are between cells of one model.
+    """
+    cells = {
+        cell.id: cell for cell in run.cells if cell.clip.kind == "durations" and cell.status == "ok"
+    }
+    models = {}
+    for name, cell in cells.items():
+        points = _points(cell, run.rounds)
+        if points:
+            models[name] = duration.over_rounds(points)
+    found = {name: _result(cells[name], model) for name, model in models.items()}
+    for name, model in models.items():
+        for other, against in models.items():
+            if name == other or cells[name].model.name != cells[other].model.name:
+                continue
+            meet = duration.break_even(model, against)
+            if meet is not None:
+                found[name].break_even_s[other] = s.BreakEven(
+                    seconds=meet.seconds,
+                    low=meet.low,
+                    high=meet.high if meet.high != float("inf") else None,
+                    wins_below=meet.first_wins_below,
+                )
+    return found
+
+
+def _points(cell: s.CellResult, rounds: list[s.RoundResult]) -> dict[int, list[Point]]:
+    """Round → (audio seconds, median seconds) of each length, where there are two at least."""
+    lengths = {each.name: each.seconds for each in timings.recordings(cell.clip)}
+    left_out = timings.replaced_rounds(cell, rounds)
+    found: defaultdict[int, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for sample in timings.timed_samples(cell):
+        if not sample.failed and sample.round not in left_out and sample.seconds > 0:
+            found[sample.round][sample.utterance].append(sample.seconds)
+    return {
+        number: [(lengths[name], statistics.median(each)) for name, each in samples.items()]
+        for number, samples in found.items()
+        if len(samples) > 1
+    }
+
+
+def _result(cell: s.CellResult, model: Model) -> s.DurationFit:
+    by_length: defaultdict[str, list[float]] = defaultdict(list)
+    for sample in timings.timed_samples(cell):
+        if not sample.failed:
+            by_length[sample.utterance].append(sample.seconds)
+    every = list(model.fits.values())
+    shape = model.shape
+    stepped = [each.window_s[shape] for each in every if shape in each.window_s] if shape else []
+    return s.DurationFit(
+        fixed_s=statistics.median(each.fixed_s for each in every),
+        fixed=ranking.bounds(model.fixed_s),
+        per_audio_s=statistics.median(each.per_second for each in every),
+        per_audio=ranking.bounds(model.per_second),
+        shape=str(shape) if shape is not None else None,
+        staircase=shape in duration.STEPPED,
+        window_s=statistics.median(stepped) if stepped else None,
+        seconds_by_duration={name: statistics.median(values) for name, values in by_length.items()},
+        break_even_s={},
+    )
 
 
 def summarise(run: s.Run) -> s.Run:
     """The run with a summary in every cell."""
     compared = ranking.compare(run)
-    durations = duration_model.fits(run)
+    durations = fits(run)
     cells = [
         msgspec.structs.replace(cell, summary=_summary(run, cell, compared, durations.get(cell.id)))
         for cell in run.cells
@@ -37,13 +101,13 @@ def _summary(
     run: s.Run, cell: s.CellResult, compared: Comparison, duration: s.DurationFit | None
 ) -> s.Summary:
     request = run.manifest.request
-    counting = samples.timed(cell)
-    left_out = samples.replaced_rounds(cell, run.rounds, counting)
+    counting = timings.timed_samples(cell)
+    left_out = timings.replaced_rounds(cell, run.rounds, counting)
     timed = [sample for sample in counting if sample.round not in left_out]
     good = [sample for sample in timed if not sample.failed]
     seconds = [sample.seconds for sample in good]
     # Also of a cell that failed later, or was cut off: it did take these times.
-    rtf = _median(samples.round_rtf(cell, run.rounds, counting).values())
+    rtf = _median(timings.round_rtf(cell, run.rounds, counting).values())
     started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
     group = compared.groups.get(cell.id)
     place = group.ranking.places[cell.id] if group else None
@@ -53,13 +117,13 @@ def _summary(
     judged = compared.judged.get(cell.id)
     energy = meters.energy(cell.meters)
     peaks = [each.peak_rss_bytes for each in cell.samples if each.peak_rss_bytes is not None]
-    found = [*findings.of(cell, timed, request), *run_findings.of(run, cell, timed)]
+    found = [*findings.of(cell, timed, request), *text_findings.of(run, cell, timed)]
     return s.Summary(
         rank=place.first if place else None,
         rank_last=place.last if place else None,
         group=group.name if group else None,
         timed_samples=len(timed),
-        timed_samples_asked=request.rounds * request.runs * len(samples.recordings(cell.clip)),
+        timed_samples_asked=request.rounds * request.runs * len(timings.recordings(cell.clip)),
         rounds_ok=len({end.round for end in cell.endings if _measured(end)} - left_out),
         rounds_asked=request.rounds,
         retries=sum(1 for end in cell.endings if (end.attempt or 0) > 0),

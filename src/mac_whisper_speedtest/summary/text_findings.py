@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mac_whisper_speedtest.accuracy import determinism
 from mac_whisper_speedtest.accuracy import text as hallucination
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.stats import outliers
+from mac_whisper_speedtest.stats.outliers import Outlier, Timing
 from mac_whisper_speedtest.summary import samples
 
 
-def heard(cell: s.CellResult) -> Iterator[determinism.Heard]:
+def heard_texts(cell: s.CellResult) -> Iterator[hallucination.Heard]:
     """The text of every sample that gave one."""
     for sample in cell.samples:
         if not sample.failed:
-            yield determinism.Heard(
+            yield hallucination.Heard(
                 cell=cell.id,
                 backend=cell.backend.name.partition(":")[0].partition("@")[0],
                 model=cell.model.name,
@@ -28,7 +29,7 @@ def heard(cell: s.CellResult) -> Iterator[determinism.Heard]:
 
 def differing(cell: s.CellResult) -> Iterator[str]:
     """Different texts from the same audio."""
-    for found in determinism.repeats(heard(cell)):
+    for found in hallucination.repeats(heard_texts(cell)):
         if not found.differing:
             continue
         claim = cell.contract.effective.get("temperatures") == [0.0]
@@ -77,3 +78,116 @@ def failures(timed: Sequence[s.SampleResult]) -> Iterator[str]:
         name, said = next(iter(bad.items()))
         asked = len({sample.utterance for sample in timed})
         yield f"no text for {len(bad)} of {asked} recordings, such as {name}: {said}"
+
+
+# What a reader must know beside a number that only the whole run shows: one rule per kind.
+
+
+_NAMED = 3  # outliers, and rounds, that are described one by one
+
+
+def of(run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]) -> list[s.Finding]:
+    """A finding of each kind at most.
+
+    Args:
+        run: the cell's run; summaries are not looked at.
+        cell: one of its cells.
+        timed: the cell's timed samples that count.
+    """
+    said = (
+        ("outlier", outlying(run, timed)),
+        ("disturbed", disturbed(cell, timed)),
+        ("machine", machine(run, cell)),
+        ("placement", placement(run, cell)),
+    )
+    return [
+        s.Finding(kind=kind, message=message) for kind, each in said if (message := "; ".join(each))
+    ]
+
+
+def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:
+    """Samples that stand out from the others of the same recording, and why."""
+    marked = {each.round: bool(each.changes) or "longer" in each.marked for each in run.rounds}
+    usual = {
+        name: max((each.text for each in group), key=[each.text for each in group].count)
+        for name, group in samples.by_recording(timed).items()
+    }
+    given = [
+        Timing(
+            seconds=sample.seconds,
+            round=sample.round,
+            index=sample.index,
+            utterance=sample.utterance,
+            tokens=sample.tokens,
+            fallbacks=sample.fallbacks,
+            text_differs=sample.text != usual[sample.utterance],
+            outside_share=sample.outside_cpu_s / sample.wall_s
+            if sample.outside_cpu_s is not None and sample.wall_s > 0
+            else None,
+            throttled=marked.get(sample.round),
+        )
+        for sample in timed
+        if not sample.failed and sample.seconds > 0
+    ]
+    found = outliers.flag(given)
+    for outlier in found[:_NAMED]:
+        yield _described(outlier)
+    if len(found) > _NAMED:
+        yield f"and {len(found) - _NAMED} more of {len(given)} samples"
+
+
+def _described(outlier: Outlier) -> str:
+    timing = outlier.timing
+    where = f" of {timing.utterance}" if timing.utterance else ""
+    which = f"sample {timing.index + 1}{where} in round {timing.round + 1}"
+    took = f"took {timing.seconds:.3f} s, {outlier.factor:.2g} × the median"
+    return f"{which} {took}: {outlier.cause}"
+
+
+def disturbed(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
+    """Samples during which other programs took the processor."""
+    repeated = [sample for sample in cell.samples if sample.repeated]
+    still = [sample for sample in timed if sample.touched]
+    if repeated:
+        yield (
+            f"{len(repeated)} samples were taken again because of other programs "
+            f"({repeated[0].touched}); the disturbed ones count in no median"
+        )
+    if still:
+        yield f"{len(still)} of {len(timed)} samples count although {still[0].touched}"
+
+
+def machine(run: s.Run, cell: s.CellResult) -> Iterator[str]:
+    """Rounds in which the machine was not what it was before."""
+    there = {sample.round for sample in cell.samples}
+    replaced = samples.replaced_rounds(cell, run.rounds)
+    marked = [each for each in run.rounds if each.marked and each.round in there]
+    for each in marked[:_NAMED]:
+        end = f"repeated as round {each.repeated_as + 1}" if each.repeated_as else "counts"
+        if each.repeated_as is not None and each.round not in replaced:
+            end = "its repetition has no samples, so it counts"
+        yield f"round {each.round + 1}: {each.marked} ({end})"
+    if len(marked) > _NAMED:
+        yield f"and {len(marked) - _NAMED} more of {len(there)} rounds"
+
+
+def placement(run: s.Run, cell: s.CellResult) -> Iterator[str]:
+    """Another text than the same backend gives in another precision or on another device."""
+    own = next(heard_texts(cell), None)
+    if own is None:
+        return
+    peers = [
+        heard
+        for other in run.cells
+        for heard in heard_texts(other)
+        if (heard.backend, heard.model) == (own.backend, own.model)
+        and other.clip.name == cell.clip.name
+    ]
+    mine = f"{own.device or 'device unknown'} {own.precision or 'precision unknown'}"
+    for pair in hallucination.placements(peers):
+        if pair.differing and mine in {pair.first, pair.second}:
+            other_place = pair.second if mine == pair.first else pair.first
+            yield (
+                f"another text than on {other_place}, in {pair.differing} of {pair.utterances} "
+                f"recordings ({pair.differing_words} in their words)"
+            )

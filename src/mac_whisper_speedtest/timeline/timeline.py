@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.journal import TimedEvent
 from mac_whisper_speedtest.timeline import spans
-from mac_whisper_speedtest.timeline.analysis_spans import (
+from mac_whisper_speedtest.timeline.spans import (
     RUN_TRACK,
     Counter,
     Facts,
     Instant,
+    Moment,
     Sheet,
     Span,
     clean,
     facts,
 )
-from mac_whisper_speedtest.timeline.spans import Moment
 
 
 @dataclass(frozen=True, slots=True)

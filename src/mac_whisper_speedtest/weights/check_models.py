@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.weights import hashes
 from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
-from mac_whisper_speedtest.weights.inspect import State
+from mac_whisper_speedtest.weights.inspect import Copy, State
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.weights.needs import Cost
+    from mac_whisper_speedtest.weights.check import Cost
     from mac_whisper_speedtest.worker.load_check import LoadCheck
 
 
@@ -109,10 +113,8 @@ def check_models(request: CheckRequest, watcher: Watcher | None = None) -> Repor
     if everything or request.method is Method.AUTO:
         wanted = [row for row in rows if everything or _nothing_cheaper_tells(row)]
         if wanted:
-            from mac_whisper_speedtest.weights import weights_loading
-
             with _timed(stages, "load"):
-                tried = weights_loading.tried(wanted, request, watcher.loading)
+                tried = try_loading(wanted, request, watcher.loading)
             loads = {id(row): done for row, done in zip(wanted, tried, strict=True)}
             rows = [loads.get(id(row), row) for row in rows]
     return Report(tuple(rows), stages)
@@ -172,3 +174,104 @@ def make_complete(report: Report, cost: Cost, *, announce: Callable[[str], None]
         subject = row.check.subject
         if looker.of(subject).can_be_made:
             locate.locate(subject.network, subject.form, subject.precision, announce=announce)
+
+
+# Loading weights to see whether they load, and remembering that they did.
+
+
+_LOADABLE = {State.COMPLETE, State.PARTIAL, State.CORRUPT, State.NOT_CHECKABLE}
+
+
+def try_loading(
+    rows: Sequence[Row], request: CheckRequest, loading: Callable[[Row], None]
+) -> list[Row]:
+    """The rows after everything of them that is here was loaded, one after the other.
+
+    Args:
+        rows: what names, sizes and hashes say.
+        request: deadline, device and threads; whether to ask again what is remembered.
+        loading: told of each row before it is loaded.
+    """
+    from mac_whisper_speedtest.worker import process_tree
+
+    process_tree.sweep_orphans()
+    process_tree.sweep()
+    return [_tried(row, request, loading) for row in rows]
+
+
+def _tried(row: Row, request: CheckRequest, loading: Callable[[Row], None]) -> Row:
+    """The row after its weights were loaded, if there is anything to load and anyone to do it."""
+    from mac_whisper_speedtest.machine import describe
+    from mac_whisper_speedtest.worker import load_check
+    from mac_whisper_speedtest.worker import protocol as m
+    from mac_whisper_speedtest.worker.load_check import LoadCheck, Outcome, Trial
+
+    chosen = row.check.chosen
+    if chosen is None or row.check.state not in _LOADABLE:
+        return row
+    if row.backend.broken:
+        return replace(row, load=LoadCheck(Outcome.NOT_CHECKED, message=row.backend.broken))
+    subject = row.check.subject
+    key = _key(row.backend, subject, chosen, request.device)
+    if not request.fresh and key and (known := _remembered(key)):
+        return replace(row, load=known, load_remembered=True)
+    limits = catalog.model(subject.network).time_outs
+    trial = Trial(
+        row.backend,
+        m.ModelParams(
+            subject.network,
+            str(subject.own or chosen.path),
+            subject.form or "own",
+            row.backend.precision or "auto",
+        ),
+        request.device,
+        request.threads or describe.default_threads(),
+        request.timeout_s or limits.load_s,
+    )
+    loading(row)
+    began = time.monotonic()
+    outcome = load_check.check(trial)
+    if key and outcome.outcome is Outcome.LOADED:
+        hashes.tell(
+            "insert or replace into loads values (?, ?)",
+            [(key, msgspec.json.encode(outcome).decode())],
+        )
+    return replace(row, load=outcome, seconds=time.monotonic() - began)
+
+
+def _remembered(key: str) -> LoadCheck | None:
+    from mac_whisper_speedtest.worker.load_check import LoadCheck
+
+    rows = hashes.ask("select outcome from loads where key = ?", (key,))
+    try:
+        return msgspec.json.decode(rows[0][0], type=LoadCheck) if rows else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _key(backend: Backend, subject: Subject, chosen: Copy, device: str) -> str:
+    """What a load's outcome depends on; empty where the backend's version is not known.
+
+    Model, backend, version and method, and beside them what could make the same question have
+    another answer: the interpreter, the device and the very files.
+    """
+    from mac_whisper_speedtest.environments import locks
+    from mac_whisper_speedtest.worker.launch import in_place, interpreter, version_here
+
+    recipe = backend.recipe
+    if recipe is None or backend.command:
+        return ""
+    here = in_place(backend)
+    version = version_here(recipe) if here else backend.version or locks.default_version(recipe)
+    files = [(str(file.path), file.size, file.path.stat().st_mtime_ns) for file in chosen.files]
+    words = [
+        str(Method.LOAD),
+        subject.network,
+        backend.label,
+        version,
+        interpreter(backend) or "",
+        device,
+        subject.precision,
+        repr(sorted(files)),
+    ]
+    return hashlib.sha256("\0".join(words).encode()).hexdigest() if version else ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mac_whisper_speedtest.catalog.custom import Custom, is_custom, parse_custom
+from mac_whisper_speedtest.catalog import Custom, is_custom, parse_custom
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import hashes as digests
 from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin
@@ -117,7 +117,7 @@ def held(found: Snapshot) -> Held:
     Raises:
         WeightsError: no Whisper weights, several forms of them, or none that the converter reads.
     """
-    from mac_whisper_speedtest.convert import form_named
+    from mac_whisper_speedtest.convert.conversion import form_named
 
     name, path = _detected(found)
     form = form_named(name)
@@ -131,7 +131,7 @@ def held(found: Snapshot) -> Held:
 
 def _detected(found: Snapshot) -> tuple[str, Path]:
     """The form's name and the path to read: the folder, or its one file of a one-file form."""
-    from mac_whisper_speedtest.convert import FORMS, detect_form
+    from mac_whisper_speedtest.convert.conversion import FORMS, detect_form
 
     single = [
         (form.name, found.path / file.name)

@@ -6,13 +6,54 @@ in the last `_SETTLED_S` is hashed but not remembered: a clock's tick may hide a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from mac_whisper_speedtest.weights import facts_cache
+from mac_whisper_speedtest import paths
+
+# What was once found out about files, in one small database in the tool's cache.
+#
+# Everything in it can be found out again: where it cannot be read or written, nothing is remembered
+# and nothing fails.
+
+
+_WAIT_S = 5.0
+_TABLES = (
+    """create table if not exists sha256
+    (path text primary key, size integer, mtime_ns integer, inode integer, sha256 text)
+    without rowid""",
+    "create table if not exists loads (key text primary key, outcome text) without rowid",
+)
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[sqlite3.Connection]:
+    file = paths.cache_dir() / "found-out.sqlite"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(file, timeout=_WAIT_S)) as connection, connection:
+        for table in _TABLES:
+            connection.execute(table)
+        yield connection
+
+
+def ask(query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Rows of the answer; none when the database cannot be read."""
+    with contextlib.suppress(sqlite3.Error, OSError), _database() as database:
+        return database.execute(query, values).fetchall()
+    return []
+
+
+def tell(statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows down, all or none; silently none when the database cannot be written."""
+    with contextlib.suppress(sqlite3.Error, OSError), _database() as database:
+        database.executemany(statement, rows)
+
 
 _BLOCK = 4 << 20
 _READERS = 4
@@ -108,7 +149,7 @@ def _hashed(path: Path, progress: Callable[[int], None]) -> str | OSError:
 
 
 def _remembered(identity: Identity) -> str | None:
-    rows = facts_cache.ask(
+    rows = ask(
         "select sha256 from sha256 where path = ? and size = ? and mtime_ns = ? and inode = ?",
         identity,
     )
@@ -122,6 +163,4 @@ def _remember(path: Path, before: Identity, digest: str) -> None:
     except OSError:
         return
     if unchanged and time.time_ns() - before[2] > _SETTLED_S * 1e9:
-        facts_cache.tell(
-            "insert or replace into sha256 values (?, ?, ?, ?, ?)", [(*before, digest)]
-        )
+        tell("insert or replace into sha256 values (?, ?, ?, ?, ?)", [(*before, digest)])

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,10 +26,10 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from mac_whisper_speedtest import catalog, files, refusals
+from mac_whisper_speedtest import catalog, download, files, paths
 from mac_whisper_speedtest.download import PATIENCE, Patience, Source
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
-from mac_whisper_speedtest.weights import history, hub_cache, mirror, transfer
+from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
 from mac_whisper_speedtest.weights.custom import Custom, is_custom, parse_custom
 from mac_whisper_speedtest.weights.locations import fetched_folder
 from mac_whisper_speedtest.weights.revisions import HubFile, learnt, lock_path, remember
@@ -40,6 +42,47 @@ from mac_whisper_speedtest.weights.snapshot import (
     listed,
     of_row,
 )
+
+# How fast downloads were on this machine, so that the next one can say how long it will take.
+
+
+KEPT = 20
+"""How many downloads are kept; a connection changes, so older ones say little."""
+
+LEAST_BYTES = 1_000_000
+"""Smaller downloads are mostly waiting for answers: their rate says nothing about large ones."""
+
+
+def record(size_bytes: int, seconds: float) -> None:
+    """Keep that ``size_bytes`` took ``seconds``, if that says anything.
+
+    Raises:
+        StorageError: the tool's cache cannot be written.
+    """
+    if size_bytes < LEAST_BYTES or seconds <= 0:
+        return
+    kept = [*_read(), (size_bytes, round(seconds, 3))][-KEPT:]
+    files.write_bytes(_path(), json.dumps(kept).encode())
+
+
+def expected_seconds(size_bytes: int) -> float | None:
+    """How long ``size_bytes`` will take at the median rate so far; ``None`` without any."""
+    rates = [moved / seconds for moved, seconds in _read()]
+    return size_bytes / statistics.median(rates) if rates else None
+
+
+def _read() -> list[tuple[int, float]]:
+    try:
+        read = json.loads(_path().read_bytes())
+        pairs = [(int(moved), float(seconds)) for moved, seconds in read]
+    except (OSError, ValueError, TypeError):
+        return []  # nothing depends on it
+    return [(moved, seconds) for moved, seconds in pairs if moved > 0 and seconds > 0]
+
+
+def _path() -> Path:
+    return paths.cache_dir() / "downloads.json"
+
 
 __all__ = [
     "PATIENCE",
@@ -230,7 +273,7 @@ class _Puller:
         needed = bytes_missing(snapshot.repository, missing)
         _refuse_full_disk(needed)
         host = urlsplit(self.endpoint).hostname
-        seconds = history.expected_seconds(needed)
+        seconds = expected_seconds(needed)
         usually = f", about {_duration(seconds)} at the usual rate" if seconds else ""
         count = f"{len(missing)} file{'s' if len(missing) > 1 else ''}"
         self.announce(
@@ -247,7 +290,7 @@ class _Puller:
         finally:
             self.progress.end()
         took = max(time.monotonic() - began, 1e-3)
-        history.record(taken, took)
+        record(taken, took)
         rate = taken / took / 1e6
         self.announce(f"{wish.name}: {taken / 1e6:.1f} MB in {took:.1f} s ({rate:.1f} MB/s)")
 
@@ -255,8 +298,8 @@ class _Puller:
         return Source(self.endpoint, wish.repository, revision, self.patience, self.announce)
 
     def _refuse_offline(self, wish: Wish) -> None:
-        if variable := refusals.offline_variable():
-            raise refusals.offline(wish.name, variable)
+        if variable := download.offline_variable():
+            raise download.offline(wish.name, variable)
 
     @contextlib.contextmanager
     def _locked(self, wish: Wish) -> Iterator[None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mac_whisper_speedtest import files, paths
-from mac_whisper_speedtest.catalog.custom import COMMIT
+from mac_whisper_speedtest.catalog import COMMIT
 from mac_whisper_speedtest.errors import DownloadError
 
 _SCHEMA_VERSION = 1

@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mac_whisper_speedtest import files, refusals
-from mac_whisper_speedtest.download import Patience, Source, insisting
+from mac_whisper_speedtest import download, files
+from mac_whisper_speedtest.download import BrokenTransferError, Patience, Source, insisting
 from mac_whisper_speedtest.errors import DownloadError
-from mac_whisper_speedtest.refusals import BrokenTransferError
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights.hashes import git_name
@@ -138,7 +137,7 @@ def bring(file: HubFile, source: Source, moved: Callable[[int], None]) -> int:
             moved(file.size)
             _link(hub_cache.snapshot_dir(source.repository, source.revision) / file.name, blob)
     except OSError as error:
-        raise refusals.explained(error, source.asked(file.name)) from error
+        raise download.explained(error, source.asked(file.name)) from error
     return taken
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.environments import environments, locks
+from mac_whisper_speedtest.worker.offline import OFFLINE
 from mac_whisper_speedtest.worker.process_tree import MARK
-from mac_whisper_speedtest.worker.refused_network import OFFLINE
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.worker import activity, scratch
+from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
-from mac_whisper_speedtest.worker.refused_network import refused_network
+from mac_whisper_speedtest.worker.offline import refused_network
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 _DEFAULT_HUB = "https://huggingface.co"
@@ -96,7 +96,7 @@ def check(trial: Trial) -> LoadCheck:
     A deadline that passes while the worker computes or reads is ``too slow``: it says nothing
     against the weights.
     """
-    with scratch.folder() as work, refused_network(work) as network:
+    with process_tree.folder() as work, refused_network(work) as network:
         started = launch(trial.backend, scratch=work, threads=trial.threads)
         if started is None:
             return LoadCheck(Outcome.NOT_CHECKED, message=not_installed(trial.backend))
@@ -107,7 +107,7 @@ def check(trial: Trial) -> LoadCheck:
         began = time.monotonic()
         version, working = "", False
         try:
-            with Worker(started, limits) as worker, activity.Watch(worker.pid) as watch:
+            with Worker(started, limits) as worker, process_tree.Watch(worker.pid) as watch:
                 try:
                     version = worker.hello().value.version
                     loaded = worker.load(m.LoadParams(trial.model, trial.device, trial.threads))

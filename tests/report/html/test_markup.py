@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mac_whisper_speedtest.report.html.markup import Html, clipped, escaped, join, tag
+from mac_whisper_speedtest.report.html.page import Html, clipped, escaped, join, tag
 from parsed_html import parse
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mac_whisper_speedtest.report.html.markup import tag
-from mac_whisper_speedtest.report.html.page import page
+from mac_whisper_speedtest.report.html.page import page, tag
 from parsed_html import Element, parse
 
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from mac_whisper_speedtest.report.html import charts, curves
-from mac_whisper_speedtest.report.html.pareto import front
+from mac_whisper_speedtest.report.html.curves import front
 from parsed_html import Element, parse
 
 

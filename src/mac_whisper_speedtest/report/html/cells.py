@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.report.html.markup import Html, join, tag
-from mac_whisper_speedtest.report.html.tables import Field
-from mac_whisper_speedtest.report.notes import FIRST_GROUP
+from mac_whisper_speedtest.report.html.page import Field, Html, join, tag
+from mac_whisper_speedtest.report.table import FIRST_GROUP
 from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, Run, Summary
 
 

@@ -7,25 +7,200 @@ caller's to make.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.report.html import scales
-from mac_whisper_speedtest.report.html.canvas import (
-    AXIS,
-    LEFT,
-    RIGHT,
-    along,
-    bottom_axis,
-    circle,
-    drawing,
-    left_axis,
-    line,
-    text,
-    up,
-)
-from mac_whisper_speedtest.report.html.markup import Html, tag
-from mac_whisper_speedtest.report.html.scales import Scale
+from mac_whisper_speedtest.report.html.page import Html, tag
+
+# Where a value lies on an axis, and which round numbers the axis is marked with.
+
+
+LOG_RATIO = 30.0
+"""Beyond this ratio of the largest to the smallest value, a linear axis shows only the largest."""
+ZERO_RATIO = 2.0
+"""Below this ratio an axis that began at zero would waste more than half of itself."""
+_TICKS = 5
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An axis.
+
+    Attributes:
+        low: the value at its beginning.
+        high: the value at its end; above ``low``.
+        ticks: the values that are written at it, rising.
+        log: whether equal steps are equal ratios.
+    """
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    log: bool = False
+
+    def place(self, value: float) -> float:
+        """0 at the beginning, 1 at the end; what lies beyond is put at the end it is beyond."""
+        if self.log:
+            value = max(value, self.low)
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return min(max(share, 0.0), 1.0)
+
+    def label(self, value: float) -> str:
+        """A tick's text, with as many digits as its neighbours need."""
+        if self.log or len(self.ticks) < 2:
+            return f"{value:g}"
+        step = self.ticks[1] - self.ticks[0]
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        # 2.5 and 0.25 need a digit more than their power of ten says.
+        needed = digits if math.isclose(step, round(step, digits)) else digits + 1
+        return f"{value:.{needed}f}"
+
+
+def fit(values: Iterable[float], *, zero: bool | None = None, logarithm: bool = False) -> Scale:
+    """An axis that has room for all values.
+
+    Args:
+        values: finite; none at all gives the axis from 0 to 1.
+        zero: whether it begins at 0; ``None`` is by ``ZERO_RATIO``.
+        logarithm: whether it may be logarithmic, by ``LOG_RATIO``.
+    """
+    found = [value for value in values if math.isfinite(value)]
+    if not found:
+        return Scale(0.0, 1.0, (0.0, 0.5, 1.0))
+    low, high = min(found), max(found)
+    if logarithm and low > 0 and high / low > LOG_RATIO:
+        return _logarithmic(low, high)
+    if zero or (zero is None and low >= 0 and high >= ZERO_RATIO * low):
+        low = min(low, 0.0)
+    if high == low:
+        spread = abs(high) * 0.1 or 1.0
+        low, high = (low if zero else low - spread), high + spread
+    step = _step((high - low) / _TICKS)
+    start, end = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = tuple(number * step for number in range(start, end + 1))
+    return Scale(ticks[0], ticks[-1], ticks)
+
+
+def _logarithmic(low: float, high: float) -> Scale:
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    candidates = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
+    below = max(value for value in candidates if value <= low * (1 + 1e-9))
+    above = min(value for value in candidates if value >= high * (1 - 1e-9))
+    ticks = tuple(value for value in candidates if below <= value <= above)
+    if len(ticks) > 2 * _TICKS:
+        ticks = tuple(value for value in ticks if math.isclose(math.log10(value) % 1, 0))
+    return Scale(below, above, ticks, log=True)
+
+
+def _step(raw: float) -> float:
+    """The round number that is not below ``raw``."""
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in _STEPS if factor * power >= raw * (1 - 1e-9))
+
+
+# What every drawing is made of: the ``<svg>`` around it, lines, dots, texts and axes.
+#
+# Lengths along the page are percentages and heights are pixels, so that a drawing is as wide as its
+# place, on a phone too, and its text keeps its size. Colours are classes of ``page.css``, so that
+# light and dark need one drawing only.
+
+
+LEFT, RIGHT = 1.5, 97.0
+"""Per cent of the width between which dot plots are drawn."""
+AXIS = 40
+"""Pixels under a drawing that its axis takes."""
+
+
+def percent(value: float) -> str:
+    """A length along the page."""
+    return f"{value:.2f}%"
+
+
+def drawing(name: str, *parts: str, height: float, title: str, description: str) -> Html:
+    """The ``<svg>`` around a drawing.
+
+    Args:
+        name: unique in the page; ids are made of it.
+        parts: what is drawn.
+        height: in pixels.
+        title: what it is, for those who cannot see it.
+        description: what it shows.
+    """
+    return tag(
+        "svg",
+        tag("title", title, id=f"{name}-title"),
+        tag("desc", description, id=f"{name}-desc"),
+        *parts,
+        class_="plot",
+        role="img",
+        aria_labelledby=f"{name}-title {name}-desc",
+        height=f"{height:g}",
+    )
+
+
+def text(content: str, x: float, y: float, *, anchor: str = "", class_: str = "") -> Html:
+    """Text that begins (or is centred, or ends) at ``x`` per cent with its base line at ``y``."""
+    return tag(
+        "text", content, x=percent(x), y=f"{y:g}", text_anchor=anchor or None, class_=class_ or None
+    )
+
+
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
+    """A straight line; ``x`` in per cent, ``y`` in pixels."""
+    return tag(
+        "line", x1=percent(x1), y1=f"{y1:.1f}", x2=percent(x2), y2=f"{y2:.1f}", class_=class_
+    )
+
+
+def circle(x: float, y: float, radius: float, class_: str, told: str = "") -> Html:
+    """A dot, with what a pointer at it is told."""
+    inner = (tag("title", told),) if told else ()
+    return tag("circle", *inner, cx=percent(x), cy=f"{y:.1f}", r=f"{radius:g}", class_=class_)
+
+
+def along(scale: Scale, value: float, left: float = LEFT, right: float = RIGHT) -> float:
+    """Per cent of the width at which ``value`` lies."""
+    return left + (right - left) * scale.place(value)
+
+
+def bottom_axis(
+    scale: Scale, label: str, *, top: float, bottom: float, left: float, right: float
+) -> Html:
+    """Grid lines, their numbers and the axis's name under a drawing."""
+    ticks = []
+    for value in scale.ticks:
+        x = along(scale, value, left, right)
+        ticks.append(line(x, top, x, bottom, "grid"))
+        anchor = "start" if x < 4 else "end" if x > 96 else "middle"
+        ticks.append(text(scale.label(value), x, bottom + 16, anchor=anchor))
+    name = f"{label} (logarithmic)" if scale.log else label
+    return tag(
+        "g",
+        *ticks,
+        line(left, bottom, right, bottom, "axis"),
+        text(name, (left + right) / 2, bottom + 34, anchor="middle", class_="quiet"),
+        class_="tick",
+    )
+
+
+def left_axis(scale: Scale, label: str, *, top: float, bottom: float, left: float) -> Html:
+    """Grid lines and numbers at the left; the axis's name stands above it."""
+    ticks = []
+    for value in scale.ticks:
+        y = up(scale, value, top, bottom)
+        ticks.append(line(left, y, RIGHT, y, "grid"))
+        ticks.append(text(scale.label(value), left - 1, y + 4, anchor="end"))
+    return tag("g", *ticks, text(label, 0, top - 12, class_="quiet"), class_="tick")
+
+
+def up(scale: Scale, value: float, top: float, bottom: float) -> float:
+    """The height, in pixels from the top, at which ``value`` lies."""
+    return bottom - (bottom - top) * scale.place(value)
+
 
 _SCATTER_LEFT = 13.0
 _ROW = 46
@@ -102,7 +277,7 @@ def dot_plot(
         for value in (row.value, row.low, row.high, *row.spots)
         if value is not None
     ]
-    scale = scales.fit(every, zero=zero, logarithm=zero is None)
+    scale = fit(every, zero=zero, logarithm=zero is None)
     parts: list[Html] = []
     y = 4.0
     for row in rows:
@@ -151,8 +326,8 @@ def scatter(
     """
     top, bottom = 34.0, 360.0
     ends = [value for dot in dots for value in (dot.x, dot.low, dot.high) if value is not None]
-    x_scale = scales.fit(ends, logarithm=True)
-    y_scale = scales.fit([dot.y for dot in dots], zero=True)
+    x_scale = fit(ends, logarithm=True)
+    y_scale = fit([dot.y for dot in dots], zero=True)
     places = [
         (along(x_scale, dot.x, _SCATTER_LEFT), up(y_scale, dot.y, top, bottom)) for dot in dots
     ]

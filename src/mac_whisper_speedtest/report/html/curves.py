@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.report.html import canvas, scales
-from mac_whisper_speedtest.report.html.markup import Html, join, tag
-from mac_whisper_speedtest.report.html.scales import Scale
+from mac_whisper_speedtest.report.html import charts
+from mac_whisper_speedtest.report.html.charts import Scale
+from mac_whisper_speedtest.report.html.page import Html, join, tag
 
 _LEFT = 12.0
 _STYLES = 8
@@ -65,17 +65,17 @@ def curves(
         zero: whether both axes begin at 0.
     """
     top, bottom = 34.0, height
-    x_scale = scales.fit([x for each in found for x, _ in each.points], zero=zero)
-    y_scale = scales.fit([y for each in found for _, y in each.points], zero=zero)
+    x_scale = charts.fit([x for each in found for x, _ in each.points], zero=zero)
+    y_scale = charts.fit([y for each in found for _, y in each.points], zero=zero)
     drawn = []
     for number, each in enumerate(found):
         places = [
-            (canvas.along(x_scale, x, _LEFT), canvas.up(y_scale, y, top, bottom))
+            (charts.along(x_scale, x, _LEFT), charts.up(y_scale, y, top, bottom))
             for x, y in each.points
         ]
         colour, dash = f"s{number % _STYLES}", f"d{number % _DASHES}"
         for (x1, y1), (x2, y2) in itertools.pairwise(places):
-            drawn.append(canvas.line(x1, y1, x2, y2, f"curve {colour} {dash}"))
+            drawn.append(charts.line(x1, y1, x2, y2, f"curve {colour} {dash}"))
         for (x, y), (at, value) in zip(places, each.points, strict=True):
             drawn.append(_mark(number, x, y, f"{each.label}: {value:.3g} at {at:g}"))
     described = "; ".join(
@@ -83,10 +83,10 @@ def curves(
         for each in found
         if each.points
     )
-    plot = canvas.drawing(
+    plot = charts.drawing(
         name,
-        canvas.left_axis(y_scale, y_axis, top=top, bottom=bottom, left=_LEFT),
-        canvas.bottom_axis(x_scale, x_axis, top=top, bottom=bottom, left=_LEFT, right=canvas.RIGHT),
+        charts.left_axis(y_scale, y_axis, top=top, bottom=bottom, left=_LEFT),
+        charts.bottom_axis(x_scale, x_axis, top=top, bottom=bottom, left=_LEFT, right=charts.RIGHT),
         *drawn,
         height=bottom + 40,
         title=title,
@@ -101,7 +101,7 @@ def strip(name: str, observed: Sequence[Observed], *, y_axis: str, title: str) -
     Dots count, crosses among them are disturbed and count, hollow dots do not count, and crosses
     at the bottom failed.
     """
-    scale = scales.fit([each.value for each in observed if each.kind != "failed"])
+    scale = charts.fit([each.value for each in observed if each.kind != "failed"])
     rounds = sorted({each.round for each in observed})
     drawn = _each(observed, rounds, scale)
     return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, said=len(observed))
@@ -125,7 +125,7 @@ def boxes(
         title: what is drawn.
     """
     everything = [value for values in by_round.values() for value in values]
-    scale = scales.fit([*everything, *(each.value for each in special if each.kind != "failed")])
+    scale = charts.fit([*everything, *(each.value for each in special if each.kind != "failed")])
     rounds = sorted({*by_round, *(each.round for each in special)})
     where = {number: place for place, number in enumerate(rounds)}
     drawn: list[Html] = []
@@ -137,13 +137,13 @@ def boxes(
         ends = (min(values), quartiles[0], quartiles[2], max(values))
         # Quartiles of few values are extrapolated; nothing is drawn where no value is.
         heights = [
-            canvas.up(scale, min(max(each, ends[0]), ends[3]), _TOP, _BOTTOM) for each in ends
+            charts.up(scale, min(max(each, ends[0]), ends[3]), _TOP, _BOTTOM) for each in ends
         ]
-        drawn.append(canvas.line(x, heights[0], x, heights[3], "whisker"))
-        drawn.append(canvas.line(x, heights[1], x, heights[2], "box"))
+        drawn.append(charts.line(x, heights[0], x, heights[3], "whisker"))
+        drawn.append(charts.line(x, heights[1], x, heights[2], "box"))
         told = f"round {number + 1}: median {quartiles[1]:.3g} of {len(values)} samples"
-        middle = canvas.up(scale, quartiles[1], _TOP, _BOTTOM)
-        drawn.append(canvas.circle(x, middle, 3, "counts", told))
+        middle = charts.up(scale, quartiles[1], _TOP, _BOTTOM)
+        drawn.append(charts.circle(x, middle, 3, "counts", told))
     drawn += _each(special, rounds, scale)
     total = len(everything) + len(special)
     return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, said=total)
@@ -173,7 +173,7 @@ def _strip(
 ) -> Html:
     every = max(1, -(-len(rounds) // 12))  # not every round has room for its number
     numbers = [
-        canvas.text(
+        charts.text(
             str(rounds[place] + 1),
             _place(place, 0, 1, len(rounds)),
             _BOTTOM + 16,
@@ -181,12 +181,12 @@ def _strip(
         )
         for place in range(0, len(rounds), every)
     ]
-    axis = canvas.line(_LEFT, _BOTTOM, canvas.RIGHT, _BOTTOM, "axis")
-    return canvas.drawing(
+    axis = charts.line(_LEFT, _BOTTOM, charts.RIGHT, _BOTTOM, "axis")
+    return charts.drawing(
         name,
-        canvas.left_axis(scale, y_axis, top=_TOP, bottom=_BOTTOM, left=_LEFT),
+        charts.left_axis(scale, y_axis, top=_TOP, bottom=_BOTTOM, left=_LEFT),
         tag("g", *numbers, axis, class_="tick"),
-        canvas.text("round", canvas.RIGHT, _BOTTOM + 32, anchor="end", class_="quiet"),
+        charts.text("round", charts.RIGHT, _BOTTOM + 32, anchor="end", class_="quiet"),
         *drawn,
         height=_BOTTOM + 36,
         title=title,
@@ -196,17 +196,17 @@ def _strip(
 
 def _place(number: int, place: int, of: int, rounds: int) -> float:
     """Per cent along the page of a round's sample; those of one round stand side by side."""
-    band = (canvas.RIGHT - _LEFT) / max(rounds, 1)
+    band = (charts.RIGHT - _LEFT) / max(rounds, 1)
     return _LEFT + band * (number + 0.15 + 0.7 * (place + 0.5) / of)
 
 
 def _sample(each: Observed, x: float, scale: Scale) -> Html:
     if each.kind == "failed":
         return _cross(x, _BOTTOM - 5, 4, "failed", each.told)
-    y = canvas.up(scale, each.value, _TOP, _BOTTOM)
+    y = charts.up(scale, each.value, _TOP, _BOTTOM)
     if each.kind == "disturbed":
         return _cross(x, y, 4, "disturbed", each.told)
-    return canvas.circle(x, y, 3.2, each.kind, each.told)
+    return charts.circle(x, y, 3.2, each.kind, each.told)
 
 
 def _cross(x: float, y: float, size: float, class_: str, told: str = "") -> Html:
@@ -225,7 +225,7 @@ def _shape(path: str, x: float, y: float, class_: str, told: str = "") -> Html:
     return tag(
         "svg",
         tag("path", *inner, d=path, class_=class_),
-        x=canvas.percent(x),
+        x=charts.percent(x),
         y=f"{y:.1f}",
         overflow="visible",
     )
@@ -236,7 +236,7 @@ def _mark(number: int, x: float, y: float, told: str = "") -> Html:
     colour = f"s{number % _STYLES}"
     shapes = ("", "M-4 -4H4V4H-4Z", "M0 -5L5 4H-5Z", "M0 -6L5 0L0 6L-5 0Z")
     path = shapes[number % len(shapes)]
-    return _shape(path, x, y, colour, told) if path else canvas.circle(x, y, 4, colour, told)
+    return _shape(path, x, y, colour, told) if path else charts.circle(x, y, 4, colour, told)
 
 
 def _key(found: Sequence[Curve]) -> Html:
@@ -245,10 +245,34 @@ def _key(found: Sequence[Curve]) -> Html:
     for number, each in enumerate(found):
         sample = tag(
             "svg",
-            canvas.line(0, 7, 100, 7, f"curve s{number % _STYLES} d{number % _DASHES}"),
+            charts.line(0, 7, 100, 7, f"curve s{number % _STYLES} d{number % _DASHES}"),
             _mark(number, 50, 7),
             class_="key",
             aria_hidden="true",
         )
         entries.append(tag("span", sample, " ", each.label, class_="entry"))
     return join(entries, " ")
+
+
+# Who is beaten by nobody in speed and in error rate at once.
+
+
+def front(points: Sequence[tuple[float, float]]) -> set[int]:
+    """The places of the points that no other dominates (Pareto's front).
+
+    A point dominates another where it is at least as fast and at least as right, and better in one
+    of the two. Equal points do not dominate each other.
+
+    Args:
+        points: speed (more is better) and error rate (less is better) of each.
+    """
+    return {
+        place
+        for place, (speed, errors) in enumerate(points)
+        if not any(
+            other_speed >= speed
+            and other_errors <= errors
+            and (other_speed, other_errors) != (speed, errors)
+            for other_speed, other_errors in points
+        )
+    }

@@ -2,29 +2,288 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from mac_whisper_speedtest.report import numbers
+from mac_whisper_speedtest.compare import speed
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.report import reproduce
+from mac_whisper_speedtest.report import table as numbers
 from mac_whisper_speedtest.report.html import cells as named
-from mac_whisper_speedtest.report.html import (
-    conditions,
-    contracts,
-    evidence,
-    growth,
-    origins,
-    resources,
-    samples,
-    speed,
-    tradeoff,
-    transcripts,
-    verdicts,
-)
-from mac_whisper_speedtest.report.html.cells import Limits
-from mac_whisper_speedtest.report.html.markup import Html, join, tag
-from mac_whisper_speedtest.report.html.page import page
+from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
+from mac_whisper_speedtest.report.html import page as tables
+from mac_whisper_speedtest.report.html import speed as growth
+from mac_whisper_speedtest.report.html.cells import Limits, Ranked, name_of, summary_of
+from mac_whisper_speedtest.report.html.page import Column, Html, Row, join, page, tag
 from mac_whisper_speedtest.report.html.transcripts import Compared
+from mac_whisper_speedtest.report.table import MISSING, with_bounds
 from mac_whisper_speedtest.results import comparable
-from mac_whisper_speedtest.results.schema import Run
+from mac_whisper_speedtest.results.schema import (
+    CellResult,
+    MachineInfo,
+    NoiseInfo,
+    Run,
+    WeightsInfo,
+)
+
+# What a run found, in words.
+
+
+def of(table: Ranked) -> Iterator[str]:
+    """Who is fastest, by how much, who is too wrong to count, and who gave no result."""
+    sound = [
+        cell
+        for cell in table.cells
+        if summary_of(cell).rank is not None and not summary_of(cell).fast_but_wrong
+    ]
+    groups: dict[str | None, list[CellResult]] = {}
+    for cell in sound:
+        groups.setdefault(summary_of(cell).group, []).append(cell)
+    for number, cells in enumerate(groups.values()):
+        yield from _group(cells, other_work=number > 0)
+    absent = [cell for cell in table.cells if cell.status == "unavailable"]
+    if not groups and len(absent) < len(table.cells):
+        yield "No cell gave a figure that counts."
+    for cell in table.cells:
+        if summary_of(cell).fast_but_wrong:
+            yield _wrong(cell)
+    if absent:
+        yield f"Not available on that machine: {', '.join(map(name_of, absent))}."
+    failed = [cell for cell in table.cells if cell.status not in {"ok", "unavailable"}]
+    if failed:
+        total = len(table.cells) - len(absent)
+        words = "; ".join(f"{name_of(cell)} ({cell.status})" for cell in failed)
+        yield f"{len(failed)} of {total} {_cells(total)} did not end well: {words}."
+
+
+def _group(cells: Sequence[CellResult], *, other_work: bool) -> Iterator[str]:
+    """One group's order; ``cells`` are by time."""
+    first = [cell for cell in cells if summary_of(cell).rank == 1]
+    best = cells[0]
+    speed = with_bounds(summary_of(best).rtfx, summary_of(best).rtfx_bounds, ".2f")
+    among = " Among those that did other work" if other_work else ""
+    if len(cells) == 1:
+        alone = (
+            "did other work and stands alone" if other_work else "has nobody to be compared with"
+        )
+        yield f"{name_of(best)} {alone}: RTFx {speed}."
+        return
+    if len(first) == 1:
+        said = f"{name_of(best)} is the fastest: RTFx {speed}."
+        yield f"{among}, {said}".strip() if among else said
+    else:
+        names = _listed([name_of(cell) for cell in first])
+        tied = f"{names} share the first place: the rounds do not tell them apart."
+        yield f"{among}, {tied}".strip() if among else tied
+    for cell in cells[1:]:
+        summary = summary_of(cell)
+        if summary.times_best is None:
+            continue
+        times = with_bounds(summary.times_best, summary.times_best_bounds, ".2f")
+        verdict = f": {summary.verdict}" if summary.verdict else ""
+        yield f"{name_of(cell)} takes {times} times as long as {name_of(best)}{verdict}."
+
+
+def _wrong(cell: CellResult) -> str:
+    found = summary_of(cell).accuracy
+    if found is None or found.delta is None:
+        return f"{name_of(cell)} is too wrong for its speed to count."
+    against = (found.against or "").partition("/")[0]
+    return (
+        f"{name_of(cell)} is too wrong for its speed to count: its {found.metric.upper()} is "
+        f"{found.delta * 100:.1f} points above that of {against}."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _cells(count: int) -> str:
+    return "cell" if count == 1 else "cells"
+
+
+# Where the numbers come from: how to measure again, on what, with what, and the rules.
+
+
+_GIB = 1 << 30
+
+
+def reproduction(run: Run) -> Html:
+    """The command, the machine, the versions, and the hashes of what went in."""
+    manifest = run.manifest
+    how = reproduce.of(manifest)
+    tool = manifest.tool
+    commit = f", commit {tool.git_sha}" if tool.git_sha else ""
+    libraries = ", ".join(f"{name} {version}" for name, version in manifest.libraries.items())
+    speech = "; ".join(
+        f"{clip.name} ({clip.seconds:.1f} s, {scrub(clip.source)}), PCM {clip.pcm_sha256}"
+        for clip in manifest.clips
+    )
+    digests = run.digests
+    facts = [
+        ("tool", f"{tool.name} {tool.version}{commit}, schema {manifest.schema_version}"),
+        ("its libraries", libraries),
+        ("machine", _machine(manifest.machine)),
+        ("seed of the order", str(manifest.request.seed)),
+        ("speech", speech),
+        ("request SHA-256", manifest.request_sha256),
+        ("comparable with", f"runs of the key {comparable.of(manifest).key}"),
+        ("run id", manifest.run_id),
+        ("tags", ", ".join(manifest.tags)),
+        ("repaired weights", "; ".join(map(scrub, manifest.repaired))),
+        ("manifest SHA-256", digests.manifest if digests else ""),
+        ("journal SHA-256", digests.journal if digests else ""),
+    ]
+    return join(
+        [
+            tag(
+                "p",
+                "With the same version of the tool and the same backends, this measures it again:",
+            ),
+            tag("pre", tag("code", how.line), tabindex="0", aria_label="the command"),
+            tag("ul", *(tag("li", scrub(note)) for note in how.notes)) if how.notes else "",
+            definitions([(name, value) for name, value in facts if value]),
+            _backends(run),
+            _weights(run),
+        ]
+    )
+
+
+def definitions(facts: Sequence[tuple[str, str]]) -> Html:
+    """Names and what they stand for."""
+    return tag(
+        "dl",
+        *(join([tag("dt", name), tag("dd", value)]) for name, value in facts),
+        class_="facts",
+    )
+
+
+def _machine(machine: MachineInfo) -> str:
+    memory = f"{machine.memory_bytes / _GIB:.1f} GiB" if machine.memory_bytes else "memory unknown"
+    gpus = ", ".join(machine.gpus) if machine.gpus else "no GPU known"
+    cores = f"{machine.physical_cores or '?'} cores, {machine.logical_cores or '?'} threads"
+    return (
+        f"{machine.cpu or 'processor unknown'} ({machine.architecture}), {cores}, {memory}, {gpus}"
+        f"; {machine.os} {machine.os_version}, Python {machine.python}"
+    )
+
+
+def _backends(run: Run) -> Html:
+    rows = []
+    for cell in run.cells:
+        backend = cell.backend
+        versions = ", ".join(f"{name} {version}" for name, version in backend.versions.items())
+        details = ", ".join(f"{name}: {scrub(value)}" for name, value in backend.details.items())
+        rows.append(
+            Row(
+                [
+                    named.label_of(cell, run),
+                    backend.version or MISSING,
+                    backend.device or MISSING,
+                    backend.precision or MISSING,
+                    versions or MISSING,
+                    details or MISSING,
+                ]
+            )
+        )
+    columns = (
+        Column("cell"),
+        Column("version"),
+        Column("device"),
+        Column("precision"),
+        Column("libraries", long=True),
+        Column("details", long=True),
+    )
+    return tables.table(columns, [rows], caption="Backends as they were found")
+
+
+def _weights(run: Run) -> Html:
+    found: dict[tuple[str, str, str], WeightsInfo] = {}
+    for cell in run.cells:
+        one = cell.model.weights
+        if one is not None:
+            found.setdefault((one.model, one.form, one.precision), one)
+    if not found:
+        return Html("")
+    rows = [
+        Row(
+            [
+                one.model,
+                one.form or MISSING,
+                one.precision,
+                scrub(one.source),
+                comparable.network_sha256(one) or MISSING,
+                join((f"{name} {digest}" for name, digest in one.files.items()), tag("br")),
+            ],
+        )
+        for one in found.values()
+    ]
+    columns = (
+        Column("model"),
+        Column("form"),
+        Column("precision"),
+        Column("source", long=True),
+        Column("network SHA-256", long=True),
+        Column("files, SHA-256", long=True),
+    )
+    return tag(
+        "details",
+        tag("summary", "Weights and their hashes"),
+        tables.table(columns, [rows], caption="Weights that were used"),
+    )
+
+
+def method(run: Run) -> Html:
+    """What intervals, places and verdicts rest on, in few words."""
+    margin = speed.margin(run.manifest)
+    level = speed.ranking_level(run)
+    rounds = (
+        "A round is a fresh process and gives one number for each cell: the median of its timed "
+        "samples. Samples of one process are no replicates, so intervals come from rounds."
+    )
+    intervals = (
+        "The interval of an RTFx at 95 % is between two of the rounds themselves (sign test); it "
+        "takes 6 rounds. The interval of “× best” is of ratios paired by round (Wilcoxon's signed "
+        "ranks; Student's t where so few rounds cannot reach the level); it takes 3."
+    )
+    places = (
+        "All pairs of a group are judged at once, so that every interval of the ranking is right "
+        f"together with a probability of {level * 100:.4g} %. Hence places such as 1–3."
+    )
+    words = (
+        f"FASTER and SLOWER mean that the whole interval is beyond {margin:.1%}; SAME that all of "
+        "it is within; AMBIGUOUS that it is neither."
+    )
+    wrong = (
+        "A cell is too wrong for its speed to count where its error rate is certainly more than "
+        "one point above that of the reference backend (paired bootstrap over recordings)."
+    )
+    whole = "The whole of it is told in docs/methodology.md, which comes with the tool."
+    lines = [rounds, intervals, places, words, _margin(run, margin), wrong, whole]
+    if run.decisions:
+        lines.append(f"The run ended because {run.decisions[-1].reason}.")
+    return tag("ul", *(tag("li", line) for line in lines))
+
+
+def _margin(run: Run, margin: float) -> str:
+    noise = run.manifest.noise
+    if run.manifest.request.margin is not None:
+        return f"The margin of {margin:.1%} was asked for. {_floor(noise)}"
+    if noise is None:
+        return f"The margin is 2 %. {_floor(noise)}"
+    return f"The margin is the larger of 2 % and the noise floor. {_floor(noise)}"
+
+
+def _floor(noise: NoiseInfo | None) -> str:
+    if noise is None:
+        return "The noise floor of this machine was not measured: speedtest noise."
+    return (
+        f"The noise floor is {noise.floor:.1%}: {noise.backend} {noise.model} against itself in "
+        f"{noise.rounds} rounds differed by as much ({noise.measured_at})."
+    )
+
 
 MOST_BYTES = 1_400_000
 """A page stays below this, whatever the run: it can be mailed, and a phone can open it."""
@@ -56,21 +315,21 @@ def report(run: Run, *, label: str = "", limits: Limits | None = None) -> str:
 
 def _page(run: Run, compared: Sequence[Compared], label: str, limits: Limits) -> str:
     sections: list[tuple[str, str, Callable[[], Html]]] = [
-        ("ranking", "Ranking", lambda: speed.section(run)),
-        ("accuracy", "Speed against errors", lambda: tradeoff.section(run)),
-        ("growth", "By length of the audio", lambda: growth.section(run)),
+        ("ranking", "Ranking", lambda: growth.ranking_section(run)),
+        ("accuracy", "Speed against errors", lambda: growth.tradeoff_section(run)),
+        ("growth", "By length of the audio", lambda: growth.growth_section(run)),
         ("memory", "Memory", lambda: resources.memory(run)),
         ("energy", "Energy", lambda: resources.energy(run, limits)),
         ("readiness", "Getting ready", lambda: resources.readiness(run)),
         ("findings", "Findings", lambda: evidence.findings(run, limits)),
         ("failures", "Failures", lambda: evidence.failures(run, limits)),
         ("left-out", "Left out", lambda: evidence.left_out(run, limits)),
-        ("contract", "Equal work", lambda: contracts.section(run, limits)),
+        ("contract", "Equal work", lambda: evidence.section(run, limits)),
         ("all-samples", "Every sample", lambda: samples.section(run, limits)),
         ("texts", "Transcripts", lambda: transcripts.section(compared, limits)),
-        ("conditions", "The machine", lambda: conditions.section(run, limits)),
-        ("reproduce", "Measure it again", lambda: origins.reproduction(run)),
-        ("method", "How the numbers came about", lambda: origins.method(run)),
+        ("conditions", "The machine", lambda: resources.section(run, limits)),
+        ("reproduce", "Measure it again", lambda: reproduction(run)),
+        ("method", "How the numbers came about", lambda: method(run)),
     ]
     made = [(name, title, content) for name, title, make in sections if (content := make())]
     title = _title(run)
@@ -129,7 +388,7 @@ def _heading(run: Run, title: str, label: str) -> Html:
         ("tool", f"{manifest.tool.name} {manifest.tool.version}"),
         ("ended", outcome.state if outcome else "unknown"),
     ]
-    return join([tag("h1", title), origins.definitions(facts)])
+    return join([tag("h1", title), definitions(facts)])
 
 
 def _verdict(run: Run) -> Html:
@@ -137,7 +396,7 @@ def _verdict(run: Run) -> Html:
     several = len(named.ranked(run)) > 1
     parts = []
     for table in named.ranked(run):
-        lines = list(verdicts.of(table))
+        lines = list(of(table))
         failed = any(cell.status != "ok" for cell in table.cells)
         parts.append(
             tag(

@@ -6,15 +6,14 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from mac_whisper_speedtest.compare import sample_deltas
-from mac_whisper_speedtest.compare.sample_deltas import COUNTED, State, Taken
+from mac_whisper_speedtest.compare import speed
+from mac_whisper_speedtest.compare.speed import COUNTED, State, Taken
 from mac_whisper_speedtest.report.html import cells as named
-from mac_whisper_speedtest.report.html import curves, tables
+from mac_whisper_speedtest.report.html import curves, page
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.curves import Observed
-from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
-from mac_whisper_speedtest.report.html.tables import Column, Field, Row
-from mac_whisper_speedtest.report.numbers import MISSING
+from mac_whisper_speedtest.report.html.page import Column, Field, Html, Row, clipped, join, tag
+from mac_whisper_speedtest.report.table import MISSING
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 _TOLD = 600  # drawn samples that have a text of their own; a title takes more than its dot
@@ -33,7 +32,7 @@ _TABLE = "samples"
 
 def section(run: Run, limits: Limits) -> Html:
     """The drawings, the table, and what of the samples is not in them."""
-    found = {cell.id: sample_deltas.taken(run, cell) for cell in run.cells}
+    found = {cell.id: speed.taken(run, cell) for cell in run.cells}
     total = sum(map(len, found.values()))
     if total == 0:
         return tag("p", "Not one sample was taken.")
@@ -153,8 +152,8 @@ def _table(run: Run, found: dict[str, list[Taken]], total: int, limits: Limits) 
         "details",
         tag("summary", what),
         tag("p", note) if note else "",
-        tables.filters([_TABLE], label="search in the samples", choices=choices),
-        tables.table(columns, [rows], caption=what, name=_TABLE, tall=True),
+        page.filters([_TABLE], label="search in the samples", choices=choices),
+        page.table(columns, [rows], caption=what, name=_TABLE, tall=True),
         class_="long",
     )
 
@@ -195,10 +194,10 @@ def _sample_row(label: str, each: Taken) -> Row:
             Field(str(sample.index + 1), sample.index),
             clipped(sample.utterance, 60) or MISSING,
             each.state,
-            tables.number(sample.seconds, ".3f"),
-            tables.number(each.relative, ".3f"),
-            tables.number(processor, ".2f"),
-            tables.number(sample.peak_rss_bytes, ".0f", 1e-6),
+            page.number(sample.seconds, ".3f"),
+            page.number(each.relative, ".3f"),
+            page.number(processor, ".2f"),
+            page.number(sample.peak_rss_bytes, ".0f", 1e-6),
             clipped(sample.failed or sample.touched, _REASON) or MISSING,
         ],
         keys={"cell": label, "state": each.state},
@@ -223,10 +222,10 @@ def _round_rows(label: str, taken: Sequence[Taken]) -> list[Row]:
                     Field(str(len(group)), len(group)),
                     Field(str(len(good)), len(good)),
                     str(sum(each.state == "failed" for each in group)),
-                    tables.number(min(seconds, default=None), ".3f"),
-                    tables.number(statistics.median(seconds) if seconds else None, ".3f"),
-                    tables.number(max(seconds, default=None), ".3f"),
-                    tables.number(statistics.median(relative) if relative else None, ".3f"),
+                    page.number(min(seconds, default=None), ".3f"),
+                    page.number(statistics.median(seconds) if seconds else None, ".3f"),
+                    page.number(max(seconds, default=None), ".3f"),
+                    page.number(statistics.median(relative) if relative else None, ".3f"),
                 ],
                 keys={"cell": label},
             )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.compare import sample_deltas
-from mac_whisper_speedtest.report import numbers
+from collections.abc import Iterator
+
+from mac_whisper_speedtest.compare import speed
+from mac_whisper_speedtest.report import table as numbers
 from mac_whisper_speedtest.report.html import cells as named
-from mac_whisper_speedtest.report.html import charts, tables
+from mac_whisper_speedtest.report.html import charts, page
+from mac_whisper_speedtest.report.html import curves as pareto
 from mac_whisper_speedtest.report.html.cells import Ranked, summary_of
-from mac_whisper_speedtest.report.html.markup import Html, join, tag
-from mac_whisper_speedtest.report.html.tables import Column, Field, Row
-from mac_whisper_speedtest.report.numbers import MISSING, with_bounds
+from mac_whisper_speedtest.report.html.curves import Curve, curves
+from mac_whisper_speedtest.report.html.page import Column, Field, Html, Row, join, tag
+from mac_whisper_speedtest.report.table import MISSING, with_bounds
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 _VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}
@@ -34,7 +37,7 @@ _COLUMNS = (
 )
 
 
-def section(run: Run) -> Html:
+def ranking_section(run: Run) -> Html:
     """Every table and its drawing."""
     parts: list[str] = [
         tag(
@@ -63,7 +66,7 @@ def _table(run: Run, table: Ranked) -> Html:
         f"{table.title}: contract {request.contract.get('name', MISSING)}, {amount}, "
         f"{request.threads} threads"
     )
-    return tables.table(_COLUMNS, bodies, caption=caption, name=f"ranking-{table.name}")
+    return page.table(_COLUMNS, bodies, caption=caption, name=f"ranking-{table.name}")
 
 
 def _row(cell: CellResult, *, several: bool) -> Row:
@@ -84,7 +87,7 @@ def _row(cell: CellResult, *, several: bool) -> Row:
     energy = (
         Field("not measured", "")
         if it.joules_per_audio_hour is None
-        else tables.number(it.joules_per_audio_hour, ".0f")
+        else page.number(it.joules_per_audio_hour, ".0f")
     )
     return Row(
         [
@@ -95,12 +98,12 @@ def _row(cell: CellResult, *, several: bool) -> Row:
             verdict,
             named.error_rate(it),
             named.status_of(cell),
-            tables.number(it.median_s, ".3f"),
+            page.number(it.median_s, ".3f"),
             spread,
-            tables.number(it.peak_rss_bytes, ".0f", 1e-6),
+            page.number(it.peak_rss_bytes, ".0f", 1e-6),
             energy,
-            tables.number(it.load_s, ".2f"),
-            tables.number(it.first_s, ".3f"),
+            page.number(it.load_s, ".2f"),
+            page.number(it.first_s, ".3f"),
             cell.backend.device or MISSING,
             cell.backend.precision or MISSING,
             Field(f"{it.rounds_ok} of {it.rounds_asked}", it.rounds_ok),
@@ -135,7 +138,7 @@ def _plot(run: Run, table: Ranked) -> Html:
                     low=it.rtfx_bounds.low if it.rtfx_bounds else None,
                     high=it.rtfx_bounds.high if it.rtfx_bounds else None,
                     note=with_bounds(it.rtfx, it.rtfx_bounds, ".2f"),
-                    spots=list(sample_deltas.rtfx_by_round(run, cell).values()),
+                    spots=list(speed.rtfx_by_round(run, cell).values()),
                     heading=heading,
                     bad=it.fast_but_wrong,
                 )
@@ -164,3 +167,248 @@ def _plot(run: Run, table: Ranked) -> Html:
             "each a fresh process. The same numbers stand in the table.",
         ),
     )
+
+
+# Speed against error rate, with the front of those that nobody beats in both.
+
+
+_FRONT = "nothing here is both faster and more right"
+
+
+def tradeoff_section(run: Run) -> Html:
+    """A drawing per speech, and its table; and how the error rates come about."""
+    clips = dict.fromkeys(cell.clip.name for cell in run.cells)
+    parts: list[Html] = []
+    for number, clip in enumerate(clips):
+        cells = [cell for cell in run.cells if cell.clip.name == clip and _rate(cell) is not None]
+        known = [cell for cell in cells if summary_of(cell).rtfx is not None]
+        if known:
+            parts.append(_drawn(run, known, f"tradeoff-{number}", clip))
+        if cells:
+            parts.append(_rates(run, cells))
+    if not parts:
+        return tag("p", "No error rate is known: no reference text was given for this speech.")
+    return join(
+        [
+            tag(
+                "p",
+                "Further right is faster, further down is more right. All models stand together "
+                "here, whatever work they did; only the ranking above compares equal work.",
+                class_="quiet",
+            ),
+            *parts,
+        ]
+    )
+
+
+def _rate(cell: CellResult) -> float | None:
+    found = summary_of(cell).accuracy
+    return found.rate if found else None
+
+
+def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
+    points = [(summary_of(cell).rtfx or 0.0, _rate(cell) or 0.0) for cell in cells]
+    sound = [place for place, cell in enumerate(cells) if not summary_of(cell).fast_but_wrong]
+    front = {sound[place] for place in pareto.front([points[place] for place in sound])}
+    accuracy = summary_of(cells[0]).accuracy
+    metric = accuracy.metric.upper() if accuracy else "WER"
+    dots, rows = [], []
+    for place, cell in enumerate(cells):
+        it = summary_of(cell)
+        label = named.label_of(cell, run)
+        speed, rate = points[place]
+        on_front = "yes" if place in front else "no"
+        if it.fast_but_wrong:
+            on_front = "too wrong to count"
+        dots.append(
+            charts.Dot(
+                label=label,
+                x=speed,
+                y=rate * 100,
+                low=it.rtfx_bounds.low if it.rtfx_bounds else None,
+                high=it.rtfx_bounds.high if it.rtfx_bounds else None,
+                front=place in front,
+                bad=it.fast_but_wrong,
+                note=f"RTFx {with_bounds(it.rtfx, it.rtfx_bounds, '.2f')}, {metric} {rate:.1%}",
+            )
+        )
+        rows.append(
+            Row(
+                [
+                    label,
+                    Field(str(place + 1), place + 1),
+                    named.measured(it.rtfx, it.rtfx_bounds, ".2f"),
+                    page.number(rate * 100, ".2f"),
+                    on_front,
+                ]
+            )
+        )
+    numbered = " Numbers are those of the table." if len(dots) > charts.MOST_NAMED else ""
+    return join(
+        [
+            tag(
+                "figure",
+                charts.scatter(
+                    name,
+                    dots,
+                    x_axis="RTFx, more is faster",
+                    y_axis=f"{metric} in %, less is better",
+                    title=f"Speed against {metric} on {clip}",
+                    front_note=_FRONT,
+                ),
+                tag(
+                    "figcaption",
+                    f"Filled dots on the dashed line are Pareto's front: {_FRONT}. Lines "
+                    f"through dots are the intervals of RTFx.{numbered}",
+                ),
+            ),
+            page.table(
+                (
+                    Column("cell"),
+                    Column("number", number=True),
+                    Column("RTFx", number=True),
+                    Column(f"{metric} %", number=True),
+                    Column("on the front"),
+                ),
+                [rows],
+                caption=f"Speed and {metric} on {clip}",
+            ),
+        ]
+    )
+
+
+def _rates(run: Run, cells: list[CellResult]) -> Html:
+    """Where the errors are, and what the accuracy gate says."""
+    rows = []
+    judged = [found for cell in cells if (found := summary_of(cell).accuracy) is not None]
+    against = {found.against for found in judged if found.against is not None}
+    for cell, found in zip(cells, judged, strict=True):
+        delta: str | Field = MISSING
+        if found.delta is not None:
+            ends = (
+                f" ({found.delta_low * 100:+.2f} to {found.delta_high * 100:+.2f})"
+                if found.delta_low is not None and found.delta_high is not None
+                else ""
+            )
+            delta = Field(f"{found.delta * 100:+.2f}{ends}", found.delta)
+        rows.append(
+            Row(
+                [
+                    named.label_of(cell, run),
+                    page.number(found.rate, ".2%"),
+                    page.number(found.cer, ".2%"),
+                    page.number(found.mean_rate, ".2%"),
+                    str(found.substitutions),
+                    str(found.deletions),
+                    str(found.insertions),
+                    str(found.reference_words),
+                    str(found.failed),
+                    delta,
+                    found.verdict or ("reference" if cell.id in against else MISSING),
+                    found.how or MISSING,
+                ]
+            )
+        )
+    first = judged[0]
+    unit = "words" if first.metric == "wer" else "characters"
+    reference = (
+        f" Δ is the difference to {' or '.join(sorted(against))}, in percentage points."
+        if against
+        else " No reference backend is among them: nothing is compared."
+    )
+    return tag(
+        "details",
+        tag("summary", f"Error rates of {cells[0].clip.name} in full"),
+        tag("p", f"Normalised by {first.normaliser}.{reference}"),
+        page.table(
+            (
+                Column("cell"),
+                Column(first.metric.upper(), number=True),
+                Column("CER", number=True),
+                Column(f"mean {first.metric.upper()}", number=True),
+                Column("replaced", number=True),
+                Column("missing", number=True),
+                Column("added", number=True),
+                Column(unit, number=True),
+                Column("failed", number=True),
+                Column("Δ points", number=True),
+                Column("verdict"),
+                Column("how", long=True),
+            ),
+            [rows],
+            caption=f"Errors on {cells[0].clip.name}",
+        ),
+    )
+
+
+# How time grows with the audio's length, for runs that measured several lengths.
+
+
+def growth_section(run: Run) -> Html:
+    """A drawing and a table per model; empty where only one length was measured."""
+    parts: list[str] = []
+    for table in named.ranked(run):
+        cells = [cell for cell in table.cells if summary_of(cell).duration is not None]
+        if not cells:
+            continue
+        lengths = {each.name: each.seconds for each in table.clip.utterances}
+        found = [Curve(named.name_of(cell), list(_points(cell, lengths))) for cell in cells]
+        parts += [
+            tag("h3", table.title),
+            curves(
+                f"growth-{table.name}",
+                [each for each in found if each.points],
+                x_axis="seconds of audio",
+                y_axis="seconds of processing",
+                title=f"Processing time by length of the audio, {table.title}",
+            ),
+            _fits(cells, list(lengths), table.title),
+            tag("ul", *(tag("li", line) for line in _break_even(cells))),
+        ]
+    return join(parts)
+
+
+def _points(cell: CellResult, lengths: dict[str, float]) -> Iterator[tuple[float, float]]:
+    fit = summary_of(cell).duration
+    for name, seconds in sorted(lengths.items(), key=lambda item: item[1]):
+        if fit is not None and name in fit.seconds_by_duration:
+            yield seconds, fit.seconds_by_duration[name]
+
+
+def _fits(cells: list[CellResult], lengths: list[str], title: str) -> Html:
+    rows = []
+    for cell in cells:
+        fit = summary_of(cell).duration
+        assert fit is not None
+        rows.append(
+            Row(
+                [
+                    named.name_of(cell),
+                    named.measured(fit.fixed_s, fit.fixed, ".2f"),
+                    named.measured(fit.per_audio_s, fit.per_audio, ".4f"),
+                    fit.shape or MISSING,
+                    page.number(fit.window_s, ".3f"),
+                    *(page.number(fit.seconds_by_duration.get(each), ".2f") for each in lengths),
+                ]
+            )
+        )
+    headings = ("fixed s", "s per audio s", "grows by", "30 s window s", *lengths)
+    columns = [
+        Column("backend"),
+        *(Column(each, number=each != "grows by") for each in headings),
+    ]
+    return page.table(columns, [rows], caption=f"Seconds by length of the audio, {title}")
+
+
+def _break_even(cells: list[CellResult]) -> Iterator[str]:
+    """Each pair once: who wins for short audio, who for long, and where they meet."""
+    names = {cell.id: named.name_of(cell) for cell in cells}
+    for cell in cells:
+        fit = summary_of(cell).duration
+        for other, meet in fit.break_even_s.items() if fit else ():
+            if meet.wins_below and other in names:
+                high = "no end" if meet.high is None else f"{meet.high:.0f} s"
+                yield (
+                    f"{names[cell.id]} is quicker below {meet.seconds:.0f} s of audio "
+                    f"({meet.low:.0f} s to {high}), {names[other]} above."
+                )

@@ -6,16 +6,104 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.accuracy import alignment, scripts
-from mac_whisper_speedtest.accuracy.alignment import Chunk
-from mac_whisper_speedtest.compare import sample_deltas
-from mac_whisper_speedtest.compare.sample_deltas import Said
-from mac_whisper_speedtest.report.html import aligned
+from mac_whisper_speedtest.accuracy import normalize
+from mac_whisper_speedtest.accuracy import score as alignment
+from mac_whisper_speedtest.accuracy.normalize import Normaliser
+from mac_whisper_speedtest.accuracy.score import Chunk
+from mac_whisper_speedtest.compare import speed
+from mac_whisper_speedtest.compare.speed import Said
 from mac_whisper_speedtest.report.html import cells as named
-from mac_whisper_speedtest.report.html.aligned import Rules
 from mac_whisper_speedtest.report.html.cells import Limits
-from mac_whisper_speedtest.report.html.markup import Html, clipped, join, tag
+from mac_whisper_speedtest.report.html.page import Html, clipped, join, tag
 from mac_whisper_speedtest.results.schema import CellResult, Run
+
+# One text set against another word by word: what is replaced, missing or added.
+
+
+_CONTEXT = 8
+"""Units that are kept on either side of what differs, where a long stretch is alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How texts of one language are made comparable.
+
+    Attributes:
+        normaliser: what evens out case, punctuation and spelling.
+        by_character: whether characters are compared, as where words are not parted by spaces.
+    """
+
+    normaliser: Normaliser
+    by_character: bool
+
+    def units(self, text: str) -> list[str]:
+        """The words, or characters, of a text."""
+        even = self.normaliser(text)
+        return list(even.replace(" ", "")) if self.by_character else even.split()
+
+
+def rules_for(language: str, references: Sequence[str]) -> Rules:
+    """The rules that error rates are counted by: those of ``scoring.accuracy``."""
+    return Rules(
+        normalize.for_texts(language, references),
+        normalize.is_spaceless(language, " ".join(references)),
+    )
+
+
+def shown(
+    chunks: Sequence[Chunk], *, by_character: bool, whole: bool, most: int
+) -> tuple[Html, int]:
+    """The aligned text, and how many units of it were left out at its end.
+
+    What is missing is struck through, what is there instead or besides is underlined; both also
+    have their own element, so that no colour is needed.
+
+    Args:
+        chunks: of ``alignment.align``.
+        by_character: whether units are written without spaces between them.
+        whole: whether long stretches that are alike are written in full.
+        most: units written at most.
+    """
+    glue = "" if by_character else " "
+    parts: list[Html] = []
+    written, left = 0, 0
+    for place, chunk in enumerate(chunks):
+        size = max(len(chunk.reference), len(chunk.hypothesis))
+        if written >= most:
+            left += size
+            continue
+        room = most - written
+        left += max(0, size - room)
+        if chunk.kind == "equal":
+            words = chunk.reference[:room]
+            first, last = place == 0, place == len(chunks) - 1
+            kept = words if whole else _shortened(words, first=first, last=last, glue=glue)
+            parts.append(kept if isinstance(kept, Html) else join([glue.join(kept)]))
+            written += len(words) if whole else min(len(words), 2 * _CONTEXT)
+            continue
+        if chunk.reference:
+            parts.append(tag("del", glue.join(chunk.reference[:room])))
+        if chunk.hypothesis:
+            instead = "other-words" if chunk.kind == "substitute" else None
+            parts.append(tag("ins", glue.join(chunk.hypothesis[:room]), class_=instead))
+        written += min(size, room)
+    return join(parts, " "), left
+
+
+def _shortened(words: Sequence[str], *, first: bool, last: bool, glue: str) -> Html | Sequence[str]:
+    """A stretch that is alike: its ends, where something differs there, and how long it is."""
+    before = 0 if first else _CONTEXT
+    after = 0 if last else _CONTEXT
+    if len(words) <= before + after + _CONTEXT:
+        return words
+    gap = tag("span", f"… {len(words) - before - after} alike …", class_="gap")
+    pieces = [
+        *([join([glue.join(words[:before])])] if before else []),
+        gap,
+        *([join([glue.join(words[len(words) - after :])])] if after else []),
+    ]
+    return join(pieces, " ")
+
 
 _WHOLE = 250
 """Texts of so many units or fewer are written in full; of longer ones, where they differ."""
@@ -105,13 +193,13 @@ def section(compared: Sequence[Compared], limits: Limits) -> Html:
 
 
 def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Compared:
-    texts = {named.label_of(cell, run): list(sample_deltas.said(cell)) for cell in cells}
+    texts = {named.label_of(cell, run): list(speed.said(cell)) for cell in cells}
     spoken = next(iter(texts.values()))
     references: dict[str, list[str]] = {}
     for each in spoken:
         if each.reference is not None:
-            references.setdefault(scripts.primary(each.language), []).append(each.reference)
-    rules = {code: aligned.rules_for(code, known) for code, known in references.items()}
+            references.setdefault(normalize.primary(each.language), []).append(each.reference)
+    rules = {code: rules_for(code, known) for code, known in references.items()}
     errors: Counter[str] = Counter()
     for cell in cells:
         found = named.summary_of(cell).accuracy
@@ -127,9 +215,9 @@ def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Co
             # Nobody knows what was said: the texts can only be set against one of them.
             base_name = next((label for label, text in written.items() if text is not None), "")
             base = written.get(base_name) or ""
-        own = rules.get(scripts.primary(said.language))
+        own = rules.get(normalize.primary(said.language))
         if own is None or base_name:
-            own = aligned.rules_for(said.language, [base])
+            own = rules_for(said.language, [base])
         versions = _versions(written, base, own)
         recordings.append(_Recording(said, base_name, own, versions))
     return Compared(clip, len(spoken), recordings, ranked=bool(references))
@@ -198,7 +286,7 @@ def _version(found: _Recording, version: _Version, limits: Limits) -> Html:
     ]
     words = f"{', '.join(said)} of {total} {unit}" if said else f"all {total} {unit} alike"
     size = sum(max(len(each.reference), len(each.hypothesis)) for each in chunks)
-    text, left = aligned.shown(
+    text, left = shown(
         chunks,
         by_character=found.rules.by_character,
         whole=size <= _WHOLE,

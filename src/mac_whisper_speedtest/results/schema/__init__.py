@@ -9,16 +9,28 @@ from __future__ import annotations
 
 from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.results.schema.journal import (
+    LOAD_COLD,
+    LOAD_FRESH,
+    LOAD_WARM,
+    ConditionsInfo,
     Decided,
+    DecisionResult,
     Effective,
+    EndingResult,
     Event,
     Loaded,
+    LoadResult,
     Metered,
+    MeterResult,
+    ReadingInfo,
     Resumed,
+    RoundResult,
     RoundSkipped,
     RoundWatched,
     RunEnded,
     Sample,
+    SampleResult,
+    SegmentInfo,
     WorkerEnded,
     WorkerStarted,
 )
@@ -31,25 +43,11 @@ from mac_whisper_speedtest.results.schema.manifest import (
     NoiseInfo,
     Outcome,
     RequestInfo,
+    Struct,
     ToolInfo,
     UtteranceInfo,
     WeightsInfo,
 )
-from mac_whisper_speedtest.results.schema.measured import (
-    LOAD_COLD,
-    LOAD_FRESH,
-    LOAD_WARM,
-    ConditionsInfo,
-    DecisionResult,
-    EndingResult,
-    LoadResult,
-    MeterResult,
-    ReadingInfo,
-    RoundResult,
-    SampleResult,
-    SegmentInfo,
-)
-from mac_whisper_speedtest.results.schema.record import Struct
 from mac_whisper_speedtest.results.schema.summary import (
     AccuracyResult,
     Bounds,
@@ -171,7 +169,7 @@ class CellResult(Struct, frozen=True, kw_only=True):
 
 
 class DigestsInfo(Struct, frozen=True, kw_only=True):
-    """SHA-256 over canonical JSON, as :mod:`~mac_whisper_speedtest.results.digest` defines it.
+    """SHA-256 over canonical JSON, as :mod:`~mac_whisper_speedtest.results.journal` defines it.
 
     ``manifest`` is over ``manifest.json``; ``journal`` over the lines of ``journal.jsonl``, each
     with a newline; ``run`` over this file without its digests.

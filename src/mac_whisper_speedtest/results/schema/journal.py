@@ -3,16 +3,168 @@
 from __future__ import annotations
 
 from mac_whisper_speedtest.backends.contract import SettingValue
-from mac_whisper_speedtest.results.schema.manifest import ToolInfo
-from mac_whisper_speedtest.results.schema.measured import (
-    DecisionResult,
-    EndingResult,
-    LoadResult,
-    MeterResult,
-    RoundResult,
-    SampleResult,
-)
-from mac_whisper_speedtest.results.schema.record import Struct
+from mac_whisper_speedtest.results.schema.manifest import Struct, ToolInfo
+
+# What is measured: loads, samples, what the probes read, and how things ended.
+
+
+LOAD_FRESH, LOAD_COLD, LOAD_WARM = "fresh", "cold", "warm"
+"""The rungs of the load ladder."""
+
+
+class SegmentInfo(Struct, frozen=True, kw_only=True):
+    """A piece of transcript; seconds from the start of the audio."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+class LoadResult(Struct, frozen=True, kw_only=True):
+    """What it took one worker to get ready.
+
+    Seconds by the worker's own clock; ``*_wall_s`` by the supervisor's. ``*_asked`` is what this
+    worker was told, ``auto`` included.
+
+    ``rung`` is the load ladder's: ``fresh`` (a new process; the usual), ``cold`` (a new process
+    after the weights were dropped from the page cache) or ``warm`` (again in the same process).
+    ``rung_note`` says what was done for it, or why it is not what it should be. ``compile_cache``
+    is ``there`` or ``absent`` where a device's compiler keeps what it made for a program,
+    ``unknown: ...`` where that cannot be seen, and empty where nothing is compiled.
+    """
+
+    round: int
+    attempt: int
+    spawn_s: float | None
+    import_s: float | None
+    hello_wall_s: float
+    load_s: float
+    load_wall_s: float
+    device: str | None = None
+    device_asked: str | None = None
+    precision: str | None = None
+    precision_asked: str | None = None
+    peak_rss_before_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    rung: str = LOAD_FRESH
+    rung_note: str = ""
+    compile_cache: str = ""
+
+
+class SampleResult(Struct, frozen=True, kw_only=True):
+    """One transcription. ``kind`` is ``warmup`` (the first after loading) or ``timed``.
+
+    ``utterance`` names the recording of a set, and is empty for a single one. ``failed`` is the
+    backend's error where it gave no text; ``touched`` says what else took the processor. A sample
+    that was touched and then ``repeated`` counts in no median; the one taken in its place has the
+    same ``index``.
+    """
+
+    round: int
+    attempt: int
+    index: int
+    kind: str
+    seconds: float
+    wall_s: float
+    text: str
+    segments: list[SegmentInfo]
+    language: str | None
+    tokens: int | None
+    cpu_s: float | None
+    peak_rss_bytes: int | None
+    utterance: str = ""
+    failed: str = ""
+    fallbacks: int | None = None
+    first_segment_s: float | None = None
+    stages_s: dict[str, float] = {}
+    allocator_bytes: dict[str, int] = {}
+    tree_cpu_s: float | None = None
+    outside_cpu_s: float | None = None
+    touched: str = ""
+    repeated: bool = False
+
+
+class ReadingInfo(Struct, frozen=True, kw_only=True):
+    """What a probe read; ``value`` is ``None`` where it did not, and ``reason`` says why."""
+
+    value: float | None
+    unit: str
+    reason: str = ""
+    quality: str = ""
+
+
+class MeterResult(Struct, frozen=True, kw_only=True):
+    """What the probes read around one worker's timed samples."""
+
+    round: int
+    attempt: int
+    audio_s: float
+    wall_s: float
+    readings: dict[str, ReadingInfo]
+
+
+class ConditionsInfo(Struct, frozen=True, kw_only=True):
+    """The machine's state at one moment; ``unknown`` says why a value is missing.
+
+    ``values`` are numbers, texts or truth values by name, as docs/results.md lists them.
+    """
+
+    values: dict[str, float | str | bool]
+    unknown: dict[str, str] = {}
+
+
+class RoundResult(Struct, frozen=True, kw_only=True):
+    """The machine before and after one round, and what the canary said.
+
+    ``marked`` says why the round is not to be trusted; ``repeated_as`` is the round that stands in
+    for it: where a cell has samples of that one, this one counts in none of its figures.
+    """
+
+    round: int
+    before: ConditionsInfo
+    after: ConditionsInfo
+    canary_before_s: float | None = None
+    canary_after_s: float | None = None
+    changes: list[str] = []
+    marked: str = ""
+    repeated_as: int | None = None
+    cooled_s: float | None = None
+
+
+class DecisionResult(Struct, frozen=True, kw_only=True):
+    """What the stopping rule decided after round ``after`` - 1: visit ``cells`` until ``until``.
+
+    No cells: the run ends here. ``look`` counts from 0; ``level`` is the level of the intervals
+    that the rule looked at.
+    """
+
+    after: int
+    until: int
+    look: int
+    level: float
+    cells: list[str]
+    reason: str
+
+
+class EndingResult(Struct, frozen=True, kw_only=True):
+    """How one worker ended, or (without ``attempt``) why one was not started.
+
+    The vocabulary of ``status`` is in docs/results.md. With ``--repair``, ``weights_found`` is what
+    was found of the weights that a worker could not load, and ``repaired`` is what was done to them
+    before the worker that this is the end of.
+    """
+
+    round: int
+    attempt: int | None
+    status: str
+    stage: str
+    error_class: str
+    message: str
+    log_tail: str
+    exit_code: int | None
+    busy_after_s: float | None = None
+    weights_found: str = ""
+    repaired: list[str] = []
 
 
 class WorkerStarted(Struct, frozen=True, kw_only=True, tag="worker_started", tag_field="event"):

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from mac_whisper_speedtest.backends.contract import SettingValue
-from mac_whisper_speedtest.results.schema.record import Struct
+
+# The base of everything that is written down.
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything written: immutable, fields by name; unknown fields are passed over."""
 
 
 class ToolInfo(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.results.schema.record import Struct
+from mac_whisper_speedtest.results.schema.manifest import Struct
 
 
 class Finding(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from fakes.sessions import CRASH, OK, Unwatched, sample
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
@@ -15,10 +16,8 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.run.monitor import Watcher
 from mac_whisper_speedtest.run.prepare import Prepared
-from mac_whisper_speedtest.run.screen import Screen
-from mac_whisper_speedtest.run.task import Executor, Listener, Task
+from mac_whisper_speedtest.run.task import Executor, Listener, Screen, Task
 from mac_whisper_speedtest.worker.endings import Ending
-from run.test_session import CRASH, OK, Unwatched, sample
 
 Taken = tuple[str, int, str, int]
 """Cell, round, recording, pass."""

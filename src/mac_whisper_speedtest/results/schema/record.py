@@ -1,9 +1,0 @@
-"""The base of everything that is written down."""
-
-from __future__ import annotations
-
-import msgspec
-
-
-class Struct(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of everything written: immutable, fields by name; unknown fields are passed over."""

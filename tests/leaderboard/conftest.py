@@ -1,5 +1,0 @@
-"""The browser, where there is one."""
-
-from browser import chromium
-
-__all__ = ["chromium"]
