@@ -34,8 +34,8 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import FRAMEWORKS
 from mac_whisper_speedtest.machine import describe
-from mac_whisper_speedtest.weights.check_models import CheckRequest, Method, check_models
-from mac_whisper_speedtest.weights.inspect import State
+from mac_whisper_speedtest.weights.check_models import CheckMethod, CheckRequest, check_models
+from mac_whisper_speedtest.weights.inspect import WeightsState
 
 UNRELATED = (0, 10, 50, 200, 1000)
 
@@ -88,7 +88,7 @@ def drop_caches() -> bool:
 def seconds(times: int, *, cold: bool) -> tuple[list[float], int, int]:
     """What ``times`` checks in this process took, how many rows they had, how many complete."""
     backends = tuple({**FRAMEWORKS, **registry.installed()}.values())
-    request = CheckRequest(backends, method=Method.CACHE_CHECK)
+    request = CheckRequest(backends, method=CheckMethod.CACHE_CHECK)
     rows = check_models(request).rows  # what is imported and parsed once is not counted
     taken = []
     for _ in range(times):
@@ -97,7 +97,7 @@ def seconds(times: int, *, cold: bool) -> tuple[list[float], int, int]:
         began = time.perf_counter()
         rows = check_models(request).rows
         taken.append(time.perf_counter() - began)
-    return taken, len(rows), sum(row.check.state is State.COMPLETE for row in rows)
+    return taken, len(rows), sum(row.check.state is WeightsState.COMPLETE for row in rows)
 
 
 def command() -> float:

@@ -100,7 +100,7 @@ def judged(run: Machine, level: float, truth: float | None) -> dict[str, float |
     ratios = [pair.ratio for pair in strict.pairs]
     true = [run.speeds[pair.a] / run.speeds[pair.b] for pair in strict.pairs]
     cells = {name: intervals.of_median(list(each.values())) for name, each in run.rtf.items()}
-    told = [ranking.of(each, ranking.MARGIN) for each in ratios]
+    told = [ranking.verdict_of(each, ranking.MARGIN) for each in ratios]
     equal = all(math.isclose(each, 1) for each in true)
     hits = [
         each.low <= run.speeds[name] * truth <= each.high
@@ -109,7 +109,7 @@ def judged(run: Machine, level: float, truth: float | None) -> dict[str, float |
     ]
     slowest = max(run.names, key=lambda name: run.speeds[name])
     found = [
-        ranking.of(pair.ratio, ranking.MARGIN) is Verdict.SLOWER
+        ranking.verdict_of(pair.ratio, ranking.MARGIN) is Verdict.SLOWER
         for pair in strict.against(slowest).values()
         for pair in [pair.turned()]
     ]
@@ -130,7 +130,7 @@ def mean_of_three(run: Machine, margin: float) -> list[Verdict]:
     """What the means of the first process' samples say of each pair; there is no interval."""
     means = [statistics.fmean(run.samples[name][0]) for name in run.names]
     return [
-        ranking.of(intervals.Interval(a / b, a / b, a / b, 0.5, 1), margin)
+        ranking.verdict_of(intervals.Interval(a / b, a / b, a / b, 0.5, 1), margin)
         for index, a in enumerate(means)
         for b in means[:index]
     ]
@@ -153,7 +153,7 @@ def welch(run: Machine, margin: float) -> list[Verdict]:
             )
             middle = statistics.fmean(a) - statistics.fmean(b)
             ends = (math.exp(middle), math.exp(middle - half), math.exp(middle + half))
-            found.append(ranking.of(intervals.Interval(*ends, 0.95, len(a)), margin))
+            found.append(ranking.verdict_of(intervals.Interval(*ends, 0.95, len(a)), margin))
     return found
 
 
@@ -215,7 +215,7 @@ def floor_passed(world: World, rounds: int, reps: int, rnd: random.Random) -> Ro
         assert first is not None
         assert second is not None
         beyond = abs(math.log(second.ratio.estimate)) > math.log1p(first.floor)
-        told = ranking.of(second.ratio, ranking.margin(first.floor)) in JUDGED
+        told = ranking.verdict_of(second.ratio, ranking.margin(first.floor)) in JUDGED
         shares.add(apart=beyond, verdict=told, rounds=rounds)
     return shares.row(f"floor of {rounds}", world, 2)
 

@@ -17,7 +17,6 @@ import pytest
 
 from conftest import describe_fake, write_tone
 from fakes.timed_runs import one_round, write
-from mac_whisper_speedtest import api
 from mac_whisper_speedtest import api as st
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends import registry
@@ -166,7 +165,7 @@ def test_an_option_that_does_not_exist_is_an_error_of_the_caller() -> None:
 
 
 def test_options_become_the_request_of_the_command_line(tmp_path: Path) -> None:
-    given: api.Options = {
+    given: st.Options = {
         "compute_type": "int8",
         "max_memory_bytes": 10**9,
         "affinity": [0, 1],
@@ -177,14 +176,14 @@ def test_options_become_the_request_of_the_command_line(tmp_path: Path) -> None:
         "budget_s": 60.0,
     }
     backend = describe_fake(tmp_path, "one")
-    found = api.request_from("tiny.en", backend, Choice(clip="cities"), given)
+    found = st.request_from("tiny.en", backend, Choice(clip="cities"), given)
     assert (found.precision, found.max_memory, found.affinity) == ("int8", 10**9, (0, 1))
     assert (found.threads, found.seed, found.speech.seed) == (3, 7, 7)
     assert found.backends[0].managed
     assert found.contract.beam_size == 5
     assert found.adaptive
     assert found.explicit
-    everything = api.request_from(["tiny.en", "tiny.en"], (), Choice(), {})
+    everything = st.request_from(["tiny.en", "tiny.en"], (), Choice(), {})
     assert everything.models == ("tiny.en",)
     assert not everything.explicit
     assert len(everything.backends) == len(registry.installed())
@@ -198,7 +197,7 @@ def test_every_option_of_the_page_exists_and_no_other() -> None:
         for name in re.findall(r"`(\w+)`", line.split("|")[1])
     }
     signature = set(inspect.signature(st.run).parameters) - {"options"}
-    assert named == signature | api.Options.__annotations__.keys()
+    assert named == signature | st.Options.__annotations__.keys()
 
 
 def test_whatever_the_command_line_can_be_asked_for_python_can_ask_for() -> None:
@@ -216,7 +215,7 @@ def test_whatever_the_command_line_can_be_asked_for_python_can_ask_for() -> None
         "mic": "mic_seconds",
     }
     asked = {parameter.name or "" for parameter in command.params} - for_people
-    there = set(inspect.signature(st.run).parameters) | api.Options.__annotations__.keys()
+    there = set(inspect.signature(st.run).parameters) | st.Options.__annotations__.keys()
     assert {renamed.get(name, name) for name in asked} <= there
 
 

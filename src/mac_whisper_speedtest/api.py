@@ -16,7 +16,7 @@ from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 from mac_whisper_speedtest.compare import compare as between
 from mac_whisper_speedtest.compare import sources
 from mac_whisper_speedtest.compare.document import CellChange, Compared
-from mac_whisper_speedtest.compare.sources import Source
+from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.columns import Value
@@ -205,7 +205,7 @@ class Results:
         source: the run and where it lies.
     """
 
-    source: Source
+    source: RunSource
 
     @property
     def run(self) -> s.Run:
@@ -269,7 +269,7 @@ class Results:
         """The run as spans of time. Raises StorageError where its journal cannot be read."""
         found = self.source.directory
         events = journal.read_timed(found.journal_path) if found is not None else None
-        return timeline.of(self.run, events)
+        return timeline.timeline_of(self.run, events)
 
     def trace(self, path: StrPath) -> Path:
         """Write the timeline as Chrome trace JSON, for Perfetto. Raises StorageError."""

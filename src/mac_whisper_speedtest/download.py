@@ -33,7 +33,7 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContext:
     """What a request was for.
 
     Attributes:
@@ -106,7 +106,7 @@ def retry_after_s(error: BaseException, now: datetime.datetime) -> float | None:
         return None
 
 
-def briefly(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
     """What went wrong in a few words, for the line that says it is tried again."""
     if (status := _status(error)) is not None:
         return f"the hub answered {status}"
@@ -117,7 +117,7 @@ def briefly(error: BaseException) -> str:
     return scrub(f"the connection failed ({_root(error)})")
 
 
-def explained(error: BaseException, asked: Asked) -> SpeedtestError:
+def to_user_error(error: BaseException, asked: RequestContext) -> SpeedtestError:
     """The one error that a person sees for ``error``, without secrets.
 
     Args:
@@ -135,7 +135,7 @@ def explained(error: BaseException, asked: Asked) -> SpeedtestError:
     return DownloadError(scrub(message), hint=scrub(hint))
 
 
-def _answered(error: BaseException, status: int, asked: Asked) -> tuple[str, str]:
+def _answered(error: BaseException, status: int, asked: RequestContext) -> tuple[str, str]:
     """Message and hint for an answer that was no success; the library reads X-Error-Code."""
     what, host, page = asked.repository, asked.host, asked.page
     if status == 401 and type(error).__name__ != "GatedRepoError":
@@ -170,7 +170,7 @@ def _answered(error: BaseException, status: int, asked: Asked) -> tuple[str, str
     return by_kind.get(type(error).__name__) or by_status.get(status, other)
 
 
-def _no_login(error: BaseException, asked: Asked) -> tuple[str, str]:
+def _no_login(error: BaseException, asked: RequestContext) -> tuple[str, str]:
     request = getattr(getattr(error, "response", None), "request", None)
     if "authorization" in getattr(request, "headers", {}):
         return (
@@ -183,7 +183,7 @@ def _no_login(error: BaseException, asked: Asked) -> tuple[str, str]:
     )
 
 
-def _unanswered(error: BaseException, asked: Asked) -> tuple[str, str]:
+def _unanswered(error: BaseException, asked: RequestContext) -> tuple[str, str]:
     """Message and hint for a request that got no answer, or not all of it."""
     host, what = asked.host, asked.name or asked.repository
     proxy = _proxy_in_use(asked.endpoint)
@@ -200,7 +200,7 @@ def _unanswered(error: BaseException, asked: Asked) -> tuple[str, str]:
         if isinstance(cause, socket.gaierror):
             return f"cannot find {proxy or host}: {cause.strerror}", check
     if isinstance(error, BrokenTransferError) or "TimeoutException" in _names(error):
-        return f"gave up on {what} from {host}{through}: {briefly(error)}", _AGAIN
+        return f"gave up on {what} from {host}{through}: {short_reason(error)}", _AGAIN
     if "ConnectError" in _names(error):
         return f"cannot connect to {host}{through}: {_root(error)}", check
     return f"cannot fetch {what} from {host}{through}: {_root(error)}", _AGAIN
@@ -268,7 +268,7 @@ ENOUGH_TO_GO_ON = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a download goes on in the face of trouble. Times in seconds.
 
     Attributes:
@@ -310,11 +310,11 @@ class Patience:
         return self.connect_s, self.silence_s, self.silence_s, self.connect_s
 
 
-PATIENCE = Patience()
+PATIENCE = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DownloadSource:
     """A repository at one revision, where it is fetched from, and how patiently.
 
     Attributes:
@@ -328,17 +328,17 @@ class Source:
     endpoint: str
     repository: str
     revision: str
-    patience: Patience
+    patience: RetryPolicy
     announce: Callable[[str], None]
 
-    def asked(self, name: str) -> Asked:
+    def asked(self, name: str) -> RequestContext:
         """What a request for the file ``name`` is for, to explain why it failed."""
-        return Asked(self.endpoint, self.repository, self.revision, name)
+        return RequestContext(self.endpoint, self.repository, self.revision, name)
 
 
-def insisting(
+def with_retries(
     act: Callable[[], Result],
-    source: Source,
+    source: DownloadSource,
     name: str = "",
     *,
     so_far: Callable[[], int] = lambda: 0,
@@ -367,11 +367,11 @@ def insisting(
         except (http_error, OSError, BrokenTransferError) as error:  # type: ignore[misc]
             failures = 1 if so_far() - before >= ENOUGH_TO_GO_ON else failures + 1
             if not transient(error) or failures >= source.patience.failures:
-                raise explained(error, source.asked(name)) from error
+                raise to_user_error(error, source.asked(name)) from error
             now = datetime.datetime.now(datetime.UTC)
             wait = source.patience.wait_s(failures, retry_after_s(error, now))
             source.announce(
-                f"{name or source.repository}: {briefly(error)}; trying again in "
+                f"{name or source.repository}: {short_reason(error)}; trying again in "
                 f"{wait:.0f} s ({failures} of {source.patience.failures - 1})"
             )
         source.patience.sleep(wait)

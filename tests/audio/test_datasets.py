@@ -17,7 +17,7 @@ from fakes.web import Web
 from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.audio import datasets, hub_dataset
 from mac_whisper_speedtest.audio.clip import Speech
-from mac_whisper_speedtest.audio.datasets import Dataset
+from mac_whisper_speedtest.audio.dataset import Dataset
 from mac_whisper_speedtest.audio.select import Choice, choose
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mac_whisper_speedtest.audio.clip import LeftOut
-from mac_whisper_speedtest.audio.entries import Entry
-from mac_whisper_speedtest.audio.manifest import listed, parse
+from mac_whisper_speedtest.audio.entries import AudioEntry
+from mac_whisper_speedtest.audio.manifest import list_manifest, parse
 from mac_whisper_speedtest.errors import AudioError
 
 JSONL = Path("/data/set.jsonl")
@@ -30,8 +30,8 @@ def test_nemo_lines_become_entries_with_paths_relative_to_the_manifest() -> None
         JSONL,
     )
 
-    assert first == Entry("a.flac", Path("/data/audio/a.flac"), "Grüße", language="de")
-    assert second == Entry("b.wav", Path("/elsewhere/b.wav"), speaker="12")
+    assert first == AudioEntry("a.flac", Path("/data/audio/a.flac"), "Grüße", language="de")
+    assert second == AudioEntry("b.wav", Path("/elsewhere/b.wav"), speaker="12")
 
 
 def test_an_offset_makes_a_cut_of_the_given_duration() -> None:
@@ -53,8 +53,8 @@ def test_csv_has_the_same_fields_as_columns() -> None:
 
     first, second = parse(text, CSV)
 
-    assert first == Entry("a.wav", Path("/data/a.wav"), 'one, "two"\nthree', language="en")
-    assert second == Entry("b.wav", Path("/data/b.wav"), "")
+    assert first == AudioEntry("a.wav", Path("/data/a.wav"), 'one, "two"\nthree', language="en")
+    assert second == AudioEntry("b.wav", Path("/data/b.wav"), "")
 
 
 def test_tsv_is_csv_with_tabs() -> None:
@@ -102,7 +102,7 @@ def test_wrong_lines_are_left_out_by_number_and_the_others_are_listed(tmp_path: 
     path = tmp_path / "set.jsonl"
     path.write_text("\n".join(lines), encoding="utf-8")
 
-    found = listed(path)
+    found = list_manifest(path)
 
     assert [each.name for each in found.entries] == [
         f"{number}.wav" for number in range(20) if number not in {3, 5, 16}
@@ -118,7 +118,7 @@ def test_a_csv_row_with_too_few_cells_is_left_out_and_the_others_are_listed(
     path = tmp_path / "set.csv"
     path.write_text("path,text\na.wav,x\nb.wav\nc.wav,y\n", encoding="utf-8")
 
-    found = listed(path)
+    found = list_manifest(path)
 
     assert [each.name for each in found.entries] == ["a.wav", "c.wav"]
     assert found.left_out == [LeftOut("line 3", "has 1 cells for 2 columns")]
@@ -128,7 +128,7 @@ def test_a_file_without_a_good_line_lists_nothing_and_says_why(tmp_path: Path) -
     path = tmp_path / "set.jsonl"
     path.write_text("this is\nno manifest\n", encoding="utf-8")
 
-    found = listed(path)
+    found = list_manifest(path)
 
     assert found.entries == []
     assert [each.name for each in found.left_out] == ["line 1", "line 2"]
@@ -162,11 +162,11 @@ def test_a_manifest_without_entries_or_not_in_utf_8_is_an_error(
     (tmp_path / "set.jsonl").write_bytes(content)
 
     with pytest.raises(AudioError, match=said):
-        listed(tmp_path / "set.jsonl")
+        list_manifest(tmp_path / "set.jsonl")
 
 
 def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"gone\.jsonl does not exist"):
-        listed(tmp_path / "gone.jsonl")
+        list_manifest(tmp_path / "gone.jsonl")
     with pytest.raises(AudioError, match="is no file"):
-        listed(tmp_path)
+        list_manifest(tmp_path)

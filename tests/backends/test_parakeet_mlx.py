@@ -17,7 +17,7 @@ import pytest
 from backends.conftest import installed_or_skip, speech
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, deviations
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.endings import WorkerFailureError
+from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
 from mac_whisper_speedtest.worker.launch import interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 

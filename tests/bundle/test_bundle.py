@@ -26,15 +26,15 @@ from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import CONTRACTS, SETTING_NAMES
 from mac_whisper_speedtest.bundle import container, read, redact, write
-from mac_whisper_speedtest.bundle.fields import FIELDS, How
+from mac_whisper_speedtest.bundle.fields import POLICIES, FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
 from mac_whisper_speedtest.store.verify import verify
-from mac_whisper_speedtest.summary.summarize import summarise
-from mac_whisper_speedtest.worker.endings import Status
+from mac_whisper_speedtest.summary.summarize import summarize
+from mac_whisper_speedtest.worker.exit_status import Status
 
 V1 = Path(__file__).parents[1] / "fixtures" / "runs" / "v1"
 POINTS = int(environ.get("SPEEDTEST_CRASH_POINTS", "4"))
@@ -66,11 +66,11 @@ WRITTEN = list(dict.fromkeys([*_structs(s.Manifest), *_structs(s.Event)]))
 
 @pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: kind.__name__)
 def test_somebody_has_decided_on_every_field_that_is_written(kind: type[s.Struct]) -> None:
-    assert set(FIELDS[kind]) == set(kind.__struct_fields__)
+    assert set(POLICIES[kind]) == set(kind.__struct_fields__)
 
 
 def test_nothing_else_is_on_the_list() -> None:
-    assert set(FIELDS) == set(WRITTEN)
+    assert set(POLICIES) == set(WRITTEN)
 
 
 @pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: kind.__name__)
@@ -79,14 +79,14 @@ def test_what_is_said_to_be_an_object_of_the_schema_is_one_and_the_other_way_rou
 ) -> None:
     hints = typing.get_type_hints(kind)
     holding = {name for name in kind.__struct_fields__ if list(_structs(hints[name]))}
-    assert holding == {name for name, how in FIELDS[kind].items() if how is How.INSIDE}
+    assert holding == {name for name, how in POLICIES[kind].items() if how is FieldPolicy.INSIDE}
 
 
 def test_the_page_says_of_every_field_how_it_goes_into_a_bundle() -> None:
     page = (Path(__file__).parents[2] / "docs" / "bundles.md").read_text(encoding="utf-8")
-    words = {how: how.name.lower().replace("_", " ") for how in How}
-    for kind, fields in FIELDS.items():
-        sorts: dict[How, list[str]] = {}
+    words = {how: how.name.lower().replace("_", " ") for how in FieldPolicy}
+    for kind, fields in POLICIES.items():
+        sorts: dict[FieldPolicy, list[str]] = {}
         for name, how in fields.items():
             sorts.setdefault(how, []).append(f"`{name}`")
         row = "; ".join(f"{words[how]}: {', '.join(names)}" for how, names in sorts.items())
@@ -127,7 +127,7 @@ def test_built_in_clips_and_datasets_are_public_and_nothing_of_the_users_is() ->
 
 def test_a_bundle_has_three_members_in_order_and_nothing_says_when_or_where(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
-    info = write.write(given(tmp_path / "run"), path)
+    info = write.write_bundle(given(tmp_path / "run"), path)
 
     assert tuple(members(path)) == bundles.NAMES
     assert document(path, "bundle.json") == msgspec.to_builtins(info)
@@ -138,18 +138,18 @@ def test_a_bundle_has_three_members_in_order_and_nothing_says_when_or_where(tmp_
 
 def test_the_same_run_gives_the_same_bytes_wherever_it_lies(tmp_path: Path) -> None:
     run = given(tmp_path / "run")
-    write.write(run, tmp_path / "x.zip")
+    write.write_bundle(run, tmp_path / "x.zip")
     shutil.copytree(run.path, tmp_path / "copy")
-    write.write(RunDirectory(tmp_path / "copy"), tmp_path / "other" / "y.zip")
+    write.write_bundle(RunDirectory(tmp_path / "copy"), tmp_path / "other" / "y.zip")
     assert (tmp_path / "x.zip").read_bytes() == (tmp_path / "other" / "y.zip").read_bytes()
 
 
 @pytest.mark.parametrize("public", [True, False])
 def test_every_figure_comes_out_of_a_bundle_as_out_of_the_run(tmp_path: Path, public: bool) -> None:
     run = given(tmp_path / "run", public=public)
-    write.write(run, tmp_path / "x.zip")
+    write.write_bundle(run, tmp_path / "x.zip")
 
-    there, here = read.read(tmp_path / "x.zip"), summarise(run.replay())
+    there, here = read.read_bundle(tmp_path / "x.zip"), summarize(run.replay())
 
     assert summaries(there) == summaries(here)
     assert {cell.summary.wer for cell in there.cells if cell.summary} == {0.0, 0.375}
@@ -158,20 +158,20 @@ def test_every_figure_comes_out_of_a_bundle_as_out_of_the_run(tmp_path: Path, pu
 
 
 def test_a_run_of_version_1_can_be_given_away_and_gets_an_id(tmp_path: Path) -> None:
-    write.write(RunDirectory(V1), tmp_path / "x.zip")
-    write.write(RunDirectory(V1), tmp_path / "y.zip")
+    write.write_bundle(RunDirectory(V1), tmp_path / "x.zip")
+    write.write_bundle(RunDirectory(V1), tmp_path / "y.zip")
 
-    there = read.read(tmp_path / "x.zip")
+    there = read.read_bundle(tmp_path / "x.zip")
 
-    assert summaries(there) == summaries(summarise(RunDirectory(V1).replay()))
+    assert summaries(there) == summaries(summarize(RunDirectory(V1).replay()))
     assert there.manifest.schema_version == 1
     assert len(there.manifest.run_id) == 32
-    assert there.manifest.run_id == read.read(tmp_path / "y.zip").manifest.run_id
+    assert there.manifest.run_id == read.read_bundle(tmp_path / "y.zip").manifest.run_id
 
 
 def test_when_each_line_was_written_goes_along(tmp_path: Path) -> None:
     run = given(tmp_path / "run")
-    write.write(run, tmp_path / "x.zip")
+    write.write_bundle(run, tmp_path / "x.zip")
     written = [each.at_s for each in journal.read_timed(run.journal_path)]
     assert [line["at_s"] for line in lines(tmp_path / "x.zip")] == written
 
@@ -200,7 +200,7 @@ def test_the_users_names_become_pseudonyms_everywhere_and_the_same_ones(tmp_path
         return Made(msgspec.structs.replace(run.manifest, clips=[clip]), events)
 
     run = given(tmp_path / "run", change=dressed)
-    write.write(run, tmp_path / "x.zip")
+    write.write_bundle(run, tmp_path / "x.zip")
 
     everything = b"".join(members(tmp_path / "x.zip").values()).lower()
     assert not [name for name in (b"anna", b"board", b"secret", b"/speech") if name in everything]
@@ -216,13 +216,13 @@ def test_the_users_names_become_pseudonyms_everywhere_and_the_same_ones(tmp_path
     assert {visit for round_ in manifest["schedule"] for visit in round_} == {
         each["id"] for each in manifest["cells"]
     }
-    assert summaries(read.read(tmp_path / "x.zip")) == summaries(summarise(run.replay()))
+    assert summaries(read.read_bundle(tmp_path / "x.zip")) == summaries(summarize(run.replay()))
 
 
 def test_the_names_of_public_speech_stay(tmp_path: Path) -> None:
     run = given(tmp_path / "run", public=True)
-    write.write(run, tmp_path / "x.zip")
-    (clip,) = read.read(tmp_path / "x.zip").manifest.clips
+    write.write_bundle(run, tmp_path / "x.zip")
+    (clip,) = read.read_bundle(tmp_path / "x.zip").manifest.clips
     assert clip == run.replay().manifest.clips[0]
 
 
@@ -240,10 +240,10 @@ def test_kernels_tags_logs_and_unknown_details_stay_at_home(tmp_path: Path) -> N
         ]
         return Made(manifest, events)
 
-    write.write(given(tmp_path / "run", change=dressed), tmp_path / "x.zip")
+    write.write_bundle(given(tmp_path / "run", change=dressed), tmp_path / "x.zip")
 
     assert b"anna" not in b"".join(members(tmp_path / "x.zip").values())
-    run = read.read(tmp_path / "x.zip")
+    run = read.read_bundle(tmp_path / "x.zip")
     assert run.manifest.machine.os_version == "6.18.44"
     assert run.cells[0].backend.details == {"blas": "OpenBLAS 0.3"}
 
@@ -251,8 +251,8 @@ def test_kernels_tags_logs_and_unknown_details_stay_at_home(tmp_path: Path) -> N
 def test_letters_that_act_are_replaced_before_anything_is_given_away(tmp_path: Path) -> None:
     hostile = "one\x1b[31m two\u202e three\r\nfour"
     run = given(tmp_path / "run", backends={"a": Fake(said={"u1": hostile})})
-    write.write(run, tmp_path / "x.zip")
-    texts = {sample.text for sample in read.read(tmp_path / "x.zip").cells[0].samples}
+    write.write_bundle(run, tmp_path / "x.zip")
+    texts = {sample.text for sample in read.read_bundle(tmp_path / "x.zip").cells[0].samples}
     assert "one\ufffd[31m two\ufffd three\nfour" in texts
 
 
@@ -269,8 +269,8 @@ def test_own_files_as_weights_keep_their_hashes_and_not_their_names(tmp_path: Pa
         cells = [msgspec.structs.replace(each, weights=own) for each in run.manifest.cells]
         return Made(msgspec.structs.replace(run.manifest, cells=cells), run.events)
 
-    write.write(given(tmp_path / "run", change=dressed), tmp_path / "x.zip")
-    weights = read.read(tmp_path / "x.zip").manifest.cells[0].weights
+    write.write_bundle(given(tmp_path / "run", change=dressed), tmp_path / "x.zip")
+    weights = read.read_bundle(tmp_path / "x.zip").manifest.cells[0].weights
     assert weights is not None
     assert weights.files == {"file-0001": "d" * 64, "file-0002": "c" * 64}
 
@@ -280,14 +280,14 @@ def test_own_files_as_weights_keep_their_hashes_and_not_their_names(tmp_path: Pa
 
 def test_without_texts_no_word_goes_along_and_the_bundle_says_so(tmp_path: Path) -> None:
     run = given(tmp_path / "run")
-    info = write.write(run, tmp_path / "x.zip", texts=False)
+    info = write.write_bundle(run, tmp_path / "x.zip", texts=False)
 
     everything = b"".join(members(tmp_path / "x.zip").values()).decode()
     assert [text for text in said() if text in everything] == []
-    there = read.read(tmp_path / "x.zip")
+    there = read.read_bundle(tmp_path / "x.zip")
     assert info.texts_left_out
     assert redact.texts_left_out(there.manifest)
-    for cell, own in zip(there.cells, summarise(run.replay()).cells, strict=True):
+    for cell, own in zip(there.cells, summarize(run.replay()).cells, strict=True):
         assert cell.summary is not None
         assert own.summary is not None
         assert (cell.summary.wer, cell.summary.accuracy) == (None, None)
@@ -297,8 +297,8 @@ def test_without_texts_no_word_goes_along_and_the_bundle_says_so(tmp_path: Path)
 
 def test_without_texts_those_of_public_speech_go_along(tmp_path: Path) -> None:
     run = given(tmp_path / "run", public=True)
-    info = write.write(run, tmp_path / "x.zip", texts=False)
-    write.write(run, tmp_path / "y.zip")
+    info = write.write_bundle(run, tmp_path / "x.zip", texts=False)
+    write.write_bundle(run, tmp_path / "y.zip")
     assert not info.texts_left_out
     assert (tmp_path / "x.zip").read_bytes() == (tmp_path / "y.zip").read_bytes()
 
@@ -312,7 +312,7 @@ def test_a_run_that_still_goes_on_is_not_given_away(tmp_path: Path) -> None:
         Journal(run.journal_path),
         pytest.raises(UsageError, match="still being measured"),
     ):
-        write.write(run, tmp_path / "x.zip")
+        write.write_bundle(run, tmp_path / "x.zip")
     assert not (tmp_path / "x.zip").exists()
 
 
@@ -320,8 +320,8 @@ def test_damaged_lines_are_left_out_and_counted(tmp_path: Path) -> None:
     run = given(tmp_path / "run")
     whole = run.journal_path.read_bytes().split(b"\n")
     run.journal_path.write_bytes(b"\n".join([*whole[:-2], b"\0\0", *whole[-2:-1], b"unfinished"]))
-    write.write(run, tmp_path / "x.zip")
-    outcome = read.read(tmp_path / "x.zip").manifest.outcome
+    write.write_bundle(run, tmp_path / "x.zip")
+    outcome = read.read_bundle(tmp_path / "x.zip").manifest.outcome
     assert outcome == s.Outcome(state="complete", message="1 damaged journal lines were left out")
 
 
@@ -330,14 +330,14 @@ def test_a_damaged_run_leaves_the_older_file_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"older")
     run.manifest_path.write_text("{", encoding="utf-8")
     with pytest.raises(StorageError, match="damaged"):
-        write.write(run, tmp_path / "x.zip")
+        write.write_bundle(run, tmp_path / "x.zip")
     assert (tmp_path / "x.zip").read_bytes() == b"older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.zip"]
 
 
 def test_a_folder_in_the_place_of_the_file_stays(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it is a folder"):
-        write.write(given(tmp_path / "run"), tmp_path)
+        write.write_bundle(given(tmp_path / "run"), tmp_path)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +347,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run = given(tmp_path / "run")
     monkeypatch.setattr(write, "_add", full)
     with pytest.raises(StorageError, match="No space left"):
-        write.write(run, tmp_path / "x.zip")
+        write.write_bundle(run, tmp_path / "x.zip")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
@@ -357,7 +357,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_an_imported_run_is_the_next_one_here_whole_and_marked(
     tmp_path: Path, own_runs: Path
 ) -> None:
-    write.write(given(tmp_path / "run", number=77), tmp_path / "x.zip")
+    write.write_bundle(given(tmp_path / "run", number=77), tmp_path / "x.zip")
     directory.create()  # somebody measures meanwhile
 
     run = read.import_bundle(tmp_path / "x.zip")
@@ -370,7 +370,7 @@ def test_an_imported_run_is_the_next_one_here_whole_and_marked(
         "run.json",
     ]
     assert verify(run) == []
-    found = container.of(run)
+    found = container.read_origin(run)
     assert found is not None
     assert found.bundle_sha256 == hashlib.sha256((tmp_path / "x.zip").read_bytes()).hexdigest()
     assert run.replay().manifest.run_id == f"{77:032x}"
@@ -380,24 +380,27 @@ def test_an_imported_run_is_the_next_one_here_whole_and_marked(
 
 def test_an_imported_run_is_given_away_as_the_same_bytes(tmp_path: Path, own_runs: Path) -> None:
     for texts in (True, False):
-        write.write(
+        write.write_bundle(
             given(tmp_path / f"run{texts}", number=2 + texts), tmp_path / "x.zip", texts=texts
         )
         run = read.import_bundle(tmp_path / "x.zip")
-        write.write(run, tmp_path / "again.zip")
+        write.write_bundle(run, tmp_path / "again.zip")
         assert (tmp_path / "x.zip").read_bytes() == (tmp_path / "again.zip").read_bytes()
 
 
 def test_the_same_bundle_twice_is_one_run(tmp_path: Path, own_runs: Path) -> None:
-    write.write(given(tmp_path / "run"), tmp_path / "x.zip")
-    first, second = read.bring(tmp_path / "x.zip"), read.bring(tmp_path / "x.zip")
+    write.write_bundle(given(tmp_path / "run"), tmp_path / "x.zip")
+    first, second = (
+        read.import_verified(tmp_path / "x.zip"),
+        read.import_verified(tmp_path / "x.zip"),
+    )
     assert (first.new, second.new) == (True, False)
     assert first.run == second.run
     assert len(directory.every()) == 1
 
 
 def test_tools_that_import_one_bundle_at_once_make_one_run(tmp_path: Path, own_runs: Path) -> None:
-    write.write(given(tmp_path / "run"), tmp_path / "x.zip")
+    write.write_bundle(given(tmp_path / "run"), tmp_path / "x.zip")
     command = [sys.executable, "-m", "mac_whisper_speedtest", "results", "import"]
     tools = [
         subprocess.Popen([*command, str(tmp_path / "x.zip")], stdout=subprocess.PIPE, text=True)
@@ -412,16 +415,16 @@ def test_tools_that_import_one_bundle_at_once_make_one_run(tmp_path: Path, own_r
 def test_a_run_of_ones_own_comes_back_as_itself(tmp_path: Path, own_runs: Path) -> None:
     run = given(own_runs / "000005")
     for texts in (True, False):
-        write.write(run, tmp_path / "x.zip", texts=texts)
-        assert read.bring(tmp_path / "x.zip") == read.Imported(run, new=False)
+        write.write_bundle(run, tmp_path / "x.zip", texts=texts)
+        assert read.import_verified(tmp_path / "x.zip") == read.Imported(run, new=False)
 
 
 def test_other_samples_under_a_known_id_are_refused(tmp_path: Path, own_runs: Path) -> None:
-    write.write(given(tmp_path / "run"), tmp_path / "x.zip")
-    read.bring(tmp_path / "x.zip")
+    write.write_bundle(given(tmp_path / "run"), tmp_path / "x.zip")
+    read.import_verified(tmp_path / "x.zip")
     other = bundles.with_line(tmp_path / "x.zip", "sample", seconds=0.5, wall_s=0.5)
     with pytest.raises(UsageError, match="has the id of run 1"):
-        read.bring(other)
+        read.import_verified(other)
     assert len(directory.every()) == 1
 
 
@@ -431,13 +434,13 @@ def test_an_import_that_fails_takes_no_number(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    write.write(given(tmp_path / "run"), tmp_path / "x.zip")
+    write.write_bundle(given(tmp_path / "run"), tmp_path / "x.zip")
     with monkeypatch.context() as patch:
-        patch.setattr(container, "write", full)
+        patch.setattr(container, "write_origin", full)
         with pytest.raises(StorageError, match="No space left"):
-            read.bring(tmp_path / "x.zip")
+            read.import_verified(tmp_path / "x.zip")
     assert [path.name for path in own_runs.iterdir() if path.is_dir()] == []
-    assert read.bring(tmp_path / "x.zip").run.number == 1
+    assert read.import_verified(tmp_path / "x.zip").run.number == 1
 
 
 def test_an_endings_words_are_those_that_are_believed() -> None:
@@ -524,20 +527,20 @@ def test_a_bundle_is_whole_or_not_there_whenever_it_is_killed(tmp_path: Path) ->
     run = given(tmp_path / "run", rounds=2)
     for folder in _killed("bundle", run.path, tmp_path / "killed"):
         if (folder / "x.zip").exists():
-            read.read(folder / "x.zip")
-        write.write(run, folder / "x.zip")
-        assert summaries(read.read(folder / "x.zip")) == summaries(summarise(run.replay()))
+            read.read_bundle(folder / "x.zip")
+        write.write_bundle(run, folder / "x.zip")
+        assert summaries(read.read_bundle(folder / "x.zip")) == summaries(summarize(run.replay()))
 
 
 def test_an_import_is_whole_or_not_there_whenever_it_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write.write(given(tmp_path / "run", rounds=2), tmp_path / "x.zip")
+    write.write_bundle(given(tmp_path / "run", rounds=2), tmp_path / "x.zip")
     for folder in _killed("import", tmp_path / "x.zip", tmp_path / "killed"):
         monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(folder))
         for run in directory.every():
             assert verify(run) == []
-        run = read.bring(tmp_path / "x.zip").run
+        run = read.import_verified(tmp_path / "x.zip").run
         assert verify(run) == []
         assert directory.every() == [run]
         assert json.loads(run.sealed_path.read_text(encoding="utf-8"))["cells"]

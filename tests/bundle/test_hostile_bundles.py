@@ -24,7 +24,7 @@ from mac_whisper_speedtest.bundle.container import BundleError
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, UsageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 Forge = Callable[[Path], Path]
 
@@ -33,7 +33,7 @@ Forge = Callable[[Path], Path]
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a sound bundle."""
     folder = tmp_path_factory.mktemp("bundle")
-    write.write(given(folder / "run", public=True), folder / "x.zip")
+    write.write_bundle(given(folder / "run", public=True), folder / "x.zip")
     return (folder / "x.zip").read_bytes()
 
 
@@ -49,9 +49,9 @@ def refused(path: Path) -> str:
     """Why ``path`` is refused, in reading and in importing; nothing may be left of it anywhere."""
     before = sorted(each for each in path.parent.rglob("*") if "data" not in each.parts)
     with pytest.raises(BundleError) as reading:
-        read.read(path)
+        read.read_bundle(path)
     with pytest.raises(BundleError) as importing:
-        read.bring(path)
+        read.import_verified(path)
     assert reading.value.message == importing.value.message
     assert reading.value.exit_code == ExitCode.USAGE
     assert str(path) in reading.value.message
@@ -63,7 +63,7 @@ def refused(path: Path) -> str:
 
 
 def test_the_sound_one_is_taken(sound: Path) -> None:
-    assert read.bring(sound).new
+    assert read.import_verified(sound).new
 
 
 # ---- the zip file
@@ -237,7 +237,7 @@ def test_a_tar_file_is_refused(sound: Path) -> None:
 
 
 def test_damage_anywhere_is_refused_or_does_no_harm(sound: Path) -> None:
-    run = read.read(sound)
+    run = read.read_bundle(sound)
     rnd = random.Random(17)
     data = sound.read_bytes()
     for _ in range(60):
@@ -246,13 +246,13 @@ def test_damage_anywhere_is_refused_or_does_no_harm(sound: Path) -> None:
             changed[rnd.randrange(len(data))] = rnd.randrange(256)
         sound.write_bytes(bytes(changed))
         with contextlib.suppress(SpeedtestError):
-            assert read.read(sound) == run  # such as another time in a header
+            assert read.read_bundle(sound) == run  # such as another time in a header
 
 
 def test_a_missing_file_and_a_folder_are_the_users_mistake(tmp_path: Path) -> None:
     for path in (tmp_path / "none.zip", tmp_path):
         with pytest.raises(UsageError, match="there is no file"):
-            read.read(path)
+            read.read_bundle(path)
 
 
 # ---- digests and versions
@@ -284,7 +284,7 @@ def test_a_bundle_of_the_future_is_refused_with_what_to_do(sound: Path) -> None:
     path = _info(sound, version=2)
     assert "bundle version 2" in refused(path)
     with pytest.raises(BundleError) as error:
-        read.read(path)
+        read.read_bundle(path)
     assert "newer" in error.value.hint
 
 
@@ -309,13 +309,13 @@ def test_another_format_and_another_runs_id_are_refused(sound: Path) -> None:
 
 
 def _sealed(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    run = json.loads(msgspec.json.encode(read.read(path)))
+    run = json.loads(msgspec.json.encode(read.read_bundle(path)))
     change(run)
     return forged(path, {"run.json": json.dumps(run).encode()})
 
 
 def test_a_summary_that_is_inside_is_not_believed(sound: Path) -> None:
-    assert read.read(_sealed(sound, lambda run: None)) == read.read(sound)
+    assert read.read_bundle(_sealed(sound, lambda run: None)) == read.read_bundle(sound)
 
 
 @pytest.mark.parametrize(("name", "value"), [("median_s", 0.001), ("rank", 1), ("wer", 0.0)])
@@ -529,7 +529,7 @@ def test_letters_that_do_something_to_a_terminal_are_refused(
 
 def test_html_and_formulas_and_other_scripts_are_texts_like_others(sound: Path) -> None:
     text = "<script>alert(1)</script> =1+1 שלום\u200f 東京 नमस्ते \\u001b \n\t"
-    run = read.read(with_line(sound, "sample", text=text))
+    run = read.read_bundle(with_line(sound, "sample", text=text))
     assert text in {sample.text for cell in run.cells for sample in cell.samples}
 
 
@@ -543,14 +543,14 @@ def test_a_text_of_megabytes_is_refused(sound: Path) -> None:
 
 def test_what_the_schema_does_not_know_changes_no_figure(sound: Path) -> None:
     path = with_line(sound, "sample", median_s=0.001, verdict="FASTER")
-    assert read.read(path) == read.read(sound)
+    assert read.read_bundle(path) == read.read_bundle(sound)
 
 
 def test_an_outcome_and_an_id_of_a_path_lead_nowhere(sound: Path) -> None:
     path = with_manifest(
         sound, lambda manifest: manifest.update(outcome={"state": "running", "message": ""})
     )
-    run = read.bring(path).run
+    run = read.import_verified(path).run
     assert run.path == directory.runs_dir() / "000001"
     outcome = run.replay().manifest.outcome
     assert outcome is not None
@@ -561,7 +561,7 @@ def test_figures_are_those_of_the_samples_even_where_a_forger_has_made_all_diges
     sound: Path,
 ) -> None:
     path = with_line(sound, "sample", seconds=0.9)
-    run = read.read(path)
-    assert run == summarise(run)
+    run = read.read_bundle(path)
+    assert run == summarize(run)
     digest = hashlib.sha256(members(path)["journal.jsonl"]).hexdigest()
     assert document(path, "bundle.json")["members"]["journal.jsonl"]["sha256"] == digest

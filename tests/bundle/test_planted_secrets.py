@@ -19,8 +19,8 @@ from conftest import FAKES, write_tone
 from fakes.made_runs import Fake, made
 from mac_whisper_speedtest import cli, privacy
 from mac_whisper_speedtest.bundle import write
-from mac_whisper_speedtest.bundle.fields import FIELDS, How
-from mac_whisper_speedtest.bundle.write import LastLook
+from mac_whisper_speedtest.bundle.fields import POLICIES, FieldPolicy
+from mac_whisper_speedtest.bundle.write import LeakScanner
 from mac_whisper_speedtest.cli import compare as compare_command
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.export import files, tables
@@ -29,7 +29,7 @@ from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.timeline import export, timeline
 
 TOKEN = "hf_AbCdEfGh0123456789AbCdEfGh"
@@ -138,7 +138,7 @@ def _own_files(measured: Measured, folder: Path) -> bytes:
 
 
 def _bundle(measured: Measured, folder: Path) -> bytes:
-    write.write(measured.run, folder / "x.zip")
+    write.write_bundle(measured.run, folder / "x.zip")
     return _unzipped(folder / "x.zip")
 
 
@@ -148,12 +148,12 @@ def _unzipped(path: Path) -> bytes:
 
 
 def _report(measured: Measured, folder: Path) -> bytes:
-    return report.report(summarise(measured.run.replay())).encode()
+    return report.report(summarize(measured.run.replay())).encode()
 
 
 def _trace(measured: Measured, folder: Path) -> bytes:
     events = journal.read_timed(measured.run.journal_path)
-    return export.to_json(timeline.of(summarise(measured.run.replay()), events))
+    return export.to_json(timeline.timeline_of(summarize(measured.run.replay()), events))
 
 
 def _export(measured: Measured, folder: Path) -> bytes:
@@ -352,9 +352,9 @@ def _worded(value: Any, words: str) -> Any:
 
 TEXT_FIELDS = [
     (kind, field)
-    for kind, fields in FIELDS.items()
+    for kind, fields in POLICIES.items()
     for field, how in fields.items()
-    if how is not How.INSIDE
+    if how is not FieldPolicy.INSIDE
 ]
 
 
@@ -374,7 +374,7 @@ def test_a_secret_in_any_field_is_taken_out_or_nothing_is_written(
     there = planted.found(run.manifest_path.read_bytes() + run.journal_path.read_bytes())
     written, refused = False, ""
     try:
-        write.write(run, tmp_path / "x.zip")
+        write.write_bundle(run, tmp_path / "x.zip")
         written = True
     except UsageError as error:
         refused = error.message
@@ -382,9 +382,15 @@ def test_a_secret_in_any_field_is_taken_out_or_nothing_is_written(
     if written:
         assert planted.found(_unzipped(tmp_path / "x.zip")) == []
         # Else it would be no test: a field without texts holds no secret.
-        assert there or FIELDS[kind][field] is How.KEPT
+        assert there or POLICIES[kind][field] is FieldPolicy.KEPT
     else:
-        assert FIELDS[kind][field] in {How.KEPT, How.NAME, How.SAID, How.REFERENCE, How.FILES}
+        assert POLICIES[kind][field] in {
+            FieldPolicy.KEPT,
+            FieldPolicy.NAME,
+            FieldPolicy.SAID,
+            FieldPolicy.REFERENCE,
+            FieldPolicy.FILES,
+        }
         assert f".{field}" in refused
         assert planted.found(refused.encode()) == []
 
@@ -400,7 +406,7 @@ def test_a_user_whose_name_everybody_uses_can_give_runs_away(
     privacy._names.cache_clear()
     try:
         run = RunDirectory(made({"fast": Fake()}, rounds=1).write(tmp_path / "run"))
-        write.write(run, tmp_path / "x.zip")
+        write.write_bundle(run, tmp_path / "x.zip")
     finally:
         privacy._names.cache_clear()
     assert b"she sells sea shells" in _unzipped(tmp_path / "x.zip")
@@ -410,8 +416,8 @@ def test_a_user_whose_name_everybody_uses_can_give_runs_away(
     "text", [TOKEN, f"x {KEY}", f"{USER}_1", f"on {HOST.upper()}", f"at {MAC}", f"no. {SERIAL}"]
 )
 def test_the_last_look_finds_what_the_list_would_have_let_pass(planted: Planted, text: str) -> None:
-    assert LastLook().found(text, How.SCRUBBED)
+    assert LeakScanner().found(text, FieldPolicy.SCRUBBED)
     line = msgspec.json.encode(s.RunEnded(state="complete", message=f'"{text}"\\'))
     with pytest.raises(UsageError, match=r"RunEnded\.message") as error:
-        LastLook().refuse(line, "line 1", s.Event)
+        LeakScanner().refuse(line, "line 1", s.Event)
     assert planted.found(error.value.message.encode()) == []

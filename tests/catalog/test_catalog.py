@@ -26,7 +26,7 @@ every_whisper = pytest.mark.parametrize("model", WHISPER, ids=lambda model: mode
 every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 
 
-def _time_outs(size_class: str) -> catalog.TimeOuts:
+def _time_outs(size_class: str) -> catalog.Timeouts:
     return next(model.time_outs for model in MODELS if model.size_class == size_class)
 
 
@@ -79,7 +79,7 @@ def test_the_largest_class_gets_more_time_than_the_smallest() -> None:
 
 
 def test_a_transcription_gets_time_for_every_second_and_the_first_one_more() -> None:
-    limits = catalog.TimeOuts(
+    limits = catalog.Timeouts(
         load_s=1.0, transcribe_base_s=10.0, transcribe_per_audio_s=2.0, first_call_factor=3.0
     )
     assert limits.transcribe_s(5.0, first=False) == 20.0

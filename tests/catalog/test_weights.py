@@ -9,7 +9,7 @@ import pytest
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.catalog import Publication
 from mac_whisper_speedtest.convert import conversion
-from mac_whisper_speedtest.convert.form import Form
+from mac_whisper_speedtest.convert.form import FormatCodec
 
 ROWS = catalog.publications()
 AVAILABLE = [row for row in ROWS if not row.unavailable]
@@ -42,7 +42,7 @@ def test_a_form_for_every_kind_of_backend() -> None:
 
 @pytest.mark.parametrize("form", conversion.FORMS.values(), ids=lambda form: form.name)
 def test_the_precisions_of_a_conversion_are_those_that_the_converter_writes(
-    form: Form,
+    form: FormatCodec,
 ) -> None:
     if form.writer is not None and form.name != catalog.SOURCE_FORM:
         assert set(form.writer.precisions) <= set(catalog.forms()[form.name].converts_to)

@@ -90,7 +90,7 @@ def test_an_import_on_a_full_disk_takes_no_number_and_works_when_there_is_room(
     speedtest: Call,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write.write(RunDirectory(made_once / "000001"), tmp_path / "x.zip")
+    write.write_bundle(RunDirectory(made_once / "000001"), tmp_path / "x.zip")
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(small_disk))
     ballast = disks.fill(small_disk, leave)
 

@@ -33,7 +33,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = root / "bundles"
     for number, kind in ((1, None), (2, None), (3, ANOTHER)):
         run = machine(number, machine=kind, rounds=2).write(root / "runs" / f"{number}")
-        write.write(RunDirectory(run), folder / f"{number}.zip")
+        write.write_bundle(RunDirectory(run), folder / f"{number}.zip")
     machine(4, times=1.1, rounds=2).write(folder / "000004")
     return folder
 

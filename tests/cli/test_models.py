@@ -20,7 +20,7 @@ from conftest import Answer, Call, Tool, wait_until
 from fakes.hub_cache import Repository, tree
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.weights import locate, revisions
-from mac_whisper_speedtest.weights.revisions import HubFile, Learnt
+from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile
 
 KEY = "1a5afae06a4db91c"  # the beginning of the SHA-256 of tiny.en's source
 COMMIT = "c0ffee" + "0" * 34
@@ -98,7 +98,7 @@ def custom(home: Path) -> Repository:
         HubFile("model.safetensors", len(weights), sha256=hashlib.sha256(weights).hexdigest()),
         HubFile("config.json", len(config), blob_id=name),
     )
-    revisions.remember(Learnt("someone/small", COMMIT, files, custom=True))
+    revisions.remember(CommitListing("someone/small", COMMIT, files, custom=True))
     return repository
 
 

@@ -63,7 +63,7 @@ def test_several_runs_become_one_file_each(tmp_path: Path, speedtest: Call) -> N
     assert wrote.code == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["run-000001.zip", "run-000002.zip"]
-    assert read.read(tmp_path / "out" / "run-000002.zip").manifest.run_id == f"{2:032x}"
+    assert read.read_bundle(tmp_path / "out" / "run-000002.zip").manifest.run_id == f"{2:032x}"
 
 
 def test_a_folder_gets_a_file_for_the_one_run(tmp_path: Path, speedtest: Call) -> None:

@@ -173,7 +173,7 @@ def test_a_bundle_can_be_looked_at_without_importing_it(
     slip = {**made_runs.SAID, "u1": "she sells sea snails"}  # one word of eight
     run = made_runs.made({"one": Fake(1.0), "two": Fake(1.0, said=slip)}).write(tmp_path / "run")
     packed = tmp_path / "shared.zip"
-    write.write(RunDirectory(run), packed)
+    write.write_bundle(RunDirectory(run), packed)
     shutil.rmtree(run)
 
     answer = speedtest(command, packed, *(("one", "two") if command == "diff" else ()))

@@ -12,7 +12,7 @@ from fakes.made_runs import SAID, Made
 from fakes.worlds import WORLDS, World
 from mac_whisper_speedtest.compare import compare
 from mac_whisper_speedtest.compare import document as d
-from mac_whisper_speedtest.compare.sources import Source
+from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import schema as s
 
@@ -158,7 +158,7 @@ def test_equal_texts_are_as_good_and_the_same() -> None:
 
 
 def test_texts_that_nobody_wrote_down_are_still_compared() -> None:
-    def unknown(number: int, said: dict[str, str]) -> Source:
+    def unknown(number: int, said: dict[str, str]) -> RunSource:
         made = run_of({"a": Cell(said=said)}, number=number)
         clip = made.manifest.clips[0]
         silent = [msgspec.structs.replace(each, reference=None) for each in clip.utterances]
@@ -289,7 +289,7 @@ def test_a_cell_that_is_gone_fails_the_comparison_and_one_more_does_not() -> Non
 def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_for(
     named: bool,
 ) -> None:
-    def run(number: int, **cells: Cell) -> Source:
+    def run(number: int, **cells: Cell) -> RunSource:
         found = run_of({"a": Cell(), **cells}, number=number)
         request = msgspec.structs.replace(found.manifest.request, backends_named=named)
         manifest = msgspec.structs.replace(found.manifest, request=request)

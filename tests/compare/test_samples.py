@@ -12,7 +12,7 @@ from mac_whisper_speedtest.compare import speed
 def test_every_sample_is_there_with_what_became_of_it() -> None:
     run = written.run(Told("a", repeated=[1]), rounds=3)
     (cell,) = run.cells
-    taken = speed.taken(run, cell)
+    taken = speed.samples_of_cell(run, cell)
     assert len(taken) == len(cell.samples)
     states = [each.state for each in taken if each.sample.round == 1]
     assert states == ["warm-up", "repeated", "counts", "counts"]
@@ -27,7 +27,7 @@ def test_a_round_that_another_stands_in_for_does_not_count() -> None:
         for each in run.rounds
     ]
     run = msgspec.structs.replace(run, rounds=rounds)
-    by_round = {each.sample.round: each.state for each in speed.taken(run, run.cells[0])}
+    by_round = {each.sample.round: each.state for each in speed.samples_of_cell(run, run.cells[0])}
     assert by_round == {0: "round repeated", 1: "counts", 2: "counts"}
     assert set(speed.rtfx_by_round(run, run.cells[0])) == {1, 2}
 
@@ -41,7 +41,7 @@ def test_counting_samples_agree_with_the_summary() -> None:
     )
     for cell in run.cells:
         assert cell.summary is not None
-        taken = speed.taken(run, cell)
+        taken = speed.samples_of_cell(run, cell)
         counting = [each for each in taken if each.state in speed.COUNTED]
         failed = [each for each in taken if each.state == "failed" and each.sample.kind == "timed"]
         assert len(counting) + len(failed) == cell.summary.timed_samples

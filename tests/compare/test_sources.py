@@ -64,7 +64,7 @@ def test_a_bundle_is_read_like_the_run_it_was_made_of(keep: Keep, tmp_path: Path
 
     keep(1)
     keep(2)
-    write.write(directory.find("2"), tmp_path / "x.zip")
+    write.write_bundle(directory.find("2"), tmp_path / "x.zip")
     found = sources.load(str(tmp_path / "x.zip"))
     assert (found.label, found.directory) == ("x.zip", None)
     (cell,) = compare.compare(sources.load("1"), found).cells
@@ -77,7 +77,7 @@ def test_a_run_and_its_bundle_are_the_same_run_and_not_compared(keep: Keep, tmp_
     from mac_whisper_speedtest.bundle import write
 
     keep(1)
-    write.write(directory.find("1"), tmp_path / "x.zip")
+    write.write_bundle(directory.find("1"), tmp_path / "x.zip")
     with pytest.raises(UsageError, match=r"there is nothing to compare: both are run x\.zip"):
         compare.compare(sources.load("1"), sources.load(str(tmp_path / "x.zip")))
 
@@ -89,7 +89,7 @@ def test_texts_are_compared_by_what_was_heard_since_a_bundle_has_other_names(
 
     keep(1)
     keep(2, {"a": Cell(said={"u2": "by the sea floor"})})
-    write.write(directory.find("2"), tmp_path / "x.zip")
+    write.write_bundle(directory.find("2"), tmp_path / "x.zip")
     found = sources.load(str(tmp_path / "x.zip"))
     assert found.run.manifest.clips[0].utterances[1].name != "u2"
     (cell,) = compare.compare(sources.load("1"), found).cells
@@ -104,7 +104,7 @@ def test_texts_that_were_left_out_of_a_bundle_are_not_compared(keep: Keep, tmp_p
 
     keep(1)
     keep(2)
-    write.write(directory.find("2"), tmp_path / "x.zip", texts=False)
+    write.write_bundle(directory.find("2"), tmp_path / "x.zip", texts=False)
     found = sources.load(str(tmp_path / "x.zip"))
     (cell,) = compare.compare(sources.load("1"), found).cells
     assert cell.texts is None

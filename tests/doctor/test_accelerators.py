@@ -11,7 +11,7 @@ import pytest
 from fakes import machines as m
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.doctor import accelerators
-from mac_whisper_speedtest.doctor.accelerators import Asked, Place
+from mac_whisper_speedtest.doctor.accelerators import InterpreterAnswers, InterpreterLocation
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
 NONE = Unknown("nvidia-smi is not installed")
@@ -145,8 +145,10 @@ MODERN = "WHISPER_CPP_SAYS WHISPER : COREML = 0 | OPENVINO = 0 | MTL : EMBED_LIB
 
 
 def judged(backend: Backend, answer: Answer, *gpus: str) -> tuple[str, str]:
-    place = Place(backend, "1.0 beside the tool", "/python", "a question")
-    (line,) = accelerators.judge([place], Asked({place.key: answer}), gpus)
+    place = InterpreterLocation(backend, "1.0 beside the tool", "/python", "a question")
+    (line,) = accelerators.judge_accelerators(
+        [place], InterpreterAnswers({place.key: answer}), gpus
+    )
     assert line.topic == f"backend {backend.name}"
     return line.state, line.seen
 
@@ -191,15 +193,17 @@ def test_whisper_cpp_tells_what_it_is_built_for(said: str, devices: list[str] | 
 def test_what_is_not_installed_is_named_in_one_line_with_the_command() -> None:
     foreign = Recipe("far", "far-lib", "1.0", platforms=("beos",))
     places = [
-        Place(CT2, "1.0 beside the tool", "/python", "q"),
-        Place(Backend("two", recipe=RECIPE)),
-        Place(Backend("three")),
-        Place(Backend("far", recipe=foreign)),
-        Place(Backend("bad", broken="it cannot be loaded")),
-        Place(Backend("own"), "a program of its own"),
-        Place(Backend("plain", devices=("cpu",)), "1.0 in its own environment", "/python"),
+        InterpreterLocation(CT2, "1.0 beside the tool", "/python", "q"),
+        InterpreterLocation(Backend("two", recipe=RECIPE)),
+        InterpreterLocation(Backend("three")),
+        InterpreterLocation(Backend("far", recipe=foreign)),
+        InterpreterLocation(Backend("bad", broken="it cannot be loaded")),
+        InterpreterLocation(Backend("own"), "a program of its own"),
+        InterpreterLocation(
+            Backend("plain", devices=("cpu",)), "1.0 in its own environment", "/python"
+        ),
     ]
-    lines = accelerators.judge(places, Asked(asked=False), ())
+    lines = accelerators.judge_accelerators(places, InterpreterAnswers(asked=False), ())
     cannot = "it cannot be asked cheaply what it sees"
     assert [(line.topic, line.state, line.seen, line.next) for line in lines] == [
         ("backend ct2", "ok", "1.0 beside the tool; may use cpu, cuda; not asked what it sees", ""),
@@ -212,7 +216,7 @@ def test_what_is_not_installed_is_named_in_one_line_with_the_command() -> None:
 
 
 def test_a_machine_without_any_backend_is_told_how_to_install_one() -> None:
-    lines = accelerators.judge([Place(CT2)], Asked(), ())
+    lines = accelerators.judge_accelerators([InterpreterLocation(CT2)], InterpreterAnswers(), ())
     assert (lines[0].topic, lines[0].state) == ("backends", "warn")
     assert "speedtest backends install" in lines[0].next
 
@@ -258,7 +262,7 @@ def test_the_questions_are_put_in_words_that_the_libraries_understand(
     m.files(tmp_path, stubs)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     key = (sys.executable, accelerators._QUESTIONS[question.import_name])
-    answer = accelerators.ask(Reader(), key)
+    answer = accelerators.ask_interpreter(Reader(), key)
     if devices is None:
         assert isinstance(answer, Unknown)
         assert "libcudart is missing" in answer.reason

@@ -13,7 +13,7 @@ from mac_whisper_speedtest import privacy
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.doctor import accelerators, checkup, load, packages, storage, system
-from mac_whisper_speedtest.doctor.lines import Checkup, State
+from mac_whisper_speedtest.doctor.lines import Checkup, Readiness
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
 
@@ -34,8 +34,8 @@ def looked_at(reader: Reader) -> dict[str, tuple[str, str]]:
     topics = [line.topic for line in examined.lines]
     assert len(set(topics)) == len(topics)
     for line in examined.lines:
-        assert bool(line.next) or line.state not in {State.WARN, State.FAIL}, line
-        assert line.seen.startswith("not known: ") or line.state != State.UNKNOWN, line
+        assert bool(line.next) or line.state not in {Readiness.WARN, Readiness.FAIL}, line
+        assert line.seen.startswith("not known: ") or line.state != Readiness.UNKNOWN, line
     return {line.topic: (line.state, line.seen) for line in examined.lines}
 
 

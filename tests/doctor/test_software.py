@@ -129,7 +129,7 @@ TOOL = Installed("0.1.0", ("click>=8.1", "numpy>=2", 'winreg-x>=1; sys_platform 
 def test_what_is_installed_is_compared_with_what_is_declared(
     known: dict[str, Installed], state: str, seen: str, then: str
 ) -> None:
-    line = packages.judge("tool", lookup(known))
+    line = packages.judge_microphone("tool", lookup(known))
     assert (line.state, line.seen, line.next) == (state, seen, then)
 
 
@@ -257,7 +257,7 @@ def test_only_addresses_of_http_are_asked_and_never_with_a_login(
 def test_any_answer_means_that_the_hub_can_be_reached(
     status: int, error: str, state: str, seen: str
 ) -> None:
-    line = storage.judge_network("hub.test", storage.Reply(status, 0.12, error))
+    line = storage.judge_network("hub.test", storage.HubReply(status, 0.12, error))
     assert line.state == state
     assert seen in line.seen
 

@@ -172,7 +172,7 @@ def test_a_version_without_a_lock_is_locked_first(wheels: Path) -> None:
     made, said = install("3.0")
     assert said_by(made.interpreter) == "3.0"
     assert said[0] == "no lock for tiny 3.0 yet: resolving what it needs"
-    assert locks.read(TINY, "3.0") is not None
+    assert locks.read_lock(TINY, "3.0") is not None
 
 
 def test_a_version_that_does_not_exist_is_a_wrong_request(locked: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_version_that_does_not_exist_is_a_wrong_request(locked: Path) -> None:
 
 def test_another_lock_for_the_same_version_means_another_environment(locked: Path) -> None:
     first, _ = install()
-    lock = locks.read(TINY, "1.0")
+    lock = locks.read_lock(TINY, "1.0")
     assert lock is not None
     locks.save(locks.Lock("tiny", "1.0", f"# looked through\n{lock.text}"))
     assert environments.python_of(TINY, "1.0") is None

@@ -65,7 +65,7 @@ def test_a_shipped_lock_has_the_version_of_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("recipe", recipes().values(), ids=str)
 def test_every_recipe_ships_the_lock_of_its_version(recipe: Recipe) -> None:
-    lock = locks.read(recipe, recipe.version)
+    lock = locks.read_lock(recipe, recipe.version)
     assert lock is not None
     assert lock.shipped
     assert recipe.version in locks.shipped_versions(recipe)
@@ -75,7 +75,7 @@ def test_every_recipe_ships_the_lock_of_its_version(recipe: Recipe) -> None:
 def test_a_recipe_with_torch_is_locked_to_the_torch_whose_cpu_build_is_known(
     recipe: Recipe,
 ) -> None:
-    lock = locks.read(recipe, recipe.version)
+    lock = locks.read_lock(recipe, recipe.version)
     assert lock is not None
     torch = {each.version for each in locks.packages(lock.text) if each.name == "torch"}
     (cpu,) = locks.packages(locks.torch_cpu_builds())
@@ -138,7 +138,7 @@ def test_a_lock_that_ships_wins_over_the_user_s_own_of_that_version(own: Path) -
     recipe = Recipe("mlx-whisper", "mlx-whisper", "0.4.3")
     locks.save(locks.Lock("mlx-whisper", "0.4.3", entry("x==1")))
     locks.save(locks.Lock("mlx-whisper", "0.4.2", entry("mlx-whisper==0.4.2")))
-    shipped, other = locks.read(recipe, "0.4.3"), locks.read(recipe, "0.4.2")
+    shipped, other = locks.read_lock(recipe, "0.4.3"), locks.read_lock(recipe, "0.4.2")
     assert shipped is not None
     assert other is not None
     assert shipped.shipped

@@ -346,7 +346,7 @@ def test_a_table_without_rows_has_its_header() -> None:
 def test_the_ending_of_a_file_names_the_format(run: s.Run, tmp_path: Path, name: str) -> None:
     path = tmp_path / f"out.{name.upper()}"
     files.check_writable(path)
-    files.write(run, path)
+    files.write_export(run, path)
     assert path.read_bytes().decode() == written(name, CELLS, run)
     assert list(tmp_path.iterdir()) == [path]
 

@@ -11,7 +11,7 @@ import msgspec
 
 from fakes.made_runs import AUDIO_S, Fake, Made, made
 from fakes.worlds import Machine, World
-from mac_whisper_speedtest.compare.sources import Source
+from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.results import schema as s
 
 ROUNDS = 8
@@ -77,9 +77,9 @@ def run_of(
     return Made(msgspec.structs.replace(plain.manifest, **changes), events)
 
 
-def source(made_run: Made) -> Source:
+def source(made_run: Made) -> RunSource:
     """The run as something to compare."""
-    return Source(str(made_run.manifest.run), made_run.run, None)
+    return RunSource(str(made_run.manifest.run), made_run.run, None)
 
 
 def rounds_of(

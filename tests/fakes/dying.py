@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Segment, Transcription
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.adapter import LoadedModel, ModelRequest, Segment, Transcription
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 WORK_S = 0.03
 TEXT = "And so, my fellow Americans, ask not what your country can do for you."
@@ -21,8 +21,8 @@ class Living:
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> Loaded:
-        return Loaded(device=request.device, precision=request.precision)
+    def load(self, request: ModelRequest) -> LoadedModel:
+        return LoadedModel(device=request.device, precision=request.precision)
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         time.sleep(WORK_S)
@@ -31,8 +31,8 @@ class Living:
     def synchronize(self) -> None:
         pass
 
-    def effective(self, contract: DecodeContract) -> Effective:
-        return Effective(values=contract.settings(), observed=("language",))
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
+        return EffectiveSettings(values=contract.settings(), observed=("language",))
 
     def unload(self) -> None:
         pass

@@ -18,13 +18,13 @@ from typing import Any
 
 from mac_whisper_speedtest.backends.adapter import (
     BackendUnavailableError,
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
     Transcription,
 )
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 WORK_S = 0.05
 TEXT = "And so, my fellow Americans."
@@ -45,12 +45,12 @@ class Faulty:
             time.sleep(_FOREVER_S)
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         if self._fault == "hang_in_load":
             time.sleep(_FOREVER_S)
         if self._fault == "bad_model":
             raise ModelUnusableError(f"{Path(request.path).name} is not a model")
-        return Loaded(device="cpu", precision="float32")
+        return LoadedModel(device="cpu", precision="float32")
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         fault = getattr(self, f"_{self._fault}", None)
@@ -63,8 +63,8 @@ class Faulty:
     def synchronize(self) -> None:
         pass
 
-    def effective(self, contract: DecodeContract) -> Effective:
-        return Effective(values=contract.settings())
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
+        return EffectiveSettings(values=contract.settings())
 
     def unload(self) -> None:
         pass

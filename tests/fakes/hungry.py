@@ -15,8 +15,8 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Transcription
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.adapter import LoadedModel, ModelRequest, Transcription
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 _FOREVER_S = 10_000.0
 
@@ -27,10 +27,10 @@ class Hungry:
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         host, _, port = os.environ.get("HUNGRY_FOR", "127.0.0.1:9").partition(":")
         getattr(self, f"_{os.environ['FAULT']}")(host, int(port))
-        return Loaded(device="cpu", precision="float32")
+        return LoadedModel(device="cpu", precision="float32")
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         raise AssertionError("a check of weights transcribes nothing")
@@ -38,7 +38,7 @@ class Hungry:
     def synchronize(self) -> None:
         pass
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         raise AssertionError("a check of weights transcribes nothing")
 
     def unload(self) -> None:

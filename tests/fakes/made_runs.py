@@ -15,7 +15,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 AUDIO_S = 10.0
 SAID = {"u1": "she sells sea shells", "u2": "by the sea shore"}
@@ -49,7 +49,7 @@ class Made:
     @property
     def run(self) -> s.Run:
         """The run with its figures."""
-        return summarise(assemble(self.manifest, self.events))
+        return summarize(assemble(self.manifest, self.events))
 
     def write(self, folder: Path) -> Path:
         """Write the run as a directory, and return where it lies."""

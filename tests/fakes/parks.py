@@ -72,4 +72,4 @@ def without_texts(run: Made) -> Made:
 
 def submitted(*runs: Made) -> list[Submission]:
     """What these bring to a leaderboard."""
-    return [submissions.of(each.run) for each in runs]
+    return [submissions.submission_of(each.run) for each in runs]

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Segment, Transcription
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.adapter import LoadedModel, ModelRequest, Segment, Transcription
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 WORK_S = 0.03
 FIRST_S = 0.6
@@ -38,9 +38,9 @@ class Sound:
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         self.request = request
-        return Loaded(device=request.device, precision=request.precision)
+        return LoadedModel(device=request.device, precision=request.precision)
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         self.calls += 1
@@ -56,8 +56,8 @@ class Sound:
     def synchronize(self) -> None:
         pass
 
-    def effective(self, contract: DecodeContract) -> Effective:
-        return Effective(values=contract.settings(), observed=("language",))
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
+        return EffectiveSettings(values=contract.settings(), observed=("language",))
 
     def unload(self) -> None:
         pass
@@ -94,7 +94,7 @@ class FinishesLate(Sound):
     def work(self) -> None:
         pass
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         time.sleep(0.2)
         return super().effective(contract)
 
@@ -157,15 +157,17 @@ class Loops(Sound):
 class FallsBack(Sound):
     """Runs on ``cpu`` in ``int4`` whatever it is asked for, and says so."""
 
-    def load(self, request: ModelRequest) -> Loaded:
-        return Loaded(device="cpu", precision="int4")
+    def load(self, request: ModelRequest) -> LoadedModel:
+        return LoadedModel(device="cpu", precision="int4")
 
 
 class OtherWork(Sound):
     """Decodes with a beam of 5 whatever it is asked for, and says so."""
 
-    def effective(self, contract: DecodeContract) -> Effective:
-        return Effective(values={**contract.settings(), "beam_size": 5}, observed=("beam_size",))
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
+        return EffectiveSettings(
+            values={**contract.settings(), "beam_size": 5}, observed=("beam_size",)
+        )
 
 
 class Lies(Sound):

@@ -14,10 +14,10 @@ from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import session
-from mac_whisper_speedtest.run.monitor import Watcher
+from mac_whisper_speedtest.run.monitor import MachineMonitor
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.task import Executor, Listener, Screen, Task
-from mac_whisper_speedtest.worker.endings import Ending
+from mac_whisper_speedtest.worker.exit_status import WorkerExit
 
 Taken = tuple[str, int, str, int]
 """Cell, round, recording, pass."""
@@ -36,7 +36,7 @@ class Dutiful:
         self.warmed_up_on: list[str] = []
         self.taken: list[Taken] = []
 
-    def __call__(self, task: Task, listener: Listener) -> Ending:
+    def __call__(self, task: Task, listener: Listener) -> WorkerExit:
         where = task.where
         listener.record(s.WorkerStarted(**where))
         listener.record(
@@ -56,7 +56,7 @@ class Dutiful:
         )
         return ending
 
-    def _samples(self, task: Task, listener: Listener) -> Ending:
+    def _samples(self, task: Task, listener: Listener) -> WorkerExit:
         seconds = self.seconds(task.cell.backend.name, task.round)
         self.warmed_up_on.append(task.first.name)
         first = sample(task.where, -1, seconds)
@@ -83,7 +83,7 @@ def measure(
     execute: Executor,
     *,
     resume: RunDirectory | None = None,
-    watcher: Watcher | None = None,
+    watcher: MachineMonitor | None = None,
     dies_after: int | None = None,
 ) -> tuple[RunDirectory, s.Run] | None:
     """Measure; the tool dies after so many events. ``None`` if it did."""

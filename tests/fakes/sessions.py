@@ -17,12 +17,12 @@ from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import session
-from mac_whisper_speedtest.run.monitor import Watcher
+from mac_whisper_speedtest.run.monitor import MachineMonitor
 from mac_whisper_speedtest.run.plan import Request, cells
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.task import Listener, Screen, Task
 from mac_whisper_speedtest.weights.locate import Weights
-from mac_whisper_speedtest.worker.endings import Ending, Status
+from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -33,22 +33,22 @@ class Rule(Protocol[T_co]):
     def __call__(self, number: int, which: int, /) -> T_co: ...
 
 
-OK = Ending(Status.OK)
+OK = WorkerExit(Status.OK)
 
 
-CRASH = Ending(Status.CRASHED, "warmup", "SIGSEGV", "crashed")
+CRASH = WorkerExit(Status.CRASHED, "warmup", "SIGSEGV", "crashed")
 
 
 class Scripted:
     """An executor whose outcome is looked up: (backend, round, attempt) -> ending and seconds."""
 
-    def __init__(self, **endings: Rule[Ending]) -> None:
+    def __init__(self, **endings: Rule[WorkerExit]) -> None:
         self.endings = endings
         self.seconds: dict[str, Rule[float]] = {}
         self.deviates: set[str] = set()
         self.visited: list[tuple[str, int, int]] = []
 
-    def __call__(self, task: Task, listener: Listener) -> Ending:
+    def __call__(self, task: Task, listener: Listener) -> WorkerExit:
         name = task.cell.backend.name
         self.visited.append((name, task.round, task.attempt))
         where = task.where
@@ -92,7 +92,7 @@ class Unwatched:
 
 
 def measure(
-    prepared: Prepared, execute: Scripted, watcher: Watcher | None = None
+    prepared: Prepared, execute: Scripted, watcher: MachineMonitor | None = None
 ) -> tuple[RunDirectory, s.Run]:
     return session.measure(prepared, Screen(), execute=execute, watcher=watcher or Unwatched())
 

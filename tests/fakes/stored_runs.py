@@ -15,7 +15,7 @@ from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.version import __version__
 
 SPOKEN = "It was the best of times, it was the worst of times"
@@ -139,7 +139,7 @@ def write(seal: bool = True, seed: int = 1, **changes: Any) -> RunDirectory:
             if seal or not isinstance(event, s.RunEnded):
                 book.append(event)
     if seal:
-        run.seal(summarise(run.replay()))
+        run.seal(summarize(run.replay()))
     return run
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Segment, Transcription
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.adapter import LoadedModel, ModelRequest, Segment, Transcription
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 
 class Telltale:
@@ -20,10 +20,10 @@ class Telltale:
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         print(self._words, file=sys.stderr)
         details = {"weights": self._words, "system_info": self._words, "other": self._words}
-        return Loaded(device="cpu", precision="float32", details=details)
+        return LoadedModel(device="cpu", precision="float32", details=details)
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         if os.environ.get("FAULT"):
@@ -31,8 +31,8 @@ class Telltale:
             raise RuntimeError(f"cannot go on: {self._words}")
         return Transcription(segments=[Segment(0.0, 1.0, "hello")], language="en")
 
-    def effective(self, contract: DecodeContract) -> Effective:
-        return Effective(values=contract.settings())
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
+        return EffectiveSettings(values=contract.settings())
 
     def synchronize(self) -> None:
         pass

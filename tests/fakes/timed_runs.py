@@ -12,7 +12,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import TimedEvent
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 A, B = "a/tiny.en/speech", "b/tiny.en/speech"
 AT = {"round": 0, "attempt": 0}
@@ -114,7 +114,7 @@ def resumed(at_s: float = 0.1) -> TimedEvent:
 
 
 def run_of(events: list[TimedEvent], rounds: int = 1) -> s.Run:
-    return summarise(assemble(manifest(rounds), [each.event for each in events]))
+    return summarize(assemble(manifest(rounds), [each.event for each in events]))
 
 
 def write(folder: Path, events: list[TimedEvent]) -> Path:

@@ -15,7 +15,7 @@ import msgspec
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 SPOKEN = "It was the best of times, it was the worst of times, it was the age of wisdom"
 
@@ -139,7 +139,7 @@ def run(
             events += _round(one, clip, number, runs, rnd)
         events.append(_watched(number, rnd))
     events.append(s.RunEnded(state=state))
-    return summarise(assemble(document, events))
+    return summarize(assemble(document, events))
 
 
 def cell_id(told: Told, clip: s.ClipInfo) -> str:

@@ -30,13 +30,13 @@ def bundled(run: Made, path: Path, *, texts: bool = True) -> Path:
     """The run as a bundle at ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = run.write(path.parent / f".{path.stem}")
-    write.write(RunDirectory(folder), path, texts=texts)
+    write.write_bundle(RunDirectory(folder), path, texts=texts)
     shutil.rmtree(folder)
     return path
 
 
 def read(*paths: Path) -> intake.Intake:
-    return intake.read(intake.find(map(str, paths)))
+    return intake.read_bundles(intake.find(map(str, paths)))
 
 
 def test_a_folder_is_searched_for_bundles_and_runs(tmp_path: Path) -> None:

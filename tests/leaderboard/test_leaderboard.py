@@ -21,7 +21,7 @@ from fakes.parks import (
     without_texts,
 )
 from mac_whisper_speedtest.leaderboard import build
-from mac_whisper_speedtest.leaderboard.build import Board, Leaderboard, Row
+from mac_whisper_speedtest.leaderboard.build import Board, BoardRow, Leaderboard
 from mac_whisper_speedtest.results import schema as s
 
 WRONG = {"u1": "he sold all of his socks", "u2": "in a very dry desert"}
@@ -36,7 +36,7 @@ def only(found: Leaderboard) -> Board:
     return board
 
 
-def rows(board: Board) -> dict[str, Row]:
+def rows(board: Board) -> dict[str, BoardRow]:
     return {row.runner.backend: row for group in board.groups for row in group.rows}
 
 

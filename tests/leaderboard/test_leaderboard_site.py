@@ -50,7 +50,7 @@ def files(runs: list[Made], refused: tuple[Refusal, ...] = ()) -> dict[str, byte
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of the whole park."""
     there = tmp_path_factory.mktemp("made") / "site"
-    site.write(there, files(park(), REFUSED))
+    site.write_site(there, files(park(), REFUSED))
     return there
 
 
@@ -152,10 +152,10 @@ def test_nothing_hostile_gets_out_of_its_place() -> None:
 
 def test_an_older_leaderboard_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "site"
-    site.write(target, files([machine(1)]))
+    site.write_site(target, files([machine(1)]))
     (target / "leaderboard.csv").unlink()  # whatever became of it
 
-    site.write(target, files([machine(2)]))
+    site.write_site(target, files([machine(2)]))
 
     assert {path.name: path.read_bytes() for path in target.iterdir()} == files([machine(2)])
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
@@ -163,7 +163,7 @@ def test_an_older_leaderboard_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
-    site.write(tmp_path / "site", files([machine(1)]))
+    site.write_site(tmp_path / "site", files([machine(1)]))
     assert (tmp_path / "site" / "index.html").is_file()
 
 
@@ -173,16 +173,16 @@ def test_what_somebody_else_made_is_left_alone(tmp_path: Path, name: str) -> Non
     target.mkdir()
     (target / name).write_text("mine")
     with pytest.raises(UsageError, match="holds something else"):
-        site.write(target, files([machine(1)]))
+        site.write_site(target, files([machine(1)]))
     assert (target / name).read_text() == "mine"
 
 
 def test_what_was_put_beside_a_leaderboard_is_not_lost(tmp_path: Path) -> None:
     target = tmp_path / "site"
-    site.write(target, files([machine(1)]))
+    site.write_site(target, files([machine(1)]))
     (target / "CNAME").write_text("example.org")
     with pytest.raises(UsageError, match="CNAME"):
-        site.write(target, files([machine(2)]))
+        site.write_site(target, files([machine(2)]))
     assert (target / "CNAME").read_text() == "example.org"
 
 
@@ -195,9 +195,9 @@ def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
 def test_when_writing_fails_the_old_site_is_still_there(tmp_path: Path) -> None:
     target = tmp_path / "site"
     old = files([machine(1)])
-    site.write(target, old)
+    site.write_site(target, old)
     with pytest.raises(StorageError, match="cannot write"):
-        site.write(target, {**old, "no such folder/x": b""})
+        site.write_site(target, {**old, "no such folder/x": b""})
     assert {path.name: path.read_bytes() for path in target.iterdir()} == old
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
@@ -207,14 +207,14 @@ def test_when_the_last_step_fails_the_old_site_comes_back(
 ) -> None:
     target = tmp_path / "site"
     old = files([machine(1)])
-    site.write(target, old)
+    site.write_site(target, old)
 
     def no_chmod(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "chmod", no_chmod)
     with pytest.raises(StorageError, match="No space left"):
-        site.write(target, files([machine(2)]))
+        site.write_site(target, files([machine(2)]))
     assert {path.name: path.read_bytes() for path in target.iterdir()} == old
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
@@ -285,7 +285,7 @@ def test_it_is_sorted_by_keyboard(chromium: Any, made: Path) -> None:
 
 
 def test_a_hostile_bundle_runs_nothing(chromium: Any, tmp_path: Path) -> None:
-    site.write(tmp_path / "site", files([hostile()], (Refusal(HOSTILE, "", HOSTILE),)))
+    site.write_site(tmp_path / "site", files([hostile()], (Refusal(HOSTILE, "", HOSTILE),)))
     with visit(chromium, tmp_path / "site" / "index.html") as seen:
         assert seen.page.locator("img").count() == 0
         assert seen.complaints == []

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 import pytest
 
 from mac_whisper_speedtest.leaderboard import placing
-from mac_whisper_speedtest.leaderboard.placing import Speed, Standing
+from mac_whisper_speedtest.leaderboard.placing import MachineOutlier, Speed
 
 
 def machine(*rtfx: float, error: float | None = 0.005) -> dict[Hashable, Speed]:
@@ -52,7 +52,7 @@ def test_of_three_the_one_that_two_speak_against_is_flagged() -> None:
 
 def test_two_that_differ_do_not_say_which_of_them_is_off() -> None:
     found, spread = placing.standings({"a": machine(10.0), "b": machine(5.0)})
-    assert found == {"a": Standing(0), "b": Standing(0)}
+    assert found == {"a": MachineOutlier(0), "b": MachineOutlier(0)}
     assert spread is None
 
 
@@ -85,8 +85,8 @@ def test_only_cells_that_three_bundles_share_are_looked_at() -> None:
 
     found, spread = placing.standings(speeds)
 
-    assert found["d"] == Standing(1, 1.0, 0.0, off=False)
-    assert found["e"] == Standing(0)
+    assert found["d"] == MachineOutlier(1, 1.0, 0.0, off=False)
+    assert found["e"] == MachineOutlier(0)
     assert spread is not None
     assert spread.bundles == 4
 

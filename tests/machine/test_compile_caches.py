@@ -19,7 +19,7 @@ def bundles(home: Path, program: str, build: str) -> Path:
 def test_a_bundle_of_this_program_and_build_is_a_cache(tmp_path: Path) -> None:
     bundle = bundles(tmp_path, "bridge", "25A354") / "A1"
     bundle.mkdir(parents=True)
-    seen = caches.look("bridge", home=tmp_path, build="25A354")
+    seen = caches.compile_caches("bridge", home=tmp_path, build="25A354")
     assert caches.state("ane", seen) == caches.THERE
     assert caches.state("coreml", seen) == caches.THERE
 
@@ -27,13 +27,13 @@ def test_a_bundle_of_this_program_and_build_is_a_cache(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("program", "build"), [("other", "25A354"), ("bridge", "25B1")])
 def test_one_of_another_program_or_system_is_none(tmp_path: Path, program: str, build: str) -> None:
     (bundles(tmp_path, "bridge", "25A354") / "A1").mkdir(parents=True)
-    seen = caches.look(program, home=tmp_path, build=build)
+    seen = caches.compile_caches(program, home=tmp_path, build=build)
     assert caches.state("ane", seen) == caches.ABSENT
 
 
 def test_an_empty_folder_is_none(tmp_path: Path) -> None:
     bundles(tmp_path, "bridge", "25A354").mkdir(parents=True)
-    assert caches.look("bridge", home=tmp_path, build="25A354") == Caches(coreml=False)
+    assert caches.compile_caches("bridge", home=tmp_path, build="25A354") == Caches(coreml=False)
 
 
 def test_the_cpu_compiles_nothing_and_metal_cannot_be_known() -> None:
@@ -45,4 +45,4 @@ def test_the_cpu_compiles_nothing_and_metal_cannot_be_known() -> None:
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="this is what other systems say")
 def test_without_core_ml_there_is_nothing_to_see() -> None:
-    assert isinstance(caches.look("bridge").coreml, Unknown)
+    assert isinstance(caches.compile_caches("bridge").coreml, Unknown)

@@ -50,7 +50,7 @@ def test_outside_is_what_the_machine_did_without_the_worker_and_this_tool() -> N
     before = Look(wall_s=10.0, machine_s=100.0, tree_s=5.0, tool_s=1.0)
     after = Look(wall_s=12.0, machine_s=104.5, tree_s=8.0, tool_s=1.25)
     used = cpu.usage(before, after, 0.02)
-    assert used == cpu.Usage(wall_s=2.0, cpu_s=3.0, outside_cpu_s=1.25, resolution_s=0.02)
+    assert used == cpu.CpuUsage(wall_s=2.0, cpu_s=3.0, outside_cpu_s=1.25, resolution_s=0.02)
     figures = cpu.readings(used)
     assert figures["cores_used"].value == 1.5
     assert figures["outside_share"].value == 0.625
@@ -64,7 +64,7 @@ def test_rounding_never_makes_outside_work_negative() -> None:
 
 
 def test_a_span_of_a_few_ticks_gives_no_share_but_can_be_added_up() -> None:
-    figures = cpu.readings(cpu.Usage(0.03, 0.05, 0.0, resolution_s=0.024))
+    figures = cpu.readings(cpu.CpuUsage(0.03, 0.05, 0.0, resolution_s=0.024))
     assert figures["outside_share"].value is None
     assert "too short" in figures["outside_share"].reason
     assert figures["outside_cpu_s"].value == 0.0
@@ -99,7 +99,7 @@ def test_a_process_outside_the_worker_is_seen_taking_a_core(waiting: int, spinni
     assert outside > taken - 0.1
     found = cpu.of_readings(figures)
     assert isinstance(found, cpu.Outside)
-    assert cpu.judge(found, cores=2, threads=2).touched
+    assert cpu.judge_contention(found, cores=2, threads=2).touched
 
 
 def test_the_same_process_inside_the_workers_tree_is_not_outside() -> None:

@@ -161,7 +161,7 @@ def test_the_topology_is_read_from_the_kernels_files(tmp_path: Path) -> None:
     ],
 )
 def test_lists_of_the_kernel_are_read(text: str, numbers: set[int]) -> None:
-    assert describe.listed(text) == numbers
+    assert describe.parse_cpu_list(text) == numbers
 
 
 def test_macs_with_one_kind_of_core_have_no_level_to_name() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mac_whisper_speedtest.report import table
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 from report.test_table import cell, run_of
 
 LENGTHS = (2, 5, 10, 20, 30, 31, 60, 120)
@@ -60,7 +60,7 @@ def run() -> s.Run:
         measured("pads", lambda audio: 0.2 + 0.8 * -(-audio // 30)),
     )
     manifest = msgspec.structs.replace(found.manifest, clips=[CUTS])
-    return summarise(msgspec.structs.replace(found, manifest=manifest))
+    return summarize(msgspec.structs.replace(found, manifest=manifest))
 
 
 def fits(run: s.Run) -> dict[str, s.DurationFit]:
@@ -95,7 +95,7 @@ def test_the_length_at_which_two_backends_take_equally_long_is_said(run: s.Run) 
 
 def test_the_table_shows_all_lengths_and_who_wins_where(run: s.Run) -> None:
     console = Console(file=io.StringIO(), width=200)
-    table.show(run, console=console)
+    table.show_run(run, console=console)
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "tiny.en: seconds by length of the audio" in shown

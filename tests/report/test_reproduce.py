@@ -18,7 +18,7 @@ from mac_whisper_speedtest.results import schema as s
 
 def read(manifest: s.Manifest) -> dict[str, Any]:
     """What the command line's own parser makes of the reconstructed command."""
-    program, subcommand, *arguments = shlex.split(reproduce.of(manifest).line)
+    program, subcommand, *arguments = shlex.split(reproduce.reproduction_of(manifest).line)
     assert (program, subcommand) == ("speedtest", "run")
     context: click.Context = command.make_context("run", arguments)
     return context.params
@@ -75,7 +75,7 @@ def test_every_setting_of_a_rich_request_comes_back() -> None:
 
 
 def test_what_was_not_asked_for_is_not_in_it() -> None:
-    line = reproduce.of(manifest(max_time_s=None)).line
+    line = reproduce.reproduction_of(manifest(max_time_s=None)).line
     for name in ("budget", "precision", "margin", "affinity", "max-memory", "strict", "nice"):
         assert f"--{name}" not in line.replace("--precision-", "")
     assert "--max-time" not in line
@@ -134,7 +134,7 @@ def test_names_that_look_like_options_or_shell_are_only_names() -> None:
 def test_unnamed_backends_are_left_unnamed_and_told_of() -> None:
     asked = manifest(backends_named=False)
     assert read(asked)["backends"] == ()
-    assert any("a, b" in note for note in reproduce.of(asked).notes)
+    assert any("a, b" in note for note in reproduce.reproduction_of(asked).notes)
 
 
 def test_tiny_numbers_are_written_without_exponents() -> None:

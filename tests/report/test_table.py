@@ -13,7 +13,7 @@ from rich.console import Console
 from mac_whisper_speedtest.export import files
 from mac_whisper_speedtest.report import table
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 
 def cell(name: str, *, seconds: list[float], status: str = "ok", **changes: Any) -> s.CellResult:
@@ -116,12 +116,12 @@ def run_of(*cells: s.CellResult, state: str = "complete") -> s.Run:
         schedule=[],
         outcome=s.Outcome(state=state),
     )
-    return summarise(s.Run(schema_version=1, manifest=manifest, cells=list(cells)))
+    return summarize(s.Run(schema_version=1, manifest=manifest, cells=list(cells)))
 
 
 def printed(run: s.Run, width: int = 140) -> str:
     console = Console(file=io.StringIO(), width=width)
-    table.show(run, console=console, saved_as="7")
+    table.show_run(run, console=console, saved_as="7")
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

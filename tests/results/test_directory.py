@@ -16,7 +16,7 @@ from fakes import stored_runs
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 
 @pytest.fixture(autouse=True)
@@ -190,7 +190,7 @@ def test_a_journals_digest_passes_over_holes_and_a_last_line_without_its_end() -
 
 def test_a_run_whose_manifest_is_gone_is_not_sealed() -> None:
     run = stored_runs.write(seal=False)
-    found = summarise(run.replay())
+    found = summarize(run.replay())
     run.manifest_path.unlink()
     with pytest.raises(StorageError, match=r"manifest\.json"):
         run.seal(found)
@@ -200,7 +200,7 @@ def test_a_run_whose_manifest_is_gone_is_not_sealed() -> None:
 def test_a_seal_can_be_written_again_and_is_the_same() -> None:
     run = stored_runs.write()
     before = run.sealed_path.read_bytes()
-    run.seal(summarise(run.replay()))
+    run.seal(summarize(run.replay()))
     assert run.sealed_path.read_bytes() == before
 
 

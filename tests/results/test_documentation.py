@@ -19,7 +19,7 @@ from mac_whisper_speedtest.machine.conditions import Conditions
 from mac_whisper_speedtest.results import schema
 from mac_whisper_speedtest.results.schema import Struct
 from mac_whisper_speedtest.stats.ranking import Verdict
-from mac_whisper_speedtest.worker.endings import Status
+from mac_whisper_speedtest.worker.exit_status import Status
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 STRUCTS = [

@@ -27,26 +27,26 @@ def written(path: Path, count: int = 3) -> Path:
 
 def test_events_come_back_as_they_went_in(tmp_path: Path) -> None:
     path = written(tmp_path / "j")
-    assert journal.read(path) == ([started(0), started(1), started(2)], 0)
+    assert journal.read_journal(path) == ([started(0), started(1), started(2)], 0)
 
 
 def test_a_line_is_in_the_file_as_soon_as_append_returns(tmp_path: Path) -> None:
     with journal.Journal(tmp_path / "j") as book:
         book.append(started(0))
-        assert journal.read(tmp_path / "j") == ([started(0)], 0)
+        assert journal.read_journal(tmp_path / "j") == ([started(0)], 0)
 
 
 def test_a_last_line_without_its_end_is_left_out_without_a_word(tmp_path: Path) -> None:
     path = written(tmp_path / "j")
     path.write_bytes(path.read_bytes()[:-10])
-    assert journal.read(path) == ([started(0), started(1)], 0)
+    assert journal.read_journal(path) == ([started(0), started(1)], 0)
 
 
 def test_a_hole_in_the_middle_is_counted_and_what_follows_is_kept(tmp_path: Path) -> None:
     path = written(tmp_path / "j")
     first, second, third = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + b"\0" * (len(second) - 1) + b"\n" + third)
-    assert journal.read(path) == ([started(0), started(2)], 1)
+    assert journal.read_journal(path) == ([started(0), started(2)], 1)
 
 
 def test_a_line_that_is_json_but_no_event_is_an_error_with_its_number(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_line_that_is_json_but_no_event_is_an_error_with_its_number(tmp_path: 
     with path.open("ab") as stream:
         stream.write(b'{"event": "miracle"}\n')
     with pytest.raises(StorageError, match="line 2"):
-        journal.read(path)
+        journal.read_journal(path)
 
 
 def test_whether_it_is_being_written_is_known_while_it_is_and_afterwards(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_going_on_after_a_kill_cuts_off_the_line_that_was_begun(
     with journal.Journal(path) as book:
         assert path.read_bytes() == whole
         book.append(started(2))
-    assert journal.read(path) == ([started(0), started(1), started(2)], 0)
+    assert journal.read_journal(path) == ([started(0), started(1), started(2)], 0)
 
 
 def test_going_on_with_a_journal_that_has_no_whole_line_begins_it(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_going_on_with_a_journal_that_has_no_whole_line_begins_it(tmp_path: Path
     path.write_bytes(b'{"event":"worker')
     with journal.Journal(path) as book:
         book.append(started(0))
-    assert journal.read(path) == ([started(0)], 0)
+    assert journal.read_journal(path) == ([started(0)], 0)
 
 
 def test_two_tools_cannot_write_one_journal(

@@ -18,7 +18,7 @@ import pytest
 from conftest import Call
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
 V1 = RUNS / "v1"
@@ -59,7 +59,7 @@ def old(tmp_path: Path) -> Path:
 @pytest.fixture
 def shown(old: Path) -> s.Run:
     """The run as the present tool sees it."""
-    return summarise(directory.find(str(old)).replay())
+    return summarize(directory.find(str(old)).replay())
 
 
 def test_the_run_is_as_version_1_wrote_it(shown: s.Run) -> None:
@@ -123,7 +123,7 @@ def test_a_cell_that_was_cut_off_keeps_the_figures_of_what_it_did_measure(old: P
     lines = (old / "journal.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (cut,) = (at for at, line in enumerate(lines) if "worker_ended" in line and '"round":1' in line)
     (old / "journal.jsonl").write_text("".join(lines[:cut]), encoding="utf-8")
-    cell = summarise(directory.find(str(old)).replay()).cells[0]
+    cell = summarize(directory.find(str(old)).replay()).cells[0]
     assert cell.summary is not None
     assert (cell.status, cell.summary.rank) == ("skipped", None)
     # As version 1 did: it sealed the same median and rate.
@@ -184,7 +184,7 @@ SEALED_BY_2 = {
 def second(tmp_path: Path) -> s.Run:
     """The run of version 2 as the present tool sees it."""
     copy = shutil.copytree(V2, tmp_path / "v2")
-    return summarise(directory.find(str(copy)).replay())
+    return summarize(directory.find(str(copy)).replay())
 
 
 def test_the_second_run_is_as_version_2_wrote_it(second: s.Run) -> None:

@@ -19,7 +19,7 @@ from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import resume
 from mac_whisper_speedtest.run.prepare import Prepared
-from mac_whisper_speedtest.run.session import again
+from mac_whisper_speedtest.run.session import resummarize
 from mac_whisper_speedtest.summary import samples
 from report.test_table import cell as cell_of
 
@@ -52,7 +52,7 @@ def test_a_run_that_was_killed_anywhere_goes_on_without_a_sample_lost_or_taken_t
     ready = talks(rounds=2, runs=2)
     whole = measure(ready, Dutiful())
     assert whole is not None
-    events, _ = journal.read(whole[0].journal_path)
+    events, _ = journal.read_journal(whole[0].journal_path)
     for point in points(len(events)):
         assert measure(ready, Dutiful(), dies_after=point) is None
         run = latest()
@@ -68,7 +68,7 @@ def test_a_run_that_was_killed_anywhere_goes_on_without_a_sample_lost_or_taken_t
         assert {cell.id: summary(cell).rounds_ok for cell in done[1].cells} == {
             cell.id: 2 for cell in ready.cells
         }
-        assert again(run) == done[1]
+        assert resummarize(run) == done[1]
 
 
 def test_a_run_can_be_cut_off_again_and_again(talks: Callable[..., Prepared]) -> None:
@@ -152,7 +152,7 @@ def test_what_the_stopping_rule_decided_stands(prepared: Callable[..., Prepared]
 
     whole = measure(ready, Dutiful(seconds))
     assert whole is not None
-    events, _ = journal.read(whole[0].journal_path)
+    events, _ = journal.read_journal(whole[0].journal_path)
     decided = [at for at, event in enumerate(events, start=1) if isinstance(event, s.Decided)]
     for point in [*points(len(events))[:2], decided[0] - 1, decided[0], decided[-1]]:
         assert measure(ready, Dutiful(seconds), dies_after=point) is None
@@ -186,7 +186,7 @@ def test_the_time_that_a_cell_took_before_is_no_longer_there_for_it(
         log_tail="",
         exit_code=None,
     )
-    found = resume.of(
+    found = resume.resume_state(
         [
             line(1.0, started(0)),
             line(

@@ -25,11 +25,11 @@ from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, prepare
 from mac_whisper_speedtest.run.task import Screen
 from mac_whisper_speedtest.weights import locate, pull
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
 from mac_whisper_speedtest.weights.locate import Weights
-from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin, identity
-from mac_whisper_speedtest.worker.endings import Ending, Status
+from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
-UNREADABLE = Ending(Status.FAILED, "load", "ModelUnusableError", "cannot read it")
+UNREADABLE = WorkerExit(Status.FAILED, "load", "ModelUnusableError", "cannot read it")
 WHOLE = "its weights were read again and are whole, so nothing was fetched"
 AGAIN = "the ggml weights of tiny.en are damaged: made again"
 COMMIT = "c0ffee" + "0" * 34
@@ -50,7 +50,7 @@ class Disk:
         self.looked.append(fresh)
         if self.damaged and self.folder.exists():
             damage = Damage(
-                "tiny.en", "ggml", ("x",), self.folder, Origin.CONVERTED, seen=self.damaged
+                "tiny.en", "ggml", ("x",), self.folder, WeightsOrigin.CONVERTED, seen=self.damaged
             )
             raise DamagedError("x is not what was converted", damage, by_hand="remove it")
         if self.fails is not None:
@@ -68,7 +68,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Disk]
     return make
 
 
-def measured(ready: Prepared, rule: Rule[Ending]) -> tuple[s.CellResult, Scripted, list[str]]:
+def measured(ready: Prepared, rule: Rule[WorkerExit]) -> tuple[s.CellResult, Scripted, list[str]]:
     """The cell of backend b, what was executed, and what was said."""
     execute = Scripted(b=rule)
     said: list[str] = []
@@ -130,7 +130,7 @@ def test_without_repair_nothing_is_read_or_fetched(
     ids=lambda ending: f"{ending.status} in {ending.stage}",
 )
 def test_what_says_nothing_against_the_weights_has_nobody_read_them(
-    ending: Ending, prepared: Callable[..., Prepared], disk: Callable[..., Disk]
+    ending: WorkerExit, prepared: Callable[..., Prepared], disk: Callable[..., Disk]
 ) -> None:
     where = disk(damaged=True)
     measured(prepared(repair=True), lambda *_: ending)
@@ -141,7 +141,7 @@ def test_a_crash_while_loading_counts_as_a_failure(
     prepared: Callable[..., Prepared], disk: Callable[..., Disk]
 ) -> None:
     disk(damaged=True)
-    crash = Ending(Status.CRASHED, "load", "SIGSEGV", "crashed")
+    crash = WorkerExit(Status.CRASHED, "load", "SIGSEGV", "crashed")
     cell, _, _ = measured(
         prepared(repair=True), lambda number, which: OK if number or which else crash
     )

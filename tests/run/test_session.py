@@ -13,7 +13,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.prepare import Prepared
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 
 def test_rounds_are_interleaved_as_scheduled(prepared: Callable[..., Prepared]) -> None:
@@ -152,7 +152,7 @@ def test_a_report_that_the_description_contradicts_is_named(
 def test_replaying_the_journal_gives_the_sealed_run(prepared: Callable[..., Prepared]) -> None:
     execute = Scripted(b=lambda number, _: CRASH if number == 1 else OK)
     where, run = measure(prepared(), execute)
-    again = summarise(directory.find(str(where.number)).replay())
+    again = summarize(directory.find(str(where.number)).replay())
     assert again == run
     sealed = msgspec.json.decode(where.sealed_path.read_bytes(), type=s.Run)
     assert sealed.digests is not None

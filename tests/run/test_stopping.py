@@ -10,7 +10,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.stopping import Adaptive
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 
 def rounds_of(execute: Scripted, name: str) -> list[int]:
@@ -104,7 +104,7 @@ def test_an_adaptive_run_is_the_same_when_it_is_replayed(prepared: Callable[...,
     execute = Scripted()
     execute.seconds = {"b": noisy(1, 0.9, 0.05), "c": noisy(2, 1.0, 0.05)}
     where, run = measure(prepared(rounds=6, budget_s=1000.0, max_rounds=14), execute)
-    assert summarise(directory.find(str(where.number)).replay()) == run
+    assert summarize(directory.find(str(where.number)).replay()) == run
 
 
 def blank_manifest(ids: list[str]) -> s.Manifest:

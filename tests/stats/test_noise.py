@@ -18,8 +18,8 @@ def test_the_floor_is_the_smallest_margin_at_which_the_run_says_same() -> None:
     found = stopping.floor(cell(0.03, 1), cell(0.03, 2))
     assert found is not None
     assert found.floor > 0
-    assert ranking.of(found.ratio, found.floor * 1.0001) is Verdict.SAME
-    assert ranking.of(found.ratio, found.floor * 0.9999) is Verdict.AMBIGUOUS
+    assert ranking.verdict_of(found.ratio, found.floor * 1.0001) is Verdict.SAME
+    assert ranking.verdict_of(found.ratio, found.floor * 0.9999) is Verdict.AMBIGUOUS
     assert not found.false_verdict
     assert found.rounds == 12
 

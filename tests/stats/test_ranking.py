@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mac_whisper_speedtest.stats import ranking
-from mac_whisper_speedtest.stats.ranking import Place, Verdict
+from mac_whisper_speedtest.stats.ranking import RankRange, Verdict
 
 Cells = dict[str, dict[int, float]]
 
@@ -29,7 +29,7 @@ def test_clear_differences_give_one_place_each() -> None:
 
 def test_what_cannot_be_told_apart_is_tied() -> None:
     found = ranking.rank(measured({"a": 1.0, "b": 1.001, "c": 2.0}), margin=0.02)
-    assert found.places == {"a": Place(1, 2), "b": Place(1, 2), "c": Place(3, 3)}
+    assert found.places == {"a": RankRange(1, 2), "b": RankRange(1, 2), "c": RankRange(3, 3)}
     assert found.places["a"].text == "1–2"
 
 
@@ -42,7 +42,7 @@ def test_a_cell_between_two_others_may_tie_with_both() -> None:
 
 def test_a_cell_alone_is_first() -> None:
     found = ranking.rank(measured({"a": 1.0}), margin=0.02)
-    assert found.places == {"a": Place(1, 1)}
+    assert found.places == {"a": RankRange(1, 1)}
     assert found.pairs == []
     assert found.against_best == {}
     assert found.best == "a"

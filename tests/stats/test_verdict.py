@@ -27,23 +27,23 @@ def interval(low: float, high: float) -> Interval:
     ],
 )
 def test_the_whole_interval_decides(low: float, high: float, said: Verdict) -> None:
-    assert ranking.of(interval(low, high), 0.02) is said
+    assert ranking.verdict_of(interval(low, high), 0.02) is said
 
 
 def test_both_sides_of_a_pair_hear_the_same_story() -> None:
     for low, high in ((1.03, 1.07), (0.99, 1.01), (1.02, 1.021), (0.981, 0.99)):
         ratio = interval(low, high)
-        said, turned = ranking.of(ratio, 0.02), ranking.of(ratio.inverse(), 0.02)
+        said, turned = ranking.verdict_of(ratio, 0.02), ranking.verdict_of(ratio.inverse(), 0.02)
         assert turned is ranking.OPPOSITE.get(said, said)
 
 
 def test_without_an_interval_nothing_is_known() -> None:
-    assert ranking.of(None, 0.02) is Verdict.AMBIGUOUS
+    assert ranking.verdict_of(None, 0.02) is Verdict.AMBIGUOUS
 
 
 def test_without_a_margin_cells_are_told_apart_or_not() -> None:
-    assert ranking.of(interval(1.001, 1.002), 0.0) is Verdict.SLOWER
-    assert ranking.of(interval(0.99, 1.01), 0.0) is Verdict.AMBIGUOUS
+    assert ranking.verdict_of(interval(1.001, 1.002), 0.0) is Verdict.SLOWER
+    assert ranking.verdict_of(interval(0.99, 1.01), 0.0) is Verdict.AMBIGUOUS
 
 
 def test_the_margin_is_two_per_cent_or_the_machines_noise() -> None:
@@ -57,4 +57,4 @@ def test_what_is_no_margin_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="margin"):
         ranking.margin(bad)
     with pytest.raises(ValueError, match="margin"):
-        ranking.of(None, bad)
+        ranking.verdict_of(None, bad)

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.store import database, maintenance, rows, verify
 from mac_whisper_speedtest.store.index import Index, open_index
 from mac_whisper_speedtest.store.rows import CellRow, RunRow
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_cells_row_has_the_figures_that_summarise_computes() -> None:
     run = stored_runs.write(tags=["base"])
     with open_index() as index:
         row = index.cells(number=run.number, backend="b")[0]
-    (expected,) = (cell for cell in summarise(run.replay()).cells if cell.backend.name == "b")
+    (expected,) = (cell for cell in summarize(run.replay()).cells if cell.backend.name == "b")
     summary = expected.summary
     assert summary is not None
     assert summary.accuracy is not None
@@ -81,7 +81,7 @@ def test_a_runs_row_says_what_it_was(index: Index) -> None:
         ("a", "b"),
     )
     assert (row.cells, row.cells_ok, row.samples) == (4, 4, 4 * 2 * 3)
-    assert row.comparable == comparable.of(manifest).key
+    assert row.comparable == comparable.comparable_part(manifest).key
     assert (row.run_id, row.request_sha256) == (manifest.run_id, manifest.request_sha256)
     assert row.contract == "greedy"
 

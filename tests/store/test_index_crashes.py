@@ -20,7 +20,7 @@ from fakes import stored_runs
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.store import maintenance, verify
 from mac_whisper_speedtest.store.index import open_index
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 POINTS = int(os.environ.get("SPEEDTEST_CRASH_POINTS", "4"))
 WRITING = Path(__file__).with_name("writing.py")
@@ -98,7 +98,7 @@ def mend(later_s: float = 2 * maintenance.REST_S) -> None:
         assert not found.refused
         maintenance.carry_out(found)
         assert verify.examine(run) == verify.Verification(())
-        assert summarise(run.replay()).manifest.run == run.number
+        assert summarize(run.replay()).manifest.run == run.number
     assert maintenance.leftovers(time.time() + later_s) == []
 
 

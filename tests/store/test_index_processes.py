@@ -16,7 +16,7 @@ from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.store import verify
 from mac_whisper_speedtest.store.index import open_index
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 PROCESSES, RUNS_EACH = 8, 2
 TESTS = Path(__file__).parents[1]
@@ -107,7 +107,7 @@ def test_a_file_that_may_grow_no_further_is_a_storage_error_and_nothing_is_corru
         assert done.stdout.startswith("StorageError: cannot write"), done.stdout
     for run in directory.every():
         assert verify.verify(run) == []
-        summarise(run.replay())
+        summarize(run.replay())
     with open_index() as index:
         assert len(index.runs()) == len(directory.every()) >= 1
         assert index.check() == ""

@@ -76,14 +76,14 @@ def test_these_are_not(kind: str) -> None:
     assert not location.is_network(kind)
 
 
-def chosen(kind: str = "ext4", *, data: bool = True, cache: bool = True) -> location.Place:
+def chosen(kind: str = "ext4", *, data: bool = True, cache: bool = True) -> location.IndexLocation:
     return location.choose(
         Path("/data"), Path("/cache"), kind=kind, data_writable=data, cache_writable=cache
     )
 
 
 def test_on_a_local_disk_the_index_lies_beside_the_runs() -> None:
-    assert chosen() == location.Place(Path("/data/index.sqlite"))
+    assert chosen() == location.IndexLocation(Path("/data/index.sqlite"))
 
 
 def test_on_a_network_file_system_it_lies_in_the_local_cache_and_says_why() -> None:
@@ -113,4 +113,4 @@ def test_where_nothing_can_be_written_there_is_no_file() -> None:
 
 def test_here_is_beside_the_runs_before_there_are_any(data: Path) -> None:
     assert not data.exists()
-    assert location.here() == location.Place(data / "index.sqlite")
+    assert location.here() == location.IndexLocation(data / "index.sqlite")

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
 from mac_whisper_speedtest.store import verify
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
 
@@ -74,7 +74,7 @@ def test_an_edited_figure_is_found_under_a_digest_that_was_made_to_fit() -> None
 def test_figures_of_another_version_are_no_damage() -> None:
     run = stored_runs.write()
     edit(run.manifest_path, lambda content: content["tool"].update(version="0.0.9"))
-    run.seal(summarise(run.replay()))
+    run.seal(summarize(run.replay()))
     resealed(run, faster)
     found = verify.examine(run)
     assert found.problems == ()
@@ -84,7 +84,7 @@ def test_figures_of_another_version_are_no_damage() -> None:
 def test_an_edited_sample_in_the_seal_is_wrong_whatever_version_wrote_it() -> None:
     run = stored_runs.write()
     edit(run.manifest_path, lambda content: content["tool"].update(version="0.0.9"))
-    run.seal(summarise(run.replay()))
+    run.seal(summarize(run.replay()))
     resealed(run, lambda content: content["cells"][0]["samples"][1].update(text="other words"))
     (problem,) = verify.verify(run)
     assert "not what was measured" in problem
@@ -192,7 +192,7 @@ def test_a_run_of_an_older_version_is_sound_and_has_no_digests(
 ) -> None:
     run = RunDirectory(shutil.copytree(golden, tmp_path / "old"))
     assert verify.verify(run) == []
-    old = msgspec.structs.replace(summarise(run.replay()), schema_version=2)
+    old = msgspec.structs.replace(summarize(run.replay()), schema_version=2)
     run.sealed_path.write_bytes(directory.pretty(old))
     found = verify.examine(run)
     assert found.problems == ()

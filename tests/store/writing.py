@@ -22,7 +22,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.journal import Journal
 from mac_whisper_speedtest.store import maintenance
 from mac_whisper_speedtest.store.index import open_index
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 _MODULES = {"posix", "fcntl", "_io", "_sqlite3"}
 
@@ -63,7 +63,7 @@ def write() -> None:
             book.append(event)
             if isinstance(event, s.Sample):
                 promise(f"sample {run.number} {event.cell} {event.index}")
-    run.seal(summarise(run.replay()))
+    run.seal(summarize(run.replay()))
     promise(f"sealed {run.number}")
 
 

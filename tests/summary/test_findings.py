@@ -465,4 +465,4 @@ def test_nothing_is_said_of_a_sound_cell() -> None:
     loads = [load(round_=r, **known) for r in range(6)]
     sound = cell(samples, loads=loads, endings=[ending()])
     timed = [each for each in samples if each.kind == "timed"]
-    assert findings.of(sound, timed, request()) == []
+    assert findings.findings_for_cell(sound, timed, request()) == []

@@ -90,7 +90,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 
 def drawn(events: list[TimedEvent]) -> Timeline:
-    return timeline.of(run_of(events), events)
+    return timeline.timeline_of(run_of(events), events)
 
 
 def attributes(of: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from fakes.timed_runs import (
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import TimedEvent, read_timed
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.timeline import spans, timeline
 from mac_whisper_speedtest.timeline.spans import LONGEST_TEXT, Span
 from mac_whisper_speedtest.timeline.timeline import Timeline
@@ -31,7 +31,7 @@ OLD_RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
 
 
 def drawn(events: list[TimedEvent]) -> Timeline:
-    return timeline.of(run_of(events), events)
+    return timeline.timeline_of(run_of(events), events)
 
 
 def named(found: Timeline, name: str) -> Span:
@@ -119,7 +119,7 @@ def test_findings_stand_where_the_cells_last_worker_ended() -> None:
     events = one_round()
     run = run_of(events)
     findings = {cell.id: cell.summary.findings for cell in run.cells if cell.summary}
-    found = timeline.of(run, events)
+    found = timeline.timeline_of(run, events)
     said = [each for each in found.instants if each.kind == "finding"]
     assert findings[A]
     assert len(said) == sum(map(len, findings.values()))
@@ -227,7 +227,7 @@ def test_a_round_in_which_nothing_ran_is_a_round_all_the_same() -> None:
 def test_a_sealed_run_without_its_journal_is_drawn_in_the_order_of_its_schedule() -> None:
     events = one_round()
     run = run_of(events)
-    found = timeline.of(run)
+    found = timeline.timeline_of(run)
     assert found.synthetic
     check_nesting(found)
     assert found.tracks == ("run 42", A, B)
@@ -256,8 +256,8 @@ def test_secrets_and_paths_in_messages_do_not_get_into_it(
 @pytest.mark.parametrize("folder", sorted(OLD_RUNS.iterdir()), ids=lambda path: path.name)
 def test_runs_of_older_versions_can_be_drawn(folder: Path) -> None:
     old = RunDirectory(folder)
-    run, events = summarise(old.replay()), read_timed(old.journal_path)
-    found = timeline.of(run, events)
+    run, events = summarize(old.replay()), read_timed(old.journal_path)
+    found = timeline.timeline_of(run, events)
     assert found.synthetic == any(each.at_s is None for each in events)
     check_nesting(found)
     samples = sum(len(cell.samples) for cell in run.cells)

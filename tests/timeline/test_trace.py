@@ -23,7 +23,7 @@ METADATA = {"process_name": str, "process_sort_index": int, "thread_name": str}
 
 
 def parsed(events: list[TimedEvent]) -> dict[str, Any]:
-    data = export.to_json(timeline.of(run_of(events), events))
+    data = export.to_json(timeline.timeline_of(run_of(events), events))
     document: dict[str, Any] = json.loads(data, parse_constant=pytest.fail)  # no NaN
     return document
 

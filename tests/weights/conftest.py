@@ -71,7 +71,7 @@ def fetch_small(seen: Seen, small: pull.Custom) -> Callable[..., Path]:
     """Pull the small repository, without really waiting."""
 
     def fetch(**patience: float) -> Path:
-        quick = pull.Patience(sleep=seen.waits.append, jitter=lambda: 1.0, **patience)  # type: ignore[arg-type]
+        quick = pull.RetryPolicy(sleep=seen.waits.append, jitter=lambda: 1.0, **patience)  # type: ignore[arg-type]
         return pull.pull_custom(small, announce=seen.said.append, progress=seen, patience=quick)  # type: ignore[arg-type]
 
     return fetch

@@ -20,8 +20,13 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import FRAMEWORKS, Backend
 from mac_whisper_speedtest.weights import hub_cache
-from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
-from mac_whisper_speedtest.weights.inspect import Evidence, State
+from mac_whisper_speedtest.weights.check import (
+    CacheCheck,
+    CheckSubject,
+    WeightsCheck,
+    with_checksums,
+)
+from mac_whisper_speedtest.weights.inspect import Evidence, WeightsState
 
 SHA = "ab" * 32
 GIT_SHA = "cd" * 20
@@ -217,21 +222,25 @@ def unreadable(main: Path) -> None:
     main.symlink_to(main.name)
 
 
-def check(layout: Layout) -> Check:
+def check(layout: Layout) -> WeightsCheck:
     backend = backends()[layout.backend]
     precision = backend.stored_precision("auto")
     return CacheCheck().of(
-        Subject(layout.backend, layout.network, layout.network, layout.form, precision)
+        CheckSubject(layout.backend, layout.network, layout.network, layout.form, precision)
     )
 
 
-CASES: dict[str, tuple[Callable[[Path], None], State, str]] = {
-    "whole": (lambda _main: None, State.COMPLETE, ""),
-    "empty": (emptied, State.CORRUPT, "0 bytes|is empty"),
-    "git-lfs pointer": (lambda main: replace_with(main, POINTER), State.CORRUPT, "git-lfs pointer"),
-    "folder": (a_folder, State.CORRUPT, "is not a file"),
-    "dangling link": (dangling, State.PARTIAL, "link to a file that is gone"),
-    "unreadable": (unreadable, State.NOT_CHECKABLE, "cannot be looked at"),
+CASES: dict[str, tuple[Callable[[Path], None], WeightsState, str]] = {
+    "whole": (lambda _main: None, WeightsState.COMPLETE, ""),
+    "empty": (emptied, WeightsState.CORRUPT, "0 bytes|is empty"),
+    "git-lfs pointer": (
+        lambda main: replace_with(main, POINTER),
+        WeightsState.CORRUPT,
+        "git-lfs pointer",
+    ),
+    "folder": (a_folder, WeightsState.CORRUPT, "is not a file"),
+    "dangling link": (dangling, WeightsState.PARTIAL, "link to a file that is gone"),
+    "unreadable": (unreadable, WeightsState.NOT_CHECKABLE, "cannot be looked at"),
 }
 
 
@@ -252,7 +261,7 @@ def test_each_librarys_own_folder_is_judged_right(home: Path, layout: Layout, ca
 @pytest.mark.parametrize("layout", layouts(), ids=lambda layout: layout.backend)
 def test_nothing_there_is_absent(layout: Layout) -> None:
     found = check(layout)
-    assert (found.state, found.problems) == (State.ABSENT, ())
+    assert (found.state, found.problems) == (WeightsState.ABSENT, ())
 
 
 @pytest.mark.parametrize("layout", layouts(), ids=lambda layout: layout.backend)
@@ -261,11 +270,11 @@ def test_a_missing_file_is_named(home: Path, layout: Layout) -> None:
     if layout.rest:
         main.unlink()
         found = check(layout)
-        assert found.state is State.PARTIAL
+        assert found.state is WeightsState.PARTIAL
         assert f"{layout.main} is missing" in found.problems
     else:  # the only file: without it there is nothing
         main.unlink()
-        assert check(layout).state is State.ABSENT
+        assert check(layout).state is WeightsState.ABSENT
 
 
 @pytest.mark.parametrize(
@@ -275,7 +284,7 @@ def test_an_unfinished_download_is_partial_and_named(home: Path, layout: Layout)
     whole(home, layout).unlink()
     put(home / layout.unfinished, 3)
     found = check(layout)
-    assert found.state is State.PARTIAL
+    assert found.state is WeightsState.PARTIAL
     assert any("was never finished" in problem for problem in found.problems)
 
 
@@ -284,14 +293,14 @@ def test_an_unfinished_download_is_partial_and_named(home: Path, layout: Layout)
 )
 def test_an_unfinished_download_alone_is_partial_too(home: Path, layout: Layout) -> None:
     put(home / layout.unfinished, 3)
-    assert check(layout).state is State.PARTIAL
+    assert check(layout).state is WeightsState.PARTIAL
 
 
 @pytest.mark.parametrize("layout", layouts(), ids=lambda layout: layout.backend)
 def test_a_truncated_file_is_corrupt_where_its_size_is_known(home: Path, layout: Layout) -> None:
     truncated(whole(home, layout))
     known = layout.size(layout.main) != 7
-    assert check(layout).state is (State.CORRUPT if known else State.COMPLETE)
+    assert check(layout).state is (WeightsState.CORRUPT if known else WeightsState.COMPLETE)
     # Core ML bundles have no catalogued sizes; that they were judged by names alone is said.
     assert known or check(layout).evidence is Evidence.NAMES
 
@@ -313,13 +322,13 @@ def test_a_file_of_the_right_size_and_wrong_content_is_found_by_its_hash(
         note.parent.mkdir(parents=True)
         note.write_text(f"{OTHER_COMMIT}\n{SHA}\n1700000000.0\n", encoding="utf-8")
     before = check(layout)
-    assert before.state is State.COMPLETE
+    assert before.state is WeightsState.COMPLETE
     (after,) = with_checksums([before])
     if layout.hashed:
-        assert after.state is State.CORRUPT
+        assert after.state is WeightsState.CORRUPT
         assert any("is not the published file" in problem for problem in after.problems)
     else:  # FluidAudio notes nothing down and the catalogue knows no hashes: it is not claimed
-        assert (after.state, after.evidence) == (State.COMPLETE, Evidence.NAMES)
+        assert (after.state, after.evidence) == (WeightsState.COMPLETE, Evidence.NAMES)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +338,7 @@ def test_another_revision_is_not_the_pinned_one(home: Path, layout: Layout) -> N
     main = whole(home, layout)
     main.parent.rename(main.parent.with_name(OTHER_COMMIT))
     found = check(layout)
-    assert found.state is State.ABSENT
+    assert found.state is WeightsState.ABSENT
     remarks = [remark for copy in found.copies for remark in copy.remarks]
     assert any("another revision is here (01234567)" in remark for remark in remarks)
 
@@ -340,13 +349,13 @@ def test_an_unpinned_repository_is_judged_at_the_commit_its_branch_is_at(home: P
     base = home / ".cache/huggingface/hub/models--mlx-community--whisper-base.en-mlx"
     put(base / "snapshots" / OTHER_COMMIT / "weights.npz", 9)
     put(base / "snapshots" / OTHER_COMMIT / "config.json", 9)
-    assert check(layout).state is State.ABSENT  # no branch leads there
+    assert check(layout).state is WeightsState.ABSENT  # no branch leads there
     (base / "refs").mkdir()
     (base / "refs" / "main").write_text(OTHER_COMMIT, encoding="ascii")
     found = check(layout)
-    assert (found.state, found.evidence) == (State.COMPLETE, Evidence.NAMES)
+    assert (found.state, found.evidence) == (WeightsState.COMPLETE, Evidence.NAMES)
     (base / "refs" / "main").write_text("../../../..", encoding="ascii")
-    assert check(layout).state is State.ABSENT
+    assert check(layout).state is WeightsState.ABSENT
 
 
 def test_fluidaudios_old_folder_is_told_apart(home: Path) -> None:
@@ -355,7 +364,7 @@ def test_fluidaudios_old_folder_is_told_apart(home: Path) -> None:
     folder = home / layout.folder
     folder.rename(folder.with_name(f"{folder.name}-coreml"))
     found = check(layout)
-    assert found.state is State.ABSENT
+    assert found.state is WeightsState.ABSENT
     assert any("FluidAudio 0.13.2" in remark for copy in found.copies for remark in copy.remarks)
 
 
@@ -368,7 +377,7 @@ def test_whisperkits_other_commit_is_only_remarked_upon(home: Path) -> None:
     note.parent.mkdir(parents=True)
     note.write_text(f"{OTHER_COMMIT}\n{GIT_SHA}\n1700000000.0\n", encoding="utf-8")
     found = check(layout)
-    assert found.state is State.COMPLETE
+    assert found.state is WeightsState.COMPLETE
     assert any("01234567" in remark for copy in found.copies for remark in copy.remarks)
 
 
@@ -378,10 +387,10 @@ def test_whisperkits_tokenizer_may_lie_inside_the_models_folder(home: Path) -> N
     outside = home / "Documents/huggingface/models/openai/whisper-tiny/tokenizer.json"
     inside = home / layout.folder / "tokenizer.json"
     shutil.move(outside, inside)
-    assert check(layout).state is State.COMPLETE
+    assert check(layout).state is WeightsState.COMPLETE
     inside.unlink()
     found = check(layout)
-    assert found.state is State.PARTIAL
+    assert found.state is WeightsState.PARTIAL
     assert "tokenizer.json is missing" in found.problems
 
 
@@ -389,13 +398,13 @@ def test_the_tools_copy_decides_and_a_damaged_other_one_is_still_told(home: Path
     """A run takes the tool's own copy; what lies in the library's folder does not change that."""
     layout = next(each for each in layouts() if each.backend == "whisper.cpp")
     truncated(whole(home, layout))
-    assert check(layout).state is State.CORRUPT
+    assert check(layout).state is WeightsState.CORRUPT
     key = "dcb76c6586fc06cb"  # the beginning of the source's SHA-256
     folder = home / "speedtest/weights/tiny" / f"ggml-float16-{key}"
     put(folder / "ggml-model.bin", 11)
     write_record(folder, {"ggml-model.bin": 11})
     found = check(layout)
-    assert found.state is State.COMPLETE
+    assert found.state is WeightsState.COMPLETE
     assert any("pywhispercpp's folder" in problem for problem in found.problems)
 
 
@@ -427,7 +436,7 @@ def test_a_conversion_without_its_record_is_corrupt(home: Path) -> None:
     layout = next(each for each in layouts() if each.backend == "whisper.cpp")
     put(home / "speedtest/weights/tiny/ggml-float16-dcb76c6586fc06cb/ggml-model.bin", 11)
     found = check(layout)
-    assert found.state is State.CORRUPT
+    assert found.state is WeightsState.CORRUPT
     assert any("provenance.json cannot be read" in problem for problem in found.problems)
 
 
@@ -437,7 +446,7 @@ def test_absent_weights_that_can_be_made_from_whole_ones_say_so(home: Path) -> N
     assert not check(layout).can_be_made
     main = whole(home, source)
     found = check(layout)
-    assert found.state is State.ABSENT
+    assert found.state is WeightsState.ABSENT
     assert found.can_be_made
     truncated(main)
     assert not check(layout).can_be_made
@@ -445,15 +454,17 @@ def test_absent_weights_that_can_be_made_from_whole_ones_say_so(home: Path) -> N
 
 def test_what_a_backend_cannot_hold_is_unavailable() -> None:
     found = CacheCheck().of(
-        Subject("whisper.cpp", "parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v2", "ggml", "float16")
+        CheckSubject(
+            "whisper.cpp", "parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v2", "ggml", "float16"
+        )
     )
-    assert found.state is State.UNAVAILABLE
+    assert found.state is WeightsState.UNAVAILABLE
     assert "parakeet" in found.reason
 
 
 def test_a_form_nobody_knows_is_not_checkable() -> None:
-    found = CacheCheck().of(Subject("mine", "tiny", "tiny", "my-own", "float16"))
-    assert found.state is State.NOT_CHECKABLE
+    found = CacheCheck().of(CheckSubject("mine", "tiny", "tiny", "my-own", "float16"))
+    assert found.state is WeightsState.NOT_CHECKABLE
     assert "my-own" in found.reason
 
 
@@ -485,10 +496,10 @@ def test_the_hub_cache_is_where_huggingface_hub_says(
 
 def test_a_description_may_name_a_folder_whose_contents_are_its_own_affair(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
-    subject = Subject("mine", "tiny", "tiny", "", "float16", own=weights)
-    assert CacheCheck().of(subject).state is State.ABSENT
+    subject = CheckSubject("mine", "tiny", "tiny", "", "float16", own=weights)
+    assert CacheCheck().of(subject).state is WeightsState.ABSENT
     weights.mkdir()
-    assert CacheCheck().of(subject).state is State.COMPLETE
+    assert CacheCheck().of(subject).state is WeightsState.COMPLETE
 
 
 def test_a_small_file_is_told_by_the_name_that_git_has_for_it(home: Path) -> None:
@@ -505,8 +516,8 @@ def test_a_small_file_is_told_by_the_name_that_git_has_for_it(home: Path) -> Non
     (base / "refs" / "main").write_text(OTHER_COMMIT, encoding="ascii")
     layout = Layout("mlx-whisper", "base.en", "", "weights.npz", ("config.json",), "")
     (whole_copy,) = with_checksums([check(layout)])
-    assert (whole_copy.state, whole_copy.evidence) == (State.COMPLETE, Evidence.HASHES)
+    assert (whole_copy.state, whole_copy.evidence) == (WeightsState.COMPLETE, Evidence.HASHES)
     (snapshot / "config.json").resolve().write_bytes(b"[]\n")
     (altered,) = with_checksums([check(layout)])
-    assert altered.state is State.CORRUPT
+    assert altered.state is WeightsState.CORRUPT
     assert any("config.json" in problem for problem in altered.problems)

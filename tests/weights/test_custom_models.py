@@ -19,9 +19,14 @@ from mac_whisper_speedtest.backends.adapter import ModelRequest, ModelUnusableEr
 from mac_whisper_speedtest.backends.insanely_fast_whisper import InsanelyFastWhisper
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import locate, pull
-from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
-from mac_whisper_speedtest.weights.inspect import State
-from mac_whisper_speedtest.weights.repair import DamagedError, Origin
+from mac_whisper_speedtest.weights.check import (
+    CacheCheck,
+    CheckSubject,
+    WeightsCheck,
+    with_checksums,
+)
+from mac_whisper_speedtest.weights.damage import DamagedError, WeightsOrigin
+from mac_whisper_speedtest.weights.inspect import WeightsState
 from weights.conftest import COMMIT
 
 Files = dict[str, bytes | Path]
@@ -72,8 +77,8 @@ def little() -> Files:
 SPEC = f"someone/my-whisper@{COMMIT}"
 
 
-def checked(form: str, precision: str = "float16", *, checksums: bool = True) -> Check:
-    check = CacheCheck().of(Subject("any", SPEC, SPEC, form, precision))
+def checked(form: str, precision: str = "float16", *, checksums: bool = True) -> WeightsCheck:
+    check = CacheCheck().of(CheckSubject("any", SPEC, SPEC, form, precision))
     return with_checksums([check])[0] if checksums else check
 
 
@@ -83,7 +88,7 @@ def test_what_was_not_pulled_is_missing_and_names_the_command() -> None:
         locate.locate(SPEC, "ggml", "float16", announce=quiet)
     assert caught.value.hint == f"speedtest models pull {SPEC}"
     check = checked("ggml")
-    assert (check.state, check.reason) == (State.ABSENT, f"speedtest models pull {SPEC}")
+    assert (check.state, check.reason) == (WeightsState.ABSENT, f"speedtest models pull {SPEC}")
 
 
 def test_a_form_is_handed_over_as_it_is_and_converted_for_the_others(
@@ -113,9 +118,9 @@ def test_a_form_is_handed_over_as_it_is_and_converted_for_the_others(
     assert made.network_sha256 == catalog.model("tiny.en").network_sha256
     assert made.english_only
 
-    assert {checked(form).state for form in ("huggingface", "ggml")} == {State.COMPLETE}
+    assert {checked(form).state for form in ("huggingface", "ggml")} == {WeightsState.COMPLETE}
     assert checked("ggml").chosen is not None
-    assert checked("parakeet-mlx").state is State.UNAVAILABLE
+    assert checked("parakeet-mlx").state is WeightsState.UNAVAILABLE
     assert hub.log == []  # nobody was asked for any of this
 
 
@@ -134,7 +139,7 @@ def test_what_cannot_be_written_says_so_and_costs_only_its_own_cells(
     with pytest.raises(WeightsMissingError, match="cannot be converted to ctranslate2"):
         locate.locate(spec, "ctranslate2", "float16", announce=quiet)
     check = checked("ctranslate2")
-    assert check.state is State.UNAVAILABLE
+    assert check.state is WeightsState.UNAVAILABLE
     assert "cannot be converted to ctranslate2" in check.reason
 
 
@@ -159,7 +164,7 @@ def test_a_pytorch_file_is_known_whatever_it_is_called(
     assert chosen.path.name == "fine-tuned.pt"
     with pytest.raises(WeightsMissingError, match="openai weights have no vocabulary"):
         locate.locate(SPEC, "ggml", "float16", announce=quiet)
-    assert checked("ggml").state is State.UNAVAILABLE
+    assert checked("ggml").state is WeightsState.UNAVAILABLE
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
@@ -178,9 +183,9 @@ def test_a_file_that_is_not_the_listed_one_is_refused_whatever_its_size(
 
     assert caught.value.hint == f"speedtest models pull {spec}; or: speedtest run --repair"
     assert caught.value.damage.names == (name,)
-    assert caught.value.damage.origin is Origin.HUB
+    assert caught.value.damage.origin is WeightsOrigin.HUB
     if name == "model.safetensors":
-        assert checked("huggingface").state is State.CORRUPT
+        assert checked("huggingface").state is WeightsState.CORRUPT
         # As a disk does it, without leaving a trace: only reading it again can tell.
         path.resolve().write_bytes(little[name])  # type: ignore[arg-type]
         locate.official(spec)
@@ -200,7 +205,7 @@ def test_a_file_that_is_gone_makes_them_missing(
     (locate.official(spec).path / "model.safetensors").resolve().unlink()
     with pytest.raises(WeightsMissingError):
         locate.official(spec)
-    assert checked("huggingface").state is State.PARTIAL
+    assert checked("huggingface").state is WeightsState.PARTIAL
 
 
 @pytest.mark.parametrize(
@@ -219,7 +224,7 @@ def test_what_is_no_whisper_that_can_be_read_is_refused(
     with pytest.raises(WeightsError, match=message):
         locate.official(spec)
     check = checked("huggingface")
-    assert check.state is State.UNAVAILABLE
+    assert check.state is WeightsState.UNAVAILABLE
     assert message in check.reason
 
 

@@ -13,7 +13,7 @@ from fakes.hub_cache import Repository, tree
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.weights import disposal, remove, revisions
 from mac_whisper_speedtest.weights.locations import converted_folder
-from mac_whisper_speedtest.weights.revisions import Learnt
+from mac_whisper_speedtest.weights.revisions import CommitListing
 
 KEY = "1a5afae06a4db91c"  # the beginning of the SHA-256 of tiny.en's source
 COMMIT = "c0ffee" + "0" * 34
@@ -220,13 +220,13 @@ def test_unfinished_downloads_go_when_they_are_old_and_of_a_known_repository(cac
 def test_repositories_that_were_pulled_by_commit_are_known_too(caches: Path) -> None:
     blob = put(caches / f"hub/models--someone--small/blobs/{SHA}.incomplete", age_s=9e5)
     assert planned(caches) == []
-    revisions.remember(Learnt("someone/small", COMMIT, (), custom=True))
+    revisions.remember(CommitListing("someone/small", COMMIT, (), custom=True))
     assert planned(caches) == [str(blob.relative_to(caches))]
 
 
 def test_a_record_without_its_snapshot_goes_unless_a_pull_is_under_way(caches: Path) -> None:
     for name in ("someone/small", "someone/whole"):
-        revisions.remember(Learnt(name, COMMIT, (), custom=True))
+        revisions.remember(CommitListing(name, COMMIT, (), custom=True))
     Repository(caches / "hub", "someone/whole").put(COMMIT, "model.bin", b"weights")
     record = caches / "cache/learnt" / f"someone--small@{COMMIT}.json"
     assert planned(caches) == []  # it was written just now
@@ -244,7 +244,7 @@ def test_a_record_without_its_snapshot_goes_unless_a_pull_is_under_way(caches: P
 
 
 def test_records_stay_while_the_disk_with_the_hubs_cache_is_not_there(caches: Path) -> None:
-    revisions.remember(Learnt("someone/small", COMMIT, (), custom=True))
+    revisions.remember(CommitListing("someone/small", COMMIT, (), custom=True))
     (record,) = (caches / "cache/learnt").iterdir()
     os.utime(record, (0, 0))
     (caches / "hub").rmdir()

@@ -16,7 +16,7 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.catalog import PublishedFile
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
 from mac_whisper_speedtest.weights import locate, mirror, pull
-from mac_whisper_speedtest.weights.revisions import learnt
+from mac_whisper_speedtest.weights.revisions import cached_listing
 from weights.conftest import COMMIT, WEIGHTS, Seen, cached
 
 TINY_EN = "Systran/faster-whisper-tiny.en"
@@ -136,7 +136,7 @@ def test_safetensors_are_preferred_and_code_is_never_fetched(
     assert not {request.name for request in hub.log} & set(decoys)
     for name in needed:
         assert (folder / name).read_bytes() == (converted / name).read_bytes()
-    found = learnt("someone/whisper", COMMIT)
+    found = cached_listing("someone/whisper", COMMIT)
     assert found is not None
     assert found.custom
     assert {file.name for file in found.files} == {*files, *decoys}
@@ -160,7 +160,7 @@ def test_an_unpinned_row_is_pinned_to_the_commit_it_was_first_fetched_at(
 
     assert folder.name == COMMIT
     assert (folder.parents[1] / "refs" / "main").read_text() == COMMIT
-    found = learnt(unpinned.repository, COMMIT)
+    found = cached_listing(unpinned.repository, COMMIT)
     assert found is not None
     assert not found.custom
     weights = next(file for file in found.files if file.name == "weights.npz")
@@ -232,7 +232,7 @@ def test_a_repository_without_weights_is_refused(hub: Hub, seen: Seen) -> None:
     hub.add("someone/small", COMMIT, {"config.json": b"{}", "script.py": b""})
     with pytest.raises(DownloadError, match="holds no weights that this tool knows"):
         pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), announce=seen.said.append)
-    assert learnt("someone/small", COMMIT) is None
+    assert cached_listing("someone/small", COMMIT) is None
 
 
 @pytest.mark.parametrize("damage", ["one bit", "shorter"])

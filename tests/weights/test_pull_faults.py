@@ -37,7 +37,7 @@ def test_a_connection_cut_at_each_quarter_is_resumed_where_it_was_cut(hub: Hub, 
         row,
         announce=seen.said.append,
         progress=seen,  # type: ignore[arg-type]
-        patience=pull.Patience(sleep=seen.waits.append),
+        patience=pull.RetryPolicy(sleep=seen.waits.append),
     )
 
     bodies = hub.bodies("model.bin")
@@ -155,8 +155,8 @@ def test_an_error_of_the_server_that_stays_is_given_up_with_what_is_here_kept(
 
 
 def test_waits_have_a_limit_and_jitter() -> None:
-    calm = pull.Patience(jitter=lambda: 0.0)
-    hasty = pull.Patience(jitter=lambda: 1.0)
+    calm = pull.RetryPolicy(jitter=lambda: 0.0)
+    hasty = pull.RetryPolicy(jitter=lambda: 1.0)
     assert [calm.wait_s(failures, None) for failures in (1, 2, 3)] == [0.5, 1.0, 2.0]
     assert [hasty.wait_s(failures, None) for failures in (1, 5, 6, 999)] == [1.0, 16.0, 30.0, 30.0]
 
@@ -285,12 +285,14 @@ def test_an_address_that_is_no_hub_is_refused(hub: Hub, seen: Seen) -> None:
 
 
 def test_full_disks_and_forbidden_folders_are_errors_of_storage() -> None:
-    asked = download.Asked("https://hub.example", "org/name", COMMIT, FILE)
-    full = download.explained(OSError(errno.ENOSPC, "No space left on device", "/x/y"), asked)
+    asked = download.RequestContext("https://hub.example", "org/name", COMMIT, FILE)
+    full = download.to_user_error(OSError(errno.ENOSPC, "No space left on device", "/x/y"), asked)
     assert isinstance(full, StorageError)
     assert full.message == "the disk is full: cannot write /x/y"
     assert "resumed" in full.hint
-    denied = download.explained(PermissionError(errno.EACCES, "Permission denied", "/x/y"), asked)
+    denied = download.to_user_error(
+        PermissionError(errno.EACCES, "Permission denied", "/x/y"), asked
+    )
     assert isinstance(denied, StorageError)
     assert denied.message == "cannot write /x/y: Permission denied"
 

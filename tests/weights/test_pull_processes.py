@@ -130,7 +130,7 @@ def test_the_bars_on_a_terminal_end_at_the_true_number_of_bytes(
 ) -> None:
     hub.fail(FILE, Fault(cut_at=500_000), Fault(ignore_range=True))
     drawn = models_pull._Drawn()
-    quick = pull.Patience(sleep=lambda _: None)
+    quick = pull.RetryPolicy(sleep=lambda _: None)
     pull.pull_custom(small, announce=lambda _: None, progress=drawn, patience=quick)
     done = {task.description: (task.completed, task.total) for task in drawn._bars.tasks}
     whole = len(WEIGHTS)

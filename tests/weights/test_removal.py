@@ -17,9 +17,9 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.weights import disposal, inventory, revisions
 from mac_whisper_speedtest.weights import remove as removal
-from mac_whisper_speedtest.weights.hub_removal import Claim, Contents, Entry, decide
-from mac_whisper_speedtest.weights.inspect import State
-from mac_whisper_speedtest.weights.revisions import HubFile, Learnt
+from mac_whisper_speedtest.weights.hub_removal import CacheContents, Claim, SnapshotFile, decide
+from mac_whisper_speedtest.weights.inspect import WeightsState
+from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile
 
 KEY = "1a5afae06a4db91c"  # the beginning of the SHA-256 of tiny.en's source
 OTHER = "0123456789abcdef0123456789abcdef01234567"
@@ -273,14 +273,14 @@ def test_a_repository_that_was_pulled_by_its_commit_goes_with_its_record(caches:
     repository.put(COMMIT, "model.safetensors", b"weights")
     repository.put(COMMIT, "config.json", b"{}")
     files = (HubFile("model.safetensors", 7), HubFile("config.json", 2))
-    revisions.remember(Learnt("someone/small", COMMIT, files, custom=True))
+    revisions.remember(CommitListing("someone/small", COMMIT, files, custom=True))
     name = f"someone/small@{COMMIT}"
     custom = catalog.parse_custom(name)
     made = convert(caches, f"ggml-float16-{COMMIT[:16]}", custom.folder)
     assert [record.repository for record in revisions.customs()] == ["someone/small"]
     assert remove(name) == 100
     assert not made.exists()
-    assert inventory.custom_copy(custom).state is State.COMPLETE
+    assert inventory.custom_copy(custom).state is WeightsState.COMPLETE
     assert remove(name, from_hub=True) == 9
     assert not repository.folder.exists()
     assert revisions.customs() == []
@@ -354,8 +354,14 @@ def test_the_librarys_own_look_at_the_cache_finds_nothing_wrong_afterwards(cache
 
 def test_the_weights_lose_their_name_first() -> None:
     """So that nothing is ever there that lacks only its settings."""
-    contents = Contents(
-        {COMMIT: {"config.json": Entry("c", 0), "model.bin": Entry("m", 0), "a": Entry("", 5)}},
+    contents = CacheContents(
+        {
+            COMMIT: {
+                "config.json": SnapshotFile("c", 0),
+                "model.bin": SnapshotFile("m", 0),
+                "a": SnapshotFile("", 5),
+            }
+        },
         {"c": 2, "m": 1000},
         {"main": COMMIT},
     )
@@ -409,7 +415,7 @@ def test_what_a_killed_removal_leaves_of_a_conversion_looks_like_nothing(caches:
     for at in killed(SLOW_FOLDER):
         assert at == f".ggml-float16-{KEY}.removed"
         assert not folder.exists()
-    assert inventory.for_backend("tiny.en", "ggml", "float16").state is State.ABSENT
+    assert inventory.for_backend("tiny.en", "ggml", "float16").state is WeightsState.ABSENT
     # The next removal takes what is left, also beside a copy that was made since.
     convert(caches, f"ggml-float16-{KEY}")
     assert remove("tiny.en") == 200

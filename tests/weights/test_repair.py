@@ -15,9 +15,9 @@ from mac_whisper_speedtest.convert import conversion
 from mac_whisper_speedtest.errors import DownloadError, WeightsError
 from mac_whisper_speedtest.weights import locate, mirror, pull
 from mac_whisper_speedtest.weights import repair as the_module
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
 from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.weights.locations import fetched_folder
-from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin, identity
 from weights.conftest import COMMIT, WEIGHTS
 
 FOUND = 7
@@ -43,7 +43,7 @@ def flip(path: Path) -> None:
 
 
 def converted(folder: Path, name: str = "tiny.en") -> DamagedError:
-    damage = Damage(name, "ggml", ("x",), folder, Origin.CONVERTED, seen=identity(folder))
+    damage = Damage(name, "ggml", ("x",), folder, WeightsOrigin.CONVERTED, seen=identity(folder))
     return DamagedError("x is broken", damage, by_hand="do it by hand")
 
 

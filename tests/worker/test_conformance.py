@@ -15,7 +15,7 @@ from mac_whisper_speedtest.cli.conformance import command
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.worker import conformance
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.conformance import Finding, Outcome
+from mac_whisper_speedtest.worker.conformance import CheckStatus, ConformanceFinding
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "tests" / "fakes" / "broken_engine.py"
@@ -50,8 +50,8 @@ FAILS = {
 DOUBTS = {"varies": {"repeat"}, "hides a setting": {"effective"}}
 
 
-def _findings(fault: str, *, timeout_s: float = 20) -> list[Finding]:
-    subject = conformance.Subject(
+def _findings(fault: str, *, timeout_s: float = 20) -> list[ConformanceFinding]:
+    subject = conformance.ConformanceSubject(
         backend=Backend(name=fault, command=(sys.executable, "-I", "-S", str(ENGINE), fault)),
         model=m.ModelParams(name="tiny.en", path=str(ENGINE), form="own"),
         samples=conformance.speech_like(1.0),
@@ -63,21 +63,21 @@ def _findings(fault: str, *, timeout_s: float = 20) -> list[Finding]:
     return conformance.run(subject)
 
 
-def _names(findings: list[Finding], outcome: Outcome) -> set[str]:
+def _names(findings: list[ConformanceFinding], outcome: CheckStatus) -> set[str]:
     return {finding.check for finding in findings if finding.outcome is outcome}
 
 
 def test_an_engine_without_faults_passes_every_check() -> None:
     findings = _findings("none")
-    assert [finding for finding in findings if finding.outcome is not Outcome.PASSED] == []
+    assert [finding for finding in findings if finding.outcome is not CheckStatus.PASSED] == []
     assert [finding.check for finding in findings] == [check.name for check in conformance.CHECKS]
 
 
 @pytest.mark.parametrize(("fault", "checks"), FAILS.items(), ids=FAILS)
 def test_a_fault_fails_exactly_the_checks_made_for_it(fault: str, checks: set[str]) -> None:
     findings = _findings(fault)
-    assert _names(findings, Outcome.FAILED) == checks
-    assert _names(findings, Outcome.DOUBTED) == set()
+    assert _names(findings, CheckStatus.FAILED) == checks
+    assert _names(findings, CheckStatus.DOUBTED) == set()
 
 
 @pytest.mark.parametrize(("fault", "checks"), DOUBTS.items(), ids=DOUBTS)
@@ -85,14 +85,14 @@ def test_what_is_allowed_but_doubtful_is_a_warning_and_no_failure(
     fault: str, checks: set[str]
 ) -> None:
     findings = _findings(fault)
-    assert _names(findings, Outcome.DOUBTED) == checks
-    assert _names(findings, Outcome.FAILED) == set()
+    assert _names(findings, CheckStatus.DOUBTED) == checks
+    assert _names(findings, CheckStatus.FAILED) == set()
 
 
 def test_an_engine_that_never_answers_fails_once_and_skips_the_rest() -> None:
     findings = _findings("hangs", timeout_s=0.5)
-    assert _names(findings, Outcome.FAILED) == {"hello"}
-    assert _names(findings, Outcome.PASSED) == set()
+    assert _names(findings, CheckStatus.FAILED) == {"hello"}
+    assert _names(findings, CheckStatus.PASSED) == set()
     assert "no answer within 0.5 s" in findings[0].seen
 
 

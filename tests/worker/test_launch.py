@@ -14,8 +14,8 @@ import pytest
 
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.environments import environments
-from mac_whisper_speedtest.worker import endings, process_tree
-from mac_whisper_speedtest.worker.endings import Status
+from mac_whisper_speedtest.worker import exit_status, process_tree
+from mac_whisper_speedtest.worker.exit_status import Status
 from mac_whisper_speedtest.worker.launch import interpreter, launch, not_installed
 from mac_whisper_speedtest.worker.protocol import Stage
 
@@ -141,7 +141,7 @@ def test_killing_takes_processes_that_left_the_session(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        family = process_tree.marked(started.mark)
+        family = process_tree.marked_processes(started.mark)
         assert len(family) == 2
         process_tree.kill(process.pid, started.mark)
     gone, alive = psutil.wait_procs(family, timeout=10)
@@ -162,5 +162,5 @@ def test_killing_takes_processes_that_left_the_session(tmp_path: Path) -> None:
 def test_an_exit_is_classified_by_its_status_and_the_kernel_s_count(
     returncode: int, kills: int, status: Status, error_class: str
 ) -> None:
-    ending = endings.of_exit(returncode, Stage.LOAD, oom_kills=kills)
+    ending = exit_status.of_exit(returncode, Stage.LOAD, oom_kills=kills)
     assert (ending.status, ending.error_class, ending.stage) == (status, error_class, "load")

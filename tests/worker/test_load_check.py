@@ -20,9 +20,9 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.weights import locate
 from mac_whisper_speedtest.worker import load_check, process_tree
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.endings import Ending, Status
-from mac_whisper_speedtest.worker.load_check import LoadCheck, Outcome, Trial
-from mac_whisper_speedtest.worker.process_tree import Usage
+from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
+from mac_whisper_speedtest.worker.load_check import LoadCheck, LoadOutcome, Trial
+from mac_whisper_speedtest.worker.process_tree import TreeUsage
 
 HUNGRY = "hungry:Hungry"
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
@@ -102,7 +102,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LoadC
 
 def test_weights_that_load_are_timed(load: Callable[..., LoadCheck]) -> None:
     found = load("nothing")
-    assert found.outcome is Outcome.LOADED
+    assert found.outcome is LoadOutcome.LOADED
     assert found.seconds is not None
     assert 0 <= found.seconds < 5
     assert (found.version, found.hosts) == ("1.0", ())
@@ -121,7 +121,7 @@ def test_nobody_is_reached_and_the_host_is_named(
     load: Callable[..., LoadCheck], listener: Listener, way: str
 ) -> None:
     found = load(way, wants=listener.address)
-    assert found.outcome is Outcome.WOULD_DOWNLOAD
+    assert found.outcome is LoadOutcome.WOULD_DOWNLOAD
     assert found.hosts == (listener.address,)
     assert listener.address in found.message
     assert listener.reached == 0
@@ -129,14 +129,14 @@ def test_nobody_is_reached_and_the_host_is_named(
 
 def test_a_datagram_reaches_nobody(load: Callable[..., LoadCheck], listener: Listener) -> None:
     found = load("datagram", wants=listener.datagram_address)
-    assert found.outcome is Outcome.WOULD_DOWNLOAD
+    assert found.outcome is LoadOutcome.WOULD_DOWNLOAD
     assert found.hosts == (listener.datagram_address,)
     assert listener.reached == 0
 
 
 def test_a_name_is_not_even_looked_up(load: Callable[..., LoadCheck]) -> None:
     found = load("asks_for_a_name")
-    assert found.outcome is Outcome.WOULD_DOWNLOAD
+    assert found.outcome is LoadOutcome.WOULD_DOWNLOAD
     assert found.hosts == ("weights.example.org",)
 
 
@@ -145,7 +145,7 @@ def test_native_code_that_wants_an_encrypted_connection_names_its_host(
     load: Callable[..., LoadCheck],
 ) -> None:
     found = load("curl_tls")
-    assert found.outcome is Outcome.WOULD_DOWNLOAD
+    assert found.outcome is LoadOutcome.WOULD_DOWNLOAD
     assert found.hosts == ("weights.example.org:443",)
 
 
@@ -156,7 +156,7 @@ def test_a_library_that_knows_it_is_offline_counts_as_one_that_would_download(
     monkeypatch.setenv("HF_ENDPOINT", "https://hub.example.org")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     found = load("hub")
-    assert found.outcome is Outcome.WOULD_DOWNLOAD
+    assert found.outcome is LoadOutcome.WOULD_DOWNLOAD
     assert found.hosts == ("hub.example.org",)
 
 
@@ -164,7 +164,7 @@ def test_one_that_is_refused_and_loads_all_the_same_has_loaded(
     load: Callable[..., LoadCheck], listener: Listener
 ) -> None:
     found = load("swallowed", wants=listener.address)
-    assert found.outcome is Outcome.LOADED
+    assert found.outcome is LoadOutcome.LOADED
     assert found.hosts == (listener.address,)
     assert "went on without" in found.message
     assert listener.reached == 0
@@ -186,25 +186,25 @@ def test_one_that_is_at_work_when_its_time_is_over_is_too_slow(
     load: Callable[..., LoadCheck], way: str
 ) -> None:
     found = load(way, load_s=2.0)
-    assert found.outcome is Outcome.TOO_SLOW
+    assert found.outcome is LoadOutcome.TOO_SLOW
     assert "--timeout" in found.message
 
 
 def test_one_that_only_waits_has_failed(load: Callable[..., LoadCheck]) -> None:
     found = load("waits", load_s=2.0)
-    assert found.outcome is Outcome.FAILED
+    assert found.outcome is LoadOutcome.FAILED
     assert "neither computed nor read" in found.message
 
 
 def test_an_error_is_told_with_its_class(load: Callable[..., LoadCheck]) -> None:
     found = load("raises")
-    assert (found.outcome, found.error_class) == (Outcome.FAILED, "ValueError")
+    assert (found.outcome, found.error_class) == (LoadOutcome.FAILED, "ValueError")
     assert "encoder.conv1.scales" in found.message
 
 
 def test_a_crash_is_told_with_its_signal(load: Callable[..., LoadCheck]) -> None:
     found = load("aborts")
-    assert (found.outcome, found.error_class) == (Outcome.CRASHED, "SIGABRT")
+    assert (found.outcome, found.error_class) == (LoadOutcome.CRASHED, "SIGABRT")
 
 
 def test_what_a_backend_started_goes_with_it(
@@ -225,14 +225,14 @@ def test_a_program_that_is_no_python_is_checked_through_the_same_protocol(
     backend = registry.from_toml(described)
     model = m.ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
     found = load_check.check(Trial(backend, model, "auto", 1, 30.0))
-    assert (found.outcome, found.version) == (Outcome.LOADED, "1")
+    assert (found.outcome, found.version) == (LoadOutcome.LOADED, "1")
 
 
 def test_a_backend_that_is_installed_nowhere_is_not_checked(tmp_path: Path) -> None:
     backend = Backend(name="ghost", adapter="x:Y", import_name="no_such_library_anywhere")
     model = m.ModelParams("tiny.en", str(tmp_path), "own", "auto")
     found = load_check.check(Trial(backend, model, "auto", 1, 5.0))
-    assert found.outcome is Outcome.NOT_CHECKED
+    assert found.outcome is LoadOutcome.NOT_CHECKED
     assert "not installed" in found.message
 
 
@@ -245,29 +245,29 @@ def test_faster_whisper_without_its_tokenizer_would_download_one(tmp_path: Path)
     (backend,) = registry.select(["faster-whisper"], registry.installed())
     model = m.ModelParams("tiny.en", str(weights), "ctranslate2", "auto")
     found = load_check.check(Trial(backend, model, "cpu", 2, 120.0))
-    assert found.outcome is Outcome.WOULD_DOWNLOAD, found
+    assert found.outcome is LoadOutcome.WOULD_DOWNLOAD, found
     assert found.hosts == ("huggingface.co",)
 
 
 @pytest.mark.parametrize(
     ("after", "worked"),
     [
-        (Usage(0.05, 0), False),
-        (Usage(1.0, 0), True),
-        (Usage(0.0, 5 << 20), True),
-        (Usage(0.0, None), False),
+        (TreeUsage(0.05, 0), False),
+        (TreeUsage(1.0, 0), True),
+        (TreeUsage(0.0, 5 << 20), True),
+        (TreeUsage(0.0, None), False),
     ],
 )
-def test_progress_is_computing_or_reading(after: Usage, *, worked: bool) -> None:
-    assert process_tree.made_progress([(0.0, Usage(0.0, 0)), (2.0, after)]) is worked
+def test_progress_is_computing_or_reading(after: TreeUsage, *, worked: bool) -> None:
+    assert process_tree.made_progress([(0.0, TreeUsage(0.0, 0)), (2.0, after)]) is worked
 
 
 def test_one_look_shows_no_progress() -> None:
-    assert not process_tree.made_progress([(0.0, Usage(5.0, 5))])
+    assert not process_tree.made_progress([(0.0, TreeUsage(5.0, 5))])
 
 
 def test_slow_is_never_called_incomplete_or_corrupt() -> None:
-    ending = Ending(Status.TIMEOUT, "load", "Deadline", "no answer after 120 s of load; killed")
-    found = load_check.judge(ending, [], working=True, waited_s=120.0)
-    assert found.outcome is Outcome.TOO_SLOW
+    ending = WorkerExit(Status.TIMEOUT, "load", "Deadline", "no answer after 120 s of load; killed")
+    found = load_check.judge_load(ending, [], working=True, waited_s=120.0)
+    assert found.outcome is LoadOutcome.TOO_SLOW
     assert not any(word in found.message for word in ("incomplete", "corrupt", "missing"))

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.worker.conformance.client import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
 PARAMS = {"hello": m.HelloParams, "load": m.LoadParams, "transcribe": m.TranscribeParams}
-RESULTS = {"hello": m.HelloResult, "load": m.LoadResult, "transcribe": m.TranscribeResult}
+RESULTS = {"hello": m.HelloResult, "load": m.LoadReply, "transcribe": m.TranscribeResult}
 TYPES = [kind for kind in vars(m).values() if isinstance(kind, type) and is_dataclass(kind)]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mac_whisper_speedtest.accuracy import normalize, score
 from mac_whisper_speedtest.accuracy.normalize import Normaliser
-from mac_whisper_speedtest.accuracy.score import Score, UtteranceScore
+from mac_whisper_speedtest.accuracy.score import Score, UtteranceErrors
 from mac_whisper_speedtest.stats import intervals
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Gate:
     how: str
 
 
-def judge(
+def judge_gate(
     reference: Score,
     other: Score,
     *,
@@ -177,7 +177,9 @@ def _comparable(reference: Score, other: Score) -> None:
         raise ValueError("the two scores are not of the same utterances, metric and normaliser")
 
 
-def _blocks(theirs: UtteranceScore, ours: UtteranceScore, length: int) -> Iterable[tuple[int, int]]:
+def _blocks(
+    theirs: UtteranceErrors, ours: UtteranceErrors, length: int
+) -> Iterable[tuple[int, int]]:
     """Difference in errors and number of reference words, of pieces of one utterance.
 
     More errors than a piece has words are words added (a loop, or text over an empty reference).

@@ -144,7 +144,7 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
-class UtteranceScore:
+class UtteranceErrors:
     """One utterance's errors, in words, or in characters where the metric is CER.
 
     Attributes:
@@ -212,7 +212,7 @@ class Score:
     reference_words: int
     failed: int
     cer: float | None
-    per_utterance: tuple[UtteranceScore, ...]
+    per_utterance: tuple[UtteranceErrors, ...]
 
     @property
     def errors(self) -> int:
@@ -249,8 +249,8 @@ def score(utterances: Sequence[Utterance], *, normaliser: Normaliser | None = No
         for language, references in languages.items()
     }
     metric: Metric = "cer" if any(spaceless.values()) else "wer"
-    words: list[UtteranceScore] = []
-    characters: list[UtteranceScore] = []
+    words: list[UtteranceErrors] = []
+    characters: list[UtteranceErrors] = []
     for each in utterances:
         language = normalize.primary(each.language)
         reference = rules[language](each.reference)
@@ -287,10 +287,10 @@ def wer(reference: str, hypothesis: str) -> float | None:
     return _score_one("", rules(reference), rules(hypothesis), _Units.WORDS).rate
 
 
-def _score_one(name: str, reference: str, hypothesis: str | None, by: _Units) -> UtteranceScore:
+def _score_one(name: str, reference: str, hypothesis: str | None, by: _Units) -> UtteranceErrors:
     """``reference`` and ``hypothesis`` are normalised."""
     counts, errors_at = _errors(reference, hypothesis or "", by)
-    return UtteranceScore(
+    return UtteranceErrors(
         name=name,
         rate=_rate(counts),
         substitutions=counts.substitutions,
@@ -309,7 +309,7 @@ def _errors(reference: str, hypothesis: str, by: _Units) -> tuple[Counts, tuple[
     return count(chunks), errors_at(chunks)
 
 
-def _sum(scored: Iterable[UtteranceScore]) -> Counts:
+def _sum(scored: Iterable[UtteranceErrors]) -> Counts:
     total = Counts()
     for each in scored:
         total = Counts(

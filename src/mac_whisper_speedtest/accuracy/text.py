@@ -51,7 +51,7 @@ _MARKER = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|\*[^*]*\*")
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class TimedText:
     """A piece of a transcript; seconds from the start of the audio."""
 
     start_s: float
@@ -117,8 +117,8 @@ def _mean_squares(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def over_silence(
-    segments: Sequence[Segment], silent: Sequence[tuple[float, float]], *, audio_s: float
-) -> list[Segment]:
+    segments: Sequence[TimedText], silent: Sequence[tuple[float, float]], *, audio_s: float
+) -> list[TimedText]:
     """The segments with words that lie wholly in silence.
 
     Args:
@@ -140,7 +140,7 @@ def over_silence(
     return found
 
 
-def describe_over_silence(found: Sequence[Segment]) -> str:
+def describe_over_silence(found: Sequence[TimedText]) -> str:
     """In words, for a finding; empty when there is none."""
     if not found:
         return ""

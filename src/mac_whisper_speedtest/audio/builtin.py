@@ -17,7 +17,7 @@ from mac_whisper_speedtest import files as durable
 from mac_whisper_speedtest import paths, wheels
 from mac_whisper_speedtest.audio.clip import Clip
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
-from mac_whisper_speedtest.wheels import Member, Wheel
+from mac_whisper_speedtest.wheels import Wheel, WheelFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _OWN_AUDIO = "measure on your own recording with --audio FILE"
 
 
-class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BuiltinRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pins of one audio file inside one published wheel.
 
     Attributes:
@@ -65,9 +65,9 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Wheel(self.project, self.version, self.platform, self.wheel_sha256, self.wheel_bytes)
 
     @property
-    def file(self) -> Member:
+    def file(self) -> WheelFile:
         """The file in the wheel."""
-        return Member(self.member, self.sha256, self.bytes)
+        return WheelFile(self.member, self.sha256, self.bytes)
 
     @property
     def cached_path(self) -> Path:
@@ -80,7 +80,7 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.project} {self.version}, {self.member}"
 
 
-def is_whole(recording: Recording) -> bool:
+def is_whole(recording: BuiltinRecording) -> bool:
     """Whether an unaltered copy is in the cache. Hashes it; never fetches."""
     try:
         return durable.sha256_file(recording.cached_path) == recording.sha256
@@ -88,7 +88,7 @@ def is_whole(recording: Recording) -> bool:
         return False
 
 
-def obtain(recording: Recording, *, announce: Callable[[str], None]) -> Path:
+def obtain(recording: BuiltinRecording, *, announce: Callable[[str], None]) -> Path:
     """The recording's file in the cache, put there first when it is absent or altered.
 
     Safe to call from several processes at once: one fetches, the others wait for it.
@@ -178,7 +178,7 @@ class Repeated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BuiltinClips(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything in ``clips.toml``."""
 
-    recording: Recording
+    recording: BuiltinRecording
     clips: dict[str, Cut]
     repeated: dict[str, Repeated] = {}
 

@@ -6,7 +6,6 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, NamedTuple
 
@@ -14,7 +13,8 @@ from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.audio import entries as entries_module
 from mac_whisper_speedtest.audio import resumable, sample
 from mac_whisper_speedtest.audio.clip import Speech
-from mac_whisper_speedtest.audio.entries import Entry, transcript_lines
+from mac_whisper_speedtest.audio.dataset import Dataset
+from mac_whisper_speedtest.audio.entries import AudioEntry, transcript_lines
 from mac_whisper_speedtest.audio.resumable import Wanted
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
 
@@ -22,33 +22,6 @@ _HINT: Final = "librispeech:test-clean:n=100, or hf:ORG/NAME@REVISION:SPLIT:n=10
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SPLIT: Final = re.compile(r"[A-Za-z0-9][\w.-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A dataset and how much of it.
-
-    Attributes:
-        collection: ``librispeech`` or ``hf``.
-        name: the split of LibriSpeech, or the repository on the hub.
-        revision: the hub's commit; empty for LibriSpeech.
-        split: a folder of the repository; empty for the root, and for LibriSpeech.
-        n: how many utterances; None for all.
-    """
-
-    collection: str
-    name: str
-    revision: str = ""
-    split: str = ""
-    n: int | None = None
-
-    @property
-    def label(self) -> str:
-        """How tables call it; the revision is in ``source``."""
-        parts = [self.collection, self.name]
-        parts += [self.split] if self.split else []
-        parts += [f"n={self.n}"] if self.n is not None else []
-        return ":".join(parts)
 
 
 def parse(text: str) -> Dataset:
@@ -199,11 +172,11 @@ def obtain(split: str, *, announce: Callable[[str], None], allow_download: bool)
             f"Downloading LibriSpeech {split} from {archive.host}, {archive.bytes / 1e6:.0f} MB, "
             "once."
         )
-        resumable.bring(archive, announce=announce)
+        resumable.download_resumably(archive, announce=announce)
     return archive.path
 
 
-def entries(archive: Path, *, n: int | None, seed: int) -> Iterator[Entry]:
+def entries(archive: Path, *, n: int | None, seed: int) -> Iterator[AudioEntry]:
     """The utterances of an archive, or a sample of them, one at a time in the archive's order.
 
     Args:
@@ -222,7 +195,7 @@ def entries(archive: Path, *, n: int | None, seed: int) -> Iterator[Entry]:
     for name, stream in _members(archive):
         key = name.stem
         if name.suffix == ".flac" and key in drawn:
-            yield Entry(
+            yield AudioEntry(
                 name=key,
                 audio=stream.read(_LARGEST_MEMBER),
                 text=listed.texts.get(key),

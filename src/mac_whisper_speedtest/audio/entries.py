@@ -23,7 +23,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AudioEntry:
     """One recording that is listed somewhere, not opened yet.
 
     Attributes:
@@ -48,7 +48,7 @@ class Entry:
 
 
 def speech_of(
-    entries: Iterable[Entry],
+    entries: Iterable[AudioEntry],
     *,
     name: str,
     source: str,
@@ -113,7 +113,7 @@ def language_code(tag: str | None) -> str | None:
     return code
 
 
-def _clip(entry: Entry, name: str, language: str | None, source: str) -> Clip:
+def _clip(entry: AudioEntry, name: str, language: str | None, source: str) -> Clip:
     pcm = cache.decoded(entry.audio, name=name if isinstance(entry.audio, bytes) else "")
     samples = cut(pcm.samples, entry.start_s, entry.seconds, name)
     whole = samples.size == pcm.samples.size
@@ -169,7 +169,7 @@ def _agreed(name: str, own: str | None, asked: str | None) -> str | None:
     return own or asked
 
 
-def _without_path(message: str, entry: Entry) -> str:
+def _without_path(message: str, entry: AudioEntry) -> str:
     """The message without the path that it begins with or ends in; the name stands beside it."""
     if isinstance(entry.audio, bytes):
         return message
@@ -202,7 +202,7 @@ AUDIO_SUFFIXES: Final = frozenset(
 like audio and is none is left out by name."""
 
 
-def entries(folder: Path) -> list[Entry]:
+def entries(folder: Path) -> list[AudioEntry]:
     """Every recording in ``folder`` and below, sorted by path; hidden files and folders left out.
 
     The words of ``talk.mp3`` are those of ``talk.txt`` beside it or, as LibriSpeech has them, the
@@ -223,7 +223,7 @@ def entries(folder: Path) -> list[Entry]:
             wrong = error.message.replace(str(path.parent) + os.sep, "")
         if text is None:
             text = lines.get(path.parent, {}).get(path.stem)
-        found.append(Entry(name=path.name, audio=path, text=text, no_text=wrong))
+        found.append(AudioEntry(name=path.name, audio=path, text=text, no_text=wrong))
     if not found:
         raise AudioError(
             f"there are no recordings in {folder}",

@@ -24,8 +24,8 @@ import msgspec
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.audio import manifest, resumable, sample
-from mac_whisper_speedtest.audio.datasets import Dataset
-from mac_whisper_speedtest.audio.entries import Entry, read_text
+from mac_whisper_speedtest.audio.dataset import Dataset
+from mac_whisper_speedtest.audio.entries import AudioEntry, read_text
 from mac_whisper_speedtest.audio.resumable import Wanted
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.privacy import scrub
@@ -47,7 +47,7 @@ class _File(msgspec.Struct, frozen=True):
 
 def entries(
     dataset: Dataset, *, seed: int, announce: Callable[[str], None], allow_download: bool
-) -> Iterator[Entry]:
+) -> Iterator[AudioEntry]:
     """The utterances of a dataset, or a sample of them; their files are here when they come.
 
     Raises:
@@ -105,7 +105,7 @@ def _table(dataset: Dataset, files: dict[str, _File]) -> _File:
     )
 
 
-def _within(dataset: Dataset, entry: Entry) -> str:
+def _within(dataset: Dataset, entry: AudioEntry) -> str:
     """The name in the repository of what an entry of its table points to."""
     assert isinstance(entry.audio, Path)
     return os.path.relpath(entry.audio, _folder(dataset)).replace(os.sep, "/")
@@ -133,7 +133,7 @@ def bring_files(
     )
     announce(f"Downloading {len(missing)} files of {dataset.name}, {size / 1e6:.1f} MB, once.")
     for each in missing:
-        resumable.bring(each, announce=announce)
+        resumable.download_resumably(each, announce=announce)
 
 
 def listing(
@@ -229,7 +229,7 @@ def _headers() -> dict[str, str]:
 # Files of one kind out of a dataset on the Hugging Face hub, whatever else it holds.
 
 
-def bring(
+def fetch_dataset(
     dataset: Dataset,
     ending: str,
     *,

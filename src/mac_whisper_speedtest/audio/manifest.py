@@ -26,7 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from mac_whisper_speedtest.audio.clip import LeftOut
-from mac_whisper_speedtest.audio.entries import Entry, language_code, read_text
+from mac_whisper_speedtest.audio.entries import AudioEntry, language_code, read_text
 from mac_whisper_speedtest.errors import AudioError
 
 _NAMES: Final = {
@@ -67,11 +67,11 @@ class Listed:
         left_out: the lines that are not as described, by number.
     """
 
-    entries: list[Entry]
+    entries: list[AudioEntry]
     left_out: list[LeftOut]
 
 
-def listed(path: Path) -> Listed:
+def list_manifest(path: Path) -> Listed:
     """What the manifest at ``path`` lists; no recording is opened.
 
     Raises:
@@ -85,12 +85,12 @@ def listed(path: Path) -> Listed:
     if not found:
         raise AudioError(f"{path} lists no recordings", hint=_HINT)
     return Listed(
-        entries=[each for each in found if isinstance(each, Entry)],
+        entries=[each for each in found if isinstance(each, AudioEntry)],
         left_out=[each.left_out for each in found if isinstance(each, _WrongLineError)],
     )
 
 
-def parse(text: str, path: Path) -> list[Entry]:
+def parse(text: str, path: Path) -> list[AudioEntry]:
     """What a manifest lists that has to be right in every line.
 
     Args:
@@ -108,7 +108,7 @@ def parse(text: str, path: Path) -> list[Entry]:
     return found
 
 
-def _lines(text: str, path: Path) -> Iterator[Entry | _WrongLineError]:
+def _lines(text: str, path: Path) -> Iterator[AudioEntry | _WrongLineError]:
     """Every line, as an entry or as what is wrong with it."""
     suffix = path.suffix.lower()
     rows: Iterable[_Row | _WrongLineError]
@@ -191,7 +191,7 @@ def _csv_rows(text: str, path: Path, delimiter: str) -> Iterator[_Row | _WrongLi
         raise AudioError(f"{path}, line {begins}, is not CSV ({error})", hint=_CSV_HINT) from error
 
 
-def _entry(row: Mapping[str, Any], path: Path, line: int) -> Entry:
+def _entry(row: Mapping[str, Any], path: Path, line: int) -> AudioEntry:
     audio = _text(row, "audio", path, line)
     if audio is None or not audio.strip():
         keys = ", ".join(row) or "none"
@@ -203,7 +203,7 @@ def _entry(row: Mapping[str, Any], path: Path, line: int) -> Entry:
     except ValueError as error:
         raise _WrongLineError(path, line, f"is not as expected: {error}") from error
     found = path.parent / Path(audio.strip()).expanduser()
-    return Entry(
+    return AudioEntry(
         name=found.name if offset is None else f"{found.name}@{offset:g}s",
         audio=found,
         text=_text(row, "text", path, line),

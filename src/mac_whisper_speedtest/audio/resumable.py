@@ -97,7 +97,9 @@ def is_whole(wanted: Wanted) -> bool:
         return False
 
 
-def bring(wanted: Wanted, *, announce: Callable[[str], None], waiting: Waiting = PATIENT) -> None:
+def download_resumably(
+    wanted: Wanted, *, announce: Callable[[str], None], waiting: Waiting = PATIENT
+) -> None:
     """Have the file at its path, whole; go on with what an earlier call left.
 
     Args:

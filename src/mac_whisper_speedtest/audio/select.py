@@ -242,7 +242,7 @@ def _check(choice: Choice) -> None:
 def _set(choice: Choice, *, announce: Callable[[str], None], allow_download: bool) -> Speech | None:
     """The set of recordings that was asked for; None where it was one recording."""
     if choice.manifest is not None:
-        found = manifest.listed(choice.manifest)
+        found = manifest.list_manifest(choice.manifest)
         return entries.speech_of(
             found.entries,
             name=choice.manifest.name,

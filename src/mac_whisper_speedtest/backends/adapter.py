@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ class ModelRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """What a backend really loaded: the device and precision in use, and facts for the record."""
 
     device: str
@@ -117,7 +117,7 @@ class Adapter(Protocol):
             BackendUnavailableError: the library cannot be imported.
         """
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load the weights so that the first transcription does not have to.
 
         Raises:
@@ -130,7 +130,7 @@ class Adapter(Protocol):
     def synchronize(self) -> None:
         """Wait until asynchronous work of the last call is really done. Runs inside the clock."""
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """The settings the last transcription really used. Runs outside the clock."""
 
     def unload(self) -> None:
@@ -159,9 +159,9 @@ def effective(
     declared: Mapping[str, SettingValue],
     observed: Mapping[str, SettingValue],
     *remarks: str,
-) -> Effective:
+) -> EffectiveSettings:
     """What a backend declared it would decode with, corrected by what was read back."""
-    return Effective({**declared, **observed}, tuple(observed), remarks)
+    return EffectiveSettings({**declared, **observed}, tuple(observed), remarks)
 
 
 def distribution_versions(*names: str) -> dict[str, str]:

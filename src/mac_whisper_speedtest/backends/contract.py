@@ -74,7 +74,7 @@ CONTRACTS: Mapping[str, DecodeContract] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Effective:
+class EffectiveSettings:
     """What a backend says it really decoded with.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -17,7 +17,7 @@ from mac_whisper_speedtest.backends.adapter import (
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -60,7 +60,7 @@ class FasterWhisper:
         import_or_unavailable("faster_whisper")
         return library_versions("faster-whisper", "ctranslate2", "numpy", "tokenizers")
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA.
 
         float16 weights are widened to float32 on CPUs because CTranslate2 has no float16 kernels
@@ -87,7 +87,7 @@ class FasterWhisper:
         except (ValueError, RuntimeError) as error:
             raise ModelUnusableError(str(error)) from error
         inner = self._model.model
-        return Loaded(device=inner.device, precision=inner.compute_type)
+        return LoadedModel(device=inner.device, precision=inner.compute_type)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """The generator that faster-whisper returns does the work when it is drained."""
@@ -97,7 +97,7 @@ class FasterWhisper:
     def synchronize(self) -> None:
         """CTranslate2 hands results back only when they are computed."""
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from ``TranscriptionInfo``; the task is not in it."""
         return effective(BACKEND.decodes_with(contract), read_back(self._info))
 

@@ -6,8 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import faster_whisper as plain
-from mac_whisper_speedtest.backends.adapter import Loaded, ModelRequest, Transcription, effective
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.adapter import (
+    LoadedModel,
+    ModelRequest,
+    Transcription,
+    effective,
+)
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -43,7 +48,7 @@ REMARK = "run without timestamps: with them it loses the words after the last on
 class FasterWhisperBatched(plain.FasterWhisper):
     """``BatchedInferencePipeline.transcribe`` over the same loaded model."""
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load the plain model and put the pipeline around it."""
         from faster_whisper import BatchedInferencePipeline
 
@@ -59,7 +64,7 @@ class FasterWhisperBatched(plain.FasterWhisper):
         segments, self._info = self._pipeline.transcribe(audio, **told)
         return Transcription(segments=plain.plain(segments), language=self._info.language)
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back like the plain one; the pipeline keeps only the first temperature."""
         remarks = () if BACKEND.asked(contract) == contract else (REMARK,)
         return effective(BACKEND.decodes_with(contract), plain.read_back(self._info), *remarks)

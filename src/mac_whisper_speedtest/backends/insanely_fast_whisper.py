@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.torch_device import choose_device, choose_precision, wait_for
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class InsanelyFastWhisper:
             "transformers", "torch", "tokenizers", "safetensors", "numpy", "flash-attn"
         )
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load a folder; ``auto`` is float32 on a CPU and float16 elsewhere."""
         import torch
         from transformers import pipeline
@@ -99,7 +99,7 @@ class InsanelyFastWhisper:
         self._model = self._pipeline.model
         self._multilingual = bool(self._model.generation_config.is_multilingual)
         self._batches = watch_batches(self._model)
-        return Loaded(
+        return LoadedModel(
             device=self._model.device.type,
             precision=str(self._model.dtype).removeprefix("torch."),
             details={"attention": self._model.config._attn_implementation},  # noqa: SLF001
@@ -132,7 +132,7 @@ class InsanelyFastWhisper:
         """Wait for the queue of the GPU; on a CPU nothing is queued."""
         wait_for(self._model.device.type)
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the configuration that every batch of chunks was generated with."""
         seen = {"language": self._language(), **self._batches[-1].settings}
         if self._multilingual:

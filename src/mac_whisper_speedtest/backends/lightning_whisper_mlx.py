@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -16,7 +16,7 @@ from mac_whisper_speedtest.backends.adapter import (
     effective,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -74,7 +74,7 @@ class LightningWhisperMlx:
         self._mlx = mlx_runtime.Runtime()
         return self._mlx.import_modules("lightning-whisper-mlx", "lightning_whisper_mlx.transcribe")
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Fill the library's own model holder."""
         from lightning_whisper_mlx.transcribe import ModelHolder
 
@@ -112,7 +112,7 @@ class LightningWhisperMlx:
         """Wait for MLX."""
         self._mlx.synchronize()
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that each batch was really decoded with."""
         return effective(BACKEND.decodes_with(contract), self._watch.observed(), *REMARKS)
 

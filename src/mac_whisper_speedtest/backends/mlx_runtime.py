@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     import_or_unavailable,
@@ -113,7 +113,7 @@ class Runtime:
         mx.set_default_device(mx.cpu if device == "cpu" else mx.gpu)
         return "cpu" if mx.default_device() == mx.Device(mx.cpu) else gpu
 
-    def fill(self, holder: Any, request: ModelRequest) -> tuple[Loaded, DecodeWatch]:
+    def fill(self, holder: Any, request: ModelRequest) -> tuple[LoadedModel, DecodeWatch]:
         """Load a folder into a library's own model holder, so that its first call does not.
 
         Raises:
@@ -129,7 +129,7 @@ class Runtime:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
         details = self.details(device, model.encoder.conv2.weight)
-        return Loaded(device, precision, details), DecodeWatch(model)
+        return LoadedModel(device, precision, details), DecodeWatch(model)
 
     def details(self, device: str, weights: Any) -> dict[str, str]:  # an mlx array
         """Facts for the record: what the weights are held in, and what multiplies on a CPU."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     Segment,
     Transcription,
     effective,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -58,7 +58,7 @@ class MlxWhisper:
         self._mlx = mlx_runtime.Runtime()
         return self._mlx.import_modules("mlx-whisper", "mlx_whisper")
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Fill the library's own model holder."""
         from mlx_whisper.transcribe import ModelHolder
 
@@ -91,7 +91,7 @@ class MlxWhisper:
         """Wait for MLX."""
         self._mlx.synchronize()
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that each window was really decoded with."""
         return effective(BACKEND.decodes_with(contract), self._watch.observed())
 

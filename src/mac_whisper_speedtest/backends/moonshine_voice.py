@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -17,7 +17,7 @@ from mac_whisper_speedtest.backends.adapter import (
     library_versions,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -67,7 +67,7 @@ class MoonshineVoice:
         import_or_unavailable("moonshine_voice")
         return library_versions("moonshine-voice", "numpy")
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load a folder of .ort files; the library calls every fault "Unknown error"."""
         from moonshine_voice import ModelArch, MoonshineError, Transcriber
 
@@ -84,7 +84,7 @@ class MoonshineVoice:
             )
         except MoonshineError as error:
             raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
-        return Loaded(device="cpu", precision="int8")
+        return LoadedModel(device="cpu", precision="int8")
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:  # noqa: ARG002
         """Nothing of a contract can be chosen here; `BACKEND` says what it always does."""
@@ -101,7 +101,7 @@ class MoonshineVoice:
     def synchronize(self) -> None:
         """ONNX Runtime on a CPU returns when it is done."""
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """The library reports nothing back: all of this is known of it, none observed."""
         return effective(BACKEND.decodes_with(contract), {}, _REMARK)
 

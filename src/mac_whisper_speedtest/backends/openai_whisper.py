@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.torch_device import choose_device, choose_precision, wait_for
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class OpenaiWhisper:
         import_or_unavailable("torch", "whisper")
         return library_versions("openai-whisper", "torch", "numpy", "tiktoken", "numba")
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load a ``.pt`` file; ``auto`` is float32 on a CPU and float16 elsewhere.
 
         Weights that come by path leave the alignment heads at a default. Only word times use them,
@@ -89,7 +89,7 @@ class OpenaiWhisper:
         model.register_buffer("alignment_heads", heads, persistent=False)
         self._model = model.to(device)
         self._windows = watch_windows(self._model)
-        return Loaded(next(self._model.parameters()).device.type, precision)
+        return LoadedModel(next(self._model.parameters()).device.type, precision)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """One temperature goes in as a number: that switches the fallback off."""
@@ -124,7 +124,7 @@ class OpenaiWhisper:
         """Wait for the queue of the GPU; on a CPU nothing is queued."""
         wait_for(self._model.device.type)
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that every window was really decoded with."""
         declared = BACKEND.decodes_with(contract)
         seen = read_back(self._windows, self._result, declared["temperatures"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -16,7 +16,7 @@ from mac_whisper_speedtest.backends.adapter import (
     effective,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -65,7 +65,7 @@ class ParakeetMlx:
         self._mlx = mlx_runtime.Runtime()
         return self._mlx.import_modules("parakeet-mlx", "parakeet_mlx.audio", "librosa.filters")
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load a folder; the weights are cast to the precision, bfloat16 by default."""
         import mlx.core as mx
         from parakeet_mlx import from_pretrained
@@ -84,7 +84,7 @@ class ParakeetMlx:
         details = self._mlx.details(
             device, self._model.encoder.layers[0].conv.pointwise_conv1.weight
         )
-        return Loaded(device, details["weights"], details)
+        return LoadedModel(device, details["weights"], details)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """Greedy, or the library's beam search where more than one beam is asked for."""
@@ -106,7 +106,7 @@ class ParakeetMlx:
         """Wait for MLX."""
         self._mlx.synchronize()
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Known of the library, not read back: it tells nothing."""
         return effective(BACKEND.decodes_with(contract), {}, REMARK)
 

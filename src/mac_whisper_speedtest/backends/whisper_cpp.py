@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends import whisper_cpp_native as native
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Transcription,
@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -61,7 +61,7 @@ class WhisperCpp:
         versions["version"] = versions.get("pywhispercpp", "unknown")
         return versions | native.library_version(Path(_pywhispercpp.__file__).parent)
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load a ggml file after checking its head: whisper.cpp crashes on what is not one."""
         stored = native.stored_precision(Path(request.path))
         if request.precision not in {"auto", stored}:
@@ -82,7 +82,7 @@ class WhisperCpp:
         started = native.initialised(lines)
         features = _pywhispercpp.whisper_print_system_info()
         system = features.decode() if isinstance(features, bytes) else str(features)
-        return Loaded(
+        return LoadedModel(
             device=started.device,
             precision=stored,
             details={
@@ -111,7 +111,7 @@ class WhisperCpp:
     def synchronize(self) -> None:
         """``whisper_full`` returns when the device has finished."""
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the native parameter block that the call ran with."""
         return effective(
             BACKEND.decodes_with(contract),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -15,7 +15,7 @@ from mac_whisper_speedtest.backends.adapter import (
     effective,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -63,7 +63,7 @@ class WhisperMps:
         self._mlx = mlx_runtime.Runtime()
         return self._mlx.import_modules("whisper-mps", "torch", "whisper_mps.whisper.transcribe")
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Read a checkpoint file as the library would, which only takes names and downloads.
 
         Its holder then knows the model under the file's path.
@@ -87,7 +87,7 @@ class WhisperMps:
         self._path, self._half = request.path, precision == "float16"
         self._watch = mlx_runtime.DecodeWatch(model)
         details = self._mlx.details(device, model.encoder.conv2.weight)
-        return Loaded(device, precision, details)
+        return LoadedModel(device, precision, details)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """All is done when the call returns; MLX's queue is waited for by ``synchronize``."""
@@ -111,7 +111,7 @@ class WhisperMps:
         """Wait for MLX."""
         self._mlx.synchronize()
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that each window was really decoded with."""
         return effective(BACKEND.decodes_with(contract), self._watch.observed(), REMARK)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
-    Loaded,
+    LoadedModel,
     ModelRequest,
     ModelUnusableError,
     Segment,
@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import (
     told,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective, SettingValue
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -76,7 +76,7 @@ class WhisperX:
             "whisperx", "faster-whisper", "ctranslate2", "pyannote-audio", "torch", "numpy"
         )
 
-    def load(self, request: ModelRequest) -> Loaded:
+    def load(self, request: ModelRequest) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA."""
         import ctranslate2
         import torch
@@ -102,7 +102,7 @@ class WhisperX:
         self._shipped = self._pipeline.options
         self._batches = watch_batches(self._pipeline.model)
         inner = self._pipeline.model.model
-        return Loaded(device=inner.device, precision=inner.compute_type)
+        return LoadedModel(device=inner.device, precision=inner.compute_type)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """Decoding options belong to the pipeline, language and task to the call."""
@@ -122,7 +122,7 @@ class WhisperX:
     def synchronize(self) -> None:
         """CTranslate2 hands results back only when they are computed."""
 
-    def effective(self, contract: DecodeContract) -> Effective:
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from what the batches were decoded with; silence makes no batch."""
         seen: dict[str, SettingValue] = {"language": self._result["language"]}
         for batch in self._batches[-1:]:

@@ -334,7 +334,7 @@ class MemberInfo(Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class ImportOrigin(Struct, frozen=True, kw_only=True):
     """An import: when (ISO 8601, UTC), and of which bundle.
 
     ``bundle_sha256`` is of the zip file; ``members`` are the files in it, by name, which are the
@@ -346,7 +346,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     members: dict[str, MemberInfo]
 
 
-def of(run: RunDirectory) -> Origin | None:
+def read_origin(run: RunDirectory) -> ImportOrigin | None:
     """Where ``run`` came from; ``None`` for a run of this machine's.
 
     Raises:
@@ -354,7 +354,7 @@ def of(run: RunDirectory) -> Origin | None:
     """
     path = run.path / NAME
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Origin)
+        return msgspec.json.decode(path.read_bytes(), type=ImportOrigin)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -363,7 +363,7 @@ def of(run: RunDirectory) -> Origin | None:
         raise StorageError(f"{path} is damaged: {error}") from error
 
 
-def write(run: RunDirectory, origin: Origin) -> None:
+def write_origin(run: RunDirectory, origin: ImportOrigin) -> None:
     """Write it down. Raises StorageError."""
     text = msgspec.json.format(msgspec.json.encode(origin), indent=2)
     files.write_bytes(run.path / NAME, text + b"\n")

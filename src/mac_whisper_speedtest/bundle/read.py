@@ -18,8 +18,8 @@ import msgspec
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.bundle import container as origin
 from mac_whisper_speedtest.bundle import write
-from mac_whisper_speedtest.bundle.container import JOURNAL, MANIFEST, Container, Origin
-from mac_whisper_speedtest.bundle.validate import Sound, counted, opened
+from mac_whisper_speedtest.bundle.container import JOURNAL, MANIFEST, Container, ImportOrigin
+from mac_whisper_speedtest.bundle.validate import ValidatedBundle, counted, opened
 from mac_whisper_speedtest.bundle.write import BundleInfo
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory
@@ -46,7 +46,7 @@ class _Named(msgspec.Struct):
     run_id: str = ""
 
 
-def read(path: Path) -> s.Run:
+def read_bundle(path: Path) -> s.Run:
     """The run in a bundle, with every figure computed here. Nothing is written anywhere.
 
     Raises:
@@ -63,10 +63,10 @@ def import_bundle(path: Path) -> RunDirectory:
     Raises:
         UsageError, StorageError: as :func:`bring`.
     """
-    return bring(path).run
+    return import_verified(path).run
 
 
-def bring(path: Path) -> Imported:
+def import_verified(path: Path) -> Imported:
     """Import a bundle, once.
 
     Raises:
@@ -102,14 +102,14 @@ def _with_id(run_id: str) -> RunDirectory | None:
     return None
 
 
-def _check_same(there: RunDirectory, found: Sound, path: Path) -> None:
+def _check_same(there: RunDirectory, found: ValidatedBundle, path: Path) -> None:
     """Refuse a bundle that has the id of a run here, and is not that run."""
-    known = origin.of(there)
+    known = origin.read_origin(there)
     if known is not None:
         members = known.members
     else:  # it was measured here, and may have been given away
         texts = not found.info.texts_left_out
-        with write.contents(there, texts=texts, scratch=there.path.parent) as own:
+        with write.bundle_contents(there, texts=texts, scratch=there.path.parent) as own:
             members = own.info.members
     if members != found.info.members:
         raise UsageError(
@@ -120,7 +120,7 @@ def _check_same(there: RunDirectory, found: Sound, path: Path) -> None:
         )
 
 
-def _written(found: Sound, container: Container, staging: Path) -> RunDirectory:
+def _written(found: ValidatedBundle, container: Container, staging: Path) -> RunDirectory:
     """The bundle as a run directory: filled elsewhere, then put in the place of an empty one."""
     shutil.rmtree(staging, ignore_errors=True)  # what a killed import has left
     staging.mkdir()
@@ -128,9 +128,9 @@ def _written(found: Sound, container: Container, staging: Path) -> RunDirectory:
         filled = RunDirectory(staging)
         for name in (MANIFEST, JOURNAL):
             _copy(container, name, staging / name, found.info)
-        origin.write(
+        origin.write_origin(
             filled,
-            Origin(
+            ImportOrigin(
                 imported_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 bundle_sha256=found.sha256,
                 members=found.info.members,

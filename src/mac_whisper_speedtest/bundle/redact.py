@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mac_whisper_speedtest.bundle.fields import DETAILS, FIELDS, How
+from mac_whisper_speedtest.bundle.fields import DETAILS, POLICIES, FieldPolicy
 from mac_whisper_speedtest.bundle.unsafe_text import cleaned
 from mac_whisper_speedtest.privacy import scrub_for_others
 from mac_whisper_speedtest.results import schema as s
@@ -182,20 +182,20 @@ class Sharing:
         self._texts = texts
         self._names = choose(manifest)
         self._scrubbed = functools.lru_cache(maxsize=4096)(self._scrub_text)
-        self._do: Mapping[How, Callable[[Any, str | None], Any]] = {
-            How.NAME: lambda value, _clip: _each_text(value, cleaned),
-            How.SCRUBBED: lambda value, _clip: _each_text(value, self._scrubbed),
-            How.SAID: lambda value, clip: cleaned(value) if self._has_texts(clip) else "",
-            How.REFERENCE: self._reference,
-            How.CLIP: lambda value, _clip: _each_text(value, self._clip_name),
-            How.UTTERANCE: self._utterance,
-            How.CELL: lambda value, _clip: _each_text(value, self._cell),
-            How.NUMBERS: lambda value, _clip: _first_number(value),
-            How.DETAILS: lambda value, _clip: {
+        self._do: Mapping[FieldPolicy, Callable[[Any, str | None], Any]] = {
+            FieldPolicy.NAME: lambda value, _clip: _each_text(value, cleaned),
+            FieldPolicy.SCRUBBED: lambda value, _clip: _each_text(value, self._scrubbed),
+            FieldPolicy.SAID: lambda value, clip: cleaned(value) if self._has_texts(clip) else "",
+            FieldPolicy.REFERENCE: self._reference,
+            FieldPolicy.CLIP: lambda value, _clip: _each_text(value, self._clip_name),
+            FieldPolicy.UTTERANCE: self._utterance,
+            FieldPolicy.CELL: lambda value, _clip: _each_text(value, self._cell),
+            FieldPolicy.NUMBERS: lambda value, _clip: _first_number(value),
+            FieldPolicy.DETAILS: lambda value, _clip: {
                 key: self._scrubbed(text) for key, text in value.items() if key in DETAILS
             },
-            How.DROPPED: lambda value, _clip: type(value)(),
-            How.INSIDE: self._inside,
+            FieldPolicy.DROPPED: lambda value, _clip: type(value)(),
+            FieldPolicy.INSIDE: self._inside,
         }
 
     def manifest(self, run_id: str) -> s.Manifest:
@@ -227,10 +227,10 @@ class Sharing:
             old = getattr(struct, name)
             if old is None or old == "":
                 continue
-            if how is How.SOURCE:
+            if how is FieldPolicy.SOURCE:
                 assert isinstance(struct, s.ClipInfo)
                 changed[name] = source(struct)
-            elif how is How.FILES:
+            elif how is FieldPolicy.FILES:
                 assert isinstance(struct, s.WeightsInfo)
                 changed[name] = _files(struct)
             else:
@@ -278,12 +278,14 @@ class Sharing:
 
 
 @functools.cache
-def _changing(kind: type[s.Struct]) -> tuple[tuple[str, How], ...]:
+def _changing(kind: type[s.Struct]) -> tuple[tuple[str, FieldPolicy], ...]:
     """The fields of a struct that are not simply kept, with how they go."""
-    hows = FIELDS[kind]
+    hows = POLICIES[kind]
     named = [(name, hows[name]) for name in kind.__struct_fields__]
     # What is computed over others is seen to by whoever has these.
-    return tuple((name, how) for name, how in named if how not in {How.KEPT, How.MADE_ANEW})
+    return tuple(
+        (name, how) for name, how in named if how not in {FieldPolicy.KEPT, FieldPolicy.MADE_ANEW}
+    )
 
 
 def texts_left_out(manifest: s.Manifest) -> bool:

@@ -20,13 +20,13 @@ def cleaned(text: str) -> str:
     return _ACTING.sub(REPLACEMENT, _NEW_LINE.sub("\n", text))
 
 
-def acting(text: str) -> str | None:
+def control_character(text: str) -> str | None:
     """The first letter of ``text`` that acts, as ``U+001B``; ``None`` where none does."""
     found = _ACTING.search(text)
     return f"U+{ord(found[0]):04X}" if found else None
 
 
-def may_act(line: bytes) -> bool:
+def has_control_characters(line: bytes) -> bool:
     """Whether a line of JSON may hold such a letter, raw or escaped; it need not hold one."""
     return _MAY_ACT.search(line) is not None
 

@@ -32,12 +32,16 @@ from mac_whisper_speedtest.bundle.container import (
     check_texts,
 )
 from mac_whisper_speedtest.bundle.redact import PSEUDONYM
-from mac_whisper_speedtest.bundle.unsafe_text import acting, may_act, shown
+from mac_whisper_speedtest.bundle.unsafe_text import (
+    control_character,
+    has_control_characters,
+    shown,
+)
 from mac_whisper_speedtest.bundle.write import BundleInfo
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.summary import samples
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 # Whether a manifest and a journal can be what a run wrote: everything that no honest one has.
 #
@@ -133,7 +137,7 @@ def _check_clip(clip: s.ClipInfo) -> None:
         )
 
 
-class Witness:
+class SanityChecker:
     """Looks at a journal's events one by one, as they would have happened.
 
     Args:
@@ -231,7 +235,7 @@ _Decoded = TypeVar("_Decoded")
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class ValidatedBundle:
     """A bundle that nothing was found against.
 
     Attributes:
@@ -255,7 +259,7 @@ class _Versioned(msgspec.Struct):
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[tuple[Sound, Container]]:
+def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
     """A bundle and its members, as long as the block lasts.
 
     Raises:
@@ -273,7 +277,7 @@ def opened(path: Path) -> Iterator[tuple[Sound, Container]]:
         ) from error
 
 
-def _sound(container: Container) -> Sound:
+def _sound(container: Container) -> ValidatedBundle:
     info = _info(container)
     # First of all, so that what was changed is called so, and not by what the change has broken.
     for _ in counted(container, JOURNAL, info):
@@ -295,7 +299,7 @@ def _sound(container: Container) -> Sound:
     run = _computed(assemble(manifest, list(_events(container, manifest))))
     if SEALED in container:
         _check_figures(container, run)
-    return Sound(info, run, container.sha256())
+    return ValidatedBundle(info, run, container.sha256())
 
 
 def _info(container: Container) -> BundleInfo:
@@ -317,8 +321,8 @@ def _info(container: Container) -> BundleInfo:
 
 def _events(container: Container, manifest: s.Manifest) -> Iterator[s.Event]:
     """The journal's events, each of them possible."""
-    decoder, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(write.Line)
-    witness = Witness(manifest)
+    decoder, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(write.JournalLine)
+    witness = SanityChecker(manifest)
     for number, line in enumerate(_lines(container), start=1):
         where = f"journal line {number}"
         if number > MOST_LINES:
@@ -330,7 +334,7 @@ def _events(container: Container, manifest: s.Manifest) -> Iterator[s.Event]:
             raise BundleError(f"{where} is no event: {shown(str(error), 200)}") from error
         if at_s is not None and not 0 <= at_s <= LONGEST_S:
             raise BundleError(f"{where} was written at {shown(at_s)} s")
-        if may_act(line):
+        if has_control_characters(line):
             _check_letters(line, where)
         if len(line) > LONGEST_TEXT:  # else no text in it is longer
             check_texts(event, where)
@@ -379,10 +383,10 @@ def _decoded(data: bytes, kind: type[_Decoded], name: str) -> _Decoded:
 
 def _check_letters(data: bytes, where: str) -> None:
     """Refuse letters that do something to whoever shows them; the tool writes none."""
-    if not may_act(data):
+    if not has_control_characters(data):
         return
     for text in _every_text(msgspec.json.decode(data)):
-        letter = acting(text)
+        letter = control_character(text)
         if letter is not None:
             raise BundleError(f"{where} has the letter {letter}, which no bundle has")
 
@@ -401,7 +405,7 @@ def _every_text(value: object) -> Iterator[str]:
 
 def _computed(run: s.Run) -> s.Run:
     try:
-        return summarise(run)
+        return summarize(run)
     except (ArithmeticError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise BundleError(
             f"no figures come out of it ({type(error).__name__}: {shown(str(error), 200)})"

@@ -26,7 +26,7 @@ from mac_whisper_speedtest.bundle.container import (
     MANIFEST,
     MemberInfo,
 )
-from mac_whisper_speedtest.bundle.fields import FIELDS, How
+from mac_whisper_speedtest.bundle.fields import POLICIES, FieldPolicy
 from mac_whisper_speedtest.bundle.redact import Sharing
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.privacy import MAC_ADDRESS, TOKEN, TOKEN_BEGINNINGS, Secret, secrets
@@ -63,12 +63,22 @@ _SHAPES = bytes(
 _SIX_PAIRS = b"xx:xx:xx:xx:xx:xx"
 """How a hardware address looks when every hexadecimal digit is an x."""
 
-_SPOKEN = frozenset({How.KEPT, How.SAID, How.REFERENCE, How.SOURCE, How.MADE_ANEW})
-_NAMES = frozenset({How.NAME, How.CLIP, How.UTTERANCE, How.CELL, How.FILES})
+_SPOKEN = frozenset(
+    {
+        FieldPolicy.KEPT,
+        FieldPolicy.SAID,
+        FieldPolicy.REFERENCE,
+        FieldPolicy.SOURCE,
+        FieldPolicy.MADE_ANEW,
+    }
+)
+_NAMES = frozenset(
+    {FieldPolicy.NAME, FieldPolicy.CLIP, FieldPolicy.UTTERANCE, FieldPolicy.CELL, FieldPolicy.FILES}
+)
 _PEOPLE = frozenset({"user name", "host name"})
 
 
-class LastLook:
+class LeakScanner:
     """Searches what is about to be written.
 
     Args:
@@ -114,7 +124,7 @@ class LastLook:
             or _SIX_PAIRS in line.translate(_SHAPES)
         )
 
-    def found(self, text: str, how: How) -> str:
+    def found(self, text: str, how: FieldPolicy) -> str:
         """The kind of secret in the text of a field; empty where there is none."""
         if TOKEN.search(text):
             return "token"
@@ -130,28 +140,30 @@ class LastLook:
         return ""
 
 
-def _texts(value: Any, where: str) -> Iterator[tuple[str, How, str]]:
+def _texts(value: Any, where: str) -> Iterator[tuple[str, FieldPolicy, str]]:
     """Every text in a struct of the schema with its field and how that is handled."""
     if isinstance(value, s.Struct):
-        for name, how in FIELDS[type(value)].items():
+        for name, how in POLICIES[type(value)].items():
             inner = getattr(value, name)
             field = f"{where}.{name}" if where else f"{type(value).__name__}.{name}"
-            yield from _texts(inner, field) if how is How.INSIDE else _plain(inner, how, field)
+            yield from (
+                _texts(inner, field) if how is FieldPolicy.INSIDE else _plain(inner, how, field)
+            )
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield f"a name in {where}", How.NAME, key
+            yield f"a name in {where}", FieldPolicy.NAME, key
             yield from _texts(each, where)
     elif isinstance(value, list):
         for each in value:
             yield from _texts(each, where)
 
 
-def _plain(value: Any, how: How, field: str) -> Iterator[tuple[str, How, str]]:
+def _plain(value: Any, how: FieldPolicy, field: str) -> Iterator[tuple[str, FieldPolicy, str]]:
     if isinstance(value, str):
         yield field, how, value
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield f"a name in {field}", How.NAME, key
+            yield f"a name in {field}", FieldPolicy.NAME, key
             yield from _plain(each, how, f"{field}.{key}")
     elif isinstance(value, list | tuple):
         for each in value:
@@ -185,14 +197,14 @@ class BundleInfo(Struct, frozen=True, kw_only=True):
     members: dict[str, MemberInfo]
 
 
-class Line(msgspec.Struct):
+class JournalLine(msgspec.Struct):
     """When a line of the journal was written; the rest of it is an event."""
 
     at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class BundleContents:
     """What a bundle of a run holds.
 
     Attributes:
@@ -206,7 +218,7 @@ class Contents:
     journal: IO[bytes]
 
 
-def write(run: RunDirectory, path: Path, *, texts: bool = True) -> BundleInfo:
+def write_bundle(run: RunDirectory, path: Path, *, texts: bool = True) -> BundleInfo:
     """Write ``run`` as a bundle. On any error ``path`` is as it was.
 
     Args:
@@ -225,7 +237,7 @@ def write(run: RunDirectory, path: Path, *, texts: bool = True) -> BundleInfo:
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder", hint=f"say -o {path / 'run.zip'}")
     with (
-        contents(run, texts=texts, scratch=path.parent) as found,
+        bundle_contents(run, texts=texts, scratch=path.parent) as found,
         files.replacing(path) as stream,
         zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
@@ -238,7 +250,7 @@ def write(run: RunDirectory, path: Path, *, texts: bool = True) -> BundleInfo:
 
 
 @contextmanager
-def contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterator[Contents]:
+def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterator[BundleContents]:
     """What a bundle of ``run`` would hold, searched for what must not be in it.
 
     Args:
@@ -256,7 +268,7 @@ def contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterator[Conte
         )
     manifest = _manifest(run)
     shared = Sharing(manifest, texts=texts)
-    look = LastLook()
+    look = LeakScanner()
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=scratch) as lines:
@@ -278,7 +290,7 @@ def contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterator[Conte
                         f"the run is too large for a bundle: its {name} has {there} bytes, and "
                         f"{LARGEST_MEMBER[name]} are the most that would be read again"
                     )
-            yield Contents(
+            yield BundleContents(
                 info=BundleInfo(
                     format=FORMAT,
                     version=VERSION,
@@ -325,7 +337,7 @@ def _shared_lines(run: RunDirectory, shared: Sharing) -> Iterator[bytes]:
     As ``journal.read`` goes through them: a last line without its end is none, and damaged lines
     are passed over. The last line of a whole journal then says how many there were.
     """
-    event, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(Line)
+    event, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(JournalLine)
     encoder = msgspec.json.Encoder()
     damaged = 0
     for number, line in enumerate(_raw_lines(run.journal_path), start=1):

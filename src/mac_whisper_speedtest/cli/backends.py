@@ -170,7 +170,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
                 _locked(made, locks.shipped_file(recipe, version))
             continue
         version = backend.version or locks.default_version(recipe)
-        known = locks.read(recipe, version)
+        known = locks.read_lock(recipe, version)
         if known and known.shipped and output is None:
             click.echo(
                 f"{recipe.name} {version} ships locked, and that lock is used: "
@@ -213,7 +213,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
             if Version(newest.version) <= Version(before):
                 click.echo(f"{recipe.name}: nothing to do, {before} is the newest release")
                 continue
-            if locks.read(recipe, newest.version) is None:
+            if locks.read_lock(recipe, newest.version) is None:
                 locks.save(newest)
             environments.install(
                 recipe,

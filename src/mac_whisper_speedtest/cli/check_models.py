@@ -11,15 +11,20 @@ import click
 
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.weights.inspect import State
+from mac_whisper_speedtest.weights.inspect import WeightsState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mac_whisper_speedtest.backends.backend import Backend
     from mac_whisper_speedtest.weights.check import Cost
-    from mac_whisper_speedtest.weights.check_models import CheckRequest, Report, Row, Watcher
-    from mac_whisper_speedtest.weights.inspect import Copy
+    from mac_whisper_speedtest.weights.check_models import (
+        CheckObserver,
+        CheckRequest,
+        CheckRow,
+        Report,
+    )
+    from mac_whisper_speedtest.weights.inspect import CachedCopy
 
 
 _METHODS = ("auto", "cache-check", "checksum", "load")
@@ -82,7 +87,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
     from mac_whisper_speedtest.weights import check as needs
-    from mac_whisper_speedtest.weights.check_models import CheckRequest, Method, check_models
+    from mac_whisper_speedtest.weights.check_models import CheckMethod, CheckRequest, check_models
 
     if timeout is not None:
         options.above_zero(timeout, "--timeout")
@@ -91,7 +96,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     request = CheckRequest(
         backends=tuple(_selected(backends)),
         models=_known(models),
-        method=Method(method),
+        method=CheckMethod(method),
         load=load,
         timeout_s=timeout,
         fresh=fresh,
@@ -106,21 +111,21 @@ def command(  # noqa: PLR0917 - one parameter per option
     if as_json:
         options.echo_json(check_as_json(request, report, cost))
     else:
-        show(report, cost, verbose=verbose, every_row=verbose or bool(models))
+        show_check(report, cost, verbose=verbose, every_row=verbose or bool(models))
     ctx.exit(exit_code(report))
 
 
 def exit_code(report: Report) -> ExitCode:
     """The worst thing that is known of any row, damage first."""
-    from mac_whisper_speedtest.weights.inspect import State
+    from mac_whisper_speedtest.weights.inspect import WeightsState
 
     states = {row.check.state for row in report.rows}
     outcomes = {str(row.load.outcome) for row in report.rows if row.load is not None}
-    if State.CORRUPT in states:
+    if WeightsState.CORRUPT in states:
         return ExitCode.WEIGHTS_CORRUPT
     if outcomes - {"loaded", "not checked"}:
         return ExitCode.NOT_LOADABLE
-    if states & {State.ABSENT, State.PARTIAL}:
+    if states & {WeightsState.ABSENT, WeightsState.PARTIAL}:
         return ExitCode.WEIGHTS_MISSING
     return ExitCode.OK
 
@@ -168,21 +173,21 @@ SCHEMA_VERSION = 1
 _WIDE = 200  # columns
 _NEWS_EVERY_S = 0.2
 _STYLES = {
-    State.COMPLETE: "green",
-    State.PARTIAL: "yellow",
-    State.CORRUPT: "bold red",
-    State.ABSENT: "dim",
-    State.UNAVAILABLE: "dim",
-    State.NOT_CHECKABLE: "yellow",
+    WeightsState.COMPLETE: "green",
+    WeightsState.PARTIAL: "yellow",
+    WeightsState.CORRUPT: "bold red",
+    WeightsState.ABSENT: "dim",
+    WeightsState.UNAVAILABLE: "dim",
+    WeightsState.NOT_CHECKABLE: "yellow",
 }
 
 
-def progress_watcher(stream: TextIO) -> Watcher:
+def progress_watcher(stream: TextIO) -> CheckObserver:
     """Tells of long reads and of loads, on a terminal only."""
-    from mac_whisper_speedtest.weights.check_models import Watcher
+    from mac_whisper_speedtest.weights.check_models import CheckObserver
 
     if not stream.isatty():
-        return Watcher()
+        return CheckObserver()
     lock = threading.Lock()
     last = 0.0
 
@@ -197,10 +202,10 @@ def progress_watcher(stream: TextIO) -> Watcher:
             stream.write(f"\r\x1b[Kreading {size(done)} of {size(total)}{end}")
             stream.flush()
 
-    def loading(row: Row) -> None:
+    def loading(row: CheckRow) -> None:
         stream.write(f"loading {row.check.subject.network} in {row.backend.label}\n")
 
-    return Watcher(reading, loading)
+    return CheckObserver(reading, loading)
 
 
 def size(count: int | None) -> str:
@@ -221,7 +226,7 @@ def duration(seconds: float | None) -> str:
     return f"about {seconds / 60:.0f} min at the speed so far"
 
 
-def plan(cost: Cost, makeable: Sequence[Row]) -> list[str]:
+def plan(cost: Cost, makeable: Sequence[CheckRow]) -> list[str]:
     """What ``--download`` is about to do, one line for each thing."""
     lines = [
         f"fetch {need.row.network} ({need.row.form}) from {need.row.place}: "
@@ -244,7 +249,7 @@ def _totals(cost: Cost) -> str:
     return f"{size(cost.known_bytes)}{unknown} to fetch, {duration(cost.seconds)}{free}"
 
 
-def show(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
+def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
     """Print the table; what is not there shares a line per backend unless ``every_row``."""
     from rich.console import Console
     from rich.markup import escape
@@ -261,7 +266,7 @@ def show(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
     for heading in headings:
         table.add_column(heading, no_wrap=heading != "load", overflow="fold")
     table.add_column("what, and what next", overflow="fold")
-    quiet = {State.ABSENT, State.UNAVAILABLE}
+    quiet = {WeightsState.ABSENT, WeightsState.UNAVAILABLE}
     for row in report.rows:
         check = row.check
         if check.state in quiet and not every_row:
@@ -295,7 +300,7 @@ def show(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
                 )
 
 
-def _load_words(row: Row) -> str:
+def _load_words(row: CheckRow) -> str:
     load = row.load
     if load is None:
         return ""
@@ -309,7 +314,7 @@ def _load_words(row: Row) -> str:
 def _summed_up(report: Report) -> list[str]:
     """One line per backend for what is not there, and one for what cannot be."""
     lines = []
-    for state in (State.ABSENT, State.UNAVAILABLE):
+    for state in (WeightsState.ABSENT, WeightsState.UNAVAILABLE):
         by_backend: dict[str, list[str]] = {}
         for row in report.rows:
             if row.check.state is state:
@@ -320,7 +325,7 @@ def _summed_up(report: Report) -> list[str]:
 
 
 def _print_totals(report: Report, cost: Cost) -> None:
-    counts = dict.fromkeys(State, 0)
+    counts = dict.fromkeys(WeightsState, 0)
     for row in report.rows:
         counts[row.check.state] += 1
     click.echo(", ".join(f"{count} {state}" for state, count in counts.items() if count))
@@ -336,7 +341,7 @@ def _print_totals(report: Report, cost: Cost) -> None:
 def _print_places(report: Report) -> None:
     for row in report.rows:
         for copy in row.check.copies:
-            if copy.state is State.ABSENT and not copy.remarks:
+            if copy.state is WeightsState.ABSENT and not copy.remarks:
                 continue
             told = "; ".join((*copy.problems, *copy.remarks))
             line = f"{row.check.subject.backend} {row.check.subject.network}: "
@@ -354,7 +359,8 @@ def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str
         "method": str(request.method),
         "rows": [_row(row) for row in report.rows],
         "totals": {
-            str(state): sum(row.check.state is state for row in report.rows) for state in State
+            str(state): sum(row.check.state is state for row in report.rows)
+            for state in WeightsState
         },
         "download": {
             "bytes": cost.known_bytes,
@@ -378,7 +384,7 @@ def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: CheckRow) -> dict[str, Any]:
     from mac_whisper_speedtest.weights import check as needs
 
     check, load = row.check, row.load
@@ -408,7 +414,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _copy(copy: Copy) -> dict[str, Any]:
+def _copy(copy: CachedCopy) -> dict[str, Any]:
     return {
         "where": copy.place.where,
         "path": str(copy.path),

@@ -82,7 +82,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     if output is not None:
         files.write_bytes(output, _rendered(found, chosen).encode())
     if output is not None or chosen == "table":
-        terminal.show(found)
+        terminal.show_comparison(found)
     else:
         click.echo(_rendered(found, chosen), nl=False)
     if found.regressions:
@@ -158,4 +158,4 @@ def history(  # noqa: PLR0917 - one parameter per option
     if as_json:
         click.echo(document.to_json(found), nl=False)
     else:
-        history_report.show(found)
+        history_report.show_history(found)

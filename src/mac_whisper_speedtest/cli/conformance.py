@@ -13,7 +13,7 @@ from mac_whisper_speedtest.errors import UsageError
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend
-    from mac_whisper_speedtest.worker.conformance import Finding
+    from mac_whisper_speedtest.worker.conformance import ConformanceFinding
 
 _SOME_FAILED = 1
 
@@ -73,7 +73,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     backend = _backend(program, name)
     form = form or backend.form or "own"
     path = "" if no_weights else str((model_path or _weights(backend, model, form)).resolve())
-    subject = conformance.Subject(
+    subject = conformance.ConformanceSubject(
         backend=backend,
         model=m.ModelParams(name=model, path=path, form=form),
         samples=decode(audio) if audio else conformance.speech_like(2.0),
@@ -93,15 +93,15 @@ def command(  # noqa: PLR0917 - one parameter per option
         click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
     else:
         outcomes = [finding.outcome for finding in findings]
-        counts = [(outcomes.count(each), each) for each in conformance.Outcome]
+        counts = [(outcomes.count(each), each) for each in conformance.CheckStatus]
         click.echo(f"{backend.name}: " + ", ".join(f"{count} {word}" for count, word in counts))
     ctx.exit(0 if _conforms(findings) else _SOME_FAILED)
 
 
-def _conforms(findings: list[Finding]) -> bool:
-    from mac_whisper_speedtest.worker.conformance import Outcome
+def _conforms(findings: list[ConformanceFinding]) -> bool:
+    from mac_whisper_speedtest.worker.conformance import CheckStatus
 
-    return all(finding.outcome is not Outcome.FAILED for finding in findings)
+    return all(finding.outcome is not CheckStatus.FAILED for finding in findings)
 
 
 def _backend(program: tuple[str, ...], name: str | None) -> Backend:
@@ -148,10 +148,10 @@ def _weights(backend: Backend, model: str, form: str) -> Path:
     return found.path
 
 
-def _say(finding: Finding) -> None:
-    from mac_whisper_speedtest.worker.conformance import Outcome
+def _say(finding: ConformanceFinding) -> None:
+    from mac_whisper_speedtest.worker.conformance import CheckStatus
 
     click.echo(f"{finding.outcome:8} {finding.check:15} {finding.seen}")
-    if finding.outcome in {Outcome.FAILED, Outcome.DOUBTED}:
+    if finding.outcome in {CheckStatus.FAILED, CheckStatus.DOUBTED}:
         click.echo(f"{'':24} the protocol asks for: {finding.asks}")
     sys.stdout.flush()

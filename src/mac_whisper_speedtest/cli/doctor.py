@@ -86,14 +86,14 @@ def _print(checkup: Checkup) -> None:
 
 
 def _verdict(checkup: Checkup) -> str:
-    from mac_whisper_speedtest.doctor.lines import State
+    from mac_whisper_speedtest.doctor.lines import Readiness
 
     counts = [
         f"{number} {word}"
         for state, word in (
-            (State.FAIL, "fail"),
-            (State.WARN, "warn"),
-            (State.UNKNOWN, "not known"),
+            (Readiness.FAIL, "fail"),
+            (Readiness.WARN, "warn"),
+            (Readiness.UNKNOWN, "not known"),
         )
         if (number := checkup.count(state))
     ]
@@ -179,14 +179,14 @@ def noise(  # noqa: PLR0917 - one parameter per option
         if threads is not None
         else describe.default_threads(),
     )
-    pair = noise_run.twice(prepare(request, announce=screen.announce))
+    pair = noise_run.duplicate_cell(prepare(request, announce=screen.announce))
     watched = replace(screen.events(), announce=screen.announce)
     _, run = session.measure(pair, watched)
     screen.close()
     outcome = run.manifest.outcome
     if outcome is not None and outcome.state == "interrupted":
         ctx.exit(ExitCode.INTERRUPTED)
-    found = noise_run.of(run)
+    found = noise_run.noise_floor(run)
     if found is None:
         failed = next((end for cell in run.cells for end in cell.endings if end.message), None)
         raise NotMeasuredError(

@@ -47,14 +47,14 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     from mac_whisper_speedtest.privacy import scrub
 
     site.check(output)
-    found = intake.read(intake.find(_local(sources, download=download)))
+    found = intake.read_bundles(intake.find(_local(sources, download=download)))
     for each in found.refused:
         click.echo(scrub(f"refused: {each.name}: {each.reason}"), err=True)
     if not found.accepted:
         click.echo("no bundle is left; nothing was made", err=True)
         raise click.exceptions.Exit(ExitCode.ALL_CELLS_FAILED)
     made = leaderboard.build(found.accepted)
-    site.write(output, site.files(made, found))
+    site.write_site(output, site.files(made, found))
     off = sum(each.standing.off for kind in made.classes for each in kind.members)
     click.echo(
         f"{output / 'index.html'}: boards: {len(made.boards)}, bundles: {len(found.accepted)} "
@@ -84,7 +84,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         dataset = datasets.parse(each)
         if dataset.n is not None:
             raise UsageError(f"{each}: a leaderboard is of all bundles", hint="leave out n=")
-        paths = hub_dataset.bring(
+        paths = hub_dataset.fetch_dataset(
             dataset,
             intake.BUNDLE,
             announce=lambda text: click.echo(text, err=True),

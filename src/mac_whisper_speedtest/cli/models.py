@@ -14,8 +14,8 @@ from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, Wei
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest import catalog
-    from mac_whisper_speedtest.weights.inspect import Copy
-    from mac_whisper_speedtest.weights.inventory import Holding, Verdict
+    from mac_whisper_speedtest.weights.inspect import CachedCopy
+    from mac_whisper_speedtest.weights.inventory import CopyVerdict, InstalledWeights
     from mac_whisper_speedtest.weights.remove import Removal
 
 
@@ -114,7 +114,7 @@ def _size_bytes(row: catalog.Publication) -> int | None:
     """Of all files, where anybody knows; else of the weights file; else nothing."""
     from mac_whisper_speedtest.weights import snapshot as wanted
 
-    if row.repository and (snapshot := wanted.known(wanted.of_row(row))) is not None:
+    if row.repository and (snapshot := wanted.resolve_offline(wanted.of_row(row))) is not None:
         return sum(file.size for file in snapshot.files)
     if row.complete:
         return sum(file.size or 0 for file in row.files)
@@ -184,19 +184,19 @@ def path(name: str, form: str, precision: str) -> None:
     click.echo(_found(name, form, precision).path)
 
 
-def _found(name: str, form: str, precision: str) -> Copy:
+def _found(name: str, form: str, precision: str) -> CachedCopy:
     """The copy that is meant, if it is whole. Raises UsageError, WeightsError."""
     from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.weights import check as needs
     from mac_whisper_speedtest.weights import inventory
-    from mac_whisper_speedtest.weights.inspect import State
+    from mac_whisper_speedtest.weights.inspect import WeightsState
 
     model = catalog.model(name).name
     if catalog.is_custom(name) and not form:
         copy = inventory.custom_copy(catalog.parse_custom(name))
         return _whole(copy, f"the files of {model}", f"speedtest models pull {model}")
     check = inventory.for_backend(model, form, precision) if form else inventory.official(model)
-    if check.state is State.UNAVAILABLE:
+    if check.state is WeightsState.UNAVAILABLE:
         raise UsageError(f"there are no {form} weights of {model}: {check.reason}")
     what = f"{form} {precision}".strip() or "official"
     # Where nothing can be advised, the table of all places says more.
@@ -204,16 +204,16 @@ def _found(name: str, form: str, precision: str) -> Copy:
     return _whole(check.chosen, f"the {what} weights of {model}", hint)
 
 
-def _whole(copy: Copy | None, what: str, hint: str) -> Copy:
+def _whole(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
     """``copy``, if it is whole. Raises WeightsError."""
-    from mac_whisper_speedtest.weights.inspect import State
+    from mac_whisper_speedtest.weights.inspect import WeightsState
 
-    if copy is None or copy.state is State.ABSENT:
+    if copy is None or copy.state is WeightsState.ABSENT:
         raise _NotHereError(f"{what} are not on this machine", hint=hint)
-    if copy.state is State.COMPLETE:
+    if copy.state is WeightsState.COMPLETE:
         return copy
     problems = "; ".join(copy.problems)
-    if copy.state is State.CORRUPT:
+    if copy.state is WeightsState.CORRUPT:
         raise _DamagedError(f"{what} are damaged in {copy.place.where}: {problems}", hint=hint)
     raise _NotHereError(f"{what} are not whole in {copy.place.where}: {problems}", hint=hint)
 
@@ -396,7 +396,7 @@ def verify_models(
     ctx.exit(_exit_code(verdicts, nowhere))
 
 
-def _here(names: tuple[str, ...]) -> tuple[list[Holding], list[str]]:
+def _here(names: tuple[str, ...]) -> tuple[list[InstalledWeights], list[str]]:
     """What is here of ``names``, or everything, and the names that are nowhere."""
     from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.weights import inventory
@@ -413,18 +413,18 @@ def _here(names: tuple[str, ...]) -> tuple[list[Holding], list[str]]:
     return here, [name for name, copies in found.items() if not copies]
 
 
-def _exit_code(verdicts: list[Verdict], nowhere: list[str]) -> ExitCode:
-    from mac_whisper_speedtest.weights.inventory import Outcome
+def _exit_code(verdicts: list[CopyVerdict], nowhere: list[str]) -> ExitCode:
+    from mac_whisper_speedtest.weights.inventory import ReadOutcome
 
     outcomes = {verdict.outcome for verdict in verdicts}
-    if Outcome.CORRUPT in outcomes:
+    if ReadOutcome.CORRUPT in outcomes:
         return ExitCode.WEIGHTS_CORRUPT
-    if nowhere or outcomes & {Outcome.PARTIAL, Outcome.UNREADABLE}:
+    if nowhere or outcomes & {ReadOutcome.PARTIAL, ReadOutcome.UNREADABLE}:
         return ExitCode.WEIGHTS_MISSING
     return ExitCode.OK
 
 
-def _print(verdict: Verdict) -> None:
+def _print(verdict: CopyVerdict) -> None:
     from mac_whisper_speedtest.cli.check_models import size
 
     held = verdict.holding
@@ -438,7 +438,7 @@ def _print(verdict: Verdict) -> None:
         options.echo(f"{'':13}   no hash is known of {', '.join(verdict.unknown)}")
 
 
-def _summary(verdicts: list[Verdict]) -> str:
+def _summary(verdicts: list[CopyVerdict]) -> str:
     from mac_whisper_speedtest.cli.check_models import size
 
     counts: dict[str, int] = {}
@@ -449,7 +449,7 @@ def _summary(verdicts: list[Verdict]) -> str:
     return f"{told}; {read} in all" if told else "there is nothing to verify"
 
 
-def _document(verdicts: list[Verdict], nowhere: list[str]) -> dict[str, Any]:
+def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> dict[str, Any]:
     return {
         "schema_version": _SCHEMA_VERSION,
         "copies": [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from mac_whisper_speedtest.weights.pull import Progress
+    from mac_whisper_speedtest.weights.pull import DownloadProgress
     from mac_whisper_speedtest.weights.revisions import HubFile
 
 _MOST_BARS = 8
@@ -76,13 +76,13 @@ def _announce(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _progress() -> Progress:
+def _progress() -> DownloadProgress:
     if sys.stderr.isatty():
         return _Drawn()
-    return _Lines()
+    return _PullLines()
 
 
-class _Lines:
+class _PullLines:
     """One line per file, once it is here."""
 
     def begin(self, files: Sequence[HubFile]) -> None:

@@ -207,7 +207,7 @@ if __name__ == "__main__":
     sys.stdout.write(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")
 
 
-class Progress(Protocol):
+class RunProgress(Protocol):
     """Something that tells of a run's progress."""
 
     def announce(self, text: str) -> None:
@@ -223,7 +223,7 @@ class Progress(Protocol):
         """Clean the line up."""
 
 
-def screen(*, quiet: bool, json_logs: bool) -> Progress:
+def screen(*, quiet: bool, json_logs: bool) -> RunProgress:
     """The progress that the options ask for; always on stderr."""
     if json_logs:
         return JsonLines(sys.stderr)

@@ -184,7 +184,7 @@ def trace(run: str, output: Path | None, endpoint: str | None) -> None:
         endpoint = otel.address(endpoint)
     source = sources.load(run)
     found = source.directory
-    drawn = timeline.of(
+    drawn = timeline.timeline_of(
         source.run, journal.read_timed(found.journal_path) if found is not None else None
     )
     if drawn.synthetic:

@@ -358,7 +358,7 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None
         )
     for run in found:
         path = output / f"run-{run.path.name}.zip" if folder else output
-        write.write(run, path, texts=not without_texts)
+        write.write_bundle(run, path, texts=not without_texts)
         options.echo(f"Wrote {path}: run {directory.name_of(run)}, {_size(path)}.")
         _warn_of_texts(run, without_texts=without_texts)
 
@@ -415,7 +415,7 @@ def import_bundles(files: tuple[Path, ...]) -> None:
     refused: UsageError | None = None
     for path in files:
         try:
-            done = read.bring(path)
+            done = read.import_verified(path)
         except UsageError as error:
             if len(files) == 1:
                 raise

@@ -259,16 +259,16 @@ def command(  # noqa: PLR0917 - one parameter per option
             screen.announce(line)
         prepared, going_on = decided.prepared, decided.run
     if going_on is not None and decided.complete:
-        run_directory, run = going_on, session.again(going_on)
+        run_directory, run = going_on, session.resummarize(going_on)
     else:
         run_directory, run = session.measure(prepared, watched, resume=going_on)
     screen.close()
     for path in output:
-        files.write(run, path)
+        files.write_export(run, path)
     if as_json:
         click.echo(files.to_json(run), nl=False)
     else:
-        table.show(run, saved_as=directory.name_of(run_directory))
+        table.show_run(run, saved_as=directory.name_of(run_directory))
     ctx.exit(exit_code(run, explicit=request.explicit))
 
 

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from mac_whisper_speedtest.accuracy.gate import Passage
     from mac_whisper_speedtest.accuracy.normalize import Normaliser
-    from mac_whisper_speedtest.report.texts import Part, Place
+    from mac_whisper_speedtest.report.texts import Part, TextDifference
     from mac_whisper_speedtest.results.schema import CellResult
 
 
@@ -47,11 +47,11 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
         with contextlib.suppress(StorageError):  # a copy that may only be read can still be shown
             found.seal(replayed)
     for path in output:
-        files.write(replayed, path)
+        files.write_export(replayed, path)
     if as_json:
         click.echo(files.to_json(replayed), nl=False)
     else:
-        table.show(replayed, saved_as=directory.name_of(found) if found is not None else run)
+        table.show_run(replayed, saved_as=directory.name_of(found) if found is not None else run)
 
 
 # ``speedtest score``: a run's texts scored again; what was measured stays as it is.
@@ -110,7 +110,7 @@ def score_command(  # noqa: PLR0917 - one parameter per option
         reference_backend = replayed.manifest.request.reference_backend
     else:
         reference_backend = named(reference_backend, cells)
-    judged = accuracy.judge(cells, reference_backend=reference_backend, normaliser=rules)
+    judged = accuracy.judge_accuracy(cells, reference_backend=reference_backend, normaliser=rules)
     if not judged:
         raise UsageError(
             f"run {source.label} has no text to score, or nothing to score it against",
@@ -319,15 +319,15 @@ def _parts(
     return [*parts, Part("", (), (f"{total} the same words{wrong}",))]
 
 
-def _place(passage: Passage, labels: tuple[str, str]) -> Place:
-    from mac_whisper_speedtest.report.texts import Place, Row
+def _place(passage: Passage, labels: tuple[str, str]) -> TextDifference:
+    from mac_whisper_speedtest.report.texts import SourceText, TextDifference
 
     rows = []
     if passage.reference is not None:
-        rows.append(Row("said", passage.reference))
+        rows.append(SourceText("said", passage.reference))
     for label, words, which in zip(
         labels, (passage.first, passage.second), ("first", "second"), strict=True
     ):
         right = None if passage.right is None else passage.right == which
-        rows.append(Row(label, words, right))
-    return Place(passage.before, tuple(rows), passage.after)
+        rows.append(SourceText(label, words, right))
+    return TextDifference(passage.before, tuple(rows), passage.after)

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.compare.document import (
     Regression,
 )
 from mac_whisper_speedtest.compare.match import Matched, without_version
-from mac_whisper_speedtest.compare.sources import Source
+from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
@@ -37,7 +37,7 @@ _TIMES = (
 
 
 def compare(
-    base: Source, new: Source, *, margin: float | None = None, anyway: bool = False
+    base: RunSource, new: RunSource, *, margin: float | None = None, anyway: bool = False
 ) -> d.Compared:
     """Compare every cell that two runs have in common.
 
@@ -264,7 +264,7 @@ def _remarks(base: s.Run, new: s.Run, margin: float | None) -> list[str]:
     return said
 
 
-def _info(source: Source) -> d.RunInfo:
+def _info(source: RunSource) -> d.RunInfo:
     manifest = source.run.manifest
     return d.RunInfo(
         label=source.label,

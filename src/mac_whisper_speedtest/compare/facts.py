@@ -181,7 +181,7 @@ _WORDS = {Verdict.SLOWER: MORE, Verdict.FASTER: LESS}
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CellFacts:
     """What the processes of a cell give; without values, why."""
 
     values: list[float]
@@ -195,7 +195,7 @@ class _Quantity:
     kind: str
     name: str
     unit: str
-    read: Callable[[s.CellResult], _Known]
+    read: Callable[[s.CellResult], _CellFacts]
     always: bool = False
 
 
@@ -211,9 +211,9 @@ def _compared(base: s.CellResult, new: s.CellResult) -> Iterator[QuantityChange]
             yield _change(each, ours, theirs)
 
 
-def _change(what: _Quantity, base: _Known, new: _Known) -> QuantityChange:
+def _change(what: _Quantity, base: _CellFacts, new: _CellFacts) -> QuantityChange:
     found = between(new.values, base.values) if base.values and new.values else None
-    said = ranking.of(found, MARGIN) if found is not None else None
+    said = ranking.verdict_of(found, MARGIN) if found is not None else None
     return QuantityChange(
         kind=what.kind,
         name=what.name,
@@ -246,7 +246,7 @@ def written(ratio: Interval | None) -> RatioInfo | None:
     return RatioInfo(estimate=ratio.estimate, low=ratio.low, high=ratio.high, level=ratio.level)
 
 
-def _reason(base: _Known, new: _Known) -> str:
+def _reason(base: _CellFacts, new: _CellFacts) -> str:
     sides = {"base": base, "new": new}
     reasons = {name: each.reason for name, each in sides.items() if not each.values}
     if len(reasons) == 2 and base.reason == new.reason:
@@ -258,42 +258,42 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def _peak_rss(cell: s.CellResult) -> _Known:
+def _peak_rss(cell: s.CellResult) -> _CellFacts:
     peaks: dict[tuple[int, int], int] = {}
     for sample in cell.samples:
         if sample.peak_rss_bytes:
             process = (sample.round, sample.attempt)
             peaks[process] = max(sample.peak_rss_bytes, peaks.get(process, 0))
-    return _Known([float(each) for each in peaks.values()], "the worker does not say")
+    return _CellFacts([float(each) for each in peaks.values()], "the worker does not say")
 
 
-def _reading(name: str) -> Callable[[s.CellResult], _Known]:
-    def read(cell: s.CellResult) -> _Known:
+def _reading(name: str) -> Callable[[s.CellResult], _CellFacts]:
+    def read(cell: s.CellResult) -> _CellFacts:
         found = [meter.readings[name] for meter in cell.meters if name in meter.readings]
         reasons = [each.reason for each in found if each.value is None]
         values = [each.value for each in found if each.value]
-        return _Known(values, next(iter(reasons), "nothing here reads it"))
+        return _CellFacts(values, next(iter(reasons), "nothing here reads it"))
 
     return read
 
 
-def _energy(cell: s.CellResult) -> _Known:
+def _energy(cell: s.CellResult) -> _CellFacts:
     """Joules per audio hour of every process; of windows too short for that, of all together."""
     each = [found for meter in cell.meters if (found := meters.energy([meter])) is not None]
     known = [found.joules_per_audio_hour.value for found in each]
     values = [value for value in known if value is not None]
     if values:
-        return _Known(values)
+        return _CellFacts(values)
     together = meters.energy(cell.meters)
     if together is None:
-        return _Known([], "energy was not metered")
+        return _CellFacts([], "energy was not metered")
     whole = together.joules_per_audio_hour
-    return _Known([], whole.reason) if whole.value is None else _Known([whole.value])
+    return _CellFacts([], whole.reason) if whole.value is None else _CellFacts([whole.value])
 
 
-def _loads(cell: s.CellResult) -> _Known:
+def _loads(cell: s.CellResult) -> _CellFacts:
     values = [load.load_s for load in cell.loads if load.rung == s.LOAD_FRESH and load.load_s > 0]
-    return _Known(values, "no worker got ready")
+    return _CellFacts(values, "no worker got ready")
 
 
 _QUANTITIES = (

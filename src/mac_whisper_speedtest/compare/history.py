@@ -22,7 +22,7 @@ LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class HistoryPoint:
     """What is known of a cell in one run.
 
     Attributes:
@@ -55,7 +55,7 @@ def history(
     name = without_version(ALIASES.get(backend.lower(), backend))
     cells, runs = _looked_up(name, model=model, clip=clip, contract=contract)
     sound = [cell for cell in cells if cell.status == "ok" and cell.rtfx]
-    groups: dict[tuple[object, ...], list[Visit]] = {}
+    groups: dict[tuple[object, ...], list[HistoryPoint]] = {}
     for cell in reversed(sound):  # the newest first, so that no more than needed are read
         run = runs[cell.number]
         manifest = sources.manifest_of(run.directory)
@@ -64,7 +64,7 @@ def history(
         visits = groups.setdefault(_key(run, cell, manifest), [])
         twice = bool(visits) and visits[-1].run.number == run.number  # as `speedtest noise` does
         if len(visits) < limit and not twice:
-            visits.append(Visit(run, cell, manifest))
+            visits.append(HistoryPoint(run, cell, manifest))
     return h.History(
         schema_version=h.SCHEMA_VERSION,
         backend=name,
@@ -123,7 +123,7 @@ def settings(request: s.RequestInfo) -> str:
     return ", ".join(parts)
 
 
-def series(visits: Sequence[Visit]) -> h.Series:
+def series(visits: Sequence[HistoryPoint]) -> h.Series:
     """The series of runs that compare, with its lasting changes. Pure.
 
     Args:
@@ -148,7 +148,7 @@ def series(visits: Sequence[Visit]) -> h.Series:
     )
 
 
-def _point(visit: Visit) -> h.Point:
+def _point(visit: HistoryPoint) -> h.Point:
     cell = visit.cell
     assert cell.rtfx is not None  # others were left out
     return h.Point(
@@ -170,7 +170,7 @@ def _point(visit: Visit) -> h.Point:
 
 
 def _change(
-    visits: Sequence[Visit], found: changepoints.ChangePoint, margin: float
+    visits: Sequence[HistoryPoint], found: changepoints.ChangePoint, margin: float
 ) -> h.LastingChange:
     before, after = visits[found.index - 1], visits[found.index]
     ratio = facts.written(found.ratio)
@@ -178,14 +178,14 @@ def _change(
     return h.LastingChange(
         run=after.run.number,
         before=before.run.number,
-        verdict=ranking.of(found.ratio, margin).value,
+        verdict=ranking.verdict_of(found.ratio, margin).value,
         ratio=ratio,
         p=found.p,
         facts=list(_facts(before, after)),
     )
 
 
-def _facts(before: Visit, after: Visit) -> Iterable[FactChange]:
+def _facts(before: HistoryPoint, after: HistoryPoint) -> Iterable[FactChange]:
     yield from facts.different(_of(before.cell), _of(after.cell))
     yield from facts.different(
         facts.of_manifest(before.manifest), facts.of_manifest(after.manifest)

@@ -15,7 +15,7 @@ from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.summary import samples
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 PREVIOUS = "previous-comparable"
 """Stands for the newest earlier run that the other one can be compared with."""
@@ -24,7 +24,7 @@ _BUNDLE = ".zip"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RunSource:
     """A run to look at.
 
     Attributes:
@@ -38,7 +38,7 @@ class Source:
     directory: RunDirectory | None
 
 
-def load(name: str) -> Source:
+def load(name: str) -> RunSource:
     """The run called ``name``: a number, a path, a tag, a run id, ``latest``, or a bundle's path.
 
     Raises:
@@ -49,7 +49,7 @@ def load(name: str) -> Source:
     return of_directory(found) if isinstance(found, RunDirectory) else found
 
 
-def replayed(name: str) -> Source:
+def replayed(name: str) -> RunSource:
     """The same for who computes other figures: without its own, unless it is a bundle.
 
     Raises:
@@ -59,19 +59,19 @@ def replayed(name: str) -> Source:
     return _replayed(found) if isinstance(found, RunDirectory) else found
 
 
-def of_directory(found: RunDirectory) -> Source:
+def of_directory(found: RunDirectory) -> RunSource:
     """The run in a directory, with its figures. Raises StorageError."""
     source = _replayed(found)
-    return replace(source, run=summarise(source.run))
+    return replace(source, run=summarize(source.run))
 
 
-def _replayed(found: RunDirectory) -> Source:
+def _replayed(found: RunDirectory) -> RunSource:
     local = found.path.parent == directory.runs_dir()
     label = str(found.number) if local else scrub(found.path.resolve().name)
-    return Source(label, found.replay(), found)
+    return RunSource(label, found.replay(), found)
 
 
-def _named(name: str) -> RunDirectory | Source:
+def _named(name: str) -> RunDirectory | RunSource:
     """The directory called ``name``, or the run in the bundle of that path."""
     if name == PREVIOUS:
         raise UsageError(
@@ -85,10 +85,10 @@ def _named(name: str) -> RunDirectory | Source:
         raise UsageError(f"there is no bundle {name}", hint="check the path")
     from mac_whisper_speedtest.bundle import read
 
-    return Source(scrub(path.name), read.read(path), None)
+    return RunSource(scrub(path.name), read.read_bundle(path), None)
 
 
-def load_previous_comparable(to: s.Manifest) -> Source:
+def load_previous_comparable(to: s.Manifest) -> RunSource:
     """The newest earlier run of this store that ``to`` can be compared with.
 
     It has the same contract, speech, networks and kind of machine, and at least one cell of the

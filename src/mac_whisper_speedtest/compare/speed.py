@@ -69,7 +69,7 @@ def compare(
     found = {}
     for name, (ours, theirs, before, after) in known.items():
         ratio = intervals.of_unpaired_ratio(after, before, each_level, least_spread=usual)
-        said, why = judge(ratio, margin=margin, machine=machine)
+        said, why = judge_speed(ratio, margin=margin, machine=machine)
         found[name] = SpeedChange(
             base_rtf=statistics.median(before),
             new_rtf=statistics.median(after),
@@ -84,7 +84,7 @@ def compare(
     return found
 
 
-def judge(
+def judge_speed(
     ratio: Interval | None, *, margin: float, machine: Interval | None
 ) -> tuple[Verdict, str]:
     """The verdict on a change, and what a reader must know of it; may be empty.
@@ -98,10 +98,10 @@ def judge(
         margin: see ``verdict.of``.
         machine: how many times as long the canary took; ``None`` where that is not known.
     """
-    said = ranking.of(ratio, margin)
+    said = ranking.verdict_of(ratio, margin)
     if ratio is None:
         return said, f"a comparison takes {intervals.MIN_ROUNDS} rounds on either side"
-    changed = ranking.of(machine, margin)
+    changed = ranking.verdict_of(machine, margin)
     if machine is None or changed not in ranking.OPPOSITE:
         return said, ""
     without = Interval(
@@ -111,7 +111,7 @@ def judge(
         ratio.level,
         ratio.n,
     )
-    other = ranking.of(without, margin)
+    other = ranking.verdict_of(without, margin)
     what = (
         f"the machine itself was {changed.lower()}: its canary took {machine.estimate:.2f} times "
         f"as long ({machine.low:.2f}–{machine.high:.2f})"
@@ -193,7 +193,7 @@ class Said:
     text: str | None
 
 
-def taken(run: s.Run, cell: s.CellResult) -> list[Taken]:
+def samples_of_cell(run: s.Run, cell: s.CellResult) -> list[Taken]:
     """Every sample of a cell, warm-ups too, in the order in which they were taken."""
     counted = {id(sample) for sample in samples.timed_samples(cell)}
     replaced = samples.replaced_rounds(cell, run.rounds)
@@ -273,7 +273,7 @@ def accuracy(base: s.CellResult, new: s.CellResult) -> AccuracyChange:
     if before is None or after is None:
         return _unjudged(before, after, "nobody wrote down what was said")
     try:
-        found = gate.judge(before, _named_alike(base, new, after))
+        found = gate.judge_gate(before, _named_alike(base, new, after))
     except ValueError:
         return _unjudged(before, after, "the two runs were given different reference texts")
     return AccuracyChange(

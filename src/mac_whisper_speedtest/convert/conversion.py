@@ -12,7 +12,7 @@ import numpy as np
 
 from mac_whisper_speedtest.convert import ctranslate2, ggml, huggingface, mlx, mlx_npz, openai
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor, network_sha256, validate
-from mac_whisper_speedtest.convert.form import FLOAT16, Form, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.form import FLOAT16, FormatCodec, Writer, cast, dtype_of
 from mac_whisper_speedtest.convert.quantize import BLOCK, Quantisation
 from mac_whisper_speedtest.convert.record import (
     FORMAT_VERSION,
@@ -28,7 +28,7 @@ from mac_whisper_speedtest.version import __version__
 # The forms this program knows. A new one is a module with a ``FORM`` and a line here.
 
 
-FORMS: Mapping[str, Form] = MappingProxyType(
+FORMS: Mapping[str, FormatCodec] = MappingProxyType(
     {
         form.name: form
         for form in (
@@ -43,7 +43,7 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 )
 
 
-def form_named(name: str) -> Form:
+def form_named(name: str) -> FormatCodec:
     """The form of that name.
 
     Raises:
@@ -93,7 +93,7 @@ class Rounding:
     changed: int
 
 
-def prove(source: Checkpoint, product: Checkpoint, form: Form, precision: str) -> Rounding:
+def prove(source: Checkpoint, product: Checkpoint, form: FormatCodec, precision: str) -> Rounding:
     """Check that a product read back holds exactly the source, rounded as its form stores it.
 
     Every tensor's bytes are compared with the source's at the stored type, as are the sizes and,
@@ -251,7 +251,7 @@ def convert(
     return record
 
 
-def _writable(name: str, precision: str) -> tuple[Form, Writer]:
+def _writable(name: str, precision: str) -> tuple[FormatCodec, Writer]:
     form = form_named(name)
     if form.writer is None:
         written = ", ".join(item.name for item in FORMS.values() if item.writer)

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.convert.checkpoint import (
     token_ids,
 )
 from mac_whisper_speedtest.convert.cursor import Cursor, parse_json_object, read_side_file
-from mac_whisper_speedtest.convert.form import Form
+from mac_whisper_speedtest.convert.form import FormatCodec
 from mac_whisper_speedtest.convert.vocabulary import base_vocabulary, listed_tokens
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
@@ -280,7 +280,7 @@ def _check_listed(assets: dict[str, bytes], vocabulary: tuple[bytes, ...], dims:
         )
 
 
-FORM = Form(
+FORM = FormatCodec(
     name="ctranslate2",
     file_names=("model.bin", "config.json", "tokenizer.json", *_VOCABULARIES),
     looks_like="a folder with model.bin and config.json",

@@ -37,7 +37,7 @@ class Writer:
 
 
 @dataclass(frozen=True)
-class Form:
+class FormatCodec:
     """One way of storing Whisper weights.
 
     Attributes:

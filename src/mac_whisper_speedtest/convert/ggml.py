@@ -17,7 +17,7 @@ from mac_whisper_speedtest.convert.checkpoint import (
     filter_bank,
 )
 from mac_whisper_speedtest.convert.cursor import Cursor
-from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, Form, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, FormatCodec, Writer, cast, dtype_of
 from mac_whisper_speedtest.convert.quantize import QUANTISATIONS, Quantisation
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT
 from mac_whisper_speedtest.errors import WeightsError
@@ -261,7 +261,7 @@ def _locate(path: Path) -> Path:
     return path / FILE_NAME if path.is_dir() else path
 
 
-FORM = Form(
+FORM = FormatCodec(
     name="ggml",
     file_names=(FILE_NAME,),
     looks_like=f"a file that starts with ggml's magic number, or a folder with {FILE_NAME}",

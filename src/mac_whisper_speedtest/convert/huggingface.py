@@ -23,7 +23,7 @@ from mac_whisper_speedtest.convert.checkpoint import (
     token_ids,
 )
 from mac_whisper_speedtest.convert.cursor import parse_json_object, read_side_file
-from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, Form, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, FormatCodec, Writer, cast, dtype_of
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT, base_vocabulary
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
@@ -374,7 +374,7 @@ def detect(path: Path) -> bool:
     return (path / WEIGHTS_NAME).is_file() and (path / _CONFIG).is_file()
 
 
-FORM = Form(
+FORM = FormatCodec(
     name="huggingface",
     file_names=(WEIGHTS_NAME, *SIDE_FILES),
     looks_like=f"a folder with {WEIGHTS_NAME} and {_CONFIG}",

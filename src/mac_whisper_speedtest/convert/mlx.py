@@ -25,7 +25,7 @@ from mac_whisper_speedtest.convert.checkpoint import (
     sinusoids,
 )
 from mac_whisper_speedtest.convert.cursor import parse_json_object, read_side_file
-from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, Form, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, FormatCodec, Writer, cast, dtype_of
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -190,13 +190,13 @@ def form(
     weights_name: str,
     read_form: Callable[[Path], Checkpoint],
     write_form: Callable[[Checkpoint, Path, str], None],
-) -> Form:
+) -> FormatCodec:
     """A form that holds MLX's arrays in the file ``weights_name``, beside ``config.json``."""
 
     def files(path: Path) -> tuple[Path, ...]:
         return path / weights_name, path / CONFIG_NAME
 
-    return Form(
+    return FormatCodec(
         name=name,
         file_names=(weights_name, CONFIG_NAME),
         looks_like=f"a folder with {weights_name} and {CONFIG_NAME}",

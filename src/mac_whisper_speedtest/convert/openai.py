@@ -25,7 +25,7 @@ from mac_whisper_speedtest.convert.checkpoint import (
     expected_shapes,
 )
 from mac_whisper_speedtest.convert.cursor import Cursor
-from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, Form, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, FormatCodec, Writer, cast, dtype_of
 from mac_whisper_speedtest.convert.torch_pickle import StoredTensor, StoredZip, write_stored
 from mac_whisper_speedtest.errors import WeightsError
 
@@ -187,7 +187,7 @@ def _locate(path: Path) -> Path:
     return path / FILE_NAME if path.is_dir() else path
 
 
-FORM = Form(
+FORM = FormatCodec(
     name="openai",
     file_names=(FILE_NAME,),
     looks_like=f"a PyTorch file whose name ends in .pt, or a folder with {FILE_NAME}",

@@ -17,7 +17,7 @@ from functools import partial
 from importlib import metadata
 
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.doctor.lines import Line, State, fail, ok, unknown, warn
+from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
 from mac_whisper_speedtest.environments import locks
 from mac_whisper_speedtest.environments.environments import megabytes
 from mac_whisper_speedtest.machine.describe import gpu_of_information
@@ -82,7 +82,7 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class InterpreterLocation:
     """Where a backend would run from.
 
     Attributes:
@@ -106,20 +106,20 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class InterpreterAnswers:
     """Answers, by `Place.key`; empty where nothing was to be asked (``--quick``)."""
 
     answers: Mapping[tuple[str, str], Answer] = field(default_factory=dict)
     asked: bool = True
 
 
-def place(backend: Backend) -> Place:
+def place(backend: Backend) -> InterpreterLocation:
     """Where ``backend`` would run from. Starts nothing and imports nothing of it."""
     if backend.command:
-        return Place(backend, "a program of its own")
+        return InterpreterLocation(backend, "a program of its own")
     python = launch.interpreter(backend)
     if python is None:
-        return Place(backend)
+        return InterpreterLocation(backend)
     recipe = backend.recipe
     if backend.python:
         where = "its own interpreter"
@@ -128,17 +128,19 @@ def place(backend: Backend) -> Place:
     else:
         version = backend.version or (locks.default_version(recipe) if recipe else "")
         where = f"{version} in its own environment"
-    return Place(backend, where, python, _QUESTIONS.get(backend.import_name, ""))
+    return InterpreterLocation(backend, where, python, _QUESTIONS.get(backend.import_name, ""))
 
 
-def ask(reader: Reader, key: tuple[str, str]) -> Answer:
+def ask_interpreter(reader: Reader, key: tuple[str, str]) -> Answer:
     """Run one question in one interpreter, offline."""
     python, question = key
     argv = [python, "-P", "-c", question]
     return reader.run(argv, timeout_s=TIMEOUT_S, variables=_OFFLINE)
 
 
-def judge(places: Iterable[Place], asked: Asked, gpus: Collection[str]) -> list[Line]:
+def judge_accelerators(
+    places: Iterable[InterpreterLocation], asked: InterpreterAnswers, gpus: Collection[str]
+) -> list[CheckupLine]:
     """One line per backend that is installed, and one that names the others.
 
     Args:
@@ -167,7 +169,7 @@ def judge(places: Iterable[Place], asked: Asked, gpus: Collection[str]) -> list[
         lines.append(warn("backends", "none is installed", install))
     if absent:
         install = f"speedtest backends install {absent[0]}"
-        lines.append(Line("not installed", State.OK, ", ".join(absent), install))
+        lines.append(CheckupLine("not installed", Readiness.OK, ", ".join(absent), install))
     if elsewhere:
         lines.append(ok("not for this platform", ", ".join(elsewhere)))
     return lines
@@ -185,7 +187,9 @@ def devices_of(answer: str) -> list[str] | None:
     return None
 
 
-def _installed(placed: Place, asked: Asked, gpus: Collection[str]) -> Line:
+def _installed(
+    placed: InterpreterLocation, asked: InterpreterAnswers, gpus: Collection[str]
+) -> CheckupLine:
     backend = placed.backend
     topic = _topic(backend)
     may = ", ".join(backend.devices) or "what it has"
@@ -202,7 +206,9 @@ def _installed(placed: Place, asked: Asked, gpus: Collection[str]) -> Line:
         slow = "did not answer" in reason
         info = f"speedtest backends info {backend.name}"
         line = unknown(topic, reason, "speedtest doctor, once more" if slow else info)
-        return Line(topic, line.state, f"{placed.where}; accelerators {line.seen}", line.next)
+        return CheckupLine(
+            topic, line.state, f"{placed.where}; accelerators {line.seen}", line.next
+        )
     verb = "is built for" if placed.question == _WHISPER_CPP else "sees"
     seen = f"{placed.where}; may use {may}; {verb} {', '.join(sees)}"
     missed = _missed(backend, sees, gpus)
@@ -226,14 +232,18 @@ def _topic(backend: Backend) -> str:
     return f"backend {backend.name}"
 
 
-def places() -> list[Place]:
+def places() -> list[InterpreterLocation]:
     """Where every backend there is would run from."""
     from mac_whisper_speedtest.backends import registry
 
     found = []
     for backend in registry.installed().values():
         looked = attempt(partial(place, backend))
-        found.append(looked if isinstance(looked, Place) else Place(backend, why_not=looked.reason))
+        found.append(
+            looked
+            if isinstance(looked, InterpreterLocation)
+            else InterpreterLocation(backend, why_not=looked.reason)
+        )
     return found
 
 
@@ -289,7 +299,7 @@ class Gpus:
         kinds: what backends can compute on, as they name it: ``cuda``, ``metal``.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[CheckupLine, ...]
     kinds: frozenset[str] = frozenset()
 
 
@@ -391,7 +401,7 @@ def without_nvidia_smi(
     return Gpus((ok("gpu", "none"),))
 
 
-def _nvidia_line(topic: str, row: Sequence[str]) -> Line:
+def _nvidia_line(topic: str, row: Sequence[str]) -> CheckupLine:
     name, driver, total, used, busy, celsius, mig = row[: len(_FIELDS)]
     seen = f"{name}, driver {driver}"
     if total.isdecimal():

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from mac_whisper_speedtest.doctor import accelerators, load, packages, storage, system
-from mac_whisper_speedtest.doctor.lines import Checkup, Line, Section, unknown
+from mac_whisper_speedtest.doctor.lines import Checkup, CheckupLine, Section, unknown
 from mac_whisper_speedtest.machine.reader import Reader, Unknown
 from mac_whisper_speedtest.privacy import scrub
 
@@ -36,14 +36,14 @@ def examine(reader: Reader | None = None, *, quick: bool = False, online: bool =
 
 def _together(
     reader: Reader,
-    busy: list[Line],
+    busy: list[CheckupLine],
     uv: str | Unknown,
     pool: ThreadPoolExecutor,
     *,
     quick: bool,
     online: bool,
 ) -> Checkup:
-    def begin(topic: str, look: Callable[[], Iterable[Line]]) -> Future[list[Line]]:
+    def begin(topic: str, look: Callable[[], Iterable[CheckupLine]]) -> Future[list[CheckupLine]]:
         return pool.submit(_guarded, topic, look)
 
     gpus = pool.submit(_gpus, reader)
@@ -84,20 +84,24 @@ def _together(
 
 def _backends(
     reader: Reader, gpus: Future[accelerators.Gpus], pool: ThreadPoolExecutor, *, quick: bool
-) -> list[Line]:
+) -> list[CheckupLine]:
     places = accelerators.places()
     if quick:
-        return accelerators.judge(places, accelerators.Asked(asked=False), gpus.result().kinds)
+        return accelerators.judge_accelerators(
+            places, accelerators.InterpreterAnswers(asked=False), gpus.result().kinds
+        )
     keys = {place.key for place in places if place.question}
-    answers = {key: pool.submit(accelerators.ask, reader, key) for key in keys}
-    asked = accelerators.Asked({key: answer.result() for key, answer in answers.items()})
-    return accelerators.judge(places, asked, gpus.result().kinds)
+    answers = {key: pool.submit(accelerators.ask_interpreter, reader, key) for key in keys}
+    asked = accelerators.InterpreterAnswers(
+        {key: answer.result() for key, answer in answers.items()}
+    )
+    return accelerators.judge_accelerators(places, asked, gpus.result().kinds)
 
 
-def _storage(folders: Sequence[storage.Folder], pool: ThreadPoolExecutor) -> list[Line]:
+def _storage(folders: Sequence[storage.Folder], pool: ThreadPoolExecutor) -> list[CheckupLine]:
     """One line per folder, all counted at the same time, and one per disk."""
 
-    def one(folder: storage.Folder) -> list[Line]:
+    def one(folder: storage.Folder) -> list[CheckupLine]:
         return _guarded(folder.topic, lambda: [storage.inspect_storage(folder)])
 
     sizes = [pool.submit(one, folder) for folder in folders]
@@ -112,7 +116,7 @@ def _gpus(reader: Reader) -> accelerators.Gpus:
         return accelerators.Gpus((unknown("gpu", f"{type(error).__name__}: {error}"),))
 
 
-def _guarded(topic: str, look: Callable[[], Iterable[Line]]) -> list[Line]:
+def _guarded(topic: str, look: Callable[[], Iterable[CheckupLine]]) -> list[CheckupLine]:
     """What ``look`` says; if it breaks on a machine nobody has tried, that costs its own lines."""
     try:
         return list(look())
@@ -120,7 +124,7 @@ def _guarded(topic: str, look: Callable[[], Iterable[Line]]) -> list[Line]:
         return [unknown(topic, f"{type(error).__name__}: {error}")]
 
 
-def _section(title: str, lines: Iterable[Line]) -> Section:
+def _section(title: str, lines: Iterable[CheckupLine]) -> Section:
     """The lines without names, home folders and tokens, each on one line."""
     return Section(
         title,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
+class Readiness(StrEnum):
     """How one fact bears on measuring."""
 
     OK = "ok"
@@ -16,7 +16,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CheckupLine:
     """One fact, judged.
 
     Attributes:
@@ -27,7 +27,7 @@ class Line:
     """
 
     topic: str
-    state: State
+    state: Readiness
     seen: str
     next: str = ""
 
@@ -37,7 +37,7 @@ class Section:
     """Lines that belong together, under a title."""
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[CheckupLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +47,35 @@ class Checkup:
     sections: tuple[Section, ...]
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[CheckupLine]:
         """All lines, in order."""
         return [line for section in self.sections for line in section.lines]
 
     @property
     def fit(self) -> bool:
         """Whether nothing fails. Warnings and what is not known do not count."""
-        return all(line.state != State.FAIL for line in self.lines)
+        return all(line.state != Readiness.FAIL for line in self.lines)
 
-    def count(self, state: State) -> int:
+    def count(self, state: Readiness) -> int:
         """How many lines are in ``state``."""
         return sum(line.state == state for line in self.lines)
 
 
-def ok(topic: str, seen: str) -> Line:
+def ok(topic: str, seen: str) -> CheckupLine:
     """A line about something that is as it should be."""
-    return Line(topic, State.OK, seen)
+    return CheckupLine(topic, Readiness.OK, seen)
 
 
-def warn(topic: str, seen: str, then: str) -> Line:
+def warn(topic: str, seen: str, then: str) -> CheckupLine:
     """A line about something that makes numbers noisier; ``then`` is what to type."""
-    return Line(topic, State.WARN, seen, then)
+    return CheckupLine(topic, Readiness.WARN, seen, then)
 
 
-def fail(topic: str, seen: str, then: str) -> Line:
+def fail(topic: str, seen: str, then: str) -> CheckupLine:
     """A line about something that makes numbers wrong or runs impossible."""
-    return Line(topic, State.FAIL, seen, then)
+    return CheckupLine(topic, Readiness.FAIL, seen, then)
 
 
-def unknown(topic: str, reason: str, then: str = "") -> Line:
+def unknown(topic: str, reason: str, then: str = "") -> CheckupLine:
     """A line about something that could not be found out, and why."""
-    return Line(topic, State.UNKNOWN, f"not known: {reason}", then)
+    return CheckupLine(topic, Readiness.UNKNOWN, f"not known: {reason}", then)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from mac_whisper_speedtest.doctor.lines import Line, fail, ok, unknown, warn
+from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
 from mac_whisper_speedtest.environments.environments import megabytes
 from mac_whisper_speedtest.machine import describe, power
 from mac_whisper_speedtest.machine.memory import (
@@ -68,14 +68,14 @@ class Load:
     busiest: tuple[tuple[str, float], ...]
 
 
-def inspect_load(reader: Reader) -> list[Line]:
+def inspect_load(reader: Reader) -> list[CheckupLine]:
     """The lines about other work. Takes `WINDOW_S`, in which nothing else should be started."""
     pressure = None if reader.macos else reader.read("/proc/pressure/cpu")
     lines = [background(_observe(reader))]
     return lines if pressure is None else [*lines, stalls(pressure)]
 
 
-def background(load: Load) -> Line:
+def background(load: Load) -> CheckupLine:
     """Whether other programs take so much that it shows in the numbers."""
     topic = "background load"
     if isinstance(load.busy, Unknown) and isinstance(load.average, Unknown):
@@ -98,7 +98,7 @@ def background(load: Load) -> Line:
     return warn(topic, text, f"{which}, then: speedtest doctor")
 
 
-def stalls(pressure: Answer) -> Line:
+def stalls(pressure: Answer) -> CheckupLine:
     """Whether threads wait for a processor, from /proc/pressure/cpu."""
     topic = "waiting for a core"
     if isinstance(pressure, Unknown):
@@ -181,7 +181,7 @@ _SCALES_BY_LOAD = ("intel_pstate", "amd-pstate-epp", "amd_pstate_epp")
 """Drivers whose "powersave" still follows the load, unlike that of all others."""
 
 
-def inspect_power(reader: Reader) -> list[Line]:
+def inspect_power(reader: Reader) -> list[CheckupLine]:
     """The lines about power."""
     lines = [_source(power.supply(reader)), _low_power(power.low_power(reader))]
     if reader.macos:
@@ -192,12 +192,12 @@ def inspect_power(reader: Reader) -> list[Line]:
     return [*lines, governor(governors, reader.read(f"{_CPU}/cpu0/cpufreq/scaling_driver"))]
 
 
-def macos_source(text: Answer) -> Line:
+def macos_source(text: Answer) -> CheckupLine:
     """Mains or battery, from what ``pmset -g batt`` prints."""
     return _source(power.macos_supply(text))
 
 
-def linux_source(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> Line:
+def linux_source(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> CheckupLine:
     """Mains or battery, from /sys/class/power_supply.
 
     Args:
@@ -207,17 +207,17 @@ def linux_source(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> L
     return _source(power.linux_supply(supplies, known=known))
 
 
-def macos_low_power(text: Answer) -> Line:
+def macos_low_power(text: Answer) -> CheckupLine:
     """Whether Low Power Mode is on, from what ``pmset -g`` prints."""
     return _low_power(power.macos_low_power(text))
 
 
-def linux_low_power(profile: Answer) -> Line:
+def linux_low_power(profile: Answer) -> CheckupLine:
     """Whether the firmware was told to save power."""
     return _low_power(power.linux_low_power(profile))
 
 
-def governor(governors: Sequence[Answer], driver: Answer) -> Line:
+def governor(governors: Sequence[Answer], driver: Answer) -> CheckupLine:
     """Who chooses the processor's frequency, and whether it was told to choose a low one."""
     topic = "cpu governor"
     names = sorted({each for each in governors if isinstance(each, str) and each})
@@ -234,7 +234,7 @@ def governor(governors: Sequence[Answer], driver: Answer) -> Line:
     return ok(topic, seen)
 
 
-def _source(found: Supply | Unknown) -> Line:
+def _source(found: Supply | Unknown) -> CheckupLine:
     topic = "power source"
     if isinstance(found, Unknown):
         return unknown(topic, found.reason)
@@ -243,7 +243,7 @@ def _source(found: Supply | Unknown) -> Line:
     return ok(topic, found.seen)
 
 
-def _low_power(found: LowPower | Unknown) -> Line:
+def _low_power(found: LowPower | Unknown) -> CheckupLine:
     topic = "low-power mode"
     if isinstance(found, Unknown):
         return unknown(topic, found.reason)
@@ -263,14 +263,14 @@ _HEAVY = LEVELS.index("heavy")
 _COOL_DOWN = "let it cool down for some minutes, then: speedtest doctor"
 
 
-def inspect_thermal(reader: Reader) -> list[Line]:
+def inspect_thermal(reader: Reader) -> list[CheckupLine]:
     """The line about heat."""
     if reader.macos:
         return [macos(attempt(pressure_level), reader.run(["/usr/bin/pmset", "-g", "therm"]))]
     return [linux(zones(reader))]
 
 
-def macos(level: int | Unknown, therm: Answer) -> Line:
+def macos(level: int | Unknown, therm: Answer) -> CheckupLine:
     """What the pressure level means; ``pmset -g therm`` is heard too, mostly for Intel Macs.
 
     On Apple silicon that often says nothing even when the chip is held back, so its silence proves
@@ -299,7 +299,7 @@ def macos(level: int | Unknown, therm: Answer) -> Line:
     return ok(topic, seen)
 
 
-def linux(found: Sequence[Zone]) -> Line:
+def linux(found: Sequence[Zone]) -> CheckupLine:
     """The hottest zone, and what the kernel does about it."""
     topic = "thermal state"
     sane = connected(found)
@@ -332,7 +332,7 @@ once and never needed again."""
 _CLOSE_PROGRAMS = "close programs that hold memory, then: speedtest doctor"
 
 
-def inspect_memory(reader: Reader) -> list[Line]:
+def inspect_memory(reader: Reader) -> list[CheckupLine]:
     """The lines about memory."""
     if reader.macos:
         total = reader.run([SYSCTL, "-n", "hw.memsize"])
@@ -361,7 +361,7 @@ def memory(
     available: int | Unknown,
     limit: float | None = None,
     pressure: Answer = "",
-) -> Line:
+) -> CheckupLine:
     """How much memory there is, and how much of it is to be had now.
 
     Args:
@@ -389,7 +389,7 @@ def memory(
     return ok("memory", seen)
 
 
-def swap(used: int | Unknown) -> Line:
+def swap(used: int | Unknown) -> CheckupLine:
     """Whether so much is in swap (bytes) that memory must have been short."""
     if isinstance(used, Unknown):
         return unknown("swap", used.reason)

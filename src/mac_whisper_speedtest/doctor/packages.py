@@ -12,7 +12,7 @@ from importlib import metadata
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
-from mac_whisper_speedtest.doctor.lines import Line, fail, ok, unknown, warn
+from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
 DISTRIBUTION = "mac-whisper-speedtest"
@@ -49,9 +49,9 @@ class Conflict:
 Look = Callable[[str], Installed | None]
 
 
-def inspect_packages() -> Line:
+def inspect_packages() -> CheckupLine:
     """The line about packages."""
-    return judge(DISTRIBUTION, installed)
+    return judge_microphone(DISTRIBUTION, installed)
 
 
 def installed(name: str) -> Installed | None:
@@ -63,7 +63,7 @@ def installed(name: str) -> Installed | None:
     return Installed(found.version, tuple(found.requires or ()))
 
 
-def judge(root: str, lookup: Look) -> Line:
+def judge_microphone(root: str, lookup: Look) -> CheckupLine:
     """Whether ``root`` has what it needs. Its own needs are the tool's; the rest may do without."""
     topic = "packages"
     own = lookup(root)
@@ -134,7 +134,7 @@ _TOPIC = "microphone"
 _KIND = "coreaudio_device_type_"
 
 
-def inspect_microphone(reader: Reader) -> list[Line]:
+def inspect_microphone(reader: Reader) -> list[CheckupLine]:
     """The line about microphones. None is needed for measuring."""
     if reader.macos:
         listing = ["/usr/sbin/system_profiler", "SPAudioDataType", "-json"]
@@ -142,7 +142,7 @@ def inspect_microphone(reader: Reader) -> list[Line]:
     return [linux(reader.read("/proc/asound/cards"), reader.read("/proc/asound/pcm"))]
 
 
-def macos(listed: Answer) -> Line:
+def macos(listed: Answer) -> CheckupLine:
     """The input devices that system_profiler lists, by kind."""
     if isinstance(listed, Unknown):
         return unknown(_TOPIC, listed.reason)
@@ -159,7 +159,7 @@ def macos(listed: Answer) -> Line:
     return ok(_TOPIC, f"{len(kinds)} input{'s' * (len(kinds) > 1)} ({', '.join(kinds)})")
 
 
-def linux(cards: Answer, devices: Answer) -> Line:
+def linux(cards: Answer, devices: Answer) -> CheckupLine:
     """The capture devices that ALSA lists."""
     if isinstance(cards, Unknown):
         return unknown(_TOPIC, cards.reason)

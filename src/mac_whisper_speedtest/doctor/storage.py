@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from mac_whisper_speedtest import paths
-from mac_whisper_speedtest.doctor.lines import Line, fail, ok, unknown, warn
+from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
 from mac_whisper_speedtest.environments.environments import megabytes, shown
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
 from mac_whisper_speedtest.version import __version__
@@ -71,13 +71,13 @@ def folders(reader: Reader, uv: str | Unknown) -> list[Folder]:
     return found
 
 
-def inspect_storage(folder: Folder) -> Line:
+def inspect_storage(folder: Folder) -> CheckupLine:
     """The line about one folder."""
     size = attempt(lambda: size_of(folder.path, COUNTING_S)) if folder.path.is_dir() else None
     return judge_storage(folder, size, why_not_writable(folder.path))
 
 
-def judge_storage(folder: Folder, size: Size | Unknown | None, refusal: str) -> Line:
+def judge_storage(folder: Folder, size: Size | Unknown | None, refusal: str) -> CheckupLine:
     """What it means that a folder holds so much, or cannot be written.
 
     Args:
@@ -143,7 +143,7 @@ class Disk:
     total: int
 
 
-def disks(found: Sequence[Folder]) -> list[Line]:
+def disks(found: Sequence[Folder]) -> list[CheckupLine]:
     """One line per file system that any of the folders is on."""
     groups: dict[int, list[Folder]] = {}
     for folder in found:
@@ -156,7 +156,7 @@ def disks(found: Sequence[Folder]) -> list[Line]:
     return [_disk_line(groups, device, usages[device]) for device in groups]
 
 
-def judge_disk(topic: str, disk: Disk) -> Line:
+def judge_disk(topic: str, disk: Disk) -> CheckupLine:
     """Whether there is room for what a run, a conversion or an installation writes."""
     seen = f"{megabytes(disk.free)} of {megabytes(disk.total)} free"
     then = "speedtest backends remove --all, or speedtest models --help"
@@ -167,7 +167,7 @@ def judge_disk(topic: str, disk: Disk) -> Line:
     return ok(topic, seen)
 
 
-def _disk_line(groups: Mapping[int, Sequence[Folder]], device: int, usage: object) -> Line:
+def _disk_line(groups: Mapping[int, Sequence[Folder]], device: int, usage: object) -> CheckupLine:
     names = ", ".join(folder.topic for folder in groups[device])
     topic = "disk" if len(groups) == 1 else f"disk of {names}"
     if isinstance(usage, Unknown):
@@ -201,7 +201,7 @@ _CHECK = "check HTTPS_PROXY and HF_ENDPOINT, then: speedtest doctor --online"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HubReply:
     """What came back.
 
     Attributes:
@@ -215,12 +215,12 @@ class Reply:
     error: str = ""
 
 
-def not_asked() -> Line:
+def not_asked() -> CheckupLine:
     """The line without ``--online``."""
     return unknown(_TOPIC, "not asked", "speedtest doctor --online")
 
 
-def inspect_network() -> Line:
+def inspect_network() -> CheckupLine:
     """Ask the hub once, through the user's proxy, without his token."""
     for name in _REFUSALS:
         if os.environ.get(name, "").lower() not in {"", "0", "false", "no", "off"}:
@@ -245,7 +245,7 @@ def endpoint(text: str) -> tuple[str, str]:
     return f"{parts.scheme}://{named}{port}{parts.path or '/'}", f"{host}{port}"
 
 
-def judge_network(host: str, reply: Reply) -> Line:
+def judge_network(host: str, reply: HubReply) -> CheckupLine:
     """Any answer but a server's own trouble means that it can be reached."""
     if not reply.status:
         return warn(_TOPIC, f"{host} cannot be reached: {reply.error}", _CHECK)
@@ -257,27 +257,27 @@ def judge_network(host: str, reply: Reply) -> Line:
     return ok(_TOPIC, seen)
 
 
-def _in_time(address: str) -> Reply:
+def _in_time(address: str) -> HubReply:
     """The reply, or that none came: looking a name up cannot be given a time limit."""
-    replies: list[Reply] = []
+    replies: list[HubReply] = []
     asking = threading.Thread(target=lambda: replies.append(_ask(address)), daemon=True)
     asking.start()
     asking.join(TIMEOUT_S + _GRACE_S)
-    return replies[0] if replies else Reply(0, TIMEOUT_S, f"no answer in {TIMEOUT_S:g} s")
+    return replies[0] if replies else HubReply(0, TIMEOUT_S, f"no answer in {TIMEOUT_S:g} s")
 
 
-def _ask(address: str) -> Reply:
+def _ask(address: str) -> HubReply:
     request = urllib.request.Request(  # noqa: S310 - endpoint() lets only http and https through
         address, method="HEAD", headers={"User-Agent": f"mac-whisper-speedtest/{__version__}"}
     )
     began = time.monotonic()
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-            return Reply(response.status, time.monotonic() - began)
+            return HubReply(response.status, time.monotonic() - began)
     except urllib.error.HTTPError as error:
         with error:
-            return Reply(error.code, time.monotonic() - began)
+            return HubReply(error.code, time.monotonic() - began)
     except urllib.error.URLError as error:
-        return Reply(0, time.monotonic() - began, str(error.reason))
+        return HubReply(0, time.monotonic() - began, str(error.reason))
     except Exception as error:  # noqa: BLE001 - a thread must not end with a traceback
-        return Reply(0, time.monotonic() - began, f"{type(error).__name__}: {error}")
+        return HubReply(0, time.monotonic() - began, f"{type(error).__name__}: {error}")

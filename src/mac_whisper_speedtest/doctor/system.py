@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from mac_whisper_speedtest.doctor.lines import Line, State, fail, ok, unknown, warn
+from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.describe import cpu_of_cpuinfo
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
@@ -26,7 +26,7 @@ _CONTAINER_GROUPS = re.compile(r"docker|kubepods|containerd|/lxc|libpod")
 _ON_METAL = "compare only with numbers of this same machine"
 
 
-def inspect_system(reader: Reader) -> list[Line]:
+def inspect_system(reader: Reader) -> list[CheckupLine]:
     """The lines about the system and its processor."""
     if reader.macos:
         sysctl = "/usr/sbin/sysctl"
@@ -64,14 +64,14 @@ def inspect_system(reader: Reader) -> list[Line]:
     ]
 
 
-def macos_version(version: Answer, build: Answer) -> Line:
+def macos_version(version: Answer, build: Answer) -> CheckupLine:
     """The release of macOS. The build matters: Core ML's caches depend on it."""
     if isinstance(version, Unknown):
         return unknown("system", version.reason)
     return ok("system", f"macOS {version}" + (f" ({build})" if isinstance(build, str) else ""))
 
 
-def linux_version(os_release: Answer, kernel: str) -> Line:
+def linux_version(os_release: Answer, kernel: str) -> CheckupLine:
     """The distribution and the kernel."""
     named = None
     if isinstance(os_release, str):
@@ -79,7 +79,7 @@ def linux_version(os_release: Answer, kernel: str) -> Line:
     return ok("system", f"{named[1]}, Linux {kernel}" if named else f"Linux {kernel}")
 
 
-def macos_virtual(present: Answer) -> Line:
+def macos_virtual(present: Answer) -> CheckupLine:
     """Whether macOS runs in a virtual machine, from ``kern.hv_vmm_present``."""
     if isinstance(present, Unknown):
         return unknown("virtual machine", present.reason)
@@ -111,7 +111,7 @@ class LinuxSigns:
     container: bool
 
 
-def linux_virtual(signs: LinuxSigns) -> Line:
+def linux_virtual(signs: LinuxSigns) -> CheckupLine:
     """Whether Linux runs in a virtual machine or a container."""
     topic = "virtual machine"
     inside = ", in a container" if signs.container else ""
@@ -138,14 +138,14 @@ def in_container_group(cgroup: Answer) -> bool:
     return isinstance(cgroup, str) and bool(_CONTAINER_GROUPS.search(cgroup))
 
 
-def macos_chip(brand: Answer, model: Answer) -> Line:
+def macos_chip(brand: Answer, model: Answer) -> CheckupLine:
     """The chip and the model identifier; neither names the owner."""
     if isinstance(brand, Unknown):
         return unknown("chip", brand.reason)
     return ok("chip", f"{brand} ({model})" if isinstance(model, str) and model else brand)
 
 
-def linux_chip(cpuinfo: Answer, device_tree: Answer) -> Line:
+def linux_chip(cpuinfo: Answer, device_tree: Answer) -> CheckupLine:
     """The processor's model name, or the board's where the processor has none."""
     if isinstance(cpuinfo, str):
         named = attempt(lambda: cpu_of_cpuinfo(cpuinfo))
@@ -158,7 +158,7 @@ def linux_chip(cpuinfo: Answer, device_tree: Answer) -> Line:
     return unknown("chip", named.reason)
 
 
-def macos_cores(hw: Answer) -> Line:
+def macos_cores(hw: Answer) -> CheckupLine:
     """The cores of each kind, from what ``sysctl hw`` prints.
 
     Level 0 is the fastest. Intel Macs and some virtual machines have no levels.
@@ -181,7 +181,7 @@ def macos_cores(hw: Answer) -> Line:
 
 def linux_cores(
     *, usable: int | Unknown, physical: int | Unknown | None, limit: float | None
-) -> Line:
+) -> CheckupLine:
     """The cores this process may use.
 
     A control group's limit holds every thread back for the rest of a tenth of a second once it is
@@ -215,7 +215,7 @@ OLDEST_PYTHON = (3, 11)
 _ARM64_PYTHON = "uv python install 3.12, and install the tool with that one"
 
 
-def inspect_interpreter(reader: Reader) -> list[Line]:
+def inspect_interpreter(reader: Reader) -> list[CheckupLine]:
     """The lines about this interpreter."""
     # A translated process's children are translated too, so sysctl can answer for this one.
     translated = reader.run(["/usr/sbin/sysctl", "-n", "sysctl.proc_translated"])
@@ -229,7 +229,7 @@ def inspect_interpreter(reader: Reader) -> list[Line]:
     ]
 
 
-def python(version: tuple[int, int, int], kind: str) -> Line:
+def python(version: tuple[int, int, int], kind: str) -> CheckupLine:
     """Whether Python is one that the tool supports."""
     seen = f"{'.'.join(map(str, version))} ({kind})"
     if version[:2] < OLDEST_PYTHON:
@@ -238,7 +238,7 @@ def python(version: tuple[int, int, int], kind: str) -> Line:
     return ok("python", seen)
 
 
-def architecture(machine: str, translated: Answer, *, macos: bool) -> Line:
+def architecture(machine: str, translated: Answer, *, macos: bool) -> CheckupLine:
     """Whether this Python's instructions are the processor's own.
 
     Args:
@@ -276,7 +276,7 @@ def find_uv() -> str | Unknown:
     return attempt(_find_uv)
 
 
-def inspect_tools(reader: Reader, found: str | Unknown) -> list[Line]:
+def inspect_tools(reader: Reader, found: str | Unknown) -> list[CheckupLine]:
     """The lines about programs; ``found`` is what :func:`find_uv` says."""
     said = reader.run([found, "--version"]) if isinstance(found, str) else found
     lines = [uv(found, said)]
@@ -290,7 +290,7 @@ def inspect_tools(reader: Reader, found: str | Unknown) -> list[Line]:
     return [*lines, swift(developer, compiler)]
 
 
-def uv(found: str | Unknown, version: Answer) -> Line:
+def uv(found: str | Unknown, version: Answer) -> CheckupLine:
     """Whether environments for backends can be made.
 
     Args:
@@ -308,11 +308,11 @@ def uv(found: str | Unknown, version: Answer) -> Line:
     return ok("uv", " ".join(version.split()[:2]).removeprefix("uv "))
 
 
-def swift(developer: Answer, version: Answer) -> Line:
+def swift(developer: Answer, version: Answer) -> CheckupLine:
     """Whether Swift backends can be built on this Mac; nothing else needs it."""
     if isinstance(developer, Unknown):
         seen = f"no developer tools ({developer.reason}); only Swift backends need them"
-        return Line("swift", State.OK, seen, "xcode-select --install")
+        return CheckupLine("swift", Readiness.OK, seen, "xcode-select --install")
     if isinstance(version, Unknown):
         return unknown("swift", version.reason, "xcode-select -p")
     first = next((line for line in version.splitlines() if "Swift version" in line), version)

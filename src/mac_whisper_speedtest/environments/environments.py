@@ -99,7 +99,7 @@ def find(recipe: Recipe, version: str) -> Environment | None:
     With this Python if the recipe allows that, else with another one. If it exists with both builds
     of torch, the one that was made last.
     """
-    lock = locks.read(recipe, version)
+    lock = locks.read_lock(recipe, version)
     if lock is None:
         return None
     digests = {_digest(text) for text in _variants(recipe, lock).values()}

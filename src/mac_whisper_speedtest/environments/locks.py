@@ -116,7 +116,7 @@ def torch_cpu_builds() -> str:
     return _shipped_folder().joinpath(f"{TORCH_CPU}.txt").read_text(encoding="utf-8")
 
 
-def read(recipe: Recipe, version: str) -> Lock | None:
+def read_lock(recipe: Recipe, version: str) -> Lock | None:
     """The lock of ``recipe`` at ``version``: the shipped one, else the user's, else ``None``."""
     file = f"{recipe.name}@{version}.txt"
     shipped = _shipped_folder().joinpath(file)
@@ -156,7 +156,7 @@ def default_version(recipe: Recipe) -> str:
         newer = Version(chosen) > Version(recipe.version)
     except InvalidVersion:
         return recipe.version
-    return chosen if newer and read(recipe, chosen) else recipe.version
+    return chosen if newer and read_lock(recipe, chosen) else recipe.version
 
 
 def make_default(recipe: Recipe, version: str) -> None:
@@ -220,7 +220,7 @@ def ensure(recipe: Recipe, version: str, *, python: str, announce: Callable[[str
     Raises:
         UsageError: no such version can be had.
     """
-    if lock := read(recipe, version):
+    if lock := read_lock(recipe, version):
         return lock
     announce(f"no lock for {recipe.name} {version} yet: resolving what it needs")
     try:

@@ -147,7 +147,7 @@ def check_writable(path: Path) -> None:
     check_place(path)
 
 
-def write(run: Run, path: Path) -> None:
+def write_export(run: Run, path: Path) -> None:
     """Write the run in the format that the ending of ``path`` names.
 
     Raises:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class CellRow:
+class ExportedCell:
     """A cell and the run that it is of.
 
     Attributes:
@@ -65,7 +65,7 @@ class CellRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SampleRow(CellRow):
+class SampleRow(ExportedCell):
     """One transcription.
 
     Attributes:
@@ -80,7 +80,7 @@ class SampleRow(CellRow):
 
 
 @dataclass(frozen=True, slots=True)
-class UtteranceRow(CellRow):
+class UtteranceRow(ExportedCell):
     """One recording's errors.
 
     Attributes:
@@ -110,7 +110,7 @@ class Table:
 
     name: str
     columns: tuple[Column, ...]
-    rows: Callable[[s.Run], Iterator[CellRow]]
+    rows: Callable[[s.Run], Iterator[ExportedCell]]
 
     def values(self, runs: Iterable[s.Run]) -> Iterator[list[Value]]:
         """One list per row, as long as ``columns``; a run is asked for when its rows are due."""
@@ -146,7 +146,7 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
         text: whether to have the transcripts too.
     """
 
-    def rows(run: s.Run) -> Iterator[CellRow]:
+    def rows(run: s.Run) -> Iterator[ExportedCell]:
         for row in _cells(run):
             cell = row.cell
             lengths = {each.name: each.seconds for each in cell.clip.utterances}
@@ -169,17 +169,17 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
 
 def _of_cell(column: Column) -> bool:
     """Whether every row of a cell has the same value."""
-    return hasattr(CellRow, column.path.partition(".")[0])
+    return hasattr(ExportedCell, column.path.partition(".")[0])
 
 
-def _cells(run: s.Run) -> Iterator[CellRow]:
-    of = comparable.of(run.manifest)
+def _cells(run: s.Run) -> Iterator[ExportedCell]:
+    of = comparable.comparable_part(run.manifest)
     key = of.key
     for cell in run.cells:
-        yield CellRow(run=run, cell=cell, comparable=of, comparable_key=key)
+        yield ExportedCell(run=run, cell=cell, comparable=of, comparable_key=key)
 
 
-def _utterances(run: s.Run) -> Iterator[CellRow]:
+def _utterances(run: s.Run) -> Iterator[ExportedCell]:
     for row in _cells(run):
         summary, clip = row.cell.summary, row.cell.clip
         scores = summary.accuracy.utterances if summary and summary.accuracy else []

@@ -16,15 +16,21 @@ from mac_whisper_speedtest.accuracy import gate
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.leaderboard import placing
-from mac_whisper_speedtest.leaderboard.placing import Figure, Spread, Standing
-from mac_whisper_speedtest.leaderboard.submissions import Entry, Runner, Speech, Submission, Work
+from mac_whisper_speedtest.leaderboard.placing import Figure, MachineOutlier, Spread
+from mac_whisper_speedtest.leaderboard.submissions import (
+    BoardSpeech,
+    Configuration,
+    Submission,
+    SubmittedCell,
+    Workload,
+)
 from mac_whisper_speedtest.summary.ranking import letter
 
 # What a leaderboard is: boards of rows, and classes of machines. Types only.
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BoardRow:
     """One backend, version, device and precision on a board.
 
     Attributes:
@@ -46,7 +52,7 @@ class Row:
         bundles: names of the bundles that tried.
     """
 
-    runner: Runner
+    runner: Configuration
     place: int | None
     place_last: int | None
     rtfx: Figure | None
@@ -64,7 +70,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class BoardGroup:
     """Rows that did equal work; across groups there is no ranking.
 
     Attributes:
@@ -77,7 +83,7 @@ class Group:
     name: str
     deviations: tuple[str, ...]
     wrong: bool
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +101,18 @@ class Board:
         unavailable: backend → in how many bundles it could not run.
     """
 
-    work: Work
+    work: Workload
     contract: dict[str, SettingValue]
-    speech: Speech
+    speech: BoardSpeech
     metric: str
     bundles: int
     margin: float
-    groups: tuple[Group, ...]
+    groups: tuple[BoardGroup, ...]
     unavailable: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ClassMember:
     """A bundle among those of its class.
 
     Attributes:
@@ -128,7 +134,7 @@ class Member:
     tool: str
     cells: int
     cells_ok: int
-    standing: Standing
+    standing: MachineOutlier
     alike: tuple[str, ...]
 
 
@@ -137,7 +143,7 @@ class MachineClass:
     """All bundles of one hardware class; ``spread`` is ``None`` where too few can be compared."""
 
     hardware: str
-    members: tuple[Member, ...]
+    members: tuple[ClassMember, ...]
     spread: Spread | None
 
 
@@ -152,7 +158,7 @@ class Leaderboard:
 # Which entries of a board are too wrong for their speed to count.
 
 
-def below_reference(entries: Sequence[Entry]) -> set[int]:
+def below_reference(entries: Sequence[SubmittedCell]) -> set[int]:
     """The indices of those that are worse than a reference backend beyond the gate's margin.
 
     A run compares its cells with its own reference backend. A run of one backend alone has nothing
@@ -175,7 +181,7 @@ def below_reference(entries: Sequence[Entry]) -> set[int]:
     return found
 
 
-def _reference(entries: Sequence[Entry], alone: dict[int, Score]) -> int | None:
+def _reference(entries: Sequence[SubmittedCell], alone: dict[int, Score]) -> int | None:
     backends = {number: entries[number].runner.backend for number in sorted(alone)}
     chosen = gate.reference_of(backends.values())
     rated = [
@@ -188,7 +194,7 @@ def _reference(entries: Sequence[Entry], alone: dict[int, Score]) -> int | None:
 
 def _worse(reference: Score, other: Score) -> bool:
     try:
-        return gate.judge(reference, other).verdict == "worse"
+        return gate.judge_gate(reference, other).verdict == "worse"
     except ValueError:  # other utterances, metric or rules: nothing to compare
         return False
 
@@ -200,7 +206,7 @@ def build(submissions: Iterable[Submission]) -> Leaderboard:
         ValueError: a bundle's figures are not what can be measured.
     """
     known = _joined(sorted(submissions, key=lambda each: (each.name, each.content)))
-    works: defaultdict[Work, list[Entry]] = defaultdict(list)
+    works: defaultdict[Workload, list[SubmittedCell]] = defaultdict(list)
     classes: defaultdict[str, list[Submission]] = defaultdict(list)
     for each in known:
         classes[each.hardware].append(each)
@@ -220,13 +226,13 @@ def _joined(known: Sequence[Submission]) -> list[Submission]:
 
     Only where all who knew them knew the same ones: it is the same work, and the speeds compare.
     """
-    with_words: defaultdict[Work, set[str]] = defaultdict(set)
+    with_words: defaultdict[Workload, set[str]] = defaultdict(set)
     for each in known:
         for entry in each.entries:
             if entry.work.words:
                 with_words[replace(entry.work, words="")].add(entry.work.words)
 
-    def joined(entry: Entry) -> Entry:
+    def joined(entry: SubmittedCell) -> SubmittedCell:
         words = with_words.get(entry.work, set())
         if len(words) != 1:
             return entry
@@ -246,7 +252,9 @@ def _order(board: Board) -> tuple[object, ...]:
     )
 
 
-def _board(work: Work, entries: Sequence[Entry], bundles: Mapping[str, Submission]) -> Board:
+def _board(
+    work: Workload, entries: Sequence[SubmittedCell], bundles: Mapping[str, Submission]
+) -> Board:
     here = [bundles[name] for name in sorted({each.bundle for each in entries})]
     unavailable = collections.Counter(
         each.runner.backend for each in entries if each.status == "unavailable"
@@ -264,25 +272,29 @@ def _board(work: Work, entries: Sequence[Entry], bundles: Mapping[str, Submissio
     )
 
 
-_RowKey = tuple[str, bool, Runner]
+_RowKey = tuple[str, bool, Configuration]
 """What was done, whether it was wrong, and by what."""
 
 
-def _groups(entries: Sequence[Entry], margin: float, level: Mapping[str, float]) -> list[Group]:
+def _groups(
+    entries: Sequence[SubmittedCell], margin: float, level: Mapping[str, float]
+) -> list[BoardGroup]:
     """Cells of equal work together, as ``measure.grouping`` does it in one run."""
     wrong = below_reference(entries)
-    rows: defaultdict[_RowKey, list[Entry]] = defaultdict(list)
+    rows: defaultdict[_RowKey, list[SubmittedCell]] = defaultdict(list)
     failed = []
     for number, each in enumerate(entries):
         if each.rtf:
             rows[each.settings, number in wrong, each.runner].append(each)
         elif each.status != "unavailable":
             failed.append(each)
-    unplaced: defaultdict[Runner, list[Entry]] = defaultdict(list)
+    unplaced: defaultdict[Configuration, list[SubmittedCell]] = defaultdict(list)
     for each in failed:
         own = [key for key in rows if _may_be(each.runner, key[2])]
         (rows[own[0]] if len(own) == 1 else unplaced[each.runner]).append(each)
-    classes: defaultdict[tuple[str, bool], dict[Runner, list[Entry]]] = defaultdict(dict)
+    classes: defaultdict[tuple[str, bool], dict[Configuration, list[SubmittedCell]]] = defaultdict(
+        dict
+    )
     for (settings, is_wrong, runner), own_entries in rows.items():
         classes[settings, is_wrong][runner] = own_entries
     found = [
@@ -291,15 +303,15 @@ def _groups(entries: Sequence[Entry], margin: float, level: Mapping[str, float])
     ]
     found.sort(key=lambda it: (it[1], bool(it[0]), -_speed(it[2][0]), it[0]))
     groups = [
-        Group(letter(index), deviations, is_wrong, tuple(members))
+        BoardGroup(letter(index), deviations, is_wrong, tuple(members))
         for index, (deviations, is_wrong, members) in enumerate(found)
     ]
     if unplaced:
-        groups.append(Group("", (), wrong=False, rows=tuple(_rows(unplaced, margin, level))))
+        groups.append(BoardGroup("", (), wrong=False, rows=tuple(_rows(unplaced, margin, level))))
     return groups
 
 
-def _may_be(failed: Runner, other: Runner) -> bool:
+def _may_be(failed: Configuration, other: Configuration) -> bool:
     """Whether what failed may have been ``other``: it does not contradict in what it could say."""
     same = failed.backend == other.backend and failed.threads == other.threads
     pairs = (
@@ -310,14 +322,16 @@ def _may_be(failed: Runner, other: Runner) -> bool:
     return same and all(mine in {None, theirs} for mine, theirs in pairs)
 
 
-def _deviations(members: Mapping[Runner, Sequence[Entry]]) -> tuple[str, ...]:
+def _deviations(members: Mapping[Configuration, Sequence[SubmittedCell]]) -> tuple[str, ...]:
     found = {each for own in members.values() for entry in own for each in entry.deviations}
     return tuple(sorted(found))
 
 
 def _rows(
-    members: Mapping[Runner, Sequence[Entry]], margin: float, level: Mapping[str, float]
-) -> list[Row]:
+    members: Mapping[Configuration, Sequence[SubmittedCell]],
+    margin: float,
+    level: Mapping[str, float],
+) -> list[BoardRow]:
     """The rows of one group, the fastest first, with their places."""
     names = {str(number): runner for number, runner in enumerate(sorted(members, key=_identity))}
     rounds = {
@@ -334,7 +348,7 @@ def _rows(
         place = placed.get(name)
         energy = [each for each in sound if each.joules_per_audio_hour is not None]
         rows.append(
-            Row(
+            BoardRow(
                 runner=runner,
                 place=place.first if place else None,
                 place_last=place.last if place else None,
@@ -355,16 +369,18 @@ def _rows(
     return sorted(rows, key=lambda row: (-_speed(row), _identity(row.runner)))
 
 
-def _identity(runner: Runner) -> tuple[str, ...]:
+def _identity(runner: Configuration) -> tuple[str, ...]:
     known = (runner.version, runner.device, runner.precision)
     return (runner.backend, *(each or "" for each in known), runner.threads)
 
 
-def _speed(row: Row) -> float:
+def _speed(row: BoardRow) -> float:
     return row.rtfx.value if row.rtfx else 0.0
 
 
-def _median(entries: Sequence[Entry], look: Callable[[Entry], float | int | None]) -> float | None:
+def _median(
+    entries: Sequence[SubmittedCell], look: Callable[[SubmittedCell], float | int | None]
+) -> float | None:
     known = [value for each in entries if (value := look(each)) is not None]
     return statistics.median(known) if known else None
 
@@ -388,7 +404,7 @@ def _class(
     return MachineClass(
         hardware,
         tuple(
-            Member(
+            ClassMember(
                 name=each.name,
                 started_at=each.started_at,
                 os_version=each.os_version,

@@ -17,7 +17,7 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 
 BUNDLE = ".zip"
 _MANIFEST = "manifest.json"
@@ -106,7 +106,7 @@ def _inside(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def read(paths: Sequence[Path]) -> Intake:
+def read_bundles(paths: Sequence[Path]) -> Intake:
     """Read every one, compute its figures from its samples, and set aside what is not to be had.
 
     Nothing that is wrong with one of them stops the others.
@@ -117,7 +117,7 @@ def read(paths: Sequence[Path]) -> Intake:
         sha256 = _sha256(path)
         name = scrub(path.name)
         try:
-            good.append(Read(submissions.of(_run(path)), name, sha256))
+            good.append(Read(submissions.submission_of(_run(path)), name, sha256))
         except SpeedtestError as error:
             refused.append(Refusal(name, sha256, _placeless(error.message, path)))
         # What is in a bundle was written by anybody, and may be what nothing can be computed of.
@@ -183,11 +183,11 @@ def _run(path: Path) -> s.Run:
 
         if path.suffix.lower() != BUNDLE:
             raise UsageError(f"{path.name} is not a bundle", hint="a bundle's name ends in .zip")
-        return unpack.read(path)
+        return unpack.read_bundle(path)
     run = RunDirectory(path).replay()
     if run.manifest.outcome is not None and run.manifest.outcome.state == "running":
         raise UsageError("it is still being measured", hint="wait until it has ended")
-    return summarise(run)
+    return summarize(run)
 
 
 def _sha256(path: Path) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mac_whisper_speedtest.leaderboard.submissions import Entry
+from mac_whisper_speedtest.leaderboard.submissions import SubmittedCell
 from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.outliers import CUT, FLOOR, SMALL_SAMPLE, TO_SIGMA
-from mac_whisper_speedtest.stats.ranking import Pair, Place, Verdict
+from mac_whisper_speedtest.stats.ranking import Pair, RankRange, Verdict
 
 Rounds = Mapping[int, float]
 """Round → RTF."""
@@ -23,7 +23,7 @@ def places(
     *,
     margin: float,
     level: Mapping[str, float],
-) -> dict[str, Place]:
+) -> dict[str, RankRange]:
     """The places that each row of a group may have.
 
     Bundles, not their rounds, are what repeats a comparison: rounds of one machine share what is
@@ -62,7 +62,7 @@ def places(
             winner, loser = (pair.a, pair.b) if faster else (pair.b, pair.a)
             first[loser] += 1
             last[winner] -= 1
-    return {row: Place(first[row], last[row]) for row in rows}
+    return {row: RankRange(first[row], last[row]) for row in rows}
 
 
 def _verdicts(
@@ -102,7 +102,7 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class MachineOutlier:
     """A bundle among its peers.
 
     Attributes:
@@ -137,7 +137,7 @@ class Spread:
 
 def standings(
     speeds: Mapping[str, Mapping[Hashable, Speed]],
-) -> tuple[dict[str, Standing], Spread | None]:
+) -> tuple[dict[str, MachineOutlier], Spread | None]:
     """Judge every bundle of one hardware class.
 
     A bundle's distance is the median, over the cells that it shares, of log RTFx minus the median
@@ -167,7 +167,7 @@ def standings(
         for name, cells in shared.items()
         if cells
     }
-    found = {name: Standing(len(cells)) for name, cells in shared.items()}
+    found = {name: MachineOutlier(len(cells)) for name, cells in shared.items()}
     if len(away) < MIN_PEERS:
         return found, None
     n = len(away)
@@ -181,7 +181,7 @@ def standings(
         own = errors[name]
         unit = max(sigma, typical if own is None else own, math.log(FLOOR) / CUT)
         score = (each - middle) / unit
-        found[name] = Standing(
+        found[name] = MachineOutlier(
             len(shared[name]), math.exp(each - middle), score, off=abs(score) > CUT
         )
     ratios = [math.exp(each - middle) for each in away.values()]
@@ -241,7 +241,7 @@ class Figure:
     values: tuple[float, ...]
 
 
-def rtfx(entries: Sequence[Entry]) -> Figure:
+def rtfx(entries: Sequence[SubmittedCell]) -> Figure:
     """The speed of one row: entries that have rounds, each of another bundle.
 
     The median over bundles of each bundle's median over rounds. The intervals are those of
@@ -257,7 +257,7 @@ def rtfx(entries: Sequence[Entry]) -> Figure:
     return _between(values)
 
 
-def error_rate(entries: Sequence[Entry]) -> Figure | None:
+def error_rate(entries: Sequence[SubmittedCell]) -> Figure | None:
     """The error rate of one row; ``None`` where no words are known.
 
     One bundle's rate has no interval here: rounds say the same text again.
@@ -270,7 +270,7 @@ def error_rate(entries: Sequence[Entry]) -> Figure | None:
     return _figure(known, min(known), max(known), "range")
 
 
-def speed(entry: Entry) -> Speed:
+def speed(entry: SubmittedCell) -> Speed:
     """An entry's speed for :mod:`~mac_whisper_speedtest.leaderboard.placing`; it must have rounds.
 
     Half the interval's width on the scale of logarithms is 1.96 standard errors.

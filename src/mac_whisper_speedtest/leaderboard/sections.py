@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from mac_whisper_speedtest.leaderboard.build import Board, Group, MachineClass, Member, Row
+from mac_whisper_speedtest.leaderboard.build import (
+    Board,
+    BoardGroup,
+    BoardRow,
+    ClassMember,
+    MachineClass,
+)
 from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, Figure
-from mac_whisper_speedtest.leaderboard.submissions import Runner
+from mac_whisper_speedtest.leaderboard.submissions import Configuration
 from mac_whisper_speedtest.report.html import cells, charts, page
-from mac_whisper_speedtest.report.html.page import Column, Field, Html, clipped, join, tag
+from mac_whisper_speedtest.report.html.page import Field, Html, TableColumn, clipped, join, tag
 from mac_whisper_speedtest.report.table import MISSING, counted
 from mac_whisper_speedtest.stats.outliers import CUT
 
@@ -41,19 +47,19 @@ def contract(board: Board) -> str:
     return clipped(str(board.contract.get("name") or "without a name"), _LONGEST)
 
 
-def backend(runner: Runner) -> str:
+def backend(runner: Configuration) -> str:
     """The backend and its version."""
     return clipped(f"{runner.backend} {runner.version or ''}".strip(), _LONGEST)
 
 
-def status_label(group: Group, row: Row) -> str:
+def status_label(group: BoardGroup, row: BoardRow) -> str:
     """One of the words to filter by."""
     if not row.runs_ok:
         return FAILED
     return WRONG if group.wrong else OK
 
 
-def rank_label(group: Group, row: Row, first: str) -> str:
+def rank_label(group: BoardGroup, row: BoardRow, first: str) -> str:
     """``2``, ``1–3`` for a tie, ``B1`` in another group than ``first``."""
     if row.place is None or row.place_last is None:
         return MISSING
@@ -82,16 +88,16 @@ def spread(figure: Figure | None) -> Field:
 
 
 _MACHINE_COLUMNS = (
-    Column("bundle"),
-    Column("speed among its peers", number=True),
-    Column("modified z-score", number=True),
-    Column("shared cells", number=True),
-    Column("cells ok"),
-    Column("verdict"),
-    Column("started"),
-    Column("system"),
-    Column("Python"),
-    Column("tool"),
+    TableColumn("bundle"),
+    TableColumn("speed among its peers", number=True),
+    TableColumn("modified z-score", number=True),
+    TableColumn("shared cells", number=True),
+    TableColumn("cells ok"),
+    TableColumn("verdict"),
+    TableColumn("started"),
+    TableColumn("system"),
+    TableColumn("Python"),
+    TableColumn("tool"),
 )
 
 
@@ -139,7 +145,7 @@ def _spread(kind: MachineClass) -> str:
     )
 
 
-def _machine_row(member: Member) -> page.Row:
+def _machine_row(member: ClassMember) -> page.TableRow:
     standing = member.standing
     verdict: list[str] = []
     if standing.off:
@@ -153,7 +159,7 @@ def _machine_row(member: Member) -> page.Row:
     if member.alike:
         same = ", ".join(map(short, member.alike))
         verdict += [" ", cells.badge(f"the same timings as {same}", "warn")]
-    return page.Row(
+    return page.TableRow(
         [
             Field(tag("code", short(member.name))),
             Field(f"× {standing.ratio:.2f}", f"{standing.ratio:.9g}")
@@ -228,7 +234,7 @@ def drawing(name: str, board: Board) -> Html:
     )
 
 
-def _label(row: Row) -> str:
+def _label(row: BoardRow) -> str:
     runner = row.runner
     what = ", ".join(each for each in (runner.device, runner.precision) if each)
     return clipped(backend(runner) + (f" ({what})" if what else ""), _LABEL)
@@ -236,20 +242,20 @@ def _label(row: Row) -> str:
 
 _SPREAD, _ENERGY = "spread", "J/h audio"
 _BOARD_COLUMNS = (
-    Column("backend"),
-    Column("place", number=True),
-    Column("RTFx", number=True),
-    Column("error rate", number=True),
-    Column("state"),
-    Column("runs ok"),
-    Column("rests on"),
-    Column(_SPREAD, number=True),
-    Column("device"),
-    Column("precision"),
-    Column("threads"),
-    Column("peak MB", number=True),
-    Column(_ENERGY, number=True),
-    Column("load s", number=True),
+    TableColumn("backend"),
+    TableColumn("place", number=True),
+    TableColumn("RTFx", number=True),
+    TableColumn("error rate", number=True),
+    TableColumn("state"),
+    TableColumn("runs ok"),
+    TableColumn("rests on"),
+    TableColumn(_SPREAD, number=True),
+    TableColumn("device"),
+    TableColumn("precision"),
+    TableColumn("threads"),
+    TableColumn("peak MB", number=True),
+    TableColumn(_ENERGY, number=True),
+    TableColumn("load s", number=True),
 )
 _WHERE_KNOWN = frozenset({_SPREAD, _ENERGY})
 """Columns of what not every machine tells, and of what needs two bundles: left out where empty."""
@@ -293,7 +299,9 @@ def board_section(number: int, board: Board, off: Collection[str]) -> Html:
     )
 
 
-def _known(bodies: list[list[page.Row]]) -> tuple[list[Column], list[list[page.Row]]]:
+def _known(
+    bodies: list[list[page.TableRow]],
+) -> tuple[list[TableColumn], list[list[page.TableRow]]]:
     """The columns that say something here, and rows with these."""
     rows = [row for body in bodies for row in body]
     kept = [
@@ -327,15 +335,15 @@ def _facts(board: Board) -> Html:
 
 
 def _board_row(
-    board: Board, group: Group, row: Row, *, first: str, off: Collection[str]
-) -> page.Row:
+    board: Board, group: BoardGroup, row: BoardRow, *, first: str, off: Collection[str]
+) -> page.TableRow:
     runner, state = row.runner, status_label(group, row)
     place: Field = Field(MISSING, "")
     if row.place is not None:
         place = Field(
             rank_label(group, row, first), f"{group.name} {row.place:03d} {row.place_last:03d}"
         )
-    return page.Row(
+    return page.TableRow(
         [
             backend(runner),
             place,
@@ -362,12 +370,12 @@ def _board_row(
     )
 
 
-def _certain(row: Row) -> bool:
+def _certain(row: BoardRow) -> bool:
     """Whether it is the fastest of its group, and no other can be."""
     return row.place == row.place_last == 1
 
 
-def _speed(row: Row) -> Field:
+def _speed(row: BoardRow) -> Field:
     figure = row.rtfx
     if figure is None:
         return Field(MISSING, "")
@@ -379,7 +387,7 @@ def _speed(row: Row) -> Field:
     return Field(join([value, " ", ends]), figure.value)
 
 
-def _error_rate(board: Board, row: Row) -> Field:
+def _error_rate(board: Board, row: BoardRow) -> Field:
     figure = row.error_rate
     if figure is None:
         return Field(MISSING, "")
@@ -390,7 +398,7 @@ def _error_rate(board: Board, row: Row) -> Field:
     return Field(join([shown, " ", ends]), figure.value)
 
 
-def _energy(row: Row) -> Field:
+def _energy(row: BoardRow) -> Field:
     if row.joules_per_audio_hour is None:
         return Field(MISSING, "")
     found = page.number(row.joules_per_audio_hour, ".0f")
@@ -400,7 +408,7 @@ def _energy(row: Row) -> Field:
     return Field(join([found.shown, " ", tag("small", quality)]), found.value)
 
 
-def _state(row: Row, state: str, off: Collection[str]) -> Field:
+def _state(row: BoardRow, state: str, off: Collection[str]) -> Field:
     parts: list[str] = [cells.badge(state, "good" if state == OK else "bad")]
     other = [
         f"{count} {status.replace('_', ' ')}"

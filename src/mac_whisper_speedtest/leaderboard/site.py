@@ -23,7 +23,7 @@ from mac_whisper_speedtest.export import csv
 from mac_whisper_speedtest.export.columns import Column, Kind, Value
 from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.leaderboard import sections as boards
-from mac_whisper_speedtest.leaderboard.build import Board, Group, Leaderboard, Row
+from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow, Leaderboard
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.report import comparison
 from mac_whisper_speedtest.report.html import page
@@ -166,9 +166,13 @@ def _boards(leaderboard: Leaderboard) -> list[Html]:
 def _refused(refused: tuple[Refusal, ...]) -> Html:
     if not refused:
         return Html("")
-    columns = (page.Column("file"), page.Column("SHA-256"), page.Column("reason", long=True))
+    columns = (
+        page.TableColumn("file"),
+        page.TableColumn("SHA-256"),
+        page.TableColumn("reason", long=True),
+    )
     rows = [
-        page.Row(
+        page.TableRow(
             [clipped(each.name, 200), boards.short(each.sha256) or "–", clipped(each.reason, 500)]
         )
         for each in refused
@@ -198,12 +202,12 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _DownloadLine:
     """A row with what it is a row of."""
 
     board: Board
-    group: Group
-    row: Row
+    group: BoardGroup
+    row: BoardRow
     state: str
     bundles: int
 
@@ -276,14 +280,16 @@ def to_json(leaderboard: Leaderboard, refused: tuple[Refusal, ...], repeated: in
     return text.encode(errors="backslashreplace") + b"\n"
 
 
-def _lines(leaderboard: Leaderboard) -> Iterator[_Line]:
+def _lines(leaderboard: Leaderboard) -> Iterator[_DownloadLine]:
     for board in leaderboard.boards:
         for group in board.groups:
             for row in group.rows:
-                yield _Line(board, group, row, boards.status_label(group, row), len(row.bundles))
+                yield _DownloadLine(
+                    board, group, row, boards.status_label(group, row), len(row.bundles)
+                )
 
 
-def _values(line: _Line) -> list[Value]:
+def _values(line: _DownloadLine) -> list[Value]:
     found = [column.value(line) for column in COLUMNS]
     return [_short(value) if isinstance(value, float) else value for value in found]
 
@@ -342,7 +348,7 @@ def check(target: Path) -> None:
         )
 
 
-def write(target: Path, content: Mapping[str, bytes]) -> None:
+def write_site(target: Path, content: Mapping[str, bytes]) -> None:
     """Replace the site at ``target``: it is the old one or the new one, never a mixture.
 
     Between the two renames there is a moment without a site; what fails there is undone.

@@ -73,7 +73,7 @@ def texts(run: s.Run) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Workload:
     """What was to be done, and on what kind of machine: a board has the entries of one of these.
 
     Attributes:
@@ -95,7 +95,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Runner:
+class Configuration:
     """What did the work. ``None`` is not known, as of a backend that crashed before it could say.
 
     Attributes:
@@ -114,7 +114,7 @@ class Runner:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SubmittedCell:
     """One cell of one bundle.
 
     Attributes:
@@ -139,8 +139,8 @@ class Entry:
     """
 
     bundle: str
-    work: Work
-    runner: Runner
+    work: Workload
+    runner: Configuration
     status: str
     settings: str
     deviations: tuple[str, ...]
@@ -159,7 +159,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class BoardSpeech:
     """The audio of a board. ``kind`` is that of ``ClipInfo``; ``seconds`` its length."""
 
     name: str
@@ -199,13 +199,13 @@ class Submission:
     python: str
     tool: str
     contracts: dict[str, dict[str, SettingValue]]
-    speech: dict[str, Speech]
+    speech: dict[str, BoardSpeech]
     margin: float
     level: float
-    entries: tuple[Entry, ...]
+    entries: tuple[SubmittedCell, ...]
 
 
-def of(run: s.Run) -> Submission:
+def submission_of(run: s.Run) -> Submission:
     """What ``run`` brings.
 
     Args:
@@ -219,7 +219,7 @@ def of(run: s.Run) -> Submission:
     manifest = run.manifest
     content = content_digest(run)
     name = manifest.run_id or content
-    shared = comparable.of(manifest)
+    shared = comparable.comparable_part(manifest)
     return Submission(
         name=name,
         content=content,
@@ -238,15 +238,15 @@ def of(run: s.Run) -> Submission:
     )
 
 
-def _speech(clip: s.ClipInfo) -> Speech:
-    return Speech(clip.name, clip.seconds, clip.kind, len(clip.utterances))
+def _speech(clip: s.ClipInfo) -> BoardSpeech:
+    return BoardSpeech(clip.name, clip.seconds, clip.kind, len(clip.utterances))
 
 
-def _work(cell: s.CellResult, shared: comparable.Comparable) -> Work:
+def _work(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
     # A cell that never found its weights was to be run with the network of the others.
     weights = comparable.network_sha256(cell.model.weights)
     words = [[each.pcm_sha256, each.reference] for each in samples.recordings(cell.clip)]
-    return Work(
+    return Workload(
         hardware=shared.hardware,
         contract=shared.contract,
         model=cell.model.name,
@@ -256,14 +256,14 @@ def _work(cell: s.CellResult, shared: comparable.Comparable) -> Work:
     )
 
 
-def _entry(run: s.Run, cell: s.CellResult, bundle: str, work: Work) -> Entry:
+def _entry(run: s.Run, cell: s.CellResult, bundle: str, work: Workload) -> SubmittedCell:
     summary = cell.summary
     assert summary is not None, "summarised before"
     accuracy = summary.accuracy
     sound = cell.status == "ok"
     bounds = summary.rtfx_bounds if sound else None
     alone = accuracy is not None and accuracy.against is None
-    return Entry(
+    return SubmittedCell(
         bundle=bundle,
         work=work,
         runner=_runner(run, cell),
@@ -288,14 +288,14 @@ def _entry(run: s.Run, cell: s.CellResult, bundle: str, work: Work) -> Entry:
     )
 
 
-def _runner(run: s.Run, cell: s.CellResult) -> Runner:
+def _runner(run: s.Run, cell: s.CellResult) -> Configuration:
     request = run.manifest.request
     threads = f"{request.threads}"
     if request.affinity is not None:
         threads += f" on {len(request.affinity)} processors"
     if request.nice:
         threads += f", nice {request.nice}"
-    return Runner(
+    return Configuration(
         backend=without_version(cell.backend.name),
         version=cell.backend.version,
         device=cell.backend.device,

@@ -152,7 +152,7 @@ class Caches:
     coreml: bool | Unknown
 
 
-def look(program: str, *, home: Path | None = None, build: str | None = None) -> Caches:
+def compile_caches(program: str, *, home: Path | None = None, build: str | None = None) -> Caches:
     """Look before a worker is started; elsewhere than on macOS there is nothing to see.
 
     Args:

@@ -104,7 +104,7 @@ def limit(*, cores: int, threads: int) -> float:
     return min(BASE_SHARE * cores, BASE_CORES) + FREE_SHARE * max(0, cores - threads)
 
 
-def judge(outside: Outside, *, cores: int, threads: int) -> Judgement:
+def judge_contention(outside: Outside, *, cores: int, threads: int) -> Judgement:
     """Whether so much other work is too much.
 
     Where the counters' error is more than half of the limit, the answer has to hold at both ends of
@@ -217,7 +217,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class CpuUsage:
     """What happened between two looks, in seconds of processor time unless said otherwise.
 
     Attributes:
@@ -242,7 +242,7 @@ def resolution_s(cores: int, tick_s: float) -> float:
     return tick_s * (1 + math.sqrt(cores))
 
 
-def usage(before: Look, after: Look, resolution: float) -> Usage:
+def usage(before: Look, after: Look, resolution: float) -> CpuUsage:
     """What was used between two looks.
 
     ``outside = machine - tree - tool``: busy time that is not the worker's and not ours is somebody
@@ -251,10 +251,10 @@ def usage(before: Look, after: Look, resolution: float) -> Usage:
     tree_s = after.tree_s - before.tree_s
     tool_s = after.tool_s - before.tool_s
     outside = after.machine_s - before.machine_s - tree_s - tool_s
-    return Usage(after.wall_s - before.wall_s, tree_s, max(0.0, outside), resolution)
+    return CpuUsage(after.wall_s - before.wall_s, tree_s, max(0.0, outside), resolution)
 
 
-def readings(used: Usage) -> dict[str, Reading]:
+def readings(used: CpuUsage) -> dict[str, Reading]:
     """The figures of a span, by name."""
     quality = f"±{used.resolution_s:.3f} s"
     if used.wall_s <= 0:

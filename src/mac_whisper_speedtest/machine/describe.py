@@ -80,11 +80,11 @@ def linux(reader: Reader, affinity: Collection[int]) -> int:
     siblings = {}
     for core in affinity:
         text = reader.read(_TOPOLOGY.format(core=core))
-        siblings[core] = listed(text) if isinstance(text, str) else frozenset()
+        siblings[core] = parse_cpu_list(text) if isinstance(text, str) else frozenset()
     return fitting(
         affinity,
         siblings,
-        fast=listed(fast) if isinstance(fast, str) else frozenset(),
+        fast=parse_cpu_list(fast) if isinstance(fast, str) else frozenset(),
         quota=cpus(reader),
     )
 
@@ -117,7 +117,7 @@ def fitting(
     return max(1, count)
 
 
-def listed(text: str) -> frozenset[int]:
+def parse_cpu_list(text: str) -> frozenset[int]:
     """The numbers of a list as the kernel writes it: ``0-3,8,10-11``; empty if it is none."""
     found: set[int] = set()
     for part in text.split(","):

@@ -188,7 +188,7 @@ def _quality(windows: Sequence[Window], idle: Window) -> str:
     return ", ".join(sorted(flags))
 
 
-class Counter(Protocol):
+class EnergyCounter(Protocol):
     """Something that counts joules.
 
     Attributes:
@@ -214,7 +214,7 @@ class Energy:
     name = "energy"
 
     def __init__(
-        self, counters: Sequence[Counter], clock: Callable[[], float] = time.perf_counter
+        self, counters: Sequence[EnergyCounter], clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._counters = counters
         self._clock = clock
@@ -268,7 +268,7 @@ class Energy:
 
 
 def idle(
-    counters: Sequence[Counter],
+    counters: Sequence[EnergyCounter],
     *,
     seconds: float = SHORTEST_IDLE_S,
     sleep: Callable[[float], None] = time.sleep,
@@ -288,7 +288,7 @@ def idle(
     return probe.window
 
 
-def _read(counter: Counter) -> Counts | Unknown:
+def _read(counter: EnergyCounter) -> Counts | Unknown:
     return attempt(counter.read)
 
 
@@ -449,7 +449,7 @@ def counts(metrics: Any) -> Counts | Unknown:
 # Which energy counters this machine has.
 
 
-def counters(reader: Reader | None = None) -> list[Counter]:
+def counters(reader: Reader | None = None) -> list[EnergyCounter]:
     """Those that can exist on this system; each says itself why it cannot be read.
 
     Their domains do not overlap: a processor's package and its memory, discrete GPUs, Apple's chip.

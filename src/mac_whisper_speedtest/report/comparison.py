@@ -230,7 +230,7 @@ _LEFT = {"backend", "speed", "accuracy"}
 _PIPE_WIDTH = 200
 
 
-def show(compared: Compared, *, console: Console | None = None) -> None:
+def show_comparison(compared: Compared, *, console: Console | None = None) -> None:
     """Print a comparison to a terminal (or a pipe, then wide and without colour)."""
     if console is None:
         console = Console()
@@ -245,7 +245,7 @@ def text(compared: Compared) -> str:
     import io
 
     written = io.StringIO()
-    show(compared, console=Console(file=written, width=_PIPE_WIDTH, color_system=None))
+    show_comparison(compared, console=Console(file=written, width=_PIPE_WIDTH, color_system=None))
     return written.getvalue()
 
 

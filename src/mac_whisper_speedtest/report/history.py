@@ -15,7 +15,7 @@ from mac_whisper_speedtest.report.table import MISSING
 _PIPE_WIDTH = 200
 
 
-def show(history: History, *, console: Console | None = None) -> None:
+def show_history(history: History, *, console: Console | None = None) -> None:
     """Print every series, the oldest run of each first."""
     if console is None:
         console = Console()

@@ -31,7 +31,7 @@ class Reproduction:
         return shlex.join(self.arguments)
 
 
-def of(manifest: s.Manifest) -> Reproduction:
+def reproduction_of(manifest: s.Manifest) -> Reproduction:
     """The command of a run; every option that is not a default is in it, and every limit."""
     request = manifest.request
     notes = [*_speech_notes(manifest), *_notes(request)]

@@ -19,7 +19,7 @@ FIRST_GROUP = "A"
 _NAMED = 5  # entries of a set that were left out
 
 
-def of(run: Run) -> Iterator[str]:
+def notes_for(run: Run) -> Iterator[str]:
     """Every failure, deviation and remark; the same line once."""
     seen = set()
     for line in _all(run):
@@ -207,7 +207,7 @@ _Look = Callable[[CellResult, Summary], str | Text]
 _Column = tuple[str, JustifyMethod, _Look]
 
 
-def show(run: Run, *, saved_as: str = "", console: Console | None = None) -> None:
+def show_run(run: Run, *, saved_as: str = "", console: Console | None = None) -> None:
     """Print the run to a terminal (or a pipe, then wide and without colour)."""
     if console is None:
         console = Console()
@@ -236,7 +236,7 @@ def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType
             yield _table(ranked, columns, heading)
             heading = ""
     yield from tables(run)
-    found = list(of(run))
+    found = list(notes_for(run))
     if found:
         yield Text("\n".join(found))
     yield Text(_footer(run, saved_as), style="dim")

@@ -154,7 +154,7 @@ _GAP = "…"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SourceText:
     """What one source has at a place; ``right`` is ``None`` where nobody knows."""
 
     label: str
@@ -163,11 +163,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TextDifference:
     """One place in which the texts differ, with the words around it."""
 
     before: str
-    rows: tuple[Row, ...]
+    rows: tuple[SourceText, ...]
     after: str
 
 
@@ -176,7 +176,7 @@ class Part:
     """What there is to show of one recording; ``notes`` are lines under it."""
 
     name: str
-    places: tuple[Place, ...]
+    places: tuple[TextDifference, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -203,7 +203,7 @@ def show_diff(title: str, parts: Sequence[Part], *, console: Console | None = No
             console.print(Text(f"  {note}"), soft_wrap=not wrap)
 
 
-def _line(place: Place, row: Row, width: int) -> Text:
+def _line(place: TextDifference, row: SourceText, width: int) -> Text:
     line = Text(f"  {row.label:<{width}}  ")
     line.append(f"{_GAP} {place.before} " if place.before else "", style="dim")
     style = {None: "bold", True: "bold green", False: "bold red"}[row.right]

@@ -36,7 +36,7 @@ class Comparable:
         return journal.sha256([self.contract, list(self.speech), self.hardware])[:16]
 
 
-def of(manifest: Manifest) -> Comparable:
+def comparable_part(manifest: Manifest) -> Comparable:
     """What the run can be compared by."""
     networks = {
         plan.model: found for plan in manifest.cells if (found := network_sha256(plan.weights))
@@ -77,7 +77,7 @@ def differences(base: Manifest, new: Manifest) -> list[str]:
 
 
 def _differences(base: Manifest, new: Manifest) -> Iterator[str]:
-    first, second = of(base), of(new)
+    first, second = comparable_part(base), comparable_part(new)
     if first.contract != second.contract:
         one, other = base.request.contract, new.request.contract
         changed = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))

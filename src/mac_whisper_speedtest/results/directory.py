@@ -41,7 +41,7 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def listed(root: Path) -> list[int]:
+def list_runs(root: Path) -> list[int]:
     """The numbers of the folders in ``root``, in order; none where there is no ``root``.
 
     Raises:
@@ -60,7 +60,7 @@ def claim(root: Path) -> Path:
     """
     root.mkdir(parents=True, exist_ok=True)
     # The folders first: what is retired in between is then seen in one of the two.
-    number = max([*listed(root), *_marks(root)], default=0)
+    number = max([*list_runs(root), *_marks(root)], default=0)
     while True:
         number += 1
         path = root / run_name(number)
@@ -166,7 +166,7 @@ class RunDirectory:
                 hint="install a newer mac-whisper-speedtest",
             )
         running = seals.is_being_written(self.journal_path)
-        events, damaged = seals.read(self.journal_path)
+        events, damaged = seals.read_journal(self.journal_path)
         return assemble(manifest, events, damaged_lines=damaged, running=running)
 
 
@@ -243,7 +243,7 @@ def _folders() -> list[RunDirectory]:
     """Every folder that has a number, in order; a tool may have died before the manifest."""
     root = runs_dir()
     try:
-        return [RunDirectory(root / run_name(each)) for each in listed(root)]
+        return [RunDirectory(root / run_name(each)) for each in list_runs(root)]
     except OSError as error:
         raise StorageError(f"cannot read {root}: {error.strerror}") from error
 

@@ -158,7 +158,7 @@ class _Envelope(msgspec.Struct):
     at_s: float | None = None
 
 
-def read(path: Path) -> tuple[list[Event], int]:
+def read_journal(path: Path) -> tuple[list[Event], int]:
     """Every whole event in a journal, in order, and how many damaged lines were passed over.
 
     A last line without its end was being written when the tool was killed; it is left out and not

@@ -14,18 +14,18 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.plan import Cell
 from mac_whisper_speedtest.run.prepare import Prepared, weights_of
-from mac_whisper_speedtest.run.task import Executor, Listener, Piece, Screen, Task
+from mac_whisper_speedtest.run.task import Executor, Listener, SampleKey, Screen, Task
 from mac_whisper_speedtest.weights import locate, repair
+from mac_whisper_speedtest.weights.damage import DamagedError
 from mac_whisper_speedtest.weights.locate import Weights
-from mac_whisper_speedtest.weights.repair import DamagedError
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.endings import Ending, Status
+from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
 # Weights that a worker could not load: read again, and put right where that was asked for.
 
 
 @dataclass(slots=True)
-class Mender:
+class WeightsRepairer:
     """Looks after the weights of a run's cells while it runs.
 
     ``spent_s`` is the time it has taken since it was last set to zero: no part of what a cell's
@@ -107,12 +107,12 @@ class _Outcome:
         damage: what is wrong with its weights, where it could not load them for that.
     """
 
-    ending: Ending
-    taken: dict[Piece, bool] = field(default_factory=dict)
+    ending: WorkerExit
+    taken: dict[SampleKey, bool] = field(default_factory=dict)
     damage: DamagedError | None = None
 
     @property
-    def broke_on(self) -> Piece | None:
+    def broke_on(self) -> SampleKey | None:
         """The sample in which the worker ended; ``None`` where it was not about one of a set."""
         last = next(reversed(self.taken), None)
         transcribing = self.ending.stage in {m.Stage.WARMUP, m.Stage.TRANSCRIBE}
@@ -134,10 +134,10 @@ class Attempts:
     execute: Executor
     record: Callable[[s.Event], None]
     screen: Screen
-    mender: Mender
+    mender: WeightsRepairer
     retries: int
 
-    def carry_out(self, task: Task) -> Ending:
+    def carry_out(self, task: Task) -> WorkerExit:
         """Start workers until one ends well, or there is no more to hope for; how the last ended.
 
         A later worker takes only what the earlier ones have not. A failed round is tried again as
@@ -181,7 +181,7 @@ class Attempts:
         What was found is in the journal, with the worker's end, before anything is done about it.
         """
         damage: DamagedError | None = None
-        taken: dict[Piece, bool] = {}
+        taken: dict[SampleKey, bool] = {}
 
         def record(event: s.Event) -> None:
             nonlocal damage

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.task import Listener, Recording, Task
 from mac_whisper_speedtest.summary import findings
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
+from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.process_tree import descendants_cpu_s
 from mac_whisper_speedtest.worker.supervisor import Answer, Events, TranscriptionFailedError, Worker
@@ -30,7 +30,7 @@ second that the system counts in. Housekeeping threads wake up for less, and not
 windows that make ``findings.BUSY_AFTER_S``; on a busy machine it may get no more than that."""
 
 
-def run_in_worker(task: Task, listener: Listener) -> Ending:
+def run_in_worker(task: Task, listener: Listener) -> WorkerExit:
     """Spawn, load, warm up, sample, end: the real executor."""
     busy_after_s = None
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
@@ -39,14 +39,14 @@ def run_in_worker(task: Task, listener: Listener) -> Ending:
         where = task.where
         listener.record(s.WorkerStarted(**where))
         if started is None:
-            ending = Ending(
+            ending = WorkerExit(
                 Status.UNAVAILABLE,
                 m.Stage.SPAWN,
                 "NotInstalled",
                 not_installed(task.cell.backend),
             )
         else:
-            caches = compile_caches.look(Path(started.argv[0]).name)
+            caches = compile_caches.compile_caches(Path(started.argv[0]).name)
             try:
                 events = Events(slow=listener.slow, log=listener.log)
                 with Worker(
@@ -237,7 +237,7 @@ class _Conversation:
         outside = cpu.of_readings(readings)
         if isinstance(outside, str):
             return ""
-        judged = cpu.judge(outside, cores=self.task.cores, threads=self.task.threads)
+        judged = cpu.judge_contention(outside, cores=self.task.cores, threads=self.task.threads)
         return judged.words if judged.touched else ""
 
     def _may_repeat(self, cost_s: float) -> bool:
@@ -303,7 +303,7 @@ class _Conversation:
         )
 
     def _write_failure(
-        self, recording: Recording, ending: Ending, wall_s: float, index: int
+        self, recording: Recording, ending: WorkerExit, wall_s: float, index: int
     ) -> None:
         self.listener.record(
             s.Sample(

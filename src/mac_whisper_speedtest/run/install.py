@@ -9,7 +9,7 @@ from mac_whisper_speedtest.environments import environments
 from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 from mac_whisper_speedtest.worker import process_tree
-from mac_whisper_speedtest.worker.endings import WorkerFailureError
+from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
 from mac_whisper_speedtest.worker.launch import interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 

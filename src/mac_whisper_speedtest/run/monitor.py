@@ -173,7 +173,7 @@ took: waiting must not cost more than what it saves. Fans and clocks take second
 has not recovered after half a minute will not for the next round either."""
 
 
-class Watcher(Protocol):
+class MachineMonitor(Protocol):
     """Looks at the machine, outside of everything that is timed."""
 
     def begin(self) -> None:

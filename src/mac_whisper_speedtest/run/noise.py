@@ -17,7 +17,7 @@ ROUNDS = 20
 to 1.46 times it); six only to within a factor of two."""
 
 
-def twice(prepared: Prepared) -> Prepared:
+def duplicate_cell(prepared: Prepared) -> Prepared:
     """The first cell that can be measured, as two identical ones.
 
     Raises:
@@ -37,7 +37,7 @@ def twice(prepared: Prepared) -> Prepared:
     return replace(prepared, request=request, cells=pair, weights=weights, unavailable={})
 
 
-def of(run: s.Run) -> Floor | None:
+def noise_floor(run: s.Run) -> Floor | None:
     """What the rounds of a run made by `twice` say; ``None`` from fewer than three common ones."""
     rtf = ranking.compare(run).rtf
     if len(rtf) < 2:

@@ -29,6 +29,7 @@ from mac_whisper_speedtest.run import noise_floor, plan
 from mac_whisper_speedtest.run.plan import Cell, Request
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import locate, repair
+from mac_whisper_speedtest.weights.damage import DamagedError
 from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker.launch import interpreter, not_installed
 
@@ -140,7 +141,7 @@ def _of_no_use(model: str, error: WeightsError) -> str:
     if isinstance(error, WeightsMissingError):
         return scrub(f"{error.message}: {error.hint}")
     # Whole and not to be read or converted: that is as somebody outside the catalogue published it.
-    if catalog.is_custom(model) and not isinstance(error, repair.DamagedError):
+    if catalog.is_custom(model) and not isinstance(error, DamagedError):
         return scrub(error.message)
     raise error
 

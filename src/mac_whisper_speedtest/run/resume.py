@@ -18,7 +18,7 @@ from mac_whisper_speedtest.run import install
 from mac_whisper_speedtest.run.install import Versions
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, manifest
-from mac_whisper_speedtest.run.task import Piece
+from mac_whisper_speedtest.run.task import SampleKey
 
 # What a run that is taken up again has measured already: a pure function of its journal.
 
@@ -28,7 +28,7 @@ Visit = tuple[str, int]
 
 
 @dataclass(slots=True)
-class Visited:
+class RoundProgress:
     """What there is of one cell's round.
 
     Attributes:
@@ -38,7 +38,7 @@ class Visited:
     """
 
     attempts: int = 0
-    taken: dict[Piece, bool] = field(default_factory=dict)
+    taken: dict[SampleKey, bool] = field(default_factory=dict)
     ended: bool = False
 
     @property
@@ -48,7 +48,7 @@ class Visited:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class ResumeState:
     """What the earlier sessions of a run left; empty for a run that begins.
 
     Attributes:
@@ -59,15 +59,15 @@ class Past:
         elapsed_s: seconds that the sessions took together.
     """
 
-    visits: Mapping[Visit, Visited] = field(default_factory=dict)
+    visits: Mapping[Visit, RoundProgress] = field(default_factory=dict)
     spent_s: Mapping[str, float] = field(default_factory=dict)
     repeated_as: Mapping[int, int] = field(default_factory=dict)
     decided: Mapping[int, s.DecisionResult] = field(default_factory=dict)
     elapsed_s: float = 0.0
 
-    def visit(self, cell: str, number: int) -> Visited:
+    def visit(self, cell: str, number: int) -> RoundProgress:
         """What there is of a cell's round."""
-        return self.visits.get((cell, number), Visited())
+        return self.visits.get((cell, number), RoundProgress())
 
     @property
     def reached(self) -> int:
@@ -93,13 +93,13 @@ class Past:
         return found
 
 
-def of(lines: Sequence[TimedEvent]) -> Past:
+def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
     """What these lines of a journal tell of.
 
     A sample that was finished counts, whatever became of its worker. A round is over when its last
     worker ended well, or when there was nothing to measure; one that failed or was cut off is not.
     """
-    visits: collections.defaultdict[Visit, Visited] = collections.defaultdict(Visited)
+    visits: collections.defaultdict[Visit, RoundProgress] = collections.defaultdict(RoundProgress)
     repeated_as: dict[int, int] = {}
     decided: dict[int, s.DecisionResult] = {}
     for event in (line.event for line in lines):
@@ -120,7 +120,7 @@ def of(lines: Sequence[TimedEvent]) -> Past:
         elif isinstance(event, s.Decided):
             decided[event.after] = event
     elapsed_s, spent_s = _times(lines)
-    return Past(dict(visits), spent_s, repeated_as, decided, elapsed_s)
+    return ResumeState(dict(visits), spent_s, repeated_as, decided, elapsed_s)
 
 
 def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:
@@ -409,7 +409,7 @@ def _other_releases(
 ) -> list[str]:
     """Backends that were measured in another release than is here now."""
     backends = {cell.id: cell.backend for cell in prepared.cells}
-    events, _damaged = journal.read(run.journal_path)
+    events, _damaged = journal.read_journal(run.journal_path)
     loaded: dict[str, s.Loaded] = {}
     here: dict[str, Versions] = {}
     for event in events:
@@ -427,7 +427,7 @@ def _complete(run: RunDirectory, prepared: Prepared) -> Decision:
 
 
 def _going_on(run: RunDirectory, then: s.Manifest, now: s.Manifest, prepared: Prepared) -> Decision:
-    there = of(journal.read_timed(run.journal_path))
+    there = resume_state(journal.read_timed(run.journal_path))
     words = [
         f"Going on with run {directory.name_of(run)}, which has {there.samples} samples already.",
         *(f"Note that {each}." for each in remarks(then, now)),
@@ -447,7 +447,7 @@ def _fitted(prepared: Prepared, then: s.Manifest) -> Prepared:
 
 def _ended(run: RunDirectory) -> bool:
     """Whether every round of the run has been visited."""
-    events, _damaged = journal.read(run.journal_path)
+    events, _damaged = journal.read_journal(run.journal_path)
     ended = end_of(events)
     return ended is not None and ended.state == "complete"
 

@@ -16,15 +16,15 @@ from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Probe
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import plan
-from mac_whisper_speedtest.run.attempts import Attempts, Mender
-from mac_whisper_speedtest.run.monitor import Watcher
+from mac_whisper_speedtest.run.attempts import Attempts, WeightsRepairer
+from mac_whisper_speedtest.run.monitor import MachineMonitor
 from mac_whisper_speedtest.run.plan import Budget, Cell
 from mac_whisper_speedtest.run.prepare import Prepared, precision_of
-from mac_whisper_speedtest.run.resume import Past
+from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.run.stopping import Rule
 from mac_whisper_speedtest.run.task import Executor, Recording, Screen, Task
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.endings import Status
+from mac_whisper_speedtest.worker.exit_status import Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
 
@@ -51,16 +51,16 @@ class Rounds:
     record: Callable[[s.Event], None]
     screen: Screen
     execute: Executor
-    watcher: Watcher
+    watcher: MachineMonitor
     rule: Rule
     probes: tuple[Probe, ...]
-    past: Past = field(default_factory=Past)
+    past: ResumeState = field(default_factory=ResumeState)
     budgets: dict[str, Budget] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     stopped: str = ""
     visits: Counter[str] = field(default_factory=Counter)
     cores: int = field(default_factory=describe.default_threads)
-    mender: Mender = field(init=False)
+    mender: WeightsRepairer = field(init=False)
     attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Rounds:
         for cell in self.prepared.cells:
             if rounds := self.past.rounds_of(cell.id):
                 self.visits[cell.id] = rounds
-        self.mender = Mender(self.prepared, self.screen.announce)
+        self.mender = WeightsRepairer(self.prepared, self.screen.announce)
         self.attempts = Attempts(
             self.execute, self.record, self.screen, self.mender, request.retries
         )

@@ -17,11 +17,11 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import plan, stopping
 from mac_whisper_speedtest.run import resume as past
 from mac_whisper_speedtest.run.execute import run_in_worker
-from mac_whisper_speedtest.run.monitor import MachineWatcher, Watcher
+from mac_whisper_speedtest.run.monitor import MachineMonitor, MachineWatcher
 from mac_whisper_speedtest.run.prepare import Prepared, manifest, resumed
 from mac_whisper_speedtest.run.rounds import Rounds
 from mac_whisper_speedtest.run.task import Executor, Recording, Screen
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
 
@@ -32,7 +32,7 @@ def measure(
     *,
     resume: RunDirectory | None = None,
     execute: Executor = run_in_worker,
-    watcher: Watcher | None = None,
+    watcher: MachineMonitor | None = None,
 ) -> tuple[RunDirectory, s.Run]:
     """Measure everything that was prepared and return the sealed run.
 
@@ -65,7 +65,7 @@ def measure(
     # one. What it holds is read when nobody else can add to it any more.
     with journal.Journal(run_directory.journal_path) as book, process_tree.folder() as work:
         lines = journal.read_timed(run_directory.journal_path)
-        there = past.of(lines)
+        there = past.resume_state(lines)
         told: list[s.Event] = [line.event for line in lines]
 
         def record(event: s.Event) -> None:
@@ -74,11 +74,11 @@ def measure(
             screen.event(event)
 
         if resume is None:
-            head = _begin(run_directory, prepared, schedule)
+            head = _start_run(run_directory, prepared, schedule)
         else:
             head = resume.replay().manifest
             schedule = head.schedule
-            _unseal(resume)
+            _drop_seal(resume)
             record(resumed())
         try:
             with interrupts.as_keyboard_interrupt(), host.caffeinate():
@@ -103,25 +103,27 @@ def measure(
         with interrupts.held_back(then_drop=True):
             record(ended)
     with interrupts.held_back(then_drop=True):
-        run = summarise(run_directory.replay())
+        run = summarize(run_directory.replay())
         run_directory.seal(run)
     return run_directory, run
 
 
-def again(run: RunDirectory) -> s.Run:
+def resummarize(run: RunDirectory) -> s.Run:
     """A run that has ended, from its journal; it is sealed if that has not been done.
 
     Raises:
         StorageError: it cannot be read.
     """
-    found = summarise(run.replay())
+    found = summarize(run.replay())
     if not run.sealed_path.exists():
         with contextlib.suppress(StorageError):  # a copy that may only be read can still be shown
             run.seal(found)
     return found
 
 
-def _begin(run: RunDirectory, prepared: Prepared, schedule: Sequence[Sequence[str]]) -> s.Manifest:
+def _start_run(
+    run: RunDirectory, prepared: Prepared, schedule: Sequence[Sequence[str]]
+) -> s.Manifest:
     """Write what is known beforehand of a new run."""
     head = manifest(prepared, run=run.number, schedule=schedule)
     run.write_manifest(head)
@@ -130,7 +132,7 @@ def _begin(run: RunDirectory, prepared: Prepared, schedule: Sequence[Sequence[st
     return head
 
 
-def _unseal(run: RunDirectory) -> None:
+def _drop_seal(run: RunDirectory) -> None:
     """Take away what was made of a run that goes on; it is made again when that has ended.
 
     It comes first: a journal with more lines than ``run.json`` knows of would look like damage.

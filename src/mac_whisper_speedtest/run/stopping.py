@@ -11,11 +11,11 @@ from typing import Protocol
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.run.plan import Request
-from mac_whisper_speedtest.run.resume import Past
+from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.stats import intervals, stopping
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.summary import ranking
-from mac_whisper_speedtest.summary.ranking import Comparison
+from mac_whisper_speedtest.summary.ranking import RunComparison
 
 
 class Rule(Protocol):
@@ -68,7 +68,7 @@ class Adaptive:
     told: Sequence[s.Event]
     record: Callable[[s.Event], None]
     clock: Callable[[], float] = time.monotonic
-    past: Past = field(default_factory=Past)
+    past: ResumeState = field(default_factory=ResumeState)
     began_s: float | None = None
     look: int = 0
     current: frozenset[str] = field(default_factory=frozenset)
@@ -129,7 +129,7 @@ class Adaptive:
             reason = f"{reason}; {number} rounds are the most that were allowed (--max-rounds)"
         self._write(number, later[0] if later and self.current else number, reason)
 
-    def _too_wide(self, compared: Comparison, target: float) -> tuple[set[str], str]:
+    def _too_wide(self, compared: RunComparison, target: float) -> tuple[set[str], str]:
         """Cells with an interval that is too wide, and those that they are compared with."""
         wanted: set[str] = set()
         widest: dict[str, Interval | None] = {}
@@ -153,7 +153,7 @@ class Adaptive:
         return wanted, f"the interval of {state.name} is {width} wide, {target:.1%} was asked for"
 
     def _undecided(
-        self, compared: Comparison, round_s: Mapping[str, float]
+        self, compared: RunComparison, round_s: Mapping[str, float]
     ) -> tuple[set[str], str]:
         """Cells of pairs without a verdict, where the time left narrows the ranking most."""
         rankings = {id(group): group.ranking for group in compared.groups.values()}
@@ -180,9 +180,9 @@ def rule(
     request: Request,
     told: Sequence[s.Event],
     record: Callable[[s.Event], None],
-    past: Past | None = None,
+    past: ResumeState | None = None,
 ) -> Rule:
     """The rule that a request asks for; ``past`` as in `Adaptive`."""
     if request.adaptive:
-        return Adaptive(manifest, request, told, record, past=past or Past())
+        return Adaptive(manifest, request, told, record, past=past or ResumeState())
     return Planned([plan.id for plan in manifest.cells])

@@ -13,11 +13,11 @@ from mac_whisper_speedtest.machine.probe import Probe
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.plan import Budget, Cell
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.endings import Ending
+from mac_whisper_speedtest.worker.exit_status import WorkerExit
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
 
-class Where(TypedDict):
+class RoundKey(TypedDict):
     """Which worker an event is about."""
 
     cell: str
@@ -25,7 +25,7 @@ class Where(TypedDict):
     attempt: int
 
 
-Piece = tuple[str, int]
+SampleKey = tuple[str, int]
 """One timed sample of a round: the recording's name, and which pass over the speech."""
 
 
@@ -74,11 +74,11 @@ class Task:
     repeat: bool = True
     weights: Path | None = None
     placement: Placement = field(default_factory=Placement)
-    done: frozenset[Piece] = frozenset()
+    done: frozenset[SampleKey] = frozenset()
     spoilt: frozenset[str] = frozenset()
 
     @property
-    def where(self) -> Where:
+    def where(self) -> RoundKey:
         """What every event of this task begins with."""
         return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
 
@@ -110,7 +110,7 @@ class Listener:
 class Executor(Protocol):
     """Something that runs a round; a fake one makes the round loop testable without processes."""
 
-    def __call__(self, task: Task, listener: Listener) -> Ending:
+    def __call__(self, task: Task, listener: Listener) -> WorkerExit:
         """Run ``task``, telling ``listener`` everything, and say how it ended."""
 
 

@@ -92,7 +92,11 @@ def find(
             waiting += [(start, place), (place, end)]
     while True:
         points = _described(values, found)
-        small = [each for each in points if ranking.of(each.ratio, margin) not in ranking.OPPOSITE]
+        small = [
+            each
+            for each in points
+            if ranking.verdict_of(each.ratio, margin) not in ranking.OPPOSITE
+        ]
         if not small:
             return points
         least = min(small, key=lambda each: abs(math.log(each.ratio.estimate)))

@@ -68,7 +68,7 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class DurationModel:
     """The fits of all rounds.
 
     Attributes:
@@ -91,7 +91,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class BreakEven:
+class BreakEvenEstimate:
     """The length of audio at which two backends take the same time.
 
     Attributes:
@@ -139,7 +139,9 @@ def fit(points: Sequence[Point]) -> Fit:
     return Fit(line[0], line[1], window_s, errors)
 
 
-def over_rounds(rounds: Mapping[int, Sequence[Point]], level: float = intervals.LEVEL) -> Model:
+def over_rounds(
+    rounds: Mapping[int, Sequence[Point]], level: float = intervals.LEVEL
+) -> DurationModel:
     """A fit for each round, and intervals of what they give from round to round.
 
     Points of one round come from one process and are no replicates of each other; so each round is
@@ -164,7 +166,7 @@ def over_rounds(rounds: Mapping[int, Sequence[Point]], level: float = intervals.
     )
     window_s = [each.window_s[stepped] for each in found] if stepped is not None else []
     told = len(errors) > 1
-    return Model(
+    return DurationModel(
         fits=fits,
         fixed_s=intervals.of_centre([each.fixed_s for each in found], level),
         per_second=intervals.of_centre([each.per_second for each in found], level),
@@ -174,7 +176,9 @@ def over_rounds(rounds: Mapping[int, Sequence[Point]], level: float = intervals.
     )
 
 
-def break_even(a: Model, b: Model, level: float = intervals.LEVEL) -> BreakEven | None:
+def break_even(
+    a: DurationModel, b: DurationModel, level: float = intervals.LEVEL
+) -> BreakEvenEstimate | None:
     """Seconds of audio at which two lines meet, with what the rounds leave open, paired by round.
 
     The interval holds every length of audio at which the difference of the two lines may be none
@@ -200,7 +204,7 @@ def break_even(a: Model, b: Model, level: float = intervals.LEVEL) -> BreakEven 
         )
         return found is not None and found.low <= 0 <= found.high
 
-    return BreakEven(
+    return BreakEvenEstimate(
         seconds=seconds,
         low=_edge(equal, seconds, SHORTEST_S) or 0.0,
         high=_edge(equal, seconds, LONGEST_S) or math.inf,

@@ -45,7 +45,7 @@ def margin(noise_floor: float | None) -> float:
     return MARGIN if noise_floor is None else max(MARGIN, _fraction(noise_floor))
 
 
-def of(ratio: Interval | None, margin: float) -> Verdict:
+def verdict_of(ratio: Interval | None, margin: float) -> Verdict:
     """What an interval says of a cell.
 
     SAME is a finding of its own, that of an equivalence test: the whole interval lies within the
@@ -76,7 +76,7 @@ def _fraction(value: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RankRange:
     """The places that a cell may have: from ``first`` to ``last``, 1 being the fastest."""
 
     first: int
@@ -123,7 +123,7 @@ class Ranking:
         level: the confidence with which all intervals in ``pairs`` hold together.
     """
 
-    places: dict[str, Place]
+    places: dict[str, RankRange]
     pairs: list[Pair]
     best: str | None
     margin: float
@@ -174,7 +174,7 @@ def rank(
     for a, b in couples:
         each_level = 1 - (1 - level) / len(couples)
         ratio = intervals.of_ratio(rtf[a], rtf[b], each_level, least_spread=usual)
-        pairs.append(Pair(a, b, ratio, of(ratio, margin)))
+        pairs.append(Pair(a, b, ratio, verdict_of(ratio, margin)))
     first = dict.fromkeys(names, 1)
     last = dict.fromkeys(names, len(names))
     for pair in pairs:
@@ -185,7 +185,7 @@ def rank(
             last[winner] -= 1
     medians = {name: statistics.median(each.values()) for name, each in rtf.items() if each}
     return Ranking(
-        places={name: Place(first[name], last[name]) for name in names},
+        places={name: RankRange(first[name], last[name]) for name in names},
         pairs=pairs,
         best=min(medians, key=lambda name: medians[name], default=None),
         margin=margin,

@@ -91,7 +91,7 @@ def floor(
         rounds=ratio.n,
         spread=spread,
         ratio=ratio,
-        verdict=ranking.of(ratio, ranking.MARGIN),
+        verdict=ranking.verdict_of(ratio, ranking.MARGIN),
     )
 
 

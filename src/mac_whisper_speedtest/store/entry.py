@@ -12,7 +12,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.store import rows
 from mac_whisper_speedtest.store.rows import CellRow, FilesRow, RunRow
-from mac_whisper_speedtest.summary.summarize import summarise
+from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.version import __version__
 
 COMPUTED_BY = f"{__version__}/{s.SCHEMA_VERSION}"
@@ -20,7 +20,7 @@ COMPUTED_BY = f"{__version__}/{s.SCHEMA_VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexEntry:
     """All rows of one run."""
 
     run: RunRow
@@ -28,14 +28,14 @@ class Entry:
     files: FilesRow
 
 
-def computed(run: RunDirectory) -> s.Run:
+def recomputed(run: RunDirectory) -> s.Run:
     """A run with every figure, from its manifest and journal.
 
     Raises:
         StorageError: they are missing, damaged, or do not fit together.
     """
     try:
-        return summarise(run.replay())
+        return summarize(run.replay())
     except StorageError:
         raise
     except Exception as error:  # what is wrong with one run must not stop the others
@@ -45,7 +45,7 @@ def computed(run: RunDirectory) -> s.Run:
         ) from error
 
 
-def look(run: RunDirectory, before: FilesRow | None) -> Entry | FilesRow | None:
+def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | FilesRow | None:
     """What is new about a run.
 
     A run that cannot be read is an entry too, whose state says so: it is neither hidden nor read
@@ -68,13 +68,13 @@ def look(run: RunDirectory, before: FilesRow | None) -> Entry | FilesRow | None:
         if now.sha256 == before.sha256:
             return now
     row, cells = _read(run)
-    return Entry(row, tuple(cells), replace(now, sha256=now.sha256 or _sha256(run)))
+    return IndexEntry(row, tuple(cells), replace(now, sha256=now.sha256 or _sha256(run)))
 
 
 def _read(run: RunDirectory) -> tuple[RunRow, list[CellRow]]:
     sealed = run.sealed_path.is_file()
     try:
-        return rows.of(computed(run), number=run.number, sealed=sealed)
+        return rows.index_rows(recomputed(run), number=run.number, sealed=sealed)
     except StorageError as error:
         why = scrub(error.message)
         return RunRow(number=run.number, state=rows.UNREADABLE, message=why, sealed=sealed), []

@@ -19,13 +19,13 @@ from mac_whisper_speedtest.store import database, location
 from mac_whisper_speedtest.store import entry as reading
 from mac_whisper_speedtest.store import rows as tables
 from mac_whisper_speedtest.store.database import transaction
-from mac_whisper_speedtest.store.entry import Entry
+from mac_whisper_speedtest.store.entry import IndexEntry
 from mac_whisper_speedtest.store.rows import RUNNING, CellRow, FilesRow, RunRow
 
 # The conditions of a question to the index, as SQL: names are this program's, values are bound.
 
 
-class Question:
+class Query:
     """Conditions that all have to hold, and the values in them. An empty text asks nothing."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Question:
 
     def having_cell(self, backend: str, model: str) -> None:
         """The run has a cell of that backend and model."""
-        cell = Question()
+        cell = Query()
         cell.version_of("cells.backend", backend)
         cell.equal("cells.model", model)
         if cell.where:
@@ -116,8 +116,8 @@ def refresh(
     for done, run in enumerate(there, start=1):
         number = run.number
         again = everything or number in running
-        found = reading.look(run, None if again else known.get(number))
-        if isinstance(found, Entry):
+        found = reading.read_entry(run, None if again else known.get(number))
+        if isinstance(found, IndexEntry):
             _write(connection, found)
             read += 1
             samples += found.run.samples
@@ -135,7 +135,7 @@ def refresh(
     return Refreshed(read, len(there) - read, len(gone), samples)
 
 
-def _write(connection: sqlite3.Connection, entry: Entry) -> None:
+def _write(connection: sqlite3.Connection, entry: IndexEntry) -> None:
     number = entry.run.number
     with transaction(connection):
         _remove(connection, number)
@@ -302,7 +302,7 @@ class Index:
         Raises:
             StorageError: the index cannot be read.
         """
-        asked = Question()
+        asked = Query()
         asked.equal("runs.state", state)
         asked.equal("runs.comparable", comparable)
         asked.equal("runs.hardware", hardware)
@@ -341,7 +341,7 @@ class Index:
         Raises:
             StorageError: the index cannot be read.
         """
-        asked = Question()
+        asked = Query()
         asked.equal("cells.number", number)
         asked.version_of("cells.backend", backend)
         asked.equal("cells.model", model)

@@ -34,7 +34,7 @@ _MACOS_LINE = re.compile(r".*? on (?P<where>.+) \((?P<kind>[^,()]+)[^()]*\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class IndexLocation:
     """Where the index is to be.
 
     Attributes:
@@ -48,7 +48,7 @@ class Place:
 
 def choose(
     data: Path, cache: Path, *, kind: str, data_writable: bool, cache_writable: bool
-) -> Place:
+) -> IndexLocation:
     """Where the index of the runs in ``data`` is to be. Pure.
 
     Args:
@@ -59,15 +59,15 @@ def choose(
         cache_writable: likewise into ``cache``.
     """
     if data_writable and not is_network(kind):
-        return Place(data / NAME)
+        return IndexLocation(data / NAME)
     why = f"{data} is on a network file system ({kind})"
     if not data_writable:
         why = f"{data} may only be read"
     if not cache_writable:
-        return Place(None, f"{why}, and {cache} cannot be written to")
+        return IndexLocation(None, f"{why}, and {cache} cannot be written to")
     # One cache serves every data folder, and each has an index of its own.
     own = hashlib.sha256(str(data).encode()).hexdigest()[:16]
-    return Place(cache / f"index-{own}.sqlite", why)
+    return IndexLocation(cache / f"index-{own}.sqlite", why)
 
 
 def is_network(kind: str) -> bool:
@@ -108,7 +108,7 @@ def _deepest(mounts: list[tuple[str, str]], path: PurePosixPath) -> str:
     return best
 
 
-def here() -> Place:
+def here() -> IndexLocation:
     """Where the index of this user's runs is to be. Makes no folder."""
     data, cache = paths.data_dir(), paths.cache_dir()
     return choose(

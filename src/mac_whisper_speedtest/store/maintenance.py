@@ -250,7 +250,7 @@ class Migration:
 def plan(run: RunDirectory) -> Migration:
     """What is to be done about ``run``. Writes nothing."""
     try:
-        computed = reading.computed(run)
+        computed = reading.recomputed(run)
         why = _why(run, computed)
     except StorageError as error:
         return Migration(run, refused=error.message)

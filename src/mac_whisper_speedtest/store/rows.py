@@ -159,7 +159,7 @@ class CellRow:
     findings: tuple[str, ...]
 
 
-def of(run: s.Run, *, number: int, sealed: bool) -> tuple[RunRow, list[CellRow]]:
+def index_rows(run: s.Run, *, number: int, sealed: bool) -> tuple[RunRow, list[CellRow]]:
     """The rows of a run.
 
     Args:
@@ -180,7 +180,7 @@ def of(run: s.Run, *, number: int, sealed: bool) -> tuple[RunRow, list[CellRow]]
         tool_version=manifest.tool.version,
         tags=tuple(manifest.tags),
         request_sha256=manifest.request_sha256,
-        comparable=comparable.of(manifest).key,
+        comparable=comparable.comparable_part(manifest).key,
         hardware=comparable.hardware_class(manifest.machine),
         contract=_contract(manifest.request.contract),
         speech=tuple(clip.name for clip in manifest.clips),

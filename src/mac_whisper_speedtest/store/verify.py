@@ -124,7 +124,7 @@ def examine(run: RunDirectory) -> Verification:
             _read(run, "manifest.json"),
             _read(run, "journal.jsonl") if run.journal_path.exists() else b"",
             _read(run, "run.json") if run.sealed_path.exists() else None,
-            reading.computed(run),
+            reading.recomputed(run),
         )
         problems = list(_facts(run, files))
         sealed = _sealed(files)
@@ -165,7 +165,7 @@ def _sealed(files: _Files) -> s.Run | str:
     if files.sealed is None:
         return f"it is not sealed ({files.state}): `speedtest results migrate` seals it"
     try:
-        version = msgspec.json.decode(files.sealed, type=_Versioned).schema_version
+        version = msgspec.json.decode(files.sealed, type=_VersionHead).schema_version
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StorageError(f"run.json is damaged: {error}") from error
     if version > s.SCHEMA_VERSION:
@@ -181,7 +181,7 @@ def _sealed(files: _Files) -> s.Run | str:
         raise StorageError(f"run.json is damaged: {error}") from error
 
 
-class _Versioned(s.Struct, frozen=True, kw_only=True):
+class _VersionHead(s.Struct, frozen=True, kw_only=True):
     schema_version: int
 
 
@@ -193,7 +193,7 @@ def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
             f"manifest.json: its request does not have the SHA-256 written beside it "
             f"({written[:12]}…)"
         )
-    _, damaged = journal.read(run.journal_path)
+    _, damaged = journal.read_journal(run.journal_path)
     if damaged:
         yield f"journal.jsonl has {damaged} damaged lines, and nobody knows what they said"
 

@@ -16,7 +16,7 @@ from mac_whisper_speedtest.summary import samples as timings
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class CellAccuracy:
     """A cell's score, and the gate's word on it.
 
     Attributes:
@@ -67,12 +67,12 @@ def score(cell: s.CellResult, normaliser: Normaliser | None = None) -> Score | N
     return accuracy.score(known, normaliser=normaliser) if known else None
 
 
-def judge(
+def judge_accuracy(
     cells: Sequence[s.CellResult],
     *,
     reference_backend: str | None = None,
     normaliser: Normaliser | None = None,
-) -> dict[str, Judged]:
+) -> dict[str, CellAccuracy]:
     """Score every cell that can be scored, and compare those of one table with its reference.
 
     Args:
@@ -84,12 +84,12 @@ def judge(
     Returns:
         Cell id → what was found.
     """
-    found: dict[str, Judged] = {}
+    found: dict[str, CellAccuracy] = {}
     tables: dict[tuple[str, str], dict[str, s.CellResult]] = {}
     for cell in cells:
         scored = score(cell, normaliser)
         if scored is not None:
-            found[cell.id] = Judged(scored)
+            found[cell.id] = CellAccuracy(scored)
             tables.setdefault((cell.model.name, cell.clip.name), {})[cell.id] = cell
     for table in tables.values():
         found |= _judged(table, found, reference_backend)
@@ -97,8 +97,8 @@ def judge(
 
 
 def _judged(
-    table: Mapping[str, s.CellResult], found: Mapping[str, Judged], wanted: str | None
-) -> dict[str, Judged]:
+    table: Mapping[str, s.CellResult], found: Mapping[str, CellAccuracy], wanted: str | None
+) -> dict[str, CellAccuracy]:
     names: dict[str, str] = {}
     for name, each in table.items():
         names.setdefault(each.backend.name, name)
@@ -108,15 +108,15 @@ def _judged(
         return {}
     against = names[chosen]
     return {
-        name: Judged(
-            found[name].score, against, gate.judge(found[against].score, found[name].score)
+        name: CellAccuracy(
+            found[name].score, against, gate.judge_gate(found[against].score, found[name].score)
         )
         for name in table
         if name != against
     }
 
 
-def result(judged: Judged) -> s.AccuracyResult:
+def result(judged: CellAccuracy) -> s.AccuracyResult:
     """What is written down of it."""
     scored, verdict = judged.score, judged.gate
     return s.AccuracyResult(

@@ -78,7 +78,7 @@ Pair = tuple[str, str | None]
 """What was asked for, and what was used."""
 
 
-def of(
+def findings_for_cell(
     cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
 ) -> list[s.Finding]:
     """Everything there is to say beside the figures of ``cell``: a finding of each kind at most.

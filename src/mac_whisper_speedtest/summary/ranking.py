@@ -13,7 +13,7 @@ from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.stats.ranking import Ranking
 from mac_whisper_speedtest.summary import accuracy, samples
-from mac_whisper_speedtest.summary.accuracy import Judged
+from mac_whisper_speedtest.summary.accuracy import CellAccuracy
 
 # Which cells may be ranked against each other: those that did equal work.
 
@@ -78,7 +78,7 @@ def _key(cell: s.CellResult, *, strict: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class EqualWorkGroup:
     """Cells that did equal work.
 
     Attributes:
@@ -91,7 +91,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class RunComparison:
     """Everything that rounds and texts say of a run's cells.
 
     Attributes:
@@ -105,8 +105,8 @@ class Comparison:
 
     rtf: Mapping[str, Mapping[int, float]]
     medians: Mapping[str, Interval | None]
-    groups: Mapping[str, Group]
-    judged: Mapping[str, Judged]
+    groups: Mapping[str, EqualWorkGroup]
+    judged: Mapping[str, CellAccuracy]
     margin: float
     level: float
 
@@ -123,7 +123,7 @@ def margin(manifest: s.Manifest) -> float:
     return ranking.margin(manifest.noise.floor if manifest.noise else None)
 
 
-def compare(run: s.Run, *, level: float | None = None) -> Comparison:
+def compare(run: s.Run, *, level: float | None = None) -> RunComparison:
     """Compare all cells of a run, sealed or not.
 
     Args:
@@ -136,7 +136,7 @@ def compare(run: s.Run, *, level: float | None = None) -> Comparison:
     sound = [cell for cell in run.cells if cell.status == "ok" or _running(run, cell)]
     rtf = {cell.id: each for cell in sound if (each := samples.round_rtf(cell, run.rounds))}
     request = run.manifest.request
-    judged = accuracy.judge(run.cells, reference_backend=request.reference_backend)
+    judged = accuracy.judge_accuracy(run.cells, reference_backend=request.reference_backend)
     wrong = {name for name, each in judged.items() if each.wrong}
     medians = {name: statistics.median(rounds.values()) for name, rounds in rtf.items()}
     letters = equal_work_groups(run.cells, medians, strict=request.strict, wrong=wrong)
@@ -146,11 +146,11 @@ def compare(run: s.Run, *, level: float | None = None) -> Comparison:
             key = (cell.model.name, cell.clip.name, letters[cell.id])
             tables.setdefault(key, []).append(cell.id)
     least = margin(run.manifest)
-    groups: dict[str, Group] = {}
+    groups: dict[str, EqualWorkGroup] = {}
     for (_, _, letter), names in tables.items():
         ranked = ranking.rank({name: rtf[name] for name in names}, margin=least, level=level)
-        groups |= dict.fromkeys(names, Group(letter, ranked))
-    return Comparison(
+        groups |= dict.fromkeys(names, EqualWorkGroup(letter, ranked))
+    return RunComparison(
         rtf=rtf,
         medians={name: intervals.of_median(list(rounds.values())) for name, rounds in rtf.items()},
         groups=groups,

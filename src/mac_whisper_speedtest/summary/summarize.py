@@ -12,11 +12,11 @@ from mac_whisper_speedtest.machine import meters
 from mac_whisper_speedtest.machine.probe import Reading
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.stats import duration
-from mac_whisper_speedtest.stats.duration import Model, Point
+from mac_whisper_speedtest.stats.duration import DurationModel, Point
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.summary import accuracy, findings, ranking, text_findings
 from mac_whisper_speedtest.summary import samples as timings
-from mac_whisper_speedtest.summary.ranking import Comparison
+from mac_whisper_speedtest.summary.ranking import RunComparison
 
 # How each cell's time grows with the audio's length, where a run measured several lengths.
 
@@ -65,7 +65,7 @@ def _points(cell: s.CellResult, rounds: list[s.RoundResult]) -> dict[int, list[P
     }
 
 
-def _result(cell: s.CellResult, model: Model) -> s.DurationFit:
+def _result(cell: s.CellResult, model: DurationModel) -> s.DurationFit:
     by_length: defaultdict[str, list[float]] = defaultdict(list)
     for sample in timings.timed_samples(cell):
         if not sample.failed:
@@ -86,7 +86,7 @@ def _result(cell: s.CellResult, model: Model) -> s.DurationFit:
     )
 
 
-def summarise(run: s.Run) -> s.Run:
+def summarize(run: s.Run) -> s.Run:
     """The run with a summary in every cell."""
     compared = ranking.compare(run)
     durations = fits(run)
@@ -98,7 +98,7 @@ def summarise(run: s.Run) -> s.Run:
 
 
 def _summary(
-    run: s.Run, cell: s.CellResult, compared: Comparison, duration: s.DurationFit | None
+    run: s.Run, cell: s.CellResult, compared: RunComparison, duration: s.DurationFit | None
 ) -> s.Summary:
     request = run.manifest.request
     counting = timings.timed_samples(cell)
@@ -117,7 +117,10 @@ def _summary(
     judged = compared.judged.get(cell.id)
     energy = meters.energy(cell.meters)
     peaks = [each.peak_rss_bytes for each in cell.samples if each.peak_rss_bytes is not None]
-    found = [*findings.of(cell, timed, request), *text_findings.of(run, cell, timed)]
+    found = [
+        *findings.findings_for_cell(cell, timed, request),
+        *text_findings.text_findings_for_cell(run, cell, timed),
+    ]
     return s.Summary(
         rank=place.first if place else None,
         rank_last=place.last if place else None,

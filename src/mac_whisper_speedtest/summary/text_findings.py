@@ -63,7 +63,7 @@ def silence(cell: s.CellResult) -> Iterator[str]:
         said = next((one for one in cell.samples if one.utterance == each.name), None)
         if said is None or not silent:
             continue
-        segments = [hallucination.Segment(x.start_s, x.end_s, x.text) for x in said.segments]
+        segments = [hallucination.TimedText(x.start_s, x.end_s, x.text) for x in said.segments]
         found = hallucination.over_silence(segments, silent, audio_s=each.seconds)
         message = hallucination.describe_over_silence(found)
         if message:
@@ -86,7 +86,9 @@ def failures(timed: Sequence[s.SampleResult]) -> Iterator[str]:
 _NAMED = 3  # outliers, and rounds, that are described one by one
 
 
-def of(run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]) -> list[s.Finding]:
+def text_findings_for_cell(
+    run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]
+) -> list[s.Finding]:
     """A finding of each kind at most.
 
     Args:

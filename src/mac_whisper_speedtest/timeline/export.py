@@ -21,7 +21,7 @@ import msgspec
 
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.timeline.spans import RUN_TRACK, Counter, Instant, Span
+from mac_whisper_speedtest.timeline.spans import RUN_TRACK, CounterValue, Instant, Span
 from mac_whisper_speedtest.timeline.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _instant(instant: Instant) -> dict[str, Any]:
     }
 
 
-def _counter(counter: Counter) -> dict[str, Any]:
+def _counter(counter: CounterValue) -> dict[str, Any]:
     return {
         "name": counter.name,
         "ph": "C",

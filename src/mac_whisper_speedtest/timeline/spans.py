@@ -228,7 +228,7 @@ class Instant:
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class CounterValue:
     """A figure from one moment on, named as in docs/results.md."""
 
     name: str
@@ -285,7 +285,7 @@ class Sheet:
 
     drafts: list[_Draft] = field(default_factory=list)
     instants: list[Instant] = field(default_factory=list)
-    counters: list[Counter] = field(default_factory=list)
+    counters: list[CounterValue] = field(default_factory=list)
 
     def span(
         self,
@@ -335,7 +335,7 @@ class Sheet:
     def counter(self, name: str, at_s: float, value: float | None, track: int = RUN_TRACK) -> None:
         """Draw a figure from ``at_s`` on, where it is known."""
         if value is not None:
-            self.counters.append(Counter(name, track, at_s, float(value)))
+            self.counters.append(CounterValue(name, track, at_s, float(value)))
 
     def grow(self, place: int, at_s: float) -> None:
         """Let a span and those that it lies in go on until ``at_s`` at least."""

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.results.journal import TimedEvent
 from mac_whisper_speedtest.timeline import spans
 from mac_whisper_speedtest.timeline.spans import (
     RUN_TRACK,
-    Counter,
+    CounterValue,
     Facts,
     Instant,
     Moment,
@@ -48,11 +48,11 @@ class Timeline:
     tracks: tuple[str, ...]
     spans: tuple[Span, ...]
     instants: tuple[Instant, ...]
-    counters: tuple[Counter, ...]
+    counters: tuple[CounterValue, ...]
     synthetic: bool
 
 
-def of(run: s.Run, events: Sequence[TimedEvent] | None = None) -> Timeline:
+def timeline_of(run: s.Run, events: Sequence[TimedEvent] | None = None) -> Timeline:
     """The timeline of a run.
 
     Args:

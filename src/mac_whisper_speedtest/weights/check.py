@@ -14,11 +14,17 @@ from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.errors import WeightsError
 from mac_whisper_speedtest.weights import custom, hub_cache, pull
 from mac_whisper_speedtest.weights import hashes as digests
-from mac_whisper_speedtest.weights.inspect import Copy, Evidence, State, best, look
+from mac_whisper_speedtest.weights.inspect import (
+    CachedCopy,
+    Evidence,
+    WeightsState,
+    best,
+    inspect_copy,
+)
 from mac_whisper_speedtest.weights.locate import suits
 from mac_whisper_speedtest.weights.locations import (
     FRAMEWORKS,
-    Place,
+    CacheLocation,
     conversion,
     custom_conversion,
     custom_pulled,
@@ -29,7 +35,7 @@ from mac_whisper_speedtest.weights.locations import (
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class CheckSubject:
     """A backend and a model, as far as weights are concerned.
 
     Attributes:
@@ -50,7 +56,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class WeightsCheck:
     """What is known of one subject's weights.
 
     Attributes:
@@ -62,23 +68,27 @@ class Check:
         source: the official weights it can be made from here, for forms that are converted.
     """
 
-    subject: Subject
-    state: State
-    copies: tuple[Copy, ...] = ()
-    chosen: Copy | None = None
+    subject: CheckSubject
+    state: WeightsState
+    copies: tuple[CachedCopy, ...] = ()
+    chosen: CachedCopy | None = None
     reason: str = ""
-    source: Copy | None = None
+    source: CachedCopy | None = None
 
     @property
     def evidence(self) -> Evidence | None:
         """What ``complete`` rests on."""
-        return self.chosen.evidence if self.chosen and self.state is State.COMPLETE else None
+        return self.chosen.evidence if self.chosen and self.state is WeightsState.COMPLETE else None
 
     @property
     def can_be_made(self) -> bool:
         """Whether it can be made here from weights that are whole, without any download."""
-        whole = self.source is not None and self.source.state is State.COMPLETE
-        return whole and self.state in {State.ABSENT, State.PARTIAL, State.CORRUPT}
+        whole = self.source is not None and self.source.state is WeightsState.COMPLETE
+        return whole and self.state in {
+            WeightsState.ABSENT,
+            WeightsState.PARTIAL,
+            WeightsState.CORRUPT,
+        }
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -88,7 +98,8 @@ class Check:
         others = [
             f"{copy.place.where}: {problem}"
             for copy in self.copies
-            if copy is not self.chosen and copy.state in {State.CORRUPT, State.PARTIAL}
+            if copy is not self.chosen
+            and copy.state in {WeightsState.CORRUPT, WeightsState.PARTIAL}
             for problem in copy.problems
         ]
         return (*self.chosen.problems, *others)
@@ -98,38 +109,40 @@ class CacheCheck:
     """Looks at subjects one by one, and at every place once."""
 
     def __init__(self) -> None:
-        self._seen: dict[Place, Copy] = {}
+        self._seen: dict[CacheLocation, CachedCopy] = {}
 
-    def of(self, subject: Subject) -> Check:
+    def of(self, subject: CheckSubject) -> WeightsCheck:
         """What names and sizes say of one subject's weights."""
         if subject.own is not None:
             return _checked(subject, [self._look(described(subject.own))])
         state, reason = _nothing_to_look_for(subject)
         if reason:
-            return Check(subject, state, reason=reason)
+            return WeightsCheck(subject, state, reason=reason)
         if catalog.is_custom(subject.network):
             return self._of_custom(subject, catalog.parse_custom(subject.network))
         where = places(subject.backend, subject.form, subject.network, subject.precision)
         if not where:
-            return Check(subject, State.UNAVAILABLE, reason=_nobody_publishes(subject))
+            return WeightsCheck(
+                subject, WeightsState.UNAVAILABLE, reason=_nobody_publishes(subject)
+            )
         check = _checked(subject, [self._look(place) for place in where])
         if not catalog.forms()[subject.form].converts_to:
             return check
         source = best([self._look(place) for place in source_places(subject.network)])
         return replace(check, source=source)
 
-    def _of_custom(self, subject: Subject, model: catalog.Custom) -> Check:
+    def _of_custom(self, subject: CheckSubject, model: catalog.Custom) -> WeightsCheck:
         """What it is told by its files: as published where they suit, else what is made of them."""
         snapshot = custom.snapshot(model)
         source = self._look(custom_pulled(model, snapshot))
         pull = f"speedtest models pull {model}"
-        if source.state is not State.COMPLETE or snapshot is None:
+        if source.state is not WeightsState.COMPLETE or snapshot is None:
             return replace(_checked(subject, [source]), reason=pull)
         try:
             held = custom.held(snapshot)
             as_it_is = suits(held.form, held.precision, subject.form, subject.precision)
         except WeightsError as error:
-            return Check(subject, State.UNAVAILABLE, reason=error.message)
+            return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=error.message)
         if as_it_is:
             one_file = replace(source.place, is_file=held.path.is_file())
             return replace(_checked(subject, [self._look(one_file)]), reason=pull)
@@ -137,49 +150,49 @@ class CacheCheck:
         check = _checked(subject, [self._look(conversion(folder, subject.form))])
         return replace(check, source=source, reason=pull)
 
-    def _look(self, place: Place) -> Copy:
+    def _look(self, place: CacheLocation) -> CachedCopy:
         if place not in self._seen:
-            self._seen[place] = look(place)
+            self._seen[place] = inspect_copy(place)
         return self._seen[place]
 
 
-def _nothing_to_look_for(subject: Subject) -> tuple[State, str]:
+def _nothing_to_look_for(subject: CheckSubject) -> tuple[WeightsState, str]:
     """Why a backend cannot have such weights, or why nobody knows; no reason when it can."""
     if not subject.form:
-        return State.NOT_CHECKABLE, "it loads no weights that this tool knows of"
+        return WeightsState.NOT_CHECKABLE, "it loads no weights that this tool knows of"
     form = catalog.forms().get(subject.form)
     if form is None:
-        return State.NOT_CHECKABLE, f"the catalogue does not know the form {subject.form!r}"
+        return WeightsState.NOT_CHECKABLE, f"the catalogue does not know the form {subject.form!r}"
     family = catalog.model(subject.network).family
     if form.family != family:
         reason = f"it runs {form.family} networks, and {subject.network} is a {family} one"
-        return State.UNAVAILABLE, reason
-    return State.ABSENT, ""
+        return WeightsState.UNAVAILABLE, reason
+    return WeightsState.ABSENT, ""
 
 
-def _nobody_publishes(subject: Subject) -> str:
+def _nobody_publishes(subject: CheckSubject) -> str:
     info = catalog.model_info(subject.network, form=subject.form, precision=subject.precision)
     return info.unavailable or "nobody publishes it, and this tool cannot make it"
 
 
-def _checked(subject: Subject, copies: Sequence[Copy]) -> Check:
+def _checked(subject: CheckSubject, copies: Sequence[CachedCopy]) -> WeightsCheck:
     """The state of a subject from those of its copies.
 
     A run takes the first of its own places that holds anything; what libraries keep elsewhere
     counts only where a run's places are empty.
     """
-    own = [copy for copy in copies if copy.place.for_run and copy.state is not State.ABSENT]
+    own = [copy for copy in copies if copy.place.for_run and copy.state is not WeightsState.ABSENT]
     chosen = own[0] if own else best(copies)
     assert chosen is not None
-    return Check(subject, chosen.state, tuple(copies), chosen)
+    return WeightsCheck(subject, chosen.state, tuple(copies), chosen)
 
 
 def with_checksums(
-    checks: Sequence[Check],
+    checks: Sequence[WeightsCheck],
     *,
     fresh: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[Check]:
+) -> list[WeightsCheck]:
     """The same checks after reading every file whose hash is known.
 
     Args:
@@ -201,7 +214,7 @@ def with_checksums(
     return [_rechecked(check, hashed) for check in checks]
 
 
-def _rechecked(check: Check, hashed: dict[Copy, Copy]) -> Check:
+def _rechecked(check: WeightsCheck, hashed: dict[CachedCopy, CachedCopy]) -> WeightsCheck:
     source = hashed[check.source] if check.source else None
     if not check.copies:
         return replace(check, source=source)
@@ -209,7 +222,7 @@ def _rechecked(check: Check, hashed: dict[Copy, Copy]) -> Check:
     return replace(again, source=source, reason=check.reason)
 
 
-def _hashed(copy: Copy, hashes: dict[Path, str | OSError]) -> Copy:
+def _hashed(copy: CachedCopy, hashes: dict[Path, str | OSError]) -> CachedCopy:
     """A copy after its files were read."""
     damaged, unread = [], []
     for file in copy.files:
@@ -228,9 +241,9 @@ def _hashed(copy: Copy, hashes: dict[Path, str | OSError]) -> Copy:
         # A file that is short as well is told once, by its size.
         known = {problem.split(" ", 1)[0] for problem in copy.problems}
         news = [problem for problem in damaged if problem.split(" ", 1)[0] not in known]
-        return replace(copy, state=State.CORRUPT, problems=(*copy.problems, *news, *unread))
+        return replace(copy, state=WeightsState.CORRUPT, problems=(*copy.problems, *news, *unread))
     if unread:
-        return replace(copy, state=State.NOT_CHECKABLE, problems=(*copy.problems, *unread))
+        return replace(copy, state=WeightsState.NOT_CHECKABLE, problems=(*copy.problems, *unread))
     everything = bool(copy.files) and all(file.can_be_told for file in copy.files)
     return replace(copy, evidence=Evidence.HASHES if everything else copy.evidence)
 
@@ -278,9 +291,9 @@ class Cost:
     free_bytes: int | None
 
 
-def need(check: Check) -> Need | None:
+def need(check: WeightsCheck) -> Need | None:
     """What has to be fetched for one subject; ``None`` when nothing has to, or nothing can."""
-    if check.state in {State.COMPLETE, State.UNAVAILABLE, State.NOT_CHECKABLE}:
+    if check.state in {WeightsState.COMPLETE, WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}:
         return None
     if check.can_be_made or check.subject.own is not None:
         return None
@@ -296,17 +309,17 @@ def need(check: Check) -> Need | None:
     return Need(row, _missing_bytes(row, here))
 
 
-def _missing_bytes(row: catalog.Publication, here: Copy | None) -> int | None:
+def _missing_bytes(row: catalog.Publication, here: CachedCopy | None) -> int | None:
     """What is not here of ``row``; what is damaged has to be fetched again."""
     if not row.complete:
         return row.main_file.size if row.main_file else None
     whole: set[str] = set()
-    if here is not None and here.place.hub_repository and here.state is not State.CORRUPT:
+    if here is not None and here.place.hub_repository and here.state is not WeightsState.CORRUPT:
         whole = {file.name for file in here.files}
     return sum(file.size or 0 for file in row.files if file.name not in whole)
 
 
-def cost(checks: Iterable[Check]) -> Cost:
+def cost(checks: Iterable[WeightsCheck]) -> Cost:
     """What fetching all that is missing would take, each publication counted once."""
     needs = {one.row.place: one for check in checks if (one := need(check)) is not None}
     sizes = [one.missing_bytes for one in needs.values()]
@@ -327,21 +340,24 @@ def _free_bytes() -> int | None:
         return None
 
 
-def advice(check: Check) -> str:
+def advice(check: WeightsCheck) -> str:
     """The next thing to do about one subject; empty when there is nothing to do."""
-    if check.state is State.COMPLETE:
+    if check.state is WeightsState.COMPLETE:
         return ""
-    if check.state in {State.UNAVAILABLE, State.NOT_CHECKABLE} or check.subject.own is not None:
+    if (
+        check.state in {WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}
+        or check.subject.own is not None
+    ):
         return check.reason
     chosen = check.chosen
-    if check.state is State.CORRUPT and chosen is not None:
+    if check.state is WeightsState.CORRUPT and chosen is not None:
         return _mend(check, chosen)
     if check.can_be_made:
         return "nothing to fetch: the next run makes it, or check-models --download does"
     return _get(check)
 
 
-def _mend(check: Check, chosen: Copy) -> str:
+def _mend(check: WeightsCheck, chosen: CachedCopy) -> str:
     """What to do about a damaged copy."""
     network, form = check.subject.network, check.subject.form
     if chosen.place.record is not None:
@@ -353,7 +369,7 @@ def _mend(check: Check, chosen: Copy) -> str:
     return f"remove it from {chosen.place.where}"
 
 
-def _get(check: Check) -> str:
+def _get(check: WeightsCheck) -> str:
     """What to do about a copy that is not there."""
     framework = FRAMEWORKS.get(check.subject.form)
     if framework:

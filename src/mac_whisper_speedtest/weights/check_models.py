@@ -15,15 +15,20 @@ import msgspec
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.weights import hashes
-from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
-from mac_whisper_speedtest.weights.inspect import Copy, State
+from mac_whisper_speedtest.weights.check import (
+    CacheCheck,
+    CheckSubject,
+    WeightsCheck,
+    with_checksums,
+)
+from mac_whisper_speedtest.weights.inspect import CachedCopy, WeightsState
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.weights.check import Cost
     from mac_whisper_speedtest.worker.load_check import LoadCheck
 
 
-class Method(StrEnum):
+class CheckMethod(StrEnum):
     """How closely weights are looked at."""
 
     AUTO = "auto"
@@ -49,7 +54,7 @@ class CheckRequest:
 
     backends: tuple[Backend, ...]
     models: tuple[str, ...] = ()
-    method: Method = Method.AUTO
+    method: CheckMethod = CheckMethod.AUTO
     load: bool = False
     timeout_s: float | None = None
     fresh: bool = False
@@ -58,7 +63,7 @@ class CheckRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CheckRow:
     """One backend and network.
 
     Attributes:
@@ -70,7 +75,7 @@ class Row:
     """
 
     backend: Backend
-    check: Check
+    check: WeightsCheck
     load: LoadCheck | None = None
     load_remembered: bool = False
     seconds: float | None = None
@@ -80,37 +85,37 @@ class Row:
 class Report:
     """Every row, and how long each stage took in seconds."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CheckRow, ...]
     stages_s: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
+class CheckObserver:
     """Who wants to hear how it goes: bytes read of all, and the row that is being loaded."""
 
     reading: Callable[[int, int], None] = lambda _done, _all: None
-    loading: Callable[[Row], None] = lambda _row: None
+    loading: Callable[[CheckRow], None] = lambda _row: None
 
 
-def check_models(request: CheckRequest, watcher: Watcher | None = None) -> Report:
+def check_models(request: CheckRequest, watcher: CheckObserver | None = None) -> Report:
     """Check weights without ever opening a connection.
 
     Raises:
         UsageError: the catalogue has no such model.
     """
-    watcher = watcher or Watcher()
+    watcher = watcher or CheckObserver()
     stages: dict[str, float] = {}
     with _timed(stages, "cache-check"):
         looker = CacheCheck()
-        rows = [Row(backend, looker.of(subject)) for backend, subject in subjects(request)]
-    if request.method is not Method.CACHE_CHECK:
+        rows = [CheckRow(backend, looker.of(subject)) for backend, subject in subjects(request)]
+    if request.method is not CheckMethod.CACHE_CHECK:
         with _timed(stages, "checksum"):
             checks = with_checksums(
                 [row.check for row in rows], fresh=request.fresh, progress=watcher.reading
             )
             rows = [replace(row, check=check) for row, check in zip(rows, checks, strict=True)]
-    everything = request.method is Method.LOAD or request.load
-    if everything or request.method is Method.AUTO:
+    everything = request.method is CheckMethod.LOAD or request.load
+    if everything or request.method is CheckMethod.AUTO:
         wanted = [row for row in rows if everything or _nothing_cheaper_tells(row)]
         if wanted:
             with _timed(stages, "load"):
@@ -127,14 +132,14 @@ def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
     stages[name] = time.perf_counter() - began
 
 
-def subjects(request: CheckRequest) -> list[tuple[Backend, Subject]]:
+def subjects(request: CheckRequest) -> list[tuple[Backend, CheckSubject]]:
     """Which weights the request is about, each backend's together and none twice."""
-    found: dict[tuple[str, str], tuple[Backend, Subject]] = {}
+    found: dict[tuple[str, str], tuple[Backend, CheckSubject]] = {}
     for backend in request.backends:
         own = backend.networks or tuple(catalog.whisper_models())
         for model in request.models or own:
             network = backend.network_for(model) or model
-            subject = Subject(
+            subject = CheckSubject(
                 backend=backend.label,
                 model=model,
                 network=network,
@@ -146,12 +151,12 @@ def subjects(request: CheckRequest) -> list[tuple[Backend, Subject]]:
     return list(found.values())
 
 
-def _nothing_cheaper_tells(row: Row) -> bool:
+def _nothing_cheaper_tells(row: CheckRow) -> bool:
     """Whether only a load can say anything: weights are there, and nothing is known of them."""
     chosen = row.check.chosen
     return (
         not row.backend.broken
-        and row.check.state is State.COMPLETE
+        and row.check.state is WeightsState.COMPLETE
         and chosen is not None
         and row.check.subject.own is not None
     )
@@ -179,12 +184,17 @@ def make_complete(report: Report, cost: Cost, *, announce: Callable[[str], None]
 # Loading weights to see whether they load, and remembering that they did.
 
 
-_LOADABLE = {State.COMPLETE, State.PARTIAL, State.CORRUPT, State.NOT_CHECKABLE}
+_LOADABLE = {
+    WeightsState.COMPLETE,
+    WeightsState.PARTIAL,
+    WeightsState.CORRUPT,
+    WeightsState.NOT_CHECKABLE,
+}
 
 
 def try_loading(
-    rows: Sequence[Row], request: CheckRequest, loading: Callable[[Row], None]
-) -> list[Row]:
+    rows: Sequence[CheckRow], request: CheckRequest, loading: Callable[[CheckRow], None]
+) -> list[CheckRow]:
     """The rows after everything of them that is here was loaded, one after the other.
 
     Args:
@@ -199,18 +209,18 @@ def try_loading(
     return [_tried(row, request, loading) for row in rows]
 
 
-def _tried(row: Row, request: CheckRequest, loading: Callable[[Row], None]) -> Row:
+def _tried(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], None]) -> CheckRow:
     """The row after its weights were loaded, if there is anything to load and anyone to do it."""
     from mac_whisper_speedtest.machine import describe
     from mac_whisper_speedtest.worker import load_check
     from mac_whisper_speedtest.worker import protocol as m
-    from mac_whisper_speedtest.worker.load_check import LoadCheck, Outcome, Trial
+    from mac_whisper_speedtest.worker.load_check import LoadCheck, LoadOutcome, Trial
 
     chosen = row.check.chosen
     if chosen is None or row.check.state not in _LOADABLE:
         return row
     if row.backend.broken:
-        return replace(row, load=LoadCheck(Outcome.NOT_CHECKED, message=row.backend.broken))
+        return replace(row, load=LoadCheck(LoadOutcome.NOT_CHECKED, message=row.backend.broken))
     subject = row.check.subject
     key = _key(row.backend, subject, chosen, request.device)
     if not request.fresh and key and (known := _remembered(key)):
@@ -231,8 +241,8 @@ def _tried(row: Row, request: CheckRequest, loading: Callable[[Row], None]) -> R
     loading(row)
     began = time.monotonic()
     outcome = load_check.check(trial)
-    if key and outcome.outcome is Outcome.LOADED:
-        hashes.tell(
+    if key and outcome.outcome is LoadOutcome.LOADED:
+        hashes.store_facts(
             "insert or replace into loads values (?, ?)",
             [(key, msgspec.json.encode(outcome).decode())],
         )
@@ -242,14 +252,14 @@ def _tried(row: Row, request: CheckRequest, loading: Callable[[Row], None]) -> R
 def _remembered(key: str) -> LoadCheck | None:
     from mac_whisper_speedtest.worker.load_check import LoadCheck
 
-    rows = hashes.ask("select outcome from loads where key = ?", (key,))
+    rows = hashes.query_facts("select outcome from loads where key = ?", (key,))
     try:
         return msgspec.json.decode(rows[0][0], type=LoadCheck) if rows else None
     except msgspec.MsgspecError:
         return None
 
 
-def _key(backend: Backend, subject: Subject, chosen: Copy, device: str) -> str:
+def _key(backend: Backend, subject: CheckSubject, chosen: CachedCopy, device: str) -> str:
     """What a load's outcome depends on; empty where the backend's version is not known.
 
     Model, backend, version and method, and beside them what could make the same question have
@@ -265,7 +275,7 @@ def _key(backend: Backend, subject: Subject, chosen: Copy, device: str) -> str:
     version = version_here(recipe) if here else backend.version or locks.default_version(recipe)
     files = [(str(file.path), file.size, file.path.stat().st_mtime_ns) for file in chosen.files]
     words = [
-        str(Method.LOAD),
+        str(CheckMethod.LOAD),
         subject.network,
         backend.label,
         version,

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from mac_whisper_speedtest.catalog import Custom, is_custom, parse_custom
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import hashes as digests
-from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin
-from mac_whisper_speedtest.weights.snapshot import Snapshot, Wish, known
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin
+from mac_whisper_speedtest.weights.snapshot import PullTarget, SnapshotFiles, resolve_offline
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.convert.form import Form
+    from mac_whisper_speedtest.convert.form import FormatCodec
 
 __all__ = ["Custom", "Held", "Pulled", "held", "is_custom", "parse_custom", "pulled", "snapshot"]
 
@@ -59,9 +59,9 @@ class Pulled:
     size_bytes: int
 
 
-def snapshot(custom: Custom) -> Snapshot | None:
+def snapshot(custom: Custom) -> SnapshotFiles | None:
     """The files of it that a pull fetches, from what the hub once listed; ``None`` before that."""
-    return known(Wish(str(custom), custom.repository, custom.revision, custom=True))
+    return resolve_offline(PullTarget(str(custom), custom.repository, custom.revision, custom=True))
 
 
 def pulled(custom: Custom, *, fresh: bool = False) -> Pulled:
@@ -85,14 +85,14 @@ def pulled(custom: Custom, *, fresh: bool = False) -> Pulled:
     if damaged:
         raise DamagedError(
             f"{damaged[0]} of {custom} is not the file that the hub listed",
-            Damage(str(custom), "published", tuple(damaged), found.path, Origin.HUB),
+            Damage(str(custom), "published", tuple(damaged), found.path, WeightsOrigin.HUB),
             by_hand=command,
         )
     files = {file.name: str(hashes[found.path / file.name]) for file in found.files}
     return Pulled(held(found), files, sum(file.size for file in found.files))
 
 
-def _damaged(found: Snapshot, hashes: Mapping[Path, str | OSError]) -> list[str]:
+def _damaged(found: SnapshotFiles, hashes: Mapping[Path, str | OSError]) -> list[str]:
     """The files that are not the listed ones: of small ones the hub knows git's name only."""
     from mac_whisper_speedtest.weights import transfer
 
@@ -111,7 +111,7 @@ def _damaged(found: Snapshot, hashes: Mapping[Path, str | OSError]) -> list[str]
     return damaged
 
 
-def held(found: Snapshot) -> Held:
+def held(found: SnapshotFiles) -> Held:
     """What the files of a snapshot are, judged without reading more of the weights than needed.
 
     Raises:
@@ -129,7 +129,7 @@ def held(found: Snapshot) -> Held:
     return Held(name, path, _precision(form, stored), not checkpoint.dims.is_multilingual)
 
 
-def _detected(found: Snapshot) -> tuple[str, Path]:
+def _detected(found: SnapshotFiles) -> tuple[str, Path]:
     """The form's name and the path to read: the folder, or its one file of a one-file form."""
     from mac_whisper_speedtest.convert.conversion import FORMS, detect_form
 
@@ -144,7 +144,7 @@ def _detected(found: Snapshot) -> tuple[str, Path]:
     return detect_form(found.path), found.path
 
 
-def _vocabulary_in_config(form: Form, folder: Path) -> bool:
+def _vocabulary_in_config(form: FormatCodec, folder: Path) -> bool:
     """Whether the settings give the vocabulary's size as that of the English-only networks.
 
     Raises:
@@ -182,7 +182,7 @@ def _safetensors_precision(path: Path) -> str:
     return floats[0] if len(floats) == 1 else _MIXED
 
 
-def _precision(form: Form, stored: Mapping[str, Any]) -> str:
+def _precision(form: FormatCodec, stored: Mapping[str, Any]) -> str:
     """The precision at which the form would store every tensor as it is stored here."""
     if form.writer is None:
         kinds = {array.dtype.name for array in stored.values()}

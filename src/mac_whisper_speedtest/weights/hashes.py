@@ -42,14 +42,14 @@ def _database() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def ask(query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def query_facts(query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Rows of the answer; none when the database cannot be read."""
     with contextlib.suppress(sqlite3.Error, OSError), _database() as database:
         return database.execute(query, values).fetchall()
     return []
 
 
-def tell(statement: str, rows: Sequence[Sequence[Any]]) -> None:
+def store_facts(statement: str, rows: Sequence[Sequence[Any]]) -> None:
     """Write rows down, all or none; silently none when the database cannot be written."""
     with contextlib.suppress(sqlite3.Error, OSError), _database() as database:
         database.executemany(statement, rows)
@@ -149,7 +149,7 @@ def _hashed(path: Path, progress: Callable[[int], None]) -> str | OSError:
 
 
 def _remembered(identity: Identity) -> str | None:
-    rows = ask(
+    rows = query_facts(
         "select sha256 from sha256 where path = ? and size = ? and mtime_ns = ? and inode = ?",
         identity,
     )
@@ -163,4 +163,4 @@ def _remember(path: Path, before: Identity, digest: str) -> None:
     except OSError:
         return
     if unchanged and time.time_ns() - before[2] > _SETTLED_S * 1e9:
-        tell("insert or replace into sha256 values (?, ?, ?, ?, ?)", [(*before, digest)])
+        store_facts("insert or replace into sha256 values (?, ?, ?, ?, ?)", [(*before, digest)])

@@ -23,7 +23,7 @@ _INCOMPLETE = ".incomplete"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SnapshotFile:
     """A file of a snapshot: the blob it is a link to, or empty; the bytes it is made of itself."""
 
     blob: str
@@ -31,7 +31,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class CacheContents:
     """What a repository's folder in the cache holds.
 
     Attributes:
@@ -41,7 +41,7 @@ class Contents:
         is_there: whether there is such a folder.
     """
 
-    snapshots: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
+    snapshots: Mapping[str, Mapping[str, SnapshotFile]] = field(default_factory=dict)
     blobs: Mapping[str, int] = field(default_factory=dict)
     refs: Mapping[str, str] = field(default_factory=dict)
     is_there: bool = False
@@ -142,7 +142,7 @@ def _claim(row: catalog.Publication) -> Claim | None:
         for each in catalog.publications()
         if each.repository == row.repository and each.network != row.network
     ]
-    snapshot = wanted.known(wanted.of_row(row))
+    snapshot = wanted.resolve_offline(wanted.of_row(row))
     files = snapshot.files if snapshot else ()
     addresses = {address for file in files if (address := file.sha256 or file.blob_id)}
     if not row.folder and not others:
@@ -165,7 +165,7 @@ def _listed(row: catalog.Publication) -> set[str]:
 
 
 def _everything(repository: str, revision: str) -> Claim:
-    found = revisions.learnt(repository, revision)
+    found = revisions.cached_listing(repository, revision)
     files = found.files if found else ()
     addresses = {address for file in files if (address := file.sha256 or file.blob_id)}
     return Claim(repository, revision, everything=True, addresses=frozenset(addresses))
@@ -177,19 +177,21 @@ def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
     for claim in claims:
         if _leads_away(hub_cache.repository_dir(claim.repository)):
             continue
-        contents = read(claim.repository)
+        contents = read_cache(claim.repository)
         going = decide(contents, claim)
         hollow = not contents.blobs and not contents.snapshots and contents.is_there
         left = claim.revision in contents.snapshots and going.whole_snapshot
         record = (
-            revisions.learnt(claim.repository, claim.revision) if going.whole_snapshot else None
+            revisions.cached_listing(claim.repository, claim.revision)
+            if going.whole_snapshot
+            else None
         )
         if going.files or going.blobs or going.refs or hollow or left or record:
             found.append(HubCopy(claim, going))
     return tuple(found)
 
 
-def decide(contents: Contents, claim: Claim) -> Going:
+def decide(contents: CacheContents, claim: Claim) -> Going:
     """What of a repository goes for a claim, and what other files still need."""
     here = contents.snapshots.get(claim.revision, {})
     files = sorted(
@@ -216,13 +218,13 @@ def decide(contents: Contents, claim: Claim) -> Going:
     return Going(tuple(files), tuple(blobs), tuple(refs) if whole else (), whole, size)
 
 
-def read(repository: str) -> Contents:
+def read_cache(repository: str) -> CacheContents:
     """What the cache holds of a repository."""
     base = hub_cache.repository_dir(repository)
     if not base.is_dir() or _leads_away(base):
-        return Contents()
+        return CacheContents()
     blobs = base / "blobs"
-    return Contents(
+    return CacheContents(
         snapshots={path.name: _entries(path, blobs) for path in _children(base / "snapshots")},
         blobs={path.name: disposal.size_bytes(path) for path in _children(blobs)},
         refs=_refs(base / "refs"),
@@ -242,7 +244,7 @@ def _children(folder: Path) -> list[Path]:
         return []
 
 
-def _entries(snapshot: Path, blobs: Path) -> dict[str, Entry]:
+def _entries(snapshot: Path, blobs: Path) -> dict[str, SnapshotFile]:
     found = {}
     for folder, folders, files in os.walk(snapshot):
         links = [name for name in folders if Path(folder, name).is_symlink()]
@@ -252,12 +254,12 @@ def _entries(snapshot: Path, blobs: Path) -> dict[str, Entry]:
     return found
 
 
-def _entry(path: Path, blobs: Path) -> Entry:
+def _entry(path: Path, blobs: Path) -> SnapshotFile:
     if not path.is_symlink():
-        return Entry("", disposal.size_bytes(path))
+        return SnapshotFile("", disposal.size_bytes(path))
     target = Path(os.path.normpath(path.parent / path.readlink()))
     # A link to anywhere else goes, and what it leads to stays.
-    return Entry(target.name if target.parent == Path(os.path.normpath(blobs)) else "", 0)
+    return SnapshotFile(target.name if target.parent == Path(os.path.normpath(blobs)) else "", 0)
 
 
 def _refs(folder: Path) -> dict[str, str]:
@@ -288,7 +290,7 @@ def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
     locks = [revisions.lock_path(claim.repository, claim.revision)]
     try:
         with disposal.held([*locks, *([branch] if branch.exists() else [])], announce):
-            freed = _remove(claim, decide(read(claim.repository), claim))
+            freed = _remove(claim, decide(read_cache(claim.repository), claim))
     except OSError as error:
         raise StorageError(
             f"cannot remove {claim.repository} from the Hugging Face cache: "

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mac_whisper_speedtest.weights import hub_cache
-from mac_whisper_speedtest.weights.locations import Place, Want
+from mac_whisper_speedtest.weights.locations import CacheLocation, ExpectedFile
 
 LFS_POINTER = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024
@@ -26,7 +26,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_NAME = re.compile(r"[0-9a-f]{40}")
 
 
-class State(StrEnum):
+class WeightsState(StrEnum):
     """What is known of weights on this machine."""
 
     COMPLETE = "complete"
@@ -46,7 +46,7 @@ class Evidence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """One wanted file that is there.
 
     Attributes:
@@ -70,7 +70,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class CachedCopy:
     """What one place holds.
 
     Attributes:
@@ -82,11 +82,11 @@ class Copy:
         evidence: what ``complete`` rests on.
     """
 
-    place: Place
-    state: State
+    place: CacheLocation
+    state: WeightsState
     problems: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    files: tuple[Found, ...] = field(default=(), repr=False)
+    files: tuple[FoundFile, ...] = field(default=(), repr=False)
     evidence: Evidence = Evidence.NAMES
 
     @property
@@ -102,7 +102,7 @@ class Copy:
         return self.place.folder
 
 
-def look(place: Place) -> Copy:
+def inspect_copy(place: CacheLocation) -> CachedCopy:
     """Compare what lies in ``place`` with what a whole copy holds."""
     remarks: list[str] = []
     if place.hub_repository:
@@ -111,7 +111,7 @@ def look(place: Place) -> Copy:
     if place.record is not None:
         listed, problem = _recorded(place.record)
         if problem:
-            return Copy(place, State.CORRUPT, (problem,))
+            return CachedCopy(place, WeightsState.CORRUPT, (problem,))
         place = replace(place, wants=listed)
     if place.outdated is not None and place.outdated[0].is_dir():
         folder, whose = place.outdated
@@ -123,13 +123,17 @@ def look(place: Place) -> Copy:
     files = tuple(found for found, _, _ in seen if found is not None)
     problems = [problem for _, _, problem in seen if problem]
     states = {state for _, state, _ in seen}
-    unfinished = _unfinished(place) if State.ABSENT in states or State.PARTIAL in states else []
+    unfinished = (
+        _unfinished(place)
+        if WeightsState.ABSENT in states or WeightsState.PARTIAL in states
+        else []
+    )
     problems += unfinished
     state = _state(states, anything=bool(files or unfinished))
-    if state is State.ABSENT:
+    if state is WeightsState.ABSENT:
         problems = []
     known = bool(files) and all(want.size is not None for want in place.wants)
-    return Copy(
+    return CachedCopy(
         place,
         state,
         tuple(problems),
@@ -139,17 +143,19 @@ def look(place: Place) -> Copy:
     )
 
 
-def _state(states: set[State], *, anything: bool) -> State:
+def _state(states: set[WeightsState], *, anything: bool) -> WeightsState:
     """The state of a copy from those of its files."""
-    for state in (State.CORRUPT, State.NOT_CHECKABLE, State.PARTIAL):
+    for state in (WeightsState.CORRUPT, WeightsState.NOT_CHECKABLE, WeightsState.PARTIAL):
         if state in states:
             return state
-    if State.ABSENT in states:
-        return State.PARTIAL if anything else State.ABSENT
-    return State.COMPLETE if states else State.ABSENT
+    if WeightsState.ABSENT in states:
+        return WeightsState.PARTIAL if anything else WeightsState.ABSENT
+    return WeightsState.COMPLETE if states else WeightsState.ABSENT
 
 
-def _look_at(place: Place, want: Want) -> tuple[Found | None, State, str]:
+def _look_at(
+    place: CacheLocation, want: ExpectedFile
+) -> tuple[FoundFile | None, WeightsState, str]:
     """One wanted file: where it is, the state it alone would give, and what is wrong with it."""
     dangling = ""
     for name in want.names:
@@ -162,32 +168,32 @@ def _look_at(place: Place, want: Want) -> tuple[Found | None, State, str]:
                     dangling = f"{name} is a link to a file that is gone"
                 continue
             reason = error.strerror or str(error)
-            return None, State.NOT_CHECKABLE, f"{name} cannot be looked at: {reason}"
+            return None, WeightsState.NOT_CHECKABLE, f"{name} cannot be looked at: {reason}"
         short = name.rpartition("/")[2] if name.startswith("/") else name
         return _judge(place, want, path, short, status)
     if dangling:
-        return None, State.PARTIAL, dangling
+        return None, WeightsState.PARTIAL, dangling
     # Alternatives outside the folder are named without their path.
     name = " or ".join(dict.fromkeys(Path(n).name if n.startswith("/") else n for n in want.names))
-    return None, State.ABSENT, f"{name} is missing"
+    return None, WeightsState.ABSENT, f"{name} is missing"
 
 
 def _judge(
-    place: Place, want: Want, path: Path, name: str, status: os.stat_result
-) -> tuple[Found | None, State, str]:
+    place: CacheLocation, want: ExpectedFile, path: Path, name: str, status: os.stat_result
+) -> tuple[FoundFile | None, WeightsState, str]:
     """A file that is there: is it a file, readable, and as large as it should be?"""
     if not stat.S_ISREG(status.st_mode):
         if place.may_be_folders and stat.S_ISDIR(status.st_mode):
-            return Found(path, 0, name), State.COMPLETE, ""
-        return None, State.CORRUPT, f"{name} is not a file"
+            return FoundFile(path, 0, name), WeightsState.COMPLETE, ""
+        return None, WeightsState.CORRUPT, f"{name} is not a file"
     if not os.access(path, os.R_OK):
-        return None, State.NOT_CHECKABLE, f"{name} cannot be read: permission denied"
-    found = _told(Found(path, status.st_size, name, want.sha256, want.git_name), place)
+        return None, WeightsState.NOT_CHECKABLE, f"{name} cannot be read: permission denied"
+    found = _told(FoundFile(path, status.st_size, name, want.sha256, want.git_name), place)
     problem = _wrong_size(found, want)
-    return found, State.CORRUPT if problem else State.COMPLETE, problem
+    return found, WeightsState.CORRUPT if problem else WeightsState.COMPLETE, problem
 
 
-def _told(file: Found, place: Place) -> Found:
+def _told(file: FoundFile, place: CacheLocation) -> FoundFile:
     """``file`` with what the hub's client left about it, where nothing better is known.
 
     In a hub cache that is the name of the blob that the link points at; in a local folder, the
@@ -214,7 +220,7 @@ def _noted(metadata: Path, line: int) -> str:
         return ""
 
 
-def _wrong_size(found: Found, want: Want) -> str:
+def _wrong_size(found: FoundFile, want: ExpectedFile) -> str:
     """What a file's size says against it; empty when nothing."""
     if want.size is not None and found.size == want.size:
         return ""
@@ -233,7 +239,7 @@ def _is_lfs_pointer(path: Path) -> bool:
         return False
 
 
-def _unfinished(place: Place) -> list[str]:
+def _unfinished(place: CacheLocation) -> list[str]:
     """What an unfinished download left behind, in words."""
     names: list[str] = []
     for folder, pattern in place.unfinished:
@@ -246,7 +252,7 @@ def _shortened(name: str) -> str:
     return name if len(name) <= 40 else f"{name[:12]}…{name[-20:]}"
 
 
-def _in_hub(place: Place) -> tuple[Place, str]:
+def _in_hub(place: CacheLocation) -> tuple[CacheLocation, str]:
     """``place`` with its commit settled, and a remark if only other commits are there."""
     snapshots = hub_cache.repository_dir(place.hub_repository) / "snapshots"
     inside = place.folder.relative_to(snapshots / (place.revision or ""))
@@ -281,10 +287,10 @@ def _other_commit(etags: Path, pinned: str) -> str:
     return ""
 
 
-def _recorded(record: Path) -> tuple[tuple[Want, ...], str]:
+def _recorded(record: Path) -> tuple[tuple[ExpectedFile, ...], str]:
     """What a conversion wrote down of its files; a problem if that cannot be read."""
     if not record.parent.is_dir():
-        return (Want((record.name,)),), ""
+        return (ExpectedFile((record.name,)),), ""
     from mac_whisper_speedtest.convert.record import read_record
     from mac_whisper_speedtest.errors import SpeedtestError
 
@@ -292,20 +298,22 @@ def _recorded(record: Path) -> tuple[tuple[Want, ...], str]:
         made = read_record(record.parent)
     except SpeedtestError as error:
         return (), error.message
-    return tuple(Want((file.name,), file.size, file.sha256) for file in made.output_files), ""
+    return tuple(
+        ExpectedFile((file.name,), file.size, file.sha256) for file in made.output_files
+    ), ""
 
 
-USEFULNESS = (
-    State.COMPLETE,
-    State.CORRUPT,
-    State.PARTIAL,
-    State.NOT_CHECKABLE,
-    State.ABSENT,
-    State.UNAVAILABLE,
+STATE_PRIORITY = (
+    WeightsState.COMPLETE,
+    WeightsState.CORRUPT,
+    WeightsState.PARTIAL,
+    WeightsState.NOT_CHECKABLE,
+    WeightsState.ABSENT,
+    WeightsState.UNAVAILABLE,
 )
 """Whole first, then what tells most about what is wrong."""
 
 
-def best(copies: Sequence[Copy]) -> Copy | None:
+def best(copies: Sequence[CachedCopy]) -> CachedCopy | None:
     """The most useful copy: a whole one, else the one that tells most about what is wrong."""
-    return min(copies, key=lambda copy: USEFULNESS.index(copy.state), default=None)
+    return min(copies, key=lambda copy: STATE_PRIORITY.index(copy.state), default=None)

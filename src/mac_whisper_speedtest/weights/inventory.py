@@ -9,16 +9,27 @@ from enum import StrEnum
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.weights import hub_cache, snapshot
-from mac_whisper_speedtest.weights.check import CacheCheck, Check, Subject, with_checksums
-from mac_whisper_speedtest.weights.inspect import USEFULNESS, Copy, State, best, look
-from mac_whisper_speedtest.weights.locations import Place, conversion, custom_pulled, places
+from mac_whisper_speedtest.weights.check import (
+    CacheCheck,
+    CheckSubject,
+    WeightsCheck,
+    with_checksums,
+)
+from mac_whisper_speedtest.weights.inspect import (
+    STATE_PRIORITY,
+    CachedCopy,
+    WeightsState,
+    best,
+    inspect_copy,
+)
+from mac_whisper_speedtest.weights.locations import CacheLocation, conversion, custom_pulled, places
 from mac_whisper_speedtest.weights.revisions import customs
 
 _ANY = "float16"
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class InstalledWeights:
     """One copy.
 
     Attributes:
@@ -31,12 +42,12 @@ class Holding:
     name: str
     form: str
     precision: str
-    copy: Copy
+    copy: CachedCopy
 
 
-def of_network(network: str) -> list[Holding]:
+def of_network(network: str) -> list[InstalledWeights]:
     """All copies of a network that are here, whole or not, official ones first."""
-    found: dict[tuple[object, ...], Holding] = {}
+    found: dict[tuple[object, ...], InstalledWeights] = {}
     for form in _forms(catalog.model(network)):
         for precision in precisions(network, form):
             for reader in form.loaded_by:
@@ -44,23 +55,25 @@ def of_network(network: str) -> list[Holding]:
                     # Two backends may share a folder, and two precisions a published file.
                     key = (place.folder, tuple(want.names for want in place.wants))
                     stored = _precision(place, network, form.name, precision)
-                    found.setdefault(key, Holding(network, form.name, stored, look(place)))
-    return [each for each in found.values() if each.copy.state is not State.ABSENT]
+                    found.setdefault(
+                        key, InstalledWeights(network, form.name, stored, inspect_copy(place))
+                    )
+    return [each for each in found.values() if each.copy.state is not WeightsState.ABSENT]
 
 
-def of_custom(custom: catalog.Custom) -> list[Holding]:
+def of_custom(custom: catalog.Custom) -> list[InstalledWeights]:
     """What is here of a repository at a commit: its files, and what was converted from them."""
-    found = [Holding(str(custom), "", "", custom_copy(custom))]
+    found = [InstalledWeights(str(custom), "", "", custom_copy(custom))]
     folder = hub_cache.root() / custom.folder
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         meant = hub_cache.parse(path.name)
         if meant is not None:
-            copy = look(conversion(path, meant.form))
-            found.append(Holding(str(custom), meant.form, meant.precision, copy))
-    return [each for each in found if each.copy.state is not State.ABSENT]
+            copy = inspect_copy(conversion(path, meant.form))
+            found.append(InstalledWeights(str(custom), meant.form, meant.precision, copy))
+    return [each for each in found if each.copy.state is not WeightsState.ABSENT]
 
 
-def everything() -> list[Holding]:
+def everything() -> list[InstalledWeights]:
     """All copies of all networks, and of every repository that was pulled by its commit."""
     found = [each for network in catalog.models() for each in of_network(network)]
     for record in customs():
@@ -68,10 +81,10 @@ def everything() -> list[Holding]:
     return found
 
 
-def custom_copy(custom: catalog.Custom) -> Copy:
+def custom_copy(custom: catalog.Custom) -> CachedCopy:
     """What the Hugging Face cache holds of the files of a repository that a pull fetches."""
-    wish = snapshot.Wish(str(custom), custom.repository, custom.revision, custom=True)
-    return look(custom_pulled(custom, snapshot.known(wish)))
+    wish = snapshot.PullTarget(str(custom), custom.repository, custom.revision, custom=True)
+    return inspect_copy(custom_pulled(custom, snapshot.resolve_offline(wish)))
 
 
 def official_row(network: str) -> catalog.Publication:
@@ -80,13 +93,13 @@ def official_row(network: str) -> catalog.Publication:
     return next(row for row in rows if not row.unavailable)
 
 
-def official(network: str) -> Check:
+def official(network: str) -> WeightsCheck:
     """The official weights of a network, as far as names and sizes tell."""
     row = official_row(network)
-    return CacheCheck().of(Subject("", network, network, row.form, row.precision))
+    return CacheCheck().of(CheckSubject("", network, network, row.form, row.precision))
 
 
-def for_backend(network: str, form: str, precision: str = "") -> Check:
+def for_backend(network: str, form: str, precision: str = "") -> WeightsCheck:
     """The copy that a backend of that form would be given, or what is known instead of it.
 
     Args:
@@ -112,14 +125,14 @@ def for_backend(network: str, form: str, precision: str = "") -> Check:
         )
     looker = CacheCheck()
     checks = [
-        _exact(looker.of(Subject(reader, network, network, form, each)))
+        _exact(looker.of(CheckSubject(reader, network, network, form, each)))
         for each in ([precision] if precision else known)
         for reader in kinds[form].loaded_by
     ]
-    return min(checks, key=lambda check: USEFULNESS.index(check.state))
+    return min(checks, key=lambda check: STATE_PRIORITY.index(check.state))
 
 
-def _exact(check: Check) -> Check:
+def _exact(check: WeightsCheck) -> WeightsCheck:
     """``check`` without the copies that are stored in another precision than was asked for."""
     subject = check.subject
     of_it = [
@@ -130,13 +143,13 @@ def _exact(check: Check) -> Check:
     ]
     if len(of_it) == len(check.copies):
         return check
-    own = [copy for copy in of_it if copy.place.for_run and copy.state is not State.ABSENT]
+    own = [copy for copy in of_it if copy.place.for_run and copy.state is not WeightsState.ABSENT]
     chosen = own[0] if own else best(of_it)
-    state = chosen.state if chosen else State.ABSENT
+    state = chosen.state if chosen else WeightsState.ABSENT
     return replace(check, state=state, copies=tuple(of_it), chosen=chosen)
 
 
-def precisions(network: str, form: catalog.Form) -> list[str]:
+def precisions(network: str, form: catalog.WeightsFormat) -> list[str]:
     """What weights of a network are stored in, in that form: made here, or published."""
     published = [
         row.precision
@@ -147,7 +160,7 @@ def precisions(network: str, form: catalog.Form) -> list[str]:
     return list(dict.fromkeys([*form.converts_to, *published])) or [_ANY]
 
 
-def _precision(place: Place, network: str, form: str, asked: str) -> str:
+def _precision(place: CacheLocation, network: str, form: str, asked: str) -> str:
     """What a copy is stored in: only conversions come in whatever precision is asked for."""
     if place.record is not None:
         return asked
@@ -155,7 +168,7 @@ def _precision(place: Place, network: str, form: str, asked: str) -> str:
     return row.precision if row else asked
 
 
-def _forms(model: catalog.Model) -> list[catalog.Form]:
+def _forms(model: catalog.Model) -> list[catalog.WeightsFormat]:
     return [form for form in catalog.forms().values() if form.family == model.family]
 
 
@@ -165,7 +178,7 @@ def _forms(model: catalog.Model) -> list[catalog.Form]:
 # down. Small files of a hub repository have git's name instead, a SHA-1.
 
 
-class Outcome(StrEnum):
+class ReadOutcome(StrEnum):
     """What reading a copy showed."""
 
     OK = "ok"
@@ -176,14 +189,14 @@ class Outcome(StrEnum):
 
 
 _OUTCOMES = {
-    State.CORRUPT: Outcome.CORRUPT,
-    State.NOT_CHECKABLE: Outcome.UNREADABLE,
-    State.PARTIAL: Outcome.PARTIAL,
+    WeightsState.CORRUPT: ReadOutcome.CORRUPT,
+    WeightsState.NOT_CHECKABLE: ReadOutcome.UNREADABLE,
+    WeightsState.PARTIAL: ReadOutcome.PARTIAL,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CopyVerdict:
     """What is true of one copy.
 
     Attributes:
@@ -193,17 +206,17 @@ class Verdict:
         unknown: files of which no hash is known.
     """
 
-    holding: Holding
-    outcome: Outcome
+    holding: InstalledWeights
+    outcome: ReadOutcome
     problems: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
 def verify(
-    holdings: Sequence[Holding],
+    holdings: Sequence[InstalledWeights],
     *,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> list[Verdict]:
+) -> list[CopyVerdict]:
     """Read all files again, whatever is remembered of them.
 
     Args:
@@ -211,8 +224,12 @@ def verify(
         progress: told of bytes done and bytes in all, from several threads.
     """
     checks = [
-        Check(Subject("", each.name, each.name, each.form, each.precision), each.copy.state,
-              (each.copy,), each.copy)
+        WeightsCheck(
+            CheckSubject("", each.name, each.name, each.form, each.precision),
+            each.copy.state,
+            (each.copy,),
+            each.copy,
+        )
         for each in holdings
     ]  # fmt: skip
     hashed = with_checksums(checks, fresh=True, progress=progress)
@@ -221,10 +238,10 @@ def verify(
     ]
 
 
-def _judged(holding: Holding, copy: Copy) -> Verdict:
+def _judged(holding: InstalledWeights, copy: CachedCopy) -> CopyVerdict:
     """The verdict on a copy whose files were read."""
     unknown = tuple(file.name for file in copy.files if not file.can_be_told)
-    outcome = _OUTCOMES.get(copy.state, Outcome.OK)
-    if outcome is Outcome.OK and len(unknown) == len(copy.files):
-        outcome = Outcome.UNKNOWN
-    return Verdict(holding, outcome, copy.problems, unknown)
+    outcome = _OUTCOMES.get(copy.state, ReadOutcome.OK)
+    if outcome is ReadOutcome.OK and len(unknown) == len(copy.files):
+        outcome = ReadOutcome.UNKNOWN
+    return CopyVerdict(holding, outcome, copy.problems, unknown)

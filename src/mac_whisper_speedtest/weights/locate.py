@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import custom, hub_cache
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
 from mac_whisper_speedtest.weights.hashes import sha256_files
 from mac_whisper_speedtest.weights.locations import (
     converted_folder,
@@ -25,7 +26,6 @@ from mac_whisper_speedtest.weights.locations import (
     fetched_folder,
     mirror_folder,
 )
-from mac_whisper_speedtest.weights.repair import Damage, DamagedError, Origin, identity
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.convert.record import ConversionRecord
@@ -170,7 +170,7 @@ def _checked(
     from mac_whisper_speedtest.convert.record import RECORD_NAME, read_record
 
     def damaged(message: str, *names: str) -> DamagedError:
-        found = Damage(model, form, names, folder, Origin.CONVERTED, seen=identity(folder))
+        found = Damage(model, form, names, folder, WeightsOrigin.CONVERTED, seen=identity(folder))
         by_hand = f"remove the folder {folder}; it is made anew at the next run"
         return DamagedError(message, found, by_hand=by_hand)
 
@@ -322,10 +322,10 @@ def published(name: str, form: str, *, fresh: bool = False) -> Weights:
     row = _row(name, form)
     get = _get(row)
     # Each is only looked for when the one before is not there.
-    places: tuple[tuple[Callable[[catalog.Publication], Path | None], str, Origin], ...] = (
-        (fetched_folder, "fetched from", Origin.FETCHED),
-        (mirror_folder, "mirror of", Origin.PACKAGE),
-        (_hub_folder, "Hugging Face cache,", Origin.HUB),
+    places: tuple[tuple[Callable[[catalog.Publication], Path | None], str, WeightsOrigin], ...] = (
+        (fetched_folder, "fetched from", WeightsOrigin.FETCHED),
+        (mirror_folder, "mirror of", WeightsOrigin.PACKAGE),
+        (_hub_folder, "Hugging Face cache,", WeightsOrigin.HUB),
     )
     for look, how, origin in places:
         folder = look(row)
@@ -371,7 +371,7 @@ class _Copy:
 
     folder: Path
     how: str
-    origin: Origin
+    origin: WeightsOrigin
     again: str
 
 

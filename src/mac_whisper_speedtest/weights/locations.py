@@ -51,7 +51,7 @@ _STRUCTURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class ExpectedFile:
     """One file that a whole copy holds.
 
     Attributes:
@@ -73,7 +73,7 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CacheLocation:
     """One place where a copy can lie.
 
     Attributes:
@@ -94,7 +94,7 @@ class Place:
 
     where: str
     folder: Path
-    wants: tuple[Want, ...] = ()
+    wants: tuple[ExpectedFile, ...] = ()
     for_run: bool = False
     is_file: bool = False
     may_be_folders: bool = False
@@ -107,7 +107,7 @@ class Place:
     outdated: tuple[Path, str] | None = field(default=None)
 
 
-def places(reader: str, form: str, network: str, precision: str) -> list[Place]:
+def places(reader: str, form: str, network: str, precision: str) -> list[CacheLocation]:
     """Every place to look in for one backend and network, the one that a run uses first.
 
     Args:
@@ -117,7 +117,7 @@ def places(reader: str, form: str, network: str, precision: str) -> list[Place]:
         precision: what the weights handed to it are to be stored in.
     """
     row = catalog.publication(network, form, precision)
-    found: list[Place] = []
+    found: list[CacheLocation] = []
     kind = catalog.forms().get(form)
     if kind is not None and kind.converts_to:
         found += _converted(network, form, precision)
@@ -131,32 +131,32 @@ def places(reader: str, form: str, network: str, precision: str) -> list[Place]:
     return found
 
 
-def source_places(network: str) -> list[Place]:
+def source_places(network: str) -> list[CacheLocation]:
     """Where the official weights that a Whisper network is converted from can lie."""
     row = catalog.publication(network, catalog.SOURCE_FORM)
     return _published(row) if row is not None and not row.unavailable else []
 
 
-def structure(form: str) -> tuple[Want, ...]:
+def structure(form: str) -> tuple[ExpectedFile, ...]:
     """What a copy of ``form`` holds, as far as names go; empty where that is not known."""
-    return tuple(Want(names) for names in _STRUCTURE.get(form, ()))
+    return tuple(ExpectedFile(names) for names in _STRUCTURE.get(form, ()))
 
 
-def described(path: Path) -> Place:
+def described(path: Path) -> CacheLocation:
     """The weights that a backend's description names itself: there, or not."""
     # A folder's contents are the backend's own affair; a file is wanted by its name.
-    return Place(
+    return CacheLocation(
         "named in its description",
         path.parent,
-        (Want((path.name,)),),
+        (ExpectedFile((path.name,)),),
         for_run=True,
         may_be_folders=True,
     )
 
 
-def _wants(row: catalog.Publication) -> tuple[Want, ...]:
+def _wants(row: catalog.Publication) -> tuple[ExpectedFile, ...]:
     """What the catalogue, or else the form, says that a copy of ``row`` holds."""
-    listed = tuple(Want((file.name,), file.size, file.sha256) for file in row.files)
+    listed = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in row.files)
     if row.complete or not _STRUCTURE.get(row.form):
         return listed
     known = {want.names[0]: want for want in listed}
@@ -169,15 +169,15 @@ def _wants(row: catalog.Publication) -> tuple[Want, ...]:
 # --- the tool's own places, and those it shares -------------------------------------------------
 
 
-def _published(row: catalog.Publication) -> list[Place]:
+def _published(row: catalog.Publication) -> list[CacheLocation]:
     """Where `locate.published` looks, in its order."""
     found = []
     folder = fetched_folder(row)
     if folder is not None:
-        found.append(Place("the tool's cache (as published)", folder, _wants(row)))
+        found.append(CacheLocation("the tool's cache (as published)", folder, _wants(row)))
     mirror = mirror_folder(row)
     if mirror is not None and row.mirror is not None:
-        found.append(Place(f"the package {row.mirror.distribution}", mirror, _wants(row)))
+        found.append(CacheLocation(f"the package {row.mirror.distribution}", mirror, _wants(row)))
     if row.repository and row.form not in FRAMEWORKS:
         found.append(_hub(row))
     if len(row.files) == 1 and row.complete:
@@ -228,7 +228,7 @@ def custom_conversion(custom: catalog.Custom, form: str, precision: str) -> Path
     return converted_folder(custom.folder, form, precision, custom.revision)
 
 
-def _converted(network: str, form: str, precision: str) -> list[Place]:
+def _converted(network: str, form: str, precision: str) -> list[CacheLocation]:
     source = catalog.publication(network, catalog.SOURCE_FORM)
     main = source.main_file if source else None
     if main is None or main.sha256 is None:
@@ -236,9 +236,9 @@ def _converted(network: str, form: str, precision: str) -> list[Place]:
     return [conversion(converted_folder(network, form, precision, main.sha256), form)]
 
 
-def conversion(folder: Path, form: str) -> Place:
+def conversion(folder: Path, form: str) -> CacheLocation:
     """A conversion to ``form`` in the tool's cache, which says itself what it holds."""
-    return Place(
+    return CacheLocation(
         "the tool's cache (converted)",
         folder,
         for_run=True,
@@ -247,7 +247,7 @@ def conversion(folder: Path, form: str) -> Place:
     )
 
 
-def custom_pulled(custom: catalog.Custom, snapshot: wanted.Snapshot | None) -> Place:
+def custom_pulled(custom: catalog.Custom, snapshot: wanted.SnapshotFiles | None) -> CacheLocation:
     """What a pull has put into the Hugging Face cache of a model outside the catalogue.
 
     Args:
@@ -257,7 +257,7 @@ def custom_pulled(custom: catalog.Custom, snapshot: wanted.Snapshot | None) -> P
     """
     files = sorted(snapshot.files if snapshot else (), key=lambda file: -file.size)
     repository = hub_cache.repository_dir(custom.repository)
-    return Place(
+    return CacheLocation(
         "the Hugging Face cache",
         hub_cache.snapshot_dir(custom.repository, custom.revision),
         tuple(_learnt(file, "") for file in files),
@@ -271,10 +271,10 @@ def custom_pulled(custom: catalog.Custom, snapshot: wanted.Snapshot | None) -> P
     )
 
 
-def _learnt(file: HubFile, folder: str) -> Want:
+def _learnt(file: HubFile, folder: str) -> ExpectedFile:
     """A file as the hub listed it, below ``folder`` of its repository."""
     name = str(PurePosixPath(file.name).relative_to(folder))
-    return Want((name,), file.size, file.sha256, file.blob_id)
+    return ExpectedFile((name,), file.size, file.sha256, file.blob_id)
 
 
 FRAMEWORKS = {"whisperkit": "WhisperKit", "fluidaudio": "FluidAudio"}
@@ -284,17 +284,17 @@ _USES_HUB = {"huggingface", "mlx"}
 """Forms whose libraries look in the Hugging Face cache, though a run uses converted weights."""
 
 
-def _hub(row: catalog.Publication) -> Place:
+def _hub(row: catalog.Publication) -> CacheLocation:
     repository = hub_cache.repository_dir(row.repository)
     revision, wants = row.revision, _wants(row)
     # What an earlier pull learnt of the commit says more than the catalogue does.
-    if not row.complete and (snapshot := wanted.known(wanted.of_row(row))):
+    if not row.complete and (snapshot := wanted.resolve_offline(wanted.of_row(row))):
         revision = snapshot.revision
         wants = tuple(_learnt(file, row.folder) for file in snapshot.files)
     shared = bool(row.folder) or row.form == "ggml"  # one repository for many networks
     blobs = repository / "blobs"
     hashes = [want.sha256 for want in wants if want.sha256]
-    return Place(
+    return CacheLocation(
         "the Hugging Face cache",
         repository / "snapshots" / (revision or "") / row.folder,
         wants,
@@ -311,21 +311,21 @@ def _hub(row: catalog.Publication) -> Place:
 # --- the libraries' own folders ------------------------------------------------------------------
 
 
-def _pywhispercpp(_reader: str, row: catalog.Publication) -> list[Place]:
+def _pywhispercpp(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
     """Pywhispercpp 1.5: ``platformdirs.user_data_dir("pywhispercpp")/models``."""
     import platformdirs
 
     folder = Path(platformdirs.user_data_dir("pywhispercpp")) / "models"
-    return [Place("pywhispercpp's folder", folder, _wants(row), is_file=True)]
+    return [CacheLocation("pywhispercpp's folder", folder, _wants(row), is_file=True)]
 
 
-def _openai(reader: str, row: catalog.Publication) -> list[Place]:
+def _openai(reader: str, row: catalog.Publication) -> list[CacheLocation]:
     """openai-whisper: ``XDG_CACHE_HOME`` or ``~/.cache``, then ``whisper``; whisper-mps: no XDG."""
     cache = Path.home() / ".cache"
     if reader != "whisper-mps" and (configured := os.environ.get("XDG_CACHE_HOME")):
         cache = Path(configured)
     wants = tuple(replace(want, names=(_local_name(want.names[0]),)) for want in _wants(row))
-    return [Place(f"{reader}'s folder", cache / "whisper", wants, is_file=True)]
+    return [CacheLocation(f"{reader}'s folder", cache / "whisper", wants, is_file=True)]
 
 
 def _local_name(name: str) -> str:
@@ -333,12 +333,12 @@ def _local_name(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _lightning(_reader: str, row: catalog.Publication) -> list[Place]:
+def _lightning(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
     """lightning-whisper-mlx 0.0.10: ``./mlx_models/NAME``, the hub's local-folder mode."""
     folder = Path("mlx_models").absolute() / row.network
     download = folder / ".cache" / "huggingface" / "download"
     return [
-        Place(
+        CacheLocation(
             "./mlx_models",
             folder,
             _wants(row),
@@ -348,7 +348,7 @@ def _lightning(_reader: str, row: catalog.Publication) -> list[Place]:
     ]
 
 
-def _moonshine(_reader: str, row: catalog.Publication) -> list[Place]:
+def _moonshine(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
     """moonshine-voice 0.1: ``MOONSHINE_VOICE_CACHE`` or the user's cache, then the address."""
     import platformdirs
 
@@ -356,10 +356,10 @@ def _moonshine(_reader: str, row: catalog.Publication) -> list[Place]:
         "moonshine_voice"
     )
     address = row.url.partition("://")[2]
-    return [Place("moonshine-voice's folder", Path(cache) / address, _wants(row))]
+    return [CacheLocation("moonshine-voice's folder", Path(cache) / address, _wants(row))]
 
 
-def _whisperkit(_reader: str, row: catalog.Publication) -> list[Place]:
+def _whisperkit(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
     """WhisperKit: the hub client's local-folder layout below ``~/Documents/huggingface``.
 
     Three bundles and a tokenizer, which it keeps beside the models of all sizes; a copy inside the
@@ -370,15 +370,15 @@ def _whisperkit(_reader: str, row: catalog.Publication) -> list[Place]:
     tokenizer = base / "openai" / f"whisper-{_tokenizer_size(row.network)}" / "tokenizer.json"
     download = repository / ".cache" / "huggingface" / "download" / row.folder
     wants = [
-        Want((f"{bundle}.mlmodelc/{file}",))
+        ExpectedFile((f"{bundle}.mlmodelc/{file}",))
         for bundle in WHISPERKIT_BUNDLES
         for file in CORE_ML_BUNDLE
     ]
-    wants += [Want(("config.json",)), Want(("generation_config.json",))]
+    wants += [ExpectedFile(("config.json",)), ExpectedFile(("generation_config.json",))]
     # An absolute path stays itself when it is joined to the folder.
-    wants.append(Want(("tokenizer.json", str(tokenizer))))
+    wants.append(ExpectedFile(("tokenizer.json", str(tokenizer))))
     return [
-        Place(
+        CacheLocation(
             "WhisperKit's folder",
             repository / row.folder,
             tuple(wants),
@@ -394,20 +394,20 @@ def _tokenizer_size(network: str) -> str:
     return "large-v3" if re.search(r"large-v3", network) else network
 
 
-def _fluidaudio(_reader: str, row: catalog.Publication) -> list[Place]:
+def _fluidaudio(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
     """FluidAudio since 0.13.4; until 0.13.2 the folder's name ended in ``-coreml``."""
     models = Path.home() / "Library" / "Application Support" / "FluidAudio" / "Models"
     folder = models / row.network
     wants = [
-        Want((f"{bundle}.mlmodelc/{file}",))
+        ExpectedFile((f"{bundle}.mlmodelc/{file}",))
         for bundle in FLUIDAUDIO_FILES[row.network]
         # Every bundle is checked by FluidAudio for this one alone; some have no weights.
         for file in CORE_ML_BUNDLE[:1]
     ]
-    wants.append(Want((f"Encoder.mlmodelc/{CORE_ML_BUNDLE[2]}",)))
-    wants.append(Want(("parakeet_vocab.json",)))
+    wants.append(ExpectedFile((f"Encoder.mlmodelc/{CORE_ML_BUNDLE[2]}",)))
+    wants.append(ExpectedFile(("parakeet_vocab.json",)))
     return [
-        Place(
+        CacheLocation(
             "FluidAudio's folder",
             folder,
             tuple(wants),
@@ -417,7 +417,7 @@ def _fluidaudio(_reader: str, row: catalog.Publication) -> list[Place]:
     ]
 
 
-_OWN_FOLDERS: Mapping[str, Callable[[str, catalog.Publication], list[Place]]] = {
+_OWN_FOLDERS: Mapping[str, Callable[[str, catalog.Publication], list[CacheLocation]]] = {
     "ggml": _pywhispercpp,
     "openai": _openai,
     "mlx-npz": _lightning,

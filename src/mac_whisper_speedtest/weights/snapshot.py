@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import DownloadError
 from mac_whisper_speedtest.weights import hub_cache
-from mac_whisper_speedtest.weights.revisions import HubFile, Learnt, learnt
+from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile, cached_listing
 
 # Which files of a repository a backend needs: the weights once, in their safest form, no code.
 
@@ -37,7 +37,7 @@ _DATA_SUFFIXES = frozenset({".json", ".txt", ".model", ".tiktoken", ".vocab", ".
 _NOT_DATA = frozenset({"requirements.txt"})
 
 
-def chosen(
+def select_files(
     files: Sequence[HubFile], folder: str = "", weights: Collection[str] = ()
 ) -> tuple[HubFile, ...]:
     """The files that a backend needs, in the order given.
@@ -107,7 +107,7 @@ def _plain(files: list[HubFile]) -> list[HubFile]:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class SnapshotFiles:
     """The files of one commit that are wanted, with their names in the repository."""
 
     repository: str
@@ -125,7 +125,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PullTarget:
     """What is wanted of a repository, as far as is known before the hub is asked.
 
     Attributes:
@@ -147,10 +147,10 @@ class Wish:
     custom: bool = False
 
 
-def of_row(row: catalog.Publication) -> Wish:
+def of_row(row: catalog.Publication) -> PullTarget:
     """What a row of the catalogue that has a repository asks for."""
     folder = f"{row.folder}/" if row.folder else ""
-    return Wish(
+    return PullTarget(
         name=row.network if row.form == catalog.SOURCE_FORM else f"{row.network} as {row.form}",
         repository=row.repository,
         revision=row.revision or hub_cache.DEFAULT_BRANCH,
@@ -164,21 +164,21 @@ def of_row(row: catalog.Publication) -> Wish:
     )
 
 
-def known(wish: Wish) -> Snapshot | None:
+def resolve_offline(wish: PullTarget) -> SnapshotFiles | None:
     """What is wanted, as far as this machine knows by itself; ``None`` if only the hub knows."""
     if wish.complete:
-        return Snapshot(wish.repository, wish.revision, wish.files)
+        return SnapshotFiles(wish.repository, wish.revision, wish.files)
     commit = wish.revision
     if commit == hub_cache.DEFAULT_BRANCH:
         commit = hub_cache.branch_commit(wish.repository) or ""
-    found = learnt(wish.repository, commit) if commit else None
+    found = cached_listing(wish.repository, commit) if commit else None
     try:
-        return listed(wish, found) if found is not None else None
+        return resolve_from_listing(wish, found) if found is not None else None
     except DownloadError:
         return None  # the catalogue has changed since: the hub is asked again
 
 
-def listed(wish: Wish, found: Learnt) -> Snapshot:
+def resolve_from_listing(wish: PullTarget, found: CommitListing) -> SnapshotFiles:
     """The files that are needed of those the hub lists, held against what the catalogue pins.
 
     Raises:
@@ -186,7 +186,7 @@ def listed(wish: Wish, found: Learnt) -> Snapshot:
     """
     pinned = {file.name: file for file in wish.files}
     short = [name.removeprefix(f"{wish.folder}/") for name in pinned]
-    files = chosen(found.files, wish.folder, short)
+    files = select_files(found.files, wish.folder, short)
     if not files:
         where = f" in {wish.folder}" if wish.folder else ""
         raise DownloadError(
@@ -208,10 +208,10 @@ def listed(wish: Wish, found: Learnt) -> Snapshot:
             f"{found.repository}@{found.revision} does not list {', '.join(pinned)}",
             hint="nothing was fetched; check HF_ENDPOINT, if it is set",
         )
-    return Snapshot(found.repository, found.revision, tuple(held))
+    return SnapshotFiles(found.repository, found.revision, tuple(held))
 
 
-def absent(snapshot: Snapshot) -> list[HubFile]:
+def missing_by_size(snapshot: SnapshotFiles) -> list[HubFile]:
     """What is not here, by size alone."""
 
     def there(path: Path, file: HubFile) -> bool:

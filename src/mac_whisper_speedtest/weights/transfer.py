@@ -22,12 +22,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mac_whisper_speedtest import download, files
-from mac_whisper_speedtest.download import BrokenTransferError, Patience, Source, insisting
+from mac_whisper_speedtest.download import (
+    BrokenTransferError,
+    DownloadSource,
+    RetryPolicy,
+    with_retries,
+)
 from mac_whisper_speedtest.errors import DownloadError
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights.hashes import git_name
-from mac_whisper_speedtest.weights.revisions import HubFile, Learnt, from_listing
+from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile, from_listing
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
@@ -36,7 +41,7 @@ _CONTENT_ADDRESS = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHA256_DIGITS = 64
 
 
-def listing(source: Source, *, custom: bool = False) -> Learnt:
+def listing(source: DownloadSource, *, custom: bool = False) -> CommitListing:
     """What the repository holds at that revision, and which commit it is.
 
     Raises:
@@ -49,7 +54,7 @@ def listing(source: Source, *, custom: bool = False) -> Learnt:
 
     path = f"{source.repository}/revision/{quote(source.revision, safe='')}"
 
-    def ask() -> Learnt:
+    def ask() -> CommitListing:
         response = get_session().get(
             f"{source.endpoint}/api/models/{path}",
             params={"blobs": "true"},
@@ -64,7 +69,7 @@ def listing(source: Source, *, custom: bool = False) -> Learnt:
             body = None  # a page of something that is no hub
         return from_listing(source.repository, body, custom=custom)
 
-    return insisting(ask, source)
+    return with_retries(ask, source)
 
 
 def whole(path: Path, file: HubFile) -> bool:
@@ -102,7 +107,7 @@ def discard(path: Path, repository: str) -> bool:
     return True
 
 
-def bring(file: HubFile, source: Source, moved: Callable[[int], None]) -> int:
+def download_file(file: HubFile, source: DownloadSource, moved: Callable[[int], None]) -> int:
     """Put ``file`` into the cache's snapshot of the revision, verified; resume what is there.
 
     Args:
@@ -122,7 +127,7 @@ def bring(file: HubFile, source: Source, moved: Callable[[int], None]) -> int:
     import filelock
 
     repository = hub_cache.repository_dir(source.repository)
-    address = insisting(functools.partial(_address, file, source), source, file.name)
+    address = with_retries(functools.partial(_address, file, source), source, file.name)
     # The library's own lock: other programs fetch into the same cache.
     lock = hub_cache.cache_dir() / ".locks" / repository.name / f"{address}.lock"
     blob = repository / "blobs" / address
@@ -137,11 +142,11 @@ def bring(file: HubFile, source: Source, moved: Callable[[int], None]) -> int:
             moved(file.size)
             _link(hub_cache.snapshot_dir(source.repository, source.revision) / file.name, blob)
     except OSError as error:
-        raise download.explained(error, source.asked(file.name)) from error
+        raise download.to_user_error(error, source.asked(file.name)) from error
     return taken
 
 
-def _address(file: HubFile, source: Source) -> str:
+def _address(file: HubFile, source: DownloadSource) -> str:
     """The hub's content address of ``file``, which names its blob; checked before any transfer."""
     from huggingface_hub import get_hf_file_metadata
 
@@ -170,7 +175,7 @@ def _address(file: HubFile, source: Source) -> str:
     return address
 
 
-def _fill(blob: Path, file: HubFile, source: Source, moved: Callable[[int], None]) -> int:
+def _fill(blob: Path, file: HubFile, source: DownloadSource, moved: Callable[[int], None]) -> int:
     """Make ``blob`` from what the hub serves; what it serves wrong is asked for once more."""
     partial = blob.with_name(f"{blob.name}.incomplete")
     taken = 0
@@ -182,7 +187,7 @@ def _fill(blob: Path, file: HubFile, source: Source, moved: Callable[[int], None
 
     for last in (False, True):
         attempt = functools.partial(_receive, partial, file, source, keep_on)
-        insisting(attempt, source, file.name, so_far=lambda: taken)
+        with_retries(attempt, source, file.name, so_far=lambda: taken)
         if whole(partial, file):
             with partial.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -200,7 +205,7 @@ def _fill(blob: Path, file: HubFile, source: Source, moved: Callable[[int], None
 
 
 def _receive(
-    partial: Path, file: HubFile, source: Source, moved: Callable[[int, int], None]
+    partial: Path, file: HubFile, source: DownloadSource, moved: Callable[[int, int], None]
 ) -> None:
     """Add to ``partial`` until it has the file's size.
 
@@ -241,7 +246,7 @@ def _receive(
         elif here and not response.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
             partial.unlink()
             raise BrokenTransferError("the hub went on at another place than was asked for")
-        pace = _Pace(source.patience)
+        pace = _MinimumRate(source.patience)
         with partial.open("ab" if here else "wb") as stream:
             for block in response.iter_bytes():
                 fresh = min(len(block), file.size - here)
@@ -255,10 +260,10 @@ def _receive(
         raise BrokenTransferError("the connection was cut")
 
 
-class _Pace:
+class _MinimumRate:
     """Raises when bytes come too slowly to be worth waiting for."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: RetryPolicy) -> None:
         self._patience = patience
         self._since = time.monotonic()
         self._bytes = 0
@@ -294,7 +299,7 @@ def _is_content_of(path: Path, file: HubFile) -> bool:
     return git_name(path) == file.blob_id
 
 
-def _url(file: HubFile, source: Source) -> str:
+def _url(file: HubFile, source: DownloadSource) -> str:
     return f"{source.endpoint}/{source.repository}/resolve/{source.revision}/{quote(file.name)}"
 
 

@@ -28,7 +28,7 @@ from mac_whisper_speedtest.backends.adapter import (
     ModelUnusableError,
     Segment,
 )
-from mac_whisper_speedtest.backends.contract import DecodeContract, Effective
+from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 from mac_whisper_speedtest.worker import protocol as m
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ class _Session:
         load_s = time.perf_counter() - started
         self._loaded = True
         return asdict(
-            m.LoadResult(
+            m.LoadReply(
                 load_s=load_s,
                 device=loaded.device,
                 precision=loaded.precision,
@@ -295,7 +295,7 @@ class _Session:
         seconds = time.perf_counter() - started
         cpu_s = time.process_time() - cpu_before
 
-        effective: Effective = adapter.effective(contract)
+        effective: EffectiveSettings = adapter.effective(contract)
         said = transcription.breakdown() if transcription.breakdown else Breakdown()
         untold = said.fallbacks is None
         text = transcription.text

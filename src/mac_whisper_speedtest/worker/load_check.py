@@ -14,7 +14,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
+from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.offline import refused_network
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
@@ -37,7 +37,7 @@ _OFFLINE_WORDS = re.compile(
 _ADDRESS = re.compile(r"https?://[^\s'\"<>)]+")
 
 
-class Outcome(StrEnum):
+class LoadOutcome(StrEnum):
     """How a load ended."""
 
     LOADED = "loaded"
@@ -61,7 +61,7 @@ class LoadCheck:
         version: of the backend's library.
     """
 
-    outcome: Outcome
+    outcome: LoadOutcome
     seconds: float | None = None
     error_class: str = ""
     message: str = ""
@@ -99,7 +99,7 @@ def check(trial: Trial) -> LoadCheck:
     with process_tree.folder() as work, refused_network(work) as network:
         started = launch(trial.backend, scratch=work, threads=trial.threads)
         if started is None:
-            return LoadCheck(Outcome.NOT_CHECKED, message=not_installed(trial.backend))
+            return LoadCheck(LoadOutcome.NOT_CHECKED, message=not_installed(trial.backend))
         started = dataclasses.replace(
             started, environment={**started.environment, **network.environment}
         )
@@ -119,7 +119,7 @@ def check(trial: Trial) -> LoadCheck:
             ending = failure.ending
             waited = time.monotonic() - began
             return dataclasses.replace(
-                judge(ending, network.attempts(), working=working, waited_s=waited),
+                judge_load(ending, network.attempts(), working=working, waited_s=waited),
                 version=version,
             )
         remarks = [late.message] if late.message else []
@@ -127,7 +127,7 @@ def check(trial: Trial) -> LoadCheck:
         if hosts:
             remarks.append(f"it asked for {', '.join(hosts)} and went on without")
         return LoadCheck(
-            Outcome.LOADED,
+            LoadOutcome.LOADED,
             loaded.value.load_s,
             message=scrub("; ".join(remarks)),
             hosts=hosts,
@@ -135,7 +135,9 @@ def check(trial: Trial) -> LoadCheck:
         )
 
 
-def judge(ending: Ending, attempts: list[str], *, working: bool, waited_s: float) -> LoadCheck:
+def judge_load(
+    ending: WorkerExit, attempts: list[str], *, working: bool, waited_s: float
+) -> LoadCheck:
     """What a load that did not end well shows.
 
     Args:
@@ -145,29 +147,29 @@ def judge(ending: Ending, attempts: list[str], *, working: bool, waited_s: float
         waited_s: from start to end, in seconds.
     """
     told = LoadCheck(
-        Outcome.FAILED, waited_s, ending.error_class, scrub(ending.message), tuple(attempts)
+        LoadOutcome.FAILED, waited_s, ending.error_class, scrub(ending.message), tuple(attempts)
     )
     if ending.status is Status.UNAVAILABLE:
-        return dataclasses.replace(told, outcome=Outcome.NOT_CHECKED)
+        return dataclasses.replace(told, outcome=LoadOutcome.NOT_CHECKED)
     offline_host = _refused_by_itself(ending)
     if attempts or offline_host:
         hosts = tuple(attempts) or (offline_host,)
         message = f"wanted to reach {', '.join(hosts)}: {told.message}"
         return dataclasses.replace(
-            told, outcome=Outcome.WOULD_DOWNLOAD, hosts=hosts, message=message
+            told, outcome=LoadOutcome.WOULD_DOWNLOAD, hosts=hosts, message=message
         )
     if ending.status is Status.TIMEOUT and working:
         message = f"still working after {waited_s:.0f} s: a longer --timeout may show more"
-        return dataclasses.replace(told, outcome=Outcome.TOO_SLOW, message=message)
+        return dataclasses.replace(told, outcome=LoadOutcome.TOO_SLOW, message=message)
     if ending.status in {Status.CRASHED, Status.OUT_OF_MEMORY, Status.PROTOCOL_VIOLATION}:
-        return dataclasses.replace(told, outcome=Outcome.CRASHED)
+        return dataclasses.replace(told, outcome=LoadOutcome.CRASHED)
     if ending.status is Status.TIMEOUT:
         message = f"{told.message}; it neither computed nor read anything at the end"
         return dataclasses.replace(told, message=message)
     return told
 
 
-def _refused_by_itself(ending: Ending) -> str:
+def _refused_by_itself(ending: WorkerExit) -> str:
     """The host that a library says it did not ask because it is offline; empty if it says none."""
     said = f"{ending.message}\n{ending.log_tail}"
     if ending.error_class not in _OFFLINE_ERRORS and not _OFFLINE_WORDS.search(said):

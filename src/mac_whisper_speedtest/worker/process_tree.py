@@ -35,12 +35,12 @@ def kill(pid: int, mark: str) -> None:
         doomed = psutil.Process(pid).children(recursive=True)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    for process in [*doomed, *marked(mark)]:
+    for process in [*doomed, *marked_processes(mark)]:
         with contextlib.suppress(psutil.Error):
             process.kill()
 
 
-def marked(mark: str) -> list[psutil.Process]:
+def marked_processes(mark: str) -> list[psutil.Process]:
     """Every running process of this user whose environment carries ``mark``."""
     found = []
     for process in psutil.process_iter():
@@ -90,7 +90,7 @@ BUSY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class TreeUsage:
     """Of a process and all its descendants: processor seconds, and bytes read and written.
 
     ``io_bytes`` is ``None`` where the system does not tell (macOS).
@@ -100,7 +100,7 @@ class Usage:
     io_bytes: int | None
 
 
-def usage_of(processes: list[psutil.Process]) -> Usage:
+def usage_of(processes: list[psutil.Process]) -> TreeUsage:
     """What they have used together.
 
     Raises:
@@ -116,7 +116,7 @@ def usage_of(processes: list[psutil.Process]) -> Usage:
             # Linux counts what came from its cache apart; both are progress.
             io_bytes += counters.read_bytes + counters.write_bytes
             io_bytes += getattr(counters, "read_chars", 0)
-    return Usage(cpu_s, io_bytes if counts_io else None)
+    return TreeUsage(cpu_s, io_bytes if counts_io else None)
 
 
 def descendants_cpu_s() -> float | None:
@@ -127,7 +127,7 @@ def descendants_cpu_s() -> float | None:
         return None
 
 
-def made_progress(looks: list[tuple[float, Usage]]) -> bool:
+def made_progress(looks: list[tuple[float, TreeUsage]]) -> bool:
     """Whether something was computed, read or written between the first look and the last.
 
     Args:
@@ -151,7 +151,7 @@ class Watch:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._looks: deque[tuple[float, Usage]] = deque(maxlen=int(WINDOW_S / LOOK_EVERY_S) + 1)
+        self._looks: deque[tuple[float, TreeUsage]] = deque(maxlen=int(WINDOW_S / LOOK_EVERY_S) + 1)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 

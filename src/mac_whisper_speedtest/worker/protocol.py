@@ -91,7 +91,7 @@ class LoadParams:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadResult:
+class LoadReply:
     """What was really loaded, and how long it took by the worker's clock, in seconds.
 
     Attributes:

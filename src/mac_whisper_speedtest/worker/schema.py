@@ -20,7 +20,7 @@ _TYPES = (
     m.HelloResult,
     m.ModelParams,
     m.LoadParams,
-    m.LoadResult,
+    m.LoadReply,
     m.AudioParams,
     m.ContractParams,
     m.TranscribeParams,

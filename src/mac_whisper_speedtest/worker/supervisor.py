@@ -23,9 +23,9 @@ import msgspec
 import psutil
 
 from mac_whisper_speedtest import interrupts
-from mac_whisper_speedtest.worker import endings, process_tree
+from mac_whisper_speedtest.worker import exit_status, process_tree
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.endings import Ending, Status, WorkerFailureError
+from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import Launch
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class TranscriptionFailedError(Exception):
         wall_s: seconds from asking to hearing it.
     """
 
-    def __init__(self, ending: Ending, wall_s: float) -> None:
+    def __init__(self, ending: WorkerExit, wall_s: float) -> None:
         super().__init__(ending.message)
         self.ending = ending
         self.wall_s = wall_s
@@ -163,7 +163,7 @@ class Worker:
         self._tail = _Tail()
         self._stage = m.Stage.SPAWN
         self._calls = 0
-        self._oom_kills_before = endings.kernel_oom_kills()
+        self._oom_kills_before = exit_status.kernel_oom_kills()
         self.spawn_s: float | None = None
         self._started = time.perf_counter()
         try:
@@ -178,7 +178,7 @@ class Worker:
             )
         except OSError as error:
             raise WorkerFailureError(
-                Ending(
+                WorkerExit(
                     Status.UNAVAILABLE,
                     m.Stage.SPAWN,
                     type(error).__name__,
@@ -216,16 +216,16 @@ class Worker:
         answer = self._call(m.Method.HELLO, asdict(m.HelloParams()), m.HelloResult, m.Stage.SPAWN)
         if answer.value.protocol != m.PROTOCOL_VERSION:
             raise self._failure(
-                endings.of_violation(
+                exit_status.of_violation(
                     m.Stage.IMPORT,
                     f"speaks protocol {answer.value.protocol}, not {m.PROTOCOL_VERSION}",
                 )
             )
         return answer
 
-    def load(self, params: m.LoadParams) -> Answer[m.LoadResult]:
+    def load(self, params: m.LoadParams) -> Answer[m.LoadReply]:
         """Have the worker load weights."""
-        answer = self._call(m.Method.LOAD, asdict(params), m.LoadResult, m.Stage.LOAD)
+        answer = self._call(m.Method.LOAD, asdict(params), m.LoadReply, m.Stage.LOAD)
         self._require_seconds(answer.value.load_s, "load_s")
         return answer
 
@@ -262,7 +262,7 @@ class Worker:
         """Have the worker drop its weights; it can load again afterwards."""
         self._call(m.Method.UNLOAD, {}, dict[str, Any], m.Stage.UNLOAD)
 
-    def shutdown(self) -> Ending:
+    def shutdown(self) -> WorkerExit:
         """Unload, say goodbye and wait for the process to go by itself.
 
         Returns:
@@ -275,11 +275,11 @@ class Worker:
         try:
             returncode = self._process.wait(limit)
         except subprocess.TimeoutExpired:
-            late = endings.of_timeout(m.Stage.SHUTDOWN, limit)
+            late = exit_status.of_timeout(m.Stage.SHUTDOWN, limit)
         else:
             if returncode == 0:
-                return Ending(Status.OK)
-            late = endings.of_exit(returncode, m.Stage.SHUTDOWN, oom_kills=0)
+                return WorkerExit(Status.OK)
+            late = exit_status.of_exit(returncode, m.Stage.SHUTDOWN, oom_kills=0)
         return dataclasses.replace(late, status=Status.OK, log_tail=self._tail.text())
 
     def kill(self) -> None:
@@ -316,7 +316,7 @@ class Worker:
         if not isinstance(reply.line.error, msgspec.UnsetType):
             problem = reply.line.error
             data = problem.data or m.ErrorData()
-            ending = endings.of_error(
+            ending = exit_status.of_error(
                 problem.code, problem.message, data.error_class, self._stage, data.traceback
             )
             if problem.code in survives:
@@ -326,7 +326,7 @@ class Worker:
             value = msgspec.json.decode(reply.line.result, type=kind)
         except msgspec.MsgspecError as error:
             what = f"bad answer to {method}: {error}"
-            raise self._failure(endings.of_violation(self._stage, what)) from error
+            raise self._failure(exit_status.of_violation(self._stage, what)) from error
         return Answer(value, reply.at - asked)
 
     def _await_reply(self) -> _Arrival:
@@ -338,7 +338,7 @@ class Worker:
         while True:
             waited = time.perf_counter() - entered
             if waited >= limit:
-                raise self._failure(endings.of_timeout(self._stage, limit))
+                raise self._failure(exit_status.of_timeout(self._stage, limit))
             if not warned and waited >= limit / SLOW_PERIODS:
                 warned = True
                 self._events.slow(self._stage, waited, limit)
@@ -354,14 +354,14 @@ class Worker:
             if self.spawn_s is None:
                 self.spawn_s = arrival.at - self._started
             if arrival.violation:
-                raise self._failure(endings.of_violation(self._stage, arrival.violation))
+                raise self._failure(exit_status.of_violation(self._stage, arrival.violation))
             line = arrival.line
             if line is None:
                 raise self._gone()
             if line.method is None:
                 if line.id != self._calls:
                     raise self._failure(
-                        endings.of_violation(
+                        exit_status.of_violation(
                             self._stage, f"answered call {line.id}, not {self._calls}"
                         )
                     )
@@ -385,20 +385,20 @@ class Worker:
                 return None
         except msgspec.MsgspecError as error:
             what = f"bad {line.method}: {error}"
-            raise self._failure(endings.of_violation(self._stage, what)) from error
+            raise self._failure(exit_status.of_violation(self._stage, what)) from error
         raise self._failure(
-            endings.of_violation(self._stage, f"unknown notification {line.method!r}")
+            exit_status.of_violation(self._stage, f"unknown notification {line.method!r}")
         )
 
     def _check_memory(self, limit: int) -> None:
         with contextlib.suppress(psutil.Error):
             rss = psutil.Process(self._process.pid).memory_info().rss
             if rss > limit:
-                raise self._failure(endings.of_memory(self._stage, rss, limit))
+                raise self._failure(exit_status.of_memory(self._stage, rss, limit))
 
     def _require_seconds(self, value: float, name: str) -> None:
         if not math.isfinite(value) or value < 0:
-            raise self._failure(endings.of_violation(self._stage, f"{name} is {value}"))
+            raise self._failure(exit_status.of_violation(self._stage, f"{name} is {value}"))
 
     def _gone(self) -> WorkerFailureError:
         """The worker closed its stdout: it is gone, or as good as gone."""
@@ -406,11 +406,11 @@ class Worker:
             returncode = self._process.wait(_EXIT_GRACE_S)
         except subprocess.TimeoutExpired:
             what = "closed its stdout and went on running"
-            return self._failure(endings.of_violation(self._stage, what))
-        kills = endings.kernel_oom_kills() - self._oom_kills_before
-        return self._failure(endings.of_exit(returncode, self._stage, oom_kills=kills))
+            return self._failure(exit_status.of_violation(self._stage, what))
+        kills = exit_status.kernel_oom_kills() - self._oom_kills_before
+        return self._failure(exit_status.of_exit(returncode, self._stage, oom_kills=kills))
 
-    def _failure(self, ending: Ending) -> WorkerFailureError:
+    def _failure(self, ending: WorkerExit) -> WorkerFailureError:
         """End the worker; the error to raise, with the log's tail."""
         self.kill()
         tail = self._tail.text()

@@ -44,7 +44,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class RankedTable:
     """The cells of one model on one piece of speech.
 
     Attributes:
@@ -72,14 +72,14 @@ class Ranked:
         return list(found.values())
 
 
-def ranked(run: Run) -> list[Ranked]:
+def ranked(run: Run) -> list[RankedTable]:
     """The tables of a run, in the order of its cells; those without any figure come last."""
     found: dict[tuple[str, str], list[CellResult]] = {}
     for cell in run.cells:
         found.setdefault((cell.model.name, cell.clip.name), []).append(cell)
     ordered = sorted(found.items(), key=lambda item: not any(map(_has_figure, item[1])))
     return [
-        Ranked(f"t{number}", model, cells[0].clip, sorted(cells, key=_order))
+        RankedTable(f"t{number}", model, cells[0].clip, sorted(cells, key=_order))
         for number, ((model, _), cells) in enumerate(ordered)
     ]
 

@@ -9,7 +9,15 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.html.cells import Limits, summary_of
-from mac_whisper_speedtest.report.html.page import Column, Field, Html, Row, clipped, join, tag
+from mac_whisper_speedtest.report.html.page import (
+    Field,
+    Html,
+    TableColumn,
+    TableRow,
+    clipped,
+    join,
+    tag,
+)
 from mac_whisper_speedtest.report.table import MISSING
 from mac_whisper_speedtest.results.schema import CellResult, LeftOutInfo, Run
 
@@ -68,12 +76,12 @@ def failures(run: Run, limits: Limits) -> Html:
     parts.append(
         page.table(
             (
-                Column("cell"),
-                Column("rounds"),
-                Column("status"),
-                Column("stage"),
-                Column("error"),
-                Column("message", long=True),
+                TableColumn("cell"),
+                TableColumn("rounds"),
+                TableColumn("status"),
+                TableColumn("stage"),
+                TableColumn("error"),
+                TableColumn("message", long=True),
             ),
             [[_failure(labels[each.cell], each, rounds) for each, rounds in shown]],
             caption=f"{total} {'ending' if total == 1 else 'endings'} not as planned",
@@ -115,9 +123,9 @@ def _failures(run: Run, limits: Limits) -> dict[_Failure, list[int]]:
     return found
 
 
-def _failure(label: str, each: _Failure, rounds: Sequence[int]) -> Row:
+def _failure(label: str, each: _Failure, rounds: Sequence[int]) -> TableRow:
     attempt = f", attempt {each.attempt + 1}" if each.attempt else ""
-    return Row(
+    return TableRow(
         [
             label,
             Field(f"{_rounds(rounds)}{attempt}", rounds[0]),
@@ -153,11 +161,11 @@ def left_out(run: Run, limits: Limits) -> Html:
 
 def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> Html:
     rows = [
-        Row([clipped(each.name, 120), _told(each.reason, limits.message)])
+        TableRow([clipped(each.name, 120), _told(each.reason, limits.message)])
         for each in entries[: limits.entries]
     ]
     made = page.table(
-        (Column("recording"), Column("why", long=True)), [rows], caption=title, tall=True
+        (TableColumn("recording"), TableColumn("why", long=True)), [rows], caption=title, tall=True
     )
     more = len(entries) - len(rows)
     return join([made, tag("p", f"{more} more stand in the run's own files.") if more else ""])
@@ -182,16 +190,16 @@ def _told(text: str, limit: int) -> str:
 _NAME = "name"
 
 
-def section(run: Run, limits: Limits) -> Html:
+def contracts_section(run: Run, limits: Limits) -> Html:
     """A row per cell under the row of what was asked for; and everybody's remarks."""
     asked = run.manifest.request.contract
     settings = [setting for setting in asked if setting != _NAME]
     columns = [
-        Column("cell", sortable=False),
-        *(Column(each.replace("_", " "), sortable=False) for each in settings),
-        Column("read back from the library", sortable=False, long=True),
+        TableColumn("cell", sortable=False),
+        *(TableColumn(each.replace("_", " "), sortable=False) for each in settings),
+        TableColumn("read back from the library", sortable=False, long=True),
     ]
-    wanted = Row(
+    wanted = TableRow(
         [
             Field(tag("em", f"asked for ({asked.get(_NAME, MISSING)})")),
             *(_word(asked[each], "library's own") for each in settings),
@@ -215,7 +223,7 @@ def section(run: Run, limits: Limits) -> Html:
     )
 
 
-def _row(run: Run, cell: CellResult, settings: list[str]) -> Row:
+def _row(run: Run, cell: CellResult, settings: list[str]) -> TableRow:
     other = {each.setting for each in cell.contract.deviations}
     fields: list[str | Field] = []
     for setting in settings:
@@ -228,7 +236,7 @@ def _row(run: Run, cell: CellResult, settings: list[str]) -> Row:
             word = f"{word} (declared: {_word(promised)})"
         fields.append(Field(word, class_="other" if setting in other else ""))
     seen = ", ".join(each.replace("_", " ") for each in cell.contract.observed)
-    return Row([named.label_of(cell, run), *fields, seen or MISSING])
+    return TableRow([named.label_of(cell, run), *fields, seen or MISSING])
 
 
 def _remarks(run: Run, limits: Limits) -> Html:

@@ -201,7 +201,7 @@ def _shared(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """One column.
 
     Attributes:
@@ -233,7 +233,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One row; the first field names it.
 
     Attributes:
@@ -248,8 +248,8 @@ class Row:
 
 
 def table(
-    columns: Sequence[Column],
-    bodies: Sequence[Sequence[Row]],
+    columns: Sequence[TableColumn],
+    bodies: Sequence[Sequence[TableRow]],
     *,
     caption: str,
     name: str = "",
@@ -340,7 +340,7 @@ def filters(tables: Sequence[str], *, label: str, choices: Mapping[str, Sequence
     )
 
 
-def _row(columns: Sequence[Column], row: Row) -> Html:
+def _row(columns: Sequence[TableColumn], row: TableRow) -> Html:
     fields = [each if isinstance(each, Field) else Field(each) for each in row.fields]
     cells = []
     for index, (column, each) in enumerate(zip(columns, fields, strict=True)):

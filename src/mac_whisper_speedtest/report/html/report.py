@@ -12,9 +12,9 @@ from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
 from mac_whisper_speedtest.report.html import page as tables
 from mac_whisper_speedtest.report.html import speed as growth
-from mac_whisper_speedtest.report.html.cells import Limits, Ranked, name_of, summary_of
-from mac_whisper_speedtest.report.html.page import Column, Html, Row, join, page, tag
-from mac_whisper_speedtest.report.html.transcripts import Compared
+from mac_whisper_speedtest.report.html.cells import Limits, RankedTable, name_of, summary_of
+from mac_whisper_speedtest.report.html.page import Html, TableColumn, TableRow, join, page, tag
+from mac_whisper_speedtest.report.html.transcripts import AlignedTexts
 from mac_whisper_speedtest.report.table import MISSING, with_bounds
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results.schema import (
@@ -28,7 +28,7 @@ from mac_whisper_speedtest.results.schema import (
 # What a run found, in words.
 
 
-def of(table: Ranked) -> Iterator[str]:
+def headlines(table: RankedTable) -> Iterator[str]:
     """Who is fastest, by how much, who is too wrong to count, and who gave no result."""
     sound = [
         cell
@@ -113,7 +113,7 @@ _GIB = 1 << 30
 def reproduction(run: Run) -> Html:
     """The command, the machine, the versions, and the hashes of what went in."""
     manifest = run.manifest
-    how = reproduce.of(manifest)
+    how = reproduce.reproduction_of(manifest)
     tool = manifest.tool
     commit = f", commit {tool.git_sha}" if tool.git_sha else ""
     libraries = ", ".join(f"{name} {version}" for name, version in manifest.libraries.items())
@@ -129,7 +129,7 @@ def reproduction(run: Run) -> Html:
         ("seed of the order", str(manifest.request.seed)),
         ("speech", speech),
         ("request SHA-256", manifest.request_sha256),
-        ("comparable with", f"runs of the key {comparable.of(manifest).key}"),
+        ("comparable with", f"runs of the key {comparable.comparable_part(manifest).key}"),
         ("run id", manifest.run_id),
         ("tags", ", ".join(manifest.tags)),
         ("repaired weights", "; ".join(map(scrub, manifest.repaired))),
@@ -177,7 +177,7 @@ def _backends(run: Run) -> Html:
         versions = ", ".join(f"{name} {version}" for name, version in backend.versions.items())
         details = ", ".join(f"{name}: {scrub(value)}" for name, value in backend.details.items())
         rows.append(
-            Row(
+            TableRow(
                 [
                     named.label_of(cell, run),
                     backend.version or MISSING,
@@ -189,12 +189,12 @@ def _backends(run: Run) -> Html:
             )
         )
     columns = (
-        Column("cell"),
-        Column("version"),
-        Column("device"),
-        Column("precision"),
-        Column("libraries", long=True),
-        Column("details", long=True),
+        TableColumn("cell"),
+        TableColumn("version"),
+        TableColumn("device"),
+        TableColumn("precision"),
+        TableColumn("libraries", long=True),
+        TableColumn("details", long=True),
     )
     return tables.table(columns, [rows], caption="Backends as they were found")
 
@@ -208,7 +208,7 @@ def _weights(run: Run) -> Html:
     if not found:
         return Html("")
     rows = [
-        Row(
+        TableRow(
             [
                 one.model,
                 one.form or MISSING,
@@ -221,12 +221,12 @@ def _weights(run: Run) -> Html:
         for one in found.values()
     ]
     columns = (
-        Column("model"),
-        Column("form"),
-        Column("precision"),
-        Column("source", long=True),
-        Column("network SHA-256", long=True),
-        Column("files, SHA-256", long=True),
+        TableColumn("model"),
+        TableColumn("form"),
+        TableColumn("precision"),
+        TableColumn("source", long=True),
+        TableColumn("network SHA-256", long=True),
+        TableColumn("files, SHA-256", long=True),
     )
     return tag(
         "details",
@@ -313,7 +313,7 @@ def report(run: Run, *, label: str = "", limits: Limits | None = None) -> str:
         limits = smaller
 
 
-def _page(run: Run, compared: Sequence[Compared], label: str, limits: Limits) -> str:
+def _page(run: Run, compared: Sequence[AlignedTexts], label: str, limits: Limits) -> str:
     sections: list[tuple[str, str, Callable[[], Html]]] = [
         ("ranking", "Ranking", lambda: growth.ranking_section(run)),
         ("accuracy", "Speed against errors", lambda: growth.tradeoff_section(run)),
@@ -324,10 +324,10 @@ def _page(run: Run, compared: Sequence[Compared], label: str, limits: Limits) ->
         ("findings", "Findings", lambda: evidence.findings(run, limits)),
         ("failures", "Failures", lambda: evidence.failures(run, limits)),
         ("left-out", "Left out", lambda: evidence.left_out(run, limits)),
-        ("contract", "Equal work", lambda: evidence.section(run, limits)),
-        ("all-samples", "Every sample", lambda: samples.section(run, limits)),
-        ("texts", "Transcripts", lambda: transcripts.section(compared, limits)),
-        ("conditions", "The machine", lambda: resources.section(run, limits)),
+        ("contract", "Equal work", lambda: evidence.contracts_section(run, limits)),
+        ("all-samples", "Every sample", lambda: samples.samples_section(run, limits)),
+        ("texts", "Transcripts", lambda: transcripts.transcripts_section(compared, limits)),
+        ("conditions", "The machine", lambda: resources.resources_section(run, limits)),
         ("reproduce", "Measure it again", lambda: reproduction(run)),
         ("method", "How the numbers came about", lambda: method(run)),
     ]
@@ -396,7 +396,7 @@ def _verdict(run: Run) -> Html:
     several = len(named.ranked(run)) > 1
     parts = []
     for table in named.ranked(run):
-        lines = list(of(table))
+        lines = list(headlines(table))
         failed = any(cell.status != "ok" for cell in table.cells)
         parts.append(
             tag(

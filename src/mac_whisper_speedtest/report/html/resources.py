@@ -6,9 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import charts, page
-from mac_whisper_speedtest.report.html.cells import Limits, Ranked, summary_of
+from mac_whisper_speedtest.report.html.cells import Limits, RankedTable, summary_of
 from mac_whisper_speedtest.report.html.curves import Curve, curves
-from mac_whisper_speedtest.report.html.page import Column, Field, Html, Row, clipped, join, tag
+from mac_whisper_speedtest.report.html.page import (
+    Field,
+    Html,
+    TableColumn,
+    TableRow,
+    clipped,
+    join,
+    tag,
+)
 from mac_whisper_speedtest.report.table import MISSING
 from mac_whisper_speedtest.results.schema import CellResult, RoundResult, Run, Summary
 
@@ -40,7 +48,7 @@ def memory(run: Run) -> Html:
             )
         )
         rows = [
-            Row(
+            TableRow(
                 [
                     named.name_of(cell),
                     page.number(summary_of(cell).peak_rss_bytes, ".0f", _MB),
@@ -53,10 +61,10 @@ def memory(run: Run) -> Html:
             for cell in table.cells
         ]
         columns = (
-            Column("backend"),
-            Column("peak MB", number=True),
-            Column("device MB", number=True),
-            Column("weights MB", number=True),
+            TableColumn("backend"),
+            TableColumn("peak MB", number=True),
+            TableColumn("device MB", number=True),
+            TableColumn("weights MB", number=True),
         )
         parts.append(page.table(columns, [rows], caption=f"Memory of {table.title}"))
     return join(parts)
@@ -85,7 +93,7 @@ def energy(run: Run, limits: Limits) -> Html:
             )
         )
         rows = [
-            Row(
+            TableRow(
                 [
                     named.name_of(cell),
                     page.number(summary_of(cell).joules_per_audio_hour, ".0f"),
@@ -95,9 +103,9 @@ def energy(run: Run, limits: Limits) -> Html:
             for cell in table.cells
         ]
         columns = (
-            Column("backend"),
-            Column("J per hour of audio", number=True),
-            Column("how it was measured", long=True),
+            TableColumn("backend"),
+            TableColumn("J per hour of audio", number=True),
+            TableColumn("how it was measured", long=True),
         )
         parts.append(page.table(columns, [rows], caption=f"Energy of {table.title}"))
     return join(parts)
@@ -120,7 +128,7 @@ def readiness(run: Run) -> Html:
             (it.cores_used, ".1f"),
         )
         rows.append(
-            Row(
+            TableRow(
                 [
                     named.label_of(cell, run),
                     *(page.number(value, form) for value, form in seconds),
@@ -139,14 +147,14 @@ def readiness(run: Run) -> Html:
         "cores used",
     )
     return page.table(
-        [Column("cell"), *(Column(each, number=True) for each in headings)],
+        [TableColumn("cell"), *(TableColumn(each, number=True) for each in headings)],
         [rows],
         caption="Getting ready: medians over processes",
     )
 
 
 def _drawn(
-    table: Ranked,
+    table: RankedTable,
     name: str,
     look: Callable[[Summary], float | None],
     *,
@@ -214,7 +222,7 @@ _UNITS = {
 }
 
 
-def section(run: Run, limits: Limits) -> Html:
+def resources_section(run: Run, limits: Limits) -> Html:
     """The canary as a drawing, the rounds as a table, and what nobody knows."""
     if not run.rounds:
         return tag("p", "The machine was not watched during this run.")
@@ -281,14 +289,14 @@ def _table(rounds: list[RoundResult]) -> Html:
     there = {name for each in rounds for name in (*each.before.values, *each.after.values)}
     names = [name for name in (*_UNITS, *sorted(there - _UNITS.keys())) if name in there]
     columns = [
-        Column("round", number=True),
-        Column("canary ms", number=True),
-        *(Column(_UNITS.get(name, (name, 1.0, ""))[0], number=True) for name in names),
-        Column("changes", long=True),
-        Column("marked", long=True),
+        TableColumn("round", number=True),
+        TableColumn("canary ms", number=True),
+        *(TableColumn(_UNITS.get(name, (name, 1.0, ""))[0], number=True) for name in names),
+        TableColumn("changes", long=True),
+        TableColumn("marked", long=True),
     ]
     rows = [
-        Row(
+        TableRow(
             [
                 Field(str(each.round + 1), each.round),
                 _pair(each.canary_before_s, each.canary_after_s, 1000.0, ".1f"),

@@ -12,7 +12,15 @@ from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import curves, page
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.curves import Observed
-from mac_whisper_speedtest.report.html.page import Column, Field, Html, Row, clipped, join, tag
+from mac_whisper_speedtest.report.html.page import (
+    Field,
+    Html,
+    TableColumn,
+    TableRow,
+    clipped,
+    join,
+    tag,
+)
 from mac_whisper_speedtest.report.table import MISSING
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
@@ -30,9 +38,9 @@ _STATES: dict[State, str] = {
 _TABLE = "samples"
 
 
-def section(run: Run, limits: Limits) -> Html:
+def samples_section(run: Run, limits: Limits) -> Html:
     """The drawings, the table, and what of the samples is not in them."""
-    found = {cell.id: speed.taken(run, cell) for cell in run.cells}
+    found = {cell.id: speed.samples_of_cell(run, cell) for cell in run.cells}
     total = sum(map(len, found.values()))
     if total == 0:
         return tag("p", "Not one sample was taken.")
@@ -128,7 +136,7 @@ def _observed(each: Taken, whole_set: bool, *, tell: bool) -> Observed:
 
 
 def _table(run: Run, found: dict[str, list[Taken]], total: int, limits: Limits) -> Html:
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     labels = named.labels(run)
     if total <= limits.sample_rows:
         rows = [_sample_row(labels[cell.id], each) for cell in run.cells for each in found[cell.id]]
@@ -159,35 +167,35 @@ def _table(run: Run, found: dict[str, list[Taken]], total: int, limits: Limits) 
 
 
 _SAMPLE_COLUMNS = (
-    Column("cell"),
-    Column("round", number=True),
-    Column("sample", number=True),
-    Column("recording"),
-    Column("state"),
-    Column("seconds", number=True),
-    Column("× median", number=True),
-    Column("processor s", number=True),
-    Column("peak MB", number=True),
-    Column("why"),
+    TableColumn("cell"),
+    TableColumn("round", number=True),
+    TableColumn("sample", number=True),
+    TableColumn("recording"),
+    TableColumn("state"),
+    TableColumn("seconds", number=True),
+    TableColumn("× median", number=True),
+    TableColumn("processor s", number=True),
+    TableColumn("peak MB", number=True),
+    TableColumn("why"),
 )
 _ROUND_COLUMNS = (
-    Column("cell"),
-    Column("round", number=True),
-    Column("samples", number=True),
-    Column("that count", number=True),
-    Column("failed", number=True),
-    Column("smallest s", number=True),
-    Column("median s", number=True),
-    Column("largest s", number=True),
-    Column("× median", number=True),
+    TableColumn("cell"),
+    TableColumn("round", number=True),
+    TableColumn("samples", number=True),
+    TableColumn("that count", number=True),
+    TableColumn("failed", number=True),
+    TableColumn("smallest s", number=True),
+    TableColumn("median s", number=True),
+    TableColumn("largest s", number=True),
+    TableColumn("× median", number=True),
 )
 
 
-def _sample_row(label: str, each: Taken) -> Row:
+def _sample_row(label: str, each: Taken) -> TableRow:
     sample = each.sample
     attempt = f", attempt {sample.attempt + 1}" if sample.attempt else ""
     processor = sample.tree_cpu_s if sample.tree_cpu_s is not None else sample.cpu_s
-    return Row(
+    return TableRow(
         [
             label,
             Field(f"{sample.round + 1}{attempt}", sample.round + sample.attempt / 100),
@@ -204,7 +212,7 @@ def _sample_row(label: str, each: Taken) -> Row:
     )
 
 
-def _round_rows(label: str, taken: Sequence[Taken]) -> list[Row]:
+def _round_rows(label: str, taken: Sequence[Taken]) -> list[TableRow]:
     by_round: defaultdict[int, list[Taken]] = defaultdict(list)
     for each in taken:
         if each.state != "warm-up":
@@ -215,7 +223,7 @@ def _round_rows(label: str, taken: Sequence[Taken]) -> list[Row]:
         seconds = [each.sample.seconds for each in good]
         relative = [each.relative for each in good if each.relative is not None]
         rows.append(
-            Row(
+            TableRow(
                 [
                     label,
                     Field(str(number + 1), number),

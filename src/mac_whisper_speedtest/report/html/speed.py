@@ -9,31 +9,31 @@ from mac_whisper_speedtest.report import table as numbers
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import charts, page
 from mac_whisper_speedtest.report.html import curves as pareto
-from mac_whisper_speedtest.report.html.cells import Ranked, summary_of
+from mac_whisper_speedtest.report.html.cells import RankedTable, summary_of
 from mac_whisper_speedtest.report.html.curves import Curve, curves
-from mac_whisper_speedtest.report.html.page import Column, Field, Html, Row, join, tag
+from mac_whisper_speedtest.report.html.page import Field, Html, TableColumn, TableRow, join, tag
 from mac_whisper_speedtest.report.table import MISSING, with_bounds
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 _VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}
 _COLUMNS = (
-    Column("backend"),
-    Column("place", number=True),
-    Column("RTFx", number=True),
-    Column("× best", number=True),
-    Column("verdict"),
-    Column("WER", number=True),
-    Column("status"),
-    Column("median s", number=True),
-    Column("min–max s", number=True),
-    Column("peak MB", number=True),
-    Column("J/h audio", number=True),
-    Column("load s", number=True),
-    Column("first s", number=True),
-    Column("device"),
-    Column("precision"),
-    Column("rounds", number=True),
-    Column("contract"),
+    TableColumn("backend"),
+    TableColumn("place", number=True),
+    TableColumn("RTFx", number=True),
+    TableColumn("× best", number=True),
+    TableColumn("verdict"),
+    TableColumn("WER", number=True),
+    TableColumn("status"),
+    TableColumn("median s", number=True),
+    TableColumn("min–max s", number=True),
+    TableColumn("peak MB", number=True),
+    TableColumn("J/h audio", number=True),
+    TableColumn("load s", number=True),
+    TableColumn("first s", number=True),
+    TableColumn("device"),
+    TableColumn("precision"),
+    TableColumn("rounds", number=True),
+    TableColumn("contract"),
 )
 
 
@@ -57,7 +57,7 @@ def ranking_section(run: Run) -> Html:
     return join(parts)
 
 
-def _table(run: Run, table: Ranked) -> Html:
+def _table(run: Run, table: RankedTable) -> Html:
     bodies = [[_row(cell, several=len(group) > 1) for cell in group] for group in table.groups()]
     request = run.manifest.request
     rounds = run.decisions[-1].after if run.decisions else request.rounds
@@ -69,7 +69,7 @@ def _table(run: Run, table: Ranked) -> Html:
     return page.table(_COLUMNS, bodies, caption=caption, name=f"ranking-{table.name}")
 
 
-def _row(cell: CellResult, *, several: bool) -> Row:
+def _row(cell: CellResult, *, several: bool) -> TableRow:
     it = summary_of(cell)
     verdict: str | Field = MISSING
     alone = it.rank == 1 and it.rank_last == 1
@@ -89,7 +89,7 @@ def _row(cell: CellResult, *, several: bool) -> Row:
         if it.joules_per_audio_hour is None
         else page.number(it.joules_per_audio_hour, ".0f")
     )
-    return Row(
+    return TableRow(
         [
             named.name_of(cell),
             named.place_of(it),
@@ -120,7 +120,7 @@ def _contract(cell: CellResult) -> str:
     return f"not kept: {', '.join(other)}" if other else "kept"
 
 
-def _plot(run: Run, table: Ranked) -> Html:
+def _plot(run: Run, table: RankedTable) -> Html:
     rows = []
     groups = [group for group in table.groups() if summary_of(group[0]).group is not None]
     for group in groups:
@@ -233,7 +233,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
             )
         )
         rows.append(
-            Row(
+            TableRow(
                 [
                     label,
                     Field(str(place + 1), place + 1),
@@ -264,11 +264,11 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
             ),
             page.table(
                 (
-                    Column("cell"),
-                    Column("number", number=True),
-                    Column("RTFx", number=True),
-                    Column(f"{metric} %", number=True),
-                    Column("on the front"),
+                    TableColumn("cell"),
+                    TableColumn("number", number=True),
+                    TableColumn("RTFx", number=True),
+                    TableColumn(f"{metric} %", number=True),
+                    TableColumn("on the front"),
                 ),
                 [rows],
                 caption=f"Speed and {metric} on {clip}",
@@ -292,7 +292,7 @@ def _rates(run: Run, cells: list[CellResult]) -> Html:
             )
             delta = Field(f"{found.delta * 100:+.2f}{ends}", found.delta)
         rows.append(
-            Row(
+            TableRow(
                 [
                     named.label_of(cell, run),
                     page.number(found.rate, ".2%"),
@@ -322,18 +322,18 @@ def _rates(run: Run, cells: list[CellResult]) -> Html:
         tag("p", f"Normalised by {first.normaliser}.{reference}"),
         page.table(
             (
-                Column("cell"),
-                Column(first.metric.upper(), number=True),
-                Column("CER", number=True),
-                Column(f"mean {first.metric.upper()}", number=True),
-                Column("replaced", number=True),
-                Column("missing", number=True),
-                Column("added", number=True),
-                Column(unit, number=True),
-                Column("failed", number=True),
-                Column("Δ points", number=True),
-                Column("verdict"),
-                Column("how", long=True),
+                TableColumn("cell"),
+                TableColumn(first.metric.upper(), number=True),
+                TableColumn("CER", number=True),
+                TableColumn(f"mean {first.metric.upper()}", number=True),
+                TableColumn("replaced", number=True),
+                TableColumn("missing", number=True),
+                TableColumn("added", number=True),
+                TableColumn(unit, number=True),
+                TableColumn("failed", number=True),
+                TableColumn("Δ points", number=True),
+                TableColumn("verdict"),
+                TableColumn("how", long=True),
             ),
             [rows],
             caption=f"Errors on {cells[0].clip.name}",
@@ -381,7 +381,7 @@ def _fits(cells: list[CellResult], lengths: list[str], title: str) -> Html:
         fit = summary_of(cell).duration
         assert fit is not None
         rows.append(
-            Row(
+            TableRow(
                 [
                     named.name_of(cell),
                     named.measured(fit.fixed_s, fit.fixed, ".2f"),
@@ -394,8 +394,8 @@ def _fits(cells: list[CellResult], lengths: list[str], title: str) -> Html:
         )
     headings = ("fixed s", "s per audio s", "grows by", "30 s window s", *lengths)
     columns = [
-        Column("backend"),
-        *(Column(each, number=each != "grows by") for each in headings),
+        TableColumn("backend"),
+        *(TableColumn(each, number=each != "grows by") for each in headings),
     ]
     return page.table(columns, [rows], caption=f"Seconds by length of the audio, {title}")
 

@@ -130,7 +130,7 @@ class _Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class AlignedTexts:
     """The texts of one piece of speech, set against what was said.
 
     Attributes:
@@ -146,7 +146,7 @@ class Compared:
     ranked: bool
 
 
-def compare(run: Run, most: int) -> list[Compared]:
+def compare(run: Run, most: int) -> list[AlignedTexts]:
     """Set the texts of every speech against what was said: of ``most`` recordings, the worst.
 
     This takes long for long texts, so it is done once for a page.
@@ -163,7 +163,7 @@ def compare(run: Run, most: int) -> list[Compared]:
     return found
 
 
-def section(compared: Sequence[Compared], limits: Limits) -> Html:
+def transcripts_section(compared: Sequence[AlignedTexts], limits: Limits) -> Html:
     """Per speech, its recordings with each text that was written of them."""
     if not compared:
         return tag("p", "No text was written.")
@@ -192,7 +192,7 @@ def section(compared: Sequence[Compared], limits: Limits) -> Html:
     return join(parts)
 
 
-def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Compared:
+def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> AlignedTexts:
     texts = {named.label_of(cell, run): list(speed.said(cell)) for cell in cells}
     spoken = next(iter(texts.values()))
     references: dict[str, list[str]] = {}
@@ -220,7 +220,7 @@ def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Co
             own = rules_for(said.language, [base])
         versions = _versions(written, base, own)
         recordings.append(_Recording(said, base_name, own, versions))
-    return Compared(clip, len(spoken), recordings, ranked=bool(references))
+    return AlignedTexts(clip, len(spoken), recordings, ranked=bool(references))
 
 
 def _versions(written: dict[str, str | None], base: str, rules: Rules) -> list[_Version]:

@@ -15,19 +15,26 @@ from pathlib import Path
 
 from mac_whisper_speedtest.worker.conformance.bench import (
     Bench,
+    ConformanceSubject,
     DoubtError,
     FailError,
     SkipError,
-    Subject,
     speech_like,
 )
-from mac_whisper_speedtest.worker.conformance.checks import CHECKS, Check
+from mac_whisper_speedtest.worker.conformance.checks import CHECKS, ConformanceCheck
 from mac_whisper_speedtest.worker.conformance.client import NoAnswerError
 
-__all__ = ["CHECKS", "Finding", "Outcome", "Subject", "run", "speech_like"]
+__all__ = [
+    "CHECKS",
+    "CheckStatus",
+    "ConformanceFinding",
+    "ConformanceSubject",
+    "run",
+    "speech_like",
+]
 
 
-class Outcome(StrEnum):
+class CheckStatus(StrEnum):
     """How a check ended. Only ``FAILED`` makes the program fail."""
 
     PASSED = "pass"
@@ -37,16 +44,18 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ConformanceFinding:
     """What one check found: ``seen`` is what happened, ``asks`` what the protocol asks for."""
 
     check: str
-    outcome: Outcome
+    outcome: CheckStatus
     seen: str
     asks: str
 
 
-def run(subject: Subject, tell: Callable[[Finding], None] = lambda _finding: None) -> list[Finding]:
+def run(
+    subject: ConformanceSubject, tell: Callable[[ConformanceFinding], None] = lambda _finding: None
+) -> list[ConformanceFinding]:
     """Run every check in order, telling each finding as it comes."""
     findings = []
     folder = Path(tempfile.mkdtemp(prefix="speedtest-conformance-"))
@@ -62,19 +71,19 @@ def run(subject: Subject, tell: Callable[[Finding], None] = lambda _finding: Non
     return findings
 
 
-def _judge(check: Check, bench: Bench) -> Finding:
+def _judge(check: ConformanceCheck, bench: Bench) -> ConformanceFinding:
     try:
-        outcome, seen = Outcome.PASSED, check.function(bench)
+        outcome, seen = CheckStatus.PASSED, check.function(bench)
     except SkipError as reason:
-        outcome, seen = Outcome.SKIPPED, str(reason)
+        outcome, seen = CheckStatus.SKIPPED, str(reason)
     except DoubtError as doubt:
-        outcome, seen = Outcome.DOUBTED, str(doubt)
+        outcome, seen = CheckStatus.DOUBTED, str(doubt)
     except FailError as failure:
-        outcome, seen = Outcome.FAILED, str(failure)
+        outcome, seen = CheckStatus.FAILED, str(failure)
     except NoAnswerError as failure:
         # Whatever it is doing now, its next answer could not be told from a late one.
         bench.retire()
-        outcome, seen = Outcome.FAILED, str(failure)
-    if outcome is Outcome.FAILED and check.name in {"hello", "load"}:
+        outcome, seen = CheckStatus.FAILED, str(failure)
+    if outcome is CheckStatus.FAILED and check.name in {"hello", "load"}:
         bench.unusable.add(check.name)
-    return Finding(check.name, outcome, seen, check.asks)
+    return ConformanceFinding(check.name, outcome, seen, check.asks)

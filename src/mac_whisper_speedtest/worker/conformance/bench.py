@@ -15,7 +15,7 @@ from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError, Reply
+from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError, WorkerReply
 from mac_whisper_speedtest.worker.launch import launch
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ConformanceSubject:
     """A program under test and what it is fed.
 
     Attributes:
@@ -69,7 +69,7 @@ class SkipError(Exception):
 class Bench:
     """The program under test: started when a check needs it, again when it has gone."""
 
-    def __init__(self, subject: Subject, folder: Path) -> None:
+    def __init__(self, subject: ConformanceSubject, folder: Path) -> None:
         self.subject = subject
         self.folder = folder
         self.client: Client | None = None
@@ -100,7 +100,7 @@ class Bench:
             self.wrong_ids += self.client.wrong_ids
             self.client = None
 
-    def ask(self, client: Client, method: str, params: Any = None) -> Reply:
+    def ask(self, client: Client, method: str, params: Any = None) -> WorkerReply:
         """Call with the deadline that holds for this program."""
         return client.call(method, params or {}, self.subject.timeout_s)
 
@@ -120,7 +120,7 @@ class Bench:
         if "load" in self.unusable:
             raise SkipError("load failed")
         if not self.loaded:
-            self.result_of(self.ask(client, m.Method.LOAD, self.load_params()), m.LoadResult)
+            self.result_of(self.ask(client, m.Method.LOAD, self.load_params()), m.LoadReply)
             self.loaded = True
         return client
 
@@ -143,7 +143,7 @@ class Bench:
         return asdict(m.TranscribeParams(audio, contract, kind))
 
     @staticmethod
-    def result_of(reply: Reply, kind: type[T]) -> T:
+    def result_of(reply: WorkerReply, kind: type[T]) -> T:
         """The typed result of an answer; anything else fails the check."""
         if reply.error is not None:
             raise FailError(f"error {reply.error.code}: {reply.error.message}")
@@ -152,7 +152,7 @@ class Bench:
         except msgspec.MsgspecError as error:
             raise FailError(f"a result that does not fit: {error}") from error
 
-    def expect_error(self, client: Client, reply: Reply, code: m.ErrorCode) -> str:
+    def expect_error(self, client: Client, reply: WorkerReply, code: m.ErrorCode) -> str:
         """Check an error's code and that the program answers the next call, whatever it says."""
         if reply.error is None:
             shown = reply.result[:80].decode("utf-8", "replace")

@@ -24,7 +24,7 @@ _SPLIT_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ConformanceCheck:
     """A named check; ``function`` returns what it saw, or raises."""
 
     name: str
@@ -32,12 +32,12 @@ class Check:
     function: Callable[[Bench], str]
 
 
-CHECKS: list[Check] = []
+CHECKS: list[ConformanceCheck] = []
 
 
 def _check(name: str, asks: str) -> Callable[[Callable[[Bench], str]], Callable[[Bench], str]]:
     def register(function: Callable[[Bench], str]) -> Callable[[Bench], str]:
-        CHECKS.append(Check(name, asks, function))
+        CHECKS.append(ConformanceCheck(name, asks, function))
         return function
 
     return register
@@ -115,7 +115,7 @@ def _load(bench: Bench) -> str:
     """The time to load is a result of its own, and later calls rely on it being over."""
     client = bench.greeted()
     reply = bench.ask(client, m.Method.LOAD, bench.load_params())
-    result = bench.result_of(reply, m.LoadResult)
+    result = bench.result_of(reply, m.LoadReply)
     if not (math.isfinite(result.load_s) and 0 <= result.load_s <= reply.wall_s + _CLOCK_SLACK_S):
         raise FailError(f"load_s is {result.load_s:g}, the answer took {reply.wall_s:.3f} s")
     bench.loaded = True

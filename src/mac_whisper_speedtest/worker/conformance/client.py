@@ -46,7 +46,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class WorkerReply:
     """An answer: either ``error`` is set, or ``result`` holds its JSON."""
 
     id: int | str | None
@@ -65,7 +65,7 @@ class _Message(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrival:
+class _ReceivedLine:
     """A line that claims to be a message, or (both empty) the end of stdout."""
 
     at: float
@@ -89,7 +89,7 @@ class Client:
         self.junk: list[str] = []
         self.wrong_ids: list[str] = []
         self._mark = launch.mark
-        self._arrivals: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[_ReceivedLine] = queue.SimpleQueue()
         self._calls = 0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
         try:
@@ -129,7 +129,7 @@ class Client:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def call(self, method: str, params: Mapping[str, Any], timeout_s: float) -> Reply:
+    def call(self, method: str, params: Mapping[str, Any], timeout_s: float) -> WorkerReply:
         """Ask and wait for the next answer, whatever its id. Raises NoAnswerError."""
         self._calls += 1
         asked = time.perf_counter()
@@ -145,7 +145,7 @@ class Client:
             self._stdin.write(data)
             self._stdin.flush()
 
-    def answer(self, timeout_s: float, asked: float | None = None) -> Reply:
+    def answer(self, timeout_s: float, asked: float | None = None) -> WorkerReply:
         """Wait for the next answer; a stage announced for the first time restarts the deadline.
 
         Args:
@@ -172,7 +172,7 @@ class Client:
                 raise NoAnswerError(self._last_words())
             if message.method is None:
                 result, error = message.result, message.error
-                return Reply(
+                return WorkerReply(
                     id=None if message.id is msgspec.UNSET else message.id,
                     result=b"" if result is msgspec.UNSET else bytes(result),
                     error=None if error is msgspec.UNSET else error,
@@ -198,7 +198,7 @@ class Client:
 
     def leftovers(self, grace_s: float) -> list[str]:
         """Name every process that outlives the worker it belongs to by ``grace_s`` seconds."""
-        own = [each for each in process_tree.marked(self._mark) if each.pid != self.pid]
+        own = [each for each in process_tree.marked_processes(self._mark) if each.pid != self.pid]
         _, alive = psutil.wait_procs(own, timeout=grace_s)
         named = []
         for process in alive:
@@ -238,10 +238,12 @@ class Client:
                     self.junk.append(shown)
                     continue
                 try:
-                    self._arrivals.put(_Arrival(at, message=parse(line)))
+                    self._arrivals.put(_ReceivedLine(at, message=parse(line)))
                 except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    self._arrivals.put(_Arrival(at, broken=f"a broken message: {shown} ({error})"))
-        self._arrivals.put(_Arrival(time.perf_counter()))
+                    self._arrivals.put(
+                        _ReceivedLine(at, broken=f"a broken message: {shown} ({error})")
+                    )
+        self._arrivals.put(_ReceivedLine(time.perf_counter()))
 
 
 def encode(identity: int, method: str, params: Mapping[str, Any]) -> bytes:

@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class WorkerExit:
     """How one worker ended.
 
     Attributes:
@@ -48,12 +48,12 @@ class Ending:
 class WorkerFailureError(Exception):
     """A worker did not do what it was asked; ``ending`` says how."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: WorkerExit) -> None:
         super().__init__(ending.message)
         self.ending = ending
 
 
-def of_exit(returncode: int, stage: Stage, *, oom_kills: int) -> Ending:
+def of_exit(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerExit:
     """Classify a worker that went away without answering.
 
     Args:
@@ -64,7 +64,7 @@ def of_exit(returncode: int, stage: Stage, *, oom_kills: int) -> Ending:
     if returncode < 0:
         name = _signal_name(-returncode)
         if -returncode == signal.SIGKILL and oom_kills > 0:
-            return Ending(
+            return WorkerExit(
                 Status.OUT_OF_MEMORY,
                 stage,
                 "KernelOutOfMemory",
@@ -75,16 +75,16 @@ def of_exit(returncode: int, stage: Stage, *, oom_kills: int) -> Ending:
             message = f"killed from outside ({name}) during {stage}"
             if sys.platform == "darwin":
                 message += "; macOS does that when memory runs out"
-        return Ending(Status.CRASHED, stage, name, message)
+        return WorkerExit(Status.CRASHED, stage, name, message)
     if returncode == 0:
-        return Ending(
+        return WorkerExit(
             Status.PROTOCOL_VIOLATION,
             stage,
             "SilentExit",
             f"exited with status 0 without answering during {stage}",
             exit_code=0,
         )
-    return Ending(
+    return WorkerExit(
         Status.CRASHED,
         stage,
         "Exit",
@@ -93,26 +93,26 @@ def of_exit(returncode: int, stage: Stage, *, oom_kills: int) -> Ending:
     )
 
 
-def of_error(code: int, message: str, error_class: str, stage: Stage, traceback: str) -> Ending:
+def of_error(code: int, message: str, error_class: str, stage: Stage, traceback: str) -> WorkerExit:
     """Classify an error that a worker answered with."""
     status = {
         ErrorCode.UNAVAILABLE: Status.UNAVAILABLE,
         ErrorCode.OUT_OF_MEMORY: Status.OUT_OF_MEMORY,
     }.get(ErrorCode(code) if code in set(ErrorCode) else ErrorCode.BACKEND_ERROR, Status.FAILED)
     first_line = message.strip().splitlines()[0] if message.strip() else error_class
-    return Ending(status, stage, error_class or str(code), first_line, traceback)
+    return WorkerExit(status, stage, error_class or str(code), first_line, traceback)
 
 
-def of_timeout(stage: Stage, limit_s: float) -> Ending:
+def of_timeout(stage: Stage, limit_s: float) -> WorkerExit:
     """A stage outran its deadline."""
-    return Ending(
+    return WorkerExit(
         Status.TIMEOUT, stage, "Deadline", f"no answer after {limit_s:g} s of {stage}; killed"
     )
 
 
-def of_memory(stage: Stage, rss_bytes: int, limit_bytes: int) -> Ending:
+def of_memory(stage: Stage, rss_bytes: int, limit_bytes: int) -> WorkerExit:
     """A worker outgrew the memory it was allowed."""
-    return Ending(
+    return WorkerExit(
         Status.OUT_OF_MEMORY,
         stage,
         "MemoryLimit",
@@ -121,9 +121,9 @@ def of_memory(stage: Stage, rss_bytes: int, limit_bytes: int) -> Ending:
     )
 
 
-def of_violation(stage: Stage, what: str) -> Ending:
+def of_violation(stage: Stage, what: str) -> WorkerExit:
     """A worker said something that is not the protocol."""
-    return Ending(Status.PROTOCOL_VIOLATION, stage, "ProtocolViolation", what)
+    return WorkerExit(Status.PROTOCOL_VIOLATION, stage, "ProtocolViolation", what)
 
 
 def kernel_oom_kills() -> int:

@@ -1,0 +1,85 @@
+"""Damaged weights: which files of a copy, where it came from, and the error that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.errors import WeightsError
+
+
+class WeightsOrigin(StrEnum):
+    """How damaged files came to where they are, and so how others come there."""
+
+    CONVERTED = "converted"
+    FETCHED = "fetched"
+    PACKAGE = "package"
+    HUB = "hub"
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Files of one copy that are not what they should be.
+
+    Attributes:
+        model: the name as people type it.
+        form: of the weights.
+        names: the files.
+        folder: where they are.
+        origin: how they came there.
+        row: where they are published; ``None`` for conversions and models outside the catalogue.
+        seen: which folder it was when it was looked at; another process may replace it meanwhile.
+    """
+
+    model: str
+    form: str
+    names: tuple[str, ...]
+    folder: Path
+    origin: WeightsOrigin
+    row: catalog.Publication | None = None
+    seen: tuple[int, int] = field(default=(0, 0), compare=False)
+
+    @property
+    def told(self) -> str:
+        """What is damaged and what is done about it, before and after it is done."""
+        if self.origin is WeightsOrigin.CONVERTED:
+            return f"the {self.form} weights of {self.model} are damaged: made again"
+        verb = "is" if len(self.names) == 1 else "are"
+        if self.row is None:
+            where = "the hub"
+        elif self.origin is not WeightsOrigin.HUB and self.row.mirror is not None:
+            where = f"the package {self.row.mirror.distribution}"
+        else:
+            where = self.row.place
+        names = ", ".join(self.names)
+        return f"{names} of {self.model} {verb} damaged: fetched again from {where}"
+
+
+class DamagedError(WeightsError):
+    """A copy is here and is not what it should be.
+
+    Attributes:
+        damage: which files, and how they can be put right.
+        by_hand: the next thing to do for somebody who does not want ``--repair``.
+    """
+
+    def __init__(
+        self, message: str, damage: Damage, *, by_hand: str, in_vain: bool = False
+    ) -> None:
+        """``in_vain``: a repair was tried, and is not to be advised again."""
+        super().__init__(
+            message, hint=by_hand if in_vain else f"{by_hand}; or: speedtest run --repair"
+        )
+        self.damage = damage
+        self.by_hand = by_hand
+
+
+def identity(folder: Path) -> tuple[int, int]:
+    """What tells a folder from one that was put in its place; zeros if it cannot be looked at."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return (0, 0)
+    return status.st_ino, status.st_ctime_ns
