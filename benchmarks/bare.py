@@ -175,7 +175,7 @@ def insanely_fast_whisper(weights: str, threads: int, precision: str) -> Transcr
     from transformers import pipeline
 
     torch.set_num_threads(threads)
-    recognise = pipeline(
+    recognize = pipeline(
         "automatic-speech-recognition",
         model=weights,
         dtype=getattr(torch, precision),
@@ -184,7 +184,7 @@ def insanely_fast_whisper(weights: str, threads: int, precision: str) -> Transcr
     )
 
     def transcribe(audio: Audio) -> str:
-        result = recognise(
+        result = recognize(
             {"raw": audio, "sampling_rate": 16000},
             chunk_length_s=30,
             batch_size=24,

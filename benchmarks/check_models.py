@@ -3,7 +3,7 @@
     python benchmarks/check_models.py [--times 15] [-o FILE.json]
 
 A Hugging Face cache is filled with unrelated repositories (holes of the right shape: a commit, a
-branch, links and blobs) and with half of the catalogue's own; then the cache-check of every backend
+branch, links and blobs) and with half of the catalog's own; then the cache-check of every backend
 and model is timed, for several numbers of unrelated repositories:
 
 - warm: the check alone, again and again in one process;
@@ -63,7 +63,7 @@ def repository(cache: Path, name: str, commit: str, files: dict[str, int]) -> No
 
 
 def fill(cache: Path, unrelated: int) -> None:
-    """Half of what the catalogue pins on the hub, and ``unrelated`` repositories besides."""
+    """Half of what the catalog pins on the hub, and ``unrelated`` repositories besides."""
     pinned = [row for row in catalog.publications() if row.repository and row.complete]
     for row in pinned[::2]:
         assert row.revision is not None

@@ -186,7 +186,7 @@ def ratio(sessions: list[tuple[Side, Side]]) -> dict[str, float | None]:
         )
         for one, other in sessions
     ]
-    found = intervals.of_centre(logs)
+    found = intervals.of_center(logs)
     return {
         "ratio": math.exp(found.estimate if found else logs[0]),
         "low": math.exp(found.low) if found else None,

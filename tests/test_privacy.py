@@ -78,7 +78,7 @@ def test_a_short_value_and_a_variable_with_another_name_take_nothing_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    monkeypatch.setenv("COLOUR_OF_DOOR", "turquoise")
+    monkeypatch.setenv("COLOR_OF_DOOR", "turquoise")
     assert scrub("false turquoise") == "false turquoise"
 
 

@@ -157,7 +157,7 @@ def _answered(error: BaseException, status: int, asked: RequestContext) -> tuple
     by_status = {
         403: (
             f"{host} does not let you read {what} (403)",
-            f"accept its licence at {page} if it has one, and use a token that may read it",
+            f"accept its license at {page} if it has one, and use a token that may read it",
         ),
         404: (
             f"there is no repository {what} on {host} (404)",

@@ -28,7 +28,7 @@ def test_every_word_wrong_missing_or_added_counts() -> None:
 
 
 def test_case_punctuation_and_spelling_variants_do_not_count() -> None:
-    assert accuracy.wer("The colour, it's grey.", "the color it is gray") == 0.0
+    assert accuracy.wer("The color, it's gray.", "the color it is gray") == 0.0
 
 
 def test_a_reference_without_words_has_no_rate() -> None:
@@ -41,7 +41,7 @@ def test_the_corpus_rate_weighs_words_and_the_mean_rate_weighs_utterances() -> N
             english("long", "one two three four five six seven eight", "one two three four"),
             english("short", "stop there", "stop here"),
         ],
-        normaliser=normalize.named("nfc"),
+        normalizer=normalize.named("nfc"),
     )
 
     assert score.metric == "wer"
@@ -134,22 +134,22 @@ def test_a_set_with_one_language_without_spaces_is_counted_in_characters() -> No
     assert score.reference_words == 4 + len("good day")
     assert score.rate == pytest.approx(1 / 12)
     assert score.cer == score.rate
-    assert score.normaliser.endswith("EnglishTextNormalizer) for en")
-    assert "nfc (version 1" in score.normaliser
+    assert score.normalizer.endswith("EnglishTextNormalizer) for en")
+    assert "nfc (version 1" in score.normalizer
 
 
 def test_languages_with_spaces_share_one_word_error_rate_by_their_own_rules() -> None:
     score = accuracy.score(
-        [Utterance("a", "it's colour", "en-US", "it is color"), Utterance("b", "Öl", "de", "Ol")]
+        [Utterance("a", "it's color", "en-US", "it is color"), Utterance("b", "Öl", "de", "Ol")]
     )
 
     assert score.metric == "wer"
     assert score.rate == pytest.approx(1 / 4)
 
 
-def test_a_normaliser_that_would_destroy_a_reference_is_refused() -> None:
+def test_a_normalizer_that_would_destroy_a_reference_is_refused() -> None:
     with pytest.raises(UsageError, match="VIRAMA"):
-        accuracy.score([Utterance("a", "नमस्ते", "hi", "नमस्ते")], normaliser=normalize.named("basic"))
+        accuracy.score([Utterance("a", "नमस्ते", "hi", "नमस्ते")], normalizer=normalize.named("basic"))
 
 
 def test_a_stray_mark_in_what_a_backend_says_is_an_error_and_no_refusal() -> None:
@@ -158,11 +158,11 @@ def test_a_stray_mark_in_what_a_backend_says_is_an_error_and_no_refusal() -> Non
     assert score.substitutions >= 1
 
 
-def test_another_normaliser_is_another_number() -> None:
+def test_another_normalizer_is_another_number() -> None:
     said = [english("a", "It's twenty pounds", "it is £20")]
 
     assert accuracy.score(said).rate == 0.0
-    assert accuracy.score(said, normaliser=normalize.named("none")).rate == 1.0
+    assert accuracy.score(said, normalizer=normalize.named("none")).rate == 1.0
 
 
 @pytest.mark.skipif(not LIBRISPEECH.exists(), reason="shared/speech is not here")

@@ -72,7 +72,7 @@ def recording(index: Path) -> BuiltinRecording:
         member=MEMBER,
         sha256=hashlib.sha256(AUDIO).hexdigest(),
         bytes=len(AUDIO),
-        licence="none",
+        license="none",
     )
 
 

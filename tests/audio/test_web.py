@@ -157,7 +157,7 @@ def test_a_size_beyond_the_limit_is_refused_before_it_is_sent(server: Web) -> No
     assert "more than 2000 MB" in refusal(server.url("/big", "audio.test"))
 
 
-def test_a_radio_is_recognised_by_its_headers(server: Web) -> None:
+def test_a_radio_is_recognized_by_its_headers(server: Web) -> None:
     server.pages["/radio"] = lambda request: request.begin(200, {"icy-name": "x"})
 
     assert "radio stream" in refusal(server.url("/radio", "audio.test"))

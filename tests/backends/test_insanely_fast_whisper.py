@@ -1,4 +1,4 @@
-"""insanely-fast-whisper: what is its own, beside what test_behaviour.py asks of everyone."""
+"""insanely-fast-whisper: what is its own, beside what test_behavior.py asks of everyone."""
 
 from __future__ import annotations
 

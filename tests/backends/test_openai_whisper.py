@@ -1,4 +1,4 @@
-"""openai-whisper: what is its own, beside what test_behaviour.py asks of everyone."""
+"""openai-whisper: what is its own, beside what test_behavior.py asks of everyone."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_nothing_in_the_results_names_the_user_s_home(demo: tuple[Finished, Path
     assert str(Path.home()) not in demo[0].stdout
 
 
-def test_quantised_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(tool: Tool) -> None:
+def test_quantized_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(tool: Tool) -> None:
     if sys.platform != "linux":
         pytest.skip("on a Mac there is a Metal device")
     chosen = ("-b", "whisper.cpp:q5_1", "-b", "faster-whisper", "--device", "metal")

@@ -462,10 +462,10 @@ what, source, *points = sys.argv[1:]
 
 def act(folder):
     if what == "bundle":
-        write.write(RunDirectory(Path(source)), folder / "x.zip")
+        write.write_bundle(RunDirectory(Path(source)), folder / "x.zip")
     else:
         os.environ["SPEEDTEST_DATA_DIR"] = str(folder)
-        read.bring(Path(source))
+        read.import_verified(Path(source))
 
 
 def dies_at(last):

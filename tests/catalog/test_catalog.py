@@ -1,4 +1,4 @@
-"""The catalogue is well-formed, and a canonical name means one network."""
+"""The catalog is well-formed, and a canonical name means one network."""
 
 from __future__ import annotations
 

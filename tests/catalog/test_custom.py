@@ -1,4 +1,4 @@
-"""Models outside the catalogue: one spelling, one folder each, and nothing known but that."""
+"""Models outside the catalog: one spelling, one folder each, and nothing known but that."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def of(doc: Document, name: str, form: str = "", precision: str = "float16") -> 
     return next(row for row in doc["weights"] if tuple(row[each] for each in key) == wanted)
 
 
-def test_the_catalogue_has_no_problem() -> None:
+def test_the_catalog_has_no_problem() -> None:
     assert schema.problems(MODELS, WEIGHTS) == []
 
 
@@ -61,8 +61,8 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         "models.toml: first_call_factor is 0.5",
     ),
     "a number for a name": (
-        lambda m, _w: of(m, "tiny").update(licence=7),
-        "model tiny: licence is 7, not text",
+        lambda m, _w: of(m, "tiny").update(license=7),
+        "model tiny: license is 7, not text",
     ),
     "a text for files": (
         lambda _m, w: of(w, "tiny", "ggml").update(files="ggml-tiny.bin"),
@@ -109,7 +109,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda _m, w: of(w, "tiny", "ctranslate2").update(repository="faster-whisper-tiny"),
         "weights tiny ctranslate2 float16: the repository 'faster-whisper-tiny' is not owner/name",
     ),
-    "no licence": (lambda m, _w: of(m, "tiny").pop("licence"), "model tiny: has no licence"),
+    "no license": (lambda m, _w: of(m, "tiny").pop("license"), "model tiny: has no license"),
     "a branch as revision": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2").update(revision="main"),
         "weights tiny.en ctranslate2 float16: revision 'main' is not 40 lower-case hexadecimal",
@@ -202,9 +202,9 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda _m, w: of(w, "tiny", "ggml").update(revision="A" * 40),
         "weights tiny ggml float16: revision",
     ),
-    "a row without licence": (
-        lambda _m, w: of(w, "tiny", "ggml").update(licence=""),
-        "weights tiny ggml float16: has no licence",
+    "a row without license": (
+        lambda _m, w: of(w, "tiny", "ggml").update(license=""),
+        "weights tiny ggml float16: has no license",
     ),
     "a note that says nothing": (
         lambda _m, w: of(w, "tiny", "ggml").update(note=""),

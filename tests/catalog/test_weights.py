@@ -30,7 +30,7 @@ def test_every_whisper_network_is_known_in_every_whisper_form(network: str, form
     info = catalog.model_info(network, form=form, precision="float16")
     assert bool(info.published) != bool(info.unavailable)
     assert info.obtainable
-    assert info.licence
+    assert info.license
 
 
 def test_a_form_for_every_kind_of_backend() -> None:
@@ -73,7 +73,7 @@ def test_no_file_s_hash_is_missing_without_a_rule_to_learn_it() -> None:
         assert each.complete or each.learn in catalog.LEARN_RULES
 
 
-def test_the_quantised_ggml_files_are_published_at_their_own_precision() -> None:
+def test_the_quantized_ggml_files_are_published_at_their_own_precision() -> None:
     assert row("tiny", "ggml", "q5_1").files[0].name == "ggml-tiny-q5_1.bin"
     assert row("medium", "ggml", "q5_0").files[0].name == "ggml-medium-q5_0.bin"
     info = catalog.model_info("large-v3", form="ggml", precision="q5_0")
@@ -106,7 +106,7 @@ def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "form", "licence", "size"),
+    ("network", "form", "license", "size"),
     [
         ("parakeet-tdt-0.6b-v2", "parakeet-mlx", "CC-BY-4.0", 2471559904),
         ("parakeet-tdt-0.6b-v3", "parakeet-mlx", "CC-BY-4.0", 2508288736),
@@ -115,17 +115,17 @@ def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
     ],
 )
 def test_the_other_families_are_taken_as_published(
-    network: str, form: str, licence: str, size: int | None
+    network: str, form: str, license: str, size: int | None
 ) -> None:
     info = catalog.model_info(network, form=form, precision="float16")
     assert info.obtained == catalog.AS_PUBLISHED
     assert info.location == info.published
-    assert (info.licence, info.size_bytes) == (licence, size)
+    assert (info.license, info.size_bytes) == (license, size)
 
 
 def test_a_form_that_nobody_knows_says_so() -> None:
     info = catalog.model_info("tiny", form="tflite", precision="float16")
-    assert info.unavailable == "the catalogue does not know the form 'tflite'"
+    assert info.unavailable == "the catalog does not know the form 'tflite'"
     assert catalog.publication("tiny", "tflite") is None
 
 

@@ -135,7 +135,7 @@ def test_list_says_what_each_model_is_and_whether_it_is_here(
         "family": "whisper",
         "languages": "English",
         "size_class": "tiny",
-        "licence": "MIT",
+        "license": "MIT",
         "form": "ctranslate2",
         "precision": "float16",
         "place": "Systran/faster-whisper-tiny.en@0d3d19a32d3338f10357c0889762bd8d64bbdeba",
@@ -227,13 +227,13 @@ def test_path_of_what_has_the_wrong_size_exits_with_7(models: Call, ggml: Path) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("path", "../../x"), "is not a model of the catalogue"),
+        (("path", "../../x"), "is not a model of the catalog"),
         (("path", "tiny.en", "--precision", "q5_1"), "--precision is for --form"),
         (("path", "tiny.en", "--form", "moonshine-onnx"), "there are no moonshine-onnx weights"),
         (("path", "tiny.en", "--form", "mlx", "--precision", "q5_1"), "not stored in 'q5_1'"),
         (("verify", "large"), "means different networks"),
         (("verify", "--all", "tiny.en"), "--all and a name"),
-        (("remove", "../../x", "--yes"), "is not a model of the catalogue"),
+        (("remove", "../../x", "--yes"), "is not a model of the catalog"),
         (("remove", "a/b@main", "--yes"), "needs a whole commit"),
         (("prune", "--older-than", "-1"), "--older-than is -1"),
         (("prune", "--older-than", "nan"), "--older-than is nan"),
@@ -290,7 +290,7 @@ def test_verify_tells_large_and_small_files_of_a_repository(
 
 
 def test_verify_says_when_no_hash_is_known(models: Call, home: Path) -> None:
-    """Of base.en as mlx the catalogue pins nothing, and nobody wrote anything down."""
+    """Of base.en as mlx the catalog pins nothing, and nobody wrote anything down."""
     snapshot = home / "hub/models--mlx-community--whisper-base.en-mlx/snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     for name in ("weights.npz", "config.json"):

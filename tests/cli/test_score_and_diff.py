@@ -183,18 +183,18 @@ def test_a_bundle_can_be_looked_at_without_importing_it(
     assert list(tmp_path.iterdir()) == [packed]
 
 
-def test_another_normaliser_gives_another_number_and_leaves_the_run_as_it_is(
+def test_another_normalizer_gives_another_number_and_leaves_the_run_as_it_is(
     written: Write, speedtest: Call
 ) -> None:
     run = written({"openai-whisper": GOOD, "whisper.cpp": SLIP})
     before = {path.name: path.read_bytes() for path in run.iterdir()}
 
-    answer = speedtest("score", run, "--normaliser", "none", "--json")
+    answer = speedtest("score", run, "--normalizer", "none", "--json")
 
     cells = {each["backend"]: each["accuracy"] for each in json.loads(answer.out)["cells"]}
     assert cells["openai-whisper"]["rate"] == 0.0
     assert cells["whisper.cpp"]["substitutions"] == 3  # The, jumped, dog without its full stop
-    assert cells["whisper.cpp"]["normaliser"].startswith("none")
+    assert cells["whisper.cpp"]["normalizer"].startswith("none")
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
@@ -237,7 +237,7 @@ def test_what_was_said_can_be_given_afterwards_for_a_single_recording(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--normaliser", "whisper"], "say one of english, basic, nfc, none"),
+        (["--normalizer", "whisper"], "say one of english, basic, nfc, none"),
         (["--reference-backend", "foo"], "it has openai-whisper, bad"),
         (["--reference-file", "/nowhere/said.txt"], "cannot read"),
         (["--reference-file", __file__], "single recording"),
@@ -303,7 +303,7 @@ def test_diff_without_a_reference_text_says_who_wrote_what(written: Write, speed
         (["openai-whisper", "foo"], "it has openai-whisper, bad"),
         (["openai-whisper", "bad", "--utterance", "u9"], "it has u1, u2"),
         (["openai-whisper", "bad", "--model", "large"], "it has tiny.en"),
-        (["openai-whisper", "bad", "--normaliser", "x"], "say one of"),
+        (["openai-whisper", "bad", "--normalizer", "x"], "say one of"),
     ],
 )
 def test_diff_of_what_is_not_there_names_what_is(

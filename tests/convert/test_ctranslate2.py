@@ -72,10 +72,10 @@ def test_a_bias_for_the_keys_is_refused(small_ctranslate2: WriteSmall) -> None:
         ctranslate2.read(small_ctranslate2(variables={name: bias}))
 
 
-def test_quantised_weights_are_refused_by_name(small_ctranslate2: WriteSmall) -> None:
+def test_quantized_weights_are_refused_by_name(small_ctranslate2: WriteSmall) -> None:
     weight = np.zeros((8, 8), dtype=np.int8)
     name = "encoder/layer_0/self_attention/linear_1/weight"
-    with pytest.raises(WeightsError, match=f"{name} is int8, so this model is quantised"):
+    with pytest.raises(WeightsError, match=f"{name} is int8, so this model is quantized"):
         ctranslate2.read(small_ctranslate2(variables={name: weight}))
 
 

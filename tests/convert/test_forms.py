@@ -11,7 +11,7 @@ from mac_whisper_speedtest.convert.conversion import FORMS, detect_form, form_na
 from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 
-def test_each_form_is_recognised(
+def test_each_form_is_recognized(
     small: Checkpoint, small_ctranslate2: Callable[..., Path], tmp_path: Path
 ) -> None:
     assert detect_form(small_ctranslate2()) == "ctranslate2"

@@ -202,11 +202,11 @@ def test_other_mel_filters_are_refused(small: Checkpoint, tmp_path: Path) -> Non
         ggml.read(path)
 
 
-def test_a_quantised_file_is_refused(small: Checkpoint, tmp_path: Path) -> None:
+def test_a_quantized_file_is_refused(small: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "small.bin"
     ggml.write(small, path)
     content = bytearray(path.read_bytes())
-    struct.pack_into("<i", content, 44, 2009)  # q5_1, quantisation version 2
+    struct.pack_into("<i", content, 44, 2009)  # q5_1, quantization version 2
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"type 2009 is q5_1.*the original values are gone"):
         ggml.read(path)

@@ -170,7 +170,7 @@ def test_a_checkpoint_without_a_tokenizer_is_refused(small: Checkpoint, tmp_path
         huggingface.write(replace(small, assets={"tokenizer.json": content}), tmp_path)
 
 
-def test_bfloat16_quantised_and_cut_weights_are_refused(small_folder: Path) -> None:
+def test_bfloat16_quantized_and_cut_weights_are_refused(small_folder: Path) -> None:
     path = small_folder / "model.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b'"F16"', b'"BF16"', 1)[: len(whole)])
@@ -189,7 +189,7 @@ def test_bfloat16_quantised_and_cut_weights_are_refused(small_folder: Path) -> N
     config = json.loads((small_folder / "config.json").read_text(encoding="utf-8"))
     config["quantization_config"] = {"bits": 4}
     (small_folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(WeightsError, match="quantised and the original values are gone"):
+    with pytest.raises(WeightsError, match="quantized and the original values are gone"):
         huggingface.read(small_folder)
 
 

@@ -180,7 +180,7 @@ def test_other_arrays_than_whispers_are_refused(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"quantization": {"bits": 4, "group_size": 64}}, "these weights are quantised"),
+        ({"quantization": {"bits": 4, "group_size": 64}}, "these weights are quantized"),
         ({"n_mels": "80"}, "n_mels is '80', expected an integer"),
         ({"n_text_layer": 10**9}, "n_text_layer is 1000000000, expected 1 to 512"),
         ({"n_audio_ctx": 10**6}, "n_audio_ctx is 1000000, expected 1 to 16384"),

@@ -116,13 +116,13 @@ TOOL = Installed("0.1.0", ("click>=8.1", "numpy>=2", 'winreg-x>=1; sys_platform 
         (
             {
                 "tool": TOOL,
-                "click": Installed("8.5", ("colour<2", 'docs-x; extra == "docs"', "??")),
-                "colour": Installed("3.0"),
+                "click": Installed("8.5", ("color<2", 'docs-x; extra == "docs"', "??")),
+                "color": Installed("3.0"),
                 "numpy": Installed("2.4", ("click", "numpy")),
             },
             "warn",
-            "click needs colour<2, has 3.0",
-            "python -m pip install 'colour<2'",
+            "click needs color<2, has 3.0",
+            "python -m pip install 'color<2'",
         ),
     ],
 )

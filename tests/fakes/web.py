@@ -1,4 +1,4 @@
-"""A web server on loopback that serves what it is given, and every kind of bad behaviour.
+"""A web server on loopback that serves what it is given, and every kind of bad behavior.
 
 ``with Web() as web: web.pages["/a.wav"] = b"..."``; a page may also be a function that answers the
 request itself. `stops` is set when the server goes, for those that would serve for ever.

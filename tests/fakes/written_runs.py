@@ -1,6 +1,6 @@
 """Runs written by hand, quickly and with a known truth, for those who show runs.
 
-Every run goes through its journal's events, ``assemble`` and ``summarise``, as real ones do.
+Every run goes through its journal's events, ``assemble`` and ``summarize``, as real ones do.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def test_short_spans_together_make_one_that_can_be_judged() -> None:
     assert cpu.judge_contention(joined, cores=2, threads=2).touched is True
 
 
-def test_no_time_is_no_judgement() -> None:
+def test_no_time_is_no_judgment() -> None:
     assert cpu.judge_contention(Outside(0.0, 0.0, 0.02), cores=2, threads=2).touched is None
 
 

@@ -71,10 +71,10 @@ def test_with_few_rounds_a_ratio_has_students_interval() -> None:
 def test_with_enough_rounds_a_ratio_has_the_signed_rank_interval() -> None:
     """The example of Hollander & Wolfe's section 3: the worked-out Walsh averages by hand."""
     logs = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    found = intervals.of_centre(logs)
+    found = intervals.of_center(logs)
     assert found is not None
     assert (found.estimate, found.low, found.high) == pytest.approx((0.35, 0.1, 0.6))
-    seven = intervals.of_centre([*logs, 0.7])
+    seven = intervals.of_center([*logs, 0.7])
     assert seven is not None
     # Walsh averages from below: 0.1, 0.15, 0.2, ...; the third is the end at 95 %.
     assert (seven.low, seven.high) == pytest.approx((0.2, 0.6))
@@ -82,7 +82,7 @@ def test_with_enough_rounds_a_ratio_has_the_signed_rank_interval() -> None:
 
 def test_one_outlier_barely_moves_the_signed_rank_interval() -> None:
     logs = [0.01 * each for each in range(-6, 7)]
-    clean, dirty = intervals.of_centre(logs), intervals.of_centre([*logs[:-1], 5.0])
+    clean, dirty = intervals.of_center(logs), intervals.of_center([*logs[:-1], 5.0])
     assert clean is not None
     assert dirty is not None
     assert dirty.estimate == pytest.approx(clean.estimate, abs=0.01)
@@ -92,7 +92,7 @@ def test_one_outlier_barely_moves_the_signed_rank_interval() -> None:
 def test_the_method_depends_on_rounds_and_level_only() -> None:
     """Nine rounds cannot reach 99.67 % by ranks, so there the outlier counts."""
     logs = [0.0, 0.01, -0.01, 0.02, -0.02, 0.005, 0.0, 0.01, 3.0]
-    ranks, student = intervals.of_centre(logs, 0.95), intervals.of_centre(logs, 0.9967)
+    ranks, student = intervals.of_center(logs, 0.95), intervals.of_center(logs, 0.9967)
     assert ranks is not None
     assert student is not None
     assert ranks.low > -0.1
@@ -100,8 +100,8 @@ def test_the_method_depends_on_rounds_and_level_only() -> None:
 
 
 def test_the_least_spread_counts_for_students_interval_only() -> None:
-    few = intervals.of_centre([0.0, 0.0, 0.0], least_spread=0.1)
-    many = intervals.of_centre([0.0] * 8, least_spread=0.1)
+    few = intervals.of_center([0.0, 0.0, 0.0], least_spread=0.1)
+    many = intervals.of_center([0.0] * 8, least_spread=0.1)
     assert few is not None
     assert few.high == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
     assert many is not None

@@ -56,13 +56,13 @@ def test_the_normal_approximation_continues_the_exact_ranks() -> None:
 def rejected(a: list[float], b: list[float], level: float) -> bool:
     """The exact test of Mann and Whitney, by all arrangements of the pooled values."""
     pooled = a + b
-    centre = len(a) * len(b) / 2
-    observed = abs(smaller_pairs(tuple(a), tuple(b)) - centre)
+    center = len(a) * len(b) / 2
+    observed = abs(smaller_pairs(tuple(a), tuple(b)) - center)
     extreme = total = 0
     for chosen in itertools.combinations(range(len(pooled)), len(a)):
         first = tuple(pooled[each] for each in chosen)
         rest = tuple(pooled[each] for each in range(len(pooled)) if each not in chosen)
-        extreme += abs(smaller_pairs(first, rest) - centre) >= observed
+        extreme += abs(smaller_pairs(first, rest) - center) >= observed
         total += 1
     return extreme / total <= 1 - level + 1e-12
 

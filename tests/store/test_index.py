@@ -41,7 +41,7 @@ def all_of(index: Index) -> tuple[list[RunRow], list[CellRow]]:
     return index.runs(), index.cells()
 
 
-def test_a_cells_row_has_the_figures_that_summarise_computes() -> None:
+def test_a_cells_row_has_the_figures_that_summarize_computes() -> None:
     run = stored_runs.write(tags=["base"])
     with open_index() as index:
         row = index.cells(number=run.number, backend="b")[0]
@@ -52,7 +52,7 @@ def test_a_cells_row_has_the_figures_that_summarise_computes() -> None:
     for name in ("median_s", "min_s", "max_s", "rtfx", "wer", "peak_rss_bytes", "rank", "group"):
         assert getattr(row, name) == getattr(summary, name), name
     assert row.median_s is not None
-    assert (row.cer, row.normaliser) == (summary.accuracy.cer, summary.accuracy.normaliser)
+    assert (row.cer, row.normalizer) == (summary.accuracy.cer, summary.accuracy.normalizer)
     assert row.network_sha256 == comparable.network_sha256(expected.model.weights)
     assert (row.versions, row.device, row.status) == ({"numpy": "2.0"}, "cpu", "ok")
     assert row.fast_but_wrong is False

@@ -61,7 +61,7 @@ class Layout:
         return found
 
     def size(self, name: str) -> int:
-        """What the catalogue says, else any."""
+        """What the catalog says, else any."""
         known = {file.name: file.size for file in self.row().files}
         return known.get(name) or 7
 
@@ -301,7 +301,7 @@ def test_a_truncated_file_is_corrupt_where_its_size_is_known(home: Path, layout:
     truncated(whole(home, layout))
     known = layout.size(layout.main) != 7
     assert check(layout).state is (WeightsState.CORRUPT if known else WeightsState.COMPLETE)
-    # Core ML bundles have no catalogued sizes; that they were judged by names alone is said.
+    # Core ML bundles have no catalogd sizes; that they were judged by names alone is said.
     assert known or check(layout).evidence is Evidence.NAMES
 
 
@@ -327,7 +327,7 @@ def test_a_file_of_the_right_size_and_wrong_content_is_found_by_its_hash(
     if layout.hashed:
         assert after.state is WeightsState.CORRUPT
         assert any("is not the published file" in problem for problem in after.problems)
-    else:  # FluidAudio notes nothing down and the catalogue knows no hashes: it is not claimed
+    else:  # FluidAudio notes nothing down and the catalog knows no hashes: it is not claimed
         assert (after.state, after.evidence) == (WeightsState.COMPLETE, Evidence.NAMES)
 
 

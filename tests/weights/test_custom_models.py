@@ -1,4 +1,4 @@
-"""Models outside the catalogue: found, verified, judged and converted, and never executed."""
+"""Models outside the catalog: found, verified, judged and converted, and never executed."""
 
 from __future__ import annotations
 

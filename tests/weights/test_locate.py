@@ -49,7 +49,7 @@ def put_into_cache(hub: Path, model: str, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The catalogue as it would be without knowing a revision, a size or a hash of base."""
+    """The catalog as it would be without knowing a revision, a size or a hash of base."""
     row = catalog.publication("base", catalog.SOURCE_FORM)
     assert row is not None
     files = tuple(replace(file, size=None, sha256=None) for file in row.files)

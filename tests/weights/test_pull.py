@@ -38,7 +38,7 @@ def official(hub: Hub, tiny_en: Path) -> catalog.Publication:
     return row
 
 
-def test_a_catalogue_row_is_fetched_file_by_file_into_the_layout_that_libraries_read(
+def test_a_catalog_row_is_fetched_file_by_file_into_the_layout_that_libraries_read(
     hub: Hub, official: catalog.Publication, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import hf_hub_download
@@ -144,7 +144,7 @@ def test_safetensors_are_preferred_and_code_is_never_fetched(
 
 @pytest.fixture
 def unpinned(hub: Hub) -> catalog.Publication:
-    """A row of which the catalogue knows no commit, offered by the hub."""
+    """A row of which the catalog knows no commit, offered by the hub."""
     row = pull.row_for("base.en", "mlx")
     assert (row.revision, row.learn) == (None, "hub-lfs")
     hub.add(row.repository, COMMIT, {"weights.npz": WEIGHTS, "config.json": b"{}"})
@@ -194,7 +194,7 @@ def test_only_the_row_s_folder_is_fetched(hub: Hub, seen: Seen) -> None:
     assert {request.name for request in hub.bodies()} == set(wanted)
 
 
-def test_a_listing_that_differs_from_the_catalogue_is_refused(hub: Hub, seen: Seen) -> None:
+def test_a_listing_that_differs_from_the_catalog_is_refused(hub: Hub, seen: Seen) -> None:
     row = pull.row_for("tiny.en", "huggingface")
     assert row.revision is not None
     hub.add(row.repository, row.revision, {"model.safetensors": b"other", "config.json": b"{}"})
@@ -203,7 +203,7 @@ def test_a_listing_that_differs_from_the_catalogue_is_refused(hub: Hub, seen: Se
     assert hub.bodies() == []
 
 
-def test_a_file_that_differs_from_the_catalogue_is_refused_before_it_is_transferred(
+def test_a_file_that_differs_from_the_catalog_is_refused_before_it_is_transferred(
     hub: Hub, official: catalog.Publication, seen: Seen, tmp_path: Path
 ) -> None:
     assert official.revision is not None
@@ -383,7 +383,7 @@ def test_the_last_downloads_say_how_long_the_next_will_take(
     assert pull.expected_seconds(1) is None
 
 
-def test_pins_of_the_catalogue_outlive_a_listing_that_knows_less(hub: Hub, seen: Seen) -> None:
+def test_pins_of_the_catalog_outlive_a_listing_that_knows_less(hub: Hub, seen: Seen) -> None:
     real = pull.row_for("tiny.en", "huggingface")
     row = replace(
         real,

@@ -314,7 +314,7 @@ def test_the_cache_cannot_be_written(fetch_small: Fetch, tmp_path: Path) -> None
         fetch_small()
 
 
-def test_the_catalogue_s_rows_all_can_be_wished_for() -> None:
+def test_the_catalog_s_rows_all_can_be_wished_for() -> None:
     for row in catalog.publications():
         if row.repository and not row.unavailable:
             pull.cost(row)

@@ -232,13 +232,13 @@ def test_of_a_repository_of_many_networks_only_the_own_files_go(caches: Path) ->
     repository = Repository(caches / "hub", GGML)
     revision = pinned("tiny.en", "ggml")
     mine = repository.put(revision, "ggml-tiny.en.bin", b"mine")
-    quantised = repository.put(revision, "ggml-tiny.en-q5_1.bin", b"quantised")
+    quantized = repository.put(revision, "ggml-tiny.en-q5_1.bin", b"quantized")
     theirs = repository.put(revision, "ggml-tiny.bin", b"theirs")
     other = repository.put(revision, "ggml-base.en-encoder.mlmodelc/coremldata.bin", b"other")
     repository.branch(revision)
     assert remove("tiny.en", form="ggml", from_hub=True) == 13
     assert not mine.is_symlink()
-    assert not quantised.is_symlink()
+    assert not quantized.is_symlink()
     assert theirs.read_bytes() == b"theirs"
     assert other.read_bytes() == b"other"
     assert tree(repository.folder / "refs") == ["main"]

@@ -49,7 +49,7 @@ def converted(folder: Path, name: str = "tiny.en") -> DamagedError:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A conversion of sorts, with a neighbour."""
+    """A conversion of sorts, with a neighbor."""
     for name in ("ggml", "mlx"):
         (tmp_path / "weights" / name).mkdir(parents=True)
         (tmp_path / "weights" / name / "x").write_bytes(b"x")

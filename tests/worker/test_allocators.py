@@ -138,14 +138,14 @@ def test_the_real_mlx_reports_what_was_allocated() -> None:
         pytest.skip("mlx-whisper is not installed: speedtest backends install mlx-whisper")
     code = (
         f"import sys; sys.path.insert(0, {SOURCE!r})\n"
-        "from mac_whisper_speedtest.worker import allocators\n"
-        "assert allocators.peaks() == {}\n"
+        "from mac_whisper_speedtest.worker import child\n"
+        "assert child.peaks() == {}\n"
         "import mlx.core as mx\n"
         "mx.set_default_device(mx.cpu)\n"
         "mx.eval(mx.ones((1000, 1000)) + 1)\n"
-        "before = allocators.peaks()['mlx_peak_bytes']\n"
-        "allocators.reset()\n"
-        "print(before, allocators.peaks()['mlx_peak_bytes'])\n"
+        "before = child.peaks()['mlx_peak_bytes']\n"
+        "child.reset()\n"
+        "print(before, child.peaks()['mlx_peak_bytes'])\n"
     )
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

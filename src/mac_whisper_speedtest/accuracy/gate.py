@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mac_whisper_speedtest.accuracy import normalize, score
-from mac_whisper_speedtest.accuracy.normalize import Normaliser
+from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Score, UtteranceErrors
 from mac_whisper_speedtest.stats import intervals
 
@@ -40,7 +40,7 @@ FEW_UTTERANCES = 10
 """Below this, resampling whole utterances says next to nothing: one of them has no spread at all.
 Pieces of them are resampled instead."""
 BLOCK_WORDS = 5
-"""Errors come in runs (a phrase misheard, a word cut in two), so neighbouring words go together. A
+"""Errors come in runs (a phrase misheard, a word cut in two), so neighboring words go together. A
 run rarely is longer than that."""
 MIN_BLOCKS = 8
 """Shorter blocks rather than fewer of them: of four blocks, a single error would be in all of them
@@ -63,7 +63,7 @@ REFERENCE_BACKENDS = (
     "lightning-whisper-mlx",
 )
 """Who is compared with, first come first: the original; then the ports that decode as it does, by
-how many people check them against it; then those that cut the audio differently or quantise."""
+how many people check them against it; then those that cut the audio differently or quantize."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def judge_gate(
     that are set wider for few units; so ``worse`` is wrong with a probability of about
     (1 - ``level``) / 2.
 
-    Of fewer than ``FEW_UTTERANCES`` utterances, blocks of neighbouring reference words are drawn
+    Of fewer than ``FEW_UTTERANCES`` utterances, blocks of neighboring reference words are drawn
     instead, the same for both: the idea of Gillick and Cox (1989), whose test takes pieces of text
     in which errors are independent of each other as its matched pairs. It says how sure the
     difference is on this speech by these speakers, no more.
@@ -118,7 +118,7 @@ def judge_gate(
         resamples: how many draws; fewer are made of a large set, see ``MOST_DRAWS``.
 
     Raises:
-        ValueError: the scores are not of the same utterances, metric and normaliser.
+        ValueError: the scores are not of the same utterances, metric and normalizer.
     """
     _comparable(reference, other)
     pairs = list(zip(reference.per_utterance, other.per_utterance, strict=True))
@@ -171,10 +171,10 @@ def reference_of(names: Iterable[str]) -> str | None:
 def _comparable(reference: Score, other: Score) -> None:
     def shape(score: Score) -> tuple[object, ...]:
         lengths = [(each.name, each.reference_words) for each in score.per_utterance]
-        return score.metric, score.normaliser, lengths
+        return score.metric, score.normalizer, lengths
 
     if shape(reference) != shape(other):
-        raise ValueError("the two scores are not of the same utterances, metric and normaliser")
+        raise ValueError("the two scores are not of the same utterances, metric and normalizer")
 
 
 def _blocks(
@@ -257,7 +257,7 @@ _Slots = list[tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One place in which two texts differ, in normalised words.
+    """One place in which two texts differ, in normalized words.
 
     Attributes:
         before: the words in front of it, of the reference where there is one.
@@ -284,7 +284,7 @@ class Differences:
         passages: in order.
         shared_errors: places in which both wrote the same, and not what was said.
         only_form: whether the raw texts differ though no word does: in case, punctuation, spelling
-            that the normaliser evens out.
+            that the normalizer evens out.
     """
 
     passages: tuple[Passage, ...]
@@ -298,7 +298,7 @@ def compare(
     second: str,
     *,
     language: str | None,
-    normaliser: Normaliser | None = None,
+    normalizer: Normalizer | None = None,
 ) -> Differences:
     """Compare two raw texts of one recording with each other and with what was said.
 
@@ -309,10 +309,10 @@ def compare(
         reference: what was said, if it is known and has words.
         first: one backend's text.
         second: the other's.
-        language: its code, or ``None``; it chooses words or characters, and the normaliser.
-        normaliser: another one.
+        language: its code, or ``None``; it chooses words or characters, and the normalizer.
+        normalizer: another one.
     """
-    rules = normaliser or normalize.for_texts(language, [reference or first])
+    rules = normalizer or normalize.for_texts(language, [reference or first])
     by_character = normalize.is_spaceless(language, reference or first)
     joint = "" if by_character else " "
 

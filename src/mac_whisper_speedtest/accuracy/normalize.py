@@ -1,6 +1,6 @@
-"""What counts as the same words: pinned normalisers, by name.
+"""What counts as the same words: pinned normalizers, by name.
 
-A normaliser is part of what an error rate means. Another one, or another version of it, is another
+A normalizer is part of what an error rate means. Another one, or another version of it, is another
 number; so its name and version are written beside every rate, and raw text is always kept.
 """
 
@@ -17,7 +17,7 @@ from typing import Literal
 
 from mac_whisper_speedtest.errors import UsageError
 
-# Which writing system a text is in: what decides how it may be normalised and counted.
+# Which writing system a text is in: what decides how it may be normalized and counted.
 #
 # Python knows no script of a character, but Unicode's names begin with it: ``THAI CHARACTER KO
 # KAI``.
@@ -34,7 +34,7 @@ SPACELESS_LANGUAGES = frozenset(
     | {"mya", "bo", "bod", "zho"}
 )
 ALPHABETS = frozenset({"LATIN", "GREEK", "CYRILLIC"})
-"""Scripts whose vowels are letters: what a normaliser does to marks does not eat their words."""
+"""Scripts whose vowels are letters: what a normalizer does to marks does not eat their words."""
 
 
 def primary(language: str | None) -> str:
@@ -95,7 +95,7 @@ _ENGLISH = frozenset({"en", "eng", "english"})
 
 
 @dataclass(frozen=True, slots=True)
-class Normaliser:
+class Normalizer:
     """One way to make texts comparable.
 
     Attributes:
@@ -122,7 +122,7 @@ class Normaliser:
         return f"none ({self.what})"
 
     def __call__(self, text: str) -> str:
-        """The normalised text: words parted by one space each, none at the ends.
+        """The normalized text: words parted by one space each, none at the ends.
 
         It never refuses; :meth:`destroys` says what it must not be given.
         """
@@ -147,7 +147,7 @@ class Normaliser:
         return ""
 
     def check(self, reference: str) -> None:
-        """Refuse a reference whose words this normaliser would destroy.
+        """Refuse a reference whose words this normalizer would destroy.
 
         Raises:
             UsageError: it takes vowel signs or other marks out of the words of ``reference``.
@@ -156,32 +156,32 @@ class Normaliser:
         if mark:
             name = unicodedata.name(mark, f"U+{ord(mark):04X}")
             raise UsageError(
-                f"the normaliser {self.name!r} would take {name} out of words such as "
+                f"the normalizer {self.name!r} would take {name} out of words such as "
                 f"“{_word_with(mark, reference)}”",
-                hint="say --normaliser nfc, which keeps every mark",
+                hint="say --normalizer nfc, which keeps every mark",
             )
 
 
 _FROM_LIBRARY = {"english": "EnglishTextNormalizer", "basic": "BasicTextNormalizer"}
 
-NORMALISERS: dict[str, Normaliser] = {
-    **{name: Normaliser(name, what) for name, what in _FROM_LIBRARY.items()},
-    "nfc": Normaliser("nfc", "NFC, case folded, punctuation and symbols to spaces, marks kept"),
-    "none": Normaliser("none", "raw text, only spaces evened out"),
+NORMALIZERS: dict[str, Normalizer] = {
+    **{name: Normalizer(name, what) for name, what in _FROM_LIBRARY.items()},
+    "nfc": Normalizer("nfc", "NFC, case folded, punctuation and symbols to spaces, marks kept"),
+    "none": Normalizer("none", "raw text, only spaces evened out"),
 }
 
 
-def named(name: str) -> Normaliser:
-    """The normaliser called ``name``. Raises UsageError with the choices when there is none."""
-    found = NORMALISERS.get(name)
+def named(name: str) -> Normalizer:
+    """The normalizer called ``name``. Raises UsageError with the choices when there is none."""
+    found = NORMALIZERS.get(name)
     if found is None:
         raise UsageError(
-            f"there is no normaliser {name!r}", hint=f"say one of {', '.join(NORMALISERS)}"
+            f"there is no normalizer {name!r}", hint=f"say one of {', '.join(NORMALIZERS)}"
         )
     return found
 
 
-def for_language(code: str | None) -> Normaliser:
+def for_language(code: str | None) -> Normalizer:
     """What the field scores this language with.
 
     English has rules of its own (spelling, contractions, numbers; Radford et al. 2022, appendix C).
@@ -190,12 +190,12 @@ def for_language(code: str | None) -> Normaliser:
     """
     language = primary(code)
     if language in _ENGLISH:
-        return NORMALISERS["english"]
+        return NORMALIZERS["english"]
     other = language in _OTHER_SCRIPTS | SPACELESS_LANGUAGES
-    return NORMALISERS["nfc" if other else "basic"]
+    return NORMALIZERS["nfc" if other else "basic"]
 
 
-def for_texts(code: str | None, references: Sequence[str]) -> Normaliser:
+def for_texts(code: str | None, references: Sequence[str]) -> Normalizer:
     """:func:`for_language`, but ``nfc`` where that does not suit what the references are made of.
 
     A single foreign word in English texts changes nothing: it would change every other number.
@@ -203,7 +203,7 @@ def for_texts(code: str | None, references: Sequence[str]) -> Normaliser:
     chosen = for_language(code)
     whole = " ".join(references)
     broken = chosen.name == "basic" and chosen.destroys(whole)
-    return NORMALISERS["nfc"] if broken or not is_alphabetic(whole) else chosen
+    return NORMALIZERS["nfc"] if broken or not is_alphabetic(whole) else chosen
 
 
 def words_of(text: str, *, keep: str = "") -> list[str]:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Literal
 
 from mac_whisper_speedtest.accuracy import normalize
-from mac_whisper_speedtest.accuracy.normalize import Metric, Normaliser
+from mac_whisper_speedtest.accuracy.normalize import Metric, Normalizer
 
 # Two texts side by side: which words are the same, replaced, missing or added.
 
@@ -26,7 +26,7 @@ _FROM_JIWER: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Neighbouring units of one kind. A unit is a word, or a character where CER is counted.
+    """Neighboring units of one kind. A unit is a word, or a character where CER is counted.
 
     Attributes:
         kind: ``equal`` and ``substitute`` have as many units on both sides; ``delete`` has none in
@@ -119,7 +119,7 @@ class _Units(Enum):
     LETTERS = auto()
 
     def of(self, text: str) -> list[str]:
-        """The units of a normalised text."""
+        """The units of a normalized text."""
         if self is _Units.WORDS:
             return text.split()
         return list(text if self is _Units.CHARACTERS else text.replace(" ", ""))
@@ -149,7 +149,7 @@ class UtteranceErrors:
 
     Attributes:
         name: the utterance.
-        rate: errors by the reference's length; ``None`` where the normalised reference is empty.
+        rate: errors by the reference's length; ``None`` where the normalized reference is empty.
         substitutions: units replaced by others.
         deletions: units missing.
         insertions: units added.
@@ -185,7 +185,7 @@ class Score:
 
     Attributes:
         metric: ``wer``, or ``cer``; one for the whole set.
-        normaliser: name and version of what made the texts comparable, by language where several.
+        normalizer: name and version of what made the texts comparable, by language where several.
         rate: the corpus rate, (S + D + I) of all utterances by the length of all references (micro
             average); ``None`` where no reference has a word.
         mean_rate: the mean of the utterances' own rates (macro average), in which a short utterance
@@ -202,7 +202,7 @@ class Score:
     """
 
     metric: Metric
-    normaliser: str
+    normalizer: str
     rate: float | None
     mean_rate: float | None
     substitutions: int
@@ -220,30 +220,30 @@ class Score:
         return self.substitutions + self.deletions + self.insertions
 
 
-def score(utterances: Sequence[Utterance], *, normaliser: Normaliser | None = None) -> Score:
+def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = None) -> Score:
     """Score a set of utterances.
 
-    Every language is normalised by its own rules. A set has one metric, so that one sum has one
+    Every language is normalized by its own rules. A set has one metric, so that one sum has one
     unit: WER where every language in it parts words by spaces, else CER for all of it.
 
     Args:
         utterances: the set; it may mix languages and may be empty.
-        normaliser: used for all of them; without it each language has the one that
-            :func:`normalisers.for_texts` gives.
+        normalizer: used for all of them; without it each language has the one that
+            :func:`normalizers.for_texts` gives.
 
     Raises:
-        UsageError: ``normaliser`` would destroy the words of a reference.
+        UsageError: ``normalizer`` would destroy the words of a reference.
     """
     languages: dict[str, list[str]] = {}
     for each in utterances:
         languages.setdefault(normalize.primary(each.language), []).append(each.reference)
     rules = {
-        language: normaliser or normalize.for_texts(language, references)
+        language: normalizer or normalize.for_texts(language, references)
         for language, references in languages.items()
     }
-    if normaliser is not None:
+    if normalizer is not None:
         for each in utterances:
-            normaliser.check(each.reference)
+            normalizer.check(each.reference)
     spaceless = {
         language: normalize.is_spaceless(language, " ".join(references))
         for language, references in languages.items()
@@ -264,7 +264,7 @@ def score(utterances: Sequence[Utterance], *, normaliser: Normaliser | None = No
     rates = [each.rate for each in scored if each.rate is not None]
     return Score(
         metric=metric,
-        normaliser=_described(rules),
+        normalizer=_described(rules),
         rate=_rate(total),
         mean_rate=statistics.fmean(rates) if rates else None,
         substitutions=total.substitutions,
@@ -279,16 +279,16 @@ def score(utterances: Sequence[Utterance], *, normaliser: Normaliser | None = No
 
 
 def wer(reference: str, hypothesis: str) -> float | None:
-    """The word error rate of one English text, by the English normaliser.
+    """The word error rate of one English text, by the English normalizer.
 
-    ``None`` when the normalised reference has no words, because the rate is then undefined.
+    ``None`` when the normalized reference has no words, because the rate is then undefined.
     """
-    rules = normalize.NORMALISERS["english"]
+    rules = normalize.NORMALIZERS["english"]
     return _score_one("", rules(reference), rules(hypothesis), _Units.WORDS).rate
 
 
 def _score_one(name: str, reference: str, hypothesis: str | None, by: _Units) -> UtteranceErrors:
-    """``reference`` and ``hypothesis`` are normalised."""
+    """``reference`` and ``hypothesis`` are normalized."""
     counts, errors_at = _errors(reference, hypothesis or "", by)
     return UtteranceErrors(
         name=name,
@@ -327,7 +327,7 @@ def _rate(counts: Counts) -> float | None:
     return wrong / length if length else None
 
 
-def _described(rules: Mapping[str, Normaliser]) -> str:
+def _described(rules: Mapping[str, Normalizer]) -> str:
     """One name where all languages share it, else each with its languages."""
     languages: dict[str, list[str]] = {}
     for language, rule in rules.items():

@@ -46,7 +46,7 @@ class BuiltinRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         member: path of the file inside the wheel.
         sha256: hash of the file, checked on every use.
         bytes: size of the file.
-        licence: what the audio and the words may be used for.
+        license: what the audio and the words may be used for.
     """
 
     project: str
@@ -57,7 +57,7 @@ class BuiltinRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     member: str
     sha256: str
     bytes: int
-    licence: str
+    license: str
 
     @property
     def wheel(self) -> Wheel:

@@ -98,7 +98,7 @@ def get(
 # LibriSpeech: the archives of its test and development sets, read as they are, never unpacked.
 #
 # Panayotov, Chen, Povey, Khudanpur: LibriSpeech: an ASR corpus based on public domain audio books,
-# ICASSP 2015. Licence CC BY 4.0.
+# ICASSP 2015. License CC BY 4.0.
 
 
 HOST: Final = "https://www.openslr.org/resources/12"

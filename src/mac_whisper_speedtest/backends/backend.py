@@ -145,7 +145,7 @@ class Backend:
         """The network it runs when ``model`` is asked for; ``None`` when that is not for it.
 
         Raises:
-            UsageError: the catalogue has no such model.
+            UsageError: the catalog has no such model.
         """
         family = catalog.model(model).family
         if not self.networks:
@@ -196,10 +196,10 @@ class Backend:
         return self.weights_precision
 
     def model_info(self, model: str) -> ModelInfo:
-        """What the catalogue knows of ``model`` in the form this backend loads.
+        """What the catalog knows of ``model`` in the form this backend loads.
 
         Raises:
-            UsageError: the catalogue has no such model.
+            UsageError: the catalog has no such model.
         """
         return model_info(model, form=self.form, precision=self.weights_precision)
 
@@ -222,7 +222,7 @@ FRAMEWORKS: dict[str, Backend] = {
     "fluidaudio": Backend(
         name="fluidaudio",
         form="fluidaudio",
-        weights_precision="palettised6",
+        weights_precision="palettized6",
         summary="FluidAudio: Parakeet through Core ML",
         networks=("parakeet-tdt-0.6b-v3", "parakeet-tdt-0.6b-v2"),
         devices=("ane", "cpu"),

@@ -79,7 +79,7 @@ class WhisperCpp:
                 n_threads=request.threads,
                 print_progress=False,
             )
-        started = native.initialised(lines)
+        started = native.initialized(lines)
         features = _pywhispercpp.whisper_print_system_info()
         system = features.decode() if isinstance(features, bytes) else str(features)
         return LoadedModel(

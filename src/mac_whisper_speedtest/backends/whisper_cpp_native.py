@@ -16,15 +16,15 @@ from mac_whisper_speedtest.backends.contract import SettingValue
 
 _MAGIC = 0x67676D6C
 _FTYPES = {0: "float32", 1: "float16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0", 9: "q5_1"}
-_QUANTISATION_FACTOR = 1000  # a quantised file's type number is this × format version + type
+_QUANTIZATION_FACTOR = 1000  # a quantized file's type number is this × format version + type
 
 _DEVICES = {"MTL": "metal", "METAL": "metal", "CUDA": "cuda", "VULKAN": "vulkan"}
 NOT_SAID = "not known: whisper.cpp's log did not say"
 
 
 @dataclass(frozen=True, slots=True)
-class Initialised:
-    """What really started, from the log of a model's initialisation.
+class Initialized:
+    """What really started, from the log of a model's initialization.
 
     Attributes:
         device: ``cpu``, ``metal``, ``cuda``, ``vulkan``; ``coreml`` where the encoder runs in Core
@@ -38,7 +38,7 @@ class Initialised:
     coreml: str
 
 
-def initialised(log: Sequence[str]) -> Initialised:
+def initialized(log: Sequence[str]) -> Initialized:
     """Read the log lines that whisper.cpp 1.7 to 1.9 write while a model is made ready."""
     text = "\n".join(log)
     coreml = "not tried"
@@ -49,9 +49,9 @@ def initialised(log: Sequence[str]) -> Initialised:
     used = re.search(r"using (\S+) backend", text)
     backend = used[1] if used else "CPU"
     if used is None and "no GPU found" not in text and not re.search(r"use gpu\s*= 0", text):
-        return Initialised("coreml" if coreml == "loaded" else "unknown", NOT_SAID, coreml)
+        return Initialized("coreml" if coreml == "loaded" else "unknown", NOT_SAID, coreml)
     device = _DEVICES.get(backend.rstrip("0123456789").upper(), backend.lower())
-    return Initialised("coreml" if coreml == "loaded" else device, backend, coreml)
+    return Initialized("coreml" if coreml == "loaded" else device, backend, coreml)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def stored_precision(path: Path) -> str:
         raise ModelUnusableError(f"cannot read {path.name}: {error.strerror}") from error
     if len(head) < 48 or struct.unpack_from("<I", head)[0] != _MAGIC:
         raise ModelUnusableError(f"{path.name} is not a ggml file")
-    ftype = struct.unpack_from("<i", head, 44)[0] % _QUANTISATION_FACTOR
+    ftype = struct.unpack_from("<i", head, 44)[0] % _QUANTIZATION_FACTOR
     return _FTYPES.get(ftype, f"ftype {ftype}")
 
 

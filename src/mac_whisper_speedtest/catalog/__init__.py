@@ -26,7 +26,7 @@ from mac_whisper_speedtest.catalog.publications import (
 )
 from mac_whisper_speedtest.errors import UsageError
 
-# Models outside the catalogue: the one way to write them, ``org/name@`` and a whole commit.
+# Models outside the catalog: the one way to write them, ``org/name@`` and a whole commit.
 #
 # A branch or a tag can move, and a name from outside becomes part of a path, so nothing looser than
 # this is taken. Standard library only; the workers import this too.
@@ -67,7 +67,7 @@ class Custom:
 
 
 def is_custom(text: str) -> bool:
-    """Whether ``text`` means a model outside the catalogue; no canonical name looks like one."""
+    """Whether ``text`` means a model outside the catalog; no canonical name looks like one."""
     return any(sign in text for sign in "/\\@\0")
 
 
@@ -81,7 +81,7 @@ def parse_custom(text: str) -> Custom:
     parts = repository.split("/")
     if len(parts) != 2 or not all(map(_allowed, parts)):
         raise UsageError(
-            f"{text!r} is not a model of the catalogue, and not a repository of the hub", hint=_HOW
+            f"{text!r} is not a model of the catalog, and not a repository of the hub", hint=_HOW
         )
     if len(repository) > _LONGEST_NAME:
         raise UsageError(
@@ -139,7 +139,7 @@ AS_PUBLISHED = "as published"
 SOURCE_FORM = "ctranslate2"
 """The form every other Whisper form is converted from."""
 _CUSTOM_SIZE_CLASS = "large"
-"""Of models outside the catalogue: of their size nothing is known, so they get the most time."""
+"""Of models outside the catalog: of their size nothing is known, so they get the most time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Model:
     name: str
     size_class: str
     languages: str
-    licence: str
+    license: str
     time_outs: Timeouts
     network_sha256: str | None = None
     family: str = WHISPER
@@ -205,7 +205,7 @@ class ModelInfo:
         revision: the pinned commit; ``None`` when it is learnt at the first fetch.
         folder: inside the repository.
         files: the published files that are known.
-        licence: of the published weights, else of the network.
+        license: of the published weights, else of the network.
         learn: a key of `LEARN_RULES` for sizes and hashes not given here; empty when all are.
         unavailable: why nobody publishes it in this form; empty when somebody does. A backend may
             still run it: see `obtainable`.
@@ -226,7 +226,7 @@ class ModelInfo:
     revision: str | None = None
     folder: str = ""
     files: tuple[PublishedFile, ...] = ()
-    licence: str = ""
+    license: str = ""
     learn: str = ""
     unavailable: str = ""
     note: str = ""
@@ -270,7 +270,7 @@ def _size_classes() -> dict[str, Timeouts]:
 
 @functools.cache
 def models() -> dict[str, Model]:
-    """Every canonical model by name, of all families, in catalogue order."""
+    """Every canonical model by name, of all families, in catalog order."""
     read = document("models.toml")
     classes = _size_classes()
     return {
@@ -278,7 +278,7 @@ def models() -> dict[str, Model]:
             name=row["name"],
             size_class=row["size_class"],
             languages=row["languages"],
-            licence=row["licence"],
+            license=row["license"],
             time_outs=classes[row["size_class"]],
             network_sha256=row.get("network_sha256"),
             family=row["family"],
@@ -288,7 +288,7 @@ def models() -> dict[str, Model]:
 
 
 def family_models(family: str) -> dict[str, Model]:
-    """The models of one family by name, in catalogue order; none for an unknown family."""
+    """The models of one family by name, in catalog order; none for an unknown family."""
     return {name: model for name, model in models().items() if model.family == family}
 
 
@@ -298,7 +298,7 @@ def whisper_models() -> dict[str, Model]:
 
 
 def model(name: str) -> Model:
-    """The model of that canonical name, or the one outside the catalogue that ``name`` means.
+    """The model of that canonical name, or the one outside the catalog that ``name`` means.
 
     Raises:
         UsageError: no such model; ``large`` is refused because it means different networks to
@@ -327,13 +327,13 @@ def _custom_model(custom: Custom) -> Model:
         size_class=_CUSTOM_SIZE_CLASS,
         # Whether it knows English alone is in its weights (`models.custom`), not in its name.
         languages="many",
-        licence="not known",
+        license="not known",
         time_outs=_size_classes()[_CUSTOM_SIZE_CLASS],
     )
 
 
 def model_info(name: str, *, form: str, precision: str) -> ModelInfo:
-    """What the catalogue knows of ``name`` for a backend that loads ``form``.
+    """What the catalog knows of ``name`` for a backend that loads ``form``.
 
     Args:
         name: a canonical name of any family.
@@ -353,7 +353,7 @@ def model_info(name: str, *, form: str, precision: str) -> ModelInfo:
             precision=precision,
             time_outs=known.time_outs,
             family=known.family,
-            licence=known.licence,
+            license=known.license,
             unavailable=(row.unavailable if row else "") or reason,
             obtained=obtained,
         )
@@ -370,7 +370,7 @@ def model_info(name: str, *, form: str, precision: str) -> ModelInfo:
         revision=row.revision,
         folder=row.folder,
         files=row.files,
-        licence=row.licence,
+        license=row.license,
         learn=row.learn,
         note=row.note,
         obtained=obtained,
@@ -385,7 +385,7 @@ def _obtained(known: Model, form: str, precision: str, row: Publication | None) 
     source = publication(known.name, SOURCE_FORM)
     converted = f"converted from {source.place}" if source else ""
     if kind is None or row is None:
-        return converted, f"the catalogue does not know the form {form!r}"
+        return converted, f"the catalog does not know the form {form!r}"
     if not kind.converts_to:
         return ("" if row.unavailable else AS_PUBLISHED), ""
     if precision in kind.converts_to:

@@ -98,7 +98,7 @@ class Publication:
         revision: the pinned commit; ``None`` when it is learnt at the first fetch.
         folder: inside the repository; empty for its top.
         files: those that are known; all that are needed when ``learn`` is empty.
-        licence: of the weights.
+        license: of the weights.
         learn: a key of `LEARN_RULES`, for whatever is not pinned here.
         unavailable: why nobody publishes this; empty when somebody does.
         note: what else a person should know.
@@ -113,7 +113,7 @@ class Publication:
     revision: str | None = None
     folder: str = ""
     files: tuple[PublishedFile, ...] = ()
-    licence: str = ""
+    license: str = ""
     learn: str = ""
     unavailable: str = ""
     note: str = ""
@@ -141,7 +141,7 @@ class Publication:
 
 
 def document(name: str) -> dict[str, Any]:
-    """One of the catalogue's data files as TOML reads it."""
+    """One of the catalog's data files as TOML reads it."""
     return tomllib.loads(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -174,12 +174,12 @@ def _mirror(row: dict[str, Any]) -> Mirror:
 
 
 def forms() -> dict[str, WeightsFormat]:
-    """Every form by name, in catalogue order."""
+    """Every form by name, in catalog order."""
     return _weights()[0]
 
 
 def publications() -> tuple[Publication, ...]:
-    """Every row of ``weights.toml``, in catalogue order; a form's usual precision comes first."""
+    """Every row of ``weights.toml``, in catalog order; a form's usual precision comes first."""
     return _weights()[1]
 
 
@@ -187,7 +187,7 @@ def publication(network: str, form: str, precision: str = "") -> Publication | N
     """The row of that network and form: of that precision, else of the form's usual one.
 
     Returns:
-        ``None`` where the catalogue has no such network, no such form, or where the form cannot
+        ``None`` where the catalog has no such network, no such form, or where the form cannot
         hold the network.
     """
     rows = [row for row in publications() if (row.network, row.form) == (network, form)]

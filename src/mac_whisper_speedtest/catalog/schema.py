@@ -1,4 +1,4 @@
-"""What the catalogue's data files must look like, and what is wrong with a broken one.
+"""What the catalog's data files must look like, and what is wrong with a broken one.
 
 Nothing here runs when the program does: the tests call `problems` on the files as they are, and on
 broken copies. Each problem is one sentence that begins with the row it is about.
@@ -25,7 +25,7 @@ SIZE_CLASSES = ("tiny", "base", "small", "medium", "large")
 LANGUAGES = ("en", "many")
 PRECISIONS = (
     *("float32", "float16", "int8", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"),
-    *("palettised6", "unstated"),
+    *("palettized6", "unstated"),
 )
 """What weights may be stored in; ``unstated`` where no source says it."""
 SHARED_FILES = frozenset(
@@ -34,10 +34,10 @@ SHARED_FILES = frozenset(
 """Files that several networks have in common, and that therefore say nothing about which it is."""
 
 _TIMES = ("load_s", "transcribe_base_s", "transcribe_per_audio_s")
-_MODEL_KEYS = frozenset({"name", "family", "size_class", "languages", "licence", "network_sha256"})
+_MODEL_KEYS = frozenset({"name", "family", "size_class", "languages", "license", "network_sha256"})
 _WEIGHTS_KEYS = frozenset(
     {"network", "form", "precision", "repository", "url", "revision", "folder", "files"}
-    | {"licence", "learn", "unavailable", "note", "mirror"}
+    | {"license", "learn", "unavailable", "note", "mirror"}
 )
 _UNAVAILABLE_KEYS = frozenset({"network", "form", "precision", "unavailable"})
 _FORM_KEYS = frozenset({"family", "loaded_by", "converts_to"})
@@ -145,7 +145,7 @@ def _model_rows(models: Table) -> Iterator[str]:
             yield f"{where}: the languages {row.get('languages')!r} are not one of {LANGUAGES}"
         if name.endswith((".en", "-en")) and row.get("languages") != "en":
             yield f"{where}: a name that ends in en is of a network for English only"
-        yield from _licence(where, row)
+        yield from _license(where, row)
         yield from _hexadecimal(where, row, "network_sha256", 64)
 
 
@@ -182,7 +182,7 @@ def _weights_row(row: Table, named: Table, forms: Table) -> Iterator[str]:
             yield f"{where}: is unavailable and yet has {key}"
         return
     yield from _address(where, row)
-    yield from _licence(where, row)
+    yield from _license(where, row)
     yield from _hexadecimal(where, row, "revision", 40)
     yield from _files(where, row.get("files", ()))
     yield from _mirror(where, row)
@@ -289,9 +289,9 @@ def _repository(where: str, row: Table) -> Iterator[str]:
         yield f"{where}: the repository {row.get('repository')!r} is not owner/name"
 
 
-def _licence(where: str, row: Table) -> Iterator[str]:
-    if not _words(row.get("licence")):
-        yield f"{where}: has no licence"
+def _license(where: str, row: Table) -> Iterator[str]:
+    if not _words(row.get("license")):
+        yield f"{where}: has no license"
 
 
 def _hexadecimal(where: str, row: Table, key: str, length: int) -> Iterator[str]:

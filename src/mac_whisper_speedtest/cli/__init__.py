@@ -17,7 +17,7 @@ _COMMANDS = {
     "run": ("run", "Measure backends and print one ranked table."),
     "check-models": ("check_models", "Say which weights are there, whole and loadable."),
     "show": ("show", "Show a run again, or recover one whose tool was killed."),
-    "score": ("show:score_command", "Score a run's texts again, also by another normaliser."),
+    "score": ("show:score_command", "Score a run's texts again, also by another normalizer."),
     "diff": ("show:diff_command", "Show where two backends of a run wrote something else."),
     "report": ("report", "Write a run as one HTML page that needs no network."),
     "results": ("results", "List, check, share and remove runs."),

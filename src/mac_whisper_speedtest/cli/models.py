@@ -41,8 +41,8 @@ def convert(
     """Convert the weights SOURCE into the new folder DESTINATION.
 
     The result is read back and compared with the source tensor by tensor, bit for bit, before it
-    takes its name; provenance.json beside it says where it came from. Quantised weights (q8_0 and
-    so on) have other values: every one is compared with what the quantisation allows.
+    takes its name; provenance.json beside it says where it came from. Quantized weights (q8_0 and
+    so on) have other values: every one is compared with what the quantization allows.
 
     \b
     speedtest models convert ./my-ct2-model ./my-ggml-model --to ggml
@@ -100,7 +100,7 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
         "family": model.family,
         "languages": "English" if model.english_only else "multilingual",
         "size_class": model.size_class,
-        "licence": row.licence or model.licence,
+        "license": row.license or model.license,
         "form": row.form,
         "precision": row.precision,
         "place": row.place,
@@ -135,7 +135,7 @@ def _custom_facts(custom: catalog.Custom) -> dict[str, Any]:
 
 def _cells(facts: dict[str, Any]) -> list[str]:
     about = [facts[key] for key in ("name", "family", "languages", "size_class")]
-    return [*about, *_size_and_state(facts), facts["licence"], facts["place"]]
+    return [*about, *_size_and_state(facts), facts["license"], facts["place"]]
 
 
 def _size_and_state(facts: dict[str, Any]) -> list[str]:
@@ -318,7 +318,7 @@ def prune(days: float, dry_run: bool, yes: bool) -> None:
     """Remove what is of no use to anybody: leftovers and unfinished downloads. Asks first.
 
     In the tool's own cache: what killed conversions and removals left, conversions of weights that
-    the catalogue no longer names, locks and empty folders. In the Hugging Face cache: unfinished
+    the catalog no longer names, locks and empty folders. In the Hugging Face cache: unfinished
     downloads of repositories that this tool fetches from. What another process is at work on stays.
     """
     from mac_whisper_speedtest.cli.check_models import size

@@ -62,7 +62,7 @@ def _pull(name: str, form: str, mirror: bool) -> Callable[[], Path]:
         custom = pull.parse_custom(name)
         if mirror or form:
             raise UsageError(
-                f"{'--mirror' if mirror else '--form'} is for models of the catalogue",
+                f"{'--mirror' if mirror else '--form'} is for models of the catalog",
                 hint=f"leave it out for {custom.repository}",
             )
         return partial(pull.pull_custom, custom, announce=_announce, progress=_progress())

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.accuracy.gate import Passage
-    from mac_whisper_speedtest.accuracy.normalize import Normaliser
+    from mac_whisper_speedtest.accuracy.normalize import Normalizer
     from mac_whisper_speedtest.report.texts import Part, TextDifference
     from mac_whisper_speedtest.results.schema import CellResult
 
@@ -59,7 +59,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
 
 @click.command("score")
 @click.argument("run", default="latest")
-@click.option("--normaliser", help="english, basic, nfc or none.  [default: by language]")
+@click.option("--normalizer", help="english, basic, nfc or none.  [default: by language]")
 @click.option(
     "--reference-backend", help="Compare with this backend of the run.  [default: by fixed order]"
 )
@@ -72,7 +72,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def score_command(  # noqa: PLR0917 - one parameter per option
     run: str,
-    normaliser: str | None,
+    normalizer: str | None,
     reference_backend: str | None,
     reference_file: Path | None,
     per_utterance: bool,
@@ -86,7 +86,7 @@ def score_command(  # noqa: PLR0917 - one parameter per option
 
     \b
     speedtest score latest
-    speedtest score 12 --normaliser basic --per-utterance
+    speedtest score 12 --normalizer basic --per-utterance
 
     Exit codes: 0 scored; 2 the request was wrong, or nothing can be scored; 5 the run cannot be
     read.
@@ -100,7 +100,7 @@ def score_command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.report import texts
     from mac_whisper_speedtest.summary import accuracy
 
-    rules = normalize.named(normaliser) if normaliser else None
+    rules = normalize.named(normalizer) if normalizer else None
     source = sources.replayed(run)
     replayed = source.run
     cells = list(replayed.cells)
@@ -110,7 +110,7 @@ def score_command(  # noqa: PLR0917 - one parameter per option
         reference_backend = replayed.manifest.request.reference_backend
     else:
         reference_backend = named(reference_backend, cells)
-    judged = accuracy.judge_accuracy(cells, reference_backend=reference_backend, normaliser=rules)
+    judged = accuracy.judge_accuracy(cells, reference_backend=reference_backend, normalizer=rules)
     if not judged:
         raise UsageError(
             f"run {source.label} has no text to score, or nothing to score it against",
@@ -193,18 +193,18 @@ _SOME = 5
 @click.argument("backend_b")
 @click.option("--model", "-m", help="Only this model of the run.")
 @click.option("--utterance", help="Only this recording of a set.")
-@click.option("--normaliser", help="english, basic, nfc or none.  [default: by language]")
+@click.option("--normalizer", help="english, basic, nfc or none.  [default: by language]")
 def diff_command(  # noqa: PLR0917 - one parameter per option
     run: str,
     backend_a: str,
     backend_b: str,
     model: str | None,
     utterance: str | None,
-    normaliser: str | None,
+    normalizer: str | None,
 ) -> None:
     """Show where BACKEND_A and BACKEND_B wrote something else in RUN, and who is right.
 
-    RUN is a number, a path, a tag, a bundle, or "latest". Words are compared after normalising;
+    RUN is a number, a path, a tag, a bundle, or "latest". Words are compared after normalizing;
     what both wrote alike is left out. Where samples of a cell differ, its most frequent text is
     taken.
 
@@ -220,7 +220,7 @@ def diff_command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report import texts
 
-    rules = normalize.named(normaliser) if normaliser else None
+    rules = normalize.named(normalizer) if normalizer else None
     cells = sources.replayed(run).run.cells
     pairs = _pairs(cells, backend_a, backend_b, model)
     shown = False
@@ -264,7 +264,7 @@ def _pairs(
     return same or pairs
 
 
-def _title(first: CellResult, second: CellResult, rules: Normaliser | None) -> str:
+def _title(first: CellResult, second: CellResult, rules: Normalizer | None) -> str:
     from mac_whisper_speedtest.summary import accuracy
 
     named = []
@@ -283,7 +283,7 @@ def _recordings(cell: CellResult) -> list[str]:
 
 
 def _parts(
-    first: CellResult, second: CellResult, wanted: str | None, rules: Normaliser | None
+    first: CellResult, second: CellResult, wanted: str | None, rules: Normalizer | None
 ) -> list[Part]:
     """What differs, recording by recording, and the sum; empty where none is called ``wanted``."""
     from mac_whisper_speedtest.accuracy import gate
@@ -305,7 +305,7 @@ def _parts(
             parts.append(Part(name, (), (f"no text from {' and '.join(failed)}",)))
             continue
         language = each.language or str(first.contract.requested.get("language") or "en")
-        found = gate.compare(each.reference, a, b, language=language, normaliser=rules)
+        found = gate.compare(each.reference, a, b, language=language, normalizer=rules)
         both_wrong += found.shared_errors
         alike += not found.passages
         if found.passages:

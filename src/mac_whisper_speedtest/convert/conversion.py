@@ -13,7 +13,7 @@ import numpy as np
 from mac_whisper_speedtest.convert import ctranslate2, ggml, huggingface, mlx, mlx_npz, openai
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor, network_sha256, validate
 from mac_whisper_speedtest.convert.form import FLOAT16, FormatCodec, Writer, cast, dtype_of
-from mac_whisper_speedtest.convert.quantize import BLOCK, Quantisation
+from mac_whisper_speedtest.convert.quantize import BLOCK, Quantization
 from mac_whisper_speedtest.convert.record import (
     FORMAT_VERSION,
     RECORD_NAME,
@@ -99,9 +99,9 @@ def prove(source: Checkpoint, product: Checkpoint, form: FormatCodec, precision:
     Every tensor's bytes are compared with the source's at the stored type, as are the sizes and,
     where the form carries them, the vocabulary, the alignment heads and the suppressed tokens.
 
-    A tensor in blocks has to hold, bit for bit, what quantising the source's float16 values and
-    turning them back gives; and because that would prove a wrong quantiser right, every value has
-    to be as near to the source's as `Quantisation.bounds` says, which does not quantise.
+    A tensor in blocks has to hold, bit for bit, what quantizing the source's float16 values and
+    turning them back gives; and because that would prove a wrong quantizer right, every value has
+    to be as near to the source's as `Quantization.bounds` says, which does not quantize.
 
     Raises:
         WeightsError: anything differs; the message names the first thing that does.
@@ -128,7 +128,7 @@ def prove(source: Checkpoint, product: Checkpoint, form: FormatCodec, precision:
     for name in sorted(set(source.tensors) - form.recomputes):
         array = source.tensors[name]
         values += array.size
-        blocks = form.writer.quantisation and form.writer.quantisation(name, array.shape, precision)
+        blocks = form.writer.quantization and form.writer.quantization(name, array.shape, precision)
         if blocks:
             _check_blocks(name, array, product.tensors[name], form.name, blocks)
             changed += _count_changed(array, product.tensors[name])
@@ -156,14 +156,14 @@ def _check_equal_bits(name: str, expected: Tensor, found: Tensor, form: str) -> 
         )
 
 
-def _check_blocks(name: str, array: Tensor, found: Tensor, form: str, kind: Quantisation) -> None:
+def _check_blocks(name: str, array: Tensor, found: Tensor, form: str, kind: Quantization) -> None:
     values = cast(name, array, dtype_of(FLOAT16)).astype(np.float32)
-    _check_equal_bits(name, kind.dequantise(kind.quantise(values), values.shape), found, form)
+    _check_equal_bits(name, kind.dequantize(kind.quantize(values), values.shape), found, form)
     moved = np.abs(found - values).reshape(-1, BLOCK).max(axis=1)
     beyond = np.flatnonzero(moved > kind.bounds(values))
     if beyond.size:
         raise WeightsError(
-            f"tensor {name} is quantised wrongly: a value of block {beyond[0]} moved by "
+            f"tensor {name} is quantized wrongly: a value of block {beyond[0]} moved by "
             f"{moved[beyond[0]]:.6g}, {kind.name} allows {kind.bounds(values)[beyond[0]]:.6g}"
         )
 
@@ -193,7 +193,7 @@ def convert(
 
     The written files are read back with the target form's own reader, and every tensor is compared
     bit for bit with the source at the stored precision, before the folder takes its name.
-    Rounding float32 to float16 is allowed and counted in the record, and so is quantising, whose
+    Rounding float32 to float16 is allowed and counted in the record, and so is quantizing, whose
     proof `prove` describes. Where ``destination`` already
     holds this very conversion, nothing is written and its record is returned.
 

@@ -52,7 +52,7 @@ def read(path: Path) -> Checkpoint:
 
     Raises:
         WeightsMissingError: one of these files does not exist.
-        WeightsError: a file is damaged or incomplete, the weights are quantised, the files
+        WeightsError: a file is damaged or incomplete, the weights are quantized, the files
             contradict each other, or the network is not Whisper's.
     """
     variables = _read_variables(path / "model.bin")
@@ -92,7 +92,7 @@ def detect(path: Path) -> bool:
 
 
 def _read_variables(path: Path) -> dict[str, Tensor]:
-    """Every variable by name; scalars keep their type, quantised weights are refused."""
+    """Every variable by name; scalars keep their type, quantized weights are refused."""
     cursor = Cursor(path)
     version = cursor.integer("I", "the binary version")
     if version != _BINARY_VERSION:
@@ -140,7 +140,7 @@ def _variable(cursor: Cursor, name: str) -> Tensor:
         raise cursor.error(f"{name} has the unknown type {kind}", at)
     if rank and kind not in _FLOATS:
         raise WeightsError(
-            f"{cursor.path.name}: {name} is {_NAMES[kind]}, so this model is quantised and its "
+            f"{cursor.path.name}: {name} is {_NAMES[kind]}, so this model is quantized and its "
             "original values are gone",
             hint="convert from the float16 or float32 model",
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor
-from mac_whisper_speedtest.convert.quantize import Quantisation
+from mac_whisper_speedtest.convert.quantize import Quantization
 from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 
@@ -23,7 +23,7 @@ class Writer:
         write: puts a checkpoint into an existing empty folder at a precision.
         stored_dtype: the type in which a tensor (name, shape) is stored at a precision; what the
             proof after writing expects to read back.
-        quantisation: the kind of blocks in which a tensor (name, shape) is stored at a precision,
+        quantization: the kind of blocks in which a tensor (name, shape) is stored at a precision,
             or None where it is stored value by value; None instead of a function where always so.
         read_back: reads what was just written, for the proof; None where `Form.read` does. A form
             that stores blocks has its own, because as a source those are refused.
@@ -32,7 +32,7 @@ class Writer:
     precisions: tuple[str, ...]
     write: Callable[[Checkpoint, Path, str], None]
     stored_dtype: Callable[[str, tuple[int, ...], str], np.dtype[Any]]
-    quantisation: Callable[[str, tuple[int, ...], str], Quantisation | None] | None = None
+    quantization: Callable[[str, tuple[int, ...], str], Quantization | None] | None = None
     read_back: Callable[[Path], Checkpoint] | None = None
 
 
@@ -43,7 +43,7 @@ class FormatCodec:
     Attributes:
         name: what a person types.
         file_names: the files that make it up; the first holds the tensors.
-        looks_like: one line saying how it is recognised.
+        looks_like: one line saying how it is recognized.
         detect: whether a path holds this form, judged by names and first bytes only.
         files: the files that reading this path uses, in a fixed order.
         read: the checkpoint at a path; raises WeightsError for anything malformed.
@@ -69,7 +69,7 @@ class FormatCodec:
     is_one_file: bool = False
 
 
-# The two plain precisions, and rounding to them without silent damage; see also `quantise`.
+# The two plain precisions, and rounding to them without silent damage; see also `quantize`.
 
 
 FLOAT16 = "float16"

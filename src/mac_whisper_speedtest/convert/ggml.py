@@ -18,7 +18,7 @@ from mac_whisper_speedtest.convert.checkpoint import (
 )
 from mac_whisper_speedtest.convert.cursor import Cursor
 from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, FormatCodec, Writer, cast, dtype_of
-from mac_whisper_speedtest.convert.quantize import QUANTISATIONS, Quantisation
+from mac_whisper_speedtest.convert.quantize import QUANTIZATIONS, Quantization
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT
 from mac_whisper_speedtest.errors import WeightsError
 
@@ -36,11 +36,11 @@ _HEADER = (
     "n_text_layer",
     "n_mels",
 )
-# ggml's tensor type ids; the ftype of a file that is not quantised uses the same two numbers.
+# ggml's tensor type ids; the ftype of a file that is not quantized uses the same two numbers.
 _TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
-_QUANTISED_TYPES = {kind.type_id: kind for kind in QUANTISATIONS.values()}
-_QUANTISED_FILES = {kind.file_type: kind for kind in QUANTISATIONS.values()}
-# whisper.cpp adds ggml's quantisation version (GGML_QNT_VERSION, 2), times 1000, to the ftype.
+_QUANTIZED_TYPES = {kind.type_id: kind for kind in QUANTIZATIONS.values()}
+_QUANTIZED_FILES = {kind.file_type: kind for kind in QUANTIZATIONS.values()}
+# whisper.cpp adds ggml's quantization version (GGML_QNT_VERSION, 2), times 1000, to the ftype.
 _VERSIONED = 2 * 1000
 _POSITIONS = "positional_embedding"
 _LONGEST_NAME = 128
@@ -51,14 +51,14 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
     """Write the file that whisper.cpp loads.
 
     At float16 whisper.cpp wants one-dimensional tensors and positions as float32 all the same; see
-    `stored_dtype`. A quantised file is what whisper.cpp's own tool makes of the float16 file: the
-    matrices become blocks of their float16 values (see `quantisation`), the rest stays as it is
+    `stored_dtype`. A quantized file is what whisper.cpp's own tool makes of the float16 file: the
+    matrices become blocks of their float16 values (see `quantization`), the rest stays as it is
     there. Alignment heads have no place in this form.
 
     Args:
         checkpoint: a validated checkpoint with a vocabulary.
         path: the file to write; its folder exists.
-        precision: ``float16``, ``float32`` or a name in `QUANTISATIONS`.
+        precision: ``float16``, ``float32`` or a name in `QUANTIZATIONS`.
 
     Raises:
         UsageError: an unknown precision.
@@ -97,19 +97,19 @@ def _extra_tokens(dims: Dims) -> tuple[bytes, ...]:
 
 
 def _file_type(precision: str) -> int:
-    kind = QUANTISATIONS.get(precision)
+    kind = QUANTIZATIONS.get(precision)
     if kind is not None:
         return _VERSIONED + kind.file_type
     return 1 if dtype_of(precision).itemsize == 2 else 0
 
 
 def _write_tensor(stream: IO[bytes], name: str, array: Tensor, precision: str) -> None:
-    kind = quantisation(name, array.shape, precision)
+    kind = quantization(name, array.shape, precision)
     if kind is None:
         stored = cast(name, array, stored_dtype(name, array.shape, precision))
         type_id = 1 if stored.dtype.itemsize == 2 else 0
     else:
-        stored = kind.quantise(cast(name, array, dtype_of(FLOAT16)).astype(np.float32))
+        stored = kind.quantize(cast(name, array, dtype_of(FLOAT16)).astype(np.float32))
         type_id = kind.type_id
     shape = _stored_shape(name, array.shape)
     header = (len(shape), len(name), type_id)
@@ -120,24 +120,24 @@ def _write_tensor(stream: IO[bytes], name: str, array: Tensor, precision: str) -
 def stored_dtype(name: str, shape: tuple[int, ...], precision: str) -> np.dtype[Any]:
     """float32 for one-dimensional tensors and positions, else the file's own precision.
 
-    A quantised file is made from a float16 one; its blocks are read back as float32.
+    A quantized file is made from a float16 one; its blocks are read back as float32.
     """
     if len(shape) < 2 or name.endswith(_POSITIONS):
         return dtype_of(FLOAT32)
-    if precision in QUANTISATIONS:
-        return dtype_of(FLOAT32 if quantisation(name, shape, precision) else FLOAT16)
+    if precision in QUANTIZATIONS:
+        return dtype_of(FLOAT32 if quantization(name, shape, precision) else FLOAT16)
     return dtype_of(precision)
 
 
-def quantisation(name: str, shape: tuple[int, ...], precision: str) -> Quantisation | None:
-    """The kind of blocks of every matrix but the positions, in a quantised file.
+def quantization(name: str, shape: tuple[int, ...], precision: str) -> Quantization | None:
+    """The kind of blocks of every matrix but the positions, in a quantized file.
 
     whisper.cpp's tool (``examples/quantize/quantize.cpp``) leaves out everything that has not two
     dimensions, both tables of positions, and the convolutions' biases, which are columns.
     """
     if len(shape) != 2 or name.endswith(_POSITIONS):
         return None
-    return QUANTISATIONS.get(precision)
+    return QUANTIZATIONS.get(precision)
 
 
 def _stored_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -153,12 +153,12 @@ def read(path: Path) -> Checkpoint:
 
     Raises:
         WeightsMissingError: there is no such file.
-        WeightsError: it is damaged, incomplete or quantised; the message names the offset.
+        WeightsError: it is damaged, incomplete or quantized; the message names the offset.
     """
-    return _read(path, allow_quantised=False)
+    return _read(path, allow_quantized=False)
 
 
-def _read(path: Path, *, allow_quantised: bool) -> Checkpoint:
+def _read(path: Path, *, allow_quantized: bool) -> Checkpoint:
     cursor = Cursor(_locate(path))
     if (magic := cursor.integer("I", "the magic number")) != _MAGIC:
         raise cursor.error(f"starts with {magic:#010x}, a ggml file with {_MAGIC:#010x}", 0)
@@ -166,15 +166,15 @@ def _read(path: Path, *, allow_quantised: bool) -> Checkpoint:
     check_dims(dims, cursor.path.name)
     at = cursor.offset
     ftype = cursor.integer("i", "the file's type")
-    kind = _QUANTISED_FILES.get(ftype - _VERSIONED)
+    kind = _QUANTIZED_FILES.get(ftype - _VERSIONED)
     if ftype in _TYPES:
         precision = FLOAT16 if ftype else FLOAT32
-    elif kind is not None and allow_quantised:
+    elif kind is not None and allow_quantized:
         precision = kind.name
     else:
         raise WeightsError(
             f"{cursor.path.name}, offset {at}: type {ftype} is "
-            f"{kind.name if kind else 'an unknown one'}; these weights are quantised and the "
+            f"{kind.name if kind else 'an unknown one'}; these weights are quantized and the "
             "original values are gone",
             hint="convert from the float16 or float32 model",
         )
@@ -219,7 +219,7 @@ def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> dict[str, Tenso
     while cursor.remaining:
         at = cursor.offset
         rank, length, kind = (cursor.integer("i", f"a tensor's {what}") for what in _TENSOR_HEADER)
-        known = kind in _TYPES or kind in _QUANTISED_TYPES
+        known = kind in _TYPES or kind in _QUANTIZED_TYPES
         if not (1 <= rank <= 4 and 1 <= length <= _LONGEST_NAME and known):
             raise cursor.error(f"rank {rank}, name length {length}, type {kind} at a tensor", at)
         sizes = tuple(cursor.integer("i", "a tensor's shape") for _ in range(rank))[::-1]
@@ -229,8 +229,8 @@ def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> dict[str, Tenso
         # whisper.cpp squeezes and widens some shapes, so compare with what it would store.
         if sizes != _stored_shape(name, shapes[name]):
             raise cursor.error(f"tensor {name} has shape {list(sizes)}, not as its sizes say", at)
-        blocks = quantisation(name, shapes[name], precision)
-        if _QUANTISED_TYPES.get(kind) != blocks or (
+        blocks = quantization(name, shapes[name], precision)
+        if _QUANTIZED_TYPES.get(kind) != blocks or (
             blocks is None and _TYPES[kind] != stored_dtype(name, shapes[name], precision)
         ):
             raise cursor.error(f"tensor {name} has type {kind}, not as a {precision} file's", at)
@@ -238,7 +238,7 @@ def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> dict[str, Tenso
             tensors[name] = cursor.array(_TYPES[kind], shapes[name], f"tensor {name}")
         else:
             content = cursor.array("u1", (blocks.size_bytes(shapes[name]),), f"tensor {name}")
-            tensors[name] = blocks.dequantise(content, shapes[name])
+            tensors[name] = blocks.dequantize(content, shapes[name])
     for name in shapes:
         if name not in tensors:
             raise cursor.error(f"the file ends without tensor {name}")
@@ -269,13 +269,13 @@ FORM = FormatCodec(
     files=lambda path: (_locate(path),),
     read=read,
     writer=Writer(
-        precisions=(FLOAT16, FLOAT32, *QUANTISATIONS),
+        precisions=(FLOAT16, FLOAT32, *QUANTIZATIONS),
         write=lambda checkpoint, folder, precision: write(
             checkpoint, folder / FILE_NAME, precision
         ),
         stored_dtype=stored_dtype,
-        quantisation=quantisation,
-        read_back=lambda folder: _read(folder, allow_quantised=True),
+        quantization=quantization,
+        read_back=lambda folder: _read(folder, allow_quantized=True),
     ),
     carries_vocabulary=True,
     carries_alignment_heads=False,

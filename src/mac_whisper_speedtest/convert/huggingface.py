@@ -292,12 +292,12 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
 
 
 def read(directory: Path) -> Checkpoint:
-    """Read an unquantised Whisper model of transformers, in one safetensors file.
+    """Read an unquantized Whisper model of transformers, in one safetensors file.
 
     Raises:
         WeightsMissingError: the weights, config.json or tokenizer.json do not exist.
         WeightsError: a file is damaged, the weights are bfloat16 (which numpy does not have) or
-            quantised, or they are not Whisper's.
+            quantized, or they are not Whisper's.
     """
     assets = {item.name: read_side_file(item) for item in files(directory)[1:]}
     dims = _dims(parse_json_object(assets[_CONFIG], _CONFIG))
@@ -325,7 +325,7 @@ def files(directory: Path) -> tuple[Path, ...]:
 def _dims(config: dict[str, Any]) -> Dims:
     if config.get("quantization_config") is not None:
         raise WeightsError(
-            f"{_CONFIG}: these weights are quantised and the original values are gone",
+            f"{_CONFIG}: these weights are quantized and the original values are gone",
             hint="convert from the float16 or float32 model",
         )
     for key in _CONFIG_KEYS.values():

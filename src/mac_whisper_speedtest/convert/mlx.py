@@ -125,11 +125,11 @@ def write_config(dims: Dims, directory: Path) -> None:
 
 
 def read(directory: Path) -> Checkpoint:
-    """Read an unquantised MLX Whisper model stored as safetensors.
+    """Read an unquantized MLX Whisper model stored as safetensors.
 
     Raises:
         WeightsMissingError: one of the two files does not exist.
-        WeightsError: a file is damaged, the weights are quantised, or they are not Whisper's.
+        WeightsError: a file is damaged, the weights are quantized, or they are not Whisper's.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -153,7 +153,7 @@ def read(directory: Path) -> Checkpoint:
 
 
 def check_kind(name: str, kind: str, file: str) -> None:
-    """Refuse an array of a type (numpy's name for it) that an unquantised model does not have.
+    """Refuse an array of a type (numpy's name for it) that an unquantized model does not have.
 
     Raises:
         WeightsError: it has such a type.
@@ -168,12 +168,12 @@ def read_config(path: Path) -> Dims:
 
     Raises:
         WeightsMissingError: it does not exist.
-        WeightsError: it is damaged, or says that the weights are quantised.
+        WeightsError: it is damaged, or says that the weights are quantized.
     """
     config: dict[str, Any] = parse_json_object(read_side_file(path), path.name)
     if config.get("quantization") is not None:
         raise WeightsError(
-            f"{path.name}: these weights are quantised and the original values are gone",
+            f"{path.name}: these weights are quantized and the original values are gone",
             hint="convert from the float16 or float32 model",
         )
     names = [item.name for item in fields(Dims)]

@@ -58,11 +58,11 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
 
 
 def read(directory: Path) -> Checkpoint:
-    """Read an unquantised MLX Whisper model stored as npz; tensors are views of the mapped file.
+    """Read an unquantized MLX Whisper model stored as npz; tensors are views of the mapped file.
 
     Raises:
         WeightsMissingError: one of the two files does not exist.
-        WeightsError: a file is damaged or compressed, the weights are quantised, or they are not
+        WeightsError: a file is damaged or compressed, the weights are quantized, or they are not
             Whisper's.
     """
     dims = read_config(directory / CONFIG_NAME)

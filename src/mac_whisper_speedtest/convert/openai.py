@@ -85,7 +85,7 @@ def read(path: Path) -> Checkpoint:
     Raises:
         WeightsMissingError: there is no such file.
         WeightsError: it is damaged or incomplete, is of the format before PyTorch 1.6, asks for
-            anything but tensors, holds bfloat16 or quantised values, or is not Whisper.
+            anything but tensors, holds bfloat16 or quantized values, or is not Whisper.
     """
     path = _locate(path)
     start = Cursor(path)

@@ -1,4 +1,4 @@
-"""ggml's block quantisation: 32 values share a float16 scale, and in some kinds a minimum.
+"""ggml's block quantization: 32 values share a float16 scale, and in some kinds a minimum.
 
 Layouts and arithmetic are those of ggml's ``ggml-common.h`` (``block_q4_0`` and so on) and
 ``ggml-quants.c`` (``quantize_row_*_ref``, ``dequantize_row_*``), to the bit: every step below is
@@ -27,7 +27,7 @@ _Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Quantisation:
+class Quantization:
     """One kind of block.
 
     Attributes:
@@ -48,7 +48,7 @@ class Quantisation:
     reach: float
     has_minimum: bool
 
-    def quantise(self, values: NDArray[np.float32]) -> _Bytes:
+    def quantize(self, values: NDArray[np.float32]) -> _Bytes:
         """The bytes of an array whose last dimension is a multiple of `BLOCK`.
 
         Args:
@@ -72,8 +72,8 @@ class Quantisation:
             encode(self, blocks[piece], stored[piece])
         return stored.view(np.uint8)
 
-    def dequantise(self, content: NDArray[np.uint8], shape: tuple[int, ...]) -> _Floats:
-        """The float32 values of `quantise`'s bytes.
+    def dequantize(self, content: NDArray[np.uint8], shape: tuple[int, ...]) -> _Floats:
+        """The float32 values of `quantize`'s bytes.
 
         Args:
             content: exactly `size_bytes` of ``shape``, one-dimensional.
@@ -98,7 +98,7 @@ class Quantisation:
         return count // BLOCK * self.layout.itemsize
 
     def bounds(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """How far quantising may move each value, from the values alone.
+        """How far quantizing may move each value, from the values alone.
 
         A step is a block's largest magnitude, or its range, over the levels. A value moves by
         `reach` steps; rounding the scale to float16 adds that error once for every level, rounding
@@ -128,7 +128,7 @@ def _pieces(count: int) -> Iterator[slice]:
         yield slice(start, start + _CHUNK)
 
 
-def _encode_from_zero(kind: Quantisation, blocks: _Floats, into: NDArray[Any]) -> None:
+def _encode_from_zero(kind: Quantization, blocks: _Floats, into: NDArray[Any]) -> None:
     """q4_0, q5_0 and q8_0: a value is a signed count of steps."""
     at = np.abs(blocks).argmax(axis=1)[:, None]  # the first of equals, as in ggml's loop
     largest = np.take_along_axis(blocks, at, axis=1)
@@ -149,7 +149,7 @@ def _encode_from_zero(kind: Quantisation, blocks: _Floats, into: NDArray[Any]) -
     _pack(np.minimum((counts + np.float32(kind.levels + 0.5)).astype(np.uint8), top), into)
 
 
-def _encode_from_minimum(kind: Quantisation, blocks: _Floats, into: NDArray[Any]) -> None:
+def _encode_from_minimum(kind: Quantization, blocks: _Floats, into: NDArray[Any]) -> None:
     """q4_1 and q5_1: a value is a count of steps above the block's minimum."""
     # argmin and not min, so that of 0.0 and -0.0 the first one is stored, as in ggml's loop.
     minimum = np.take_along_axis(blocks, blocks.argmin(axis=1)[:, None], axis=1)
@@ -172,7 +172,7 @@ def _pack(counts: _Bytes, into: NDArray[Any]) -> None:
         into["high"] = np.packbits(counts >> 4, axis=1, bitorder="little")
 
 
-def _steps(kind: Quantisation, block: NDArray[Any]) -> NDArray[Any]:
+def _steps(kind: Quantization, block: NDArray[Any]) -> NDArray[Any]:
     """Every value's count of steps, signed where it counts from zero."""
     if kind is _Q8_0:
         return np.asarray(block["counts"])
@@ -187,22 +187,22 @@ _SCALE = ("scale", "<f2")
 _MINIMUM = ("minimum", "<f2")
 _HIGH = ("high", "u1", (BLOCK // 8,))
 _LOW = ("low", "u1", (_HALF,))
-_Q8_0 = Quantisation(
+_Q8_0 = Quantization(
     "q8_0", 8, 7, np.dtype([_SCALE, ("counts", "i1", (BLOCK,))]), 127, 0.5, has_minimum=False
 )
-QUANTISATIONS: Mapping[str, Quantisation] = MappingProxyType(
+QUANTIZATIONS: Mapping[str, Quantization] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
             _Q8_0,
-            Quantisation(
+            Quantization(
                 "q5_1", 7, 9, np.dtype([_SCALE, _MINIMUM, _HIGH, _LOW]), 31, 0.5, has_minimum=True
             ),
-            Quantisation("q5_0", 6, 8, np.dtype([_SCALE, _HIGH, _LOW]), 16, 1.0, has_minimum=False),
-            Quantisation(
+            Quantization("q5_0", 6, 8, np.dtype([_SCALE, _HIGH, _LOW]), 16, 1.0, has_minimum=False),
+            Quantization(
                 "q4_1", 3, 3, np.dtype([_SCALE, _MINIMUM, _LOW]), 15, 0.5, has_minimum=True
             ),
-            Quantisation("q4_0", 2, 2, np.dtype([_SCALE, _LOW]), 8, 1.0, has_minimum=False),
+            Quantization("q4_0", 2, 2, np.dtype([_SCALE, _LOW]), 8, 1.0, has_minimum=False),
         )
     }
 )

@@ -37,10 +37,10 @@ class ConversionRecord:
         source_files: the files that were read.
         source_network_sha256: `network_sha256` of the source.
         target_form: the form that was written.
-        precision: ``float16``, ``float32`` or the name of a quantisation.
+        precision: ``float16``, ``float32`` or the name of a quantization.
         lossless: whether every stored value is exactly the source's.
         values: how many values the target stores.
-        changed_values: how many of them rounding or quantising changed.
+        changed_values: how many of them rounding or quantizing changed.
         network_sha256: `network_sha256` of the target as read back; the source's when lossless.
         output_files: the files that were written, this record excepted.
     """

@@ -39,7 +39,7 @@ class StoredTensor:
         stored: how many values that entry holds.
         offset: how many of them come before the tensor's first.
         shape: the sizes.
-        strides: how many values lie between neighbours, for each dimension.
+        strides: how many values lie between neighbors, for each dimension.
     """
 
     key: str

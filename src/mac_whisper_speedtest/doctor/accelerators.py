@@ -64,7 +64,7 @@ print("WHISPER_CPP_SAYS", _pywhispercpp.whisper_print_system_info())
 """
 _QUESTIONS = {
     "faster_whisper": _CTRANSLATE2,
-    "whisperx": _CTRANSLATE2,  # its recogniser's; torch only aligns
+    "whisperx": _CTRANSLATE2,  # its recognizer's; torch only aligns
     "pywhispercpp": _WHISPER_CPP,
     "whisper": _TORCH,
     "transformers": _TORCH,

@@ -199,7 +199,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _shown("wer", _NUMBER, "fraction", "word error rate", f"{_SUMMARY}.wer"),
     Column("cer", _NUMBER, "fraction", "character error rate", f"{_ACCURACY}.cer"),
-    Column("normaliser", _STRING, "", "what both texts went through", f"{_ACCURACY}.normaliser"),
+    Column("normalizer", _STRING, "", "what both texts went through", f"{_ACCURACY}.normalizer"),
     Column(
         "substitutions",
         _INTEGER,
@@ -399,5 +399,5 @@ UTTERANCES: tuple[Column, ...] = (
     Column("insertions", _INTEGER, "", "added ones, likewise", "score.insertions", brief=True),
     Column("hits", _INTEGER, "", "right ones, likewise", "score.hits", brief=True),
     Column("failed", Kind.BOOLEAN, "", "whether there is no text", "score.failed", brief=True),
-    Column("normaliser", _STRING, "", "what both texts went through", _CELLS["normaliser"].path),
+    Column("normalizer", _STRING, "", "what both texts went through", _CELLS["normalizer"].path),
 )

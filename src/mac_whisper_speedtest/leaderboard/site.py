@@ -257,7 +257,7 @@ COLUMNS: tuple[Column, ...] = (
 
 
 def to_csv(leaderboard: Leaderboard) -> bytes:
-    """RFC 4180 in UTF-8; formulas are neutralised as in every CSV of this tool."""
+    """RFC 4180 in UTF-8; formulas are neutralized as in every CSV of this tool."""
     out = io.BytesIO()
     csv.write_csv(COLUMNS, map(_values, _lines(leaderboard)), out)
     return out.getvalue()

@@ -210,7 +210,7 @@ def submission_of(run: s.Run) -> Submission:
 
     Args:
         run: with summaries that were computed by this program, from its samples, just now
-            (``measure.summarise``); those of a file are never to be handed in.
+            (``measure.summarize``); those of a file are never to be handed in.
 
     Raises:
         StorageError: something in it has no form in JSON.
@@ -258,7 +258,7 @@ def _work(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
 
 def _entry(run: s.Run, cell: s.CellResult, bundle: str, work: Workload) -> SubmittedCell:
     summary = cell.summary
-    assert summary is not None, "summarised before"
+    assert summary is not None, "summarized before"
     accuracy = summary.accuracy
     sound = cell.status == "ok"
     bounds = summary.rtfx_bounds if sound else None

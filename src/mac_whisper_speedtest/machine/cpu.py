@@ -50,7 +50,7 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgment:
     """Whether a sample was touched.
 
     Attributes:
@@ -104,7 +104,7 @@ def limit(*, cores: int, threads: int) -> float:
     return min(BASE_SHARE * cores, BASE_CORES) + FREE_SHARE * max(0, cores - threads)
 
 
-def judge_contention(outside: Outside, *, cores: int, threads: int) -> Judgement:
+def judge_contention(outside: Outside, *, cores: int, threads: int) -> Judgment:
     """Whether so much other work is too much.
 
     Where the counters' error is more than half of the limit, the answer has to hold at both ends of
@@ -112,17 +112,17 @@ def judge_contention(outside: Outside, *, cores: int, threads: int) -> Judgement
     """
     allowed = limit(cores=cores, threads=threads)
     if outside.wall_s <= 0:
-        return Judgement(None, allowed, "no time passed")
+        return Judgment(None, allowed, "no time passed")
     error = outside.resolution_s / outside.wall_s
     words = f"others used {outside.cores:.2f} cores (at most {allowed:.2f} go unmarked)"
     if error > allowed / 2:
         if outside.cores - error > allowed:
-            return Judgement(touched=True, limit_cores=allowed, words=words)
+            return Judgment(touched=True, limit_cores=allowed, words=words)
         if outside.cores + error <= allowed:
-            return Judgement(touched=False, limit_cores=allowed, words=words)
+            return Judgment(touched=False, limit_cores=allowed, words=words)
         short = f"{outside.wall_s:.2f} s are too short to tell: {words}, ±{error:.2f}"
-        return Judgement(None, allowed, short)
-    return Judgement(outside.cores > allowed, allowed, words)
+        return Judgment(None, allowed, short)
+    return Judgment(outside.cores > allowed, allowed, words)
 
 
 # The processes of a worker: itself and all that it started.

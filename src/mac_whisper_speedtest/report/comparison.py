@@ -31,7 +31,7 @@ HEADINGS = (
 )
 BAD = frozenset({"SLOWER", "MORE", "wrong", d.FAILED, d.MISSING, d.FAILED_IN_BOTH})
 GOOD = frozenset({"FASTER", "LESS", d.FIXED})
-"""Words that a terminal colours."""
+"""Words that a terminal colors."""
 
 _WRONG = {"worse": "wrong"}
 _ARROW = "→"
@@ -231,7 +231,7 @@ _PIPE_WIDTH = 200
 
 
 def show_comparison(compared: Compared, *, console: Console | None = None) -> None:
-    """Print a comparison to a terminal (or a pipe, then wide and without colour)."""
+    """Print a comparison to a terminal (or a pipe, then wide and without color)."""
     if console is None:
         console = Console()
         if not console.is_terminal:
@@ -262,7 +262,7 @@ def _parts(compared: Compared) -> Iterator[RenderableType]:
         for name in HEADINGS:
             table.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
         for row in found:
-            table.add_row(*map(_coloured, row))
+            table.add_row(*map(_colored, row))
         yield table
     yield _side_by_side(compared)
     yield Text("\n".join(f"  {line}" for line in notes(compared)))
@@ -285,7 +285,7 @@ def _side_by_side(compared: Compared) -> Table:
     return table
 
 
-def _coloured(cell: str) -> Text:
+def _colored(cell: str) -> Text:
     word = cell.rpartition(" ")[2]
     if cell in BAD or word in BAD:
         return Text(cell, style="red")

@@ -208,7 +208,7 @@ _Column = tuple[str, JustifyMethod, _Look]
 
 
 def show_run(run: Run, *, saved_as: str = "", console: Console | None = None) -> None:
-    """Print the run to a terminal (or a pipe, then wide and without colour)."""
+    """Print the run to a terminal (or a pipe, then wide and without color)."""
     if console is None:
         console = Console()
         if not console.is_terminal:

@@ -29,7 +29,7 @@ def show_scores(
         cells: of one run, in its order.
         found: cell id → its accuracy; cells without one are named under the table.
         per_utterance: also print every utterance's rate.
-        console: where to; the terminal, or a pipe, which is wide and has no colour.
+        console: where to; the terminal, or a pipe, which is wide and has no color.
     """
     if console is None:
         console = Console()
@@ -59,7 +59,7 @@ def _table(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> 
     accuracy = found[first.id]
     metric = accuracy.metric.upper()
     unit = "words" if accuracy.metric == "wer" else "characters"
-    table = _empty(f"{first.model.name} on {first.clip.name}, {accuracy.normaliser}")
+    table = _empty(f"{first.model.name} on {first.clip.name}, {accuracy.normalizer}")
     table.add_column("backend", overflow="fold")
     headings = [metric, *(["CER"] if accuracy.metric == "wer" else []), f"mean {metric}"]
     headings += ["S", "D", "I", unit, "failed", "Δ points", "interval"]
@@ -207,7 +207,7 @@ def _line(place: TextDifference, row: SourceText, width: int) -> Text:
     line = Text(f"  {row.label:<{width}}  ")
     line.append(f"{_GAP} {place.before} " if place.before else "", style="dim")
     style = {None: "bold", True: "bold green", False: "bold red"}[row.right]
-    # Brackets, because a pipe has no colour.
+    # Brackets, because a pipe has no color.
     line.append(f"[{row.words or _NOTHING}]", style=style)
     line.append(f" {place.after} {_GAP}" if place.after else "", style="dim")
     if row.right is not None:

@@ -140,7 +140,7 @@ def _of_no_use(model: str, error: WeightsError) -> str:
     """Why a cell has no weights, where that is no reason to stop the run; else raises ``error``."""
     if isinstance(error, WeightsMissingError):
         return scrub(f"{error.message}: {error.hint}")
-    # Whole and not to be read or converted: that is as somebody outside the catalogue published it.
+    # Whole and not to be read or converted: that is as somebody outside the catalog published it.
     if catalog.is_custom(model) and not isinstance(error, DamagedError):
         return scrub(error.message)
     raise error

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.stats.intervals import Interval
 
 ALARM = 0.05
 """The share of series without any change in which one is seen, where runs are independent. Runs
-that resemble their neighbours (a machine that is busy for days) give more: see docs/compare.md."""
+that resemble their neighbors (a machine that is busy for days) give more: see docs/compare.md."""
 
 LEAST = 3
 """Runs on either side of a change. Of two, both may have been disturbed."""
@@ -34,7 +34,7 @@ class ChangePoint:
     Attributes:
         index: of the first value after it.
         p: how often a series in random order looks as much like a change.
-        ratio: values after it / values before it, up to the neighbouring changes, with its 95 %
+        ratio: values after it / values before it, up to the neighboring changes, with its 95 %
             interval. The same values chose the place, so it is somewhat too far from 1.
     """
 

@@ -145,7 +145,7 @@ def over_rounds(
     """A fit for each round, and intervals of what they give from round to round.
 
     Points of one round come from one process and are no replicates of each other; so each round is
-    fitted by itself (``intervals.of_centre`` does the rest).
+    fitted by itself (``intervals.of_center`` does the rest).
 
     Args:
         rounds: round → its points, at least two durations in each.
@@ -168,9 +168,9 @@ def over_rounds(
     told = len(errors) > 1
     return DurationModel(
         fits=fits,
-        fixed_s=intervals.of_centre([each.fixed_s for each in found], level),
-        per_second=intervals.of_centre([each.per_second for each in found], level),
-        window_s=intervals.of_centre(window_s, level),
+        fixed_s=intervals.of_center([each.fixed_s for each in found], level),
+        per_second=intervals.of_center([each.per_second for each in found], level),
+        window_s=intervals.of_center(window_s, level),
         shape=min(errors, key=lambda each: errors[each]) if told else None,
         errors=errors,
     )
@@ -182,7 +182,7 @@ def break_even(
     """Seconds of audio at which two lines meet, with what the rounds leave open, paired by round.
 
     The interval holds every length of audio at which the difference of the two lines may be none
-    (Fieller 1954, J. Royal Statistical Society B 16: 175, with ``intervals.of_centre`` in place of
+    (Fieller 1954, J. Royal Statistical Society B 16: 175, with ``intervals.of_center`` in place of
     Student's t). It may be open to one side, and then says so.
 
     Returns:
@@ -191,7 +191,7 @@ def break_even(
     common = sorted(a.fits.keys() & b.fits.keys())
     fixed = [a.fits[each].fixed_s - b.fits[each].fixed_s for each in common]
     per_second = [a.fits[each].per_second - b.fits[each].per_second for each in common]
-    at_once, for_long = intervals.of_centre(fixed, level), intervals.of_centre(per_second, level)
+    at_once, for_long = intervals.of_center(fixed, level), intervals.of_center(per_second, level)
     if at_once is None or for_long is None or at_once.estimate * for_long.estimate >= 0:
         return None
     seconds = -at_once.estimate / for_long.estimate
@@ -199,7 +199,7 @@ def break_even(
     def equal(audio_s: float) -> bool:
         # In units of 1 + audio_s, so that the difference is still a number for very long audio.
         shares = (1 / (1 + audio_s), audio_s / (1 + audio_s))
-        found = intervals.of_centre(
+        found = intervals.of_center(
             [shares[0] * x + shares[1] * y for x, y in zip(fixed, per_second, strict=True)], level
         )
         return found is not None and found.low <= 0 <= found.high
@@ -251,7 +251,7 @@ def _prediction_error(shape: Shape, points: Sequence[Point]) -> float | None:
 def _solve(shape: Shape, points: Sequence[Point]) -> list[float] | None:
     """Weighted least squares; ``None`` where these durations cannot tell the coefficients apart.
 
-    By Gram and Schmidt's orthogonalisation of the columns (Golub & Van Loan, Matrix Computations,
+    By Gram and Schmidt's orthogonalization of the columns (Golub & Van Loan, Matrix Computations,
     4th ed., section 5.2.8), which with two or three of them is short and exact enough.
     """
     if not points:

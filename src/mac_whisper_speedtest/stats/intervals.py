@@ -66,7 +66,7 @@ def signed_rank(n: int, level: float) -> int:
 
     Returns:
         The largest k for which the k-th smallest and the k-th largest Walsh average enclose the
-        centre of symmetry with probability ``level`` at least; 0 where ``n`` is too small. This
+        center of symmetry with probability ``level`` at least; 0 where ``n`` is too small. This
         inverts Wilcoxon's signed-rank test (Hollander, Wolfe & Chicken, Nonparametric Statistical
         Methods, 3rd ed., section 3.3).
     """
@@ -215,13 +215,13 @@ def of_ratio(
     """How many times as long ``a`` takes as ``b``, paired by round.
 
     What both had in common in a round (heat, clock speed, other programs) cancels. The logarithms
-    of the ratios go into ``of_centre``.
+    of the ratios go into ``of_center``.
 
     Args:
         a: round → seconds, or RTF, above zero.
         b: the same for the other cell; rounds that only one has are left out.
         level: the confidence wanted.
-        least_spread: see ``of_centre``; of log ratios.
+        least_spread: see ``of_center``; of log ratios.
 
     Returns:
         ``None`` below three common rounds.
@@ -229,7 +229,7 @@ def of_ratio(
     Raises:
         ValueError: for a value that is not finite and above zero, or a level outside (0, 1).
     """
-    found = of_centre(log_ratios(a, b), level, least_spread=least_spread)
+    found = of_center(log_ratios(a, b), level, least_spread=least_spread)
     if found is None:
         return None
     ends = (math.exp(found.estimate), math.exp(found.low), math.exp(found.high))
@@ -246,10 +246,10 @@ def log_ratios(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
     return [math.log(a[each]) - math.log(b[each]) for each in sorted(a.keys() & b.keys())]
 
 
-def of_centre(
+def of_center(
     values: Sequence[float], level: float = LEVEL, *, least_spread: float = 0.0
 ) -> Interval | None:
-    """The centre of differences that lie symmetrically around it, as those of pairs do.
+    """The center of differences that lie symmetrically around it, as those of pairs do.
 
     Where ``n`` values can reach the level by signs and ranks alone (6 at 95 %, 10 at 99.7 %): the
     estimate of Hodges and Lehmann and the interval that inverts Wilcoxon's signed-rank test, which
@@ -428,7 +428,7 @@ def _counts(m: int, n: int) -> list[int]:
 
 def _welch(a: Sequence[float], b: Sequence[float], level: float, least: float) -> Interval:
     """Welch 1947, Biometrika 34: 28."""
-    centre = statistics.fmean(a) - statistics.fmean(b)
+    center = statistics.fmean(a) - statistics.fmean(b)
     parts = [max(statistics.stdev(each), least) ** 2 / len(each) for each in (a, b)]
     error = math.sqrt(sum(parts))
     degrees = len(a) + len(b) - 2
@@ -439,11 +439,11 @@ def _welch(a: Sequence[float], b: Sequence[float], level: float, least: float) -
         )
         degrees = max(1, math.floor(1 / below + ROUNDING))
     reach = student_t(degrees, (1 + level) / 2) * error
-    return _ratio(centre, centre - reach, centre + reach, level, min(len(a), len(b)))
+    return _ratio(center, center - reach, center + reach, level, min(len(a), len(b)))
 
 
-def _ratio(centre: float, low: float, high: float, level: float, n: int) -> Interval:
-    return Interval(math.exp(centre), math.exp(low), math.exp(high), level, n)
+def _ratio(center: float, low: float, high: float, level: float, n: int) -> Interval:
+    return Interval(math.exp(center), math.exp(low), math.exp(high), level, n)
 
 
 def _logs(values: Sequence[float]) -> list[float]:

@@ -151,7 +151,7 @@ def rank(
 
     In few rounds two cells may agree by chance, and their spread then says nothing: processes that
     come in two speeds often show only one of them in three rounds. So where a pair's interval is
-    Student's (``intervals.of_centre``), it takes the usual spread of all pairs at least: their
+    Student's (``intervals.of_center``), it takes the usual spread of all pairs at least: their
     median. Without that, six equal cells of two speeds were told apart in 11 to 23 % of simulated
     runs of 3 rounds.
 

@@ -104,7 +104,7 @@ class CellRow:
         rtfx_high: its upper end.
         interval_level: its level.
         cer: character error rate.
-        normaliser: what texts were normalised with.
+        normalizer: what texts were normalized with.
         accuracy_verdict: against the reference backend.
         findings: kinds of findings.
     """
@@ -153,7 +153,7 @@ class CellRow:
     energy_quality: str
     wer: float | None
     cer: float | None
-    normaliser: str | None
+    normalizer: str | None
     accuracy_verdict: str | None
     fast_but_wrong: bool
     findings: tuple[str, ...]
@@ -195,7 +195,7 @@ def index_rows(run: s.Run, *, number: int, sealed: bool) -> tuple[RunRow, list[C
 
 def _cell(cell: s.CellResult, number: int, place: int) -> CellRow:
     summary = cell.summary
-    assert summary is not None, "a run has to be summarised first"
+    assert summary is not None, "a run has to be summarized first"
     weights, right, speed = cell.model.weights, summary.accuracy, summary.rtfx_bounds
     return CellRow(
         number=number,
@@ -242,7 +242,7 @@ def _cell(cell: s.CellResult, number: int, place: int) -> CellRow:
         energy_quality=summary.energy_quality,
         wer=summary.wer,
         cer=right.cer if right else None,
-        normaliser=right.normaliser if right else None,
+        normalizer=right.normalizer if right else None,
         accuracy_verdict=right.verdict if right else None,
         fast_but_wrong=summary.fast_but_wrong,
         findings=tuple(finding.kind for finding in summary.findings),

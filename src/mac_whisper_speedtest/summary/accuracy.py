@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mac_whisper_speedtest.accuracy import gate
 from mac_whisper_speedtest.accuracy import score as accuracy
 from mac_whisper_speedtest.accuracy.gate import Gate
-from mac_whisper_speedtest.accuracy.normalize import Normaliser
+from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.summary import samples as timings
@@ -48,7 +48,7 @@ def texts(cell: s.CellResult) -> dict[str, str | None]:
     return said
 
 
-def score(cell: s.CellResult, normaliser: Normaliser | None = None) -> Score | None:
+def score(cell: s.CellResult, normalizer: Normalizer | None = None) -> Score | None:
     """The score of a cell's texts; ``None`` where no words are known or nothing was measured."""
     if not any(sample.kind == "timed" for sample in cell.samples):
         return None
@@ -64,14 +64,14 @@ def score(cell: s.CellResult, normaliser: Normaliser | None = None) -> Score | N
         for each in timings.recordings(cell.clip)
         if each.reference is not None
     ]
-    return accuracy.score(known, normaliser=normaliser) if known else None
+    return accuracy.score(known, normalizer=normalizer) if known else None
 
 
 def judge_accuracy(
     cells: Sequence[s.CellResult],
     *,
     reference_backend: str | None = None,
-    normaliser: Normaliser | None = None,
+    normalizer: Normalizer | None = None,
 ) -> dict[str, CellAccuracy]:
     """Score every cell that can be scored, and compare those of one table with its reference.
 
@@ -79,7 +79,7 @@ def judge_accuracy(
         cells: of one run.
         reference_backend: whom to compare with; chosen by ``gate.reference_of`` when ``None`` or
             not there.
-        normaliser: other rules than each language's own.
+        normalizer: other rules than each language's own.
 
     Returns:
         Cell id → what was found.
@@ -87,7 +87,7 @@ def judge_accuracy(
     found: dict[str, CellAccuracy] = {}
     tables: dict[tuple[str, str], dict[str, s.CellResult]] = {}
     for cell in cells:
-        scored = score(cell, normaliser)
+        scored = score(cell, normalizer)
         if scored is not None:
             found[cell.id] = CellAccuracy(scored)
             tables.setdefault((cell.model.name, cell.clip.name), {})[cell.id] = cell
@@ -121,7 +121,7 @@ def result(judged: CellAccuracy) -> s.AccuracyResult:
     scored, verdict = judged.score, judged.gate
     return s.AccuracyResult(
         metric=scored.metric,
-        normaliser=scored.normaliser,
+        normalizer=scored.normalizer,
         rate=scored.rate,
         mean_rate=scored.mean_rate,
         cer=scored.cer,

@@ -162,7 +162,7 @@ def _nothing_to_look_for(subject: CheckSubject) -> tuple[WeightsState, str]:
         return WeightsState.NOT_CHECKABLE, "it loads no weights that this tool knows of"
     form = catalog.forms().get(subject.form)
     if form is None:
-        return WeightsState.NOT_CHECKABLE, f"the catalogue does not know the form {subject.form!r}"
+        return WeightsState.NOT_CHECKABLE, f"the catalog does not know the form {subject.form!r}"
     family = catalog.model(subject.network).family
     if form.family != family:
         reason = f"it runs {form.family} networks, and {subject.network} is a {family} one"

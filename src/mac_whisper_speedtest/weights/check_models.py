@@ -101,7 +101,7 @@ def check_models(request: CheckRequest, watcher: CheckObserver | None = None) ->
     """Check weights without ever opening a connection.
 
     Raises:
-        UsageError: the catalogue has no such model.
+        UsageError: the catalog has no such model.
     """
     watcher = watcher or CheckObserver()
     stages: dict[str, float] = {}

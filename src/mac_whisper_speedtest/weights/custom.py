@@ -1,4 +1,4 @@
-"""Weights of models outside the catalogue: pulled before, verified, and judged by what they hold.
+"""Weights of models outside the catalog: pulled before, verified, and judged by what they hold.
 
 How such a model is written is `catalog.custom`'s. A repository's code is never pulled
 (`selection.chosen`) and nothing of it is executed: weights are read by this tool's own readers or
@@ -46,7 +46,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """Verified files of a model outside the catalogue.
+    """Verified files of a model outside the catalog.
 
     Attributes:
         held: what they are.
@@ -164,7 +164,7 @@ def _vocabulary_in_config(form: FormatCodec, folder: Path) -> bool:
         kind = settings.get("model_type")
         raise WeightsError(
             f"config.json is that of a {kind!r} network, not of a Whisper one",
-            hint="only Whisper networks can be used from outside the catalogue",
+            hint="only Whisper networks can be used from outside the catalog",
         )
     return size < FIRST_MULTILINGUAL_VOCABULARY
 
@@ -191,7 +191,7 @@ def _precision(form: FormatCodec, stored: Mapping[str, Any]) -> str:
         if all(
             form.writer.stored_dtype(name, array.shape, precision) == array.dtype
             and not (
-                form.writer.quantisation and form.writer.quantisation(name, array.shape, precision)
+                form.writer.quantization and form.writer.quantization(name, array.shape, precision)
             )
             for name, array in stored.items()
         ):

@@ -29,7 +29,7 @@ class Damage:
         names: the files.
         folder: where they are.
         origin: how they came there.
-        row: where they are published; ``None`` for conversions and models outside the catalogue.
+        row: where they are published; ``None`` for conversions and models outside the catalog.
         seen: which folder it was when it was looked at; another process may replace it meanwhile.
     """
 

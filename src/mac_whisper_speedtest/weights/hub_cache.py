@@ -131,7 +131,7 @@ def staged_for(name: str) -> str:
 
 
 def is_pinned(network: str, stored: Stored) -> bool:
-    """Whether the catalogue of this version of the tool still leads to that folder."""
+    """Whether the catalog of this version of the tool still leads to that folder."""
     form = stored.form if not stored.precision else catalog.SOURCE_FORM
     return any(
         row.main_file is not None and (row.main_file.sha256 or "").startswith(stored.key)

@@ -283,7 +283,7 @@ def _other_commit(etags: Path, pinned: str) -> str:
     """A remark if the local-folder mode noted down another commit than the pinned one."""
     commit = _noted(etags / "config.json.metadata", line=0)
     if commit and commit != pinned:
-        return f"fetched at commit {commit[:8]}, the catalogue knows {pinned[:8]}"
+        return f"fetched at commit {commit[:8]}, the catalog knows {pinned[:8]}"
     return ""
 
 

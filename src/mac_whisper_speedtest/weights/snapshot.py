@@ -133,7 +133,7 @@ class PullTarget:
         repository: ``org/name``.
         revision: a commit, or the branch that it is yet to be learnt from.
         folder: inside the repository.
-        files: those the catalogue pins, with their names in the repository.
+        files: those the catalog pins, with their names in the repository.
         complete: these are all.
         custom: it was asked for by repository and commit.
     """
@@ -148,7 +148,7 @@ class PullTarget:
 
 
 def of_row(row: catalog.Publication) -> PullTarget:
-    """What a row of the catalogue that has a repository asks for."""
+    """What a row of the catalog that has a repository asks for."""
     folder = f"{row.folder}/" if row.folder else ""
     return PullTarget(
         name=row.network if row.form == catalog.SOURCE_FORM else f"{row.network} as {row.form}",
@@ -175,11 +175,11 @@ def resolve_offline(wish: PullTarget) -> SnapshotFiles | None:
     try:
         return resolve_from_listing(wish, found) if found is not None else None
     except DownloadError:
-        return None  # the catalogue has changed since: the hub is asked again
+        return None  # the catalog has changed since: the hub is asked again
 
 
 def resolve_from_listing(wish: PullTarget, found: CommitListing) -> SnapshotFiles:
-    """The files that are needed of those the hub lists, held against what the catalogue pins.
+    """The files that are needed of those the hub lists, held against what the catalog pins.
 
     Raises:
         DownloadError: there are no weights among them, or they are not the pinned ones.
@@ -191,7 +191,7 @@ def resolve_from_listing(wish: PullTarget, found: CommitListing) -> SnapshotFile
         where = f" in {wish.folder}" if wish.folder else ""
         raise DownloadError(
             f"{found.repository}@{found.revision} holds no weights that this tool knows{where}",
-            hint="only repositories with weights of a speech recogniser are of use here",
+            hint="only repositories with weights of a speech recognizer are of use here",
         )
     held = []
     for file in files:

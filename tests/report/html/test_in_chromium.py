@@ -69,8 +69,8 @@ def test_the_policy_stops_what_is_smuggled_in(chromium: Any, page_path: Path, fo
     with visit(chromium, path) as visited:
         visited.page.wait_for_timeout(200)
         assert "taken" not in visited.page.title()
-        colour = visited.page.eval_on_selector("#styled", "each => getComputedStyle(each).color")
-        assert colour != "rgb(1, 2, 3)"
+        color = visited.page.eval_on_selector("#styled", "each => getComputedStyle(each).color")
+        assert color != "rgb(1, 2, 3)"
         assert any("Content Security Policy" in said for said in visited.console)
 
 
@@ -157,7 +157,7 @@ def test_dark_and_light_follow_the_system_until_the_button_is_used(
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_stands_out_from_its_ground(chromium: Any, page_path: Path, dark: bool) -> None:
-    """4.5 to 1 at least (WCAG 2.2, 1.4.3), for every colour that text is given here."""
+    """4.5 to 1 at least (WCAG 2.2, 1.4.3), for every color that text is given here."""
     script = """() => {
       const light = (text) => {
         const [r, g, b] = text.match(/[0-9.]+/g).slice(0, 3).map((c) => {

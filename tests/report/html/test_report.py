@@ -128,7 +128,7 @@ def test_pareto_and_error_rates(document: Element) -> None:
     assert front["slow"] == "no"
     assert "yes" in {front["quick"], front["as-quick"]}
     assert front["nonsense"] == "too wrong to count"
-    assert "Normalised by english" in found.text
+    assert "Normalized by english" in found.text
 
 
 def test_energy_is_shown_where_it_was_measured_and_its_absence_explained() -> None:
@@ -146,7 +146,7 @@ def test_failures_say_where_and_why_with_their_log(document: Element) -> None:
     assert "Traceback: the end" in found.text
 
 
-def test_the_contract_matrix_marks_what_is_not_as_asked_without_colour(document: Element) -> None:
+def test_the_contract_matrix_marks_what_is_not_as_asked_without_color(document: Element) -> None:
     found = section(document, "contract")
     rows = {row[0].split()[0]: row for row in rows_of(found.one("table"))}
     assert "≠ 5 (declared: 1)" in rows["other"]
@@ -169,7 +169,7 @@ def test_every_sample_is_drawn_and_listed_with_its_state(document: Element, run:
     assert "Samples of slow 1.2.3" in drawn
 
 
-def test_transcripts_show_what_was_replaced_by_elements_and_not_only_by_colour(
+def test_transcripts_show_what_was_replaced_by_elements_and_not_only_by_color(
     document: Element,
 ) -> None:
     found = section(document, "texts")
@@ -391,7 +391,7 @@ def test_a_run_without_any_figure_is_still_a_report() -> None:
     assert "Not one sample was taken." in document.text
 
 
-def test_a_run_that_was_not_summarised_is_refused(run: s.Run) -> None:
+def test_a_run_that_was_not_summarized_is_refused(run: s.Run) -> None:
     cells = [msgspec.structs.replace(cell, summary=None) for cell in run.cells]
-    with pytest.raises(ValueError, match="not summarised"):
+    with pytest.raises(ValueError, match="not summarized"):
         report(msgspec.structs.replace(run, cells=cells))

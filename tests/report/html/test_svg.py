@@ -107,7 +107,7 @@ def test_boxes_stand_for_each_round_and_show_what_is_special() -> None:
     assert len(drawing.all("circle", class_="aside")) == 1
 
 
-def test_curves_differ_in_dash_and_mark_and_not_only_in_colour() -> None:
+def test_curves_differ_in_dash_and_mark_and_not_only_in_color() -> None:
     lines = [curves.Curve(f"cell {n}", [(1.0, n + 1.0), (2.0, n + 2.0)]) for n in range(4)]
     drawing = parse(curves.curves("c", lines, x_axis="x", y_axis="y", title="t"))
     dashes = {

@@ -87,7 +87,7 @@ def ranked(run: Run) -> list[RankedTable]:
 def summary_of(cell: CellResult) -> Summary:
     """A cell's figures. Raises ValueError where nobody has computed them."""
     if cell.summary is None:
-        raise ValueError(f"the run was not summarised: {cell.id} has no figures")
+        raise ValueError(f"the run was not summarized: {cell.id} has no figures")
     return cell.summary
 
 
@@ -140,7 +140,7 @@ def measured(value: float | None, bounds: Bounds | None, form: str) -> Field:
 
 
 def status_of(cell: CellResult) -> Field:
-    """How the cell ended, in a word; never by colour alone."""
+    """How the cell ended, in a word; never by color alone."""
     summary = summary_of(cell)
     word, class_ = cell.status, "good" if cell.status == "ok" else "bad"
     if summary.fast_but_wrong:

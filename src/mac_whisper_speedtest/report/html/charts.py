@@ -50,7 +50,7 @@ class Scale:
         return min(max(share, 0.0), 1.0)
 
     def label(self, value: float) -> str:
-        """A tick's text, with as many digits as its neighbours need."""
+        """A tick's text, with as many digits as its neighbors need."""
         if self.log or len(self.ticks) < 2:
             return f"{value:g}"
         step = self.ticks[1] - self.ticks[0]
@@ -105,7 +105,7 @@ def _step(raw: float) -> float:
 # What every drawing is made of: the ``<svg>`` around it, lines, dots, texts and axes.
 #
 # Lengths along the page are percentages and heights are pixels, so that a drawing is as wide as its
-# place, on a phone too, and its text keeps its size. Colours are classes of ``page.css``, so that
+# place, on a phone too, and its text keeps its size. Colors are classes of ``page.css``, so that
 # light and dark need one drawing only.
 
 
@@ -143,7 +143,7 @@ def drawing(name: str, *parts: str, height: float, title: str, description: str)
 
 
 def text(content: str, x: float, y: float, *, anchor: str = "", class_: str = "") -> Html:
-    """Text that begins (or is centred, or ends) at ``x`` per cent with its base line at ``y``."""
+    """Text that begins (or is centerd, or ends) at ``x`` per cent with its base line at ``y``."""
     return tag(
         "text", content, x=percent(x), y=f"{y:g}", text_anchor=anchor or None, class_=class_ or None
     )
@@ -386,7 +386,7 @@ def _names(
 def spaced(wanted: Sequence[float], gap: float) -> list[float]:
     """Heights near ``wanted`` (rising) that lie ``gap`` apart at least.
 
-    Neighbours that are too near become a block around their common middle; blocks that touch are
+    Neighbors that are too near become a block around their common middle; blocks that touch are
     joined, as pool-adjacent-violators does.
     """
     blocks: list[tuple[float, int]] = []  # the sum of wished-for beginnings, and how many

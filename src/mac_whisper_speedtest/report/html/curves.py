@@ -53,7 +53,7 @@ def curves(
     height: float = 300,
     zero: bool = True,
 ) -> Html:
-    """Lines told apart by colour, dashes and marks alike, with a key under them.
+    """Lines told apart by color, dashes and marks alike, with a key under them.
 
     Args:
         name: unique in the page.
@@ -73,9 +73,9 @@ def curves(
             (charts.along(x_scale, x, _LEFT), charts.up(y_scale, y, top, bottom))
             for x, y in each.points
         ]
-        colour, dash = f"s{number % _STYLES}", f"d{number % _DASHES}"
+        color, dash = f"s{number % _STYLES}", f"d{number % _DASHES}"
         for (x1, y1), (x2, y2) in itertools.pairwise(places):
-            drawn.append(charts.line(x1, y1, x2, y2, f"curve {colour} {dash}"))
+            drawn.append(charts.line(x1, y1, x2, y2, f"curve {color} {dash}"))
         for (x, y), (at, value) in zip(places, each.points, strict=True):
             drawn.append(_mark(number, x, y, f"{each.label}: {value:.3g} at {at:g}"))
     described = "; ".join(
@@ -233,10 +233,10 @@ def _shape(path: str, x: float, y: float, class_: str, told: str = "") -> Html:
 
 def _mark(number: int, x: float, y: float, told: str = "") -> Html:
     """The mark of a line: dot, square, triangle or diamond."""
-    colour = f"s{number % _STYLES}"
+    color = f"s{number % _STYLES}"
     shapes = ("", "M-4 -4H4V4H-4Z", "M0 -5L5 4H-5Z", "M0 -6L5 0L0 6L-5 0Z")
     path = shapes[number % len(shapes)]
-    return _shape(path, x, y, colour, told) if path else charts.circle(x, y, 4, colour, told)
+    return _shape(path, x, y, color, told) if path else charts.circle(x, y, 4, color, told)
 
 
 def _key(found: Sequence[Curve]) -> Html:

@@ -296,7 +296,7 @@ def report(run: Run, *, label: str = "", limits: Limits | None = None) -> str:
     what was left out is said where it would stand. The same run gives the same page.
 
     Args:
-        run: summarised.
+        run: summarized.
         label: what the run is called, such as its number.
         limits: what to begin with.
 

@@ -319,7 +319,7 @@ def _rates(run: Run, cells: list[CellResult]) -> Html:
     return tag(
         "details",
         tag("summary", f"Error rates of {cells[0].clip.name} in full"),
-        tag("p", f"Normalised by {first.normaliser}.{reference}"),
+        tag("p", f"Normalized by {first.normalizer}.{reference}"),
         page.table(
             (
                 TableColumn("cell"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mac_whisper_speedtest.accuracy import normalize
 from mac_whisper_speedtest.accuracy import score as alignment
-from mac_whisper_speedtest.accuracy.normalize import Normaliser
+from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Chunk
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.compare.speed import Said
@@ -29,16 +29,16 @@ class Rules:
     """How texts of one language are made comparable.
 
     Attributes:
-        normaliser: what evens out case, punctuation and spelling.
+        normalizer: what evens out case, punctuation and spelling.
         by_character: whether characters are compared, as where words are not parted by spaces.
     """
 
-    normaliser: Normaliser
+    normalizer: Normalizer
     by_character: bool
 
     def units(self, text: str) -> list[str]:
         """The words, or characters, of a text."""
-        even = self.normaliser(text)
+        even = self.normalizer(text)
         return list(even.replace(" ", "")) if self.by_character else even.split()
 
 
@@ -56,7 +56,7 @@ def shown(
     """The aligned text, and how many units of it were left out at its end.
 
     What is missing is struck through, what is there instead or besides is underlined; both also
-    have their own element, so that no colour is needed.
+    have their own element, so that no color is needed.
 
     Args:
         chunks: of ``alignment.align``.
@@ -111,7 +111,7 @@ _WHOLE = 250
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """One text of a recording, and all cells that wrote it (in the same normalised units)."""
+    """One text of a recording, and all cells that wrote it (in the same normalized units)."""
 
     cells: list[str]
     text: str | None
@@ -170,7 +170,7 @@ def transcripts_section(compared: Sequence[AlignedTexts], limits: Limits) -> Htm
     parts: list[Html] = [
         tag(
             "p",
-            "Compared after normalising, as error rates are. ",
+            "Compared after normalizing, as error rates are. ",
             tag("del", "Struck through"),
             " was said and is missing, ",
             tag("ins", "underlined in this way", class_="other-words"),

@@ -41,7 +41,7 @@ class AccuracyResult(Struct, frozen=True, kw_only=True):
     """
 
     metric: str
-    normaliser: str
+    normalizer: str
     rate: float | None
     mean_rate: float | None
     cer: float | None

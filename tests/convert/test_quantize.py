@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert.quantize import BLOCK, QUANTISATIONS, Quantisation
+from mac_whisper_speedtest.convert.quantize import BLOCK, QUANTIZATIONS, Quantization
 from mac_whisper_speedtest.errors import WeightsError
 
 F = np.float32
 
 
 def awkward_blocks() -> np.ndarray:
-    """Random blocks, and those at which a careless quantiser goes wrong."""
+    """Random blocks, and those at which a careless quantizer goes wrong."""
     generator = np.random.default_rng(7)
     blocks = generator.standard_normal((80, BLOCK)).astype(F)
     blocks[0] = 0.0
@@ -65,10 +65,10 @@ def scalar(name: str, block: np.ndarray) -> bytes:
     return head + bytes((counts[j] & 15) | (counts[j + 16] & 15) << 4 for j in range(16))
 
 
-@pytest.mark.parametrize("kind", QUANTISATIONS.values(), ids=QUANTISATIONS)
-def test_every_block_is_that_of_a_plain_loop(kind: Quantisation) -> None:
+@pytest.mark.parametrize("kind", QUANTIZATIONS.values(), ids=QUANTIZATIONS)
+def test_every_block_is_that_of_a_plain_loop(kind: Quantization) -> None:
     blocks = awkward_blocks()
-    stored = kind.quantise(blocks).reshape(len(blocks), -1)
+    stored = kind.quantize(blocks).reshape(len(blocks), -1)
     for number, block in enumerate(blocks):
         assert stored[number].tobytes() == scalar(kind.name, block), number
 
@@ -85,13 +85,13 @@ def test_a_block_by_hand(name: str, expected: str) -> None:
     values = np.arange(32, dtype=F)
     if name == "q8_0":
         expected = np.float16(31 / 127).tobytes().hex() + expected[4:]
-    assert QUANTISATIONS[name].quantise(values).tobytes().hex() == expected
+    assert QUANTIZATIONS[name].quantize(values).tobytes().hex() == expected
 
 
-@pytest.mark.parametrize("kind", QUANTISATIONS.values(), ids=QUANTISATIONS)
-def test_no_value_moves_further_than_the_bound(kind: Quantisation) -> None:
+@pytest.mark.parametrize("kind", QUANTIZATIONS.values(), ids=QUANTIZATIONS)
+def test_no_value_moves_further_than_the_bound(kind: Quantization) -> None:
     blocks = awkward_blocks()
-    back = kind.dequantise(kind.quantise(blocks), blocks.shape)
+    back = kind.dequantize(kind.quantize(blocks), blocks.shape)
     moved = np.abs(back.astype(np.float64) - blocks).max(axis=1)
     bounds = kind.bounds(blocks)
     assert (moved <= bounds).all()
@@ -103,22 +103,22 @@ def test_many_blocks_are_those_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
     from mac_whisper_speedtest.convert import quantize
 
     blocks = awkward_blocks()
-    kind = QUANTISATIONS["q5_0"]
-    whole = kind.quantise(blocks)
+    kind = QUANTIZATIONS["q5_0"]
+    whole = kind.quantize(blocks)
     monkeypatch.setattr(quantize, "_CHUNK", 7)
-    assert np.array_equal(kind.quantise(blocks), whole)
+    assert np.array_equal(kind.quantize(blocks), whole)
     assert np.array_equal(
-        kind.dequantise(whole, blocks.shape).view(np.uint32),
-        np.concatenate([kind.dequantise(kind.quantise(b), b.shape) for b in blocks])
+        kind.dequantize(whole, blocks.shape).view(np.uint32),
+        np.concatenate([kind.dequantize(kind.quantize(b), b.shape) for b in blocks])
         .reshape(blocks.shape)
         .view(np.uint32),
     )
 
 
 def test_sizes_and_numbers_are_ggmls() -> None:
-    sizes = {name: kind.size_bytes((2, 32)) // 2 for name, kind in QUANTISATIONS.items()}
+    sizes = {name: kind.size_bytes((2, 32)) // 2 for name, kind in QUANTIZATIONS.items()}
     assert sizes == {"q8_0": 34, "q5_1": 24, "q5_0": 22, "q4_1": 20, "q4_0": 18}
-    numbers = {name: (kind.type_id, kind.file_type) for name, kind in QUANTISATIONS.items()}
+    numbers = {name: (kind.type_id, kind.file_type) for name, kind in QUANTIZATIONS.items()}
     assert numbers == {
         "q8_0": (8, 7),
         "q5_1": (7, 9),
@@ -130,4 +130,4 @@ def test_sizes_and_numbers_are_ggmls() -> None:
 
 def test_rows_that_do_not_divide_into_blocks_are_refused() -> None:
     with pytest.raises(WeightsError, match="rows of 48 values cannot be stored as q8_0"):
-        QUANTISATIONS["q8_0"].quantise(np.zeros((2, 48), F))
+        QUANTIZATIONS["q8_0"].quantize(np.zeros((2, 48), F))

@@ -11,7 +11,7 @@ import pytest
 from mac_whisper_speedtest.convert import ggml
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Dims, expected_shapes
 from mac_whisper_speedtest.convert.conversion import FORMS, convert, prove
-from mac_whisper_speedtest.convert.quantize import QUANTISATIONS, Quantisation
+from mac_whisper_speedtest.convert.quantize import QUANTIZATIONS, Quantization
 from mac_whisper_speedtest.errors import WeightsError
 
 WIDE = "decoder.blocks.0.mlp.0.weight"
@@ -37,8 +37,8 @@ def written(checkpoint: Checkpoint, folder: Path, precision: str) -> Checkpoint:
     return writer.read_back(folder)
 
 
-@pytest.mark.parametrize("name", QUANTISATIONS)
-def test_every_quantisation_is_written_and_proved(
+@pytest.mark.parametrize("name", QUANTIZATIONS)
+def test_every_quantization_is_written_and_proved(
     wide: Checkpoint, tmp_path: Path, name: str
 ) -> None:
     product = written(wide, tmp_path, name)
@@ -49,21 +49,21 @@ def test_every_quantisation_is_written_and_proved(
     for kept in set(wide.tensors) - set(matrices):
         assert np.array_equal(product.tensors[kept], wide.tensors[kept])
     header = struct.unpack_from("<12i", (tmp_path / "ggml-model.bin").read_bytes())
-    assert header[-1] == 2000 + QUANTISATIONS[name].file_type
+    assert header[-1] == 2000 + QUANTIZATIONS[name].file_type
 
 
-def test_a_quantised_file_is_no_source(wide: Checkpoint, tmp_path: Path) -> None:
+def test_a_quantized_file_is_no_source(wide: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "q").mkdir()
     written(wide, tmp_path / "q", "q8_0")
     with pytest.raises(
-        WeightsError, match=r"2007 is q8_0.*quantised and the original values are g"
+        WeightsError, match=r"2007 is q8_0.*quantized and the original values are g"
     ):
         convert(tmp_path / "q", "mlx", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("ftype", [2, 9, 1009, 2012, 77])
-def test_files_of_other_quantisations_and_versions_are_refused(
+def test_files_of_other_quantizations_and_versions_are_refused(
     wide: Checkpoint, tmp_path: Path, ftype: int
 ) -> None:
     written(wide, tmp_path, "q8_0")
@@ -103,14 +103,14 @@ def test_a_changed_block_is_found(wide: Checkpoint, tmp_path: Path) -> None:
         prove(wide, product, FORMS["ggml"], "q8_0")
 
 
-def test_a_quantiser_that_is_consistent_but_wrong_is_found(
+def test_a_quantizer_that_is_consistent_but_wrong_is_found(
     wide: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = Quantisation.quantise
+    honest = Quantization.quantize
     monkeypatch.setattr(
-        Quantisation, "quantise", lambda kind, values: honest(kind, values * np.float32(1.02))
+        Quantization, "quantize", lambda kind, values: honest(kind, values * np.float32(1.02))
     )
-    with pytest.raises(WeightsError, match="is quantised wrongly: a value of block"):
+    with pytest.raises(WeightsError, match="is quantized wrongly: a value of block"):
         prove(wide, written(wide, tmp_path, "q8_0"), FORMS["ggml"], "q8_0")
 
 
@@ -123,16 +123,16 @@ def test_rows_narrower_than_a_block_are_refused(small: Checkpoint, tmp_path: Pat
     ("name", "version", "published"),
     [
         ("q8_0", 2, "802d6668e7d411123e672abe4cb6c18f12306abb"),
-        # Made in 2023, when the quantisation's version was 1; nothing else differs.
+        # Made in 2023, when the quantization's version was 1; nothing else differs.
         ("q5_1", 1, "3fb92ec865cbbc769f08137f22470d6b66e071b6"),
     ],
 )
-def test_tiny_en_quantised_is_the_file_that_upstream_publishes(
+def test_tiny_en_quantized_is_the_file_that_upstream_publishes(
     tiny_en_checkpoint: Checkpoint, tmp_path: Path, name: str, version: int, published: str
 ) -> None:
     ggml.write(tiny_en_checkpoint, tmp_path / "tiny.bin", name)
     content = bytearray((tmp_path / "tiny.bin").read_bytes())
-    file_type = QUANTISATIONS[name].file_type
+    file_type = QUANTIZATIONS[name].file_type
     assert struct.unpack_from("<i", content, 44) == (2000 + file_type,)
     struct.pack_into("<i", content, 44, 1000 * version + file_type)
     assert hashlib.sha1(content).hexdigest() == published

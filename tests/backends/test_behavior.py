@@ -153,7 +153,7 @@ def test_moonshine_hears_the_words_in_a_network_of_its_own(short: Samples) -> No
 def test_the_device_of_whisper_cpp_is_what_its_log_says_it_started(
     lines: list[str], device: str, coreml: str
 ) -> None:
-    found = native.initialised(lines)
+    found = native.initialized(lines)
     assert (found.device, found.coreml) == (device, coreml)
 
 

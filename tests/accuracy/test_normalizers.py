@@ -18,7 +18,7 @@ CHINESE = "你好，世界。"
 GERMAN = "Die Größe der Äpfel"
 
 
-def test_a_normaliser_says_its_name_its_version_and_its_rules() -> None:
+def test_a_normalizer_says_its_name_its_version_and_its_rules() -> None:
     assert (
         normalize.named("english").describe()
         == "english (whisper-normalizer 0.1.15 EnglishTextNormalizer)"
@@ -34,16 +34,16 @@ def test_a_normaliser_says_its_name_its_version_and_its_rules() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
-    with pytest.raises(UsageError, match="no normaliser 'whisper'") as caught:
+    with pytest.raises(UsageError, match="no normalizer 'whisper'") as caught:
         normalize.named("whisper")
 
     assert caught.value.hint == "say one of english, basic, nfc, none"
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "normalised"),
+    ("name", "text", "normalized"),
     [
-        ("english", "Mr. Brown's COLOUR isn't twenty-one", "mister brown is color is not 21"),
+        ("english", "Mr. Brown's COLOR isn't twenty-one", "mister brown is color is not 21"),
         ("english", "(laughs) um, café", "cafe"),
         ("basic", "Die Größe der Äpfel – und mehr!", "die größe der äpfel und mehr"),
         ("basic", "[Musik] L'été", "l été"),
@@ -54,8 +54,8 @@ def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
         ("none", "  Hello,\n World ", "Hello, World"),
     ],
 )
-def test_each_normaliser_keeps_its_rules(name: str, text: str, normalised: str) -> None:
-    assert normalize.named(name)(text) == normalised
+def test_each_normalizer_keeps_its_rules(name: str, text: str, normalized: str) -> None:
+    assert normalize.named(name)(text) == normalized
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_nfc_takes_no_character_out_of_a_word(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "a  b", HINDI, THAI, CHINESE, GERMAN, "I'm 20% sure…"])
-def test_normalising_twice_changes_nothing_more(text: str) -> None:
+def test_normalizing_twice_changes_nothing_more(text: str) -> None:
     for name in ("basic", "nfc", "none"):
         once = normalize.named(name)(text)
         assert normalize.named(name)(once) == once
@@ -132,7 +132,7 @@ def test_basic_takes_alphabets_whose_accents_compose(text: str) -> None:
         ("", "basic"),
     ],
 )
-def test_every_language_has_the_normaliser_the_field_uses(language: str | None, name: str) -> None:
+def test_every_language_has_the_normalizer_the_field_uses(language: str | None, name: str) -> None:
     assert normalize.for_language(language).name == name
 
 
