@@ -9,6 +9,7 @@ import mac_whisper_speedtest
 
 ROOT = Path(mac_whisper_speedtest.__file__).parent
 FOUNDATION = {
+    "declared",
     "version",
     "errors",
     "paths",

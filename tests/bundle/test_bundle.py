@@ -26,7 +26,8 @@ from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import CONTRACTS, SETTING_NAMES
 from mac_whisper_speedtest.bundle import container, read, redact, write
-from mac_whisper_speedtest.bundle.fields import POLICIES, FieldPolicy
+from mac_whisper_speedtest.bundle.fields import POLICIES
+from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s

@@ -19,9 +19,10 @@ from conftest import FAKES, write_tone
 from fakes.made_runs import Fake, made
 from mac_whisper_speedtest import cli, privacy
 from mac_whisper_speedtest.bundle import write
-from mac_whisper_speedtest.bundle.fields import POLICIES, FieldPolicy
+from mac_whisper_speedtest.bundle.fields import POLICIES
 from mac_whisper_speedtest.bundle.write import LeakScanner
 from mac_whisper_speedtest.cli import compare as compare_command
+from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.report.html import report

@@ -106,7 +106,7 @@ def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "form", "license", "size"),
+    ("network", "form", "terms", "size"),
     [
         ("parakeet-tdt-0.6b-v2", "parakeet-mlx", "CC-BY-4.0", 2471559904),
         ("parakeet-tdt-0.6b-v3", "parakeet-mlx", "CC-BY-4.0", 2508288736),
@@ -115,12 +115,12 @@ def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
     ],
 )
 def test_the_other_families_are_taken_as_published(
-    network: str, form: str, license: str, size: int | None
+    network: str, form: str, terms: str, size: int | None
 ) -> None:
     info = catalog.model_info(network, form=form, precision="float16")
     assert info.obtained == catalog.AS_PUBLISHED
     assert info.location == info.published
-    assert (info.license, info.size_bytes) == (license, size)
+    assert (info.license, info.size_bytes) == (terms, size)
 
 
 def test_a_form_that_nobody_knows_says_so() -> None:

@@ -7,30 +7,9 @@ until somebody has thought about it and written it down here and in docs/bundles
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
+from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.results import schema as s
-
-
-class FieldPolicy(StrEnum):
-    """How a field goes into a bundle."""
-
-    KEPT = "as it is: a number, a hash, or a word that only this tool writes"
-    NAME = "as it is: a name that is needed; nothing is written if it names somebody"
-    SCRUBBED = "scrubbed: a text from outside, or one that quotes such a text"
-    SAID = "as it is: what a backend heard; empty with --without-texts"
-    REFERENCE = "as it is: what was said; null with --without-texts"
-    CLIP = "the name of public speech as it is, else one made of its hash"
-    UTTERANCE = "likewise, else its number"
-    CELL = "backend/model/clip, with the clip's name as it is in the bundle"
-    SOURCE = "as it is where the speech is public, else in general words"
-    NUMBERS = "only the version number that it begins with"
-    FILES = "file names as published, else numbered; every hash as it is"
-    DETAILS = "scrubbed, and only keys of the tool's own backends"
-    MADE_ANEW = "computed again over the request as it is in the bundle"
-    DROPPED = "emptied"
-    INSIDE = "an object of this schema, field by field"
-
 
 DETAILS = frozenset({"attention", "backend", "blas", "coreml", "system_info", "weights"})
 """The keys of ``details`` that the tool's own backends write. Another backend may write anything,

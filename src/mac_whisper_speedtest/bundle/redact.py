@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mac_whisper_speedtest.bundle.fields import DETAILS, POLICIES, FieldPolicy
+from mac_whisper_speedtest.bundle.fields import DETAILS, POLICIES
 from mac_whisper_speedtest.bundle.unsafe_text import cleaned
+from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.privacy import scrub_for_others
 from mac_whisper_speedtest.results import schema as s
 

@@ -26,8 +26,9 @@ from mac_whisper_speedtest.bundle.container import (
     MANIFEST,
     MemberInfo,
 )
-from mac_whisper_speedtest.bundle.fields import POLICIES, FieldPolicy
+from mac_whisper_speedtest.bundle.fields import POLICIES
 from mac_whisper_speedtest.bundle.redact import Sharing
+from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.privacy import MAC_ADDRESS, TOKEN, TOKEN_BEGINNINGS, Secret, secrets
 from mac_whisper_speedtest.results import directory, journal
