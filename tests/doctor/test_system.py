@@ -9,7 +9,7 @@ import pytest
 
 from fakes import machines as m
 from mac_whisper_speedtest.doctor import load, system
-from mac_whisper_speedtest.machine import describe, memory
+from mac_whisper_speedtest.machine import memory
 from mac_whisper_speedtest.machine.reader import Answer, Unknown
 
 NONE = Unknown("sysctl is not installed")
@@ -167,37 +167,6 @@ def test_a_limit_of_processor_time_is_warned_about(
     usable: int | Unknown, limit: float | None, state: str
 ) -> None:
     assert system.linux_cores(usable=usable, physical=16, limit=limit).state == state
-
-
-@pytest.mark.parametrize(
-    ("text", "cpus"),
-    [("max 100000", None), ("150000 100000", 1.5), ("", None), ("100000", None), ("1 0", None)],
-)
-def test_cpu_max_is_read_as_cores(text: str, cpus: float | None) -> None:
-    assert describe.cpus_of(text) == cpus
-
-
-@pytest.mark.parametrize(
-    ("text", "bytes_"), [("max", None), ("4294967296", 4294967296.0), ("", None), ("4G", None)]
-)
-def test_memory_max_is_read_as_bytes(text: str, bytes_: float | None) -> None:
-    assert describe.memory_of(text) == bytes_
-
-
-def test_the_tightest_limit_above_a_process_holds(tmp_path: Path) -> None:
-    m.files(
-        tmp_path,
-        {
-            "/proc/self/cgroup": "0::/outer/inner\n",
-            "/sys/fs/cgroup/outer/inner/cpu.max": "400000 100000\n",
-            "/sys/fs/cgroup/outer/cpu.max": "200000 100000\n",
-            "/sys/fs/cgroup/memory.max": "1000\n",
-        },
-    )
-    reader = m.Recorded({}, platform="linux", root=tmp_path)
-    assert describe.cpus(reader) == 2.0
-    assert describe.memory(reader) == 1000
-    assert describe.cpus(m.Recorded({}, platform="linux")) is None
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from fakes import machines as m
-from mac_whisper_speedtest.machine import describe, host
+from mac_whisper_speedtest.machine import cgroup, describe, host
 from mac_whisper_speedtest.machine.host import Placement, PlacementError
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="macOS has no affinity")
@@ -134,7 +134,7 @@ def test_threads_are_physical_fast_cores_within_affinity_and_quota(
     quota: float | None,
     threads: int,
 ) -> None:
-    assert describe.fitting(affinity, siblings, fast=fast, quota=quota) == threads
+    assert describe.usable_cores(affinity, siblings, fast=fast, quota=quota) == threads
 
 
 def test_the_topology_is_read_from_the_kernels_files(tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ def test_the_topology_is_read_from_the_kernels_files(tmp_path: Path) -> None:
     }
     texts["/sys/devices/cpu_core/cpus"] = "0-3"
     reader = m.Recorded({}, platform="linux", root=m.files(tmp_path, texts))
-    assert describe.linux(reader, range(6)) == 2
+    assert describe.linux_threads(reader, range(6)) == 2
     m.files(tmp_path, {"/proc/self/cgroup": "0::/", "/sys/fs/cgroup/cpu.max": "100000 100000"})
-    assert describe.cpus(reader) == 1.0
-    assert describe.linux(reader, range(6)) == 1
+    assert cgroup.cpu_quota(reader) == 1.0
+    assert describe.linux_threads(reader, range(6)) == 1
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,7 @@ def test_the_topology_is_read_from_the_kernels_files(tmp_path: Path) -> None:
         (" 2 , 4-5\n", {2, 4, 5}),
         ("", set()),
         ("none", set()),
+        ("3-1", set()),
     ],
 )
 def test_lists_of_the_kernel_are_read(text: str, numbers: set[int]) -> None:
@@ -167,9 +168,9 @@ def test_lists_of_the_kernel_are_read(text: str, numbers: set[int]) -> None:
 def test_macs_with_one_kind_of_core_have_no_level_to_name() -> None:
     from mac_whisper_speedtest.machine.reader import Unknown
 
-    assert describe.macos("6") == 6
-    assert describe.macos(Unknown("sysctl ended with status 1")) is None
-    assert describe.macos("") is None
+    assert describe.macos_performance_cores("6") == 6
+    assert describe.macos_performance_cores(Unknown("sysctl ended with status 1")) is None
+    assert describe.macos_performance_cores("") is None
 
 
 def test_this_machine_has_threads_to_give() -> None:

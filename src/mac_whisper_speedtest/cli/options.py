@@ -88,14 +88,13 @@ def lengths(text: str, option: str) -> tuple[float, ...]:
 
 def processors(text: str, option: str) -> tuple[int, ...]:
     """Processor numbers from ``0-3,6``. Raises UsageError."""
-    found: set[int] = set()
-    for part in text.split(","):
-        span = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if not span or int(span[2] or span[1]) < int(span[1]):
-            raise UsageError(
-                f"{option} is {text!r}, not a list of processors", hint="write it like 0-3,6"
-            )
-        found |= set(range(int(span[1]), int(span[2] or span[1]) + 1))
+    from mac_whisper_speedtest.machine.describe import parse_cpu_list
+
+    found = parse_cpu_list(text)
+    if not found:
+        raise UsageError(
+            f"{option} is {text!r}, not a list of processors", hint="write it like 0-3,6"
+        )
     return tuple(sorted(found))
 
 

@@ -12,9 +12,8 @@ import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
 from mac_whisper_speedtest.environments.environments import megabytes
-from mac_whisper_speedtest.machine import describe, power
+from mac_whisper_speedtest.machine import cgroup, power
 from mac_whisper_speedtest.machine.memory import (
-    SYSCTL,
     linux_swap,
     macos_pressure,
     macos_swap,
@@ -335,21 +334,21 @@ _CLOSE_PROGRAMS = "close programs that hold memory, then: speedtest doctor"
 def inspect_memory(reader: Reader) -> list[CheckupLine]:
     """The lines about memory."""
     if reader.macos:
-        total = reader.run([SYSCTL, "-n", "hw.memsize"])
+        total = reader.sysctl("hw.memsize")
         return [
             memory(
                 total=int(total) if isinstance(total, str) and total.isdecimal() else total,
                 available=attempt(lambda: int(psutil.virtual_memory().available)),
-                pressure=reader.run([SYSCTL, "-n", "kern.memorystatus_vm_pressure_level"]),
+                pressure=reader.sysctl("kern.memorystatus_vm_pressure_level"),
             ),
-            swap(macos_swap(reader.run([SYSCTL, "-n", "vm.swapusage"]))),
+            swap(macos_swap(reader.sysctl("vm.swapusage"))),
         ]
     meminfo = reader.read("/proc/meminfo")
     return [
         memory(
             total=of_meminfo(meminfo, "MemTotal"),
             available=of_meminfo(meminfo, "MemAvailable"),
-            limit=describe.memory(reader),
+            limit=cgroup.memory_limit(reader),
         ),
         swap(linux_swap(meminfo)),
     ]

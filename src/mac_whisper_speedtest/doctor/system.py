@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
-from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.machine import cgroup
 from mac_whisper_speedtest.machine.describe import cpu_of_cpuinfo
-from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
+from mac_whisper_speedtest.machine.reader import SYSCTL, Answer, Reader, Unknown, attempt
 
 _VIRTUAL_PRODUCTS = re.compile(
     r"qemu|kvm|vmware|virtualbox|innotek|\bxen\b|bochs|parallels|virtual machine"
@@ -29,18 +29,17 @@ _ON_METAL = "compare only with numbers of this same machine"
 def inspect_system(reader: Reader) -> list[CheckupLine]:
     """The lines about the system and its processor."""
     if reader.macos:
-        sysctl = "/usr/sbin/sysctl"
         return [
             macos_version(
                 reader.run(["/usr/bin/sw_vers", "-productVersion"]),
                 reader.run(["/usr/bin/sw_vers", "-buildVersion"]),
             ),
-            macos_virtual(reader.run([sysctl, "-n", "kern.hv_vmm_present"])),
+            macos_virtual(reader.sysctl("kern.hv_vmm_present")),
             macos_chip(
-                reader.run([sysctl, "-n", "machdep.cpu.brand_string"]),
-                reader.run([sysctl, "-n", "hw.model"]),
+                reader.sysctl("machdep.cpu.brand_string"),
+                reader.sysctl("hw.model"),
             ),
-            macos_cores(reader.run([sysctl, "hw"])),
+            macos_cores(reader.run([SYSCTL, "hw"])),
         ]
     cpuinfo = reader.read("/proc/cpuinfo")
     return [
@@ -59,7 +58,7 @@ def inspect_system(reader: Reader) -> list[CheckupLine]:
         linux_cores(
             usable=attempt(lambda: len(os.sched_getaffinity(0))),
             physical=attempt(lambda: psutil.cpu_count(logical=False)),
-            limit=describe.cpus(reader),
+            limit=cgroup.cpu_quota(reader),
         ),
     ]
 
@@ -218,7 +217,7 @@ _ARM64_PYTHON = "uv python install 3.12, and install the tool with that one"
 def inspect_interpreter(reader: Reader) -> list[CheckupLine]:
     """The lines about this interpreter."""
     # A translated process's children are translated too, so sysctl can answer for this one.
-    translated = reader.run(["/usr/sbin/sysctl", "-n", "sysctl.proc_translated"])
+    translated = reader.sysctl("sysctl.proc_translated")
     version = sys.version_info
     return [
         python(

@@ -182,7 +182,7 @@ def _linux_memory(reader: Reader) -> _Memory:
 
 def _mac_memory(reader: Reader) -> _Memory:
     names = ["kern.memorystatus_vm_pressure_level", "vm.swapusage"]
-    answer = reader.run([memory.SYSCTL, "-n", *names])
+    answer = reader.sysctl(*names)
     stall = Unknown("macOS does not measure it; see memory_pressure")
     if isinstance(answer, Unknown):
         return _Memory(answer, answer, stall)

@@ -8,11 +8,10 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import psutil
 
-from mac_whisper_speedtest.machine import cpu
+from mac_whisper_speedtest.machine import cgroup, cpu
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
 
@@ -22,8 +21,6 @@ LINUX_UNITS = {
     "tree_peak_rss_bytes": "bytes",
     "cgroup_peak_bytes": "bytes",
 }
-
-_CGROUP = "/sys/fs/cgroup"
 
 
 class LinuxMemory:
@@ -69,16 +66,7 @@ class LinuxMemory:
     def _group_peak(self, target: Target) -> int | Unknown:
         if target.pid is None:
             return Unknown("there is no worker to meter")
-        own = group_of(self._reader.read(f"/proc/{target.pid}/cgroup"))
-        if isinstance(own, Unknown):
-            return own
-        text: Answer = Unknown("")
-        # A container may be shown its own group as the root.
-        for folder in (own, PurePosixPath("/")):
-            text = self._reader.read(f"{_CGROUP}{folder}/memory.peak".replace("//", "/"))
-            if isinstance(text, str) and text.isdecimal():
-                return int(text)
-        return text if isinstance(text, Unknown) else Unknown(f"memory.peak says {text[:20]!r}")
+        return cgroup.memory_peak(self._reader, target.pid)
 
 
 def of_statuses(texts: list[str]) -> dict[str, Reading]:
@@ -90,14 +78,6 @@ def of_statuses(texts: list[str]) -> dict[str, Reading]:
         "peak_rss_bytes": _sum(peaks[:1], "VmHWM"),
         "tree_peak_rss_bytes": _sum(peaks, "VmHWM", "upper bound" if len(peaks) > 1 else ""),
     }
-
-
-def group_of(text: Answer) -> PurePosixPath | Unknown:
-    """The path of a process's control group (version 2), from /proc/PID/cgroup."""
-    if isinstance(text, Unknown):
-        return text
-    found = re.search(r"^0::(/.*)$", text, re.MULTILINE)
-    return PurePosixPath(found[1]) if found else Unknown("it is in no control group of version 2")
 
 
 def risen(before: int | Unknown, after: int | Unknown) -> Reading:
@@ -288,7 +268,6 @@ def _neural(values: Sequence[int | None], quality: str) -> Reading:
 # What the system says of its memory as a whole: swap, and how short memory is.
 
 
-SYSCTL = "/usr/sbin/sysctl"
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _PRESSURE = {"1": "normal", "2": "warning", "4": "critical"}
 
@@ -296,7 +275,7 @@ _PRESSURE = {"1": "normal", "2": "warning", "4": "critical"}
 def swap_used(reader: Reader) -> int | Unknown:
     """Bytes in swap."""
     if reader.macos:
-        return macos_swap(reader.run([SYSCTL, "-n", "vm.swapusage"]))
+        return macos_swap(reader.sysctl("vm.swapusage"))
     return linux_swap(reader.read("/proc/meminfo"))
 
 

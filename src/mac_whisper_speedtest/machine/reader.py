@@ -23,6 +23,7 @@ T = TypeVar("T")
 COMMAND_TIMEOUT_S = 5.0
 """For programs that read something the system already knows; the slowest takes a third of one."""
 
+SYSCTL = "/usr/sbin/sysctl"
 _AFTER_KILL_S = 1.0  # for the system to close the pipes of what was killed
 _LONGEST_READ = 1_000_000  # characters; what is read here is short, and a device file has no end
 _LONGEST_REASON = 160  # characters
@@ -120,6 +121,10 @@ class Reader:
         if process.returncode != 0:
             return Unknown(f"{name} ended with status {process.returncode}{_last_line(err or out)}")
         return out.strip()
+
+    def sysctl(self, *names: str) -> Answer:
+        """The values of these variables of macOS's kernel, one a line."""
+        return self.run([SYSCTL, "-n", *names])
 
     def stop(self) -> None:
         """Kill what is running, and start nothing more: the user has had enough."""
