@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 HEAVY = {
-    "av", "ctranslate2", "faster_whisper", "huggingface_hub", "jiwer", "mlx", "msgspec", "numpy",
-    "psutil", "pywhispercpp", "rich", "safetensors", "soxr", "torch", "whisper_normalizer",
+    "av", "ctranslate2", "faster_whisper", "gguf", "huggingface_hub", "jiwer", "mlx", "msgspec",
+    "numpy", "psutil", "pywhispercpp", "rich", "safetensors", "soxr", "torch", "whisper_normalizer",
 }  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -99,19 +101,18 @@ def test_no_value_moves_further_than_the_bound(kind: Quantization) -> None:
     assert (moved / bounds).max() > 0.9
 
 
-def test_many_blocks_are_those_of_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mac_whisper_speedtest.convert import quantize
-
-    blocks = awkward_blocks()
-    kind = QUANTIZATIONS["q5_0"]
-    whole = kind.quantize(blocks)
-    monkeypatch.setattr(quantize, "_CHUNK", 7)
-    assert np.array_equal(kind.quantize(blocks), whole)
+@pytest.mark.parametrize("kind", QUANTIZATIONS.values(), ids=QUANTIZATIONS)
+def test_many_blocks_are_those_of_few(kind: Quantization) -> None:
+    matrix = awkward_blocks().reshape(20, 4 * BLOCK)
+    whole = kind.quantize(matrix)
+    rows = [kind.quantize(row) for row in matrix]
+    assert np.array_equal(whole, np.concatenate(rows))
+    back = kind.dequantize(whole, matrix.shape)
     assert np.array_equal(
-        kind.dequantize(whole, blocks.shape).view(np.uint32),
-        np.concatenate([kind.dequantize(kind.quantize(b), b.shape) for b in blocks])
-        .reshape(blocks.shape)
-        .view(np.uint32),
+        back.view(np.uint32),
+        np.stack(
+            [kind.dequantize(row, (4 * BLOCK,)) for row in rows],
+        ).view(np.uint32),
     )
 
 
@@ -131,3 +132,9 @@ def test_sizes_and_numbers_are_ggmls() -> None:
 def test_rows_that_do_not_divide_into_blocks_are_refused() -> None:
     with pytest.raises(WeightsError, match="rows of 48 values cannot be stored as q8_0"):
         QUANTIZATIONS["q8_0"].quantize(np.zeros((2, 48), F))
+
+
+def test_gguf_is_imported_only_to_quantize() -> None:
+    code = "import sys, mac_whisper_speedtest.convert.conversion; print('gguf' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
