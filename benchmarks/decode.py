@@ -5,10 +5,10 @@
 
 The recording behind the built-in clips is repeated for an hour and encoded as stereo mp3 and m4a at
 44.1 kHz, 128 kbit/s. Then each file is decoded, mixed to mono, resampled and written as float32 by
-the tool (a fresh Python that streams `speech.decode.blocks` into a file, as the PCM cache does) and
+the tool (a fresh Python that streams `audio.decode.blocks` into a file, as the PCM cache does) and
 by `ffmpeg -ac 1 -ar 16000 -f f32le`, in turn: tool, ffmpeg, ffmpeg, tool. That is one session. Both
 are processes of their own, timed from start to end, so that Python's start counts as well. Printed
-are the ratio tool / ffmpeg over sessions with its 95 % interval (`scoring.intervals.of_ratio`), of
+are the ratio tool / ffmpeg over sessions with its 95 % interval (`stats.intervals.of_ratio`), of
 wall time and of processor time, and the highest resident memory of each. Wanted: a wall ratio of at
 most 1.3.
 

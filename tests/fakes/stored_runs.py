@@ -1,4 +1,4 @@
-"""Runs in the data folder, written as ``measure.session`` writes them, with nothing measured."""
+"""Runs in the data folder, written as ``run.session`` writes them, with nothing measured."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Machines that are not there: rounds of cells whose true speed is known.
 
 Two-level noise and what else goes wrong on real machines, and runs made on them by the rules of
-``scoring.stopping``. Used by tests/scoring/test_simulations.py and by benchmarks/statistics.py, so
+``stats.stopping``. Used by tests/stats/test_simulations.py and by benchmarks/statistics.py, so
 that both judge the same worlds.
 """
 

@@ -168,7 +168,7 @@ class Timeouts:
 class Model:
     """A network: its canonical name and what is true of it in every form.
 
-    ``network_sha256`` is what ``models.convert.network_sha256`` gives for its official weights.
+    ``network_sha256`` is what ``convert.checkpoint.network_sha256`` gives for its official weights.
     """
 
     name: str
@@ -325,7 +325,7 @@ def _custom_model(custom: Custom) -> Model:
     return Model(
         name=str(custom),
         size_class=_CUSTOM_SIZE_CLASS,
-        # Whether it knows English alone is in its weights (`models.custom`), not in its name.
+        # Whether it knows English alone is in its weights (`weights.custom`), not in its name.
         languages="many",
         license="not known",
         time_outs=_size_classes()[_CUSTOM_SIZE_CLASS],

@@ -27,7 +27,7 @@ from mac_whisper_speedtest.summary import samples
 def machine(base: s.Run, new: s.Run) -> Interval | None:
     """How many times as long the canary took in the new run; ``None`` where it ran too seldom.
 
-    The canary is the same work in every run (``measure.canary``), on one core.
+    The canary is the same work in every run (``run.monitor``), on one core.
     """
     return intervals.of_unpaired_ratio(
         list(facts.canary(new.rounds)), list(facts.canary(base.rounds))
@@ -47,7 +47,7 @@ def compare(
 
     All intervals hold together with confidence ``level``: each is taken at 1 - (1 - level) / pairs
     (Bonferroni). Where so few rounds leave only Student's t, each side's spread is taken as the
-    usual one of all sides at least, as in ``scoring.ranking``.
+    usual one of all sides at least, as in ``stats.ranking``.
 
     Args:
         base: the run compared with.

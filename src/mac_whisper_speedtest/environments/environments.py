@@ -307,7 +307,7 @@ def _sweep(folder: Path, *, own: Path) -> None:
 def _staged(target: Path) -> Iterator[Path]:
     """Yield a folder that becomes ``target`` when the block ends well, and is deleted otherwise.
 
-    Unlike :func:`durable.staged_directory` it does not wait for thousands of files to reach the
+    Unlike :func:`files.staged_directory` it does not wait for thousands of files to reach the
     disk, which takes longer than making them: nothing here is precious, only its being whole is.
     """
     try:

@@ -279,7 +279,7 @@ _RowKey = tuple[str, bool, Configuration]
 def _groups(
     entries: Sequence[SubmittedCell], margin: float, level: Mapping[str, float]
 ) -> list[BoardGroup]:
-    """Cells of equal work together, as ``measure.grouping`` does it in one run."""
+    """Cells of equal work together, as ``summary.ranking`` does it in one run."""
     wrong = below_reference(entries)
     rows: defaultdict[_RowKey, list[SubmittedCell]] = defaultdict(list)
     failed = []

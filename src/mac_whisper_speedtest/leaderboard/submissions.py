@@ -210,7 +210,7 @@ def submission_of(run: s.Run) -> Submission:
 
     Args:
         run: with summaries that were computed by this program, from its samples, just now
-            (``measure.summarize``); those of a file are never to be handed in.
+            (``summary.summarize``); those of a file are never to be handed in.
 
     Raises:
         StorageError: something in it has no form in JSON.

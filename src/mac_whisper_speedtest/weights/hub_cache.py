@@ -82,8 +82,8 @@ def _expanded(path: str) -> Path:
 
 # What the names in the tool's own folder of weights mean: ``weights/NETWORK/FORM-PRECISION-KEY``.
 #
-# `places` makes those names; here they are read back. A name that means nothing here is none of the
-# tool's own, and is left alone by everything that removes.
+# `locations` makes those names; here they are read back. A name that means nothing here is none of
+# the tool's own, and is left alone by everything that removes.
 
 
 _NAME = re.compile(r"(?P<what>.+)-(?P<precision>[a-z0-9_]+)-(?P<key>[0-9a-f]{16})")
@@ -125,7 +125,7 @@ def parse(name: str) -> Stored | None:
 def staged_for(name: str) -> str:
     """The folder that something unfinished was to become, or had been; empty if it is none.
 
-    Both `durable.staged_directory` and a removal call it ``.FOLDER.`` and one word more.
+    Both `files.staged_directory` and a removal call it ``.FOLDER.`` and one word more.
     """
     return name[1:].rpartition(".")[0] if name.startswith(".") else ""
 

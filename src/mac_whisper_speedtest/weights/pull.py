@@ -9,7 +9,7 @@ From scripts::
     pull.cost(pull.row_for("small"))  # bytes still missing; asks nobody
 
 Files go into the Hugging Face cache (`hub`), where every library finds them; what the hub said of
-commits that the catalog does not pin whole is kept by `learnt`.
+commits that the catalog does not pin whole is kept by `revisions`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Rules:
 
 
 def rules_for(language: str, references: Sequence[str]) -> Rules:
-    """The rules that error rates are counted by: those of ``scoring.accuracy``."""
+    """The rules that error rates are counted by: those of ``accuracy.score``."""
     return Rules(
         normalize.for_texts(language, references),
         normalize.is_spaceless(language, " ".join(references)),
