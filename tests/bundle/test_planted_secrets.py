@@ -255,7 +255,7 @@ def _every_event() -> list[s.Event]:
             **at,
         ),
         s.RoundWatched(
-            round=0, before=conditions, after=conditions, changes=["battery"], marked="battery"
+            round=0, before=conditions, after=conditions, changes=["battery"], flagged="battery"
         ),
         s.Decided(after=1, until=2, look=0, level=0.95, cells=[cell], reason="too wide"),
         s.RoundSkipped(cell=cell, round=5, status="ok", error_class="Budget", message="used up"),
@@ -271,7 +271,7 @@ def _every_event() -> list[s.Event]:
         "precision_asked": "auto",
         "segments": [s.SegmentInfo(start_s=0.0, end_s=1.0, text="she")],
         "failed": "ValueError: no",
-        "touched": "busy",
+        "disturbed": "busy",
         "stages_s": {"encode": 0.1},
         "allocator_bytes": {"mlx_peak_bytes": 1},
         "observed": ["language"],

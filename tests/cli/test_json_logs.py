@@ -198,9 +198,9 @@ def test_a_number_that_is_none_is_null_and_not_nan() -> None:
 
 
 def test_disturbed_samples_and_rounds_are_warnings() -> None:
-    assert line_of(sample(A, 0, 1.0, touched="others"))["level"] == "warning"
+    assert line_of(sample(A, 0, 1.0, disturbed="others"))["level"] == "warning"
     assert line_of(sample(A, 0, 1.0, failed="E: no"))["level"] == "warning"
-    assert line_of(watched(marked="hot"))["level"] == "warning"
+    assert line_of(watched(flagged="hot"))["level"] == "warning"
     assert line_of(s.RunEnded(state="interrupted"))["level"] == "warning"
     assert line_of(sample(A, 0, 1.0))["level"] == "info"
 

@@ -10,12 +10,12 @@ from mac_whisper_speedtest.compare import speed
 
 
 def test_every_sample_is_there_with_what_became_of_it() -> None:
-    run = written.run(Told("a", repeated=[1]), rounds=3)
+    run = written.run(Told("a", retaken=[1]), rounds=3)
     (cell,) = run.cells
     taken = speed.samples_of_cell(run, cell)
     assert len(taken) == len(cell.samples)
     states = [each.state for each in taken if each.sample.round == 1]
-    assert states == ["warm-up", "repeated", "counts", "counts"]
+    assert states == ["warm-up", "retaken", "counts", "counts"]
 
 
 def test_a_round_that_another_stands_in_for_does_not_count() -> None:
@@ -23,18 +23,18 @@ def test_a_round_that_another_stands_in_for_does_not_count() -> None:
 
     run = written.run(Told("a"), rounds=3)
     rounds = [
-        msgspec.structs.replace(each, repeated_as=2) if each.round == 0 else each
+        msgspec.structs.replace(each, replaced_by=2) if each.round == 0 else each
         for each in run.rounds
     ]
     run = msgspec.structs.replace(run, rounds=rounds)
     by_round = {each.sample.round: each.state for each in speed.samples_of_cell(run, run.cells[0])}
-    assert by_round == {0: "round repeated", 1: "counts", 2: "counts"}
+    assert by_round == {0: "round retaken", 1: "counts", 2: "counts"}
     assert set(speed.rtfx_by_round(run, run.cells[0])) == {1, 2}
 
 
 def test_counting_samples_agree_with_the_summary() -> None:
     run = written.run(
-        Told("a", repeated=[0, 2]),
+        Told("a", retaken=[0, 2]),
         Told("b", text={"x": "words", "y": None}),
         clip=written.collection({"x": "words", "y": "more"}),
         rounds=4,

@@ -141,8 +141,8 @@ def test_the_samples_that_count_give_the_median_that_the_cell_has(run: s.Run) ->
 
 def test_samples_that_failed_or_were_taken_again_do_not_count() -> None:
     failed = made({"a": Fake(changes={"failed": "RuntimeError: no"})}).run
-    repeated = made({"a": Fake(changes={"touched": "others", "repeated": True})}).run
-    for run in (failed, repeated):
+    retaken = made({"a": Fake(changes={"disturbed": "others", "retaken": True})}).run
+    for run in (failed, retaken):
         assert {each["counted"] for each in SAMPLES.records([run])} == {False}
 
 

@@ -57,7 +57,7 @@ def runs() -> list[s.Run]:
             text=TEXTS[index % len(TEXTS)],
             seconds=math.pi * index / 7,
             tokens=None if index % 3 else index,
-            touched="" if index % 5 else TEXTS[index % len(TEXTS)],
+            disturbed="" if index % 5 else TEXTS[index % len(TEXTS)],
         )
         for index in range(MANY)
     ]

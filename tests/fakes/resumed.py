@@ -112,7 +112,7 @@ def finished(run: s.Run) -> Counter[Taken]:
         (cell.id, each.round, each.utterance, each.index)
         for cell in run.cells
         for each in cell.samples
-        if each.kind == "timed" and not each.repeated
+        if each.kind == "timed" and not each.retaken
     )
 
 

@@ -172,5 +172,5 @@ class Marks:
         if last:
             self.last.append(number)
         calm = s.ConditionsInfo(values={})
-        marked = "power: mains -> battery" if number in self.rounds else ""
-        return s.RoundWatched(round=number, before=calm, after=calm, marked=marked)
+        flagged = "power: mains -> battery" if number in self.rounds else ""
+        return s.RoundWatched(round=number, before=calm, after=calm, flagged=flagged)

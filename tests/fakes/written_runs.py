@@ -37,7 +37,7 @@ class Told:
         effective: settings that are not the contract's.
         remarks: of its adapter.
         joules: energy of a round, where it is metered.
-        repeated: rounds in which the first sample was disturbed and taken again.
+        retaken: rounds in which the first sample was disturbed and retaken.
     """
 
     backend: str
@@ -52,7 +52,7 @@ class Told:
     effective: Mapping[str, Any] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     joules: float | None = None
-    repeated: Sequence[int] = ()
+    retaken: Sequence[int] = ()
 
 
 def recording(name: str = "speech", reference: str | None = SPOKEN, **changes: Any) -> s.ClipInfo:
@@ -323,8 +323,8 @@ def _samples(
     events.append(sample(spoken[0], 0, "warmup"))
     for index in range(runs):
         for each in spoken:
-            if index == 0 and number in one.repeated and each is spoken[0]:
-                taken = sample(each, 0, "timed", touched="other programs took 40 %", repeated=True)
+            if index == 0 and number in one.retaken and each is spoken[0]:
+                taken = sample(each, 0, "timed", disturbed="other programs took 40 %", retaken=True)
                 events.append(taken)
             events.append(sample(each, index, "timed"))
     return events
@@ -367,5 +367,5 @@ def _watched(number: int, rnd: random.Random) -> s.RoundWatched:
         canary_before_s=rnd.uniform(0.0198, 0.0202),
         canary_after_s=rnd.uniform(0.0198, 0.0202),
         changes=["power: mains -> battery"] if number == 2 else [],
-        marked="power: mains -> battery" if number == 2 else "",
+        flagged="power: mains -> battery" if number == 2 else "",
     )

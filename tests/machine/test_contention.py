@@ -1,4 +1,4 @@
-"""Whether other work touched a sample: what is tolerated, and what is not."""
+"""Whether other work disturbed a sample: what is tolerated, and what is not."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ def exactly(cores_taken: float) -> Outside:
         (0.5, 2, 1),  # half of a core that the backend does not use
     ],
 )
-def test_an_idle_background_is_not_marked(taken: float, cores: int, threads: int) -> None:
-    assert cpu.judge_contention(exactly(taken), cores=cores, threads=threads).touched is False
+def test_an_idle_background_is_not_flagged(taken: float, cores: int, threads: int) -> None:
+    assert cpu.judge_contention(exactly(taken), cores=cores, threads=threads).disturbed is False
 
 
 @pytest.mark.parametrize(
     ("taken", "cores", "threads"), [(0.9, 2, 2), (0.95, 2, 1), (1.0, 8, 8), (1.0, 64, 64)]
 )
-def test_one_program_that_takes_a_core_is_marked(taken: float, cores: int, threads: int) -> None:
+def test_one_program_that_takes_a_core_is_flagged(taken: float, cores: int, threads: int) -> None:
     judged = cpu.judge_contention(exactly(taken), cores=cores, threads=threads)
-    assert judged.touched is True
+    assert judged.disturbed is True
     assert f"{taken:.2f} cores" in judged.words
 
 
-def test_work_that_fits_on_the_cores_left_over_is_not_marked() -> None:
-    assert cpu.judge_contention(exactly(1.0), cores=16, threads=4).touched is False
-    assert cpu.judge_contention(exactly(8.0), cores=16, threads=4).touched is True
+def test_work_that_fits_on_the_cores_left_over_is_not_flagged() -> None:
+    assert cpu.judge_contention(exactly(1.0), cores=16, threads=4).disturbed is False
+    assert cpu.judge_contention(exactly(8.0), cores=16, threads=4).disturbed is True
 
 
 def test_a_span_too_short_for_the_ticks_is_neither() -> None:
     short = Outside(cpu_s=0.005, wall_s=0.05, resolution_s=0.024)
     judged = cpu.judge_contention(short, cores=2, threads=2)
-    assert judged.touched is None
+    assert judged.disturbed is None
     assert "too short to tell" in judged.words
 
 
 def test_a_short_span_is_judged_where_both_ends_of_the_error_agree() -> None:
     hogged = Outside(cpu_s=0.1, wall_s=0.1, resolution_s=0.024)
-    assert cpu.judge_contention(hogged, cores=2, threads=2).touched is True
+    assert cpu.judge_contention(hogged, cores=2, threads=2).disturbed is True
     wide = Outside(cpu_s=0.0, wall_s=0.3, resolution_s=0.024)
-    assert cpu.judge_contention(wide, cores=2, threads=2).touched is False
+    assert cpu.judge_contention(wide, cores=2, threads=2).disturbed is False
 
 
 def test_short_spans_together_make_one_that_can_be_judged() -> None:
@@ -61,11 +61,11 @@ def test_short_spans_together_make_one_that_can_be_judged() -> None:
     assert joined is not None
     assert joined.cores == pytest.approx(0.8)
     assert joined.resolution_s == pytest.approx(0.04)
-    assert cpu.judge_contention(joined, cores=2, threads=2).touched is True
+    assert cpu.judge_contention(joined, cores=2, threads=2).disturbed is True
 
 
 def test_no_time_is_no_judgment() -> None:
-    assert cpu.judge_contention(Outside(0.0, 0.0, 0.02), cores=2, threads=2).touched is None
+    assert cpu.judge_contention(Outside(0.0, 0.0, 0.02), cores=2, threads=2).disturbed is None
 
 
 def test_a_figure_that_was_not_metered_is_a_reason() -> None:

@@ -99,7 +99,7 @@ def test_a_process_outside_the_worker_is_seen_taking_a_core(waiting: int, spinni
     assert outside > taken - 0.1
     found = cpu.of_readings(figures)
     assert isinstance(found, cpu.Outside)
-    assert cpu.judge_contention(found, cores=2, threads=2).touched
+    assert cpu.judge_contention(found, cores=2, threads=2).disturbed
 
 
 def test_the_same_process_inside_the_workers_tree_is_not_outside() -> None:

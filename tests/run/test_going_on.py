@@ -134,7 +134,7 @@ def test_a_round_that_stands_in_for_another_keeps_its_number(
         assert measure(ready, Dutiful(), watcher=Marks(1), dies_after=point) is None
         done = measure(ready, Dutiful(), watcher=Marks(1), resume=latest())
         assert done is not None
-        assert {(each.round, each.repeated_as) for each in done[1].rounds} == {
+        assert {(each.round, each.replaced_by) for each in done[1].rounds} == {
             (0, None),
             (1, 3),
             (3, None),

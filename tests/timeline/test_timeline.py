@@ -111,8 +111,8 @@ def test_what_went_wrong_is_said_on_the_span_and_at_its_moment() -> None:
     assert crashed[0].arguments["exit_code"] == -11
     moments_of = {each.kind: (each.track, each.at_s, each.name) for each in found.instants}
     assert moments_of["failed"] == (2, 15.0, "crashed: SIGSEGV")
-    assert moments_of["touched"] == (1, 10.0, "disturbed: other programs took 2.0 cores")
-    assert moments_of["marked"][:2] == (0, 20.0)
+    assert moments_of["disturbed"] == (1, 10.0, "disturbed: other programs took 2.0 cores")
+    assert moments_of["flagged"][:2] == (0, 20.0)
 
 
 def test_findings_stand_where_the_cells_last_worker_ended() -> None:

@@ -35,7 +35,7 @@ _SAMPLE = {
     **dict.fromkeys(
         ("peak_rss_bytes", "fallbacks", "first_segment_s", "tree_cpu_s"), FieldPolicy.KEPT
     ),
-    **dict.fromkeys(("outside_cpu_s", "repeated"), FieldPolicy.KEPT),
+    **dict.fromkeys(("outside_cpu_s", "retaken"), FieldPolicy.KEPT),
     "text": FieldPolicy.SAID,
     "segments": FieldPolicy.INSIDE,
     "utterance": FieldPolicy.UTTERANCE,
@@ -43,7 +43,7 @@ _SAMPLE = {
     "failed": FieldPolicy.SCRUBBED,
     "stages_s": FieldPolicy.SCRUBBED,
     "allocator_bytes": FieldPolicy.SCRUBBED,
-    "touched": FieldPolicy.SCRUBBED,
+    "disturbed": FieldPolicy.SCRUBBED,
 }
 _METER = {
     **_EACH,
@@ -56,10 +56,10 @@ _ROUND = {
     "before": FieldPolicy.INSIDE,
     "after": FieldPolicy.INSIDE,
     **dict.fromkeys(
-        ("canary_before_s", "canary_after_s", "repeated_as", "cooled_s"), FieldPolicy.KEPT
+        ("canary_before_s", "canary_after_s", "replaced_by", "cooled_s"), FieldPolicy.KEPT
     ),
     "changes": FieldPolicy.SCRUBBED,
-    "marked": FieldPolicy.SCRUBBED,
+    "flagged": FieldPolicy.SCRUBBED,
 }
 _DECISION = {
     **dict.fromkeys(("after", "until", "look", "level"), FieldPolicy.KEPT),

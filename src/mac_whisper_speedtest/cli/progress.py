@@ -129,13 +129,13 @@ def level_of(event: s.Event) -> str:
 def _deserves_a_look(event: s.Event) -> bool:
     match event:
         case s.Sample():
-            return bool(event.failed or event.touched)
+            return bool(event.failed or event.disturbed)
         case s.Loaded():
             return bool(event.warnings)
         case s.RoundSkipped():
             return event.status != "ok"
         case s.RoundWatched():
-            return bool(event.marked)
+            return bool(event.flagged)
         case s.RunEnded():
             return event.state != "complete"
         case _:
@@ -268,8 +268,8 @@ class _Lines:
         self._rewrite("")
 
     def _visit(self, number: int, rounds: int, cell: str) -> None:
-        # Rounds that stand in for disturbed ones are numbered after those that were planned.
-        place = f"/{rounds}" if number < rounds else " (repeated)"
+        # Rounds that replace disturbed ones are numbered after those that were planned.
+        place = f"/{rounds}" if number < rounds else " (retaken)"
         self._where = f"round {number + 1}{place}  {cell}"
 
     def _status(self, text: str) -> None:

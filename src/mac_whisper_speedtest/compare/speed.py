@@ -152,7 +152,7 @@ def _processor(cell: s.CellResult) -> float | None:
 
 
 State = Literal[
-    "counts", "disturbed", "warm-up", "repeated", "round repeated", "attempt repeated", "failed"
+    "counts", "disturbed", "warm-up", "retaken", "round retaken", "attempt retaken", "failed"
 ]
 """``disturbed`` counts too: nothing could be taken in its place."""
 COUNTED: frozenset[State] = frozenset({"counts", "disturbed"})
@@ -221,13 +221,13 @@ def _state(sample: s.SampleResult, last: bool, replaced: bool) -> State:
         return "failed"
     if sample.kind != "timed":
         return "warm-up"
-    if sample.repeated:
-        return "repeated"
+    if sample.retaken:
+        return "retaken"
     if not last:
-        return "attempt repeated"
+        return "attempt retaken"
     if replaced:
-        return "round repeated"
-    return "disturbed" if sample.touched else "counts"
+        return "round retaken"
+    return "disturbed" if sample.disturbed else "counts"
 
 
 def rtfx_by_round(run: s.Run, cell: s.CellResult) -> dict[int, float]:

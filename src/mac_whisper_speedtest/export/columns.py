@@ -360,8 +360,16 @@ SAMPLES: tuple[Column, ...] = (
         "counted",
         brief=True,
     ),
-    Column("touched", _STRING, "", "what else took the processor", "sample.touched", brief=True),
-    Column("repeated", Kind.BOOLEAN, "", "touched and taken again", "sample.repeated"),
+    Column(
+        "disturbed", _STRING, "", "what else took the processor", "sample.disturbed", brief=True
+    ),
+    Column(
+        "retaken",
+        Kind.BOOLEAN,
+        "",
+        "discarded, because it was disturbed and retaken",
+        "sample.retaken",
+    ),
     Column("failed", _STRING, "", "why there is no text", "sample.failed", brief=True),
     Column("language", _STRING, "", "what it was decoded as", "sample.language"),
     Column("tokens", _INTEGER, "", "decoded tokens", "sample.tokens"),

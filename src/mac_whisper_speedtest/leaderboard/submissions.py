@@ -29,7 +29,7 @@ def content_digest(run: s.Run) -> str:
             comparable.hardware_class(run.manifest.machine),
             request.contract,
             [request.threads, request.affinity, request.nice],
-            [[each.round, each.repeated_as] for each in run.rounds],
+            [[each.round, each.replaced_by] for each in run.rounds],
             [
                 [
                     [
@@ -61,7 +61,7 @@ def timings_alone(run: s.Run) -> str:
 
 
 def _timing(each: s.SampleResult) -> list[object]:
-    which = [each.round, each.attempt, each.index, each.kind, each.repeated]
+    which = [each.round, each.attempt, each.index, each.kind, each.retaken]
     return [which, each.seconds, bool(each.failed), each.peak_rss_bytes]
 
 

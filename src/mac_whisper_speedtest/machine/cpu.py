@@ -13,7 +13,7 @@ import psutil
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
 from mac_whisper_speedtest.machine.reader import Unknown, attempt
 
-# Whether other programs' work has touched a sample.
+# Whether other programs' work has disturbed a sample.
 
 
 BASE_SHARE = 0.05
@@ -51,15 +51,15 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """Whether a sample was touched.
+    """Whether a sample was disturbed.
 
     Attributes:
-        touched: ``None`` where the counters cannot tell.
+        disturbed: ``None`` where the counters cannot tell.
         limit_cores: how many cores' worth of other work would have been tolerated.
         words: what was seen, for people.
     """
 
-    touched: bool | None
+    disturbed: bool | None
     limit_cores: float
     words: str
 
@@ -92,7 +92,7 @@ def together(spans: Iterable[Outside]) -> Outside | None:
 
 
 def limit(*, cores: int, threads: int) -> float:
-    """How many cores others may use before a sample counts as touched.
+    """How many cores others may use before a sample counts as disturbed.
 
     ``min(BASE_SHARE * cores, BASE_CORES) + FREE_SHARE * max(0, cores - threads)``
 
@@ -108,18 +108,18 @@ def judge_contention(outside: Outside, *, cores: int, threads: int) -> Judgment:
     """Whether so much other work is too much.
 
     Where the counters' error is more than half of the limit, the answer has to hold at both ends of
-    it; a span too short for that is neither touched nor untouched.
+    it; a span too short for that is neither disturbed nor undisturbed.
     """
     allowed = limit(cores=cores, threads=threads)
     if outside.wall_s <= 0:
         return Judgment(None, allowed, "no time passed")
     error = outside.resolution_s / outside.wall_s
-    words = f"others used {outside.cores:.2f} cores (at most {allowed:.2f} go unmarked)"
+    words = f"others used {outside.cores:.2f} cores (at most {allowed:.2f} go unflagged)"
     if error > allowed / 2:
         if outside.cores - error > allowed:
-            return Judgment(touched=True, limit_cores=allowed, words=words)
+            return Judgment(disturbed=True, limit_cores=allowed, words=words)
         if outside.cores + error <= allowed:
-            return Judgment(touched=False, limit_cores=allowed, words=words)
+            return Judgment(disturbed=False, limit_cores=allowed, words=words)
         short = f"{outside.wall_s:.2f} s are too short to tell: {words}, ±{error:.2f}"
         return Judgment(None, allowed, short)
     return Judgment(outside.cores > allowed, allowed, words)

@@ -185,7 +185,7 @@ class Attempts:
 
         def record(event: s.Event) -> None:
             nonlocal damage
-            if isinstance(event, s.Sample) and event.kind == "timed" and not event.repeated:
+            if isinstance(event, s.Sample) and event.kind == "timed" and not event.retaken:
                 taken[event.utterance, event.index] = bool(event.failed)
             if not isinstance(event, s.WorkerEnded):
                 self.record(event)

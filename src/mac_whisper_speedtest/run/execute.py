@@ -196,7 +196,7 @@ class _Conversation:
                 waited_s = time.monotonic() - asked
                 self._write_failure(recording, failure.ending, waited_s, due[0])
             raise
-        self._write(recording, answer, -1, {}, touched="", repeated=False)
+        self._write(recording, answer, -1, {}, disturbed="", retaken=False)
 
     def _time(self, recording: Recording, index: int) -> float:
         """Take a timed sample, once more when others took the processor meanwhile.
@@ -225,23 +225,23 @@ class _Conversation:
                 raise
             readings = cpu.end(target)
             audio_s += recording.seconds
-            touched = self._touched(readings)
-            repeated = bool(touched) and self._may_repeat(answer.wall_s)
-            self._write(recording, answer, index, readings, touched=touched, repeated=repeated)
-            if not repeated:
+            disturbed = self._disturbed(readings)
+            retaken = bool(disturbed) and self._may_retake(answer.wall_s)
+            self._write(recording, answer, index, readings, disturbed=disturbed, retaken=retaken)
+            if not retaken:
                 return audio_s
             self.repetitions += 1
 
-    def _touched(self, readings: dict[str, Reading]) -> str:
+    def _disturbed(self, readings: dict[str, Reading]) -> str:
         """What other programs took meanwhile, in words; empty when it was little or not known."""
         outside = cpu.of_readings(readings)
         if isinstance(outside, str):
             return ""
         judged = cpu.judge_contention(outside, cores=self.task.cores, threads=self.task.threads)
-        return judged.words if judged.touched else ""
+        return judged.words if judged.disturbed else ""
 
-    def _may_repeat(self, cost_s: float) -> bool:
-        """Whether a disturbed sample is taken again: as often as there are samples, in the time."""
+    def _may_retake(self, cost_s: float) -> bool:
+        """Whether a disturbed sample is retaken: as often as there are samples, in the time."""
         if not self.task.repeat:
             return False
         allowed = self.task.runs * len(self.task.recordings)
@@ -257,8 +257,8 @@ class _Conversation:
         index: int,
         readings: Mapping[str, Reading],
         *,
-        touched: str,
-        repeated: bool,
+        disturbed: str,
+        retaken: bool,
     ) -> None:
         """Have a sample on disk before anything else happens; settings only when they change."""
         value, where = answer.value, self.task.where
@@ -297,8 +297,8 @@ class _Conversation:
                 allocator_bytes=value.allocator_bytes,
                 tree_cpu_s=_value(readings, "cpu_s"),
                 outside_cpu_s=_value(readings, "outside_cpu_s"),
-                touched=touched,
-                repeated=repeated,
+                disturbed=disturbed,
+                retaken=retaken,
             )
         )
 

@@ -34,7 +34,7 @@ _HASHES = 3
 """Sized so that one repeat takes about 8 ms on a laptop of 2023, and `run` about 25 ms."""
 
 LIMIT = 0.10
-"""Relative change of the canary beyond which a round is marked, on a machine that is steadier."""
+"""Relative change of the canary beyond which a round is flagged, on a machine that is steadier."""
 
 _CONFIDENCE = 0.99
 """One-sided: of a machine that only varies, about one canary in a hundred is said to be slow."""
@@ -183,7 +183,7 @@ class MachineMonitor(Protocol):
         """Immediately before a round."""
 
     def after_round(self, number: int, *, last: bool) -> s.RoundWatched | None:
-        """Immediately after it; what there is to write down, without what stands in for it.
+        """Immediately after it; what there is to write down, without the round that replaces it.
 
         Args:
             number: the round.
@@ -195,7 +195,7 @@ class MachineMonitor(Protocol):
 class MachineWatcher:
     """Conditions and a canary: the real watcher.
 
-    A round is marked when the canary after it is off by more than its own spread explains, or when
+    A round is flagged when the canary after it is off by more than its own spread explains, or when
     the machine's conditions changed in it. After a slower canary the next round waits until it is
     back, within a bound; the next worker's warm-up then warms the machine up again.
     """
@@ -224,15 +224,15 @@ class MachineWatcher:
         after = self.look()
         changes = conditions.changed(self.before, after)
         change = drifted(self.baseline, now_s)
-        marked = list(changes)
+        flagged = list(changes)
         cooled_s = None
         if change is not None:
-            marked.append(
+            flagged.append(
                 f"the canary took {abs(change):.0%} {'longer' if change > 0 else 'less'} than at "
                 "the start"
             )
         if change is not None and change > 0 and not last:
-            self.announce(f"Round {number + 1}: {marked[-1]}; waiting for the machine to recover.")
+            self.announce(f"Round {number + 1}: {flagged[-1]}; waiting for the machine to recover.")
             cooled = cool_down(self.measure, self.baseline, bound_s=bound_s)
             cooled_s = cooled.waited_s
             self.latest_s = (1 + cooled.change) * statistics.median(self.baseline)
@@ -248,7 +248,7 @@ class MachineWatcher:
             canary_before_s=was_s,
             canary_after_s=now_s,
             changes=changes,
-            marked=scrub("; ".join(marked)),
+            flagged=scrub("; ".join(flagged)),
             cooled_s=cooled_s,
         )
 

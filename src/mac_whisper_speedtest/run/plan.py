@@ -24,8 +24,8 @@ MAX_TIME_PER_AUDIO = 5.0
 """What a cell may take when nothing is said: two minutes, and more than that for long audio. A
 backend that transcribes in real time or quicker then gets five passes at least."""
 
-MAX_REPEATED_ROUNDS = 2
-"""Rounds repeated because the machine was disturbed in them. More would turn a run on a machine
+MAX_RETAKEN_ROUNDS = 2
+"""Rounds retaken because the machine was disturbed in them. More would turn a run on a machine
 that is always disturbed into one without end."""
 
 
@@ -103,7 +103,7 @@ class Request:
 
     @property
     def planned_rounds(self) -> int:
-        """The most rounds there will be, repeated ones left out."""
+        """The most rounds there will be, retaken ones left out."""
         return max(self.rounds, self.max_rounds) if self.adaptive else self.rounds
 
 

@@ -54,14 +54,14 @@ class ResumeState:
     Attributes:
         visits: what there is, by cell and round.
         spent_s: cell → seconds that its workers took, from start to end.
-        repeated_as: round → the round that stands in for it.
+        replaced_by: round → the round that replaces it.
         decided: rounds that were done → what the stopping rule then decided, the latest of several.
         elapsed_s: seconds that the sessions took together.
     """
 
     visits: Mapping[Visit, RoundProgress] = field(default_factory=dict)
     spent_s: Mapping[str, float] = field(default_factory=dict)
-    repeated_as: Mapping[int, int] = field(default_factory=dict)
+    replaced_by: Mapping[int, int] = field(default_factory=dict)
     decided: Mapping[int, s.DecisionResult] = field(default_factory=dict)
     elapsed_s: float = 0.0
 
@@ -100,7 +100,7 @@ def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
     worker ended well, or when there was nothing to measure; one that failed or was cut off is not.
     """
     visits: collections.defaultdict[Visit, RoundProgress] = collections.defaultdict(RoundProgress)
-    repeated_as: dict[int, int] = {}
+    replaced_by: dict[int, int] = {}
     decided: dict[int, s.DecisionResult] = {}
     for event in (line.event for line in lines):
         if isinstance(event, s.WorkerStarted):
@@ -108,19 +108,19 @@ def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
             visited.attempts = max(visited.attempts, event.attempt + 1)
             visited.ended = False
         elif isinstance(event, s.Sample):
-            if event.kind == "timed" and not event.repeated:
+            if event.kind == "timed" and not event.retaken:
                 piece = (event.utterance, event.index)
                 visits[event.cell, event.round].taken[piece] = bool(event.failed)
         elif isinstance(event, s.WorkerEnded):
             visits[event.cell, event.round].ended = event.status == "ok"
         elif isinstance(event, s.RoundSkipped):
             visits[event.cell, event.round].ended = event.status in {"ok", "unavailable"}
-        elif isinstance(event, s.RoundWatched) and event.repeated_as is not None:
-            repeated_as[event.round] = event.repeated_as
+        elif isinstance(event, s.RoundWatched) and event.replaced_by is not None:
+            replaced_by[event.round] = event.replaced_by
         elif isinstance(event, s.Decided):
             decided[event.after] = event
     elapsed_s, spent_s = _times(lines)
-    return ResumeState(dict(visits), spent_s, repeated_as, decided, elapsed_s)
+    return ResumeState(dict(visits), spent_s, replaced_by, decided, elapsed_s)
 
 
 def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:

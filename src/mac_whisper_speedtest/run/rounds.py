@@ -91,11 +91,11 @@ class Rounds:
 
         Args:
             schedule: the ids of the cells in visiting order, a list per round.
-            spare: orders for rounds that are repeated; they are numbered after the others.
+            spare: orders for rounds that are retaken; they are numbered after the others.
         """
         ahead = deque(enumerate(schedule))
         orders = dict(enumerate(spare, start=len(schedule)))
-        unused = deque(sorted(orders.keys() - set(self.past.repeated_as.values())))
+        unused = deque(sorted(orders.keys() - set(self.past.replaced_by.values())))
         cells = {cell.id: cell for cell in self.prepared.cells}
         self.watcher.begin()
         while ahead:
@@ -113,7 +113,7 @@ class Rounds:
                     break
                 self._visit_each(due, number)
                 continue
-            again = self.past.repeated_as.get(number)
+            again = self.past.replaced_by.get(number)
             if due:
                 again = self._watched(due, number, again, unused, more=bool(ahead))
             if again is not None:
@@ -136,12 +136,12 @@ class Rounds:
         Args:
             cells: those that are due in this round.
             number: the round.
-            again: the round that stands in for it, where that has been settled before.
-            unused: numbers of rounds that may still stand in for one; the one chosen is taken out.
+            again: the round that replaces it, where that has been settled before.
+            unused: numbers of rounds that may still replace one; the one chosen is taken out.
             more: whether rounds follow in any case.
 
         Returns:
-            The round that stands in for it, if there is one.
+            The round that replaces it, if there is one.
         """
         self.watcher.before_round()
         visited = self._visit_each(cells, number)
@@ -149,9 +149,9 @@ class Rounds:
         seen = self.watcher.after_round(number, last=last)
         if seen is None:
             return again
-        if again is None and unused and seen.marked and visited and not self.stopped:
+        if again is None and unused and seen.flagged and visited and not self.stopped:
             again = unused.popleft()
-            seen = msgspec.structs.replace(seen, repeated_as=again)
+            seen = msgspec.structs.replace(seen, replaced_by=again)
         self.record(seen)
         return again
 

@@ -56,7 +56,7 @@ def measure(
     request = prepared.request
     orders = plan.schedule(
         [cell.id for cell in prepared.cells],
-        request.planned_rounds + plan.MAX_REPEATED_ROUNDS,
+        request.planned_rounds + plan.MAX_RETAKEN_ROUNDS,
         request.seed,
     )
     schedule, spare = orders[: request.planned_rounds], orders[request.planned_rounds :]

@@ -32,10 +32,10 @@ def recordings(clip: s.ClipInfo) -> list[s.UtteranceInfo]:
 def timed_samples(cell: s.CellResult) -> list[s.SampleResult]:
     """The timed samples that count, failed ones among them, in order of time.
 
-    Where a sample of a round was taken in several attempts, that of the last; where one was
-    disturbed and taken again, the repetition.
+    Of a sample that several attempts of a round took, that of the last attempt; of one that was
+    disturbed and retaken, the new one.
     """
-    taken = [each for each in cell.samples if each.kind == "timed" and not each.repeated]
+    taken = [each for each in cell.samples if each.kind == "timed" and not each.retaken]
     if not any(each.attempt for each in taken):
         return taken
     last = {(each.round, each.utterance, each.index): each.attempt for each in taken}
@@ -47,19 +47,19 @@ def replaced_rounds(
     rounds: Sequence[s.RoundResult],
     samples: Sequence[s.SampleResult] | None = None,
 ) -> set[int]:
-    """The rounds that another one stands in for, where the cell has samples of that other one.
+    """The rounds that another round replaces, where the cell has samples of that other one.
 
     Args:
         cell: with its samples.
         rounds: the run's rounds.
         samples: `timed` of the cell, where that is known already.
     """
-    repeated = [each for each in rounds if each.repeated_as is not None]
-    if not repeated:
+    retaken = [each for each in rounds if each.replaced_by is not None]
+    if not retaken:
         return set()
     samples = timed_samples(cell) if samples is None else samples
     there = {sample.round for sample in samples if not sample.failed}
-    return {each.round for each in repeated if each.repeated_as in there}
+    return {each.round for each in retaken if each.replaced_by in there}
 
 
 def round_rtf(
@@ -74,7 +74,7 @@ def round_rtf(
 
     Args:
         cell: with its samples.
-        rounds: the run's rounds: some may have been repeated.
+        rounds: the run's rounds: some may have been retaken.
         samples: `timed` of the cell, where that is known already.
     """
     samples = timed_samples(cell) if samples is None else samples
@@ -116,8 +116,8 @@ def relative(samples: Sequence[s.SampleResult]) -> list[float]:
 def counted(run: s.Run, cell: s.CellResult) -> list[s.SampleResult]:
     """The samples that the cell's medians and intervals are made of: the objects themselves.
 
-    Timed ones of last attempts with a text, without what was taken again and without rounds that
-    others stand in for.
+    Timed ones of last attempts with a text, without what was retaken and without rounds that
+    others replace.
     """
     left_out = replaced_rounds(cell, run.rounds)
     timed = (each for each in timed_samples(cell) if not each.failed)

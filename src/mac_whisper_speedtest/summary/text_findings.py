@@ -109,7 +109,7 @@ def text_findings_for_cell(
 
 def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:
     """Samples that stand out from the others of the same recording, and why."""
-    marked = {each.round: bool(each.changes) or "longer" in each.marked for each in run.rounds}
+    flagged = {each.round: bool(each.changes) or "longer" in each.flagged for each in run.rounds}
     usual = {
         name: max((each.text for each in group), key=[each.text for each in group].count)
         for name, group in samples.by_recording(timed).items()
@@ -126,7 +126,7 @@ def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:
             outside_share=sample.outside_cpu_s / sample.wall_s
             if sample.outside_cpu_s is not None and sample.wall_s > 0
             else None,
-            throttled=marked.get(sample.round),
+            throttled=flagged.get(sample.round),
         )
         for sample in timed
         if not sample.failed and sample.seconds > 0
@@ -148,29 +148,29 @@ def _described(outlier: Outlier) -> str:
 
 def disturbed(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
     """Samples during which other programs took the processor."""
-    repeated = [sample for sample in cell.samples if sample.repeated]
-    still = [sample for sample in timed if sample.touched]
-    if repeated:
+    retaken = [sample for sample in cell.samples if sample.retaken]
+    still = [sample for sample in timed if sample.disturbed]
+    if retaken:
         yield (
-            f"{len(repeated)} samples were taken again because of other programs "
-            f"({repeated[0].touched}); the disturbed ones count in no median"
+            f"{len(retaken)} samples were disturbed by other programs and retaken "
+            f"({retaken[0].disturbed})"
         )
     if still:
-        yield f"{len(still)} of {len(timed)} samples count although {still[0].touched}"
+        yield f"{len(still)} of {len(timed)} samples count although disturbed: {still[0].disturbed}"
 
 
 def machine(run: s.Run, cell: s.CellResult) -> Iterator[str]:
     """Rounds in which the machine was not what it was before."""
     there = {sample.round for sample in cell.samples}
     replaced = samples.replaced_rounds(cell, run.rounds)
-    marked = [each for each in run.rounds if each.marked and each.round in there]
-    for each in marked[:_NAMED]:
-        end = f"repeated as round {each.repeated_as + 1}" if each.repeated_as else "counts"
-        if each.repeated_as is not None and each.round not in replaced:
-            end = "its repetition has no samples, so it counts"
-        yield f"round {each.round + 1}: {each.marked} ({end})"
-    if len(marked) > _NAMED:
-        yield f"and {len(marked) - _NAMED} more of {len(there)} rounds"
+    flagged = [each for each in run.rounds if each.flagged and each.round in there]
+    for each in flagged[:_NAMED]:
+        end = f"retaken as round {each.replaced_by + 1}" if each.replaced_by else "counts"
+        if each.replaced_by is not None and each.round not in replaced:
+            end = "the round that replaces it has no samples, so it counts"
+        yield f"round {each.round + 1}: {each.flagged} ({end})"
+    if len(flagged) > _NAMED:
+        yield f"and {len(flagged) - _NAMED} more of {len(there)} rounds"
 
 
 def placement(run: s.Run, cell: s.CellResult) -> Iterator[str]:

@@ -247,8 +247,8 @@ class _Builder:
             fallbacks=event.fallbacks,
             characters=len(event.text),
             language=event.language,
-            touched=event.touched,
-            repeated=event.repeated or None,
+            disturbed=event.disturbed,
+            retaken=event.retaken or None,
             **{f"stage_{clean(name)}_s": took for name, took in event.stages_s.items()},
         )
         name = "warm-up" if event.kind == "warmup" else f"sample {event.index + 1}"
@@ -257,8 +257,8 @@ class _Builder:
         draft = self.sheet.drafts[span]
         draft.error = event.failed
         self.sheet.counter("peak_rss_bytes", end_s, event.peak_rss_bytes, draft.track)
-        if event.touched:
-            self.sheet.instant(f"disturbed: {event.touched}", "touched", end_s, within=span)
+        if event.disturbed:
+            self.sheet.instant(f"disturbed: {event.disturbed}", "disturbed", end_s, within=span)
 
     def _ended(self, event: s.WorkerEnded, at_s: float, place: int) -> None:
         draft = self.sheet.drafts[place]
@@ -294,9 +294,9 @@ class _Builder:
             between, said = (cooling_s, at_s), facts(cooled_s=event.cooled_s)
             self.sheet.span("cool down", "cool", within=place, between=between, facts=said)
         self._conditions(event.after, at_s)
-        if event.marked:
-            draft.arguments |= facts(marked=event.marked, repeated_as=event.repeated_as)
-            self.sheet.instant(f"disturbed: {event.marked}", "marked", at_s, within=place)
+        if event.flagged:
+            draft.arguments |= facts(flagged=event.flagged, replaced_by=event.replaced_by)
+            self.sheet.instant(f"disturbed: {event.flagged}", "flagged", at_s, within=place)
         self.sheet.grow(place, at_s)
         self._close_round()
 

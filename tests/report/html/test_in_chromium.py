@@ -30,7 +30,7 @@ def page_path(folder: Path) -> Path:
     wrote = {**said, "recording 3": "it was <b>the</b> first of times \u202e and no more"}
     run = written.run(
         Told("faster-whisper", rtf=0.10, text=wrote, joules=50.0),
-        Told("whisper.cpp", rtf=0.15, text=said, joules=80.0, repeated=[1]),
+        Told("whisper.cpp", rtf=0.15, text=said, joules=80.0, retaken=[1]),
         Told("mlx-whisper", rtf=0.153, text=said, joules=70.0, spread=0.05),
         Told("whisper-mps", rtf=0.07, text="nothing of the kind was ever said", joules=40.0),
         Told("openai-whisper", rtf=0.4, text=said, effective={"beam_size": 5}, joules=200.0),
@@ -127,7 +127,7 @@ def test_samples_can_be_filtered_by_words_and_choices(chromium: Any, page_path: 
         filters = page.locator("#all-samples .filters")
         every = page.locator("#samples tbody tr").count()
         assert filters.locator("output").inner_text() == f"{every} rows"
-        filters.locator("select[data-key=state]").select_option("repeated")
+        filters.locator("select[data-key=state]").select_option("retaken")
         assert page.locator("#samples tbody tr:visible").count() == 1
         assert filters.locator("output").inner_text() == f"1 of {every} rows"
         filters.locator("select[data-key=state]").select_option("")

@@ -46,7 +46,7 @@ def run() -> s.Run:
     return written.run(
         Told("quick", rtf=0.1, joules=50.0),
         Told("as-quick", rtf=0.1, spread=0.05, joules=60.0),
-        Told("slow", rtf=0.2, text=SPOKEN.replace("worst", "wurst"), repeated=[1]),
+        Told("slow", rtf=0.2, text=SPOKEN.replace("worst", "wurst"), retaken=[1]),
         Told("nonsense", rtf=0.05, text="something else altogether that nobody has ever said here"),
         Told("broken", ending="crashed", message="it fell over", log="Traceback: the end"),
         Told("absent", ending="unavailable", message="not installed"),
@@ -160,7 +160,7 @@ def test_every_sample_is_drawn_and_listed_with_its_state(document: Element, run:
     rows = rows_of(found.one("table", id="samples"))
     assert len(rows) == sum(len(cell.samples) for cell in run.cells)
     slow = [row for row in rows if row[0].startswith("slow") and row[1] == "2"]
-    assert [row[4] for row in slow] == ["warm-up", "repeated", "counts", "counts"]
+    assert [row[4] for row in slow] == ["warm-up", "retaken", "counts", "counts"]
     assert "other programs took 40 %" in slow[1][-1]
     drawn = {
         svg.one("title", id=f"{svg.attributes['aria-labelledby']}".split()[0]).text
@@ -186,7 +186,7 @@ def test_transcripts_show_what_was_replaced_by_elements_and_not_only_by_color(
 
 def test_the_machine_the_marked_round_and_what_is_not_known_are_there(document: Element) -> None:
     found = section(document, "conditions")
-    assert "1 of 6 rounds are marked" in found.text
+    assert "1 of 6 rounds are flagged" in found.text
     assert "power: mains -> battery" in found.text
     assert "thermal pressure: Linux has no such level" in found.text
 

@@ -83,7 +83,7 @@ def test_names_are_moved_apart_and_no_further_than_they_must(seed: int) -> None:
 def test_a_strip_draws_what_counts_and_what_does_not_differently() -> None:
     observed = [
         curves.Observed(0, 1.0, "counts"),
-        curves.Observed(0, 1.2, "aside", "taken again"),
+        curves.Observed(0, 1.2, "aside", "retaken"),
         curves.Observed(1, 1.1, "disturbed"),
         curves.Observed(1, 9.0, "failed"),
     ]
@@ -91,7 +91,7 @@ def test_a_strip_draws_what_counts_and_what_does_not_differently() -> None:
         "svg", class_="plot"
     )
     assert len(drawing.all("circle", class_="counts")) == 1
-    assert drawing.one("circle", class_="aside").text == "taken again"
+    assert drawing.one("circle", class_="aside").text == "retaken"
     assert len(drawing.all("path", class_="disturbed")) == 1
     assert len(drawing.all("path", class_="failed")) == 1
     # What failed has no place on the scale.

@@ -227,10 +227,10 @@ def resources_section(run: Run, limits: Limits) -> Html:
     if not run.rounds:
         return tag("p", "The machine was not watched during this run.")
     rounds = sorted(run.rounds, key=lambda each: each.round)
-    marked = [each for each in rounds if each.marked]
+    flagged = [each for each in rounds if each.flagged]
     said = (
-        f"{len(marked)} of {len(rounds)} rounds are marked: something was different in them."
-        if marked
+        f"{len(flagged)} of {len(rounds)} rounds are flagged: something was different in them."
+        if flagged
         else f"Nothing was different in any of the {len(rounds)} rounds."
     )
     more = len(rounds) - limits.entries
@@ -293,7 +293,7 @@ def _table(rounds: list[RoundResult]) -> Html:
         TableColumn("canary ms", number=True),
         *(TableColumn(_UNITS.get(name, (name, 1.0, ""))[0], number=True) for name in names),
         TableColumn("changes", long=True),
-        TableColumn("marked", long=True),
+        TableColumn("flagged", long=True),
     ]
     rows = [
         TableRow(
@@ -315,11 +315,11 @@ def _table(rounds: list[RoundResult]) -> Html:
 
 
 def _mark(each: RoundResult) -> str:
-    if not each.marked:
+    if not each.flagged:
         return MISSING
-    again = "" if each.repeated_as is None else f"; repeated as round {each.repeated_as + 1}"
+    again = "" if each.replaced_by is None else f"; retaken as round {each.replaced_by + 1}"
     cooled = "" if each.cooled_s is None else f"; waited {each.cooled_s:.0f} s afterwards"
-    return f"{each.marked}{again}{cooled}"
+    return f"{each.flagged}{again}{cooled}"
 
 
 def _pair(before: object, after: object, factor: float, form: str) -> Field:

@@ -30,9 +30,9 @@ _STATES: dict[State, str] = {
     "counts": "count",
     "disturbed": "count although they were disturbed",
     "warm-up": "are warm-ups",
-    "repeated": "were disturbed and taken again",
-    "round repeated": "are of rounds that were repeated",
-    "attempt repeated": "are of attempts that were repeated",
+    "retaken": "were disturbed and retaken",
+    "round retaken": "are of rounds that were retaken",
+    "attempt retaken": "are of attempts that were retaken",
     "failed": "failed",
 }
 _TABLE = "samples"
@@ -79,7 +79,7 @@ def _drawn(taken: Sequence[Taken]) -> int:
 def _legend(*, each_drawn: bool) -> str:
     marks = (
         "Filled dots count; crosses among them count too, though other programs disturbed them; "
-        "hollow dots were taken again and do not count; crosses at the bottom failed. Warm-ups "
+        "hollow dots were retaken and do not count; crosses at the bottom failed. Warm-ups "
         "are in the table only. Every drawing has a scale of its own."
     )
     if each_drawn:
@@ -112,7 +112,7 @@ def _drawing(
         drawing = curves.boxes(name, by_round, special, y_axis=y_axis, title=f"Samples of {title}")
         more = len(others) - len(special)
         left_out = (
-            f"{more} more that are disturbed, repeated or failed are not drawn." if more else ""
+            f"{more} more that are disturbed, retaken or failed are not drawn." if more else ""
         )
     caption = tag("figcaption", left_out) if left_out else Html("")
     return tag("figure", tag("h3", title), drawing, caption)
@@ -206,7 +206,7 @@ def _sample_row(label: str, each: Taken) -> TableRow:
             page.number(each.relative, ".3f"),
             page.number(processor, ".2f"),
             page.number(sample.peak_rss_bytes, ".0f", 1e-6),
-            clipped(sample.failed or sample.touched, _REASON) or MISSING,
+            clipped(sample.failed or sample.disturbed, _REASON) or MISSING,
         ],
         keys={"cell": label, "state": each.state},
     )

@@ -55,9 +55,9 @@ class SampleResult(Struct, frozen=True, kw_only=True):
     """One transcription. ``kind`` is ``warmup`` (the first after loading) or ``timed``.
 
     ``utterance`` names the recording of a set, and is empty for a single one. ``failed`` is the
-    backend's error where it gave no text; ``touched`` says what else took the processor. A sample
-    that was touched and then ``repeated`` counts in no median; the one taken in its place has the
-    same ``index``.
+    backend's error where it gave no text; ``disturbed`` says what else took the processor. A sample
+    that was discarded because it was disturbed and ``retaken`` counts in no median; the one that
+    replaces it has the same ``index``.
     """
 
     round: int
@@ -80,8 +80,8 @@ class SampleResult(Struct, frozen=True, kw_only=True):
     allocator_bytes: dict[str, int] = {}
     tree_cpu_s: float | None = None
     outside_cpu_s: float | None = None
-    touched: str = ""
-    repeated: bool = False
+    disturbed: str = ""
+    retaken: bool = False
 
 
 class ReadingInfo(Struct, frozen=True, kw_only=True):
@@ -116,8 +116,8 @@ class ConditionsInfo(Struct, frozen=True, kw_only=True):
 class RoundResult(Struct, frozen=True, kw_only=True):
     """The machine before and after one round, and what the canary said.
 
-    ``marked`` says why the round is not to be trusted; ``repeated_as`` is the round that stands in
-    for it: where a cell has samples of that one, this one counts in none of its figures.
+    ``flagged`` says why the round is not to be trusted; ``replaced_by`` is the round that
+    replaces it: where a cell has samples of that one, this one counts in none of its figures.
     """
 
     round: int
@@ -126,8 +126,8 @@ class RoundResult(Struct, frozen=True, kw_only=True):
     canary_before_s: float | None = None
     canary_after_s: float | None = None
     changes: list[str] = []
-    marked: str = ""
-    repeated_as: int | None = None
+    flagged: str = ""
+    replaced_by: int | None = None
     cooled_s: float | None = None
 
 
