@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from mac_whisper_speedtest.catalog import schema
+from catalog.documents import Document, problems
 from mac_whisper_speedtest.catalog.publications import document
 
-Document = dict[str, Any]
 Breaking = Callable[[Document, Document], object]
 
 MODELS = document("models.toml")
@@ -28,17 +26,17 @@ def of(doc: Document, name: str, form: str = "", precision: str = "float16") -> 
 
 
 def test_the_catalog_has_no_problem() -> None:
-    assert schema.problems(MODELS, WEIGHTS) == []
+    assert problems(MODELS, WEIGHTS) == []
 
 
 BROKEN: dict[str, tuple[Breaking, str]] = {
     "an old schema": (
         lambda m, _w: m.update(schema_version=0),
-        "models.toml: schema_version is 0, this program reads 1",
+        "models.toml: Invalid enum value 0 - at `$.schema_version`",
     ),
     "an unknown schema": (
         lambda _m, w: w.pop("schema_version"),
-        "weights.toml: schema_version is None, this program reads 1",
+        "weights.toml: Object missing required field `schema_version`",
     ),
     "a size class too few": (
         lambda m, _w: m["size_class"].pop("small"),
@@ -50,35 +48,35 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "no time": (
         lambda m, _w: m["size_class"]["base"].update(load_s=0.0),
-        "size class base: load_s is 0.0, not a positive number of seconds",
+        "size class base: Expected `float` > 0.0 - at `$.load_s`",
     ),
     "a forgotten time": (
         lambda m, _w: m["size_class"]["base"].pop("load_s"),
-        "size class base: has ['transcribe_base_s', 'transcribe_per_audio_s']",
+        "size class base: Object missing required field `load_s`",
     ),
     "a factor below one": (
         lambda m, _w: m.update(first_call_factor=0.5),
-        "models.toml: first_call_factor is 0.5",
+        "models.toml: Expected `float` >= 1.0 - at `$.first_call_factor`",
     ),
     "a number for a name": (
         lambda m, _w: of(m, "tiny").update(license=7),
-        "model tiny: license is 7, not text",
+        "model tiny: Expected `str`, got `int` - at `$.license`",
     ),
     "a text for files": (
         lambda _m, w: of(w, "tiny", "ggml").update(files="ggml-tiny.bin"),
-        "weights tiny ggml float16: files is 'ggml-tiny.bin', not a list",
+        "weights tiny ggml float16: Expected `array`, got `str` - at `$.files`",
     ),
     "a text for a mirror": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2").update(mirror="pypi"),
-        "weights tiny.en ctranslate2 float16: mirror is 'pypi', not a table",
+        "weights tiny.en ctranslate2 float16: Expected `object | null`, got `str` - at `$.mirror`",
     ),
     "a text for a row": (
         lambda _m, w: w["weights"].insert(0, "tiny"),
-        "weights 1: is 'tiny', not a table",
+        "weights 1: Expected `object`, got `str`",
     ),
     "a name in capitals": (
         lambda m, _w: of(m, "tiny").update(name="Tiny"),
-        "model Tiny: the name is 'Tiny'",
+        "model Tiny: Expected `str` matching Name - at `$.name`",
     ),
     "an ambiguous name": (
         lambda m, _w: of(m, "large-v3").update(name="large"),
@@ -89,17 +87,20 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         "model tiny: there is another row of that name",
     ),
     "a key that nobody reads": (
-        lambda m, _w: of(m, "tiny").update(license="MIT"),
-        "model tiny: unknown key 'license'",
+        lambda m, _w: of(m, "tiny").update(licence="MIT"),
+        "model tiny: Object contains unknown field `licence`",
     ),
-    "no family": (lambda m, _w: of(m, "tiny").pop("family"), "model tiny: the family is None"),
+    "no family": (
+        lambda m, _w: of(m, "tiny").pop("family"),
+        "model tiny: Object missing required field `family`",
+    ),
     "an unknown size class": (
         lambda m, _w: of(m, "tiny").update(size_class="huge"),
-        "model tiny: the size class 'huge' is not one of",
+        "model tiny: Invalid enum value 'huge' - at `$.size_class`",
     ),
     "unknown languages": (
         lambda m, _w: of(m, "tiny").update(languages="de"),
-        "model tiny: the languages 'de' are not one of",
+        "model tiny: Invalid enum value 'de' - at `$.languages`",
     ),
     "an English name for all languages": (
         lambda m, _w: of(m, "tiny.en").update(languages="many"),
@@ -107,16 +108,19 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "a repository without owner": (
         lambda _m, w: of(w, "tiny", "ctranslate2").update(repository="faster-whisper-tiny"),
-        "weights tiny ctranslate2 float16: the repository 'faster-whisper-tiny' is not owner/name",
+        "weights tiny ctranslate2 float16: Expected `str` matching Repository - at `$.repository`",
     ),
-    "no license": (lambda m, _w: of(m, "tiny").pop("license"), "model tiny: has no license"),
+    "no license": (
+        lambda m, _w: of(m, "tiny").pop("license"),
+        "model tiny: Object missing required field `license`",
+    ),
     "a branch as revision": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2").update(revision="main"),
-        "weights tiny.en ctranslate2 float16: revision 'main' is not 40 lower-case hexadecimal",
+        "weights tiny.en ctranslate2 float16: Expected `str` matching Sha1 - at `$.revision`",
     ),
     "a short identity": (
         lambda m, _w: of(m, "tiny.en").update(network_sha256="9cf8"),
-        "model tiny.en: network_sha256 '9cf8' is not 64",
+        "model tiny.en: Expected `str` matching Sha256 - at `$.network_sha256`",
     ),
     "a mirror of unknown files": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2").pop("files"),
@@ -134,19 +138,19 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "a form that nothing loads": (
         lambda _m, w: w["form"]["mlx"].update(loaded_by=[]),
-        "form mlx: nothing loads it",
+        "form mlx: Expected `array` of length >= 1 - at `$.loaded_by`",
     ),
     "a form with half its keys": (
         lambda _m, w: w["form"]["mlx"].pop("converts_to"),
-        "form mlx: has ['family', 'loaded_by'], not",
+        "form mlx: Object missing required field `converts_to`",
     ),
     "a conversion to an unknown precision": (
         lambda _m, w: w["form"]["mlx"].update(converts_to=["float17"]),
-        "form mlx: converts to the unknown precision 'float17'",
+        "form mlx: Invalid enum value 'float17' - at `$.converts_to[0]`",
     ),
     "a form in capitals": (
         lambda _m, w: w["form"].update(MLX=w["form"].pop("mlx")),
-        "form MLX: not lower-case words",
+        "weights.toml: Expected `str` matching Name - at `key` in `$.form`",
     ),
     "a row twice": (
         lambda _m, w: w["weights"].append(dict(of(w, "tiny", "ggml"))),
@@ -166,53 +170,59 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "an unknown precision": (
         lambda _m, w: of(w, "tiny", "ggml").update(precision="f16"),
-        "weights tiny ggml f16: the precision 'f16' is not one of",
+        "weights tiny ggml f16: Invalid enum value 'f16' - at `$.precision`",
     ),
     "an unknown key": (
         lambda _m, w: of(w, "tiny", "ggml").update(sha256="0"),
-        "weights tiny ggml float16: unknown key 'sha256'",
+        "weights tiny ggml float16: Object contains unknown field `sha256`",
     ),
     "no reason": (
         lambda _m, w: of(w, "distil-large-v3", "openai").update(unavailable=" "),
-        "weights distil-large-v3 openai float16: unavailable gives no reason",
+        (
+            "weights distil-large-v3 openai float16: "
+            "Expected `str` matching Words - at `$.unavailable`"
+        ),
     ),
     "unavailable and yet there": (
         lambda _m, w: of(w, "tiny", "ggml").update(unavailable="gone"),
-        "weights tiny ggml float16: is unavailable and yet has files",
+        "weights tiny ggml float16: Object contains unknown field `repository`",
     ),
     "neither repository nor address": (
         lambda _m, w: of(w, "tiny", "ggml").pop("repository"),
-        "weights tiny ggml float16: needs a repository or a url, and not both",
+        "weights tiny ggml float16: Object missing required field `repository`",
     ),
     "an address without encryption": (
         lambda _m, w: of(w, "moonshine-tiny-en", "moonshine-onnx", "int8").update(
             url="http://download.moonshine.ai/tiny-en"
         ),
-        "weights moonshine-tiny-en moonshine-onnx int8: the url 'http://download.moonshine.ai",
+        (
+            "weights moonshine-tiny-en moonshine-onnx int8: "
+            "Expected `str` matching Address - at `$.url`"
+        ),
     ),
     "a revision of an address": (
         lambda _m, w: of(w, "tiny", "openai").update(revision="0" * 40),
-        "weights tiny openai float16: revision and folder belong to a repository",
+        "weights tiny openai float16: Object contains unknown field `revision`",
     ),
     "a folder outside": (
         lambda _m, w: of(w, "tiny", "whisperkit").update(folder="../tiny"),
-        "weights tiny whisperkit float16: the folder '../tiny' is not a path inside",
+        "weights tiny whisperkit float16: Expected `str` matching Inside - at `$.folder`",
     ),
     "a revision in capitals": (
         lambda _m, w: of(w, "tiny", "ggml").update(revision="A" * 40),
-        "weights tiny ggml float16: revision",
+        "weights tiny ggml float16: Expected `str` matching Sha1 - at `$.revision`",
     ),
     "a row without license": (
         lambda _m, w: of(w, "tiny", "ggml").update(license=""),
-        "weights tiny ggml float16: has no license",
+        "weights tiny ggml float16: Expected `str` matching Words - at `$.license`",
     ),
     "a note that says nothing": (
         lambda _m, w: of(w, "tiny", "ggml").update(note=""),
-        "weights tiny ggml float16: the note says nothing",
+        "weights tiny ggml float16: Expected `str` matching Words - at `$.note`",
     ),
     "an absolute file name": (
         lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(name="/etc/passwd"),
-        "weights tiny ggml float16: the file name '/etc/passwd' is not a path inside",
+        "weights tiny ggml float16: Expected `str` matching Inside - at `$.files[0].name`",
     ),
     "a file twice": (
         lambda _m, w: of(w, "tiny", "ggml")["files"].append(of(w, "tiny", "ggml")["files"][0]),
@@ -220,27 +230,27 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "a file's unknown key": (
         lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(md5="0"),
-        "weights tiny ggml float16: ggml-tiny.bin: unknown key 'md5'",
+        "weights tiny ggml float16: Object contains unknown field `md5` - at `$.files[0]`",
     ),
     "an empty file": (
         lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(size=0),
-        "weights tiny ggml float16: ggml-tiny.bin: the size 0 is not a positive number",
+        "weights tiny ggml float16: Expected `int` >= 1 - at `$.files[0].size`",
     ),
     "a size that is a truth": (
         lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(size=True),
-        "weights tiny ggml float16: ggml-tiny.bin: the size True is not a positive number",
+        "weights tiny ggml float16: Expected `int | null`, got `bool` - at `$.files[0].size`",
     ),
     "a short SHA-256": (
         lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(sha256="be07e048"),
-        "weights tiny ggml float16: ggml-tiny.bin: sha256 'be07e048' is not 64",
+        "weights tiny ggml float16: Expected `str` matching Sha256 - at `$.files[0].sha256`",
     ),
     "a short SHA-1": (
         lambda _m, w: of(w, "tiny", "ggml")["files"][0].update(sha1="bd577a11"),
-        "weights tiny ggml float16: ggml-tiny.bin: sha1 'bd577a11' is not 40",
+        "weights tiny ggml float16: Expected `str` matching Sha1 - at `$.files[0].sha1`",
     ),
     "a file without size": (
         lambda _m, w: of(w, "tiny", "ggml")["files"][0].pop("size"),
-        "weights tiny ggml float16: ggml-tiny.bin lacks its size or SHA-256, and no rule is given",
+        "weights tiny ggml float16: ggml-tiny.bin lacks its size or SHA-256, and has no rule",
     ),
     "nothing at all": (
         lambda _m, w: of(w, "tiny", "ggml").pop("files"),
@@ -248,7 +258,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "an unknown rule": (
         lambda _m, w: of(w, "tiny", "whisperkit").update(learn="ask"),
-        "weights tiny whisperkit float16: the rule 'ask' is not one of",
+        "weights tiny whisperkit float16: Invalid enum value 'ask' - at `$.learn`",
     ),
     "the hub's rule without a hub": (
         lambda _m, w: of(w, "tiny", "openai").update(learn="hub-lfs"),
@@ -256,7 +266,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "an address with another hash": (
         lambda _m, w: of(w, "tiny", "openai")["files"][0].update(sha256="0" * 64),
-        "weights tiny openai float16: the url does not end in the SHA-256 and name of tiny.pt",
+        "weights tiny openai float16: the url does not end in the hash and name of tiny.pt",
     ),
     "an address of no file": (
         lambda _m, w: of(w, "tiny", "openai").pop("files"),
@@ -264,11 +274,17 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "half a mirror": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"].pop("version"),
-        "weights tiny.en ctranslate2 float16: the mirror needs",
+        (
+            "weights tiny.en ctranslate2 float16: "
+            "Object missing required field `version` - at `$.mirror`"
+        ),
     ),
     "a mirror outside its package": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"].update(folder="/usr"),
-        "weights tiny.en ctranslate2 float16: the mirror's folder '/usr' is not inside",
+        (
+            "weights tiny.en ctranslate2 float16: "
+            "Expected `str` matching Inside - at `$.mirror.folder`"
+        ),
     ),
     "one file for two networks": (
         lambda _m, w: of(w, "base", "ggml")["files"][0].update(name="ggml-tiny.bin"),
@@ -292,11 +308,17 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "half a mirror's wheel": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheel"].pop("size"),
-        "weights tiny.en ctranslate2 float16: the mirror's wheel needs",
+        (
+            "weights tiny.en ctranslate2 float16: "
+            "Object missing required field `size` - at `$.mirror.wheel`"
+        ),
     ),
     "a mirror's wheel with a short hash": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheel"].update(sha256="589c"),
-        "weights tiny.en ctranslate2 float16: the mirror's wheel: sha256 '589c' is not 64",
+        (
+            "weights tiny.en ctranslate2 float16: "
+            "Expected `str` matching Sha256 - at `$.mirror.wheel.sha256`"
+        ),
     ),
 }
 
@@ -305,5 +327,5 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
 def test_a_broken_row_is_named_with_what_is_wrong(breaking: Breaking, complaint: str) -> None:
     models, weights = copy.deepcopy(MODELS), copy.deepcopy(WEIGHTS)
     breaking(models, weights)
-    found = schema.problems(models, weights)
+    found = problems(models, weights)
     assert any(each.startswith(complaint) for each in found), found
