@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 HEAVY = {
-    "av", "ctranslate2", "faster_whisper", "gguf", "huggingface_hub", "jiwer", "mlx", "msgspec",
-    "numpy", "psutil", "pywhispercpp", "rich", "safetensors", "soxr", "torch", "whisper_normalizer",
+    "av", "ctranslate2", "faster_whisper", "gguf", "huggingface_hub", "jinja2", "jiwer",
+    "markupsafe", "mlx", "msgspec", "numpy", "psutil", "pywhispercpp", "rich", "safetensors",
+    "soxr", "torch", "whisper_normalizer",
 }  # fmt: skip
 
 
@@ -37,6 +39,13 @@ def test_version_imports_no_heavy_library() -> None:
 
 def test_help_of_run_imports_no_heavy_library() -> None:
     assert loaded_modules("run", "--help") & HEAVY == set()
+
+
+def test_only_pages_need_the_template_engine(tmp_path: Path) -> None:
+    run = Path(__file__).parent / "fixtures" / "runs" / "v1"
+    assert loaded_modules("show", str(run)) & {"jinja2", "markupsafe"} == set()
+    page = tmp_path / "report.html"
+    assert "jinja2" in loaded_modules("report", str(run), "-o", str(page))
 
 
 def test_every_listed_command_exists_and_has_the_listed_first_line() -> None:

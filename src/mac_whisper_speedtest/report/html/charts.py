@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.report.html.page import Html, tag
+from markupsafe import Markup, escape
 
 # Where a value lies on an axis, and which round numbers the axis is marked with.
 
@@ -109,6 +109,25 @@ def _step(raw: float) -> float:
 # light and dark need one drawing only.
 
 
+def element(name: str, /, *children: str, **attributes: object) -> Markup:
+    """One element of a drawing.
+
+    Args:
+        name: its tag.
+        children: what is in it; plain text is escaped.
+        attributes: ``class_`` is ``class`` and ``aria_label`` is ``aria-label``; empty ones are
+            left out.
+    """
+    opening = name + "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+        if value
+    )
+    if not children:
+        return Markup(f"<{opening}/>")  # noqa: S704  (escaped above)
+    return Markup(f"<{opening}>{Markup().join(children)}</{name}>")  # noqa: S704
+
+
 LEFT, RIGHT = 1.5, 97.0
 """Per cent of the width between which dot plots are drawn."""
 AXIS = 40
@@ -120,7 +139,7 @@ def percent(value: float) -> str:
     return f"{value:.2f}%"
 
 
-def drawing(name: str, *parts: str, height: float, title: str, description: str) -> Html:
+def drawing(name: str, *parts: str, height: float, title: str, description: str) -> Markup:
     """The ``<svg>`` around a drawing.
 
     Args:
@@ -130,10 +149,10 @@ def drawing(name: str, *parts: str, height: float, title: str, description: str)
         title: what it is, for those who cannot see it.
         description: what it shows.
     """
-    return tag(
+    return element(
         "svg",
-        tag("title", title, id=f"{name}-title"),
-        tag("desc", description, id=f"{name}-desc"),
+        element("title", title, id=f"{name}-title"),
+        element("desc", description, id=f"{name}-desc"),
         *parts,
         class_="plot",
         role="img",
@@ -142,24 +161,22 @@ def drawing(name: str, *parts: str, height: float, title: str, description: str)
     )
 
 
-def text(content: str, x: float, y: float, *, anchor: str = "", class_: str = "") -> Html:
+def text(content: str, x: float, y: float, *, anchor: str = "", class_: str = "") -> Markup:
     """Text that begins (or is centerd, or ends) at ``x`` per cent with its base line at ``y``."""
-    return tag(
-        "text", content, x=percent(x), y=f"{y:g}", text_anchor=anchor or None, class_=class_ or None
-    )
+    return element("text", content, x=percent(x), y=f"{y:g}", text_anchor=anchor, class_=class_)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     """A straight line; ``x`` in per cent, ``y`` in pixels."""
-    return tag(
+    return element(
         "line", x1=percent(x1), y1=f"{y1:.1f}", x2=percent(x2), y2=f"{y2:.1f}", class_=class_
     )
 
 
-def circle(x: float, y: float, radius: float, class_: str, told: str = "") -> Html:
+def circle(x: float, y: float, radius: float, class_: str, told: str = "") -> Markup:
     """A dot, with what a pointer at it is told."""
-    inner = (tag("title", told),) if told else ()
-    return tag("circle", *inner, cx=percent(x), cy=f"{y:.1f}", r=f"{radius:g}", class_=class_)
+    inner = (element("title", told),) if told else ()
+    return element("circle", *inner, cx=percent(x), cy=f"{y:.1f}", r=f"{radius:g}", class_=class_)
 
 
 def along(scale: Scale, value: float, left: float = LEFT, right: float = RIGHT) -> float:
@@ -169,7 +186,7 @@ def along(scale: Scale, value: float, left: float = LEFT, right: float = RIGHT) 
 
 def bottom_axis(
     scale: Scale, label: str, *, top: float, bottom: float, left: float, right: float
-) -> Html:
+) -> Markup:
     """Grid lines, their numbers and the axis's name under a drawing."""
     ticks = []
     for value in scale.ticks:
@@ -178,7 +195,7 @@ def bottom_axis(
         anchor = "start" if x < 4 else "end" if x > 96 else "middle"
         ticks.append(text(scale.label(value), x, bottom + 16, anchor=anchor))
     name = f"{label} (logarithmic)" if scale.log else label
-    return tag(
+    return element(
         "g",
         *ticks,
         line(left, bottom, right, bottom, "axis"),
@@ -187,14 +204,14 @@ def bottom_axis(
     )
 
 
-def left_axis(scale: Scale, label: str, *, top: float, bottom: float, left: float) -> Html:
+def left_axis(scale: Scale, label: str, *, top: float, bottom: float, left: float) -> Markup:
     """Grid lines and numbers at the left; the axis's name stands above it."""
     ticks = []
     for value in scale.ticks:
         y = up(scale, value, top, bottom)
         ticks.append(line(left, y, RIGHT, y, "grid"))
         ticks.append(text(scale.label(value), left - 1, y + 4, anchor="end"))
-    return tag("g", *ticks, text(label, 0, top - 12, class_="quiet"), class_="tick")
+    return element("g", *ticks, text(label, 0, top - 12, class_="quiet"), class_="tick")
 
 
 def up(scale: Scale, value: float, top: float, bottom: float) -> float:
@@ -261,7 +278,7 @@ class Dot:
 
 def dot_plot(
     name: str, rows: Sequence[DotRow], *, axis: str, title: str, zero: bool | None = None
-) -> Html:
+) -> Markup:
     """Estimates with their intervals, a row each, in the order given.
 
     Args:
@@ -278,7 +295,7 @@ def dot_plot(
         if value is not None
     ]
     scale = fit(every, zero=zero, logarithm=zero is None)
-    parts: list[Html] = []
+    parts: list[Markup] = []
     y = 4.0
     for row in rows:
         if row.heading:
@@ -292,7 +309,7 @@ def dot_plot(
     return drawing(name, axis_drawn, *parts, height=y + AXIS, title=title, description=description)
 
 
-def _row(row: DotRow, scale: Scale, top: float) -> Html:
+def _row(row: DotRow, scale: Scale, top: float) -> Markup:
     middle = top + 30
     parts = [
         text(row.label, 0, top + 16, class_="strong halo"),
@@ -306,12 +323,12 @@ def _row(row: DotRow, scale: Scale, top: float) -> Html:
         parts += [circle(along(scale, each), middle, 2.2, "spot") for each in row.spots]
         told = f"{row.label}: {row.note}"
         parts.append(circle(along(scale, row.value), middle, 4.5, f"mark{bad}", told))
-    return tag("g", *parts)
+    return element("g", *parts)
 
 
 def scatter(
     name: str, dots: Sequence[Dot], *, x_axis: str, y_axis: str, title: str, front_note: str = ""
-) -> Html:
+) -> Markup:
     """Points with their names, or with numbers where they are many; those of the front joined.
 
     The front is drawn as stairs, for what is better to the right and below.
@@ -332,10 +349,10 @@ def scatter(
         (along(x_scale, dot.x, _SCATTER_LEFT), up(y_scale, dot.y, top, bottom)) for dot in dots
     ]
     front = sorted((place for place, dot in zip(places, dots, strict=True) if dot.front))
-    stairs: list[Html] = []
+    stairs: list[Markup] = []
     for (x1, y1), (x2, y2) in itertools.pairwise(front):
         stairs += [line(x1, y1, x2, y1, "front"), line(x2, y1, x2, y2, "front")]
-    marks: list[Html] = []
+    marks: list[Markup] = []
     for dot, (x, y) in zip(dots, places, strict=True):
         bad = " bad" if dot.bad else ""
         if dot.low is not None and dot.high is not None:
@@ -362,7 +379,7 @@ def scatter(
 
 def _names(
     labels: Sequence[str], places: Sequence[tuple[float, float]], bottom: float
-) -> list[Html]:
+) -> list[Markup]:
     """A name beside each point, moved up or down until none covers another or the axis."""
     numbered = len(labels) > MOST_NAMED
     wanted = sorted(range(len(labels)), key=lambda index: (places[index][1], places[index][0]))
@@ -371,7 +388,7 @@ def _names(
     for place in reversed(range(len(heights))):
         heights[place] = min(heights[place], lowest)
         lowest = heights[place] - (0 if numbered else _LABEL_GAP)
-    found: list[Html] = []
+    found: list[Markup] = []
     for index, y in zip(wanted, heights, strict=True):
         x, own = places[index]
         before = x > 55

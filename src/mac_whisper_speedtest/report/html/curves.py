@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from mac_whisper_speedtest.report.html import charts
-from mac_whisper_speedtest.report.html.charts import Scale
-from mac_whisper_speedtest.report.html.page import Html, join, tag
+from mac_whisper_speedtest.report.html.charts import Scale, element
 
 _LEFT = 12.0
 _STYLES = 8
@@ -52,7 +53,7 @@ def curves(
     title: str,
     height: float = 300,
     zero: bool = True,
-) -> Html:
+) -> Markup:
     """Lines told apart by color, dashes and marks alike, with a key under them.
 
     Args:
@@ -92,10 +93,10 @@ def curves(
         title=title,
         description=f"{y_axis} over {x_axis}. {described}",
     )
-    return tag("figure", plot, tag("figcaption", _key(found)))
+    return element("figure", plot, element("figcaption", _key(found)))
 
 
-def strip(name: str, observed: Sequence[Observed], *, y_axis: str, title: str) -> Html:
+def strip(name: str, observed: Sequence[Observed], *, y_axis: str, title: str) -> Markup:
     """Samples of one cell: rounds from left to right, values upwards.
 
     Dots count, crosses among them are disturbed and count, hollow dots do not count, and crosses
@@ -114,7 +115,7 @@ def boxes(
     *,
     y_axis: str,
     title: str,
-) -> Html:
+) -> Markup:
     """The same where samples are too many: each round's extremes, quartiles and median.
 
     Args:
@@ -128,7 +129,7 @@ def boxes(
     scale = charts.fit([*everything, *(each.value for each in special if each.kind != "failed")])
     rounds = sorted({*by_round, *(each.round for each in special)})
     where = {number: place for place, number in enumerate(rounds)}
-    drawn: list[Html] = []
+    drawn: list[Markup] = []
     for number, values in sorted(by_round.items()):
         if not values:
             continue
@@ -149,7 +150,7 @@ def boxes(
     return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, said=total)
 
 
-def _each(observed: Sequence[Observed], rounds: Sequence[int], scale: Scale) -> list[Html]:
+def _each(observed: Sequence[Observed], rounds: Sequence[int], scale: Scale) -> list[Markup]:
     by_round: defaultdict[int, list[Observed]] = defaultdict(list)
     for each in observed:
         by_round[each.round].append(each)
@@ -163,14 +164,14 @@ def _each(observed: Sequence[Observed], rounds: Sequence[int], scale: Scale) -> 
 
 def _strip(
     name: str,
-    drawn: Sequence[Html],
+    drawn: Sequence[Markup],
     rounds: Sequence[int],
     scale: Scale,
     *,
     y_axis: str,
     title: str,
     said: int,
-) -> Html:
+) -> Markup:
     every = max(1, -(-len(rounds) // 12))  # not every round has room for its number
     numbers = [
         charts.text(
@@ -185,7 +186,7 @@ def _strip(
     return charts.drawing(
         name,
         charts.left_axis(scale, y_axis, top=_TOP, bottom=_BOTTOM, left=_LEFT),
-        tag("g", *numbers, axis, class_="tick"),
+        element("g", *numbers, axis, class_="tick"),
         charts.text("round", charts.RIGHT, _BOTTOM + 32, anchor="end", class_="quiet"),
         *drawn,
         height=_BOTTOM + 36,
@@ -200,7 +201,7 @@ def _place(number: int, place: int, of: int, rounds: int) -> float:
     return _LEFT + band * (number + 0.15 + 0.7 * (place + 0.5) / of)
 
 
-def _sample(each: Observed, x: float, scale: Scale) -> Html:
+def _sample(each: Observed, x: float, scale: Scale) -> Markup:
     if each.kind == "failed":
         return _cross(x, _BOTTOM - 5, 4, "failed", each.told)
     y = charts.up(scale, each.value, _TOP, _BOTTOM)
@@ -209,7 +210,7 @@ def _sample(each: Observed, x: float, scale: Scale) -> Html:
     return charts.circle(x, y, 3.2, each.kind, each.told)
 
 
-def _cross(x: float, y: float, size: float, class_: str, told: str = "") -> Html:
+def _cross(x: float, y: float, size: float, class_: str, told: str = "") -> Markup:
     return _shape(
         f"M-{size:g} -{size:g}L{size:g} {size:g}M-{size:g} {size:g}L{size:g} -{size:g}",
         x,
@@ -219,19 +220,19 @@ def _cross(x: float, y: float, size: float, class_: str, told: str = "") -> Html
     )
 
 
-def _shape(path: str, x: float, y: float, class_: str, told: str = "") -> Html:
+def _shape(path: str, x: float, y: float, class_: str, told: str = "") -> Markup:
     """A path drawn around a point that lies at ``x`` per cent."""
-    inner = (tag("title", told),) if told else ()
-    return tag(
+    inner = (element("title", told),) if told else ()
+    return element(
         "svg",
-        tag("path", *inner, d=path, class_=class_),
+        element("path", *inner, d=path, class_=class_),
         x=charts.percent(x),
         y=f"{y:.1f}",
         overflow="visible",
     )
 
 
-def _mark(number: int, x: float, y: float, told: str = "") -> Html:
+def _mark(number: int, x: float, y: float, told: str = "") -> Markup:
     """The mark of a line: dot, square, triangle or diamond."""
     color = f"s{number % _STYLES}"
     shapes = ("", "M-4 -4H4V4H-4Z", "M0 -5L5 4H-5Z", "M0 -6L5 0L0 6L-5 0Z")
@@ -239,19 +240,19 @@ def _mark(number: int, x: float, y: float, told: str = "") -> Html:
     return _shape(path, x, y, color, told) if path else charts.circle(x, y, 4, color, told)
 
 
-def _key(found: Sequence[Curve]) -> Html:
+def _key(found: Sequence[Curve]) -> Markup:
     """Which line is whose."""
     entries = []
     for number, each in enumerate(found):
-        sample = tag(
+        sample = element(
             "svg",
             charts.line(0, 7, 100, 7, f"curve s{number % _STYLES} d{number % _DASHES}"),
             _mark(number, 50, 7),
             class_="key",
             aria_hidden="true",
         )
-        entries.append(tag("span", sample, " ", each.label, class_="entry"))
-    return join(entries, " ")
+        entries.append(element("span", sample, " ", each.label, class_="entry"))
+    return Markup(" ").join(entries)
 
 
 # Who is beaten by nobody in speed and in error rate at once.

@@ -1,5 +1,9 @@
 """A whole page in one file: it asks nobody for anything, and nothing put into it can run.
 
+Pages are Jinja2 templates, in the folder ``templates`` beside this file; what is put into them is
+escaped where it is not :class:`~markupsafe.Markup`. Jinja2 is imported when something is rendered,
+so that a notebook or a program that only measures does without it.
+
 The ready-made chart libraries were tried and are not used: Vega, which altair draws with, compiles
 its expressions with ``eval``, which a strict policy forbids, and is 0.9 MB; others are larger or
 load from a content network. The drawings of :mod:`~mac_whisper_speedtest.report.html.charts` need
@@ -9,67 +13,77 @@ no script at all.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
-import html
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
 
 from mac_whisper_speedtest.report.table import MISSING
 
-# Making HTML so that text stays text: what is not :class:`Html` is escaped where it is put in.
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
-_VOID = frozenset({"br", "col", "hr", "img", "input", "link", "meta", "wbr"})
-# Without content these may end in "/>", which is shorter; thousands of dots are drawn.
-_EMPTY = frozenset({"circle", "line", "path", "polygon", "polyline", "rect", "use"})
+def render(template: str, /, *, package: str = __package__, **context: object) -> Markup:
+    """HTML from a template, without characters that act on a page without being seen.
 
-
-class Html(str):
-    """HTML that may stand in a page as it is."""
-
-    __slots__ = ()
-
-
-def escaped(text: object) -> Html:
-    """``text`` for an element's content or a quoted attribute.
-
-    What would act on a page without being seen is made visible: the marks that turn the direction
-    of text (Trojan Source: Boucher and Anderson 2021) as ``⟨U+202E⟩``, control characters as their
-    pictures, surrogates, which UTF-8 cannot hold, as U+FFFD. Line ends and tabs stay.
-    """
-    return Html(html.escape(str(text).translate(_SHOWN)))
-
-
-def tag(name: str, /, *children: str, **attributes: object) -> Html:
-    """One element.
+    Whole pages and their parts all come from here, so no text gets past :func:`visible`.
 
     Args:
-        name: its tag.
-        children: what is in it; plain text is escaped.
-        attributes: ``class_`` is ``class`` and ``aria_label`` is ``aria-label``. ``None`` and
-            ``False`` leave one out, ``True`` writes it without a value.
+        template: file name in the package's folder ``templates``, or in the one beside this file.
+        package: whose templates are looked for first.
+        context: the names that the template uses. One that is missing is an error.
     """
-    parts = [name]
-    for key, value in attributes.items():
-        if value is None or value is False:
-            continue
-        label = key.rstrip("_").replace("_", "-")
-        parts.append(label if value is True else f'{label}="{escaped(value)}"')
-    opening = " ".join(parts)
-    inner = join(children)
-    if name in _VOID:
-        return Html(f"<{opening}>")
-    if not inner and name in _EMPTY:
-        return Html(f"<{opening}/>")
-    return Html(f"<{opening}>{inner}</{name}>")
+    made = _environment(package).get_template(template).render(context)
+    return Markup(visible(made))  # noqa: S704  (autoescaped)
 
 
-def join(parts: Iterable[str], between: str = "") -> Html:
-    """The parts one after the other; plain text is escaped, in ``between`` too."""
-    glue = _safe(between)
-    return Html(glue.join(_safe(part) for part in parts))
+@functools.cache
+def _environment(package: str) -> Environment:
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=ChoiceLoader(
+            [PackageLoader(each) for each in dict.fromkeys((package, __package__))]
+        ),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+_UNSEEN = re.compile(
+    # Control characters but tabs and line ends, and the marks that turn the direction of text.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    # Line ends that only some programs see, deprecated shaping controls, tags, lone surrogates.
+    "\u2028\u2029\u206a-\u206f\ufeff\U000e0000-\U000e007f\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """``text`` with what would act on a page without being seen made visible.
+
+    The marks that turn the direction of text (Trojan Source: Boucher and Anderson 2021) become
+    ``⟨U+202E⟩``, control characters their pictures, surrogates, which UTF-8 cannot hold, U+FFFD.
+    Tabs and line feeds stay.
+    """
+
+    def picture(found: re.Match[str]) -> str:
+        code = ord(found[0])
+        if code < 0x20:
+            return "" if found[0] == "\r" else chr(0x2400 + code)
+        if code == 0x7F:
+            return "␡"
+        return "\ufffd" if 0xD800 <= code < 0xE000 else f"⟨U+{code:04X}⟩"
+
+    return _UNSEEN.sub(picture, text)
 
 
 def clipped(text: str, limit: int) -> str:
@@ -77,36 +91,6 @@ def clipped(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit} characters more)"
-
-
-def _safe(part: str) -> str:
-    return part if isinstance(part, Html) else escaped(part)
-
-
-def _shown() -> dict[int, str]:
-    """What stands for each character that is not to be let through."""
-    found: dict[int, str] = {}
-    for code in (*range(0x20), 0x7F):
-        picture = 0x2421 if code == 0x7F else 0x2400 + code
-        found[code] = chr(picture)
-    for kept in "\t\n":
-        del found[ord(kept)]
-    found[ord("\r")] = ""  # line ends are \n
-    found |= {code: f"⟨U+{code:04X}⟩" for code in range(0x80, 0xA0)}
-    turning = [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x061C, 0x200E, 0x200F]
-    # Deprecated shaping controls, tags, and line ends that only some programs see.
-    hidden = [*range(0x206A, 0x2070), *range(0xE0000, 0xE0080), 0x2028, 0x2029, 0xFEFF]
-    for code in (*turning, *hidden):
-        assert unicodedata.category(chr(code)) in {"Cf", "Cn", "Zl", "Zp"}
-        found[code] = f"⟨U+{code:04X}⟩"
-    found |= dict.fromkeys(range(55296, 57344), "�")
-    return found
-
-
-_SHOWN = _shown()
-
-
-_GENERATOR = "mac-whisper-speedtest"
 
 
 def page(*, title: str, body: str, styles: str = "", scripts: str = "") -> str:
@@ -134,39 +118,19 @@ def page(*, title: str, body: str, styles: str = "", scripts: str = "") -> str:
     Raises:
         ValueError: the CSS or JavaScript would end its own element.
     """
-    sheets = [each for each in (_shared("page.css"), styles) if each]
-    programs = [each for each in (_shared("page.js"), scripts) if each]
-    head = [
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_policy(sheets, programs)),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("meta", name="generator", content=_GENERATOR),
-        tag("title", title),
-        # Without one, a browser asks a server that the page lies on for /favicon.ico.
-        tag("link", rel="icon", href="data:,"),
-        *(_raw("style", each) for each in sheets),
-    ]
-    inside = [
-        tag("a", "Skip to the content", class_="skip", href="#main"),
-        tag("button", "Light or dark", type="button", class_="theme", hidden=True),
-        tag("main", Html(body), id="main", tabindex="-1"),
-        *(_raw("script", each) for each in programs),
-    ]
-    return join(
-        [
-            Html("<!doctype html>\n"),
-            Html('<html lang="en">\n<head>\n'),
-            join(head, Html("\n")),
-            Html("\n</head>\n<body>\n"),
-            join(inside, Html("\n")),
-            Html("\n</body>\n</html>\n"),
-        ]
+    sheets = [_raw("style", each) for each in (shared(__package__, "page.css"), styles) if each]
+    programs = [_raw("script", each) for each in (shared(__package__, "page.js"), scripts) if each]
+    return render(
+        "page.html",
+        title=title,
+        body=Markup(body),  # noqa: S704  (escaped by whoever made it)
+        policy=_policy(sheets, programs),
+        sheets=sheets,
+        programs=programs,
     )
 
 
-def _policy(sheets: list[str], programs: list[str]) -> str:
+def _policy(sheets: Sequence[str], programs: Sequence[str]) -> str:
     return "; ".join(
         [
             "default-src 'none'",
@@ -184,16 +148,16 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _raw(name: str, content: str) -> Html:
-    """An element whose content a browser does not read as HTML."""
-    if f"</{name}" in content.lower() or "<!--" in content:
-        raise ValueError(f"the content of <{escaped(name)}> would end it, or hide what follows")
-    return Html(f"<{name}>{content}</{name}>")
+def _raw(element: str, content: str) -> Markup:
+    """The content of an element that a browser does not read as HTML."""
+    if f"</{element}" in content.lower() or "<!--" in content:
+        raise ValueError(f"the content of <{element}> would end it, or hide what follows")
+    return Markup(content)  # noqa: S704  (a file of ours)
 
 
-def _shared(name: str) -> str:
-    # Line ends count in the hash, and a browser reads \r\n as \n before it hashes.
-    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+def shared(package: str, name: str) -> str:
+    """The text of a file of a package, with the line ends that a browser hashes it with."""
+    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n")
 
 
@@ -216,20 +180,42 @@ class TableColumn:
     sortable: bool = True
     long: bool = False
 
+    @property
+    def heading_class(self) -> str:
+        """The classes of its heading."""
+        return f"{'number' * self.number} {'unsortable' * (not self.sortable)}".strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field.
 
     Attributes:
-        shown: what is read; plain text is escaped.
+        shown: what is read.
         value: what it is sorted by, where that is not what is read; ``""`` comes last.
         class_: of ``page.css``.
+        badge: makes what is read a badge of this class: ``good``, ``warn`` or ``bad``.
+        element: ``code`` or ``em``, which what is read then stands in.
+        interval: stands after it, as an interval does.
+        bare: whether the interval is only the smallest and the largest value.
+        note: stands after it, small.
+        warning: stands after it, as a badge.
     """
 
     shown: str
     value: float | str | None = None
     class_: str = ""
+    badge: str = ""
+    element: str = ""
+    interval: str = ""
+    bare: bool = False
+    note: str = ""
+    warning: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is its text and nothing else."""
+        return not (self.badge or self.element or self.interval or self.note or self.warning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,18 +233,11 @@ class TableRow:
     class_: str = ""
 
 
-def table(
-    columns: Sequence[TableColumn],
-    bodies: Sequence[Sequence[TableRow]],
-    *,
-    caption: str,
-    name: str = "",
-    sortable: bool = True,
-    tall: bool = False,
-) -> Html:
-    """A table in a box that scrolls.
+@dataclass(frozen=True, slots=True)
+class PageTable:
+    """A table in a box that scrolls: ``table`` in ``tables.html`` draws it.
 
-    Args:
+    Attributes:
         columns: what each field is.
         bodies: rows that may be sorted among each other; a double line parts one body from the
             next.
@@ -267,35 +246,22 @@ def table(
         sortable: whether headings become buttons.
         tall: whether it may be long; then it scrolls downwards in its box, too.
     """
-    heads = [
-        tag(
-            "th",
-            each.heading,
-            scope="col",
-            class_=" ".join(
-                [*(["number"] if each.number else []), *([] if each.sortable else ["unsortable"])]
-            )
-            or None,
-        )
-        for each in columns
-    ]
-    made = tag(
-        "table",
-        tag("caption", tag("span", caption)),
-        tag("thead", tag("tr", *heads)),
-        *(tag("tbody", *(_row(columns, row) for row in body)) for body in bodies if body),
-        class_="sortable" if sortable else None,
-        id=name or None,
-    )
-    # A box that scrolls must be reached by keyboard, and say what it is.
-    return tag(
-        "div",
-        made,
-        class_="scroll tall" if tall else "scroll",
-        tabindex="0",
-        role="region",
-        aria_label=str(caption),
-    )
+
+    columns: Sequence[TableColumn]
+    bodies: Sequence[Sequence[TableRow]]
+    caption: str
+    name: str = ""
+    sortable: bool = True
+    tall: bool = False
+
+    def cells(self, row: TableRow) -> Iterator[tuple[str, str, Field]]:
+        """The element of each field of a row, its classes, and the field."""
+        element = "th"
+        for column, each in zip(self.columns, row.fields, strict=True):
+            found = each if isinstance(each, Field) else Field(each)
+            class_ = f"{found.class_} {'number' * column.number} {'words' * column.long}"
+            yield element, " ".join(class_.split()), found
+            element = "td"
 
 
 def number(value: float | None, form: str, factor: float = 1.0) -> Field:
@@ -305,54 +271,46 @@ def number(value: float | None, form: str, factor: float = 1.0) -> Field:
     return Field(format(value * factor, form), value)
 
 
-def filters(tables: Sequence[str], *, label: str, choices: Mapping[str, Sequence[str]]) -> Html:
-    """A search field and choices that hide rows of the tables with these ids.
-
-    Args:
-        tables: ids.
-        label: what is searched.
-        choices: ``data-NAME`` of the rows → what can be chosen.
-    """
-    selects = [
-        tag(
-            "label",
-            key.replace("-", " "),
-            tag(
-                "select",
-                tag("option", "all", value=""),
-                *(tag("option", each) for each in each_key),
-                data_key=key,
-            ),
-        )
-        for key, each_key in choices.items()
-        if len(each_key) > 1
-    ]
-    return tag(
-        "div",
-        tag("label", label, tag("input", type="search")),
-        *selects,
-        tag("output", ""),
-        class_="filters",
-        role="search",
-        aria_label=label,
-        data_for=" ".join(tables),
-        hidden=True,
-    )
+# Elements made by calls, for the sections that have no template yet.
 
 
-def _row(columns: Sequence[TableColumn], row: TableRow) -> Html:
-    fields = [each if isinstance(each, Field) else Field(each) for each in row.fields]
-    cells = []
-    for index, (column, each) in enumerate(zip(columns, fields, strict=True)):
-        classes = [each.class_, "number" if column.number else "", "words" if column.long else ""]
-        cells.append(
-            tag(
-                "td" if index else "th",
-                each.shown,
-                scope=None if index else "row",
-                class_=" ".join(filter(None, classes)) or None,
-                data_value=None if each.value is None else f"{each.value}",
-            )
-        )
-    keys = {f"data_{key}": value for key, value in row.keys.items()}
-    return tag("tr", *cells, class_=row.class_ or None, **keys)
+Html = Markup
+_VOID = frozenset({"br", "input"})
+
+
+def escaped(text: object) -> Markup:
+    """``text`` for an element's content or a quoted attribute."""
+    return escape(visible(str(text)))
+
+
+def tag(name: str, /, *children: str, **attributes: object) -> Markup:
+    """One element; ``class_`` is ``class``, ``None`` and ``False`` leave an attribute out."""
+    parts = [name]
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        label = key.rstrip("_").replace("_", "-")
+        parts.append(label if value is True else f'{label}="{escaped(value)}"')
+    opening = " ".join(parts)
+    if name in _VOID:
+        return Markup(f"<{opening}>")  # noqa: S704
+    return Markup(f"<{opening}>{join(children)}</{name}>")  # noqa: S704
+
+
+def join(parts: Iterable[str], between: str = "") -> Markup:
+    """The parts one after the other; plain text is escaped, in ``between`` too."""
+    return escape(between).join(parts)
+
+
+def table(
+    columns: Sequence[TableColumn], bodies: Sequence[Sequence[TableRow]], **settings: Any
+) -> Markup:
+    """A table."""
+    macros: Any = _environment(__package__).get_template("tables.html").module
+    return Markup(macros.table(PageTable(columns, bodies, **settings)))  # noqa: S704
+
+
+def filters(tables: Sequence[str], *, label: str, choices: Mapping[str, Sequence[str]]) -> Markup:
+    """A search and choices."""
+    macros: Any = _environment(__package__).get_template("tables.html").module
+    return Markup(macros.filters(tables, label, choices))  # noqa: S704
