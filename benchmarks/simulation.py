@@ -9,12 +9,12 @@ runs are made of cells that are equal, or of which one is slower by 5 %, and jud
 test on all samples pooled as if they were independent.
 
 - fixed: so many rounds, decided beforehand;
-- precision, budget: the rules of `--precision` and `--budget` (scoring/stopping.py);
+- precision, budget: the rules of `--ci-width` and `--budget` (scoring/stopping.py);
 - power: a cell that takes 1.05 times as long, and how often it is called SLOWER;
 - floor: how often the noise floor of one A/A run is passed by a second one.
 
 Wanted: coverage of at least 93 % where rounds are independent (all worlds but the last), false
-verdicts on equal cells in at most 5 %, power of at least 0.9 with `--precision 2%`.
+verdicts on equal cells in at most 5 %, power of at least 0.9 with `--ci-width 2%`.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def equal_cells(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
                 f"{rounds} rounds", world, cells, reps, rnd, measure=measure, truth=truth
             )
         for rule, measure in (
-            *((f"--precision {wanted:.0%}", by_precision(wanted)) for wanted in PRECISIONS),
+            *((f"--ci-width {wanted:.0%}", by_precision(wanted)) for wanted in PRECISIONS),
             ("--budget, margin 2%", by_budget(ranking.MARGIN)),
             ("--budget, margin 0%", by_budget(0.0)),
             ("the same, every look at 95 %", by_budget(0.0, spend=False)),
@@ -261,7 +261,7 @@ def one_slower(world: World, reps: int, rnd: random.Random) -> Iterable[Row]:
         for rule, measure, dearer in (
             ("6 rounds", fixed(6), 1),
             ("24 rounds", fixed(24), 1),
-            ("--precision 2%", by_precision(0.02), DEARER),
+            ("--ci-width 2%", by_precision(0.02), DEARER),
             ("--budget, margin 2%", by_budget(ranking.MARGIN), DEARER),
         ):
             yield simulate(

@@ -43,7 +43,7 @@ def own_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPEEDTEST_DATA_DIR", str(folder))
         # Tests count rounds and samples, on machines that are busy with other tests.
-        patch.setenv("SPEEDTEST_REPEAT", "0")
+        patch.setenv("SPEEDTEST_RETAKE", "0")
         yield folder
 
 

@@ -46,8 +46,8 @@ def measured(own_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> st.Res
         backends=[describe_fake(folder, "good"), describe_fake(folder, "bad", fault="raise")],
         audio=write_tone(folder / "tone.wav"),
         rounds=2,
-        runs=2,
-        repeat=False,
+        passes=2,
+        retake=False,
         tags=["from-python"],
         progress=said.append,
     )
@@ -166,7 +166,7 @@ def test_an_option_that_does_not_exist_is_an_error_of_the_caller() -> None:
 
 def test_options_become_the_request_of_the_command_line(tmp_path: Path) -> None:
     given: st.Options = {
-        "compute_type": "int8",
+        "precision": "int8",
         "max_memory_bytes": 10**9,
         "affinity": [0, 1],
         "threads": 3,
@@ -206,7 +206,6 @@ def test_whatever_the_command_line_can_be_asked_for_python_can_ask_for() -> None
     for_people = {"output", "as_json", "quiet", "json_logs"}
     renamed = {
         "budget": "budget_s",
-        "precision": "target_width",
         "reference": "reference_backend",
         "max_time": "max_time_s",
         "timeout": "timeout_s",
@@ -246,7 +245,7 @@ def notebook(
     def run(code: str) -> dict[str, Any]:
         for name, path in fakes.items():
             code = code.replace(f'"{name}"', repr(str(path)))
-        code = code.replace('clip="short"', f"audio={str(tone)!r}, repeat=False")
+        code = code.replace('clip="short"', f"audio={str(tone)!r}, retake=False")
         code = code.replace("rounds=6", "rounds=2")
         before = Path.cwd()
         os.chdir(folder)

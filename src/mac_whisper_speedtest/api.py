@@ -53,20 +53,20 @@ class Options(TypedDict, total=False):
     Attributes:
         contract: the name of a contract.
         rounds: fresh processes per cell.
-        runs: timed passes per process.
+        passes: timed passes per process.
         budget_s: ``--budget``.
-        target_width: ``--precision``: how narrow every interval shall become.
+        ci_width: ``--ci-width``: how narrow every interval shall become.
         max_rounds: ``--max-rounds``.
         margin: ``--margin``.
         reference_backend: ``--reference``.
         seed: ``--seed``.
         threads: ``--threads``.
         device: ``--device``.
-        compute_type: ``--compute-type``.
+        precision: ``--precision``.
         affinity: numbers of processors.
         nice: ``--nice``.
-        ladder: ``--ladder``.
-        repeat: ``--repeat/--no-repeat``.
+        cold_load: ``--cold-load``.
+        retake: ``--retake/--no-retake``.
         managed: ``--managed``.
         max_time_s: ``--max-time``.
         max_memory_bytes: ``--max-memory``.
@@ -81,20 +81,20 @@ class Options(TypedDict, total=False):
 
     contract: str
     rounds: int
-    runs: int
+    passes: int
     budget_s: float
-    target_width: float
+    ci_width: float
     max_rounds: int
     margin: float
     reference_backend: str
     seed: int
     threads: int
     device: str
-    compute_type: str
+    precision: str
     affinity: Sequence[int]
     nice: int
-    ladder: bool
-    repeat: bool
+    cold_load: bool
+    retake: bool
     managed: bool
     max_time_s: float
     max_memory_bytes: int
@@ -107,13 +107,13 @@ class Options(TypedDict, total=False):
     tags: Sequence[str]
 
 
-_RENAMED = {"compute_type": "precision", "max_memory_bytes": "max_memory"}
+_RENAMED = {"max_memory_bytes": "max_memory"}
 _OWN = {"contract", "managed", "affinity", "tags", "threads"}
 """Options that are not handed to ``plan.Request`` as they are."""
 
-_LEAST = {"rounds": 1, "runs": 1, "max_rounds": 1, "threads": 1, "retries": 0, "max_failures": 0}
+_LEAST = {"rounds": 1, "passes": 1, "max_rounds": 1, "threads": 1, "retries": 0, "max_failures": 0}
 _ABOVE_ZERO = ("budget_s", "max_time_s", "timeout_s", "max_memory_bytes", "mic_seconds")
-_SHARES = ("margin", "target_width")
+_SHARES = ("margin", "ci_width")
 
 
 def request_from(models: Any, backends: Any, speech: Choice, options: Options) -> plan.Request:

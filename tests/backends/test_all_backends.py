@@ -28,7 +28,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     here = [name for name in NAMES if interpreter(found[name]) is not None]
     tool = Tool(tmp_path_factory.mktemp("tmp"))
     finished = tool(
-        *("run", "--model", "tiny.en", "--rounds", 1, "--runs", 1, "--no-repeat", "--json"),
+        *("run", "--model", "tiny.en", "--rounds", 1, "--passes", 1, "--no-retake", "--json"),
         *(word for name in here for word in ("-b", name)),
         timeout=1700,
     )

@@ -114,7 +114,7 @@ def test_the_matrix_as_json_is_what_the_backends_declare(tool: Tool) -> None:
 
 def test_a_run_says_before_it_starts_what_a_backend_cannot_do(tool: Tool) -> None:
     done = tool(
-        *("run", "-m", "tiny.en", "--rounds", 1, "--runs", 1, "--json", "--clip", "short"),
+        *("run", "-m", "tiny.en", "--rounds", 1, "--passes", 1, "--json", "--clip", "short"),
         *("-b", "moonshine-voice", "--device", "cuda"),
     )
     assert done.returncode == 4

@@ -22,7 +22,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
     tool = Tool(tmp_path_factory.mktemp("tmp"))
     chosen = [word for name in IN_PLACE for word in ("-b", name)]
     done = tool(
-        *["run", "--model", "tiny.en", *chosen, "--rounds", 2, "--runs", 1, "--no-repeat"],
+        *["run", "--model", "tiny.en", *chosen, "--rounds", 2, "--passes", 1, "--no-retake"],
         *["--json", "-o", folder / "out.json", "-o", folder / "out.csv"],
         timeout=280,
     )
@@ -99,7 +99,7 @@ def test_quantized_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(too
         pytest.skip("on a Mac there is a Metal device")
     chosen = ("-b", "whisper.cpp:q5_1", "-b", "faster-whisper", "--device", "metal")
     done = tool(
-        *("run", "-m", "tiny.en", *chosen, "--rounds", 1, "--runs", 1, "--no-repeat", "--json"),
+        *("run", "-m", "tiny.en", *chosen, "--rounds", 1, "--passes", 1, "--no-retake", "--json"),
         timeout=280,
     )
 
@@ -121,7 +121,7 @@ def test_quantized_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(too
 def test_a_precision_that_a_backend_cannot_store_costs_its_own_cell_only(tool: Tool) -> None:
     done = tool(
         *("run", "-m", "tiny.en", "-b", "whisper.cpp", "-b", "faster-whisper"),
-        *("--compute-type", "int8", "--rounds", 1, "--runs", 1, "--no-repeat", "--json"),
+        *("--precision", "int8", "--rounds", 1, "--passes", 1, "--no-retake", "--json"),
         timeout=280,
     )
 

@@ -368,7 +368,7 @@ def test_the_documented_adapter_is_measured(tool: Tool, tone: Path, tmp_path: Pa
         (tmp_path / name).write_text(_block(name), encoding="utf-8")
     done = tool(
         *["run", "-m", "tiny.en", "-b", tmp_path / "levels.toml", "--audio", tone],
-        *["--rounds", 1, "--runs", 1, "--json"],
+        *["--rounds", 1, "--passes", 1, "--json"],
     )
     assert done.returncode == 0, done.stderr
     cell: dict[str, Any] = done.cell("levels")
@@ -386,7 +386,7 @@ def test_the_documented_adapter_refuses_weights_that_are_not_its_own(
     (tmp_path / "levels.json").write_text("[]", encoding="utf-8")
     done = tool(
         *["run", "-m", "tiny.en", "-b", tmp_path / "levels.toml", "--audio", tone],
-        *["--rounds", 1, "--runs", 1, "--json"],
+        *["--rounds", 1, "--passes", 1, "--json"],
     )
     assert done.returncode == 4
     (ending,) = done.cell("levels")["endings"]

@@ -54,7 +54,7 @@ def test_it_is_measured_beside_the_built_in_ones_by_its_name_alone(
     tool_with_it: Tool, tone: Path
 ) -> None:
     chosen = ("-b", "levels", "-b", "faster-whisper")
-    counts = ("--rounds", 1, "--runs", 1)
+    counts = ("--rounds", 1, "--passes", 1)
     words = ("run", "-m", "tiny.en", *chosen, "--audio", tone, *counts, "--json")
     done = tool_with_it(*words, timeout=280)
 

@@ -114,7 +114,7 @@ def measured(planted: Planted) -> Measured:
             encoding="utf-8",
         )
     said = _called(
-        ["run", "--audio", str(audio), "--model", "tiny.en", "--rounds", "1", "--runs", "1"]
+        ["run", "--audio", str(audio), "--model", "tiny.en", "--rounds", "1", "--passes", "1"]
         + [part for path in described for part in ("-b", str(path))]
         + ["--json-logs"]
     )

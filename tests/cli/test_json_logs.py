@@ -92,7 +92,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     ]
     done = tool(
         *["run", "-m", "tiny.en", "--audio", write_tone(folder / "tone.wav"), *backends],
-        *["--rounds", 2, "--runs", 2, "--device", "gpu", "--json-logs"],
+        *["--rounds", 2, "--passes", 2, "--device", "gpu", "--json-logs"],
         timeout=280,
     )
     assert done.returncode == 3, done.stderr

@@ -88,7 +88,7 @@ def manifest(backends: list[str], speech: s.ClipInfo) -> s.Manifest:
         "clips": ["speech"],
         "contract": {"name": "greedy", **DecodeContract().settings()},
         "rounds": 1,
-        "runs": 1,
+        "passes": 1,
         "seed": 1,
         "threads": 1,
         "device": "auto",

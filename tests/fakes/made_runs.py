@@ -173,7 +173,7 @@ def _manifest(
             "clips": [clip],
             "contract": {"name": "greedy", **_SETTINGS},
             "rounds": rounds,
-            "runs": runs,
+            "passes": runs,
             "seed": 1,
             "threads": 4,
             "device": "auto",

@@ -40,7 +40,7 @@ def manifest(
         clips=["speech"],
         contract=settings,
         rounds=rounds,
-        runs=runs,
+        passes=runs,
         seed=1,
         threads=4,
         device="auto",
@@ -119,7 +119,7 @@ def events(of: s.Manifest, *, seed: int = 1) -> Iterator[s.Event]:
     noise = random.Random(seed)
     for number, visit in enumerate(of.schedule):
         for place, cell in enumerate(visit):
-            yield from _round(cell, number, 1.0 / (1 + 0.1 * place), of.request.runs, noise)
+            yield from _round(cell, number, 1.0 / (1 + 0.1 * place), of.request.passes, noise)
     yield s.RunEnded(state="complete")
 
 

@@ -112,7 +112,7 @@ def true_median(world: World, rnd: random.Random, rounds: int = 40_000) -> float
 
 
 def precision(run: Machine, wanted: float, maximum: int = stopping.MAXIMUM) -> bool:
-    """Measure by the rule of ``--precision``; whether it was reached."""
+    """Measure by the rule of ``--ci-width``; whether it was reached."""
     done = 0
     for look in stopping.looks(stopping.MINIMUM, maximum):
         run.measure(look - done)

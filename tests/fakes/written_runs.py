@@ -162,7 +162,7 @@ def _manifest(
         "clips": [clip.name],
         "contract": {"name": "greedy", **DecodeContract().settings()},
         "rounds": rounds,
-        "runs": runs,
+        "passes": runs,
         "seed": 7,
         "threads": 2,
         "device": "auto",

@@ -31,13 +31,13 @@ def manifest(clip: s.ClipInfo | None = None, **request: Any) -> s.Manifest:
 def test_every_setting_of_a_rich_request_comes_back() -> None:
     asked = manifest(
         rounds=9,
-        runs=3,
+        passes=3,
         seed=42,
         threads=5,
         device="gpu",
         precision="int8",
         budget_s=300.5,
-        target_width=0.02,
+        ci_width=0.02,
         max_rounds=30,
         margin=0.035,
         reference_backend="b",
@@ -49,26 +49,35 @@ def test_every_setting_of_a_rich_request_comes_back() -> None:
         retries=2,
         max_failures=0,
         strict=True,
-        ladder=True,
+        cold_load=True,
         repair=True,
         fail_fast=True,
-        repeat=False,
+        retake=False,
     )
     found = read(asked)
     request = asked.request
     assert found["models"] == tuple(request.models)
     assert found["backends"] == tuple(request.backends)
-    for name in ("rounds", "runs", "seed", "threads", "device", "nice", "retries", "max_failures"):
+    for name in (
+        "rounds",
+        "passes",
+        "seed",
+        "threads",
+        "device",
+        "nice",
+        "retries",
+        "max_failures",
+    ):
         assert found[name] == getattr(request, name), name
-    for name in ("strict", "ladder", "repair", "fail_fast", "repeat", "max_rounds"):
+    for name in ("strict", "cold_load", "repair", "fail_fast", "retake", "max_rounds"):
         assert found[name] == getattr(request, name), name
-    assert found["compute_type"] == "int8"
+    assert found["precision"] == "int8"
     assert found["contract"] == "greedy"
     assert found["reference"] == "b"
     assert found["max_time"] == 61.5
     assert found["timeout"] == 90
     assert options.duration(found["budget"], "") == 300.5
-    assert options.width(found["precision"]) == 0.02
+    assert options.share(found["ci_width"], "") == 0.02
     assert options.share(found["margin"], "") == 0.035
     assert options.byte_size(found["max_memory"], "") == 4_000_000_000
     assert list(options.processors(found["affinity"], "")) == [0, 1, 2, 6]
@@ -76,8 +85,8 @@ def test_every_setting_of_a_rich_request_comes_back() -> None:
 
 def test_what_was_not_asked_for_is_not_in_it() -> None:
     line = reproduce.reproduction_of(manifest(max_time_s=None)).line
-    for name in ("budget", "precision", "margin", "affinity", "max-memory", "strict", "nice"):
-        assert f"--{name}" not in line.replace("--precision-", "")
+    for name in ("budget", "ci-width", "margin", "affinity", "max-memory", "strict", "nice"):
+        assert f"--{name}" not in line
     assert "--max-time" not in line
 
 

@@ -65,7 +65,7 @@ def shown(old: Path) -> s.Run:
 def test_the_run_is_as_version_1_wrote_it(shown: s.Run) -> None:
     # What version 2 has added is not in the files, so nobody has made them anew by mistake.
     written = (V1 / "manifest.json").read_text(encoding="utf-8")
-    assert "target_width" not in written
+    assert "ci_width" not in written
     assert json.loads(written)["schema_version"] == 1
     assert "utterance" not in (V1 / "journal.jsonl").read_text(encoding="utf-8")
     assert shown.manifest.schema_version == 1

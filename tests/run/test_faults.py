@@ -52,7 +52,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Tool]:
         backends += ["-b", describe_fake(folder, fault.replace(" ", "-"), command=command)]
     done = tool(
         *["run", "-m", "tiny.en", "--audio", write_tone(folder / "tone.wav"), *backends],
-        *["--rounds", 2, "--runs", 2, "--timeout", 4, "--max-memory", "150MB", "--json"],
+        *["--rounds", 2, "--passes", 2, "--timeout", 4, "--max-memory", "150MB", "--json"],
     )
     return done, tool
 

@@ -49,7 +49,7 @@ def points(events: int) -> list[int]:
 def test_a_run_that_was_killed_anywhere_goes_on_without_a_sample_lost_or_taken_twice(
     talks: Callable[..., Prepared],
 ) -> None:
-    ready = talks(rounds=2, runs=2)
+    ready = talks(rounds=2, passes=2)
     whole = measure(ready, Dutiful())
     assert whole is not None
     events, _ = journal.read_journal(whole[0].journal_path)
@@ -144,7 +144,7 @@ def test_a_round_that_stands_in_for_another_keeps_its_number(
 
 
 def test_what_the_stopping_rule_decided_stands(prepared: Callable[..., Prepared]) -> None:
-    ready = prepared(rounds=6, target_width=0.02, max_rounds=10)
+    ready = prepared(rounds=6, ci_width=0.02, max_rounds=10)
     quick, slow = noisy(1, 0.5, 0.3), noisy(2, 1.0, 0.01)
 
     def seconds(name: str, number: int) -> float:

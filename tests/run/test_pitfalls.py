@@ -67,7 +67,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     done = tool(
         *["run", "-m", "tiny.en", "--audio", write_tone(folder / "tone.wav"), *backends],
         # One process each: to start it takes longer than all of its calls.
-        *["--rounds", ROUNDS, "--runs", RUNS, "--device", "gpu", "--compute-type", "float32"],
+        *["--rounds", ROUNDS, "--passes", RUNS, "--device", "gpu", "--precision", "float32"],
         *["--json-logs"],
         timeout=280,  # a machine that is busy with other things
     )

@@ -269,7 +269,7 @@ def test_weights_that_break_during_a_run_are_made_again_and_measured(
         os.utime(file, ns=(10**18, 10**18))  # old enough that its hash is remembered
     call = ["run", "-m", "tiny.en", "-b", description, "--audio", write_tone(tmp_path / "t.wav")]
 
-    done = tool(*call, "--rounds", 1, "--runs", 1, "--json", "--repair")
+    done = tool(*call, "--rounds", 1, "--passes", 1, "--json", "--repair")
 
     assert done.returncode == 0, done.stderr
     assert done.run["manifest"]["request"]["repair"] is True
@@ -325,7 +325,7 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
     assert hub.log == []
 
     backends = [word for name in names for word in ("-b", name)]
-    options = ["--audio", silence, "--rounds", 1, "--runs", 1, "--json", "--repair"]
+    options = ["--audio", silence, "--rounds", 1, "--passes", 1, "--json", "--repair"]
     done = tool("run", "-m", SPEC, *backends, *options, timeout=280)
 
     assert done.returncode == 0, done.stderr

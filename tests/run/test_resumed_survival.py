@@ -55,7 +55,7 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_same_command_with_resume(
     draw = random.Random(f"kill {point}")
     reached = draw.randrange(1, BYTES)
     command: list[object] = ["run", "-m", "tiny.en", "-b", fake("one"), "-b", fake("two")]
-    command += ["--audio", tone, "--rounds", ROUNDS, "--runs", RUNS, "--json"]
+    command += ["--audio", tone, "--rounds", ROUNDS, "--passes", RUNS, "--json"]
     process = tool.start(*command)
     book = runs / "000001" / "journal.jsonl"
     wait_until(
@@ -95,7 +95,7 @@ def test_after_a_full_disk_the_run_goes_on_when_there_is_room_again(
 ) -> None:
     short = write_tone(tmp_path / "short.wav", 0.2)  # decoded, it must itself fit below the limit
     command = ["run", "-m", "tiny.en", "-b", str(fake("one")), "--audio", str(short)]
-    command += ["--rounds", "1", "--runs", "60"]
+    command += ["--rounds", "1", "--passes", "60"]
     words = shlex.join([sys.executable, "-m", "mac_whisper_speedtest", *command])
     done = subprocess.run(
         ["bash", "-c", f"ulimit -f 20; exec {words}"],

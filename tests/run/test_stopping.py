@@ -1,4 +1,4 @@
-"""``--precision`` and ``--budget``: which rounds are visited, and what is written down of it."""
+"""``--ci-width`` and ``--budget``: which rounds are visited, and what is written down of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_run_that_is_precise_enough_at_the_first_look_ends_there(
     prepared: Callable[..., Prepared],
 ) -> None:
     execute = Scripted()
-    _, run = measure(prepared(rounds=6, target_width=0.02), execute)
+    _, run = measure(prepared(rounds=6, ci_width=0.02), execute)
     assert {name: len(rounds_of(execute, name)) for name in "abc"} == dict.fromkeys("abc", 6)
     assert [cell.status for cell in run.cells] == ["ok"] * 3
     (decided,) = run.decisions
@@ -34,7 +34,7 @@ def test_a_cell_that_is_not_precise_enough_is_visited_until_the_maximum(
 ) -> None:
     execute = Scripted()
     execute.seconds = {"b": noisy(1, 0.5, 0.3)}
-    _, run = measure(prepared(rounds=6, target_width=0.02, max_rounds=10), execute)
+    _, run = measure(prepared(rounds=6, ci_width=0.02, max_rounds=10), execute)
     assert max(rounds_of(execute, "b")) == 9
     assert run.decisions[-1].after == 10
     assert "10 rounds are the most that were allowed" in run.decisions[-1].reason
@@ -48,7 +48,7 @@ def test_the_rule_never_sees_anything_but_widths(prepared: Callable[..., Prepare
     for seconds in (0.5, 5.0):
         execute = Scripted()
         execute.seconds = {"b": noisy(1, seconds, 0.02), "c": noisy(2, 3 * seconds, 0.02)}
-        measure(prepared(rounds=6, target_width=0.02, max_rounds=20), execute)
+        measure(prepared(rounds=6, ci_width=0.02, max_rounds=20), execute)
         visited.append([number for _, number, _ in execute.visited])
     assert visited[0] == visited[1]
 
@@ -94,7 +94,7 @@ def test_a_failed_cell_is_not_waited_for(prepared: Callable[..., Prepared]) -> N
     from fakes.sessions import CRASH, OK
 
     execute = Scripted(b=lambda number, _: CRASH if number == 2 else OK)
-    _, run = measure(prepared(rounds=6, target_width=0.02, max_rounds=12), execute)
+    _, run = measure(prepared(rounds=6, ci_width=0.02, max_rounds=12), execute)
     assert by_name(run)["b"].status == "crashed"
     assert rounds_of(execute, "b") == [0, 1, 2]
     assert len(rounds_of(execute, "a")) == 6

@@ -29,7 +29,7 @@ def started(
     os.environ["SPEEDTEST_DATA_DIR"] = str(data)
     process = tool.start(
         *["run", "-m", "tiny.en", "-b", fake("one"), "-b", fake("two"), "--audio", tone],
-        *["--rounds", 50, "--runs", 5],
+        *["--rounds", 50, "--passes", 5],
     )
     wait_until(lambda: len(journal_samples(data / "runs" / "000001")) >= 8, timeout_s=100)
     return process, data / "runs" / "000001"
@@ -145,5 +145,5 @@ def test_a_full_disk_ends_the_run_with_its_own_exit_code_and_keeps_the_journal_v
 def _many_samples(audio: Path, backend: Path) -> str:
     """A run whose journal outgrows a small file-size limit; SIGXFSZ is ignored by Python."""
     words = [sys.executable, "-m", "mac_whisper_speedtest", "run", "-m", "tiny.en"]
-    words += ["-b", str(backend), "--audio", str(audio), "--rounds", "1", "--runs", "500"]
+    words += ["-b", str(backend), "--audio", str(audio), "--rounds", "1", "--passes", "500"]
     return shlex.join(words)

@@ -29,7 +29,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     chosen = [part for name in NAMES for part in ("-b", describe(folder, name))]
     done = tool(
         *["run", "-m", "tiny.en", "--audio", tone, *chosen, "--reference", "Steady"],
-        *["--rounds", ROUNDS, "--runs", RUNS, "--margin", "2%", "--json", "--max-time", 600],
+        *["--rounds", ROUNDS, "--passes", RUNS, "--margin", "2%", "--json", "--max-time", 600],
         timeout=560,
     )
     assert done.returncode == 0, done.stderr

@@ -53,7 +53,7 @@ def test_without_retake_a_flagged_round_counts_and_is_named(
     prepared: Callable[..., Prepared],
 ) -> None:
     execute = Scripted()
-    _, run = measure(prepared(rounds=3, repeat=False), execute, Marks(1))
+    _, run = measure(prepared(rounds=3, retake=False), execute, Marks(1))
     assert {number for _, number, _ in execute.visited} == {0, 1, 2}
     said = {each.kind: each.message for each in summary(by_name(run)["a"]).findings}
     assert said["machine"] == "round 2: power: mains -> battery (counts)"
@@ -131,7 +131,7 @@ def test_a_round_is_the_last_when_none_follows_and_none_can_stand_in_for_it(
     prepared: Callable[..., Prepared],
 ) -> None:
     calm, flagged = Marks(), Marks(2)
-    measure(prepared(rounds=3, repeat=False), Scripted(), calm)
+    measure(prepared(rounds=3, retake=False), Scripted(), calm)
     _, run = measure(prepared(rounds=3), Scripted(), flagged)
     assert calm.last == [2]
     assert flagged.last == []  # after each, another one could have replaced it

@@ -133,7 +133,7 @@ def request(device: str = "auto", precision: str = "auto") -> s.RequestInfo:
         "precision": precision,
         "contract": {},
         "rounds": 1,
-        "runs": 1,
+        "passes": 1,
     }
     plain: dict[type, Any] = {int: 0, str: "", float: 0.0, bool: False, list: []}
     for field in msgspec.structs.fields(s.RequestInfo):

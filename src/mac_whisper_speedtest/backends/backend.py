@@ -86,7 +86,7 @@ class Backend:
         import_name: the module that must be importable for the backend to be usable in place.
         form: the form of weights it loads.
         weights_precision: the precision of the weights it loads.
-        weights_follow_precision: whether ``--compute-type`` chooses the weights' precision too.
+        weights_follow_precision: whether ``--precision`` chooses the weights' precision too.
         summary: one line for ``speedtest backends list``.
         command: for an external program, its argument vector.
         cwd: for an external program, the folder it starts in; else a scratch folder.

@@ -110,14 +110,14 @@ POLICIES: Mapping[type[s.Struct], Mapping[str, FieldPolicy]] = {
         "clips": FieldPolicy.CLIP,
         **dict.fromkeys(("device", "precision"), FieldPolicy.NAME),
         **dict.fromkeys(
-            ("rounds", "runs", "seed", "threads", "max_time_s", "timeout_s"), FieldPolicy.KEPT
+            ("rounds", "passes", "seed", "threads", "max_time_s", "timeout_s"), FieldPolicy.KEPT
         ),
         **dict.fromkeys(
             ("retries", "fail_fast", "max_failures", "max_memory_bytes"), FieldPolicy.KEPT
         ),
         **dict.fromkeys(("backends_named", "strict", "repair", "budget_s"), FieldPolicy.KEPT),
-        **dict.fromkeys(("target_width", "max_rounds", "margin", "durations"), FieldPolicy.KEPT),
-        **dict.fromkeys(("affinity", "nice", "ladder", "repeat"), FieldPolicy.KEPT),
+        **dict.fromkeys(("ci_width", "max_rounds", "margin", "durations"), FieldPolicy.KEPT),
+        **dict.fromkeys(("affinity", "nice", "cold_load", "retake"), FieldPolicy.KEPT),
     },
     s.ClipInfo: {
         **_SPEECH,

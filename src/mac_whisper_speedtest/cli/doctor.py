@@ -113,9 +113,9 @@ def _verdict(checkup: Checkup) -> str:
 @click.option("--threads", type=int, help="CPU threads.  [default: by machine]")
 @click.option("--managed", is_flag=True, help="Run the backend from an environment of its own.")
 @click.option(
-    "--repeat/--no-repeat",
+    "--retake/--no-retake",
     default=True,
-    envvar="SPEEDTEST_REPEAT",
+    envvar="SPEEDTEST_RETAKE",
     help="Take samples and rounds again in which the machine was disturbed.",
 )
 @click.option("--seed", type=int, default=0, help="Seed of the visiting order.")
@@ -131,7 +131,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
     rounds: int | None,
     threads: int | None,
     managed: bool,
-    repeat: bool,
+    retake: bool,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -171,7 +171,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
         explicit=backend is not None,
         speech=Choice(clip=clip),
         rounds=options.at_least(3, rounds if rounds is not None else usual, "--rounds"),
-        repeat=repeat,
+        retake=retake,
         # Fewer rounds would say nothing: on a slow machine this takes as long as it takes.
         max_time_s=math.inf,
         seed=seed,

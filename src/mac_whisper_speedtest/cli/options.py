@@ -62,16 +62,6 @@ def share(text: str, option: str) -> float:
     return value
 
 
-def width(text: str) -> float:
-    """``--precision``: how narrow intervals shall be. Raises UsageError."""
-    if re.match(r"[a-z]", text.strip().lower()):
-        raise UsageError(
-            f"--precision is {text!r}, but says how narrow the intervals shall be, such as 2%",
-            hint=f"to compute in {text}: --compute-type {text}",
-        )
-    return share(text, "--precision")
-
-
 def lengths(text: str, option: str) -> tuple[float, ...]:
     """Seconds from ``2,5,10``, each above zero and named once. Raises UsageError."""
     try:

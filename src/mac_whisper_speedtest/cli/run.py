@@ -59,23 +59,23 @@ _UNFINISHED = ""
 )
 @click.option("--strict", is_flag=True, help="Rank only across equal device and precision too.")
 @click.option("--rounds", type=int, default=6, help="Fresh processes per cell.")
-@click.option("--runs", type=int, help="Timed passes per process.  [default: 2, of a set 1]")
+@click.option("--passes", type=int, help="Timed passes per process.  [default: 2, of a set 1]")
 @click.option("--budget", help="Time for the whole run, such as 5m, spent where it decides most.")
-@click.option("--precision", help="Go on until every interval is as narrow as this, such as 2%.")
+@click.option("--ci-width", help="Keep sampling until every interval is this narrow, such as 2%.")
 @click.option("--max-rounds", type=int, default=60, help="Most rounds of such a run.")
 @click.option("--margin", help="Differences that do not count, such as 2%.  [default: by noise]")
 @click.option("--reference", help="Backend that accuracy is compared with.  [default: by order]")
 @click.option("--seed", type=int, default=0, help="Seed of visiting order and of samples.")
 @click.option("--threads", type=int, help="CPU threads per backend.  [default: by machine]")
 @click.option("--device", default="auto", help="Device to run on, where a backend has a choice.")
-@click.option("--compute-type", default="auto", help="Precision to compute in, likewise.")
+@click.option("--precision", default="auto", help="Precision to compute in, likewise.")
 @click.option("--affinity", help="Processors that workers may use, such as 0-3,6 (Linux).")
 @click.option("--nice", type=int, default=0, help="Added to the niceness of workers.")
-@click.option("--ladder", is_flag=True, help="Measure cold and warm loads too.")
+@click.option("--cold-load", is_flag=True, help="Measure cold and warm loads too.")
 @click.option(
-    "--repeat/--no-repeat",
+    "--retake/--no-retake",
     default=True,
-    envvar="SPEEDTEST_REPEAT",
+    envvar="SPEEDTEST_RETAKE",
     help="Take samples and rounds again in which the machine was disturbed.",
 )
 @click.option("--managed", is_flag=True, help="Run every backend from an environment of its own.")
@@ -127,20 +127,20 @@ def command(  # noqa: PLR0917 - one parameter per option
     contract: str,
     strict: bool,
     rounds: int,
-    runs: int | None,
+    passes: int | None,
     budget: str | None,
-    precision: str | None,
+    ci_width: str | None,
     max_rounds: int,
     margin: str | None,
     reference: str | None,
     seed: int,
     threads: int | None,
     device: str,
-    compute_type: str,
+    precision: str,
     affinity: str | None,
     nice: int,
-    ladder: bool,
-    repeat: bool,
+    cold_load: bool,
+    retake: bool,
     managed: bool,
     install: bool,
     max_time: float | None,
@@ -213,9 +213,9 @@ def command(  # noqa: PLR0917 - one parameter per option
             allow_http=allow_http,
         ),
         rounds=options.at_least(1, rounds, "--rounds"),
-        runs=options.at_least(1, runs, "--runs") if runs is not None else None,
+        passes=options.at_least(1, passes, "--passes") if passes is not None else None,
         budget_s=options.duration(budget, "--budget") if budget else None,
-        target_width=options.width(precision) if precision else None,
+        ci_width=options.share(ci_width, "--ci-width") if ci_width else None,
         max_rounds=options.at_least(1, max_rounds, "--max-rounds"),
         margin=options.share(margin, "--margin") if margin else None,
         reference_backend=reference,
@@ -224,11 +224,11 @@ def command(  # noqa: PLR0917 - one parameter per option
         if threads is not None
         else describe.default_threads(),
         device=device,
-        precision=compute_type,
+        precision=precision,
         affinity=options.processors(affinity, "--affinity") if affinity else None,
         nice=nice,
-        ladder=ladder,
-        repeat=repeat,
+        cold_load=cold_load,
+        retake=retake,
         max_time_s=options.above_zero(max_time, "--max-time") if max_time is not None else None,
         timeout_s=options.above_zero(timeout, "--timeout") if timeout is not None else None,
         retries=options.at_least(0, retries, "--retries"),

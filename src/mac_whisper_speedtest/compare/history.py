@@ -117,7 +117,7 @@ def _key(run: RunRow, cell: CellRow, manifest: s.Manifest) -> tuple[object, ...]
 def settings(request: s.RequestInfo) -> str:
     """What else was asked for that changes a time, in words."""
     parts = [f"{request.threads} threads", f"device {request.device}"]
-    parts += [f"compute type {request.precision}"] if request.precision != "auto" else []
+    parts += [f"precision {request.precision}"] if request.precision != "auto" else []
     parts += [f"processors {','.join(map(str, request.affinity))}"] if request.affinity else []
     parts += [f"nice {request.nice}"] if request.nice else []
     return ", ".join(parts)

@@ -254,7 +254,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("threads", _INTEGER, "", "CPU threads per backend", f"{_REQUEST}.threads"),
     Column("device_asked", _STRING, "", "`auto` or a device", f"{_REQUEST}.device"),
     Column("precision_asked", _STRING, "", "`auto` or a precision", f"{_REQUEST}.precision"),
-    Column("passes_asked", _INTEGER, "", "timed passes per process", f"{_REQUEST}.runs"),
+    Column("passes_asked", _INTEGER, "", "timed passes per process", f"{_REQUEST}.passes"),
     Column(
         "interval_rounds",
         _INTEGER,

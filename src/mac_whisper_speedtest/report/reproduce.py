@@ -48,13 +48,13 @@ def _options(manifest: s.Manifest) -> Iterator[str]:
     yield from _speech(manifest)
     yield from _option("--contract", request.contract.get("name"))
     yield from _option("--rounds", request.rounds)
-    yield from _option("--runs", request.runs)
+    yield from _option("--passes", request.passes)
     yield from _option("--seed", request.seed)
     yield from _option("--threads", request.threads)
     yield from _option("--device", request.device)
-    yield from _option("--compute-type", request.precision)
+    yield from _option("--precision", request.precision)
     yield from _option("--budget", _plain(request.budget_s))
-    yield from _option("--precision", _plain(request.target_width))
+    yield from _option("--ci-width", _plain(request.ci_width))
     yield from _option("--max-rounds", request.max_rounds)
     yield from _option("--margin", _plain(request.margin))
     yield from _option("--reference", request.reference_backend)
@@ -67,14 +67,14 @@ def _options(manifest: s.Manifest) -> Iterator[str]:
     yield from _option("--max-failures", request.max_failures)
     for name, given in (
         ("--strict", request.strict),
-        ("--ladder", request.ladder),
+        ("--cold-load", request.cold_load),
         ("--repair", request.repair),
         ("--fail-fast", request.fail_fast),
     ):
         if given:
             yield name
     # Always said: an environment variable may say otherwise.
-    yield "--repeat" if request.repeat else "--no-repeat"
+    yield "--retake" if request.retake else "--no-retake"
 
 
 def _option(name: str, value: object) -> tuple[str, ...]:

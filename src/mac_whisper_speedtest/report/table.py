@@ -274,7 +274,7 @@ def _title(run: Run, model: str, clip: str) -> str:
         what = "lengths" if info.kind == "durations" else "utterances"
         audio = f"{len(info.utterances)} {what}, {audio}"
     rounds = run.decisions[-1].after if run.decisions else request.rounds
-    measured = amount(rounds, request.runs, whole_set=bool(info.utterances))
+    measured = amount(rounds, request.passes, whole_set=bool(info.utterances))
     return (
         f"{model} on {clip} ({audio}), contract {request.contract['name']}, "
         f"{measured}, {counted(request.threads, 'thread')}"

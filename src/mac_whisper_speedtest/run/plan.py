@@ -17,7 +17,7 @@ DEFAULT_ROUNDS = 6
 its ends are the smallest and the largest of six, which miss it with probability 2 / 2**6."""
 
 DEFAULT_MAX_ROUNDS = 60
-"""Where ``--precision`` and ``--budget`` give up."""
+"""Where ``--ci-width`` and ``--budget`` give up."""
 
 MAX_TIME_S = 120.0
 MAX_TIME_PER_AUDIO = 5.0
@@ -38,8 +38,8 @@ class Request:
         backends: what to measure them with.
         explicit: whether the backends were named; then one that is missing is a failure.
         speech: what to measure on.
-        rounds: fresh processes per cell; with ``budget_s`` or ``target_width`` the fewest.
-        runs: timed passes over the speech per process; ``None`` is two for one recording and one
+        rounds: fresh processes per cell; with ``budget_s`` or ``ci_width`` the fewest.
+        passes: timed passes over the speech per process; ``None`` is two for one recording and one
             for a set.
         seed: of the order in which cells are visited.
         threads: CPU threads for every backend.
@@ -47,15 +47,15 @@ class Request:
         precision: ``auto`` or what to compute in.
         max_time_s: time budget of one cell, over all rounds; ``None`` is by the audio's length.
         budget_s: time for the whole run, spent where it narrows the ranking most.
-        target_width: relative width (upper end minus lower end, by the estimate) that every
+        ci_width: relative width (upper end minus lower end, by the estimate) that every
             interval shall reach.
         max_rounds: most rounds of a run with one of these two.
         margin: the least relative difference that counts; ``None`` is by the machine's noise.
         reference_backend: what accuracy is compared with; ``None`` is chosen by the gate's order.
         affinity: processor numbers that workers may use.
         nice: what is added to the workers' niceness.
-        ladder: measure cold and warm loads too.
-        repeat: take again what was disturbed.
+        cold_load: measure cold and warm loads too.
+        retake: take again what was disturbed.
         timeout_s: one deadline for every stage instead of the size class's.
         retries: how often a failed round is tried again.
         fail_fast: stop at the first failure.
@@ -71,21 +71,21 @@ class Request:
     explicit: bool = False
     speech: Choice = field(default_factory=Choice)
     rounds: int = DEFAULT_ROUNDS
-    runs: int | None = None
+    passes: int | None = None
     seed: int = 0
     threads: int = 1
     device: str = "auto"
     precision: str = "auto"
     max_time_s: float | None = None
     budget_s: float | None = None
-    target_width: float | None = None
+    ci_width: float | None = None
     max_rounds: int = DEFAULT_MAX_ROUNDS
     margin: float | None = None
     reference_backend: str | None = None
     affinity: tuple[int, ...] | None = None
     nice: int = 0
-    ladder: bool = False
-    repeat: bool = True
+    cold_load: bool = False
+    retake: bool = True
     timeout_s: float | None = None
     retries: int = 0
     fail_fast: bool = False
@@ -99,7 +99,7 @@ class Request:
     @property
     def adaptive(self) -> bool:
         """Whether a rule decides during the run how many rounds there are."""
-        return self.budget_s is not None or self.target_width is not None
+        return self.budget_s is not None or self.ci_width is not None
 
     @property
     def planned_rounds(self) -> int:
@@ -107,12 +107,12 @@ class Request:
         return max(self.rounds, self.max_rounds) if self.adaptive else self.rounds
 
 
-def passes(runs: int | None, recordings: int) -> int:
+def passes(asked: int | None, recordings: int) -> int:
     """Timed passes over the speech in a process: as asked, else two of one recording, one of sets.
 
     A set has a sample of every recording in each pass, so that one is enough to see spread.
     """
-    return runs if runs is not None else 2 if recordings == 1 else 1
+    return asked if asked is not None else 2 if recordings == 1 else 1
 
 
 def time_limit_s(asked: float | None, audio_s: float, *, adaptive: bool) -> float:

@@ -215,7 +215,7 @@ class Rounds:
             cell=cell,
             round=number,
             attempt=before.attempts,
-            runs=plan.passes(request.runs, len(self.recordings)),
+            runs=plan.passes(request.passes, len(self.recordings)),
             model=m.ModelParams(
                 weights.model, str(weights.path), weights.form, precision_of(cell.backend, request)
             ),
@@ -229,8 +229,8 @@ class Rounds:
             budget=self.budgets[cell.id],
             work=self.work,
             probes=self.probes,
-            ladder=request.ladder,
-            repeat=request.repeat,
+            ladder=request.cold_load,
+            repeat=request.retake,
             weights=weights.path,
             placement=Placement(request.affinity or (), request.nice),
             done=frozenset(before.taken),

@@ -95,7 +95,7 @@ def measure(
                     probes=meters.available() if execute is run_in_worker else (),
                 )
                 # A rule that may go on takes another round anyway.
-                repeats = request.repeat and not request.adaptive
+                repeats = request.retake and not request.adaptive
                 stopped = rounds.visit_all(schedule, spare if repeats else ())
             ended = s.RunEnded(state="stopped" if stopped else "complete", message=stopped)
         except KeyboardInterrupt:

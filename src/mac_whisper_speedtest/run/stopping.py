@@ -51,7 +51,7 @@ class Planned:
 
 @dataclass(slots=True)
 class Adaptive:
-    """``--precision`` and ``--budget``: looks after round counts that are fixed beforehand.
+    """``--ci-width`` and ``--budget``: looks after round counts that are fixed beforehand.
 
     Attributes:
         manifest: of the run.
@@ -76,14 +76,14 @@ class Adaptive:
     @property
     def looks(self) -> tuple[int, ...]:
         """Rounds after which the data are looked at."""
-        by_budget = self.request.target_width is None
+        by_budget = self.request.ci_width is None
         growth = stopping.BUDGET_GROWTH if by_budget else stopping.PRECISION_GROWTH
         return stopping.looks(self.request.rounds, self.request.planned_rounds, growth=growth)
 
     @property
     def level(self) -> float:
         """What intervals are taken at: a rule that sees verdicts pays for every look."""
-        if self.request.target_width is not None:
+        if self.request.ci_width is not None:
             return intervals.LEVEL
         return stopping.level_at(self.look, self.looks)
 
@@ -118,8 +118,8 @@ class Adaptive:
     def _decide(self, number: int, failed: Collection[str], round_s: Mapping[str, float]) -> None:
         run = assemble(self.manifest, self.told, running=True)
         compared = ranking.compare(run, level=self.level)
-        if self.request.target_width is not None:
-            wanted, reason = self._too_wide(compared, self.request.target_width)
+        if self.request.ci_width is not None:
+            wanted, reason = self._too_wide(compared, self.request.ci_width)
         else:
             wanted, reason = self._undecided(compared, round_s)
         self.current = frozenset(wanted) - frozenset(failed)

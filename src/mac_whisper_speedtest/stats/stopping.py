@@ -171,7 +171,7 @@ MAXIMUM = 60
 """Rounds after which a run ends whatever has been reached, unless another maximum is asked for."""
 
 PRECISION_GROWTH = 1.25
-"""Each look of ``--precision`` comes after a quarter more rounds: at most that much is measured in
+"""Each look of ``--ci-width`` comes after a quarter more rounds: at most that much is measured in
 vain. Looks at widths cost no coverage (benchmarks/statistics.py)."""
 
 BUDGET_GROWTH = 1.5
@@ -240,7 +240,7 @@ class Precise:
 
 
 def precise(widths: Mapping[str, Interval | None], precision: float) -> Precise:
-    """Whether every interval is as narrow as was asked for: the rule of ``--precision``.
+    """Whether every interval is as narrow as was asked for: the rule of ``--ci-width``.
 
     It sees widths and never where an interval lies, so it cannot stop because it likes a verdict;
     rules of this kind keep their coverage in the limit (Chow & Robbins 1965, Annals of Mathematical

@@ -329,7 +329,7 @@ def samples(
     cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
 ) -> Iterator[str]:
     """Fewer samples than were asked for."""
-    asked = request.rounds * request.runs * len(timings.recordings(cell.clip))
+    asked = request.rounds * request.passes * len(timings.recordings(cell.clip))
     if cell.status == "ok" and len(timed) < asked and request.max_time_s is not None:
         yield (
             f"{len(timed)} of {asked} timed samples in the {request.max_time_s:g} s of --max-time"

@@ -126,7 +126,7 @@ def _summary(
         rank_last=place.last if place else None,
         group=group.name if group else None,
         timed_samples=len(timed),
-        timed_samples_asked=request.rounds * request.runs * len(timings.recordings(cell.clip)),
+        timed_samples_asked=request.rounds * request.passes * len(timings.recordings(cell.clip)),
         rounds_ok=len({end.round for end in cell.endings if _measured(end)} - left_out),
         rounds_asked=request.rounds,
         retries=sum(1 for end in cell.endings if (end.attempt or 0) > 0),

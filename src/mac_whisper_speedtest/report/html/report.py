@@ -377,7 +377,7 @@ def _heading(run: Run, title: str, label: str) -> Html:
         for clip in manifest.clips
     )
     whole_set = any(clip.utterances for clip in manifest.clips)
-    amount = numbers.amount(rounds, request.runs, whole_set=whole_set)
+    amount = numbers.amount(rounds, request.passes, whole_set=whole_set)
     asked = f"contract {request.contract.get('name')}, {amount}, {request.threads} threads"
     started = manifest.started_at.replace("T", " ").replace("+00:00", " UTC")
     facts = [

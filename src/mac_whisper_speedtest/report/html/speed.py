@@ -61,7 +61,7 @@ def _table(run: Run, table: RankedTable) -> Html:
     bodies = [[_row(cell, several=len(group) > 1) for cell in group] for group in table.groups()]
     request = run.manifest.request
     rounds = run.decisions[-1].after if run.decisions else request.rounds
-    amount = numbers.amount(rounds, request.runs, whole_set=bool(table.clip.utterances))
+    amount = numbers.amount(rounds, request.passes, whole_set=bool(table.clip.utterances))
     caption = (
         f"{table.title}: contract {request.contract.get('name', MISSING)}, {amount}, "
         f"{request.threads} threads"

@@ -118,7 +118,7 @@ class RequestInfo(Struct, frozen=True, kw_only=True):
     clips: list[str]
     contract: dict[str, SettingValue]
     rounds: int
-    runs: int
+    passes: int = 2
     seed: int
     threads: int
     device: str
@@ -133,15 +133,15 @@ class RequestInfo(Struct, frozen=True, kw_only=True):
     strict: bool = False
     repair: bool = False
     budget_s: float | None = None
-    target_width: float | None = None
+    ci_width: float | None = None
     max_rounds: int | None = None
     margin: float | None = None
     reference_backend: str | None = None
     durations: list[float] = []
     affinity: list[int] | None = None
     nice: int = 0
-    ladder: bool = False
-    repeat: bool = True
+    cold_load: bool = False
+    retake: bool = True
 
 
 class NoiseInfo(Struct, frozen=True, kw_only=True):
