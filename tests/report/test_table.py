@@ -157,20 +157,20 @@ def test_a_failed_cell_stays_in_the_table_with_its_reason_below() -> None:
         )
     )
     assert "timeout" in text
-    assert "bad: timeout in load: no answer after 60 s of load" in text
+    assert "bad 1.0 float32: timeout in load: no answer after 60 s of load" in text
 
 
 def test_a_deviation_and_a_lying_clock_are_flagged_and_explained() -> None:
     deviation = s.DeviationResult(setting="beam_size", requested=1, effective=5)
     text = printed(run_of(cell("odd", seconds=[0.1, 0.1], wall_s=1.1, deviations=[deviation])))
     assert "ok (contract, clock)" in text
-    assert "odd: contract: beam_size: 5 instead of 1" in text
-    assert "odd: clock: reports 0.100 s where 1.100 s passed" in text
+    assert "odd 1.0 float32: contract: beam_size: 5 instead of 1" in text
+    assert "odd 1.0 float32: clock: reports 0.100 s where 1.100 s passed" in text
 
 
 def test_fewer_samples_than_asked_for_are_said() -> None:
     text = printed(run_of(cell("few", seconds=[1.0])))
-    assert "few: samples: 1 of 2 timed samples" in text
+    assert "few 1.0 float32: samples: 1 of 2 timed samples" in text
 
 
 @pytest.mark.parametrize("state", ["interrupted", "recovered", "stopped"])

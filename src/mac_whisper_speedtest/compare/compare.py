@@ -17,11 +17,12 @@ from mac_whisper_speedtest.compare.document import (
     QuantityChange,
     Regression,
 )
-from mac_whisper_speedtest.compare.match import Matched, without_version
+from mac_whisper_speedtest.compare.match import Matched
 from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.ranking import Verdict
 from mac_whisper_speedtest.summary import ranking as ranking_module

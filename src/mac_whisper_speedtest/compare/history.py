@@ -9,9 +9,9 @@ from mac_whisper_speedtest.backends.registry import ALIASES
 from mac_whisper_speedtest.compare import document as h
 from mac_whisper_speedtest.compare import facts, sources
 from mac_whisper_speedtest.compare.document import FactChange
-from mac_whisper_speedtest.compare.match import without_version
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.stats import changepoints, ranking
 from mac_whisper_speedtest.store.index import open_index
 from mac_whisper_speedtest.store.rows import CellRow, RunRow

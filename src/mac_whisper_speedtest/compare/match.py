@@ -6,15 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from mac_whisper_speedtest.results import schema as s
-
-
-def without_version(backend: str) -> str:
-    """A backend's name without the version that was asked for, with its precision.
-
-    ``faster-whisper@1.2.1:int8`` and ``faster-whisper:int8`` are both ``faster-whisper:int8``.
-    """
-    name, colon, precision = backend.partition(":")
-    return name.partition("@")[0] + colon + precision
+from mac_whisper_speedtest.results.cells import without_version
 
 
 @dataclass(frozen=True, slots=True)

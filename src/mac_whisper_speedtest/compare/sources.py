@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from mac_whisper_speedtest.compare.match import without_version
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.summary import samples
 from mac_whisper_speedtest.summary.summarize import summarize

@@ -16,7 +16,7 @@ from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, Figure
 from mac_whisper_speedtest.leaderboard.submissions import Configuration
 from mac_whisper_speedtest.report.html import cells, charts, page
 from mac_whisper_speedtest.report.html.page import Field, Html, TableColumn, clipped, join, tag
-from mac_whisper_speedtest.report.table import MISSING, counted
+from mac_whisper_speedtest.results.cells import MISSING, counted
 from mac_whisper_speedtest.stats.outliers import CUT
 
 # How things on a leaderboard are called and shown.

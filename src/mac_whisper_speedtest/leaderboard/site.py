@@ -28,8 +28,8 @@ from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.report import comparison
 from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.html.page import Html, clipped, join, tag
-from mac_whisper_speedtest.report.table import counted
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import counted
 
 # The leaderboard's one page. Without a script all of it is shown; the script filters and sorts.
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES, SettingValue
-from mac_whisper_speedtest.compare.match import without_version
 from mac_whisper_speedtest.results import comparable, journal
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.stats import intervals
 from mac_whisper_speedtest.summary import accuracy as rightness
 from mac_whisper_speedtest.summary import ranking, samples

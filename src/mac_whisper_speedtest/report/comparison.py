@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import Compared
-from mac_whisper_speedtest.report.table import MISSING
+from mac_whisper_speedtest.results.cells import MISSING
 
 # A comparison in words: the rows and lines that the terminal and Markdown show alike.
 

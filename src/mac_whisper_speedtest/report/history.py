@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.compare.document import History, LastingChange, Point, Series
-from mac_whisper_speedtest.report.table import MISSING
+from mac_whisper_speedtest.results.cells import MISSING
 
 _PIPE_WIDTH = 200
 

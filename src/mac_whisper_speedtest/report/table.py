@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, Run, Summary
+from mac_whisper_speedtest.results import cells as named
+from mac_whisper_speedtest.results.cells import (
+    FIRST_GROUP,
+    MISSING,
+    CellTable,
+    amount,
+    by_table,
+    counted,
+    number_text,
+    range_text,
+    summary_of,
+    tables_of,
+    with_bounds,
+)
+from mac_whisper_speedtest.results.schema import CellResult, ClipInfo, Run
 from mac_whisper_speedtest.stats import ranking
 
 # What a reader must know beside the numbers, a line each.
 
 
-FIRST_GROUP = "A"
 _NAMED = 5  # entries of a set that were left out
 
 
@@ -37,9 +50,10 @@ def _all(run: Run) -> Iterator[str]:
         yield f"The run ended because {run.decisions[-1].reason}."
     for clip in run.manifest.clips:
         yield from _left_out(clip)
+    labels = named.labels_of(run.cells)
     for cell in run.cells:
-        for line in _of_cell(cell):
-            yield f"{cell.backend.name}: {line}"
+        for line in _of_cell(cell, labels):
+            yield f"{labels[cell.id]}: {line}"
 
 
 def _ranking(run: Run) -> Iterator[str]:
@@ -66,7 +80,7 @@ def _ranking(run: Run) -> Iterator[str]:
     tied = [each for each in ranked if each.rank_last != each.rank]
     without = [each for each in ranked if each.rtfx_bounds is None]
     if tied:
-        yield "Places such as 1–3 are ties: the rounds do not tell these cells apart."
+        yield "Ranks such as 1–3 are ties: the rounds do not tell these cells apart."
     if without:
         yield "An interval of a cell takes 6 rounds, and of a comparison 3; see --rounds."
 
@@ -79,11 +93,11 @@ def _left_out(clip: ClipInfo) -> Iterator[str]:
             yield f"{clip.name}: {what}: {len(entries) - _NAMED} more; see the results"
 
 
-def _of_cell(cell: CellResult) -> Iterator[str]:
+def _of_cell(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
     summary = cell.summary
     if summary is not None:
         if summary.fast_but_wrong and summary.accuracy is not None:
-            yield from _wrong(cell)
+            yield from _wrong(cell, labels)
         for finding in summary.findings:
             yield f"{finding.kind}: {finding.message}"
     for ending in cell.endings:
@@ -97,7 +111,7 @@ def _of_cell(cell: CellResult) -> Iterator[str]:
             yield f"remark: {remark}"
 
 
-def _wrong(cell: CellResult) -> Iterator[str]:
+def _wrong(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
     """Why a cell is in the class of those whose speed does not count."""
     assert cell.summary is not None
     found = cell.summary.accuracy
@@ -106,37 +120,11 @@ def _wrong(cell: CellResult) -> Iterator[str]:
         return
     against = (found.against or "").partition("/")[0]
     yield (
-        f"fast but wrong: {found.metric.upper()} is {found.delta * 100:.1f} points "
-        f"({found.delta_low * 100:.1f} to {found.delta_high * 100:.1f}) above that of {against}; "
+        f"{named.FAST_BUT_WRONG}: {found.metric.upper()} is {found.delta * 100:.1f} points "
+        f"({found.delta_low * 100:.1f} to {found.delta_high * 100:.1f}) above that of "
+        f"{labels.get(found.against or '', against)}; "
         f"{found.how}. See: speedtest diff RUN {against} {cell.backend.name}"
     )
-
-
-# How a number is shown.
-
-
-MISSING = "–"
-"""Where there is nothing to show."""
-
-
-def counted(number: int, one: str, several: str = "") -> str:
-    """``1 round``, ``2 rounds``; ``several`` where it takes more than an s."""
-    return f"{number} {one if number == 1 else several or f'{one}s'}"
-
-
-def amount(rounds: int, runs: int, *, whole_set: bool) -> str:
-    """How much was measured of each cell: ``6 rounds × 2 samples``."""
-    each = ("pass", "passes") if whole_set else ("sample", "samples")
-    return f"{counted(rounds, 'round')} × {counted(runs, *each)}"
-
-
-def with_bounds(value: float | None, bounds: Bounds | None, form: str) -> str:
-    """A number and its interval, in brackets; without them where the rounds give none."""
-    if value is None:
-        return MISSING
-    if bounds is None:
-        return format(value, form)
-    return f"{value:{form}} ({bounds.low:{form}}–{bounds.high:{form}})"
 
 
 # How time grows with the audio's length: a table for every model measured on several lengths.
@@ -144,21 +132,21 @@ def with_bounds(value: float | None, bounds: Bounds | None, form: str) -> str:
 
 def tables(run: Run) -> Iterator[Table | Text]:
     """Per model: fixed cost, seconds per audio second, and the time of every length."""
-    groups: dict[tuple[str, str], list[CellResult]] = {}
-    for cell in run.cells:
-        if cell.summary is not None and cell.summary.duration is not None:
-            groups.setdefault((cell.model.name, cell.clip.name), []).append(cell)
-    for (model, _), cells in groups.items():
-        yield _duration_table(model, cells)
-        lines = list(_break_even(cells))
+    for group in by_table(run.cells):
+        cells = [cell for cell in group if cell.summary is not None and cell.summary.duration]
+        if not cells:
+            continue
+        names = named.names_of(group)
+        yield _duration_table(cells, names)
+        lines = list(_break_even(cells, names))
         if lines:
             yield Text("\n".join(lines))
 
 
-def _duration_table(model: str, cells: list[CellResult]) -> Table:
+def _duration_table(cells: Sequence[CellResult], names: Mapping[str, str]) -> Table:
     lengths = [each.name for each in cells[0].clip.utterances]
     table = Table(
-        title=f"{model}: seconds by length of the audio",
+        title=f"{cells[0].model.name}: seconds by length of the audio",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         title_style="bold",
@@ -172,24 +160,18 @@ def _duration_table(model: str, cells: list[CellResult]) -> Table:
         fit = cell.summary.duration
         assert fit is not None
         table.add_row(
-            cell.backend.name,
+            names[cell.id],
             with_bounds(fit.fixed_s, fit.fixed, ".2f"),
             with_bounds(fit.per_audio_s, fit.per_audio, ".4f"),
             fit.shape or MISSING,
-            MISSING if fit.window_s is None else f"{fit.window_s:.3f}",
-            *(
-                f"{fit.seconds_by_duration[each]:.2f}"
-                if each in fit.seconds_by_duration
-                else MISSING
-                for each in lengths
-            ),
+            number_text(fit.window_s, ".3f"),
+            *(number_text(fit.seconds_by_duration.get(each), ".2f") for each in lengths),
         )
     return table
 
 
-def _break_even(cells: list[CellResult]) -> Iterator[str]:
+def _break_even(cells: Sequence[CellResult], names: Mapping[str, str]) -> Iterator[str]:
     """Each pair once: who wins for short audio, who for long, and where they meet."""
-    names = {cell.id: cell.backend.name for cell in cells}
     for cell in cells:
         fit = cell.summary.duration if cell.summary else None
         for other, meet in fit.break_even_s.items() if fit else ():
@@ -203,7 +185,7 @@ def _break_even(cells: list[CellResult]) -> Iterator[str]:
 
 _ANY_WIDTH = 1000
 
-_Look = Callable[[CellResult, Summary], str | Text]
+_Look = Callable[[CellTable, CellResult], str | Text]
 _Column = tuple[str, JustifyMethod, _Look]
 
 
@@ -219,39 +201,36 @@ def show_run(run: Run, *, saved_as: str = "", console: Console | None = None) ->
 
 def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType]:
     """Per model and clip a table, best first; then every failure, deviation and remark."""
-    groups: dict[tuple[str, str], list[CellResult]] = {}
-    for cell in run.cells:
-        groups.setdefault((cell.model.name, cell.clip.name), []).append(cell)
-    named = run.manifest.request.backends_named
-    drawn = {
-        key: cells
-        for key, cells in groups.items()
-        if named or any(cell.status != "unavailable" for cell in cells)
-    }
-    # A network that nobody asked for and nothing here can run needs no table; the notes name it.
-    for (model, clip), cells in (drawn or groups).items():
-        ranked = sorted(cells, key=_order)
-        heading = _title(run, model, clip)
-        for columns in _packed(ranked, console):
-            yield _table(ranked, columns, heading)
+    found = tables_of(run.cells)
+    drawn = [
+        table
+        for table in found
+        if run.manifest.request.backends_named
+        or any(cell.status != "unavailable" for cell in table.cells)
+    ]
+    # A model that was not requested and cannot run here needs no table; the notes name it.
+    for table in drawn or found:
+        heading = _title(run, table)
+        for columns in _packed(table, console):
+            yield _table(table, columns, heading)
             heading = ""
     yield from tables(run)
-    found = list(notes_for(run))
-    if found:
-        yield Text("\n".join(found))
+    notes = list(notes_for(run))
+    if notes:
+        yield Text("\n".join(notes))
     yield Text(_footer(run, saved_as), style="dim")
 
 
-def _packed(cells: Sequence[CellResult], console: Console) -> list[list[_Column]]:
+def _packed(table: CellTable, console: Console) -> list[list[_Column]]:
     """All columns, in as many tables below each other as the console's width takes.
 
     Every table begins with the rank and the name, and none leaves anything out.
     """
     packed: list[list[_Column]] = []
-    for column in (*_RANKING, *_DETAILS, *_known(cells)):
+    for column in (*_RANKING, *_DETAILS, *_known(table.cells)):
         if not packed:
             packed.append([])
-        wider = _table(cells, [*packed[-1], column], "")
+        wider = _table(table, [*packed[-1], column], "")
         natural = console.measure(wider, options=console.options.update_width(_ANY_WIDTH)).maximum
         if natural > console.width and len(packed[-1]) > len(_NAMING):
             packed.append([*_NAMING])
@@ -259,16 +238,9 @@ def _packed(cells: Sequence[CellResult], console: Console) -> list[list[_Column]
     return packed
 
 
-def _order(cell: CellResult) -> tuple[bool, str, float, str]:
-    """By group, in it by time; what has neither comes last."""
-    group = cell.summary.group if cell.summary else None
-    median_s = cell.summary.median_s if cell.summary else None
-    return (group is None, group or "", median_s or 0.0, cell.id)
-
-
-def _title(run: Run, model: str, clip: str) -> str:
+def _title(run: Run, table: CellTable) -> str:
     request = run.manifest.request
-    info = next(each for each in run.manifest.clips if each.name == clip)
+    info = next(each for each in run.manifest.clips if each.name == table.clip.name)
     audio = f"{info.seconds:.1f} s"
     if info.utterances:
         what = "lengths" if info.kind == "durations" else "utterances"
@@ -276,13 +248,13 @@ def _title(run: Run, model: str, clip: str) -> str:
     rounds = run.decisions[-1].after if run.decisions else request.rounds
     measured = amount(rounds, request.passes, whole_set=bool(info.utterances))
     return (
-        f"{model} on {clip} ({audio}), contract {request.contract['name']}, "
+        f"{table.title} ({audio}), contract {request.contract['name']}, "
         f"{measured}, {counted(request.threads, 'thread')}"
     )
 
 
-def _table(cells: Sequence[CellResult], columns: Sequence[_Column], title: str) -> Table:
-    table = Table(
+def _table(table: CellTable, columns: Sequence[_Column], title: str) -> Table:
+    drawn = Table(
         title=title or None,
         box=box.SIMPLE_HEAD,
         title_justify="left",
@@ -290,87 +262,58 @@ def _table(cells: Sequence[CellResult], columns: Sequence[_Column], title: str) 
         pad_edge=False,
     )
     for heading, justify, _ in columns:
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=justify == "right")
-    previous: str | None = None
-    for cell in cells:
-        assert cell.summary is not None
-        if previous not in {None, cell.summary.group}:
-            table.add_section()  # beyond this line other work was done
-        previous = cell.summary.group
-        table.add_row(*(look(cell, cell.summary) for _, _, look in columns))
-    return table
+        drawn.add_column(heading, justify=justify, overflow="fold", no_wrap=justify == "right")
+    for number, group in enumerate(table.groups()):
+        if number:
+            drawn.add_section()  # beyond this line other work was done
+        for cell in group:
+            drawn.add_row(*(look(table, cell) for _, _, look in columns))
+    return drawn
 
 
-def _rank(_cell: CellResult, summary: Summary) -> str:
-    """The places in its group that are open to it: 1, 2–3, ...; then B1, B2, ..., C1, ..."""
-    if summary.rank is None:
-        return MISSING
-    group = "" if summary.group in {None, FIRST_GROUP} else summary.group
-    last = summary.rank_last or summary.rank
-    return f"{group}{summary.rank}" + (f"–{last}" if last != summary.rank else "")
+def _status(_table: CellTable, cell: CellResult) -> Text:
+    status = named.status_of(cell)
+    shown = Text(status, style="green" if status == named.OK else "red")
+    findings = named.findings_of(cell)
+    if findings:
+        shown.append(f" ({findings})", style="yellow")
+    return shown
 
 
-def _name(cell: CellResult) -> str:
-    return f"{cell.backend.name} {cell.backend.version or ''}".strip()
+def _contract(_table: CellTable, cell: CellResult) -> Text:
+    return Text(named.contract_of(cell), style="yellow" if cell.contract.deviations else "")
 
 
-def _status(cell: CellResult, summary: Summary) -> Text:
-    status = Text(cell.status, style="green" if cell.status == "ok" else "red")
-    if summary.fast_but_wrong:
-        status = Text("wrong", style="red")
-    if summary.findings:
-        kinds = ", ".join(finding.kind for finding in summary.findings)
-        status.append(f" ({kinds})", style="yellow")
-    return status
+def _bounded(name: str, bounds: str) -> _Look:
+    """A column that shows one number of the summary with its interval."""
 
+    def look(_table: CellTable, cell: CellResult) -> str:
+        summary = summary_of(cell)
+        return with_bounds(getattr(summary, name), getattr(summary, bounds), ".2f")
 
-def _contract(cell: CellResult, _summary: Summary) -> Text:
-    """Whether it did the work that was asked for, else in which settings it did not."""
-    if not cell.contract.effective:
-        return Text(MISSING)
-    other = dict.fromkeys(each.setting.replace("_", " ") for each in cell.contract.deviations)
-    return Text(", ".join(other), style="yellow") if other else Text("kept")
-
-
-def _spread(_cell: CellResult, summary: Summary) -> str:
-    if summary.min_s is None or summary.max_s is None:
-        return MISSING
-    return f"{summary.min_s:.3f}–{summary.max_s:.3f}"
-
-
-def _error_rate(_cell: CellResult, summary: Summary) -> str:
-    """The corpus rate; a CER is said to be one."""
-    if summary.accuracy is None or summary.accuracy.rate is None:
-        return MISSING
-    mark = "" if summary.accuracy.metric == "wer" else " CER"
-    return f"{summary.accuracy.rate:.1%}{mark}"
+    return look
 
 
 def _figure(name: str, form: str, factor: float = 1.0) -> _Look:
     """A column that shows one number of the summary."""
-    return lambda _cell, summary: _number(getattr(summary, name), form, factor)
+    return lambda _, cell: number_text(getattr(summary_of(cell), name), form, factor)
 
 
-def _number(value: float | None, form: str, factor: float = 1.0) -> str:
-    return MISSING if value is None else format(value * factor if factor != 1 else value, form)
+def _spread(_table: CellTable, cell: CellResult) -> str:
+    return range_text(summary_of(cell).min_s, summary_of(cell).max_s, ".3f")
 
 
 _NAMING: tuple[_Column, ...] = (
-    ("#", "right", _rank),
-    ("backend", "left", lambda cell, _: _name(cell)),
+    ("rank", "right", lambda _, cell: named.rank_of(cell)),
+    ("backend", "left", lambda table, cell: table.names[cell.id]),
 )
 _RANKING: tuple[_Column, ...] = (
     *_NAMING,
-    ("device", "left", lambda cell, _: cell.backend.device or MISSING),
-    ("precision", "left", lambda cell, _: cell.backend.precision or MISSING),
+    ("device", "left", lambda _, cell: cell.backend.device or MISSING),
     ("median s", "right", _figure("median_s", ".3f")),
-    ("RTFx", "right", lambda _, it: with_bounds(it.rtfx, it.rtfx_bounds, ".2f")),
-    (
-        "× best",
-        "right",
-        lambda _, it: with_bounds(it.times_best, it.times_best_bounds, ".2f"),
-    ),
-    ("WER", "right", _error_rate),
+    ("RTFx", "right", _bounded("rtfx", "rtfx_bounds")),
+    ("× best", "right", _bounded("times_best", "times_best_bounds")),
+    ("WER", "right", lambda _, cell: named.error_rate_of(cell)),
     ("status", "left", _status),
 )
 _DETAILS: tuple[_Column, ...] = (

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mac_whisper_speedtest.results import cells as named
+from mac_whisper_speedtest.results.cells import MISSING, percent
 from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult
 
-_MISSING = "–"
 _STYLES = {"as good": "green", "worse": "bold red", "unclear": "yellow"}
 
 
@@ -35,26 +36,26 @@ def show_scores(
         console = Console()
         if not console.is_terminal:
             console = Console(width=200)
-    tables: dict[tuple[str, str], list[CellResult]] = {}
-    for cell in cells:
-        tables.setdefault((cell.model.name, cell.clip.name), []).append(cell)
-    for group in tables.values():
+    for group in named.by_table(cells):
         scored = [cell for cell in group if cell.id in found]
         if not scored:
             continue
         ranked = sorted(scored, key=lambda cell: _order(found[cell.id]))
-        console.print(_table(ranked, found))
-        for line in dict.fromkeys(_notes(group, ranked, found)):
+        names = named.names_of(group)
+        console.print(_table(ranked, found, names))
+        for line in dict.fromkeys(_notes(group, ranked, found, names)):
             console.print(Text(f"  {line}"))
         if per_utterance:
-            console.print(_utterances(ranked, found))
+            console.print(_utterances(ranked, found, names))
 
 
 def _order(accuracy: AccuracyResult) -> tuple[bool, float]:
     return accuracy.rate is None, accuracy.rate or 0.0
 
 
-def _table(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> Table:
+def _table(
+    cells: Sequence[CellResult], found: Mapping[str, AccuracyResult], names: Mapping[str, str]
+) -> Table:
     first = cells[0]
     accuracy = found[first.id]
     metric = accuracy.metric.upper()
@@ -69,12 +70,12 @@ def _table(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> 
     against = _against(cells, found)
     for cell in cells:
         one = found[cell.id]
-        own = "reference" if cell.id in against else _MISSING
+        own = "reference" if cell.id in against else MISSING
         rates = [one.rate, *([one.cer] if one.metric == "wer" else []), one.mean_rate]
         counts = [one.substitutions, one.deletions, one.insertions, one.reference_words, one.failed]
         table.add_row(
-            cell.backend.name,
-            *map(_percent, rates),
+            names[cell.id],
+            *(percent(rate, 2) for rate in rates),
             *map(str, counts),
             _points(one.delta),
             _interval(one),
@@ -84,34 +85,39 @@ def _table(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> 
 
 
 def _notes(
-    group: Sequence[CellResult], scored: Sequence[CellResult], found: Mapping[str, AccuracyResult]
+    group: Sequence[CellResult],
+    scored: Sequence[CellResult],
+    found: Mapping[str, AccuracyResult],
+    names: Mapping[str, str],
 ) -> Iterable[str]:
     against = _against(scored, found)
     if not against:
         yield "No reference backend among them: nothing is compared."
     for cell in group:
         if cell.id in against:
-            yield f"Compared with {cell.backend.name}; a positive difference is more errors."
+            yield f"Compared with {names[cell.id]}; a positive difference is more errors."
     same: dict[str, list[str]] = {}
     for cell in scored:
-        same.setdefault(found[cell.id].how, []).append(cell.backend.name)
+        same.setdefault(found[cell.id].how, []).append(names[cell.id])
     for cell in group:
         if cell.id not in found:
-            same.setdefault(f"no text to score ({cell.status})", []).append(cell.backend.name)
+            same.setdefault(f"no text to score ({cell.status})", []).append(names[cell.id])
     for how, backends in same.items():
         if how:
             yield f"{', '.join(backends)}: {how}"
 
 
-def _utterances(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> Table:
+def _utterances(
+    cells: Sequence[CellResult], found: Mapping[str, AccuracyResult], names: Mapping[str, str]
+) -> Table:
     table = _empty("by utterance, worst first")
     table.add_column("utterance", overflow="fold")
     for cell in cells:
-        table.add_column(cell.backend.name, justify="right", overflow="fold")
+        table.add_column(names[cell.id], justify="right", overflow="fold")
     rows = list(zip(*(found[cell.id].utterances for cell in cells), strict=True))
     rows.sort(key=lambda row: -sum(each.rate or 0.0 for each in row))
     for row in rows:
-        shown = ["failed" if each.failed else _percent(each.rate) for each in row]
+        shown = ["failed" if each.failed else percent(each.rate, 2) for each in row]
         table.add_row(row[0].name, *shown)
     return table
 
@@ -131,17 +137,13 @@ def _empty(title: str) -> Table:
     )
 
 
-def _percent(rate: float | None) -> str:
-    return _MISSING if rate is None else f"{rate:.2%}"
-
-
 def _points(delta: float | None) -> str:
-    return _MISSING if delta is None else f"{delta * 100:+.2f}"
+    return MISSING if delta is None else f"{delta * 100:+.2f}"
 
 
 def _interval(accuracy: AccuracyResult) -> str:
     if accuracy.delta_low is None or accuracy.delta_high is None:
-        return _MISSING
+        return MISSING
     return f"{accuracy.delta_low * 100:+.2f} to {accuracy.delta_high * 100:+.2f}"
 
 

@@ -63,11 +63,11 @@ def document(run: s.Run) -> Element:
 def test_the_verdict_comes_first_and_in_words(document: Element) -> None:
     (verdict,) = document.all("section", aria_label="Verdict")
     said = verdict.text
-    assert "share the first place" in said or "is the fastest" in said
-    assert "slow 1.2.3 takes 2." in said
+    assert "share rank 1" in said or "is the fastest" in said
+    assert "slow 1.2.3 float32 takes 2." in said
     assert "times as long as" in said
     assert "SLOWER" in said
-    assert "nonsense 1.2.3 is too wrong for its speed to count" in said
+    assert "nonsense 1.2.3 float32 is too wrong for its speed to count" in said
     assert "Not available on that machine: absent." in said
     assert "1 of 6 cells did not end well: broken (crashed)." in said
     assert document.text.index("did not end well") < document.text.index("Ranking")
@@ -127,7 +127,7 @@ def test_pareto_and_error_rates(document: Element) -> None:
     front = {row[0].split()[0]: row[-1] for row in rows_of(table_of(found, "Speed and WER"))}
     assert front["slow"] == "no"
     assert "yes" in {front["quick"], front["as-quick"]}
-    assert front["nonsense"] == "too wrong to count"
+    assert front["nonsense"] == "fast but wrong"
     assert "Normalized by english" in found.text
 
 
@@ -166,7 +166,7 @@ def test_every_sample_is_drawn_and_listed_with_its_state(document: Element, run:
         svg.one("title", id=f"{svg.attributes['aria-labelledby']}".split()[0]).text
         for svg in found.all("svg", class_="plot")
     }
-    assert "Samples of slow 1.2.3" in drawn
+    assert "Samples of slow 1.2.3 float32" in drawn
 
 
 def test_transcripts_show_what_was_replaced_by_elements_and_not_only_by_color(
@@ -181,7 +181,7 @@ def test_transcripts_show_what_was_replaced_by_elements_and_not_only_by_color(
         each.text for each in found.all("div", class_="version") if "all 18 words" in each.text
     ]
     assert len(alike) == 1
-    assert "quick 1.2.3, as-quick 1.2.3, other 1.2.3" in alike[0]
+    assert "quick 1.2.3 float32, as-quick 1.2.3 float32, other 1.2.3 float32" in alike[0]
 
 
 def test_the_machine_the_marked_round_and_what_is_not_known_are_there(document: Element) -> None:
@@ -236,7 +236,7 @@ def test_a_run_of_several_lengths_has_its_curves() -> None:
         "Processing time by length of the audio"
         in found.one("svg", class_="plot").one("title", id="growth-t0-title").text
     )
-    assert "b 1.2.3 is quicker below" in found.text
+    assert "b 1.2.3 float32 is quicker below" in found.text
     assert "growth" not in {
         each.attributes.get("id") for each in parse(report(written.run(Told("a")))).all("section")
     }
@@ -246,7 +246,7 @@ def test_without_a_reference_texts_are_compared_with_each_other() -> None:
     clip = written.recording(reference=None)
     run = written.run(Told("a", text="one two three"), Told("b", text="one two four"), clip=clip)
     document = parse(report(run))
-    assert "the texts are compared with that of a 1.2.3" in section(document, "texts").text
+    assert "the texts are compared with that of a 1.2.3 float32" in section(document, "texts").text
     assert "No error rate is known" in section(document, "accuracy").text
 
 

@@ -1,14 +1,13 @@
-"""What a run's cells are called in a page, and the tables they stand in."""
+"""A run's cells in a page: the texts of :mod:`~mac_whisper_speedtest.results.cells` as HTML."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.report.html.page import Field, Html, join, tag
-from mac_whisper_speedtest.report.table import FIRST_GROUP
-from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, Run, Summary
+from mac_whisper_speedtest.results import cells
+from mac_whisper_speedtest.results.cells import MISSING, summary_of
+from mac_whisper_speedtest.results.schema import Bounds, CellResult, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,113 +42,32 @@ class Limits:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RankedTable:
-    """The cells of one model on one piece of speech.
-
-    Attributes:
-        name: unique in the page, for ids.
-        model: the model's name.
-        clip: the speech.
-        cells: by group, in it by time; what has no figure comes last.
-    """
-
-    name: str
-    model: str
-    clip: ClipInfo
-    cells: Sequence[CellResult]
-
-    @property
-    def title(self) -> str:
-        """The model and what it was heard on."""
-        return f"{self.model} on {self.clip.name}"
-
-    def groups(self) -> list[list[CellResult]]:
-        """The cells that did equal work, best group first; what was not ranked stands last."""
-        found: dict[str | None, list[CellResult]] = {}
-        for cell in self.cells:
-            found.setdefault(summary_of(cell).group, []).append(cell)
-        return list(found.values())
-
-
-def ranked(run: Run) -> list[RankedTable]:
-    """The tables of a run, in the order of its cells; those without any figure come last."""
-    found: dict[tuple[str, str], list[CellResult]] = {}
-    for cell in run.cells:
-        found.setdefault((cell.model.name, cell.clip.name), []).append(cell)
-    ordered = sorted(found.items(), key=lambda item: not any(map(_has_figure, item[1])))
-    return [
-        RankedTable(f"t{number}", model, cells[0].clip, sorted(cells, key=_order))
-        for number, ((model, _), cells) in enumerate(ordered)
-    ]
-
-
-def summary_of(cell: CellResult) -> Summary:
-    """A cell's figures. Raises ValueError where nobody has computed them."""
-    if cell.summary is None:
-        raise ValueError(f"the run was not summarized: {cell.id} has no figures")
-    return cell.summary
-
-
-def name_of(cell: CellResult) -> str:
-    """The backend as it was asked for, and the version that was found."""
-    asked, found = cell.backend.name, cell.backend.version
-    return asked if not found or f"@{found}" in asked else f"{asked} {found}"
-
-
-def label_of(cell: CellResult, run: Run) -> str:
-    """A name that tells the cell from all others of its run."""
-    return labels(run)[cell.id]
-
-
-def labels(run: Run) -> dict[str, str]:
-    """Cell id → :func:`label_of`."""
-    models = len({cell.model.name for cell in run.cells}) > 1
-    clips = len({cell.clip.name for cell in run.cells}) > 1
-    found: dict[str, str] = {}
-    for cell in run.cells:
-        parts = [name_of(cell)]
-        parts += [cell.model.name] if models else []
-        parts += [f"on {cell.clip.name}"] if clips else []
-        found[cell.id] = ", ".join(parts)
-    # Of one backend measured against itself, as by `speedtest noise`, only the ids differ.
-    counts = Counter(found.values())
-    return {
-        name: f"{label} ({name})" if counts[label] > 1 else label for name, label in found.items()
-    }
-
-
-def place_of(summary: Summary) -> Field:
-    """The places that the intervals leave open: 1, 2–3 for a tie, B1 in the second group."""
+def rank_of(cell: CellResult) -> Field:
+    """The cell's rank, sorted by group."""
+    summary = summary_of(cell)
     if summary.rank is None:
-        return Field("–", "")
-    group = "" if summary.group in {None, FIRST_GROUP} else str(summary.group)
+        return Field(MISSING, "")
     last = summary.rank_last or summary.rank
-    shown = f"{group}{summary.rank}" + (f"–{last}" if last != summary.rank else "")
-    return Field(shown, f"{summary.group} {summary.rank:03d} {last:03d}")
+    return Field(cells.rank_of(cell), f"{summary.group} {summary.rank:03d} {last:03d}")
 
 
 def measured(value: float | None, bounds: Bounds | None, form: str) -> Field:
     """A figure with its interval under or beside it; sorted by the figure."""
     if value is None:
-        return Field("–", "")
+        return Field(MISSING, "")
     if bounds is None:
         return Field(format(value, form), value)
-    interval = f"{bounds.low:{form}}–{bounds.high:{form}}"
+    interval = cells.range_text(bounds.low, bounds.high, form)
     return Field(join([format(value, form), " ", tag("span", interval, class_="range")]), value)
 
 
 def status_of(cell: CellResult) -> Field:
     """How the cell ended, in a word; never by color alone."""
-    summary = summary_of(cell)
-    word, class_ = cell.status, "good" if cell.status == "ok" else "bad"
-    if summary.fast_but_wrong:
-        word, class_ = "fast but wrong", "bad"
-    parts: list[str] = [badge(word, class_)]
-    if summary.findings:
-        kinds = ", ".join(finding.kind for finding in summary.findings)
-        parts.append(tag("small", f" {kinds}"))
-    return Field(join(parts), word)
+    status, findings = cells.status_of(cell), cells.findings_of(cell)
+    parts: list[str] = [badge(status, "good" if status == cells.OK else "bad")]
+    if findings:
+        parts.append(tag("small", f" {findings}"))
+    return Field(join(parts), status)
 
 
 def badge(word: str, class_: str) -> Html:
@@ -161,15 +79,5 @@ def error_rate(summary: Summary) -> Field:
     """The corpus rate in per cent; where characters were counted it says so."""
     found = summary.accuracy
     if found is None or found.rate is None:
-        return Field("–", "")
-    mark = "" if found.metric == "wer" else " CER"
-    return Field(f"{found.rate:.1%}{mark}", found.rate)
-
-
-def _has_figure(cell: CellResult) -> bool:
-    return summary_of(cell).median_s is not None
-
-
-def _order(cell: CellResult) -> tuple[bool, str, float, str]:
-    summary = summary_of(cell)
-    return (summary.group is None, summary.group or "", summary.median_s or 0.0, cell.id)
+        return Field(MISSING, "")
+    return Field(cells.error_rate_text(found.rate, found.metric), found.rate)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import page
-from mac_whisper_speedtest.report.html.cells import Limits, summary_of
+from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.page import (
     Field,
     Html,
@@ -18,18 +18,19 @@ from mac_whisper_speedtest.report.html.page import (
     join,
     tag,
 )
-from mac_whisper_speedtest.report.table import MISSING
+from mac_whisper_speedtest.results.cells import MISSING, OK, labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, LeftOutInfo, Run
 
 
 def findings(run: Run, limits: Limits) -> Html:
     """A line per finding, by cell."""
+    labels = labels_of(run.cells)
     parts: list[Html] = []
     for cell in run.cells:
         found = summary_of(cell).findings
         if not found:
             continue
-        parts.append(tag("h3", named.label_of(cell, run)))
+        parts.append(tag("h3", labels[cell.id]))
         parts.append(
             tag(
                 "ul",
@@ -70,7 +71,7 @@ def failures(run: Run, limits: Limits) -> Html:
         parts.append(tag("p", tag("strong", "The run is not complete. "), said))
     if not found:
         return join([*parts, tag("p", "Every worker ended well.")])
-    labels = named.labels(run)
+    labels = labels_of(run.cells)
     shown = list(found.items())[: limits.entries]
     total = sum(map(len, found.values()))
     parts.append(
@@ -129,7 +130,7 @@ def _failure(label: str, each: _Failure, rounds: Sequence[int]) -> TableRow:
         [
             label,
             Field(f"{_rounds(rounds)}{attempt}", rounds[0]),
-            Field(named.badge(each.status, "good" if each.status == "ok" else "bad"), each.status),
+            Field(named.badge(each.status, "good" if each.status == OK else "bad"), each.status),
             each.stage or MISSING,
             each.error_class or MISSING,
             each.message or MISSING,
@@ -206,8 +207,9 @@ def contracts_section(run: Run, limits: Limits) -> Html:
             "",
         ]
     )
-    rows = [_row(run, cell, settings) for cell in run.cells if cell.contract.effective]
-    silent = [named.label_of(cell, run) for cell in run.cells if not cell.contract.effective]
+    labels = labels_of(run.cells)
+    rows = [_row(labels[cell.id], cell, settings) for cell in run.cells if cell.contract.effective]
+    silent = [labels[cell.id] for cell in run.cells if not cell.contract.effective]
     return join(
         [
             tag(
@@ -218,12 +220,12 @@ def contracts_section(run: Run, limits: Limits) -> Html:
             ),
             page.table(columns, [[wanted], rows], caption="The decode contract", sortable=False),
             tag("p", f"Nothing was reported by: {', '.join(silent)}.") if silent else "",
-            _remarks(run, limits),
+            _remarks(run, labels, limits),
         ]
     )
 
 
-def _row(run: Run, cell: CellResult, settings: list[str]) -> TableRow:
+def _row(label: str, cell: CellResult, settings: list[str]) -> TableRow:
     other = {each.setting for each in cell.contract.deviations}
     fields: list[str | Field] = []
     for setting in settings:
@@ -236,13 +238,13 @@ def _row(run: Run, cell: CellResult, settings: list[str]) -> TableRow:
             word = f"{word} (declared: {_word(promised)})"
         fields.append(Field(word, class_="other" if setting in other else ""))
     seen = ", ".join(each.replace("_", " ") for each in cell.contract.observed)
-    return TableRow([named.label_of(cell, run), *fields, seen or MISSING])
+    return TableRow([label, *fields, seen or MISSING])
 
 
-def _remarks(run: Run, limits: Limits) -> Html:
+def _remarks(run: Run, labels: Mapping[str, str], limits: Limits) -> Html:
     """Differences that no setting expresses."""
     lines = [
-        tag("li", tag("strong", named.label_of(cell, run)), f": {clipped(each, limits.message)}")
+        tag("li", tag("strong", labels[cell.id]), f": {clipped(each, limits.message)}")
         for cell in run.cells
         for each in cell.contract.remarks
     ]

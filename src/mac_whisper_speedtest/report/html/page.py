@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from mac_whisper_speedtest.report.table import MISSING
+from mac_whisper_speedtest.results.cells import MISSING
 
 if TYPE_CHECKING:
     from jinja2 import Environment

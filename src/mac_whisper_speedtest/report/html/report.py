@@ -7,16 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report import reproduce
-from mac_whisper_speedtest.report import table as numbers
-from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
 from mac_whisper_speedtest.report.html import page as tables
 from mac_whisper_speedtest.report.html import speed as growth
-from mac_whisper_speedtest.report.html.cells import Limits, RankedTable, name_of, summary_of
+from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.page import Html, TableColumn, TableRow, join, page, tag
 from mac_whisper_speedtest.report.html.transcripts import AlignedTexts
-from mac_whisper_speedtest.report.table import MISSING, with_bounds
 from mac_whisper_speedtest.results import comparable
+from mac_whisper_speedtest.results.cells import (
+    MISSING,
+    CellTable,
+    amount,
+    labels_of,
+    status_of,
+    summary_of,
+    tables_of,
+    with_bounds,
+)
 from mac_whisper_speedtest.results.schema import (
     CellResult,
     MachineInfo,
@@ -28,7 +35,7 @@ from mac_whisper_speedtest.results.schema import (
 # What a run found, in words.
 
 
-def headlines(table: RankedTable) -> Iterator[str]:
+def headlines(table: CellTable) -> Iterator[str]:
     """Who is fastest, by how much, who is too wrong to count, and who gave no result."""
     sound = [
         cell
@@ -39,40 +46,42 @@ def headlines(table: RankedTable) -> Iterator[str]:
     for cell in sound:
         groups.setdefault(summary_of(cell).group, []).append(cell)
     for number, cells in enumerate(groups.values()):
-        yield from _group(cells, other_work=number > 0)
+        yield from _group(table, cells, other_work=number > 0)
     absent = [cell for cell in table.cells if cell.status == "unavailable"]
     if not groups and len(absent) < len(table.cells):
         yield "No cell gave a figure that counts."
     for cell in table.cells:
         if summary_of(cell).fast_but_wrong:
-            yield _wrong(cell)
+            yield _wrong(table, cell)
     if absent:
-        yield f"Not available on that machine: {', '.join(map(name_of, absent))}."
+        names = ", ".join(table.names[cell.id] for cell in absent)
+        yield f"Not available on that machine: {names}."
     failed = [cell for cell in table.cells if cell.status not in {"ok", "unavailable"}]
     if failed:
         total = len(table.cells) - len(absent)
-        words = "; ".join(f"{name_of(cell)} ({cell.status})" for cell in failed)
+        words = "; ".join(f"{table.names[cell.id]} ({status_of(cell)})" for cell in failed)
         yield f"{len(failed)} of {total} {_cells(total)} did not end well: {words}."
 
 
-def _group(cells: Sequence[CellResult], *, other_work: bool) -> Iterator[str]:
+def _group(table: CellTable, cells: Sequence[CellResult], *, other_work: bool) -> Iterator[str]:
     """One group's order; ``cells`` are by time."""
     first = [cell for cell in cells if summary_of(cell).rank == 1]
     best = cells[0]
+    names = table.names
     speed = with_bounds(summary_of(best).rtfx, summary_of(best).rtfx_bounds, ".2f")
     among = " Among those that did other work" if other_work else ""
     if len(cells) == 1:
         alone = (
             "did other work and stands alone" if other_work else "has nobody to be compared with"
         )
-        yield f"{name_of(best)} {alone}: RTFx {speed}."
+        yield f"{names[best.id]} {alone}: RTFx {speed}."
         return
     if len(first) == 1:
-        said = f"{name_of(best)} is the fastest: RTFx {speed}."
+        said = f"{names[best.id]} is the fastest: RTFx {speed}."
         yield f"{among}, {said}".strip() if among else said
     else:
-        names = _listed([name_of(cell) for cell in first])
-        tied = f"{names} share the first place: the rounds do not tell them apart."
+        tied = _listed([names[cell.id] for cell in first])
+        tied += " share rank 1: the rounds do not tell them apart."
         yield f"{among}, {tied}".strip() if among else tied
     for cell in cells[1:]:
         summary = summary_of(cell)
@@ -80,16 +89,16 @@ def _group(cells: Sequence[CellResult], *, other_work: bool) -> Iterator[str]:
             continue
         times = with_bounds(summary.times_best, summary.times_best_bounds, ".2f")
         verdict = f": {summary.verdict}" if summary.verdict else ""
-        yield f"{name_of(cell)} takes {times} times as long as {name_of(best)}{verdict}."
+        yield f"{names[cell.id]} takes {times} times as long as {names[best.id]}{verdict}."
 
 
-def _wrong(cell: CellResult) -> str:
-    found = summary_of(cell).accuracy
+def _wrong(table: CellTable, cell: CellResult) -> str:
+    found, name = summary_of(cell).accuracy, table.names[cell.id]
     if found is None or found.delta is None:
-        return f"{name_of(cell)} is too wrong for its speed to count."
-    against = (found.against or "").partition("/")[0]
+        return f"{name} is too wrong for its speed to count."
+    against = table.names.get(found.against or "", found.against)
     return (
-        f"{name_of(cell)} is too wrong for its speed to count: its {found.metric.upper()} is "
+        f"{name} is too wrong for its speed to count: its {found.metric.upper()} is "
         f"{found.delta * 100:.1f} points above that of {against}."
     )
 
@@ -171,6 +180,7 @@ def _machine(machine: MachineInfo) -> str:
 
 
 def _backends(run: Run) -> Html:
+    labels = labels_of(run.cells)
     rows = []
     for cell in run.cells:
         backend = cell.backend
@@ -179,7 +189,7 @@ def _backends(run: Run) -> Html:
         rows.append(
             TableRow(
                 [
-                    named.label_of(cell, run),
+                    labels[cell.id],
                     backend.version or MISSING,
                     backend.device or MISSING,
                     backend.precision or MISSING,
@@ -236,7 +246,7 @@ def _weights(run: Run) -> Html:
 
 
 def method(run: Run) -> Html:
-    """What intervals, places and verdicts rest on, in few words."""
+    """What intervals, ranks and verdicts rest on, in few words."""
     margin = speed.margin(run.manifest)
     level = speed.ranking_level(run)
     rounds = (
@@ -248,9 +258,9 @@ def method(run: Run) -> Html:
         "takes 6 rounds. The interval of “× best” is of ratios paired by round (Wilcoxon's signed "
         "ranks; Student's t where so few rounds cannot reach the level); it takes 3."
     )
-    places = (
+    ranks = (
         "All pairs of a group are judged at once, so that every interval of the ranking is right "
-        f"together with a probability of {level * 100:.4g} %. Hence places such as 1–3."
+        f"together with a probability of {level * 100:.4g} %. Hence ranks such as 1–3."
     )
     words = (
         f"FASTER and SLOWER mean that the whole interval is beyond {margin:.1%}; SAME that all of "
@@ -261,7 +271,7 @@ def method(run: Run) -> Html:
         "one point above that of the reference backend (paired bootstrap over recordings)."
     )
     whole = "The whole of it is told in docs/methodology.md, which comes with the tool."
-    lines = [rounds, intervals, places, words, _margin(run, margin), wrong, whole]
+    lines = [rounds, intervals, ranks, words, _margin(run, margin), wrong, whole]
     if run.decisions:
         lines.append(f"The run ended because {run.decisions[-1].reason}.")
     return tag("ul", *(tag("li", line) for line in lines))
@@ -377,8 +387,8 @@ def _heading(run: Run, title: str, label: str) -> Html:
         for clip in manifest.clips
     )
     whole_set = any(clip.utterances for clip in manifest.clips)
-    amount = numbers.amount(rounds, request.passes, whole_set=whole_set)
-    asked = f"contract {request.contract.get('name')}, {amount}, {request.threads} threads"
+    measured = amount(rounds, request.passes, whole_set=whole_set)
+    asked = f"contract {request.contract.get('name')}, {measured}, {request.threads} threads"
     started = manifest.started_at.replace("T", " ").replace("+00:00", " UTC")
     facts = [
         ("run", f"{label or manifest.run}, {started}"),
@@ -393,9 +403,9 @@ def _heading(run: Run, title: str, label: str) -> Html:
 
 def _verdict(run: Run) -> Html:
     """The answer first: a box for each table."""
-    several = len(named.ranked(run)) > 1
+    several = len(tables_of(run.cells)) > 1
     parts = []
-    for table in named.ranked(run):
+    for table in tables_of(run.cells):
         lines = list(headlines(table))
         failed = any(cell.status != "ok" for cell in table.cells)
         parts.append(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import charts, page
-from mac_whisper_speedtest.report.html.cells import Limits, RankedTable, summary_of
+from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.curves import Curve, curves
 from mac_whisper_speedtest.report.html.page import (
     Field,
@@ -17,7 +16,13 @@ from mac_whisper_speedtest.report.html.page import (
     join,
     tag,
 )
-from mac_whisper_speedtest.report.table import MISSING
+from mac_whisper_speedtest.results.cells import (
+    MISSING,
+    CellTable,
+    labels_of,
+    summary_of,
+    tables_of,
+)
 from mac_whisper_speedtest.results.schema import CellResult, RoundResult, Run, Summary
 
 _MB = 1e-6
@@ -33,7 +38,7 @@ def memory(run: Run) -> Html:
             class_="quiet",
         )
     ]
-    for table in named.ranked(run):
+    for table in tables_of(run.cells):
         if not any(cell.samples for cell in table.cells):
             continue
         parts.append(tag("h3", table.title))
@@ -50,7 +55,7 @@ def memory(run: Run) -> Html:
         rows = [
             TableRow(
                 [
-                    named.name_of(cell),
+                    table.names[cell.id],
                     page.number(summary_of(cell).peak_rss_bytes, ".0f", _MB),
                     _device(cell),
                     page.number(
@@ -79,7 +84,7 @@ def energy(run: Run, limits: Limits) -> Html:
     if not any(summary_of(cell).joules_per_audio_hour is not None for cell in run.cells):
         words = clipped("; ".join(sorted(reasons)), limits.message) or "not measured"
         return tag("p", tag("strong", "Energy: "), words)
-    for table in named.ranked(run):
+    for table in tables_of(run.cells):
         if not any(cell.samples for cell in table.cells):
             continue
         parts.append(tag("h3", table.title))
@@ -95,7 +100,7 @@ def energy(run: Run, limits: Limits) -> Html:
         rows = [
             TableRow(
                 [
-                    named.name_of(cell),
+                    table.names[cell.id],
                     page.number(summary_of(cell).joules_per_audio_hour, ".0f"),
                     summary_of(cell).energy_quality or MISSING,
                 ]
@@ -113,6 +118,7 @@ def energy(run: Run, limits: Limits) -> Html:
 
 def readiness(run: Run) -> Html:
     """The time from nothing to the first text."""
+    labels = labels_of(run.cells)
     rows = []
     for cell in run.cells:
         it = summary_of(cell)
@@ -130,7 +136,7 @@ def readiness(run: Run) -> Html:
         rows.append(
             TableRow(
                 [
-                    named.label_of(cell, run),
+                    labels[cell.id],
                     *(page.number(value, form) for value, form in seconds),
                 ]
             )
@@ -154,7 +160,7 @@ def readiness(run: Run) -> Html:
 
 
 def _drawn(
-    table: RankedTable,
+    table: CellTable,
     name: str,
     look: Callable[[Summary], float | None],
     *,
@@ -173,7 +179,7 @@ def _drawn(
     found.sort(key=lambda each: each[0])
     rows = [
         charts.DotRow(
-            label=named.name_of(cell),
+            label=table.names[cell.id],
             value=value,
             note=f"{value:.0f}",
             bad=summary_of(cell).fast_but_wrong,

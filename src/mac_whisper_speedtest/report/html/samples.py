@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.compare.speed import COUNTED, State, Taken
-from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import curves, page
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.curves import Observed
@@ -21,7 +20,7 @@ from mac_whisper_speedtest.report.html.page import (
     join,
     tag,
 )
-from mac_whisper_speedtest.report.table import MISSING
+from mac_whisper_speedtest.results.cells import MISSING, labels_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 _TOLD = 600  # drawn samples that have a text of their own; a title takes more than its dot
@@ -46,7 +45,7 @@ def samples_section(run: Run, limits: Limits) -> Html:
         return tag("p", "Not one sample was taken.")
     counted = Counter(each.state for taken in found.values() for each in taken)
     words = ", ".join(f"{counted[state]} {how}" for state, how in _STATES.items() if counted[state])
-    labels = named.labels(run)
+    labels = labels_of(run.cells)
     share = max(20, limits.dots // max(1, len(run.cells)))
     each_drawn = all(_drawn(taken) <= share for taken in found.values())
     parts = [
@@ -137,7 +136,7 @@ def _observed(each: Taken, whole_set: bool, *, tell: bool) -> Observed:
 
 def _table(run: Run, found: dict[str, list[Taken]], total: int, limits: Limits) -> Html:
     columns: tuple[TableColumn, ...]
-    labels = named.labels(run)
+    labels = labels_of(run.cells)
     if total <= limits.sample_rows:
         rows = [_sample_row(labels[cell.id], each) for cell in run.cells for each in found[cell.id]]
         columns, what = _SAMPLE_COLUMNS, f"All {total} samples"

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mac_whisper_speedtest.compare import speed
-from mac_whisper_speedtest.report import table as numbers
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import charts, page
 from mac_whisper_speedtest.report.html import curves as pareto
-from mac_whisper_speedtest.report.html.cells import RankedTable, summary_of
 from mac_whisper_speedtest.report.html.curves import Curve, curves
 from mac_whisper_speedtest.report.html.page import Field, Html, TableColumn, TableRow, join, tag
-from mac_whisper_speedtest.report.table import MISSING, with_bounds
+from mac_whisper_speedtest.results.cells import (
+    FAST_BUT_WRONG,
+    MISSING,
+    CellTable,
+    amount,
+    contract_of,
+    labels_of,
+    percent,
+    range_text,
+    summary_of,
+    tables_of,
+    with_bounds,
+)
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 _VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}
 _COLUMNS = (
     TableColumn("backend"),
-    TableColumn("place", number=True),
+    TableColumn("rank", number=True),
     TableColumn("RTFx", number=True),
     TableColumn("× best", number=True),
     TableColumn("verdict"),
@@ -43,12 +53,12 @@ def ranking_section(run: Run) -> Html:
         tag(
             "p",
             "RTFx is seconds of audio per second of processing: more is faster. Numbers after a "
-            "figure are its interval. A place such as 1–3 is a tie. Cells between two double "
+            "figure are its interval. A rank such as 1–3 is a tie. Cells between two double "
             "lines did equal work; across such a line there is no ranking.",
             class_="quiet",
         )
     ]
-    for table in named.ranked(run):
+    for table in tables_of(run.cells):
         parts += [
             tag("h3", table.title),
             _plot(run, table),
@@ -57,19 +67,21 @@ def ranking_section(run: Run) -> Html:
     return join(parts)
 
 
-def _table(run: Run, table: RankedTable) -> Html:
-    bodies = [[_row(cell, several=len(group) > 1) for cell in group] for group in table.groups()]
+def _table(run: Run, table: CellTable) -> Html:
+    bodies = [
+        [_row(table, cell, several=len(group) > 1) for cell in group] for group in table.groups()
+    ]
     request = run.manifest.request
     rounds = run.decisions[-1].after if run.decisions else request.rounds
-    amount = numbers.amount(rounds, request.passes, whole_set=bool(table.clip.utterances))
+    measured = amount(rounds, request.passes, whole_set=bool(table.clip.utterances))
     caption = (
-        f"{table.title}: contract {request.contract.get('name', MISSING)}, {amount}, "
+        f"{table.title}: contract {request.contract.get('name', MISSING)}, {measured}, "
         f"{request.threads} threads"
     )
     return page.table(_COLUMNS, bodies, caption=caption, name=f"ranking-{table.name}")
 
 
-def _row(cell: CellResult, *, several: bool) -> TableRow:
+def _row(table: CellTable, cell: CellResult, *, several: bool) -> TableRow:
     it = summary_of(cell)
     verdict: str | Field = MISSING
     alone = it.rank == 1 and it.rank_last == 1
@@ -82,7 +94,7 @@ def _row(cell: CellResult, *, several: bool) -> TableRow:
     spread = (
         Field(MISSING, "")
         if it.min_s is None or it.max_s is None
-        else Field(f"{it.min_s:.3f}–{it.max_s:.3f}", it.min_s)
+        else Field(range_text(it.min_s, it.max_s, ".3f"), it.min_s)
     )
     energy = (
         Field("not measured", "")
@@ -91,8 +103,8 @@ def _row(cell: CellResult, *, several: bool) -> TableRow:
     )
     return TableRow(
         [
-            named.name_of(cell),
-            named.place_of(it),
+            table.names[cell.id],
+            named.rank_of(cell),
             named.measured(it.rtfx, it.rtfx_bounds, ".2f"),
             named.measured(it.times_best, it.times_best_bounds, ".2f"),
             verdict,
@@ -107,20 +119,13 @@ def _row(cell: CellResult, *, several: bool) -> TableRow:
             cell.backend.device or MISSING,
             cell.backend.precision or MISSING,
             Field(f"{it.rounds_ok} of {it.rounds_asked}", it.rounds_ok),
-            _contract(cell),
+            contract_of(cell),
         ],
         class_="first" if alone and several and not it.fast_but_wrong else "",
     )
 
 
-def _contract(cell: CellResult) -> str:
-    if not cell.contract.effective:
-        return MISSING
-    other = dict.fromkeys(each.setting.replace("_", " ") for each in cell.contract.deviations)
-    return f"not kept: {', '.join(other)}" if other else "kept"
-
-
-def _plot(run: Run, table: RankedTable) -> Html:
+def _plot(run: Run, table: CellTable) -> Html:
     rows = []
     groups = [group for group in table.groups() if summary_of(group[0]).group is not None]
     for group in groups:
@@ -130,10 +135,10 @@ def _plot(run: Run, table: RankedTable) -> Html:
             if place == 0 and len(groups) > 1:
                 wrong = it.fast_but_wrong
                 work = "other work" if cell.contract.deviations else "equal work"
-                heading = f"group {it.group}: {'too wrong to count' if wrong else work}"
+                heading = f"group {it.group}: {FAST_BUT_WRONG if wrong else work}"
             rows.append(
                 charts.DotRow(
-                    label=named.name_of(cell),
+                    label=table.names[cell.id],
                     value=it.rtfx,
                     low=it.rtfx_bounds.low if it.rtfx_bounds else None,
                     high=it.rtfx_bounds.high if it.rtfx_bounds else None,
@@ -212,14 +217,16 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
     front = {sound[place] for place in pareto.front([points[place] for place in sound])}
     accuracy = summary_of(cells[0]).accuracy
     metric = accuracy.metric.upper() if accuracy else "WER"
+    labels = labels_of(run.cells)
     dots, rows = [], []
     for place, cell in enumerate(cells):
         it = summary_of(cell)
-        label = named.label_of(cell, run)
+        label = labels[cell.id]
         speed, rate = points[place]
+        rtfx = with_bounds(it.rtfx, it.rtfx_bounds, ".2f")
         on_front = "yes" if place in front else "no"
         if it.fast_but_wrong:
-            on_front = "too wrong to count"
+            on_front = FAST_BUT_WRONG
         dots.append(
             charts.Dot(
                 label=label,
@@ -229,7 +236,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
                 high=it.rtfx_bounds.high if it.rtfx_bounds else None,
                 front=place in front,
                 bad=it.fast_but_wrong,
-                note=f"RTFx {with_bounds(it.rtfx, it.rtfx_bounds, '.2f')}, {metric} {rate:.1%}",
+                note=f"RTFx {rtfx}, {metric} {percent(rate)}",
             )
         )
         rows.append(
@@ -279,9 +286,11 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
 
 def _rates(run: Run, cells: list[CellResult]) -> Html:
     """Where the errors are, and what the accuracy gate says."""
+    labels = labels_of(run.cells)
     rows = []
     judged = [found for cell in cells if (found := summary_of(cell).accuracy) is not None]
-    against = {found.against for found in judged if found.against is not None}
+    reference_ids = {found.against for found in judged if found.against is not None}
+    against = [labels.get(each, each) for each in reference_ids]
     for cell, found in zip(cells, judged, strict=True):
         delta: str | Field = MISSING
         if found.delta is not None:
@@ -294,7 +303,7 @@ def _rates(run: Run, cells: list[CellResult]) -> Html:
         rows.append(
             TableRow(
                 [
-                    named.label_of(cell, run),
+                    labels[cell.id],
                     page.number(found.rate, ".2%"),
                     page.number(found.cer, ".2%"),
                     page.number(found.mean_rate, ".2%"),
@@ -304,7 +313,7 @@ def _rates(run: Run, cells: list[CellResult]) -> Html:
                     str(found.reference_words),
                     str(found.failed),
                     delta,
-                    found.verdict or ("reference" if cell.id in against else MISSING),
+                    found.verdict or ("reference" if cell.id in reference_ids else MISSING),
                     found.how or MISSING,
                 ]
             )
@@ -347,12 +356,12 @@ def _rates(run: Run, cells: list[CellResult]) -> Html:
 def growth_section(run: Run) -> Html:
     """A drawing and a table per model; empty where only one length was measured."""
     parts: list[str] = []
-    for table in named.ranked(run):
+    for table in tables_of(run.cells):
         cells = [cell for cell in table.cells if summary_of(cell).duration is not None]
         if not cells:
             continue
         lengths = {each.name: each.seconds for each in table.clip.utterances}
-        found = [Curve(named.name_of(cell), list(_points(cell, lengths))) for cell in cells]
+        found = [Curve(table.names[cell.id], list(_points(cell, lengths))) for cell in cells]
         parts += [
             tag("h3", table.title),
             curves(
@@ -362,8 +371,8 @@ def growth_section(run: Run) -> Html:
                 y_axis="seconds of processing",
                 title=f"Processing time by length of the audio, {table.title}",
             ),
-            _fits(cells, list(lengths), table.title),
-            tag("ul", *(tag("li", line) for line in _break_even(cells))),
+            _fits(table, cells, list(lengths)),
+            tag("ul", *(tag("li", line) for line in _break_even(table, cells))),
         ]
     return join(parts)
 
@@ -375,7 +384,7 @@ def _points(cell: CellResult, lengths: dict[str, float]) -> Iterator[tuple[float
             yield seconds, fit.seconds_by_duration[name]
 
 
-def _fits(cells: list[CellResult], lengths: list[str], title: str) -> Html:
+def _fits(table: CellTable, cells: list[CellResult], lengths: list[str]) -> Html:
     rows = []
     for cell in cells:
         fit = summary_of(cell).duration
@@ -383,7 +392,7 @@ def _fits(cells: list[CellResult], lengths: list[str], title: str) -> Html:
         rows.append(
             TableRow(
                 [
-                    named.name_of(cell),
+                    table.names[cell.id],
                     named.measured(fit.fixed_s, fit.fixed, ".2f"),
                     named.measured(fit.per_audio_s, fit.per_audio, ".4f"),
                     fit.shape or MISSING,
@@ -397,12 +406,12 @@ def _fits(cells: list[CellResult], lengths: list[str], title: str) -> Html:
         TableColumn("backend"),
         *(TableColumn(each, number=each != "grows by") for each in headings),
     ]
-    return page.table(columns, [rows], caption=f"Seconds by length of the audio, {title}")
+    return page.table(columns, [rows], caption=f"Seconds by length of the audio, {table.title}")
 
 
-def _break_even(cells: list[CellResult]) -> Iterator[str]:
+def _break_even(table: CellTable, cells: list[CellResult]) -> Iterator[str]:
     """Each pair once: who wins for short audio, who for long, and where they meet."""
-    names = {cell.id: named.name_of(cell) for cell in cells}
+    names = {cell.id: table.names[cell.id] for cell in cells}
     for cell in cells:
         fit = summary_of(cell).duration
         for other, meet in fit.break_even_s.items() if fit else ():

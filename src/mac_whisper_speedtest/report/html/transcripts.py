@@ -12,9 +12,9 @@ from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Chunk
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.compare.speed import Said
-from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.page import Html, clipped, join, tag
+from mac_whisper_speedtest.results.cells import labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
 # One text set against another word by word: what is replaced, missing or added.
@@ -193,7 +193,8 @@ def transcripts_section(compared: Sequence[AlignedTexts], limits: Limits) -> Htm
 
 
 def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> AlignedTexts:
-    texts = {named.label_of(cell, run): list(speed.said(cell)) for cell in cells}
+    labels = labels_of(run.cells)
+    texts = {labels[cell.id]: list(speed.said(cell)) for cell in cells}
     spoken = next(iter(texts.values()))
     references: dict[str, list[str]] = {}
     for each in spoken:
@@ -202,7 +203,7 @@ def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Al
     rules = {code: rules_for(code, known) for code, known in references.items()}
     errors: Counter[str] = Counter()
     for cell in cells:
-        found = named.summary_of(cell).accuracy
+        found = summary_of(cell).accuracy
         for score in found.utterances if found else ():
             errors[score.name] += score.substitutions + score.deletions + score.insertions
     order = sorted(range(len(spoken)), key=lambda place: -errors[spoken[place].name])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from fakes.compared_runs import Cell, run_of
 from mac_whisper_speedtest.compare import match
@@ -24,21 +23,6 @@ def of(*names: str, pcm: str = "") -> list[s.CellResult]:
 
 def names(matched: match.Matched) -> list[tuple[str, str]]:
     return [(base.backend.name, new.backend.name) for base, new in matched.pairs]
-
-
-@pytest.mark.parametrize(
-    ("given", "plain"),
-    [
-        ("faster-whisper", "faster-whisper"),
-        ("faster-whisper@1.2.1", "faster-whisper"),
-        ("faster-whisper:int8", "faster-whisper:int8"),
-        ("faster-whisper@1.2.1:int8", "faster-whisper:int8"),
-    ],
-)
-def test_a_version_is_no_part_of_what_is_compared_and_a_precision_is(
-    given: str, plain: str
-) -> None:
-    assert match.without_version(given) == plain
 
 
 def test_backends_are_matched_by_name_in_the_order_of_the_new_run() -> None:
