@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -23,13 +23,13 @@ from mac_whisper_speedtest.export.columns import Value
 from mac_whisper_speedtest.export.tables import Table
 from mac_whisper_speedtest.leaderboard import site
 from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.report import comparison_markdown
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import install as installed
 from mac_whisper_speedtest.run import plan, prepare, session
 from mac_whisper_speedtest.run import resume as resumption
-from mac_whisper_speedtest.run.task import Screen
 from mac_whisper_speedtest.summary.samples import counted
 from mac_whisper_speedtest.timeline import export, timeline
 from mac_whisper_speedtest.timeline.timeline import Timeline
@@ -305,21 +305,21 @@ def _table(name: str, *, text: bool) -> Table:
     return known[name]
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Observer):
     """Hands what happens in a run to one function that takes a line of text."""
 
-    tell: Callable[[str], None] = field(default=lambda _text: None)
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
 
-    def screen(self) -> Screen:
-        return Screen(visit=self._visit, event=self._event, announce=self.tell)
+    def announce(self, text: str) -> None:
+        self._tell(text)
 
-    def _visit(self, number: int, rounds: int, cell: str) -> None:
-        self.tell(f"round {number + 1} of {rounds}: {cell}")
+    def visit(self, number: int, rounds: int, cell: str) -> None:
+        self._tell(f"round {number + 1} of {rounds}: {cell}")
 
-    def _event(self, event: s.Event) -> None:
+    def event(self, event: s.Event) -> None:
         if isinstance(event, s.WorkerEnded) and event.status != "ok":
-            self.tell(f"{event.cell}: {event.status}: {event.message}")
+            self._tell(f"{event.cell}: {event.status}: {event.message}")
 
 
 def run(
@@ -374,7 +374,7 @@ def run(
         WeightsError: weights are not what they should be.
         StorageError: results cannot be written.
     """
-    told = _Told() if progress is None else _Told(progress)
+    observer = Observer() if progress is None else _Told(progress)
     speech = Choice(
         audio=str(audio) if audio is not None else None,
         clip=clip,
@@ -391,17 +391,17 @@ def run(
     if resume:
         resumption.check(request)
     if install:
-        installed.add_missing(request.backends, told.tell)
-    prepared = prepare.prepare(request, announce=told.tell, allow_download=download)
+        installed.add_missing(request.backends, observer.announce)
+    prepared = prepare.prepare(request, announce=observer.announce, allow_download=download)
     going_on = None
     if resume:
         decided = resumption.decide(prepared, resume if isinstance(resume, str) else None)
         for line in decided.words:
-            told.tell(line)
+            observer.announce(line)
         prepared, going_on = decided.prepared, decided.run
         if going_on is not None and decided.complete:
             return Results(sources.of_directory(going_on))
-    found, _ = session.measure(prepared, told.screen(), resume=going_on)
+    found, _ = session.measure(prepared, observer, resume=going_on)
     return Results(sources.of_directory(found))
 
 

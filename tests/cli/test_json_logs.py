@@ -74,7 +74,7 @@ def lines_of(text: str) -> list[dict[str, Any]]:
 
 def line_of(event: s.Event) -> dict[str, Any]:
     stream = io.StringIO()
-    progress.JsonLines(stream).events().event(event)
+    progress.JsonLines(stream).event(event)
     (line,) = lines_of(stream.getvalue())
     assert list(problems(line, SCHEMA)) == []
     return line
@@ -175,13 +175,15 @@ def test_messages_from_anywhere_are_scrubbed(monkeypatch: pytest.MonkeyPatch) ->
     stream = io.StringIO()
     log = progress.JsonLines(stream)
     log.announce("fetching with planted-in-the-environment")
-    log.events().log("fatal", f"from {Path.home()}/x")
-    log.events().slow("cell", Stage.LOAD, 10.0, 30.0)
-    log.events().event(ended(A, message="planted-in-the-environment"))
+    log.log("fatal", f"from {Path.home()}/x")
+    log.visit(0, 3, "cell")
+    log.slow(Stage.LOAD, 10.0, 30.0)
+    log.event(ended(A, message="planted-in-the-environment"))
     lines = lines_of(stream.getvalue())
     assert "planted" not in stream.getvalue()
     assert str(Path.home()) + "/" not in stream.getvalue()
-    assert [each["level"] for each in lines] == ["info", "info", "warning", "info"]
+    assert [each["level"] for each in lines] == ["info", "info", "info", "warning", "info"]
+    assert lines[3]["cell"] == "cell"
     for line in lines:
         assert list(problems(line, SCHEMA)) == []
 

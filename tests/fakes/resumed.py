@@ -10,13 +10,14 @@ import msgspec
 
 from fakes.sessions import CRASH, OK, Unwatched, sample
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.run.monitor import MachineMonitor
 from mac_whisper_speedtest.run.prepare import Prepared
-from mac_whisper_speedtest.run.task import Executor, Listener, Screen, Task
+from mac_whisper_speedtest.run.task import Executor, Task
 from mac_whisper_speedtest.worker.exit_status import WorkerExit
 
 Taken = tuple[str, int, str, int]
@@ -36,14 +37,14 @@ class Dutiful:
         self.warmed_up_on: list[str] = []
         self.taken: list[Taken] = []
 
-    def __call__(self, task: Task, listener: Listener) -> WorkerExit:
+    def __call__(
+        self, task: Task, record: Callable[[s.Event], None], observer: Observer
+    ) -> WorkerExit:
         where = task.where
-        listener.record(s.WorkerStarted(**where))
-        listener.record(
-            s.Effective(**where, values=DecodeContract().settings(), observed=[], remarks=[])
-        )
-        ending = self._samples(task, listener)
-        listener.record(
+        record(s.WorkerStarted(**where))
+        record(s.Effective(**where, values=DecodeContract().settings(), observed=[], remarks=[]))
+        ending = self._samples(task, record)
+        record(
             s.WorkerEnded(
                 **where,
                 status=ending.status,
@@ -56,18 +57,18 @@ class Dutiful:
         )
         return ending
 
-    def _samples(self, task: Task, listener: Listener) -> WorkerExit:
+    def _samples(self, task: Task, record: Callable[[s.Event], None]) -> WorkerExit:
         seconds = self.seconds(task.cell.backend.name, task.round)
         self.warmed_up_on.append(task.first.name)
         first = sample(task.where, -1, seconds)
-        listener.record(msgspec.structs.replace(first, utterance=task.first.name))
+        record(msgspec.structs.replace(first, utterance=task.first.name))
         for index in range(task.runs):
             missing = task.missing(index)
             for recording in missing:
                 self.taken.append((task.cell.id, task.round, recording.name, index))
                 dies = recording.name in self.deadly
                 said = sample(task.where, index, seconds)
-                listener.record(
+                record(
                     msgspec.structs.replace(
                         said, utterance=recording.name, failed="SIGSEGV: died" if dies else ""
                     )
@@ -76,6 +77,19 @@ class Dutiful:
                     return CRASH
             task.budget.samples += bool(missing)
         return OK
+
+
+class _Fatal(Observer):
+    """The tool dies after so many events."""
+
+    def __init__(self, dies_after: int | None) -> None:
+        self.left = dies_after
+
+    def event(self, event: s.Event) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
 
 
 def measure(
@@ -87,18 +101,10 @@ def measure(
     dies_after: int | None = None,
 ) -> tuple[RunDirectory, s.Run] | None:
     """Measure; the tool dies after so many events. ``None`` if it did."""
-    seen = 0
-
-    def event(_event: s.Event) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == dies_after:
-            raise Killed
-
     with contextlib.suppress(Killed):
         return session.measure(
             ready,
-            Screen(event=event),
+            _Fatal(dies_after),
             resume=resume,
             execute=execute,
             watcher=watcher or Unwatched(),

@@ -14,13 +14,14 @@ import pytest
 from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.run.monitor import MachineMonitor
 from mac_whisper_speedtest.run.plan import Request, cells
 from mac_whisper_speedtest.run.prepare import Prepared
-from mac_whisper_speedtest.run.task import Listener, Screen, Task
+from mac_whisper_speedtest.run.task import Task
 from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
@@ -48,23 +49,25 @@ class Scripted:
         self.deviates: set[str] = set()
         self.visited: list[tuple[str, int, int]] = []
 
-    def __call__(self, task: Task, listener: Listener) -> WorkerExit:
+    def __call__(
+        self, task: Task, record: Callable[[s.Event], None], observer: Observer
+    ) -> WorkerExit:
         name = task.cell.backend.name
         self.visited.append((name, task.round, task.attempt))
         where = task.where
-        listener.record(s.WorkerStarted(**where))
+        record(s.WorkerStarted(**where))
         rule = self.endings.get(name)
         ending = rule(task.round, task.attempt) if rule else OK
         effective = DecodeContract().settings()
         if name in self.deviates:
             effective["beam_size"] = 5
-        listener.record(s.Effective(**where, values=effective, observed=[], remarks=[]))
+        record(s.Effective(**where, values=effective, observed=[], remarks=[]))
         for index in range(-1, task.runs):
             speed = self.seconds.get(name)
             seconds = speed(task.round, index) if speed else 1.0
             if index < 0 or ending.status is Status.OK:
-                listener.record(sample(where, index, seconds))
-        listener.record(
+                record(sample(where, index, seconds))
+        record(
             s.WorkerEnded(
                 **where,
                 status=ending.status,
@@ -94,7 +97,7 @@ class Unwatched:
 def measure(
     prepared: Prepared, execute: Scripted, watcher: MachineMonitor | None = None
 ) -> tuple[RunDirectory, s.Run]:
-    return session.measure(prepared, Screen(), execute=execute, watcher=watcher or Unwatched())
+    return session.measure(prepared, Observer(), execute=execute, watcher=watcher or Unwatched())
 
 
 def sample(where: object, index: int, seconds: float) -> s.Sample:

@@ -19,11 +19,11 @@ from fakes.sessions import OK, Rule, Scripted, Unwatched, by_name, summary
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.errors import DownloadError, UsageError
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import attempts, session
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, prepare
-from mac_whisper_speedtest.run.task import Screen
 from mac_whisper_speedtest.weights import locate, pull
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
 from mac_whisper_speedtest.weights.locate import Weights
@@ -72,8 +72,12 @@ def measured(ready: Prepared, rule: Rule[WorkerExit]) -> tuple[s.CellResult, Scr
     """The cell of backend b, what was executed, and what was said."""
     execute = Scripted(b=rule)
     said: list[str] = []
-    screen = Screen(announce=said.append)
-    _, run = session.measure(ready, screen, execute=execute, watcher=Unwatched())
+
+    class Hearing(Observer):
+        def announce(self, text: str) -> None:
+            said.append(text)
+
+    _, run = session.measure(ready, Hearing(), execute=execute, watcher=Unwatched())
     return by_name(run)["b"], execute, said
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from fakes.hub import Hub
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import pull
 from mac_whisper_speedtest.weights.revisions import HubFile
 
@@ -42,7 +43,7 @@ def small(hub: Hub) -> pull.Custom:
 
 
 @dataclass
-class Seen:
+class Seen(Observer):
     """Everything that a pull said, waited for and showed."""
 
     said: list[str] = field(default_factory=list)
@@ -50,15 +51,12 @@ class Seen:
     files: list[HubFile] = field(default_factory=list)
     here: dict[str, list[int]] = field(default_factory=dict)
 
-    def begin(self, files: list[HubFile]) -> None:
+    def download_started(self, files: Sequence[HubFile]) -> None:
         self.files = list(files)
 
-    def at(self, file: HubFile, bytes_here: int) -> None:
+    def downloaded(self, file: HubFile, bytes_here: int) -> None:
         assert 0 <= bytes_here <= file.size
         self.here.setdefault(file.name, []).append(bytes_here)
-
-    def end(self) -> None:
-        pass
 
 
 @pytest.fixture
@@ -72,7 +70,7 @@ def fetch_small(seen: Seen, small: pull.Custom) -> Callable[..., Path]:
 
     def fetch(**patience: float) -> Path:
         quick = pull.RetryPolicy(sleep=seen.waits.append, jitter=lambda: 1.0, **patience)  # type: ignore[arg-type]
-        return pull.pull_custom(small, announce=seen.said.append, progress=seen, patience=quick)  # type: ignore[arg-type]
+        return pull.pull_custom(small, announce=seen.said.append, progress=seen, patience=quick)
 
     return fetch
 

@@ -47,7 +47,7 @@ def test_a_catalog_row_is_fetched_file_by_file_into_the_layout_that_libraries_re
     hub.redirect_large = True
     assert pull.cost(official) == 78_090_594
 
-    folder = pull.pull_row(official, announce=seen.said.append, progress=seen)  # type: ignore[arg-type]
+    folder = pull.pull_row(official, announce=seen.said.append, progress=seen)
 
     for file in official.files:
         found = hf_hub_download(

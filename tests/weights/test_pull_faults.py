@@ -36,7 +36,7 @@ def test_a_connection_cut_at_each_quarter_is_resumed_where_it_was_cut(hub: Hub, 
     folder = pull.pull_row(
         row,
         announce=seen.said.append,
-        progress=seen,  # type: ignore[arg-type]
+        progress=seen,
         patience=pull.RetryPolicy(sleep=seen.waits.append),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from mac_whisper_speedtest.errors import ExitCode, UsageError
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.weights.inspect import WeightsState
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend
     from mac_whisper_speedtest.weights.check import Cost
     from mac_whisper_speedtest.weights.check_models import (
-        CheckObserver,
         CheckRequest,
         CheckRow,
         Report,
@@ -101,12 +101,12 @@ def command(  # noqa: PLR0917 - one parameter per option
         timeout_s=timeout,
         fresh=fresh,
     )
-    watcher = progress_watcher(sys.stderr)
+    observer = progress(sys.stderr)
     with as_keyboard_interrupt():
-        report = check_models(request, watcher)
+        report = check_models(request, observer)
         cost = needs.cost(row.check for row in report.rows)
         if download and _downloaded(report, cost, yes=yes):
-            report = check_models(request, watcher)
+            report = check_models(request, observer)
             cost = needs.cost(row.check for row in report.rows)
     if as_json:
         options.echo_json(check_as_json(request, report, cost))
@@ -182,30 +182,29 @@ _STYLES = {
 }
 
 
-def progress_watcher(stream: TextIO) -> CheckObserver:
+def progress(stream: TextIO) -> Observer:
     """Tells of long reads and of loads, on a terminal only."""
-    from mac_whisper_speedtest.weights.check_models import CheckObserver
+    return _CheckProgress(stream) if stream.isatty() else Observer()
 
-    if not stream.isatty():
-        return CheckObserver()
-    lock = threading.Lock()
-    last = 0.0
 
-    def reading(done: int, total: int) -> None:
-        nonlocal last
-        with lock:
+class _CheckProgress(Observer):
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._last = 0.0
+
+    def reading(self, done: int, total: int) -> None:
+        with self._lock:
             now = time.monotonic()
-            if done < total and now - last < _NEWS_EVERY_S:
+            if done < total and now - self._last < _NEWS_EVERY_S:
                 return
-            last = now
+            self._last = now
             end = "\r\x1b[K" if done >= total else ""
-            stream.write(f"\r\x1b[Kreading {size(done)} of {size(total)}{end}")
-            stream.flush()
+            self._stream.write(f"\r\x1b[Kreading {size(done)} of {size(total)}{end}")
+            self._stream.flush()
 
-    def loading(row: CheckRow) -> None:
-        stream.write(f"loading {row.check.subject.network} in {row.backend.label}\n")
-
-    return CheckObserver(reading, loading)
+    def loading(self, row: CheckRow) -> None:
+        self._stream.write(f"loading {row.check.subject.network} in {row.backend.label}\n")
 
 
 def size(count: int | None) -> str:

@@ -161,7 +161,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.run.prepare import prepare
 
     usual = noise_run.QUICK_ROUNDS if quick else noise_run.ROUNDS
-    screen = progress.screen(quiet=quiet or as_json, json_logs=False)
+    observer = progress.observer(quiet=quiet or as_json, json_logs=False)
     request = plan.Request(
         models=(model,),
         backends=tuple(
@@ -179,10 +179,9 @@ def noise(  # noqa: PLR0917 - one parameter per option
         if threads is not None
         else describe.default_threads(),
     )
-    pair = noise_run.duplicate_cell(prepare(request, announce=screen.announce))
-    watched = replace(screen.events(), announce=screen.announce)
-    _, run = session.measure(pair, watched)
-    screen.close()
+    pair = noise_run.duplicate_cell(prepare(request, announce=observer.announce))
+    _, run = session.measure(pair, observer)
+    observer.close()
     outcome = run.manifest.outcome
     if outcome is not None and outcome.state == "interrupted":
         ctx.exit(ExitCode.INTERRUPTED)

@@ -382,9 +382,7 @@ def verify_models(
         raise UsageError("--all and a name exclude each other", hint="leave out one of them")
     holdings, nowhere = _here(names)
     with as_keyboard_interrupt():
-        verdicts = inventory.verify(
-            holdings, progress=check_models.progress_watcher(sys.stderr).reading
-        )
+        verdicts = inventory.verify(holdings, progress=check_models.progress(sys.stderr).reading)
     if as_json:
         options.echo_json(_document(verdicts, nowhere))
     else:

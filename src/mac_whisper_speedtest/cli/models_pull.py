@@ -12,12 +12,12 @@ import click
 
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.observer import Observer
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from mac_whisper_speedtest.weights.pull import DownloadProgress
     from mac_whisper_speedtest.weights.revisions import HubFile
 
 _MOST_BARS = 8
@@ -76,27 +76,24 @@ def _announce(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _progress() -> DownloadProgress:
+def _progress() -> Observer:
     if sys.stderr.isatty():
         return _Drawn()
     return _PullLines()
 
 
-class _PullLines:
+class _PullLines(Observer):
     """One line per file, once it is here."""
 
-    def begin(self, files: Sequence[HubFile]) -> None:
+    def download_started(self, files: Sequence[HubFile]) -> None:
         self._left = {file.name: file.size for file in files}
 
-    def at(self, file: HubFile, bytes_here: int) -> None:
+    def downloaded(self, file: HubFile, bytes_here: int) -> None:
         if bytes_here == file.size and self._left.pop(file.name, None) is not None:
             _announce(f"{file.name}: {file.size / 1e6:.1f} MB")
 
-    def end(self) -> None:
-        pass
 
-
-class _Drawn:
+class _Drawn(Observer):
     """A bar per file and one for all of them, on a terminal."""
 
     _bars: Bars
@@ -105,7 +102,7 @@ class _Drawn:
     _total: TaskID
     _few: bool
 
-    def begin(self, files: Sequence[HubFile]) -> None:
+    def download_started(self, files: Sequence[HubFile]) -> None:
         from rich import progress
         from rich.console import Console
 
@@ -127,11 +124,11 @@ class _Drawn:
         self._total = self._bars.add_task("total", total=sum(file.size for file in files))
         self._bars.start()
 
-    def at(self, file: HubFile, bytes_here: int) -> None:
+    def downloaded(self, file: HubFile, bytes_here: int) -> None:
         self._here[file.name] = bytes_here
         visible = self._few or bytes_here < file.size
         self._bars.update(self._tasks[file.name], completed=bytes_here, visible=visible)
         self._bars.update(self._total, completed=sum(self._here.values()))
 
-    def end(self) -> None:
+    def download_ended(self) -> None:
         self._bars.stop()

@@ -12,15 +12,14 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol, TextIO, get_args
+from typing import Any, TextIO, get_args
 
 import msgspec
 
 from mac_whisper_speedtest.audio.microphone import meter
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run.task import Screen
-from mac_whisper_speedtest.worker.protocol import Stage
 
 # ``--json-logs``: progress as JSON lines, in one schema whatever the command.
 #
@@ -67,38 +66,34 @@ class Log(s.Struct, frozen=True, kw_only=True, tag="log", tag_field="event"):
 _OWN = (Announce, Visit, Slow, Log)
 
 
-class JsonLines:
+class JsonLines(Observer):
     """Writes one JSON object per line: the envelope, then the event's fields."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._began = time.monotonic()
+        self._cell = ""
 
     def announce(self, text: str) -> None:
-        """What is about to happen."""
+        """An ``announce`` line."""
         self._write("info", Announce(message=text))
 
-    def level(self, dbfs: float) -> None:
-        """The microphone's level is for people only."""
-
-    def events(self) -> Screen:
-        """The callbacks for the run itself."""
-        return Screen(visit=self._visit, event=self._event, slow=self._slow, log=self._log)
-
-    def close(self) -> None:
-        """Every line is out already."""
-
-    def _visit(self, number: int, rounds: int, cell: str) -> None:
+    def visit(self, number: int, rounds: int, cell: str) -> None:
+        """A ``visit`` line."""
+        self._cell = cell
         self._write("info", Visit(round=number, rounds=rounds, cell=cell))
 
-    def _event(self, event: s.Event) -> None:
+    def event(self, event: s.Event) -> None:
+        """The journal's line, without what is too long."""
         self._write(level_of(event), event)
 
-    def _slow(self, cell: str, stage: Stage, waited: float, limit: float) -> None:
-        slow = Slow(cell=cell, stage=str(stage), waited_s=waited, limit_s=limit)
+    def slow(self, stage: str, waited_s: float, limit_s: float) -> None:
+        """A ``slow`` line, of the cell last visited."""
+        slow = Slow(cell=self._cell, stage=str(stage), waited_s=waited_s, limit_s=limit_s)
         self._write("warning", slow)
 
-    def _log(self, level: str, message: str) -> None:
+    def log(self, level: str, message: str) -> None:
+        """A ``log`` line."""
         # A worker may be anybody's program, with names for levels of its own.
         self._write(level if level in LEVELS else "info", Log(message=message))
 
@@ -207,45 +202,21 @@ if __name__ == "__main__":
     sys.stdout.write(json.dumps(document(), indent=2, ensure_ascii=False) + "\n")
 
 
-class RunProgress(Protocol):
-    """Something that tells of a run's progress."""
-
-    def announce(self, text: str) -> None:
-        """Say something that is about to happen before the run, such as a download."""
-
-    def level(self, dbfs: float) -> None:
-        """Show how loud the microphone's last block was."""
-
-    def events(self) -> Screen:
-        """The callbacks for the run itself."""
-
-    def close(self) -> None:
-        """Clean the line up."""
-
-
-def screen(*, quiet: bool, json_logs: bool) -> RunProgress:
+def observer(*, quiet: bool, json_logs: bool) -> Observer:
     """The progress that the options ask for; always on stderr."""
     if json_logs:
         return JsonLines(sys.stderr)
-    return _Silent() if quiet else _Lines(sys.stderr)
+    return _Announcements() if quiet else _Lines(sys.stderr)
 
 
-class _Silent:
+class _Announcements(Observer):
+    """A download is announced even when progress is not wanted."""
+
     def announce(self, text: str) -> None:
-        """A download is announced even when progress is not wanted."""
         print(f"speedtest: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
-    def level(self, dbfs: float) -> None:
-        pass
 
-    def events(self) -> Screen:
-        return Screen()
-
-    def close(self) -> None:
-        pass
-
-
-class _Lines:
+class _Lines(Observer):
     """One line that is rewritten on a terminal; one line per finished round elsewhere."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -261,29 +232,27 @@ class _Lines:
         if self._live:
             self._rewrite(meter(dbfs))
 
-    def events(self) -> Screen:
-        return Screen(visit=self._visit, status=self._status, event=self._event, slow=self._slow)
-
     def close(self) -> None:
         self._rewrite("")
 
-    def _visit(self, number: int, rounds: int, cell: str) -> None:
+    def visit(self, number: int, rounds: int, cell: str) -> None:
         # Rounds that replace disturbed ones are numbered after those that were planned.
         place = f"/{rounds}" if number < rounds else " (retaken)"
         self._where = f"round {number + 1}{place}  {cell}"
 
-    def _status(self, text: str) -> None:
+    def status(self, text: str) -> None:
         if self._live:
             self._rewrite(f"{self._where}  {text}")
 
-    def _event(self, event: s.Event) -> None:
+    def event(self, event: s.Event) -> None:
         if isinstance(event, s.WorkerEnded) and (event.status != "ok" or not self._live):
             said = event.status + (f": {event.message}" if event.message else "")
             self._permanent(f"{self._where}  {said}")
 
-    def _slow(self, _cell: str, stage: Stage, waited: float, limit: float) -> None:
+    def slow(self, stage: str, waited_s: float, limit_s: float) -> None:
         self._permanent(
-            f"{self._where}  slow: {stage} has taken {waited:.0f} s; it is killed at {limit:.0f} s"
+            f"{self._where}  slow: {stage} has taken {waited_s:.0f} s; "
+            f"it is killed at {limit_s:.0f} s"
         )
 
     def _permanent(self, text: str) -> None:

@@ -187,7 +187,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.run import resume as resumption
     from mac_whisper_speedtest.run.prepare import prepare
 
-    screen = progress.screen(quiet=quiet or as_json, json_logs=json_logs)
+    observer = progress.observer(quiet=quiet or as_json, json_logs=json_logs)
     chosen = [
         replace(backend, managed=backend.managed or managed)
         for backend in registry.select(backends, registry.installed())
@@ -247,22 +247,21 @@ def command(  # noqa: PLR0917 - one parameter per option
     for path in output:
         files.check_writable(path)
     if install:
-        installed.add_missing(request.backends, screen.announce)
+        installed.add_missing(request.backends, observer.announce)
     prepared = prepare(
-        request, announce=screen.announce, allow_download=download, level=screen.level
+        request, announce=observer.announce, allow_download=download, level=observer.level
     )
-    watched = replace(screen.events(), announce=screen.announce)
     going_on = None
     if resume is not None:
         decided = resumption.decide(prepared, resume or None)
         for line in decided.words:
-            screen.announce(line)
+            observer.announce(line)
         prepared, going_on = decided.prepared, decided.run
     if going_on is not None and decided.complete:
         run_directory, run = going_on, session.resummarize(going_on)
     else:
-        run_directory, run = session.measure(prepared, watched, resume=going_on)
-    screen.close()
+        run_directory, run = session.measure(prepared, observer, resume=going_on)
+    observer.close()
     for path in output:
         files.write_export(run, path)
     if as_json:

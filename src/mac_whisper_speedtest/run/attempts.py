@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from mac_whisper_speedtest.errors import SpeedtestError
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.plan import Cell
 from mac_whisper_speedtest.run.prepare import Prepared, weights_of
-from mac_whisper_speedtest.run.task import Executor, Listener, SampleKey, Screen, Task
+from mac_whisper_speedtest.run.task import Executor, SampleKey, Task
 from mac_whisper_speedtest.weights import locate, repair
 from mac_whisper_speedtest.weights.damage import DamagedError
 from mac_whisper_speedtest.weights.locate import Weights
@@ -126,14 +127,14 @@ class Attempts:
     Attributes:
         execute: runs one worker.
         record: writes an event down.
-        screen: whoever watches.
+        observer: is told what happens meanwhile.
         mender: looks after weights that cannot be loaded.
         retries: how often a failed round is tried again.
     """
 
     execute: Executor
     record: Callable[[s.Event], None]
-    screen: Screen
+    observer: Observer
     mender: WeightsRepairer
     retries: int
 
@@ -199,12 +200,4 @@ class Attempts:
                     msgspec.structs.replace(event, weights_found=scrub(found), repaired=repaired)
                 )
 
-        screen = self.screen
-        listener = Listener(
-            record=record,
-            status=screen.status,
-            slow=lambda stage, waited, limit: screen.slow(task.cell.id, stage, waited, limit),
-            log=screen.log,
-        )
-        ending = self.execute(task, listener)
-        return _Outcome(ending, taken, damage)
+        return _Outcome(self.execute(task, record, self.observer), taken, damage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,15 +13,16 @@ from mac_whisper_speedtest.machine import cpu, host
 from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.machine.cpu import Cpu
 from mac_whisper_speedtest.machine.probe import Reading, Target
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run.task import Listener, Recording, Task
+from mac_whisper_speedtest.run.task import Recording, Task
 from mac_whisper_speedtest.summary import findings
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.process_tree import descendants_cpu_s
-from mac_whisper_speedtest.worker.supervisor import Answer, Events, TranscriptionFailedError, Worker
+from mac_whisper_speedtest.worker.supervisor import Answer, TranscriptionFailedError, Worker
 
 _QUIET_WINDOW_S = 0.05
 _QUIET_S = 0.009
@@ -30,14 +31,14 @@ second that the system counts in. Housekeeping threads wake up for less, and not
 windows that make ``findings.BUSY_AFTER_S``; on a busy machine it may get no more than that."""
 
 
-def run_in_worker(task: Task, listener: Listener) -> WorkerExit:
+def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Observer) -> WorkerExit:
     """Spawn, load, warm up, sample, end: the real executor."""
     busy_after_s = None
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
         rung, note = _drop_weights(task)
         started = launch(task.cell.backend, scratch=Path(scratch), threads=task.threads)
         where = task.where
-        listener.record(s.WorkerStarted(**where))
+        record(s.WorkerStarted(**where))
         if started is None:
             ending = WorkerExit(
                 Status.UNAVAILABLE,
@@ -48,19 +49,18 @@ def run_in_worker(task: Task, listener: Listener) -> WorkerExit:
         else:
             caches = compile_caches.compile_caches(Path(started.argv[0]).name)
             try:
-                events = Events(slow=listener.slow, log=listener.log)
                 with Worker(
-                    started, task.deadlines, memory_limit=task.memory_limit, events=events
+                    started, task.deadlines, memory_limit=task.memory_limit, observer=observer
                 ) as worker:
                     for problem in host.place(worker.pid, task.placement):
-                        listener.log("warning", f"{task.cell.id}: {problem}")
-                    _Conversation(worker, task, listener, caches).hold(rung, note)
+                        observer.log("warning", f"{task.cell.id}: {problem}")
+                    _Conversation(worker, task, record, observer, caches).hold(rung, note)
                     # Nothing is timed any more, so looking disturbs nothing.
                     busy_after_s = _busy_after_s()
                     ending = worker.shutdown()
             except WorkerFailureError as failure:
                 ending = failure.ending
-    listener.record(
+    record(
         s.WorkerEnded(
             **where,
             status=ending.status,
@@ -94,7 +94,8 @@ class _Conversation:
 
     worker: Worker
     task: Task
-    listener: Listener
+    record: Callable[[s.Event], None]
+    observer: Observer
     caches: Caches
     began: float = field(default_factory=time.monotonic)
     repetitions: int = 0
@@ -102,11 +103,11 @@ class _Conversation:
 
     def hold(self, rung: str, note: str) -> None:
         """Everything up to the last answer; what is ``ending`` comes after it."""
-        task, listener = self.task, self.listener
-        listener.status("starting")
+        task, observer = self.task, self.observer
+        observer.status("starting")
         hello = self.worker.hello()
         self._load(hello, rung, note)
-        listener.status("first call")
+        observer.status("first call")
         self._warm_up(task.first)
         target = Target(self.worker.pid)
         for probe in task.probes:
@@ -122,14 +123,14 @@ class _Conversation:
                 task.round, in_round=index, elapsed_s=elapsed
             ):
                 break
-            listener.status(f"sample {index + 1} of {task.runs}")
+            observer.status(f"sample {index + 1} of {task.runs}")
             for recording in missing:
                 audio_s += self._time(recording, index)
             task.budget.samples += 1
         wall_s = time.monotonic() - started
         readings = {name: each for probe in task.probes for name, each in probe.end(target).items()}
         if readings:
-            listener.record(
+            self.record(
                 s.Metered(
                     **task.where,
                     audio_s=audio_s,
@@ -138,22 +139,22 @@ class _Conversation:
                 )
             )
         if task.ladder and task.round == 0:
-            listener.status("loading again")
+            observer.status("loading again")
             self.worker.unload()
             self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
-        listener.status("ending")
+        observer.status("ending")
 
     def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> None:
-        task, listener = self.task, self.listener
-        listener.status("loading")
+        task, observer = self.task, self.observer
+        observer.status("loading")
         load = self.worker.load(m.LoadParams(task.model, task.device, task.threads))
         warnings = findings.fallbacks(
             device=(task.device, load.value.device),
             precision=(task.model.precision, load.value.precision),
         )
         for warning in warnings:
-            listener.log("warning", f"{task.cell.id}: {warning}")
-        listener.record(
+            observer.log("warning", f"{task.cell.id}: {warning}")
+        self.record(
             s.Loaded(
                 **task.where,
                 version=scrub(hello.value.version),
@@ -272,9 +273,9 @@ class _Conversation:
             remarks=[scrub(each) for each in value.remarks],
         )
         if effective != self.effective:
-            self.listener.record(effective)
+            self.record(effective)
             self.effective = effective
-        self.listener.record(
+        self.record(
             s.Sample(
                 **where,
                 index=index,
@@ -305,7 +306,7 @@ class _Conversation:
     def _write_failure(
         self, recording: Recording, ending: WorkerExit, wall_s: float, index: int
     ) -> None:
-        self.listener.record(
+        self.record(
             s.Sample(
                 **self.task.where,
                 index=index,

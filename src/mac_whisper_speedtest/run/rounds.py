@@ -14,6 +14,7 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Probe
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import plan
 from mac_whisper_speedtest.run.attempts import Attempts, WeightsRepairer
@@ -22,7 +23,7 @@ from mac_whisper_speedtest.run.plan import Budget, Cell
 from mac_whisper_speedtest.run.prepare import Prepared, precision_of
 from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.run.stopping import Rule
-from mac_whisper_speedtest.run.task import Executor, Recording, Screen, Task
+from mac_whisper_speedtest.run.task import Executor, Recording, Task
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines
@@ -37,7 +38,7 @@ class Rounds:
         recordings: what every worker is given.
         work: a folder for what workers leave behind.
         record: writes an event down.
-        screen: whoever watches.
+        observer: is told what happens meanwhile.
         execute: carries out a round of a cell.
         watcher: looks at the machine around each round.
         rule: says which cells a round visits.
@@ -49,7 +50,7 @@ class Rounds:
     recordings: tuple[Recording, ...]
     work: Path
     record: Callable[[s.Event], None]
-    screen: Screen
+    observer: Observer
     execute: Executor
     watcher: MachineMonitor
     rule: Rule
@@ -81,9 +82,9 @@ class Rounds:
         for cell in self.prepared.cells:
             if rounds := self.past.rounds_of(cell.id):
                 self.visits[cell.id] = rounds
-        self.mender = WeightsRepairer(self.prepared, self.screen.announce)
+        self.mender = WeightsRepairer(self.prepared, self.observer.announce)
         self.attempts = Attempts(
-            self.execute, self.record, self.screen, self.mender, request.retries
+            self.execute, self.record, self.observer, self.mender, request.retries
         )
 
     def visit_all(self, schedule: Sequence[Sequence[str]], spare: Sequence[Sequence[str]]) -> str:
@@ -169,7 +170,7 @@ class Rounds:
         if skip is not None:
             self.record(skip)
             return False
-        self.screen.visit(number, self.prepared.request.planned_rounds, cell.id)
+        self.observer.visit(number, self.prepared.request.planned_rounds, cell.id)
         began, self.mender.spent_s = time.monotonic(), 0.0
         ending = self.attempts.carry_out(self._task(cell, number))
         # Reading and fetching weights again is no part of what the cell's time is for.

@@ -11,6 +11,7 @@ from mac_whisper_speedtest import files, interrupts
 from mac_whisper_speedtest.audio.clip import Clip, write_pcm, write_wav
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.machine import host, meters
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -20,7 +21,7 @@ from mac_whisper_speedtest.run.execute import run_in_worker
 from mac_whisper_speedtest.run.monitor import MachineMonitor, MachineWatcher
 from mac_whisper_speedtest.run.prepare import Prepared, manifest, resumed
 from mac_whisper_speedtest.run.rounds import Rounds
-from mac_whisper_speedtest.run.task import Executor, Recording, Screen
+from mac_whisper_speedtest.run.task import Executor, Recording
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
@@ -28,7 +29,7 @@ from mac_whisper_speedtest.worker import protocol as m
 
 def measure(
     prepared: Prepared,
-    screen: Screen,
+    observer: Observer,
     *,
     resume: RunDirectory | None = None,
     execute: Executor = run_in_worker,
@@ -41,7 +42,7 @@ def measure(
 
     Args:
         prepared: what to measure.
-        screen: told what happens.
+        observer: is told what happens.
         resume: a run to go on with, which `resumption.decide` found to be of this request.
         execute: carries out a round of a cell; by default in a worker process.
         watcher: looks at the machine around each round; by default a real one.
@@ -50,7 +51,7 @@ def measure(
         StorageError: the results cannot be written; what is already on disk stays valid.
     """
     for concern in host.concerns():
-        screen.announce(concern)
+        observer.announce(concern)
     process_tree.sweep_orphans()
     process_tree.sweep()
     request = prepared.request
@@ -71,7 +72,7 @@ def measure(
         def record(event: s.Event) -> None:
             book.append(event)
             told.append(event)
-            screen.event(event)
+            observer.event(event)
 
         if resume is None:
             head = _start_run(run_directory, prepared, schedule)
@@ -87,9 +88,9 @@ def measure(
                     recordings=_recordings(prepared.speech.clips, work),
                     work=work,
                     record=record,
-                    screen=screen,
+                    observer=observer,
                     execute=execute,
-                    watcher=watcher or MachineWatcher(screen.announce),
+                    watcher=watcher or MachineWatcher(observer.announce),
                     rule=stopping.rule(head, request, told, record, there),
                     past=there,
                     probes=meters.available() if execute is run_in_worker else (),

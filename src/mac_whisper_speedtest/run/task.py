@@ -1,4 +1,4 @@
-"""One round of one cell as a task, who carries it out, and who wants to hear of it."""
+"""One round of one cell as a task, and who carries it out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol, TypedDict
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Probe
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.plan import Budget, Cell
 from mac_whisper_speedtest.worker import protocol as m
@@ -93,37 +94,10 @@ class Task:
         return tuple(each for each in self.recordings if (each.name, index) not in self.done)
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who wants to know what happens: the journal first, then the screen.
-
-    ``record`` is called with every event as it happens; ``status`` with a few words before each
-    stage, never during one.
-    """
-
-    record: Callable[[s.Event], None]
-    status: Callable[[str], None] = lambda _text: None
-    slow: Callable[[m.Stage, float, float], None] = lambda _stage, _waited, _limit: None
-    log: Callable[[str, str], None] = lambda _level, _message: None
-
-
 class Executor(Protocol):
     """Something that runs a round; a fake one makes the round loop testable without processes."""
 
-    def __call__(self, task: Task, listener: Listener) -> WorkerExit:
-        """Run ``task``, telling ``listener`` everything, and say how it ended."""
-
-
-# Who watches a run.
-
-
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """What a person watching gets to hear; all of it may be nothing."""
-
-    visit: Callable[[int, int, str], None] = lambda _round, _rounds, _cell: None
-    status: Callable[[str], None] = lambda _text: None
-    event: Callable[[s.Event], None] = lambda _event: None
-    slow: Callable[[str, m.Stage, float, float], None] = lambda _cell, _stage, _waited, _limit: None
-    log: Callable[[str, str], None] = lambda _level, _message: None
-    announce: Callable[[str], None] = lambda _text: None
+    def __call__(
+        self, task: Task, record: Callable[[s.Event], None], observer: Observer
+    ) -> WorkerExit:
+        """Run ``task``, recording every event as it happens, and say how it ended."""

@@ -14,6 +14,7 @@ import msgspec
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hashes
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
@@ -89,21 +90,13 @@ class Report:
     stages_s: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckObserver:
-    """Who wants to hear how it goes: bytes read of all, and the row that is being loaded."""
-
-    reading: Callable[[int, int], None] = lambda _done, _all: None
-    loading: Callable[[CheckRow], None] = lambda _row: None
-
-
-def check_models(request: CheckRequest, watcher: CheckObserver | None = None) -> Report:
+def check_models(request: CheckRequest, observer: Observer | None = None) -> Report:
     """Check weights without ever opening a connection.
 
     Raises:
         UsageError: the catalog has no such model.
     """
-    watcher = watcher or CheckObserver()
+    observer = observer or Observer()
     stages: dict[str, float] = {}
     with _timed(stages, "cache-check"):
         looker = CacheCheck()
@@ -111,7 +104,7 @@ def check_models(request: CheckRequest, watcher: CheckObserver | None = None) ->
     if request.method is not CheckMethod.CACHE_CHECK:
         with _timed(stages, "checksum"):
             checks = with_checksums(
-                [row.check for row in rows], fresh=request.fresh, progress=watcher.reading
+                [row.check for row in rows], fresh=request.fresh, progress=observer.reading
             )
             rows = [replace(row, check=check) for row, check in zip(rows, checks, strict=True)]
     everything = request.method is CheckMethod.LOAD or request.load
@@ -119,7 +112,7 @@ def check_models(request: CheckRequest, watcher: CheckObserver | None = None) ->
         wanted = [row for row in rows if everything or _nothing_cheaper_tells(row)]
         if wanted:
             with _timed(stages, "load"):
-                tried = try_loading(wanted, request, watcher.loading)
+                tried = try_loading(wanted, request, observer.loading)
             loads = {id(row): done for row, done in zip(wanted, tried, strict=True)}
             rows = [loads.get(id(row), row) for row in rows]
     return Report(tuple(rows), stages)

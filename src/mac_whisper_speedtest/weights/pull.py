@@ -20,15 +20,15 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from mac_whisper_speedtest import catalog, download, files, paths
 from mac_whisper_speedtest.download import PATIENCE, DownloadSource, RetryPolicy
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
 from mac_whisper_speedtest.weights.custom import Custom, is_custom, parse_custom
 from mac_whisper_speedtest.weights.locations import fetched_folder
@@ -87,9 +87,7 @@ def _path() -> Path:
 __all__ = [
     "PATIENCE",
     "Custom",
-    "DownloadProgress",
     "RetryPolicy",
-    "Unseen",
     "cost",
     "is_custom",
     "parse_custom",
@@ -103,32 +101,6 @@ MARGIN_BYTES = 200_000_000
 """What must stay free on the disk: the larger of this and `MARGIN_SHARE` of what is fetched."""
 
 _HUB = "https://huggingface.co"
-
-
-class DownloadProgress(Protocol):
-    """Something that is told how far a download is. Every byte is counted once."""
-
-    def begin(self, files: Sequence[HubFile]) -> None:
-        """These files are fetched now, one after the other."""
-
-    def at(self, file: HubFile, bytes_here: int) -> None:
-        """So many bytes of the file are on this machine; never more than its size."""
-
-    def end(self) -> None:
-        """All are here, or it was given up."""
-
-
-class Unseen:
-    """Progress that nobody looks at."""
-
-    def begin(self, files: Sequence[HubFile]) -> None:
-        """Say nothing."""
-
-    def at(self, file: HubFile, bytes_here: int) -> None:
-        """Say nothing."""
-
-    def end(self) -> None:
-        """Say nothing."""
 
 
 def row_for(name: str, form: str = "") -> catalog.Publication:
@@ -165,7 +137,7 @@ def pull_row(
     row: catalog.Publication,
     *,
     announce: Callable[[str], None],
-    progress: DownloadProgress | None = None,
+    progress: Observer | None = None,
     endpoint: str = "",
     patience: RetryPolicy = PATIENCE,
 ) -> Path:
@@ -191,7 +163,7 @@ def pull_row(
     """
     if not row.repository:
         return _from_mirror(row, announce)
-    puller = _Puller(announce, progress or Unseen(), _endpoint(endpoint), patience)
+    puller = _Puller(announce, progress or Observer(), _endpoint(endpoint), patience)
     return puller.pull(of_row(row)).path / row.folder
 
 
@@ -199,7 +171,7 @@ def pull_custom(
     custom: Custom,
     *,
     announce: Callable[[str], None],
-    progress: DownloadProgress | None = None,
+    progress: Observer | None = None,
     endpoint: str = "",
     patience: RetryPolicy = PATIENCE,
 ) -> Path:
@@ -208,7 +180,7 @@ def pull_custom(
     Weights, settings and vocabularies are fetched, code never. Arguments, result and errors are
     those of `pull_row`.
     """
-    puller = _Puller(announce, progress or Unseen(), _endpoint(endpoint), patience)
+    puller = _Puller(announce, progress or Observer(), _endpoint(endpoint), patience)
     wish = PullTarget(str(custom), custom.repository, custom.revision, custom=True)
     return puller.pull(wish).path
 
@@ -233,7 +205,7 @@ def cost(row: catalog.Publication) -> int | None:
 @dataclass(frozen=True, slots=True)
 class _Puller:
     announce: Callable[[str], None]
-    progress: DownloadProgress
+    progress: Observer
     endpoint: str
     patience: RetryPolicy
 
@@ -285,14 +257,14 @@ class _Puller:
         source = self._source(wish, snapshot.revision)
         began = time.monotonic()
         taken = 0
-        self.progress.begin(missing)
+        self.progress.download_started(missing)
         try:
             for file in missing:
                 taken += transfer.download_file(
-                    file, source, functools.partial(self.progress.at, file)
+                    file, source, functools.partial(self.progress.downloaded, file)
                 )
         finally:
-            self.progress.end()
+            self.progress.download_ended()
         took = max(time.monotonic() - began, 1e-3)
         record(taken, took)
         rate = taken / took / 1e6

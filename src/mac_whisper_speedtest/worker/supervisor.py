@@ -14,7 +14,7 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import IO, Any, Generic, Self, TypeVar
@@ -23,6 +23,7 @@ import msgspec
 import psutil
 
 from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.worker import exit_status, process_tree
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
@@ -75,18 +76,6 @@ class Deadlines:
         """The deadline of ``stage``."""
         limit: float = getattr(self, f"{stage}_s")
         return limit
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """What a caller may want to hear while it waits.
-
-    ``slow`` is called once per stage, ``log`` whenever the worker sends something; both while the
-    worker is at work, so they should do little.
-    """
-
-    slow: Callable[[m.Stage, float, float], None] = lambda _stage, _waited, _limit: None
-    log: Callable[[str, str], None] = lambda _level, _message: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +142,11 @@ class Worker:
         deadlines: Deadlines,
         *,
         memory_limit: int | None = None,
-        events: Events | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._deadlines = deadlines
         self._memory_limit = memory_limit
-        self._events = events or Events()
+        self._observer = observer or Observer()
         self._mark = launch.mark
         self._arrivals: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
         self._tail = _Tail()
@@ -341,7 +330,7 @@ class Worker:
                 raise self._failure(exit_status.of_timeout(self._stage, limit))
             if not warned and waited >= limit / SLOW_PERIODS:
                 warned = True
-                self._events.slow(self._stage, waited, limit)
+                self._observer.slow(self._stage, waited, limit)
             next_look = limit if warned else limit / SLOW_PERIODS
             pause = max(next_look - waited, 0.001)
             if self._memory_limit is not None:
@@ -381,7 +370,7 @@ class Worker:
                 return m.Stage(progress.stage) if progress.stage in set(m.Stage) else None
             if line.method == "log":
                 log = msgspec.json.decode(line.params, type=m.LogParams)
-                self._events.log(log.level, log.message)
+                self._observer.log(log.level, log.message)
                 return None
         except msgspec.MsgspecError as error:
             what = f"bad {line.method}: {error}"
