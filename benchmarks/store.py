@@ -35,7 +35,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fakes import stored_runs
+from fakes.runs import FakeCell, run_of, sample
 from mac_whisper_speedtest.machine import describe as machine
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.journal import Journal
@@ -49,21 +49,21 @@ TIMES = 15
 
 def make(runs: int, cells: int, samples: int) -> dict[str, Any]:
     """Write the runs, without waiting for the disk at each line: nothing is lost but time."""
-    backends = [f"backend-{number}" for number in range(cells)]
+    backends = [FakeCell(f"backend-{number}") for number in range(cells)]
     encoder = msgspec.json.Encoder()
     size = 0
     for number in range(runs):
         run = directory.create()
-        head = stored_runs.manifest(
-            run.number,
-            backends=backends,
+        made = run_of(
+            *backends,
+            number=run.number,
             rounds=ROUNDS,
-            runs=samples // ROUNDS,
+            passes=samples // ROUNDS,
             tags=["first"] if number == 0 else ["last"] if number == runs - 1 else [],
-            cpu=f"Processor {number % MACHINES}",
+            machine={"cpu": f"Processor {number % MACHINES}"},
         )
-        run.write_manifest(head)
-        lines = [encoder.encode(event) + b"\n" for event in stored_runs.events(head, seed=number)]
+        run.write_manifest(made.manifest)
+        lines = [encoder.encode(event) + b"\n" for event in made.events]
         run.journal_path.write_bytes(b"".join(lines))
         size += run.journal_path.stat().st_size
     return {"journal_bytes": size}
@@ -85,7 +85,7 @@ def append() -> dict[str, Any]:
             taken, synced = [], []
             with Journal(Path(folder) / "journal.jsonl") as book:
                 for index in range(APPENDS):
-                    event = stored_runs.sample("backend-0/tiny.en/speech", 0, index, 1.0)
+                    event = sample("backend-0/tiny.en/speech", 0, index, 1.0)
                     in_fsync, began = 0.0, time.perf_counter()
                     book.append(event)
                     taken.append(time.perf_counter() - began)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Call
-from fakes import disks, stored_runs
+from fakes import disks
 from fakes.parks import machine
+from fakes.runs import stored
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.export.files import FORMATS
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -112,7 +113,7 @@ def test_what_keeps_the_store_in_order_damages_nothing_on_a_full_disk(
     command: str, small_disk: Path, speedtest: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(small_disk))
-    run = stored_runs.write(rounds=2)
+    run = stored(rounds=2)
     run.sealed_path.unlink()  # `migrate` seals it again
     before = {path: path.read_bytes() for path in run.path.iterdir()}
     ballast = disks.fill(small_disk, 0)

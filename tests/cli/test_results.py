@@ -9,7 +9,7 @@ import click
 import pytest
 
 from conftest import Call
-from fakes import stored_runs
+from fakes.runs import FakeCell, sample, stored
 from mac_whisper_speedtest.cli import results
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.journal import Journal
@@ -30,8 +30,8 @@ def call(speedtest: Call) -> Call:
 
 
 def test_runs_are_listed_in_order_with_the_newest_last(call: Call) -> None:
-    stored_runs.write(tags=["base", "quiet"])
-    stored_runs.write(seal=False, backends=["c"], models=["small"])
+    stored(tags=["base", "quiet"])
+    stored(FakeCell("c", model="small"), seal=False)
     heading, first, second = call("list").out.splitlines()
     assert heading.split()[:3] == ["run", "started", "state"]
     assert first.split() == [
@@ -53,9 +53,9 @@ def test_runs_are_listed_in_order_with_the_newest_last(call: Call) -> None:
     ],
 )
 def test_a_list_can_be_narrowed(call: Call, arguments: list[str], numbers: list[int]) -> None:
-    stored_runs.write(tags=["base"])
-    stored_runs.write(backends=["c"], models=["small"])
-    stored_runs.write(seal=False, backends=["a"])
+    stored(tags=["base"])
+    stored(FakeCell("c", model="small"))
+    stored(FakeCell("a"), seal=False)
     found = call("list", "--json", *arguments)
     assert found.code == 0
     assert [run["number"] for run in found.json["runs"]] == numbers
@@ -74,7 +74,7 @@ def test_a_list_without_runs_says_so(call: Call) -> None:
 
 
 def test_a_damaged_index_is_made_anew_with_a_word_on_stderr(call: Call, data: Path) -> None:
-    stored_runs.write()
+    stored()
     (data / "index.sqlite").write_bytes(b"rubbish" * 1000)
     said = call("list", "--json")
     assert [run["number"] for run in said.json["runs"]] == [1]
@@ -83,14 +83,14 @@ def test_a_damaged_index_is_made_anew_with_a_word_on_stderr(call: Call, data: Pa
 
 def test_verify_without_a_name_verifies_every_run(call: Call) -> None:
     for _ in range(2):
-        stored_runs.write()
+        stored()
     said = call("verify")
     assert (said.code, said.out) == (0, "run 1: good\nrun 2: good\n2 of 2 runs are good\n")
 
 
 def test_verify_names_what_is_wrong_and_ends_with_5(call: Call) -> None:
-    stored_runs.write()
-    run = stored_runs.write()
+    stored()
+    run = stored()
     text = run.sealed_path.read_text(encoding="utf-8")
     run.sealed_path.write_text(text.replace('"rank": 1', '"rank": 2', 1), encoding="utf-8")
     said = call("verify", "1", "latest")
@@ -106,8 +106,8 @@ def test_verify_names_no_run_that_is_not_there(call: Call) -> None:
 
 
 def test_migrate_seals_what_is_not_sealed_and_then_has_nothing_to_do(call: Call) -> None:
-    stored_runs.write()
-    run = stored_runs.write(seal=False)
+    stored()
+    run = stored(seal=False)
     dry = call("migrate", "--dry-run")
     assert dry.out == (
         "run 2: would be sealed: it is not sealed\n"
@@ -120,9 +120,9 @@ def test_migrate_seals_what_is_not_sealed_and_then_has_nothing_to_do(call: Call)
 
 
 def test_migrate_leaves_alone_what_changed_and_ends_with_5(call: Call) -> None:
-    run = stored_runs.write()
+    run = stored()
     with Journal(run.journal_path) as book:
-        book.append(stored_runs.sample("a/tiny.en/speech", 1, 5, 1.0))
+        book.append(sample("a/tiny.en/speech", 1, 5, 1.0))
     said = call("migrate", "1")
     assert said.code == 5
     assert "run 1: left alone: its manifest or journal has changed" in said.out
@@ -130,7 +130,7 @@ def test_migrate_leaves_alone_what_changed_and_ends_with_5(call: Call) -> None:
 
 def test_reindex_reads_every_run_and_says_where_the_index_is(call: Call, data: Path) -> None:
     for _ in range(2):
-        stored_runs.write(rounds=1, runs=1)
+        stored(rounds=1, passes=1)
     assert call("list").code == 0
     said = call("reindex")
     assert said.code == 0
@@ -143,7 +143,7 @@ def test_reindex_reads_every_run_and_says_where_the_index_is(call: Call, data: P
 
 def test_rm_shows_what_goes_and_removes_it_when_told(call: Call) -> None:
     for tag in ("one", "two", "three"):
-        stored_runs.write(tags=[tag])
+        stored(tags=[tag])
     assert call("rm", "two", "--dry-run").out.startswith("run 2: ")
     unasked = call("rm", "2")  # nobody is there to be asked
     assert (unasked.code, len(directory.every())) == (2, 3)
@@ -152,12 +152,12 @@ def test_rm_shows_what_goes_and_removes_it_when_told(call: Call) -> None:
     assert said.out.count("run ") == 2
     assert [run.number for run in directory.every()] == [1]
     assert [run["number"] for run in call("list", "--json").json["runs"]] == [1]
-    assert stored_runs.write().number == 4
+    assert stored().number == 4
 
 
 def test_rm_removes_nothing_when_one_of_them_is_being_written(call: Call) -> None:
-    stored_runs.write()
-    run = stored_runs.write(seal=False)
+    stored()
+    run = stored(seal=False)
     with Journal(run.journal_path):
         said = call("rm", "1", "2", "--yes")
     assert said.code == 2
@@ -166,7 +166,7 @@ def test_rm_removes_nothing_when_one_of_them_is_being_written(call: Call) -> Non
 
 
 def test_gc_removes_what_killed_tools_left(call: Call, data: Path) -> None:
-    stored_runs.write()
+    stored()
     assert call("gc").out == "there is nothing to remove\n"
     trash = data / "runs" / ".removed-000009"
     trash.mkdir()
@@ -180,7 +180,7 @@ def test_gc_removes_what_killed_tools_left(call: Call, data: Path) -> None:
 
 
 def test_results_show_is_show(call: Call) -> None:
-    stored_runs.write(tags=["base"])
+    stored(tags=["base"])
     assert call("show", "base", "--json").json["manifest"]["tags"] == ["base"]
 
 

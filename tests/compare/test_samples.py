@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fakes import written_runs as written
-from fakes.written_runs import Told
+from fakes.runs import FakeCell, collection, run_of
 from mac_whisper_speedtest.compare import speed
 
 
 def test_every_sample_is_there_with_what_became_of_it() -> None:
-    run = written.run(Told("a", retaken=[1]), rounds=3)
+    run = run_of(FakeCell("a", retaken=[1]), rounds=3).run
     (cell,) = run.cells
     taken = speed.samples_of_cell(run, cell)
     assert len(taken) == len(cell.samples)
@@ -21,7 +20,7 @@ def test_every_sample_is_there_with_what_became_of_it() -> None:
 def test_a_round_that_another_stands_in_for_does_not_count() -> None:
     import msgspec
 
-    run = written.run(Told("a"), rounds=3)
+    run = run_of(FakeCell("a"), rounds=3).run
     rounds = [
         msgspec.structs.replace(each, replaced_by=2) if each.round == 0 else each
         for each in run.rounds
@@ -33,12 +32,12 @@ def test_a_round_that_another_stands_in_for_does_not_count() -> None:
 
 
 def test_counting_samples_agree_with_the_summary() -> None:
-    run = written.run(
-        Told("a", retaken=[0, 2]),
-        Told("b", text={"x": "words", "y": None}),
-        clip=written.collection({"x": "words", "y": "more"}),
+    run = run_of(
+        FakeCell("a", retaken=[0, 2]),
+        FakeCell("b", text={"x": "words", "y": None}),
+        speech=collection({"x": "words", "y": "more"}),
         rounds=4,
-    )
+    ).run
     for cell in run.cells:
         assert cell.summary is not None
         taken = speed.samples_of_cell(run, cell)
@@ -51,7 +50,7 @@ def test_counting_samples_agree_with_the_summary() -> None:
 def test_the_median_over_rounds_is_the_summarys() -> None:
     import statistics
 
-    run = written.run(Told("a"), rounds=7)
+    run = run_of(FakeCell("a"), rounds=7).run
     (cell,) = run.cells
     assert cell.summary is not None
     assert cell.summary.rtfx is not None
@@ -60,8 +59,8 @@ def test_the_median_over_rounds_is_the_summarys() -> None:
 
 
 def test_what_was_said_is_the_most_frequent_text_and_none_where_it_failed() -> None:
-    clip = written.collection({"x": "some words", "y": None})
-    run = written.run(Told("a", text={"x": "some words", "y": None}), clip=clip)
+    clip = collection({"x": "some words", "y": None})
+    run = run_of(FakeCell("a", text={"x": "some words", "y": None}), speech=clip).run
     x, y = speed.said(run.cells[0])
     assert (x.name, x.reference, x.text) == ("x", "some words", "some words")
     assert (y.reference, y.text) == (None, None)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import Any
 
 import click
 import pytest
 
-from fakes import written_runs as written
-from fakes.written_runs import Told
+from fakes.runs import FakeCell, collection, cuts, recording, run_of
+from mac_whisper_speedtest.audio.clip import Speech
+from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.cli import options
 from mac_whisper_speedtest.cli.run import command
 from mac_whisper_speedtest.report import reproduce
@@ -24,8 +26,8 @@ def read(manifest: s.Manifest) -> dict[str, Any]:
     return context.params
 
 
-def manifest(clip: s.ClipInfo | None = None, **request: Any) -> s.Manifest:
-    return written.run(Told("a"), Told("b"), clip=clip, rounds=1, request=request).manifest
+def manifest(of: Speech | None = None, **request: Any) -> s.Manifest:
+    return run_of(FakeCell("a"), FakeCell("b"), speech=of, rounds=1, request=request).manifest
 
 
 def test_every_setting_of_a_rich_request_comes_back() -> None:
@@ -41,11 +43,11 @@ def test_every_setting_of_a_rich_request_comes_back() -> None:
         max_rounds=30,
         margin=0.035,
         reference_backend="b",
-        affinity=[0, 1, 2, 6],
+        affinity=(0, 1, 2, 6),
         nice=5,
         max_time_s=61.5,
         timeout_s=90.0,
-        max_memory_bytes=4_000_000_000,
+        max_memory=4_000_000_000,
         retries=2,
         max_failures=0,
         strict=True,
@@ -84,7 +86,7 @@ def test_every_setting_of_a_rich_request_comes_back() -> None:
 
 
 def test_what_was_not_asked_for_is_not_in_it() -> None:
-    line = reproduce.reproduction_of(manifest(max_time_s=None)).line
+    line = reproduce.reproduction_of(manifest(max_time_s=math.inf)).line
     for name in ("budget", "ci-width", "margin", "affinity", "max-memory", "strict", "nice"):
         assert f"--{name}" not in line
     assert "--max-time" not in line
@@ -115,33 +117,33 @@ def test_what_was_not_asked_for_is_not_in_it() -> None:
 def test_the_speech_is_named_by_its_own_option(
     name: str, source: str, option: str, value: str
 ) -> None:
-    found = read(manifest(written.recording(name=name, source=source)))
+    found = read(manifest(recording(name=name, source=source)))
     given = {each: found[each] for each in ("audio", "clip", "dataset", "manifest") if found[each]}
     assert given == {option: value}
     assert found["language"] == "en"
 
 
 def test_a_manifest_of_the_users_is_named() -> None:
-    clip = written.collection({"a": "x"}, name="talks.jsonl")
+    clip = collection({"a": "x"}, name="talks.jsonl")
     assert str(read(manifest(clip))["manifest"]) == "talks.jsonl"
 
 
 def test_a_reading_cut_to_lengths_is_cut_again() -> None:
-    found = read(manifest(written.lengths(2, 5, 31.5), durations=[2.0, 5.0, 31.5]))
+    found = read(manifest(cuts(2, 5, 31.5), speech=Choice(durations=(2.0, 5.0, 31.5))))
     assert found["clip"] == "cities"
     assert options.lengths(found["durations"], "") == (2.0, 5.0, 31.5)
 
 
 def test_names_that_look_like_options_or_shell_are_only_names() -> None:
-    clip = written.recording(name="-o; rm -rf $HOME.wav")
-    run = written.run(Told("a b'c"), clip=clip, rounds=1)
+    clip = recording(name="-o; rm -rf $HOME.wav")
+    run = run_of(FakeCell("a b'c"), speech=clip, rounds=1)
     found = read(run.manifest)
     assert found["audio"] == "-o; rm -rf $HOME.wav"
     assert found["backends"] == ("a b'c",)
 
 
 def test_unnamed_backends_are_left_unnamed_and_told_of() -> None:
-    asked = manifest(backends_named=False)
+    asked = manifest(explicit=False)
     assert read(asked)["backends"] == ()
     assert any("a, b" in note for note in reproduce.reproduction_of(asked).notes)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fakes import stored_runs
+from fakes.runs import TWO, run_of, stored
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -29,7 +29,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def bare(tags: tuple[str, ...] = (), run_id: str = "") -> RunDirectory:
     """A run with nothing but a manifest."""
     run = directory.create()
-    head = stored_runs.manifest(run.number, tags=tags)
+    head = run_of(*TWO, number=run.number, tags=list(tags)).manifest
     run.write_manifest(msgspec.structs.replace(head, run_id=run_id or head.run_id))
     return run
 
@@ -129,7 +129,7 @@ def test_a_folder_with_the_name_of_a_tag_is_not_taken_for_it_without_a_word(
 ) -> None:
     tagged = bare(("base",))
     copy = RunDirectory(tmp_path / "base")
-    copy.write_manifest(stored_runs.manifest(1))
+    copy.write_manifest(run_of(*TWO).manifest)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="more than one run"):
         directory.find("base")
@@ -160,7 +160,7 @@ def canonical(value: object) -> bytes:
 
 
 def test_a_seal_has_the_digests_of_all_three_files() -> None:
-    run = stored_runs.write()
+    run = stored()
     sealed = json.loads(run.sealed_path.read_bytes())
     digests = sealed.pop("digests")
     manifest = json.loads(run.manifest_path.read_bytes())
@@ -189,7 +189,7 @@ def test_a_journals_digest_passes_over_holes_and_a_last_line_without_its_end() -
 
 
 def test_a_run_whose_manifest_is_gone_is_not_sealed() -> None:
-    run = stored_runs.write(seal=False)
+    run = stored(seal=False)
     found = summarize(run.replay())
     run.manifest_path.unlink()
     with pytest.raises(StorageError, match=r"manifest\.json"):
@@ -198,14 +198,14 @@ def test_a_run_whose_manifest_is_gone_is_not_sealed() -> None:
 
 
 def test_a_seal_can_be_written_again_and_is_the_same() -> None:
-    run = stored_runs.write()
+    run = stored()
     before = run.sealed_path.read_bytes()
     run.seal(summarize(run.replay()))
     assert run.sealed_path.read_bytes() == before
 
 
 def test_a_journal_that_goes_on_after_its_seal_is_told_from_one_that_was_changed() -> None:
-    run = stored_runs.write()
+    run = stored()
     sealed = json.loads(run.sealed_path.read_bytes())["digests"]["journal"]
     content = run.journal_path.read_bytes()
     resumed = b'{"event":"resumed","at":"","tool":{}}\n'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import stored_runs
+from fakes.runs import TWO, run_of, stored
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -24,8 +24,8 @@ def left(later_s: float = LATER_S) -> dict[str, str]:
 
 
 def test_a_removed_run_is_gone_and_its_number_with_it() -> None:
-    stored_runs.write()
-    run = stored_runs.write()
+    stored()
+    run = stored()
     size = sum(path.stat().st_size for path in run.path.iterdir())
     assert maintenance.remove(run) == size
     assert [each.number for each in directory.every()] == [1]
@@ -34,7 +34,7 @@ def test_a_removed_run_is_gone_and_its_number_with_it() -> None:
 
 
 def test_a_run_that_is_being_written_is_not_removed() -> None:
-    run = stored_runs.write(seal=False)
+    run = stored(seal=False)
     with Journal(run.journal_path):
         for act in (maintenance.check, maintenance.remove):
             with pytest.raises(UsageError, match="run 1 is being written just now"):
@@ -44,7 +44,7 @@ def test_a_run_that_is_being_written_is_not_removed() -> None:
 
 def test_a_run_outside_of_the_data_folder_is_not_removed(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "copy")
-    run.write_manifest(stored_runs.manifest(1))
+    run.write_manifest(run_of(*TWO).manifest)
     with pytest.raises(UsageError, match="not in the data folder"):
         maintenance.remove(run)
     assert run.manifest_path.exists()
@@ -52,8 +52,8 @@ def test_a_run_outside_of_the_data_folder_is_not_removed(tmp_path: Path) -> None
 
 def test_a_link_to_a_run_elsewhere_is_not_followed(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "copy")
-    run.write_manifest(stored_runs.manifest(1))
-    stored_runs.write()
+    run.write_manifest(run_of(*TWO).manifest)
+    stored()
     link = directory.runs_dir() / "000002"
     link.symlink_to(run.path)
     with pytest.raises(UsageError, match="not in the data folder"):
@@ -62,7 +62,7 @@ def test_a_link_to_a_run_elsewhere_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_removal_that_was_cut_off_is_finished_by_gc() -> None:
-    run = stored_runs.write()
+    run = stored()
     trash = maintenance.out_of_sight(run.path)
     assert directory.every() == []
     (item,) = maintenance.leftovers()
@@ -74,14 +74,14 @@ def test_a_removal_that_was_cut_off_is_finished_by_gc() -> None:
 
 
 def test_a_whole_run_is_never_a_leftover() -> None:
-    stored_runs.write()
-    stored_runs.write(seal=False)
+    stored()
+    stored(seal=False)
     with open_index():
         assert left() == {}
 
 
 def test_files_that_were_not_written_to_their_end_are_leftovers_and_the_run_stays() -> None:
-    run = stored_runs.write()
+    run = stored()
     temporary = run.path / ".run.json.abc123"
     temporary.write_bytes(b"x" * 100)
     (item,) = maintenance.leftovers(time.time() + LATER_S)
@@ -102,7 +102,7 @@ def test_a_folder_without_a_manifest_is_a_leftover_and_its_number_is_not_given_a
 
 def test_what_was_touched_within_the_hour_stays() -> None:
     directory.create()
-    (stored_runs.write().path / ".run.json.abc123").touch()
+    (stored().path / ".run.json.abc123").touch()
     assert left(later_s=maintenance.REST_S - 60) == {}
     assert len(left()) == 2
 
@@ -124,7 +124,7 @@ def test_a_staging_folder_of_a_killed_tool_is_a_leftover_and_other_peoples_files
 
 
 def test_an_index_that_was_set_aside_is_a_leftover(data: Path) -> None:
-    stored_runs.write()
+    stored()
     (data / "index.sqlite").write_bytes(b"rubbish" * 1000)
     with open_index():
         pass
@@ -139,7 +139,7 @@ def test_without_a_data_folder_there_is_nothing_to_remove() -> None:
 
 
 def test_removing_what_is_gone_already_is_no_error() -> None:
-    run = stored_runs.write()
+    run = stored()
     temporary = run.path / ".run.json.abc123"
     temporary.touch()
     (item,) = maintenance.leftovers(time.time() + LATER_S)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import stored_runs
+from fakes.runs import FakeCell, sample, stored
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
@@ -42,7 +42,7 @@ def all_of(index: Index) -> tuple[list[RunRow], list[CellRow]]:
 
 
 def test_a_cells_row_has_the_figures_that_summarize_computes() -> None:
-    run = stored_runs.write(tags=["base"])
+    run = stored(tags=["base"])
     with open_index() as index:
         row = index.cells(number=run.number, backend="b")[0]
     (expected,) = (cell for cell in summarize(run.replay()).cells if cell.backend.name == "b")
@@ -54,12 +54,12 @@ def test_a_cells_row_has_the_figures_that_summarize_computes() -> None:
     assert row.median_s is not None
     assert (row.cer, row.normalizer) == (summary.accuracy.cer, summary.accuracy.normalizer)
     assert row.network_sha256 == comparable.network_sha256(expected.model.weights)
-    assert (row.versions, row.device, row.status) == ({"numpy": "2.0"}, "cpu", "ok")
+    assert (row.versions, row.device, row.status) == ({"numpy": "2.4.6"}, "cpu", "ok")
     assert row.fast_but_wrong is False
 
 
 def test_an_interval_is_in_the_row_where_there_are_rounds_enough(index: Index) -> None:
-    stored_runs.write(rounds=6)
+    stored(rounds=6)
     index.refresh()
     row = index.cells()[0]
     assert row.rtfx_low is not None
@@ -70,7 +70,13 @@ def test_an_interval_is_in_the_row_where_there_are_rounds_enough(index: Index) -
 
 
 def test_a_runs_row_says_what_it_was(index: Index) -> None:
-    run = stored_runs.write(tags=["base", "quiet"], models=["tiny.en", "base.en"])
+    run = stored(
+        FakeCell("a"),
+        FakeCell("b"),
+        FakeCell("a", model="base.en"),
+        FakeCell("b", model="base.en"),
+        tags=["base", "quiet"],
+    )
     index.refresh()
     (row,) = index.runs()
     manifest = run.replay().manifest
@@ -87,9 +93,9 @@ def test_a_runs_row_says_what_it_was(index: Index) -> None:
 
 
 def test_runs_are_found_by_what_they_are(index: Index) -> None:
-    stored_runs.write(tags=["base"], backends=["a"])
-    stored_runs.write(backends=["a@1.2", "b"], models=["small"])
-    stored_runs.write(backends=["ab"], cpu="Another", seal=False)
+    stored(FakeCell("a"), tags=["base"])
+    stored(FakeCell("a@1.2", model="small"), FakeCell("b", model="small"))
+    stored(FakeCell("ab"), machine={"cpu": "Another"}, seal=False)
     index.refresh()
 
     def numbers(**asked: str) -> list[int]:
@@ -113,17 +119,17 @@ def test_runs_are_found_by_what_they_are(index: Index) -> None:
 
 
 def test_only_runs_that_changed_are_read_again(index: Index) -> None:
-    stored_runs.write()
-    second = stored_runs.write()
+    stored()
+    second = stored()
     assert index.refresh().read == 2
     assert (index.refresh().read, index.refresh().unchanged) == (0, 2)
     with journal.Journal(second.journal_path) as book:
-        book.append(stored_runs.sample("a/tiny.en/speech", 7, 0, 1.0))
+        book.append(sample("a/tiny.en/speech", 7, 0, 1.0))
     assert (index.refresh().read, index.runs()[1].samples) == (1, 2 * 2 * 3 + 1)
 
 
 def test_a_copied_run_is_not_computed_again_but_its_new_times_are_kept(index: Index) -> None:
-    run = stored_runs.write()
+    run = stored()
     index.refresh()
     os.utime(run.journal_path, ns=(1, 1))
     assert index.refresh().read == 0
@@ -132,7 +138,7 @@ def test_a_copied_run_is_not_computed_again_but_its_new_times_are_kept(index: In
 
 
 def test_a_run_that_went_on_is_seen_to_have_ended_though_no_file_changed(index: Index) -> None:
-    run = stored_runs.write(seal=False)
+    run = stored(seal=False)
     with journal.Journal(run.journal_path):
         index.refresh()
         assert index.runs()[0].state == "running"
@@ -141,7 +147,7 @@ def test_a_run_that_went_on_is_seen_to_have_ended_though_no_file_changed(index: 
 
 
 def test_a_seal_is_noticed_without_reading_the_run(index: Index) -> None:
-    run = stored_runs.write()
+    run = stored()
     content = run.sealed_path.read_bytes()
     run.sealed_path.unlink()
     index.refresh()
@@ -152,7 +158,7 @@ def test_a_seal_is_noticed_without_reading_the_run(index: Index) -> None:
 
 
 def test_a_removed_run_goes_with_its_cells_and_tags(index: Index) -> None:
-    run = stored_runs.write(tags=["base"])
+    run = stored(tags=["base"])
     index.refresh()
     maintenance.remove(run)
     assert index.refresh().gone == 1
@@ -162,9 +168,9 @@ def test_a_removed_run_goes_with_its_cells_and_tags(index: Index) -> None:
 def test_a_run_that_cannot_be_read_is_listed_with_the_reason_and_not_read_every_time(
     index: Index,
 ) -> None:
-    run = stored_runs.write()
+    run = stored()
     run.manifest_path.write_bytes(b'{"schema_version": 99}')
-    stored_runs.write()
+    stored()
     index.refresh()
     row, other = index.runs()
     assert (row.state, other.state) == ("unreadable", "complete")
@@ -173,8 +179,8 @@ def test_a_run_that_cannot_be_read_is_listed_with_the_reason_and_not_read_every_
 
 
 def test_a_run_whose_files_do_not_fit_together_does_not_hide_the_others(index: Index) -> None:
-    run = stored_runs.write()
-    stored_runs.write()
+    run = stored()
+    stored()
     text = run.manifest_path.read_text(encoding="utf-8")
     run.manifest_path.write_text(text.replace('"clip": "speech"', '"clip": "x"'), encoding="utf-8")
     index.refresh()
@@ -184,7 +190,7 @@ def test_a_run_whose_files_do_not_fit_together_does_not_hide_the_others(index: I
 
 
 def test_a_newer_run_says_that_a_newer_tool_is_needed(index: Index) -> None:
-    run = stored_runs.write()
+    run = stored()
     text = run.manifest_path.read_text(encoding="utf-8")
     run.manifest_path.write_text(
         text.replace(f'"schema_version": {s.SCHEMA_VERSION}', '"schema_version": 99'),
@@ -196,7 +202,7 @@ def test_a_newer_run_says_that_a_newer_tool_is_needed(index: Index) -> None:
 
 def test_the_index_made_anew_is_the_same_index(data: Path) -> None:
     for seed in range(3):
-        stored_runs.write(seed=seed, tags=["base"])
+        stored(seed=seed, tags=["base"])
     with open_index() as index:
         before = all_of(index)
     path(data).unlink()
@@ -205,7 +211,7 @@ def test_the_index_made_anew_is_the_same_index(data: Path) -> None:
 
 
 def test_a_forced_refresh_puts_right_what_was_written_over(data: Path, index: Index) -> None:
-    stored_runs.write()
+    stored()
     index.refresh()
     before = all_of(index)
     with raw(path(data)) as connection:
@@ -217,7 +223,7 @@ def test_a_forced_refresh_puts_right_what_was_written_over(data: Path, index: In
 
 @pytest.mark.parametrize("damage", [b"", b"not a database at all, but long enough" * 200])
 def test_what_is_no_database_is_set_aside_with_a_word(data: Path, damage: bytes) -> None:
-    stored_runs.write()
+    stored()
     path(data).write_bytes(damage)
     said: list[str] = []
     with open_index(said.append) as index:
@@ -230,7 +236,7 @@ def test_what_is_no_database_is_set_aside_with_a_word(data: Path, damage: bytes)
 
 
 def test_a_database_of_another_program_is_never_read(data: Path) -> None:
-    stored_runs.write()
+    stored()
     with raw(path(data)) as connection:
         connection.execute("CREATE TABLE runs (number INTEGER)")
         connection.execute("INSERT INTO runs VALUES (77)")
@@ -241,7 +247,7 @@ def test_a_database_of_another_program_is_never_read(data: Path) -> None:
 
 
 def test_an_index_of_another_version_is_made_anew(data: Path) -> None:
-    stored_runs.write()
+    stored()
     with open_index():
         pass
     with raw(path(data)) as connection:
@@ -254,7 +260,7 @@ def test_an_index_of_another_version_is_made_anew(data: Path) -> None:
 
 @pytest.mark.parametrize("table", ["cells", "runs", "files", "tags"])
 def test_a_table_that_is_gone_comes_back(data: Path, table: str) -> None:
-    stored_runs.write(tags=["base"])
+    stored(tags=["base"])
     with open_index():
         pass
     with raw(path(data)) as connection:
@@ -267,7 +273,7 @@ def test_a_table_that_is_gone_comes_back(data: Path, table: str) -> None:
 
 def test_pages_of_rubbish_in_the_middle_are_found_at_the_latest_by_reindex(data: Path) -> None:
     for seed in range(5):
-        stored_runs.write(seed=seed)
+        stored(seed=seed)
     with open_index() as index:
         before = all_of(index)
     content = bytearray(path(data).read_bytes())
@@ -284,7 +290,7 @@ def test_pages_of_rubbish_in_the_middle_are_found_at_the_latest_by_reindex(data:
 
 
 def test_damage_that_shows_in_a_question_costs_one_reading_and_no_row(data: Path) -> None:
-    stored_runs.write()
+    stored()
     with open_index() as index:
         before = all_of(index)
         with raw(path(data)) as connection:
@@ -293,7 +299,7 @@ def test_damage_that_shows_in_a_question_costs_one_reading_and_no_row(data: Path
 
 
 def test_a_failed_write_leaves_the_run_as_it_was(data: Path, index: Index) -> None:
-    run = stored_runs.write()
+    run = stored()
     index.refresh()
     before = all_of(index)
     with raw(path(data)) as connection:
@@ -302,14 +308,14 @@ def test_a_failed_write_leaves_the_run_as_it_was(data: Path, index: Index) -> No
             "BEGIN SELECT RAISE(ABORT, 'no more'); END"
         )
     with journal.Journal(run.journal_path) as book:
-        book.append(stored_runs.sample("a/tiny.en/speech", 7, 0, 1.0))
+        book.append(sample("a/tiny.en/speech", 7, 0, 1.0))
     with pytest.raises(StorageError, match="no more"):
         index.refresh()
     assert all_of(index) == before
 
 
 def test_a_place_that_cannot_be_written_means_an_index_in_memory(data: Path) -> None:
-    stored_runs.write(tags=["base"])
+    stored(tags=["base"])
     path(data).mkdir()
     said: list[str] = []
     with open_index(said.append) as index:
@@ -319,10 +325,10 @@ def test_a_place_that_cannot_be_written_means_an_index_in_memory(data: Path) -> 
 
 
 def test_an_index_that_may_only_be_read_does_not_keep_runs_from_being_listed(data: Path) -> None:
-    stored_runs.write()
+    stored()
     with open_index():
         pass
-    stored_runs.write()
+    stored()
     with raw(path(data)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with Index(sqlite3.connect(f"{path(data).as_uri()}?mode=ro", uri=True), path(data)) as index:
@@ -332,11 +338,11 @@ def test_an_index_that_may_only_be_read_does_not_keep_runs_from_being_listed(dat
 
 
 def test_a_busy_index_is_waited_for(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored_runs.write()
+    stored()
     with open_index():
         pass
     monkeypatch.setattr(database, "BUSY_S", 0.05)
-    stored_runs.write()
+    stored()
     said: list[str] = []
     with raw(path(data)) as connection:
         connection.execute("BEGIN IMMEDIATE")

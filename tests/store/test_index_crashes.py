@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import stored_runs
+from fakes.runs import stored
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.store import maintenance, verify
 from mac_whisper_speedtest.store.index import open_index
@@ -108,8 +108,8 @@ def last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int
 
     def begin(name: str) -> int:
         monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / name))
-        stored_runs.write(rounds=1, runs=1)
-        return stored_runs.write(rounds=1, runs=1, seal=False).number
+        stored(rounds=1, passes=1)
+        return stored(rounds=1, passes=1, seal=False).number
 
     return begin
 

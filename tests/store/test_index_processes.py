@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes import disks, stored_runs
+from fakes import disks
+from fakes.runs import stored
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.store import verify
@@ -23,7 +24,7 @@ TESTS = Path(__file__).parents[1]
 
 WRITER = f"""
 import os, sys
-from fakes import stored_runs
+from fakes.runs import stored
 from mac_whisper_speedtest.store.index import open_index
 children = []
 for number in range({PROCESSES}):
@@ -31,7 +32,7 @@ for number in range({PROCESSES}):
     if not child:
         for turn in range({RUNS_EACH}):
             tags = [f"of-{{number}}"]
-            run = stored_runs.write(seed=number * 100 + turn, tags=tags, rounds=1, runs=1)
+            run = stored(seed=number * 100 + turn, tags=tags, rounds=1, passes=1)
             with open_index() as index:
                 assert run.number in {{row.number for row in index.runs()}}
         os._exit(0)
@@ -69,10 +70,10 @@ def test_tools_that_write_whole_runs_and_the_index_at_once_lose_none() -> None:
 
 
 def test_two_tools_that_open_a_new_index_at_once_both_have_it(data: Path) -> None:
-    stored_runs.write()
+    stored()
     with contextlib.ExitStack() as stack:
         both = [stack.enter_context(open_index()) for _ in range(2)]
-        stored_runs.write()
+        stored()
         for index in both:
             index.refresh()
             assert len(index.runs()) == 2
@@ -81,14 +82,14 @@ def test_two_tools_that_open_a_new_index_at_once_both_have_it(data: Path) -> Non
 
 LIMITED = """
 import resource, signal, sys
-from fakes import stored_runs
+from fakes.runs import stored
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.store.index import open_index
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 try:
-    stored_runs.write()
+    stored()
     with open_index(print) as index:
         print(len(index.runs()), index.path)
 except StorageError as error:
@@ -100,7 +101,7 @@ except StorageError as error:
 def test_a_file_that_may_grow_no_further_is_a_storage_error_and_nothing_is_corrupt(
     limit: int, data: Path
 ) -> None:
-    stored_runs.write()
+    stored()
     done = in_child(f"import sys; sys.argv = ['', '{limit}']\n{LIMITED}")
     assert done.returncode == 0, done.stderr
     if limit < 9000:  # a journal of that kind is larger
@@ -123,11 +124,11 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 @pytest.mark.parametrize("leave", [0, 4096, 16384, 32768, 65536, 131072])
 def test_a_full_disk_is_a_storage_error_wherever_it_strikes(small_disk: Path, leave: int) -> None:
-    stored_runs.write()
+    stored()
     before = {path: path.read_bytes() for path in small_disk.rglob("*.json*")}
     ballast = disks.fill(small_disk, leave)
     try:
-        stored_runs.write()
+        stored()
         why = "No space left on device"
     except StorageError as error:
         why = error.message
@@ -140,7 +141,7 @@ def test_a_full_disk_is_a_storage_error_wherever_it_strikes(small_disk: Path, le
     ballast.unlink()
     for run in directory.every():
         assert verify.verify(run) == []
-    again = stored_runs.write()
+    again = stored()
     with open_index() as index:
         assert index.path == small_disk / "index.sqlite"
         assert again.number in {row.number for row in index.runs()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import stored_runs
+from fakes.runs import sample, stored
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
@@ -42,7 +42,7 @@ def test_a_run_of_every_older_version_is_sealed_as_one_of_the_present(
 
 
 def test_what_is_as_it_should_be_is_not_written_again() -> None:
-    run = stored_runs.write()
+    run = stored()
     written = run.sealed_path.stat().st_ino
     found = migrated(run)
     assert (found.why, found.sealed, found.refused) == ("", None, "")
@@ -50,7 +50,7 @@ def test_what_is_as_it_should_be_is_not_written_again() -> None:
 
 
 def test_migrating_twice_is_migrating_once() -> None:
-    run = stored_runs.write(seal=False)
+    run = stored(seal=False)
     migrated(run)
     once = run.sealed_path.read_bytes()
     assert migrated(run).sealed is None
@@ -58,13 +58,13 @@ def test_migrating_twice_is_migrating_once() -> None:
 
 
 def test_a_plan_writes_nothing() -> None:
-    run = stored_runs.write(seal=False)
+    run = stored(seal=False)
     assert maintenance.plan(run).sealed is not None
     assert not run.sealed_path.exists()
 
 
 def test_a_seal_of_an_older_version_is_renewed() -> None:
-    run = stored_runs.write()
+    run = stored()
     content = json.loads(run.sealed_path.read_bytes())
     del content["digests"]
     content["schema_version"] = 2
@@ -75,7 +75,7 @@ def test_a_seal_of_an_older_version_is_renewed() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"schema_version": "three"}'])
 def test_a_damaged_seal_is_made_anew_from_the_facts(content: bytes) -> None:
-    run = stored_runs.write()
+    run = stored()
     before = run.sealed_path.read_bytes()
     run.sealed_path.write_bytes(content)
     assert migrated(run).why
@@ -83,7 +83,7 @@ def test_a_damaged_seal_is_made_anew_from_the_facts(content: bytes) -> None:
 
 
 def test_facts_that_changed_since_the_seal_are_not_sealed_over() -> None:
-    run = stored_runs.write()
+    run = stored()
     text = run.journal_path.read_text(encoding="utf-8")
     run.journal_path.write_text(text.replace("the best", "the rest", 1), encoding="utf-8")
     before = run.sealed_path.read_bytes()
@@ -92,11 +92,11 @@ def test_facts_that_changed_since_the_seal_are_not_sealed_over() -> None:
 
 
 def test_a_run_that_was_taken_up_again_and_ended_is_sealed_again() -> None:
-    run = stored_runs.write()
+    run = stored()
     tool = s.ToolInfo(name="mac-whisper-speedtest", version="1", git_sha=None)
     with Journal(run.journal_path) as book:
         book.append(s.Resumed(at="2026-11-21T10:00:00+00:00", tool=tool))
-        book.append(stored_runs.sample("a/tiny.en/speech", 1, 5, 1.0))
+        book.append(sample("a/tiny.en/speech", 1, 5, 1.0))
         book.append(s.RunEnded(state="complete"))
     assert migrated(run).refused == ""
     assert verify.examine(run) == verify.Verification(())
@@ -104,7 +104,7 @@ def test_a_run_that_was_taken_up_again_and_ended_is_sealed_again() -> None:
 
 @pytest.mark.parametrize("name", ["manifest.json", "run.json"])
 def test_a_newer_version_is_left_alone(name: str) -> None:
-    run = stored_runs.write()
+    run = stored()
     path = run.path / name
     text = path.read_text(encoding="utf-8")
     version = f'"schema_version": {s.SCHEMA_VERSION}'
@@ -115,7 +115,7 @@ def test_a_newer_version_is_left_alone(name: str) -> None:
 
 
 def test_a_run_that_is_being_written_is_left_alone() -> None:
-    run = stored_runs.write(seal=False)
+    run = stored(seal=False)
     with Journal(run.journal_path):
         assert "being written" in migrated(run).refused
     assert not run.sealed_path.exists()

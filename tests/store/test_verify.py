@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes import stored_runs
+from fakes.runs import TWO, run_of, sample, stored
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -42,11 +42,11 @@ def faster(content: dict[str, Any]) -> None:
 
 
 def test_nothing_is_wrong_with_a_run_as_it_was_sealed() -> None:
-    assert verify.examine(stored_runs.write()) == verify.Verification(())
+    assert verify.examine(stored()) == verify.Verification(())
 
 
 def test_nothing_is_wrong_with_files_that_were_only_written_otherwise() -> None:
-    run = stored_runs.write()
+    run = stored()
     for path in (run.manifest_path, run.sealed_path):
         content = json.loads(path.read_bytes())
         path.write_text(json.dumps(content, sort_keys=True, indent=7), encoding="utf-8")
@@ -57,7 +57,7 @@ def test_nothing_is_wrong_with_files_that_were_only_written_otherwise() -> None:
 
 
 def test_an_edited_figure_is_named_with_what_it_should_be() -> None:
-    run = stored_runs.write()
+    run = stored()
     edit(run.sealed_path, faster)
     digests, figures = verify.verify(run)
     assert digests.startswith("run.json has changed since it was sealed")
@@ -65,14 +65,14 @@ def test_an_edited_figure_is_named_with_what_it_should_be() -> None:
 
 
 def test_an_edited_figure_is_found_under_a_digest_that_was_made_to_fit() -> None:
-    run = stored_runs.write()
+    run = stored()
     resealed(run, faster)
     (problem,) = verify.verify(run)
     assert problem.startswith("run.json has other figures than its samples give")
 
 
 def test_figures_of_another_version_are_no_damage() -> None:
-    run = stored_runs.write()
+    run = stored()
     edit(run.manifest_path, lambda content: content["tool"].update(version="0.0.9"))
     run.seal(summarize(run.replay()))
     resealed(run, faster)
@@ -82,7 +82,7 @@ def test_figures_of_another_version_are_no_damage() -> None:
 
 
 def test_an_edited_sample_in_the_seal_is_wrong_whatever_version_wrote_it() -> None:
-    run = stored_runs.write()
+    run = stored()
     edit(run.manifest_path, lambda content: content["tool"].update(version="0.0.9"))
     run.seal(summarize(run.replay()))
     resealed(run, lambda content: content["cells"][0]["samples"][1].update(text="other words"))
@@ -92,23 +92,23 @@ def test_an_edited_sample_in_the_seal_is_wrong_whatever_version_wrote_it() -> No
 
 
 def test_an_edited_journal_is_named() -> None:
-    run = stored_runs.write()
+    run = stored()
     text = run.journal_path.read_text(encoding="utf-8")
     run.journal_path.write_text(text.replace("the best", "the rest", 1), encoding="utf-8")
     problems = verify.verify(run)
     assert problems[0].startswith("journal.jsonl has changed since it was sealed")
-    assert "cells.0.samples.0.text" in problems[1]
+    assert "cells.1.samples.0.text" in problems[1]
 
 
 def test_a_line_that_is_gone_from_the_journal_is_named() -> None:
-    run = stored_runs.write()
+    run = stored()
     lines = run.journal_path.read_bytes().splitlines(keepends=True)
     run.journal_path.write_bytes(b"".join(lines[:5] + lines[6:]))
     assert verify.verify(run)[0].startswith("journal.jsonl has changed")
 
 
 def test_a_damaged_line_is_counted_and_named() -> None:
-    run = stored_runs.write()
+    run = stored()
     content = bytearray(run.journal_path.read_bytes())
     at = content.index(b'"event":"sample"')
     content[at : at + 40] = bytes(40)
@@ -119,14 +119,14 @@ def test_a_damaged_line_is_counted_and_named() -> None:
 
 
 def test_an_edited_manifest_is_named() -> None:
-    run = stored_runs.write()
+    run = stored()
     edit(run.manifest_path, lambda content: content["machine"].update(cpu="A better one"))
     problems = verify.verify(run)
     assert problems[0].startswith("manifest.json has changed since it was sealed")
 
 
 def test_an_edited_request_no_longer_has_its_hash() -> None:
-    run = stored_runs.write(seal=False)
+    run = stored(seal=False)
     edit(run.manifest_path, lambda content: content["request"].update(rounds=20))
     (problem,) = verify.verify(run)
     assert "its request does not have the SHA-256" in problem
@@ -134,7 +134,7 @@ def test_an_edited_request_no_longer_has_its_hash() -> None:
 
 @pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl"])
 def test_a_file_that_is_gone_is_named(name: str) -> None:
-    run = stored_runs.write()
+    run = stored()
     (run.path / name).unlink()
     assert name in verify.verify(run)[0]
 
@@ -142,37 +142,37 @@ def test_a_file_that_is_gone_is_named(name: str) -> None:
 @pytest.mark.parametrize("name", ["manifest.json", "run.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\0" * 100, b"\xff\xfe"])
 def test_a_file_of_rubbish_is_named(name: str, content: bytes) -> None:
-    run = stored_runs.write()
+    run = stored()
     (run.path / name).write_bytes(content)
     (problem,) = verify.verify(run)
     assert name in problem
 
 
 def test_a_newer_seal_is_not_understood() -> None:
-    run = stored_runs.write()
+    run = stored()
     edit(run.sealed_path, lambda content: content.update(schema_version=99))
     (problem,) = verify.verify(run)
     assert "schema version 99" in problem
 
 
 def test_a_run_that_was_not_sealed_is_no_damage() -> None:
-    found = verify.examine(stored_runs.write(seal=False))
+    found = verify.examine(stored(seal=False))
     assert found.problems == ()
     assert "not sealed (recovered)" in found.remarks[0]
 
 
 def test_a_run_that_is_being_written_is_no_damage() -> None:
-    run = stored_runs.write(seal=False)
+    run = stored(seal=False)
     with Journal(run.journal_path):
         assert verify.examine(run) == verify.Verification((), ("it is being written just now",))
 
 
 def test_a_run_that_was_taken_up_again_is_no_damage() -> None:
-    run = stored_runs.write()
+    run = stored()
     tool = s.ToolInfo(name="mac-whisper-speedtest", version="1", git_sha=None)
     with Journal(run.journal_path) as book:
         book.append(s.Resumed(at="2026-11-21T10:00:00+00:00", tool=tool))
-        book.append(stored_runs.sample("a/tiny.en/speech", 1, 5, 1.0))
+        book.append(sample("a/tiny.en/speech", 1, 5, 1.0))
     found = verify.examine(run)
     assert found.problems == ()
     assert "taken up again since it was sealed" in found.remarks[0]
@@ -180,7 +180,7 @@ def test_a_run_that_was_taken_up_again_is_no_damage() -> None:
 
 def test_a_run_that_ended_before_its_first_line_is_no_damage() -> None:
     run = directory.create()
-    run.write_manifest(stored_runs.manifest(run.number))
+    run.write_manifest(run_of(*TWO, number=run.number).manifest)
     found = verify.examine(run)
     assert found.problems == ()
     assert "no journal.jsonl" in found.remarks[0]

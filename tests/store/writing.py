@@ -16,7 +16,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from fakes import stored_runs
+from fakes.runs import TWO, run_of
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.journal import Journal
@@ -57,9 +57,9 @@ def write() -> None:
     run = directory.create()
     promise(f"created {run.number}")
     with Journal(run.journal_path) as book:
-        head = stored_runs.manifest(run.number, tags=["crash"], rounds=1, runs=1)
-        run.write_manifest(head)
-        for event in stored_runs.events(head):
+        made = run_of(*TWO, number=run.number, tags=["crash"], rounds=1, passes=1)
+        run.write_manifest(made.manifest)
+        for event in made.events:
             book.append(event)
             if isinstance(event, s.Sample):
                 promise(f"sample {run.number} {event.cell} {event.index}")

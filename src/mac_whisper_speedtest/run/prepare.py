@@ -270,7 +270,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         cells=[
             s.CellPlan(
                 id=cell.id,
-                backend=cell.backend.name,
+                backend=cell.backend.label,
                 model=cell.model,
                 clip=cell.clip,
                 weights=_weights_info(prepared.weights.get(cell.id)),

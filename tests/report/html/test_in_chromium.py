@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from browser import DESK, PHONE, visit
-from fakes import written_runs as written
-from fakes.written_runs import SPOKEN, Told
+from fakes.runs import SPOKEN, FakeCell, collection, run_of
 from mac_whisper_speedtest.report.html.report import report
 
 pytestmark = pytest.mark.timeout(300)
@@ -28,16 +27,17 @@ def page_path(folder: Path) -> Path:
     """A report with everything in it, among it names that try to break out."""
     said = {f"recording {number}": f"{SPOKEN} number {number}" for number in range(6)}
     wrote = {**said, "recording 3": "it was <b>the</b> first of times \u202e and no more"}
-    run = written.run(
-        Told("faster-whisper", rtf=0.10, text=wrote, joules=50.0),
-        Told("whisper.cpp", rtf=0.15, text=said, joules=80.0, retaken=[1]),
-        Told("mlx-whisper", rtf=0.153, text=said, joules=70.0, spread=0.05),
-        Told("whisper-mps", rtf=0.07, text="nothing of the kind was ever said", joules=40.0),
-        Told("openai-whisper", rtf=0.4, text=said, effective={"beam_size": 5}, joules=200.0),
-        Told("whisperx", ending="crashed", message="<script>alert(1)</script>", log="the end"),
-        clip=written.collection(said),
+    run = run_of(
+        FakeCell("faster-whisper", rtf=0.10, text=wrote, joules=50.0),
+        FakeCell("whisper.cpp", rtf=0.15, text=said, joules=80.0, retaken=[1]),
+        FakeCell("mlx-whisper", rtf=0.153, text=said, joules=70.0, spread=0.05),
+        FakeCell("whisper-mps", rtf=0.07, text="nothing of the kind was ever said", joules=40.0),
+        FakeCell("openai-whisper", rtf=0.4, text=said, settings={"beam_size": 5}, joules=200.0),
+        FakeCell("whisperx", ending="crashed", message="<script>alert(1)</script>", log="the end"),
+        speech=collection(said),
         rounds=8,
-    )
+        passes=2,
+    ).run
     path = folder / "report.html"
     path.write_text(report(run, label="12"), encoding="utf-8")
     return path

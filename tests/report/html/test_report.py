@@ -8,8 +8,9 @@ import re
 import msgspec
 import pytest
 
-from fakes import written_runs as written
-from fakes.written_runs import SPOKEN, Told
+from fakes.runs import SPOKEN, FakeCell, collection, cuts, recording, run_of
+from mac_whisper_speedtest.audio.clip import LeftOut
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.report.html import report as report_module
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.report import MOST_BYTES, report
@@ -43,16 +44,25 @@ def section(document: Element, name: str) -> Element:
 
 @pytest.fixture(scope="module")
 def run() -> s.Run:
-    return written.run(
-        Told("quick", rtf=0.1, joules=50.0),
-        Told("as-quick", rtf=0.1, spread=0.05, joules=60.0),
-        Told("slow", rtf=0.2, text=SPOKEN.replace("worst", "wurst"), retaken=[1]),
-        Told("nonsense", rtf=0.05, text="something else altogether that nobody has ever said here"),
-        Told("broken", ending="crashed", message="it fell over", log="Traceback: the end"),
-        Told("absent", ending="unavailable", message="not installed"),
-        Told("other", rtf=0.3, effective={"beam_size": 5}, remarks=["pads the last window"]),
+    return run_of(
+        FakeCell("quick", rtf=0.1, joules=50.0),
+        FakeCell("as-quick", rtf=0.1, spread=0.05, joules=60.0),
+        FakeCell("slow", rtf=0.2, text=SPOKEN.replace("worst", "wurst"), retaken=[1]),
+        FakeCell(
+            "nonsense", rtf=0.05, text="something else altogether that nobody has ever said here"
+        ),
+        FakeCell("broken", ending="crashed", message="it fell over", log="Traceback: the end"),
+        FakeCell("absent", ending="unavailable", message="not installed"),
+        FakeCell(
+            Backend(name="other", fixed={"batch_size": 1}),
+            rtf=0.3,
+            settings={"beam_size": 5},
+            remarks=["pads the last window"],
+        ),
+        flagged=[2],
+        tool=s.ToolInfo(name="mac-whisper-speedtest", version="0.1.0", git_sha="c0ffee" * 6),
         request={"reference_backend": "quick"},
-    )
+    ).run
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +142,9 @@ def test_pareto_and_error_rates(document: Element) -> None:
 
 
 def test_energy_is_shown_where_it_was_measured_and_its_absence_explained() -> None:
-    measured = parse(report(written.run(Told("a", joules=50.0), Told("b", joules=70.0))))
+    measured = parse(report(run_of(FakeCell("a", joules=50.0), FakeCell("b", joules=70.0)).run))
     assert "J per hour of audio" in section(measured, "energy").text
-    not_measured = parse(report(written.run(Told("a"))))
+    not_measured = parse(report(run_of(FakeCell("a")).run))
     assert "not measured: no energy counter" in section(not_measured, "energy").text
 
 
@@ -191,10 +201,20 @@ def test_the_machine_the_marked_round_and_what_is_not_known_are_there(document: 
     assert "thermal pressure: Linux has no such level" in found.text
 
 
-def test_how_to_measure_again_has_the_command_hashes_and_versions(document: Element) -> None:
+def test_how_to_measure_again_has_the_command_hashes_and_versions(
+    document: Element, run: s.Run
+) -> None:
     found = section(document, "reproduce")
     assert found.one("pre").text.startswith("speedtest run --model tiny.en --backend quick")
-    for wanted in ("ab" * 32, "34" * 32, "12" * 32, "c0ffee" * 6, "numpy 2.4.6", "5a" * 16):
+    head = run.manifest
+    for wanted in (
+        "ab" * 32,
+        "a" * 64,
+        "c0ffee" * 6,
+        f"numpy {head.libraries['numpy']}",
+        head.request_sha256,
+        head.run_id,
+    ):
         assert wanted in found.text
 
 
@@ -203,34 +223,36 @@ def test_the_method_names_margin_and_noise_floor() -> None:
         floor=0.034, smallest_detectable=0.05, spread=0.01, ratio=1.0, verdict="SAME", rounds=12,
         rounds_for={}, backend="fake", model="tiny.en", measured_at="2026-11-01",
     )  # fmt: skip
-    run = written.run(Told("a"), Told("b"), manifest={"noise": msgspec.to_builtins(noise)})
+    run = run_of(FakeCell("a"), FakeCell("b"), noise=noise).run
     said = section(parse(report(run)), "method").text
     assert "beyond 3.4%" in said
     assert "The noise floor is 3.4%: fake tiny.en against itself in 12 rounds" in said
-    said = section(parse(report(written.run(Told("a")))), "method").text
+    said = section(parse(report(run_of(FakeCell("a")).run)), "method").text
     assert "The noise floor of this machine was not measured" in said
     assert "docs/methodology.md" in said
 
 
 def test_left_out_recordings_are_named_with_their_reasons() -> None:
-    clip = written.collection(
+    clip = collection(
         {"one": "some words", "two": "other words"},
-        left_out=[s.LeftOutInfo(name="three.wav", reason="is empty")],
-        unscored=[s.LeftOutInfo(name="two", reason="its text is in another script")],
+        left_out=[LeftOut(name="three.wav", reason="is empty")],
+        unscored=[LeftOut(name="two", reason="its text is in another script")],
     )
-    found = section(parse(report(written.run(Told("a", text="some words"), clip=clip))), "left-out")
+    found = section(
+        parse(report(run_of(FakeCell("a", text="some words"), speech=clip).run)), "left-out"
+    )
     assert ["three.wav", "is empty"] in rows_of(found.all("table")[0])
     assert ["two", "its text is in another script"] in rows_of(found.all("table")[1])
 
 
 def test_a_run_of_several_lengths_has_its_curves() -> None:
     texts = {f"{each}s": "words" for each in (2, 5, 10, 20, 30)}
-    run = written.run(
-        Told("a", rtf=0.1, fixed_s=0.5, text=texts),
-        Told("b", rtf=0.2, fixed_s=0.1, text=texts),
-        clip=written.lengths(2, 5, 10, 20, 30),
-        runs=1,
-    )
+    run = run_of(
+        FakeCell("a", rtf=0.1, fixed_s=0.5, text=texts),
+        FakeCell("b", rtf=0.2, fixed_s=0.1, text=texts),
+        speech=cuts(2, 5, 10, 20, 30),
+        passes=1,
+    ).run
     found = section(parse(report(run)), "growth")
     assert (
         "Processing time by length of the audio"
@@ -238,13 +260,16 @@ def test_a_run_of_several_lengths_has_its_curves() -> None:
     )
     assert "b 1.2.3 float32 is quicker below" in found.text
     assert "growth" not in {
-        each.attributes.get("id") for each in parse(report(written.run(Told("a")))).all("section")
+        each.attributes.get("id")
+        for each in parse(report(run_of(FakeCell("a")).run)).all("section")
     }
 
 
 def test_without_a_reference_texts_are_compared_with_each_other() -> None:
-    clip = written.recording(reference=None)
-    run = written.run(Told("a", text="one two three"), Told("b", text="one two four"), clip=clip)
+    clip = recording(reference=None)
+    run = run_of(
+        FakeCell("a", text="one two three"), FakeCell("b", text="one two four"), speech=clip
+    ).run
     document = parse(report(run))
     assert "the texts are compared with that of a 1.2.3 float32" in section(document, "texts").text
     assert "No error rate is known" in section(document, "accuracy").text
@@ -253,28 +278,28 @@ def test_without_a_reference_texts_are_compared_with_each_other() -> None:
 def test_of_a_set_the_worst_recordings_come_first_and_the_rest_is_counted() -> None:
     said = {f"r{number:02d}": f"number {number} was said here" for number in range(30)}
     wrote = {**said, "r17": "all of it is different now", "r05": "number 5 was sad here"}
-    run = written.run(Told("a", text=wrote), clip=written.collection(said), rounds=2, runs=1)
+    run = run_of(FakeCell("a", text=wrote), speech=collection(said), rounds=2, passes=1).run
     found = section(parse(report(run, limits=Limits(recordings=3))), "texts")
     assert [each.text.split()[0] for each in found.all("h4")] == ["r17", "r05", "r00"]
     assert "3 of 30 recordings, those with the most errors first" in found.text
 
 
 def hostile_run() -> s.Run:
-    clip = written.collection(
+    clip = collection(
         {HOSTILE: HOSTILE, "two": "words"},
         name=HOSTILE,
         source=HOSTILE,
-        left_out=[s.LeftOutInfo(name=HOSTILE, reason=HOSTILE)],
+        left_out=[LeftOut(name=HOSTILE, reason=HOSTILE)],
     )
-    return written.run(
-        Told(f"a{HOSTILE}", text=HOSTILE, remarks=[HOSTILE]),
-        Told("b", text={HOSTILE: None, "two": HOSTILE}, effective={"window": HOSTILE}),
-        Told("c", ending="crashed", message=HOSTILE, log=HOSTILE),
-        clip=clip,
+    return run_of(
+        FakeCell(Backend(name=f"a{HOSTILE}"), text=HOSTILE, remarks=[HOSTILE]),
+        FakeCell("b", text={HOSTILE: None, "two": HOSTILE}, settings={"window": HOSTILE}),
+        FakeCell("c", ending="crashed", message=HOSTILE, log=HOSTILE),
+        speech=clip,
         rounds=3,
         request={"reference_backend": HOSTILE},
-        manifest={"tags": [HOSTILE]},
-    )
+        tags=[HOSTILE],
+    ).run
 
 
 def test_hostile_texts_stay_text_wherever_they_stand() -> None:
@@ -329,14 +354,14 @@ def test_the_same_run_gives_the_same_bytes(run: s.Run) -> None:
 def test_a_run_of_thousands_of_samples_stays_small_and_says_what_is_left_out() -> None:
     said = {f"recording-{number:04d}": f"{SPOKEN} and number {number}" for number in range(250)}
     told = [
-        Told(
+        FakeCell(
             f"backend-{number}",
             rtf=0.1 + number / 50,
             text={name: f"{number} {text}" for name, text in said.items()},
         )
         for number in range(4)
     ]
-    run = written.run(*told, clip=written.collection(said), rounds=6, runs=1)
+    run = run_of(*told, speech=collection(said), rounds=6, passes=1).run
     assert sum(len(cell.samples) for cell in run.cells) > 6000
     text = report(run)
     assert len(text.encode()) < MOST_BYTES < 1_500_000
@@ -356,10 +381,10 @@ def test_enormous_texts_and_messages_are_shortened_until_the_page_is_small(
     long = " ".join(map("".join, itertools.product("abcd", repeat=5)))
     other = " ".join(map("".join, itertools.product("wxyz", repeat=5)))
     told = [
-        Told("a", text=other),
-        *(Told(f"f{n}", ending="crashed", message=long * 50, log=long * 50) for n in range(6)),
+        FakeCell("a", text=other),
+        *(FakeCell(f"f{n}", ending="crashed", message=long * 50, log=long * 50) for n in range(6)),
     ]
-    run = written.run(*told, clip=written.recording(reference=long), rounds=1)
+    run = run_of(*told, speech=recording(reference=long), rounds=1).run
     generous = Limits(units=20_000, message=20_000)
     large = report(run, limits=generous)
     assert len(large.encode()) > 200_000
@@ -379,13 +404,15 @@ def test_a_page_that_cannot_be_shortened_further_is_written_as_it_is(
 
 @pytest.mark.parametrize("state", ["interrupted", "recovered", "stopped"])
 def test_a_run_that_is_not_complete_says_so(state: str) -> None:
-    found = section(parse(report(written.run(Told("a"), state=state))), "failures")
+    found = section(parse(report(run_of(FakeCell("a"), state=state).run)), "failures")
     assert "The run is not complete" in found.text
     assert state in found.text
 
 
 def test_a_run_without_any_figure_is_still_a_report() -> None:
-    run = written.run(Told("a", ending="crashed", message="no"), Told("b", ending="unavailable"))
+    run = run_of(
+        FakeCell("a", ending="crashed", message="no"), FakeCell("b", ending="unavailable")
+    ).run
     document = parse(report(run))
     assert "No cell gave a figure that counts." in document.text
     assert "Not one sample was taken." in document.text

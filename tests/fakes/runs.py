@@ -1,0 +1,529 @@
+"""Runs of known truth, through the code of a real run and without one sample measured.
+
+A request is planned by ``run/plan``, its manifest is ``run/prepare``'s, what its workers would have
+written are the journal's own events, and its figures come from ``assemble`` and ``summarize``. Only
+the workers, the weights and the machine are made up.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from mac_whisper_speedtest.audio.clip import Clip, Kind, LeftOut, Speech
+from mac_whisper_speedtest.audio.select import Choice
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.assemble import assemble
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.results.journal import Journal
+from mac_whisper_speedtest.run import plan, prepare
+from mac_whisper_speedtest.run.plan import Request
+from mac_whisper_speedtest.summary.summarize import summarize
+from mac_whisper_speedtest.weights.locate import Weights
+
+AUDIO_S = 10.0
+"""Seconds of a recording."""
+
+SPOKEN = "It was the best of times, it was the worst of times, it was the age of wisdom"
+SAID = {"u1": "she sells sea shells", "u2": "by the sea shore"}
+"""What is said in a single recording, and in the two of a pair."""
+
+STARTED_AT = "2026-11-20T10:00:00+00:00"
+
+MACHINE = s.MachineInfo(
+    os="Linux",
+    os_version="6.1",
+    architecture="x86_64",
+    python="3.11.7",
+    cpu="A Processor, at 3 GHz",
+    physical_cores=8,
+    logical_cores=16,
+    memory_bytes=16 << 30,
+    gpus=["One GPU", "Another GPU"],
+    load_average_1m=0.1,
+)
+
+
+# ---- what is measured on
+
+
+def recording(
+    name: str = "speech", reference: str | None = SPOKEN, source: str = "a file of the user's"
+) -> Speech:
+    """One recording of 10 s."""
+    clip = Clip(name, _tone(AUDIO_S), reference, "en", source, known_sha256="ab" * 32)
+    return Speech(name, (clip,), source, "clip")
+
+
+def collection(
+    texts: Mapping[str, str | None] = SAID,
+    *,
+    name: str = "speech",
+    source: str = "a manifest of the user's",
+    seconds: float = AUDIO_S,
+    left_out: Sequence[LeftOut] = (),
+    unscored: Sequence[LeftOut] = (),
+) -> Speech:
+    """A set: what is said in each of its recordings, by name."""
+    lengths = dict.fromkeys(texts, seconds)
+    return _several("set", name, source, texts, lengths, tuple(left_out), tuple(unscored))
+
+
+def cuts(*seconds: float) -> Speech:
+    """One reading cut to several lengths."""
+    lengths = {f"{each:g}s": each for each in seconds}
+    source = "cut from moonshine-voice 0.1.5, moonshine_voice/assets/two_cities.wav"
+    return _several("durations", "cities cut", source, dict.fromkeys(lengths), lengths)
+
+
+def _several(
+    kind: Kind,
+    name: str,
+    source: str,
+    texts: Mapping[str, str | None],
+    lengths: Mapping[str, float],
+    left_out: tuple[LeftOut, ...] = (),
+    unscored: tuple[LeftOut, ...] = (),
+) -> Speech:
+    clips = tuple(
+        Clip(each, _tone(lengths[each]), text, "en", source, known_sha256=f"{place:064x}")
+        for place, (each, text) in enumerate(texts.items())
+    )
+    return Speech(name, clips, source, kind, left_out, unscored)
+
+
+@functools.cache
+def _tone(seconds: float) -> npt.NDArray[np.float32]:
+    return np.full(int(seconds * 16_000), 0.1, np.float32)
+
+
+# ---- what a worker writes; ``changes`` are other fields of the event
+
+
+def started(cell: str, number: int = 0, **changes: Any) -> s.WorkerStarted:
+    """A worker was started in round ``number``."""
+    return s.WorkerStarted(**{"cell": cell, "round": number, "attempt": 0, **changes})
+
+
+def loaded(cell: str, number: int = 0, **changes: Any) -> s.Loaded:
+    """It has loaded the model."""
+    fields: dict[str, Any] = {
+        "cell": cell,
+        "round": number,
+        "attempt": 0,
+        "spawn_s": 0.1,
+        "import_s": 0.2,
+        "hello_wall_s": 0.3,
+        "load_s": 0.4,
+        "load_wall_s": 0.4,
+        "version": "1.2.3",
+        "versions": {"numpy": "2.4.6"},
+        "device": "cpu",
+        "precision": "float32",
+        "details": {},
+    }
+    return s.Loaded(**{**fields, **changes})
+
+
+def effective(cell: str, number: int = 0, **changes: Any) -> s.Effective:
+    """It decodes with the settings of the greedy contract."""
+    fields: dict[str, Any] = {
+        "cell": cell,
+        "round": number,
+        "attempt": 0,
+        "values": DecodeContract().settings(),
+        "observed": ["beam_size", "language"],
+        "remarks": [],
+    }
+    return s.Effective(**{**fields, **changes})
+
+
+def sample(cell: str, number: int, index: int, seconds: float, **changes: Any) -> s.Sample:
+    """A transcription of a single recording without a mistake; the warm-up has index -1."""
+    fields: dict[str, Any] = {
+        "cell": cell,
+        "round": number,
+        "attempt": 0,
+        "index": index,
+        "kind": "warmup" if index < 0 else "timed",
+        "seconds": seconds,
+        "wall_s": seconds + 0.001,
+        "text": SPOKEN,
+        "segments": [],
+        "language": "en",
+        "tokens": 7,
+        "cpu_s": None,
+        "peak_rss_bytes": 300_000_000,
+    }
+    return s.Sample(**{**fields, **changes})
+
+
+def ended(cell: str, number: int = 0, **changes: Any) -> s.WorkerEnded:
+    """It has ended well."""
+    fields: dict[str, Any] = {
+        "cell": cell,
+        "round": number,
+        "attempt": 0,
+        "status": "ok",
+        "stage": "",
+        "error_class": "",
+        "message": "",
+        "log_tail": "",
+        "exit_code": 0,
+    }
+    return s.WorkerEnded(**{**fields, **changes})
+
+
+def watched(number: int = 0, **changes: Any) -> s.RoundWatched:
+    """A round on a quiet machine that does not say everything about itself."""
+    quiet = s.ConditionsInfo(
+        values={"load_average_1m": 0.5, "swap_used_bytes": 0},
+        unknown={"thermal_pressure": "Linux has no such level"},
+    )
+    return s.RoundWatched(**{"round": number, "before": quiet, "after": quiet, **changes})
+
+
+# ---- runs
+
+
+@dataclass(frozen=True)
+class FakeCell:
+    """A cell and its truth.
+
+    Attributes:
+        backend: what it was asked for as (``name@version:precision``), or its description.
+        rtf: processing seconds per audio second: with noise, or exactly so in each round.
+        text: what it writes of all recordings, or of each by name; the right words where nothing
+            is said, no text where it is ``None``.
+        model: canonical name.
+        spread: standard deviation of the logarithm of a sample, where ``rtf`` is one number.
+        fixed_s: seconds added to every sample.
+        ending: how its workers end; ``unavailable`` and ``skipped``: none is started.
+        message: what they say then.
+        log: the end of their log.
+        version: of the backend as it was found.
+        settings: effective ones that are not as the contract asks.
+        remarks: of its adapter.
+        peak_bytes: of every process.
+        joules: per audio second, above an idle machine; ``None``: there is no counter.
+        retaken: rounds in which the first sample was disturbed and taken again.
+        sample: other fields of its timed samples.
+    """
+
+    backend: str | Backend = "a"
+    rtf: float | Sequence[float] = 0.1
+    text: str | Mapping[str, str | None] | None = field(default_factory=dict)
+    model: str = "tiny.en"
+    spread: float = 0.01
+    fixed_s: float = 0.0
+    ending: str = "ok"
+    message: str = ""
+    log: str = ""
+    version: str = "1.2.3"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+    peak_bytes: int = 300_000_000
+    joules: float | None = None
+    retaken: Sequence[int] = ()
+    sample: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def described(self) -> Backend:
+        """The backend that was asked for."""
+        if isinstance(self.backend, Backend):
+            return self.backend
+        name, _, precision = self.backend.partition(":")
+        name, _, version = name.partition("@")
+        return Backend(name=name, version=version, precision=precision)
+
+    def seconds(self, number: int, audio_s: float, noise: random.Random) -> float | None:
+        """What a sample takes in round ``number``; ``None``: there is none."""
+        if not isinstance(self.rtf, Sequence):
+            return (self.fixed_s + self.rtf * audio_s) * noise.lognormvariate(0, self.spread)
+        return self.fixed_s + self.rtf[number] * audio_s if number < len(self.rtf) else None
+
+    def text_of(self, clip: Clip) -> str | None:
+        """What it writes of a recording."""
+        if isinstance(self.text, Mapping):
+            return self.text.get(clip.name, clip.reference or SPOKEN)
+        return self.text
+
+
+@dataclass(frozen=True)
+class FakeRun:
+    """A run before its figures are computed.
+
+    Attributes:
+        manifest: as written before the first sample.
+        events: the journal, in order.
+        at_s: when each line was written; empty: when it is.
+    """
+
+    manifest: s.Manifest
+    events: list[s.Event]
+    at_s: Sequence[float | None] = ()
+
+    @property
+    def run(self) -> s.Run:
+        """The run with its figures."""
+        return summarize(assemble(self.manifest, self.events))
+
+    def write(self, folder: Path) -> Path:
+        """Write the run as a directory that is not sealed, and return where it is."""
+        there = RunDirectory(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        there.write_manifest(self.manifest)
+        if self.at_s:
+            lines = [
+                msgspec.to_builtins(event) | ({} if at is None else {"at_s": at})
+                for event, at in zip(self.events, self.at_s, strict=True)
+            ]
+            data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+            there.journal_path.write_bytes(data)
+        else:
+            with Journal(there.journal_path) as journal:
+                for event in self.events:
+                    journal.append(event)
+        return folder
+
+
+def run_of(
+    *cells: FakeCell,
+    number: int = 1,
+    speech: Speech | None = None,
+    rounds: int | None = None,
+    passes: int | None = None,
+    state: str = "complete",
+    canary_s: Sequence[float] = (),
+    values: Mapping[str, Any] | None = None,
+    flagged: Collection[int] = (),
+    request: Mapping[str, Any] | None = None,
+    machine: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> FakeRun:
+    """A run of these cells.
+
+    Args:
+        cells: one for every backend and model.
+        number: of the run; its id and its noise come from it.
+        speech: what is measured on; one recording where nothing is said.
+        rounds: as many as a cell has RTFs, else six.
+        passes: as of a real run.
+        state: how it ended; empty: it was killed.
+        canary_s: what the reference workload took after each round.
+        values: the machine's conditions around each round.
+        flagged: rounds in which the machine was disturbed.
+        request: other fields of the request.
+        machine: other fields of the machine.
+        changes: other fields of the manifest.
+    """
+    speech = speech or recording()
+    known = [len(cell.rtf) for cell in cells if isinstance(cell.rtf, Sequence)]
+    rounds = rounds or max(known, default=plan.DEFAULT_ROUNDS)
+    head = manifest_of(cells, speech, number, rounds, passes, request or {})
+    head = msgspec.structs.replace(
+        head, **{"machine": msgspec.structs.replace(MACHINE, **(machine or {})), **changes}
+    )
+    truth = {
+        planned.id: cell
+        for planned in _planned(cells, speech)
+        for cell in cells
+        if (cell.described, cell.model) == (planned.backend, planned.model)
+    }
+    conditions = s.ConditionsInfo(values=dict(values)) if values is not None else None
+    noise = random.Random(number)
+    events: list[s.Event] = []
+    for each, visit in enumerate(head.schedule):
+        for cell in visit:
+            events += _round(truth[cell], cell, each, speech, head.request.passes, noise)
+        seen: dict[str, Any] = {"canary_after_s": canary_s[each]} if canary_s else {}
+        if conditions is not None:
+            seen |= {"before": conditions, "after": conditions}
+        if each in flagged:
+            change = "power: mains -> battery"
+            seen |= {"changes": [change], "flagged": change}
+        events.append(watched(each, **seen))
+    if state:
+        events.append(s.RunEnded(state=state))
+    return FakeRun(head, events)
+
+
+def manifest_of(
+    cells: Sequence[FakeCell],
+    speech: Speech,
+    number: int,
+    rounds: int,
+    passes: int | None,
+    request: Mapping[str, Any],
+) -> s.Manifest:
+    """What a real run would write before its first sample."""
+    asked = Request(
+        models=tuple(dict.fromkeys(cell.model for cell in cells)),
+        backends=tuple({cell.described.label: cell.described for cell in cells}.values()),
+        **{
+            "explicit": True,
+            "speech": Choice(),
+            "rounds": rounds,
+            "passes": passes,
+            "seed": 1,
+            "threads": 4,
+            **request,
+        },
+    )
+    planned = _planned(cells, speech)
+    absent = {cell.described.label: cell.message for cell in cells if cell.ending == "unavailable"}
+    unavailable = {
+        each.id: absent[each.backend.label] for each in planned if each.backend.label in absent
+    }
+    weights = {each.id: _weights(each.model) for each in planned if each.id not in unavailable}
+    ready = prepare.Prepared(asked, speech, planned, weights, unavailable)
+    order = plan.schedule([each.id for each in planned], asked.rounds, asked.seed)
+    return msgspec.structs.replace(
+        prepare.manifest(ready, run=number, schedule=order),
+        started_at=STARTED_AT,
+        run_id=f"{number:032x}",
+    )
+
+
+def _planned(cells: Sequence[FakeCell], speech: Speech) -> list[plan.Cell]:
+    backends = {cell.described.label: cell.described for cell in cells}
+    models = dict.fromkeys(cell.model for cell in cells)
+    return plan.cells(list(models), list(backends.values()), speech.name)
+
+
+def _weights(model: str) -> Weights:
+    return Weights(
+        model=model,
+        form="ggml",
+        precision="float16",
+        path=Path("weights"),
+        files={f"ggml-{model}.bin": "a" * 64},
+        size_bytes=77_000_000,
+        source="somebody/whisper@0123456",
+        network_sha256="b" * 64,
+    )
+
+
+def _round(
+    truth: FakeCell, cell: str, number: int, speech: Speech, passes: int, noise: random.Random
+) -> Iterator[s.Event]:
+    if truth.ending in {"unavailable", "skipped"}:
+        yield s.RoundSkipped(
+            cell=cell, round=number, status=truth.ending, error_class="", message=truth.message
+        )
+        return
+    yield started(cell, number)
+    if truth.ending != "ok":
+        yield ended(
+            cell,
+            number,
+            status=truth.ending,
+            stage="load",
+            error_class="RuntimeError",
+            message=truth.message,
+            log_tail=truth.log,
+            exit_code=1,
+        )
+        return
+    yield loaded(cell, number, version=truth.version)
+    values = {**DecodeContract().settings(), **truth.settings}
+    yield effective(cell, number, values=values, remarks=list(truth.remarks))
+    for index in range(-1, passes):
+        for clip in speech.clips if index >= 0 else speech.clips[:1]:
+            if index == 0 and number in truth.retaken and clip is speech.clips[0]:
+                first = {"disturbed": "other programs took 40 %", "retaken": True}
+                yield from _sample(truth, cell, number, index, clip, speech, noise, first)
+            yield from _sample(truth, cell, number, index, clip, speech, noise, {})
+    yield _metered(truth, cell, number, speech.seconds)
+    yield ended(cell, number, log_tail=truth.log)
+
+
+def _sample(
+    truth: FakeCell,
+    cell: str,
+    number: int,
+    index: int,
+    clip: Clip,
+    speech: Speech,
+    noise: random.Random,
+    changes: Mapping[str, Any],
+) -> Iterator[s.Sample]:
+    seconds = truth.seconds(number, clip.seconds, noise)
+    if seconds is None:
+        return
+    text = truth.text_of(clip)
+    yield sample(
+        cell,
+        number,
+        index,
+        seconds,
+        **{
+            "text": text or "",
+            "utterance": clip.name if len(speech.clips) > 1 else "",
+            "failed": "" if text is not None else "RuntimeError: no text",
+            "peak_rss_bytes": truth.peak_bytes,
+            **(truth.sample if index >= 0 else {}),
+            **changes,
+        },
+    )
+
+
+def _metered(truth: FakeCell, cell: str, number: int, audio_s: float) -> s.Metered:
+    """Ten seconds beside five of an idle machine, which takes 5 W."""
+    idle_w, window_s = 5.0, 10.0
+    if truth.joules is None:
+        none = s.ReadingInfo(value=None, unit="s", reason="no energy counter")
+        readings = {"energy_wall_s": none}
+    else:
+        spent = idle_w * window_s + truth.joules * audio_s
+        good = "measured (RAPL)"
+        readings = {
+            "energy_wall_s": s.ReadingInfo(value=window_s, unit="s"),
+            "energy_j": s.ReadingInfo(value=spent, unit="J"),
+            "energy_package_j": s.ReadingInfo(value=spent, unit="J", quality=good),
+            "idle_energy_wall_s": s.ReadingInfo(value=5.0, unit="s"),
+            "idle_energy_package_j": s.ReadingInfo(value=5 * idle_w, unit="J", quality=good),
+        }
+    return s.Metered(
+        cell=cell, round=number, attempt=0, audio_s=audio_s, wall_s=window_s, readings=readings
+    )
+
+
+# ---- runs in places
+
+
+TWO = (FakeCell("a"), FakeCell("b", rtf=0.09))
+
+
+def stored(*cells: FakeCell, seal: bool = True, seed: int = 1, **options: Any) -> RunDirectory:
+    """The next run of the data folder: of two backends in two rounds where nothing is said.
+
+    Args:
+        cells: see ``run_of``.
+        seal: whether it came to its end; else the tool was killed before the last line.
+        seed: of its noise.
+        options: of ``run_of``.
+    """
+    there = directory.create()
+    made = run_of(
+        *(cells or TWO),
+        number=seed,
+        **{"rounds": 2, "state": "complete" if seal else "", **options},
+    )
+    head = msgspec.structs.replace(made.manifest, run=there.number, run_id=uuid.uuid4().hex)
+    FakeRun(head, made.events).write(there.path)
+    if seal:
+        there.seal(summarize(there.replay()))
+    return there
