@@ -31,24 +31,26 @@ def test_a_mac_is_kept_awake_by_a_program_that_is_gone_afterwards(tmp_path: Path
         tmp_path, f"echo \"$@\" >'{said}.part'; mv '{said}.part' '{said}'; exec sleep 60"
     )
     own = psutil.Process()
+    before = set(own.children())  # such as the browser of other tests
     with host.caffeinate(program, platform="darwin") as words:
         assert words == "caffeinate -ims"
         deadline = time.monotonic() + 10
         while not said.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert said.read_text(encoding="utf-8").strip() == f"-ims -w {os.getpid()}"
-        children = own.children()
+        children = set(own.children()) - before
     assert children
     assert not any(child.is_running() for child in children)
 
 
 def test_it_is_gone_also_when_what_it_surrounds_fails(tmp_path: Path) -> None:
     program = script(tmp_path, "exec sleep 60")
-    children: list[psutil.Process] = []
+    children: set[psutil.Process] = set()
+    before = set(psutil.Process().children())
 
     def fail() -> None:
         with host.caffeinate(program, platform="darwin"):
-            children.extend(psutil.Process().children())
+            children.update(set(psutil.Process().children()) - before)
             raise RuntimeError("no luck")
 
     with pytest.raises(RuntimeError, match="no luck"):

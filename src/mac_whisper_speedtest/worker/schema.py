@@ -32,7 +32,7 @@ _TYPES = (
 )
 _METHODS = {
     m.Method.HELLO: ("HelloParams", "HelloResult"),
-    m.Method.LOAD: ("LoadParams", "LoadResult"),
+    m.Method.LOAD: ("LoadParams", "LoadReply"),
     m.Method.TRANSCRIBE: ("TranscribeParams", "TranscribeResult"),
     m.Method.UNLOAD: ("Empty", "Empty"),
     m.Method.SHUTDOWN: ("Empty", "Empty"),
