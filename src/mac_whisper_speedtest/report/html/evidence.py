@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.report.html import cells as named
-from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.page import (
     Field,
-    Html,
+    PageTable,
     TableColumn,
     TableRow,
     clipped,
-    join,
-    tag,
+    render,
 )
 from mac_whisper_speedtest.results.cells import MISSING, OK, labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, LeftOutInfo, Run
 
 
-def findings(run: Run, limits: Limits) -> Html:
+def findings(run: Run, limits: Limits) -> Markup:
     """A line per finding, by cell."""
     labels = labels_of(run.cells)
-    parts: list[Html] = []
-    for cell in run.cells:
-        found = summary_of(cell).findings
-        if not found:
-            continue
-        parts.append(tag("h3", labels[cell.id]))
-        parts.append(
-            tag(
-                "ul",
-                *(
-                    tag(
-                        "li",
-                        tag("strong", each.kind),
-                        f": {_told(each.message, limits.message)}",
-                    )
-                    for each in found
-                ),
-            )
+    cells = [
+        (
+            labels[cell.id],
+            [(each.kind, _told(each.message, limits.message)) for each in found],
         )
-    return join(parts) if parts else tag("p", "Nothing was noticed that the numbers do not say.")
+        for cell in run.cells
+        if (found := summary_of(cell).findings)
+    ]
+    return render("findings.html", cells=cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,47 +48,44 @@ class _Failure:
     log: str
 
 
-def failures(run: Run, limits: Limits) -> Html:
+def failures(run: Run, limits: Limits) -> Markup:
     """Every worker that did not end well, and every planned round that was not run."""
     found = _failures(run, limits)
-    outcome = run.manifest.outcome
-    parts: list[Html] = []
-    if outcome is not None and outcome.state != "complete":
-        words = _told(outcome.message, limits.message)
-        said = f"{outcome.state}: {words}" if words else outcome.state
-        parts.append(tag("p", tag("strong", "The run is not complete. "), said))
-    if not found:
-        return join([*parts, tag("p", "Every worker ended well.")])
     labels = labels_of(run.cells)
     shown = list(found.items())[: limits.entries]
     total = sum(map(len, found.values()))
-    parts.append(
-        page.table(
-            (
-                TableColumn("cell"),
-                TableColumn("rounds"),
-                TableColumn("status"),
-                TableColumn("stage"),
-                TableColumn("error"),
-                TableColumn("message", long=True),
-            ),
-            [[_failure(labels[each.cell], each, rounds) for each, rounds in shown]],
-            caption=f"{total} {'ending' if total == 1 else 'endings'} not as planned",
-        )
+    endings = PageTable(
+        (
+            TableColumn("cell"),
+            TableColumn("rounds"),
+            TableColumn("status"),
+            TableColumn("stage"),
+            TableColumn("error"),
+            TableColumn("message", long=True),
+        ),
+        [[_failure(labels[each.cell], each, rounds) for each, rounds in shown]],
+        caption=f"{total} {'ending' if total == 1 else 'endings'} not as planned",
     )
-    if len(found) > len(shown):
-        parts.append(tag("p", f"{len(found) - len(shown)} more stand in the run's own files."))
-    logs = [
-        tag(
-            "details",
-            tag("summary", f"Log of {labels[each.cell]}, {_rounds(rounds)}"),
-            tag("pre", each.log),
-            class_="long",
-        )
-        for each, rounds in shown
-        if each.log.strip()
-    ]
-    return join([*parts, *logs])
+    return render(
+        "failures.html",
+        outcome=_outcome(run, limits),
+        endings=endings if shown else None,
+        more=len(found) - len(shown),
+        logs=[
+            (f"{labels[each.cell]}, {_rounds(rounds)}", each.log)
+            for each, rounds in shown
+            if each.log.strip()
+        ],
+    )
+
+
+def _outcome(run: Run, limits: Limits) -> str:
+    """How a run ended that is not complete, and why."""
+    outcome = run.manifest.outcome
+    if outcome is None or outcome.state == "complete":
+        return ""
+    words = _told(outcome.message, limits.message)
+    return f"{outcome.state}: {words}" if words else outcome.state
 
 
 def _failures(run: Run, limits: Limits) -> dict[_Failure, list[int]]:
@@ -108,7 +93,7 @@ def _failures(run: Run, limits: Limits) -> dict[_Failure, list[int]]:
     found: dict[_Failure, list[int]] = {}
     for cell in run.cells:
         for each in cell.endings:
-            if each.status == "ok" and (each.attempt is None or not each.message):
+            if each.status == OK and (each.attempt is None or not each.message):
                 continue
             said = filter(None, [each.message, each.weights_found, *each.repaired])
             failure = _Failure(
@@ -130,7 +115,7 @@ def _failure(label: str, each: _Failure, rounds: Sequence[int]) -> TableRow:
         [
             label,
             Field(f"{_rounds(rounds)}{attempt}", rounds[0]),
-            Field(named.badge(each.status, "good" if each.status == OK else "bad"), each.status),
+            Field(each.status, badge="good" if each.status == OK else "bad"),
             each.stage or MISSING,
             each.error_class or MISSING,
             each.message or MISSING,
@@ -150,26 +135,26 @@ def _rounds(rounds: Sequence[int]) -> str:
     return f"round{'s' if len(set(rounds)) > 1 else ''} {', '.join(words)}"
 
 
-def left_out(run: Run, limits: Limits) -> Html:
+def left_out(run: Run, limits: Limits) -> Markup:
     """Recordings that were not measured, or not scored, and why; empty where there are none."""
-    parts: list[Html] = []
-    for clip in run.manifest.clips:
-        for what, entries in (("not measured", clip.left_out), ("not scored", clip.unscored)):
-            if entries:
-                parts.append(_left_out(f"{clip.name}: {len(entries)} {what}", entries, limits))
-    return join(parts)
-
-
-def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> Html:
-    rows = [
-        TableRow([clipped(each.name, 120), _told(each.reason, limits.message)])
-        for each in entries[: limits.entries]
+    lists = [
+        (
+            _left_out(f"{clip.name}: {len(entries)} {what}", entries[: limits.entries], limits),
+            max(0, len(entries) - limits.entries),
+        )
+        for clip in run.manifest.clips
+        for what, entries in (("not measured", clip.left_out), ("not scored", clip.unscored))
+        if entries
     ]
-    made = page.table(
-        (TableColumn("recording"), TableColumn("why", long=True)), [rows], caption=title, tall=True
-    )
-    more = len(entries) - len(rows)
-    return join([made, tag("p", f"{more} more stand in the run's own files.") if more else ""])
+    return render("left_out.html", lists=lists)
+
+
+def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> PageTable:
+    columns = (TableColumn("recording"), TableColumn("why", long=True))
+    rows = [
+        TableRow([clipped(each.name, 120), _told(each.reason, limits.message)]) for each in entries
+    ]
+    return PageTable(columns, [rows], caption=title, tall=True)
 
 
 def _told(text: str, limit: int) -> str:
@@ -191,7 +176,7 @@ def _told(text: str, limit: int) -> str:
 _NAME = "name"
 
 
-def contracts_section(run: Run, limits: Limits) -> Html:
+def contracts_section(run: Run, limits: Limits) -> Markup:
     """A row per cell under the row of what was asked for; and everybody's remarks."""
     asked = run.manifest.request.contract
     settings = [setting for setting in asked if setting != _NAME]
@@ -202,26 +187,24 @@ def contracts_section(run: Run, limits: Limits) -> Html:
     ]
     wanted = TableRow(
         [
-            Field(tag("em", f"asked for ({asked.get(_NAME, MISSING)})")),
+            Field(f"asked for ({asked.get(_NAME, MISSING)})", element="em"),
             *(_word(asked[each], "library's own") for each in settings),
             "",
         ]
     )
     labels = labels_of(run.cells)
     rows = [_row(labels[cell.id], cell, settings) for cell in run.cells if cell.contract.effective]
-    silent = [labels[cell.id] for cell in run.cells if not cell.contract.effective]
-    return join(
-        [
-            tag(
-                "p",
-                "What is marked ≠ is not what was asked for. Cells with different settings did "
-                "different work and are not ranked against each other.",
-                class_="quiet",
-            ),
-            page.table(columns, [[wanted], rows], caption="The decode contract", sortable=False),
-            tag("p", f"Nothing was reported by: {', '.join(silent)}.") if silent else "",
-            _remarks(run, labels, limits),
-        ]
+    return render(
+        "contract.html",
+        settings=PageTable(
+            columns, [[wanted], rows], caption="The decode contract", sortable=False
+        ),
+        silent=[labels[cell.id] for cell in run.cells if not cell.contract.effective],
+        remarks=[
+            (labels[cell.id], clipped(each, limits.message))
+            for cell in run.cells
+            for each in cell.contract.remarks
+        ],
     )
 
 
@@ -239,18 +222,6 @@ def _row(label: str, cell: CellResult, settings: list[str]) -> TableRow:
         fields.append(Field(word, class_="other" if setting in other else ""))
     seen = ", ".join(each.replace("_", " ") for each in cell.contract.observed)
     return TableRow([label, *fields, seen or MISSING])
-
-
-def _remarks(run: Run, labels: Mapping[str, str], limits: Limits) -> Html:
-    """Differences that no setting expresses."""
-    lines = [
-        tag("li", tag("strong", labels[cell.id]), f": {clipped(each, limits.message)}")
-        for cell in run.cells
-        for each in cell.contract.remarks
-    ]
-    if not lines:
-        return Html("")
-    return join([tag("h3", "Remarks"), tag("ul", *lines)])
 
 
 def _word(value: object, nothing: str = MISSING) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from markupsafe import Markup
+
 from mac_whisper_speedtest.report.html import charts, page
 from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.curves import Curve, curves
 from mac_whisper_speedtest.report.html.page import (
     Field,
-    Html,
+    PageTable,
     TableColumn,
     TableRow,
     clipped,
-    join,
-    tag,
+    render,
 )
 from mac_whisper_speedtest.results.cells import (
     MISSING,
@@ -28,74 +29,54 @@ from mac_whisper_speedtest.results.schema import CellResult, RoundResult, Run, S
 _MB = 1e-6
 
 
-def memory(run: Run) -> Html:
+def memory(run: Run) -> Markup:
     """Peak memory of each cell's process, of its device, and the size of its weights."""
-    parts: list[str] = [
-        tag(
-            "p",
-            "Peak memory is the most that a worker process held at once, its libraries and weights "
-            "included; device memory is what a GPU of its own held.",
-            class_="quiet",
+    columns = (
+        TableColumn("backend"),
+        TableColumn("peak MB", number=True),
+        TableColumn("device MB", number=True),
+        TableColumn("weights MB", number=True),
+    )
+    parts = []
+    for table in _with_samples(run):
+        drawing = _drawn(
+            table,
+            f"memory-{table.name}",
+            lambda it: it.peak_rss_bytes,
+            factor=_MB,
+            axis="peak memory in MB, less is better",
+            title=f"Peak memory of {table.title}",
         )
-    ]
-    for table in tables_of(run.cells):
-        if not any(cell.samples for cell in table.cells):
-            continue
-        parts.append(tag("h3", table.title))
-        parts.append(
-            _drawn(
-                table,
-                f"memory-{table.name}",
-                lambda it: it.peak_rss_bytes,
-                factor=_MB,
-                axis="peak memory in MB, less is better",
-                title=f"Peak memory of {table.title}",
-            )
-        )
-        rows = [
-            TableRow(
-                [
-                    table.names[cell.id],
-                    page.number(summary_of(cell).peak_rss_bytes, ".0f", _MB),
-                    _device(cell),
-                    page.number(
-                        cell.model.weights.size_bytes if cell.model.weights else None, ".0f", _MB
-                    ),
-                ]
-            )
-            for cell in table.cells
-        ]
-        columns = (
-            TableColumn("backend"),
-            TableColumn("peak MB", number=True),
-            TableColumn("device MB", number=True),
-            TableColumn("weights MB", number=True),
-        )
-        parts.append(page.table(columns, [rows], caption=f"Memory of {table.title}"))
-    return join(parts)
+        rows = []
+        for cell in table.cells:
+            weights = cell.model.weights.size_bytes if cell.model.weights else None
+            peak = page.number(summary_of(cell).peak_rss_bytes, ".0f", _MB)
+            size = page.number(weights, ".0f", _MB)
+            rows.append(TableRow([table.names[cell.id], peak, _device(cell), size]))
+        numbers = PageTable(columns, [rows], caption=f"Memory of {table.title}")
+        parts.append((table.title, drawing, numbers))
+    return render("memory.html", parts=parts)
 
 
-def energy(run: Run, limits: Limits) -> Html:
+def energy(run: Run, limits: Limits) -> Markup:
     """Joules per hour of audio; where there are none, why."""
-    parts: list[str] = []
-    reasons = {
-        _why(cell) for cell in run.cells if summary_of(cell).joules_per_audio_hour is None
-    } - {""}
-    if not any(summary_of(cell).joules_per_audio_hour is not None for cell in run.cells):
-        words = clipped("; ".join(sorted(reasons)), limits.message) or "not measured"
-        return tag("p", tag("strong", "Energy: "), words)
-    for table in tables_of(run.cells):
-        if not any(cell.samples for cell in table.cells):
-            continue
-        parts.append(tag("h3", table.title))
-        parts.append(
-            _drawn(
-                table,
-                f"energy-{table.name}",
-                lambda it: it.joules_per_audio_hour,
-                axis="joules per hour of audio above idle, less is better",
-                title=f"Energy of {table.title}",
-            )
+    columns = (
+        TableColumn("backend"),
+        TableColumn("J per hour of audio", number=True),
+        TableColumn("how it was measured", long=True),
+    )
+    reason = ""
+    if all(summary_of(cell).joules_per_audio_hour is None for cell in run.cells):
+        reasons = sorted({_why(cell) for cell in run.cells} - {""})
+        reason = clipped("; ".join(reasons), limits.message) or "not measured"
+    parts = []
+    for table in _with_samples(run):
+        drawing = _drawn(
+            table,
+            f"energy-{table.name}",
+            lambda it: it.joules_per_audio_hour,
+            axis="joules per hour of audio above idle, less is better",
+            title=f"Energy of {table.title}",
         )
         rows = [
             TableRow(
@@ -107,16 +88,16 @@ def energy(run: Run, limits: Limits) -> Html:
             )
             for cell in table.cells
         ]
-        columns = (
-            TableColumn("backend"),
-            TableColumn("J per hour of audio", number=True),
-            TableColumn("how it was measured", long=True),
-        )
-        parts.append(page.table(columns, [rows], caption=f"Energy of {table.title}"))
-    return join(parts)
+        numbers = PageTable(columns, [rows], caption=f"Energy of {table.title}")
+        parts.append((table.title, drawing, numbers))
+    return render("energy.html", reason=reason, parts=parts)
 
 
-def readiness(run: Run) -> Html:
+def _with_samples(run: Run) -> list[CellTable]:
+    return [each for each in tables_of(run.cells) if any(cell.samples for cell in each.cells)]
+
+
+def readiness(run: Run) -> Markup:
     """The time from nothing to the first text."""
     labels = labels_of(run.cells)
     rows = []
@@ -141,8 +122,6 @@ def readiness(run: Run) -> Html:
                 ]
             )
         )
-    if not rows:
-        return tag("p", "No backend was loaded.")
     headings = (
         "import s",
         "load s",
@@ -152,11 +131,12 @@ def readiness(run: Run) -> Html:
         "first segment s",
         "cores used",
     )
-    return page.table(
+    times = PageTable(
         [TableColumn("cell"), *(TableColumn(each, number=True) for each in headings)],
         [rows],
         caption="Getting ready: medians over processes",
     )
+    return render("readiness.html", times=times if rows else None)
 
 
 def _drawn(
@@ -167,15 +147,15 @@ def _drawn(
     axis: str,
     title: str,
     factor: float = 1.0,
-) -> Html:
-    """A dot per cell, from zero; the smallest first."""
+) -> Markup | None:
+    """A dot per cell, from zero, the smallest first; of one cell nothing."""
     found = [
         (value * factor, cell)
         for cell in table.cells
         if (value := look(summary_of(cell))) is not None
     ]
     if len(found) < 2:
-        return Html("")
+        return None
     found.sort(key=lambda each: each[0])
     rows = [
         charts.DotRow(
@@ -186,7 +166,7 @@ def _drawn(
         )
         for value, cell in found
     ]
-    return tag("figure", charts.dot_plot(name, rows, axis=axis, title=title, zero=True))
+    return charts.dot_plot(name, rows, axis=axis, title=title, zero=True)
 
 
 def _device(cell: CellResult) -> Field:
@@ -196,11 +176,7 @@ def _device(cell: CellResult) -> Field:
         return page.number(held, ".0f", _MB)
     readings = (meter.readings.get("gpu_peak_bytes") for meter in cell.meters)
     reason = next((each.reason for each in readings if each and each.reason), "")
-    return (
-        Field(tag("small", f"not measured: {clipped(reason, 120)}"), "")
-        if reason
-        else Field("–", "")
-    )
+    return Field("", "", note=f"not measured: {clipped(reason, 120)}") if reason else Field("–", "")
 
 
 def _why(cell: CellResult) -> str:
@@ -228,30 +204,24 @@ _UNITS = {
 }
 
 
-def resources_section(run: Run, limits: Limits) -> Html:
+def resources_section(run: Run, limits: Limits) -> Markup:
     """The canary as a drawing, the rounds as a table, and what nobody knows."""
-    if not run.rounds:
-        return tag("p", "The machine was not watched during this run.")
     rounds = sorted(run.rounds, key=lambda each: each.round)
-    flagged = [each for each in rounds if each.flagged]
-    said = (
-        f"{len(flagged)} of {len(rounds)} rounds are flagged: something was different in them."
-        if flagged
-        else f"Nothing was different in any of the {len(rounds)} rounds."
-    )
-    more = len(rounds) - limits.entries
-    return join(
-        [
-            tag("p", said),
-            _canary(rounds[: limits.entries]),
-            _table(rounds[: limits.entries]),
-            tag("p", f"{more} rounds more stand in the run's own files.") if more > 0 else "",
-            _unknown(rounds),
-        ]
+    return render(
+        "conditions.html",
+        total=len(rounds),
+        flagged=sum(bool(each.flagged) for each in rounds),
+        canary=_canary(rounds[: limits.entries]),
+        rounds=_table(rounds[: limits.entries]),
+        more=len(rounds) - limits.entries,
+        unknown={
+            _UNITS.get(name, (name,))[0]: clipped(reason, _REASON)
+            for name, reason in dict(_reasons(rounds)).items()
+        },
     )
 
 
-def _canary(rounds: list[RoundResult]) -> Html:
+def _canary(rounds: list[RoundResult]) -> Markup | None:
     """A fixed small computation, timed before and after every round."""
     lines = [
         Curve(
@@ -269,29 +239,19 @@ def _canary(rounds: list[RoundResult]) -> Html:
     ]
     known = [each for each in lines if each.points]
     if not known:
-        return Html("")
-    return join(
-        [
-            tag(
-                "p",
-                "The canary is a fixed small computation: it takes longer when the machine has "
-                "become slower, whatever backend runs.",
-                class_="quiet",
-            ),
-            curves(
-                "canary",
-                known,
-                x_axis="round",
-                y_axis="milliseconds",
-                title="The canary before and after every round",
-                height=190,
-                zero=False,
-            ),
-        ]
+        return None
+    return curves(
+        "canary",
+        known,
+        x_axis="round",
+        y_axis="milliseconds",
+        title="The canary before and after every round",
+        height=190,
+        zero=False,
     )
 
 
-def _table(rounds: list[RoundResult]) -> Html:
+def _table(rounds: list[RoundResult]) -> PageTable:
     there = {name for each in rounds for name in (*each.before.values, *each.after.values)}
     names = [name for name in (*_UNITS, *sorted(there - _UNITS.keys())) if name in there]
     columns = [
@@ -317,7 +277,7 @@ def _table(rounds: list[RoundResult]) -> Html:
         )
         for each in rounds
     ]
-    return page.table(columns, [rows], caption="Before → after each round")
+    return PageTable(columns, [rows], caption="Before → after each round")
 
 
 def _mark(each: RoundResult) -> str:
@@ -345,24 +305,6 @@ def _value(value: object, factor: float, form: str) -> str:
     if isinstance(value, int | float):
         return format(value * factor, form or "g")
     return str(value) or "none"
-
-
-def _unknown(rounds: list[RoundResult]) -> Html:
-    """What no look could tell, and why."""
-    reasons = dict(_reasons(rounds))
-    if not reasons:
-        return Html("")
-    return tag(
-        "details",
-        tag("summary", f"Not known here: {len(reasons)}"),
-        tag(
-            "ul",
-            *(
-                tag("li", f"{_UNITS.get(name, (name,))[0]}: {clipped(reason, _REASON)}")
-                for name, reason in reasons.items()
-            ),
-        ),
-    )
 
 
 def _reasons(rounds: list[RoundResult]) -> Iterator[tuple[str, str]]:

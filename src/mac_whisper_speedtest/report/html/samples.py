@@ -6,6 +6,8 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.compare.speed import COUNTED, State, Taken
 from mac_whisper_speedtest.report.html import curves, page
@@ -13,12 +15,11 @@ from mac_whisper_speedtest.report.html.cells import Limits
 from mac_whisper_speedtest.report.html.curves import Observed
 from mac_whisper_speedtest.report.html.page import (
     Field,
-    Html,
+    PageTable,
     TableColumn,
     TableRow,
     clipped,
-    join,
-    tag,
+    render,
 )
 from mac_whisper_speedtest.results.cells import MISSING, labels_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
@@ -34,87 +35,79 @@ _STATES: dict[State, str] = {
     "attempt retaken": "are of attempts that were retaken",
     "failed": "failed",
 }
-_TABLE = "samples"
 
 
-def samples_section(run: Run, limits: Limits) -> Html:
+def samples_section(run: Run, limits: Limits) -> Markup:
     """The drawings, the table, and what of the samples is not in them."""
     found = {cell.id: speed.samples_of_cell(run, cell) for cell in run.cells}
     total = sum(map(len, found.values()))
-    if total == 0:
-        return tag("p", "Not one sample was taken.")
     counted = Counter(each.state for taken in found.values() for each in taken)
     words = ", ".join(f"{counted[state]} {how}" for state, how in _STATES.items() if counted[state])
     labels = labels_of(run.cells)
     share = max(20, limits.dots // max(1, len(run.cells)))
-    each_drawn = all(_drawn(taken) <= share for taken in found.values())
-    parts = [
-        tag("p", f"{total} samples: {words}. Nothing is dropped for its value."),
-        tag("p", _legend(each_drawn=each_drawn), class_="quiet"),
-        tag(
-            "div",
-            *(
-                _drawing(
-                    cell,
-                    found[cell.id],
-                    name=f"strip-{number}",
-                    title=labels[cell.id],
-                    share=share,
-                    tell=total <= _TOLD,
-                )
-                for number, cell in enumerate(run.cells)
-                if any(each.state != "warm-up" for each in found[cell.id])
+    drawn = {
+        name: [each for each in taken if each.state != "warm-up"] for name, taken in found.items()
+    }
+    drawings = [
+        (
+            labels[cell.id],
+            *_drawing(
+                cell,
+                drawn[cell.id],
+                name=f"strip-{number}",
+                title=f"Samples of {labels[cell.id]}",
+                share=share,
+                tell=total <= _TOLD,
             ),
-            class_="several",
-        ),
+        )
+        for number, cell in enumerate(run.cells)
+        if drawn[cell.id]
     ]
-    return join([*parts, _table(run, found, total, limits)])
-
-
-def _drawn(taken: Sequence[Taken]) -> int:
-    return sum(each.state != "warm-up" for each in taken)
-
-
-def _legend(*, each_drawn: bool) -> str:
-    marks = (
-        "Filled dots count; crosses among them count too, though other programs disturbed them; "
-        "hollow dots were retaken and do not count; crosses at the bottom failed. Warm-ups "
-        "are in the table only. Every drawing has a scale of its own."
+    by_round = total > limits.sample_rows
+    columns, make_rows = (
+        (_ROUND_COLUMNS, _round_rows) if by_round else (_SAMPLE_COLUMNS, _sample_rows)
     )
-    if each_drawn:
-        return marks
-    return (
-        "The samples are too many to draw one by one: each round has a thin line from its "
-        "smallest to its largest sample, a thick one between the quartiles, and a dot at the "
-        f"median. Others are drawn as themselves: {marks[0].lower()}{marks[1:]}"
+    rows = [row for cell in run.cells for row in make_rows(labels[cell.id], found[cell.id])]
+    kept = rows[: max(limits.sample_rows, 1)] if by_round else rows
+    return render(
+        "samples.html",
+        total=total,
+        states=words,
+        each_drawn=all(len(taken) <= share for taken in drawn.values()),
+        drawings=drawings,
+        by_round=by_round,
+        rows=PageTable(
+            columns,
+            [kept],
+            caption=f"The rounds of {total} samples" if by_round else f"All {total} samples",
+            name="samples",
+            tall=True,
+        ),
+        left_out=len(rows) - len(kept),
+        choices={
+            key: list(dict.fromkeys(row.keys[key] for row in kept if key in row.keys))
+            for key in ("cell", "state")
+        },
     )
 
 
 def _drawing(
-    cell: CellResult, taken: Sequence[Taken], *, name: str, title: str, share: int, tell: bool
-) -> Html:
-    """One cell's samples, each as itself where there are no more than ``share``."""
+    cell: CellResult, shown: Sequence[Taken], *, name: str, title: str, share: int, tell: bool
+) -> tuple[Markup, int]:
+    """One cell's samples, each as itself if there are no more than ``share``; how many are not."""
     whole_set = bool(cell.clip.utterances)
     y_axis = "× median of the recording" if whole_set else "seconds"
-    shown = [each for each in taken if each.state != "warm-up"]
     if len(shown) <= share:
         observed = [_observed(each, whole_set, tell=tell) for each in shown]
-        drawing = curves.strip(name, observed, y_axis=y_axis, title=f"Samples of {title}")
-        left_out = ""
-    else:
-        by_round: defaultdict[int, list[float]] = defaultdict(list)
-        for each in shown:
-            if each.state in COUNTED:
-                by_round[each.sample.round].append(_value(each, whole_set))
-        others = [each for each in shown if each.state != "counts"]
-        special = [_observed(each, whole_set, tell=tell) for each in others[:share]]
-        drawing = curves.boxes(name, by_round, special, y_axis=y_axis, title=f"Samples of {title}")
-        more = len(others) - len(special)
-        left_out = (
-            f"{more} more that are disturbed, retaken or failed are not drawn." if more else ""
-        )
-    caption = tag("figcaption", left_out) if left_out else Html("")
-    return tag("figure", tag("h3", title), drawing, caption)
+        return curves.strip(name, observed, y_axis=y_axis, title=title), 0
+    by_round: defaultdict[int, list[float]] = defaultdict(list)
+    for each in shown:
+        if each.state in COUNTED:
+            by_round[each.sample.round].append(_value(each, whole_set))
+    others = [each for each in shown if each.state != "counts"]
+    special = [_observed(each, whole_set, tell=tell) for each in others[:share]]
+    drawing = curves.boxes(name, by_round, special, y_axis=y_axis, title=title)
+    return drawing, len(others) - len(special)
 
 
 def _value(each: Taken, whole_set: bool) -> float:
@@ -132,37 +125,6 @@ def _observed(each: Taken, whole_set: bool, *, tell: bool) -> Observed:
             f"{each.state}"
         )
     return Observed(sample.round, _value(each, whole_set), kind, told)
-
-
-def _table(run: Run, found: dict[str, list[Taken]], total: int, limits: Limits) -> Html:
-    columns: tuple[TableColumn, ...]
-    labels = labels_of(run.cells)
-    if total <= limits.sample_rows:
-        rows = [_sample_row(labels[cell.id], each) for cell in run.cells for each in found[cell.id]]
-        columns, what = _SAMPLE_COLUMNS, f"All {total} samples"
-        note = ""
-    else:
-        rows = [row for cell in run.cells for row in _round_rows(labels[cell.id], found[cell.id])]
-        columns, what = _ROUND_COLUMNS, f"The rounds of {total} samples"
-        note = (
-            f"{total} samples are too many for one page: here is a row for each cell and round. "
-            "Each sample is in the run's journal, and in its exports."
-        )
-        if len(rows) > max(limits.sample_rows, 1):
-            note += f" {len(rows) - limits.sample_rows} rows are left out, too."
-            rows = rows[: limits.sample_rows]
-    choices = {
-        "cell": list(dict.fromkeys(row.keys["cell"] for row in rows)),
-        "state": list(dict.fromkeys(row.keys["state"] for row in rows if "state" in row.keys)),
-    }
-    return tag(
-        "details",
-        tag("summary", what),
-        tag("p", note) if note else "",
-        page.filters([_TABLE], label="search in the samples", choices=choices),
-        page.table(columns, [rows], caption=what, name=_TABLE, tall=True),
-        class_="long",
-    )
 
 
 _SAMPLE_COLUMNS = (
@@ -188,6 +150,10 @@ _ROUND_COLUMNS = (
     TableColumn("largest s", number=True),
     TableColumn("× median", number=True),
 )
+
+
+def _sample_rows(label: str, taken: Sequence[Taken]) -> list[TableRow]:
+    return [_sample_row(label, each) for each in taken]
 
 
 def _sample_row(label: str, each: Taken) -> TableRow:

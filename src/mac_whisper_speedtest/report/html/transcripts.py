@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from mac_whisper_speedtest.accuracy import normalize
 from mac_whisper_speedtest.accuracy import score as alignment
 from mac_whisper_speedtest.accuracy.normalize import Normalizer
@@ -13,7 +15,7 @@ from mac_whisper_speedtest.accuracy.score import Chunk
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.compare.speed import Said
 from mac_whisper_speedtest.report.html.cells import Limits
-from mac_whisper_speedtest.report.html.page import Html, clipped, join, tag
+from mac_whisper_speedtest.report.html.page import clipped, render
 from mac_whisper_speedtest.results.cells import labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
@@ -50,13 +52,13 @@ def rules_for(language: str, references: Sequence[str]) -> Rules:
     )
 
 
-def shown(
+def aligned_pieces(
     chunks: Sequence[Chunk], *, by_character: bool, whole: bool, most: int
-) -> tuple[Html, int]:
-    """The aligned text, and how many units of it were left out at its end.
+) -> tuple[list[tuple[str, str]], int]:
+    """The aligned text in pieces, and how many units of it were left out at its end.
 
-    What is missing is struck through, what is there instead or besides is underlined; both also
-    have their own element, so that no color is needed.
+    A piece is a kind and a text: ``alike``, ``gap`` (how much is alike there), ``missing``,
+    ``instead`` of what is missing before it, or ``added``.
 
     Args:
         chunks: of ``alignment.align``.
@@ -65,7 +67,7 @@ def shown(
         most: units written at most.
     """
     glue = "" if by_character else " "
-    parts: list[Html] = []
+    pieces: list[tuple[str, str]] = []
     written, left = 0, 0
     for place, chunk in enumerate(chunks):
         size = max(len(chunk.reference), len(chunk.hypothesis))
@@ -77,32 +79,35 @@ def shown(
         if chunk.kind == "equal":
             words = chunk.reference[:room]
             first, last = place == 0, place == len(chunks) - 1
-            kept = words if whole else _shortened(words, first=first, last=last, glue=glue)
-            parts.append(kept if isinstance(kept, Html) else join([glue.join(kept)]))
+            pieces += (
+                [("alike", glue.join(words))]
+                if whole
+                else _shortened(words, first=first, last=last, glue=glue)
+            )
             written += len(words) if whole else min(len(words), 2 * _CONTEXT)
             continue
         if chunk.reference:
-            parts.append(tag("del", glue.join(chunk.reference[:room])))
+            pieces.append(("missing", glue.join(chunk.reference[:room])))
         if chunk.hypothesis:
-            instead = "other-words" if chunk.kind == "substitute" else None
-            parts.append(tag("ins", glue.join(chunk.hypothesis[:room]), class_=instead))
+            kind = "instead" if chunk.kind == "substitute" else "added"
+            pieces.append((kind, glue.join(chunk.hypothesis[:room])))
         written += min(size, room)
-    return join(parts, " "), left
+    return pieces, left
 
 
-def _shortened(words: Sequence[str], *, first: bool, last: bool, glue: str) -> Html | Sequence[str]:
+def _shortened(
+    words: Sequence[str], *, first: bool, last: bool, glue: str
+) -> list[tuple[str, str]]:
     """A stretch that is alike: its ends, where something differs there, and how long it is."""
     before = 0 if first else _CONTEXT
     after = 0 if last else _CONTEXT
     if len(words) <= before + after + _CONTEXT:
-        return words
-    gap = tag("span", f"… {len(words) - before - after} alike …", class_="gap")
-    pieces = [
-        *([join([glue.join(words[:before])])] if before else []),
-        gap,
-        *([join([glue.join(words[len(words) - after :])])] if after else []),
+        return [("alike", glue.join(words))]
+    return [
+        ("alike", glue.join(words[:before])),
+        ("gap", f"… {len(words) - before - after} alike …"),
+        ("alike", glue.join(words[len(words) - after :])),
     ]
-    return join(pieces, " ")
 
 
 _WHOLE = 250
@@ -163,33 +168,20 @@ def compare(run: Run, most: int) -> list[AlignedTexts]:
     return found
 
 
-def transcripts_section(compared: Sequence[AlignedTexts], limits: Limits) -> Html:
+def transcripts_section(compared: Sequence[AlignedTexts], limits: Limits) -> Markup:
     """Per speech, its recordings with each text that was written of them."""
-    if not compared:
-        return tag("p", "No text was written.")
-    parts: list[Html] = [
-        tag(
-            "p",
-            "Compared after normalizing, as error rates are. ",
-            tag("del", "Struck through"),
-            " was said and is missing, ",
-            tag("ins", "underlined in this way", class_="other-words"),
-            " stands in its place, and ",
-            tag("ins", "underlined so"),
-            " was added. The text as it was written can be unfolded.",
-            class_="aligned quiet",
-        )
+    speeches = [
+        {
+            "clip": each.clip,
+            "total": each.total,
+            "ranked": each.ranked,
+            "recordings": [
+                _recording(found, limits) for found in each.recordings[: limits.recordings]
+            ],
+        }
+        for each in compared
     ]
-    for each in compared:
-        parts.append(tag("h3", each.clip))
-        shown = each.recordings[: limits.recordings]
-        if each.total > 1:
-            order = "those with the most errors first" if each.ranked else "in order"
-            every = len(shown) == each.total
-            which = f"All {each.total}" if every else f"{len(shown)} of {each.total}"
-            parts.append(tag("p", f"{which} recordings, {order}.", class_="quiet"))
-        parts += [_recording(one, limits, alone=each.total == 1) for one in shown]
-    return join(parts)
+    return render("transcripts.html", speeches=speeches)
 
 
 def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> AlignedTexts:
@@ -242,38 +234,39 @@ def _versions(written: dict[str, str | None], base: str, rules: Rules) -> list[_
     return sorted(alike.values(), key=lambda each: -each.errors)
 
 
-def _recording(found: _Recording, limits: Limits, *, alone: bool) -> Html:
-    name = clipped(found.said.name, 120)
-    heading = Html("") if alone else tag("h4", f"{name} ({found.said.seconds:.1f} s)")
-    against = (
-        tag(
-            "p",
-            f"What was said is not known; the texts are compared with that of {found.base_name}.",
-            class_="quiet",
-        )
-        if found.base_name
-        else Html("")
-    )
-    said = (
-        tag(
-            "details",
-            tag("summary", "What was said"),
-            tag("p", clipped(found.said.reference, limits.units * 8), dir="auto"),
-        )
-        if found.said.reference is not None
-        else Html("")
-    )
-    return join(
-        [heading, against, *(_version(found, each, limits) for each in found.versions), said]
-    )
+def _recording(found: _Recording, limits: Limits) -> dict[str, object]:
+    """What the template writes of a recording."""
+    reference = found.said.reference
+    return {
+        "name": clipped(found.said.name, 120),
+        "seconds": found.said.seconds,
+        "base_name": found.base_name,
+        "unit": _unit(found.rules),
+        "versions": [_version(found.rules, each, limits) for each in found.versions],
+        "reference": None if reference is None else clipped(reference, limits.units * 8),
+    }
 
 
-def _version(found: _Recording, version: _Version, limits: Limits) -> Html:
-    names = tag("strong", ", ".join(version.cells))
-    unit = "characters" if found.rules.by_character else "words"
-    if version.text is None:
-        return tag("p", names, ": ", tag("span", "no text", class_="badge bad"))
+def _version(rules: Rules, version: _Version, limits: Limits) -> dict[str, object]:
+    """What the template writes of a text; without errors no pieces."""
     chunks = version.chunks
+    pieces, left = aligned_pieces(
+        chunks,
+        by_character=rules.by_character,
+        whole=sum(max(len(each.reference), len(each.hypothesis)) for each in chunks) <= _WHOLE,
+        most=limits.units,
+    )
+    return {
+        "cells": ", ".join(version.cells),
+        "text": None if version.text is None else clipped(version.text, limits.units * 8),
+        "errors": _errors(chunks, _unit(rules)),
+        "pieces": pieces if version.errors else [],
+        "left": left,
+    }
+
+
+def _errors(chunks: Sequence[Chunk], unit: str) -> str:
+    """How many units differ, and how; or that none does."""
     counts = alignment.count(chunks)
     total = counts.hits + counts.substitutions + counts.deletions
     said = [
@@ -285,28 +278,8 @@ def _version(found: _Recording, version: _Version, limits: Limits) -> Html:
         )
         if number
     ]
-    words = f"{', '.join(said)} of {total} {unit}" if said else f"all {total} {unit} alike"
-    size = sum(max(len(each.reference), len(each.hypothesis)) for each in chunks)
-    text, left = shown(
-        chunks,
-        by_character=found.rules.by_character,
-        whole=size <= _WHOLE,
-        most=limits.units,
-    )
-    rest = (
-        tag("p", f"{left} {unit} at the end are left out here.", class_="quiet")
-        if left
-        else Html("")
-    )
-    return tag(
-        "div",
-        tag("p", names, ": ", words),
-        tag("p", text, class_="aligned", dir="auto") if said else "",
-        rest,
-        tag(
-            "details",
-            tag("summary", "As it was written"),
-            tag("p", clipped(version.text, limits.units * 8), dir="auto"),
-        ),
-        class_="version",
-    )
+    return f"{', '.join(said)} of {total} {unit}" if said else f"all {total} {unit} alike"
+
+
+def _unit(rules: Rules) -> str:
+    return "characters" if rules.by_character else "words"
