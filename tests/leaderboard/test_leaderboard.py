@@ -20,7 +20,7 @@ from fakes.parks import (
     submitted,
     without_texts,
 )
-from mac_whisper_speedtest.leaderboard import build
+from mac_whisper_speedtest.leaderboard import build, sections
 from mac_whisper_speedtest.leaderboard.build import Board, BoardRow, Leaderboard
 from mac_whisper_speedtest.results import schema as s
 
@@ -40,9 +40,9 @@ def rows(board: Board) -> dict[str, BoardRow]:
     return {row.runner.backend: row for group in board.groups for row in group.rows}
 
 
-def places(board: Board) -> dict[str, tuple[str, int | None, int | None]]:
+def ranks(board: Board) -> dict[str, tuple[str, int | None, int | None]]:
     return {
-        row.runner.backend: (group.name, row.place, row.place_last)
+        row.runner.backend: (group.name, row.rank, row.rank_last)
         for group in board.groups
         for row in group.rows
     }
@@ -65,7 +65,7 @@ def test_of_one_bundle_the_figures_are_those_of_its_run() -> None:
         assert row.error_rate is not None
         assert (row.error_rate.value, row.peak_rss_bytes) == (0.0, 300_000_000)
         assert (row.runs_ok, row.runs, row.load_s) == (1, 1, 0.4)
-    assert places(only(built(run))) == {"whisper.cpp": ("A", 1, 1), "openai-whisper": ("A", 2, 2)}
+    assert ranks(only(built(run))) == {"whisper.cpp": ("A", 1, 1), "openai-whisper": ("A", 2, 2)}
 
 
 def test_of_several_bundles_it_is_the_median_of_theirs_and_their_range() -> None:
@@ -141,12 +141,12 @@ def test_a_failed_run_stays_in_the_denominator() -> None:
     assert rows(found)["openai-whisper"].runs_ok == 4
 
 
-def test_what_never_worked_is_there_without_a_place() -> None:
+def test_what_never_worked_is_there_without_a_rank() -> None:
     found = only(built(machine(1, backends={**TWO, "broken": Fake(fails="no")})))
 
     assert [group.name for group in found.groups] == ["A", ""]
     (row,) = found.groups[-1].rows
-    assert (row.runner.backend, row.runner.version, row.place, row.rtfx) == (
+    assert (row.runner.backend, row.runner.version, row.rank, row.rtfx) == (
         "broken",
         None,
         None,
@@ -207,12 +207,12 @@ def test_bundles_that_contradict_each_other_leave_a_tie() -> None:
     other = machine(2, backends={"a": Fake(1.5), "b": Fake(1.0)})
     third = machine(3, backends={"a": Fake(1.3), "b": Fake(1.0)})
 
-    assert set(places(only(built(one, other))).values()) == {("A", 1, 2)}
-    assert set(places(only(built(one, other, third))).values()) == {("A", 1, 2)}
+    assert set(ranks(only(built(one, other))).values()) == {("A", 1, 2)}
+    assert set(ranks(only(built(one, other, third))).values()) == {("A", 1, 2)}
 
 
-def test_two_bundles_that_agree_give_places() -> None:
-    assert places(only(built(machine(1), machine(2)))) == {
+def test_two_bundles_that_agree_give_ranks() -> None:
+    assert ranks(only(built(machine(1), machine(2)))) == {
         "whisper.cpp": ("A", 1, 1),
         "openai-whisper": ("A", 2, 2),
     }
@@ -221,13 +221,13 @@ def test_two_bundles_that_agree_give_places() -> None:
 def test_rows_that_no_bundle_has_together_are_a_tie() -> None:
     first = machine(1, backends={"a": Fake(1.0)})
     second = machine(2, backends={"b": Fake(2.0)})
-    assert set(places(only(built(first, second))).values()) == {("A", 1, 2)}
+    assert set(ranks(only(built(first, second))).values()) == {("A", 1, 2)}
 
 
 def test_a_difference_below_the_margin_is_a_tie() -> None:
     close = {"a": Fake(1.0), "b": Fake(1.01)}
     runs = [machine(number, backends=close) for number in range(1, 5)]
-    assert set(places(only(built(*runs))).values()) == {("A", 1, 2)}
+    assert set(ranks(only(built(*runs))).values()) == {("A", 1, 2)}
 
 
 def test_the_machine_that_is_slower_than_its_three_peers_is_flagged() -> None:
@@ -300,3 +300,33 @@ def test_timings_that_two_bundles_share_to_the_last_digit_are_remarked_upon() ->
 
 def test_nothing_makes_an_empty_leaderboard() -> None:
     assert build.build([]) == Leaderboard((), ())
+
+
+def test_no_two_rows_of_a_board_have_the_same_name() -> None:
+    def ran_as(run: Made, **found: str) -> Made:
+        events = [
+            msgspec.structs.replace(each, **found) if isinstance(each, s.Loaded) else each
+            for each in run.events
+        ]
+        return Made(run.manifest, events)
+
+    one = {"whisper.cpp": Fake(1.0)}
+    board = only(
+        built(
+            machine(1, backends={"whisper.cpp": Fake(1.0), "whisper.cpp:q5_1": Fake(0.9)}),
+            ran_as(machine(2, backends=one), precision="float16"),
+            ran_as(machine(3, backends=one), version="1.11"),
+            ran_as(machine(4, backends=one), device="gpu"),
+            asked(machine(5, backends=one), threads=8),
+            deviating(asked(machine(6, backends=one), threads=8), "whisper.cpp", beam_size=5),
+        )
+    )
+    assert set(sections.names(board).values()) == {
+        "whisper.cpp:q5_1 1.10 float32",
+        "whisper.cpp 1.10 float16",
+        "whisper.cpp 1.11 float32",
+        "whisper.cpp 1.10 float32 on gpu",
+        "whisper.cpp 1.10 float32 on cpu, 4 threads",
+        "whisper.cpp 1.10 float32 on cpu, 8 threads, group A",
+        "whisper.cpp 1.10 float32 on cpu, 8 threads, group B",
+    }

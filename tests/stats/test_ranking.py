@@ -19,30 +19,29 @@ def measured(speeds: dict[str, float], rounds: int = 12, noise: float = 0.01) ->
     }
 
 
-def test_clear_differences_give_one_place_each() -> None:
+def test_clear_differences_give_one_rank_each() -> None:
     found = ranking.rank(measured({"slow": 3.0, "fast": 1.0, "middle": 2.0}), margin=0.02)
-    assert {name: place.text for name, place in found.places.items()} == {
-        "fast": "1", "middle": "2", "slow": "3",
+    assert found.ranks == {
+        "fast": RankRange(1, 1), "middle": RankRange(2, 2), "slow": RankRange(3, 3),
     }  # fmt: skip
     assert found.best == "fast"
 
 
 def test_what_cannot_be_told_apart_is_tied() -> None:
     found = ranking.rank(measured({"a": 1.0, "b": 1.001, "c": 2.0}), margin=0.02)
-    assert found.places == {"a": RankRange(1, 2), "b": RankRange(1, 2), "c": RankRange(3, 3)}
-    assert found.places["a"].text == "1–2"
+    assert found.ranks == {"a": RankRange(1, 2), "b": RankRange(1, 2), "c": RankRange(3, 3)}
 
 
 def test_a_cell_between_two_others_may_tie_with_both() -> None:
     """1.00 and 1.06 differ by more than 4 %, and 1.03 from neither."""
     speeds = {"a": 1.0, "b": 1.03, "c": 1.06}
     found = ranking.rank(measured(speeds, noise=0.001), margin=0.04)
-    assert [found.places[name].text for name in "abc"] == ["1–2", "1–3", "2–3"]
+    assert found.ranks == {"a": RankRange(1, 2), "b": RankRange(1, 3), "c": RankRange(2, 3)}
 
 
 def test_a_cell_alone_is_first() -> None:
     found = ranking.rank(measured({"a": 1.0}), margin=0.02)
-    assert found.places == {"a": RankRange(1, 1)}
+    assert found.ranks == {"a": RankRange(1, 1)}
     assert found.pairs == []
     assert found.against_best == {}
     assert found.best == "a"
@@ -52,12 +51,12 @@ def test_equal_cells_are_the_same() -> None:
     found = ranking.rank({"a": dict.fromkeys(range(8), 1.0)} | {"b": dict.fromkeys(range(8), 1.0)},
                          margin=0.02)  # fmt: skip
     assert [pair.verdict for pair in found.pairs] == [Verdict.SAME]
-    assert found.places["b"].text == "1–2"
+    assert found.ranks["b"] == RankRange(1, 2)
 
 
 def test_cells_without_common_rounds_stay_open() -> None:
     found = ranking.rank({"a": {0: 1.0, 1: 1.0}, "b": {2: 9.0}, "c": {}}, margin=0.02)
-    assert {place.text for place in found.places.values()} == {"1–3"}
+    assert set(found.ranks.values()) == {RankRange(1, 3)}
     assert all(pair.ratio is None for pair in found.pairs)
     assert found.best == "a"
     assert ranking.rank({}, margin=0.02).best is None

@@ -83,7 +83,7 @@ def open_pairs(**lows: float) -> Ranking:
         Pair(name[0], name[1], Interval(low + 0.1, low, low + 0.2, 0.99, 12), Verdict.AMBIGUOUS)
         for name, low in lows.items()
     ]
-    return Ranking(places={}, pairs=pairs, best=None, margin=0.02, level=0.95)
+    return Ranking(ranks={}, pairs=pairs, best=None, margin=0.02, level=0.95)
 
 
 def test_a_short_budget_goes_to_the_pair_that_takes_least() -> None:

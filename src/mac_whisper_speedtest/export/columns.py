@@ -127,8 +127,8 @@ COLUMNS: tuple[Column, ...] = (
     _shown("contract", _STRING, "", "name of the decode contract", f"{_REQUEST}.contract.name"),
     _shown("status", _STRING, "", "how it ended; see *Statuses*", "cell.status"),
     Column("group", _STRING, "", "letter of the cells that did equal work", f"{_SUMMARY}.group"),
-    _shown("rank", _INTEGER, "", "best place open to it in its group", f"{_SUMMARY}.rank"),
-    _shown("rank_last", _INTEGER, "", "worst place open to it", f"{_SUMMARY}.rank_last"),
+    _shown("rank", _INTEGER, "", "best rank open to it in its group", f"{_SUMMARY}.rank"),
+    _shown("rank_last", _INTEGER, "", "worst rank open to it", f"{_SUMMARY}.rank_last"),
     _shown(
         "median_s",
         _NUMBER,

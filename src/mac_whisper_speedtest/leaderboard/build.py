@@ -35,9 +35,9 @@ class BoardRow:
 
     Attributes:
         runner: what did the work.
-        place: the best place in its group that is left open to it; ``None`` where no run of it
+        rank: the best rank in its group that is left open to it; ``None`` where no run of it
             ended ``ok``.
-        place_last: the worst.
+        rank_last: the worst.
         rtfx: audio seconds per processing second; ``None`` likewise.
         error_rate: a fraction; ``None`` where no words are known.
         peak_rss_bytes: memory of the worker.
@@ -53,8 +53,8 @@ class BoardRow:
     """
 
     runner: Configuration
-    place: int | None
-    place_last: int | None
+    rank: int | None
+    rank_last: int | None
     rtfx: Figure | None
     error_rate: Figure | None
     peak_rss_bytes: float | None
@@ -332,26 +332,26 @@ def _rows(
     margin: float,
     level: Mapping[str, float],
 ) -> list[BoardRow]:
-    """The rows of one group, the fastest first, with their places."""
+    """The rows of one group, the fastest first, with their ranks."""
     names = {str(number): runner for number, runner in enumerate(sorted(members, key=_identity))}
     rounds = {
         name: {each.bundle: each.rtf for each in members[runner] if each.rtf}
         for name, runner in names.items()
     }
-    placed = placing.places(
+    ranks = placing.ranks(
         {name: own for name, own in rounds.items() if own}, margin=margin, level=level
     )
     rows = []
     for name, runner in names.items():
         own = members[runner]
         sound = [each for each in own if each.rtf]
-        place = placed.get(name)
+        rank = ranks.get(name)
         energy = [each for each in sound if each.joules_per_audio_hour is not None]
         rows.append(
             BoardRow(
                 runner=runner,
-                place=place.first if place else None,
-                place_last=place.last if place else None,
+                rank=rank.first if rank else None,
+                rank_last=rank.last if rank else None,
                 rtfx=placing.rtfx(sound) if sound else None,
                 error_rate=placing.error_rate(sound),
                 peak_rss_bytes=_median(sound, lambda each: each.peak_rss_bytes),

@@ -18,13 +18,13 @@ Rounds = Mapping[int, float]
 """Round → RTF."""
 
 
-def places(
+def ranks(
     rows: Mapping[str, Mapping[str, Rounds]],
     *,
     margin: float,
     level: Mapping[str, float],
 ) -> dict[str, RankRange]:
-    """The places that each row of a group may have.
+    """The ranks that each row of a group may have.
 
     Bundles, not their rounds, are what repeats a comparison: rounds of one machine share what is
     odd about it. So where two rows have three bundles or more in common, they are compared as

@@ -16,13 +16,26 @@ from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, Figure
 from mac_whisper_speedtest.leaderboard.submissions import Configuration
 from mac_whisper_speedtest.report.html import cells, charts, page
 from mac_whisper_speedtest.report.html.page import Field, Html, TableColumn, clipped, join, tag
-from mac_whisper_speedtest.results.cells import MISSING, counted
+from mac_whisper_speedtest.results.cells import (
+    FAST_BUT_WRONG,
+    FIRST_GROUP,
+    MISSING,
+    OK,
+    backend_name,
+    counted,
+    distinct,
+    error_rate_text,
+    percent,
+    range_text,
+    rank_text,
+)
 from mac_whisper_speedtest.stats.outliers import CUT
 
 # How things on a leaderboard are called and shown.
 
 
-OK, WRONG, FAILED = "ok", "too wrong", "failed"
+FAILED = "failed"
+STATES = (OK, FAST_BUT_WRONG, FAILED)
 """What a row can be filtered by."""
 _NAME = 12
 
@@ -47,25 +60,25 @@ def contract(board: Board) -> str:
     return clipped(str(board.contract.get("name") or "without a name"), _LONGEST)
 
 
-def backend(runner: Configuration) -> str:
-    """The backend and its version."""
-    return clipped(f"{runner.backend} {runner.version or ''}".strip(), _LONGEST)
+def names(board: Board) -> dict[tuple[str, Configuration], str]:
+    """Group and configuration → its name, which no other row of the board has."""
+    variants = {}
+    for group in board.groups:
+        for row in group.rows:
+            it = row.runner
+            name = backend_name(it.backend, it.version, it.precision)
+            on_device = f"{name} on {it.device or 'an unknown device'}"
+            threads = f"{on_device}, {it.threads} threads"
+            known = (name, on_device, threads, f"{threads}, group {group.name or MISSING}")
+            variants[group.name, it] = known
+    return {key: clipped(name, _LONGEST) for key, name in distinct(variants).items()}
 
 
 def status_label(group: BoardGroup, row: BoardRow) -> str:
     """One of the words to filter by."""
     if not row.runs_ok:
         return FAILED
-    return WRONG if group.wrong else OK
-
-
-def rank_label(group: BoardGroup, row: BoardRow, first: str) -> str:
-    """``2``, ``1–3`` for a tie, ``B1`` in another group than ``first``."""
-    if row.place is None or row.place_last is None:
-        return MISSING
-    letter = "" if group.name == first else group.name
-    tie = f"–{row.place_last}" if row.place_last != row.place else ""
-    return f"{letter}{row.place}{tie}"
+    return FAST_BUT_WRONG if group.wrong else OK
 
 
 def basis(figure: Figure, rounds: int) -> str:
@@ -81,7 +94,7 @@ def spread(figure: Figure | None) -> Field:
     if figure is None or len(figure.values) < 2:
         return Field(MISSING, "")
     more = figure.values[-1] / figure.values[0] - 1
-    return Field(f"{more:.1%}", f"{more:.9g}")
+    return Field(percent(more), f"{more:.9g}")
 
 
 # The machines: how far those of one kind differ, and which bundle is off its peers.
@@ -195,17 +208,16 @@ def drawing(name: str, board: Board) -> Html:
         board: whose rows.
     """
     rows = []
+    called = names(board)
     drawn = [(group, row) for group in board.groups for row in group.rows if row.rtfx]
     for group, row in drawn[:_MOST_DRAWN]:
         assert row.rtfx is not None
         heading = ""
         if row is group.rows[0] and len(board.groups) > 1:
-            heading = f"group {group.name}: " + (
-                "too wrong to count" if group.wrong else "equal work"
-            )
+            heading = f"group {group.name}: " + (FAST_BUT_WRONG if group.wrong else "equal work")
         rows.append(
             charts.DotRow(
-                label=_label(row),
+                label=clipped(called[group.name, row.runner], _LABEL),
                 value=row.rtfx.value,
                 low=row.rtfx.low,
                 high=row.rtfx.high,
@@ -234,16 +246,10 @@ def drawing(name: str, board: Board) -> Html:
     )
 
 
-def _label(row: BoardRow) -> str:
-    runner = row.runner
-    what = ", ".join(each for each in (runner.device, runner.precision) if each)
-    return clipped(backend(runner) + (f" ({what})" if what else ""), _LABEL)
-
-
 _SPREAD, _ENERGY = "spread", "J/h audio"
 _BOARD_COLUMNS = (
     TableColumn("backend"),
-    TableColumn("place", number=True),
+    TableColumn("rank", number=True),
     TableColumn("RTFx", number=True),
     TableColumn("error rate", number=True),
     TableColumn("state"),
@@ -275,10 +281,12 @@ def board_section(number: int, board: Board, off: Collection[str]) -> Html:
         board: what is on it.
         off: names of the bundles that are off their peers.
     """
-    # The group that kept the contract has no letter before its places, as in `speedtest show`.
-    first = board.groups[0].name
+    called = names(board)
     bodies = [
-        [_board_row(board, group, row, first=first, off=off) for row in group.rows]
+        [
+            _board_row(board, group, row, name=called[group.name, row.runner], off=off)
+            for row in group.rows
+        ]
         for group in board.groups
     ]
     columns, bodies = _known(bodies)
@@ -335,18 +343,19 @@ def _facts(board: Board) -> Html:
 
 
 def _board_row(
-    board: Board, group: BoardGroup, row: BoardRow, *, first: str, off: Collection[str]
+    board: Board, group: BoardGroup, row: BoardRow, *, name: str, off: Collection[str]
 ) -> page.TableRow:
     runner, state = row.runner, status_label(group, row)
-    place: Field = Field(MISSING, "")
-    if row.place is not None:
-        place = Field(
-            rank_label(group, row, first), f"{group.name} {row.place:03d} {row.place_last:03d}"
+    rank: Field = Field(MISSING, "")
+    if row.rank is not None:
+        rank = Field(
+            rank_text(row.rank, row.rank_last, group.name),
+            f"{group.name} {row.rank:03d} {row.rank_last:03d}",
         )
     return page.TableRow(
         [
-            backend(runner),
-            place,
+            name,
+            rank,
             _speed(row),
             _error_rate(board, row),
             _state(row, state, off),
@@ -366,13 +375,13 @@ def _board_row(
             "contract": key(contract(board)),
             "state": state,
         },
-        class_="first" if _certain(row) and group.name == first and not group.wrong else "",
+        class_="first" if _certain(row) and group.name == FIRST_GROUP and not group.wrong else "",
     )
 
 
 def _certain(row: BoardRow) -> bool:
     """Whether it is the fastest of its group, and no other can be."""
-    return row.place == row.place_last == 1
+    return row.rank == row.rank_last == 1
 
 
 def _speed(row: BoardRow) -> Field:
@@ -383,7 +392,7 @@ def _speed(row: BoardRow) -> Field:
     if figure.low is None or figure.high is None:
         return Field(value, figure.value)
     class_ = "range" if figure.level is not None else "range bare"
-    ends = tag("span", f"{figure.low:.2f}–{figure.high:.2f}", class_=class_)
+    ends = tag("span", range_text(figure.low, figure.high, ".2f"), class_=class_)
     return Field(join([value, " ", ends]), figure.value)
 
 
@@ -391,10 +400,10 @@ def _error_rate(board: Board, row: BoardRow) -> Field:
     figure = row.error_rate
     if figure is None:
         return Field(MISSING, "")
-    shown = f"{figure.value:.1%}" + (" CER" if board.metric == "cer" else "")
+    shown = error_rate_text(figure.value, board.metric)
     if figure.low is None or figure.high is None or figure.low == figure.high:
         return Field(shown, figure.value)
-    ends = tag("span", f"{figure.low:.1%}–{figure.high:.1%}", class_="range")
+    ends = tag("span", range_text(figure.low, figure.high, ".1%"), class_="range")
     return Field(join([shown, " ", ends]), figure.value)
 
 
@@ -410,11 +419,7 @@ def _energy(row: BoardRow) -> Field:
 
 def _state(row: BoardRow, state: str, off: Collection[str]) -> Field:
     parts: list[str] = [cells.badge(state, "good" if state == OK else "bad")]
-    other = [
-        f"{count} {status.replace('_', ' ')}"
-        for status, count in row.endings.items()
-        if status != "ok"
-    ]
+    other = [f"{count} {status}" for status, count in row.endings.items() if status != "ok"]
     if other:
         parts.append(tag("small", f" {', '.join(other)}"))
     odd = sum(name in off for name in row.bundles)

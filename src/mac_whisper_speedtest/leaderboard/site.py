@@ -38,7 +38,7 @@ _TITLE = "Whisper leaderboard"
 _LONGEST = 500
 _READING = """
 A board is one kind of machine, one contract, one model and one piece of speech. Only inside a
-board, and between two double lines, was equal work done; only there is a place.
+board, and between two double lines, was equal work done; only there is a rank.
 
 RTFx is seconds of audio per second of processing: more is faster. It is the median over bundles of
 each bundle's median over its rounds, each round a fresh process.
@@ -47,14 +47,14 @@ The numbers after it: of one bundle the 95 % interval of its rounds; of six bund
 interval between them; of two to five, which allow no interval, in square brackets the smallest and
 the largest. Spread is how much faster the fastest bundle is than the slowest.
 
-A place such as 1–3 is a tie. Rows are told apart by the bundles that they share: by an interval
+A rank such as 1–3 is a tie. Rows are told apart by the bundles that they share: by an interval
 where there are three or more, else only where the rounds of each of them agree.
 
 A bundle is one run. Bundles do not say which machine they are from, so two may be from the same
 one.
 
-“Too wrong” is a backend whose error rate is worse than the reference backend's beyond the margin.
-Its speed counts for nothing.
+“Fast but wrong” is a backend whose error rate is worse than the reference backend's beyond the
+margin. Its speed counts for nothing.
 """
 
 
@@ -128,7 +128,7 @@ def _filters(leaderboard: Leaderboard) -> Html:
         "hardware": sorted({boards.key(each.work.hardware) for each in known}),
         "model": sorted({boards.key(each.work.model) for each in known}),
         "contract": sorted({boards.key(boards.contract(each)) for each in known}),
-        "state": [boards.OK, boards.WRONG, boards.FAILED],
+        "state": list(boards.STATES),
     }
     box = page.filters(
         [boards.table_id(number) for number in range(len(known))],
@@ -227,10 +227,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("device", _STRING, "", "device in use", "row.runner.device"),
     Column("precision", _STRING, "", "precision in use", "row.runner.precision"),
     Column("threads", _STRING, "", "threads that were asked for", "row.runner.threads"),
-    Column("state", _STRING, "", "ok, too wrong or failed", "state"),
+    Column("state", _STRING, "", "ok, fast but wrong or failed", "state"),
     Column("group", _STRING, "", "letter of the rows that did equal work", "group.name"),
-    Column("place", _INTEGER, "", "best place open to it in its group", "row.place"),
-    Column("place_last", _INTEGER, "", "worst place open to it", "row.place_last"),
+    Column("rank", _INTEGER, "", "best rank open to it in its group", "row.rank"),
+    Column("rank_last", _INTEGER, "", "worst rank open to it", "row.rank_last"),
     Column("rtfx", _NUMBER, "", "audio seconds per processing second", "row.rtfx.value"),
     Column("rtfx_low", _NUMBER, "", "lower end of what rtfx_basis says", "row.rtfx.low"),
     Column("rtfx_high", _NUMBER, "", "upper end of it", "row.rtfx.high"),

@@ -8,8 +8,9 @@ show cells too and import nothing of ``report``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, Summary
 
@@ -18,7 +19,9 @@ MISSING = "–"
 FIRST_GROUP = "A"
 """The group whose ranks have no letter."""
 OK, FAST_BUT_WRONG = "ok", "fast but wrong"
-"""Status texts beside the statuses of docs/results.md."""
+"""The status without failures, and what is shown in its place for a cell that is too inaccurate."""
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 # Names.
@@ -75,7 +78,7 @@ def labels_of(cells: Sequence[CellResult]) -> dict[str, str]:
     return distinct(variants)
 
 
-def distinct(variants: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def distinct(variants: Mapping[_Key, Sequence[str]]) -> dict[_Key, str]:
     """Key → its first variant; keys whose text another has too take their next variant.
 
     Args:

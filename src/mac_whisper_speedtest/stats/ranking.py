@@ -1,4 +1,4 @@
-"""Who is certainly faster than whom: places with ties, from all pairs at once."""
+"""Who is certainly faster than whom: ranks with ties, from all pairs at once."""
 
 from __future__ import annotations
 
@@ -77,15 +77,10 @@ def _fraction(value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RankRange:
-    """The places that a cell may have: from ``first`` to ``last``, 1 being the fastest."""
+    """The ranks that a cell may have: from ``first`` to ``last``, 1 being the fastest."""
 
     first: int
     last: int
-
-    @property
-    def text(self) -> str:
-        """How a table shows it: ``2``, or ``1–3`` where it is tied."""
-        return f"{self.first}" if self.first == self.last else f"{self.first}–{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +111,14 @@ class Ranking:
     """Everything that the rounds say of the order of some cells.
 
     Attributes:
-        places: the possible places of each cell.
+        ranks: the possible ranks of each cell.
         pairs: every pair once, in the order in which the cells were given.
         best: the cell with the smallest median; the first of equals, ``None`` without any round.
         margin: the difference below which cells count as the same.
         level: the confidence with which all intervals in ``pairs`` hold together.
     """
 
-    places: dict[str, RankRange]
+    ranks: dict[str, RankRange]
     pairs: list[Pair]
     best: str | None
     margin: float
@@ -185,7 +180,7 @@ def rank(
             last[winner] -= 1
     medians = {name: statistics.median(each.values()) for name, each in rtf.items() if each}
     return Ranking(
-        places={name: RankRange(first[name], last[name]) for name in names},
+        ranks={name: RankRange(first[name], last[name]) for name in names},
         pairs=pairs,
         best=min(medians, key=lambda name: medians[name], default=None),
         margin=margin,

@@ -65,8 +65,8 @@ def equal_work_groups(
 
 def letter(index: int) -> str:
     """A, B, ..., Z, A1, B1, ..."""
-    turn, place = divmod(index, len(_LETTERS))
-    return _LETTERS[place] + (str(turn) if turn else "")
+    turn, at = divmod(index, len(_LETTERS))
+    return _LETTERS[at] + (str(turn) if turn else "")
 
 
 def _key(cell: s.CellResult, *, strict: bool) -> str:
@@ -83,7 +83,7 @@ class EqualWorkGroup:
 
     Attributes:
         name: its letter.
-        ranking: of all of its cells; empty places where there is only one.
+        ranking: of all of its cells.
     """
 
     name: str

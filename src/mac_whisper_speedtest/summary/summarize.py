@@ -110,7 +110,7 @@ def _summary(
     rtf = _median(timings.round_rtf(cell, run.rounds, counting).values())
     started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
     group = compared.groups.get(cell.id)
-    place = group.ranking.places[cell.id] if group else None
+    rank = group.ranking.ranks[cell.id] if group else None
     best = group.ranking.best if group else None
     against = group.ranking.against_best.get(cell.id) if group else None
     best_rtf = compared.median_rtf(best) if best else None
@@ -122,8 +122,8 @@ def _summary(
         *text_findings.text_findings_for_cell(run, cell, timed),
     ]
     return s.Summary(
-        rank=place.first if place else None,
-        rank_last=place.last if place else None,
+        rank=rank.first if rank else None,
+        rank_last=rank.last if rank else None,
         group=group.name if group else None,
         timed_samples=len(timed),
         timed_samples_asked=request.rounds * request.passes * len(timings.recordings(cell.clip)),

@@ -97,7 +97,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     Seconds are medians over rounds of each round's seconds for the whole speech. ``rtfx`` is audio
     seconds per processing second. ``rank``, ``rank_last``, ``times_best`` and ``verdict`` are
-    within ``group``: cells that did equal work. ``rank`` to ``rank_last`` are the places that the
+    within ``group``: cells that did equal work. ``rank`` to ``rank_last`` are the ranks that the
     intervals leave open; ``verdict`` compares with the quickest of the group.
     """
 
