@@ -100,10 +100,8 @@ class Session:
     """What both sides are started with, and how often they are asked."""
 
     def __init__(self, backend: Backend, pcm: Path, samples: int, threads: int) -> None:
-        network = backend.network_for("tiny.en")
-        assert network is not None
         self._backend, self._pcm, self._samples, self._threads = backend, pcm, samples, threads
-        self._weights = locate(network, backend.form, backend.weights_precision, announce=print)
+        self._weights = locate(backend.model_info("tiny.en"), announce=print)
         with tempfile.TemporaryDirectory() as scratch, self._worker(Path(scratch)) as worker:
             self._precision = self._load(worker)
 

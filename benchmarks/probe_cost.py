@@ -95,10 +95,8 @@ def all_probes() -> list[Probe]:
 @contextlib.contextmanager
 def ready_worker(backend: Backend, pcm: Path) -> Iterator[tuple[int, Callable[[], float]]]:
     """A warm worker's process id, and a function that has it transcribe once."""
-    network = backend.network_for("tiny.en")
-    assert network is not None
     threads = describe.default_threads()
-    weights = locate(network, backend.form, backend.weights_precision, announce=print)
+    weights = locate(backend.model_info("tiny.en"), announce=print)
     with tempfile.TemporaryDirectory() as scratch:
         started = launch(backend, scratch=Path(scratch), threads=threads)
         assert started is not None, f"{backend.name} is not installed"

@@ -57,16 +57,14 @@ class Session:
 
     def __enter__(self) -> Self:
         backend = self.backend
-        network = backend.network_for("tiny.en")
-        assert network is not None
-        weights = locate(network, backend.form, backend.weights_precision, announce=print)
+        weights = locate(backend.model_info("tiny.en"), announce=print)
         with ExitStack() as opened:
             self._scratch = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             started = launch(backend, scratch=self._scratch, threads=2)
             assert started is not None
             self._worker = opened.enter_context(Worker(started, PATIENT))
             self._worker.hello()
-            model = m.ModelParams(network, str(weights.path), weights.form)
+            model = m.ModelParams(weights.model, str(weights.path), weights.form)
             self.loaded = self._worker.load(m.LoadParams(model, threads=2)).value
             self._opened = opened.pop_all()
         return self

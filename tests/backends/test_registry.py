@@ -14,7 +14,7 @@ import pytest
 
 from conftest import Tool
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Backend, Recipe
+from mac_whisper_speedtest.backends.backend import Backend, BackendModel, Recipe
 from mac_whisper_speedtest.errors import UsageError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-backend.md").read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
         summary="of my own",
         cwd=str(tmp_path / "here"),
         environment={"LEVEL": "3", "THREADS": "2"},
-        model_paths={"tiny.en": tmp_path / "w/tiny.bin"},
+        models={"tiny.en": BackendModel(tmp_path / "w/tiny.bin")},
         source="engine.toml",
     )
 
@@ -113,10 +113,13 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
         ),
         (
             PROGRAM + 'models = "tiny.en"',
-            "backend.models must be a table of strings, not 'tiny.en'",
+            "backend.models must be a table, not 'tiny.en'",
         ),
         (PROGRAM + "environment = { A = 1 }", "backend.environment must be a table of strings"),
-        (PROGRAM + 'models = { "tiny.en" = 3 }', "backend.models must be a table of strings"),
+        (
+            PROGRAM + 'models = { "tiny.en" = 3 }',
+            'models."tiny.en" must be a path or a table, not 3',
+        ),
         (PROGRAM + 'models = { "tiny.eng" = "w" }', "unknown model 'tiny.eng'"),
     ],
 )
@@ -300,7 +303,7 @@ def test_the_documented_package_is_found_through_its_entry_point(
     declare(levels="speedtest_levels:BACKEND")
     backend = registry.installed()["levels"]
     assert backend.importable_here()
-    assert backend.model_paths == {"tiny.en": tmp_path / "speedtest_levels" / "levels.json"}
+    assert backend.models["tiny.en"].path == tmp_path / "speedtest_levels" / "levels.json"
     assert 'levels = "speedtest_levels:BACKEND"' in _block("pyproject.toml")
 
 
@@ -352,15 +355,24 @@ def test_two_different_backends_of_one_name_are_refused(describe: Callable[[str]
 # --- docs/adding-a-backend.md ------------------------------------------------------------------
 
 
+def _documented(heading: str) -> set[str]:
+    """The names in the first column of the table below a heading."""
+    section = PAGE.partition(heading)[2].partition("\n##")[0]
+    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+
 def test_every_key_of_the_toml_file_is_documented() -> None:
-    table = PAGE.partition("### Keys of `[backend]`")[2].partition("\n## ")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == registry._TOML_KEYS
+    assert _documented("### Keys of `[backend]`") == registry._TOML_KEYS
+
+
+def test_everything_that_can_be_stated_of_a_model_is_documented() -> None:
+    assert _documented("### What is known of a model") == {
+        field.name for field in fields(BackendModel)
+    }
 
 
 def test_every_field_of_a_backend_is_documented() -> None:
-    table = PAGE.partition("### Fields of `Backend`")[2].partition("\n## ")[0]
-    documented = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
-    assert documented == {field.name for field in fields(Backend)}
+    assert _documented("### Fields of `Backend`") == {field.name for field in fields(Backend)}
 
 
 def test_the_documented_adapter_is_measured(tool: Tool, tone: Path, tmp_path: Path) -> None:

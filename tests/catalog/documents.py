@@ -55,6 +55,7 @@ class Times(Struct, forbid_unknown_fields=True):
     load_s: Seconds
     transcribe_base_s: Seconds
     transcribe_per_audio_s: Seconds
+    up_to_bytes: Annotated[int, Meta(gt=0)] | None = None
 
 
 class Model(Struct, forbid_unknown_fields=True):
@@ -76,6 +77,9 @@ class Form(Struct, forbid_unknown_fields=True):
     family: Name
     loaded_by: Annotated[list[Words], Meta(min_length=1)]
     converts_to: list[Precision]
+    library_folder: Words | None = None
+    library_uses_hub: bool = False
+    fetched_by: Words | None = None
 
 
 class File(Struct, forbid_unknown_fields=True):
@@ -243,9 +247,15 @@ def _sizes(times: Mapping[str, Times | None]) -> Iterator[str]:
     if tuple(times) != SIZE_CLASSES:
         yield f"models.toml: the size classes are {list(times)}, not {list(SIZE_CLASSES)}"
         return
+    for name in SIZE_CLASSES:
+        limit = getattr(times[name], "up_to_bytes", None)
+        if (limit is None) != (name == SIZE_CLASSES[-1]):
+            yield f"size class {name}: every class but the largest has up_to_bytes"
+            return
     for smaller, larger in pairwise(SIZE_CLASSES):
         for key in Times.__struct_fields__:
-            if getattr(times[smaller], key) > getattr(times[larger], key):
+            more = getattr(times[larger], key)
+            if more is not None and getattr(times[smaller], key) > more:
                 yield f"size class {larger}: {key} is less than that of {smaller}"
 
 

@@ -27,7 +27,7 @@ every_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend:
 
 
 def _time_outs(size_class: str) -> catalog.Timeouts:
-    return next(model.time_outs for model in MODELS if model.size_class == size_class)
+    return catalog.size_classes()[size_class]
 
 
 def test_the_whisper_models_are_the_canonical_twelve() -> None:
@@ -75,15 +75,15 @@ def test_a_larger_size_class_never_gets_less_time(smaller: str, larger: str) -> 
 def test_the_largest_class_gets_more_time_than_the_smallest() -> None:
     tiny, large = _time_outs("tiny"), _time_outs("large")
     assert tiny.load_s < large.load_s
-    assert tiny.transcribe_s(30.0, first=False) < large.transcribe_s(30.0, first=False)
+    assert tiny.transcribe_s(30.0) < large.transcribe_s(30.0)
 
 
 def test_a_transcription_gets_time_for_every_second_and_the_first_one_more() -> None:
     limits = catalog.Timeouts(
         load_s=1.0, transcribe_base_s=10.0, transcribe_per_audio_s=2.0, first_call_factor=3.0
     )
-    assert limits.transcribe_s(5.0, first=False) == 20.0
-    assert limits.transcribe_s(5.0, first=True) == 60.0
+    assert limits.transcribe_s(5.0) == 20.0
+    assert limits.first_call_s(5.0) == 60.0
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,15 @@ def test_every_backend_has_information_about_every_model(
     backend: Backend, model: catalog.Model
 ) -> None:
     info = backend.model_info(model.name)
-    assert (info.model, info.form) == (model.name, backend.form)
+    assert (info.model, info.weights_format) == (model.name, backend.form)
     assert info.precision == backend.weights_precision
-    assert info.time_outs == model.time_outs
+    assert info.size_class == model.size_class
+    assert info.timeouts == _time_outs(model.size_class)
     assert info.obtainable
-    source = catalog.publication(model.name, catalog.SOURCE_FORM)
-    assert source is not None
-    assert info.location.endswith(source.place)
+    assert info.origin == catalog.publication(model.name, catalog.SOURCE_FORM)
+    assert info.origin is not None
+    assert (info.repository, info.revision) == (info.origin.repository, info.origin.revision)
+    assert info.files == info.origin.files
 
 
 @every_backend
@@ -138,7 +140,7 @@ def test_what_is_not_the_source_of_conversions_is_converted_from_it(backend: Bac
     info = backend.model_info("tiny.en")
     published = backend.form == catalog.SOURCE_FORM
     assert (info.obtained == catalog.AS_PUBLISHED) == published
-    assert info.location.startswith("converted from Systran/") != published
+    assert info.obtained.startswith("converted from Systran/") != published
 
 
 def test_the_published_size_and_hash_are_those_of_the_weights_file() -> None:
@@ -146,14 +148,14 @@ def test_the_published_size_and_hash_are_those_of_the_weights_file() -> None:
     assert row is not None
     (file,) = (each for each in row.files if each.name == "model.bin")
     info = faster_whisper.BACKEND.model_info("tiny.en")
-    assert (info.size_bytes, info.sha256) == (file.size, file.sha256)
+    assert info.main_file == file
 
 
 @every_backend
 def test_a_network_of_another_family_is_not_for_a_whisper_backend(backend: Backend) -> None:
     info = backend.model_info("parakeet-tdt-0.6b-v2")
     assert not info.obtainable
-    assert info.location == ""
+    assert (info.obtained, info.locations) == ("", ())
     assert info.unavailable == (
         f"{backend.form} holds whisper networks, and parakeet-tdt-0.6b-v2 is a parakeet one"
     )

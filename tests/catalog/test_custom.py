@@ -17,7 +17,7 @@ def test_a_repository_at_a_commit_is_a_whisper_model_with_the_longest_time_outs(
     model = catalog.model(SPEC)
     assert model.name == SPEC
     assert model.family == catalog.WHISPER
-    assert model.time_outs == catalog.model("large-v3").time_outs
+    assert model.size_class == catalog.model("large-v3").size_class
     assert not model.english_only
     assert model.network_sha256 is None
 

@@ -46,6 +46,18 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda m, _w: m["size_class"]["large"].update(load_s=1.0),
         "size class large: load_s is less than that of medium",
     ),
+    "no size": (
+        lambda m, _w: m["size_class"]["base"].pop("up_to_bytes"),
+        "size class base: every class but the largest has up_to_bytes",
+    ),
+    "a size for the largest": (
+        lambda m, _w: m["size_class"]["large"].update(up_to_bytes=2_000_000_000),
+        "size class large: every class but the largest has up_to_bytes",
+    ),
+    "less room for more": (
+        lambda m, _w: m["size_class"]["small"].update(up_to_bytes=1),
+        "size class small: up_to_bytes is less than that of base",
+    ),
     "no time": (
         lambda m, _w: m["size_class"]["base"].update(load_s=0.0),
         "size class base: Expected `float` > 0.0 - at `$.load_s`",

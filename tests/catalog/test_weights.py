@@ -27,8 +27,8 @@ def row(network: str, form: str, precision: str = "") -> Publication:
 @every_form
 @every_network
 def test_every_whisper_network_is_known_in_every_whisper_form(network: str, form: str) -> None:
-    info = catalog.model_info(network, form=form, precision="float16")
-    assert bool(info.published) != bool(info.unavailable)
+    info = catalog.model_info(network, form, "float16")
+    assert bool(info.hosted) != bool(info.unavailable)
     assert info.obtainable
     assert info.license
 
@@ -76,33 +76,37 @@ def test_no_file_s_hash_is_missing_without_a_rule_to_learn_it() -> None:
 def test_the_quantized_ggml_files_are_published_at_their_own_precision() -> None:
     assert row("tiny", "ggml", "q5_1").files[0].name == "ggml-tiny-q5_1.bin"
     assert row("medium", "ggml", "q5_0").files[0].name == "ggml-medium-q5_0.bin"
-    info = catalog.model_info("large-v3", form="ggml", precision="q5_0")
-    assert info.published_precision == "q5_0"
-    assert info.size_bytes == 1081140203
+    info = catalog.model_info("large-v3", "ggml", "q5_0")
+    assert info.hosted is not None
+    assert info.hosted.precision == "q5_0"
+    assert info.hosted.main_file is not None
+    assert info.hosted.main_file.size == 1081140203
     assert info.obtained.startswith("converted from Systran/faster-whisper-large-v3@")
 
 
 def test_a_network_that_nobody_publishes_in_a_form_is_converted_all_the_same() -> None:
-    info = catalog.model_info("large-v3-turbo", form="mlx-npz", precision="float16")
+    info = catalog.model_info("large-v3-turbo", "mlx-npz", "float16")
     assert "knows no turbo" in info.unavailable
-    assert (info.published, info.files, info.size_bytes, info.sha256) == ("", (), None, None)
-    assert info.location.startswith("converted from mobiuslabsgmbh/faster-whisper-large-v3-turbo@")
+    assert info.hosted is None
+    assert info.obtained.startswith("converted from mobiuslabsgmbh/faster-whisper-large-v3-turbo@")
 
 
 def test_a_precision_that_is_neither_published_nor_converted_is_not_obtainable() -> None:
-    info = catalog.model_info("tiny", form="mlx", precision="q4_0")
+    info = catalog.model_info("tiny", "mlx", "q4_0")
     assert not info.obtainable
-    assert info.published == ""
+    assert (info.hosted, info.files, info.main_file) == (None, (), None)
     assert info.unavailable == "tiny is neither published as mlx q4_0 nor converted to it"
 
 
 def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
-    info = catalog.model_info("large-v3-turbo", form="whisperkit", precision="float16")
-    assert info.folder == "openai_whisper-large-v3-v20240930"
-    assert info.location == info.published
-    assert info.published.endswith(f"@{info.revision}/{info.folder}")
-    medium = catalog.model_info("medium", form="whisperkit", precision="float16")
-    assert "absent from the SDK" in medium.note
+    info = catalog.model_info("large-v3-turbo", "whisperkit", "float16")
+    assert info.hosted is not None
+    assert info.hosted.folder == "openai_whisper-large-v3-v20240930"
+    assert info.obtained == catalog.AS_PUBLISHED
+    assert info.hosted.place.endswith(f"@{info.revision}/{info.hosted.folder}")
+    medium = catalog.model_info("medium", "whisperkit", "float16")
+    assert medium.hosted is not None
+    assert "absent from the SDK" in medium.hosted.note
 
 
 @pytest.mark.parametrize(
@@ -117,19 +121,19 @@ def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
 def test_the_other_families_are_taken_as_published(
     network: str, form: str, terms: str, size: int | None
 ) -> None:
-    info = catalog.model_info(network, form=form, precision="float16")
+    info = catalog.model_info(network, form, "float16")
     assert info.obtained == catalog.AS_PUBLISHED
-    assert info.location == info.published
-    assert (info.license, info.size_bytes) == (terms, size)
+    assert info.hosted == catalog.publication(network, form)
+    assert (info.license, info.main_file and info.main_file.size) == (terms, size)
 
 
 def test_a_form_that_nobody_knows_says_so() -> None:
-    info = catalog.model_info("tiny", form="tflite", precision="float16")
+    info = catalog.model_info("tiny", "tflite", "float16")
     assert info.unavailable == "the catalog does not know the form 'tflite'"
     assert catalog.publication("tiny", "tflite") is None
 
 
-def test_a_backend_that_names_no_form_gets_the_source_of_conversions() -> None:
-    info = catalog.model_info("tiny.en", form="", precision="float16")
-    assert info.location == row("tiny.en", catalog.SOURCE_FORM).place
-    assert info.form == ""
+def test_a_backend_that_names_no_form_gets_no_weights_of_the_catalog() -> None:
+    info = catalog.model_info("tiny.en", "", "float16")
+    assert info.unavailable == "it loads no weights of the catalog"
+    assert (info.obtainable, info.locations, info.files) == (False, (), ())

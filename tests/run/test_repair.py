@@ -16,12 +16,13 @@ import pytest
 from conftest import FAKES, Tool, write_tone
 from fakes.hub import Hub
 from fakes.sessions import OK, Rule, Scripted, Unwatched, by_name, summary
+from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run import attempts, session
+from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, prepare
 from mac_whisper_speedtest.weights import locate, pull
@@ -46,7 +47,7 @@ class Disk:
         folder.mkdir()
         self.damaged = identity(folder) if damaged else None
 
-    def weights_of(self, *_: object, fresh: bool = False, **__: object) -> Weights:
+    def locate(self, *_: object, fresh: bool = False, **__: object) -> Weights:
         self.looked.append(fresh)
         if self.damaged and self.folder.exists():
             damage = Damage(
@@ -62,7 +63,7 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Disk]:
     def make(*, damaged: bool) -> Disk:
         disk = Disk(tmp_path / "weights", damaged=damaged)
-        monkeypatch.setattr(attempts, "weights_of", disk.weights_of)
+        monkeypatch.setattr(locate, "locate", disk.locate)
         return disk
 
     return make
@@ -183,13 +184,13 @@ def test_the_time_of_a_repair_is_not_the_cell_s(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     where = disk(damaged=False)
-    look, now = where.weights_of, [0.0]
+    look, now = where.locate, [0.0]
 
     def slowly(*given: Any, **named: Any) -> Weights:
         now[0] += 1000.0
         return look(*given, **named)
 
-    monkeypatch.setattr(attempts, "weights_of", slowly)
+    monkeypatch.setattr(locate, "locate", slowly)
     clock = SimpleNamespace(monotonic=lambda: now[0])
     for module in ("attempts", "rounds"):
         monkeypatch.setattr(f"mac_whisper_speedtest.run.{module}.time", clock)
@@ -250,7 +251,9 @@ class Breaking(Faulty):
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of this test's own, with the clips and conversions that it needs."""
-    found = locate.locate("tiny.en", "ggml", "float16", announce=print).path.parent
+    found = locate.locate(
+        catalog.model_info("tiny.en", "ggml", "float16"), announce=print
+    ).path.parent
     cache = tmp_path / "cache"
     shutil.copytree(found, cache / "weights" / "tiny.en" / found.name)
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(cache))

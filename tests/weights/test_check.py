@@ -18,7 +18,7 @@ import pytest
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import FRAMEWORKS, Backend
+from mac_whisper_speedtest.backends.backend import FRAMEWORKS, Backend, BackendModel
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
@@ -223,11 +223,7 @@ def unreadable(main: Path) -> None:
 
 
 def check(layout: Layout) -> WeightsCheck:
-    backend = backends()[layout.backend]
-    precision = backend.stored_precision("auto")
-    return CacheCheck().of(
-        CheckSubject(layout.backend, layout.network, layout.network, layout.form, precision)
-    )
+    return CacheCheck().of(CheckSubject(backends()[layout.backend].model_info(layout.network)))
 
 
 CASES: dict[str, tuple[Callable[[Path], None], WeightsState, str]] = {
@@ -454,16 +450,14 @@ def test_absent_weights_that_can_be_made_from_whole_ones_say_so(home: Path) -> N
 
 def test_what_a_backend_cannot_hold_is_unavailable() -> None:
     found = CacheCheck().of(
-        CheckSubject(
-            "whisper.cpp", "parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v2", "ggml", "float16"
-        )
+        CheckSubject(catalog.model_info("parakeet-tdt-0.6b-v2", "ggml", "float16"))
     )
     assert found.state is WeightsState.UNAVAILABLE
     assert "parakeet" in found.reason
 
 
 def test_a_form_nobody_knows_is_not_checkable() -> None:
-    found = CacheCheck().of(CheckSubject("mine", "tiny", "tiny", "my-own", "float16"))
+    found = CacheCheck().of(CheckSubject(catalog.model_info("tiny", "my-own", "float16")))
     assert found.state is WeightsState.NOT_CHECKABLE
     assert "my-own" in found.reason
 
@@ -496,7 +490,8 @@ def test_the_hub_cache_is_where_huggingface_hub_says(
 
 def test_a_description_may_name_a_folder_whose_contents_are_its_own_affair(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
-    subject = CheckSubject("mine", "tiny", "tiny", "", "float16", own=weights)
+    mine = Backend(name="mine", models={"tiny": BackendModel(weights)})
+    subject = CheckSubject(mine.model_info("tiny"))
     assert CacheCheck().of(subject).state is WeightsState.ABSENT
     weights.mkdir()
     assert CacheCheck().of(subject).state is WeightsState.COMPLETE

@@ -109,7 +109,9 @@ def test_progress_counts_every_byte_once(fetch_small: Callable[..., Path], seen:
 def converted() -> Path:
     """tiny.en as this tool converts it for transformers."""
     said: list[str] = []
-    return locate.locate("tiny.en", "huggingface", "float16", announce=said.append).path
+    return locate.locate(
+        catalog.model_info("tiny.en", "huggingface", "float16"), announce=said.append
+    ).path
 
 
 def test_safetensors_are_preferred_and_code_is_never_fetched(

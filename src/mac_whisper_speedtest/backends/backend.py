@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mac_whisper_speedtest import catalog
@@ -19,7 +20,13 @@ from mac_whisper_speedtest.backends.contract import (
     declared,
     deviations,
 )
-from mac_whisper_speedtest.catalog import ModelInfo, model_info
+from mac_whisper_speedtest.catalog import (
+    LocationKind,
+    ModelInfo,
+    PublishedFile,
+    Timeouts,
+    WeightsLocation,
+)
 
 # How a backend's own environment is made: what to install, and into which Python.
 
@@ -27,6 +34,9 @@ from mac_whisper_speedtest.catalog import ModelInfo, model_info
 # What torch's build from the package index brings along on Linux beyond the CPU build: the CUDA
 # libraries, which are there whether the machine has such a device or not.
 _CUDA_LIBRARIES_BYTES = 5_200_000_000
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,76 @@ def this_platform() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendModel:
+    """What the description of a backend itself states of one model; empty: what the catalog says.
+
+    Attributes:
+        path: the file or folder with the weights, instead of the official ones.
+        precision: what the weights are stored in.
+        license: of the weights.
+        size_class: a name in ``catalog/models.toml``; it chooses the time-outs.
+        timeouts: instead of those of the size class.
+        repository: on the hub, where the weights at ``path`` come from.
+        revision: the commit there.
+        files: those at ``path``, relative to it, with sizes and hashes, which are then checked.
+    """
+
+    path: Path | None = None
+    precision: str = ""
+    license: str = ""
+    size_class: str = ""
+    timeouts: Timeouts | None = None
+    repository: str = ""
+    revision: str = ""
+    files: tuple[PublishedFile, ...] = ()
+
+    def problem(self) -> str:
+        """Why it cannot be used: the key and what is wrong with it; empty when it can."""
+        if self.size_class and self.size_class not in catalog.size_classes():
+            known = ", ".join(catalog.size_classes())
+            return f"size_class is {self.size_class!r}, not one of {known}"
+        if self.timeouts is not None:
+            for each in fields(self.timeouts):
+                value = getattr(self.timeouts, each.name)
+                if not value > 0:
+                    return f"timeouts.{each.name} is {value!r}, not a positive number"
+        for file in self.files:
+            inside = PurePosixPath(file.name)
+            if inside.is_absolute() or ".." in inside.parts or file.name in {"", "."}:
+                return f"files: {file.name!r} is not a path inside its weights"
+            if file.sha256 is not None and not _SHA256.fullmatch(file.sha256):
+                return f"files: the sha256 of {file.name} is not 64 lower-case hexadecimal digits"
+        if self.path is None:
+            needing = ("license", "repository", "revision", "files")
+            if stated := [name for name in needing if getattr(self, name)]:
+                return f"{stated[0]} is of weights of its own, and it names none by path"
+        return ""
+
+    def applied_to(self, info: ModelInfo) -> ModelInfo:
+        """``info`` with what is stated here in place of what the catalog says."""
+        size_class = self.size_class or info.size_class
+        timeouts = self.timeouts or catalog.size_classes()[size_class]
+        info = replace(info, size_class=size_class, timeouts=timeouts)
+        if self.path is None:
+            return info
+        where = WeightsLocation(
+            LocationKind.DESCRIPTION, "named in its description", self.path.name, for_run=True
+        )
+        return replace(
+            info,
+            license=self.license or "not stated",
+            repository=self.repository,
+            revision=self.revision or None,
+            files=self.files,
+            path=self.path,
+            hosted=None,
+            source=None,
+            unavailable="",
+            locations=(where,),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """Something that can be measured.
 
@@ -93,7 +173,8 @@ class Backend:
         environment: extra variables for the worker process.
         search_path: folders put on the worker's import path before the adapter is imported.
         python: the interpreter for a Python adapter; empty for "where it is installed".
-        model_paths: models the backend brings itself, by canonical name.
+        models: what it states itself of models, such as where its own weights are; by canonical
+            name.
         networks: for a backend that is not Whisper, the networks of its own that it can run, the
             one it runs when a Whisper model is asked for first; empty for Whisper backends.
         devices: what ``--device`` may say to it, besides ``auto``; empty for "it will tell".
@@ -121,7 +202,7 @@ class Backend:
     environment: Mapping[str, str] = field(default_factory=dict)
     search_path: tuple[str, ...] = ()
     python: str = ""
-    model_paths: Mapping[str, Path] = field(default_factory=dict)
+    models: Mapping[str, BackendModel] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     fixed: Mapping[str, SettingValue] = field(default_factory=dict)
@@ -189,19 +270,24 @@ class Backend:
         except (ImportError, ValueError):
             return False
 
-    def stored_precision(self, precision: str) -> str:
-        """The precision of the weights to hand over when asked to compute in ``precision``."""
-        if self.weights_follow_precision and precision != "auto":
-            return precision
-        return self.weights_precision
+    def model_info(self, model: str, precision: str = "auto") -> ModelInfo:
+        """What is known of ``model`` for this backend: what the catalog says, and its description.
 
-    def model_info(self, model: str) -> ModelInfo:
-        """What the catalog knows of ``model`` in the form this backend loads.
+        Args:
+            model: a canonical name, or ``org/name@REVISION``; a backend that is not Whisper runs
+                its own network when a Whisper model is asked for.
+            precision: what a run computes in; the backend's own, if it has one, goes before it.
 
         Raises:
             UsageError: the catalog has no such model.
         """
-        return model_info(model, form=self.form, precision=self.weights_precision)
+        network = self.network_for(model) or model
+        own = self.models.get(network, BackendModel())
+        stored = own.precision or self.weights_precision
+        computed = self.precision or precision
+        if own.path is None and self.weights_follow_precision and computed != "auto":
+            stored = computed
+        return own.applied_to(catalog.model_info(network, self.form, stored, backend=self.name))
 
 
 # The Swift frameworks whose weights can be checked here, though nothing measures them yet.

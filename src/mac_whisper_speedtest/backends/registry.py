@@ -10,12 +10,13 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib import metadata
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import Backend, BackendModel
+from mac_whisper_speedtest.catalog import PublishedFile, Timeouts
 from mac_whisper_speedtest.errors import UsageError
 
 GROUP = "mac_whisper_speedtest.backends"
@@ -40,6 +41,8 @@ _TOML_KEYS = {
     "environment",
     "models",
 }
+
+_FORMAT = "see docs/adding-a-backend.md for the format"
 
 
 def installed() -> dict[str, Backend]:
@@ -74,7 +77,20 @@ def _loaded(entry: metadata.EntryPoint) -> Backend:
         kind = type(backend).__name__
         why = f"the entry point {entry.value} of {source} is a {kind}, not a Backend"
         return Backend(name=entry.name, source=source, broken=why)
-    return replace(backend, source=source)
+    return replace(backend, source=source, broken=backend.broken or _problem(backend, source))
+
+
+def _problem(backend: Backend, source: str) -> str:
+    """What is wrong with what an installed description states of its models; empty when nothing."""
+    for name, stated in backend.models.items():
+        try:
+            catalog.model(name)
+            why = stated.problem()
+        except (UsageError, TypeError, AttributeError) as error:
+            why = str(error)
+        if why:
+            return f"{source} states something wrong of the model {name!r}: {why}"
+    return ""
 
 
 def select(wanted: Iterable[str], available: Mapping[str, Backend]) -> list[Backend]:
@@ -161,18 +177,19 @@ def from_toml(path: Path) -> Backend:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     table = document.get("backend")
-    hint = "see docs/adding-a-backend.md for the format"
     if not isinstance(table, dict):
-        raise UsageError(f"{path} has no [backend] table", hint=hint)
+        raise UsageError(f"{path} has no [backend] table", hint=_FORMAT)
     unknown = sorted(set(table) - _TOML_KEYS)
     if unknown:
-        raise UsageError(f"{path}: unknown key {unknown[0]!r} in [backend]", hint=hint)
+        raise UsageError(f"{path}: unknown key {unknown[0]!r} in [backend]", hint=_FORMAT)
     if bool(table.get("command")) == bool(table.get("adapter")):
-        raise UsageError(f"{path}: [backend] needs exactly one of command and adapter", hint=hint)
+        raise UsageError(
+            f"{path}: [backend] needs exactly one of command and adapter", hint=_FORMAT
+        )
     folder = path.resolve().parent
     name = _text(table, "name", path)
     if not name:
-        raise UsageError(f"{path}: [backend] needs a name", hint=hint)
+        raise UsageError(f"{path}: [backend] needs a name", hint=_FORMAT)
     return Backend(
         name=name,
         adapter=_text(table, "adapter", path),
@@ -185,10 +202,7 @@ def from_toml(path: Path) -> Backend:
         command=_command(_texts(table, "command", path), folder),
         cwd=str(folder / table["cwd"]) if _text(table, "cwd", path) else "",
         environment=_table(table, "environment", path),
-        model_paths={
-            _canonical(model, path): folder / value
-            for model, value in _table(table, "models", path).items()
-        },
+        models=_models(table.get("models", {}), path),
         source=path.name,
     )
 
@@ -203,6 +217,13 @@ def _beside(word: str, folder: Path) -> str:
     return str((folder / word).absolute()) if word.startswith(("./", "../")) else word
 
 
+def _models(value: object, path: Path) -> dict[str, BackendModel]:
+    """``[backend.models]``: a path, or a table, for each canonical name."""
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: backend.models must be a table, not {value!r}")
+    return {_canonical(name, path): _model(name, each, path) for name, each in value.items()}
+
+
 def _canonical(model: str, path: Path) -> str:
     try:
         return catalog.model(model).name
@@ -212,10 +233,64 @@ def _canonical(model: str, path: Path) -> str:
         ) from error
 
 
-def _text(table: Mapping[str, object], key: str, path: Path) -> str:
+def _model(name: str, value: object, path: Path) -> BackendModel:
+    """What the file states of one model."""
+    where = f'models."{name}"'
+    table = {"path": value} if isinstance(value, str) else value
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: backend.{where} must be a path or a table, not {value!r}")
+    words = ("path", "precision", "license", "size_class", "repository", "revision")
+    if unknown := sorted(set(table) - {*words, "timeouts", "files"}):
+        raise UsageError(f"{path}: unknown key {unknown[0]!r} in backend.{where}", hint=_FORMAT)
+    stated = {key: _text(table, key, path, where) for key in words}
+    own_path = stated.pop("path")
+    model = BackendModel(
+        path=path.resolve().parent / own_path if own_path else None,
+        timeouts=_timeouts(table["timeouts"], path, where) if "timeouts" in table else None,
+        files=_files(table.get("files", []), path, where),
+        **stated,
+    )
+    if why := model.problem():
+        raise UsageError(f"{path}: backend.{where}: {why}", hint=_FORMAT)
+    return model
+
+
+def _timeouts(value: object, path: Path, where: str) -> Timeouts:
+    keys = [each.name for each in fields(Timeouts)]
+    numbers: dict[str, object] = value if isinstance(value, dict) else {}
+    found = {key: float(each) for key, each in numbers.items() if isinstance(each, int | float)}
+    if sorted(found) != sorted(keys) or len(found) != len(numbers):
+        raise UsageError(
+            f"{path}: backend.{where}.timeouts must be a table of the numbers {', '.join(keys)}, "
+            f"not {value!r}",
+            hint=_FORMAT,
+        )
+    return Timeouts(**found)
+
+
+def _files(value: object, path: Path, where: str) -> tuple[PublishedFile, ...]:
+    types = {"name": str, "size": int, "sha256": str}
+    found = []
+    for row in value if isinstance(value, list) else [value]:
+        if (
+            not isinstance(row, dict)
+            or "name" not in row
+            or not all(type(each) is types.get(key) for key, each in row.items())
+        ):
+            raise UsageError(
+                f"{path}: backend.{where}.files must be a list of tables with name, size in bytes "
+                f"and sha256, not {row!r}",
+                hint=_FORMAT,
+            )
+        found.append(PublishedFile(**row))
+    return tuple(found)
+
+
+def _text(table: Mapping[str, object], key: str, path: Path, where: str = "") -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise UsageError(f"{path}: backend.{key} must be a string, not {value!r}")
+        name = f"{where}.{key}" if where else key
+        raise UsageError(f"{path}: backend.{name} must be a string, not {value!r}")
     return value
 
 

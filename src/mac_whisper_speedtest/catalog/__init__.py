@@ -1,7 +1,7 @@
 """Which weights a canonical model name means: read from data files, standard library only.
 
 ``models.toml`` says which networks there are, ``weights.toml`` where each is published in the forms
-that backends load. `schema` says what is wrong with either, and is run by the tests alone.
+that backends load; `model_info` puts both together for one backend. The tests check both.
 """
 
 from __future__ import annotations
@@ -9,8 +9,21 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mac_whisper_speedtest.catalog.model_info import (
+    AS_PUBLISHED,
+    LocationKind,
+    ModelInfo,
+    Timeouts,
+    WeightsLocation,
+    converted_location,
+    hub_location,
+    locations_of,
+    published_locations,
+    size_class_for,
+    size_classes,
+)
 from mac_whisper_speedtest.catalog.publications import (
     LEARN_RULES,
     Mirror,
@@ -20,7 +33,6 @@ from mac_whisper_speedtest.catalog.publications import (
     WeightsFormat,
     document,
     forms,
-    largest,
     publication,
     publications,
 )
@@ -110,6 +122,7 @@ __all__ = [
     "SOURCE_FORM",
     "WHISPER",
     "Custom",
+    "LocationKind",
     "Mirror",
     "MirrorWheel",
     "Model",
@@ -118,6 +131,7 @@ __all__ = [
     "PublishedFile",
     "Timeouts",
     "WeightsFormat",
+    "WeightsLocation",
     "family_models",
     "forms",
     "is_custom",
@@ -127,6 +141,9 @@ __all__ = [
     "parse_custom",
     "publication",
     "publications",
+    "published_locations",
+    "size_class_for",
+    "size_classes",
     "whisper_models",
 ]
 
@@ -135,33 +152,8 @@ WHISPER = "whisper"
 """The family whose models ``speedtest`` offers by default."""
 AMBIGUOUS = frozenset({"large", "turbo"})
 """Names that mean different networks to different backends, and are refused."""
-AS_PUBLISHED = "as published"
 SOURCE_FORM = "ctranslate2"
 """The form every other Whisper form is converted from."""
-_CUSTOM_SIZE_CLASS = "large"
-"""Of models outside the catalog: of their size nothing is known, so they get the most time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long a model of one size class may take, in seconds, before it is killed.
-
-    Attributes:
-        load_s: reading and preparing the weights.
-        transcribe_base_s: any transcription, however short.
-        transcribe_per_audio_s: added for every second of audio.
-        first_call_factor: what the first transcription after a load is allowed on top.
-    """
-
-    load_s: float
-    transcribe_base_s: float
-    transcribe_per_audio_s: float
-    first_call_factor: float
-
-    def transcribe_s(self, audio_s: float, *, first: bool) -> float:
-        """The deadline for one transcription of ``audio_s`` seconds of audio."""
-        limit = self.transcribe_base_s + self.transcribe_per_audio_s * audio_s
-        return limit * self.first_call_factor if first else limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +167,6 @@ class Model:
     size_class: str
     languages: str
     license: str
-    time_outs: Timeouts
     network_sha256: str | None = None
     family: str = WHISPER
 
@@ -185,101 +176,16 @@ class Model:
         return self.languages == "en"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """What is known of one model for one backend before anything is loaded.
-
-    Two things are told apart: what its users normally get (``published`` and what follows), and
-    what this tool hands to the backend (``obtained``).
-
-    Attributes:
-        model: the canonical name.
-        form: the form of weights the backend loads.
-        precision: the precision those weights are to be stored in.
-        time_outs: for load and transcription, from the size class.
-        family: of the network.
-        published: ``repository@revision``, with the folder, or an address; empty if unavailable.
-        published_precision: what the published weights are stored in.
-        repository: on the hub; empty where there is a ``url``.
-        url: an https address instead of a repository.
-        revision: the pinned commit; ``None`` when it is learnt at the first fetch.
-        folder: inside the repository.
-        files: the published files that are known.
-        license: of the published weights, else of the network.
-        learn: a key of `LEARN_RULES` for sizes and hashes not given here; empty when all are.
-        unavailable: why nobody publishes it in this form; empty when somebody does. A backend may
-            still run it: see `obtainable`.
-        note: what else a person should know about the published weights.
-        obtained: `AS_PUBLISHED`, or ``converted from`` the CTranslate2 weights, or empty when this
-            tool cannot come by such weights.
-    """
-
-    model: str
-    form: str
-    precision: str
-    time_outs: Timeouts
-    family: str
-    published: str = ""
-    published_precision: str = ""
-    repository: str = ""
-    url: str = ""
-    revision: str | None = None
-    folder: str = ""
-    files: tuple[PublishedFile, ...] = ()
-    license: str = ""
-    learn: str = ""
-    unavailable: str = ""
-    note: str = ""
-    obtained: str = ""
-
-    @property
-    def location(self) -> str:
-        """Where the weights that this tool hands to the backend come from."""
-        return self.published if self.obtained == AS_PUBLISHED else self.obtained
-
-    @property
-    def obtainable(self) -> bool:
-        """Whether a backend of this form can run the model at all."""
-        return bool(self.obtained)
-
-    @property
-    def main_file(self) -> PublishedFile | None:
-        """The published file with the weights."""
-        return largest(self.files)
-
-    @property
-    def size_bytes(self) -> int | None:
-        """Of the published weights file, where known."""
-        return self.main_file.size if self.main_file else None
-
-    @property
-    def sha256(self) -> str | None:
-        """Of the published weights file, where known."""
-        return self.main_file.sha256 if self.main_file else None
-
-
-@functools.cache
-def _size_classes() -> dict[str, Timeouts]:
-    read = document("models.toml")
-    factor = float(read["first_call_factor"])
-    return {
-        name: Timeouts(**values, first_call_factor=factor)
-        for name, values in read["size_class"].items()
-    }
-
-
 @functools.cache
 def models() -> dict[str, Model]:
     """Every canonical model by name, of all families, in catalog order."""
     read = document("models.toml")
-    classes = _size_classes()
     return {
         row["name"]: Model(
             name=row["name"],
             size_class=row["size_class"],
             languages=row["languages"],
             license=row["license"],
-            time_outs=classes[row["size_class"]],
             network_sha256=row.get("network_sha256"),
             family=row["family"],
         )
@@ -324,72 +230,72 @@ def _custom_model(custom: Custom) -> Model:
     """A Whisper network of which nothing is known but where it is published."""
     return Model(
         name=str(custom),
-        size_class=_CUSTOM_SIZE_CLASS,
+        size_class=size_class_for(None),
         # Whether it knows English alone is in its weights (`weights.custom`), not in its name.
         languages="many",
         license="not known",
-        time_outs=_size_classes()[_CUSTOM_SIZE_CLASS],
     )
 
 
-def model_info(name: str, *, form: str, precision: str) -> ModelInfo:
-    """What the catalog knows of ``name`` for a backend that loads ``form``.
+def model_info(name: str, weights_format: str, precision: str, *, backend: str = "") -> ModelInfo:
+    """What the catalog knows of a model for a backend that loads one weights format.
 
     Args:
-        name: a canonical name of any family.
-        form: a name in `forms`; empty for the form everything is converted from.
+        name: a canonical name of any family, or ``org/name@REVISION``.
+        weights_format: a name in `forms`; empty for a backend that brings its own weights.
         precision: what the weights are to be stored in.
+        backend: the backend's name, whose library may have a folder of its own.
 
     Raises:
         UsageError: no such model.
     """
     known = model(name)
-    row = publication(name, form or SOURCE_FORM, precision)
-    obtained, reason = _obtained(known, form or SOURCE_FORM, precision, row)
-    if row is None or row.unavailable or reason:
-        return ModelInfo(
-            model=name,
-            form=form,
-            precision=precision,
-            time_outs=known.time_outs,
-            family=known.family,
-            license=known.license,
-            unavailable=(row.unavailable if row else "") or reason,
-            obtained=obtained,
-        )
-    return ModelInfo(
-        model=name,
-        form=form,
+    info = ModelInfo(
+        model=known.name,
+        weights_format=weights_format,
         precision=precision,
-        time_outs=known.time_outs,
+        size_class=known.size_class,
+        timeouts=size_classes()[known.size_class],
         family=known.family,
-        published=row.place,
-        published_precision=row.precision,
-        repository=row.repository,
-        url=row.url,
-        revision=row.revision,
-        folder=row.folder,
-        files=row.files,
-        license=row.license,
-        learn=row.learn,
-        note=row.note,
-        obtained=obtained,
+        license=known.license,
+        backend=backend,
+    )
+    kind = forms().get(weights_format)
+    if kind is None:
+        unknown = f"the catalog does not know the form {weights_format!r}"
+        return replace(
+            info, unavailable=unknown if weights_format else "it loads no weights of the catalog"
+        )
+    if kind.family != known.family:
+        wrong = f"{kind.name} holds {kind.family} networks, and {name} is a {known.family} one"
+        return replace(info, unavailable=wrong)
+    if is_custom(name):
+        return _custom_info(info, parse_custom(name))
+    row = publication(name, kind.name, precision)
+    hosted = row if row is not None and not row.unavailable else None
+    source = publication(name, SOURCE_FORM) if precision in kind.converts_to else None
+    if source is None and kind.converts_to and (hosted is None or hosted.precision != precision):
+        neither = f"{name} is neither published as {kind.name} {precision} nor converted to it"
+        return replace(info, unavailable=neither)
+    origin = source or hosted
+    return replace(
+        info,
+        license=origin.license if origin else known.license,
+        repository=origin.repository if origin else "",
+        revision=origin.revision if origin else None,
+        files=origin.files if origin else (),
+        hosted=hosted,
+        source=source,
+        unavailable=row.unavailable if row else "",
+        locations=locations_of(kind, hosted, source, backend),
     )
 
 
-def _obtained(known: Model, form: str, precision: str, row: Publication | None) -> tuple[str, str]:
-    """How this tool comes by such weights, and why nobody publishes them where nobody can."""
-    kind = forms().get(form)
-    if kind is not None and kind.family != known.family:
-        return "", f"{form} holds {kind.family} networks, and {known.name} is a {known.family} one"
-    source = publication(known.name, SOURCE_FORM)
-    converted = f"converted from {source.place}" if source else ""
-    if kind is None or row is None:
-        return converted, f"the catalog does not know the form {form!r}"
-    if not kind.converts_to:
-        return ("" if row.unavailable else AS_PUBLISHED), ""
-    if precision in kind.converts_to:
-        return converted, ""
-    if row.precision == precision:
-        return ("" if row.unavailable else AS_PUBLISHED), ""
-    return "", f"{known.name} is neither published as {form} {precision} nor converted to it"
+def _custom_info(info: ModelInfo, custom: Custom) -> ModelInfo:
+    """A model outside the catalog: taken as it is published, or converted from that."""
+    return replace(
+        info,
+        repository=custom.repository,
+        revision=custom.revision,
+        locations=(hub_location(str(custom)), converted_location(str(custom))),
+    )

@@ -77,12 +77,19 @@ class WeightsFormat:
         family: of the networks it can hold.
         loaded_by: the backends and libraries that read it.
         converts_to: the precisions in which this tool writes it from CTranslate2 weights.
+        library_folder: what people call the folder in which the library itself keeps such weights;
+            ``{backend}`` stands for the backend's name. Empty where it has none.
+        library_uses_hub: whether the library itself looks in the Hugging Face cache.
+        fetched_by: the framework that alone fetches it, and never into the Hugging Face cache.
     """
 
     name: str
     family: str
     loaded_by: tuple[str, ...]
     converts_to: tuple[str, ...] = ()
+    library_folder: str = ""
+    library_uses_hub: bool = False
+    fetched_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,11 @@ class Publication:
         return largest(self.files)
 
     @property
+    def kind(self) -> WeightsFormat:
+        """The format."""
+        return forms()[self.form]
+
+    @property
     def complete(self) -> bool:
         """Whether everything a backend needs is listed with its size and SHA-256."""
         return bool(self.files) and not self.learn and all(file.pinned for file in self.files)
@@ -154,6 +166,9 @@ def _weights() -> tuple[dict[str, WeightsFormat], tuple[Publication, ...]]:
             family=row["family"],
             loaded_by=tuple(row["loaded_by"]),
             converts_to=tuple(row["converts_to"]),
+            library_folder=row.get("library_folder", ""),
+            library_uses_hub=row.get("library_uses_hub", False),
+            fetched_by=row.get("fetched_by", ""),
         )
         for name, row in read["form"].items()
     }

@@ -204,7 +204,7 @@ class _CheckProgress(Observer):
             self._stream.flush()
 
     def loading(self, row: CheckRow) -> None:
-        self._stream.write(f"loading {row.check.subject.network} in {row.backend.label}\n")
+        self._stream.write(f"loading {row.check.subject.info.model} in {row.backend.label}\n")
 
 
 def size(count: int | None) -> str:
@@ -233,8 +233,8 @@ def plan(cost: Cost, makeable: Sequence[CheckRow]) -> list[str]:
         for need in cost.needs
     ]
     lines += [
-        f"make {row.check.subject.form} {row.check.subject.precision} of "
-        f"{row.check.subject.network} here"
+        f"make {row.check.subject.info.weights_format} {row.check.subject.info.precision} of "
+        f"{row.check.subject.info.model} here"
         for row in makeable
     ]
     return [*lines, _totals(cost)]
@@ -273,7 +273,7 @@ def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) ->
         told = "; ".join(text for text in (*check.problems, needs.advice(check)) if text)
         table.add_row(
             check.subject.backend,
-            check.subject.network,
+            check.subject.info.model,
             f"[{_STYLES[check.state]}]{check.state}[/]",
             str(check.evidence or ""),
             size(check.chosen.size_bytes) if check.chosen and check.chosen.files else "",
@@ -294,7 +294,7 @@ def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) ->
         for row in report.rows:
             if row.seconds is not None:
                 click.echo(
-                    f"load of {row.check.subject.network} in {row.backend.label}, "
+                    f"load of {row.check.subject.info.model} in {row.backend.label}, "
                     f"start to end: {row.seconds:.3f} s"
                 )
 
@@ -318,7 +318,7 @@ def _summed_up(report: Report) -> list[str]:
         for row in report.rows:
             if row.check.state is state:
                 subject = row.check.subject
-                by_backend.setdefault(subject.backend, []).append(subject.network)
+                by_backend.setdefault(subject.backend, []).append(subject.info.model)
         lines += [f"{state}: {name}: {', '.join(of)}" for name, of in by_backend.items()]
     return lines
 
@@ -343,7 +343,7 @@ def _print_places(report: Report) -> None:
             if copy.state is WeightsState.ABSENT and not copy.remarks:
                 continue
             told = "; ".join((*copy.problems, *copy.remarks))
-            line = f"{row.check.subject.backend} {row.check.subject.network}: "
+            line = f"{row.check.subject.backend} {row.check.subject.info.model}: "
             line += f"{copy.place.where}: {copy.state}: {copy.path}"
             click.echo(scrub(f"{line}: {told}" if told else line))
 
@@ -389,9 +389,9 @@ def _row(row: CheckRow) -> dict[str, Any]:
     check, load = row.check, row.load
     return {
         "backend": check.subject.backend,
-        "model": check.subject.network,
-        "form": check.subject.form,
-        "precision": check.subject.precision,
+        "model": check.subject.info.model,
+        "form": check.subject.info.weights_format,
+        "precision": check.subject.info.precision,
         "state": str(check.state),
         "evidence": check.evidence and str(check.evidence),
         "problems": list(check.problems),

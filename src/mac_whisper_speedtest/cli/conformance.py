@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,18 +135,15 @@ def _weights(backend: Backend, model: str, form: str) -> Path:
     """Weights of the backend's own, else converted from the official ones."""
     from mac_whisper_speedtest.weights.locate import locate
 
-    own = backend.model_paths.get(model)
-    if own is not None:
-        return own
+    info = replace(backend, form=form).model_info(model)
+    if info.path is not None:
+        return info.path
     if not backend.form:
         raise UsageError(
             f"no weights for {model} are named",
             hint="name them with --model-path, or say --no-weights if the program takes none",
         )
-    found = locate(
-        model, form, backend.weights_precision, announce=lambda text: click.echo(text, err=True)
-    )
-    return found.path
+    return locate(info, announce=lambda text: click.echo(text, err=True)).path
 
 
 def _say(finding: ConformanceFinding) -> None:

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.plan import Cell
-from mac_whisper_speedtest.run.prepare import Prepared, weights_of
+from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.task import Executor, SampleKey, Task
 from mac_whisper_speedtest.weights import locate, repair
 from mac_whisper_speedtest.weights.damage import DamagedError
@@ -86,7 +86,7 @@ class WeightsRepairer:
 
     def _found_again(self, cell: Cell) -> Weights:
         official = functools.partial(locate.official, fresh=True)
-        return weights_of(cell, self.prepared.request, official, announce=self.announce, fresh=True)
+        return locate.locate(cell.info, announce=self.announce, official=official, fresh=True)
 
 
 MOST_SPOILT = 3

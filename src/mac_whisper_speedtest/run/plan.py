@@ -11,6 +11,7 @@ from typing import ClassVar
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.catalog import ModelInfo
 
 DEFAULT_ROUNDS = 6
 """The fewest from which the median has a 95 % interval without assuming anything about the noise:
@@ -134,15 +135,28 @@ class Cell:
 
     id: str
     backend: Backend
-    model: str
+    info: ModelInfo
     clip: str
 
+    @property
+    def model(self) -> str:
+        """The canonical name of the network, or ``org/name@REVISION``."""
+        return self.info.model
 
-def cells(models: Sequence[str], backends: Sequence[Backend], clip: str) -> list[Cell]:
+
+def cells(
+    models: Sequence[str], backends: Sequence[Backend], clip: str, precision: str = "auto"
+) -> list[Cell]:
     """Every backend with every model on the clip, in the order asked for.
 
     A backend that is not Whisper runs its own network beside the Whisper models, once; a network of
     another family concerns only the backends of that family.
+
+    Args:
+        models: canonical names, or ``org/name@REVISION``.
+        backends: what to measure them with.
+        clip: the name of the speech.
+        precision: what the run computes in.
     """
     found: dict[str, Cell] = {}
     for model in models:
@@ -150,7 +164,8 @@ def cells(models: Sequence[str], backends: Sequence[Backend], clip: str) -> list
             network = backend.network_for(model)
             if network is not None:
                 name = f"{backend.label}/{network}/{clip}"
-                found.setdefault(name, Cell(id=name, backend=backend, model=network, clip=clip))
+                info = backend.model_info(model, precision)
+                found.setdefault(name, Cell(id=name, backend=backend, info=info, clip=clip))
     return list(found.values())
 
 

@@ -28,7 +28,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import noise_floor, plan
 from mac_whisper_speedtest.run.plan import Cell, Request
 from mac_whisper_speedtest.version import __version__
-from mac_whisper_speedtest.weights import locate, repair
+from mac_whisper_speedtest.weights import custom, locate, repair
 from mac_whisper_speedtest.weights.damage import DamagedError
 from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker.launch import interpreter, not_installed
@@ -87,7 +87,10 @@ def prepare(
     for model in request.models:
         if catalog.model(model).english_only:
             _refuse_foreign(model, language)
-    cells = plan.cells(request.models, request.backends, speech.name)
+    cells = [
+        replace(cell, info=custom.with_listing(cell.info))
+        for cell in plan.cells(request.models, request.backends, speech.name, request.precision)
+    ]
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
     repaired: list[str] = []
@@ -99,11 +102,11 @@ def prepare(
             hint="speedtest backends list shows which networks each of them is for",
         )
     for cell in cells:
-        reason = _unavailable(cell.backend, request)
+        reason = _unavailable(cell, request)
         if reason:
             unavailable[cell.id] = reason
             continue
-        find = functools.partial(weights_of, cell, request, official, announce=announce)
+        find = functools.partial(locate.locate, cell.info, announce=announce, official=official)
         if request.repair:
             find = functools.partial(repair.repair, find, announce=announce, done=repaired)
         try:
@@ -160,11 +163,12 @@ def precision_of(backend: Backend, request: Request) -> str:
     return backend.precision or request.precision
 
 
-def _unavailable(backend: Backend, request: Request) -> str:
-    """Why a backend cannot be measured here under this request; empty when nothing speaks against.
+def _unavailable(cell: Cell, request: Request) -> str:
+    """Why a cell cannot be measured here under this request; empty when nothing speaks against.
 
     It is found out before anything is started, so that it costs nothing.
     """
+    backend, info = cell.backend, cell.info
     if backend.broken:
         return scrub(backend.broken)
     if not backend.command and interpreter(backend) is None:
@@ -177,47 +181,10 @@ def _unavailable(backend: Backend, request: Request) -> str:
         )
     if not backend.has_device(request.device):
         return f"has no device {request.device} (it has {', '.join(backend.devices)})"
-    wanted = backend.stored_precision(precision_of(backend, request))
-    form = catalog.forms().get(backend.form)
-    if form is not None and form.converts_to and wanted not in form.converts_to:
-        return f"has no {wanted} weights (it has {', '.join(form.converts_to)})"
+    kind = catalog.forms().get(info.weights_format)
+    if kind is not None and kind.converts_to and info.precision not in kind.converts_to:
+        return f"has no {info.precision} weights (it has {', '.join(kind.converts_to)})"
     return ""
-
-
-def weights_of(
-    cell: Cell,
-    request: Request,
-    official: Callable[[str], Weights],
-    *,
-    announce: Callable[[str], None],
-    fresh: bool = False,
-) -> Weights:
-    """Verified weights for one cell.
-
-    Args:
-        cell: which.
-        request: says in which precision.
-        official: gives what the forms of a Whisper model are converted from.
-        announce: told before a conversion.
-        fresh: read every file again, whatever is remembered of it; ``official`` sees to its own.
-
-    Raises:
-        WeightsError: as `locate.locate`.
-    """
-    backend = cell.backend
-    stored = backend.stored_precision(precision_of(backend, request))
-    own = backend.model_paths.get(cell.model)
-    if own is not None:
-        return locate.described(cell.model, own, backend.form, stored, fresh=fresh)
-    if not backend.form:
-        raise WeightsMissingError(
-            f"{backend.name} brings no weights for {cell.model}",
-            hint=f"add it under [backend.models] in {backend.source}, or name a form there",
-        )
-    if catalog.model(cell.model).family != catalog.WHISPER:
-        return locate.published(cell.model, backend.form, fresh=fresh)
-    source = official(cell.model)
-    return locate.in_form(source, backend.form, stored, announce=announce, fresh=fresh)
 
 
 def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:

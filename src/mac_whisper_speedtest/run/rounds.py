@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.catalog import Timeouts
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Probe
@@ -225,7 +225,7 @@ class Rounds:
             device=request.device,
             threads=request.threads,
             cores=self.cores,
-            deadlines=deadlines(cell, longest_s, request.timeout_s),
+            deadlines=deadlines(cell.info.timeouts, longest_s, request.timeout_s),
             memory_limit=request.max_memory or describe.memory_limit(),
             budget=self.budgets[cell.id],
             work=self.work,
@@ -239,8 +239,8 @@ class Rounds:
         )
 
 
-def deadlines(cell: Cell, audio_s: float, override_s: float | None) -> Deadlines:
-    """How long each stage of ``cell`` may take: the size class's time-outs, or one for all."""
+def deadlines(timeouts: Timeouts, audio_s: float, override_s: float | None) -> Deadlines:
+    """How long each stage of a cell may take: the model's own time-outs, or one for all."""
     if override_s is not None:
         return Deadlines(
             spawn_s=override_s,
@@ -249,9 +249,8 @@ def deadlines(cell: Cell, audio_s: float, override_s: float | None) -> Deadlines
             warmup_s=override_s,
             transcribe_s=override_s,
         )
-    limits = catalog.model(cell.model).time_outs
     return Deadlines(
-        load_s=limits.load_s,
-        warmup_s=limits.transcribe_s(audio_s, first=True),
-        transcribe_s=limits.transcribe_s(audio_s, first=False),
+        load_s=timeouts.load_s,
+        warmup_s=timeouts.first_call_s(audio_s),
+        transcribe_s=timeouts.transcribe_s(audio_s),
     )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog, paths
+from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import WeightsError
-from mac_whisper_speedtest.weights import custom, hub_cache, pull
+from mac_whisper_speedtest.weights import custom, hub_cache, pull, snapshot
 from mac_whisper_speedtest.weights import hashes as digests
 from mac_whisper_speedtest.weights.inspect import (
     CachedCopy,
@@ -23,14 +24,12 @@ from mac_whisper_speedtest.weights.inspect import (
 )
 from mac_whisper_speedtest.weights.locate import suits
 from mac_whisper_speedtest.weights.locations import (
-    FRAMEWORKS,
     CacheLocation,
     conversion,
     custom_conversion,
     custom_pulled,
-    described,
     places,
-    source_places,
+    published_places,
 )
 
 
@@ -39,20 +38,12 @@ class CheckSubject:
     """A backend and a model, as far as weights are concerned.
 
     Attributes:
-        backend: its name, as people type it.
-        model: the canonical name that was asked for, or ``org/name@REVISION``.
-        network: the network it would run.
-        form: the form of weights it loads; empty when it brings its own.
-        precision: what the weights handed to it are stored in.
-        own: the weights its description names itself, if it does.
+        info: the model as the backend sees it.
+        backend: how people call the backend, with its version and precision.
     """
 
-    backend: str
-    model: str
-    network: str
-    form: str
-    precision: str
-    own: Path | None = None
+    info: ModelInfo
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,66 +104,45 @@ class CacheCheck:
 
     def of(self, subject: CheckSubject) -> WeightsCheck:
         """What names and sizes say of one subject's weights."""
-        if subject.own is not None:
-            return _checked(subject, [self._look(described(subject.own))])
-        state, reason = _nothing_to_look_for(subject)
-        if reason:
-            return WeightsCheck(subject, state, reason=reason)
-        if catalog.is_custom(subject.network):
-            return self._of_custom(subject, catalog.parse_custom(subject.network))
-        where = places(subject.backend, subject.form, subject.network, subject.precision)
+        info = subject.info
+        if info.path is None and info.weights_format not in catalog.forms():
+            return WeightsCheck(subject, WeightsState.NOT_CHECKABLE, reason=info.unavailable)
+        if info.path is None and catalog.is_custom(info.model) and info.locations:
+            return self._of_custom(subject, catalog.parse_custom(info.model))
+        where = places(info)
         if not where:
-            return WeightsCheck(
-                subject, WeightsState.UNAVAILABLE, reason=_nobody_publishes(subject)
-            )
+            reason = info.unavailable or "nobody publishes it, and this tool cannot make it"
+            return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=reason)
         check = _checked(subject, [self._look(place) for place in where])
-        if not catalog.forms()[subject.form].converts_to:
+        if info.source is None:
             return check
-        source = best([self._look(place) for place in source_places(subject.network)])
+        source = best([self._look(place) for place in published_places(info.source)])
         return replace(check, source=source)
 
     def _of_custom(self, subject: CheckSubject, model: catalog.Custom) -> WeightsCheck:
         """What it is told by its files: as published where they suit, else what is made of them."""
-        snapshot = custom.snapshot(model)
-        source = self._look(custom_pulled(model, snapshot))
+        files = snapshot.of_custom(model)
+        source = self._look(custom_pulled(model, files))
         pull = f"speedtest models pull {model}"
-        if source.state is not WeightsState.COMPLETE or snapshot is None:
+        if source.state is not WeightsState.COMPLETE or files is None:
             return replace(_checked(subject, [source]), reason=pull)
+        form, precision = subject.info.weights_format, subject.info.precision
         try:
-            held = custom.held(snapshot)
-            as_it_is = suits(held.form, held.precision, subject.form, subject.precision)
+            held = custom.held(files)
+            as_it_is = suits(held.form, held.precision, form, precision)
         except WeightsError as error:
             return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=error.message)
         if as_it_is:
             one_file = replace(source.place, is_file=held.path.is_file())
             return replace(_checked(subject, [self._look(one_file)]), reason=pull)
-        folder = custom_conversion(model, subject.form, subject.precision)
-        check = _checked(subject, [self._look(conversion(folder, subject.form))])
+        folder = custom_conversion(model, form, precision)
+        check = _checked(subject, [self._look(conversion(folder, form))])
         return replace(check, source=source, reason=pull)
 
     def _look(self, place: CacheLocation) -> CachedCopy:
         if place not in self._seen:
             self._seen[place] = inspect_copy(place)
         return self._seen[place]
-
-
-def _nothing_to_look_for(subject: CheckSubject) -> tuple[WeightsState, str]:
-    """Why a backend cannot have such weights, or why nobody knows; no reason when it can."""
-    if not subject.form:
-        return WeightsState.NOT_CHECKABLE, "it loads no weights that this tool knows of"
-    form = catalog.forms().get(subject.form)
-    if form is None:
-        return WeightsState.NOT_CHECKABLE, f"the catalog does not know the form {subject.form!r}"
-    family = catalog.model(subject.network).family
-    if form.family != family:
-        reason = f"it runs {form.family} networks, and {subject.network} is a {family} one"
-        return WeightsState.UNAVAILABLE, reason
-    return WeightsState.ABSENT, ""
-
-
-def _nobody_publishes(subject: CheckSubject) -> str:
-    info = catalog.model_info(subject.network, form=subject.form, precision=subject.precision)
-    return info.unavailable or "nobody publishes it, and this tool cannot make it"
 
 
 def _checked(subject: CheckSubject, copies: Sequence[CachedCopy]) -> WeightsCheck:
@@ -295,18 +265,11 @@ def need(check: WeightsCheck) -> Need | None:
     """What has to be fetched for one subject; ``None`` when nothing has to, or nothing can."""
     if check.state in {WeightsState.COMPLETE, WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}:
         return None
-    if check.can_be_made or check.subject.own is not None:
+    info = check.subject.info
+    row = info.origin
+    if check.can_be_made or row is None or row.kind.fetched_by:
         return None
-    form = check.subject.form
-    if catalog.forms()[form].converts_to:
-        row = catalog.publication(check.subject.network, catalog.SOURCE_FORM)
-        here = check.source
-    else:
-        row = catalog.publication(check.subject.network, form, check.subject.precision)
-        here = check.chosen
-    if row is None or row.unavailable or form in FRAMEWORKS:
-        return None
-    return Need(row, _missing_bytes(row, here))
+    return Need(row, _missing_bytes(row, check.source if info.source else check.chosen))
 
 
 def _missing_bytes(row: catalog.Publication, here: CachedCopy | None) -> int | None:
@@ -346,7 +309,7 @@ def advice(check: WeightsCheck) -> str:
         return ""
     if (
         check.state in {WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}
-        or check.subject.own is not None
+        or check.subject.info.path is not None
     ):
         return check.reason
     chosen = check.chosen
@@ -359,7 +322,7 @@ def advice(check: WeightsCheck) -> str:
 
 def _mend(check: WeightsCheck, chosen: CachedCopy) -> str:
     """What to do about a damaged copy."""
-    network, form = check.subject.network, check.subject.form
+    network, form = check.subject.info.model, check.subject.info.weights_format
     if chosen.place.record is not None:
         return f"speedtest models remove {network} --form {form}; the next run makes it again"
     if chosen.place.for_run and chosen.place.hub_repository:
@@ -371,9 +334,9 @@ def _mend(check: WeightsCheck, chosen: CachedCopy) -> str:
 
 def _get(check: WeightsCheck) -> str:
     """What to do about a copy that is not there."""
-    framework = FRAMEWORKS.get(check.subject.form)
-    if framework:
-        return f"{framework} fetches it itself"
+    kind = catalog.forms()[check.subject.info.weights_format]
+    if kind.fetched_by:
+        return f"{kind.fetched_by} fetches it itself"
     one = need(check)
     if one is None:
         return check.reason

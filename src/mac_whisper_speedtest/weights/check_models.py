@@ -14,8 +14,9 @@ import msgspec
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.observer import Observer
-from mac_whisper_speedtest.weights import hashes
+from mac_whisper_speedtest.weights import custom, hashes
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
     CheckSubject,
@@ -131,16 +132,8 @@ def subjects(request: CheckRequest) -> list[tuple[Backend, CheckSubject]]:
     for backend in request.backends:
         own = backend.networks or tuple(catalog.whisper_models())
         for model in request.models or own:
-            network = backend.network_for(model) or model
-            subject = CheckSubject(
-                backend=backend.label,
-                model=model,
-                network=network,
-                form=backend.form,
-                precision=backend.stored_precision(backend.precision or "auto"),
-                own=backend.model_paths.get(model),
-            )
-            found.setdefault((backend.label, network), (backend, subject))
+            subject = CheckSubject(custom.with_listing(backend.model_info(model)), backend.label)
+            found.setdefault((backend.label, subject.info.model), (backend, subject))
     return list(found.values())
 
 
@@ -151,7 +144,7 @@ def _nothing_cheaper_tells(row: CheckRow) -> bool:
         not row.backend.broken
         and row.check.state is WeightsState.COMPLETE
         and chosen is not None
-        and row.check.subject.own is not None
+        and row.check.subject.info.path is not None
     )
 
 
@@ -169,9 +162,8 @@ def make_complete(report: Report, cost: Cost, *, announce: Callable[[str], None]
         pull.pull_row(need.row, announce=announce)
     looker = CacheCheck()
     for row in report.rows:
-        subject = row.check.subject
-        if looker.of(subject).can_be_made:
-            locate.locate(subject.network, subject.form, subject.precision, announce=announce)
+        if looker.of(row.check.subject).can_be_made:
+            locate.locate(row.check.subject.info, announce=announce)
 
 
 # Loading weights to see whether they load, and remembering that they did.
@@ -214,22 +206,21 @@ def _tried(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], N
         return row
     if row.backend.broken:
         return replace(row, load=LoadCheck(LoadOutcome.NOT_CHECKED, message=row.backend.broken))
-    subject = row.check.subject
-    key = _key(row.backend, subject, chosen, request.device)
+    info = row.check.subject.info
+    key = _key(row.backend, info, chosen, request.device)
     if not request.fresh and key and (known := _remembered(key)):
         return replace(row, load=known, load_remembered=True)
-    limits = catalog.model(subject.network).time_outs
     trial = Trial(
         row.backend,
         m.ModelParams(
-            subject.network,
-            str(subject.own or chosen.path),
-            subject.form or "own",
+            info.model,
+            str(info.path or chosen.path),
+            info.weights_format or "own",
             row.backend.precision or "auto",
         ),
         request.device,
         request.threads or describe.default_threads(),
-        request.timeout_s or limits.load_s,
+        request.timeout_s or info.timeouts.load_s,
     )
     loading(row)
     began = time.monotonic()
@@ -252,7 +243,7 @@ def _remembered(key: str) -> LoadCheck | None:
         return None
 
 
-def _key(backend: Backend, subject: CheckSubject, chosen: CachedCopy, device: str) -> str:
+def _key(backend: Backend, info: ModelInfo, chosen: CachedCopy, device: str) -> str:
     """What a load's outcome depends on; empty where the backend's version is not known.
 
     Model, backend, version and method, and beside them what could make the same question have
@@ -269,12 +260,12 @@ def _key(backend: Backend, subject: CheckSubject, chosen: CachedCopy, device: st
     files = [(str(file.path), file.size, file.path.stat().st_mtime_ns) for file in chosen.files]
     words = [
         str(CheckMethod.LOAD),
-        subject.network,
+        info.model,
         backend.label,
         version,
         interpreter(backend) or "",
         device,
-        subject.precision,
+        info.precision,
         repr(sorted(files)),
     ]
     return hashlib.sha256("\0".join(words).encode()).hexdigest() if version else ""

@@ -8,20 +8,37 @@ handed to libraries that are told not to trust them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mac_whisper_speedtest.catalog import Custom, is_custom, parse_custom
+from mac_whisper_speedtest.catalog import (
+    Custom,
+    ModelInfo,
+    PublishedFile,
+    is_custom,
+    parse_custom,
+    size_class_for,
+    size_classes,
+)
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import hashes as digests
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin
-from mac_whisper_speedtest.weights.snapshot import PullTarget, SnapshotFiles, resolve_offline
+from mac_whisper_speedtest.weights.snapshot import SnapshotFiles, of_custom
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.convert.form import FormatCodec
 
-__all__ = ["Custom", "Held", "Pulled", "held", "is_custom", "parse_custom", "pulled", "snapshot"]
+__all__ = [
+    "Custom",
+    "Held",
+    "Pulled",
+    "held",
+    "is_custom",
+    "parse_custom",
+    "pulled",
+    "with_listing",
+]
 
 _SAFETENSORS = {"F16": "float16", "F32": "float32", "BF16": "bfloat16", "F64": "float64"}
 _MIXED = "mixed"
@@ -59,9 +76,21 @@ class Pulled:
     size_bytes: int
 
 
-def snapshot(custom: Custom) -> SnapshotFiles | None:
-    """The files of it that a pull fetches, from what the hub once listed; ``None`` before that."""
-    return resolve_offline(PullTarget(str(custom), custom.repository, custom.revision, custom=True))
+def with_listing(info: ModelInfo) -> ModelInfo:
+    """``info`` with the files that the hub listed of it, and the size class by their size.
+
+    What is in the catalog, and what was never pulled, stays as it is.
+    """
+    listed = of_custom(parse_custom(info.model)) if is_custom(info.model) else None
+    if listed is None or info.path is not None:
+        return info
+    size_class = size_class_for(sum(file.size for file in listed.files))
+    return replace(
+        info,
+        files=tuple(PublishedFile(file.name, file.size, file.sha256) for file in listed.files),
+        size_class=size_class,
+        timeouts=size_classes()[size_class],
+    )
 
 
 def pulled(custom: Custom, *, fresh: bool = False) -> Pulled:
@@ -76,7 +105,7 @@ def pulled(custom: Custom, *, fresh: bool = False) -> Pulled:
         DamagedError: one is not the listed one.
         WeightsError: they are no Whisper weights that this tool reads.
     """
-    found = snapshot(custom)
+    found = of_custom(custom)
     command = f"speedtest models pull {custom}"
     if found is None or any(not (found.path / file.name).exists() for file in found.files):
         raise WeightsMissingError(f"no weights for {custom} on this machine", hint=command)

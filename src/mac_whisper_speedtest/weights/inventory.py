@@ -51,10 +51,11 @@ def of_network(network: str) -> list[InstalledWeights]:
     for form in _forms(catalog.model(network)):
         for precision in precisions(network, form):
             for reader in form.loaded_by:
-                for place in places(reader, form.name, network, precision):
+                info = catalog.model_info(network, form.name, precision, backend=reader)
+                for place in places(info):
                     # Two backends may share a folder, and two precisions a published file.
                     key = (place.folder, tuple(want.names for want in place.wants))
-                    stored = _precision(place, network, form.name, precision)
+                    stored = _precision(place, info)
                     found.setdefault(
                         key, InstalledWeights(network, form.name, stored, inspect_copy(place))
                     )
@@ -83,8 +84,7 @@ def everything() -> list[InstalledWeights]:
 
 def custom_copy(custom: catalog.Custom) -> CachedCopy:
     """What the Hugging Face cache holds of the files of a repository that a pull fetches."""
-    wish = snapshot.PullTarget(str(custom), custom.repository, custom.revision, custom=True)
-    return inspect_copy(custom_pulled(custom, snapshot.resolve_offline(wish)))
+    return inspect_copy(custom_pulled(custom, snapshot.of_custom(custom)))
 
 
 def official_row(network: str) -> catalog.Publication:
@@ -96,7 +96,7 @@ def official_row(network: str) -> catalog.Publication:
 def official(network: str) -> WeightsCheck:
     """The official weights of a network, as far as names and sizes tell."""
     row = official_row(network)
-    return CacheCheck().of(CheckSubject("", network, network, row.form, row.precision))
+    return CacheCheck().of(CheckSubject(catalog.model_info(network, row.form, row.precision)))
 
 
 def for_backend(network: str, form: str, precision: str = "") -> WeightsCheck:
@@ -125,7 +125,7 @@ def for_backend(network: str, form: str, precision: str = "") -> WeightsCheck:
         )
     looker = CacheCheck()
     checks = [
-        _exact(looker.of(CheckSubject(reader, network, network, form, each)))
+        _exact(looker.of(CheckSubject(catalog.model_info(network, form, each, backend=reader))))
         for each in ([precision] if precision else known)
         for reader in kinds[form].loaded_by
     ]
@@ -134,13 +134,8 @@ def for_backend(network: str, form: str, precision: str = "") -> WeightsCheck:
 
 def _exact(check: WeightsCheck) -> WeightsCheck:
     """``check`` without the copies that are stored in another precision than was asked for."""
-    subject = check.subject
-    of_it = [
-        copy
-        for copy in check.copies
-        if subject.precision
-        == _precision(copy.place, subject.network, subject.form, subject.precision)
-    ]
+    info = check.subject.info
+    of_it = [copy for copy in check.copies if info.precision == _precision(copy.place, info)]
     if len(of_it) == len(check.copies):
         return check
     own = [copy for copy in of_it if copy.place.for_run and copy.state is not WeightsState.ABSENT]
@@ -160,12 +155,11 @@ def precisions(network: str, form: catalog.WeightsFormat) -> list[str]:
     return list(dict.fromkeys([*form.converts_to, *published])) or [_ANY]
 
 
-def _precision(place: CacheLocation, network: str, form: str, asked: str) -> str:
+def _precision(place: CacheLocation, info: catalog.ModelInfo) -> str:
     """What a copy is stored in: only conversions come in whatever precision is asked for."""
-    if place.record is not None:
-        return asked
-    row = catalog.publication(network, form, asked)
-    return row.precision if row else asked
+    if place.record is not None or info.hosted is None:
+        return info.precision
+    return info.hosted.precision
 
 
 def _forms(model: catalog.Model) -> list[catalog.WeightsFormat]:
@@ -225,7 +219,7 @@ def verify(
     """
     checks = [
         WeightsCheck(
-            CheckSubject("", each.name, each.name, each.form, each.precision),
+            CheckSubject(catalog.model_info(each.name, each.form, each.precision)),
             each.copy.state,
             (each.copy,),
             each.copy,

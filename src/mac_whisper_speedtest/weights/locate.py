@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import custom, hub_cache
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
@@ -197,25 +198,55 @@ def _checked(
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def locate(name: str, form: str, precision: str, *, announce: Callable[[str], None]) -> Weights:
-    """Verified weights of model ``name`` in ``form``, converted first if need be.
+def official(name: str, *, fresh: bool = False) -> Weights:
+    """What every form of the Whisper model ``name`` is converted from, with hashes.
+
+    For a canonical name that is the published CTranslate2 files; for a model outside the catalog
+    whatever its repository holds.
 
     Args:
         name: canonical model name, or ``org/name@REVISION``.
-        form: a form that the catalog knows.
-        precision: the precision they are to be stored in; what is not converted is taken as
-            published.
-        announce: told before a conversion, which takes seconds to minutes.
+        fresh: read every file again, whatever is remembered of it.
 
     Raises:
-        UsageError: the catalog has no such model.
+        UsageError, WeightsMissingError, WeightsError: as `locate`.
+    """
+    if catalog.is_custom(name):
+        return _custom(catalog.parse_custom(name), fresh=fresh)
+    return published(name, catalog.SOURCE_FORM, fresh=fresh)
+
+
+def locate(
+    info: ModelInfo,
+    *,
+    announce: Callable[[str], None],
+    official: Callable[[str], Weights] = official,
+    fresh: bool = False,
+) -> Weights:
+    """Verified weights of one model for one backend, converted first if need be.
+
+    Args:
+        info: the model as the backend sees it.
+        announce: told before a conversion, which takes seconds to minutes.
+        official: gives what the forms of a Whisper model are converted from.
+        fresh: read every file again, whatever is remembered of it; ``official`` sees to its own.
+
+    Raises:
         WeightsMissingError: no copy is on this machine, or there is no such copy anywhere.
         DamagedError: a copy is here but is not what it should be.
         WeightsError: a copy is here and cannot be used.
     """
-    if catalog.model(name).family == catalog.WHISPER:
-        return in_form(official(name), form, precision, announce=announce)
-    return published(name, form)
+    if info.path is not None:
+        return _described(info, info.path, fresh=fresh)
+    if not info.weights_format:
+        raise WeightsMissingError(
+            f"{info.backend} brings no weights for {info.model}",
+            hint="add it under [backend.models] in its description, or name a form there",
+        )
+    if info.family != catalog.WHISPER:
+        return published(info.model, info.weights_format, fresh=fresh)
+    source = official(info.model)
+    return in_form(source, info.weights_format, info.precision, announce=announce, fresh=fresh)
 
 
 def in_form(
@@ -243,19 +274,12 @@ def in_form(
     return converted(source, form, precision, announce=announce, fresh=fresh)
 
 
-def described(name: str, path: Path, form: str, precision: str, *, fresh: bool = False) -> Weights:
-    """Weights that the description of a backend names itself: hashed, taken as they are.
-
-    Args:
-        name: canonical model name.
-        path: a file or folder.
-        form: their form, where the description says one.
-        precision: what they are stored in.
-        fresh: read every file again, whatever is remembered of it.
+def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:
+    """Weights that the description of a backend names itself: hashed, and held against its hashes.
 
     Raises:
         WeightsMissingError: the path does not exist.
-        WeightsError: a file cannot be read.
+        WeightsError: a file cannot be read, or is not the one that the description states.
     """
     if not path.exists():
         raise WeightsMissingError(f"the weights {path} do not exist", hint="check the .toml file")
@@ -265,33 +289,23 @@ def described(name: str, path: Path, form: str, precision: str, *, fresh: bool =
         if isinstance(seen, OSError):
             raise WeightsError(f"{file} cannot be read: {seen.strerror or seen}") from seen
         hashes[str(file.relative_to(path)) if path.is_dir() else file.name] = seen
+    for stated in info.files:
+        seen = hashes.get(stated.name, "")
+        if not seen or stated.sha256 not in {None, seen}:
+            what = f"has SHA-256 {seen[:16]}…, stated is {(stated.sha256 or '')[:16]}…"
+            raise WeightsError(
+                f"{stated.name} of {info.model} {what if seen else 'is missing'}",
+                hint=f"put back what the description of {info.backend} states, or correct that",
+            )
     return Weights(
-        model=name,
-        form=form or "own",
-        precision=precision,
+        model=info.model,
+        form=info.weights_format or "own",
+        precision=info.precision,
         path=path,
         files=hashes,
         size_bytes=sum(file.stat().st_size for file in files),
         source="named in the backend's description",
     )
-
-
-def official(name: str, *, fresh: bool = False) -> Weights:
-    """What every form of the Whisper model ``name`` is converted from, with hashes.
-
-    For a canonical name that is the published CTranslate2 files; for a model outside the catalog
-    whatever its repository holds.
-
-    Args:
-        name: canonical model name, or ``org/name@REVISION``.
-        fresh: read every file again, whatever is remembered of it.
-
-    Raises:
-        UsageError, WeightsMissingError, WeightsError: as `locate`.
-    """
-    if catalog.is_custom(name):
-        return _custom(catalog.parse_custom(name), fresh=fresh)
-    return published(name, catalog.SOURCE_FORM, fresh=fresh)
 
 
 def _custom(model: catalog.Custom, *, fresh: bool) -> Weights:

