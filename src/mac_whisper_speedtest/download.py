@@ -1,270 +1,47 @@
-"""How long to go on with a network that fails: back-off, jitter, and what the server asks for."""
+"""Downloading files whose size and hash are known: with retries, resumed, verified.
+
+Weights go through here into the Hugging Face cache (`weights.transfer`), datasets into the tool's
+own. What somebody else's address leads to is fetched by `audio.url`, which checks where it leads;
+wheels are fetched by pip (`wheels`).
+
+The HTTP client is huggingface-hub's, for plain servers too: it is required anyway, and knows
+proxies, certificates and the user's token.
+"""
 
 from __future__ import annotations
 
 import datetime
-import email.utils
-import errno
+import json
 import os
 import random
-import socket
-import ssl
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
 
-from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageError
-from mac_whisper_speedtest.privacy import scrub
-
-# What a failed request means: whether to try again, and what to tell a person. Pure.
-#
-# huggingface-hub 1 is built on httpx and 2 on httpx2; their errors have the same names, so these
-# are told apart by name and neither is imported.
-
-
-_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_TRANSIENT_ERRORS = frozenset({"TimeoutException", "NetworkError", "RemoteProtocolError"})
-_LOGIN = "set HF_TOKEN, or run: hf auth login"
-_AGAIN = "run it again later: what is here already is kept, and resumed from"
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-@dataclass(frozen=True, slots=True)
-class RequestContext:
-    """What a request was for.
-
-    Attributes:
-        endpoint: the hub's address.
-        repository: ``org/name``.
-        revision: the commit or branch.
-        name: the file; empty for the repository itself.
-    """
-
-    endpoint: str
-    repository: str
-    revision: str
-    name: str = ""
-
-    @property
-    def host(self) -> str:
-        """The hub's host, without a login that the address may hold."""
-        return urlsplit(self.endpoint).hostname or "the hub"
-
-    @property
-    def page(self) -> str:
-        """Where people read about the repository."""
-        return f"{self.endpoint}/{self.repository}"
-
-
-class BrokenTransferError(Exception):
-    """A body that stopped, crawled or ended early: worth another try from where it broke."""
-
-
-def offline_variable() -> str | None:
-    """The environment variable that forbids the network, as ``NAME=value``; else ``None``."""
-    for name in ("SPEEDTEST_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        value = os.environ.get(name, "")
-        # The hub's own library takes these words for a yes; this tool takes all but 0.
-        if value.upper() in {"1", "ON", "YES", "TRUE"}:
-            return f"{name}={value}"
-        if name == "SPEEDTEST_OFFLINE" and value not in {"", "0"}:
-            return f"{name}={value}"
-    return None
-
-
-def offline(what: str, variable: str) -> DownloadError:
-    """The error of somebody who asks for a download and forbids the network at once."""
-    return DownloadError(
-        f"{what} is not all on this machine, and {variable} forbids fetching it",
-        hint=f"unset {variable.partition('=')[0]} for this one command",
-    )
-
-
-def transient(error: BaseException) -> bool:
-    """Whether the same request may well succeed a little later."""
-    if isinstance(error, BrokenTransferError):
-        return True
-    if (status := _status(error)) is not None:
-        return status in _TRANSIENT_STATUS
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
-        return False
-    return bool(_names(error) & _TRANSIENT_ERRORS)
-
-
-def retry_after_s(error: BaseException, now: datetime.datetime) -> float | None:
-    """Seconds to wait that the server asked for: ``Retry-After``, a number or a date (RFC 9110)."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    value = str(headers.get("Retry-After", "")).strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, (email.utils.parsedate_to_datetime(value) - now).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a time zone
-        return None
-
-
-def short_reason(error: BaseException) -> str:
-    """What went wrong in a few words, for the line that says it is tried again."""
-    if (status := _status(error)) is not None:
-        return f"the hub answered {status}"
-    if isinstance(error, BrokenTransferError):
-        return str(error)
-    if "TimeoutException" in _names(error):
-        return "no answer in time"
-    return scrub(f"the connection failed ({_root(error)})")
-
-
-def to_user_error(error: BaseException, asked: RequestContext) -> SpeedtestError:
-    """The one error that a person sees for ``error``, without secrets.
-
-    Args:
-        error: what a request or a write raised, or was given up with.
-        asked: what was asked for.
-    """
-    if isinstance(error, SpeedtestError):
-        return error
-    if "OfflineModeIsEnabled" in _names(error):
-        return offline(asked.repository, offline_variable() or "HF_HUB_OFFLINE")
-    status = _status(error)
-    if status is None and isinstance(error, OSError):
-        return _unwritable(error)
-    message, hint = _unanswered(error, asked) if status is None else _answered(error, status, asked)
-    return DownloadError(scrub(message), hint=scrub(hint))
-
-
-def _answered(error: BaseException, status: int, asked: RequestContext) -> tuple[str, str]:
-    """Message and hint for an answer that was no success; the library reads X-Error-Code."""
-    what, host, page = asked.repository, asked.host, asked.page
-    if status == 401 and type(error).__name__ != "GatedRepoError":
-        return _no_login(error, asked)
-    by_kind = {
-        "GatedRepoError": (
-            f"{what} is gated: only those who accepted its conditions may fetch it ({status})",
-            f"accept them at {page}, then {_LOGIN}",
-        ),
-        "RevisionNotFoundError": (
-            f"{what} has no revision {asked.revision}",
-            f"see {page}/commits/main",
-        ),
-        "RemoteEntryNotFoundError": (
-            f"{what} has no file {asked.name} at {asked.revision}",
-            f"see {page}/tree/{asked.revision}",
-        ),
-    }
-    by_status = {
-        403: (
-            f"{host} does not let you read {what} (403)",
-            f"accept its license at {page} if it has one, and use a token that may read it",
-        ),
-        404: (
-            f"there is no repository {what} on {host} (404)",
-            "check the name, and HF_ENDPOINT if it is set",
-        ),
-        407: _proxy("407", asked.endpoint),
-        429: (f"{host} keeps answering that there were too many requests (429)", _AGAIN),
-    }
-    other = (f"{host} answered {status} for {asked.name or what}", _AGAIN)
-    return by_kind.get(type(error).__name__) or by_status.get(status, other)
-
-
-def _no_login(error: BaseException, asked: RequestContext) -> tuple[str, str]:
-    request = getattr(getattr(error, "response", None), "request", None)
-    if "authorization" in getattr(request, "headers", {}):
-        return (
-            f"{asked.host} refused the token it was sent for {asked.repository} (401)",
-            f"make a valid one at {asked.endpoint}/settings/tokens, then {_LOGIN}",
-        )
-    return (
-        f"{asked.host} wants a login (401): {asked.repository} is private, or does not exist",
-        f"check the name; if it is private, {_LOGIN}",
-    )
-
-
-def _unanswered(error: BaseException, asked: RequestContext) -> tuple[str, str]:
-    """Message and hint for a request that got no answer, or not all of it."""
-    host, what = asked.host, asked.name or asked.repository
-    proxy = _proxy_in_use(asked.endpoint)
-    through = f" through the proxy {proxy}" if proxy else ""
-    check = "check the network" + (" and the proxy settings (HTTPS_PROXY, NO_PROXY)" * bool(proxy))
-    if "ProxyError" in _names(error):
-        return _proxy(str(error), asked.endpoint)
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the certificate of {host}{through} is not trusted: {cause.verify_message}",
-                "if your network puts in its own, name its file in SSL_CERT_FILE",
-            )
-        if isinstance(cause, socket.gaierror):
-            return f"cannot find {proxy or host}: {cause.strerror}", check
-    if isinstance(error, BrokenTransferError) or "TimeoutException" in _names(error):
-        return f"gave up on {what} from {host}{through}: {short_reason(error)}", _AGAIN
-    if "ConnectError" in _names(error):
-        return f"cannot connect to {host}{through}: {_root(error)}", check
-    return f"cannot fetch {what} from {host}{through}: {_root(error)}", _AGAIN
-
-
-def _proxy(why: str, endpoint: str) -> tuple[str, str]:
-    proxy = _proxy_in_use(endpoint) or "your network's proxy"
-    return (
-        f"the proxy {proxy} did not let the request through: {why}",
-        "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, and the login in them",
-    )
-
-
-def _proxy_in_use(endpoint: str) -> str:
-    """Host and port of the proxy for ``endpoint``, never the login; empty without one."""
-    address = urlsplit(endpoint)
-    proxies = urllib.request.getproxies()
-    found = proxies.get(address.scheme) or proxies.get("all") or ""
-    if not found or urllib.request.proxy_bypass(address.hostname or ""):
-        return ""
-    return found.rpartition("@")[2].rpartition("//")[2]
-
-
-def _unwritable(error: OSError) -> StorageError:
-    where = f" {error.filename}" if error.filename else ""
-    if error.errno in _NO_SPACE:
-        return StorageError(
-            scrub(f"the disk is full{where and f': cannot write{where}'}"),
-            hint="make room and run it again: what is here already is resumed from",
-        )
-    return StorageError(
-        scrub(f"cannot write{where}: {error.strerror or error}"),
-        hint="check the permissions of that folder, or set HF_HUB_CACHE to another one",
-    )
-
-
-def _status(error: BaseException) -> int | None:
-    response: Any = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _names(error: BaseException) -> set[str]:
-    return {kind.__name__ for kind in type(error).__mro__}
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _root(error: BaseException) -> str:
-    """The innermost reason, in words: what the operating system said, where it said something."""
-    for cause in reversed(list(_causes(error))):
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-    return str(error) or type(error).__name__
-
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.errors import DownloadError, UsageError
+from mac_whisper_speedtest.http_errors import (
+    BrokenTransferError,
+    RequestContext,
+    refuse_offline,
+    retry_after_s,
+    short_reason,
+    to_user_error,
+    transient,
+)
+from mac_whisper_speedtest.version import __version__
 
 Result = TypeVar("Result")
 
-ENOUGH_TO_GO_ON = 1_000_000
-"""Bytes: a try that brought so many before it broke does not count as a failure."""
+_HUB: Final = "https://huggingface.co"
+_LARGEST_LISTING: Final = 200_000_000
+"""Bytes of the hub's list of a repository's files: some 300 for each file."""
+
+PROGRESS_BYTES: Final = 1_000_000
+"""A try that brought so many bytes before it broke does not count as a failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,30 +87,121 @@ class RetryPolicy:
         return self.connect_s, self.silence_s, self.silence_s, self.connect_s
 
 
-PATIENCE = RetryPolicy()
+DEFAULT_POLICY: Final = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadSource:
-    """A repository at one revision, where it is fetched from, and how patiently.
+    """Where files are fetched from, and how failures are handled.
 
     Attributes:
-        endpoint: the hub's address, without a slash at its end.
-        repository: ``org/name``.
-        revision: a commit; for `listing` also a branch.
-        patience: with failing requests.
-        announce: told of every failure that is tried again.
+        context: the server, or the repository at a revision.
+        announce: receives a line for every failure that is retried.
+        policy: for failing requests.
     """
 
-    endpoint: str
-    repository: str
-    revision: str
-    patience: RetryPolicy
+    context: RequestContext
     announce: Callable[[str], None]
+    policy: RetryPolicy = DEFAULT_POLICY
 
-    def asked(self, name: str) -> RequestContext:
-        """What a request for the file ``name`` is for, to explain why it failed."""
-        return RequestContext(self.endpoint, self.repository, self.revision, name)
+    def request(self, name: str) -> RequestContext:
+        """The request for the file ``name``; for the repository itself where that is empty."""
+        return replace(self.context, name=name)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file on a server.
+
+    Attributes:
+        name: its path on the server, below the address or the repository.
+        path: where it is put.
+        size: in bytes.
+        sha256: of its content, in lower-case hexadecimal.
+        git_sha1: git's name of its content, used where the SHA-256 is not known.
+    """
+
+    name: str
+    path: Path
+    size: int
+    sha256: str | None = None
+    git_sha1: str | None = None
+
+    @property
+    def partial(self) -> Path:
+        """Where it is until it is whole."""
+        return self.path.with_name(f"{self.path.name}.incomplete")
+
+
+def holds(path: Path, size: int, sha256: str | None, git_sha1: str | None) -> bool:
+    """Whether ``path`` has that size and hash; reads all of it. Without a hash nothing has it."""
+    try:
+        if path.stat().st_size != size:
+            return False
+        if sha256:
+            return files.sha256_file(path) == sha256
+        return bool(git_sha1) and files.git_sha1(path) == git_sha1
+    except OSError:
+        return False
+
+
+def is_whole(file: RemoteFile) -> bool:
+    """Whether the file is at its path and is the right one."""
+    return holds(file.path, file.size, file.sha256, file.git_sha1)
+
+
+def hub_endpoint(given: str = "") -> str:
+    """The hub's address: as given, else ``HF_ENDPOINT`` as it is now, else the public one.
+
+    Raises:
+        UsageError: it is not an address.
+    """
+    endpoint = (given or os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+    address = urlsplit(endpoint)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise UsageError(
+            "HF_ENDPOINT is not an address that begins with https://",
+            hint=f"unset it to use {_HUB}",
+        )
+    return endpoint
+
+
+def request_headers(context: RequestContext) -> dict[str, str]:
+    """Who asks: this tool, and for a hub with the user's token where there is one."""
+    if not context.repository:
+        return {"User-Agent": f"mac-whisper-speedtest/{__version__}"}
+    from huggingface_hub import constants
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # loaded on demand
+        build_hf_headers,
+    )
+
+    # Or else the library asks the hub for a list of programs, looks whether one of them runs us,
+    # and tells the hub.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    headers: dict[str, str] = build_hf_headers(
+        library_name="mac-whisper-speedtest", library_version=__version__
+    )
+    return headers
+
+
+def refuse_unless_allowed(what: str, size: int | None, *, allow_download: bool) -> None:
+    """Stop before a download that was not asked for, or that the environment forbids.
+
+    Args:
+        what: would be downloaded.
+        size: its bytes; None while not known.
+        allow_download: whether the user asked for it.
+
+    Raises:
+        DownloadError: it may not be.
+    """
+    refuse_offline(what)
+    if not allow_download:
+        megabytes = f" ({size / 1e6:.0f} MB)" if size is not None else ""
+        raise DownloadError(
+            f"{what} is not on this machine, and would have to be downloaded{megabytes}",
+            hint="add --download to fetch it; it is kept, and is not asked for again",
+        )
 
 
 def with_retries(
@@ -347,10 +215,10 @@ def with_retries(
 
     Args:
         act: one try.
-        source: what it is for, and how patiently.
+        source: what it is for, and the policy.
         name: the file it is for; empty for the repository itself.
-        so_far: counts the bytes moved; a failure after `ENOUGH_TO_GO_ON` of them is the first of a
-            new row.
+        so_far: counts the bytes received; a failure after `PROGRESS_BYTES` of them is the first of
+            a new row.
 
     Raises:
         DownloadError, StorageError: it was given up; in words for people.
@@ -359,19 +227,209 @@ def with_retries(
 
     # The base of all errors of the HTTP library that this release of huggingface-hub is built on.
     http_error = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    request, policy = source.request(name), source.policy
     failures = 0
     while True:
         before = so_far()
         try:
             return act()
         except (http_error, OSError, BrokenTransferError) as error:  # type: ignore[misc]
-            failures = 1 if so_far() - before >= ENOUGH_TO_GO_ON else failures + 1
-            if not transient(error) or failures >= source.patience.failures:
-                raise to_user_error(error, source.asked(name)) from error
+            failures = 1 if so_far() - before >= PROGRESS_BYTES else failures + 1
+            if not transient(error) or failures >= policy.failures:
+                raise to_user_error(error, request) from error
             now = datetime.datetime.now(datetime.UTC)
-            wait = source.patience.wait_s(failures, retry_after_s(error, now))
+            wait = policy.wait_s(failures, retry_after_s(error, now))
             source.announce(
-                f"{name or source.repository}: {short_reason(error)}; trying again in "
-                f"{wait:.0f} s ({failures} of {source.patience.failures - 1})"
+                f"{name or request.repository}: {short_reason(error, request)}; trying again in "
+                f"{wait:.0f} s ({failures} of {policy.failures - 1})"
             )
-        source.patience.sleep(wait)
+        policy.sleep(wait)
+
+
+def ask_hub(source: DownloadSource) -> Any:
+    """The hub's description of the repository at its revision, with its files.
+
+    Returns:
+        What JSON makes of the answer; ``None`` where it is not JSON, or endless.
+
+    Raises:
+        DownloadError: the hub cannot be reached, or refuses.
+    """
+    from huggingface_hub import get_session
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # loaded on demand
+        hf_raise_for_status,
+    )
+
+    context = source.context
+    revision = quote(context.revision, safe="")
+    url = f"{context.endpoint}/api/{context.kind}/{context.repository}/revision/{revision}"
+
+    def ask() -> Any:
+        body = bytearray()
+        with get_session().stream(
+            "GET",
+            url,
+            params={"blobs": "true"},
+            headers=request_headers(context),
+            follow_redirects=True,
+            timeout=source.policy.timeouts_s,
+        ) as response:
+            hf_raise_for_status(response)
+            for block in response.iter_bytes():
+                body += block
+                if len(body) > _LARGEST_LISTING:
+                    return None
+        try:
+            return json.loads(body)
+        except ValueError:
+            return None  # a page of something that is no hub
+
+    return with_retries(ask, source)
+
+
+def ensure_file(file: RemoteFile, source: DownloadSource) -> None:
+    """Have the file at its path, whole; of two processes, one downloads it.
+
+    Raises:
+        DownloadError: it cannot be had, or what is served is not what is pinned.
+        StorageError: it cannot be written.
+    """
+    import filelock
+
+    if is_whole(file):
+        return
+    try:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(file.path.with_name(f"{file.path.name}.lock")):
+            if not is_whole(file):
+                download_file(file, source)
+    except OSError as error:
+        raise to_user_error(error, source.request(file.name)) from error
+
+
+def download_file(
+    file: RemoteFile,
+    source: DownloadSource,
+    on_progress: Callable[[int], None] = lambda _bytes_here: None,
+) -> int:
+    """Download ``file`` to its path, verified; what an earlier call left is resumed.
+
+    What is served wrong is asked for once more. The caller holds a lock on the path.
+
+    Args:
+        file: with its size and hash.
+        source: where it is.
+        on_progress: receives how many bytes of the file are here, whenever that changes; fewer
+            than before when what was here had to be discarded.
+
+    Returns:
+        The bytes that were received by this call.
+
+    Raises:
+        DownloadError: it could not be had, or is not what is pinned; nothing wrong is left then.
+        StorageError: it cannot be written.
+    """
+    received = 0
+
+    def count(bytes_here: int, fresh: int) -> None:
+        nonlocal received
+        received += fresh
+        on_progress(bytes_here)
+
+    for last in (False, True):
+        with_retries(
+            lambda: _receive(file, source, count), source, file.name, so_far=lambda: received
+        )
+        if holds(file.partial, file.size, file.sha256, file.git_sha1):
+            with file.partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+            file.partial.replace(file.path)
+            files.fsync_dir(file.path.parent)
+            return received
+        file.partial.unlink(missing_ok=True)
+        if not last:
+            source.announce(f"{file.name} is not what is pinned; fetching it once more")
+    context = source.context
+    where = f"{file.name} of {context.repository}" if context.repository else file.name
+    raise DownloadError(
+        f"what {context.host} serves as {where} is not what is pinned: it has another hash, "
+        "twice; it was removed",
+        hint="a proxy or mirror may alter it: check HF_ENDPOINT and the proxy settings",
+    )
+
+
+def _receive(
+    file: RemoteFile, source: DownloadSource, on_progress: Callable[[int, int], None]
+) -> None:
+    """Add to the partial file until it has the file's size.
+
+    Raises:
+        BrokenTransferError: it stopped before that; what is there can be resumed.
+    """
+    from huggingface_hub import get_session
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # loaded on demand
+        hf_raise_for_status,
+    )
+
+    partial = file.partial
+    here = partial.stat().st_size if partial.exists() else 0
+    if here > file.size:
+        partial.unlink()
+        here = 0
+    on_progress(here, 0)
+    if here == file.size and partial.exists():
+        return
+    # A compressed body could be neither resumed nor counted.
+    headers = {**request_headers(source.context), "Accept-Encoding": "identity"}
+    if here:
+        headers["Range"] = f"bytes={here}-"
+    # Redirects are followed anew each time, because the addresses of the hub's stores expire; the
+    # session takes the token off when they lead to another host.
+    with get_session().stream(
+        "GET",
+        source.request(file.name).url,
+        headers=headers,
+        follow_redirects=True,
+        timeout=source.policy.timeouts_s,
+    ) as response:
+        if response.status_code == 416:
+            partial.unlink(missing_ok=True)
+            raise BrokenTransferError("the server cannot resume where it broke off")
+        hf_raise_for_status(response)
+        if here and response.status_code != 206:
+            here = 0  # the whole body comes again
+        elif here and not response.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
+            partial.unlink()
+            raise BrokenTransferError("the server resumed at another place than was asked for")
+        rate = _MinimumRate(source.policy)
+        with partial.open("ab" if here else "wb") as stream:
+            for block in response.iter_bytes():
+                fresh = min(len(block), file.size - here)
+                stream.write(block[:fresh])
+                here += fresh
+                on_progress(here, fresh)
+                if fresh < len(block):
+                    break  # longer than pinned: the hash will tell
+                rate.check(fresh)
+    if here < file.size:
+        raise BrokenTransferError("the connection was cut")
+
+
+class _MinimumRate:
+    """Raises when bytes come too slowly to be worth waiting for."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._since = time.monotonic()
+        self._bytes = 0
+
+    def check(self, fresh: int) -> None:
+        self._bytes += fresh
+        waited = time.monotonic() - self._since
+        if waited < self._policy.window_s:
+            return
+        if self._bytes < self._policy.slowest_bytes_per_s * waited:
+            rate = self._bytes / waited / 1000
+            raise BrokenTransferError(f"only {rate:.1f} kB/s for {waited:.0f} s")
+        self._since += waited
+        self._bytes = 0

@@ -29,6 +29,17 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def git_sha1(path: Path) -> str:
+    """Git's name of a file's content, by which the hub knows small files; as hexadecimal digits.
+
+    The SHA-1 of ``blob``, the size, a zero byte and the content (git-hash-object).
+    """
+    content = path.read_bytes()
+    digest = hashlib.sha1(usedforsecurity=False)  # git's own, no choice of ours
+    digest.update(b"blob %d\0" % len(content) + content)
+    return digest.hexdigest()
+
+
 def fsync_dir(path: Path) -> None:
     """Make a rename or creation inside ``path`` survive a power cut."""
     handle = os.open(path, os.O_RDONLY)

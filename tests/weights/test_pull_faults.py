@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from fakes.hub import Fault, Hub, refusing_port
-from mac_whisper_speedtest import catalog, download
+from mac_whisper_speedtest import catalog, http_errors
 from mac_whisper_speedtest.errors import DownloadError, ExitCode, SpeedtestError, StorageError
 from mac_whisper_speedtest.weights import locate, pull
 from weights.conftest import COMMIT, WEIGHTS, Seen, cached
@@ -37,7 +37,7 @@ def test_a_connection_cut_at_each_quarter_is_resumed_where_it_was_cut(hub: Hub, 
         row,
         announce=seen.said.append,
         progress=seen,
-        patience=pull.RetryPolicy(sleep=seen.waits.append),
+        policy=pull.RetryPolicy(sleep=seen.waits.append),
     )
 
     bodies = hub.bodies("model.bin")
@@ -285,12 +285,14 @@ def test_an_address_that_is_no_hub_is_refused(hub: Hub, seen: Seen) -> None:
 
 
 def test_full_disks_and_forbidden_folders_are_errors_of_storage() -> None:
-    asked = download.RequestContext("https://hub.example", "org/name", COMMIT, FILE)
-    full = download.to_user_error(OSError(errno.ENOSPC, "No space left on device", "/x/y"), asked)
+    asked = http_errors.RequestContext("https://hub.example", "org/name", COMMIT, FILE)
+    full = http_errors.to_user_error(
+        OSError(errno.ENOSPC, "No space left on device", "/x/y"), asked
+    )
     assert isinstance(full, StorageError)
     assert full.message == "the disk is full: cannot write /x/y"
     assert "resumed" in full.hint
-    denied = download.to_user_error(
+    denied = http_errors.to_user_error(
         PermissionError(errno.EACCES, "Permission denied", "/x/y"), asked
     )
     assert isinstance(denied, StorageError)
@@ -302,10 +304,10 @@ def test_retry_after_may_be_a_date() -> None:
     error = OSError()
     error.response = SimpleNamespace(headers=headers)  # type: ignore[attr-defined]
     now = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
-    assert download.retry_after_s(error, now) == 30
+    assert http_errors.retry_after_s(error, now) == 30
     headers["Retry-After"] = "soon"
-    assert download.retry_after_s(error, now) is None
-    assert download.retry_after_s(OSError(), now) is None
+    assert http_errors.retry_after_s(error, now) is None
+    assert http_errors.retry_after_s(OSError(), now) is None
 
 
 def test_the_cache_cannot_be_written(fetch_small: Fetch, tmp_path: Path) -> None:

@@ -11,12 +11,19 @@ from typing import IO, Final, NamedTuple
 
 from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.audio import entries as entries_module
-from mac_whisper_speedtest.audio import resumable, sample
+from mac_whisper_speedtest.audio import sample
 from mac_whisper_speedtest.audio.clip import Speech
 from mac_whisper_speedtest.audio.dataset import Dataset
 from mac_whisper_speedtest.audio.entries import AudioEntry, transcript_lines
-from mac_whisper_speedtest.audio.resumable import Wanted
+from mac_whisper_speedtest.download import (
+    DownloadSource,
+    RemoteFile,
+    ensure_file,
+    is_whole,
+    refuse_unless_allowed,
+)
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
+from mac_whisper_speedtest.http_errors import RequestContext
 
 _HINT: Final = "librispeech:test-clean:n=100, or hf:ORG/NAME@REVISION:SPLIT:n=100"
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -139,8 +146,8 @@ class _Listed(NamedTuple):
     texts: dict[str, str]
 
 
-def wanted(split: str) -> Wanted:
-    """The archive of a split, and where it lies once it was downloaded.
+def archive_of(split: str) -> RemoteFile:
+    """The archive of a split, and where it is put.
 
     Raises:
         UsageError: no such split.
@@ -152,7 +159,7 @@ def wanted(split: str) -> Wanted:
             hint=f"it has {', '.join(ARCHIVES)}; another part that was unpacked: --audio FOLDER",
         )
     path = paths.cache_dir() / "datasets" / "librispeech" / f"{split}.tar.gz"
-    return Wanted(f"{HOST}/{split}.tar.gz", path, archive.bytes, archive.sha256)
+    return RemoteFile(f"{split}.tar.gz", path, archive.bytes, archive.sha256)
 
 
 def obtain(split: str, *, announce: Callable[[str], None], allow_download: bool) -> Path:
@@ -163,16 +170,15 @@ def obtain(split: str, *, announce: Callable[[str], None], allow_download: bool)
         DownloadError: it is not here and may not be, or cannot be, downloaded.
         StorageError: the cache cannot be written.
     """
-    archive = wanted(split)
-    if not resumable.is_whole(archive):
-        resumable.refuse_unless_allowed(
-            f"LibriSpeech {split}", archive.bytes, allow_download=allow_download
-        )
+    archive = archive_of(split)
+    if not is_whole(archive):
+        refuse_unless_allowed(f"LibriSpeech {split}", archive.size, allow_download=allow_download)
+        server = RequestContext(HOST)
         announce(
-            f"Downloading LibriSpeech {split} from {archive.host}, {archive.bytes / 1e6:.0f} MB, "
+            f"Downloading LibriSpeech {split} from {server.host}, {archive.size / 1e6:.0f} MB, "
             "once."
         )
-        resumable.download_resumably(archive, announce=announce)
+        ensure_file(archive, DownloadSource(server, announce))
     return archive.path
 
 

@@ -9,31 +9,32 @@ The revision is a commit, so that what is here is never asked for again.
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 
 from mac_whisper_speedtest import files, paths
-from mac_whisper_speedtest.audio import manifest, resumable, sample
+from mac_whisper_speedtest.audio import manifest, sample
 from mac_whisper_speedtest.audio.dataset import Dataset
 from mac_whisper_speedtest.audio.entries import AudioEntry, read_text
-from mac_whisper_speedtest.audio.resumable import Wanted
+from mac_whisper_speedtest.download import (
+    DownloadSource,
+    RemoteFile,
+    ask_hub,
+    ensure_file,
+    hub_endpoint,
+    is_whole,
+    refuse_unless_allowed,
+)
 from mac_whisper_speedtest.errors import DownloadError, UsageError
-from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.http_errors import RequestContext
 
 _TABLES: Final = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.json")
-_LARGEST_ANSWER: Final = 200_000_000
-"""Bytes of the hub's list of files: some 300 for each file."""
-_TIMEOUT_S: Final = 30.0
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -57,7 +58,7 @@ def entries(
         StorageError: the cache cannot be written.
     """
     files = listing(dataset, announce=announce, allow_download=allow_download)
-    table = wanted_file(dataset, _table(dataset, files))
+    table = remote_file(dataset, _table(dataset, files))
     bring_files(dataset, [table], announce=announce, allow_download=allow_download)
     listed = manifest.parse(read_text(table.path), table.path)
     known = [(entry, files.get(_within(dataset, entry))) for entry in listed]
@@ -69,7 +70,7 @@ def entries(
     chosen = [pair for item, pair in zip(items, known, strict=True) if item.key in drawn]
     bring_files(
         dataset,
-        [wanted_file(dataset, file) for _, file in chosen if file is not None],
+        [remote_file(dataset, file) for _, file in chosen if file is not None],
         announce=announce,
         allow_download=allow_download,
     )
@@ -113,7 +114,7 @@ def _within(dataset: Dataset, entry: AudioEntry) -> str:
 
 def bring_files(
     dataset: Dataset,
-    wanted: list[Wanted],
+    wanted: list[RemoteFile],
     *,
     announce: Callable[[str], None],
     allow_download: bool,
@@ -124,16 +125,16 @@ def bring_files(
         DownloadError: something is missing and nothing may be downloaded; or a file could not be
             fetched, or is not what the hub says it is.
     """
-    missing = [each for each in wanted if not resumable.is_whole(each)]
+    missing = [each for each in wanted if not is_whole(each)]
     if not missing:
         return
-    size = sum(each.bytes for each in missing)
-    resumable.refuse_unless_allowed(
+    size = sum(each.size for each in missing)
+    refuse_unless_allowed(
         f"a part of {dataset.name} ({len(missing)} files)", size, allow_download=allow_download
     )
     announce(f"Downloading {len(missing)} files of {dataset.name}, {size / 1e6:.1f} MB, once.")
     for each in missing:
-        resumable.download_resumably(each, announce=announce)
+        ensure_file(each, _source(dataset, announce))
 
 
 def listing(
@@ -144,33 +145,28 @@ def listing(
     try:
         known = msgspec.json.decode(path.read_bytes(), type=list[_File])
     except (OSError, msgspec.MsgspecError):
-        resumable.refuse_unless_allowed(dataset.name, None, allow_download=allow_download)
+        refuse_unless_allowed(dataset.name, None, allow_download=allow_download)
         announce(f"Asking the hub what {dataset.name} holds.")
-        known = _ask(dataset)
+        known = _ask(_source(dataset, announce))
         files.write_bytes(path, msgspec.json.encode(known))
     return {file.name: file for file in known}
 
 
-def _ask(dataset: Dataset) -> list[_File]:
-    url = f"{_endpoint()}/api/datasets/{dataset.name}/revision/{dataset.revision}?blobs=true"
-    request = urllib.request.Request(url)  # noqa: S310 - the hub's address, or the user's setting
-    for name, value in _headers().items():
-        request.add_unredirected_header(name, value)
+def _ask(source: DownloadSource) -> list[_File]:
+    answer = ask_hub(source)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            return files_of(json.loads(response.read(_LARGEST_ANSWER)))
-    except urllib.error.HTTPError as error:
-        error.close()
+        return files_of(answer)
+    except ValueError as error:
         raise DownloadError(
-            f"the hub answered {error.code} for {dataset.name} at {dataset.revision}",
-            hint="check its name and revision; a private or gated one needs HF_TOKEN",
+            f"cannot ask the hub about {source.context.repository}: {error}",
+            hint="check HF_ENDPOINT if it is set",
         ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise DownloadError(
-            scrub(f"cannot ask the hub about {dataset.name}: {reason}"),
-            hint="check the network, and HF_ENDPOINT if it is set",
-        ) from error
+
+
+def _source(dataset: Dataset, announce: Callable[[str], None]) -> DownloadSource:
+    return DownloadSource(
+        RequestContext(hub_endpoint(), dataset.name, dataset.revision, kind="datasets"), announce
+    )
 
 
 def files_of(answer: Any) -> list[_File]:
@@ -195,35 +191,15 @@ def files_of(answer: Any) -> list[_File]:
     return [file for file in found if file.sha256 or file.git_sha1]
 
 
-def wanted_file(dataset: Dataset, file: _File) -> Wanted:
-    """Where a file of the repository comes from, where it goes, and what it has to be."""
-    where = f"datasets/{dataset.name}/resolve/{dataset.revision}/{quote(file.name)}"
-    return Wanted(
-        f"{_endpoint()}/{where}",
-        _folder(dataset) / file.name,
-        file.bytes,
-        file.sha256,
-        file.git_sha1,
-        _headers(),
-    )
+def remote_file(dataset: Dataset, file: _File) -> RemoteFile:
+    """A file of the repository, where it goes, and what it has to be."""
+    path = _folder(dataset) / file.name
+    return RemoteFile(file.name, path, file.bytes, file.sha256, file.git_sha1)
 
 
 def _folder(dataset: Dataset) -> Path:
     name = dataset.name.replace("/", "--")
     return paths.cache_dir() / "datasets" / "hf" / name / dataset.revision
-
-
-def _endpoint() -> str:
-    """The hub's address: ``HF_ENDPOINT`` where the user has another one."""
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-
-
-def _headers() -> dict[str, str]:
-    """The user's token, where there is one; it is not sent on to where the hub redirects."""
-    from huggingface_hub import get_token
-
-    token = get_token()
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 # Files of one kind out of a dataset on the Hugging Face hub, whatever else it holds.
@@ -255,7 +231,7 @@ def fetch_dataset(
     files = listing(dataset, announce=announce, allow_download=allow_download)
     within = f"{dataset.split}/" if dataset.split else ""
     wanted = [
-        wanted_file(dataset, file)
+        remote_file(dataset, file)
         for name, file in sorted(files.items())
         if name.startswith(within) and name.lower().endswith(ending)
     ]

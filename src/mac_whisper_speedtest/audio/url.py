@@ -25,8 +25,8 @@ from typing import IO, Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from mac_whisper_speedtest.audio.clip import presentable
-from mac_whisper_speedtest.audio.resumable import refuse_offline
 from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageError, UsageError
+from mac_whisper_speedtest.http_errors import refuse_offline
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 from mac_whisper_speedtest.version import __version__
 
@@ -251,7 +251,7 @@ def fetched(url: str, policy: Policy) -> Iterator[tuple[Path, Address]]:
         StorageError: there is no room for it.
     """
     address = parse(url, policy)
-    refuse_offline(address.name)
+    refuse_offline(address.name, ("SPEEDTEST_OFFLINE",))
     with as_keyboard_interrupt():
         handle, name = tempfile.mkstemp(prefix="speedtest-", suffix=".audio")
         path = Path(name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import WeightsError
+from mac_whisper_speedtest.files import git_sha1
 from mac_whisper_speedtest.weights import custom, hub_cache, pull, snapshot
 from mac_whisper_speedtest.weights import hashes as digests
 from mac_whisper_speedtest.weights.inspect import (
@@ -221,7 +222,7 @@ def _hashed(copy: CachedCopy, hashes: dict[Path, str | OSError]) -> CachedCopy:
 def _git_name(path: Path) -> str | OSError:
     """Small files only: they are read whole, and not remembered."""
     try:
-        return digests.git_name(path)
+        return git_sha1(path)
     except OSError as error:
         return error
 

@@ -61,20 +61,6 @@ _READERS = 4
 _SETTLED_S = 2.0
 
 
-def git_name(path: Path) -> str:
-    """Git's name of a file's content, by which the hub knows small files; as hexadecimal digits.
-
-    The SHA-1 of ``blob``, the size, a zero byte and the content (git-hash-object).
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    content = path.read_bytes()
-    digest = hashlib.sha1(usedforsecurity=False)  # git's own, no choice of ours
-    digest.update(b"blob %d\0" % len(content) + content)
-    return digest.hexdigest()
-
-
 Identity = tuple[str, int, int, int]
 
 

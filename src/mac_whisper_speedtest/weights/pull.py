@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +24,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mac_whisper_speedtest import catalog, download, files, paths
-from mac_whisper_speedtest.download import PATIENCE, DownloadSource, RetryPolicy
+from mac_whisper_speedtest import catalog, files, paths
+from mac_whisper_speedtest.download import (
+    DEFAULT_POLICY,
+    DownloadSource,
+    RetryPolicy,
+    hub_endpoint,
+)
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
+from mac_whisper_speedtest.http_errors import RequestContext, refuse_offline
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
 from mac_whisper_speedtest.weights.custom import Custom, is_custom, parse_custom
@@ -85,7 +90,6 @@ def _path() -> Path:
 
 
 __all__ = [
-    "PATIENCE",
     "Custom",
     "RetryPolicy",
     "cost",
@@ -99,8 +103,6 @@ __all__ = [
 MARGIN_SHARE = 0.05
 MARGIN_BYTES = 200_000_000
 """What must stay free on the disk: the larger of this and `MARGIN_SHARE` of what is fetched."""
-
-_HUB = "https://huggingface.co"
 
 
 def row_for(name: str, form: str = "") -> catalog.Publication:
@@ -139,7 +141,7 @@ def pull_row(
     announce: Callable[[str], None],
     progress: Observer | None = None,
     endpoint: str = "",
-    patience: RetryPolicy = PATIENCE,
+    policy: RetryPolicy = DEFAULT_POLICY,
 ) -> Path:
     """Have the published files of ``row`` on this machine, whole and verified.
 
@@ -151,7 +153,7 @@ def pull_row(
         announce: told what is fetched before it is, what is tried again, and how fast it was.
         progress: told of bytes.
         endpoint: the hub's address; empty for ``HF_ENDPOINT``, else the public hub.
-        patience: with a network that fails.
+        policy: for a network that fails.
 
     Returns:
         The folder with the files.
@@ -163,7 +165,7 @@ def pull_row(
     """
     if not row.repository:
         return _from_mirror(row, announce)
-    puller = _Puller(announce, progress or Observer(), _endpoint(endpoint), patience)
+    puller = _Puller(announce, progress or Observer(), hub_endpoint(endpoint), policy)
     return puller.pull(of_row(row)).path / row.folder
 
 
@@ -173,14 +175,14 @@ def pull_custom(
     announce: Callable[[str], None],
     progress: Observer | None = None,
     endpoint: str = "",
-    patience: RetryPolicy = PATIENCE,
+    policy: RetryPolicy = DEFAULT_POLICY,
 ) -> Path:
     """Have the weights of a repository outside the catalog on this machine; recorded as custom.
 
     Weights, settings and vocabularies are fetched, code never. Arguments, result and errors are
     those of `pull_row`.
     """
-    puller = _Puller(announce, progress or Observer(), _endpoint(endpoint), patience)
+    puller = _Puller(announce, progress or Observer(), hub_endpoint(endpoint), policy)
     wish = PullTarget(str(custom), custom.repository, custom.revision, custom=True)
     return puller.pull(wish).path
 
@@ -207,19 +209,19 @@ class _Puller:
     announce: Callable[[str], None]
     progress: Observer
     endpoint: str
-    patience: RetryPolicy
+    policy: RetryPolicy
 
     def pull(self, wish: PullTarget) -> SnapshotFiles:
         with self._locked(wish):
             snapshot = resolve_offline(wish)
             if snapshot is None or missing_by_size(snapshot):
-                self._refuse_offline(wish)
+                refuse_offline(wish.name)
                 snapshot = snapshot or self._learn(wish)
             if wish.custom:
                 _note_custom(snapshot)
             missing = snapshot.missing(transfer.whole)
             if missing:
-                self._refuse_offline(wish)
+                refuse_offline(wish.name)
                 self._fetch(wish, snapshot, missing)
             else:
                 self.announce(f"{wish.name} is already here")
@@ -256,28 +258,23 @@ class _Puller:
         )
         source = self._source(wish, snapshot.revision)
         began = time.monotonic()
-        taken = 0
+        received = 0
         self.progress.download_started(missing)
         try:
             for file in missing:
-                taken += transfer.download_file(
+                received += transfer.download_to_cache(
                     file, source, functools.partial(self.progress.downloaded, file)
                 )
         finally:
             self.progress.download_ended()
         took = max(time.monotonic() - began, 1e-3)
-        record(taken, took)
-        rate = taken / took / 1e6
-        self.announce(f"{wish.name}: {taken / 1e6:.1f} MB in {took:.1f} s ({rate:.1f} MB/s)")
+        record(received, took)
+        rate = received / took / 1e6
+        self.announce(f"{wish.name}: {received / 1e6:.1f} MB in {took:.1f} s ({rate:.1f} MB/s)")
 
     def _source(self, wish: PullTarget, revision: str) -> DownloadSource:
-        return DownloadSource(
-            self.endpoint, wish.repository, revision, self.patience, self.announce
-        )
-
-    def _refuse_offline(self, wish: PullTarget) -> None:
-        if variable := download.offline_variable():
-            raise download.offline(wish.name, variable)
+        context = RequestContext(self.endpoint, wish.repository, revision)
+        return DownloadSource(context, self.announce, self.policy)
 
     @contextlib.contextmanager
     def _locked(self, wish: PullTarget) -> Iterator[None]:
@@ -342,18 +339,6 @@ def _from_mirror(row: catalog.Publication, announce: Callable[[str], None]) -> P
         hint=f"the {row.form} library fetches it itself; or pull {row.network} without --form, "
         "and it is converted",
     )
-
-
-def _endpoint(given: str) -> str:
-    """The hub's address: as given, else ``HF_ENDPOINT`` as it is now, else the public one."""
-    endpoint = (given or os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
-    address = urlsplit(endpoint)
-    if address.scheme not in {"http", "https"} or not address.hostname:
-        raise UsageError(
-            "HF_ENDPOINT is not an address that begins with https://",
-            hint=f"unset it to use {_HUB}",
-        )
-    return endpoint
 
 
 def _duration(seconds: float) -> str:
