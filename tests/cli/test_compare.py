@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import Call
-from fakes.compared_runs import STEADY, Cell, run_of
+from fakes.runs import STEADY, FakeCell, run_of_set
 from mac_whisper_speedtest.results import directory
 
 Keep = Callable[..., None]
 
 
-def at(level: float, **fields: Any) -> Cell:
-    return Cell(rtf=[each * level for each in STEADY], **fields)
+def at(level: float, backend: str = "a", **fields: Any) -> FakeCell:
+    return FakeCell(backend, rtf=[each * level for each in STEADY], **fields)
 
 
 @pytest.fixture
@@ -25,16 +25,16 @@ def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
 
-    def write(number: int, cells: Mapping[str, Cell], **changes: Any) -> None:
-        made = run_of(cells, number=number, **changes)
+    def write(number: int, *cells: FakeCell, **changes: Any) -> None:
+        made = run_of_set(*cells, number=number, **changes)
         made.write(directory.runs_dir() / f"{number:06d}")
 
     return write
 
 
 def test_two_runs_of_one_tag_are_compared_with_the_one_before(keep: Keep, speedtest: Call) -> None:
-    keep(1, {"a": at(1)}, tags=["base"])
-    keep(2, {"a": at(1)}, tags=["base"])
+    keep(1, at(1), tags=["base"])
+    keep(2, at(1), tags=["base"])
     answer = speedtest("compare", "previous-comparable", "base")
     assert answer.code == 0
     assert "run 1 (base)" in answer.out
@@ -45,8 +45,8 @@ def test_two_runs_of_one_tag_are_compared_with_the_one_before(keep: Keep, speedt
 def test_a_regression_ends_with_11_and_only_where_it_was_asked_for(
     keep: Keep, speedtest: Call
 ) -> None:
-    keep(1, {"a": at(1)})
-    keep(2, {"a": at(1.2)})
+    keep(1, at(1))
+    keep(2, at(1.2))
     assert speedtest("compare", 1, 2).code == 0
     assert speedtest("compare", 1, 2, "--fail-on", "wrong,memory").code == 0
     assert speedtest("compare", 1, 2, "--fail-on", "slower", "--margin", "30%").code == 0
@@ -58,8 +58,8 @@ def test_a_regression_ends_with_11_and_only_where_it_was_asked_for(
 def test_the_file_gets_the_format_and_the_terminal_the_table(
     keep: Keep, speedtest: Call, tmp_path: Path
 ) -> None:
-    keep(1, {"a": at(1)})
-    keep(2, {"a": at(1.2)})
+    keep(1, at(1))
+    keep(2, at(1.2))
     answer = speedtest(
         "compare", 1, 2, "--fail-on", "slower", "--format", "junit", "-o", tmp_path / "out.xml"
     )
@@ -74,8 +74,8 @@ def test_the_file_gets_the_format_and_the_terminal_the_table(
 def test_the_file_s_ending_says_which_format(
     keep: Keep, speedtest: Call, tmp_path: Path, name: str, begins: str
 ) -> None:
-    keep(1, {"a": at(1)})
-    keep(2, {"a": at(1)})
+    keep(1, at(1))
+    keep(2, at(1))
     assert speedtest("compare", 1, 2, "-o", tmp_path / name).code == 0
     assert (tmp_path / name).read_text(encoding="utf-8").startswith(begins)
 
@@ -84,8 +84,8 @@ def test_the_file_s_ending_says_which_format(
     "form", ["markdown", "json", "github-action-benchmark", "hyperfine", "junit", "table"]
 )
 def test_every_format_is_printed_alone(keep: Keep, speedtest: Call, form: str) -> None:
-    keep(1, {"a": at(1)})
-    keep(2, {"a": at(1)})
+    keep(1, at(1))
+    keep(2, at(1))
     answer = speedtest("compare", 1, 2, "--format", form)
     assert answer.code == 0
     assert answer.err == ""
@@ -94,19 +94,14 @@ def test_every_format_is_printed_alone(keep: Keep, speedtest: Call, form: str) -
 
 
 def test_runs_that_do_not_compare_are_refused_and_shown_anyway(keep: Keep, speedtest: Call) -> None:
-    keep(1, {"a": at(1)})
-    machine = run_of({"a": at(1)}).manifest.machine
-    keep(2, {"a": at(1)}, machine=type(machine)(**{**_fields(machine), "cpu": "Another"}))
+    keep(1, at(1))
+    keep(2, at(1), machine={"cpu": "Another"})
     refused = speedtest("compare", 1, 2)
     assert refused.code == 2
     assert "the hardware differs" in refused.err
     shown = speedtest("compare", 1, 2, "--anyway")
     assert shown.code == 0
     assert "NOT COMPARABLE: the hardware differs" in shown.out
-
-
-def _fields(struct: Any) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
 @pytest.mark.parametrize(
@@ -120,15 +115,15 @@ def _fields(struct: Any) -> dict[str, Any]:
 def test_a_wrong_request_is_answered_with_what_to_say(
     keep: Keep, speedtest: Call, options: list[str], message: str
 ) -> None:
-    keep(1, {"a": at(1)})
-    keep(2, {"a": at(1)})
+    keep(1, at(1))
+    keep(2, at(1))
     answer = speedtest("compare", 1, 2, *options)
     assert answer.code == 2
     assert message in answer.err
 
 
 def test_a_run_that_is_not_there_is_named(keep: Keep, speedtest: Call) -> None:
-    keep(1, {"a": at(1)})
+    keep(1, at(1))
     answer = speedtest("compare", 1, 7)
     assert answer.code == 2
     assert "7" in answer.err
@@ -138,7 +133,7 @@ def test_history_shows_every_run_and_the_change(keep: Keep, speedtest: Call) -> 
     levels = (1.0, 1.01, 0.99, 1.005, 1.2, 1.21, 1.19, 1.205)
     for number, level in enumerate(levels, start=1):
         version = "1.1" if number < 5 else "1.2"
-        keep(number, {"a": at(level, version=version)})
+        keep(number, at(level, version=version))
     answer = speedtest("history", "a")
     assert answer.code == 0
     assert "From run 5 on SLOWER: 1.2" in answer.out
@@ -149,7 +144,7 @@ def test_history_shows_every_run_and_the_change(keep: Keep, speedtest: Call) -> 
 
 
 def test_history_of_few_runs_says_how_many_a_change_takes(keep: Keep, speedtest: Call) -> None:
-    keep(1, {"a": at(1)})
+    keep(1, at(1))
     answer = speedtest("history", "a")
     assert answer.code == 0
     assert "show from 8 runs on; there is 1" in answer.out
@@ -158,7 +153,7 @@ def test_history_of_few_runs_says_how_many_a_change_takes(keep: Keep, speedtest:
 def test_history_of_a_backend_that_no_run_has_names_those_that_are_there(
     keep: Keep, speedtest: Call
 ) -> None:
-    keep(1, {"a": at(1)})
+    keep(1, at(1))
     answer = speedtest("history", "b")
     assert answer.code == 2
     assert "runs have a" in answer.err

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.compared_runs import STEADY, Cell, rounds_of, run_of, source
-from fakes.made_runs import SAID, Made
-from fakes.worlds import WORLDS, World
+from fakes.runs import SAID, STEADY, FakeCell, FakeRun, run_of_set, source
+from fakes.worlds import WORLDS, World, rounds_of
+from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.compare import compare
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.sources import RunSource
@@ -31,9 +31,11 @@ NOISE = {
 }
 
 
-def compared(base: Cell, new: Cell, *, margin: float | None = None, **new_run: Any) -> d.Compared:
-    first = source(run_of({"a": base}, number=1))
-    second = source(run_of({"a": new}, number=2, **new_run))
+def compared(
+    base: FakeCell, new: FakeCell, *, margin: float | None = None, **new_run: Any
+) -> d.Compared:
+    first = source(run_of_set(base, number=1))
+    second = source(run_of_set(new, number=2, **new_run))
     return compare.compare(first, second, margin=margin)
 
 
@@ -57,14 +59,14 @@ def failed_on(found: d.Compared) -> list[str]:
     return [each.kind for each in compare.judged(found, KINDS).regressions]
 
 
-def slower(by: float) -> Cell:
-    return Cell(rtf=[each * by for each in STEADY])
+def slower(by: float, backend: str = "a") -> FakeCell:
+    return FakeCell(backend, rtf=[each * by for each in STEADY])
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
 def test_the_same_world_twice_is_no_regression(world: World) -> None:
     """What a single comparison may say; how often it errs is counted below."""
-    base, new = (Cell(rtf=rounds_of(world, seed=seed)) for seed in (1, 2))
+    base, new = (FakeCell(rtf=rounds_of(world, seed=seed)) for seed in (1, 2))
     found = compared(base, new)
     assert speed(found).verdict in {"SAME", "AMBIGUOUS"}
     assert failed_on(found) == []
@@ -75,15 +77,15 @@ def test_identical_cells_are_rarely_told_apart() -> None:
     world = next(each for each in WORLDS if each.name == "two levels")
     wrong = 0
     for seed in range(60):
-        base, new = (Cell(rtf=rounds_of(world, seed=2 * seed + side)) for side in (0, 1))
+        base, new = (FakeCell(rtf=rounds_of(world, seed=2 * seed + side)) for side in (0, 1))
         wrong += speed(compared(base, new)).verdict in {"FASTER", "SLOWER"}
     assert wrong <= 3
 
 
 def test_10_percent_slower_is_slower() -> None:
     world = next(each for each in WORLDS if each.name == "two levels")
-    base = Cell(rtf=rounds_of(world, seed=1, rounds=12))
-    found = compared(base, Cell(rtf=rounds_of(world, 1.10, seed=2, rounds=12)))
+    base = FakeCell(rtf=rounds_of(world, seed=1, rounds=12))
+    found = compared(base, FakeCell(rtf=rounds_of(world, 1.10, seed=2, rounds=12)))
     assert speed(found).verdict == "SLOWER"
     ratio = speed(found).ratio
     assert ratio is not None
@@ -113,7 +115,7 @@ def test_the_larger_noise_floor_of_the_two_runs_is_the_margin() -> None:
 
 
 def test_two_rounds_are_ambiguous_and_say_why() -> None:
-    found = compared(Cell(rtf=[0.1, 0.1]), Cell(rtf=[0.2, 0.2]))
+    found = compared(FakeCell(rtf=[0.1, 0.1]), FakeCell(rtf=[0.2, 0.2]))
     assert speed(found).verdict == "AMBIGUOUS"
     assert speed(found).ratio is None
     assert "3 rounds" in speed(found).why
@@ -123,8 +125,8 @@ def test_two_rounds_are_ambiguous_and_say_why() -> None:
 def test_intervals_of_several_cells_hold_together() -> None:
     one = speed(compared(slower(1.0), slower(1.05))).ratio
     names = "abcdef"
-    first = source(run_of({name: slower(1.0) for name in names}))
-    second = source(run_of({name: slower(1.05) for name in names}, number=2))
+    first = source(run_of_set(*[slower(1.0, name) for name in names]))
+    second = source(run_of_set(*[slower(1.05, name) for name in names], number=2))
     all_of = compare.compare(first, second)
     assert one is not None
     for each in all_of.cells:
@@ -135,7 +137,7 @@ def test_intervals_of_several_cells_hold_together() -> None:
 
 
 def test_wrong_texts_are_worse_and_others_than_before() -> None:
-    found = compared(Cell(), Cell(said=WRONG))
+    found = compared(FakeCell(), FakeCell(text=WRONG))
     right = cell(found).accuracy
     assert right is not None
     assert right.verdict == "worse"
@@ -150,7 +152,7 @@ def test_wrong_texts_are_worse_and_others_than_before() -> None:
 
 
 def test_equal_texts_are_as_good_and_the_same() -> None:
-    found = cell(compared(Cell(), Cell()))
+    found = cell(compared(FakeCell(), FakeCell()))
     assert found.accuracy is not None
     assert found.accuracy.verdict == "as good"
     assert found.texts is not None
@@ -159,12 +161,12 @@ def test_equal_texts_are_as_good_and_the_same() -> None:
 
 def test_texts_that_nobody_wrote_down_are_still_compared() -> None:
     def unknown(number: int, said: dict[str, str]) -> RunSource:
-        made = run_of({"a": Cell(said=said)}, number=number)
+        made = run_of_set(FakeCell("a", text=said), number=number)
         clip = made.manifest.clips[0]
         silent = [msgspec.structs.replace(each, reference=None) for each in clip.utterances]
         clip = msgspec.structs.replace(clip, utterances=silent)
         manifest = msgspec.structs.replace(made.manifest, clips=[clip])
-        return source(Made(manifest, made.events))
+        return source(FakeRun(manifest, made.events))
 
     found = compare.compare(unknown(1, {}), unknown(2, {"u2": "by the sea floor"}))
     right, texts = cell(found).accuracy, cell(found).texts
@@ -178,7 +180,7 @@ def test_texts_that_nobody_wrote_down_are_still_compared() -> None:
 
 
 def test_twice_the_memory_is_more_memory() -> None:
-    found = compared(Cell(), Cell(peak_bytes=600_000_000))
+    found = compared(FakeCell(), FakeCell(peak_bytes=600_000_000))
     memory = quantity(found, "peak RSS")
     assert memory.verdict == "MORE"
     assert memory.ratio is not None
@@ -187,16 +189,19 @@ def test_twice_the_memory_is_more_memory() -> None:
 
 
 def test_one_round_on_either_side_is_enough_for_memory() -> None:
-    found = compared(Cell(rtf=[0.1]), Cell(rtf=[0.1], peak_bytes=600_000_000))
+    found = compared(FakeCell(rtf=[0.1]), FakeCell(rtf=[0.1], peak_bytes=600_000_000))
     assert quantity(found, "peak RSS").verdict == "MORE"
 
 
 def test_5_percent_more_memory_is_the_same() -> None:
-    assert quantity(compared(Cell(), Cell(peak_bytes=315_000_000)), "peak RSS").verdict == "SAME"
+    assert (
+        quantity(compared(FakeCell(), FakeCell(peak_bytes=315_000_000)), "peak RSS").verdict
+        == "SAME"
+    )
 
 
 def test_more_joules_are_more_energy() -> None:
-    found = compared(Cell(joules=2.0), Cell(joules=3.0))
+    found = compared(FakeCell(joules=2.0), FakeCell(joules=3.0))
     energy = quantity(found, "energy")
     assert energy.base == pytest.approx(7200)
     assert energy.verdict == "MORE"
@@ -206,22 +211,22 @@ def test_more_joules_are_more_energy() -> None:
 @pytest.mark.parametrize(
     ("base", "new", "reason"),
     [
-        (None, None, "not measured: energy was not metered"),
-        (2.0, None, "not measured: new: energy was not metered"),
-        (None, 2.0, "not measured: base: energy was not metered"),
+        (None, None, "not measured: no energy counter"),
+        (2.0, None, "not measured: new: no energy counter"),
+        (None, 2.0, "not measured: base: no energy counter"),
     ],
 )
 def test_energy_that_one_side_did_not_measure_has_a_reason_in_place_of_a_verdict(
     base: float | None, new: float | None, reason: str
 ) -> None:
-    energy = quantity(compared(Cell(joules=base), Cell(joules=new)), "energy")
+    energy = quantity(compared(FakeCell(joules=base), FakeCell(joules=new)), "energy")
     assert (energy.verdict, energy.ratio, energy.reason) == ("", None, reason)
 
 
 def test_a_machine_that_became_slower_takes_the_blame() -> None:
-    first = source(run_of({"a": slower(1.0)}, canary_s=[0.0250, 0.0251, 0.0249, 0.0250] * 2))
+    first = source(run_of_set(slower(1.0), canary_s=[0.0250, 0.0251, 0.0249, 0.0250] * 2))
     second = source(
-        run_of({"a": slower(1.10)}, number=2, canary_s=[0.0275, 0.0276, 0.0274, 0.0275] * 2)
+        run_of_set(slower(1.10), number=2, canary_s=[0.0275, 0.0276, 0.0274, 0.0275] * 2)
     )
     found = compare.compare(first, second)
     assert found.machine is not None
@@ -232,14 +237,14 @@ def test_a_machine_that_became_slower_takes_the_blame() -> None:
 
 
 def test_a_machine_that_became_a_little_slower_does_not_explain_twice_the_time() -> None:
-    first = source(run_of({"a": slower(1.0)}, canary_s=[0.0250, 0.0251, 0.0249] * 3))
-    second = source(run_of({"a": slower(2.0)}, number=2, canary_s=[0.0275, 0.0276, 0.0274] * 3))
+    first = source(run_of_set(slower(1.0), canary_s=[0.0250, 0.0251, 0.0249] * 3))
+    second = source(run_of_set(slower(2.0), number=2, canary_s=[0.0275, 0.0276, 0.0274] * 3))
     assert speed(compare.compare(first, second)).verdict == "SLOWER"
 
 
 def test_versions_of_both_sides_are_said() -> None:
-    first = source(run_of({"a@1.1": Cell(version="1.1")}))
-    second = source(run_of({"a@1.2": Cell(version="1.2")}, number=2))
+    first = source(run_of_set(FakeCell("a@1.1", version="1.1")))
+    second = source(run_of_set(FakeCell("a@1.2", version="1.2"), number=2))
     found = cell(compare.compare(first, second))
     assert (found.backend, found.base_backend, found.new_backend) == ("a", "a@1.1", "a@1.2")
     assert [(each.name, each.base, each.new) for each in found.changes] == [
@@ -248,7 +253,7 @@ def test_versions_of_both_sides_are_said() -> None:
 
 
 def test_work_that_was_done_otherwise_is_said() -> None:
-    found = cell(compared(Cell(), Cell(settings={"beam_size": 5})))
+    found = cell(compared(FakeCell(), FakeCell(settings={"beam_size": 5})))
     assert [(each.name, each.base, each.new) for each in found.changes] == [
         ("setting beam_size", "1", "5")
     ]
@@ -257,7 +262,7 @@ def test_work_that_was_done_otherwise_is_said() -> None:
 
 
 def test_a_cell_that_fails_now_fails_the_comparison() -> None:
-    found = compared(Cell(), Cell(fails="no such file"))
+    found = compared(FakeCell(), FakeCell(ending="failed", message="no such file"))
     assert cell(found).state == d.FAILED
     assert cell(found).message == "failed: no such file"
     assert cell(found).speed is None
@@ -266,14 +271,14 @@ def test_a_cell_that_fails_now_fails_the_comparison() -> None:
 
 
 def test_a_cell_that_failed_before_is_fixed() -> None:
-    found = compared(Cell(fails="no such file"), Cell())
+    found = compared(FakeCell(ending="failed", message="no such file"), FakeCell())
     assert cell(found).state == d.FIXED
     assert failed_on(found) == []
 
 
 def test_a_cell_that_is_gone_fails_the_comparison_and_one_more_does_not() -> None:
-    first = source(run_of({"a": Cell(), "b": Cell()}))
-    second = source(run_of({"a": Cell(), "c": Cell()}, number=2))
+    first = source(run_of_set(FakeCell("a"), FakeCell("b")))
+    second = source(run_of_set(FakeCell("a"), FakeCell("c"), number=2))
     found = compare.judged(compare.compare(first, second), ["slower"])
     assert {each.backend: each.state for each in found.cells} == {
         "a": d.COMPARED,
@@ -289,20 +294,12 @@ def test_a_cell_that_is_gone_fails_the_comparison_and_one_more_does_not() -> Non
 def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_for(
     named: bool,
 ) -> None:
-    def run(number: int, **cells: Cell) -> RunSource:
-        found = run_of({"a": Cell(), **cells}, number=number)
-        request = msgspec.structs.replace(found.manifest.request, backends_named=named)
-        manifest = msgspec.structs.replace(found.manifest, request=request)
-        events = [
-            msgspec.structs.replace(each, status="unavailable")
-            if isinstance(each, s.WorkerEnded) and each.message == "not installed"
-            else each
-            for each in found.events
-        ]
-        return source(Made(manifest, events))
+    def run(number: int, *cells: FakeCell) -> RunSource:
+        cells = (FakeCell("a"), *cells)
+        return source(run_of_set(*cells, number=number, request={"explicit": named}))
 
-    absent = Cell(fails="not installed")
-    found = compare.compare(run(1, b=absent, c=absent), run(2, b=absent, c=Cell()))
+    absent = [FakeCell(name, ending="unavailable", message="not installed") for name in "bc"]
+    found = compare.compare(run(1, *absent), run(2, absent[0], FakeCell("c")))
     states = {each.backend: each.state for each in found.cells}
     said = "Not installed for either run, and left out here: b."
     if named:
@@ -314,8 +311,8 @@ def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_fo
 
 
 def test_a_cell_whose_counterpart_is_not_clear_is_neither_compared_nor_missing() -> None:
-    first = source(run_of({"x": Cell(), "a@1": Cell(), "a@2": Cell()}))
-    second = source(run_of({"x": Cell(), "a@3": Cell()}, number=2))
+    first = source(run_of_set(FakeCell("x"), FakeCell("a@1"), FakeCell("a@2")))
+    second = source(run_of_set(FakeCell("x"), FakeCell("a@3"), number=2))
     found = compare.judged(compare.compare(first, second), KINDS)
     assert [each.state for each in found.cells] == [d.COMPARED, *[d.UNMATCHED] * 3]
     assert "a@3" in found.cells[1].message
@@ -323,12 +320,9 @@ def test_a_cell_whose_counterpart_is_not_clear_is_neither_compared_nor_missing()
 
 
 def test_runs_that_do_not_compare_are_refused_with_every_difference() -> None:
-    first = run_of({"a": Cell()})
-    request = msgspec.structs.replace(
-        first.manifest.request, contract={**first.manifest.request.contract, "beam_size": 5}
-    )
-    machine = msgspec.structs.replace(first.manifest.machine, cpu="Another")
-    second = source(run_of({"a": Cell()}, number=2, request=request, machine=machine))
+    first = run_of_set(FakeCell("a"))
+    beam = {"contract": DecodeContract(beam_size=5)}
+    second = source(run_of_set(FakeCell("a"), number=2, request=beam, machine={"cpu": "Another"}))
     with pytest.raises(UsageError) as caught:
         compare.compare(source(first), second)
     assert "beam_size 1 and 5" in caught.value.message
@@ -340,31 +334,31 @@ def test_runs_that_do_not_compare_are_refused_with_every_difference() -> None:
 
 
 def test_texts_of_other_speech_are_not_compared_anyway() -> None:
-    first = run_of({"a": Cell()})
+    first = run_of_set(FakeCell("a"))
     clip = msgspec.structs.replace(first.manifest.clips[0], pcm_sha256="e" * 64)
-    second = source(run_of({"a": Cell()}, number=2, clips=[clip]))
+    second = source(run_of_set(FakeCell("a"), number=2, clips=[clip]))
     found = cell(compare.compare(source(first), second, anyway=True))
     assert found.speed is not None
     assert (found.accuracy, found.texts) == (None, None)
 
 
 def test_runs_without_a_common_cell_are_refused() -> None:
-    first, second = source(run_of({"a": Cell()})), source(run_of({"b": Cell()}, number=2))
+    first, second = source(run_of_set(FakeCell("a"))), source(run_of_set(FakeCell("b"), number=2))
     with pytest.raises(UsageError, match=r"no backend and model in common: a tiny.en and b tiny"):
         compare.compare(first, second)
 
 
 def test_conditions_stand_side_by_side_and_say_where_they_differ() -> None:
     first = source(
-        run_of(
-            {"a": Cell()},
+        run_of_set(
+            FakeCell("a"),
             canary_s=[0.02] * 3,
             values={"power_source": "mains", "cpu_mhz": 3000.0, "load_average_1m": 1.0},
         )
     )
     second = source(
-        run_of(
-            {"a": Cell()},
+        run_of_set(
+            FakeCell("a"),
             number=2,
             canary_s=[0.02] * 3,
             values={"power_source": "battery", "cpu_mhz": 1500.0, "load_average_1m": 1.0},
@@ -379,10 +373,9 @@ def test_conditions_stand_side_by_side_and_say_where_they_differ() -> None:
 
 
 def test_other_threads_and_another_system_are_named() -> None:
-    first = run_of({"a": Cell()})
-    request = msgspec.structs.replace(first.manifest.request, threads=8)
-    machine = msgspec.structs.replace(first.manifest.machine, os_version="7.0")
-    second = source(run_of({"a": Cell()}, number=2, request=request, machine=machine))
+    first = run_of_set(FakeCell("a"))
+    other: dict[str, Any] = {"request": {"threads": 8}, "machine": {"os_version": "7.0"}}
+    second = source(run_of_set(FakeCell("a"), number=2, **other))
     found = compare.compare(source(first), second)
     assert [(each.name, each.base, each.new) for each in found.facts] == [
         ("system", "Linux 6.1", "Linux 7.0"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from fakes.compared_runs import Cell, run_of
+from fakes.runs import FakeCell, run_of_set
 from mac_whisper_speedtest.compare import match
 from mac_whisper_speedtest.results import schema as s
 
 
 def of(*names: str, pcm: str = "") -> list[s.CellResult]:
-    found = run_of({name: Cell() for name in names}).run.cells
+    found = run_of_set(*[FakeCell(name) for name in names]).run.cells
     if not pcm:
         return found
     return [

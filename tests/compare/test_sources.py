@@ -6,16 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from fakes.compared_runs import Cell, run_of
-from fakes.made_runs import Made
+from fakes.runs import STEADY, FakeCell, FakeRun, run_of_set
+from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.compare import compare, sources
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import directory
 
-Keep = Callable[..., Made]
+Keep = Callable[..., FakeRun]
 
 
 @pytest.fixture
@@ -23,8 +22,8 @@ def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keep:
     """Write a run into a store of its own."""
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
 
-    def write(number: int, cells: dict[str, Cell] | None = None, **changes: Any) -> Made:
-        made = run_of(cells or {"a": Cell()}, number=number, **changes)
+    def write(number: int, *cells: FakeCell, **changes: Any) -> FakeRun:
+        made = run_of_set(*(cells or [FakeCell("a", rtf=STEADY)]), number=number, **changes)
         made.write(directory.runs_dir() / f"{number:06d}")
         return made
 
@@ -50,7 +49,7 @@ def test_what_is_loaded_has_its_figures(keep: Keep) -> None:
 
 
 def test_a_run_elsewhere_is_called_by_its_folder(keep: Keep, tmp_path: Path) -> None:
-    run_of({"a": Cell()}).write(tmp_path / "from-ci")
+    run_of_set(FakeCell("a")).write(tmp_path / "from-ci")
     assert sources.load(str(tmp_path / "from-ci")).label == "from-ci"
 
 
@@ -88,7 +87,7 @@ def test_texts_are_compared_by_what_was_heard_since_a_bundle_has_other_names(
     from mac_whisper_speedtest.bundle import write
 
     keep(1)
-    keep(2, {"a": Cell(said={"u2": "by the sea floor"})})
+    keep(2, FakeCell("a", text={"u2": "by the sea floor"}))
     write.write_bundle(directory.find("2"), tmp_path / "x.zip")
     found = sources.load(str(tmp_path / "x.zip"))
     assert found.run.manifest.clips[0].utterances[1].name != "u2"
@@ -122,18 +121,17 @@ def test_previous_comparable_says_where_it_belongs(keep: Keep) -> None:
 def test_previous_comparable_is_the_newest_earlier_run_that_compares(keep: Keep) -> None:
     keep(1)
     keep(2)
-    other = keep(3)
-    machine = msgspec.structs.replace(other.manifest.machine, cpu="Another")
-    keep(4, machine=machine)
-    keep(5, {"b": Cell()})
-    new = keep(6, {"a@2": Cell()})
+    keep(3)
+    keep(4, machine={"cpu": "Another"})
+    keep(5, FakeCell("b"))
+    new = keep(6, FakeCell("a@2"))
     keep(7)
     assert sources.load_previous_comparable(new.manifest).label == "3"
 
 
 def test_a_run_whose_common_cells_all_failed_is_passed_over(keep: Keep) -> None:
     keep(1)
-    keep(2, {"a": Cell(fails="no")})
+    keep(2, FakeCell("a", ending="failed", message="no"))
     new = keep(3)
     assert sources.load_previous_comparable(new.manifest).label == "1"
 
@@ -141,7 +139,7 @@ def test_a_run_whose_common_cells_all_failed_is_passed_over(keep: Keep) -> None:
 def test_of_a_run_from_elsewhere_every_run_here_is_earlier(keep: Keep) -> None:
     keep(1)
     keep(2)
-    elsewhere = run_of({"a": Cell()}, number=1, run_id="e" * 32)
+    elsewhere = run_of_set(FakeCell("a"), number=1, run_id="e" * 32)
     assert sources.load_previous_comparable(elsewhere.manifest).label == "2"
 
 
@@ -154,14 +152,11 @@ def test_a_run_that_was_imported_is_as_late_as_its_number_here(keep: Keep) -> No
 
 
 def test_what_the_nearest_run_differs_in_is_named(keep: Keep) -> None:
-    first = keep(1)
-    machine = msgspec.structs.replace(first.manifest.machine, cpu="Another")
-    request = msgspec.structs.replace(
-        first.manifest.request, contract={**first.manifest.request.contract, "beam_size": 5}
-    )
+    keep(1)
+    machine, request = {"cpu": "Another"}, {"contract": DecodeContract(beam_size=5)}
     keep(2, machine=machine, request=request)
     keep(3, machine=machine)
-    new = run_of({"a": Cell()}, number=9, run_id="e" * 32, request=request)
+    new = run_of_set(FakeCell("a"), number=9, run_id="e" * 32, request=request)
     with pytest.raises(UsageError) as caught:
         sources.load_previous_comparable(new.manifest)
     assert "in the nearest, run 2," in caught.value.message

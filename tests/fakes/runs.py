@@ -23,6 +23,7 @@ from mac_whisper_speedtest.audio.clip import Clip, Kind, LeftOut, Speech
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
@@ -32,6 +33,9 @@ from mac_whisper_speedtest.run import plan, prepare
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.weights.locate import Weights
+
+STEADY = tuple(0.1 * each for each in (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.0))
+"""RTF of a cell in eight rounds of a machine that hardly varies."""
 
 AUDIO_S = 10.0
 """Seconds of a recording."""
@@ -348,7 +352,7 @@ def run_of(
     for each, visit in enumerate(head.schedule):
         for cell in visit:
             events += _round(truth[cell], cell, each, speech, head.request.passes, noise)
-        seen: dict[str, Any] = {"canary_after_s": canary_s[each]} if canary_s else {}
+        seen: dict[str, Any] = {"canary_after_s": canary_s[each]} if each < len(canary_s) else {}
         if conditions is not None:
             seen |= {"before": conditions, "after": conditions}
         if each in flagged:
@@ -358,6 +362,11 @@ def run_of(
     if state:
         events.append(s.RunEnded(state=state))
     return FakeRun(head, events)
+
+
+def run_of_set(*cells: FakeCell, **options: Any) -> FakeRun:
+    """A run on a set of two recordings; ``options`` are those of ``run_of``."""
+    return run_of(*cells, **{"speech": collection(), **options})
 
 
 def manifest_of(
@@ -502,6 +511,11 @@ def _metered(truth: FakeCell, cell: str, number: int, audio_s: float) -> s.Meter
 
 
 # ---- runs in places
+
+
+def source(made: FakeRun) -> RunSource:
+    """The run as something to compare."""
+    return RunSource(str(made.manifest.run), made.run, None)
 
 
 TWO = (FakeCell("a"), FakeCell("b", rtf=0.09))

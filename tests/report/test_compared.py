@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from fakes.compared_runs import STEADY, Cell, run_of, source
-from fakes.made_runs import SAID
+from fakes.runs import SAID, STEADY, FakeCell, run_of_set, source
 from mac_whisper_speedtest.compare import compare, document
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.report import ci_formats, comparison, comparison_markdown
@@ -20,30 +19,34 @@ WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it
 SLOW = [each * 1.5 for each in STEADY]
 
 
+def steady(backend: str, **fields: Any) -> FakeCell:
+    return FakeCell(backend, **{"rtf": STEADY, **fields})
+
+
 @pytest.fixture(scope="module")
 def found() -> Compared:
-    base = {
-        "same": Cell(),
-        "slow@1.1": Cell(version="1.1"),
-        "wrong": Cell(),
-        "broken": Cell(),
-        "gone": Cell(),
-        "big": Cell(),
-    }
-    new = {
-        "same": Cell(),
-        "slow@1.2": Cell(rtf=SLOW, version="1.2"),
-        "wrong": Cell(said=WRONG),
-        "broken": Cell(fails="no | such <file> @someone \x1b[31m"),
-        "big": Cell(peak_bytes=600_000_000),
-        "extra": Cell(),
-    }
+    base = [
+        steady("same"),
+        steady("slow@1.1", version="1.1"),
+        steady("wrong"),
+        steady("broken"),
+        steady("gone"),
+        steady("big"),
+    ]
+    new = [
+        steady("same"),
+        steady("slow@1.2", rtf=SLOW, version="1.2"),
+        steady("wrong", text=WRONG),
+        steady("broken", ending="failed", message="no | such <file> @someone \x1b[31m"),
+        steady("big", peak_bytes=600_000_000),
+        steady("extra"),
+    ]
     machine: dict[str, Any] = {
         "canary_s": [0.02, 0.0201, 0.0199],
         "values": {"power_source": "mains"},
     }
-    first = source(run_of(base, tags=["base"], **machine))
-    second = source(run_of(new, number=2, **machine))
+    first = source(run_of_set(*base, tags=["base"], **machine))
+    second = source(run_of_set(*new, number=2, **machine))
     return compare.judged(compare.compare(first, second), list(compare.KINDS))
 
 
@@ -151,7 +154,7 @@ def test_github_action_benchmark_gets_names_without_versions_and_the_new_values(
         "name": "big tiny.en on speech: peak RSS",
         "unit": "MB",
         "value": 600.0,
-        "extra": "big 1.0\nMORE",
+        "extra": "big 1.2.3\nMORE",
     }
     assert not any("broken" in name or "gone" in name or "energy" in name for name in entries)
     for each in entries.values():
