@@ -30,7 +30,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +37,7 @@ import msgspec
 
 from mac_whisper_speedtest.audio import builtin, write_pcm
 from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.errors import WeightsMissingError
@@ -137,7 +137,7 @@ class Session:
         self._load(worker)
         params = m.TranscribeParams(
             m.AudioParams(str(self._pcm), self._pcm.stat().st_size // 4),
-            m.ContractParams(**asdict(DecodeContract())),
+            DecodeContract(),
         )
 
         def take() -> Sample:
@@ -168,8 +168,8 @@ class Session:
         """Have it import and load; the precision that it computes in."""
         worker.hello()
         weights = self._weights
-        model = m.ModelParams(weights.model, str(weights.path), weights.form)
-        return worker.load(m.LoadParams(model, "auto", self._threads)).value.precision
+        model = ModelParams(weights.model, str(weights.path), weights.form)
+        return worker.load(LoadParams(model, "auto", self._threads)).value.precision
 
 
 def signed_rank_interval(values: list[float]) -> tuple[float, float, float, float]:

@@ -36,6 +36,7 @@ import msgspec
 
 from mac_whisper_speedtest.audio import builtin, write_pcm
 from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.machine import conditions, describe, energy
@@ -102,11 +103,11 @@ def ready_worker(backend: Backend, pcm: Path) -> Iterator[tuple[int, Callable[[]
         assert started is not None, f"{backend.name} is not installed"
         with Worker(started, PATIENT) as worker:
             worker.hello()
-            model = m.ModelParams(weights.model, str(weights.path), weights.form)
-            worker.load(m.LoadParams(model, "auto", threads))
+            model = ModelParams(weights.model, str(weights.path), weights.form)
+            worker.load(LoadParams(model, "auto", threads))
             params = m.TranscribeParams(
                 m.AudioParams(str(pcm), pcm.stat().st_size // 4),
-                m.ContractParams(**asdict(DecodeContract())),
+                DecodeContract(),
             )
 
             def take() -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +13,7 @@ import pytest
 
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.weights.locate import locate
@@ -64,8 +64,8 @@ class Session:
             assert started is not None
             self._worker = opened.enter_context(Worker(started, PATIENT))
             self._worker.hello()
-            model = m.ModelParams(weights.model, str(weights.path), weights.form)
-            self.loaded = self._worker.load(m.LoadParams(model, threads=2)).value
+            model = ModelParams(weights.model, str(weights.path), weights.form)
+            self.loaded = self._worker.load(LoadParams(model, threads=2)).value
             self._opened = opened.pop_all()
         return self
 
@@ -77,7 +77,5 @@ class Session:
         self._recordings += 1
         pcm = self._scratch / f"{self._recordings}.f32"
         audio.astype("<f4").tofile(pcm)
-        params = m.TranscribeParams(
-            m.AudioParams(str(pcm), len(audio)), m.ContractParams(**asdict(contract))
-        )
+        params = m.TranscribeParams(m.AudioParams(str(pcm), len(audio)), contract)
         return self._worker.transcribe(params).value

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from backends.conftest import installed_or_skip, speech
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, deviations
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
@@ -79,15 +79,15 @@ def test_a_network_of_its_kind_is_loaded_in_bfloat16_and_decoded_as_declared(
     session: tuple[Worker, Path], weights: Path
 ) -> None:
     worker, scratch = session
-    model = m.ModelParams("parakeet-tdt-0.6b-v2", str(weights), "parakeet-mlx")
-    assert worker.load(m.LoadParams(model)).value.precision == "bfloat16"
+    model = ModelParams("parakeet-tdt-0.6b-v2", str(weights), "parakeet-mlx")
+    assert worker.load(LoadParams(model)).value.precision == "bfloat16"
     audio = speech("short", 0.0, 3.0)
     pcm = scratch / "audio.f32"
     audio.astype("<f4").tofile(pcm)
 
     def decode(contract: DecodeContract) -> m.TranscribeResult:
         spoken = m.AudioParams(str(pcm), len(audio))
-        params = m.TranscribeParams(spoken, m.ContractParams(**asdict(contract)))
+        params = m.TranscribeParams(spoken, contract)
         return worker.transcribe(params).value
 
     heard = decode(DecodeContract())
@@ -103,6 +103,6 @@ def test_a_network_of_its_kind_is_loaded_in_bfloat16_and_decoded_as_declared(
 def test_a_device_that_is_not_there_is_refused(session: tuple[Worker, Path], weights: Path) -> None:
     worker, _ = session  # the last test: a worker is ended by its first failure
     missing = "cuda" if sys.platform == "darwin" else "metal"
-    model = m.ModelParams("parakeet-tdt-0.6b-v2", str(weights), "parakeet-mlx")
+    model = ModelParams("parakeet-tdt-0.6b-v2", str(weights), "parakeet-mlx")
     with pytest.raises(WorkerFailureError, match="it has cpu"):
-        worker.load(m.LoadParams(model, device=missing))
+        worker.load(LoadParams(model, device=missing))

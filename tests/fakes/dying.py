@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import LoadedModel, ModelRequest, Segment, Transcription
+from mac_whisper_speedtest.backends.adapter import LoadedModel, LoadParams, Segment, Transcription
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 WORK_S = 0.03
@@ -21,8 +21,8 @@ class Living:
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> LoadedModel:
-        return LoadedModel(device=request.device, precision=request.precision)
+    def load(self, params: LoadParams) -> LoadedModel:
+        return LoadedModel(device=params.device, precision=params.model.precision)
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         time.sleep(WORK_S)

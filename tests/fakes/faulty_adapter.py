@@ -19,7 +19,7 @@ from typing import Any
 from mac_whisper_speedtest.backends.adapter import (
     BackendUnavailableError,
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -45,11 +45,11 @@ class Faulty:
             time.sleep(_FOREVER_S)
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         if self._fault == "hang_in_load":
             time.sleep(_FOREVER_S)
         if self._fault == "bad_model":
-            raise ModelUnusableError(f"{Path(request.path).name} is not a model")
+            raise ModelUnusableError(f"{Path(params.model.path).name} is not a model")
         return LoadedModel(device="cpu", precision="float32")
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import LoadedModel, ModelRequest, Transcription
+from mac_whisper_speedtest.backends.adapter import LoadedModel, LoadParams, Transcription
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 _FOREVER_S = 10_000.0
@@ -27,7 +27,7 @@ class Hungry:
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         host, _, port = os.environ.get("HUNGRY_FOR", "127.0.0.1:9").partition(":")
         getattr(self, f"_{os.environ['FAULT']}")(host, int(port))
         return LoadedModel(device="cpu", precision="float32")

@@ -13,7 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import LoadedModel, ModelRequest, Segment, Transcription
+from mac_whisper_speedtest.backends.adapter import (
+    LoadedModel,
+    LoadParams,
+    ModelParams,
+    Segment,
+    Transcription,
+)
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 WORK_S = 0.03
@@ -33,14 +39,14 @@ class Sound:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.request = ModelRequest("", "", "")
+        self.params = LoadParams(ModelParams("", "", ""))
 
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> LoadedModel:
-        self.request = request
-        return LoadedModel(device=request.device, precision=request.precision)
+    def load(self, params: LoadParams) -> LoadedModel:
+        self.params = params
+        return LoadedModel(device=params.device, precision=params.model.precision)
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         self.calls += 1
@@ -128,7 +134,7 @@ class LoadsLate(Sound):
 
     def work(self) -> None:
         if self.calls == 1:
-            self._weights = Path(self.request.path).read_bytes()
+            self._weights = Path(self.params.model.path).read_bytes()
             time.sleep(FIRST_S)
         super().work()
 
@@ -157,7 +163,7 @@ class Loops(Sound):
 class FallsBack(Sound):
     """Runs on ``cpu`` in ``int4`` whatever it is asked for, and says so."""
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         return LoadedModel(device="cpu", precision="int4")
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from mac_whisper_speedtest.backends.adapter import LoadedModel, ModelRequest, Segment, Transcription
+from mac_whisper_speedtest.backends.adapter import LoadedModel, LoadParams, Segment, Transcription
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
 
 
@@ -20,7 +20,7 @@ class Telltale:
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         print(self._words, file=sys.stderr)
         details = {"weights": self._words, "system_info": self._words, "other": self._words}
         return LoadedModel(device="cpu", precision="float32", details=details)

@@ -15,7 +15,7 @@ import pytest
 
 from fakes.hub import Hub
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.backends.adapter import ModelRequest, ModelUnusableError
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams, ModelUnusableError
 from mac_whisper_speedtest.backends.insanely_fast_whisper import InsanelyFastWhisper
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import locate, pull
@@ -274,10 +274,10 @@ def test_the_transformers_adapter_trusts_no_code_and_takes_nothing_but_a_local_f
 
     adapter = InsanelyFastWhisper()
     with pytest.raises(ModelUnusableError, match="that is enough"):
-        adapter.load(ModelRequest(SPEC, str(tmp_path), "huggingface", device="cpu"))
+        adapter.load(LoadParams(ModelParams(SPEC, str(tmp_path), "huggingface"), "cpu"))
     ((_, named),) = asked
     assert not named.get("trust_remote_code")
     assert named["model"] == str(tmp_path)
     with pytest.raises(ModelUnusableError, match="is not a folder"):
-        adapter.load(ModelRequest(SPEC, "someone/my-whisper", "huggingface", device="cpu"))
+        adapter.load(LoadParams(ModelParams(SPEC, "someone/my-whisper", "huggingface"), "cpu"))
     assert len(asked) == 1

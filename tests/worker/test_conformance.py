@@ -10,11 +10,11 @@ from pathlib import Path
 import click.testing
 import pytest
 
+from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.cli.conformance import command
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.worker import conformance
-from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.conformance import CheckStatus, ConformanceFinding
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ DOUBTS = {"varies": {"repeat"}, "hides a setting": {"effective"}}
 def _findings(fault: str, *, timeout_s: float = 20) -> list[ConformanceFinding]:
     subject = conformance.ConformanceSubject(
         backend=Backend(name=fault, command=(sys.executable, "-I", "-S", str(ENGINE), fault)),
-        model=m.ModelParams(name="tiny.en", path=str(ENGINE), form="own"),
+        model=ModelParams(name="tiny.en", path=str(ENGINE), form="own"),
         samples=conformance.speech_like(1.0),
         timeout_s=timeout_s,
         eof_idle_s=0.5 if fault == "ignores the end of input" else 5,

@@ -16,10 +16,10 @@ import pytest
 
 from conftest import FAKES, describe_fake
 from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.weights import locate
 from mac_whisper_speedtest.worker import load_check, process_tree
-from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 from mac_whisper_speedtest.worker.load_check import LoadCheck, LoadOutcome, Trial
 from mac_whisper_speedtest.worker.process_tree import TreeUsage
@@ -94,7 +94,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LoadC
         if wants:
             monkeypatch.setenv("HUNGRY_FOR", wants)
         backend = registry.from_toml(describe_fake(tmp_path, "fake", fault=fault, adapter=HUNGRY))
-        model = m.ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
+        model = ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
         return load_check.check(Trial(backend, model, "auto", 1, load_s))
 
     return loaded
@@ -223,14 +223,14 @@ def test_a_program_that_is_no_python_is_checked_through_the_same_protocol(
     program = FAKES / "broken_engine.py"
     described = describe_fake(tmp_path, "engine", command=[sys.executable, str(program)])
     backend = registry.from_toml(described)
-    model = m.ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
+    model = ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
     found = load_check.check(Trial(backend, model, "auto", 1, 30.0))
     assert (found.outcome, found.version) == (LoadOutcome.LOADED, "1")
 
 
 def test_a_backend_that_is_installed_nowhere_is_not_checked(tmp_path: Path) -> None:
     backend = Backend(name="ghost", adapter="x:Y", import_name="no_such_library_anywhere")
-    model = m.ModelParams("tiny.en", str(tmp_path), "own", "auto")
+    model = ModelParams("tiny.en", str(tmp_path), "own", "auto")
     found = load_check.check(Trial(backend, model, "auto", 1, 5.0))
     assert found.outcome is LoadOutcome.NOT_CHECKED
     assert "not installed" in found.message
@@ -243,7 +243,7 @@ def test_faster_whisper_without_its_tokenizer_would_download_one(tmp_path: Path)
     shutil.copytree(locate.official("tiny.en").path, weights)
     (weights / "tokenizer.json").unlink()
     (backend,) = registry.select(["faster-whisper"], registry.installed())
-    model = m.ModelParams("tiny.en", str(weights), "ctranslate2", "auto")
+    model = ModelParams("tiny.en", str(weights), "ctranslate2", "auto")
     found = load_check.check(Trial(backend, model, "cpu", 2, 120.0))
     assert found.outcome is LoadOutcome.WOULD_DOWNLOAD, found
     assert found.hosts == ("huggingface.co",)

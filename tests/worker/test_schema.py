@@ -12,12 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from mac_whisper_speedtest.backends.adapter import LoadParams
+from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker import schema
 from mac_whisper_speedtest.worker.conformance.client import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
-PARAMS = {"hello": m.HelloParams, "load": m.LoadParams, "transcribe": m.TranscribeParams}
+PARAMS = {"hello": m.HelloParams, "load": LoadParams, "transcribe": m.TranscribeParams}
 RESULTS = {"hello": m.HelloResult, "load": m.LoadReply, "transcribe": m.TranscribeResult}
 TYPES = [kind for kind in vars(m).values() if isinstance(kind, type) and is_dataclass(kind)]
 
@@ -94,3 +96,12 @@ def test_every_error_code_is_in_the_documentation(code: m.ErrorCode) -> None:
 @pytest.mark.parametrize("stage", m.Stage)
 def test_every_stage_has_a_deadline_in_the_documentation(stage: m.Stage) -> None:
     assert f"\n| `{stage}` | " in (DOCS / "protocol.md").read_text(encoding="utf-8")
+
+
+def test_every_field_of_an_answer_has_its_place_in_the_journal() -> None:
+    settings = {"effective": "values", "observed": "observed", "remarks": "remarks"}
+    for each in fields(m.TranscribeResult):
+        if each.name in settings:
+            assert settings[each.name] in s.Effective.__struct_fields__
+        else:
+            assert each.name in s.Sample.__struct_fields__

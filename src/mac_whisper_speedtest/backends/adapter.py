@@ -22,22 +22,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRequest:
-    """Which weights to load, and how.
+class ModelParams:
+    """Which weights, on this machine's disk.
 
     Attributes:
         name: the canonical model name, such as ``tiny.en``.
-        path: a file or folder on this machine; adapters never look anywhere else.
+        path: a file or folder on this machine; a worker looks nowhere else.
         form: the weights' form (``ctranslate2``, ``ggml``, ``mlx``, or a program's own word).
         precision: what to compute in, or ``auto`` for the backend's native choice on the device.
-        device: ``auto`` or a device name of the backend's ``devices``.
-        threads: CPU threads to use.
     """
 
     name: str
     path: str
     form: str
     precision: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadParams:
+    """Load these weights, so that no later call has to.
+
+    Attributes:
+        model: the weights.
+        device: ``auto`` or a device name of the backend's ``devices``.
+        threads: CPU threads to use.
+    """
+
+    model: ModelParams
     device: str = "auto"
     threads: int = 1
 
@@ -117,7 +128,7 @@ class Adapter(Protocol):
             BackendUnavailableError: the library cannot be imported.
         """
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load the weights so that the first transcription does not have to.
 
         Raises:

@@ -23,6 +23,8 @@ ESSENTIAL = ("language", "task", "beam_size")
 class DecodeContract:
     """The settings every backend is asked to decode with. The defaults are ``greedy``.
 
+    ``None`` leaves a setting to the library.
+
     Attributes:
         name: what people call this contract.
         language: ISO 639-1 code, given because detecting it costs an extra encoder pass.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -60,7 +60,7 @@ class FasterWhisper:
         import_or_unavailable("faster_whisper")
         return library_versions("faster-whisper", "ctranslate2", "numpy", "tokenizers")
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA.
 
         float16 weights are widened to float32 on CPUs because CTranslate2 has no float16 kernels
@@ -69,18 +69,18 @@ class FasterWhisper:
         import ctranslate2
         from faster_whisper import WhisperModel
 
-        device = request.device
+        device = params.device
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        precision = request.precision
+        precision = params.model.precision
         if precision == "auto":
             precision = "float16" if device == "cuda" else "float32"
         try:
             self._model = WhisperModel(
-                request.path,
+                params.model.path,
                 device=device,
                 compute_type=precision,
-                cpu_threads=request.threads,
+                cpu_threads=params.threads,
                 num_workers=1,
                 local_files_only=True,
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mac_whisper_speedtest.backends import faster_whisper as plain
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     Transcription,
     effective,
 )
@@ -48,11 +48,11 @@ REMARK = "run without timestamps: with them it loses the words after the last on
 class FasterWhisperBatched(plain.FasterWhisper):
     """``BatchedInferencePipeline.transcribe`` over the same loaded model."""
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load the plain model and put the pipeline around it."""
         from faster_whisper import BatchedInferencePipeline
 
-        loaded = super().load(request)
+        loaded = super().load(params)
         self._pipeline = BatchedInferencePipeline(self._model)
         return loaded
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -73,22 +73,22 @@ class InsanelyFastWhisper:
             "transformers", "torch", "tokenizers", "safetensors", "numpy", "flash-attn"
         )
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load a folder; ``auto`` is float32 on a CPU and float16 elsewhere."""
         import torch
         from transformers import pipeline
         from transformers.utils import is_flash_attn_2_available
 
-        if not Path(request.path).is_dir():  # transformers would take it for a name on the hub
-            raise ModelUnusableError(f"{request.path} is not a folder")
-        device = choose_device(request.device)
-        precision = choose_precision(request.precision, device)
+        if not Path(params.model.path).is_dir():  # transformers would take it for a name on the hub
+            raise ModelUnusableError(f"{params.model.path} is not a folder")
+        device = choose_device(params.device)
+        precision = choose_precision(params.model.precision, device)
         flash = device == "cuda" and precision == "float16" and is_flash_attn_2_available()
-        torch.set_num_threads(request.threads)
+        torch.set_num_threads(params.threads)
         try:
             self._pipeline = pipeline(
                 "automatic-speech-recognition",
-                model=request.path,
+                model=params.model.path,
                 dtype=getattr(torch, precision),
                 device=device,
                 trust_remote_code=False,

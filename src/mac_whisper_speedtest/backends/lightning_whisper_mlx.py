@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -74,14 +74,14 @@ class LightningWhisperMlx:
         self._mlx = mlx_runtime.Runtime()
         return self._mlx.import_modules("lightning-whisper-mlx", "lightning_whisper_mlx.transcribe")
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Fill the library's own model holder."""
         from lightning_whisper_mlx.transcribe import ModelHolder
 
-        if not (Path(request.path) / "weights.npz").is_file():
-            raise ModelUnusableError(f"no weights.npz in {request.path}")
-        loaded, self._watch = self._mlx.fill(ModelHolder, request)
-        self._path, self._half = request.path, loaded.precision == "float16"
+        if not (Path(params.model.path) / "weights.npz").is_file():
+            raise ModelUnusableError(f"no weights.npz in {params.model.path}")
+        loaded, self._watch = self._mlx.fill(ModelHolder, params)
+        self._path, self._half = params.model.path, loaded.precision == "float16"
         return loaded
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     import_or_unavailable,
     library_versions,
@@ -113,7 +113,7 @@ class Runtime:
         mx.set_default_device(mx.cpu if device == "cpu" else mx.gpu)
         return "cpu" if mx.default_device() == mx.Device(mx.cpu) else gpu
 
-    def fill(self, holder: Any, request: ModelRequest) -> tuple[LoadedModel, DecodeWatch]:
+    def fill(self, holder: Any, params: LoadParams) -> tuple[LoadedModel, DecodeWatch]:
         """Load a folder into a library's own model holder, so that its first call does not.
 
         Raises:
@@ -121,11 +121,11 @@ class Runtime:
         """
         import mlx.core as mx
 
-        device = self.choose_device(request.device)
-        precision = float_type(request, NATIVE)
+        device = self.choose_device(params.device)
+        precision = float_type(params, NATIVE)
         holder.model = None  # it goes by the path alone and would keep another precision
         try:
-            model = holder.get_model(request.path, getattr(mx, precision))
+            model = holder.get_model(params.model.path, getattr(mx, precision))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
         details = self.details(device, model.encoder.conv2.weight)
@@ -192,13 +192,13 @@ class DecodeWatch:
         return seen
 
 
-def float_type(request: ModelRequest, native: str) -> str:
+def float_type(params: LoadParams, native: str) -> str:
     """The precision to compute in; ``auto`` is ``native``.
 
     Raises:
         ModelUnusableError: these libraries know half and single precision only.
     """
-    precision = native if request.precision == "auto" else request.precision
+    precision = native if params.model.precision == "auto" else params.model.precision
     if precision not in {"float16", "float32"}:
         raise ModelUnusableError(f"it computes in float16 or float32, not in {precision}")
     return precision

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     Segment,
     Transcription,
     effective,
@@ -58,12 +58,12 @@ class MlxWhisper:
         self._mlx = mlx_runtime.Runtime()
         return self._mlx.import_modules("mlx-whisper", "mlx_whisper")
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Fill the library's own model holder."""
         from mlx_whisper.transcribe import ModelHolder
 
-        loaded, self._watch = self._mlx.fill(ModelHolder, request)
-        self._path, self._half = request.path, loaded.precision == "float16"
+        loaded, self._watch = self._mlx.fill(ModelHolder, params)
+        self._path, self._half = params.model.path, loaded.precision == "float16"
         return loaded
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:

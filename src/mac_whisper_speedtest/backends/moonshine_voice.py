@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -67,20 +67,22 @@ class MoonshineVoice:
         import_or_unavailable("moonshine_voice")
         return library_versions("moonshine-voice", "numpy")
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load a folder of .ort files; the library calls every fault "Unknown error"."""
         from moonshine_voice import ModelArch, MoonshineError, Transcriber
 
-        if request.precision not in {"auto", "int8"}:
-            raise ModelUnusableError(f"Moonshine's weights are int8, not {request.precision}")
-        if request.name not in _ARCHITECTURES:
-            raise ModelUnusableError(f"{request.name} is no Moonshine network that is known here")
+        if params.model.precision not in {"auto", "int8"}:
+            raise ModelUnusableError(f"Moonshine's weights are int8, not {params.model.precision}")
+        if params.model.name not in _ARCHITECTURES:
+            raise ModelUnusableError(
+                f"{params.model.name} is no Moonshine network that is known here"
+            )
         for name in ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"):
-            if not (Path(request.path) / name).is_file():
+            if not (Path(params.model.path) / name).is_file():
                 raise ModelUnusableError(f"the weights lack {name}")
         try:
             self._transcriber = Transcriber(
-                request.path, getattr(ModelArch, _ARCHITECTURES[request.name])
+                params.model.path, getattr(ModelArch, _ARCHITECTURES[params.model.name])
             )
         except MoonshineError as error:
             raise ModelUnusableError(f"{type(error).__name__}: {error}") from error

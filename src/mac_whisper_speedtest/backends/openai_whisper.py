@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -67,7 +67,7 @@ class OpenaiWhisper:
         import_or_unavailable("torch", "whisper")
         return library_versions("openai-whisper", "torch", "numpy", "tiktoken", "numba")
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load a ``.pt`` file; ``auto`` is float32 on a CPU and float16 elsewhere.
 
         Weights that come by path leave the alignment heads at a default. Only word times use them,
@@ -76,12 +76,12 @@ class OpenaiWhisper:
         import torch
         import whisper
 
-        device = choose_device(request.device)
-        precision = choose_precision(request.precision, device)
+        device = choose_device(params.device)
+        precision = choose_precision(params.model.precision, device)
         self._half = precision == "float16"
-        torch.set_num_threads(request.threads)
+        torch.set_num_threads(params.threads)
         try:
-            model = whisper.load_model(request.path, device="cpu")
+            model = whisper.load_model(params.model.path, device="cpu")
         except _UNREADABLE as error:
             raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
         # The heads are a sparse tensor, which Metal has not got; as a dense one they can move.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -65,18 +65,18 @@ class ParakeetMlx:
         self._mlx = mlx_runtime.Runtime()
         return self._mlx.import_modules("parakeet-mlx", "parakeet_mlx.audio", "librosa.filters")
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load a folder; the weights are cast to the precision, bfloat16 by default."""
         import mlx.core as mx
         from parakeet_mlx import from_pretrained
 
-        device = self._mlx.choose_device(request.device)
-        precision = "bfloat16" if request.precision == "auto" else request.precision
+        device = self._mlx.choose_device(params.device)
+        precision = "bfloat16" if params.model.precision == "auto" else params.model.precision
         if precision not in PRECISIONS:
             raise ModelUnusableError(f"it computes in {', '.join(PRECISIONS)}, not in {precision}")
         try:
             # Absolute, because the library asks Hugging Face about a relative path first.
-            folder = str(Path(request.path).absolute())
+            folder = str(Path(params.model.path).absolute())
             self._model = from_pretrained(folder, dtype=getattr(mx, precision))
         except Exception as error:  # a config of another shape raises whatever dacite likes
             raise ModelUnusableError(f"{type(error).__name__}: {error}") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mac_whisper_speedtest.backends import whisper_cpp_native as native
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Transcription,
     distribution_versions,
@@ -61,22 +61,22 @@ class WhisperCpp:
         versions["version"] = versions.get("pywhispercpp", "unknown")
         return versions | native.library_version(Path(_pywhispercpp.__file__).parent)
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load a ggml file after checking its head: whisper.cpp crashes on what is not one."""
-        stored = native.stored_precision(Path(request.path))
-        if request.precision not in {"auto", stored}:
+        stored = native.stored_precision(Path(params.model.path))
+        if params.model.precision not in {"auto", stored}:
             raise ModelUnusableError(
                 f"whisper.cpp computes in the precision of its file, which is {stored}, not in "
-                f"{request.precision}"
+                f"{params.model.precision}"
             )
         import _pywhispercpp
         from pywhispercpp.model import Model
 
         with native.init_log(_pywhispercpp) as lines:
             self._model = Model(
-                request.path,
-                context_params={"use_gpu": request.device != "cpu"},
-                n_threads=request.threads,
+                params.model.path,
+                context_params={"use_gpu": params.device != "cpu"},
+                n_threads=params.threads,
                 print_progress=False,
             )
         started = native.initialized(lines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -63,7 +63,7 @@ class WhisperMps:
         self._mlx = mlx_runtime.Runtime()
         return self._mlx.import_modules("whisper-mps", "torch", "whisper_mps.whisper.transcribe")
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Read a checkpoint file as the library would, which only takes names and downloads.
 
         Its holder then knows the model under the file's path.
@@ -73,18 +73,18 @@ class WhisperMps:
         from whisper_mps.whisper import load_models, torch_whisper
         from whisper_mps.whisper.transcribe import ModelHolder
 
-        device = self._mlx.choose_device(request.device)
-        precision = mlx_runtime.float_type(request, "float32" if device == "cpu" else "float16")
+        device = self._mlx.choose_device(params.device)
+        precision = mlx_runtime.float_type(params, "float32" if device == "cpu" else "float16")
         try:
-            checkpoint = torch.load(request.path, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(params.model.path, map_location="cpu", weights_only=True)
             reader = torch_whisper.Whisper(torch_whisper.ModelDimensions(**checkpoint["dims"]))
             reader.load_state_dict(checkpoint["model_state_dict"])
         except Exception as error:  # unpickling raises whatever it likes
             raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
         model = load_models.torch_to_mlx(reader, getattr(mx, precision))
         mx.eval(model.parameters())  # else the first transcription casts them
-        ModelHolder.model, ModelHolder.model_name = model, request.path
-        self._path, self._half = request.path, precision == "float16"
+        ModelHolder.model, ModelHolder.model_name = model, params.model.path
+        self._path, self._half = params.model.path, precision == "float16"
         self._watch = mlx_runtime.DecodeWatch(model)
         details = self._mlx.details(device, model.encoder.conv2.weight)
         return LoadedModel(device, precision, details)

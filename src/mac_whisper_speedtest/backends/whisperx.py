@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
-    ModelRequest,
+    LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
@@ -76,26 +76,28 @@ class WhisperX:
             "whisperx", "faster-whisper", "ctranslate2", "pyannote-audio", "torch", "numpy"
         )
 
-    def load(self, request: ModelRequest) -> LoadedModel:
+    def load(self, params: LoadParams) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA."""
         import ctranslate2
         import torch
         from whisperx.asr import load_model
 
-        device = request.device
+        device = params.device
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        torch.set_num_threads(request.threads)
+        torch.set_num_threads(params.threads)
         try:
             self._pipeline = load_model(
-                request.path,
+                params.model.path,
                 device=device,
-                compute_type="default" if request.precision == "auto" else request.precision,
+                compute_type="default"
+                if params.model.precision == "auto"
+                else params.model.precision,
                 # It tells English-only models by their name, which a folder has not got.
-                language="en" if request.name.endswith(".en") else None,
+                language="en" if params.model.name.endswith(".en") else None,
                 vad_method="pyannote",
                 local_files_only=True,
-                threads=request.threads,
+                threads=params.threads,
             )
         except (ValueError, RuntimeError, OSError) as error:
             raise ModelUnusableError(f"{type(error).__name__}: {error}") from error

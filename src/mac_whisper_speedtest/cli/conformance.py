@@ -66,17 +66,17 @@ def command(  # noqa: PLR0917 - one parameter per option
     """
     from mac_whisper_speedtest import interrupts
     from mac_whisper_speedtest.audio.decode import decode
+    from mac_whisper_speedtest.backends.adapter import ModelParams
     from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.machine import describe
     from mac_whisper_speedtest.worker import conformance
-    from mac_whisper_speedtest.worker import protocol as m
 
     backend = _backend(program, name)
     form = form or backend.form or "own"
     path = "" if no_weights else str((model_path or _weights(backend, model, form)).resolve())
     subject = conformance.ConformanceSubject(
         backend=backend,
-        model=m.ModelParams(name=model, path=path, form=form),
+        model=ModelParams(name=model, path=path, form=form),
         samples=decode(audio) if audio else conformance.speech_like(2.0),
         language=language,
         takes_weights=not no_weights,

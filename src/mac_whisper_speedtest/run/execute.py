@@ -5,9 +5,10 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.machine import caches as compile_caches
 from mac_whisper_speedtest.machine import cpu, host
 from mac_whisper_speedtest.machine.caches import Caches
@@ -29,6 +30,13 @@ _QUIET_S = 0.009
 """A worker rests when it used less than a fifth of a core for 50 ms: one of the hundredths of a
 second that the system counts in. Housekeeping threads wake up for less, and not in each of the ten
 windows that make ``findings.BUSY_AFTER_S``; on a busy machine it may get no more than that."""
+
+_MEASURED = tuple(
+    each.name
+    for each in fields(m.TranscribeResult)
+    if each.name in s.Sample.__struct_fields__ and each.name != "segments"
+)
+"""What the journal has of an answer under the same name; the rest is settings."""
 
 
 def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Observer) -> WorkerExit:
@@ -147,7 +155,7 @@ class _Conversation:
     def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> None:
         task, observer = self.task, self.observer
         observer.status("loading")
-        load = self.worker.load(m.LoadParams(task.model, task.device, task.threads))
+        load = self.worker.load(LoadParams(task.model, task.device, task.threads))
         warnings = findings.fallbacks(
             device=(task.device, load.value.device),
             precision=(task.model.precision, load.value.precision),
@@ -179,8 +187,7 @@ class _Conversation:
         )
 
     def _params(self, recording: Recording, kind: str) -> m.TranscribeParams:
-        contract = m.ContractParams(**asdict(self.task.contract))
-        return m.TranscribeParams(audio=recording.audio, contract=contract, kind=kind)
+        return m.TranscribeParams(recording.audio, self.task.contract, kind)
 
     def _warm_up(self, recording: Recording) -> None:
         task = self.task
@@ -278,24 +285,15 @@ class _Conversation:
         self.record(
             s.Sample(
                 **where,
-                index=index,
-                kind="warmup" if index < 0 else "timed",
-                seconds=value.seconds,
-                wall_s=answer.wall_s,
-                text=value.text,
+                **{name: getattr(value, name) for name in _MEASURED},
                 segments=[
                     s.SegmentInfo(start_s=each.start_s, end_s=each.end_s, text=each.text)
                     for each in value.segments
                 ],
-                language=value.language,
-                tokens=value.tokens,
-                cpu_s=value.cpu_s,
-                peak_rss_bytes=value.peak_rss_bytes,
+                index=index,
+                kind="warmup" if index < 0 else "timed",
+                wall_s=answer.wall_s,
                 utterance=recording.name,
-                fallbacks=value.fallbacks,
-                first_segment_s=value.first_segment_s,
-                stages_s=value.stages_s,
-                allocator_bytes=value.allocator_bytes,
                 tree_cpu_s=_value(readings, "cpu_s"),
                 outside_cpu_s=_value(readings, "outside_cpu_s"),
                 disturbed=disturbed,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.catalog import Timeouts
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.machine.host import Placement
@@ -24,7 +25,6 @@ from mac_whisper_speedtest.run.prepare import Prepared, precision_of
 from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.run.stopping import Rule
 from mac_whisper_speedtest.run.task import Executor, Recording, Task
-from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
@@ -217,7 +217,7 @@ class Rounds:
             round=number,
             attempt=before.attempts,
             runs=plan.passes(request.passes, len(self.recordings)),
-            model=m.ModelParams(
+            model=ModelParams(
                 weights.model, str(weights.path), weights.form, precision_of(cell.backend, request)
             ),
             recordings=self.recordings,

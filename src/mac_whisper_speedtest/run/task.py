@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypedDict
 
+from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Probe
@@ -60,7 +61,7 @@ class Task:
     round: int
     attempt: int
     runs: int
-    model: m.ModelParams
+    model: ModelParams
     recordings: tuple[Recording, ...]
     contract: DecodeContract
     device: str

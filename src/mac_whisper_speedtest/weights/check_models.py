@@ -196,9 +196,9 @@ def try_loading(
 
 def _tried(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], None]) -> CheckRow:
     """The row after its weights were loaded, if there is anything to load and anyone to do it."""
+    from mac_whisper_speedtest.backends.adapter import ModelParams
     from mac_whisper_speedtest.machine import describe
     from mac_whisper_speedtest.worker import load_check
-    from mac_whisper_speedtest.worker import protocol as m
     from mac_whisper_speedtest.worker.load_check import LoadCheck, LoadOutcome, Trial
 
     chosen = row.check.chosen
@@ -212,7 +212,7 @@ def _tried(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], N
         return replace(row, load=known, load_remembered=True)
     trial = Trial(
         row.backend,
-        m.ModelParams(
+        ModelParams(
             info.model,
             str(info.path or chosen.path),
             info.weights_format or "own",

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -24,7 +24,8 @@ from mac_whisper_speedtest.backends.adapter import (
     Adapter,
     BackendUnavailableError,
     Breakdown,
-    ModelRequest,
+    LoadParams,
+    ModelParams,
     ModelUnusableError,
     Segment,
 )
@@ -207,7 +208,7 @@ class _Session:
         if method == m.Method.HELLO:
             return self._hello(_build(m.HelloParams, params))
         if method == m.Method.LOAD:
-            return self._load(_build(m.LoadParams, params))
+            return self._load(_build(LoadParams, params))
         if method == m.Method.TRANSCRIBE:
             return self._transcribe(_build(m.TranscribeParams, params))
         if method == m.Method.UNLOAD:
@@ -246,21 +247,13 @@ class _Session:
             )
         )
 
-    def _load(self, params: m.LoadParams) -> Mapping[str, Any]:
+    def _load(self, params: LoadParams) -> Mapping[str, Any]:
         adapter = self._ready()
-        model = _build(m.ModelParams, params.model)
-        request = ModelRequest(
-            name=model.name,
-            path=model.path,
-            form=model.form,
-            precision=model.precision,
-            device=params.device,
-            threads=params.threads,
-        )
+        params = replace(params, model=_build(ModelParams, params.model))
         self._loaded = False  # whatever was loaded before may be half gone if this fails
         peak_before = _peak_rss_bytes()
         started = time.perf_counter()
-        loaded = adapter.load(request)
+        loaded = adapter.load(params)
         load_s = time.perf_counter() - started
         self._loaded = True
         return asdict(

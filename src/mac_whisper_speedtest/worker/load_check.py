@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.worker import process_tree
-from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.offline import refused_network
@@ -83,7 +83,7 @@ class Trial:
     """
 
     backend: Backend
-    model: m.ModelParams
+    model: ModelParams
     device: str
     threads: int
     load_s: float
@@ -110,7 +110,7 @@ def check(trial: Trial) -> LoadCheck:
             with Worker(started, limits) as worker, process_tree.Watch(worker.pid) as watch:
                 try:
                     version = worker.hello().value.version
-                    loaded = worker.load(m.LoadParams(trial.model, trial.device, trial.threads))
+                    loaded = worker.load(LoadParams(trial.model, trial.device, trial.threads))
                 finally:
                     # Starting up is no sign of life where the deadline is short.
                     working = watch.was_working(trial.load_s / 2)

@@ -1,5 +1,7 @@
 """The protocol's messages as types, for both sides. Standard library only; see docs/protocol.md.
 
+What adapters are given as it travels (`LoadParams`, `DecodeContract`) is defined in ``backends/``.
+
 Every message is one line of JSON-RPC 2.0. The tool calls; the worker answers, and may send
 ``progress`` and ``log`` notifications at any time before its answer.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from mac_whisper_speedtest.backends.contract import SettingValue
+from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 
 PROTOCOL_VERSION = 1
 MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -72,25 +74,6 @@ class HelloResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelParams:
-    """Which weights, on this machine's disk."""
-
-    name: str
-    path: str
-    form: str
-    precision: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class LoadParams:
-    """Load these weights, so that no later call has to."""
-
-    model: ModelParams
-    device: str = "auto"
-    threads: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class LoadReply:
     """What was really loaded, and how long it took by the worker's clock, in seconds.
 
@@ -121,28 +104,11 @@ class AudioParams:
 
 
 @dataclass(frozen=True, slots=True)
-class ContractParams:
-    """The decode contract; the fields of ``DecodeContract``. ``null`` is the library's own way."""
-
-    name: str
-    language: str | None
-    task: str | None
-    beam_size: int | None
-    best_of: int | None
-    temperatures: list[float] | None
-    condition_on_previous_text: bool | None
-    vad: bool | None
-    timestamps: bool | None
-    window: str | None
-    batch_size: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class TranscribeParams:
     """Decode this recording under this contract. ``kind`` is ``warmup`` or ``timed``."""
 
     audio: AudioParams
-    contract: ContractParams
+    contract: DecodeContract
     kind: str = "timed"
 
 

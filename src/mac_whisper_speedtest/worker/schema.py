@@ -13,16 +13,18 @@ from typing import Any
 
 import msgspec
 
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
+from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.worker import protocol as m
 
 _TYPES = (
     m.HelloParams,
     m.HelloResult,
-    m.ModelParams,
-    m.LoadParams,
+    ModelParams,
+    LoadParams,
     m.LoadReply,
     m.AudioParams,
-    m.ContractParams,
+    DecodeContract,
     m.TranscribeParams,
     m.SegmentResult,
     m.TranscribeResult,
@@ -50,6 +52,7 @@ def document() -> dict[str, Any]:
     for schema in components.values():
         _describe(schema)
     components["ProgressParams"]["properties"]["stage"]["examples"] = [str(s) for s in m.Stage]
+    _require_all(components["DecodeContract"])
     calls = {f"{method.capitalize()}Call": _call(method) for method in _METHODS}
     answers = {f"{method.capitalize()}Answer": _answer(method) for method in _METHODS}
     notes = {f"{name.capitalize()}Notification": _notification(name) for name in _NOTIFICATIONS}
@@ -126,6 +129,13 @@ def _error() -> dict[str, Any]:
         },
         "required": ["code", "message"],
     }
+
+
+def _require_all(schema: dict[str, Any]) -> None:
+    """The defaults are the tool's own: what it sends has every field."""
+    schema["required"] = list(schema["properties"])
+    for each in schema["properties"].values():
+        each.pop("default", None)
 
 
 def _describe(schema: dict[str, Any]) -> None:

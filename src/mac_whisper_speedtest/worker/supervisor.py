@@ -23,6 +23,7 @@ import msgspec
 import psutil
 
 from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.worker import exit_status, process_tree
 from mac_whisper_speedtest.worker import protocol as m
@@ -212,7 +213,7 @@ class Worker:
             )
         return answer
 
-    def load(self, params: m.LoadParams) -> Answer[m.LoadReply]:
+    def load(self, params: LoadParams) -> Answer[m.LoadReply]:
         """Have the worker load weights."""
         answer = self._call(m.Method.LOAD, asdict(params), m.LoadReply, m.Stage.LOAD)
         self._require_seconds(answer.value.load_s, "load_s")

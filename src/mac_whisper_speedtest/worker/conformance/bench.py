@@ -12,6 +12,7 @@ import msgspec
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.audio.clip import write_pcm
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
+from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.worker import protocol as m
@@ -43,7 +44,7 @@ class ConformanceSubject:
     """
 
     backend: Backend
-    model: m.ModelParams
+    model: ModelParams
     samples: npt.NDArray[np.float32]
     language: str = "en"
     takes_weights: bool = True
@@ -139,7 +140,7 @@ class Bench:
             self._audio[repeats] = self.folder / f"audio-{repeats}.f32"
             write_pcm(np.tile(self.subject.samples, repeats), self._audio[repeats])
         audio = m.AudioParams(str(self._audio[repeats]), self.subject.samples.size * repeats)
-        contract = m.ContractParams(**asdict(DecodeContract(language=self.subject.language)))
+        contract = DecodeContract(language=self.subject.language)
         return asdict(m.TranscribeParams(audio, contract, kind))
 
     @staticmethod
