@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.report.html.page import Field, Html, join, tag
+from mac_whisper_speedtest.report.html.page import Field, Html, tag
 from mac_whisper_speedtest.results import cells
 from mac_whisper_speedtest.results.cells import MISSING, summary_of
 from mac_whisper_speedtest.results.schema import Bounds, CellResult, Summary
@@ -58,21 +58,14 @@ def measured(value: float | None, bounds: Bounds | None, form: str) -> Field:
     if bounds is None:
         return Field(format(value, form), value)
     interval = cells.range_text(bounds.low, bounds.high, form)
-    return Field(join([format(value, form), " ", tag("span", interval, class_="range")]), value)
+    return Field(format(value, form), value, interval=interval)
 
 
 def status_of(cell: CellResult) -> Field:
     """How the cell ended, in a word; never by color alone."""
-    status, findings = cells.status_of(cell), cells.findings_of(cell)
-    parts: list[str] = [badge(status, "good" if status == cells.OK else "bad")]
-    if findings:
-        parts.append(tag("small", f" {findings}"))
-    return Field(join(parts), status)
-
-
-def badge(word: str, class_: str) -> Html:
-    """A word that stands out."""
-    return tag("span", word, class_=f"badge {class_}")
+    status = cells.status_of(cell)
+    badge = "good" if status == cells.OK else "bad"
+    return Field(status, status, badge=badge, note=cells.findings_of(cell))
 
 
 def error_rate(summary: Summary) -> Field:
@@ -81,3 +74,8 @@ def error_rate(summary: Summary) -> Field:
     if found is None or found.rate is None:
         return Field(MISSING, "")
     return Field(cells.error_rate_text(found.rate, found.metric), found.rate)
+
+
+def badge(word: str, class_: str) -> Html:
+    """A word that stands out."""
+    return tag("span", word, class_=f"badge {class_}")

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from markupsafe import Markup
+
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report import reproduce
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
-from mac_whisper_speedtest.report.html import page as tables
 from mac_whisper_speedtest.report.html import speed as growth
 from mac_whisper_speedtest.report.html.cells import Limits
-from mac_whisper_speedtest.report.html.page import Html, TableColumn, TableRow, join, page, tag
+from mac_whisper_speedtest.report.html.page import (
+    Field,
+    PageTable,
+    TableColumn,
+    TableRow,
+    page,
+    render,
+)
 from mac_whisper_speedtest.report.html.transcripts import AlignedTexts
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results.cells import (
@@ -19,6 +27,7 @@ from mac_whisper_speedtest.results.cells import (
     CellTable,
     amount,
     labels_of,
+    percent,
     status_of,
     summary_of,
     tables_of,
@@ -27,7 +36,6 @@ from mac_whisper_speedtest.results.cells import (
 from mac_whisper_speedtest.results.schema import (
     CellResult,
     MachineInfo,
-    NoiseInfo,
     Run,
     WeightsInfo,
 )
@@ -119,7 +127,7 @@ def _cells(count: int) -> str:
 _GIB = 1 << 30
 
 
-def reproduction(run: Run) -> Html:
+def reproduction(run: Run) -> Markup:
     """The command, the machine, the versions, and the hashes of what went in."""
     manifest = run.manifest
     how = reproduce.reproduction_of(manifest)
@@ -145,27 +153,13 @@ def reproduction(run: Run) -> Html:
         ("manifest SHA-256", digests.manifest if digests else ""),
         ("journal SHA-256", digests.journal if digests else ""),
     ]
-    return join(
-        [
-            tag(
-                "p",
-                "With the same version of the tool and the same backends, this measures it again:",
-            ),
-            tag("pre", tag("code", how.line), tabindex="0", aria_label="the command"),
-            tag("ul", *(tag("li", scrub(note)) for note in how.notes)) if how.notes else "",
-            definitions([(name, value) for name, value in facts if value]),
-            _backends(run),
-            _weights(run),
-        ]
-    )
-
-
-def definitions(facts: Sequence[tuple[str, str]]) -> Html:
-    """Names and what they stand for."""
-    return tag(
-        "dl",
-        *(join([tag("dt", name), tag("dd", value)]) for name, value in facts),
-        class_="facts",
+    return render(
+        "reproduction.html",
+        command=how.line,
+        notes=[scrub(note) for note in how.notes],
+        facts=[(name, value) for name, value in facts if value],
+        backends=_backends(run),
+        weights=_weights(run),
     )
 
 
@@ -179,7 +173,7 @@ def _machine(machine: MachineInfo) -> str:
     )
 
 
-def _backends(run: Run) -> Html:
+def _backends(run: Run) -> PageTable:
     labels = labels_of(run.cells)
     rows = []
     for cell in run.cells:
@@ -206,17 +200,17 @@ def _backends(run: Run) -> Html:
         TableColumn("libraries", long=True),
         TableColumn("details", long=True),
     )
-    return tables.table(columns, [rows], caption="Backends as they were found")
+    return PageTable(columns, [rows], caption="Backends as they were found")
 
 
-def _weights(run: Run) -> Html:
+def _weights(run: Run) -> PageTable | None:
     found: dict[tuple[str, str, str], WeightsInfo] = {}
     for cell in run.cells:
         one = cell.model.weights
         if one is not None:
             found.setdefault((one.model, one.form, one.precision), one)
     if not found:
-        return Html("")
+        return None
     rows = [
         TableRow(
             [
@@ -225,7 +219,10 @@ def _weights(run: Run) -> Html:
                 one.precision,
                 scrub(one.source),
                 comparable.network_sha256(one) or MISSING,
-                join((f"{name} {digest}" for name, digest in one.files.items()), tag("br")),
+                Field(
+                    "\n".join(f"{name} {digest}" for name, digest in one.files.items()),
+                    class_="lines",
+                ),
             ],
         )
         for one in found.values()
@@ -238,60 +235,18 @@ def _weights(run: Run) -> Html:
         TableColumn("network SHA-256", long=True),
         TableColumn("files, SHA-256", long=True),
     )
-    return tag(
-        "details",
-        tag("summary", "Weights and their hashes"),
-        tables.table(columns, [rows], caption="Weights that were used"),
-    )
+    return PageTable(columns, [rows], caption="Weights that were used")
 
 
-def method(run: Run) -> Html:
+def method(run: Run) -> Markup:
     """What intervals, ranks and verdicts rest on, in few words."""
-    margin = speed.margin(run.manifest)
-    level = speed.ranking_level(run)
-    rounds = (
-        "A round is a fresh process and gives one number for each cell: the median of its timed "
-        "samples. Samples of one process are no replicates, so intervals come from rounds."
-    )
-    intervals = (
-        "The interval of an RTFx at 95 % is between two of the rounds themselves (sign test); it "
-        "takes 6 rounds. The interval of “× best” is of ratios paired by round (Wilcoxon's signed "
-        "ranks; Student's t where so few rounds cannot reach the level); it takes 3."
-    )
-    ranks = (
-        "All pairs of a group are judged at once, so that every interval of the ranking is right "
-        f"together with a probability of {level * 100:.4g} %. Hence ranks such as 1–3."
-    )
-    words = (
-        f"FASTER and SLOWER mean that the whole interval is beyond {margin:.1%}; SAME that all of "
-        "it is within; AMBIGUOUS that it is neither."
-    )
-    wrong = (
-        "A cell is too wrong for its speed to count where its error rate is certainly more than "
-        "one point above that of the reference backend (paired bootstrap over recordings)."
-    )
-    whole = "The whole of it is told in docs/methodology.md, which comes with the tool."
-    lines = [rounds, intervals, ranks, words, _margin(run, margin), wrong, whole]
-    if run.decisions:
-        lines.append(f"The run ended because {run.decisions[-1].reason}.")
-    return tag("ul", *(tag("li", line) for line in lines))
-
-
-def _margin(run: Run, margin: float) -> str:
-    noise = run.manifest.noise
-    if run.manifest.request.margin is not None:
-        return f"The margin of {margin:.1%} was asked for. {_floor(noise)}"
-    if noise is None:
-        return f"The margin is 2 %. {_floor(noise)}"
-    return f"The margin is the larger of 2 % and the noise floor. {_floor(noise)}"
-
-
-def _floor(noise: NoiseInfo | None) -> str:
-    if noise is None:
-        return "The noise floor of this machine was not measured: speedtest noise."
-    return (
-        f"The noise floor is {noise.floor:.1%}: {noise.backend} {noise.model} against itself in "
-        f"{noise.rounds} rounds differed by as much ({noise.measured_at})."
+    return render(
+        "method.html",
+        level=speed.ranking_level(run),
+        margin=percent(speed.margin(run.manifest)),
+        margin_requested=run.manifest.request.margin is not None,
+        noise=run.manifest.noise,
+        ended=run.decisions[-1].reason if run.decisions else "",
     )
 
 
@@ -324,7 +279,7 @@ def report(run: Run, *, label: str = "", limits: Limits | None = None) -> str:
 
 
 def _page(run: Run, compared: Sequence[AlignedTexts], label: str, limits: Limits) -> str:
-    sections: list[tuple[str, str, Callable[[], Html]]] = [
+    sections: list[tuple[str, str, Callable[[], Markup]]] = [
         ("ranking", "Ranking", lambda: growth.ranking_section(run)),
         ("accuracy", "Speed against errors", lambda: growth.tradeoff_section(run)),
         ("growth", "By length of the audio", lambda: growth.growth_section(run)),
@@ -341,30 +296,24 @@ def _page(run: Run, compared: Sequence[AlignedTexts], label: str, limits: Limits
         ("reproduce", "Measure it again", lambda: reproduction(run)),
         ("method", "How the numbers came about", lambda: method(run)),
     ]
-    made = [(name, title, content) for name, title, make in sections if (content := make())]
     title = _title(run)
-    body = join(
-        [
-            _heading(run, title, label),
-            _verdict(run),
-            tag(
-                "nav",
-                tag("ul", *(tag("li", tag("a", text, href=f"#{name}")) for name, text, _ in made)),
-                class_="contents",
-                aria_label="Contents",
-            ),
-            *(
-                tag(
-                    "section",
-                    tag("h2", text, id=f"{name}-h"),
-                    content,
-                    id=name,
-                    aria_labelledby=f"{name}-h",
-                )
-                for name, text, content in made
-            ),
+    body = render(
+        "report.html",
+        title=title,
+        facts=_facts(run, label),
+        verdicts=[
+            {
+                "title": table.title,
+                "lines": list(headlines(table)),
+                "failed": any(cell.status != "ok" for cell in table.cells),
+            }
+            for table in tables_of(run.cells)
         ],
-        Html("\n"),
+        sections=[
+            (name, heading, content)
+            for name, heading, make in sections
+            if (content := make().strip())
+        ],
     )
     return page(title=f"{title} – speedtest", body=body)
 
@@ -375,7 +324,7 @@ def _title(run: Run) -> str:
     return f"Speed of {models} on {clips}"
 
 
-def _heading(run: Run, title: str, label: str) -> Html:
+def _facts(run: Run, label: str) -> list[tuple[str, str]]:
     manifest = run.manifest
     request = manifest.request
     outcome = manifest.outcome
@@ -390,7 +339,7 @@ def _heading(run: Run, title: str, label: str) -> Html:
     measured = amount(rounds, request.passes, whole_set=whole_set)
     asked = f"contract {request.contract.get('name')}, {measured}, {request.threads} threads"
     started = manifest.started_at.replace("T", " ").replace("+00:00", " UTC")
-    facts = [
+    return [
         ("run", f"{label or manifest.run}, {started}"),
         ("machine", comparable.hardware_class(manifest.machine)),
         ("speech", speech),
@@ -398,23 +347,3 @@ def _heading(run: Run, title: str, label: str) -> Html:
         ("tool", f"{manifest.tool.name} {manifest.tool.version}"),
         ("ended", outcome.state if outcome else "unknown"),
     ]
-    return join([tag("h1", title), definitions(facts)])
-
-
-def _verdict(run: Run) -> Html:
-    """The answer first: a box for each table."""
-    several = len(tables_of(run.cells)) > 1
-    parts = []
-    for table in tables_of(run.cells):
-        lines = list(headlines(table))
-        failed = any(cell.status != "ok" for cell in table.cells)
-        parts.append(
-            tag(
-                "div",
-                tag("p", tag("strong", table.title)) if several else Html(""),
-                tag("p", tag("strong", lines[0])),
-                *(tag("p", line) for line in lines[1:]),
-                class_="callout warn" if failed else "callout",
-            )
-        )
-    return tag("section", *parts, aria_label="Verdict")

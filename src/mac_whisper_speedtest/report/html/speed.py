@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from markupsafe import Markup
+
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.report.html import cells as named
 from mac_whisper_speedtest.report.html import charts, page
 from mac_whisper_speedtest.report.html import curves as pareto
 from mac_whisper_speedtest.report.html.curves import Curve, curves
-from mac_whisper_speedtest.report.html.page import Field, Html, TableColumn, TableRow, join, tag
+from mac_whisper_speedtest.report.html.page import Field, PageTable, TableColumn, TableRow, render
 from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     MISSING,
@@ -47,27 +49,16 @@ _COLUMNS = (
 )
 
 
-def ranking_section(run: Run) -> Html:
+def ranking_section(run: Run) -> Markup:
     """Every table and its drawing."""
-    parts: list[str] = [
-        tag(
-            "p",
-            "RTFx is seconds of audio per second of processing: more is faster. Numbers after a "
-            "figure are its interval. A rank such as 1–3 is a tie. Cells between two double "
-            "lines did equal work; across such a line there is no ranking.",
-            class_="quiet",
-        )
+    parts = [
+        (table.title, _plot(run, table), _level(table), _table(run, table))
+        for table in tables_of(run.cells)
     ]
-    for table in tables_of(run.cells):
-        parts += [
-            tag("h3", table.title),
-            _plot(run, table),
-            _table(run, table),
-        ]
-    return join(parts)
+    return render("ranking.html", parts=parts)
 
 
-def _table(run: Run, table: CellTable) -> Html:
+def _table(run: Run, table: CellTable) -> PageTable:
     bodies = [
         [_row(table, cell, several=len(group) > 1) for cell in group] for group in table.groups()
     ]
@@ -78,7 +69,7 @@ def _table(run: Run, table: CellTable) -> Html:
         f"{table.title}: contract {request.contract.get('name', MISSING)}, {measured}, "
         f"{request.threads} threads"
     )
-    return page.table(_COLUMNS, bodies, caption=caption, name=f"ranking-{table.name}")
+    return PageTable(_COLUMNS, bodies, caption=caption, name=f"ranking-{table.name}")
 
 
 def _row(table: CellTable, cell: CellResult, *, several: bool) -> TableRow:
@@ -88,7 +79,7 @@ def _row(table: CellTable, cell: CellResult, *, several: bool) -> TableRow:
     if it.fast_but_wrong:
         verdict = Field("does not count")
     elif it.verdict:
-        verdict = Field(named.badge(it.verdict, _VERDICTS.get(it.verdict, "")), it.verdict)
+        verdict = Field(it.verdict, badge=_VERDICTS.get(it.verdict, "warn"))
     elif it.rank is not None and it.times_best == 1:
         verdict = Field("quickest of its group" if several else "alone in its group")
     spread = (
@@ -125,7 +116,7 @@ def _row(table: CellTable, cell: CellResult, *, several: bool) -> TableRow:
     )
 
 
-def _plot(run: Run, table: CellTable) -> Html:
+def _plot(run: Run, table: CellTable) -> Markup | None:
     rows = []
     groups = [group for group in table.groups() if summary_of(group[0]).group is not None]
     for group in groups:
@@ -149,29 +140,16 @@ def _plot(run: Run, table: CellTable) -> Html:
                 )
             )
     if not rows:
-        return Html("")
-    levels = {
-        bounds.level for cell in table.cells if (bounds := summary_of(cell).rtfx_bounds) is not None
-    }
-    interval = (
-        f"Broad bars are intervals at {min(levels):.0%}."
-        if levels
-        else "Too few rounds were measured for intervals."
+        return None
+    return charts.dot_plot(
+        f"plot-{table.name}", rows, axis="RTFx, more is faster", title=f"Speed of {table.title}"
     )
-    return tag(
-        "figure",
-        charts.dot_plot(
-            f"plot-{table.name}",
-            rows,
-            axis="RTFx, more is faster",
-            title=f"Speed of {table.title}",
-        ),
-        tag(
-            "figcaption",
-            f"{interval} The large dot is the median over rounds; small dots are single rounds, "
-            "each a fresh process. The same numbers stand in the table.",
-        ),
-    )
+
+
+def _level(table: CellTable) -> float | None:
+    """The lowest level of the intervals of RTFx."""
+    bounds = [summary_of(cell).rtfx_bounds for cell in table.cells]
+    return min((each.level for each in bounds if each is not None), default=None)
 
 
 # Speed against error rate, with the front of those that nobody beats in both.
@@ -180,30 +158,17 @@ def _plot(run: Run, table: CellTable) -> Html:
 _FRONT = "nothing here is both faster and more right"
 
 
-def tradeoff_section(run: Run) -> Html:
+def tradeoff_section(run: Run) -> Markup:
     """A drawing per speech, and its table; and how the error rates come about."""
     clips = dict.fromkeys(cell.clip.name for cell in run.cells)
-    parts: list[Html] = []
+    speeches = []
     for number, clip in enumerate(clips):
         cells = [cell for cell in run.cells if cell.clip.name == clip and _rate(cell) is not None]
         known = [cell for cell in cells if summary_of(cell).rtfx is not None]
-        if known:
-            parts.append(_drawn(run, known, f"tradeoff-{number}", clip))
         if cells:
-            parts.append(_rates(run, cells))
-    if not parts:
-        return tag("p", "No error rate is known: no reference text was given for this speech.")
-    return join(
-        [
-            tag(
-                "p",
-                "Further right is faster, further down is more right. All models stand together "
-                "here, whatever work they did; only the ranking above compares equal work.",
-                class_="quiet",
-            ),
-            *parts,
-        ]
-    )
+            drawn = _drawn(run, known, f"tradeoff-{number}", clip) if known else {"drawing": None}
+            speeches.append({"clip": clip, **drawn, **_rates(run, cells)})
+    return render("tradeoff.html", speeches=speeches, front=_FRONT)
 
 
 def _rate(cell: CellResult) -> float | None:
@@ -211,7 +176,8 @@ def _rate(cell: CellResult) -> float | None:
     return found.rate if found else None
 
 
-def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
+def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str, object]:
+    """What the template shows of speed against error rates."""
     points = [(summary_of(cell).rtfx or 0.0, _rate(cell) or 0.0) for cell in cells]
     sound = [place for place, cell in enumerate(cells) if not summary_of(cell).fast_but_wrong]
     front = {sound[place] for place in pareto.front([points[place] for place in sound])}
@@ -250,41 +216,28 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> Html:
                 ]
             )
         )
-    numbered = " Numbers are those of the table." if len(dots) > charts.MOST_NAMED else ""
-    return join(
-        [
-            tag(
-                "figure",
-                charts.scatter(
-                    name,
-                    dots,
-                    x_axis="RTFx, more is faster",
-                    y_axis=f"{metric} in %, less is better",
-                    title=f"Speed against {metric} on {clip}",
-                    front_note=_FRONT,
-                ),
-                tag(
-                    "figcaption",
-                    f"Filled dots on the dashed line are Pareto's front: {_FRONT}. Lines "
-                    f"through dots are the intervals of RTFx.{numbered}",
-                ),
-            ),
-            page.table(
-                (
-                    TableColumn("cell"),
-                    TableColumn("number", number=True),
-                    TableColumn("RTFx", number=True),
-                    TableColumn(f"{metric} %", number=True),
-                    TableColumn("on the front"),
-                ),
-                [rows],
-                caption=f"Speed and {metric} on {clip}",
-            ),
-        ]
+    columns = (
+        TableColumn("cell"),
+        TableColumn("number", number=True),
+        TableColumn("RTFx", number=True),
+        TableColumn(f"{metric} %", number=True),
+        TableColumn("on the front"),
     )
+    return {
+        "drawing": charts.scatter(
+            name,
+            dots,
+            x_axis="RTFx, more is faster",
+            y_axis=f"{metric} in %, less is better",
+            title=f"Speed against {metric} on {clip}",
+            front_note=_FRONT,
+        ),
+        "numbered": len(dots) > charts.MOST_NAMED,
+        "numbers": PageTable(columns, [rows], caption=f"Speed and {metric} on {clip}"),
+    }
 
 
-def _rates(run: Run, cells: list[CellResult]) -> Html:
+def _rates(run: Run, cells: list[CellResult]) -> dict[str, object]:
     """Where the errors are, and what the accuracy gate says."""
     labels = labels_of(run.cells)
     rows = []
@@ -319,62 +272,49 @@ def _rates(run: Run, cells: list[CellResult]) -> Html:
             )
         )
     first = judged[0]
-    unit = "words" if first.metric == "wer" else "characters"
-    reference = (
-        f" Δ is the difference to {' or '.join(sorted(against))}, in percentage points."
-        if against
-        else " No reference backend is among them: nothing is compared."
+    columns = (
+        TableColumn("cell"),
+        TableColumn(first.metric.upper(), number=True),
+        TableColumn("CER", number=True),
+        TableColumn(f"mean {first.metric.upper()}", number=True),
+        TableColumn("replaced", number=True),
+        TableColumn("missing", number=True),
+        TableColumn("added", number=True),
+        TableColumn("words" if first.metric == "wer" else "characters", number=True),
+        TableColumn("failed", number=True),
+        TableColumn("Δ points", number=True),
+        TableColumn("verdict"),
+        TableColumn("how", long=True),
     )
-    return tag(
-        "details",
-        tag("summary", f"Error rates of {cells[0].clip.name} in full"),
-        tag("p", f"Normalized by {first.normalizer}.{reference}"),
-        page.table(
-            (
-                TableColumn("cell"),
-                TableColumn(first.metric.upper(), number=True),
-                TableColumn("CER", number=True),
-                TableColumn(f"mean {first.metric.upper()}", number=True),
-                TableColumn("replaced", number=True),
-                TableColumn("missing", number=True),
-                TableColumn("added", number=True),
-                TableColumn(unit, number=True),
-                TableColumn("failed", number=True),
-                TableColumn("Δ points", number=True),
-                TableColumn("verdict"),
-                TableColumn("how", long=True),
-            ),
-            [rows],
-            caption=f"Errors on {cells[0].clip.name}",
-        ),
-    )
+    return {
+        "normalizer": first.normalizer,
+        "against": sorted(against),
+        "rates": PageTable(columns, [rows], caption=f"Errors on {cells[0].clip.name}"),
+    }
 
 
 # How time grows with the audio's length, for runs that measured several lengths.
 
 
-def growth_section(run: Run) -> Html:
+def growth_section(run: Run) -> Markup:
     """A drawing and a table per model; empty where only one length was measured."""
-    parts: list[str] = []
+    parts = []
     for table in tables_of(run.cells):
         cells = [cell for cell in table.cells if summary_of(cell).duration is not None]
         if not cells:
             continue
         lengths = {each.name: each.seconds for each in table.clip.utterances}
         found = [Curve(table.names[cell.id], list(_points(cell, lengths))) for cell in cells]
-        parts += [
-            tag("h3", table.title),
-            curves(
-                f"growth-{table.name}",
-                [each for each in found if each.points],
-                x_axis="seconds of audio",
-                y_axis="seconds of processing",
-                title=f"Processing time by length of the audio, {table.title}",
-            ),
-            _fits(table, cells, list(lengths)),
-            tag("ul", *(tag("li", line) for line in _break_even(table, cells))),
-        ]
-    return join(parts)
+        drawing = curves(
+            f"growth-{table.name}",
+            [each for each in found if each.points],
+            x_axis="seconds of audio",
+            y_axis="seconds of processing",
+            title=f"Processing time by length of the audio, {table.title}",
+        )
+        fits = _fits(table, cells, list(lengths))
+        parts.append((table.title, drawing, fits, list(_break_even(table, cells))))
+    return render("growth.html", parts=parts)
 
 
 def _points(cell: CellResult, lengths: dict[str, float]) -> Iterator[tuple[float, float]]:
@@ -384,7 +324,7 @@ def _points(cell: CellResult, lengths: dict[str, float]) -> Iterator[tuple[float
             yield seconds, fit.seconds_by_duration[name]
 
 
-def _fits(table: CellTable, cells: list[CellResult], lengths: list[str]) -> Html:
+def _fits(table: CellTable, cells: list[CellResult], lengths: list[str]) -> PageTable:
     rows = []
     for cell in cells:
         fit = summary_of(cell).duration
@@ -406,7 +346,7 @@ def _fits(table: CellTable, cells: list[CellResult], lengths: list[str]) -> Html
         TableColumn("backend"),
         *(TableColumn(each, number=each != "grows by") for each in headings),
     ]
-    return page.table(columns, [rows], caption=f"Seconds by length of the audio, {table.title}")
+    return PageTable(columns, [rows], caption=f"Seconds by length of the audio, {table.title}")
 
 
 def _break_even(table: CellTable, cells: list[CellResult]) -> Iterator[str]:
