@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
+from mac_whisper_speedtest.printable import printable_name
 from mac_whisper_speedtest.privacy import scrub
 
 if TYPE_CHECKING:
@@ -185,8 +186,7 @@ class Speech:
 
 def presentable(name: str) -> str:
     """``name`` as it may stand in tables and results: no user names, no line breaks."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in scrub(name))
-    return " ".join(printable.split()) or "unnamed"
+    return printable_name(scrub(name)) or "unnamed"
 
 
 def unused(name: str, taken: Collection[str]) -> str:

@@ -1,8 +1,14 @@
-"""Letters that do something to whoever shows a text, and have no place in what is given away."""
+"""Letters that do something to whoever shows a text, and have no place in what is given away.
+
+Fewer than those that :mod:`~mac_whisper_speedtest.printable` hides when a text is shown: marks such
+as U+200E belong to a transcript, and its error rate must be the same in a bundle.
+"""
 
 from __future__ import annotations
 
 import re
+
+from mac_whisper_speedtest.printable import REPLACEMENT
 
 _NEW_LINE = re.compile(r"\r\n?")
 _ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -12,7 +18,6 @@ _MAY_ACT = re.compile(
     rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]"
     rb"|\\[bfr]|\\u(?:00[01789]|20[26]|[dD][89a-fA-F])"
 )
-REPLACEMENT = "\ufffd"
 
 
 def cleaned(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import IO
 from mac_whisper_speedtest.export.columns import Column, Kind, Value
 from mac_whisper_speedtest.export.csv import BETWEEN
 from mac_whisper_speedtest.export.tables import Table
+from mac_whisper_speedtest.printable import printable, printable_line
 from mac_whisper_speedtest.results import schema as s
 
 _NUMBERS = frozenset({Kind.INTEGER, Kind.NUMBER})
@@ -23,8 +24,6 @@ th { background: Canvas; position: sticky; top: 0; }
 .n { text-align: right; white-space: nowrap; }
 """
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_BREAKS = re.compile(r"\s+")
 
 
 def write_markdown(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
@@ -74,7 +73,7 @@ def _text(value: Value) -> str:
 def _in_markdown(value: Value) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    line = _BREAKS.sub(" ", _CONTROLS.sub("\ufffd", _text(value))).strip()
+    line = printable_line(_text(value))
     return html.escape(_MARKDOWN.sub(r"\\\1", line), quote=False)
 
 
@@ -84,5 +83,5 @@ def _heading(column: Column) -> str:
 
 
 def _cell(value: Value, right: bool) -> str:
-    text = html.escape(_CONTROLS.sub("\ufffd", _text(value)))
+    text = html.escape(printable(_text(value)))
     return f'<td class="n">{text}</td>' if right else f"<td>{text}</td>"

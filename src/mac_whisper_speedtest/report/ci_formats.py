@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import statistics
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import CellChange, Compared, QuantityChange
+from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.report import comparison as rows
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 has no form for (section 2.2), such as the escapes of a backend's log."""
 
 
 def render_junit(compared: d.Compared) -> str:
@@ -27,11 +24,11 @@ def render_junit(compared: d.Compared) -> str:
     suite = ElementTree.Element("testsuite", name="speedtest compare")
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in _properties(compared).items():
-        ElementTree.SubElement(properties, "property", name=name, value=_clean(value))
+        ElementTree.SubElement(properties, "property", name=name, value=printable(value))
     skipped = 0
     for cell in compared.cells:
         case = ElementTree.SubElement(
-            suite, "testcase", name=_clean(cell.backend), classname=_clean(_class(cell))
+            suite, "testcase", name=printable(cell.backend), classname=printable(_class(cell))
         )
         if cell.speed is not None:
             case.set("time", f"{cell.speed.new_rtf * cell.audio_s:.6f}")
@@ -41,13 +38,13 @@ def render_junit(compared: d.Compared) -> str:
                 case,
                 "failure",
                 type=",".join(dict.fromkeys(each.kind for each in found)),
-                message=_clean("; ".join(each.message for each in found)),
+                message=printable("; ".join(each.message for each in found)),
             )
-            failure.text = _clean("\n".join(f"{each.kind}: {each.message}" for each in found))
+            failure.text = printable("\n".join(f"{each.kind}: {each.message}" for each in found))
         elif cell.state != d.COMPARED:
             skipped += 1
-            ElementTree.SubElement(case, "skipped", message=_clean(_why(cell)))
-        ElementTree.SubElement(case, "system-out").text = _clean(_shown(cell))
+            ElementTree.SubElement(case, "skipped", message=printable(_why(cell)))
+        ElementTree.SubElement(case, "system-out").text = printable(_shown(cell))
     suite.set("tests", str(len(compared.cells)))
     suite.set("failures", str(len(failures)))
     suite.set("errors", "0")
@@ -83,10 +80,6 @@ def _why(cell: d.CellChange) -> str:
 def _shown(cell: d.CellChange) -> str:
     lines = zip(rows.HEADINGS, rows.of_cell(cell), strict=True)
     return "\n".join(f"{heading}: {value}" for heading, value in lines)
-
-
-def _clean(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
 
 
 # The JSON that ``hyperfine --export-json`` writes, so that its plotting scripts read ours.

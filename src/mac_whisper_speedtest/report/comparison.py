@@ -11,7 +11,14 @@ from rich.text import Text
 
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import Compared
-from mac_whisper_speedtest.results.cells import MISSING
+from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.results.cells import (
+    MISSING,
+    error_rate_text,
+    interval_text,
+    number_text,
+    percent,
+)
 
 # A comparison in words: the rows and lines that the terminal and Markdown show alike.
 
@@ -39,7 +46,7 @@ _ARROW = "→"
 
 def title(compared: d.Compared) -> str:
     """Which runs, in one line."""
-    return f"{side(compared.base)} {_ARROW} {side(compared.new)}"
+    return printable_line(f"{side(compared.base)} {_ARROW} {side(compared.new)}")
 
 
 def side(run: d.RunInfo) -> str:
@@ -52,14 +59,14 @@ def tables(compared: d.Compared) -> dict[str, list[tuple[str, ...]]]:
     """By model and speech, a row per cell under :data:`HEADINGS`."""
     found: dict[str, list[tuple[str, ...]]] = {}
     for cell in compared.cells:
-        heading = _printable(f"{cell.model} on {cell.clip} ({cell.audio_s:.1f} s)")
+        heading = printable_line(f"{cell.model} on {cell.clip} ({cell.audio_s:.1f} s)")
         found.setdefault(heading, []).append(of_cell(cell))
     return found
 
 
 def of_cell(cell: d.CellChange) -> tuple[str, ...]:
     """A cell's row, one text per heading."""
-    return tuple(map(_printable, _row(cell)))
+    return tuple(map(printable_line, _row(cell)))
 
 
 def headline(compared: d.Compared) -> str:
@@ -86,13 +93,13 @@ def outcome(compared: d.Compared) -> list[str]:
     if not compared.regressions:
         return [f"Nothing to fail on ({asked})."]
     return [
-        _printable(f"{each.kind}: {each.cell}: {each.message}") for each in compared.regressions
+        printable_line(f"{each.kind}: {each.cell}: {each.message}") for each in compared.regressions
     ]
 
 
 def notes(compared: d.Compared) -> list[str]:
     """What a reader must know beside the numbers; the same line once."""
-    return list(dict.fromkeys(map(_printable, _notes(compared))))
+    return list(dict.fromkeys(map(printable_line, _notes(compared))))
 
 
 def conditions(compared: d.Compared) -> list[tuple[str, str, str, str]]:
@@ -100,19 +107,13 @@ def conditions(compared: d.Compared) -> list[tuple[str, str, str, str]]:
     rows = [*compared.conditions, *compared.facts]
     return [
         (
-            _printable(f"{each.name} [{each.unit}]" if each.unit else each.name),
-            _printable(each.base or MISSING),
-            _printable(each.new or MISSING),
+            printable_line(f"{each.name} [{each.unit}]" if each.unit else each.name),
+            printable_line(each.base or MISSING),
+            printable_line(each.new or MISSING),
             "differs" if each.differs else "",
         )
         for each in rows
     ]
-
-
-def _printable(text: str) -> str:
-    """``text`` on one line, without what steers a terminal."""
-    line = " ".join(text.split())
-    return "".join(each if each.isprintable() else "\ufffd" for each in line)
 
 
 def _row(cell: d.CellChange) -> Iterator[str]:
@@ -125,9 +126,9 @@ def _row(cell: d.CellChange) -> Iterator[str]:
         yield f"{1 / speed.new_rtf:.2f}"
         ratio = speed.ratio
         yield (
-            f"{speed.new_rtf / speed.base_rtf:.3f}"
+            number_text(speed.new_rtf / speed.base_rtf, ".3f")
             if ratio is None
-            else f"{ratio.estimate:.3f} ({ratio.low:.3f}–{ratio.high:.3f})"
+            else interval_text(ratio.estimate, ratio.low, ratio.high, ".3f")
         )
         yield speed.verdict
     yield _rates(cell.accuracy)
@@ -151,17 +152,15 @@ def _name(cell: d.CellChange) -> str:
 def _rates(accuracy: d.AccuracyChange | None) -> str:
     if accuracy is None or accuracy.base_rate is None or accuracy.new_rate is None:
         return MISSING
-    mark = "" if accuracy.metric == "wer" else " CER"
-    return f"{accuracy.base_rate:.1%} {_ARROW} {accuracy.new_rate:.1%}{mark}"
+    new = error_rate_text(accuracy.new_rate, accuracy.metric)
+    return f"{percent(accuracy.base_rate)} {_ARROW} {new}"
 
 
 def _quantity(cell: d.CellChange, name: str, form: str, factor: float = 1.0) -> str:
     found = next((each for each in cell.quantities if each.name == name), None)
     if found is None or (found.base is None and found.new is None):
         return MISSING
-    shown = [
-        MISSING if each is None else format(each * factor, form) for each in (found.base, found.new)
-    ]
+    shown = [number_text(each, form, factor) for each in (found.base, found.new)]
     return f"{f' {_ARROW} '.join(shown)} {found.verdict}".strip()
 
 

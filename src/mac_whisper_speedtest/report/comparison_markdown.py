@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.report import comparison as rows
 
 LONGEST = 60_000
@@ -70,9 +71,9 @@ def _folded(heading: str, lines: Sequence[str], room: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """``text`` so that Markdown shows it as it is, names nobody and breaks no table.
+    """``text`` so that Markdown shows it as it is, mentions nobody and breaks no table.
 
     An ``@`` that would mention somebody is followed by the character that joins words without a
     width; in ``NAME@VERSION`` it mentions nobody.
     """
-    return _MENTION.sub("@\u2060", _SPECIAL.sub(r"\\\1", text))
+    return _MENTION.sub("@\u2060", _SPECIAL.sub(r"\\\1", printable_line(text)))

@@ -10,7 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.compare.document import History, LastingChange, Point, Series
-from mac_whisper_speedtest.results.cells import MISSING
+from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.results.cells import (
+    MISSING,
+    counted,
+    interval_text,
+    number_text,
+    percent,
+)
 
 _PIPE_WIDTH = 200
 
@@ -32,8 +39,8 @@ def _parts(history: History) -> Iterator[RenderableType]:
         yield _table(series)
         yield Text("\n".join(f"  {line}" for line in _lines(series)))
     if history.left_out:
-        cells = "1 cell was" if history.left_out == 1 else f"{history.left_out} cells were"
-        yield Text(f"{cells} not ok and left out.", style="dim")
+        was = "was" if history.left_out == 1 else "were"
+        yield Text(f"{counted(history.left_out, 'cell')} {was} not ok and left out.", style="dim")
 
 
 def _table(series: Series) -> Table:
@@ -54,7 +61,7 @@ def _table(series: Series) -> Table:
         change = changes.get(point.run)
         if change is not None:
             table.add_section()
-        table.add_row(*map(Text, _row(point)), _marked(change))
+        table.add_row(*(Text(printable_line(each)) for each in _row(point)), _marked(change))
     return table
 
 
@@ -64,12 +71,9 @@ def _row(point: Point) -> Iterator[str]:
     yield point.backend_version or MISSING
     yield point.tool
     yield f"{point.rounds}"
-    if point.rtfx_low is None or point.rtfx_high is None:
-        yield f"{point.rtfx:.2f}"
-    else:
-        yield f"{point.rtfx:.2f} ({point.rtfx_low:.2f}–{point.rtfx_high:.2f})"
-    yield MISSING if point.wer is None else f"{point.wer:.1%}"
-    yield MISSING if point.peak_rss_bytes is None else f"{point.peak_rss_bytes / 1e6:.0f}"
+    yield interval_text(point.rtfx, point.rtfx_low, point.rtfx_high, ".2f")
+    yield percent(point.wer)
+    yield number_text(point.peak_rss_bytes, ".0f", 1e-6)
 
 
 def _marked(change: LastingChange | None) -> Text:
@@ -91,7 +95,7 @@ def _lines(series: Series) -> Iterator[str]:
             yield "    nothing that is recorded is different"
     if not series.changes:
         enough = len(series.points) >= _FEWEST
-        runs = "1 run" if len(series.points) == 1 else f"{len(series.points)} runs"
+        runs = counted(len(series.points), "run")
         yield (
             f"No lasting change of more than {series.margin:.1%} in {runs}."
             if enough

@@ -9,6 +9,7 @@ from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import (
     FIRST_GROUP,
@@ -35,7 +36,7 @@ _NAMED = 5  # entries of a set that were left out
 def notes_for(run: Run) -> Iterator[str]:
     """Every failure, deviation and remark; the same line once."""
     seen = set()
-    for line in _all(run):
+    for line in map(printable_line, _all(run)):
         if line not in seen:
             seen.add(line)
             yield f"  {line}"
@@ -255,7 +256,7 @@ def _title(run: Run, table: CellTable) -> str:
 
 def _table(table: CellTable, columns: Sequence[_Column], title: str) -> Table:
     drawn = Table(
-        title=title or None,
+        title=Text(title) if title else None,
         box=box.SIMPLE_HEAD,
         title_justify="left",
         title_style="bold",
@@ -267,8 +268,12 @@ def _table(table: CellTable, columns: Sequence[_Column], title: str) -> Table:
         if number:
             drawn.add_section()  # beyond this line other work was done
         for cell in group:
-            drawn.add_row(*(look(table, cell) for _, _, look in columns))
+            drawn.add_row(*(_printable(look(table, cell)) for _, _, look in columns))
     return drawn
+
+
+def _printable(field: str | Text) -> Text:
+    return field if isinstance(field, Text) else Text(printable_line(field))
 
 
 def _status(_table: CellTable, cell: CellResult) -> Text:

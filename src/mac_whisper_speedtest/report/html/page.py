@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from mac_whisper_speedtest.printable import UNSEEN
 from mac_whisper_speedtest.results.cells import MISSING
 
 if TYPE_CHECKING:
@@ -59,20 +60,12 @@ def _environment(package: str) -> Environment:
     )
 
 
-_UNSEEN = re.compile(
-    # Control characters but tabs and line ends, and the marks that turn the direction of text.
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-    # Line ends that only some programs see, deprecated shaping controls, tags, lone surrogates.
-    "\u2028\u2029\u206a-\u206f\ufeff\U000e0000-\U000e007f\ud800-\udfff]"
-)
-
-
 def visible(text: str) -> str:
     """``text`` with what would act on a page without being seen made visible.
 
-    The marks that turn the direction of text (Trojan Source: Boucher and Anderson 2021) become
-    ``⟨U+202E⟩``, control characters their pictures, surrogates, which UTF-8 cannot hold, U+FFFD.
-    Tabs and line feeds stay.
+    Of the characters of ``printable.UNSEEN``, control characters become their pictures, surrogates,
+    which UTF-8 cannot hold, U+FFFD, and all others, such as marks that turn the direction of text,
+    ``⟨U+202E⟩``.
     """
 
     def picture(found: re.Match[str]) -> str:
@@ -83,7 +76,7 @@ def visible(text: str) -> str:
             return "␡"
         return "\ufffd" if 0xD800 <= code < 0xE000 else f"⟨U+{code:04X}⟩"
 
-    return _UNSEEN.sub(picture, text)
+    return UNSEEN.sub(picture, text)
 
 
 def clipped(text: str, limit: int) -> str:
