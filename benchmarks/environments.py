@@ -26,6 +26,7 @@ import msgspec
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Recipe
 from mac_whisper_speedtest.environments import environments
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import describe
 
 
@@ -81,7 +82,7 @@ def main() -> None:
         requirements = made.path / "requirements.txt"
         theirs = plain(requirements, Path(folder), options.pip_times) if options.pip_times else []
     median = statistics.median(ours)
-    size = environments.megabytes(made.size_bytes)
+    size = megabytes(made.size_bytes)
     print(f"{backend.recipe.name} {made.version}, {size}: {median:.2f} s")
     if theirs:
         other = statistics.median(theirs)

@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import DownloadError, UsageError
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import (
     BrokenTransferError,
     RequestContext,
@@ -197,9 +198,9 @@ def refuse_unless_allowed(what: str, size: int | None, *, allow_download: bool) 
     """
     refuse_offline(what)
     if not allow_download:
-        megabytes = f" ({size / 1e6:.0f} MB)" if size is not None else ""
+        stated = f" ({megabytes(size)})" if size is not None else ""
         raise DownloadError(
-            f"{what} is not on this machine, and would have to be downloaded{megabytes}",
+            f"{what} is not on this machine, and would have to be downloaded{stated}",
             hint="add --download to fetch it; it is kept, and is not asked for again",
         )
 

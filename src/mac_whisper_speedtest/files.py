@@ -20,6 +20,13 @@ from mac_whisper_speedtest.errors import StorageError
 _CHUNK = 1 << 20
 
 
+def megabytes(size_bytes: float, decimals: int = 0) -> str:
+    """A size as people read it, in decimal units: ``405 MB``, and from 10^9 bytes ``1.2 GB``."""
+    if size_bytes >= 1e9:
+        return f"{size_bytes / 1e9:.1f} GB"
+    return f"{size_bytes / 1e6:.{decimals}f} MB"
+
+
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's bytes as 64 hexadecimal digits, read in 1 MiB pieces."""
     digest = hashlib.sha256()

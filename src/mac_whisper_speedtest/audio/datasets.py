@@ -23,6 +23,7 @@ from mac_whisper_speedtest.download import (
     refuse_unless_allowed,
 )
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import RequestContext
 
 _HINT: Final = "librispeech:test-clean:n=100, or hf:ORG/NAME@REVISION:SPLIT:n=100"
@@ -175,8 +176,7 @@ def obtain(split: str, *, announce: Callable[[str], None], allow_download: bool)
         refuse_unless_allowed(f"LibriSpeech {split}", archive.size, allow_download=allow_download)
         server = RequestContext(HOST)
         announce(
-            f"Downloading LibriSpeech {split} from {server.host}, {archive.size / 1e6:.0f} MB, "
-            "once."
+            f"Downloading LibriSpeech {split} from {server.host}, {megabytes(archive.size)}, once."
         )
         ensure_file(archive, DownloadSource(server, announce))
     return archive.path

@@ -32,6 +32,7 @@ from mac_whisper_speedtest.download import (
     refuse_unless_allowed,
 )
 from mac_whisper_speedtest.errors import DownloadError, UsageError
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import RequestContext
 
 _TABLES: Final = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.json")
@@ -132,7 +133,7 @@ def bring_files(
     refuse_unless_allowed(
         f"a part of {dataset.name} ({len(missing)} files)", size, allow_download=allow_download
     )
-    announce(f"Downloading {len(missing)} files of {dataset.name}, {size / 1e6:.1f} MB, once.")
+    announce(f"Downloading {len(missing)} files of {dataset.name}, {megabytes(size, 1)}, once.")
     for each in missing:
         ensure_file(each, _source(dataset, announce))
 

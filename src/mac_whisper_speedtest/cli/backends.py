@@ -125,6 +125,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: str | None, torc
 def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
     """Remove the environments of NAMES: of all versions, or of one (NAME@VERSION)."""
     from mac_whisper_speedtest.environments import environments, locks
+    from mac_whisper_speedtest.files import megabytes
 
     for backend, recipe in _with_recipe(names, everything=everything):
         here = [
@@ -138,8 +139,8 @@ def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
             held = environment.size_bytes - freed
             click.echo(
                 f"{recipe.name} {environment.version}: removed, "
-                f"{environments.megabytes(freed)} ({freed} bytes) freed"
-                + (f"; {environments.megabytes(held)} stay in uv's cache" if held > 0 else "")
+                f"{megabytes(freed)} ({freed} bytes) freed"
+                + (f"; {megabytes(held)} stay in uv's cache" if held > 0 else "")
             )
         for version in locks.versions(recipe) if with_locks else ():
             if backend.version in {"", version} and locks.forget(recipe, version):
@@ -263,6 +264,7 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
 def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
     """Why ``--all`` does not mean this one; empty if it does."""
     from mac_whisper_speedtest.environments import environments, uv
+    from mac_whisper_speedtest.files import megabytes
 
     if not recipe.works_here():
         return f"it works only on {' and '.join(recipe.platforms)}"
@@ -274,7 +276,7 @@ def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
         return error.message
     size = recipe.bytes_with(environments.torch_build(recipe, torch, python))
     if size > limit:
-        return f"{environments.megabytes(size)} is more than {environments.megabytes(limit)}"
+        return f"{megabytes(size)} is more than {megabytes(limit)}"
     return ""
 
 
@@ -338,7 +340,7 @@ def _installed(environment: Environment) -> dict[str, Any]:
 
 def _lines(value: Any) -> list[str]:
     """One fact as lines of text."""
-    from mac_whisper_speedtest.environments.environments import megabytes
+    from mac_whisper_speedtest.files import megabytes
 
     if isinstance(value, bool):
         return ["yes" if value else "no"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from mac_whisper_speedtest.errors import ExitCode, UsageError
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.weights.inspect import WeightsState
@@ -212,8 +213,8 @@ def size(count: int | None) -> str:
     if count is None:
         return "?"
     if count < 10_000_000:
-        return f"{count / 1e6:.1f} MB"
-    return f"{count / 1e6:.0f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+        return megabytes(count, 1)
+    return megabytes(count) if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
 
 
 def duration(seconds: float | None) -> str:

@@ -34,7 +34,8 @@ def fetch() -> None:
 def clear() -> None:
     """Remove the decoded samples of your recordings from the cache; runs decode them again."""
     from mac_whisper_speedtest.audio import cache
+    from mac_whisper_speedtest.files import megabytes
     from mac_whisper_speedtest.results.cells import counted
 
     count, size = cache.clear()
-    click.echo(f"{counted(count, 'decoded recording')} removed ({size / 1e6:.1f} MB)")
+    click.echo(f"{counted(count, 'decoded recording')} removed ({megabytes(size, 1)})")

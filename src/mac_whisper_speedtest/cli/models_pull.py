@@ -12,6 +12,7 @@ import click
 
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.observer import Observer
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class _PullLines(Observer):
 
     def downloaded(self, file: HubFile, bytes_here: int) -> None:
         if bytes_here == file.size and self._left.pop(file.name, None) is not None:
-            _announce(f"{file.name}: {file.size / 1e6:.1f} MB")
+            _announce(f"{file.name}: {megabytes(file.size, 1)}")
 
 
 class _Drawn(Observer):

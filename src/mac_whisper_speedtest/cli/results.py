@@ -13,6 +13,7 @@ import click
 
 from mac_whisper_speedtest.cli import options, show
 from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.privacy import scrub
 
 if TYPE_CHECKING:
@@ -365,7 +366,7 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None
 
 def _size(path: Path) -> str:
     size = path.stat().st_size
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+    return megabytes(size, 1) if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:

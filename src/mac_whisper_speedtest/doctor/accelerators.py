@@ -19,7 +19,7 @@ from importlib import metadata
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
 from mac_whisper_speedtest.environments import locks
-from mac_whisper_speedtest.environments.environments import megabytes
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine.describe import gpu_of_information
 from mac_whisper_speedtest.machine.gpu import (
     HW_SLOWDOWN,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
-from mac_whisper_speedtest.environments.environments import megabytes
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import cgroup, power
 from mac_whisper_speedtest.machine.memory import (
     linux_swap,

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
-from mac_whisper_speedtest.environments.environments import megabytes, shown
+from mac_whisper_speedtest.environments.environments import shown
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import hub_cache

@@ -26,6 +26,7 @@ from mac_whisper_speedtest.backends.backend import Recipe, this_platform
 from mac_whisper_speedtest.environments import locks, uv
 from mac_whisper_speedtest.environments.locks import Lock
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.version import __version__
 
 MARK = "environment.json"
@@ -241,11 +242,6 @@ def torch_build(recipe: Recipe, asked: str, python: uv.Python) -> str:
     if asked != "auto":
         return asked
     return "cpu" if uv.cpu_torch_is_enough(python, uv.wheel_folders()) else "index"
-
-
-def megabytes(size: int) -> str:
-    """A size as people say it: ``405 MB``, ``1.2 GB``."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _variants(recipe: Recipe, lock: Lock) -> dict[str, str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine.reader import Unknown, attempt
 
 _NEARLY_NONE = 0.01
@@ -66,7 +67,7 @@ def drop(paths: Iterable[Path]) -> Dropped:
         reason = f"it cannot be seen whether they were forgotten: {after.reason}"
         return Dropped(None, reason, len(files), total, _number(before))
     gone = after <= _NEARLY_NONE * total
-    reason = "" if gone else f"{after / 1e6:.0f} of {total / 1e6:.0f} MB stay: they are in use"
+    reason = "" if gone else f"{megabytes(after)} of {megabytes(total)} stay: they are in use"
     return Dropped(gone, reason, len(files), total, _number(before), after)
 
 

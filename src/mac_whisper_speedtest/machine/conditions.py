@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import gpu, memory, power
 from mac_whisper_speedtest.machine.gpu import Nvml
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
@@ -252,7 +253,7 @@ def _figures(before: Conditions, after: Conditions) -> list[str]:
     words = []
     grew = _difference(before.swap_used_bytes, after.swap_used_bytes)
     if grew is not None and grew > SWAP_GREW_BYTES:
-        words.append(f"swap grew by {grew / 1e6:.0f} MB")
+        words.append(f"swap grew by {megabytes(grew)}")
     stall = after.memory_stall_share
     was = before.memory_stall_share
     if stall is not None and stall > PRESSURE_SHARE and (was is None or was <= PRESSURE_SHARE):

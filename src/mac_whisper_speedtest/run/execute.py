@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from mac_whisper_speedtest.backends.adapter import LoadParams
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import caches as compile_caches
 from mac_whisper_speedtest.machine import cpu, host
 from mac_whisper_speedtest.machine.caches import Caches
@@ -91,7 +92,7 @@ def _drop_weights(task: Task) -> tuple[str, str]:
     if done.dropped:
         return (
             s.LOAD_COLD,
-            f"{done.bytes / 1e6:.0f} MB of weights were dropped from the page cache",
+            f"{megabytes(done.bytes)} of weights were dropped from the page cache",
         )
     return s.LOAD_FRESH, f"not known to be cold: {scrub(done.reason)}"
 

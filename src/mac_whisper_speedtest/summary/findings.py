@@ -12,6 +12,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.summary import samples as timings
 from mac_whisper_speedtest.summary import text_findings
@@ -284,7 +285,7 @@ def memory(cell: s.CellResult) -> Iterator[str]:
     if calls >= LEAK_STEPS:
         each = sum(growths) / calls
         yield (
-            f"peak memory grew in each of {calls} calls, by {each / 1e6:.1f} MB a call: it keeps "
+            f"peak memory grew in each of {calls} calls, by {megabytes(each, 1)} a call: it keeps "
             "what it should give back"
         )
 
@@ -381,8 +382,8 @@ def _late_load(cell: s.CellResult, process: tuple[int, int]) -> str:
     if enough < LATE_LOAD_MIN_BYTES or in_load >= enough or in_call < enough:
         return ""
     return (
-        f"memory grew by {in_call / 1e6:.0f} MB in it and by {in_load / 1e6:.0f} MB in the load, "
-        f"the weights are {weights.size_bytes / 1e6:.0f} MB: the model is loaded inside it"
+        f"memory grew by {megabytes(in_call)} in it and by {megabytes(in_load)} in the load, "
+        f"the weights are {megabytes(weights.size_bytes)}: the model is loaded inside it"
     )
 
 

@@ -32,6 +32,7 @@ from mac_whisper_speedtest.download import (
     hub_endpoint,
 )
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import RequestContext, refuse_offline
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
@@ -253,7 +254,7 @@ class _Puller:
         usually = f", about {_duration(seconds)} at the usual rate" if seconds else ""
         count = f"{len(missing)} file{'s' if len(missing) > 1 else ''}"
         self.announce(
-            f"Fetching {wish.name}: {count}, {needed / 1e6:.1f} MB, of "
+            f"Fetching {wish.name}: {count}, {megabytes(needed, 1)}, of "
             f"{snapshot.repository}@{snapshot.revision[:8]} from {host}{usually}"
         )
         source = self._source(wish, snapshot.revision)
@@ -270,7 +271,7 @@ class _Puller:
         took = max(time.monotonic() - began, 1e-3)
         record(received, took)
         rate = received / took / 1e6
-        self.announce(f"{wish.name}: {received / 1e6:.1f} MB in {took:.1f} s ({rate:.1f} MB/s)")
+        self.announce(f"{wish.name}: {megabytes(received, 1)} in {took:.1f} s ({rate:.1f} MB/s)")
 
     def _source(self, wish: PullTarget, revision: str) -> DownloadSource:
         context = RequestContext(self.endpoint, wish.repository, revision)
@@ -323,9 +324,9 @@ def _refuse_full_disk(needed: int) -> None:
     free = hub_cache.free_bytes()
     if free < needed + margin:
         raise StorageError(
-            f"not enough room for the weights: {(needed + margin) / 1e6:.0f} MB are needed "
-            f"({needed / 1e6:.0f} MB and a margin of {margin / 1e6:.0f} MB), "
-            f"{free / 1e6:.0f} MB are free",
+            f"not enough room for the weights: {megabytes(needed + margin)} are needed "
+            f"({megabytes(needed)} and a margin of {megabytes(margin)}), "
+            f"{megabytes(free)} are free",
             hint="make room, or set HF_HUB_CACHE to a folder on another disk",
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.worker.protocol import ErrorCode, Stage
 
 
@@ -116,8 +117,8 @@ def of_memory(stage: Stage, rss_bytes: int, limit_bytes: int) -> WorkerExit:
         Status.OUT_OF_MEMORY,
         stage,
         "MemoryLimit",
-        f"used {rss_bytes / 1e6:.0f} MB during {stage}, over the limit of "
-        f"{limit_bytes / 1e6:.0f} MB; killed",
+        f"used {megabytes(rss_bytes)} during {stage}, over the limit of "
+        f"{megabytes(limit_bytes)}; killed",
     )
 
 
