@@ -389,6 +389,7 @@ def test_remove_of_a_repository_that_was_pulled_by_its_commit(
 
 
 CONVERT = """
+from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.weights import locate
 locate.locate(catalog.model_info("tiny.en", "ggml", "float16"), announce=print)
 """
