@@ -13,6 +13,7 @@ import pytest
 from fakes.runs import SAID, STEADY, FakeCell, run_of_set, source
 from mac_whisper_speedtest.compare import compare, document
 from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.report import ci_formats, comparison, comparison_markdown
 
 WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it")
@@ -154,7 +155,7 @@ def test_github_action_benchmark_gets_names_without_versions_and_the_new_values(
         "name": "big tiny.en on speech: peak RSS",
         "unit": "MB",
         "value": 600.0,
-        "extra": "big 1.2.3\nMORE",
+        "extra": "big 1.2.3 float32\nMORE",
     }
     assert not any("broken" in name or "gone" in name or "energy" in name for name in entries)
     for each in entries.values():
@@ -174,7 +175,7 @@ def test_hyperfine_gets_seconds_of_every_round_for_base_and_new(found: Compared)
     )
     assert base["times"] == pytest.approx([20 * each for each in STEADY])
     assert new["mean"] == pytest.approx(3.0, rel=0.01)
-    assert new["command"] == "slow@1.2 1.2 tiny.en on speech (new)"
+    assert new["command"] == "slow@1.2 float32 tiny.en on speech (new)"
     assert set(new) == {
         "command", "mean", "stddev", "median", "user", "system", "min", "max", "times",
         "exit_codes", "parameters",
@@ -215,3 +216,46 @@ def test_junit_holds_only_characters_that_xml_knows(found: Compared) -> None:
 def test_a_message_cannot_steer_the_terminal(found: Compared) -> None:
     assert "\x1b" not in comparison.text(found)
     assert "\x1b" not in comparison_markdown.render(found)
+
+
+def test_variants_of_a_backend_have_names_of_their_own_in_every_format() -> None:
+    versions = [steady("a@1.1", version="1.1"), steady("a@1.2", version="1.2", rtf=SLOW)]
+    others = [steady("a:int8"), steady("a:int8", peak_bytes=600_000_000)]
+    base = run_of_set(steady("a@1.1", version="1.1"), steady("a@1.2", version="1.2"), others[0])
+    new = run_of_set(*versions, others[1], number=2)
+    several = compare.judged(compare.compare(source(base), source(new)), list(compare.KINDS))
+
+    labels = ["a@1.1", "a@1.2", "a:int8"]
+    names = ["a@1.1 float32", "a@1.2 float32", "a:int8 1.2.3 float32"]
+    assert [each.label for each in several.cells] == labels
+    assert [each.cell for each in several.regressions] == [
+        "a@1.2 tiny.en on speech", "a:int8 tiny.en on speech",
+    ]  # fmt: skip
+    (rows,) = comparison.tables(several).values()
+    assert [row[0] for row in rows] == names
+    written = markdown_tables(comparison_markdown.render(several))[0]
+    assert [row[0] for row in written[2:]] == names
+    cases = ElementTree.fromstring(ci_formats.render_junit(several)).iter("testcase")
+    failed = {each.get("name"): each.find("failure") is not None for each in cases}
+    assert failed == {"a@1.1": False, "a@1.2": True, "a:int8": True}
+    commands = [
+        each["command"] for each in json.loads(ci_formats.render_hyperfine(several))["results"]
+    ]
+    assert commands == [
+        f"{name} tiny.en on speech ({side})" for name in names for side in ("base", "new")
+    ]
+    entries = json.loads(ci_formats.render_github_action_benchmark(several))
+    speeds = [each["name"] for each in entries if each["name"].endswith("RTF")]
+    assert speeds == [f"{label} tiny.en on speech: RTF" for label in labels]
+
+
+def test_a_backend_that_is_there_twice_has_numbered_labels() -> None:
+    first, second = (run_of_set(steady("a"), number=number).run for number in (1, 2))
+    twice = [
+        msgspec.structs.replace(
+            run, cells=[run.cells[0], msgspec.structs.replace(run.cells[0], id="again")]
+        )
+        for run in (first, second)
+    ]
+    base, new = (RunSource(str(run.manifest.run), run, None) for run in twice)
+    assert [each.label for each in compare.compare(base, new).cells] == ["a (1)", "a (2)"]

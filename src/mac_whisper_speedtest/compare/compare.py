@@ -22,7 +22,7 @@ from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.cells import without_version
+from mac_whisper_speedtest.results.cells import distinct, without_version
 from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.ranking import Verdict
 from mac_whisper_speedtest.summary import ranking as ranking_module
@@ -89,17 +89,40 @@ def compare(
         margin_from=least_from,
         level=intervals.LEVEL,
         machine=facts.written(machine),
-        cells=[
-            *(_both(each, speeds.get(each.new.id)) for each in pairs),
-            *(_alone(cell, matched, base=True) for cell in matched.only_base),
-            *(_alone(cell, matched, base=False) for cell in matched.only_new),
-        ],
+        cells=_labeled(
+            [
+                *(_both(each, speeds.get(each.new.id)) for each in pairs),
+                *(_alone(cell, matched, base=True) for cell in matched.only_base),
+                *(_alone(cell, matched, base=False) for cell in matched.only_new),
+            ]
+        ),
         conditions=facts.conditions(base.run, new.run),
         facts=facts.of_runs(base.run, new.run),
         remarks=[*_remarks(base.run, new.run, margin), *_left_out(absent)],
         fail_on=[],
         regressions=[],
     )
+
+
+def _labeled(cells: Sequence[d.CellChange]) -> list[d.CellChange]:
+    """Each cell with a label that no other of its model and clip has.
+
+    Two versions of a backend in one run have those that were requested in it; of a backend that
+    is in a run twice, as ``speedtest noise`` measures it, the cells are numbered.
+    """
+    variants = {}
+    for number, cell in enumerate(cells, start=1):
+        work = f" {cell.model} on {cell.clip}"
+        requested = cell.new_backend or cell.base_backend or cell.backend
+        texts = (cell.backend, requested, f"{requested} ({number})")
+        variants[number] = [f"{text}{work}" for text in texts]
+    names = distinct(variants)
+    return [
+        msgspec.structs.replace(
+            cell, label=names[number].removesuffix(f" {cell.model} on {cell.clip}")
+        )
+        for number, cell in enumerate(cells, start=1)
+    ]
 
 
 def _not_installed(run: s.Run) -> set[tuple[str, str]]:
@@ -155,6 +178,7 @@ def _both(pair: _Pair, change: d.SpeedChange | None) -> d.CellChange:
     right = speed.accuracy(base, new) if judged else None
     changes = facts.of_cells(base, new) if compared else []
     return d.CellChange(
+        label="",
         backend=without_version(new.backend.name),
         model=new.model.name,
         clip=new.clip.name,
@@ -164,6 +188,8 @@ def _both(pair: _Pair, change: d.SpeedChange | None) -> d.CellChange:
         new_backend=new.backend.name,
         base_version=base.backend.version,
         new_version=new.backend.version,
+        base_precision=base.backend.precision,
+        new_precision=new.backend.precision,
         base_status=base.status,
         new_status=new.status,
         message="" if compared else _message(base if state == d.FIXED else new),
@@ -204,6 +230,7 @@ def _alone(cell: s.CellResult, matched: Matched, *, base: bool) -> d.CellChange:
         )
     alone = d.MISSING if base else d.ADDED
     return d.CellChange(
+        label="",
         backend=name,
         model=cell.model.name,
         clip=cell.clip.name,
@@ -213,6 +240,8 @@ def _alone(cell: s.CellResult, matched: Matched, *, base: bool) -> d.CellChange:
         new_backend=None if base else cell.backend.name,
         base_version=cell.backend.version if base else None,
         new_version=None if base else cell.backend.version,
+        base_precision=cell.backend.precision if base else None,
+        new_precision=None if base else cell.backend.precision,
         base_status=cell.status if base else None,
         new_status=None if base else cell.status,
         message=message,

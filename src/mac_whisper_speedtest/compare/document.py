@@ -115,8 +115,10 @@ class CellChange(Struct, frozen=True, kw_only=True):
     """One cell in both runs, or in one of them.
 
     ``backend`` is without a version, ``base_backend`` and ``new_backend`` are as each run names it.
+    ``label`` is ``backend``, or what tells the cell from others of that backend in the comparison.
     """
 
+    label: str
     backend: str
     model: str
     clip: str
@@ -126,6 +128,8 @@ class CellChange(Struct, frozen=True, kw_only=True):
     new_backend: str | None
     base_version: str | None
     new_version: str | None
+    base_precision: str | None
+    new_precision: str | None
     base_status: str | None
     new_status: str | None
     message: str
@@ -137,8 +141,8 @@ class CellChange(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
-        return f"{self.backend} {self.model} on {self.clip}"
+        """What messages call it; unique in its comparison."""
+        return f"{self.label} {self.model} on {self.clip}"
 
 
 class Regression(Struct, frozen=True, kw_only=True):

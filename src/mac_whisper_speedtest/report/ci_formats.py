@@ -11,6 +11,7 @@ from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import CellChange, Compared, QuantityChange
 from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.report import comparison as rows
+from mac_whisper_speedtest.results.cells import backend_name
 
 
 def render_junit(compared: d.Compared) -> str:
@@ -28,7 +29,7 @@ def render_junit(compared: d.Compared) -> str:
     skipped = 0
     for cell in compared.cells:
         case = ElementTree.SubElement(
-            suite, "testcase", name=printable(cell.backend), classname=printable(_class(cell))
+            suite, "testcase", name=printable(cell.label), classname=printable(_class(cell))
         )
         if cell.speed is not None:
             case.set("time", f"{cell.speed.new_rtf * cell.audio_s:.6f}")
@@ -101,14 +102,17 @@ def _results(cell: CellChange) -> Iterator[dict[str, object]]:
     if speed is None:
         return
     sides = (
-        ("base", cell.base_backend, cell.base_version, speed.base_rounds, speed.base_processor),
-        ("new", cell.new_backend, cell.new_version, speed.new_rounds, speed.new_processor),
+        ("base", cell.base_version, speed.base_rounds, speed.base_processor),
+        ("new", cell.new_version, speed.new_rounds, speed.new_processor),
     )
-    for side, backend, version, rounds, processor in sides:
+    names = {
+        "base": backend_name(cell.base_backend or "", cell.base_version, cell.base_precision),
+        "new": backend_name(cell.new_backend or "", cell.new_version, cell.new_precision),
+    }
+    for side, version, rounds, processor in sides:
         times = [rtf * cell.audio_s for rtf in rounds]
-        named = f"{backend} {version or ''}".strip()
         yield {
-            "command": f"{named} {cell.model} on {cell.clip} ({side})",
+            "command": f"{names[side]} {cell.model} on {cell.clip} ({side})",
             "mean": statistics.fmean(times),
             "stddev": statistics.stdev(times) if len(times) > 1 else None,
             "median": statistics.median(times),
@@ -146,8 +150,8 @@ def _entries(cell: CellChange) -> Iterator[dict[str, object]]:
     if cell.speed is None:
         return
     speed, ratio = cell.speed, cell.speed.ratio
-    version = f"{cell.new_backend} {cell.new_version or ''}".strip()
-    extra = [version, f"speed: {speed.verdict}"]
+    name = backend_name(cell.new_backend or "", cell.new_version, cell.new_precision)
+    extra = [name, f"speed: {speed.verdict}"]
     if ratio is not None:
         extra.append(f"time new/base: {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
     half = (max(speed.new_rounds) - min(speed.new_rounds)) / 2
@@ -164,18 +168,18 @@ def _entries(cell: CellChange) -> Iterator[dict[str, object]]:
             "name": f"{cell.name}: {(accuracy.metric or 'error rate').upper()}",
             "unit": "%",
             "value": accuracy.new_rate * 100,
-            "extra": f"{version}\naccuracy: {accuracy.verdict or accuracy.how}",
+            "extra": f"{name}\naccuracy: {accuracy.verdict or accuracy.how}",
         }
     for quantity in cell.quantities:
         if quantity.new is not None:
-            yield _quantity(cell, quantity, version)
+            yield _quantity(cell, quantity, name)
 
 
-def _quantity(cell: CellChange, quantity: QuantityChange, version: str) -> dict[str, object]:
+def _quantity(cell: CellChange, quantity: QuantityChange, name: str) -> dict[str, object]:
     megabytes = quantity.unit == "byte"
     return {
         "name": f"{cell.name}: {quantity.name}",
         "unit": "MB" if megabytes else quantity.unit,
         "value": quantity.new / 1e6 if megabytes and quantity.new is not None else quantity.new,
-        "extra": f"{version}\n{quantity.verdict or quantity.reason}",
+        "extra": f"{name}\n{quantity.verdict or quantity.reason}",
     }

@@ -14,6 +14,7 @@ from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.results.cells import (
     MISSING,
+    backend_name,
     error_rate_text,
     interval_text,
     number_text,
@@ -142,11 +143,19 @@ def _row(cell: d.CellChange) -> Iterator[str]:
 
 
 def _name(cell: d.CellChange) -> str:
-    versions = list(dict.fromkeys([cell.base_version, cell.new_version]))
-    known = [each or "?" for each in versions if each or len(versions) > 1]
-    if cell.base_backend is None or cell.new_backend is None:
-        known = [cell.new_version or cell.base_version or ""]
-    return f"{cell.backend} {f' {_ARROW} '.join(known)}".strip()
+    in_both = cell.base_backend is not None and cell.new_backend is not None
+    version, precision = (
+        _change(base, new) if in_both else base or new
+        for base, new in (
+            (cell.base_version, cell.new_version),
+            (cell.base_precision, cell.new_precision),
+        )
+    )
+    return backend_name(cell.label, version, precision)
+
+
+def _change(base: str | None, new: str | None) -> str | None:
+    return base if base == new else f"{base or '?'} {_ARROW} {new or '?'}"
 
 
 def _rates(accuracy: d.AccuracyChange | None) -> str:
