@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+
+from markupsafe import Markup
 
 from mac_whisper_speedtest.leaderboard.build import (
     Board,
@@ -14,8 +16,8 @@ from mac_whisper_speedtest.leaderboard.build import (
 )
 from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, Figure
 from mac_whisper_speedtest.leaderboard.submissions import Configuration
-from mac_whisper_speedtest.report.html import cells, charts, page
-from mac_whisper_speedtest.report.html.page import Field, Html, TableColumn, clipped, join, tag
+from mac_whisper_speedtest.report.html import charts, page
+from mac_whisper_speedtest.report.html.page import Field, PageTable, TableColumn, TableRow, clipped
 from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     FIRST_GROUP,
@@ -29,7 +31,6 @@ from mac_whisper_speedtest.results.cells import (
     range_text,
     rank_text,
 )
-from mac_whisper_speedtest.stats.outliers import CUT
 
 # How things on a leaderboard are called and shown.
 
@@ -114,37 +115,19 @@ _MACHINE_COLUMNS = (
 )
 
 
-def machines_section(classes: Sequence[MachineClass]) -> Html:
-    """A table of bundles per kind of machine."""
-    return tag(
-        "section",
-        tag("h2", "Machines of one kind"),
-        tag(
-            "p",
-            "Machines of one kind are expected to be equally fast. A bundle's speed among its "
-            "peers is the median, over the cells that it shares with them, of its RTFx as a "
-            "multiple of what is usual there. It is off where the modified z-score of that "
-            f"(Iglewicz & Hoaglin 1993) is beyond ±{CUT} and it differs by more than a tenth; "
-            f"{MIN_PEERS} bundles at least have to share a cell. What is off stays in all "
-            "figures: they are medians.",
-            class_="quiet",
-        ),
-        *(
-            tag(
-                "section",
-                tag("h3", clipped(each.hardware, _LONGEST)),
-                tag("p", _spread(each)),
-                page.table(
-                    _MACHINE_COLUMNS,
-                    [[_machine_row(member) for member in each.members]],
-                    caption=f"Bundles of {clipped(each.hardware, _LONGEST)}",
-                    name=f"machines-{number}",
-                ),
-            )
-            for number, each in enumerate(classes)
-        ),
-        id="machines",
-    )
+def machines(classes: Sequence[MachineClass]) -> list[dict[str, object]]:
+    """What the template shows of each kind of machine: its bundles in a table."""
+    found: list[dict[str, object]] = []
+    for number, each in enumerate(classes):
+        hardware = clipped(each.hardware, _LONGEST)
+        members = PageTable(
+            _MACHINE_COLUMNS,
+            [[_machine_row(member) for member in each.members]],
+            caption=f"Bundles of {hardware}",
+            name=f"machines-{number}",
+        )
+        found.append({"hardware": hardware, "spread": _spread(each), "members": members})
+    return found
 
 
 def _spread(kind: MachineClass) -> str:
@@ -158,23 +141,11 @@ def _spread(kind: MachineClass) -> str:
     )
 
 
-def _machine_row(member: ClassMember) -> page.TableRow:
+def _machine_row(member: ClassMember) -> TableRow:
     standing = member.standing
-    verdict: list[str] = []
-    if standing.off:
-        assert standing.ratio is not None
-        how = "slower" if standing.ratio < 1 else "faster"
-        verdict.append(cells.badge(f"{how} than its peers", "bad"))
-    elif standing.score is not None:
-        verdict.append(cells.badge("as its peers", "good"))
-    else:
-        verdict.append("too few peers")
-    if member.alike:
-        same = ", ".join(map(short, member.alike))
-        verdict += [" ", cells.badge(f"the same timings as {same}", "warn")]
-    return page.TableRow(
+    return TableRow(
         [
-            Field(tag("code", short(member.name))),
+            Field(short(member.name), element="code"),
             Field(f"× {standing.ratio:.2f}", f"{standing.ratio:.9g}")
             if standing.ratio is not None
             else Field(MISSING, ""),
@@ -183,13 +154,27 @@ def _machine_row(member: ClassMember) -> page.TableRow:
             else Field(MISSING, ""),
             f"{standing.cells}",
             Field(f"{member.cells_ok} of {member.cells}", member.cells_ok),
-            Field(join(verdict)),
+            _verdict(member),
             clipped(member.started_at, _LONGEST),
             clipped(member.os_version, _LONGEST),
             clipped(member.python, _LONGEST),
             clipped(member.tool, _LONGEST),
         ]
     )
+
+
+def _verdict(member: ClassMember) -> Field:
+    """Whether a bundle is off its peers, and whether another has its timings."""
+    standing = member.standing
+    same = ", ".join(map(short, member.alike))
+    warning = f"the same timings as {same}" if same else ""
+    if standing.off:
+        assert standing.ratio is not None
+        how = "slower" if standing.ratio < 1 else "faster"
+        return Field(f"{how} than its peers", badge="bad", warning=warning)
+    if standing.score is not None:
+        return Field("as its peers", badge="good", warning=warning)
+    return Field("too few peers", warning=warning)
 
 
 # The speeds of a board as a dot plot; the numbers stand in its table.
@@ -200,17 +185,11 @@ _MOST_DRAWN = 30
 _LABEL = 60
 
 
-def drawing(name: str, board: Board) -> Html:
-    """The drawing with its explanation; nothing where no row has a speed.
-
-    Args:
-        name: unique in the page.
-        board: whose rows.
-    """
+def _drawing(name: str, board: Board) -> Markup | None:
+    """The drawing; nothing where no row has a speed."""
     rows = []
     called = names(board)
-    drawn = [(group, row) for group in board.groups for row in group.rows if row.rtfx]
-    for group, row in drawn[:_MOST_DRAWN]:
+    for group, row in _with_speed(board)[:_MOST_DRAWN]:
         assert row.rtfx is not None
         heading = ""
         if row is group.rows[0] and len(board.groups) > 1:
@@ -228,22 +207,17 @@ def drawing(name: str, board: Board) -> Html:
             )
         )
     if not rows:
-        return Html("")
-    more = f" The first {_MOST_DRAWN} are drawn." if len(drawn) > _MOST_DRAWN else ""
-    return tag(
-        "figure",
-        charts.dot_plot(
-            name,
-            rows,
-            axis="RTFx: seconds of audio per second of processing, more is faster",
-            title=f"Speed of {board_title(board)}",
-        ),
-        tag(
-            "figcaption",
-            "Large dots are medians, lines what the table has after them, small dots single "
-            f"bundles.{more}",
-        ),
+        return None
+    return charts.dot_plot(
+        name,
+        rows,
+        axis="RTFx: seconds of audio per second of processing, more is faster",
+        title=f"Speed of {board_title(board)}",
     )
+
+
+def _with_speed(board: Board) -> list[tuple[BoardGroup, BoardRow]]:
+    return [(group, row) for group in board.groups for row in group.rows if row.rtfx]
 
 
 _SPREAD, _ENERGY = "spread", "J/h audio"
@@ -273,8 +247,8 @@ def table_id(number: int) -> str:
     return f"board-{number}"
 
 
-def board_section(number: int, board: Board, off: Collection[str]) -> Html:
-    """The whole board.
+def shown_board(number: int, board: Board, off: Collection[str]) -> dict[str, object]:
+    """What the template shows of a board.
 
     Args:
         number: its place on the page.
@@ -291,25 +265,29 @@ def board_section(number: int, board: Board, off: Collection[str]) -> Html:
     ]
     columns, bodies = _known(bodies)
     title = board_title(board)
-    return tag(
-        "section",
-        tag("h3", title),
-        _facts(board),
-        drawing(f"plot-{number}", board),
-        page.table(
+    return {
+        "title": title,
+        "contract": contract(board),
+        "audio": _audio(board),
+        "samples": short(board.work.speech),
+        "network": short(board.work.network),
+        "bundles": counted(board.bundles, "bundle"),
+        "margin": percent(board.margin),
+        "drawing": _drawing(f"plot-{number}", board),
+        "most_drawn": _MOST_DRAWN if len(_with_speed(board)) > _MOST_DRAWN else None,
+        "rows": PageTable(
             columns,
             bodies,
             caption=f"{title}: contract {contract(board)}",
             name=table_id(number),
         ),
-        _notes(board),
-        class_="board",
-    )
+        "notes": list(_notes(board)),
+    }
 
 
 def _known(
-    bodies: list[list[page.TableRow]],
-) -> tuple[list[TableColumn], list[list[page.TableRow]]]:
+    bodies: list[list[TableRow]],
+) -> tuple[list[TableColumn], list[list[TableRow]]]:
     """The columns that say something here, and rows with these."""
     rows = [row for body in bodies for row in body]
     kept = [
@@ -324,27 +302,19 @@ def _known(
     ]
 
 
-def _facts(board: Board) -> Html:
+def _audio(board: Board) -> str:
+    """How much speech there is."""
     speech = board.speech
     audio = f"{speech.seconds:.1f} s"
-    if speech.recordings:
-        what = "length" if speech.kind == "durations" else "recording"
-        audio = f"{counted(speech.recordings, what)}, {audio}"
-    return tag(
-        "p",
-        f"Contract {contract(board)}; audio {audio}, samples ",
-        tag("code", short(board.work.speech)),
-        "; network ",
-        tag("code", short(board.work.network) or "not known"),
-        f"; {counted(board.bundles, 'bundle')}; differences below "
-        f"{board.margin:.1%} are not ranked.",
-        class_="quiet",
-    )
+    if not speech.recordings:
+        return audio
+    what = "length" if speech.kind == "durations" else "recording"
+    return f"{counted(speech.recordings, what)}, {audio}"
 
 
 def _board_row(
     board: Board, group: BoardGroup, row: BoardRow, *, name: str, off: Collection[str]
-) -> page.TableRow:
+) -> TableRow:
     runner, state = row.runner, status_label(group, row)
     rank: Field = Field(MISSING, "")
     if row.rank is not None:
@@ -352,7 +322,7 @@ def _board_row(
             rank_text(row.rank, row.rank_last, group.name),
             f"{group.name} {row.rank:03d} {row.rank_last:03d}",
         )
-    return page.TableRow(
+    return TableRow(
         [
             name,
             rank,
@@ -391,9 +361,8 @@ def _speed(row: BoardRow) -> Field:
     value = f"{figure.value:.2f}"
     if figure.low is None or figure.high is None:
         return Field(value, figure.value)
-    class_ = "range" if figure.level is not None else "range bare"
-    ends = tag("span", range_text(figure.low, figure.high, ".2f"), class_=class_)
-    return Field(join([value, " ", ends]), figure.value)
+    interval = range_text(figure.low, figure.high, ".2f")
+    return Field(value, figure.value, interval=interval, bare=figure.level is None)
 
 
 def _error_rate(board: Board, row: BoardRow) -> Field:
@@ -403,50 +372,39 @@ def _error_rate(board: Board, row: BoardRow) -> Field:
     shown = error_rate_text(figure.value, board.metric)
     if figure.low is None or figure.high is None or figure.low == figure.high:
         return Field(shown, figure.value)
-    ends = tag("span", range_text(figure.low, figure.high, ".1%"), class_="range")
-    return Field(join([shown, " ", ends]), figure.value)
+    return Field(shown, figure.value, interval=range_text(figure.low, figure.high, ".1%"))
 
 
 def _energy(row: BoardRow) -> Field:
-    if row.joules_per_audio_hour is None:
-        return Field(MISSING, "")
     found = page.number(row.joules_per_audio_hour, ".0f")
-    quality = clipped(row.energy_quality, _LONGEST)
-    if not quality:
+    if row.joules_per_audio_hour is None:
         return found
-    return Field(join([found.shown, " ", tag("small", quality)]), found.value)
+    return replace(found, note=clipped(row.energy_quality, _LONGEST))
 
 
 def _state(row: BoardRow, state: str, off: Collection[str]) -> Field:
-    parts: list[str] = [cells.badge(state, "good" if state == OK else "bad")]
     other = [f"{count} {status}" for status, count in row.endings.items() if status != "ok"]
-    if other:
-        parts.append(tag("small", f" {', '.join(other)}"))
     odd = sum(name in off for name in row.bundles)
-    if odd:
-        parts += [" ", cells.badge(f"{counted(odd, 'odd bundle')}", "warn")]
-    return Field(join(parts), state)
+    return Field(
+        state,
+        state,
+        badge="good" if state == OK else "bad",
+        note=", ".join(other),
+        warning=counted(odd, "odd bundle") if odd else "",
+    )
 
 
-def _notes(board: Board) -> Html:
+def _notes(board: Board) -> Iterator[str]:
     """Why there are groups, and who could not take part."""
-    found: list[str] = []
     for group in board.groups:
         if not group.name:
-            found.append("Below the last double line: what it would have done is not known.")
+            yield "Below the last double line: what it would have done is not known."
         elif group.deviations:
-            found.append(
-                f"Group {group.name} did other work than the contract asks for: "
-                + clipped("; ".join(group.deviations), 1000)
-            )
+            deviations = clipped("; ".join(group.deviations), 1000)
+            yield f"Group {group.name} did other work than the contract asks for: {deviations}"
     if board.unavailable:
-        found.append(
-            "Could not run: "
-            + ", ".join(
-                f"{clipped(name, _LONGEST)} ({counted(count, 'bundle')})"
-                for name, count in board.unavailable.items()
-            )
+        absent = ", ".join(
+            f"{clipped(name, _LONGEST)} ({counted(count, 'bundle')})"
+            for name, count in board.unavailable.items()
         )
-    if not found:
-        return Html("")
-    return tag("ul", *(tag("li", each) for each in found), class_="quiet notes")
+        yield f"Could not run: {absent}"

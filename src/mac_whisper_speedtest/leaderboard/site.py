@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import io
 import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
@@ -25,170 +23,92 @@ from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.leaderboard import sections as boards
 from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow, Leaderboard
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
+from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS
 from mac_whisper_speedtest.report import comparison
 from mac_whisper_speedtest.report.html import page
-from mac_whisper_speedtest.report.html.page import Html, clipped, join, tag
+from mac_whisper_speedtest.report.html.page import PageTable, TableColumn, TableRow, clipped
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.cells import counted
+from mac_whisper_speedtest.results.cells import MISSING, counted
+from mac_whisper_speedtest.stats.outliers import CUT
 
 # The leaderboard's one page. Without a script all of it is shown; the script filters and sorts.
 
 
 _TITLE = "Whisper leaderboard"
 _LONGEST = 500
-_READING = """
-A board is one kind of machine, one contract, one model and one piece of speech. Only inside a
-board, and between two double lines, was equal work done; only there is a rank.
-
-RTFx is seconds of audio per second of processing: more is faster. It is the median over bundles of
-each bundle's median over its rounds, each round a fresh process.
-
-The numbers after it: of one bundle the 95 % interval of its rounds; of six bundles or more the 95 %
-interval between them; of two to five, which allow no interval, in square brackets the smallest and
-the largest. Spread is how much faster the fastest bundle is than the slowest.
-
-A rank such as 1–3 is a tie. Rows are told apart by the bundles that they share: by an interval
-where there are three or more, else only where the rounds of each of them agree.
-
-A bundle is one run. Bundles do not say which machine they are from, so two may be from the same
-one.
-
-“Fast but wrong” is a backend whose error rate is worse than the reference backend's beyond the
-margin. Its speed counts for nothing.
-"""
 
 
 def index(leaderboard: Leaderboard, intake: Intake) -> str:
     """The whole document; the same for the same leaderboard."""
-    body = join(
-        [
-            _head(leaderboard, intake),
-            _reading(),
-            _filters(leaderboard),
-            *_boards(leaderboard),
-            boards.machines_section(leaderboard.classes),
-            _refused(intake.refused),
-        ],
-        Html("\n"),
-    )
-    return page.page(
-        title=_TITLE,
-        body=body,
-        styles=_resource("leaderboard.css"),
-        scripts=_resource("leaderboard.js"),
-    )
-
-
-def _head(leaderboard: Leaderboard, intake: Intake) -> Html:
-    refused = len(intake.refused)
-    off = sum(each.standing.off for kind in leaderboard.classes for each in kind.members)
-    parts = [
-        counted(len(intake.accepted), "bundle"),
-        f"{len(leaderboard.classes)} kinds of machine"
-        if len(leaderboard.classes) != 1
-        else "1 kind of machine",
-        counted(len(leaderboard.boards), "board"),
-    ]
-    notes: list[str] = []
-    if off:
-        notes.append(tag("a", f"{counted(off, 'bundle')} off their peers", href="#machines"))
-    if refused:
-        notes.append(tag("a", f"{counted(refused, 'bundle')} refused", href="#refused"))
-    if intake.repeated:
-        notes.append(f"{counted(intake.repeated, 'bundle')} given twice and counted once")
-    return tag(
-        "header",
-        tag("h1", _TITLE),
-        tag("p", join([", ".join(parts), *notes], "; "), class_="lead"),
-        tag(
-            "p",
-            "Every number here was computed from the bundles' raw samples. ",
-            tag("a", "leaderboard.json", href="leaderboard.json", download=True),
-            " has everything, ",
-            tag("a", "leaderboard.csv", href="leaderboard.csv", download=True),
-            " a line per row.",
-        ),
-    )
-
-
-def _reading() -> Html:
-    lines = (" ".join(each.split()) for each in _READING.split("\n\n"))
-    return tag(
-        "details",
-        tag("summary", "How to read this"),
-        tag("ul", *(tag("li", each) for each in lines)),
-    )
-
-
-def _filters(leaderboard: Leaderboard) -> Html:
     known = leaderboard.boards
-    if not known:
-        return Html("")
+    off = [each.name for kind in leaderboard.classes for each in kind.members if each.standing.off]
     choices = {
         "hardware": sorted({boards.key(each.work.hardware) for each in known}),
         "model": sorted({boards.key(each.work.model) for each in known}),
         "contract": sorted({boards.key(boards.contract(each)) for each in known}),
-        "state": list(boards.STATES),
+        "state": boards.STATES,
     }
-    box = page.filters(
-        [boards.table_id(number) for number in range(len(known))],
-        label="backend or any word",
-        choices=choices,
+    body = page.render(
+        "leaderboard.html",
+        package=__package__,
+        title=_TITLE,
+        totals=[
+            counted(len(intake.accepted), "bundle"),
+            counted(len(leaderboard.classes), "kind of machine", "kinds of machine"),
+            counted(len(known), "board"),
+        ],
+        off=counted(len(off), "bundle") if off else "",
+        repeated=counted(intake.repeated, "bundle") if intake.repeated else "",
+        refused_total=counted(len(intake.refused), "bundle"),
+        refused=_refused(intake.refused),
+        choices=choices if known else None,
+        filtered=[boards.table_id(number) for number in range(len(known))],
+        kinds=_kinds(leaderboard, frozenset(off)),
+        machines=boards.machines(leaderboard.classes),
+        cut=CUT,
+        min_peers=MIN_PEERS,
     )
-    return join(
-        [
-            tag("noscript", tag("p", "Everything is shown; to filter and sort, allow scripts.")),
-            box,
-            tag("p", "No row is left by these filters.", id="nothing", hidden=True),
-        ]
+    return page.page(
+        title=_TITLE,
+        body=body,
+        styles=page.shared(__package__, "leaderboard.css"),
+        scripts=page.shared(__package__, "leaderboard.js"),
     )
 
 
-def _boards(leaderboard: Leaderboard) -> list[Html]:
-    """One section per kind of machine, with a section for each of its boards."""
-    off = {each.name for kind in leaderboard.classes for each in kind.members if each.standing.off}
+def _kinds(
+    leaderboard: Leaderboard, off: Collection[str]
+) -> list[tuple[str, list[dict[str, object]]]]:
+    """The kinds of machine, each with what is shown of its boards."""
     numbered = enumerate(leaderboard.boards)
 
     def hardware(item: tuple[int, Board]) -> str:
         return item[1].work.hardware
 
     return [
-        tag(
-            "section",
-            tag("h2", clipped(name, _LONGEST)),
-            *(boards.board_section(number, board, off) for number, board in own),
-            class_="kind",
+        (
+            clipped(name, _LONGEST),
+            [boards.shown_board(number, board, off) for number, board in own],
         )
         for name, own in groupby(numbered, key=hardware)
     ]
 
 
-def _refused(refused: tuple[Refusal, ...]) -> Html:
+def _refused(refused: tuple[Refusal, ...]) -> PageTable | None:
     if not refused:
-        return Html("")
-    columns = (
-        page.TableColumn("file"),
-        page.TableColumn("SHA-256"),
-        page.TableColumn("reason", long=True),
-    )
+        return None
+    columns = (TableColumn("file"), TableColumn("SHA-256"), TableColumn("reason", long=True))
     rows = [
-        page.TableRow(
-            [clipped(each.name, 200), boards.short(each.sha256) or "–", clipped(each.reason, 500)]
+        TableRow(
+            [
+                clipped(each.name, 200),
+                boards.short(each.sha256) or MISSING,
+                clipped(each.reason, 500),
+            ]
         )
         for each in refused
     ]
-    return tag(
-        "section",
-        tag("h2", "Refused"),
-        tag("p", "Nothing of these files is on this page."),
-        page.table(columns, [rows], caption="Bundles that were refused", name="refused-files"),
-        id="refused",
-    )
-
-
-def _resource(name: str) -> str:
-    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return text.replace("\r\n", "\n")
+    return PageTable(columns, [rows], caption="Bundles that were refused", name="refused-files")
 
 
 # The leaderboard for other programs: JSON with everything, and CSV with a line per row.
@@ -381,7 +301,7 @@ def write_site(target: Path, content: Mapping[str, bytes]) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-# Pieces of HTML for notebooks: a run's table, and a comparison. Every text in them is escaped.
+# Pieces of HTML for notebooks: a run's table, and a comparison.
 
 
 def of_run(run: s.Run, label: str) -> str:
@@ -395,32 +315,25 @@ def of_run(run: s.Run, label: str) -> str:
         for cell in run.cells
         for finding in (cell.summary.findings if cell.summary else ())
     ]
-    heading = f"Run {label}{state}"
-    return _piece(heading, [_table([column.name for column in brief.columns], rows)], notes)
+    return page.render(
+        "piece.html",
+        heading=f"Run {label}{state}",
+        tables=[("", [column.name for column in brief.columns], rows)],
+        notes=notes,
+    )
 
 
 def of_comparison(compared: Compared) -> str:
     """The comparison's tables, as ``speedtest compare`` prints them, and its notes."""
-    tables = [
-        f"<h4>{html.escape(heading)}</h4>" + _table(comparison.HEADINGS, rows)
-        for heading, rows in comparison.tables(compared).items()
-    ]
-    notes = [*comparison.notes(compared), *comparison.outcome(compared)]
-    return _piece(comparison.title(compared), tables, notes)
-
-
-def _piece(heading: str, tables: Iterable[str], notes: Iterable[str]) -> str:
-    told = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    ends = f"<ul>{told}</ul>" if told else ""
-    return f"<div><h3>{html.escape(heading)}</h3>{''.join(tables)}{ends}</div>"
-
-
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows
+    return page.render(
+        "piece.html",
+        heading=comparison.title(compared),
+        tables=[
+            (heading, comparison.HEADINGS, rows)
+            for heading, rows in comparison.tables(compared).items()
+        ],
+        notes=[*comparison.notes(compared), *comparison.outcome(compared)],
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _shown(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.report.html.page import Field, Html, tag
+from mac_whisper_speedtest.report.html.page import Field
 from mac_whisper_speedtest.results import cells
 from mac_whisper_speedtest.results.cells import MISSING, summary_of
 from mac_whisper_speedtest.results.schema import Bounds, CellResult, Summary
@@ -74,8 +74,3 @@ def error_rate(summary: Summary) -> Field:
     if found is None or found.rate is None:
         return Field(MISSING, "")
     return Field(cells.error_rate_text(found.rate, found.metric), found.rate)
-
-
-def badge(word: str, class_: str) -> Html:
-    """A word that stands out."""
-    return tag("span", word, class_=f"badge {class_}")

@@ -16,12 +16,12 @@ import base64
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from mac_whisper_speedtest.printable import UNSEEN
 from mac_whisper_speedtest.results.cells import MISSING
@@ -262,48 +262,3 @@ def number(value: float | None, form: str, factor: float = 1.0) -> Field:
     if value is None:
         return Field(MISSING, "")
     return Field(format(value * factor, form), value)
-
-
-# Elements made by calls, for the sections that have no template yet.
-
-
-Html = Markup
-_VOID = frozenset({"br", "input"})
-
-
-def escaped(text: object) -> Markup:
-    """``text`` for an element's content or a quoted attribute."""
-    return escape(visible(str(text)))
-
-
-def tag(name: str, /, *children: str, **attributes: object) -> Markup:
-    """One element; ``class_`` is ``class``, ``None`` and ``False`` leave an attribute out."""
-    parts = [name]
-    for key, value in attributes.items():
-        if value is None or value is False:
-            continue
-        label = key.rstrip("_").replace("_", "-")
-        parts.append(label if value is True else f'{label}="{escaped(value)}"')
-    opening = " ".join(parts)
-    if name in _VOID:
-        return Markup(f"<{opening}>")  # noqa: S704
-    return Markup(f"<{opening}>{join(children)}</{name}>")  # noqa: S704
-
-
-def join(parts: Iterable[str], between: str = "") -> Markup:
-    """The parts one after the other; plain text is escaped, in ``between`` too."""
-    return escape(between).join(parts)
-
-
-def table(
-    columns: Sequence[TableColumn], bodies: Sequence[Sequence[TableRow]], **settings: Any
-) -> Markup:
-    """A table."""
-    macros: Any = _environment(__package__).get_template("tables.html").module
-    return Markup(macros.table(PageTable(columns, bodies, **settings)))  # noqa: S704
-
-
-def filters(tables: Sequence[str], *, label: str, choices: Mapping[str, Sequence[str]]) -> Markup:
-    """A search and choices."""
-    macros: Any = _environment(__package__).get_template("tables.html").module
-    return Markup(macros.filters(tables, label, choices))  # noqa: S704
