@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -334,6 +335,36 @@ def test_a_blob_that_somebody_fetches_just_now_stays(caches: Path) -> None:
     assert blob.is_file()
     assert not link.is_symlink()
     assert remove("tiny.en", from_hub=True) == 7
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_blob_in_the_store_of_all_repositories_goes_with_its_last_link(
+    caches: Path, shared: bool
+) -> None:
+    repository = Repository(caches / "hub", row("tiny.en", "ctranslate2").repository)
+    other = Repository(caches / "hub", "someone/else")
+    store = caches / "hub/blobs"
+    payload = store / "ab" / ("ab" * 32)
+    payload.parent.mkdir(parents=True)
+    payload.write_bytes(b"weights")
+    (store / ".huggingface-shared-blobs").write_text("1\n")
+    links = []
+    for each in (repository, other)[: 2 if shared else 1]:
+        link = each.put(pinned("tiny.en", "ctranslate2"), "model.bin", b"weights")
+        links.append(blob := link.resolve())
+        blob.unlink()
+        blob.symlink_to(os.path.relpath(payload, blob.parent))
+    names = [str(blob.relative_to(caches / "hub")) for blob in links]
+    payload.with_name(f"{payload.name}.refs").write_text("".join(f"{name}\n" for name in names))
+
+    planned = removal.plan_removal("tiny.en", from_hub=True)
+    freed = removal.carry_out(planned, announce=lambda _text: None)
+
+    assert planned.size_bytes == 7
+    assert freed == (0 if shared else 7)
+    assert not repository.folder.exists()
+    assert payload.exists() == shared
+    assert [blob.read_bytes() for blob in links[1:]] == [b"weights"] * shared
 
 
 def test_the_librarys_own_look_at_the_cache_finds_nothing_wrong_afterwards(caches: Path) -> None:

@@ -3,6 +3,12 @@
 Other commits, other networks' files in the same repository, and blobs that either of them links to
 stay. Links go before blobs, that of the weights first, so that what a killed removal leaves is
 never taken for whole; what was learnt of the commit goes last, so that the next call can finish.
+
+huggingface-hub's ``scan_cache_dir().delete_revisions()`` (2.4.0) does not serve here. It removes
+what a link in a snapshot leads to, even outside the cache; it skips a repository with one broken
+link or reference, which is what a killed removal leaves; with the last commit it removes other
+programs' unfinished downloads; it follows linked folders; it looks at no lock, and only logs what
+it may not remove. But it sweeps the store that repositories share, so it removes the links there.
 """
 
 from __future__ import annotations
@@ -92,7 +98,7 @@ class Going:
         blobs: that nothing else links to.
         refs: that lead to nothing afterwards.
         whole_snapshot: nothing of the snapshot stays.
-        size_bytes: what is freed.
+        size_bytes: what is freed; less if another repository shares a blob.
     """
 
     files: tuple[str, ...]
@@ -226,10 +232,20 @@ def read_cache(repository: str) -> CacheContents:
     blobs = base / "blobs"
     return CacheContents(
         snapshots={path.name: _entries(path, blobs) for path in _children(base / "snapshots")},
-        blobs={path.name: disposal.size_bytes(path) for path in _children(blobs)},
+        blobs={path.name: disposal.size_bytes(_payload(path)) for path in _children(blobs)},
         refs=_refs(base / "refs"),
         is_there=True,
     )
+
+
+def _payload(blob: Path) -> Path:
+    """The file with a blob's content: in the store that repositories share, if it links there.
+
+    The library has that store from 2.4 on, for files that it fetched by Xet.
+    """
+    shared = hub_cache.cache_dir().resolve() / "blobs"
+    target = blob.resolve()
+    return target if blob.is_symlink() and shared in target.parents else blob
 
 
 def _leads_away(base: Path) -> bool:
@@ -349,9 +365,24 @@ def _remove_blob(base: Path, name: str) -> int:
         }
         if not mine or name in needed:
             return 0
-        freed = disposal.size_bytes(base / "blobs" / name)
-        (base / "blobs" / name).unlink(missing_ok=True)
-        return freed
+        blob = base / "blobs" / name
+        payload = _payload(blob)
+        freed = disposal.size_bytes(payload)
+        if payload != blob:
+            _sweep_shared(blob)
+        blob.unlink(missing_ok=True)
+        return 0 if payload.exists() else freed
+
+
+def _sweep_shared(blob: Path) -> None:
+    """Have the library remove a link into the shared store, and its target with the last link."""
+    from huggingface_hub import DeleteCacheStrategy
+
+    nothing: frozenset[Path] = frozenset()
+    if "cache_dir" in DeleteCacheStrategy.__dataclass_fields__:  # else it knows no such store
+        DeleteCacheStrategy(
+            0, frozenset({blob}), nothing, nothing, nothing, cache_dir=hub_cache.cache_dir()
+        ).execute()
 
 
 def _drop_empty(folder: Path) -> None:
