@@ -15,11 +15,14 @@ import pytest
 from conftest import Tool
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend, BackendModel, Recipe
+from mac_whisper_speedtest.catalog import PublishedFile, Timeouts
 from mac_whisper_speedtest.errors import UsageError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-backend.md").read_text(encoding="utf-8")
 KNOWN = {name: Backend(name=name) for name in ("faster-whisper", "mlx-whisper", "whisper.cpp")}
 PROGRAM = '[backend]\nname = "engine"\ncommand = ["./engine", "--worker", "node"]\n'
+
+TIMES = "load_s = 2, transcribe_base_s = 3, transcribe_per_audio_s = 0.5, first_call_factor = 4.0"
 
 
 def _block(name: str) -> str:
@@ -121,6 +124,36 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
             'models."tiny.en" must be a path or a table, not 3',
         ),
         (PROGRAM + 'models = { "tiny.eng" = "w" }', "unknown model 'tiny.eng'"),
+        (
+            PROGRAM + '[backend.models."tiny.en"]\nsize = 1\n',
+            "unknown key 'size' in backend.models.\"tiny.en\"",
+        ),
+        *(
+            (PROGRAM + f'[backend.models."tiny.en"]\n{line}\n', f'models."tiny.en"{named}')
+            for line, named in [
+                ("path = 3", ".path must be a string, not 3"),
+                ("license = true", ".license must be a string, not True"),
+                ('size_class = "huge"', ": size_class is 'huge', not one of tiny, base, small"),
+                ('license = "MIT"', ": license is of weights of its own, and it names none"),
+                ("timeouts = 3", ".timeouts must be a table of the numbers load_s"),
+                ("timeouts = { load_s = 1 }", ".timeouts must be a table of the numbers"),
+                (f"timeouts = {{ {TIMES}, x_s = 1 }}", ".timeouts must be a table of the numbers"),
+                (f"timeouts = {{ {TIMES.replace('= 2', '= true')} }}", ".timeouts must be a table"),
+                (f"timeouts = {{ {TIMES.replace('= 2', '= 0')} }}", ": timeouts.load_s is 0.0"),
+                (f"timeouts = {{ {TIMES.replace('= 2', '= inf')} }}", ": timeouts.load_s is inf"),
+                ('path = "w"\nfiles = "w"', ".files must be a list of tables with name"),
+                ('path = "w"\nfiles = [{ size = 1 }]', ".files must be a list of tables with name"),
+                (
+                    'path = "w"\nfiles = [{ name = "w", sha1 = "x" }]',
+                    ".files must be a list of tab",
+                ),
+                ('path = "w"\nfiles = [{ name = "../w" }]', ": files: '../w' is not a path inside"),
+                (
+                    'path = "w"\nfiles = [{ name = "w", sha256 = "x" }]',
+                    ": files: the sha256 of w is",
+                ),
+            ]
+        ),
     ],
 )
 def test_a_bad_file_gets_one_line_that_names_the_file_and_the_key(
@@ -132,6 +165,33 @@ def test_a_bad_file_gets_one_line_that_names_the_file_and_the_key(
     assert str(path) in caught.value.message
     assert named in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_file_may_state_all_that_is_known_of_a_model(
+    describe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    sha256 = "ab" * 32
+    backend = registry.from_toml(
+        describe(
+            PROGRAM
+            + '[backend.models.tiny]\nsize_class = "medium"\n[backend.models.base]\npath = "w"\n'
+            'precision = "int8"\nlicense = "MIT"\nrepository = "me/mine"\nrevision = "v1"\n'
+            f"timeouts = {{ {TIMES} }}\n"
+            f'files = [{{ name = "a.bin", size = 7, sha256 = "{sha256}" }}, {{ name = "b" }}]\n'
+        )
+    )
+    assert backend.models == {
+        "tiny": BackendModel(size_class="medium"),
+        "base": BackendModel(
+            tmp_path / "w",
+            precision="int8",
+            license="MIT",
+            repository="me/mine",
+            revision="v1",
+            timeouts=Timeouts(2.0, 3.0, 0.5, 4.0),
+            files=(PublishedFile("a.bin", 7, sha256), PublishedFile("b")),
+        ),
+    }
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -287,6 +347,31 @@ def package(
     yield write
     for name in written:
         sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("stated", "why"),
+    [
+        ('"tiny.en": BackendModel(size_class="huge")', "size_class is 'huge'"),
+        ('"tiny.eng": BackendModel()', "unknown model 'tiny.eng'"),
+        ('"tiny.en": "weights.bin"', "no attribute 'problem'"),
+        ('"tiny.en": BackendModel(timeouts=Timeouts("1", 1, 1, 1))', "not supported between"),
+        ('"tiny.en": BackendModel(files=(PublishedFile("../x"),))', "'../x' is not a path inside"),
+    ],
+)
+def test_an_installed_description_that_states_nonsense_of_a_model_is_broken(
+    declare: Callable[..., None], package: Callable[[str, str], None], stated: str, why: str
+) -> None:
+    package(
+        "speedtest_odd",
+        "from mac_whisper_speedtest.backends.backend import Backend, BackendModel\n"
+        "from mac_whisper_speedtest.catalog import PublishedFile, Timeouts\n"
+        f'BACKEND = Backend(name="odd", models={{{stated}}})\n',
+    )
+    declare(odd="speedtest_odd:BACKEND", good="mac_whisper_speedtest.backends.mlx_whisper:BACKEND")
+    found = registry.installed()
+    assert why in found["odd"].broken
+    assert found["mlx-whisper"].broken == ""
 
 
 def test_the_built_in_backends_are_installed_in_name_order() -> None:

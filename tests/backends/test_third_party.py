@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -66,6 +67,46 @@ def test_it_is_measured_beside_the_built_in_ones_by_its_name_alone(
     # Other work than the contract's is never ranked against the rest.
     groups = {each["backend"]["name"]: each["summary"]["group"] for each in done.run["cells"]}
     assert groups == {"faster-whisper": "A", "levels": "B"}
+
+
+def test_it_states_what_is_known_of_its_model_itself(tool_with_it: Tool, site: Path) -> None:
+    done = tool_with_it("backends", "info", "levels", "--model", "tiny.en", "--json")
+
+    assert done.returncode == 0, done.stderr
+    info = json.loads(done.stdout)
+    assert (info["model"], info["format"], info["precision"]) == ("tiny.en", "", "float32")
+    assert (info["license"], info["size_class"]) == ("MIT", "tiny")
+    assert info["timeouts"] == {
+        "load": {"base_s": 20.0, "per_audio_s": 0.0},
+        "first_call": {"base_s": 60.0, "per_audio_s": 4.0},
+        "transcribe": {"base_s": 30.0, "per_audio_s": 2.0},
+    }
+    (file,) = info["files"]
+    assert (file["name"], file["size_bytes"], file["sha256"][:8]) == ("levels.json", 20, "70085b6d")
+    (location,) = info["locations"]
+    assert (location["kind"], location["state"]) == ("description", "complete")
+    assert Path(location["path"]) == site / "speedtest_levels" / "levels.json"
+
+
+def test_weights_that_are_not_the_stated_ones_are_refused(
+    tool_with_it: Tool, site: Path, tone: Path
+) -> None:
+    weights = site / "speedtest_levels" / "levels.json"
+    right = weights.read_bytes()
+    words = ("run", "-m", "tiny.en", "-b", "levels", "--audio", tone, "--rounds", 1)
+    try:
+        weights.write_bytes(right.replace(b"0.01", b"0.02"))
+        checked = tool_with_it("check-models", "-b", "levels", "-m", "tiny.en", "--json")
+        run = tool_with_it(*words)
+    finally:
+        weights.write_bytes(right)
+
+    (row,) = json.loads(checked.stdout)["rows"]
+    assert row["state"] == "corrupt"
+    assert "levels.json is not the published file: SHA-256" in row["problems"][0]
+    assert run.returncode == 2
+    assert "levels.json of tiny.en has SHA-256" in run.stderr
+    assert "stated is 70085b6d1a80eb9a" in run.stderr
 
 
 def test_without_it_the_tool_does_not_know_it(tool: Tool) -> None:

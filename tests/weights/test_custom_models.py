@@ -16,15 +16,19 @@ import pytest
 from fakes.hub import Hub
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams, ModelUnusableError
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.insanely_fast_whisper import InsanelyFastWhisper
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
-from mac_whisper_speedtest.weights import locate, pull
+from mac_whisper_speedtest.run.plan import Request
+from mac_whisper_speedtest.run.prepare import prepared_cells
+from mac_whisper_speedtest.weights import custom, locate, pull
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
     CheckSubject,
     WeightsCheck,
     with_checksums,
 )
+from mac_whisper_speedtest.weights.check_models import CheckRequest, subjects
 from mac_whisper_speedtest.weights.damage import DamagedError, WeightsOrigin
 from mac_whisper_speedtest.weights.inspect import WeightsState
 from weights.conftest import COMMIT
@@ -281,3 +285,23 @@ def test_the_transformers_adapter_trusts_no_code_and_takes_nothing_but_a_local_f
     with pytest.raises(ModelUnusableError, match="is not a folder"):
         adapter.load(LoadParams(ModelParams(SPEC, "someone/my-whisper", "huggingface"), "cpu"))
     assert len(asked) == 1
+
+
+def test_once_it_is_pulled_its_size_gives_its_time_outs_and_the_hub_its_files(
+    pulled: Callable[[Files], str], little: Files
+) -> None:
+    backend = Backend(name="b", form="huggingface")
+    before = custom.with_listing(backend.model_info(SPEC))
+    assert (before.size_class, before.files) == ("large", ())
+    spec = pulled(little)
+    (_, subject) = subjects(CheckRequest((backend,), (spec,)))[0]
+    (cell,) = prepared_cells(Request((spec,), (backend,)), "speech")
+    for info in (subject.info, cell.info):
+        assert info.size_class == "tiny"
+        assert info.timeouts == catalog.size_classes()["tiny"]
+        assert {file.name: file.size for file in info.files} == {
+            name: len(content) for name, content in little.items() if isinstance(content, bytes)
+        }
+        assert [file.sha256 is not None for file in info.files] == [
+            file.name.endswith(".safetensors") for file in info.files
+        ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import platform
 import re
 import sys
@@ -118,7 +119,7 @@ class BackendModel:
         if self.timeouts is not None:
             for each in fields(self.timeouts):
                 value = getattr(self.timeouts, each.name)
-                if not value > 0:
+                if not 0 < value < math.inf:
                     return f"timeouts.{each.name} is {value!r}, not a positive number"
         for file in self.files:
             inside = PurePosixPath(file.name)

@@ -258,7 +258,11 @@ def _model(name: str, value: object, path: Path) -> BackendModel:
 def _timeouts(value: object, path: Path, where: str) -> Timeouts:
     keys = [each.name for each in fields(Timeouts)]
     numbers: dict[str, object] = value if isinstance(value, dict) else {}
-    found = {key: float(each) for key, each in numbers.items() if isinstance(each, int | float)}
+    found = {
+        key: float(each)
+        for key, each in numbers.items()
+        if isinstance(each, int | float) and not isinstance(each, bool)
+    }
     if sorted(found) != sorted(keys) or len(found) != len(numbers):
         raise UsageError(
             f"{path}: backend.{where}.timeouts must be a table of the numbers {', '.join(keys)}, "

@@ -157,15 +157,21 @@ class ModelInfo:
 
     @property
     def obtained(self) -> str:
-        """How this tool gets it: `AS_PUBLISHED`, ``converted from`` a place, or empty: not."""
+        """How this tool gets the weights, with the place they are converted from; empty: not."""
         if self.source is not None:
             return f"converted from {self.source.place}"
-        return AS_PUBLISHED if self.hosted is not None else ""
+        if self.hosted is not None:
+            return AS_PUBLISHED
+        # One outside the catalog is converted where its repository has another format.
+        kinds = {location.kind for location in self.locations}
+        if LocationKind.DESCRIPTION in kinds:
+            return "named in its description"
+        return f"{AS_PUBLISHED}, or converted from that" if kinds else ""
 
     @property
     def obtainable(self) -> bool:
         """Whether there are such weights at all, whether they are here or not."""
-        return self.path is not None or bool(self.obtained)
+        return bool(self.obtained)
 
     @property
     def main_file(self) -> PublishedFile | None:

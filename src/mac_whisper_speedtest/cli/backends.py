@@ -55,10 +55,23 @@ def list_backends(as_json: bool) -> None:
 
 @command.command("info")
 @click.argument("name")
+@click.option(
+    "--model", "-m", help="Show what it knows of this model: files, locations and time-outs."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-def info(name: str, as_json: bool) -> None:
+def info(name: str, model: str | None, as_json: bool) -> None:
     """Show all that is known of the backend NAME, or NAME@VERSION. Imports nothing of it."""
-    facts = _facts(_chosen((name,))[0])
+    (backend,) = _chosen((name,))
+    if model is not None:
+        from mac_whisper_speedtest.cli import model_info
+
+        told = model_info.facts(backend, model)
+        if as_json:
+            _print_json(told)
+        else:
+            model_info.show(told)
+        return
+    facts = _facts(backend)
     if as_json:
         _print_json(facts)
         return

@@ -87,10 +87,7 @@ def prepare(
     for model in request.models:
         if catalog.model(model).english_only:
             _refuse_foreign(model, language)
-    cells = [
-        replace(cell, info=custom.with_listing(cell.info))
-        for cell in plan.cells(request.models, request.backends, speech.name, request.precision)
-    ]
+    cells = prepared_cells(request, speech.name)
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
     repaired: list[str] = []
@@ -122,6 +119,12 @@ def prepare(
     settled = replace(request, contract=contract)
     told = tuple(scrub(text) for text in repaired)
     return Prepared(settled, speech, cells, weights, unavailable, told, noise_floor.last())
+
+
+def prepared_cells(request: Request, clip: str) -> list[Cell]:
+    """What is to be measured, with what earlier pulls learnt of models outside the catalog."""
+    found = plan.cells(request.models, request.backends, clip, request.precision)
+    return [replace(cell, info=custom.with_listing(cell.info)) for cell in found]
 
 
 def _only_language(speech: Speech) -> str:

@@ -110,7 +110,7 @@ class CacheLocation:
 
 def places(info: ModelInfo) -> list[CacheLocation]:
     """The paths of every location of ``info``, the one that a run uses first."""
-    return [found for each in info.locations if (found := _resolved(each, info)) is not None]
+    return [found for each in info.locations if (found := resolve(each, info)) is not None]
 
 
 def published_places(row: catalog.Publication) -> list[CacheLocation]:
@@ -122,7 +122,7 @@ def published_places(row: catalog.Publication) -> list[CacheLocation]:
     ]
 
 
-def _resolved(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
+def resolve(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
     """One location with its path; ``None`` where this machine has no such place."""
     if location.kind is LocationKind.DESCRIPTION:
         return _described(location, info)

@@ -1,0 +1,154 @@
+"""``speedtest backends info NAME --model MODEL``: a model as one backend sees it, and where it is.
+
+Names and sizes of files are looked at; nothing is hashed, loaded or downloaded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mac_whisper_speedtest.cli.check_models import size
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.backends.backend import Backend
+    from mac_whisper_speedtest.catalog import ModelInfo, WeightsLocation
+
+_HEADING = 10  # columns
+_HASH_DIGITS = 12
+_SMALL_BYTES = 100_000
+
+
+def facts(backend: Backend, model: str) -> dict[str, Any]:
+    """What is known of ``model`` for ``backend``, in the words of the JSON output.
+
+    Paths begin with ``~`` in the home folder.
+
+    Raises:
+        UsageError: the catalog has no such model.
+    """
+    from mac_whisper_speedtest.weights import custom
+
+    info = custom.with_listing(backend.model_info(model))
+    limits = info.timeouts
+    first = limits.first_call_factor
+    return {
+        "backend": backend.label,
+        "model": info.model,
+        "family": info.family,
+        "format": info.weights_format,
+        "precision": info.precision,
+        "license": info.license,
+        "obtained": info.obtained,
+        "unavailable": info.unavailable,
+        "repository": info.repository,
+        "revision": info.revision,
+        "url": info.origin.url if info.origin is not None else "",
+        "files": [
+            {"name": file.name, "size_bytes": file.size, "sha256": file.sha256}
+            for file in info.files
+        ],
+        "locations": [_location(each, info) for each in info.locations],
+        "size_class": info.size_class,
+        "timeouts": {
+            "load": {"base_s": limits.load_s, "per_audio_s": 0.0},
+            "first_call": {
+                "base_s": limits.transcribe_base_s * first,
+                "per_audio_s": limits.transcribe_per_audio_s * first,
+            },
+            "transcribe": {
+                "base_s": limits.transcribe_base_s,
+                "per_audio_s": limits.transcribe_per_audio_s,
+            },
+        },
+        "replaced_by_timeout": {
+            "run": ["load", "first_call", "transcribe"],
+            "check-models": ["load"],
+        },
+    }
+
+
+def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
+    from mac_whisper_speedtest.environments.environments import shown
+    from mac_whisper_speedtest.weights.inspect import WeightsState, inspect_copy
+    from mac_whisper_speedtest.weights.locations import resolve
+
+    place = resolve(location, info)
+    copy = inspect_copy(place) if place is not None else None
+    return {
+        "kind": str(location.kind),
+        "where": location.where,
+        "holds": location.holds,
+        "used_by_run": location.for_run,
+        "path": shown(copy.path) if copy is not None else None,
+        "state": str(copy.state if copy is not None else WeightsState.ABSENT),
+        "size_bytes": copy.size_bytes if copy is not None else 0,
+    }
+
+
+def show(told: dict[str, Any]) -> None:
+    """Print what `facts` gives: folded on a terminal, in whole lines in a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, lines in _rows(told):
+        for number, line in enumerate(lines or ["-"]):
+            words = ("" if number else heading, line)
+            table.add_row(*map(Text, words))
+            if not console.is_terminal:
+                click.echo(f"{words[0]:{_HEADING}}  {words[1]}")
+    if console.is_terminal:
+        console.print(table)
+
+
+def _rows(told: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Headings with what is known under each; nothing: not known."""
+    converted = told["obtained"].startswith("converted from")
+    obtained = "converted from the files below" if converted else told["obtained"]
+    unavailable = told["unavailable"]
+    plain = ("backend", "model", "format", "precision", "license")
+    rows = [
+        *((key, [told[key]] if told[key] else []) for key in plain),
+        ("obtained", [obtained or f"not: {unavailable}"]),
+        *([("published", [f"not: {unavailable}"])] if obtained and unavailable else []),
+        *((key, [told[key]]) for key in ("url", "repository", "revision") if told[key]),
+        ("files", [_file(file) for file in told["files"]]),
+        ("locations", [line for each in told["locations"] for line in _place(each)]),
+        ("size class", [told["size_class"]]),
+        ("time-outs", [_limit(stage, each) for stage, each in told["timeouts"].items()]),
+    ]
+    replaced = [
+        f"of {command} replaces {', '.join(map(_stage, stages))}"
+        for command, stages in told["replaced_by_timeout"].items()
+    ]
+    return [*rows, ("--timeout", replaced)]
+
+
+def _stage(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _file(file: dict[str, Any]) -> str:
+    count = file["size_bytes"]
+    known = size(count) if count is None or count >= _SMALL_BYTES else f"{count} bytes"
+    digits = f"sha256 {file['sha256'][:_HASH_DIGITS]}…" if file["sha256"] else "sha256 not known"
+    return f"{file['name']}: {known}, {digits}"
+
+
+def _place(location: dict[str, Any]) -> list[str]:
+    use = "" if location["used_by_run"] else "; not used by run"
+    return [
+        f"{location['where']}: {location['state']}{use}",
+        f"  {location['path'] or 'not installed'}",
+    ]
+
+
+def _limit(stage: str, limit: dict[str, float]) -> str:
+    more = f" and {limit['per_audio_s']:g} s for each second of audio"
+    return f"{_stage(stage)}: {limit['base_s']:g} s{more if limit['per_audio_s'] else ''}"
