@@ -95,3 +95,45 @@ def test_a_conversion_killed_in_the_middle_is_made_by_the_next_call(
     done = tool(*call)
     assert done.returncode == 0, done.stderr
     assert names(folder) == ["ggml"]
+
+
+_HOLDS_FOR_EVER = """
+import os, pathlib, sys, time
+from mac_whisper_speedtest import files
+with files.locked(pathlib.Path(sys.argv[1])):
+    assert files.claim_handle(os.open(sys.argv[2], os.O_RDWR))
+    print("holding", flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_a_lock_is_waited_for_or_not_and_free_once_its_holder_is_killed(tmp_path: Path) -> None:
+    lock, data = tmp_path / "new folder" / "x.lock", tmp_path / "data"
+    data.touch()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLDS_FOR_EVER, lock, data], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "holding\n"
+    with data.open("rb") as stream:
+        with files.locked(lock, wait=False) as held:
+            assert not held
+        assert not files.claim_handle(stream.fileno())
+        assert not files.claim_handle(stream.fileno(), shared=True)
+        # Who has to wait hears of it, and here that ends the waiting.
+        with files.locked(lock, notify=process.kill) as held:
+            assert held
+        process.wait()
+        assert files.claim_handle(stream.fileno(), wait=True)
+        with data.open("rb") as other:
+            assert not files.claim_handle(other.fileno(), shared=True)
+            assert files.claim_handle(stream.fileno(), shared=True)
+            assert files.claim_handle(other.fileno(), shared=True)
+    process.stdout.close()
+
+
+def test_a_lock_that_nobody_holds_is_not_announced(tmp_path: Path) -> None:
+    for wait in (True, False):
+        with files.locked(tmp_path / "x.lock", wait=wait, notify=pytest.fail) as held:
+            assert held
+    assert names(tmp_path) == ["x.lock"]

@@ -295,13 +295,10 @@ def ensure_file(file: RemoteFile, source: DownloadSource) -> None:
         DownloadError: it cannot be had, or what is served is not what is pinned.
         StorageError: it cannot be written.
     """
-    import filelock
-
     if is_whole(file):
         return
     try:
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(file.path.with_name(f"{file.path.name}.lock")):
+        with files.locked(file.path.with_name(f"{file.path.name}.lock")):
             if not is_whole(file):
                 download_file(file, source)
     except OSError as error:

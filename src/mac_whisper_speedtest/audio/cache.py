@@ -9,7 +9,6 @@ and whoever measures on them needs their hash anyway.)
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import mmap
@@ -134,15 +133,14 @@ def clear() -> tuple[int, int]:
     try:
         handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not files.claim_handle(handle):
+                raise StorageError(
+                    "a run uses the decoded recordings", hint="try again when it has ended"
+                )
             sizes = [path.stat().st_size for path in folder.glob("*.f32")]
             trim(folder, 0)
         finally:
             os.close(handle)
-    except BlockingIOError as error:
-        raise StorageError(
-            "a run uses the decoded recordings", hint="try again when it has ended"
-        ) from error
     except OSError as error:
         raise StorageError(
             f"cannot remove from {folder}: {error.strerror or error}",
@@ -180,14 +178,13 @@ def _folder() -> Path:
             f"cannot write in {folder}: {error.strerror or error}",
             hint="check that folder's permissions, or set SPEEDTEST_CACHE_DIR to another",
         ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        pass  # somebody else uses it, or the file system has no locks: nothing is removed
-    else:
+    alone = False
+    with contextlib.suppress(OSError):  # a file system without locks: nothing is removed
+        alone = files.claim_handle(handle)
+    if alone:
         trim(folder, MAX_BYTES)
     with contextlib.suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_SH)
+        files.claim_handle(handle, shared=True, wait=True)
     _held[folder] = handle
     return folder
 

@@ -73,14 +73,11 @@ def import_verified(path: Path) -> Imported:
         UsageError: as :func:`read`; or there is a run of the same id that holds something else.
         StorageError: it cannot be read, or the run cannot be written.
     """
-    import filelock
-
     root = directory.runs_dir()
     with opened(path) as (found, container):
         try:
-            root.mkdir(parents=True, exist_ok=True)
             # One import at a time: two of the same bundle must not both find it new.
-            with filelock.FileLock(root / f"{_STAGING}.lock"):
+            with files.locked(root / f"{_STAGING}.lock"):
                 there = _with_id(found.info.run_id)
                 if there is not None:
                     _check_same(there, found, path)

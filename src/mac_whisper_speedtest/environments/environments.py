@@ -160,7 +160,8 @@ def install(
     text = _variants(recipe, lock)[build]
     target = _folder(lock, text, python)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(target, f"{recipe.name} {version}", announce):
+    waiting = f"{recipe.name} {version} is being installed by another process: waiting for it"
+    with files.locked(_lock_path(target), notify=lambda: announce(waiting)):
         _sweep(target.parent, own=target)
         if made := whole(target):
             announce(f"{recipe.name} {version} is already installed")
@@ -201,7 +202,7 @@ def remove(environment: Environment) -> int:
     # Out of the way in one step, so that what a killed removal leaves is not taken to be whole.
     doomed = path.with_name(f".{path.name}.removed")
     try:
-        with _alone(path, path.name, lambda _text: None):
+        with files.locked(_lock_path(path)):
             freed = sum(status.st_size for status in _files(path) if status.st_nlink == 1)
             shutil.rmtree(doomed, ignore_errors=True)
             path.rename(doomed)
@@ -263,21 +264,9 @@ def _folder(lock: Lock, text: str, python: uv.Python) -> Path:
     return root() / f"{lock.recipe}@{lock.version}-py{major_minor}-{_digest(text)[:12]}"
 
 
-@contextlib.contextmanager
-def _alone(target: Path, what: str, announce: Announce) -> Iterator[None]:
-    """Hold the lock of ``target``. The system frees it when its holder dies, however it does."""
-    import filelock
-
-    lock = filelock.FileLock(f"{target}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        announce(f"{what} is being installed by another process: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def _lock_path(target: Path) -> Path:
+    """What whoever installs or removes ``target`` holds."""
+    return target.with_name(f"{target.name}.lock")
 
 
 def _sweep(folder: Path, *, own: Path) -> None:
@@ -285,18 +274,14 @@ def _sweep(folder: Path, *, own: Path) -> None:
 
     Staging folders are named ``.TARGET.RANDOM``, and whoever fills one holds the lock of TARGET.
     """
-    import filelock
-
     for left in folder.glob(".*@*"):
         target = left.with_name(left.name[1:].rpartition(".")[0])
         if target == own:
             shutil.rmtree(left, ignore_errors=True)
             continue
-        with (
-            contextlib.suppress(filelock.Timeout),
-            filelock.FileLock(f"{target}.lock", timeout=0),
-        ):
-            shutil.rmtree(left, ignore_errors=True)
+        with files.locked(_lock_path(target), wait=False) as idle:
+            if idle:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ journal. That belongs to the line, not to the event in it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import math
@@ -21,6 +20,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
+from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results.schema import DigestsInfo, Event, RequestInfo, Run
 
@@ -95,13 +95,11 @@ class Journal:
         """Lock the file until this process ends, however it ends: others then know that it runs."""
         for _ in range(_TRIES):
             try:
-                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_PAUSE_S)  # perhaps somebody only looks whether it is locked
+                if files.claim_handle(self._handle):
+                    return
             except OSError:
                 return  # a file system without locks
-            else:
-                return
+            time.sleep(_PAUSE_S)  # perhaps somebody only looks whether it is locked
         raise StorageError(
             f"another speedtest is writing {self._path}",
             hint="wait until it has ended; `speedtest show latest` shows what it has so far",
@@ -132,12 +130,9 @@ def is_being_written(path: Path) -> bool:
     """Whether a living tool still writes this journal."""
     try:
         with path.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not files.claim_handle(stream.fileno(), shared=True)
     except OSError:
-        pass  # no journal yet, or a file system without locks
-    return False
+        return False  # no journal yet, or a file system without locks
 
 
 @dataclass(frozen=True, slots=True)

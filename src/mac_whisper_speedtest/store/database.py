@@ -7,12 +7,12 @@ the index, so it can always be made again from the runs.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.store import rows
 
@@ -168,7 +168,7 @@ def _alone(path: Path) -> Iterator[None]:
     handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            files.claim_handle(handle, wait=True)
         yield
     finally:
         os.close(handle)

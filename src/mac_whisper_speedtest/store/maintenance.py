@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -102,15 +101,14 @@ def _claimed(run: RunDirectory) -> Iterator[None]:
         yield
         return
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        claimed = True
+        with contextlib.suppress(OSError):  # a file system without locks
+            claimed = files.claim_handle(handle)
+        if not claimed:
             raise UsageError(
                 f"run {directory.name_of(run)} is being written just now",
                 hint="wait until it has ended, or end it with Ctrl-C",
-            ) from error
-        except OSError:
-            pass  # a file system without locks
+            )
         yield
     finally:
         os.close(handle)

@@ -7,12 +7,14 @@ Links are removed, never what they lead to, and nothing outside a given folder i
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError
 
 
@@ -63,8 +65,8 @@ def _statuses(path: Path) -> Iterator[os.stat_result]:
         with contextlib.suppress(OSError):
             yield path.lstat()
         return
-    for folder, _, files in os.walk(path):
-        for name in files:
+    for folder, _, names in os.walk(path):
+        for name in names:
             file = Path(folder, name)
             if not file.is_symlink():
                 with contextlib.suppress(OSError):
@@ -138,22 +140,19 @@ def held(locks: Sequence[Path], waiting: Callable[[str], None] | None = None) ->
     Raises:
         OSError: a lock cannot be written.
     """
-    import filelock
+
+    def notify(path: Path) -> None:
+        if waiting is not None:
+            waiting(f"another process is at work on {path.stem}; waiting for it")
 
     with contextlib.ExitStack() as stack:
-        for path in sorted(locks):  # in one order, so that two never wait for each other
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(path)
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                if waiting is None:
-                    yield False
-                    return
-                waiting(f"another process is at work on {path.stem}; waiting for it")
-                lock.acquire()
-            stack.callback(lock.release)
-        yield True
+        # In one order, so that two never wait for each other.
+        yield all(
+            stack.enter_context(
+                files.locked(path, wait=waiting is not None, notify=functools.partial(notify, path))
+            )
+            for path in sorted(locks)
+        )
 
 
 def is_free(lock: Path) -> bool:

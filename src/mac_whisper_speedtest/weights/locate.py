@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest import files as durable
 from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import custom, hub_cache
@@ -120,14 +121,11 @@ def converted(
         WeightsError: the source cannot be read as such weights.
         StorageError: the cache cannot be written.
     """
-    import filelock
-
     from mac_whisper_speedtest.convert import conversion
 
     target = conversion.form_named(form)
     folder = folder_of(source, form, precision)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{folder}.lock"):
+    with durable.locked(Path(f"{folder}.lock")):
         if not folder.exists():
             announce(f"converting {source.model} to {form} {precision} (once)")
             conversion.convert(

@@ -33,14 +33,11 @@ def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
 
 def fetch_row(row: catalog.Publication, *, announce: Callable[[str], None]) -> Path:
     """What `fetch` does, for a row of the catalog that has a mirror."""
-    import filelock
-
     assert row.mirror is not None
     folder = fetched_folder(row)
     assert folder is not None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(f"{folder}.lock"):
+        with files.locked(Path(f"{folder}.lock")):
             if not folder.exists():
                 _fill(row, row.mirror, folder, announce)
     except OSError as error:

@@ -280,26 +280,17 @@ class _Puller:
     @contextlib.contextmanager
     def _locked(self, wish: PullTarget) -> Iterator[None]:
         """Hold the only right to pull that revision; say so when it has to be waited for."""
-        import filelock
-
         path = lock_path(wish.repository, wish.revision)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(path)
+        waiting = f"another process is fetching {wish.repository}; waiting for it"
+        with contextlib.ExitStack() as stack:
             try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                self.announce(f"another process is fetching {wish.repository}; waiting for it")
-                lock.acquire()
-        except OSError as error:
-            raise StorageError(
-                f"cannot write {path.parent}: {error.strerror or error}",
-                hint="check its permissions, or set SPEEDTEST_CACHE_DIR to another folder",
-            ) from error
-        try:
+                stack.enter_context(files.locked(path, notify=lambda: self.announce(waiting)))
+            except OSError as error:
+                raise StorageError(
+                    f"cannot write {path.parent}: {error.strerror or error}",
+                    hint="check its permissions, or set SPEEDTEST_CACHE_DIR to another folder",
+                ) from error
             yield
-        finally:
-            lock.release()
 
 
 def _note_branch(snapshot: SnapshotFiles) -> None:

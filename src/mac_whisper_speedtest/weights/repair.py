@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest import catalog, files
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
 
@@ -79,11 +79,9 @@ def _put_right(damage: Damage, announce: Callable[[str], None]) -> None:
 
 def _clear(damage: Damage) -> None:
     """Remove the folder at once, unless it is another one by now; what fills it holds this lock."""
-    import filelock
-
     folder = damage.folder
     try:
-        with filelock.FileLock(f"{folder}.lock"):
+        with files.locked(Path(f"{folder}.lock")):
             if not folder.exists() or identity(folder) != damage.seen:
                 return
             # Half a folder must never be found under this name, even if this process is killed.

@@ -101,8 +101,6 @@ def download_to_cache(
             is left in the cache then.
         StorageError: the cache cannot be written.
     """
-    import filelock
-
     context = source.request(file.name)
     repository = hub_cache.repository_dir(context.repository)
     address = with_retries(functools.partial(_address, file, source), source, file.name)
@@ -113,9 +111,8 @@ def download_to_cache(
     )
     received = 0
     try:
-        for folder in (lock.parent, blob.path.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock):
+        blob.path.parent.mkdir(parents=True, exist_ok=True)
+        with files.locked(lock):
             if not whole(blob.path, file):
                 blob.path.unlink(missing_ok=True)
                 received = download_file(blob, source, on_progress)
