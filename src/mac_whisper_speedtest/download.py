@@ -25,6 +25,7 @@ from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import (
+    PUBLIC_HUB,
     BrokenTransferError,
     RequestContext,
     refuse_offline,
@@ -37,7 +38,6 @@ from mac_whisper_speedtest.version import __version__
 
 Result = TypeVar("Result")
 
-_HUB: Final = "https://huggingface.co"
 _LARGEST_LISTING: Final = 200_000_000
 """Bytes of the hub's list of a repository's files: some 300 for each file."""
 
@@ -157,12 +157,12 @@ def hub_endpoint(given: str = "") -> str:
     Raises:
         UsageError: it is not an address.
     """
-    endpoint = (given or os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+    endpoint = (given or os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
     address = urlsplit(endpoint)
     if address.scheme not in {"http", "https"} or not address.hostname:
         raise UsageError(
             "HF_ENDPOINT is not an address that begins with https://",
-            hint=f"unset it to use {_HUB}",
+            hint=f"unset it to use {PUBLIC_HUB}",
         )
     return endpoint
 

@@ -74,6 +74,8 @@ class BrokenTransferError(Exception):
     """A body that stopped, crawled or ended early: worth another try from where it broke."""
 
 
+PUBLIC_HUB = "https://huggingface.co"
+
 HUB_OFFLINE = ("SPEEDTEST_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 """The environment variables that forbid asking the hub; only the first is this tool's own."""
 

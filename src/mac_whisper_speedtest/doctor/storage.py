@@ -18,6 +18,7 @@ from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
 from mac_whisper_speedtest.environments.environments import shown
 from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.http_errors import PUBLIC_HUB, offline_variable
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import hub_cache
@@ -195,9 +196,7 @@ TIMEOUT_S = 5.0
 that is waited for only `_GRACE_S` more."""
 
 _GRACE_S = 1.0
-_HUB = "https://huggingface.co"
 _TOPIC = "hub"
-_REFUSALS = ("SPEEDTEST_OFFLINE", "HF_HUB_OFFLINE")
 _CHECK = "check HTTPS_PROXY and HF_ENDPOINT, then: speedtest doctor --online"
 
 
@@ -223,10 +222,10 @@ def not_asked() -> CheckupLine:
 
 def inspect_network() -> CheckupLine:
     """Ask the hub once, through the user's proxy, without his token."""
-    for name in _REFUSALS:
-        if os.environ.get(name, "").lower() not in {"", "0", "false", "no", "off"}:
-            return unknown(_TOPIC, f"{name} forbids the network", f"unset {name}")
-    address, host = endpoint(os.environ.get("HF_ENDPOINT") or _HUB)
+    if variable := offline_variable():
+        name = variable.partition("=")[0]
+        return unknown(_TOPIC, f"{name} forbids the network", f"unset {name}")
+    address, host = endpoint(os.environ.get("HF_ENDPOINT") or PUBLIC_HUB)
     if not address:
         return warn(_TOPIC, "HF_ENDPOINT is not an address of HTTP", "unset HF_ENDPOINT")
     return judge_network(host, _in_time(address))

@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.http_errors import PUBLIC_HUB
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.offline import refused_network
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
-
-_DEFAULT_HUB = "https://huggingface.co"
 
 # What libraries say when their offline variable keeps them from asking the hub: huggingface-hub's
 # exceptions by name, and its and transformers' messages.
@@ -175,5 +174,5 @@ def _refused_by_itself(ending: WorkerExit) -> str:
     if ending.error_class not in _OFFLINE_ERRORS and not _OFFLINE_WORDS.search(said):
         return ""
     address = _ADDRESS.search(said)
-    hub = os.environ.get("HF_ENDPOINT") or _DEFAULT_HUB
+    hub = os.environ.get("HF_ENDPOINT") or PUBLIC_HUB
     return urlsplit(address.group() if address else hub).netloc.rpartition("@")[2]
