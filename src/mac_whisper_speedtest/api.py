@@ -19,7 +19,6 @@ from mac_whisper_speedtest.compare.document import CellChange, Compared
 from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.export import files, tables
-from mac_whisper_speedtest.export.columns import Value
 from mac_whisper_speedtest.export.tables import Table
 from mac_whisper_speedtest.leaderboard import site
 from mac_whisper_speedtest.machine import describe
@@ -27,6 +26,7 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.report import comparison_markdown
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.columns import Value
 from mac_whisper_speedtest.run import install as installed
 from mac_whisper_speedtest.run import plan, prepare, session
 from mac_whisper_speedtest.run import resume as resumption

@@ -17,30 +17,62 @@ _Declared = TypeVar("_Declared")
 
 @dataclass(frozen=True, slots=True)
 class Doc:
-    """One line for a reader who sees nothing else, and the unit (empty where there is none)."""
+    """One line for a reader who sees nothing else.
+
+    Attributes:
+        meaning: in words, as Markdown.
+        unit: empty where there is none.
+        null: when the value is null; empty where it never is.
+    """
 
     meaning: str
     unit: str = ""
+    null: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The field is a column of flat tables: of exports, and of the index.
+
+    Where the field is an object, ``of`` names the one of its fields that is the column; the field
+    may have several such columns, and its object then has no others.
+
+    Attributes:
+        name: of the column; empty: that of the field.
+        of: a field of the object.
+        meaning: empty: that of the field.
+        brief: whether it is in tables that are made to be looked at.
+        time: whether its texts are ISO 8601 times in UTC.
+        on_request: whether it is only in tables that were requested with it.
+    """
+
+    name: str = ""
+    of: str = ""
+    meaning: str = ""
+    brief: bool = False
+    time: bool = False
+    on_request: bool = False
 
 
 class FieldPolicy(StrEnum):
     """How a field goes into a bundle."""
 
     KEPT = "as it is: a number, a hash, or a word that only this tool writes"
-    NAME = "as it is: a name that is needed; nothing is written if it names somebody"
+    NAME = "as it is: the name of a backend, a model, a setting; nothing is written if it names you"
     SCRUBBED = "scrubbed: a text from outside, or one that quotes such a text"
-    SAID = "as it is: what a backend heard; empty with --without-texts"
-    REFERENCE = "as it is: what was said; null with --without-texts"
-    CLIP = "the name of public speech as it is, else one made of its hash"
-    UTTERANCE = "likewise, else its number"
-    CELL = "backend/model/clip, with the clip's name as it is in the bundle"
-    SOURCE = "as it is where the speech is public, else in general words"
-    NUMBERS = "only the version number that it begins with"
-    FILES = "file names as published, else numbered; every hash as it is"
-    DETAILS = "scrubbed, and only keys of the tool's own backends"
+    SAID = "what a backend heard, word for word; empty with `--without-texts`"
+    REFERENCE = "what was said; null with `--without-texts`"
+    CLIP = "the name of public speech; else its kind and 8 digits of its hash: `set-0123abcd`"
+    UTTERANCE = "likewise; else its number: `utterance-0001`, or `entry-0001` of what was left out"
+    CELL = "`backend/model/clip`, with the clip's name as it is in the bundle"
+    SOURCE = "as it is where the speech is public; else `a file of the user's`, or as general words"
+    NUMBERS = "the version number that it begins with: `6.18.44` of `6.18.44-annas-box`"
+    FILES = "names as published; of files of your own `file-0001`, ...; every hash as it is"
+    DETAILS = "scrubbed, and only what this tool's own backends write"
     MADE_ANEW = "computed again over the request as it is in the bundle"
     DROPPED = "emptied"
-    INSIDE = "an object of this schema, field by field"
+    INSIDE = "an object of this list"
+    COMPUTED = "in no bundle: whoever reads it computes it again"
 
 
 def declarations(owner: type, kind: type[_Declared]) -> dict[str, _Declared]:
@@ -48,10 +80,12 @@ def declarations(owner: type, kind: type[_Declared]) -> dict[str, _Declared]:
 
     Fields without such a declaration are left out.
     """
-    found: dict[str, _Declared] = {}
-    for name, hint in get_type_hints(owner, include_extras=True).items():
-        extras: tuple[Any, ...] = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-        for extra in extras:
-            if isinstance(extra, kind):
-                found[name] = extra
-    return found
+    hints = get_type_hints(owner, include_extras=True)
+    found = {name: declared(hint, kind) for name, hint in hints.items()}
+    return {name: each[-1] for name, each in found.items() if each}
+
+
+def declared(hint: object, kind: type[_Declared]) -> tuple[_Declared, ...]:
+    """What of ``kind`` is declared in one annotation, in order."""
+    extras: tuple[Any, ...] = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return tuple(extra for extra in extras if isinstance(extra, kind))

@@ -9,11 +9,10 @@ import re
 import shutil
 import subprocess
 import sys
-import types
 import typing
-from collections.abc import Iterator
 from os import environ
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import pytest
@@ -27,8 +26,8 @@ from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import CONTRACTS, SETTING_NAMES
 from mac_whisper_speedtest.bundle import container, read, redact, write
-from mac_whisper_speedtest.bundle.fields import POLICIES
-from mac_whisper_speedtest.declared import FieldPolicy
+from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
+from mac_whisper_speedtest.declared import Doc, FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
@@ -52,18 +51,7 @@ def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # ---- the allow-list
 
 
-def _structs(kind: object) -> Iterator[type[s.Struct]]:
-    """Every struct that can be met in ``kind``, the struct itself among them."""
-    if isinstance(kind, type) and issubclass(kind, s.Struct):
-        yield kind
-        for inner in typing.get_type_hints(kind).values():
-            yield from _structs(inner)
-    elif isinstance(kind, types.UnionType) or typing.get_origin(kind) is not None:
-        for inner in typing.get_args(kind):
-            yield from _structs(inner)
-
-
-WRITTEN = list(dict.fromkeys([*_structs(s.Manifest), *_structs(s.Event)]))
+WRITTEN = list(dict.fromkeys([*structs_in(s.Manifest), *structs_in(s.Event)]))
 
 
 @pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: kind.__name__)
@@ -73,6 +61,20 @@ def test_somebody_has_decided_on_every_field_that_is_written(kind: type[s.Struct
 
 def test_nothing_else_is_on_the_list() -> None:
     assert set(POLICIES) == set(WRITTEN)
+    assert not any(issubclass(kind, s.Computed) for kind in POLICIES)
+
+
+def test_a_struct_with_a_field_on_which_nobody_has_decided_goes_into_no_bundle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Careless(s.Struct, frozen=True, kw_only=True):
+        known: Annotated[str, Doc("a word"), FieldPolicy.KEPT]
+        forgotten: str
+
+    monkeypatch.setitem(typing.cast("dict[type, object]", POLICIES), Careless, policies(Careless))
+    assert policies(Careless) == {"known": FieldPolicy.KEPT}
+    with pytest.raises(TypeError, match="no FieldPolicy at forgotten of Careless"):
+        redact.changing_fields(Careless)
 
 
 @pytest.mark.parametrize("kind", WRITTEN, ids=lambda kind: kind.__name__)
@@ -80,20 +82,8 @@ def test_what_is_said_to_be_an_object_of_the_schema_is_one_and_the_other_way_rou
     kind: type[s.Struct],
 ) -> None:
     hints = typing.get_type_hints(kind)
-    holding = {name for name in kind.__struct_fields__ if list(_structs(hints[name]))}
+    holding = {name for name in kind.__struct_fields__ if list(structs_in(hints[name]))}
     assert holding == {name for name, how in POLICIES[kind].items() if how is FieldPolicy.INSIDE}
-
-
-def test_the_page_says_of_every_field_how_it_goes_into_a_bundle() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "bundles.md").read_text(encoding="utf-8")
-    words = {how: how.name.lower().replace("_", " ") for how in FieldPolicy}
-    for kind, fields in POLICIES.items():
-        sorts: dict[FieldPolicy, list[str]] = {}
-        for name, how in fields.items():
-            sorts.setdefault(how, []).append(f"`{name}`")
-        row = "; ".join(f"{words[how]}: {', '.join(names)}" for how, names in sorts.items())
-        assert f"| `{kind.__name__}` | {row} |\n" in page
-    assert [word for word in words.values() if f"\n| {word} | " not in page] == []
 
 
 def test_the_words_that_name_nobody_are_those_of_backends_models_clips_and_settings() -> None:

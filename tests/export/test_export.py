@@ -16,10 +16,10 @@ import pytest
 
 from fakes.made_runs import AUDIO_S, SAID, Fake, made
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.export import columns, files, tables
-from mac_whisper_speedtest.export.columns import Column, Kind
+from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.tables import CELLS, UTTERANCES, Table
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.columns import FlatColumn, Kind
 from mac_whisper_speedtest.summary.samples import counted
 
 SAMPLES = tables.samples(counted, text=True)
@@ -87,9 +87,9 @@ def test_every_column_is_read_from_a_field_that_there_is(table: Table) -> None:
         if isinstance(kind, type) and issubclass(kind, s.Struct)
         for field in kind.__struct_fields__
     }
-    own = {"run", "cell", "sample", "score", "recording", "comparable", "failure", "name"}
-    own |= {"comparable_key", "hardware", "contract", "network_sha256", "deviations", "findings"}
-    own |= {"recordings", "audio_s", "counted"}
+    own = {"run", "cell", "sample", "score", "recording", "accuracy", "failure", "comparable_key"}
+    own |= {"hardware_class", "contract", "contract_sha256", "network_sha256", "deviations"}
+    own |= {"findings", "recordings", "audio_s", "counted"}
     for column in table.columns:
         assert set(column.path.split(".")) <= known | own, column.path
 
@@ -237,7 +237,7 @@ def test_csv_gives_back_every_text(text: str) -> None:
 
 
 def test_a_number_that_is_none_is_never_written() -> None:
-    column = Column("x_s", Kind.NUMBER, "s", "x", "seconds")
+    column = FlatColumn("x_s", Kind.NUMBER, "s", "x", "seconds")
     (sample, *_) = made({"a": Fake()}).run.cells[0].samples
     for number in (float("nan"), float("inf"), float("-inf")):
         assert column.value(msgspec.structs.replace(sample, seconds=number)) is None
@@ -401,7 +401,7 @@ def test_parquet_without_pyarrow_names_the_extra(
 
 
 def test_columns_of_cells_stand_in_the_other_tables_unchanged() -> None:
-    cells = {column.name: column for column in columns.COLUMNS}
-    for column in columns.SHARED:
+    cells = {column.name: column for column in CELLS.columns}
+    for column in tables.SHARED:
         like: Any = cells[column.name]
         assert (column.kind, column.unit, column.path) == (like.kind, like.unit, like.path)

@@ -15,9 +15,9 @@ import pytest
 
 from fakes.made_runs import Fake, made
 from mac_whisper_speedtest.export import files, tables
-from mac_whisper_speedtest.export.columns import Kind, Value
 from mac_whisper_speedtest.export.tables import CELLS, UTTERANCES, Table
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.columns import Kind, Value
 from mac_whisper_speedtest.summary.samples import counted
 
 SAMPLES = tables.samples(counted, text=True)

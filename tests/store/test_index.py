@@ -12,6 +12,7 @@ import pytest
 
 from fakes.runs import FakeCell, sample, stored
 from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.store import database, maintenance, rows, verify
@@ -49,24 +50,48 @@ def test_a_cells_row_has_the_figures_that_summarize_computes() -> None:
     summary = expected.summary
     assert summary is not None
     assert summary.accuracy is not None
+    figures = row.cell.summary
+    assert figures is not None
     for name in ("median_s", "min_s", "max_s", "rtfx", "wer", "peak_rss_bytes", "rank", "group"):
-        assert getattr(row, name) == getattr(summary, name), name
-    assert row.median_s is not None
-    assert (row.cer, row.normalizer) == (summary.accuracy.cer, summary.accuracy.normalizer)
+        assert getattr(figures, name) == getattr(summary, name), name
+    assert figures.median_s is not None
+    assert figures.accuracy is not None
+    assert (figures.accuracy.cer, figures.accuracy.normalizer) == (
+        summary.accuracy.cer,
+        summary.accuracy.normalizer,
+    )
     assert row.network_sha256 == comparable.network_sha256(expected.model.weights)
-    assert (row.versions, row.device, row.status) == ({"numpy": "2.4.6"}, "cpu", "ok")
-    assert row.fast_but_wrong is False
+    backend = row.cell.backend
+    assert (backend.versions, backend.device, row.cell.status) == ({"numpy": "2.4.6"}, "cpu", "ok")
+    assert figures.fast_but_wrong is False
+
+
+def test_every_flat_column_of_a_cell_is_a_column_of_the_table_with_the_same_value(
+    data: Path,
+) -> None:
+    run = stored(rounds=6)
+    with open_index():
+        pass
+    exported = list(CELLS.records([summarize(run.replay())]))
+    with raw(path(data)) as connection:
+        connection.row_factory = sqlite3.Row
+        found = connection.execute("SELECT * FROM cells ORDER BY place").fetchall()
+    assert len(found) == len(exported) > 0
+    for row, record in zip(found, exported, strict=True):
+        kept = {column.name: record[column.name] for column in rows.FIGURES}
+        assert kept == {name: row[name] for name in kept}
+    assert {"rtfx_high", "joules_per_audio_hour", "accuracy_verdict"} < kept.keys()
 
 
 def test_an_interval_is_in_the_row_where_there_are_rounds_enough(index: Index) -> None:
     stored(rounds=6)
     index.refresh()
-    row = index.cells()[0]
-    assert row.rtfx_low is not None
-    assert row.rtfx is not None
-    assert row.rtfx_high is not None
-    assert row.rtfx_low < row.rtfx < row.rtfx_high
-    assert row.interval_level == 0.95
+    figures = index.cells()[0].cell.summary
+    assert figures is not None
+    assert figures.rtfx is not None
+    assert figures.rtfx_bounds is not None
+    assert figures.rtfx_bounds.low < figures.rtfx < figures.rtfx_bounds.high
+    assert figures.rtfx_bounds.level == 0.95
 
 
 def test_a_runs_row_says_what_it_was(index: Index) -> None:
@@ -112,7 +137,7 @@ def test_runs_are_found_by_what_they_are(index: Index) -> None:
     assert numbers(comparable=index.runs()[0].comparable) == [1, 2]
     assert numbers(run_id=index.runs()[1].run_id) == [2]
     assert numbers(tag="no such") == numbers(backend="%") == []
-    assert [(row.number, row.id) for row in index.cells(backend="a", status="ok")] == [
+    assert [(row.number, row.cell.id) for row in index.cells(backend="a", status="ok")] == [
         (1, "a/tiny.en/speech"),
         (2, "a@1.2/small/speech"),
     ]
@@ -215,7 +240,9 @@ def test_a_forced_refresh_puts_right_what_was_written_over(data: Path, index: In
     index.refresh()
     before = all_of(index)
     with raw(path(data)) as connection:
-        connection.execute("UPDATE cells SET median_s = 0.001")
+        connection.execute(
+            "UPDATE cells SET content = json_set(content, '$.summary.median_s', 0.001)"
+        )
     assert all_of(index) != before
     index.refresh(everything=True)
     assert all_of(index) == before
@@ -294,7 +321,7 @@ def test_damage_that_shows_in_a_question_costs_one_reading_and_no_row(data: Path
     with open_index() as index:
         before = all_of(index)
         with raw(path(data)) as connection:
-            connection.execute("UPDATE cells SET versions = '{no json'")
+            connection.execute("UPDATE cells SET content = '{}'")
         assert all_of(index) == before
 
 

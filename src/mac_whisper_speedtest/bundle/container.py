@@ -26,7 +26,7 @@ from mac_whisper_speedtest.bundle.unsafe_text import shown
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.results.schema.manifest import Struct
+from mac_whisper_speedtest.results.schema.base import Struct
 
 INFO, MANIFEST, JOURNAL, SEALED = "bundle.json", "manifest.json", "journal.jsonl", "run.json"
 MEMBERS = (INFO, JOURNAL, MANIFEST)

@@ -224,7 +224,7 @@ class Sharing:
     def _struct(self, struct: _Struct, clip: str | None) -> _Struct:
         """``struct`` field by field; one that the list does not name is a KeyError."""
         changed: dict[str, Any] = {}
-        for name, how in _changing(type(struct)):
+        for name, how in changing_fields(type(struct)):
             old = getattr(struct, name)
             if old is None or old == "":
                 continue
@@ -279,9 +279,15 @@ class Sharing:
 
 
 @functools.cache
-def _changing(kind: type[s.Struct]) -> tuple[tuple[str, FieldPolicy], ...]:
-    """The fields of a struct that are not simply kept, with how they go."""
+def changing_fields(kind: type[s.Struct]) -> tuple[tuple[str, FieldPolicy], ...]:
+    """The fields of a struct that are not simply kept, with how they go.
+
+    Raises:
+        TypeError: a field does not declare it, so nobody has decided that it may be given away.
+    """
     hows = POLICIES[kind]
+    if undecided := [name for name in kind.__struct_fields__ if name not in hows]:
+        raise TypeError(f"no FieldPolicy at {', '.join(undecided)} of {kind.__name__}")
     named = [(name, hows[name]) for name in kind.__struct_fields__]
     # What is computed over others is seen to by whoever has these.
     return tuple(

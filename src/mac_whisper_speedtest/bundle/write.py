@@ -34,7 +34,7 @@ from mac_whisper_speedtest.privacy import MAC_ADDRESS, TOKEN, TOKEN_BEGINNINGS, 
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.results.schema.manifest import Struct
+from mac_whisper_speedtest.results.schema.base import Struct
 from mac_whisper_speedtest.version import __version__
 
 # The last look before something is given away: is anything of this machine still in it?

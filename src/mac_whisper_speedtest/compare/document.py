@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from mac_whisper_speedtest.results.schema.manifest import Struct
+from mac_whisper_speedtest.declared import Doc
+from mac_whisper_speedtest.results.schema.base import Struct
 
 SCHEMA_VERSION = 1
 
@@ -16,128 +19,182 @@ FAILED, FIXED, FAILED_IN_BOTH = "failed", "fixed", "failed in both"
 class RunInfo(Struct, frozen=True, kw_only=True):
     """One of the two runs."""
 
-    label: str
-    run: int
-    run_id: str
-    tags: list[str]
-    started_at: str
-    tool: str
-    state: str
+    label: Annotated[str, Doc("its number here, or the name of its folder or bundle")]
+    run: Annotated[int, Doc("its number where it was made")]
+    run_id: Annotated[str, Doc("as in `Manifest`")]
+    tags: Annotated[list[str], Doc("as in `Manifest`")]
+    started_at: Annotated[str, Doc("as in `Manifest`")]
+    tool: Annotated[str, Doc("the version of the tool that measured")]
+    state: Annotated[str, Doc("as in `Outcome`")]
 
 
 class FactChange(Struct, frozen=True, kw_only=True):
-    """One fact of both runs, as text; a range where it moved during a run."""
+    """One fact of both runs, as text."""
 
-    name: str
-    unit: str
-    base: str | None
-    new: str | None
-    differs: bool
+    name: Annotated[str, Doc("of a condition as in `ConditionsInfo`; `canary_s`; else in words")]
+    unit: Annotated[str, Doc("of numbers; else empty")]
+    base: Annotated[
+        str | None,
+        Doc(
+            "the value as text; of a condition the median and, in brackets, the range; of words "
+            "all that occurred",
+            null="not known",
+        ),
+    ]
+    new: Annotated[str | None, Doc("likewise", null="likewise")]
+    differs: Annotated[
+        bool, Doc("whether the two ranges have nothing in common, or other words occurred")
+    ]
 
 
 class RatioInfo(Struct, frozen=True, kw_only=True):
-    """New ÷ base and its interval; ``level`` is what the interval covers with."""
+    """New ÷ base and its interval."""
 
-    estimate: float
-    low: float
-    high: float
-    level: float
+    estimate: Annotated[float, Doc("new ÷ base")]
+    low: Annotated[float, Doc("the interval's lower end")]
+    high: Annotated[float, Doc("its upper end")]
+    level: Annotated[float, Doc("the confidence with which it covers")]
 
 
 class SpeedChange(Struct, frozen=True, kw_only=True):
-    """Processing seconds per audio second (RTF), before and after.
+    """Processing seconds per audio second (RTF), before and after."""
 
-    ``base_rounds`` and ``new_rounds`` have one RTF per round that counts; ``*_rtf`` are their
-    medians. ``*_processor`` is processor seconds per audio second. ``why`` says what a reader must
-    know of the verdict.
-    """
-
-    base_rtf: float
-    new_rtf: float
-    base_processor: float | None
-    new_processor: float | None
-    base_rounds: list[float]
-    new_rounds: list[float]
-    ratio: RatioInfo | None
-    verdict: str
-    why: str
+    base_rtf: Annotated[float, Doc("median over rounds", unit="s/s")]
+    new_rtf: Annotated[float, Doc("likewise", unit="s/s")]
+    base_processor: Annotated[
+        float | None,
+        Doc(
+            "processor seconds of the worker's tree per second of audio",
+            unit="s/s",
+            null="the system does not say",
+        ),
+    ]
+    new_processor: Annotated[float | None, Doc("likewise", unit="s/s", null="likewise")]
+    base_rounds: Annotated[list[float], Doc("RTF of every round that counts", unit="s/s")]
+    new_rounds: Annotated[list[float], Doc("likewise", unit="s/s")]
+    ratio: Annotated[
+        RatioInfo | None, Doc("time new ÷ base", null="a side has fewer than three rounds")
+    ]
+    verdict: Annotated[str, Doc("see *Faster or slower* in compare.md")]
+    why: Annotated[str, Doc("what a reader must know of it; may be empty")]
 
 
 class AccuracyChange(Struct, frozen=True, kw_only=True):
-    """How right the texts are, before and after.
+    """How accurate the texts are, before and after."""
 
-    ``delta`` is the new rate minus that of the base; ``verdict`` is ``as good``, ``worse`` or
-    ``unclear``, and empty where nothing was judged; ``how`` says how, or why not.
-    """
-
-    metric: str | None
-    base_rate: float | None
-    new_rate: float | None
-    delta: float | None
-    low: float | None
-    high: float | None
-    verdict: str
-    how: str
+    metric: Annotated[
+        str | None,
+        Doc(
+            "`wer` or `cer`",
+            null="nobody wrote down what was said, or a bundle's texts were left out",
+        ),
+    ]
+    base_rate: Annotated[float | None, Doc("corpus error rate", unit="fraction", null="likewise")]
+    new_rate: Annotated[float | None, Doc("likewise", unit="fraction", null="likewise")]
+    delta: Annotated[float | None, Doc("new minus base", unit="fraction", null="it was not judged")]
+    low: Annotated[
+        float | None,
+        Doc(
+            "the interval's lower end",
+            unit="fraction",
+            null="it was not judged, or by too few words",
+        ),
+    ]
+    high: Annotated[float | None, Doc("its upper end", unit="fraction", null="likewise")]
+    verdict: Annotated[str, Doc("`as good`, `worse`, `unclear`; empty where it was not judged")]
+    how: Annotated[str, Doc("how it was judged, or why not")]
 
 
 class TextChange(Struct, frozen=True, kw_only=True):
-    """Whether the same words came out, whatever was said.
+    """Whether the same words came out, whatever was said."""
 
-    ``same`` of ``recordings`` have the same text to the letter. ``changed`` is the share of the
-    base's words (characters, where ``metric`` is ``cer``) that became others.
-    """
-
-    recordings: int
-    same: int
-    metric: str | None
-    changed: float | None
+    recordings: Annotated[int, Doc("how many there are")]
+    same: Annotated[int, Doc("how many have the same text to the letter")]
+    metric: Annotated[
+        str | None,
+        Doc("`wer`: words are counted; `cer`: characters", null="no recording has a text in both"),
+    ]
+    changed: Annotated[
+        float | None,
+        Doc(
+            "of the base's words, how many are others, missing or added",
+            unit="fraction",
+            null="likewise, or the base's texts have no words",
+        ),
+    ]
 
 
 class QuantityChange(Struct, frozen=True, kw_only=True):
-    """Memory, energy or loading, before and after: medians over processes.
+    """Memory, energy or loading, before and after."""
 
-    ``verdict`` is ``MORE``, ``LESS``, ``SAME`` or ``AMBIGUOUS``; where a side was not measured it
-    is empty and ``reason`` says why.
-    """
-
-    kind: str
-    name: str
-    unit: str
-    base: float | None
-    new: float | None
-    ratio: RatioInfo | None
-    margin: float
-    verdict: str
-    reason: str
+    kind: Annotated[str, Doc("`memory`, `energy` or `load`")]
+    name: Annotated[str, Doc("`peak RSS`, `peak footprint`, `device memory`, `energy`, `load`")]
+    unit: Annotated[str, Doc("`byte`, `J/h of audio`, `s`")]
+    base: Annotated[
+        float | None, Doc("median over processes", unit="as in `unit`", null="it was not measured")
+    ]
+    new: Annotated[float | None, Doc("likewise", unit="as in `unit`", null="likewise")]
+    ratio: Annotated[RatioInfo | None, Doc("new ÷ base", null="a side was not measured")]
+    margin: Annotated[float, Doc("the least difference that counts", unit="fraction")]
+    verdict: Annotated[
+        str, Doc("`MORE`, `LESS`, `SAME`, `AMBIGUOUS`; empty where a side was not measured")
+    ]
+    reason: Annotated[str, Doc("why there is no verdict; else empty")]
 
 
 class CellChange(Struct, frozen=True, kw_only=True):
-    """One cell in both runs, or in one of them.
+    """One cell in both runs, or in one of them."""
 
-    ``backend`` is without a version, ``base_backend`` and ``new_backend`` are as each run names it.
-    ``label`` is ``backend``, or what tells the cell from others of that backend in the comparison.
-    """
-
-    label: str
-    backend: str
-    model: str
-    clip: str
-    audio_s: float
-    state: str
-    base_backend: str | None
-    new_backend: str | None
-    base_version: str | None
-    new_version: str | None
-    base_precision: str | None
-    new_precision: str | None
-    base_status: str | None
-    new_status: str | None
-    message: str
-    speed: SpeedChange | None
-    accuracy: AccuracyChange | None
-    texts: TextChange | None
-    quantities: list[QuantityChange]
-    changes: list[FactChange]
+    label: Annotated[
+        str,
+        Doc(
+            "`backend`; where another cell of the comparison has the same, with the version that "
+            "was requested, or a number"
+        ),
+    ]
+    backend: Annotated[str, Doc("the backend without a version, with its precision")]
+    model: Annotated[str, Doc("canonical model name")]
+    clip: Annotated[str, Doc("the name of the recording or set")]
+    audio_s: Annotated[float, Doc("its length", unit="s")]
+    state: Annotated[
+        str,
+        Doc("`compared`, `failed`, `fixed`, `failed in both`, `missing`, `added` or `unmatched`"),
+    ]
+    base_backend: Annotated[
+        str | None, Doc("the backend as the base names it", null="the base has no such cell")
+    ]
+    new_backend: Annotated[
+        str | None, Doc("as the new run names it", null="the new run has no such cell")
+    ]
+    base_version: Annotated[
+        str | None,
+        Doc("its version as the worker said", null="no worker got ready, or no such cell"),
+    ]
+    new_version: Annotated[str | None, Doc("likewise", null="likewise")]
+    base_precision: Annotated[str | None, Doc("its effective precision", null="as `base_version`")]
+    new_precision: Annotated[str | None, Doc("likewise", null="likewise")]
+    base_status: Annotated[str | None, Doc("as in `CellResult`", null="no such cell")]
+    new_status: Annotated[str | None, Doc("likewise", null="likewise")]
+    message: Annotated[str, Doc("why it is not compared; may be empty")]
+    speed: Annotated[SpeedChange | None, Doc("its speed", null="it is not compared")]
+    accuracy: Annotated[
+        AccuracyChange | None,
+        Doc("how right it is", null="it is not compared, or the speech differs"),
+    ]
+    texts: Annotated[
+        TextChange | None,
+        Doc("whether the words are the same", null="likewise, or a bundle's texts were left out"),
+    ]
+    quantities: Annotated[
+        list[QuantityChange], Doc("memory, energy, loading; empty where it is not compared")
+    ]
+    changes: Annotated[
+        list[FactChange],
+        Doc(
+            "version, libraries, device, precision, weights and effective settings: only what "
+            "differs"
+        ),
+    ]
 
     @property
     def name(self) -> str:
@@ -146,35 +203,46 @@ class CellChange(Struct, frozen=True, kw_only=True):
 
 
 class Regression(Struct, frozen=True, kw_only=True):
-    """Something to fail on. ``kind`` is what ``--fail-on`` names, or ``failed``."""
+    """Something to fail on."""
 
-    cell: str
-    kind: str
-    message: str
+    cell: Annotated[str, Doc("backend, model and speech")]
+    kind: Annotated[str, Doc("`slower`, `wrong`, `memory`, `energy`, or `failed`")]
+    message: Annotated[str, Doc("in words")]
 
 
 class Compared(Struct, frozen=True, kw_only=True):
-    """Two runs compared.
+    """Two runs compared."""
 
-    ``differences`` are why they should not be; with ``--anyway`` they are compared all the same.
-    ``level`` is that of all speed intervals together. ``machine`` is how many times as long the
-    canary took in the new run.
-    """
-
-    schema_version: int
-    base: RunInfo
-    new: RunInfo
-    differences: list[str]
-    margin: float
-    margin_from: str
-    level: float
-    machine: RatioInfo | None
-    cells: list[CellChange]
-    conditions: list[FactChange]
-    facts: list[FactChange]
-    remarks: list[str]
-    fail_on: list[str]
-    regressions: list[Regression]
+    schema_version: Annotated[int, Doc("version of this document: 1")]
+    base: Annotated[RunInfo, Doc("what is compared with")]
+    new: Annotated[RunInfo, Doc("what is judged")]
+    differences: Annotated[
+        list[str], Doc("why the two should not be compared; empty unless `--anyway`")
+    ]
+    margin: Annotated[float, Doc("the least difference in speed that counts", unit="fraction")]
+    margin_from: Annotated[str, Doc("where that comes from, in words")]
+    level: Annotated[float, Doc("the confidence of all intervals of speed together")]
+    machine: Annotated[
+        RatioInfo | None,
+        Doc(
+            "how many times as long the canary took in the new run, at 95 %",
+            null="one of the runs has fewer than three canaries",
+        ),
+    ]
+    cells: Annotated[
+        list[CellChange],
+        Doc(
+            "the new run's in their order, then those of the base that it does not have, then "
+            "those that the base does not have"
+        ),
+    ]
+    conditions: Annotated[list[FactChange], Doc("the state of the machine around the rounds")]
+    facts: Annotated[
+        list[FactChange], Doc("tool, system, request and libraries: only what differs")
+    ]
+    remarks: Annotated[list[str], Doc("what a reader must know of the whole")]
+    fail_on: Annotated[list[str], Doc("what `--fail-on` named")]
+    regressions: Annotated[list[Regression], Doc("what was found of it")]
 
 
 def to_json(value: Struct) -> str:
@@ -186,60 +254,72 @@ def to_json(value: Struct) -> str:
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """What one run says of the cell. ``rtf`` is the median over its rounds."""
+    """What one run says of the cell."""
 
-    run: int
-    run_id: str
-    tags: list[str]
-    started_at: str
-    tool: str
-    backend: str
-    backend_version: str | None
-    rtf: float
-    rtfx: float
-    rtfx_low: float | None
-    rtfx_high: float | None
-    rounds: int
-    wer: float | None
-    peak_rss_bytes: int | None
+    run: Annotated[int, Doc("its number here")]
+    run_id: Annotated[str, Doc("as in `Manifest`")]
+    tags: Annotated[list[str], Doc("as in `Manifest`")]
+    started_at: Annotated[str, Doc("as in `Manifest`; orders nothing")]
+    tool: Annotated[str, Doc("the version of the tool that measured")]
+    backend: Annotated[str, Doc("as the run names it")]
+    backend_version: Annotated[str | None, Doc("as the worker said", null="no worker got ready")]
+    rtf: Annotated[float, Doc("median over rounds", unit="s/s")]
+    rtfx: Annotated[float, Doc("its inverse")]
+    rtfx_low: Annotated[
+        float | None, Doc("the lower end of its interval", null="from too few rounds")
+    ]
+    rtfx_high: Annotated[float | None, Doc("the upper end", null="likewise")]
+    rounds: Annotated[int, Doc("rounds that came to a good end")]
+    wer: Annotated[
+        float | None, Doc("word error rate", unit="fraction", null="as `wer` of `Summary`")
+    ]
+    peak_rss_bytes: Annotated[
+        int | None, Doc("as in `Summary`", unit="byte", null="the worker does not say")
+    ]
 
 
 class LastingChange(Struct, frozen=True, kw_only=True):
-    """A change that lasts, seen from ``run`` on; ``before`` is the run in front of it.
+    """A change that lasts."""
 
-    ``ratio`` is the time after it ÷ the time before it. ``p`` is how often runs in random order
-    look as much like a change. ``facts`` are what else is different in ``run``.
-    """
-
-    run: int
-    before: int
-    verdict: str
-    ratio: RatioInfo
-    p: float
-    facts: list[FactChange]
+    run: Annotated[int, Doc("the first run after the change")]
+    before: Annotated[int, Doc("the run in front of it")]
+    verdict: Annotated[str, Doc("`FASTER` or `SLOWER`")]
+    ratio: Annotated[
+        RatioInfo,
+        Doc(
+            "time after ÷ time before, up to the neighboring changes. The same runs chose the "
+            "place, so it is somewhat too far from 1"
+        ),
+    ]
+    p: Annotated[float, Doc("how often these runs in random order look as much like a change")]
+    facts: Annotated[list[FactChange], Doc("what else is different between the two runs")]
 
 
 class Series(Struct, frozen=True, kw_only=True):
     """Runs of one cell that compare with each other, in order of their numbers."""
 
-    backend: str
-    model: str
-    clip: str
-    contract: str
-    hardware: str
-    comparable: str
-    network_sha256: str | None
-    settings: str
-    margin: float
-    points: list[Point]
-    changes: list[LastingChange]
+    backend: Annotated[str, Doc("the backend without a version")]
+    model: Annotated[str, Doc("canonical model name")]
+    clip: Annotated[str, Doc("the name of the speech in the newest run")]
+    contract: Annotated[str, Doc("the contract's name")]
+    hardware: Annotated[str, Doc("the kind of machine")]
+    comparable: Annotated[str, Doc("equal for equal contract, speech and kind of machine")]
+    network_sha256: Annotated[
+        str | None, Doc("identity of the network", null="no weights are known")
+    ]
+    settings: Annotated[str, Doc("threads, device and what else was asked for")]
+    margin: Annotated[
+        float, Doc("changes of less are none: the margin of the newest run", unit="fraction")
+    ]
+    points: Annotated[list[Point], Doc("in the order of run numbers")]
+    changes: Annotated[list[LastingChange], Doc("in the order of run numbers")]
 
 
 class History(Struct, frozen=True, kw_only=True):
-    """Every series of a backend. ``left_out`` counts runs in which the cell was not ``ok``."""
+    """Every series of a backend."""
 
-    schema_version: int
-    backend: str
-    limit: int
-    left_out: int
-    series: list[Series]
+    schema_version: Annotated[int, Doc("version of this document: 1")]
+    backend: Annotated[str, Doc("the backend without a version")]
+    limit: Annotated[int, Doc("how many runs of a series were looked at: the newest")]
+    left_out: Annotated[int, Doc("cells of it that were not `ok`")]
+    series: Annotated[list[Series], Doc("those with the newest run first")]

@@ -27,12 +27,16 @@ class HistoryPoint:
 
     Attributes:
         run: the run.
-        cell: the cell in it.
+        cell: the cell in it, without its samples.
+        figures: its figures.
+        network_sha256: hash of its network.
         manifest: what was known of the run beforehand.
     """
 
     run: RunRow
-    cell: CellRow
+    cell: s.CellResult
+    figures: s.Summary
+    network_sha256: str | None
     manifest: s.Manifest
 
 
@@ -54,17 +58,18 @@ def history(
     """
     name = without_version(ALIASES.get(backend.lower(), backend))
     cells, runs = _looked_up(name, model=model, clip=clip, contract=contract)
-    sound = [cell for cell in cells if cell.status == "ok" and cell.rtfx]
+    sound = [row for row in cells if row.cell.status == "ok" and _figures(row).rtfx]
     groups: dict[tuple[object, ...], list[HistoryPoint]] = {}
-    for cell in reversed(sound):  # the newest first, so that no more than needed are read
-        run = runs[cell.number]
+    for row in reversed(sound):  # the newest first, so that no more than needed are read
+        run = runs[row.number]
         manifest = sources.manifest_of(run.directory)
         if manifest is None:
             continue
-        visits = groups.setdefault(_key(run, cell, manifest), [])
+        visit = HistoryPoint(run, row.cell, _figures(row), row.network_sha256, manifest)
+        visits = groups.setdefault(_key(visit), [])
         twice = bool(visits) and visits[-1].run.number == run.number  # as `speedtest noise` does
         if len(visits) < limit and not twice:
-            visits.append(HistoryPoint(run, cell, manifest))
+            visits.append(visit)
     return h.History(
         schema_version=h.SCHEMA_VERSION,
         backend=name,
@@ -90,7 +95,8 @@ def _looked_up(
     cells = [
         found[place]
         for place in sorted(found)
-        if without_version(found[place].backend) == name and contract in {"", found[place].contract}
+        if without_version(found[place].cell.backend.name) == name
+        and contract in {"", _contract(found[place].cell)}
     ]
     if not cells:
         known = {without_version(each) for run in runs.values() for each in run.backends}
@@ -103,14 +109,23 @@ def _looked_up(
     return cells, runs
 
 
-def _key(run: RunRow, cell: CellRow, manifest: s.Manifest) -> tuple[object, ...]:
+def _figures(row: CellRow) -> s.Summary:
+    assert row.cell.summary is not None, "the index has figures of every cell"
+    return row.cell.summary
+
+
+def _contract(cell: s.CellResult) -> str:
+    return str(cell.contract.requested.get("name") or "")
+
+
+def _key(visit: HistoryPoint) -> tuple[object, ...]:
     """What runs of one series have in common."""
     return (
-        run.comparable,
-        cell.network_sha256,
-        cell.model,
-        cell.pcm_sha256,
-        settings(manifest.request),
+        visit.run.comparable,
+        visit.network_sha256,
+        visit.cell.model.name,
+        visit.cell.clip.pcm_sha256,
+        settings(visit.manifest.request),
     )
 
 
@@ -134,13 +149,13 @@ def series(visits: Sequence[HistoryPoint]) -> h.Series:
     points = [_point(each) for each in visits]
     found = changepoints.find([each.rtf for each in points], margin=margin)
     return h.Series(
-        backend=without_version(last.cell.backend),
-        model=last.cell.model,
-        clip=last.cell.clip,
-        contract=last.cell.contract,
+        backend=without_version(last.cell.backend.name),
+        model=last.cell.model.name,
+        clip=last.cell.clip.name,
+        contract=_contract(last.cell),
         hardware=last.run.hardware,
         comparable=last.run.comparable,
-        network_sha256=last.cell.network_sha256,
+        network_sha256=last.network_sha256,
         settings=settings(last.manifest.request),
         margin=margin,
         points=points,
@@ -149,23 +164,24 @@ def series(visits: Sequence[HistoryPoint]) -> h.Series:
 
 
 def _point(visit: HistoryPoint) -> h.Point:
-    cell = visit.cell
-    assert cell.rtfx is not None  # others were left out
+    backend, figures = visit.cell.backend, visit.figures
+    assert figures.rtfx is not None  # others were left out
+    bounds = figures.rtfx_bounds
     return h.Point(
         run=visit.run.number,
         run_id=visit.run.run_id,
         tags=list(visit.run.tags),
         started_at=visit.run.started_at,
         tool=visit.run.tool_version,
-        backend=cell.backend,
-        backend_version=cell.backend_version,
-        rtf=1 / cell.rtfx,
-        rtfx=cell.rtfx,
-        rtfx_low=cell.rtfx_low,
-        rtfx_high=cell.rtfx_high,
-        rounds=cell.rounds_ok,
-        wer=cell.wer,
-        peak_rss_bytes=cell.peak_rss_bytes,
+        backend=backend.name,
+        backend_version=backend.version,
+        rtf=1 / figures.rtfx,
+        rtfx=figures.rtfx,
+        rtfx_low=bounds.low if bounds else None,
+        rtfx_high=bounds.high if bounds else None,
+        rounds=figures.rounds_ok,
+        wer=figures.wer,
+        peak_rss_bytes=figures.peak_rss_bytes,
     )
 
 
@@ -192,11 +208,12 @@ def _facts(before: HistoryPoint, after: HistoryPoint) -> Iterable[FactChange]:
     )
 
 
-def _of(cell: CellRow) -> dict[str, object]:
+def _of(cell: s.CellResult) -> dict[str, object]:
+    backend, weights = cell.backend, cell.model.weights
     return {
-        "version": cell.backend_version,
-        "device": cell.device,
-        "precision": cell.precision,
-        **cell.versions,
-        "weights": f"{cell.weights_form} {cell.weights_precision}" if cell.weights_form else None,
+        "version": backend.version,
+        "device": backend.device,
+        "precision": backend.precision,
+        **backend.versions,
+        "weights": f"{weights.form} {weights.precision}" if weights else None,
     }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import IO
 
-from mac_whisper_speedtest.export.columns import Column, Value
+from mac_whisper_speedtest.results.columns import FlatColumn, Value
 
 BETWEEN = "; "
 """Joins the texts of a list."""
@@ -22,7 +22,7 @@ _TSV_ESCAPES = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r")
 
 
 def write_csv(
-    columns: Sequence[Column], rows: Iterable[Sequence[Value]], stream: IO[bytes]
+    columns: Sequence[FlatColumn], rows: Iterable[Sequence[Value]], stream: IO[bytes]
 ) -> None:
     """RFC 4180 in UTF-8, a header line first; what is not known is an empty field."""
     writer = csv.writer(codecs.getwriter("utf-8")(stream))
@@ -32,7 +32,7 @@ def write_csv(
 
 
 def write_tsv(
-    columns: Sequence[Column], rows: Iterable[Sequence[Value]], stream: IO[bytes]
+    columns: Sequence[FlatColumn], rows: Iterable[Sequence[Value]], stream: IO[bytes]
 ) -> None:
     r"""One line per row, whatever is in it, and no quotes.
 

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable
 from typing import IO
 
-from mac_whisper_speedtest.export.columns import Column, Kind, Value
 from mac_whisper_speedtest.export.csv import BETWEEN
 from mac_whisper_speedtest.export.tables import Table
 from mac_whisper_speedtest.printable import printable, printable_line
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 
 _NUMBERS = frozenset({Kind.INTEGER, Kind.NUMBER})
 _STYLE = """
@@ -77,7 +77,7 @@ def _in_markdown(value: Value) -> str:
     return html.escape(_MARKDOWN.sub(r"\\\1", line), quote=False)
 
 
-def _heading(column: Column) -> str:
+def _heading(column: FlatColumn) -> str:
     meaning = f"{column.meaning} ({column.unit})" if column.unit else column.meaning
     return f'<th title="{html.escape(meaning)}">{html.escape(column.name)}</th>'
 

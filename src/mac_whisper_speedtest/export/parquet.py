@@ -14,9 +14,9 @@ from importlib import util
 from typing import IO, Any
 
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.export.columns import Column, Kind, Value
 from mac_whisper_speedtest.export.tables import Table
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 
 _ROWS_AT_ONCE = 1 << 16
 """Rows of a row group: what is in memory at a time."""
@@ -81,7 +81,7 @@ def _schema(table: Table) -> Any:
     return pa.schema(fields, metadata=described)
 
 
-def _typed(column: Column, values: Sequence[Value]) -> Sequence[object]:
+def _typed(column: FlatColumn, values: Sequence[Value]) -> Sequence[object]:
     """The values as Arrow takes them; a time that cannot be read is null."""
     return [_moment(each) for each in values] if column.kind is Kind.TIME else values
 

@@ -1,16 +1,20 @@
-"""Runs as tables: of cells, of samples, of utterances. Rows are made one at a time."""
+"""Runs as tables: of cells, of samples, of utterances. Rows are made one at a time.
+
+The columns of each are derived from what its row's fields declare; ``python -m
+mac_whisper_speedtest.reference`` writes them to docs/reference/columns.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
 
+from mac_whisper_speedtest.declared import Column, Doc
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.export import columns as cell_columns
-from mac_whisper_speedtest.export.columns import Column, Kind, Value
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value, flat_columns
 from mac_whisper_speedtest.results.comparable import Comparable
 
 if TYPE_CHECKING:
@@ -23,60 +27,82 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExportedCell:
-    """A cell and the run that it is of.
+    """A cell and the run that it is of; the run has summaries.
 
     Attributes:
-        run: with summaries.
-        cell: one of its cells.
+        cell: one of the run's cells.
+        run: the run.
         comparable: what the run can be compared by.
         comparable_key: its key.
     """
 
-    run: s.Run
     cell: s.CellResult
+    run: s.Run
     comparable: Comparable
-    comparable_key: str
+    comparable_key: Annotated[
+        str, Doc("equal for equal contract, speech and kind of machine"), Column()
+    ]
 
     @property
-    def network_sha256(self) -> str | None:
-        """The hash of the network, whatever form its file has."""
-        return comparable.network_sha256(self.cell.model.weights)
+    def contract(self) -> Annotated[str, Column(brief=True)]:
+        """Name of the decode contract."""
+        return str(self.run.manifest.request.contract.get("name") or "")
 
     @property
-    def recordings(self) -> int:
-        """How many recordings the cell transcribes."""
-        return len(self.cell.clip.utterances) or 1
+    def contract_sha256(self) -> Annotated[str, Column()]:
+        """Hash of the contract's settings."""
+        return self.comparable.contract
 
     @property
-    def deviations(self) -> list[str]:
-        """The settings in which other work was done than the contract asks for."""
+    def deviations(self) -> Annotated[list[str], Column()]:
+        """Settings in which the backend did other work than the contract requests."""
         return sorted({each.setting for each in self.cell.contract.deviations})
 
     @property
-    def findings(self) -> list[str]:
-        """What a reader must know beside the number."""
+    def network_sha256(self) -> Annotated[str | None, Column()]:
+        """Hash of the network, whatever the format of its weights."""
+        return comparable.network_sha256(self.cell.model.weights)
+
+    @property
+    def recordings(self) -> Annotated[int, Column()]:
+        """How many recordings there are in the clip."""
+        return len(self.cell.clip.utterances) or 1
+
+    @property
+    def hardware_class(self) -> Annotated[str, Column(brief=True)]:
+        """Kind of machine, in words."""
+        return self.comparable.hardware
+
+    @property
+    def findings(self) -> Annotated[list[str], Column()]:
+        """Every finding as `kind: message`."""
         found = self.cell.summary.findings if self.cell.summary else []
         return [f"{each.kind}: {each.message}" for each in found]
 
     @property
-    def failure(self) -> s.EndingResult | None:
-        """The first ending that is not ``ok``."""
+    def failure(
+        self,
+    ) -> Annotated[
+        s.EndingResult | None,
+        Column(of="message", brief=True),
+        Column(of="stage"),
+        Column(of="error_class"),
+    ]:
+        """First ending that is not `ok`."""
         return next((each for each in self.cell.endings if each.status != "ok"), None)
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRow(ExportedCell):
-    """One transcription.
-
-    Attributes:
-        sample: one of the cell's samples.
-        audio_s: duration of what it transcribed; ``None`` where no recording has its name.
-        counted: whether its time is in medians and intervals.
-    """
+    """One transcription: one of the cell's samples."""
 
     sample: s.SampleResult
-    audio_s: float | None
-    counted: bool
+    audio_s: Annotated[float | None, Doc("duration of the recording", unit="s"), Column(brief=True)]
+    counted: Annotated[
+        bool,
+        Doc("whether its time is in medians and intervals; see *Which samples count*"),
+        Column(brief=True),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +112,30 @@ class UtteranceRow(ExportedCell):
     Attributes:
         score: one of the cell's scores.
         recording: what was scored; ``None`` where no recording has its name.
+        accuracy: the cell's.
     """
 
     score: s.UtteranceScore
     recording: s.UtteranceInfo | s.ClipInfo | None
+    accuracy: Annotated[
+        s.AccuracyResult,
+        Column("metric", of="metric", meaning="`wer` or `cer`", brief=True),
+        Column(of="normalizer", meaning="rules that both texts went through first"),
+    ]
+
+
+_IDENTITY = (
+    *("schema_version", "run", "run_id", "tags", "cell", "backend", "backend_version", "device"),
+    *("precision", "model", "clip", "contract", "threads", "hardware_class", "comparable_key"),
+)
+"""Columns that every table begins with: they say what a row is about."""
+_BRIEF = ("run", "backend", "model", "clip")
+"""Those of them that are in tables of samples and utterances that are made to be looked at."""
+_CELLS = {column.name: column for column in flat_columns(ExportedCell)}
+_FIRST = tuple(_CELLS[name] for name in _IDENTITY)
+
+SHARED = tuple(replace(column, brief=column.name in _BRIEF) for column in _FIRST)
+"""The columns of cells that the tables of samples and utterances have too."""
 
 
 NAMES = ("cells", "samples", "utterances")
@@ -109,7 +155,7 @@ class Table:
     """
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[FlatColumn, ...]
     rows: Callable[[s.Run], Iterator[ExportedCell]]
 
     def values(self, runs: Iterable[s.Run]) -> Iterator[list[Value]]:
@@ -163,11 +209,13 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
                     counted=id(each) in there,
                 )
 
-    columns = cell_columns.SAMPLES
-    return Table("samples", (*columns, cell_columns.TEXT) if text else columns, rows)
+    own = flat_columns(SampleRow, inherited=False)
+    columns = (*SHARED, *(each for each in own if not each.on_request))
+    texts = (each for each in own if each.on_request and text)
+    return Table("samples", (*columns, *texts), rows)
 
 
-def _of_cell(column: Column) -> bool:
+def _of_cell(column: FlatColumn) -> bool:
     """Whether every row of a cell has the same value."""
     return hasattr(ExportedCell, column.path.partition(".")[0])
 
@@ -182,9 +230,10 @@ def _cells(run: s.Run) -> Iterator[ExportedCell]:
 def _utterances(run: s.Run) -> Iterator[ExportedCell]:
     for row in _cells(run):
         summary, clip = row.cell.summary, row.cell.clip
-        scores = summary.accuracy.utterances if summary and summary.accuracy else []
+        if summary is None or summary.accuracy is None:
+            continue
         recordings = {each.name: each for each in clip.utterances}
-        for each in scores:
+        for each in summary.accuracy.utterances:
             yield UtteranceRow(
                 run=run,
                 cell=row.cell,
@@ -192,11 +241,14 @@ def _utterances(run: s.Run) -> Iterator[ExportedCell]:
                 comparable_key=row.comparable_key,
                 score=each,
                 recording=recordings.get(each.name) if recordings else clip,
+                accuracy=summary.accuracy,
             )
 
 
-CELLS = Table("cells", cell_columns.COLUMNS, _cells)
-UTTERANCES = Table("utterances", cell_columns.UTTERANCES, _utterances)
+CELLS = Table("cells", (*_FIRST, *(each for each in _CELLS.values() if each not in _FIRST)), _cells)
+UTTERANCES = Table(
+    "utterances", (*SHARED, *flat_columns(UtteranceRow, inherited=False)), _utterances
+)
 
 
 # Runs as data frames: a table's columns with their types, also where a column is empty.

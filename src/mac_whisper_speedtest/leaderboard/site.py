@@ -18,7 +18,6 @@ from mac_whisper_speedtest import files as durable
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.export import csv
-from mac_whisper_speedtest.export.columns import Column, Kind, Value
 from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.leaderboard import sections as boards
 from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow, Leaderboard
@@ -29,6 +28,7 @@ from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.html.page import PageTable, TableColumn, TableRow, clipped
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import MISSING, counted
+from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 from mac_whisper_speedtest.stats.outliers import CUT
 
 # The leaderboard's one page. Without a script all of it is shown; the script filters and sorts.
@@ -133,46 +133,46 @@ class _DownloadLine:
 
 
 _STRING, _INTEGER, _NUMBER = Kind.STRING, Kind.INTEGER, Kind.NUMBER
-COLUMNS: tuple[Column, ...] = (
-    Column("hardware", _STRING, "", "the kind of machine", "board.work.hardware"),
-    Column("contract", _STRING, "", "name of the decode contract", "board.contract.name"),
-    Column("contract_sha256", _STRING, "", "hash of its settings", "board.work.contract"),
-    Column("model", _STRING, "", "canonical name of the model", "board.work.model"),
-    Column("network_sha256", _STRING, "", "hash of its weights", "board.work.network"),
-    Column("clip", _STRING, "", "name of the recording or set", "board.speech.name"),
-    Column("audio_s", _NUMBER, "s", "duration of the speech", "board.speech.seconds"),
-    Column("pcm_sha256", _STRING, "", "hash of the speech's samples", "board.work.speech"),
-    Column("backend", _STRING, "", "name of the backend", "row.runner.backend"),
-    Column("backend_version", _STRING, "", "its version", "row.runner.version"),
-    Column("device", _STRING, "", "device in use", "row.runner.device"),
-    Column("precision", _STRING, "", "precision in use", "row.runner.precision"),
-    Column("threads", _STRING, "", "threads that were asked for", "row.runner.threads"),
-    Column("state", _STRING, "", "ok, fast but wrong or failed", "state"),
-    Column("group", _STRING, "", "letter of the rows that did equal work", "group.name"),
-    Column("rank", _INTEGER, "", "best rank open to it in its group", "row.rank"),
-    Column("rank_last", _INTEGER, "", "worst rank open to it", "row.rank_last"),
-    Column("rtfx", _NUMBER, "", "audio seconds per processing second", "row.rtfx.value"),
-    Column("rtfx_low", _NUMBER, "", "lower end of what rtfx_basis says", "row.rtfx.low"),
-    Column("rtfx_high", _NUMBER, "", "upper end of it", "row.rtfx.high"),
-    Column("rtfx_basis", _STRING, "", "rounds, bundles or range", "row.rtfx.basis"),
-    Column("interval_level", _NUMBER, "", "level of the interval", "row.rtfx.level"),
-    Column("metric", _STRING, "", "wer or cer", "board.metric"),
-    Column("error_rate", _NUMBER, "", "of the texts, a fraction", "row.error_rate.value"),
-    Column("error_rate_low", _NUMBER, "", "smallest of the bundles'", "row.error_rate.low"),
-    Column("error_rate_high", _NUMBER, "", "largest of the bundles'", "row.error_rate.high"),
-    Column("peak_rss_bytes", _NUMBER, "bytes", "memory of the worker", "row.peak_rss_bytes"),
-    Column(
+COLUMNS: tuple[FlatColumn, ...] = (
+    FlatColumn("hardware", _STRING, "", "the kind of machine", "board.work.hardware"),
+    FlatColumn("contract", _STRING, "", "name of the decode contract", "board.contract.name"),
+    FlatColumn("contract_sha256", _STRING, "", "hash of its settings", "board.work.contract"),
+    FlatColumn("model", _STRING, "", "canonical name of the model", "board.work.model"),
+    FlatColumn("network_sha256", _STRING, "", "hash of its weights", "board.work.network"),
+    FlatColumn("clip", _STRING, "", "name of the recording or set", "board.speech.name"),
+    FlatColumn("audio_s", _NUMBER, "s", "duration of the speech", "board.speech.seconds"),
+    FlatColumn("pcm_sha256", _STRING, "", "hash of the speech's samples", "board.work.speech"),
+    FlatColumn("backend", _STRING, "", "name of the backend", "row.runner.backend"),
+    FlatColumn("backend_version", _STRING, "", "its version", "row.runner.version"),
+    FlatColumn("device", _STRING, "", "device in use", "row.runner.device"),
+    FlatColumn("precision", _STRING, "", "precision in use", "row.runner.precision"),
+    FlatColumn("threads", _STRING, "", "threads that were asked for", "row.runner.threads"),
+    FlatColumn("state", _STRING, "", "ok, fast but wrong or failed", "state"),
+    FlatColumn("group", _STRING, "", "letter of the rows that did equal work", "group.name"),
+    FlatColumn("rank", _INTEGER, "", "best rank open to it in its group", "row.rank"),
+    FlatColumn("rank_last", _INTEGER, "", "worst rank open to it", "row.rank_last"),
+    FlatColumn("rtfx", _NUMBER, "", "audio seconds per processing second", "row.rtfx.value"),
+    FlatColumn("rtfx_low", _NUMBER, "", "lower end of what rtfx_basis says", "row.rtfx.low"),
+    FlatColumn("rtfx_high", _NUMBER, "", "upper end of it", "row.rtfx.high"),
+    FlatColumn("rtfx_basis", _STRING, "", "rounds, bundles or range", "row.rtfx.basis"),
+    FlatColumn("interval_level", _NUMBER, "", "level of the interval", "row.rtfx.level"),
+    FlatColumn("metric", _STRING, "", "wer or cer", "board.metric"),
+    FlatColumn("error_rate", _NUMBER, "", "of the texts, a fraction", "row.error_rate.value"),
+    FlatColumn("error_rate_low", _NUMBER, "", "smallest of the bundles'", "row.error_rate.low"),
+    FlatColumn("error_rate_high", _NUMBER, "", "largest of the bundles'", "row.error_rate.high"),
+    FlatColumn("peak_rss_bytes", _NUMBER, "bytes", "memory of the worker", "row.peak_rss_bytes"),
+    FlatColumn(
         "device_memory_bytes", _NUMBER, "bytes", "of the accelerator", "row.device_memory_bytes"
     ),
-    Column(
+    FlatColumn(
         "joules_per_audio_hour", _NUMBER, "J/h", "energy above idle", "row.joules_per_audio_hour"
     ),
-    Column("energy_quality", _STRING, "", "how good that figure is", "row.energy_quality"),
-    Column("load_s", _NUMBER, "s", "loading the weights", "row.load_s"),
-    Column("bundles", _INTEGER, "", "bundles that tried", "bundles"),
-    Column("runs_ok", _INTEGER, "", "runs that ended ok", "row.runs_ok"),
-    Column("runs", _INTEGER, "", "runs that tried", "row.runs"),
-    Column("rounds", _INTEGER, "", "rounds that the speed rests on", "row.rounds"),
+    FlatColumn("energy_quality", _STRING, "", "how good that figure is", "row.energy_quality"),
+    FlatColumn("load_s", _NUMBER, "s", "loading the weights", "row.load_s"),
+    FlatColumn("bundles", _INTEGER, "", "bundles that tried", "bundles"),
+    FlatColumn("runs_ok", _INTEGER, "", "runs that ended ok", "row.runs_ok"),
+    FlatColumn("runs", _INTEGER, "", "runs that tried", "row.runs"),
+    FlatColumn("rounds", _INTEGER, "", "rounds that the speed rests on", "row.rounds"),
 )
 
 

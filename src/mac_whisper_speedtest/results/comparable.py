@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.results import journal
-from mac_whisper_speedtest.results.schema.manifest import MachineInfo, Manifest, WeightsInfo
+from mac_whisper_speedtest.results.schema.machine import MachineInfo
+from mac_whisper_speedtest.results.schema.manifest import Manifest, WeightsInfo
 
 _GIB = 1 << 30
 

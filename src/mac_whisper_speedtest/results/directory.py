@@ -19,7 +19,7 @@ from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import journal as seals
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.schema import SCHEMA_VERSION, Manifest, Run
-from mac_whisper_speedtest.results.schema.manifest import Struct
+from mac_whisper_speedtest.results.schema.base import Struct
 
 # The numbers of runs: each is given once, to one tool, and never again.
 #

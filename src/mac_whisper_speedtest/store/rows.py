@@ -1,20 +1,24 @@
 """What the index knows of a run and of its cells: a summary of each, in one row. Pure.
 
 Every value is computed from the manifest and the journal and can be computed again; nothing stands
-only here. docs/store.md has the columns.
+only here. What a column means is declared at its field; docs/reference/index.md is made from that.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
+import msgspec
+
+from mac_whisper_speedtest.declared import Doc
 from mac_whisper_speedtest.results import comparable, directory
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.columns import FlatColumn, Kind, flat_columns
 from mac_whisper_speedtest.results.directory import RunDirectory
 
 RUNNING, UNREADABLE = "running", "unreadable"
@@ -24,49 +28,33 @@ STATES = ("complete", "stopped", "interrupted", "recovered", RUNNING, UNREADABLE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """A run.
+    """A run."""
 
-    Attributes:
-        number: its place in the order of runs here; ``manifest.run`` is that of its first machine.
-        run_id: 32 hexadecimal digits; empty before version 3.
-        started_at: ISO 8601, UTC; for people.
-        state: as in ``Outcome``, or ``unreadable``.
-        message: why it is in that state; may be empty.
-        sealed: whether there is a ``run.json``.
-        schema_version: of the manifest; 0 where it cannot be read.
-        tool_version: of the tool that measured.
-        tags: in the order given.
-        request_sha256: equal requests, equal hashes.
-        comparable: the key of ``results.comparable``.
-        hardware: the kind of machine, in words.
-        contract: the contract's name.
-        speech: the names of the clips.
-        backends: in the order asked for, with their versions where such were asked for.
-        models: likewise.
-        cells: how many there are.
-        cells_ok: how many came to a good end.
-        samples: transcriptions written down, warm-ups among them.
-    """
-
-    number: int
-    run_id: str = ""
-    started_at: str = ""
-    state: str
-    message: str = ""
-    sealed: bool = False
-    schema_version: int = 0
-    tool_version: str = ""
-    tags: tuple[str, ...] = ()
-    request_sha256: str = ""
-    comparable: str = ""
-    hardware: str = ""
-    contract: str = ""
-    speech: tuple[str, ...] = ()
-    backends: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    cells: int = 0
-    cells_ok: int = 0
-    samples: int = 0
+    number: Annotated[
+        int, Doc("the folder's number; of an imported run another one than in its manifest")
+    ]
+    run_id: Annotated[str, Doc("32 hexadecimal digits: the same run on every machine")] = ""
+    started_at: Annotated[str, Doc("ISO 8601, UTC. For people; it orders nothing")] = ""
+    state: Annotated[str, Doc("as in `Outcome`, or `too old` or `unreadable`")]
+    message: Annotated[str, Doc("why it is in that state; may be empty")] = ""
+    sealed: Annotated[bool, Doc("whether there is a `run.json`")] = False
+    schema_version: Annotated[int, Doc("of the manifest; 0 where it cannot be read")] = 0
+    tool_version: Annotated[str, Doc("version of the tool that measured")] = ""
+    tags: Annotated[
+        tuple[str, ...], Doc("in the order given; also in table `tags`, one row per tag and run")
+    ] = ()
+    request_sha256: Annotated[str, Doc("equal requests, equal hashes")] = ""
+    comparable: Annotated[str, Doc("equal for equal contract, speech and kind of machine")] = ""
+    hardware: Annotated[str, Doc("kind of machine, in words")] = ""
+    contract: Annotated[str, Doc("name of the decode contract")] = ""
+    speech: Annotated[tuple[str, ...], Doc("names of the clips")] = ()
+    backends: Annotated[
+        tuple[str, ...], Doc("names of the backends, with the versions that were requested")
+    ] = ()
+    models: Annotated[tuple[str, ...], Doc("names of the models")] = ()
+    cells: Annotated[int, Doc("how many cells there are")] = 0
+    cells_ok: Annotated[int, Doc("how many of them ended `ok`")] = 0
+    samples: Annotated[int, Doc("transcriptions that were recorded, warm-ups among them")] = 0
 
     @property
     def directory(self) -> RunDirectory:
@@ -76,87 +64,19 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRow:
-    """A cell with its figures; those of ``Summary`` have its names, units and meaning.
+    """A cell with its figures, without its samples.
 
-    Attributes:
-        number: of its run.
-        place: its place in the run, from 0.
-        id: ``backend/model/clip``.
-        backend: its name.
-        backend_version: as the worker said; ``None`` where none got ready.
-        versions: of whatever else could change a number.
-        device: in use.
-        precision: computed in.
-        model: canonical name.
-        network_sha256: identity of the network; ``None`` where no weights are known.
-        weights_form: such as ``ctranslate2``; ``None`` likewise.
-        weights_precision: what they are stored in; ``None`` likewise.
-        clip: its name.
-        clip_kind: as in ``ClipInfo``.
-        audio_s: seconds of audio.
-        pcm_sha256: of the samples.
-        contract: the contract's name.
-        deviates: whether other work was done than the contract asks for.
-        status: as in ``CellResult``.
-        message: of its first bad ending; ``None`` where there is none.
-        group: of equal work, within the run.
-        rtfx_low: the lower end of RTFx's interval; ``None`` from too few rounds.
-        rtfx_high: its upper end.
-        interval_level: its level.
-        cer: character error rate.
-        normalizer: what texts were normalized with.
-        accuracy_verdict: against the reference backend.
-        findings: kinds of findings.
+    The table has ``cell`` as JSON, and a column for each of the flat columns that exports have of a
+    cell, which SQLite computes from it.
     """
 
-    number: int
-    place: int
-    id: str
-    backend: str
-    backend_version: str | None
-    versions: dict[str, str]
-    device: str | None
-    precision: str | None
-    model: str
-    network_sha256: str | None
-    weights_form: str | None
-    weights_precision: str | None
-    clip: str
-    clip_kind: str
-    audio_s: float
-    pcm_sha256: str
-    contract: str
-    deviates: bool
-    status: str
-    message: str | None
-    group: str | None
-    rank: int | None
-    rank_last: int | None
-    verdict: str
-    rounds_ok: int
-    timed_samples: int
-    median_s: float | None
-    min_s: float | None
-    max_s: float | None
-    rtfx: float | None
-    rtfx_low: float | None
-    rtfx_high: float | None
-    interval_level: float | None
-    times_best: float | None
-    import_s: float | None
-    load_s: float | None
-    first_s: float | None
-    peak_rss_bytes: int | None
-    device_memory_bytes: int | None
-    cores_used: float | None
-    joules_per_audio_hour: float | None
-    energy_quality: str
-    wer: float | None
-    cer: float | None
-    normalizer: str | None
-    accuracy_verdict: str | None
-    fast_but_wrong: bool
-    findings: tuple[str, ...]
+    number: Annotated[int, Doc("the folder's number of its run")]
+    place: Annotated[int, Doc("the cell's place in the run, from 0")]
+    network_sha256: Annotated[str | None, Doc("hash of the network, in any form")]
+    cell: Annotated[
+        s.CellResult,
+        Doc("JSON: `CellResult` without samples, loads, readings, recordings and good endings"),
+    ]
 
 
 def index_rows(run: s.Run, *, number: int, sealed: bool) -> tuple[RunRow, list[CellRow]]:
@@ -196,56 +116,20 @@ def index_rows(run: s.Run, *, number: int, sealed: bool) -> tuple[RunRow, list[C
 def _cell(cell: s.CellResult, number: int, place: int) -> CellRow:
     summary = cell.summary
     assert summary is not None, "a run has to be summarized first"
-    weights, right, speed = cell.model.weights, summary.accuracy, summary.rtfx_bounds
+    if summary.accuracy is not None:
+        accuracy = msgspec.structs.replace(summary.accuracy, utterances=[])
+        summary = msgspec.structs.replace(summary, accuracy=accuracy)
+    clip = msgspec.structs.replace(
+        cell.clip, reference=None, silences_s=[], utterances=[], left_out=[], unscored=[]
+    )
+    bad = [end for end in cell.endings if end.status != "ok"]
     return CellRow(
         number=number,
         place=place,
-        id=cell.id,
-        backend=cell.backend.name,
-        backend_version=cell.backend.version,
-        versions=cell.backend.versions,
-        device=cell.backend.device,
-        precision=cell.backend.precision,
-        model=cell.model.name,
-        network_sha256=comparable.network_sha256(weights),
-        weights_form=weights.form if weights else None,
-        weights_precision=weights.precision if weights else None,
-        clip=cell.clip.name,
-        clip_kind=cell.clip.kind,
-        audio_s=cell.clip.seconds,
-        pcm_sha256=cell.clip.pcm_sha256,
-        contract=_contract(cell.contract.requested),
-        deviates=bool(cell.contract.deviations),
-        status=cell.status,
-        message=next((end.message for end in cell.endings if end.status != "ok"), None),
-        group=summary.group,
-        rank=summary.rank,
-        rank_last=summary.rank_last,
-        verdict=summary.verdict,
-        rounds_ok=summary.rounds_ok,
-        timed_samples=summary.timed_samples,
-        median_s=summary.median_s,
-        min_s=summary.min_s,
-        max_s=summary.max_s,
-        rtfx=summary.rtfx,
-        rtfx_low=speed.low if speed else None,
-        rtfx_high=speed.high if speed else None,
-        interval_level=speed.level if speed else None,
-        times_best=summary.times_best,
-        import_s=summary.import_s,
-        load_s=summary.load_s,
-        first_s=summary.first_s,
-        peak_rss_bytes=summary.peak_rss_bytes,
-        device_memory_bytes=summary.device_memory_bytes,
-        cores_used=summary.cores_used,
-        joules_per_audio_hour=summary.joules_per_audio_hour,
-        energy_quality=summary.energy_quality,
-        wer=summary.wer,
-        cer=right.cer if right else None,
-        normalizer=right.normalizer if right else None,
-        accuracy_verdict=right.verdict if right else None,
-        fast_but_wrong=summary.fast_but_wrong,
-        findings=tuple(finding.kind for finding in summary.findings),
+        network_sha256=comparable.network_sha256(cell.model.weights),
+        cell=msgspec.structs.replace(
+            cell, samples=[], loads=[], meters=[], endings=bad[:1], clip=clip, summary=summary
+        ),
     )
 
 
@@ -255,54 +139,69 @@ def _contract(settings: Mapping[str, object]) -> str:
 
 # The index's tables: which there are, and how a row becomes an object and the other way round.
 #
-# Tables and objects have the same columns, so that neither can be forgotten in the other.
+# Tables have the fields of the objects as columns, so that neither can be forgotten in the other.
 
 
 APPLICATION_ID = 0x73706478
 """Written into the database's header: ``spdx``, for this program's index and nobody else's."""
-VERSION = 1
-"""Of the tables below. An index of another version is made anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesRow:
-    """The files that a run's rows were made from, as they were then.
+    """The files that a run's rows were made from, as they were then."""
 
-    Attributes:
-        number: of the run.
-        manifest_size: bytes.
-        manifest_mtime_ns: when it was changed, in ns; only compared for being equal.
-        journal_size: bytes; 0 where there is none.
-        journal_mtime_ns: likewise; 0 where there is none.
-        sha256: of the bytes of both.
-        computed_by: version of the program that computed the rows.
-    """
-
-    number: int
-    manifest_size: int
-    manifest_mtime_ns: int
-    journal_size: int
-    journal_mtime_ns: int
-    sha256: str
-    computed_by: str
+    number: Annotated[int, Doc("the folder's number of the run")]
+    manifest_size: Annotated[int, Doc("size of the manifest", unit="byte")]
+    manifest_mtime_ns: Annotated[int, Doc("when it was changed; only compared", unit="ns")]
+    journal_size: Annotated[int, Doc("size of the journal; 0 where there is none", unit="byte")]
+    journal_mtime_ns: Annotated[int, Doc("when it was changed; likewise", unit="ns")]
+    sha256: Annotated[str, Doc("of the bytes of both")]
+    computed_by: Annotated[str, Doc("version of the program that computed the rows")]
 
 
 Row = TypeVar("Row", RunRow, CellRow, FilesRow)
 
 _NAMES = {RunRow: "runs", CellRow: "cells", FilesRow: "files"}
-_TYPES = {"int": "INTEGER", "bool": "INTEGER", "float": "REAL"}  # all others are texts
-_AS_JSON = ("tuple", "dict")
+_HINTS = {kind: get_type_hints(kind) for kind in _NAMES}
+_NUMBERS = {int: "INTEGER", bool: "INTEGER", float: "REAL"}  # all others are texts
+
+_KINDS = {Kind.INTEGER: "INTEGER", Kind.BOOLEAN: "INTEGER", Kind.NUMBER: "REAL"}
+
+
+def sql_type(column: FlatColumn) -> str:
+    """What SQLite keeps a flat column's values as."""
+    return _KINDS.get(column.kind, "TEXT")
+
+
+def column_of(field: str) -> str:
+    """The column of a row's field: ``cell`` is the id of one in flat tables."""
+    return "content" if field == "cell" else field
+
+
+FIGURES = tuple(
+    column
+    for column in flat_columns(CellRow)
+    if column.path.startswith("cell.") and column.kind is not Kind.STRINGS
+)
+"""The flat columns of a cell, which are columns of the table too."""
+_COMPUTED = ", ".join(
+    f'"{column.name}" {sql_type(column)} '
+    f"AS (json_extract(content, '$.{column.path.removeprefix('cell.')}'))"
+    for column in FIGURES
+)
+
+
+def _table(kind: type[RunRow | CellRow | FilesRow]) -> str:
+    own = ", ".join(
+        f'"{column_of(field)}" {_NUMBERS.get(hint, "TEXT")}' for field, hint in _HINTS[kind].items()
+    )
+    if kind is CellRow:
+        return f"{own}, {_COMPUTED}, PRIMARY KEY (number, place)"
+    return f"{own}, PRIMARY KEY (number)"
+
 
 CREATE = (
-    *(
-        f"CREATE TABLE {name} ("
-        + ", ".join(
-            f'"{field.name}" {_TYPES.get(str(field.type).removesuffix(" | None"), "TEXT")}'
-            for field in fields(kind)
-        )
-        + (", PRIMARY KEY (number, place))" if kind is CellRow else ", PRIMARY KEY (number))")
-        for kind, name in _NAMES.items()
-    ),
+    *(f"CREATE TABLE {name} ({_table(kind)})" for kind, name in _NAMES.items()),
     "CREATE TABLE tags (tag TEXT, number INTEGER, PRIMARY KEY (tag, number)) WITHOUT ROWID",
     "CREATE INDEX runs_comparable ON runs (comparable)",
     "CREATE INDEX runs_hardware ON runs (hardware)",
@@ -312,6 +211,8 @@ CREATE = (
     "CREATE INDEX cells_model ON cells (model, pcm_sha256)",
     "CREATE INDEX tags_number ON tags (number)",
 )
+VERSION = zlib.crc32("".join(CREATE).encode()) >> 1
+"""Of these tables: an index of other tables is made anew. SQLite keeps 31 bits of it."""
 DROP = tuple(f"DROP TABLE IF EXISTS {name}" for name in (*_NAMES.values(), "tags"))
 REMOVE = tuple(
     f"DELETE FROM {name} WHERE number = ?"  # noqa: S608 - our own names
@@ -321,21 +222,21 @@ REMOVE = tuple(
 
 
 def columns(kind: type[Row], table: str = "") -> str:
-    """The columns of a table in order, for a ``SELECT``."""
+    """The columns of a table that its rows are made of, in order, for a ``SELECT``."""
     start = f"{table}." if table else ""
-    return ", ".join(f'{start}"{field.name}"' for field in fields(kind))
+    return ", ".join(f'{start}"{column_of(field)}"' for field in _HINTS[kind])
 
 
 @cache
 def insert(kind: type[Row]) -> str:
     """The statement that writes one row."""
-    places = ", ".join("?" for _ in fields(kind))
-    return f"INSERT INTO {_NAMES[kind]} VALUES ({places})"  # noqa: S608 - our own names
+    places = ", ".join("?" for _ in _HINTS[kind])
+    return f"INSERT INTO {_NAMES[kind]} ({columns(kind)}) VALUES ({places})"  # noqa: S608 - our own names
 
 
 def values(row: Row) -> tuple[object, ...]:
     """A row as ``insert`` takes it."""
-    return tuple(_stored(getattr(row, field.name)) for field in fields(row))
+    return tuple(_stored(getattr(row, field)) for field in _HINTS[type(row)])
 
 
 def rows(kind: type[Row], found: Iterable[Sequence[object]]) -> list[Row]:
@@ -344,29 +245,26 @@ def rows(kind: type[Row], found: Iterable[Sequence[object]]) -> list[Row]:
     Raises:
         sqlite3.DatabaseError: it holds what was never written there.
     """
-    known = [(field.name, str(field.type)) for field in fields(kind)]
+    hints = _HINTS[kind]
     try:
         return [
             kind(
-                **{
-                    name: _read(type_, value)
-                    for (name, type_), value in zip(known, each, strict=True)
-                }  # type: ignore[arg-type]
+                **{name: _read(hints[name], value) for name, value in zip(hints, each, strict=True)}
             )
             for each in found
         ]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
         raise sqlite3.DatabaseError(f"it holds a value that is none: {error}") from error
 
 
 def _stored(value: object) -> object:
-    return json.dumps(value) if isinstance(value, tuple | dict) else value
+    plain = value is None or isinstance(value, int | float | str)
+    return value if plain else msgspec.json.encode(value).decode()
 
 
-def _read(type_: str, value: object) -> object:
-    if type_ == "bool":
+def _read(hint: Any, value: object) -> Any:
+    if hint is bool:
         return bool(value)
-    if isinstance(value, str) and type_.startswith(_AS_JSON):
-        parsed = json.loads(value)
-        return tuple(parsed) if type_.startswith("tuple") else parsed
+    if isinstance(value, str) and hint not in {str, str | None}:
+        return msgspec.json.decode(value, type=hint)
     return value

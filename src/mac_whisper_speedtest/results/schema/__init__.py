@@ -1,17 +1,20 @@
 """What is written down: the manifest, the journal's lines, and the sealed run. Version 3.
 
-Raw facts only. Every median, word error rate and rank is computed from them by ``scoring`` and can
-be computed again. docs/results.md documents each field for readers of the files. This module has
-all of the schema's names; those that are not written here come from the modules beside it.
+Raw facts only. Every median, word error rate and rank is computed from them by ``summary`` and can
+be computed again. What is known of a field is declared at it: meaning and unit, when it is null,
+how it goes into a bundle, and which column of flat tables it is. docs/reference is made from that.
+This module has all of the schema's names; those that are not written here come from the modules
+beside it.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from mac_whisper_speedtest.backends.contract import SettingValue
+from mac_whisper_speedtest.declared import Column, Doc
+from mac_whisper_speedtest.results.schema.base import Computed, Struct
 from mac_whisper_speedtest.results.schema.journal import (
-    LOAD_COLD,
-    LOAD_FRESH,
-    LOAD_WARM,
     ConditionsInfo,
     Decided,
     DecisionResult,
@@ -19,34 +22,36 @@ from mac_whisper_speedtest.results.schema.journal import (
     EndingResult,
     Event,
     Loaded,
-    LoadResult,
     Metered,
-    MeterResult,
-    ReadingInfo,
     Resumed,
     RoundResult,
     RoundSkipped,
     RoundWatched,
     RunEnded,
     Sample,
-    SampleResult,
-    SegmentInfo,
     WorkerEnded,
     WorkerStarted,
 )
+from mac_whisper_speedtest.results.schema.machine import MachineInfo, NoiseInfo, ToolInfo
 from mac_whisper_speedtest.results.schema.manifest import (
     CellPlan,
     ClipInfo,
     LeftOutInfo,
-    MachineInfo,
     Manifest,
-    NoiseInfo,
     Outcome,
     RequestInfo,
-    Struct,
-    ToolInfo,
     UtteranceInfo,
     WeightsInfo,
+)
+from mac_whisper_speedtest.results.schema.measured import (
+    LOAD_COLD,
+    LOAD_FRESH,
+    LOAD_WARM,
+    LoadResult,
+    MeterResult,
+    ReadingInfo,
+    SampleResult,
+    SegmentInfo,
 )
 from mac_whisper_speedtest.results.schema.summary import (
     AccuracyResult,
@@ -70,6 +75,7 @@ __all__ = [
     "CellPlan",
     "CellResult",
     "ClipInfo",
+    "Computed",
     "ConditionsInfo",
     "ContractResult",
     "Decided",
@@ -115,77 +121,150 @@ __all__ = [
 SCHEMA_VERSION = 3
 
 
-class BackendResult(Struct, frozen=True, kw_only=True):
-    """The backend as it was found: version, device and precision as observed."""
+class BackendResult(Computed, frozen=True, kw_only=True):
+    """The backend as the cell's last worker that got ready reported it."""
 
-    name: str
-    version: str | None
-    versions: dict[str, str]
-    device: str | None
-    precision: str | None
-    details: dict[str, str]
-
-
-class ModelResult(Struct, frozen=True, kw_only=True):
-    """The model, and the weights that were really used."""
-
-    name: str
-    weights: WeightsInfo | None
-
-
-class DeviationResult(Struct, frozen=True, kw_only=True):
-    """One setting in which other work was done than the contract asks for."""
-
-    setting: str
-    requested: SettingValue
-    effective: SettingValue
-
-
-class ContractResult(Struct, frozen=True, kw_only=True):
-    """What was asked for, what was done, and where the two differ."""
-
-    requested: dict[str, SettingValue]
-    effective: dict[str, SettingValue]
-    observed: list[str]
-    deviations: list[DeviationResult]
-    remarks: list[str]
-    declared: dict[str, SettingValue] = {}
+    name: Annotated[
+        str,
+        Doc("the backend as it was requested, as in `CellPlan`"),
+        Column("backend", brief=True),
+    ]
+    version: Annotated[
+        str | None,
+        Doc("version of the backend, as its worker reports it", null="no worker got ready"),
+        Column("backend_version", brief=True),
+    ]
+    versions: Annotated[
+        dict[str, str], Doc("whatever else could change a number: libraries, Python")
+    ]
+    device: Annotated[
+        str | None,
+        Doc("the device in use, as the backend reports it", null="no worker got ready"),
+        Column(brief=True),
+    ]
+    precision: Annotated[
+        str | None, Doc("the precision in use", null="no worker got ready"), Column(brief=True)
+    ]
+    details: Annotated[dict[str, str], Doc("further facts, such as compiled-in features")]
 
 
-class CellResult(Struct, frozen=True, kw_only=True):
+class ModelResult(Computed, frozen=True, kw_only=True):
+    """The model, and the weights that were used."""
+
+    name: Annotated[str, Doc("canonical name of the model"), Column("model", brief=True)]
+    weights: Annotated[WeightsInfo | None, Doc("the weights handed over", null="as in `CellPlan`")]
+
+
+class DeviationResult(Computed, frozen=True, kw_only=True):
+    """One setting in which the backend did other work than the contract requests."""
+
+    setting: Annotated[str, Doc("the setting's name")]
+    requested: Annotated[
+        SettingValue,
+        Doc("what the contract asks for", null="never in a deviation: null is no demand"),
+    ]
+    effective: Annotated[
+        SettingValue,
+        Doc("what was done", null="the backend did not report it; unknown does not count as equal"),
+    ]
+
+
+class ContractResult(Computed, frozen=True, kw_only=True):
+    """What was requested, what was done, and where the two differ."""
+
+    requested: Annotated[dict[str, SettingValue], Doc("the contract's `name` and settings")]
+    effective: Annotated[
+        dict[str, SettingValue],
+        Doc(
+            "setting → value really used, from the last report. A null in it: not known, or "
+            "does not apply"
+        ),
+    ]
+    observed: Annotated[
+        list[str],
+        Doc(
+            "settings read back from the library after the call. The others are what the "
+            "adapter passed in, or knows of the library"
+        ),
+    ]
+    deviations: Annotated[list[DeviationResult], Doc("differences seen in any round")]
+    remarks: Annotated[list[str], Doc("differences that no setting expresses")]
+    declared: Annotated[dict[str, SettingValue], Doc("as in `CellPlan`")] = {}
+
+
+class CellResult(Computed, frozen=True, kw_only=True):
     """One cell of the sealed run."""
 
-    id: str
-    backend: BackendResult
-    model: ModelResult
-    clip: ClipInfo
-    contract: ContractResult
-    status: str
-    endings: list[EndingResult]
-    loads: list[LoadResult]
-    samples: list[SampleResult]
-    meters: list[MeterResult] = []
-    summary: Summary | None = None
+    id: Annotated[
+        str, Doc("the cell's id, `backend/model/clip`; unique in its run"), Column("cell")
+    ]
+    backend: Annotated[BackendResult, Doc("the backend as it was found")]
+    model: Annotated[ModelResult, Doc("the model and its weights")]
+    clip: Annotated[ClipInfo, Doc("the audio")]
+    contract: Annotated[ContractResult, Doc("what was asked, what was done")]
+    status: Annotated[
+        str, Doc("how the cell ended: one of the words under *Statuses*"), Column(brief=True)
+    ]
+    endings: Annotated[
+        list[EndingResult], Doc("one per worker and one per round not run, in order of time")
+    ]
+    loads: Annotated[
+        list[LoadResult],
+        Doc("one per worker that got ready; with `--cold-load` two of the first round's"),
+    ]
+    samples: Annotated[
+        list[SampleResult],
+        Doc(
+            "every transcription, in order of time, of failed workers and of disturbed samples too"
+        ),
+    ]
+    meters: Annotated[
+        list[MeterResult],
+        Doc("what probes read around the timed samples, one per worker that came so far"),
+    ] = []
+    summary: Annotated[
+        Summary | None,
+        Doc(
+            "figures computed from the above",
+            null="never in `run.json`; a program may leave it out, and compute it again",
+        ),
+    ] = None
 
 
-class DigestsInfo(Struct, frozen=True, kw_only=True):
-    """SHA-256 over canonical JSON, as :mod:`~mac_whisper_speedtest.results.journal` defines it.
+class DigestsInfo(Computed, frozen=True, kw_only=True):
+    """What the files held when the run was sealed: SHA-256, 64 hexadecimal digits.
 
-    ``manifest`` is over ``manifest.json``; ``journal`` over the lines of ``journal.jsonl``, each
-    with a newline; ``run`` over this file without its digests.
+    Over canonical JSON: keys sorted, no white space, UTF-8, neither NaN nor an infinity.
+    ``speedtest results verify`` computes them again.
     """
 
-    manifest: str
-    journal: str
-    run: str
+    manifest: Annotated[str, Doc("of `manifest.json`")]
+    journal: Annotated[str, Doc("of the journal's whole lines, each followed by a newline")]
+    run: Annotated[str, Doc("of `run.json` without its `digests`")]
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class Run(Computed, frozen=True, kw_only=True):
     """A sealed run: the whole of ``run.json``."""
 
-    schema_version: int
-    manifest: Manifest
-    cells: list[CellResult]
-    rounds: list[RoundResult] = []
-    decisions: list[DecisionResult] = []
-    digests: DigestsInfo | None = None
+    schema_version: Annotated[int, Doc("version of the schema: 1"), Column()]
+    manifest: Annotated[Manifest, Doc("what was known beforehand, and the outcome")]
+    cells: Annotated[
+        list[CellResult], Doc("one per backend, model and clip, in the order asked for")
+    ]
+    rounds: Annotated[
+        list[RoundResult],
+        Doc(
+            "the machine around each round, in order of time; two of a round that was gone on "
+            "with; empty where nobody looked"
+        ),
+    ] = []
+    decisions: Annotated[
+        list[DecisionResult],
+        Doc(
+            "what the stopping rule decided, in order of time; empty without `--budget` and "
+            "`--ci-width`"
+        ),
+    ] = []
+    digests: Annotated[
+        DigestsInfo | None, Doc("what the files held when the run was sealed", null="not sealed")
+    ] = None

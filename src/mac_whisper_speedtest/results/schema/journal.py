@@ -1,255 +1,279 @@
-"""The journal's lines, in the order in which they happen."""
+"""Rounds, decisions and endings, and the journal's lines in the order in which they happen."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from mac_whisper_speedtest.backends.contract import SettingValue
-from mac_whisper_speedtest.results.schema.manifest import Struct, ToolInfo
-
-# What is measured: loads, samples, what the probes read, and how things ended.
-
-
-LOAD_FRESH, LOAD_COLD, LOAD_WARM = "fresh", "cold", "warm"
-"""The rungs of the load ladder."""
-
-
-class SegmentInfo(Struct, frozen=True, kw_only=True):
-    """A piece of transcript; seconds from the start of the audio."""
-
-    start_s: float
-    end_s: float
-    text: str
-
-
-class LoadResult(Struct, frozen=True, kw_only=True):
-    """What it took one worker to get ready.
-
-    Seconds by the worker's own clock; ``*_wall_s`` by the supervisor's. ``*_asked`` is what this
-    worker was told, ``auto`` included.
-
-    ``rung`` is the load ladder's: ``fresh`` (a new process; the usual), ``cold`` (a new process
-    after the weights were dropped from the page cache) or ``warm`` (again in the same process).
-    ``rung_note`` says what was done for it, or why it is not what it should be. ``compile_cache``
-    is ``there`` or ``absent`` where a device's compiler keeps what it made for a program,
-    ``unknown: ...`` where that cannot be seen, and empty where nothing is compiled.
-    """
-
-    round: int
-    attempt: int
-    spawn_s: float | None
-    import_s: float | None
-    hello_wall_s: float
-    load_s: float
-    load_wall_s: float
-    device: str | None = None
-    device_asked: str | None = None
-    precision: str | None = None
-    precision_asked: str | None = None
-    peak_rss_before_bytes: int | None = None
-    peak_rss_bytes: int | None = None
-    rung: str = LOAD_FRESH
-    rung_note: str = ""
-    compile_cache: str = ""
-
-
-class SampleResult(Struct, frozen=True, kw_only=True):
-    """One transcription. ``kind`` is ``warmup`` (the first after loading) or ``timed``.
-
-    ``utterance`` names the recording of a set, and is empty for a single one. ``failed`` is the
-    backend's error where it gave no text; ``disturbed`` says what else took the processor. A sample
-    that was discarded because it was disturbed and ``retaken`` counts in no median; the one that
-    replaces it has the same ``index``.
-    """
-
-    round: int
-    attempt: int
-    index: int
-    kind: str
-    seconds: float
-    wall_s: float
-    text: str
-    segments: list[SegmentInfo]
-    language: str | None
-    tokens: int | None
-    cpu_s: float | None
-    peak_rss_bytes: int | None
-    utterance: str = ""
-    failed: str = ""
-    fallbacks: int | None = None
-    first_segment_s: float | None = None
-    stages_s: dict[str, float] = {}
-    allocator_bytes: dict[str, int] = {}
-    tree_cpu_s: float | None = None
-    outside_cpu_s: float | None = None
-    disturbed: str = ""
-    retaken: bool = False
-
-
-class ReadingInfo(Struct, frozen=True, kw_only=True):
-    """What a probe read; ``value`` is ``None`` where it did not, and ``reason`` says why."""
-
-    value: float | None
-    unit: str
-    reason: str = ""
-    quality: str = ""
-
-
-class MeterResult(Struct, frozen=True, kw_only=True):
-    """What the probes read around one worker's timed samples."""
-
-    round: int
-    attempt: int
-    audio_s: float
-    wall_s: float
-    readings: dict[str, ReadingInfo]
+from mac_whisper_speedtest.declared import Doc, FieldPolicy
+from mac_whisper_speedtest.results.schema.base import Struct
+from mac_whisper_speedtest.results.schema.machine import ToolInfo
+from mac_whisper_speedtest.results.schema.measured import LoadResult, MeterResult, SampleResult
 
 
 class ConditionsInfo(Struct, frozen=True, kw_only=True):
-    """The machine's state at one moment; ``unknown`` says why a value is missing.
+    """The machine's state at one moment; docs/results.md lists the conditions."""
 
-    ``values`` are numbers, texts or truth values by name, as docs/results.md lists them.
-    """
-
-    values: dict[str, float | str | bool]
-    unknown: dict[str, str] = {}
+    values: Annotated[
+        dict[str, float | str | bool],
+        Doc("condition → value, of those that are known"),
+        FieldPolicy.SCRUBBED,
+    ]
+    unknown: Annotated[
+        dict[str, str], Doc("condition → why it is not known"), FieldPolicy.SCRUBBED
+    ] = {}
 
 
 class RoundResult(Struct, frozen=True, kw_only=True):
-    """The machine before and after one round, and what the canary said.
+    """The machine before and after one round."""
 
-    ``flagged`` says why the round is not to be trusted; ``replaced_by`` is the round that
-    replaces it: where a cell has samples of that one, this one counts in none of its figures.
-    """
-
-    round: int
-    before: ConditionsInfo
-    after: ConditionsInfo
-    canary_before_s: float | None = None
-    canary_after_s: float | None = None
-    changes: list[str] = []
-    flagged: str = ""
-    replaced_by: int | None = None
-    cooled_s: float | None = None
+    round: Annotated[int, Doc("the round"), FieldPolicy.KEPT]
+    before: Annotated[ConditionsInfo, Doc("immediately before it"), FieldPolicy.INSIDE]
+    after: Annotated[ConditionsInfo, Doc("immediately after it"), FieldPolicy.INSIDE]
+    canary_before_s: Annotated[
+        float | None,
+        Doc("what a fixed small computation took before it", unit="s", null="it was not run"),
+        FieldPolicy.KEPT,
+    ] = None
+    canary_after_s: Annotated[
+        float | None, Doc("the same after it", unit="s", null="it was not run"), FieldPolicy.KEPT
+    ] = None
+    changes: Annotated[
+        list[str], Doc("which conditions became worse or different, in words"), FieldPolicy.SCRUBBED
+    ] = []
+    flagged: Annotated[
+        str,
+        Doc(
+            "why the round is not to be trusted: these changes, or a canary that is off by more "
+            "than 10 % and more than its own spread explains; else empty"
+        ),
+        FieldPolicy.SCRUBBED,
+    ] = ""
+    replaced_by: Annotated[
+        int | None,
+        Doc("the number of the round that replaces this one", null="it was not retaken"),
+        FieldPolicy.KEPT,
+    ] = None
+    cooled_s: Annotated[
+        float | None,
+        Doc(
+            "how long was waited afterwards for the canary to come back, 30 s at most",
+            unit="s",
+            null="it was not slower",
+        ),
+        FieldPolicy.KEPT,
+    ] = None
 
 
 class DecisionResult(Struct, frozen=True, kw_only=True):
-    """What the stopping rule decided after round ``after`` - 1: visit ``cells`` until ``until``.
+    """What the stopping rule decided, after a number of rounds that was fixed beforehand.
 
-    No cells: the run ends here. ``look`` counts from 0; ``level`` is the level of the intervals
-    that the rule looked at.
+    Before the first decision every round visits every cell; after one, only its ``cells``. A cell
+    that it leaves out is not ``skipped``: it was not due. A decision is also written when the time
+    of ``--budget`` is too short for another round.
     """
 
-    after: int
-    until: int
-    look: int
-    level: float
-    cells: list[str]
-    reason: str
+    after: Annotated[int, Doc("rounds that were done when it was made"), FieldPolicy.KEPT]
+    until: Annotated[
+        int,
+        Doc(
+            "rounds `after` to `until` - 1 visit `cells`; equal to `after` where the run ends here"
+        ),
+        FieldPolicy.KEPT,
+    ]
+    look: Annotated[int, Doc("which of the looks, from 0"), FieldPolicy.KEPT]
+    level: Annotated[
+        float,
+        Doc(
+            "level of the intervals that the rule looked at, and of the finished run's if it is "
+            "the last: 0.95 with `--ci-width`, which sees only how wide they are; with "
+            "`--budget` 1 - 0.05 ÷ the number of looks planned, because it sees verdicts"
+        ),
+        FieldPolicy.KEPT,
+    ]
+    cells: Annotated[
+        list[str],
+        Doc(
+            "ids of the cells to go on with: those with an interval that is too wide and those "
+            "that they are compared with (`--ci-width`); those of pairs without a verdict, the "
+            "cheapest to settle first (`--budget`). Empty: the run ends here"
+        ),
+        FieldPolicy.CELL,
+    ]
+    reason: Annotated[str, Doc("why, in words"), FieldPolicy.SCRUBBED]
 
 
 class EndingResult(Struct, frozen=True, kw_only=True):
-    """How one worker ended, or (without ``attempt``) why one was not started.
+    """How one worker ended, or (without ``attempt``) why one was not started."""
 
-    The vocabulary of ``status`` is in docs/results.md. With ``--repair``, ``weights_found`` is what
-    was found of the weights that a worker could not load, and ``repaired`` is what was done to them
-    before the worker that this is the end of.
-    """
+    round: Annotated[int, Doc("the round"), FieldPolicy.KEPT]
+    attempt: Annotated[
+        int | None,
+        Doc(
+            "0; above that, another worker for what is left of the round: a retry, after a "
+            "recording that ended its worker, or in a run that was gone on with",
+            null="no worker was started in that round",
+        ),
+        FieldPolicy.KEPT,
+    ]
+    status: Annotated[
+        str,
+        Doc(
+            "one of the words under *Statuses*. `ok` without an attempt: the cell's time was "
+            "used up and the round rightly left out"
+        ),
+        FieldPolicy.KEPT,
+    ]
+    stage: Annotated[
+        str,
+        Doc(
+            "`spawn`, `import`, `load`, `warmup`, `transcribe`, `unload`, `shutdown`; empty "
+            "when nothing went wrong or nothing ran"
+        ),
+        FieldPolicy.KEPT,
+    ]
+    error_class: Annotated[
+        str, Doc("see *Error classes*; empty when nothing went wrong"), FieldPolicy.SCRUBBED
+    ]
+    message: Annotated[str, Doc("one line for a person; may be empty"), FieldPolicy.SCRUBBED]
+    log_tail: Annotated[
+        str,
+        Doc(
+            "the last 16 KiB of what the worker wrote to stderr, and its traceback; empty when "
+            "nothing went wrong"
+        ),
+        FieldPolicy.DROPPED,
+    ]
+    exit_code: Annotated[
+        int | None,
+        Doc("the process's exit status", null="it was killed, or exited as it should"),
+        FieldPolicy.KEPT,
+    ]
+    busy_after_s: Annotated[
+        float | None,
+        Doc(
+            "how long the worker went on using the processor after its last answer; 0.5 or "
+            "more: at least so long, nobody looked further",
+            unit="s",
+            null="it did not come that far, or the system does not tell",
+        ),
+        FieldPolicy.KEPT,
+    ] = None
+    weights_found: Annotated[
+        str,
+        Doc(
+            "with `--repair`, the first time a cell's weights could not be loaded: what was "
+            "found when they were read again, in words; else empty"
+        ),
+        FieldPolicy.SCRUBBED,
+    ] = ""
+    repaired: Annotated[
+        list[str],
+        Doc(
+            "what was done to the weights before this attempt, in words; its own attempt of the "
+            "round is not one of `--retries`"
+        ),
+        FieldPolicy.SCRUBBED,
+    ] = []
 
-    round: int
-    attempt: int | None
-    status: str
-    stage: str
-    error_class: str
-    message: str
-    log_tail: str
-    exit_code: int | None
-    busy_after_s: float | None = None
-    weights_found: str = ""
-    repaired: list[str] = []
+
+# The journal's lines.
 
 
 class WorkerStarted(Struct, frozen=True, kw_only=True, tag="worker_started", tag_field="event"):
-    """A worker process was started for a cell's round."""
+    """A worker process is being started for a cell's round."""
 
-    cell: str
-    round: int
-    attempt: int
+    cell: Annotated[str, Doc("the cell's id"), FieldPolicy.CELL]
+    round: Annotated[int, Doc("the round"), FieldPolicy.KEPT]
+    attempt: Annotated[int, Doc("the attempt"), FieldPolicy.KEPT]
 
 
 class Loaded(LoadResult, frozen=True, kw_only=True, tag="loaded", tag_field="event"):
-    """The worker is ready; with what was found, and what is not as it was asked for."""
+    """The weights are loaded. With ``--cold-load``, twice by the first round's worker."""
 
-    cell: str
-    version: str
-    versions: dict[str, str]
-    device: str
-    precision: str
-    details: dict[str, str]
-    warnings: list[str] = []
+    cell: Annotated[str, Doc("the cell's id"), FieldPolicy.CELL]
+    version: Annotated[str, Doc("as in `BackendResult`"), FieldPolicy.SCRUBBED]
+    versions: Annotated[dict[str, str], Doc("as in `BackendResult`"), FieldPolicy.SCRUBBED]
+    device: Annotated[str, Doc("as in `BackendResult`"), FieldPolicy.SCRUBBED]
+    precision: Annotated[str, Doc("as in `BackendResult`"), FieldPolicy.SCRUBBED]
+    details: Annotated[dict[str, str], Doc("as in `BackendResult`"), FieldPolicy.DETAILS]
+    warnings: Annotated[
+        list[str],
+        Doc("in words, where device or precision are not what was asked for: a fallback"),
+        FieldPolicy.SCRUBBED,
+    ] = []
 
 
 class Effective(Struct, frozen=True, kw_only=True, tag="effective", tag_field="event"):
-    """The settings a worker really decoded with; written again only when they change."""
+    """The settings in use: before a worker's first sample, and again only when they change."""
 
-    cell: str
-    round: int
-    attempt: int
-    values: dict[str, SettingValue]
-    observed: list[str]
-    remarks: list[str]
+    cell: Annotated[str, Doc("the cell's id"), FieldPolicy.CELL]
+    round: Annotated[int, Doc("the round"), FieldPolicy.KEPT]
+    attempt: Annotated[int, Doc("the attempt"), FieldPolicy.KEPT]
+    values: Annotated[
+        dict[str, SettingValue], Doc("`effective` of `ContractResult`"), FieldPolicy.NAME
+    ]
+    observed: Annotated[list[str], Doc("as in `ContractResult`"), FieldPolicy.NAME]
+    remarks: Annotated[list[str], Doc("as in `ContractResult`"), FieldPolicy.SCRUBBED]
 
 
 class Sample(SampleResult, frozen=True, kw_only=True, tag="sample", tag_field="event"):
     """A transcription of a cell."""
 
-    cell: str
+    cell: Annotated[str, Doc("the cell's id"), FieldPolicy.CELL]
 
 
 class Metered(MeterResult, frozen=True, kw_only=True, tag="metered", tag_field="event"):
-    """What the probes read around a worker's timed samples."""
+    """Probes were read, after a worker's last timed sample."""
 
-    cell: str
+    cell: Annotated[str, Doc("the cell's id"), FieldPolicy.CELL]
 
 
 class RoundWatched(RoundResult, frozen=True, kw_only=True, tag="round_watched", tag_field="event"):
-    """The machine around a round."""
+    """A round has ended: after its last cell, where the machine is watched."""
 
 
 class Decided(DecisionResult, frozen=True, kw_only=True, tag="decided", tag_field="event"):
-    """The stopping rule looked, and decided."""
+    """The stopping rule decided: before the next round, or before the end."""
 
 
 class WorkerEnded(EndingResult, frozen=True, kw_only=True, tag="worker_ended", tag_field="event"):
-    """The end of a cell's worker."""
+    """A worker has ended."""
 
-    cell: str
+    cell: Annotated[str, Doc("the cell's id"), FieldPolicy.CELL]
 
 
 class RoundSkipped(Struct, frozen=True, kw_only=True, tag="round_skipped", tag_field="event"):
-    """A round that was planned and not run, and why.
+    """A planned round is not run."""
 
-    ``status`` is ``ok`` when nothing is wrong with that (the time budget was spent), else
-    ``skipped`` or ``unavailable``.
-    """
-
-    cell: str
-    round: int
-    status: str
-    error_class: str
-    message: str
+    cell: Annotated[str, Doc("the cell's id"), FieldPolicy.CELL]
+    round: Annotated[int, Doc("the round"), FieldPolicy.KEPT]
+    status: Annotated[
+        str, Doc("`ok` (the time was used up), `skipped` or `unavailable`"), FieldPolicy.KEPT
+    ]
+    error_class: Annotated[
+        str, Doc("`Budget`, `FailedBefore`, `Stopped` or `Unavailable`"), FieldPolicy.SCRUBBED
+    ]
+    message: Annotated[str, Doc("why, in words"), FieldPolicy.SCRUBBED]
 
 
 class Resumed(Struct, frozen=True, kw_only=True, tag="resumed", tag_field="event"):
-    """The run is taken up again where it had ended (``--resume``); ``at`` as in the manifest."""
+    """The run is resumed (``run --resume``).
 
-    at: str
-    tool: ToolInfo
+    What follows was measured by another process of this tool, perhaps much later.
+    """
+
+    at: Annotated[str, Doc("ISO 8601, UTC, to the second"), FieldPolicy.KEPT]
+    tool: Annotated[ToolInfo, Doc("this program, as it is now"), FieldPolicy.INSIDE]
 
 
 class RunEnded(Struct, frozen=True, kw_only=True, tag="run_ended", tag_field="event"):
-    """The last line of a journal whose tool was not killed."""
+    """The run has ended: the last line, unless the tool was killed."""
 
-    state: str
-    message: str = ""
+    state: Annotated[
+        str, Doc("as in `Outcome`, but never `recovered` or `running`"), FieldPolicy.KEPT
+    ]
+    message: Annotated[str, Doc("why, in words; may be empty"), FieldPolicy.SCRUBBED] = ""
 
 
 Event = (

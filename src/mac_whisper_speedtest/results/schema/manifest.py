@@ -2,112 +2,216 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
 from mac_whisper_speedtest.backends.contract import SettingValue
-
-# The base of everything that is written down.
-
-
-class Struct(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of everything written: immutable, fields by name; unknown fields are passed over."""
-
-
-class ToolInfo(Struct, frozen=True, kw_only=True):
-    """This program: its version and, from a checkout, its commit."""
-
-    name: str
-    version: str
-    git_sha: str | None
-
-
-class MachineInfo(Struct, frozen=True, kw_only=True):
-    """The machine, without anything that names its owner.
-
-    ``unknown`` says for every field that is ``None`` why it is.
-    """
-
-    os: str
-    os_version: str
-    architecture: str
-    python: str
-    cpu: str | None
-    physical_cores: int | None
-    logical_cores: int | None
-    memory_bytes: int | None
-    gpus: list[str] | None
-    load_average_1m: float | None
-    unknown: dict[str, str] = {}
+from mac_whisper_speedtest.declared import Column, Doc, FieldPolicy
+from mac_whisper_speedtest.results.schema.base import Struct
+from mac_whisper_speedtest.results.schema.machine import MachineInfo, NoiseInfo, ToolInfo
 
 
 class UtteranceInfo(Struct, frozen=True, kw_only=True):
-    """One recording of a set; what ``ClipInfo`` says of a single one.
+    """One recording of several; what ``ClipInfo`` says of a single one."""
 
-    ``silences_s`` are the spans, as pairs of start and end, in which nothing is to be heard.
-    """
-
-    name: str
-    seconds: float
-    samples: int
-    pcm_sha256: str
-    language: str | None = None
-    reference: str | None = None
-    silences_s: list[tuple[float, float]] = []
+    name: Annotated[
+        str, Doc("unique in the set; of a cut its length, such as `30s`"), FieldPolicy.UTTERANCE
+    ]
+    seconds: Annotated[
+        float, Doc("duration of the recording", unit="s"), FieldPolicy.KEPT, Column("audio_s")
+    ]
+    samples: Annotated[int, Doc("samples at 16 kHz, mono"), FieldPolicy.KEPT]
+    pcm_sha256: Annotated[
+        str, Doc("SHA-256 of the samples as little-endian float32"), FieldPolicy.KEPT, Column()
+    ]
+    language: Annotated[
+        str | None,
+        Doc("two-letter code of the speech", null="not known"),
+        FieldPolicy.NAME,
+        Column(),
+    ] = None
+    reference: Annotated[
+        str | None,
+        Doc("the words spoken", null="nobody wrote them down, or it is a cut"),
+        FieldPolicy.REFERENCE,
+    ] = None
+    silences_s: Annotated[
+        list[tuple[float, float]], Doc("as in `ClipInfo`", unit="s"), FieldPolicy.KEPT
+    ] = []
 
 
 class LeftOutInfo(Struct, frozen=True, kw_only=True):
-    """An entry of a set that cannot be measured on, and why."""
+    """An entry of a set that is not measured on, or not scored."""
 
-    name: str
-    reason: str
+    name: Annotated[str, Doc("the entry's name"), FieldPolicy.UTTERANCE]
+    reason: Annotated[str, Doc("why, in words"), FieldPolicy.SCRUBBED]
 
 
 class ClipInfo(Struct, frozen=True, kw_only=True):
-    """The audio: what it is, how long, and the hash of the samples that backends were fed.
+    """The audio: one recording, a set of them, or cuts of one reading."""
 
-    ``kind`` is ``clip`` (one recording), ``set`` (utterances) or ``durations`` (one reading cut to
-    several lengths). A set's ``seconds`` and ``samples`` are sums, and its ``pcm_sha256`` is over
-    the sorted lines ``name pcm_sha256``; ``utterances`` is empty for a single recording.
-    """
-
-    name: str
-    seconds: float
-    samples: int
-    pcm_sha256: str
-    source: str
-    language: str | None = None
-    reference: str | None = None
-    silences_s: list[tuple[float, float]] = []
-    kind: str = "clip"
-    utterances: list[UtteranceInfo] = []
-    left_out: list[LeftOutInfo] = []
-    unscored: list[LeftOutInfo] = []
+    name: Annotated[
+        str,
+        Doc(
+            "a built-in clip's name; the name of the user's file, folder or manifest without "
+            "what it lies in; of cuts, the reading's name and `cut`"
+        ),
+        FieldPolicy.CLIP,
+        Column("clip", brief=True),
+    ]
+    seconds: Annotated[
+        float,
+        Doc("duration of the speech; of several recordings, all together", unit="s"),
+        FieldPolicy.KEPT,
+        Column("audio_s"),
+    ]
+    samples: Annotated[
+        int, Doc("samples at 16 kHz, mono; of several recordings, all together"), FieldPolicy.KEPT
+    ]
+    pcm_sha256: Annotated[
+        str,
+        Doc(
+            "SHA-256 of the samples as little-endian float32: exactly what backends were fed. "
+            "Of a set and of cuts: over the sorted lines `name pcm_sha256`, each ended by a "
+            "newline"
+        ),
+        FieldPolicy.KEPT,
+        Column(),
+    ]
+    source: Annotated[
+        str,
+        Doc(
+            "for a built-in clip the package and file; for an address the file and the host; "
+            "else in words, such as `a file of the user's` or `a manifest of the user's`. Of "
+            "cuts, `cut from` and this"
+        ),
+        FieldPolicy.SOURCE,
+    ]
+    language: Annotated[
+        str | None,
+        Doc("two-letter code of the speech", null="not known, or not the same in all recordings"),
+        FieldPolicy.NAME,
+        Column(),
+    ] = None
+    reference: Annotated[
+        str | None,
+        Doc(
+            "the words spoken",
+            null="nobody wrote them down, or there are several recordings: each has its own",
+        ),
+        FieldPolicy.REFERENCE,
+    ] = None
+    silences_s: Annotated[
+        list[tuple[float, float]],
+        Doc(
+            "start and end of every span of 2 s or more below -50 dBFS; empty for several "
+            "recordings",
+            unit="s",
+        ),
+        FieldPolicy.KEPT,
+    ] = []
+    kind: Annotated[
+        str,
+        Doc(
+            "`clip` (one recording), `set` (recordings that are scored as one corpus), "
+            "`durations` (cuts of one reading, from which the time by length is fitted)"
+        ),
+        FieldPolicy.KEPT,
+        Column("clip_kind"),
+    ] = "clip"
+    utterances: Annotated[
+        list[UtteranceInfo],
+        Doc("the recordings where there are several; else empty"),
+        FieldPolicy.INSIDE,
+    ] = []
+    left_out: Annotated[
+        list[LeftOutInfo],
+        Doc(
+            "entries of a set that are not measured on: missing, damaged, without samples, not "
+            "finite"
+        ),
+        FieldPolicy.INSIDE,
+    ] = []
+    unscored: Annotated[
+        list[LeftOutInfo],
+        Doc(
+            "entries that are measured on and have no say in accuracy: their text is empty or "
+            "cannot be read"
+        ),
+        FieldPolicy.INSIDE,
+    ] = []
 
 
 class WeightsInfo(Struct, frozen=True, kw_only=True):
-    """Weights handed to a backend: their form, precision and the SHA-256 of every file."""
+    """The weights handed to a backend."""
 
-    model: str
-    form: str
-    precision: str
-    files: dict[str, str]
-    size_bytes: int
-    source: str
-    network_sha256: str | None = None
+    model: Annotated[str, Doc("canonical model name"), FieldPolicy.NAME]
+    form: Annotated[
+        str,
+        Doc(
+            "format of the weights: `ctranslate2`, `ggml`, `mlx`; for a backend's own weights "
+            "the format that it names, else `own`"
+        ),
+        FieldPolicy.NAME,
+        Column("weights_form"),
+    ]
+    precision: Annotated[
+        str,
+        Doc("what the weights are stored in; what a backend computes in is in `BackendResult`"),
+        FieldPolicy.NAME,
+        Column("weights_precision"),
+    ]
+    files: Annotated[
+        dict[str, str], Doc("file name → SHA-256, taken just before the run"), FieldPolicy.FILES
+    ]
+    size_bytes: Annotated[
+        int,
+        Doc("size of all files of the weights", unit="byte"),
+        FieldPolicy.KEPT,
+        Column("weights_bytes"),
+    ]
+    source: Annotated[
+        str,
+        Doc(
+            "where the weights come from: repository and revision, or `named in the backend's "
+            "description`; never a path"
+        ),
+        FieldPolicy.SCRUBBED,
+        Column("weights_source"),
+    ]
+    network_sha256: Annotated[
+        str | None,
+        Doc(
+            "identity of the network: the same for every form converted from it",
+            null="the weights were not converted by this tool",
+        ),
+        FieldPolicy.KEPT,
+    ] = None
 
 
 class CellPlan(Struct, frozen=True, kw_only=True):
-    """One thing to measure: a backend with a model on a clip.
+    """One cell: a backend with a model on a recording or set."""
 
-    ``declared`` is what the backend's description says it decodes with under the run's contract.
-    """
-
-    id: str
-    backend: str
-    model: str
-    clip: str
-    weights: WeightsInfo | None = None
-    declared: dict[str, SettingValue] = {}
+    id: Annotated[
+        str, Doc("the cell's id, `backend/model/clip`; unique in its run"), FieldPolicy.CELL
+    ]
+    backend: Annotated[
+        str, Doc("the backend as it was requested, `name@version:precision`"), FieldPolicy.NAME
+    ]
+    model: Annotated[str, Doc("canonical model name"), FieldPolicy.NAME]
+    clip: Annotated[str, Doc("clip name"), FieldPolicy.CLIP]
+    weights: Annotated[
+        WeightsInfo | None,
+        Doc("the weights", null="none were found, or the backend is not installed"),
+        FieldPolicy.INSIDE,
+    ] = None
+    declared: Annotated[
+        dict[str, SettingValue],
+        Doc(
+            "setting → what the backend's description says it decodes with under this contract; "
+            "empty when the description says nothing of settings"
+        ),
+        FieldPolicy.NAME,
+    ] = {}
 
 
 class RequestInfo(Struct, frozen=True, kw_only=True):
@@ -144,59 +248,104 @@ class RequestInfo(Struct, frozen=True, kw_only=True):
     retake: bool = True
 
 
-class NoiseInfo(Struct, frozen=True, kw_only=True):
-    """What ``speedtest noise`` found on this machine: the largest floor of all backends tried.
-
-    ``floor`` and ``smallest_detectable`` are relative differences; ``spread`` is the standard
-    deviation of one round's log ratio.
-    ``rounds_for`` says how many rounds show a difference of so much (a fraction as text); ``None``
-    where no number does. ``verdict`` is what was said of two identical cells at a margin of 2 %.
-    """
-
-    floor: float
-    smallest_detectable: float
-    spread: float
-    ratio: float
-    verdict: str
-    rounds: int
-    rounds_for: dict[str, int | None]
-    backend: str
-    model: str
-    measured_at: str
-
-
 class Outcome(Struct, frozen=True, kw_only=True):
-    """How the run ended.
+    """How the run ended."""
 
-    ``complete``, ``stopped`` (by --fail-fast or --max-failures), ``interrupted``, ``recovered``
-    (made from the journal of a tool that was killed or could not write on), or ``running``.
-    """
-
-    state: str
-    message: str = ""
+    state: Annotated[
+        str,
+        Doc(
+            "how the run ended: `complete`; `stopped` (by `--fail-fast` or `--max-failures`); "
+            "`interrupted`; `recovered`; `running` (shown while it still goes on)"
+        ),
+        FieldPolicy.KEPT,
+        Column(),
+    ]
+    message: Annotated[
+        str, Doc("why it ended so, in words; may be empty"), FieldPolicy.SCRUBBED
+    ] = ""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
     """Everything known before the first sample, written first.
 
-    ``repaired`` says which weights were damaged and put right for this run (``--repair``).
-    ``run_id`` is random, so that a run is known as the same one on another machine, where its
-    number is another; it is empty before version 3. ``tags`` are what it was given by ``--tag``.
+    ``manifest.json`` is this object, without the outcome.
     """
 
-    schema_version: int
-    run: int
-    started_at: str
-    tool: ToolInfo
-    machine: MachineInfo
-    request: RequestInfo
-    request_sha256: str
-    libraries: dict[str, str]
-    clips: list[ClipInfo]
-    cells: list[CellPlan]
-    schedule: list[list[str]]
-    outcome: Outcome | None = None
-    repaired: list[str] = []
-    noise: NoiseInfo | None = None
-    run_id: str = ""
-    tags: list[str] = []
+    schema_version: Annotated[
+        int, Doc("version of the schema: 1; that of the tool that measured"), FieldPolicy.KEPT
+    ]
+    run: Annotated[
+        int,
+        Doc("the run's number on the machine that made it"),
+        FieldPolicy.KEPT,
+        Column(brief=True),
+    ]
+    started_at: Annotated[
+        str,
+        Doc("ISO 8601, UTC, to the second. For people; it orders nothing"),
+        FieldPolicy.KEPT,
+        Column(time=True),
+    ]
+    tool: Annotated[ToolInfo, Doc("this program"), FieldPolicy.INSIDE]
+    machine: Annotated[MachineInfo, Doc("the machine"), FieldPolicy.INSIDE]
+    request: Annotated[
+        RequestInfo,
+        Doc("what was requested"),
+        FieldPolicy.INSIDE,
+        Column(of="threads", meaning="CPU threads per backend"),
+        Column("device_asked", of="device", meaning="`auto` or a device"),
+        Column("precision_asked", of="precision", meaning="`auto` or a precision"),
+        Column("passes_asked", of="passes", meaning="timed passes per process"),
+    ]
+    request_sha256: Annotated[
+        str,
+        Doc("SHA-256 of `request` as compact JSON with sorted keys: equal requests, equal hashes"),
+        FieldPolicy.MADE_ANEW,
+    ]
+    libraries: Annotated[
+        dict[str, str],
+        Doc("the tool's own libraries and their versions. A backend's are in `BackendResult`"),
+        FieldPolicy.NAME,
+    ]
+    clips: Annotated[
+        list[ClipInfo], Doc("the audio; one entry, which may be a set"), FieldPolicy.INSIDE
+    ]
+    cells: Annotated[list[CellPlan], Doc("what was to be measured"), FieldPolicy.INSIDE]
+    schedule: Annotated[
+        list[list[str]],
+        Doc(
+            "per round, the ids of the cells in visiting order; with `--budget` or "
+            "`--ci-width`, of the most rounds there may be. Retaken rounds are not in it"
+        ),
+        FieldPolicy.CELL,
+    ]
+    outcome: Annotated[
+        Outcome | None,
+        Doc("how the run ended", null="in `manifest.json`: not known yet"),
+        FieldPolicy.INSIDE,
+    ] = None
+    repaired: Annotated[
+        list[str],
+        Doc(
+            "with `--repair`: the weights that were damaged before the run and what was done "
+            "about it, in words"
+        ),
+        FieldPolicy.SCRUBBED,
+    ] = []
+    noise: Annotated[
+        NoiseInfo | None,
+        Doc("this machine's noise floor", null="`speedtest noise` was never run on this machine"),
+        FieldPolicy.INSIDE,
+    ] = None
+    run_id: Annotated[
+        str,
+        Doc("32 random hexadecimal digits: the same run on every machine"),
+        FieldPolicy.KEPT,
+        Column(),
+    ] = ""
+    tags: Annotated[
+        list[str],
+        Doc("the names that the run was given with `--tag`"),
+        FieldPolicy.DROPPED,
+        Column(),
+    ] = []

@@ -1,0 +1,250 @@
+"""The reference pages: made of what is declared at fields, so that no page restates it.
+
+``python -m mac_whisper_speedtest.reference docs/reference`` writes them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.backends.contract import SettingValue
+from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
+from mac_whisper_speedtest.compare import document
+from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
+from mac_whisper_speedtest.export import tables
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.columns import FlatColumn
+from mac_whisper_speedtest.store import rows
+
+_NOTE = (
+    "This page is made by `python -m mac_whisper_speedtest.reference docs/reference` from what is "
+    "declared at the fields: change it there."
+)
+_NEVER = "–"
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+def results() -> str:
+    """Fields of ``run.json``, of the manifest and of the journal's lines."""
+    events = list(get_args(s.Event))
+    parts = [each for each in _documented(s.Run, s.Event) if each not in events]
+    return _page(
+        "Reference: fields of results",
+        "What the files of a run hold; [results.md](../results.md) explains it. JSON is UTF-8, and "
+        "has no NaN and no infinity. Times are in seconds and sizes in bytes. Rounds, attempts and "
+        "samples count from 0. *Null when* is “–” for a field that is never null. `object` means "
+        "an object whose values all have the type that is named.",
+        "## `run.json` and `manifest.json`",
+        "`run.json` is a `Run`, `manifest.json` is a `Manifest`.",
+        *map(_struct, parts),
+        "## `journal.jsonl`",
+        "One JSON object per line. `event` says which of these it is. Every line also has `at_s`, "
+        "a number: seconds since this process of the tool opened the journal, when the line was "
+        "written. It belongs to the line: `run.json` does not have it.",
+        *map(_struct, events),
+    )
+
+
+def columns() -> str:
+    """Columns of exports."""
+    samples = tables.samples(lambda _run, cell: cell.samples, text=True)
+    shared = ", ".join(f"`{column.name}`" for column in tables.SHARED)
+    names = {column.name for column in tables.SHARED}
+    own = [
+        [each for each in table.columns if each.name not in names]
+        for table in (samples, tables.UTTERANCES)
+    ]
+    return _page(
+        "Reference: columns of exports",
+        "[results.md](../results.md#export) explains formats and tables. *In `run.json`* says "
+        "where the value stands there. Columns that are bold are in tables that are made to be "
+        "looked at.",
+        "## Cells",
+        _columns(tables.CELLS.columns),
+        "## Samples",
+        f"First these columns of cells, with the same meaning: {shared}. Then, and `text` only "
+        "with `--text`:",
+        _columns(own[0]),
+        "## Utterances",
+        "First the same columns of cells, then:",
+        _columns(own[1]),
+    )
+
+
+def index() -> str:
+    """Tables of the index of runs."""
+    kinds = {"INTEGER": "integer", "REAL": "real", "TEXT": "text"}
+    figures = [
+        [f"`{each.name}`", kinds[rows.sql_type(each)], each.unit, each.meaning]
+        for each in rows.FIGURES
+    ]
+    heads = ("column", "type", "unit", "meaning")
+    return _page(
+        "Reference: tables of the index",
+        "`index.sqlite` has a row per run and per cell; [store.md](../store.md) explains it. "
+        "Columns may change; the database's `user_version` then does. For files that are kept, "
+        "use `speedtest export`.",
+        "## `runs`",
+        _table(heads, _stored(rows.RunRow)),
+        "## `cells`",
+        "A figure that is not known is NULL.",
+        _table(heads, [*_stored(rows.CellRow), *figures]),
+        "## `files`",
+        "What each run was read from.",
+        _table(heads, _stored(rows.FilesRow)),
+    )
+
+
+def bundles() -> str:
+    """What a bundle does with every field."""
+    structs = [[f"`{kind.__name__}`", "; ".join(_by_policy(POLICIES[kind]))] for kind in POLICIES]
+    computed = [each for each in dict.fromkeys(structs_in(s.Run)) if issubclass(each, s.Computed)]
+    return _page(
+        "Reference: what goes into a bundle",
+        "[bundles.md](../bundles.md) explains it. What is not in this list goes into no bundle.",
+        _table(("how", "meaning"), ([_word(how), how.value] for how in FieldPolicy)),
+        _table(("struct", "fields"), structs),
+        "## Computed",
+        "In no bundle; whoever reads one computes these again.",
+        _table(
+            ("struct", "fields"),
+            ([f"`{each.__name__}`", _names(policies(each))] for each in computed),
+        ),
+    )
+
+
+def comparison() -> str:
+    """Documents of ``compare --json`` and ``history --json``."""
+    return _page(
+        "Reference: comparisons as JSON",
+        "What `speedtest compare --json` and `speedtest history --json` print: a `Compared` or a "
+        "`History`. [compare.md](../compare.md) explains it.",
+        *map(_struct, _documented(document.Compared, document.History)),
+    )
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "results.md": results,
+    "columns.md": columns,
+    "index.md": index,
+    "bundles.md": bundles,
+    "compare.md": comparison,
+}
+"""File name → what makes its text."""
+
+
+def write(folder: Path) -> None:
+    """Write every page. Raises StorageError."""
+    for name, make in PAGES.items():
+        files.write_bytes(folder / name, make().encode())
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join((f"# {title}", _NOTE, *parts)) + "\n"
+
+
+def _table(heads: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *body]
+    return "\n".join("| " + " | ".join(each) + " |" for each in lines)
+
+
+def _documented(*roots: Any) -> list[type[s.Struct]]:
+    """The structs below some types that say what their fields mean, each once."""
+    found = dict.fromkeys(each for root in roots for each in structs_in(root))
+    return [each for each in found if declarations(each, Doc)]
+
+
+def _struct(kind: type[s.Struct]) -> str:
+    tag = kind.__struct_config__.tag
+    title = f"### `{tag}` (`{kind.__name__}`)" if tag else f"### `{kind.__name__}`"
+    about = inspect.cleandoc(kind.__doc__ or "").replace("``", "`")
+    (parent,) = kind.__bases__
+    inherited = parent.__struct_fields__ if issubclass(parent, s.Struct) else ()
+    body = [
+        [f"`{name}`", _type(hint), doc.unit, doc.meaning, doc.null or _NEVER]
+        for name, hint, doc in _declared(kind)
+        if name not in inherited
+    ]
+    parts = [title, about]
+    if inherited:
+        link = f"[`{parent.__name__}`](#{parent.__name__.lower()})"
+        parts.append(f"Every field of {link}, and {'these:' if body else 'no other.'}")
+    if body:
+        parts.append(_table(("name", "type", "unit", "meaning", "null when"), body))
+    return "\n\n".join(parts)
+
+
+def _declared(kind: type) -> Iterator[tuple[str, Any, Doc]]:
+    """Name, type and meaning of each field."""
+    docs = declarations(kind, Doc)
+    for name, hint in get_type_hints(kind).items():
+        yield name, hint, docs.get(name, Doc(""))
+
+
+def _type(hint: Any) -> str:
+    """A field's type in JSON's words; without null, which has a column of its own."""
+    if hint == SettingValue:
+        return "any"
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in {types.UnionType, Union}:
+        return " or ".join(_type(each) for each in arguments if each is not types.NoneType)
+    if origin in {list, tuple}:
+        return f"{'list' if origin is list else 'pair'} of {_many(_type(arguments[0]))}"
+    if origin is dict:
+        inner = _type(arguments[1])
+        return "object" if inner == "any" else f"object of {_many(inner)}"
+    return _PLAIN.get(hint) or f"[`{hint.__name__}`](#{hint.__name__.lower()})"
+
+
+def _many(words: str) -> str:
+    """Several of a type: "strings", "lists of strings", "numbers or strings"."""
+    return re.sub(r"\b(string|integer|number|boolean|list|pair)\b", r"\1s", words)
+
+
+def _columns(found: Iterable[FlatColumn]) -> str:
+    body = (
+        [
+            f"**`{each.name}`**" if each.brief else f"`{each.name}`",
+            each.kind,
+            each.unit,
+            each.meaning,
+            f"`{each.in_run}`" if each.in_run else "computed",
+        ]
+        for each in found
+    )
+    return _table(("column", "type", "unit", "meaning", "in `run.json`"), body)
+
+
+def _stored(kind: type) -> Iterator[list[str]]:
+    """The columns of a table that are fields of its rows."""
+    for name, hint, doc in _declared(kind):
+        kinds = get_args(hint) or (hint,)
+        type_ = next((word for each, word in _PLAIN.items() if each in kinds), "")
+        stored = {"string": "text", "boolean": "0 or 1", "number": "real"}.get(type_, type_)
+        if get_origin(hint) is tuple:
+            stored = "JSON list"
+        yield [f"`{rows.column_of(name)}`", stored or "JSON", doc.unit, doc.meaning]
+
+
+def _by_policy(fields: Mapping[str, FieldPolicy]) -> Iterator[str]:
+    for how in dict.fromkeys(fields.values()):
+        yield f"{_word(how)}: {_names(name for name, each in fields.items() if each is how)}"
+
+
+def _names(fields: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in fields)
+
+
+def _word(how: FieldPolicy) -> str:
+    return how.name.lower().replace("_", " ")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,104 @@
+"""A field is declared once: the pages of docs/reference, columns, index and bundles follow it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+import mac_whisper_speedtest
+from mac_whisper_speedtest import reference
+from mac_whisper_speedtest.bundle.fields import POLICIES, structs_in
+from mac_whisper_speedtest.compare import document
+from mac_whisper_speedtest.declared import Doc, declarations
+from mac_whisper_speedtest.results import schema as s
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+COMPARED = dict.fromkeys((*structs_in(document.Compared), *structs_in(document.History)))
+# The request declares its fields for the command line too.
+DECLARED = {*POLICIES, *structs_in(s.Run), *COMPARED} - {s.RequestInfo}
+
+MADE_UP = (
+    '    made_up_s: Annotated[float | None, Doc("a made-up figure", unit="s"), Column()] = None\n'
+)
+LOOK = """
+import sqlite3, sys
+from fakes.runs import FakeCell, stored
+from mac_whisper_speedtest import paths, reference
+from mac_whisper_speedtest.bundle.fields import policies
+from mac_whisper_speedtest.export.tables import CELLS
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.store.index import open_index
+from mac_whisper_speedtest.summary.summarize import summarize
+
+run = stored(FakeCell("a"))
+with open_index() as index:
+    (row,) = index.cells()
+    assert row.cell.summary.made_up_s == 1.5
+found = sqlite3.connect(paths.data_dir() / "index.sqlite").execute("SELECT made_up_s FROM cells")
+assert found.fetchall() == [(1.5,)]
+(record,) = CELLS.records([summarize(run.replay())])
+assert record["made_up_s"] == 1.5
+assert policies(s.Summary)["made_up_s"].name == "COMPUTED"
+for name in ("results.md", "columns.md", "index.md", "bundles.md"):
+    assert "`made_up_s`" in reference.PAGES[name](), name
+assert "a made-up figure" in reference.PAGES["columns.md"]()
+print("everywhere")
+"""
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_a_page_says_what_is_declared(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == reference.PAGES[name](), (
+        "run: python -m mac_whisper_speedtest.reference docs/reference"
+    )
+
+
+def test_no_page_is_left_over() -> None:
+    assert {each.name for each in FOLDER.iterdir()} == set(reference.PAGES)
+
+
+@pytest.mark.parametrize("kind", sorted(DECLARED, key=str), ids=lambda kind: kind.__name__)
+def test_every_field_says_what_it_means_and_when_it_is_null(kind: type[s.Struct]) -> None:
+    docs, hints = declarations(kind, Doc), get_type_hints(kind)
+    assert list(docs) == [name for name in hints if not name.startswith("__")]
+    for name, doc in docs.items():
+        assert doc.meaning, name
+        assert "|" not in doc.meaning + doc.unit + doc.null, name
+        nullable = types.NoneType in get_args(hints[name])
+        assert bool(doc.null) == nullable, name
+
+
+def test_a_new_figure_is_one_declaration_and_its_computation(tmp_path: Path) -> None:
+    """It is then in exports, the index, the policies of bundles and the reference."""
+    source = Path(mac_whisper_speedtest.__file__).parent
+    copy = tmp_path / "src" / source.name
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    _insert(copy / "results/schema/summary.py", "    findings: ", MADE_UP)
+    _insert(copy / "summary/summarize.py", "        findings=", "        made_up_s=1.5,\n")
+    places = [str(copy.parent), str(Path(__file__).parent)]
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(places),
+            "SPEEDTEST_DATA_DIR": str(tmp_path / "data"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("everywhere\n", "")
+
+
+def _insert(path: Path, before: str, line: str) -> None:
+    """Put a line in front of the one that begins so."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(f"\n{before}") == 1
+    path.write_text(text.replace(f"\n{before}", f"\n{line}{before}"), encoding="utf-8")
