@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path, PurePosixPath
 
+import psutil
 import pytest
 
 from mac_whisper_speedtest.store import location
 
-# Recorded on Linux, but for the names of servers and folders.
-PROC_MOUNTS = r"""overlay / overlay rw,relatime,lowerdir=/l,upperdir=/u,workdir=/w 0 0
-proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0
-/dev/vda1 /srv ext4 rw,relatime 0 0
-server:/export/home /srv/home nfs4 rw,relatime,vers=4.2,proto=tcp 0 0
-//server/share /mnt/a\040b cifs rw,relatime,vers=3.1.1 0 0
-tmpfs /srv/home/local tmpfs rw 0 0
-me@server: /mnt/ssh fuse.sshfs rw,nosuid,nodev,relatime,user_id=0 0 0
-share /mnt/over virtiofs rw 0 0
-/dev/vdb1 /mnt/over xfs rw 0 0
-"""
-# As macOS prints them (man 8 mount).
-MACOS_MOUNT = """/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
-devfs on /dev (devfs, local, nobrowse)
-/dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse, protect, root data)
-map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
-//user@server/share on /Volumes/share (smbfs, nodev, nosuid, mounted by user)
-server:/export on /Volumes/on the (net) disk (nfs, nodev, nosuid, automounted)
-"""
+# As psutil.disk_partitions(all=True) gives them. Linux's are recorded, but for the names of servers
+# and folders; macOS's are constructed after its mount(8).
+LINUX = [
+    ("overlay", "/", "overlay", "rw,relatime,lowerdir=/l,upperdir=/u,workdir=/w"),
+    ("proc", "/proc", "proc", "rw,nosuid,nodev,noexec,relatime"),
+    ("/dev/vda1", "/srv", "ext4", "rw,relatime"),
+    ("server:/export/home", "/srv/home", "nfs4", "rw,relatime,vers=4.2,proto=tcp"),
+    ("//server/share", "/mnt/a b", "cifs", "rw,relatime,vers=3.1.1"),
+    ("tmpfs", "/srv/home/local", "tmpfs", "rw"),
+    ("me@server:", "/mnt/ssh", "fuse.sshfs", "rw,nosuid,nodev,relatime,user_id=0"),
+    ("share", "/mnt/over", "virtiofs", "rw"),
+    ("/dev/vdb1", "/mnt/over", "xfs", "rw"),
+]
+MACOS = [
+    ("/dev/disk3s1s1", "/", "apfs", "ro,local,rootfs,dovolfs,journaled,multilabel"),
+    ("devfs", "/dev", "devfs", "rw,local,dontbrowse,multilabel"),
+    ("/dev/disk3s5", "/System/Volumes/Data", "apfs", "rw,local,dovolfs,dontbrowse,journaled"),
+    ("map auto_home", "/System/Volumes/Data/home", "autofs", "rw,dontbrowse,automounted"),
+    ("//user@server/share", "/Volumes/share", "smbfs", "rw,nodev,nosuid"),
+    ("server:/export", "/Volumes/on the (net) disk", "nfs", "rw,nodev,nosuid,automounted"),
+]
 
 
 @pytest.mark.parametrize(
@@ -43,8 +47,8 @@ server:/export on /Volumes/on the (net) disk (nfs, nodev, nosuid, automounted)
         ("/mnt/over/data", "xfs"),
     ],
 )
-def test_the_deepest_mount_of_proc_mounts_says_what_a_folder_is_on(path: str, kind: str) -> None:
-    assert location.in_proc_mounts(PROC_MOUNTS, PurePosixPath(path)) == kind
+def test_the_deepest_mount_says_what_a_folder_is_on(path: str, kind: str) -> None:
+    assert location.kind_at(PurePosixPath(path), LINUX) == kind
 
 
 @pytest.mark.parametrize(
@@ -56,14 +60,33 @@ def test_the_deepest_mount_of_proc_mounts_says_what_a_folder_is_on(path: str, ki
         ("/Volumes/other", "apfs"),
     ],
 )
-def test_the_same_of_what_macos_prints(path: str, kind: str) -> None:
-    assert location.in_mount_output(MACOS_MOUNT, PurePosixPath(path)) == kind
+def test_the_same_on_macos(path: str, kind: str) -> None:
+    assert location.kind_at(PurePosixPath(path), MACOS) == kind
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "one\n", "a b\n", "on (\n"])
-def test_what_says_nothing_is_not_known(text: str) -> None:
-    assert location.in_proc_mounts(text, PurePosixPath("/data")) == ""
-    assert location.in_mount_output(text, PurePosixPath("/data")) == ""
+def test_a_folder_that_no_mount_holds_is_not_known() -> None:
+    assert location.kind_at(PurePosixPath("/data"), []) == ""
+    assert location.kind_at(PurePosixPath("/data"), LINUX[2:]) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's own table is read")
+def test_psutil_names_the_kinds_that_the_system_does() -> None:
+    (kind,) = {
+        line.split()[2]
+        for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+        if line.split()[1] == "/proc"
+    }
+    assert location.kind_at(PurePosixPath("/proc/self"), psutil.disk_partitions(all=True)) == kind
+
+
+def test_mounts_that_cannot_be_read_leave_the_index_beside_the_runs(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_options: bool) -> list[object]:
+        raise PermissionError("/etc/mtab")
+
+    monkeypatch.setattr(psutil, "disk_partitions", refuse)
+    assert location.here() == location.IndexLocation(data / "index.sqlite")
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smbfs", "9p", "fuse.sshfs", "NFS"])

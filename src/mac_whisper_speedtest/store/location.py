@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import subprocess
-import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import psutil
 
 from mac_whisper_speedtest import paths
 
@@ -28,9 +28,6 @@ _NETWORK = frozenset(
 """Names of file systems whose files another machine, or another system on this one, may have open.
 
 What is not named here counts as local, but for FUSE's that carry no other name: nobody can tell."""
-
-_OCTAL = re.compile(r"\\([0-7]{3})")
-_MACOS_LINE = re.compile(r".*? on (?P<where>.+) \((?P<kind>[^,()]+)[^()]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +72,16 @@ def is_network(kind: str) -> bool:
     return kind.lower() in _NETWORK or kind.lower() == "fuse"
 
 
-def in_proc_mounts(text: str, path: PurePosixPath) -> str:
-    """The kind of file system that ``path`` is on, by Linux's ``/proc/mounts``; empty: not there.
+def kind_at(path: PurePosixPath, mounts: Iterable[tuple[str, str, str, str]]) -> str:
+    """The kind of file system that ``path`` is on; empty where no mount holds it.
 
     Args:
-        text: the whole of it: device, mount point, kind and more per line; blanks in octal, as in
-            ``fstab(5)``.
         path: absolute, without links.
+        mounts: device, mount point, kind and options, as :func:`psutil.disk_partitions` gives them;
+            of several at one mount point the last hides the others.
     """
-    mounts = []
-    for line in text.splitlines():
-        fields = line.split()
-        if len(fields) >= 3:
-            where = _OCTAL.sub(lambda found: chr(int(found[1], 8)), fields[1])
-            mounts.append((where, fields[2]))
-    return _deepest(mounts, path)
-
-
-def in_mount_output(text: str, path: PurePosixPath) -> str:
-    """Likewise by what macOS's ``mount`` prints: ``device on /mount point (kind, options)``."""
-    lines = (_MACOS_LINE.fullmatch(line) for line in text.splitlines())
-    return _deepest([(found["where"], found["kind"].strip()) for found in lines if found], path)
-
-
-def _deepest(mounts: list[tuple[str, str]], path: PurePosixPath) -> str:
-    """The kind of the mount that ``path`` lies in; of equally deep ones the last hides the rest."""
     best, depth = "", -1
-    for where, kind in mounts:
+    for _device, where, kind, _options in mounts:
         mount = PurePosixPath(where)
         if (mount == path or mount in path.parents) and len(mount.parts) >= depth:
             best, depth = kind, len(mount.parts)
@@ -122,15 +102,9 @@ def here() -> IndexLocation:
 
 def _kind(path: Path) -> str:
     """The kind of file system of ``path``, or of where it would be; empty where nobody knows."""
-    really = PurePosixPath(path.resolve())
     try:
-        if sys.platform == "darwin":
-            done = subprocess.run(
-                ["/sbin/mount"], capture_output=True, text=True, check=True, timeout=5
-            )
-            return in_mount_output(done.stdout, really)
-        return in_proc_mounts(Path("/proc/mounts").read_text(encoding="utf-8"), really)
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return kind_at(PurePosixPath(path.resolve()), psutil.disk_partitions(all=True))
+    except (OSError, psutil.Error):
         return ""
 
 
