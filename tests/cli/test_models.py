@@ -100,7 +100,7 @@ def custom(home: Path) -> Repository:
         HubFile("model.safetensors", len(weights), sha256=hashlib.sha256(weights).hexdigest()),
         HubFile("config.json", len(config), blob_id=name),
     )
-    revisions.remember(CommitListing("someone/small", COMMIT, files, custom=True))
+    revisions.store_listing(CommitListing("someone/small", COMMIT, files, custom=True))
     return repository
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.hub_cache import Repository, tree
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.weights import disposal, remove, revisions
+from mac_whisper_speedtest.weights import remove, revisions, trash
 from mac_whisper_speedtest.weights.locations import converted_folder
 from mac_whisper_speedtest.weights.revisions import CommitListing
 
@@ -60,7 +60,7 @@ def pruned(caches: Path, **options: float) -> list[str]:
     """What is gone after everything planned was taken away."""
     before = set(tree(caches))
     for item in remove.plan_pruning(**options):
-        freed = disposal.take_away(item)
+        freed = trash.remove_item(item)
         assert freed == item.size_bytes
     assert remove.plan_pruning(**options) == []
     return sorted(before - set(tree(caches)))
@@ -173,7 +173,7 @@ def test_a_folder_that_was_empty_and_is_not_any_more_stays(caches: Path) -> None
     folder.mkdir(parents=True)
     (item,) = remove.plan_pruning()
     put(folder / "file")
-    assert disposal.take_away(item) == 0
+    assert trash.remove_item(item) == 0
     assert (folder / "file").exists()
 
 
@@ -182,7 +182,7 @@ def test_what_was_taken_up_again_since_it_was_planned_stays(caches: Path, weight
     (weights / f"{MADE}.lock").touch()
     items = remove.plan_pruning()
     with filelock.FileLock(weights / f"{MADE}.lock"):
-        assert [disposal.take_away(item) for item in items] == [None, None]
+        assert [trash.remove_item(item) for item in items] == [None, None]
     assert (weights / STAGED / "ggml-model.bin").exists()
 
 
@@ -220,15 +220,15 @@ def test_unfinished_downloads_go_when_they_are_old_and_of_a_known_repository(cac
 def test_repositories_that_were_pulled_by_commit_are_known_too(caches: Path) -> None:
     blob = put(caches / f"hub/models--someone--small/blobs/{SHA}.incomplete", age_s=9e5)
     assert planned(caches) == []
-    revisions.remember(CommitListing("someone/small", COMMIT, (), custom=True))
+    revisions.store_listing(CommitListing("someone/small", COMMIT, (), custom=True))
     assert planned(caches) == [str(blob.relative_to(caches))]
 
 
 def test_a_record_without_its_snapshot_goes_unless_a_pull_is_under_way(caches: Path) -> None:
     for name in ("someone/small", "someone/whole"):
-        revisions.remember(CommitListing(name, COMMIT, (), custom=True))
+        revisions.store_listing(CommitListing(name, COMMIT, (), custom=True))
     Repository(caches / "hub", "someone/whole").put(COMMIT, "model.bin", b"weights")
-    record = caches / "cache/learnt" / f"someone--small@{COMMIT}.json"
+    record = caches / "cache/listings" / f"someone--small@{COMMIT}.json"
     assert planned(caches) == []  # it was written just now
     for path in record.parent.iterdir():
         os.utime(path, (0, 0))
@@ -236,24 +236,24 @@ def test_a_record_without_its_snapshot_goes_unless_a_pull_is_under_way(caches: P
         with filelock.FileLock(revisions.lock_path("someone/small", revision)):
             assert planned(caches) == []
     assert pruned(caches) == [
-        f"cache/learnt/someone--small@{COMMIT}.json",
-        f"cache/learnt/someone--small@{COMMIT}.lock",
-        "cache/learnt/someone--small@main.lock",
+        f"cache/listings/someone--small@{COMMIT}.json",
+        f"cache/listings/someone--small@{COMMIT}.lock",
+        "cache/listings/someone--small@main.lock",
     ]
     assert tree(record.parent) == [f"someone--whole@{COMMIT}.json"]
 
 
 def test_records_stay_while_the_disk_with_the_hubs_cache_is_not_there(caches: Path) -> None:
-    revisions.remember(CommitListing("someone/small", COMMIT, (), custom=True))
-    (record,) = (caches / "cache/learnt").iterdir()
+    revisions.store_listing(CommitListing("someone/small", COMMIT, (), custom=True))
+    (record,) = (caches / "cache/listings").iterdir()
     os.utime(record, (0, 0))
     (caches / "hub").rmdir()
     assert planned(caches) == []
 
 
 def test_half_written_records_go_when_they_are_old(caches: Path) -> None:
-    put(caches / "cache/learnt" / f".a--b@{COMMIT}.json.x9zab12_", age_s=10)
-    old = put(caches / "cache/learnt" / f".a--b@{COMMIT}.json.ab12_x9z", age_s=2 * HOUR_S)
+    put(caches / "cache/listings" / f".a--b@{COMMIT}.json.x9zab12_", age_s=10)
+    old = put(caches / "cache/listings" / f".a--b@{COMMIT}.json.ab12_x9z", age_s=2 * HOUR_S)
     rates = put(caches / "cache/.downloads.json.ab12_x9z", age_s=2 * HOUR_S)
     assert pruned(caches) == sorted(str(each.relative_to(caches)) for each in (old, rates))
 

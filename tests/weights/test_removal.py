@@ -16,7 +16,7 @@ from conftest import wait_until
 from fakes.hub_cache import Repository, tree
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.weights import disposal, inventory, revisions
+from mac_whisper_speedtest.weights import inventory, revisions, trash
 from mac_whisper_speedtest.weights import remove as removal
 from mac_whisper_speedtest.weights.hub_removal import CacheContents, Claim, SnapshotFile, decide
 from mac_whisper_speedtest.weights.inspect import WeightsState
@@ -165,7 +165,7 @@ def test_nothing_outside_its_root_is_ever_taken_away(caches: Path) -> None:
     (root / "link").symlink_to(outside)
     for path in (outside, root / "../outside", root / "link/precious", root, root / "inside/.."):
         with pytest.raises(StorageError, match="leads out of"):
-            disposal.take_away(disposal.doomed(path, "", root))
+            trash.remove_item(trash.trash_item(path, "", root))
     assert (outside / "precious").is_dir()
 
 
@@ -274,17 +274,17 @@ def test_a_repository_that_was_pulled_by_its_commit_goes_with_its_record(caches:
     repository.put(COMMIT, "model.safetensors", b"weights")
     repository.put(COMMIT, "config.json", b"{}")
     files = (HubFile("model.safetensors", 7), HubFile("config.json", 2))
-    revisions.remember(CommitListing("someone/small", COMMIT, files, custom=True))
+    revisions.store_listing(CommitListing("someone/small", COMMIT, files, custom=True))
     name = f"someone/small@{COMMIT}"
     custom = catalog.parse_custom(name)
     made = convert(caches, f"ggml-float16-{COMMIT[:16]}", custom.folder)
-    assert [record.repository for record in revisions.customs()] == ["someone/small"]
+    assert [record.repository for record in revisions.custom_listings()] == ["someone/small"]
     assert remove(name) == 100
     assert not made.exists()
     assert inventory.custom_copy(custom).state is WeightsState.COMPLETE
     assert remove(name, from_hub=True) == 9
     assert not repository.folder.exists()
-    assert revisions.customs() == []
+    assert revisions.custom_listings() == []
     with pytest.raises(UsageError, match="no form of ours"):
         removal.plan_removal(name, form="ggml", from_hub=True)
 
@@ -405,11 +405,11 @@ def test_the_weights_lose_their_name_first() -> None:
 
 SLOW_FOLDER = """
 import shutil, sys, time
-from mac_whisper_speedtest.weights import disposal, remove
+from mac_whisper_speedtest.weights import trash, remove
 def slow(path, *rest, **more):
     print(path.name, flush=True)
     time.sleep(60)
-disposal.shutil.rmtree = slow
+trash.shutil.rmtree = slow
 remove.carry_out(remove.plan_removal("tiny.en"), announce=print)
 """
 SLOW_HUB = """

@@ -137,10 +137,10 @@ def whisper(hub: Hub) -> str:
 
 def found(spec: str) -> Callable[[], object]:
     from mac_whisper_speedtest.weights import custom
-    from mac_whisper_speedtest.weights.snapshot import of_custom
+    from mac_whisper_speedtest.weights.snapshot import resolve_custom
 
     def look() -> object:
-        snapshot = of_custom(custom.parse_custom(spec))
+        snapshot = resolve_custom(custom.parse_custom(spec))
         assert snapshot is not None
         try:
             return custom.pulled(custom.parse_custom(spec))

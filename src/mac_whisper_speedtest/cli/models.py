@@ -76,10 +76,12 @@ def list_models(as_json: bool) -> None:
     were pulled by their commit are listed too.
     """
     from mac_whisper_speedtest import catalog
-    from mac_whisper_speedtest.weights.revisions import customs
+    from mac_whisper_speedtest.weights.revisions import custom_listings
 
     models = [_facts(model) for model in catalog.models().values()]
-    custom = [_custom_facts(catalog.Custom(each.repository, each.revision)) for each in customs()]
+    custom = [
+        _custom_facts(catalog.Custom(each.repository, each.revision)) for each in custom_listings()
+    ]
     if as_json:
         document = {"schema_version": _SCHEMA_VERSION, "models": models, "custom": custom}
         options.echo_json(document)
@@ -112,9 +114,9 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
 
 def _size_bytes(row: catalog.Publication) -> int | None:
     """Of all files, where anybody knows; else of the weights file; else nothing."""
-    from mac_whisper_speedtest.weights import snapshot as wanted
+    from mac_whisper_speedtest.weights.snapshot import pull_target, resolve_offline
 
-    if row.repository and (snapshot := wanted.resolve_offline(wanted.of_row(row))) is not None:
+    if row.repository and (snapshot := resolve_offline(pull_target(row))) is not None:
         return sum(file.size for file in snapshot.files)
     if row.complete:
         return sum(file.size or 0 for file in row.files)
@@ -218,7 +220,7 @@ def _whole(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
     raise _NotHereError(f"{what} are not whole in {copy.place.where}: {problems}", hint=hint)
 
 
-# ``speedtest models remove``: copies of weights that are no longer wanted.
+# ``speedtest models remove``: copies of weights that are no longer
 
 
 @click.command("remove")
@@ -267,7 +269,7 @@ def _show(removal: Removal, *, form: str, from_hub: bool) -> None:
     for item in removal.own:
         options.echo(f"{removal.name}: {item.what}: {size(item.size_bytes)}: {item.path}")
     for copy in removal.hub:
-        claim, going = copy.claim, copy.going
+        claim, going = copy.claim, copy.removable
         what = "all files" if going.whole_snapshot else ", ".join(going.files)
         click.echo(
             f"{removal.name}: the Hugging Face cache: {size(copy.size_bytes)}: {what} of "
@@ -323,7 +325,7 @@ def prune(days: float, dry_run: bool, yes: bool) -> None:
     """
     from mac_whisper_speedtest.cli.check_models import size
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.weights import disposal, remove
+    from mac_whisper_speedtest.weights import remove, trash
 
     if not (math.isfinite(days) and days >= 0):
         raise UsageError(f"--older-than is {days:g}, but must be a number of days from 0 on")
@@ -339,7 +341,7 @@ def prune(days: float, dry_run: bool, yes: bool) -> None:
     freed = 0
     with as_keyboard_interrupt():
         for item in leftovers:
-            gone = disposal.take_away(item)
+            gone = trash.remove_item(item)
             if gone is None:
                 options.echo(f"left, another process has begun to use it: {item.path}")
             freed += gone or 0
@@ -402,9 +404,9 @@ def _here(names: tuple[str, ...]) -> tuple[list[InstalledWeights], list[str]]:
     if not names:
         return inventory.everything(), []
     found = {
-        name: inventory.of_custom(catalog.parse_custom(name))
+        name: inventory.installed_custom(catalog.parse_custom(name))
         if catalog.is_custom(name)
-        else inventory.of_network(catalog.model(name).name)
+        else inventory.installed_weights(catalog.model(name).name)
         for name in names
     }
     here = [each for copies in found.values() for each in copies]

@@ -122,7 +122,7 @@ class CacheCheck:
 
     def _of_custom(self, subject: CheckSubject, model: catalog.Custom) -> WeightsCheck:
         """What it is told by its files: as published where they suit, else what is made of them."""
-        files = snapshot.of_custom(model)
+        files = snapshot.resolve_custom(model)
         source = self._look(custom_pulled(model, files))
         pull = f"speedtest models pull {model}"
         if source.state is not WeightsState.COMPLETE or files is None:

@@ -24,7 +24,7 @@ from mac_whisper_speedtest.catalog import (
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import hashes as digests
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin
-from mac_whisper_speedtest.weights.snapshot import SnapshotFiles, of_custom
+from mac_whisper_speedtest.weights.snapshot import SnapshotFiles, resolve_custom
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.convert.form import FormatCodec
@@ -81,7 +81,7 @@ def with_listing(info: ModelInfo) -> ModelInfo:
 
     What is in the catalog, and what was never pulled, stays as it is.
     """
-    listed = of_custom(parse_custom(info.model)) if is_custom(info.model) else None
+    listed = resolve_custom(parse_custom(info.model)) if is_custom(info.model) else None
     if listed is None or info.path is not None:
         return info
     size_class = size_class_for(sum(file.size for file in listed.files))
@@ -105,7 +105,7 @@ def pulled(custom: Custom, *, fresh: bool = False) -> Pulled:
         DamagedError: one is not the listed one.
         WeightsError: they are no Whisper weights that this tool reads.
     """
-    found = of_custom(custom)
+    found = resolve_custom(custom)
     command = f"speedtest models pull {custom}"
     if found is None or any(not (found.path / file.name).exists() for file in found.files):
         raise WeightsMissingError(f"no weights for {custom} on this machine", hint=command)

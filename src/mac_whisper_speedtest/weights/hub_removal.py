@@ -22,8 +22,8 @@ from pathlib import Path
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.weights import disposal, hub_cache, revisions
-from mac_whisper_speedtest.weights import snapshot as wanted
+from mac_whisper_speedtest.weights import hub_cache, revisions, trash
+from mac_whisper_speedtest.weights.snapshot import pull_target, resolve_offline
 
 _INCOMPLETE = ".incomplete"
 
@@ -90,7 +90,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class Removable:
     """What is removed for a claim.
 
     Attributes:
@@ -113,20 +113,20 @@ class HubCopy:
     """A claim, and what was found of it."""
 
     claim: Claim
-    going: Going
+    removable: Removable
 
     @property
     def size_bytes(self) -> int:
         """What is freed by removing it."""
-        return self.going.size_bytes
+        return self.removable.size_bytes
 
 
-def of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
+def copies_of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
     """All files of a repository at a commit, if any of it is here."""
     return _found([_everything(custom.repository, custom.revision)])
 
 
-def of_network(network: str, form: str = "") -> tuple[HubCopy, ...]:
+def copies_of_model(network: str, form: str = "") -> tuple[HubCopy, ...]:
     """What is here of a network's publications, each commit once; of all forms or of one."""
     claims: dict[tuple[str, str], Claim] = {}
     for row in catalog.publications():
@@ -148,7 +148,7 @@ def _claim(row: catalog.Publication) -> Claim | None:
         for each in catalog.publications()
         if each.repository == row.repository and each.network != row.network
     ]
-    snapshot = wanted.resolve_offline(wanted.of_row(row))
+    snapshot = resolve_offline(pull_target(row))
     files = snapshot.files if snapshot else ()
     addresses = {address for file in files if (address := file.sha256 or file.blob_id)}
     if not row.folder and not others:
@@ -184,20 +184,20 @@ def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
         if _leads_away(hub_cache.repository_dir(claim.repository)):
             continue
         contents = read_cache(claim.repository)
-        going = decide(contents, claim)
+        removable = decide(contents, claim)
         hollow = not contents.blobs and not contents.snapshots and contents.is_there
-        left = claim.revision in contents.snapshots and going.whole_snapshot
+        left = claim.revision in contents.snapshots and removable.whole_snapshot
         record = (
             revisions.cached_listing(claim.repository, claim.revision)
-            if going.whole_snapshot
+            if removable.whole_snapshot
             else None
         )
-        if going.files or going.blobs or going.refs or hollow or left or record:
-            found.append(HubCopy(claim, going))
+        if removable.files or removable.blobs or removable.refs or hollow or left or record:
+            found.append(HubCopy(claim, removable))
     return tuple(found)
 
 
-def decide(contents: CacheContents, claim: Claim) -> Going:
+def decide(contents: CacheContents, claim: Claim) -> Removable:
     """What of a repository goes for a claim, and what other files still need."""
     here = contents.snapshots.get(claim.revision, {})
     files = sorted(
@@ -221,7 +221,7 @@ def decide(contents: CacheContents, claim: Claim) -> Going:
     ]
     refs = [name for name, commit in contents.refs.items() if commit == claim.revision]
     size = sum(contents.blobs[blob] for blob in blobs) + sum(here[name].size for name in files)
-    return Going(tuple(files), tuple(blobs), tuple(refs) if whole else (), whole, size)
+    return Removable(tuple(files), tuple(blobs), tuple(refs) if whole else (), whole, size)
 
 
 def read_cache(repository: str) -> CacheContents:
@@ -232,7 +232,7 @@ def read_cache(repository: str) -> CacheContents:
     blobs = base / "blobs"
     return CacheContents(
         snapshots={path.name: _entries(path, blobs) for path in _children(base / "snapshots")},
-        blobs={path.name: disposal.size_bytes(_payload(path)) for path in _children(blobs)},
+        blobs={path.name: trash.size_bytes(_payload(path)) for path in _children(blobs)},
         refs=_refs(base / "refs"),
         is_there=True,
     )
@@ -272,7 +272,7 @@ def _entries(snapshot: Path, blobs: Path) -> dict[str, SnapshotFile]:
 
 def _entry(path: Path, blobs: Path) -> SnapshotFile:
     if not path.is_symlink():
-        return SnapshotFile("", disposal.size_bytes(path))
+        return SnapshotFile("", trash.size_bytes(path))
     target = Path(os.path.normpath(path.parent / path.readlink()))
     # A link to anywhere else goes, and what it leads to stays.
     return SnapshotFile(target.name if target.parent == Path(os.path.normpath(blobs)) else "", 0)
@@ -292,7 +292,7 @@ def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
     """Remove what was found, or what is there by now.
 
     Args:
-        copy: from `of_custom` or `of_network`.
+        copy: from `copies_of_custom` or `copies_of_model`.
         announce: told when a pull has to be waited for.
 
     Returns:
@@ -305,7 +305,7 @@ def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
     branch = revisions.lock_path(claim.repository, hub_cache.DEFAULT_BRANCH)
     locks = [revisions.lock_path(claim.repository, claim.revision)]
     try:
-        with disposal.held([*locks, *([branch] if branch.exists() else [])], announce):
+        with trash.held([*locks, *([branch] if branch.exists() else [])], announce):
             freed = _remove(claim, decide(read_cache(claim.repository), claim))
     except OSError as error:
         raise StorageError(
@@ -316,20 +316,20 @@ def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
     return freed
 
 
-def _remove(claim: Claim, going: Going) -> int:
+def _remove(claim: Claim, removable: Removable) -> int:
     base = hub_cache.repository_dir(claim.repository)
     if _leads_away(base):
         return 0
-    freed = _remove_files(base / "snapshots" / claim.revision, going.files)
-    if going.whole_snapshot:
-        _remove_notes(base, claim.revision, going.refs)
-    freed += sum(_remove_blob(base, blob) for blob in going.blobs)
+    freed = _remove_files(base / "snapshots" / claim.revision, removable.files)
+    if removable.whole_snapshot:
+        _remove_notes(base, claim.revision, removable.refs)
+    freed += sum(_remove_blob(base, blob) for blob in removable.blobs)
     for name in ("blobs", "refs", "snapshots", ".no_exist"):
         _drop_empty(base / name)
     with contextlib.suppress(OSError):  # the folder of a repository that holds more stays
         base.rmdir()
-    if going.whole_snapshot:
-        revisions.forget(claim.repository, claim.revision)
+    if removable.whole_snapshot:
+        revisions.discard_listing(claim.repository, claim.revision)
     return freed
 
 
@@ -339,7 +339,7 @@ def _remove_files(snapshot: Path, names: Sequence[str]) -> int:
         return 0
     freed = 0
     for name in names:
-        freed += disposal.size_bytes(snapshot / name)
+        freed += trash.size_bytes(snapshot / name)
         (snapshot / name).unlink(missing_ok=True)
     _drop_empty(snapshot)
     return freed
@@ -357,7 +357,7 @@ def _remove_notes(base: Path, revision: str, refs: Sequence[str]) -> None:
 def _remove_blob(base: Path, name: str) -> int:
     """Remove a blob, unless somebody fetches it just now or has come to need it."""
     lock = hub_cache.cache_dir() / ".locks" / base.name / f"{name.partition('.')[0]}.lock"
-    with disposal.held([lock] if lock.exists() else []) as mine:
+    with trash.held([lock] if lock.exists() else []) as mine:
         needed = {
             entry.blob
             for path in _children(base / "snapshots")
@@ -367,7 +367,7 @@ def _remove_blob(base: Path, name: str) -> int:
             return 0
         blob = base / "blobs" / name
         payload = _payload(blob)
-        freed = disposal.size_bytes(payload)
+        freed = trash.size_bytes(payload)
         if payload != blob:
             _sweep_shared(blob)
         blob.unlink(missing_ok=True)

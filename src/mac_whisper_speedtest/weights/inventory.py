@@ -23,7 +23,7 @@ from mac_whisper_speedtest.weights.inspect import (
     inspect_copy,
 )
 from mac_whisper_speedtest.weights.locations import CacheLocation, conversion, custom_pulled, places
-from mac_whisper_speedtest.weights.revisions import customs
+from mac_whisper_speedtest.weights.revisions import custom_listings
 
 _ANY = "float16"
 
@@ -45,7 +45,7 @@ class InstalledWeights:
     copy: CachedCopy
 
 
-def of_network(network: str) -> list[InstalledWeights]:
+def installed_weights(network: str) -> list[InstalledWeights]:
     """All copies of a network that are here, whole or not, official ones first."""
     found: dict[tuple[object, ...], InstalledWeights] = {}
     for form in _forms(catalog.model(network)):
@@ -62,7 +62,7 @@ def of_network(network: str) -> list[InstalledWeights]:
     return [each for each in found.values() if each.copy.state is not WeightsState.ABSENT]
 
 
-def of_custom(custom: catalog.Custom) -> list[InstalledWeights]:
+def installed_custom(custom: catalog.Custom) -> list[InstalledWeights]:
     """What is here of a repository at a commit: its files, and what was converted from them."""
     found = [InstalledWeights(str(custom), "", "", custom_copy(custom))]
     folder = hub_cache.root() / custom.folder
@@ -76,15 +76,15 @@ def of_custom(custom: catalog.Custom) -> list[InstalledWeights]:
 
 def everything() -> list[InstalledWeights]:
     """All copies of all networks, and of every repository that was pulled by its commit."""
-    found = [each for network in catalog.models() for each in of_network(network)]
-    for record in customs():
-        found += of_custom(catalog.Custom(record.repository, record.revision))
+    found = [each for network in catalog.models() for each in installed_weights(network)]
+    for record in custom_listings():
+        found += installed_custom(catalog.Custom(record.repository, record.revision))
     return found
 
 
 def custom_copy(custom: catalog.Custom) -> CachedCopy:
     """What the Hugging Face cache holds of the files of a repository that a pull fetches."""
-    return inspect_copy(custom_pulled(custom, snapshot.of_custom(custom)))
+    return inspect_copy(custom_pulled(custom, snapshot.resolve_custom(custom)))
 
 
 def official_row(network: str) -> catalog.Publication:

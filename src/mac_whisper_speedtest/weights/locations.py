@@ -17,8 +17,13 @@ from pathlib import Path, PurePosixPath
 from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.catalog import LocationKind, ModelInfo, WeightsLocation
 from mac_whisper_speedtest.weights import hub_cache
-from mac_whisper_speedtest.weights import snapshot as wanted
 from mac_whisper_speedtest.weights.revisions import HubFile
+from mac_whisper_speedtest.weights.snapshot import (
+    SnapshotFiles,
+    pull_target,
+    resolve_custom,
+    resolve_offline,
+)
 
 CORE_ML_BUNDLE = ("coremldata.bin", "model.mil", "weights/weight.bin")
 """What a compiled Core ML model needs to load; half-fetched ones lack the last."""
@@ -130,7 +135,7 @@ def resolve(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
         return _converted(info)
     if catalog.is_custom(info.model):
         custom = catalog.parse_custom(info.model)
-        return custom_pulled(custom, wanted.of_custom(custom))
+        return custom_pulled(custom, resolve_custom(custom))
     if info.hosted is None:
         return None
     if location.kind is LocationKind.LIBRARY:
@@ -257,7 +262,7 @@ def conversion(folder: Path, form: str) -> CacheLocation:
     )
 
 
-def custom_pulled(custom: catalog.Custom, snapshot: wanted.SnapshotFiles | None) -> CacheLocation:
+def custom_pulled(custom: catalog.Custom, snapshot: SnapshotFiles | None) -> CacheLocation:
     """What a pull has put into the Hugging Face cache of a model outside the catalog.
 
     Args:
@@ -291,7 +296,7 @@ def _hub(row: catalog.Publication) -> CacheLocation:
     repository = hub_cache.repository_dir(row.repository)
     revision, wants = row.revision, _wants(row)
     # What an earlier pull learnt of the commit says more than the catalog does.
-    if not row.complete and (snapshot := wanted.resolve_offline(wanted.of_row(row))):
+    if not row.complete and (snapshot := resolve_offline(pull_target(row))):
         revision = snapshot.revision
         wants = tuple(_learnt(file, row.folder) for file in snapshot.files)
     shared = bool(row.folder) or row.form == "ggml"  # one repository for many networks

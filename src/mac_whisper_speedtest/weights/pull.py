@@ -38,13 +38,18 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
 from mac_whisper_speedtest.weights.custom import Custom, is_custom, parse_custom
 from mac_whisper_speedtest.weights.locations import fetched_folder
-from mac_whisper_speedtest.weights.revisions import HubFile, cached_listing, lock_path, remember
+from mac_whisper_speedtest.weights.revisions import (
+    HubFile,
+    cached_listing,
+    lock_path,
+    store_listing,
+)
 from mac_whisper_speedtest.weights.snapshot import (
     PullTarget,
     SnapshotFiles,
     bytes_missing,
     missing_by_size,
-    of_row,
+    pull_target,
     resolve_from_listing,
     resolve_offline,
 )
@@ -167,7 +172,7 @@ def pull_row(
     if not row.repository:
         return _from_mirror(row, announce)
     puller = _Puller(announce, progress or Observer(), hub_endpoint(endpoint), policy)
-    return puller.pull(of_row(row)).path / row.folder
+    return puller.pull(pull_target(row)).path / row.folder
 
 
 def pull_custom(
@@ -184,8 +189,8 @@ def pull_custom(
     those of `pull_row`.
     """
     puller = _Puller(announce, progress or Observer(), hub_endpoint(endpoint), policy)
-    wish = PullTarget(str(custom), custom.repository, custom.revision, custom=True)
-    return puller.pull(wish).path
+    target = PullTarget(str(custom), custom.repository, custom.revision, custom=True)
+    return puller.pull(target).path
 
 
 def cost(row: catalog.Publication) -> int | None:
@@ -199,7 +204,7 @@ def cost(row: catalog.Publication) -> int | None:
             return None
         folder = fetched_folder(row)
         return 0 if folder is not None and folder.is_dir() else row.mirror.wheel.size
-    snapshot = resolve_offline(of_row(row))
+    snapshot = resolve_offline(pull_target(row))
     return (
         None if snapshot is None else bytes_missing(snapshot.repository, missing_by_size(snapshot))
     )
@@ -212,41 +217,41 @@ class _Puller:
     endpoint: str
     policy: RetryPolicy
 
-    def pull(self, wish: PullTarget) -> SnapshotFiles:
-        with self._locked(wish):
-            snapshot = resolve_offline(wish)
+    def pull(self, target: PullTarget) -> SnapshotFiles:
+        with self._locked(target):
+            snapshot = resolve_offline(target)
             if snapshot is None or missing_by_size(snapshot):
-                refuse_offline(wish.name)
-                snapshot = snapshot or self._learn(wish)
-            if wish.custom:
+                refuse_offline(target.name)
+                snapshot = snapshot or self._learn(target)
+            if target.custom:
                 _note_custom(snapshot)
             missing = snapshot.missing(transfer.whole)
             if missing:
-                refuse_offline(wish.name)
-                self._fetch(wish, snapshot, missing)
+                refuse_offline(target.name)
+                self._fetch(target, snapshot, missing)
             else:
-                self.announce(f"{wish.name} is already here")
-            if wish.revision == hub_cache.DEFAULT_BRANCH:
+                self.announce(f"{target.name} is already here")
+            if target.revision == hub_cache.DEFAULT_BRANCH:
                 _note_branch(snapshot)
         return snapshot
 
-    def _learn(self, wish: PullTarget) -> SnapshotFiles:
+    def _learn(self, target: PullTarget) -> SnapshotFiles:
         """Ask the hub what the revision holds, and keep the answer."""
-        found = transfer.listing(self._source(wish, wish.revision), custom=wish.custom)
-        if wish.revision not in {hub_cache.DEFAULT_BRANCH, found.revision}:
+        found = transfer.listing(self._source(target, target.revision), custom=target.custom)
+        if target.revision not in {hub_cache.DEFAULT_BRANCH, found.revision}:
             raise DownloadError(
-                f"asked for {wish.repository}@{wish.revision}, the hub answered with commit "
+                f"asked for {target.repository}@{target.revision}, the hub answered with commit "
                 f"{found.revision}",
                 hint="check HF_ENDPOINT, if it is set",
             )
-        snapshot = resolve_from_listing(wish, found)
-        remember(found)
+        snapshot = resolve_from_listing(target, found)
+        store_listing(found)
         return snapshot
 
-    def _fetch(self, wish: PullTarget, snapshot: SnapshotFiles, missing: list[HubFile]) -> None:
+    def _fetch(self, target: PullTarget, snapshot: SnapshotFiles, missing: list[HubFile]) -> None:
         for file in missing:
             if transfer.discard(snapshot.path / file.name, snapshot.repository):
-                self.announce(f"{file.name} of {wish.name} was damaged; it is fetched again")
+                self.announce(f"{file.name} of {target.name} was damaged; it is fetched again")
         needed = bytes_missing(snapshot.repository, missing)
         _refuse_full_disk(needed)
         host = urlsplit(self.endpoint).hostname
@@ -254,10 +259,10 @@ class _Puller:
         usually = f", about {_duration(seconds)} at the usual rate" if seconds else ""
         count = f"{len(missing)} file{'s' if len(missing) > 1 else ''}"
         self.announce(
-            f"Fetching {wish.name}: {count}, {megabytes(needed, 1)}, of "
+            f"Fetching {target.name}: {count}, {megabytes(needed, 1)}, of "
             f"{snapshot.repository}@{snapshot.revision[:8]} from {host}{usually}"
         )
-        source = self._source(wish, snapshot.revision)
+        source = self._source(target, snapshot.revision)
         began = time.monotonic()
         received = 0
         self.progress.download_started(missing)
@@ -271,17 +276,17 @@ class _Puller:
         took = max(time.monotonic() - began, 1e-3)
         record(received, took)
         rate = received / took / 1e6
-        self.announce(f"{wish.name}: {megabytes(received, 1)} in {took:.1f} s ({rate:.1f} MB/s)")
+        self.announce(f"{target.name}: {megabytes(received, 1)} in {took:.1f} s ({rate:.1f} MB/s)")
 
-    def _source(self, wish: PullTarget, revision: str) -> DownloadSource:
-        context = RequestContext(self.endpoint, wish.repository, revision)
+    def _source(self, target: PullTarget, revision: str) -> DownloadSource:
+        context = RequestContext(self.endpoint, target.repository, revision)
         return DownloadSource(context, self.announce, self.policy)
 
     @contextlib.contextmanager
-    def _locked(self, wish: PullTarget) -> Iterator[None]:
+    def _locked(self, target: PullTarget) -> Iterator[None]:
         """Hold the only right to pull that revision; say so when it has to be waited for."""
-        path = lock_path(wish.repository, wish.revision)
-        waiting = f"another process is fetching {wish.repository}; waiting for it"
+        path = lock_path(target.repository, target.revision)
+        waiting = f"another process is fetching {target.repository}; waiting for it"
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(files.locked(path, notify=lambda: self.announce(waiting)))
@@ -306,7 +311,7 @@ def _note_custom(snapshot: SnapshotFiles) -> None:
     """The same commit may have been learnt for a row of the catalog before."""
     found = cached_listing(snapshot.repository, snapshot.revision)
     if found is not None and not found.custom:
-        remember(replace(found, custom=True))
+        store_listing(replace(found, custom=True))
 
 
 def _refuse_full_disk(needed: int) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.weights import disposal, hub_cache, hub_removal, revisions
-from mac_whisper_speedtest.weights.disposal import Doomed, doomed
+from mac_whisper_speedtest.weights import hub_cache, hub_removal, revisions, trash
 from mac_whisper_speedtest.weights.hub_removal import HubCopy
+from mac_whisper_speedtest.weights.trash import TrashItem, trash_item
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Removal:
     """
 
     name: str
-    own: tuple[Doomed, ...] = ()
+    own: tuple[TrashItem, ...] = ()
     hub: tuple[HubCopy, ...] = ()
 
     @property
@@ -55,7 +55,7 @@ def plan_removal(name: str, *, form: str = "", from_hub: bool = False) -> Remova
         _check_form(form, model)
     if not catalog.is_custom(name):
         own = own_copies(model.name, model.name, form)
-        hub = hub_removal.of_network(model.name, form) if from_hub else ()
+        hub = hub_removal.copies_of_model(model.name, form) if from_hub else ()
         return Removal(model.name, tuple(own), hub)
     custom = catalog.parse_custom(name)
     if form and from_hub:
@@ -64,7 +64,7 @@ def plan_removal(name: str, *, form: str = "", from_hub: bool = False) -> Remova
             hint="leave out --form, or --hub",
         )
     own = own_copies(model.name, custom.folder, form)
-    return Removal(model.name, tuple(own), hub_removal.of_custom(custom) if from_hub else ())
+    return Removal(model.name, tuple(own), hub_removal.copies_of_custom(custom) if from_hub else ())
 
 
 def _check_form(form: str, network: catalog.Model) -> None:
@@ -75,7 +75,7 @@ def _check_form(form: str, network: catalog.Model) -> None:
         )
 
 
-def own_copies(name: str, part: str, form: str = "") -> list[Doomed]:
+def own_copies(name: str, part: str, form: str = "") -> list[TrashItem]:
     """The tool's own copies of a model, and what killed conversions of it left.
 
     Args:
@@ -94,7 +94,7 @@ def own_copies(name: str, part: str, form: str = "") -> list[Doomed]:
                 f"the folder of {name} in the tool's cache is a link to another one",
                 hint="leave out --form to remove the link; what it leads to stays",
             )
-        return [disposal.doomed(folder, "a link; what it leads to stays", root)]
+        return [trash.trash_item(folder, "a link; what it leads to stays", root)]
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         target = hub_cache.staged_for(path.name)
@@ -105,7 +105,7 @@ def own_copies(name: str, part: str, form: str = "") -> list[Doomed]:
         if path.is_symlink():
             what = f"{meant}: a link; what it leads to stays"
         lock = Path(f"{folder / (target or path.name)}.lock")
-        found.append(disposal.doomed(path, what, root, [lock]))
+        found.append(trash.trash_item(path, what, root, [lock]))
     return found
 
 
@@ -122,14 +122,14 @@ def carry_out(removal: Removal, *, announce: Callable[[str], None]) -> int:
     Raises:
         StorageError: something could not be removed.
     """
-    freed = sum(disposal.take_away(item, announce) or 0 for item in removal.own)
+    freed = sum(trash.remove_item(item, announce) or 0 for item in removal.own)
     return freed + sum(hub_removal.carry_out(copy, announce=announce) for copy in removal.hub)
 
 
 # What killed processes and older versions left in the caches, and nobody will use again.
 #
 # Looked for in the tool's own cache; of the Hugging Face cache only what is unfinished, in
-# repositories that this tool fetches from. `plan` decides, `disposal.take_away` removes.
+# repositories that this tool fetches from. `plan` decides, `trash.remove_item` removes.
 
 
 YOUNG_S = 3600.0
@@ -139,7 +139,9 @@ USUAL_AGE_S = 7 * DAY_S
 """How long an unfinished download is kept to be resumed from."""
 
 
-def plan_pruning(*, older_than_s: float = USUAL_AGE_S, now_s: float | None = None) -> list[Doomed]:
+def plan_pruning(
+    *, older_than_s: float = USUAL_AGE_S, now_s: float | None = None
+) -> list[TrashItem]:
     """Everything that is to go, as things are now.
 
     Args:
@@ -153,7 +155,7 @@ def plan_pruning(*, older_than_s: float = USUAL_AGE_S, now_s: float | None = Non
 # --- weights/NETWORK -----------------------------------------------------------------------------
 
 
-def _of_weights(now: float) -> Iterator[Doomed]:
+def _of_weights(now: float) -> Iterator[TrashItem]:
     root = hub_cache.root()
     for folder in _children(root):
         if folder.is_symlink() or not folder.is_dir():
@@ -161,10 +163,10 @@ def _of_weights(now: float) -> Iterator[Doomed]:
         going = list(_of_network(folder, now))
         yield from going
         if {item.path for item in going} == set(_children(folder)):
-            yield Doomed(folder, "an empty folder", 0, root, only_if_empty=True)
+            yield TrashItem(folder, "an empty folder", 0, root, only_if_empty=True)
 
 
-def _of_network(folder: Path, now: float) -> Iterator[Doomed]:
+def _of_network(folder: Path, now: float) -> Iterator[TrashItem]:
     root = folder.parent
     entries = _children(folder)
     locks = [path for path in entries if path.suffix == ".lock"]
@@ -178,29 +180,29 @@ def _of_network(folder: Path, now: float) -> Iterator[Doomed]:
         else:
             yield going
     for lock in locks:
-        if lock.name.removesuffix(".lock") not in in_use and disposal.is_free(lock):
-            yield doomed(lock, "a lock without its folder", root, [lock])
+        if lock.name.removesuffix(".lock") not in in_use and trash.is_free(lock):
+            yield trash_item(lock, "a lock without its folder", root, [lock])
 
 
-def _unfinished(path: Path, now: float) -> Doomed | None:
+def _unfinished(path: Path, now: float) -> TrashItem | None:
     """A folder in the making, or one that was being removed; ``None`` while somebody is at it."""
     locks = _locks_of(path)
-    if not all(map(disposal.is_free, locks)) or (_young(path, now) and not _surely_dead(path)):
+    if not all(map(trash.is_free, locks)) or (_young(path, now) and not _surely_dead(path)):
         return None
-    return doomed(path, "never finished, or half removed", path.parents[1], locks)
+    return trash_item(path, "never finished, or half removed", path.parents[1], locks)
 
 
-def _outdated(path: Path) -> Doomed | None:
+def _outdated(path: Path) -> TrashItem | None:
     """Weights that no version of the catalog from this one on leads to; else ``None``."""
     network, meant = path.parent.name, hub_cache.parse(path.name)
     # What is not named as this tool names it may be anything.
     if meant is None or network not in catalog.models() or hub_cache.is_pinned(network, meant):
         return None
     lock = Path(f"{path}.lock")
-    if not disposal.is_free(lock):
+    if not trash.is_free(lock):
         return None
     what = f"{meant}, of weights that the catalog no longer names"
-    return doomed(path, what, path.parents[1], [lock] if lock.exists() else [])
+    return trash_item(path, what, path.parents[1], [lock] if lock.exists() else [])
 
 
 def _locks_of(unfinished: Path) -> list[Path]:
@@ -224,60 +226,60 @@ def _surely_dead(unfinished: Path) -> bool:
 
 
 def _young(path: Path, now: float) -> bool:
-    return now - disposal.newest_change_s(path) < YOUNG_S
+    return now - trash.newest_change_s(path) < YOUNG_S
 
 
 # --- learnt --------------------------------------------------------------------------------------
 
 
-def _of_records(now: float) -> Iterator[Doomed]:
-    folder = revisions.folder()
+def _of_records(now: float) -> Iterator[TrashItem]:
+    folder = revisions.listings_folder()
     root = paths.cache_dir()
     if folder.is_symlink():
         return
     for path in [*folder.glob(".*.json.*"), *root.glob(".downloads.json.*")]:
         if not _young(path, now):
-            yield doomed(path, "never finished", root)
+            yield trash_item(path, "never finished", root)
     # Without the cache itself, on a disk that is not there just now, nobody can tell.
     if not hub_cache.cache_dir().is_dir():
         return
     kept = set()
-    for repository, revision in revisions.recorded():
+    for repository, revision in revisions.recorded_commits():
         record = revisions.lock_path(repository, revision).with_suffix(".json")
         branch = revisions.lock_path(repository, hub_cache.DEFAULT_BRANCH)
         locks = [lock for lock in (record.with_suffix(".lock"), branch) if lock.exists()]
         here = hub_cache.snapshot_dir(repository, revision).exists()
-        if here or _young(record, now) or not all(map(disposal.is_free, locks)):
+        if here or _young(record, now) or not all(map(trash.is_free, locks)):
             kept.add(record.stem)
             continue
-        yield doomed(record, f"what was learnt of {repository}, which is gone", root, locks)
+        yield trash_item(record, f"what was learnt of {repository}, which is gone", root, locks)
     for lock in sorted(folder.glob("*@*.lock")):
         name, _, revision = lock.stem.rpartition("@")
         repository = name.replace("--", "/", 1)
         used = hub_cache.snapshot_dir(repository, revision).exists() or (
             revision == hub_cache.DEFAULT_BRANCH and hub_cache.repository_dir(repository).exists()
         )
-        if not used and lock.stem not in kept and disposal.is_free(lock):
-            yield doomed(lock, "a lock without its weights", root, [lock])
+        if not used and lock.stem not in kept and trash.is_free(lock):
+            yield trash_item(lock, "a lock without its weights", root, [lock])
 
 
 # --- the Hugging Face cache ----------------------------------------------------------------------
 
 
-def _of_downloads(now: float, older_than_s: float) -> Iterator[Doomed]:
+def _of_downloads(now: float, older_than_s: float) -> Iterator[TrashItem]:
     root = hub_cache.cache_dir()
     known = {row.repository for row in catalog.publications() if row.repository}
-    for repository in sorted(known | {name for name, _ in revisions.recorded()}):
+    for repository in sorted(known | {name for name, _ in revisions.recorded_commits()}):
         folder = hub_cache.repository_dir(repository)
         for path in sorted((folder / "blobs").glob("*.incomplete")):
-            age = now - disposal.newest_change_s(path)
-            if age < older_than_s or not disposal.inside(path, root):
+            age = now - trash.newest_change_s(path)
+            if age < older_than_s or not trash.inside(path, root):
                 continue
             address = path.name.partition(".")[0]
             lock = root / ".locks" / folder.name / f"{address}.lock"
-            if disposal.is_free(lock):
+            if trash.is_free(lock):
                 what = f"of {repository}, not finished for {age / DAY_S:.0f} days"
-                yield doomed(path, what, root, [lock] if lock.exists() else [])
+                yield trash_item(path, what, root, [lock] if lock.exists() else [])
 
 
 def _children(folder: Path) -> list[Path]:

@@ -68,7 +68,7 @@ def cached_listing(repository: str, revision: str) -> CommitListing | None:
         return None  # it is learnt again then
 
 
-def remember(found: CommitListing) -> None:
+def store_listing(found: CommitListing) -> None:
     """Keep what was learnt, in place of what was known of that commit before.
 
     Raises:
@@ -79,15 +79,15 @@ def remember(found: CommitListing) -> None:
     files.write_bytes(_path(found.repository, found.revision), text.encode())
 
 
-def forget(repository: str, revision: str) -> None:
+def discard_listing(repository: str, revision: str) -> None:
     """Let go of what was learnt of that commit. Raises OSError."""
     _path(repository, revision).unlink(missing_ok=True)
 
 
-def recorded() -> list[tuple[str, str]]:
+def recorded_commits() -> list[tuple[str, str]]:
     """Repository and commit of every record there is, readable or not, in order of names."""
     found = []
-    for path in sorted(folder().glob("*@*.json")):
+    for path in sorted(listings_folder().glob("*@*.json")):
         name, _, revision = path.stem.rpartition("@")
         if COMMIT.fullmatch(revision):
             # Neither the hub's names nor this tool's have "--" of their own.
@@ -95,9 +95,9 @@ def recorded() -> list[tuple[str, str]]:
     return found
 
 
-def customs() -> list[CommitListing]:
+def custom_listings() -> list[CommitListing]:
     """The repositories outside the catalog that were pulled here, in order of names."""
-    read = [(key, cached_listing(*key)) for key in recorded()]
+    read = [(key, cached_listing(*key)) for key in recorded_commits()]
     return [
         found
         for key, found in read
@@ -110,7 +110,7 @@ def lock_path(repository: str, revision: str) -> Path:
     return _path(repository, revision).with_suffix(".lock")
 
 
-def from_listing(repository: str, body: Any, *, custom: bool = False) -> CommitListing:
+def parse_listing(repository: str, body: Any, *, custom: bool = False) -> CommitListing:
     """What the hub's answer to a question for a repository's files means.
 
     Raises:
@@ -161,10 +161,10 @@ def _file(sibling: Mapping[str, Any]) -> HubFile:
     )
 
 
-def folder() -> Path:
+def listings_folder() -> Path:
     """Where the records are, and the locks of those who fetch."""
-    return paths.cache_dir() / "learnt"
+    return paths.cache_dir() / "listings"
 
 
 def _path(repository: str, revision: str) -> Path:
-    return folder() / f"{repository.replace('/', '--')}@{revision}.json"
+    return listings_folder() / f"{repository.replace('/', '--')}@{revision}.json"

@@ -147,7 +147,7 @@ class PullTarget:
     custom: bool = False
 
 
-def of_row(row: catalog.Publication) -> PullTarget:
+def pull_target(row: catalog.Publication) -> PullTarget:
     """What a row of the catalog that has a repository asks for."""
     folder = f"{row.folder}/" if row.folder else ""
     return PullTarget(
@@ -164,36 +164,36 @@ def of_row(row: catalog.Publication) -> PullTarget:
     )
 
 
-def resolve_offline(wish: PullTarget) -> SnapshotFiles | None:
+def resolve_offline(target: PullTarget) -> SnapshotFiles | None:
     """What is wanted, as far as this machine knows by itself; ``None`` if only the hub knows."""
-    if wish.complete:
-        return SnapshotFiles(wish.repository, wish.revision, wish.files)
-    commit = wish.revision
+    if target.complete:
+        return SnapshotFiles(target.repository, target.revision, target.files)
+    commit = target.revision
     if commit == hub_cache.DEFAULT_BRANCH:
-        commit = hub_cache.branch_commit(wish.repository) or ""
-    found = cached_listing(wish.repository, commit) if commit else None
+        commit = hub_cache.branch_commit(target.repository) or ""
+    found = cached_listing(target.repository, commit) if commit else None
     try:
-        return resolve_from_listing(wish, found) if found is not None else None
+        return resolve_from_listing(target, found) if found is not None else None
     except DownloadError:
         return None  # the catalog has changed since: the hub is asked again
 
 
-def of_custom(custom: catalog.Custom) -> SnapshotFiles | None:
+def resolve_custom(custom: catalog.Custom) -> SnapshotFiles | None:
     """What a pull fetches of a model outside the catalog; ``None`` before the hub listed it."""
     return resolve_offline(PullTarget(str(custom), custom.repository, custom.revision, custom=True))
 
 
-def resolve_from_listing(wish: PullTarget, found: CommitListing) -> SnapshotFiles:
+def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFiles:
     """The files that are needed of those the hub lists, held against what the catalog pins.
 
     Raises:
         DownloadError: there are no weights among them, or they are not the pinned ones.
     """
-    pinned = {file.name: file for file in wish.files}
-    short = [name.removeprefix(f"{wish.folder}/") for name in pinned]
-    files = select_files(found.files, wish.folder, short)
+    pinned = {file.name: file for file in target.files}
+    short = [name.removeprefix(f"{target.folder}/") for name in pinned]
+    files = select_files(found.files, target.folder, short)
     if not files:
-        where = f" in {wish.folder}" if wish.folder else ""
+        where = f" in {target.folder}" if target.folder else ""
         raise DownloadError(
             f"{found.repository}@{found.revision} holds no weights that this tool knows{where}",
             hint="only repositories with weights of a speech recognizer are of use here",

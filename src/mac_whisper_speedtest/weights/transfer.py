@@ -32,7 +32,7 @@ from mac_whisper_speedtest.download import (
 from mac_whisper_speedtest.errors import DownloadError
 from mac_whisper_speedtest.http_errors import to_user_error
 from mac_whisper_speedtest.weights import hub_cache
-from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile, from_listing
+from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile, parse_listing
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
@@ -47,7 +47,7 @@ def listing(source: DownloadSource, *, custom: bool = False) -> CommitListing:
     Raises:
         DownloadError: the hub cannot be reached, refuses, or does not answer as a hub does.
     """
-    return from_listing(source.context.repository, ask_hub(source), custom=custom)
+    return parse_listing(source.context.repository, ask_hub(source), custom=custom)
 
 
 def whole(path: Path, file: HubFile) -> bool:

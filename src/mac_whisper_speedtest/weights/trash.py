@@ -19,7 +19,7 @@ from mac_whisper_speedtest.errors import StorageError
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class TrashItem:
     """One thing that is to go.
 
     Attributes:
@@ -39,9 +39,9 @@ class Doomed:
     only_if_empty: bool = False
 
 
-def doomed(path: Path, what: str, root: Path, locks: Sequence[Path] = ()) -> Doomed:
+def trash_item(path: Path, what: str, root: Path, locks: Sequence[Path] = ()) -> TrashItem:
     """``path`` with its size, for removal."""
-    return Doomed(path, what, size_bytes(path), root, tuple(locks))
+    return TrashItem(path, what, size_bytes(path), root, tuple(locks))
 
 
 def size_bytes(path: Path) -> int:
@@ -79,7 +79,7 @@ def inside(path: Path, root: Path) -> bool:
     return path.name not in {"", ".", ".."} and root.resolve() in really.parents
 
 
-def take_away(item: Doomed, waiting: Callable[[str], None] | None = None) -> int | None:
+def remove_item(item: TrashItem, waiting: Callable[[str], None] | None = None) -> int | None:
     """Remove ``item``.
 
     Args:
@@ -110,7 +110,7 @@ def take_away(item: Doomed, waiting: Callable[[str], None] | None = None) -> int
     return freed
 
 
-def _remove(item: Doomed) -> None:
+def _remove(item: TrashItem) -> None:
     path = item.path
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
