@@ -16,8 +16,16 @@ from mac_whisper_speedtest.leaderboard.build import (
 )
 from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, Figure
 from mac_whisper_speedtest.leaderboard.submissions import Configuration
-from mac_whisper_speedtest.report.html import charts, page
-from mac_whisper_speedtest.report.html.page import Field, PageTable, TableColumn, TableRow, clipped
+from mac_whisper_speedtest.report.html import charts
+from mac_whisper_speedtest.report.html.page import clipped
+from mac_whisper_speedtest.report.html.tables import (
+    Field,
+    PageTable,
+    TableColumn,
+    TableRow,
+    number_field,
+    rank_field,
+)
 from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     FIRST_GROUP,
@@ -29,7 +37,6 @@ from mac_whisper_speedtest.results.cells import (
     error_rate_text,
     percent,
     range_text,
-    rank_text,
 )
 
 # How things on a leaderboard are called and shown.
@@ -316,16 +323,10 @@ def _board_row(
     board: Board, group: BoardGroup, row: BoardRow, *, name: str, off: Collection[str]
 ) -> TableRow:
     runner, state = row.runner, status_label(group, row)
-    rank: Field = Field(MISSING, "")
-    if row.rank is not None:
-        rank = Field(
-            rank_text(row.rank, row.rank_last, group.name),
-            f"{group.name} {row.rank:03d} {row.rank_last:03d}",
-        )
     return TableRow(
         [
             name,
-            rank,
+            rank_field(row.rank, row.rank_last, group.name),
             _speed(row),
             _error_rate(board, row),
             _state(row, state, off),
@@ -335,9 +336,9 @@ def _board_row(
             clipped(runner.device or MISSING, _LONGEST),
             clipped(runner.precision or MISSING, _LONGEST),
             runner.threads,
-            page.number(row.peak_rss_bytes, ".0f", 1e-6),
+            number_field(row.peak_rss_bytes, ".0f", 1e-6),
             _energy(row),
-            page.number(row.load_s, ".2f"),
+            number_field(row.load_s, ".2f"),
         ],
         keys={
             "hardware": key(board.work.hardware),
@@ -376,7 +377,7 @@ def _error_rate(board: Board, row: BoardRow) -> Field:
 
 
 def _energy(row: BoardRow) -> Field:
-    found = page.number(row.joules_per_audio_hour, ".0f")
+    found = number_field(row.joules_per_audio_hour, ".0f")
     if row.joules_per_audio_hour is None:
         return found
     return replace(found, note=clipped(row.energy_quality, _LONGEST))

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -25,7 +25,8 @@ from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS
 from mac_whisper_speedtest.report import comparison
 from mac_whisper_speedtest.report.html import page
-from mac_whisper_speedtest.report.html.page import PageTable, TableColumn, TableRow, clipped
+from mac_whisper_speedtest.report.html.page import clipped
+from mac_whisper_speedtest.report.html.tables import PageTable, TableColumn, TableRow
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import MISSING, counted
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
@@ -315,25 +316,26 @@ def of_run(run: s.Run, label: str) -> str:
         for cell in run.cells
         for finding in (cell.summary.findings if cell.summary else ())
     ]
-    return page.render(
-        "piece.html",
-        heading=f"Run {label}{state}",
-        tables=[("", [column.name for column in brief.columns], rows)],
-        notes=notes,
-    )
+    tables = [("", [column.name for column in brief.columns], rows)]
+    return _piece(f"Run {label}{state}", tables, notes)
 
 
 def of_comparison(compared: Compared) -> str:
     """The comparison's tables, as ``speedtest compare`` prints them, and its notes."""
-    return page.render(
-        "piece.html",
-        heading=comparison.title(compared),
-        tables=[
-            (heading, comparison.HEADINGS, rows)
-            for heading, rows in comparison.tables(compared).items()
-        ],
-        notes=[*comparison.notes(compared), *comparison.outcome(compared)],
-    )
+    tables = [
+        (heading, comparison.HEADINGS, rows)
+        for heading, rows in comparison.tables(compared).items()
+    ]
+    notes = [*comparison.notes(compared), *comparison.outcome(compared)]
+    return _piece(comparison.title(compared), tables, notes)
+
+
+def _piece(
+    heading: str,
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
+    notes: Sequence[str],
+) -> str:
+    return str(page.render("piece.html", heading=heading, tables=tables, notes=notes))
 
 
 def _shown(value: object) -> str:

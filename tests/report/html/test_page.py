@@ -81,3 +81,4 @@ def test_the_style_sheet_the_script_and_the_templates_are_packaged() -> None:
     module = common.Module("mac_whisper_speedtest", Path(__file__).resolve().parents[3])
     names = {Path(each).name for each in module.iter_files()}
     assert {"page.css", "page.js", "page.py", "page.html", "tables.html"} <= names
+    assert {"leaderboard.css", "leaderboard.js", "leaderboard.html"} <= names

@@ -6,7 +6,7 @@ import pytest
 
 from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.report.html import evidence
-from mac_whisper_speedtest.report.html.cells import Limits
+from mac_whisper_speedtest.report.html.page import Limits
 from parsed_html import parse
 
 

@@ -12,7 +12,7 @@ from fakes.runs import SPOKEN, FakeCell, collection, cuts, recording, run_of
 from mac_whisper_speedtest.audio.clip import LeftOut
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.report.html import report as report_module
-from mac_whisper_speedtest.report.html.cells import Limits
+from mac_whisper_speedtest.report.html.page import Limits
 from mac_whisper_speedtest.report.html.report import MOST_BYTES, report
 from mac_whisper_speedtest.results import schema as s
 from parsed_html import Element, parse

@@ -8,15 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.report.html.cells import Limits
-from mac_whisper_speedtest.report.html.page import (
-    Field,
-    PageTable,
-    TableColumn,
-    TableRow,
-    clipped,
-    render,
-)
+from mac_whisper_speedtest.report.html.page import Limits, clipped, render
+from mac_whisper_speedtest.report.html.tables import Field, PageTable, TableColumn, TableRow
 from mac_whisper_speedtest.results.cells import MISSING, OK, labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, LeftOutInfo, Run
 

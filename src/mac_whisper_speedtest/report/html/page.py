@@ -16,15 +16,14 @@ import base64
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from mac_whisper_speedtest.printable import UNSEEN
-from mac_whisper_speedtest.results.cells import MISSING
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -79,13 +78,6 @@ def visible(text: str) -> str:
     return UNSEEN.sub(picture, text)
 
 
-def clipped(text: str, limit: int) -> str:
-    """At most ``limit`` characters of ``text``, and how many more there are."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}… ({len(text) - limit} characters more)"
-
-
 def page(*, title: str, body: str, styles: str = "", scripts: str = "") -> str:
     """A whole offline HTML document.
 
@@ -113,7 +105,7 @@ def page(*, title: str, body: str, styles: str = "", scripts: str = "") -> str:
     """
     sheets = [_raw("style", each) for each in (shared(__package__, "page.css"), styles) if each]
     programs = [_raw("script", each) for each in (shared(__package__, "page.js"), scripts) if each]
-    return render(
+    made = render(
         "page.html",
         title=title,
         body=Markup(body),  # noqa: S704  (escaped by whoever made it)
@@ -121,6 +113,7 @@ def page(*, title: str, body: str, styles: str = "", scripts: str = "") -> str:
         sheets=sheets,
         programs=programs,
     )
+    return str(made)
 
 
 def _policy(sheets: Sequence[str], programs: Sequence[str]) -> str:
@@ -154,111 +147,43 @@ def shared(package: str, name: str) -> str:
     return text.replace("\r\n", "\n")
 
 
-# Tables that scroll in their own box and can be sorted by the page's script.
+# How much goes into a page.
 
 
 @dataclass(frozen=True, slots=True)
-class TableColumn:
-    """One column.
+class Limits:
+    """How much of a large run goes into a page.
 
     Attributes:
-        heading: its name, with the unit.
-        number: whether its fields are numbers, set to the right.
-        sortable: whether the page may sort by it.
-        long: whether its fields are sentences.
+        sample_rows: rows of the table of samples; beyond, it has a row per cell and round.
+        dots: samples that are drawn; beyond, a cell's rounds are drawn as boxes.
+        recordings: recordings of a set whose texts are shown.
+        units: words (or characters, where those are counted) of one recording that are aligned.
+        message: characters of one message or log.
+        entries: recordings that are named as left out, and lines of other long lists.
     """
 
-    heading: str
-    number: bool = False
-    sortable: bool = True
-    long: bool = False
+    sample_rows: int = 1500
+    dots: int = 4000
+    recordings: int = 20
+    units: int = 4000
+    message: int = 4000
+    entries: int = 200
 
-    @property
-    def heading_class(self) -> str:
-        """The classes of its heading."""
-        return f"{'number' * self.number} {'unsortable' * (not self.sortable)}".strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field.
-
-    Attributes:
-        shown: what is read.
-        value: what it is sorted by, where that is not what is read; ``""`` comes last.
-        class_: of ``page.css``.
-        badge: makes what is read a badge of this class: ``good``, ``warn`` or ``bad``.
-        element: ``code`` or ``em``, which what is read then stands in.
-        interval: stands after it, as an interval does.
-        bare: whether the interval is only the smallest and the largest value.
-        note: stands after it, small.
-        warning: stands after it, as a badge.
-    """
-
-    shown: str
-    value: float | str | None = None
-    class_: str = ""
-    badge: str = ""
-    element: str = ""
-    interval: str = ""
-    bare: bool = False
-    note: str = ""
-    warning: str = ""
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is its text and nothing else."""
-        return not (self.badge or self.element or self.interval or self.note or self.warning)
+    def halved(self) -> Limits:
+        """Half of everything, but something of each."""
+        return Limits(
+            sample_rows=self.sample_rows // 2,
+            dots=self.dots // 2,
+            recordings=max(1, self.recordings // 2),
+            units=max(50, self.units // 2),
+            message=max(100, self.message // 2),
+            entries=max(5, self.entries // 2),
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """One row; the first field names it.
-
-    Attributes:
-        fields: as many as there are columns.
-        keys: what the choices of a filter are compared with: ``data-NAME`` → value.
-        class_: of ``page.css``.
-    """
-
-    fields: Sequence[str | Field]
-    keys: Mapping[str, str] = field(default_factory=dict)
-    class_: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PageTable:
-    """A table in a box that scrolls: ``table`` in ``tables.html`` draws it.
-
-    Attributes:
-        columns: what each field is.
-        bodies: rows that may be sorted among each other; a double line parts one body from the
-            next.
-        caption: what the table is.
-        name: its id, where a filter needs one.
-        sortable: whether headings become buttons.
-        tall: whether it may be long; then it scrolls downwards in its box, too.
-    """
-
-    columns: Sequence[TableColumn]
-    bodies: Sequence[Sequence[TableRow]]
-    caption: str
-    name: str = ""
-    sortable: bool = True
-    tall: bool = False
-
-    def cells(self, row: TableRow) -> Iterator[tuple[str, str, Field]]:
-        """The element of each field of a row, its classes, and the field."""
-        element = "th"
-        for column, each in zip(self.columns, row.fields, strict=True):
-            found = each if isinstance(each, Field) else Field(each)
-            class_ = f"{found.class_} {'number' * column.number} {'words' * column.long}"
-            yield element, " ".join(class_.split()), found
-            element = "td"
-
-
-def number(value: float | None, form: str, factor: float = 1.0) -> Field:
-    """A number as a field: shown by ``form``, sorted by itself."""
-    if value is None:
-        return Field(MISSING, "")
-    return Field(format(value * factor, form), value)
+def clipped(text: str, limit: int) -> str:
+    """At most ``limit`` characters of ``text``, and how many more there are."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text) - limit} characters more)"

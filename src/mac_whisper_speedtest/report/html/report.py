@@ -11,15 +11,8 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report import reproduce
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
 from mac_whisper_speedtest.report.html import speed as growth
-from mac_whisper_speedtest.report.html.cells import Limits
-from mac_whisper_speedtest.report.html.page import (
-    Field,
-    PageTable,
-    TableColumn,
-    TableRow,
-    page,
-    render,
-)
+from mac_whisper_speedtest.report.html.page import Limits, page, render
+from mac_whisper_speedtest.report.html.tables import Field, PageTable, TableColumn, TableRow
 from mac_whisper_speedtest.report.html.transcripts import AlignedTexts
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results.cells import (

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
 
-from mac_whisper_speedtest.report.html import charts, page
-from mac_whisper_speedtest.report.html.cells import Limits
+from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.html.curves import Curve, curves
-from mac_whisper_speedtest.report.html.page import (
+from mac_whisper_speedtest.report.html.page import Limits, clipped, render
+from mac_whisper_speedtest.report.html.tables import (
     Field,
     PageTable,
     TableColumn,
     TableRow,
-    clipped,
-    render,
+    number_field,
 )
 from mac_whisper_speedtest.results.cells import (
     MISSING,
@@ -50,8 +49,8 @@ def memory(run: Run) -> Markup:
         rows = []
         for cell in table.cells:
             weights = cell.model.weights.size_bytes if cell.model.weights else None
-            peak = page.number(summary_of(cell).peak_rss_bytes, ".0f", _MB)
-            size = page.number(weights, ".0f", _MB)
+            peak = number_field(summary_of(cell).peak_rss_bytes, ".0f", _MB)
+            size = number_field(weights, ".0f", _MB)
             rows.append(TableRow([table.names[cell.id], peak, _device(cell), size]))
         numbers = PageTable(columns, [rows], caption=f"Memory of {table.title}")
         parts.append((table.title, drawing, numbers))
@@ -82,7 +81,7 @@ def energy(run: Run, limits: Limits) -> Markup:
             TableRow(
                 [
                     table.names[cell.id],
-                    page.number(summary_of(cell).joules_per_audio_hour, ".0f"),
+                    number_field(summary_of(cell).joules_per_audio_hour, ".0f"),
                     summary_of(cell).energy_quality or MISSING,
                 ]
             )
@@ -118,7 +117,7 @@ def readiness(run: Run) -> Markup:
             TableRow(
                 [
                     labels[cell.id],
-                    *(page.number(value, form) for value, form in seconds),
+                    *(number_field(value, form) for value, form in seconds),
                 ]
             )
         )
@@ -173,7 +172,7 @@ def _device(cell: CellResult) -> Field:
     """What the GPU held, or why nobody knows."""
     held = summary_of(cell).device_memory_bytes
     if held is not None:
-        return page.number(held, ".0f", _MB)
+        return number_field(held, ".0f", _MB)
     readings = (meter.readings.get("gpu_peak_bytes") for meter in cell.meters)
     reason = next((each.reason for each in readings if each and each.reason), "")
     return Field("", "", note=f"not measured: {clipped(reason, 120)}") if reason else Field("–", "")

@@ -10,16 +10,15 @@ from markupsafe import Markup
 
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.compare.speed import COUNTED, State, Taken
-from mac_whisper_speedtest.report.html import curves, page
-from mac_whisper_speedtest.report.html.cells import Limits
+from mac_whisper_speedtest.report.html import curves
 from mac_whisper_speedtest.report.html.curves import Observed
-from mac_whisper_speedtest.report.html.page import (
+from mac_whisper_speedtest.report.html.page import Limits, clipped, render
+from mac_whisper_speedtest.report.html.tables import (
     Field,
     PageTable,
     TableColumn,
     TableRow,
-    clipped,
-    render,
+    number_field,
 )
 from mac_whisper_speedtest.results.cells import MISSING, labels_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
@@ -167,10 +166,10 @@ def _sample_row(label: str, each: Taken) -> TableRow:
             Field(str(sample.index + 1), sample.index),
             clipped(sample.utterance, 60) or MISSING,
             each.state,
-            page.number(sample.seconds, ".3f"),
-            page.number(each.relative, ".3f"),
-            page.number(processor, ".2f"),
-            page.number(sample.peak_rss_bytes, ".0f", 1e-6),
+            number_field(sample.seconds, ".3f"),
+            number_field(each.relative, ".3f"),
+            number_field(processor, ".2f"),
+            number_field(sample.peak_rss_bytes, ".0f", 1e-6),
             clipped(sample.failed or sample.disturbed, _REASON) or MISSING,
         ],
         keys={"cell": label, "state": each.state},
@@ -195,10 +194,10 @@ def _round_rows(label: str, taken: Sequence[Taken]) -> list[TableRow]:
                     Field(str(len(group)), len(group)),
                     Field(str(len(good)), len(good)),
                     str(sum(each.state == "failed" for each in group)),
-                    page.number(min(seconds, default=None), ".3f"),
-                    page.number(statistics.median(seconds) if seconds else None, ".3f"),
-                    page.number(max(seconds, default=None), ".3f"),
-                    page.number(statistics.median(relative) if relative else None, ".3f"),
+                    number_field(min(seconds, default=None), ".3f"),
+                    number_field(statistics.median(seconds) if seconds else None, ".3f"),
+                    number_field(max(seconds, default=None), ".3f"),
+                    number_field(statistics.median(relative) if relative else None, ".3f"),
                 ],
                 keys={"cell": label},
             )

@@ -7,11 +7,21 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from mac_whisper_speedtest.compare import speed
-from mac_whisper_speedtest.report.html import cells as named
-from mac_whisper_speedtest.report.html import charts, page
+from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.html import curves as pareto
 from mac_whisper_speedtest.report.html.curves import Curve, curves
-from mac_whisper_speedtest.report.html.page import Field, PageTable, TableColumn, TableRow, render
+from mac_whisper_speedtest.report.html.page import render
+from mac_whisper_speedtest.report.html.tables import (
+    Field,
+    PageTable,
+    TableColumn,
+    TableRow,
+    error_rate_field,
+    interval_field,
+    number_field,
+    rank_field,
+    status_field,
+)
 from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     MISSING,
@@ -90,23 +100,23 @@ def _row(table: CellTable, cell: CellResult, *, several: bool) -> TableRow:
     energy = (
         Field("not measured", "")
         if it.joules_per_audio_hour is None
-        else page.number(it.joules_per_audio_hour, ".0f")
+        else number_field(it.joules_per_audio_hour, ".0f")
     )
     return TableRow(
         [
             table.names[cell.id],
-            named.rank_of(cell),
-            named.measured(it.rtfx, it.rtfx_bounds, ".2f"),
-            named.measured(it.times_best, it.times_best_bounds, ".2f"),
+            rank_field(it.rank, it.rank_last, it.group),
+            interval_field(it.rtfx, it.rtfx_bounds, ".2f"),
+            interval_field(it.times_best, it.times_best_bounds, ".2f"),
             verdict,
-            named.error_rate(it),
-            named.status_of(cell),
-            page.number(it.median_s, ".3f"),
+            error_rate_field(it),
+            status_field(cell),
+            number_field(it.median_s, ".3f"),
             spread,
-            page.number(it.peak_rss_bytes, ".0f", 1e-6),
+            number_field(it.peak_rss_bytes, ".0f", 1e-6),
             energy,
-            page.number(it.load_s, ".2f"),
-            page.number(it.first_s, ".3f"),
+            number_field(it.load_s, ".2f"),
+            number_field(it.first_s, ".3f"),
             cell.backend.device or MISSING,
             cell.backend.precision or MISSING,
             Field(f"{it.rounds_ok} of {it.rounds_asked}", it.rounds_ok),
@@ -210,8 +220,8 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
                 [
                     label,
                     Field(str(place + 1), place + 1),
-                    named.measured(it.rtfx, it.rtfx_bounds, ".2f"),
-                    page.number(rate * 100, ".2f"),
+                    interval_field(it.rtfx, it.rtfx_bounds, ".2f"),
+                    number_field(rate * 100, ".2f"),
                     on_front,
                 ]
             )
@@ -257,9 +267,9 @@ def _rates(run: Run, cells: list[CellResult]) -> dict[str, object]:
             TableRow(
                 [
                     labels[cell.id],
-                    page.number(found.rate, ".2%"),
-                    page.number(found.cer, ".2%"),
-                    page.number(found.mean_rate, ".2%"),
+                    number_field(found.rate, ".2%"),
+                    number_field(found.cer, ".2%"),
+                    number_field(found.mean_rate, ".2%"),
                     str(found.substitutions),
                     str(found.deletions),
                     str(found.insertions),
@@ -333,11 +343,11 @@ def _fits(table: CellTable, cells: list[CellResult], lengths: list[str]) -> Page
             TableRow(
                 [
                     table.names[cell.id],
-                    named.measured(fit.fixed_s, fit.fixed, ".2f"),
-                    named.measured(fit.per_audio_s, fit.per_audio, ".4f"),
+                    interval_field(fit.fixed_s, fit.fixed, ".2f"),
+                    interval_field(fit.per_audio_s, fit.per_audio, ".4f"),
                     fit.shape or MISSING,
-                    page.number(fit.window_s, ".3f"),
-                    *(page.number(fit.seconds_by_duration.get(each), ".2f") for each in lengths),
+                    number_field(fit.window_s, ".3f"),
+                    *(number_field(fit.seconds_by_duration.get(each), ".2f") for each in lengths),
                 ]
             )
         )

@@ -14,8 +14,7 @@ from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Chunk
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.compare.speed import Said
-from mac_whisper_speedtest.report.html.cells import Limits
-from mac_whisper_speedtest.report.html.page import clipped, render
+from mac_whisper_speedtest.report.html.page import Limits, clipped, render
 from mac_whisper_speedtest.results.cells import labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
