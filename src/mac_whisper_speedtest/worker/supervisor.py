@@ -29,6 +29,7 @@ from mac_whisper_speedtest.worker import exit_status, process_tree
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import Launch
+from mac_whisper_speedtest.worker.messages import Message, MessageReader, encode
 
 T = TypeVar("T")
 
@@ -87,30 +88,6 @@ class Answer(Generic[T]):
     wall_s: float
 
 
-class _Error(msgspec.Struct):
-    code: int
-    message: str
-    data: m.ErrorData | None = None
-
-
-class _Line(msgspec.Struct):
-    jsonrpc: str
-    id: int | str | None = None
-    method: str | None = None
-    params: msgspec.Raw = msgspec.Raw(b"{}")
-    result: msgspec.Raw = msgspec.Raw()
-    error: _Error | msgspec.UnsetType = msgspec.UNSET
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    """Something the reader thread has to say: a message, or that there will be no more."""
-
-    at: float
-    line: _Line | None = None
-    violation: str = ""
-
-
 @dataclass(slots=True)
 class _Tail:
     """The last bytes of a stream, and how many there were in all."""
@@ -149,7 +126,6 @@ class Worker:
         self._memory_limit = memory_limit
         self._observer = observer or Observer()
         self._mark = launch.mark
-        self._arrivals: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
         self._tail = _Tail()
         self._stage = m.Stage.SPAWN
         self._calls = 0
@@ -177,8 +153,10 @@ class Worker:
             ) from error
         assert self._process.stdout is not None
         assert self._process.stderr is not None
+        reader = MessageReader(self._process.stdout)
+        self._arrivals = reader.arrivals
         self._threads = [
-            threading.Thread(target=self._read_stdout, args=(self._process.stdout,), daemon=True),
+            reader,
             threading.Thread(target=self._read_stderr, args=(self._process.stderr,), daemon=True),
         ]
         for thread in self._threads:
@@ -294,33 +272,35 @@ class Worker:
     ) -> Answer[T]:
         self._calls += 1
         self._stage = stage
-        call = {"jsonrpc": "2.0", "id": self._calls, "method": method, "params": params}
         asked = time.perf_counter()
         assert self._process.stdin is not None
         # A worker that is gone is noticed by its closed stdout, with more to say about why.
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(msgspec.json.encode(call) + b"\n")
+            self._process.stdin.write(encode(self._calls, method, params))
             self._process.stdin.flush()
-        reply = self._await_reply()
-        assert reply.line is not None
-        if not isinstance(reply.line.error, msgspec.UnsetType):
-            problem = reply.line.error
+        reply, at = self._await_reply()
+        if not isinstance(reply.error, msgspec.UnsetType):
+            problem = reply.error
             data = problem.data or m.ErrorData()
             ending = exit_status.of_error(
                 problem.code, problem.message, data.error_class, self._stage, data.traceback
             )
             if problem.code in survives:
-                raise TranscriptionFailedError(ending, reply.at - asked)
+                raise TranscriptionFailedError(ending, at - asked)
             raise self._failure(ending)
         try:
-            value = msgspec.json.decode(reply.line.result, type=kind)
+            value = msgspec.json.decode(reply.result, type=kind)
         except msgspec.MsgspecError as error:
             what = f"bad answer to {method}: {error}"
             raise self._failure(exit_status.of_violation(self._stage, what)) from error
-        return Answer(value, reply.at - asked)
+        return Answer(value, at - asked)
 
-    def _await_reply(self) -> _Arrival:
-        """Block until the answer to the latest call; everything else on the way is handled."""
+    def _await_reply(self) -> tuple[Message, float]:
+        """Block until the answer to the latest call; everything else on the way is handled.
+
+        Returns:
+            The answer, and when it was read, by ``time.perf_counter``.
+        """
         entered = time.perf_counter()
         seen = {self._stage}
         limit = self._deadlines.of(self._stage)
@@ -343,41 +323,41 @@ class Worker:
                 continue
             if self.spawn_s is None:
                 self.spawn_s = arrival.at - self._started
-            if arrival.violation:
-                raise self._failure(exit_status.of_violation(self._stage, arrival.violation))
-            line = arrival.line
-            if line is None:
+            if arrival.broken:
+                raise self._failure(exit_status.of_violation(self._stage, arrival.broken))
+            message = arrival.message
+            if message is None:
                 raise self._gone()
-            if line.method is None:
-                if line.id != self._calls:
+            if message.method is None:
+                if message.identity != self._calls:
                     raise self._failure(
                         exit_status.of_violation(
-                            self._stage, f"answered call {line.id}, not {self._calls}"
+                            self._stage, f"answered call {message.identity}, not {self._calls}"
                         )
                     )
-                return arrival
-            entry = self._notified(line)
+                return message, arrival.at
+            entry = self._notified(message)
             if entry is not None and entry not in seen:
                 # A stage that has begun gets its own deadline, once: repeating it buys no time.
                 seen.add(entry)
                 self._stage, entered, warned = entry, arrival.at, False
                 limit = self._deadlines.of(entry)
 
-    def _notified(self, line: _Line) -> m.Stage | None:
+    def _notified(self, message: Message) -> m.Stage | None:
         """Handle a notification; the stage it announces, if it does."""
         try:
-            if line.method == "progress":
-                progress = msgspec.json.decode(line.params, type=m.ProgressParams)
+            if message.method == "progress":
+                progress = msgspec.json.decode(message.params, type=m.ProgressParams)
                 return m.Stage(progress.stage) if progress.stage in set(m.Stage) else None
-            if line.method == "log":
-                log = msgspec.json.decode(line.params, type=m.LogParams)
+            if message.method == "log":
+                log = msgspec.json.decode(message.params, type=m.LogParams)
                 self._observer.log(log.level, log.message)
                 return None
         except msgspec.MsgspecError as error:
-            what = f"bad {line.method}: {error}"
+            what = f"bad {message.method}: {error}"
             raise self._failure(exit_status.of_violation(self._stage, what)) from error
         raise self._failure(
-            exit_status.of_violation(self._stage, f"unknown notification {line.method!r}")
+            exit_status.of_violation(self._stage, f"unknown notification {message.method!r}")
         )
 
     def _check_memory(self, limit: int) -> None:
@@ -407,31 +387,6 @@ class Worker:
         if ending.log_tail and ending.log_tail not in tail:
             tail = f"{tail}\n{ending.log_tail}" if tail else ending.log_tail
         return WorkerFailureError(dataclasses.replace(ending, log_tail=tail[-LOG_TAIL_BYTES:]))
-
-    def _read_stdout(self, stream: IO[bytes]) -> None:
-        """Turn lines into arrivals; anything that is not the protocol ends the reading."""
-        decoder = msgspec.json.Decoder(_Line)
-        with contextlib.suppress(ValueError, OSError):  # closed under us by kill()
-            while data := stream.readline(m.MAX_LINE_BYTES):
-                at = time.perf_counter()
-                try:
-                    line = decoder.decode(data)
-                    if line.jsonrpc != "2.0":
-                        raise msgspec.ValidationError(f"jsonrpc is {line.jsonrpc!r}")
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    shown = data[:80].decode("utf-8", "replace").rstrip()
-                    what = f"wrote something else than the protocol to stdout: {shown!r} ({error})"
-                    self._arrivals.put(_Arrival(at, violation=what))
-                    self._drain(stream)
-                    return
-                self._arrivals.put(_Arrival(at, line=line))
-        self._arrivals.put(_Arrival(time.perf_counter()))
-
-    @staticmethod
-    def _drain(stream: IO[bytes]) -> None:
-        """Keep the pipe empty until the worker is killed, so that nothing blocks on it."""
-        while os.read(stream.fileno(), 1 << 16):
-            pass
 
     def _read_stderr(self, stream: IO[bytes]) -> None:
         with contextlib.suppress(ValueError, OSError):

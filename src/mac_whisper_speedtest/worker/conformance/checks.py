@@ -11,7 +11,8 @@ from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.conformance.bench import Bench, DoubtError, FailError, SkipError
-from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError, encode
+from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError
+from mac_whisper_speedtest.worker.messages import encode
 
 TIMED_CALLS = 3
 OUTSIDE_CLOCK_S = 0.05

@@ -11,7 +11,6 @@ import os
 import queue
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import Launch
+from mac_whisper_speedtest.worker.messages import Arrival, Message, MessageReader, Problem, encode
 
 _SHOWN_CHARACTERS = 100
 _LOG_TAIL_BYTES = 400
@@ -37,15 +37,6 @@ class NoAnswerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """The error object of an answer."""
-
-    code: int
-    message: str
-    data: m.ErrorData | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerReply:
     """An answer: either ``error`` is set, or ``result`` holds its JSON."""
 
@@ -55,22 +46,23 @@ class WorkerReply:
     wall_s: float
 
 
-class _Message(msgspec.Struct):
-    jsonrpc: str
-    id: int | str | msgspec.UnsetType | None = msgspec.UNSET
-    method: str | None = None
-    params: msgspec.Raw = msgspec.Raw(b"{}")
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    error: Problem | msgspec.UnsetType = msgspec.UNSET
+class _CheckingReader(MessageReader):
+    """Sorts lines into messages, broken messages and junk, until stdout ends."""
 
+    def __init__(self, stream: IO[bytes], junk: list[str]) -> None:
+        super().__init__(stream)
+        self._junk = junk
 
-@dataclass(frozen=True, slots=True)
-class _ReceivedLine:
-    """A line that claims to be a message, or (both empty) the end of stdout."""
+    def parse(self, line: bytes) -> Message:
+        return checked(super().parse(line))
 
-    at: float
-    message: _Message | None = None
-    broken: str = ""
+    def goes_on(self, line: bytes, at: float, error: Exception) -> bool:
+        shown = line[:_SHOWN_CHARACTERS].decode("utf-8", "replace").rstrip()
+        if line.lstrip().startswith(b"{"):
+            self.arrivals.put(Arrival(at, broken=f"a broken message: {shown} ({error})"))
+        else:
+            self._junk.append(shown)
+        return True
 
 
 class Client:
@@ -89,7 +81,6 @@ class Client:
         self.junk: list[str] = []
         self.wrong_ids: list[str] = []
         self._mark = launch.mark
-        self._arrivals: queue.SimpleQueue[_ReceivedLine] = queue.SimpleQueue()
         self._calls = 0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
         try:
@@ -110,7 +101,7 @@ class Client:
         self.pid = self._process.pid
         self._stdin = self._process.stdin
         self._stdout = self._process.stdout
-        self._reader = threading.Thread(target=self._read, args=(self._stdout,), daemon=True)
+        self._reader = _CheckingReader(self._stdout, self.junk)
         self._reader.start()
 
     def __enter__(self) -> Self:
@@ -161,7 +152,7 @@ class Client:
         while True:
             left = entered + timeout_s - time.perf_counter()
             try:
-                arrival = self._arrivals.get(timeout=max(left, 0.001))
+                arrival = self._reader.arrivals.get(timeout=max(left, 0.001))
             except queue.Empty:
                 also = f"; stdout held {self.junk[-1]!r}" if self.junk else ""
                 raise NoAnswerError(f"no answer within {timeout_s:g} s{also}") from None
@@ -171,11 +162,10 @@ class Client:
             if message is None:
                 raise NoAnswerError(self._last_words())
             if message.method is None:
-                result, error = message.result, message.error
                 return WorkerReply(
-                    id=None if message.id is msgspec.UNSET else message.id,
-                    result=b"" if result is msgspec.UNSET else bytes(result),
-                    error=None if error is msgspec.UNSET else error,
+                    id=message.identity,
+                    result=bytes(message.result),
+                    error=None if message.error is msgspec.UNSET else message.error,
                     wall_s=arrival.at - asked,
                 )
             if message.method == "progress":
@@ -228,43 +218,17 @@ class Client:
         lines = tail.decode("utf-8", "replace").strip().splitlines()
         return f"{how} without answering" + (f"; stderr ends: {lines[-1]}" if lines else "")
 
-    def _read(self, stream: IO[bytes]) -> None:
-        """Sort lines into messages, broken messages and junk, until stdout ends."""
-        with contextlib.suppress(ValueError, OSError):  # closed under us by kill()
-            while line := stream.readline(m.MAX_LINE_BYTES):
-                at = time.perf_counter()
-                shown = line[:_SHOWN_CHARACTERS].decode("utf-8", "replace").rstrip()
-                if not line.lstrip().startswith(b"{"):
-                    self.junk.append(shown)
-                    continue
-                try:
-                    self._arrivals.put(_ReceivedLine(at, message=parse(line)))
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    self._arrivals.put(
-                        _ReceivedLine(at, broken=f"a broken message: {shown} ({error})")
-                    )
-        self._arrivals.put(_ReceivedLine(time.perf_counter()))
 
-
-def encode(identity: int, method: str, params: Mapping[str, Any]) -> bytes:
-    """One call as a line."""
-    call = {"jsonrpc": "2.0", "id": identity, "method": method, "params": params}
-    return msgspec.json.encode(call) + b"\n"
-
-
-def parse(line: bytes) -> _Message:
-    """Decode a message and check its envelope.
+def checked(message: Message) -> Message:
+    """The message, if its envelope is as the protocol has it.
 
     Raises:
-        msgspec.MsgspecError: it is not JSON, or not an answer and not a known notification.
+        msgspec.MsgspecError: it is not an answer and not a known notification.
     """
-    message = msgspec.json.decode(line, type=_Message)
-    if message.jsonrpc != "2.0":
-        raise msgspec.ValidationError(f"jsonrpc is {message.jsonrpc!r}, not '2.0'")
     if message.method is None:
         if message.id is msgspec.UNSET:
             raise msgspec.ValidationError("an answer without an id")
-        if (message.error is msgspec.UNSET) == (message.result is msgspec.UNSET):
+        if (message.error is msgspec.UNSET) == (not bytes(message.result)):
             raise msgspec.ValidationError("an answer has exactly one of result and error")
     elif message.method == "progress":
         msgspec.json.decode(message.params, type=m.ProgressParams)
