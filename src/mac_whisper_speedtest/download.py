@@ -1,8 +1,8 @@
 """Downloading files whose size and hash are known: with retries, resumed, verified.
 
 Weights go through here into the Hugging Face cache (`weights.transfer`), datasets into the tool's
-own. What somebody else's address leads to is fetched by `audio.url`, which checks where it leads;
-wheels are fetched by pip (`wheels`).
+own. An address that a person gives is fetched by `audio.url`, which checks where it leads; wheels
+are fetched by pip (`wheels`), from the index and through the proxies of its own settings.
 
 The HTTP client is huggingface-hub's, for plain servers too: it is required anyway, and knows
 proxies, certificates and the user's token.
@@ -381,7 +381,7 @@ def _receive(
     headers = {**request_headers(source.context), "Accept-Encoding": "identity"}
     if here:
         headers["Range"] = f"bytes={here}-"
-    # Redirects are followed anew each time, because the addresses of the hub's stores expire; the
+    # Redirects are followed again each time, because the addresses of the hub's stores expire; the
     # session takes the token off when they lead to another host.
     with get_session().stream(
         "GET",

@@ -1,7 +1,7 @@
 """What a failed or forbidden request means: whether to try it again, and what to tell a person.
 
 huggingface-hub 1 is built on httpx and 2 on httpx2; their errors have the same names, so these are
-told apart by name and neither is imported.
+distinguished by name and neither is imported.
 """
 
 from __future__ import annotations

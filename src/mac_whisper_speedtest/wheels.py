@@ -76,7 +76,7 @@ def fetch(
         root: an existing folder to work in; the caller holds a lock on what is made there.
         what: what the files are, for messages, such as "the built-in speech clips".
         otherwise: what else a user can do, for hints.
-        announce: told before anything is downloaded.
+        announce: receives a line before anything is downloaded.
 
     Returns:
         The bytes of every file, by its path in the wheel.

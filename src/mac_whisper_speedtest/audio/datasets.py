@@ -79,7 +79,7 @@ def get(
         text: what was typed after ``--dataset``.
         seed: of the sample.
         language: of a dataset that does not say.
-        announce: told before anything is downloaded.
+        announce: receives a line before anything is downloaded.
         allow_download: whether it may be.
 
     Raises:

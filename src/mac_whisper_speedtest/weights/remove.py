@@ -1,4 +1,4 @@
-"""What ``models remove`` takes away: the tool's own copies, and on request the hub's.
+"""What ``models remove`` removes: the tool's own copies, and on request the hub's.
 
 Deciding (`plan`) reads and touches nothing; `carry_out` acts. Other libraries' folders and
 installed packages are never looked at.
@@ -45,7 +45,7 @@ def plan_removal(name: str, *, form: str = "", from_hub: bool = False) -> Remova
     Args:
         name: canonical, or ``org/name@`` and a commit.
         form: only the copies in this form; empty for all.
-        from_hub: also what lies in the Hugging Face cache.
+        from_hub: also the files in the Hugging Face cache.
 
     Raises:
         UsageError: no such model, or no such form of it.
@@ -114,7 +114,7 @@ def carry_out(removal: Removal, *, announce: Callable[[str], None]) -> int:
 
     Args:
         removal: from `plan`.
-        announce: told when another process has to be waited for.
+        announce: receives a line when another process has to be waited for.
 
     Returns:
         The bytes that were freed.
@@ -126,14 +126,14 @@ def carry_out(removal: Removal, *, announce: Callable[[str], None]) -> int:
     return freed + sum(hub_removal.carry_out(copy, announce=announce) for copy in removal.hub)
 
 
-# What killed processes and older versions left in the caches, and nobody will use again.
+# Leftovers of killed processes and older versions in the caches.
 #
 # Looked for in the tool's own cache; of the Hugging Face cache only what is unfinished, in
 # repositories that this tool fetches from. `plan` decides, `trash.remove_item` removes.
 
 
 YOUNG_S = 3600.0
-"""What was touched since is left, unless a lock that nobody holds shows that nobody is at it."""
+"""Younger leftovers stay, unless a lock that no process holds shows that their maker is gone."""
 DAY_S = 86400.0
 USUAL_AGE_S = 7 * DAY_S
 """How long an unfinished download is kept to be resumed from."""
@@ -185,7 +185,7 @@ def _of_network(folder: Path, now: float) -> Iterator[TrashItem]:
 
 
 def _unfinished(path: Path, now: float) -> TrashItem | None:
-    """A folder in the making, or one that was being removed; ``None`` while somebody is at it."""
+    """A folder in the making, or one that was being removed; ``None`` while a process is at it."""
     locks = _locks_of(path)
     if not all(map(trash.is_free, locks)) or (_young(path, now) and not _surely_dead(path)):
         return None
@@ -206,7 +206,7 @@ def _outdated(path: Path) -> TrashItem | None:
 
 
 def _locks_of(unfinished: Path) -> list[Path]:
-    """What whoever is at work on it would hold."""
+    """The locks that a process at work on it would hold."""
     own = _own_lock(unfinished)
     if own is not None:
         return [own] if own.exists() else []
@@ -229,7 +229,7 @@ def _young(path: Path, now: float) -> bool:
     return now - trash.newest_change_s(path) < YOUNG_S
 
 
-# --- learnt --------------------------------------------------------------------------------------
+# --- listings ------------------------------------------------------------------------------------
 
 
 def _of_records(now: float) -> Iterator[TrashItem]:
@@ -240,7 +240,7 @@ def _of_records(now: float) -> Iterator[TrashItem]:
     for path in [*folder.glob(".*.json.*"), *root.glob(".downloads.json.*")]:
         if not _young(path, now):
             yield trash_item(path, "never finished", root)
-    # Without the cache itself, on a disk that is not there just now, nobody can tell.
+    # Without the cache itself (its disk may be away), their use cannot be judged.
     if not hub_cache.cache_dir().is_dir():
         return
     kept = set()
@@ -252,7 +252,7 @@ def _of_records(now: float) -> Iterator[TrashItem]:
         if here or _young(record, now) or not all(map(trash.is_free, locks)):
             kept.add(record.stem)
             continue
-        yield trash_item(record, f"what was learnt of {repository}, which is gone", root, locks)
+        yield trash_item(record, f"the listing of {repository}, which is gone", root, locks)
     for lock in sorted(folder.glob("*@*.lock")):
         name, _, revision = lock.stem.rpartition("@")
         repository = name.replace("--", "/", 1)

@@ -1,8 +1,6 @@
-"""Weights that are not what they should be: saying which, and putting them right if that is asked.
+"""Repairing damaged weights, with ``--repair`` only; code that finds damage raises `DamagedError`.
 
-Only what is damaged is cleared: a file of the hub's cache, or a folder that this tool has filled.
-Nothing here is called unless somebody said ``--repair``; whoever finds damage only says so, with a
-`DamagedError`.
+Only the damaged copy is removed: a file in the hub's cache, or a folder that this tool has filled.
 """
 
 from __future__ import annotations
@@ -27,11 +25,11 @@ def repair(
     done: list[str],
     known: DamagedError | None = None,
 ) -> _Found:
-    """What ``find`` finds, after what it finds damaged was put right: each copy once.
+    """The result of ``find``, after each copy that it finds damaged was repaired once.
 
     Args:
         find: looks for weights and verifies them; called again after every repair.
-        announce: told what is damaged and what is done about it, before it is done.
+        announce: receives what is damaged and what is done about it, before it is done.
         done: gets what was done, once it is done; nothing where the weights are whole.
         known: damage that was found already.
 
@@ -73,7 +71,7 @@ def _put_right(damage: Damage, announce: Callable[[str], None]) -> None:
     elif damage.origin is WeightsOrigin.HUB:
         pull.pull_row(row, announce=announce)
     else:
-        # A package is somebody else's and stays; what the tool's own cache has is preferred to it.
+        # A package is not ours and stays; what the tool's own cache has is preferred to it.
         mirror.fetch_row(row, announce=announce)
 
 

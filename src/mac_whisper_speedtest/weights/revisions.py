@@ -1,7 +1,7 @@
-"""What the hub says a commit holds, kept in the tool's cache from the first fetch on.
+"""The hub's listings of commits, kept in the tool's cache from the first pull on.
 
-A commit never changes, so what was learnt of it once is a pin: sizes, and the SHA-256 of large
-files or the git object name of small ones.
+A commit never changes, so its listing is a pin: sizes, and the SHA-256 of large files or the git
+object name of small ones.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class CommitListing:
     Attributes:
         repository: ``org/name``.
         revision: the commit.
-        files: all of them; `selection.chosen` says which are needed.
-        custom: somebody asked for it by repository and commit, not by a name of the catalog.
+        files: all of them; `snapshot.select_files` takes those that are needed.
+        custom: requested by repository and commit, not by a name of the catalog.
     """
 
     repository: str
@@ -55,7 +55,7 @@ class CommitListing:
 
 
 def cached_listing(repository: str, revision: str) -> CommitListing | None:
-    """What was learnt of that commit; ``None`` if it was never fetched, or cannot be read."""
+    """The stored listing of that commit; ``None`` if there is none, or it cannot be read."""
     try:
         read = json.loads(_path(repository, revision).read_bytes())
         return CommitListing(
@@ -65,11 +65,11 @@ def cached_listing(repository: str, revision: str) -> CommitListing | None:
             custom=read["custom"],
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # it is learnt again then
+        return None  # the hub is asked again then
 
 
 def store_listing(found: CommitListing) -> None:
-    """Keep what was learnt, in place of what was known of that commit before.
+    """Store a commit's listing in place of an earlier one.
 
     Raises:
         StorageError: the tool's cache cannot be written.
@@ -80,12 +80,12 @@ def store_listing(found: CommitListing) -> None:
 
 
 def discard_listing(repository: str, revision: str) -> None:
-    """Let go of what was learnt of that commit. Raises OSError."""
+    """Remove the stored listing of that commit. Raises OSError."""
     _path(repository, revision).unlink(missing_ok=True)
 
 
 def recorded_commits() -> list[tuple[str, str]]:
-    """Repository and commit of every record there is, readable or not, in order of names."""
+    """Repository and commit of every stored listing, readable or not, in order of names."""
     found = []
     for path in sorted(listings_folder().glob("*@*.json")):
         name, _, revision = path.stem.rpartition("@")
@@ -106,12 +106,12 @@ def custom_listings() -> list[CommitListing]:
 
 
 def lock_path(repository: str, revision: str) -> Path:
-    """The file that whoever pulls this revision holds a lock on."""
+    """The lock file that a pull of this revision holds."""
     return _path(repository, revision).with_suffix(".lock")
 
 
 def parse_listing(repository: str, body: Any, *, custom: bool = False) -> CommitListing:
-    """What the hub's answer to a question for a repository's files means.
+    """The listing in the hub's description of a repository.
 
     Raises:
         DownloadError: it is not such an answer, or names a file that would lie outside its folder.
@@ -162,7 +162,7 @@ def _file(sibling: Mapping[str, Any]) -> HubFile:
 
 
 def listings_folder() -> Path:
-    """Where the records are, and the locks of those who fetch."""
+    """The folder of the listings and of the locks of pulls."""
     return paths.cache_dir() / "listings"
 
 

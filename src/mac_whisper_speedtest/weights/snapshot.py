@@ -1,4 +1,4 @@
-"""Which files of which commit a pull is after, and which of them are not here yet."""
+"""Which files of which commit a pull needs, and which of them are missing here."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def select_files(
 
     Args:
         files: everything in the repository.
-        folder: look only in here; what lies in folders below holds the network again in forms for
+        folder: look only in here; the folders below hold the same network in forms for
             other programs (``onnx/``), unless it is a Core ML model.
         weights: names, relative to ``folder``, of the weights where they are known.
 
@@ -108,7 +108,7 @@ def _plain(files: list[HubFile]) -> list[HubFile]:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFiles:
-    """The files of one commit that are wanted, with their names in the repository."""
+    """The needed files of one commit, with their names in the repository."""
 
     repository: str
     revision: str
@@ -126,16 +126,16 @@ class SnapshotFiles:
 
 @dataclass(frozen=True, slots=True)
 class PullTarget:
-    """What is wanted of a repository, as far as is known before the hub is asked.
+    """What to pull of a repository, as far as is known before the hub is asked.
 
     Attributes:
         name: what people call it.
         repository: ``org/name``.
-        revision: a commit, or the branch that it is yet to be learnt from.
+        revision: a commit, or the branch whose commit is not known yet.
         folder: inside the repository.
         files: those the catalog pins, with their names in the repository.
         complete: these are all.
-        custom: it was asked for by repository and commit.
+        custom: it was requested by repository and commit.
     """
 
     name: str
@@ -165,7 +165,7 @@ def pull_target(row: catalog.Publication) -> PullTarget:
 
 
 def resolve_offline(target: PullTarget) -> SnapshotFiles | None:
-    """What is wanted, as far as this machine knows by itself; ``None`` if only the hub knows."""
+    """The files to pull if they are known offline, else ``None`` (the hub must be asked)."""
     if target.complete:
         return SnapshotFiles(target.repository, target.revision, target.files)
     commit = target.revision
@@ -217,7 +217,7 @@ def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFi
 
 
 def missing_by_size(snapshot: SnapshotFiles) -> list[HubFile]:
-    """What is not here, by size alone."""
+    """The files that are not here, by size alone."""
 
     def there(path: Path, file: HubFile) -> bool:
         try:
@@ -229,7 +229,7 @@ def missing_by_size(snapshot: SnapshotFiles) -> list[HubFile]:
 
 
 def bytes_missing(repository: str, missing: list[HubFile]) -> int:
-    """What of the ``missing`` files is yet to be transferred."""
+    """How many bytes of the ``missing`` files are yet to be downloaded."""
     from mac_whisper_speedtest.weights import transfer  # asking what is here needs none of it
 
     return sum(file.size - transfer.partial_bytes(repository, file) for file in missing)

@@ -68,10 +68,10 @@ def partial_bytes(repository: str, file: HubFile) -> int:
 
 
 def discard(path: Path, repository: str) -> bool:
-    """Remove what lies in a snapshot at ``path`` and is no good, with the blob it is a link to.
+    """Remove a damaged file of a snapshot, with the blob that it links to.
 
     Returns:
-        Whether there was anything.
+        Whether there was one.
     """
     if not path.is_symlink() and not path.exists():
         return False

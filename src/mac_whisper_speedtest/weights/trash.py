@@ -1,4 +1,4 @@
-"""Taking files and folders away, so that what a killed removal leaves never looks like weights.
+"""Removing files and folders so that what a killed removal leaves never looks like weights.
 
 A folder first gets a name that begins with a dot, in one step; only then are its files deleted.
 Links are removed, never what they lead to, and nothing outside a given folder is touched.
@@ -20,14 +20,14 @@ from mac_whisper_speedtest.errors import StorageError
 
 @dataclass(frozen=True, slots=True)
 class TrashItem:
-    """One thing that is to go.
+    """One file, folder or link to remove.
 
     Attributes:
         path: a file, a folder or a link.
         what: it is, for people.
         size_bytes: what its removal frees.
-        root: the folder that it has to lie in.
-        locks: what has to be held while it goes.
+        root: the folder that it has to be in.
+        locks: held while it is removed.
         only_if_empty: it is a folder, and stays if anything is in it by then.
     """
 
@@ -74,7 +74,7 @@ def _statuses(path: Path) -> Iterator[os.stat_result]:
 
 
 def inside(path: Path, root: Path) -> bool:
-    """Whether ``path`` itself, be it a link or not, really lies below ``root``."""
+    """Whether ``path`` itself, be it a link or not, is really below ``root``."""
     really = path.parent.resolve() / path.name
     return path.name not in {"", ".", ".."} and root.resolve() in really.parents
 
@@ -83,14 +83,15 @@ def remove_item(item: TrashItem, waiting: Callable[[str], None] | None = None) -
     """Remove ``item``.
 
     Args:
-        item: what goes.
-        waiting: told when another process has to be waited for; without it, nobody is waited for.
+        item: what to remove.
+        waiting: receives a line when another process has to be waited for; without it, a lock
+            that another process holds is not waited for.
 
     Returns:
         The bytes that were freed; ``None`` if another process is at it and was not waited for.
 
     Raises:
-        StorageError: it cannot be removed, or lies outside its root.
+        StorageError: it cannot be removed, or is outside its root.
     """
     if not inside(item.path, item.root):
         raise StorageError(
@@ -115,7 +116,7 @@ def _remove(item: TrashItem) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     elif item.only_if_empty:
-        with contextlib.suppress(OSError):  # somebody has put something there meanwhile
+        with contextlib.suppress(OSError):  # another process has put something there meanwhile
             path.rmdir()
     else:
         if not path.name.startswith("."):
@@ -156,11 +157,11 @@ def held(locks: Sequence[Path], waiting: Callable[[str], None] | None = None) ->
 
 
 def is_free(lock: Path) -> bool:
-    """Whether nobody holds that lock just now. Makes no lock where there is none."""
+    """Whether no process holds that lock now. Makes no lock where there is none."""
     if not lock.exists():
         return True
     try:
         with held([lock]) as had:
             return had
     except OSError:
-        return False  # nobody can tell
+        return False  # it cannot be tested
