@@ -14,6 +14,8 @@ from rich.console import Console
 from fakes.runs import STEADY, FakeCell, run_of_set, source
 from mac_whisper_speedtest.compare import compare
 from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.export import markup
+from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.leaderboard import build, site
 from mac_whisper_speedtest.leaderboard.intake import Intake
 from mac_whisper_speedtest.leaderboard.submissions import submission_of
@@ -92,6 +94,18 @@ def test_the_terminal(run: s.Run) -> None:
 def test_the_page(run: s.Run) -> None:
     ranking = parse(report(run)).one("section", id="ranking").one("table")
     assert without_findings(shown(elements(ranking))) == EXPECTED
+
+
+def test_exported_markdown(run: s.Run) -> None:
+    stream = io.BytesIO()
+    markup.write_markdown(CELLS, [run], stream)
+    rows = [line.strip("| ").split(" | ") for line in stream.getvalue().decode().splitlines()]
+    assert sorted(shown([rows[0], *rows[2:]], "wer")) == sorted(EXPECTED)
+
+
+def test_a_notebook(run: s.Run) -> None:
+    piece = parse(site.of_run(run, "1")).one("table")
+    assert sorted(shown(elements(piece), "wer")) == sorted(EXPECTED)
 
 
 def test_the_scores(run: s.Run) -> None:

@@ -27,7 +27,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!])")
 
 
 def write_markdown(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
-    """A table of GitHub's Markdown, with the columns for people; numbers to four digits."""
+    """A table of GitHub's Markdown, with the columns for people; other numbers to four digits."""
     brief = table.brief()
     stream.write(_row(column.name for column in brief.columns))
     stream.write(_row("---:" if each.kind in _NUMBERS else "---" for each in brief.columns))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from mac_whisper_speedtest.declared import Column, Doc
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.results import comparable
+from mac_whisper_speedtest.results import cells, comparable
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value, flat_columns
 from mac_whisper_speedtest.results.comparable import Comparable
@@ -32,12 +32,14 @@ class ExportedCell:
     Attributes:
         cell: one of the run's cells.
         run: the run.
+        name: of the cell, unique in its table of the run.
         comparable: what the run can be compared by.
         comparable_key: its key.
     """
 
     cell: s.CellResult
     run: s.Run
+    name: str
     comparable: Comparable
     comparable_key: Annotated[
         str, Doc("equal for equal contract, speech and kind of machine"), Column()
@@ -78,6 +80,21 @@ class ExportedCell:
         """Every finding as `kind: message`."""
         found = self.cell.summary.findings if self.cell.summary else []
         return [f"{each.kind}: {each.message}" for each in found]
+
+    @property
+    def rank(self) -> str:
+        """Its rank as text."""
+        return cells.rank_of(self.cell)
+
+    @property
+    def error_rate(self) -> str:
+        """Its error rate as text."""
+        return cells.error_rate_of(self.cell)
+
+    @property
+    def status(self) -> str:
+        """Its status as text."""
+        return cells.status_of(self.cell)
 
     @property
     def failure(
@@ -138,6 +155,8 @@ SHARED = tuple(replace(column, brief=column.name in _BRIEF) for column in _FIRST
 """The columns of cells that the tables of samples and utterances have too."""
 
 
+_SHOWN_AS = {"backend": "name", "rank": "rank", "wer": "error_rate", "status": "status"}
+"""Columns that have another text in tables for people → the row's property with that text."""
 NAMES = ("cells", "samples", "utterances")
 
 Counted = Callable[[s.Run, s.CellResult], Collection[s.SampleResult]]
@@ -180,8 +199,15 @@ class Table:
             yield dict(zip(names, values, strict=True))
 
     def brief(self) -> Table:
-        """The same rows with the columns for people only."""
-        return Table(self.name, tuple(each for each in self.columns if each.brief), self.rows)
+        """The same rows with the columns for people only, as text where a report has text too."""
+        columns = (
+            replace(each, path=_SHOWN_AS[each.name], kind=Kind.STRING)
+            if each.name in _SHOWN_AS
+            else each
+            for each in self.columns
+            if each.brief
+        )
+        return Table(self.name, tuple(columns), self.rows)
 
 
 def samples(counted: Counted, *, text: bool = False) -> Table:
@@ -202,6 +228,7 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
                 yield SampleRow(
                     run=run,
                     cell=cell,
+                    name=row.name,
                     comparable=row.comparable,
                     comparable_key=row.comparable_key,
                     sample=each,
@@ -223,8 +250,11 @@ def _of_cell(column: FlatColumn) -> bool:
 def _cells(run: s.Run) -> Iterator[ExportedCell]:
     of = comparable.comparable_part(run.manifest)
     key = of.key
+    names = cells.names_of_run(run.cells)
     for cell in run.cells:
-        yield ExportedCell(run=run, cell=cell, comparable=of, comparable_key=key)
+        yield ExportedCell(
+            run=run, cell=cell, name=names[cell.id], comparable=of, comparable_key=key
+        )
 
 
 def _utterances(run: s.Run) -> Iterator[ExportedCell]:
@@ -237,6 +267,7 @@ def _utterances(run: s.Run) -> Iterator[ExportedCell]:
             yield UtteranceRow(
                 run=run,
                 cell=row.cell,
+                name=row.name,
                 comparable=row.comparable,
                 comparable_key=row.comparable_key,
                 score=each,

@@ -28,7 +28,7 @@ from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.html.page import clipped
 from mac_whisper_speedtest.report.html.tables import PageTable, TableColumn, TableRow
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.cells import MISSING, counted
+from mac_whisper_speedtest.results.cells import MISSING, counted, labels_of
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 from mac_whisper_speedtest.stats.outliers import CUT
 
@@ -311,8 +311,9 @@ def of_run(run: s.Run, label: str) -> str:
     rows = [[_shown(value) for value in values] for values in brief.values([run])]
     outcome = run.manifest.outcome
     state = f" ({outcome.state})" if outcome is not None and outcome.state != "complete" else ""
+    labels = labels_of(run.cells)
     notes = [
-        f"{cell.backend.name} {cell.model.name}: {finding.kind}: {finding.message}"
+        f"{labels[cell.id]}: {finding.kind}: {finding.message}"
         for cell in run.cells
         for finding in (cell.summary.findings if cell.summary else ())
     ]

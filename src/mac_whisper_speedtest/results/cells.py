@@ -63,6 +63,11 @@ def names_of(cells: Sequence[CellResult]) -> dict[str, str]:
     return distinct({cell.id: (name_of(cell), f"{name_of(cell)} ({cell.id})") for cell in cells})
 
 
+def names_of_run(cells: Sequence[CellResult]) -> dict[str, str]:
+    """:func:`names_of` for every table of a run."""
+    return {key: name for table in by_table(cells) for key, name in names_of(table).items()}
+
+
 def labels_of(cells: Sequence[CellResult]) -> dict[str, str]:
     """Cell id → a name that no other cell of the run has; ``cells`` are all of its cells."""
     models = len({cell.model.name for cell in cells}) > 1

@@ -132,7 +132,7 @@ class BackendResult(Computed, frozen=True, kw_only=True):
     version: Annotated[
         str | None,
         Doc("version of the backend, as its worker reports it", null="no worker got ready"),
-        Column("backend_version", brief=True),
+        Column("backend_version"),
     ]
     versions: Annotated[
         dict[str, str], Doc("whatever else could change a number: libraries, Python")
@@ -143,7 +143,7 @@ class BackendResult(Computed, frozen=True, kw_only=True):
         Column(brief=True),
     ]
     precision: Annotated[
-        str | None, Doc("the precision in use", null="no worker got ready"), Column(brief=True)
+        str | None, Doc("the precision in use", null="no worker got ready"), Column()
     ]
     details: Annotated[dict[str, str], Doc("further facts, such as compiled-in features")]
 

@@ -228,7 +228,7 @@ class Summary(Computed, frozen=True, kw_only=True):
             "shown as 1–3",
             null="as `rank`",
         ),
-        Column(brief=True),
+        Column(),
     ] = None
     group: Annotated[
         str | None,
