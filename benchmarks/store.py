@@ -35,7 +35,8 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fakes.runs import FakeCell, run_of, sample
+from fakes.events import sample
+from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.machine import describe as machine
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.journal import Journal
@@ -85,7 +86,7 @@ def append() -> dict[str, Any]:
             taken, synced = [], []
             with Journal(Path(folder) / "journal.jsonl") as book:
                 for index in range(APPENDS):
-                    event = sample("backend-0/tiny.en/speech", 0, index, 1.0)
+                    event = sample("backend-0/tiny.en/speech", index, 1.0, 0)
                     in_fsync, began = 0.0, time.perf_counter()
                     book.append(event)
                     taken.append(time.perf_counter() - began)

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from conftest import describe_fake, write_tone
-from fakes.timed_runs import one_round, write
+from fakes.events import one_round
+from fakes.runs import timed
 from mac_whisper_speedtest import api as st
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends import registry
@@ -105,7 +106,7 @@ def test_in_a_notebook_a_run_is_a_table_with_every_text_escaped(
     assert "<table>" in shown
     assert shown.count("<tr>") == 3
     events = one_round()
-    write(tmp_path / "run", events)
+    timed(events).write(tmp_path / "run")
     manifest = tmp_path / "run" / "manifest.json"
     text = manifest.read_text("utf-8").replace('"name": "speech"', '"name": "<script>x</script>"')
     manifest.write_text(
@@ -119,8 +120,8 @@ def test_in_a_notebook_a_run_is_a_table_with_every_text_escaped(
 def test_two_runs_are_compared_with_the_words_of_the_command_line(
     measured: st.Results, tmp_path: Path
 ) -> None:
-    base = st.load(write(tmp_path / "base", one_round()))
-    later = write(tmp_path / "new", one_round()) / "manifest.json"
+    base = st.load(timed(one_round()).write(tmp_path / "base"))
+    later = timed(one_round()).write(tmp_path / "new") / "manifest.json"
     head = json.loads(later.read_bytes())
     later.write_text(json.dumps(head | {"run_id": "2" * 32}), encoding="utf-8")
     new = st.load(later.parent)

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fakes.made_runs import Fake, made
+from fakes.runs import FakeCell, run_of_set
 from mac_whisper_speedtest.export import files
 from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.results import schema as s
@@ -34,16 +34,20 @@ def runs() -> list[s.Run]:
     """Two kinds of machine; a slower run is worse in nothing, a quick one is wrong."""
     slip = {"u1": "she sells seven shells"}
     wrong = {"u1": "something else entirely", "u2": "and no more than that"}
-    first = {
-        "quick": Fake(0.5, slip),
-        "openai-whisper": Fake(1.0),
-        "beaten": Fake(2.0, slip),
-        "broken": Fake(fails="no weights"),
-    }
+    first = [
+        FakeCell("quick", rtf=0.05, text=slip),
+        FakeCell("openai-whisper"),
+        FakeCell("beaten", rtf=0.2, text=slip),
+        FakeCell("broken", ending="failed", message="no weights"),
+    ]
     return [
-        made(first).run,
-        made({"openai-whisper": Fake(1.1), "nonsense": Fake(0.2, wrong)}, number=2).run,
-        made({HOSTILE: Fake(4.0)}, number=3, machine={"cpu": "Slow One"}).run,
+        run_of_set(*first).run,
+        run_of_set(
+            FakeCell("openai-whisper", rtf=0.11),
+            FakeCell("nonsense", rtf=0.02, text=wrong),
+            number=2,
+        ).run,
+        run_of_set(FakeCell(HOSTILE, rtf=0.4), number=3, machine={"cpu": "Slow One"}).run,
     ]
 
 

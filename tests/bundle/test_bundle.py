@@ -17,10 +17,9 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from fakes import bundles
-from fakes.bundles import document, given, lines, members, said, summaries
-from fakes.made_runs import Fake, Made
-from fakes.runs import FakeCell, run_of
+from fakes.events import SAID
+from fakes.runs import FakeCell, FakeRun, given, run_of
+from fakes.tampered import NAMES, document, lines, members, summaries, with_line
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
@@ -121,7 +120,7 @@ def test_a_bundle_has_three_members_in_order_and_nothing_says_when_or_where(tmp_
     path = tmp_path / "x.zip"
     info = write.write_bundle(given(tmp_path / "run"), path)
 
-    assert tuple(members(path)) == bundles.NAMES
+    assert tuple(members(path)) == NAMES
     assert document(path, "bundle.json") == msgspec.to_builtins(info)
     for name, member in info.members.items():
         data = members(path)[name]
@@ -169,7 +168,7 @@ def test_when_each_line_was_written_goes_along(tmp_path: Path) -> None:
 
 
 def test_the_users_names_become_pseudonyms_everywhere_and_the_same_ones(tmp_path: Path) -> None:
-    def dressed(run: Made) -> Made:
+    def dressed(run: FakeRun) -> FakeRun:
         (clip,) = run.manifest.clips
         names = {"u1": "board-meeting.wav", "u2": "call with anna.m4a"}
         clip = msgspec.structs.replace(
@@ -189,7 +188,7 @@ def test_the_users_names_become_pseudonyms_everywhere_and_the_same_ones(tmp_path
                 message = "cannot read call with anna.m4a, nor board-meeting: secret-plan.wav"
                 new = msgspec.structs.replace(event, message=message)
             events.append(new)
-        return Made(msgspec.structs.replace(run.manifest, clips=[clip]), events)
+        return FakeRun(msgspec.structs.replace(run.manifest, clips=[clip]), events)
 
     run = given(tmp_path / "run", change=dressed)
     write.write_bundle(run, tmp_path / "x.zip")
@@ -198,13 +197,14 @@ def test_the_users_names_become_pseudonyms_everywhere_and_the_same_ones(tmp_path
     assert not [name for name in (b"anna", b"board", b"secret", b"/speech") if name in everything]
     manifest = document(tmp_path / "x.zip", "manifest.json")
     (clip,) = manifest["clips"]
-    assert clip["name"] == manifest["request"]["clips"][0] == "set-ffffffff"
+    name = f"set-{clip['pcm_sha256'][:8]}"
+    assert clip["name"] == manifest["request"]["clips"][0] == name
     assert [each["name"] for each in clip["utterances"]] == ["utterance-0001", "utterance-0002"]
     assert clip["left_out"] == [{"name": "entry-0001", "reason": "entry-0001 is empty"}]
     assert clip["unscored"][0]["name"] == "utterance-0001"
     ended = next(line for line in lines(tmp_path / "x.zip") if line["event"] == "worker_ended")
     assert ended["message"] == "cannot read utterance-0002, nor utterance-0001: entry-0001"
-    assert ended["cell"] == "fast/tiny.en/set-ffffffff"
+    assert ended["cell"] == f"slow/tiny.en/{name}"
     assert {visit for round_ in manifest["schedule"] for visit in round_} == {
         each["id"] for each in manifest["cells"]
     }
@@ -219,7 +219,7 @@ def test_the_names_of_public_speech_stay(tmp_path: Path) -> None:
 
 
 def test_kernels_tags_logs_and_unknown_details_stay_at_home(tmp_path: Path) -> None:
-    def dressed(run: Made) -> Made:
+    def dressed(run: FakeRun) -> FakeRun:
         machine = msgspec.structs.replace(run.manifest.machine, os_version="6.18.44-annas-box")
         manifest = msgspec.structs.replace(run.manifest, machine=machine, tags=["for-anna"])
         events = [
@@ -230,7 +230,7 @@ def test_kernels_tags_logs_and_unknown_details_stay_at_home(tmp_path: Path) -> N
             else each
             for each in run.events
         ]
-        return Made(manifest, events)
+        return FakeRun(manifest, events)
 
     write.write_bundle(given(tmp_path / "run", change=dressed), tmp_path / "x.zip")
 
@@ -242,14 +242,14 @@ def test_kernels_tags_logs_and_unknown_details_stay_at_home(tmp_path: Path) -> N
 
 def test_letters_that_act_are_replaced_before_anything_is_given_away(tmp_path: Path) -> None:
     hostile = "one\x1b[31m two\u202e three\r\nfour"
-    run = given(tmp_path / "run", backends={"a": Fake(said={"u1": hostile})})
+    run = given(tmp_path / "run", backends=[FakeCell("a", text={"u1": hostile})])
     write.write_bundle(run, tmp_path / "x.zip")
     texts = {sample.text for sample in read.read_bundle(tmp_path / "x.zip").cells[0].samples}
     assert "one\ufffd[31m two\ufffd three\nfour" in texts
 
 
 def test_own_files_as_weights_keep_their_hashes_and_not_their_names(tmp_path: Path) -> None:
-    def dressed(run: Made) -> Made:
+    def dressed(run: FakeRun) -> FakeRun:
         weights = run.manifest.cells[0].weights
         assert weights is not None
         own = msgspec.structs.replace(
@@ -259,7 +259,7 @@ def test_own_files_as_weights_keep_their_hashes_and_not_their_names(tmp_path: Pa
             network_sha256=None,
         )
         cells = [msgspec.structs.replace(each, weights=own) for each in run.manifest.cells]
-        return Made(msgspec.structs.replace(run.manifest, cells=cells), run.events)
+        return FakeRun(msgspec.structs.replace(run.manifest, cells=cells), run.events)
 
     write.write_bundle(given(tmp_path / "run", change=dressed), tmp_path / "x.zip")
     weights = read.read_bundle(tmp_path / "x.zip").manifest.cells[0].weights
@@ -275,7 +275,7 @@ def test_without_texts_no_word_goes_along_and_the_bundle_says_so(tmp_path: Path)
     info = write.write_bundle(run, tmp_path / "x.zip", texts=False)
 
     everything = b"".join(members(tmp_path / "x.zip").values()).decode()
-    assert [text for text in said() if text in everything] == []
+    assert [text for text in SAID.values() if text in everything] == []
     there = read.read_bundle(tmp_path / "x.zip")
     assert info.texts_left_out
     assert redact.texts_left_out(there.manifest)
@@ -414,7 +414,7 @@ def test_a_run_of_ones_own_comes_back_as_itself(tmp_path: Path, own_runs: Path) 
 def test_other_samples_under_a_known_id_are_refused(tmp_path: Path, own_runs: Path) -> None:
     write.write_bundle(given(tmp_path / "run"), tmp_path / "x.zip")
     read.import_verified(tmp_path / "x.zip")
-    other = bundles.with_line(tmp_path / "x.zip", "sample", seconds=0.5, wall_s=0.5)
+    other = with_line(tmp_path / "x.zip", "sample", seconds=0.5, wall_s=0.5)
     with pytest.raises(UsageError, match="has the id of run 1"):
         read.import_verified(other)
     assert len(directory.every()) == 1

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.bundles import document, forged, given, lines, members, with_line, with_manifest, zipped
+from fakes.runs import given
+from fakes.tampered import document, forged, lines, members, with_line, with_manifest, zipped
 from mac_whisper_speedtest.bundle import container, read, write
 from mac_whisper_speedtest.bundle import validate as sound_module
 from mac_whisper_speedtest.bundle.container import BundleError

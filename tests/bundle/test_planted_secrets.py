@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from conftest import FAKES, write_tone
-from fakes.made_runs import Fake, made
+from fakes.runs import FakeCell, run_of_set
 from mac_whisper_speedtest import cli, privacy
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.bundle.fields import POLICIES
@@ -283,7 +283,7 @@ def _every_event() -> list[s.Event]:
         "repaired": ["fetched again"],
         "stage": "load",
     }
-    for event in made({"fast": Fake()}, rounds=1).events:
+    for event in run_of_set(FakeCell("fast"), rounds=1).events:
         own = {name: texts[name] for name in event.__struct_fields__ if name in texts}
         found.append(msgspec.structs.replace(event, **own))
     return found
@@ -292,7 +292,7 @@ def _every_event() -> list[s.Event]:
 def _every_manifest() -> s.Manifest:
     """One with a text wherever there can be one."""
     replace = msgspec.structs.replace
-    manifest = made({"fast": Fake()}, rounds=1, tags=["base"]).manifest
+    manifest = run_of_set(FakeCell("fast"), rounds=1, tags=["base"]).manifest
     left_out = [s.LeftOutInfo(name="u3", reason="empty")]
     (clip,), (plan,) = manifest.clips, manifest.cells
     clip = replace(clip, reference="she", left_out=left_out, unscored=left_out)
@@ -406,7 +406,7 @@ def test_a_user_whose_name_everybody_uses_can_give_runs_away(
     monkeypatch.setenv("LOGNAME", user)
     privacy._names.cache_clear()
     try:
-        run = RunDirectory(made({"fast": Fake()}, rounds=1).write(tmp_path / "run"))
+        run = RunDirectory(run_of_set(FakeCell("fast"), rounds=1).write(tmp_path / "run"))
         write.write_bundle(run, tmp_path / "x.zip")
     finally:
         privacy._names.cache_clear()

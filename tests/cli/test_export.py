@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes.made_runs import SAID, Fake, made
+from fakes.events import SAID
+from fakes.runs import FakeCell, run_of_set
 from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.cli import report as command
 from mac_whisper_speedtest.export import files, tables
@@ -47,12 +48,14 @@ def speedtest(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixtur
 
 @pytest.fixture
 def first(tmp_path: Path) -> Path:
-    return made({"quick": Fake(1.0), "slow": Fake(2.0)}).write(tmp_path / "first")
+    return run_of_set(FakeCell("quick"), FakeCell("slow", rtf=0.2), passes=2).write(
+        tmp_path / "first"
+    )
 
 
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
-    return made({"quick": Fake(1.5)}, number=2).write(tmp_path / "second")
+    return run_of_set(FakeCell("quick", rtf=0.15), number=2).write(tmp_path / "second")
 
 
 def test_the_command_offers_what_there_is() -> None:

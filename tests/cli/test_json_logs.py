@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 
 from conftest import Finished, Tool, describe_fake, write_tone
-from fakes.timed_runs import A, ended, sample, watched
+from fakes.events import A, ended, sample, watched
 from mac_whisper_speedtest.cli import progress
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.worker.protocol import Stage

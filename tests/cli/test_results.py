@@ -9,7 +9,8 @@ import click
 import pytest
 
 from conftest import Call
-from fakes.runs import FakeCell, sample, stored
+from fakes.events import sample
+from fakes.runs import FakeCell, stored
 from mac_whisper_speedtest.cli import results
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.journal import Journal
@@ -122,7 +123,7 @@ def test_migrate_seals_what_is_not_sealed_and_then_has_nothing_to_do(call: Call)
 def test_migrate_leaves_alone_what_changed_and_ends_with_5(call: Call) -> None:
     run = stored()
     with Journal(run.journal_path) as book:
-        book.append(sample("a/tiny.en/speech", 1, 5, 1.0))
+        book.append(sample("a/tiny.en/speech", 5, 1.0, 1))
     said = call("migrate", "1")
     assert said.code == 5
     assert "run 1: left alone: its manifest or journal has changed" in said.out

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Call
-from fakes.bundles import given, members, with_line
+from fakes.runs import FakeCell, given
+from fakes.tampered import members, with_line
 from mac_whisper_speedtest.bundle import read
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
@@ -134,11 +135,10 @@ def test_a_disk_that_takes_nothing_is_a_matter_of_storage(
 def test_nothing_is_written_where_a_name_would_be_given_away(
     tmp_path: Path, speedtest: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fakes.made_runs import Fake
     from mac_whisper_speedtest import privacy
 
     monkeypatch.setattr(privacy, "_names", lambda: (("annasbox", "<host>"),))
-    run = given(tmp_path / "run", backends={"annasbox-whisper": Fake()})
+    run = given(tmp_path / "run", backends=[FakeCell("annasbox-whisper")])
 
     wrote = speedtest("bundle", run.path, "-o", tmp_path / "x.zip")
 

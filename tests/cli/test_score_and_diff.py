@@ -7,17 +7,13 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from conftest import Call
-from fakes import made_runs
-from fakes.made_runs import Fake
-from mac_whisper_speedtest.backends.contract import DecodeContract
+from fakes.recordings import collection, recording
+from fakes.runs import FakeCell, run_of, run_of_set
 from mac_whisper_speedtest.bundle import write
-from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.results.journal import Journal
 
 SAID = {
     "u1": "The quick brown fox jumps over the lazy dog.",
@@ -30,115 +26,16 @@ WRONG = {"u1": "I never said anything of that kind to you at all.", "u2": None}
 Texts = Mapping[str, str | None]
 
 
-def sample(cell: str, utterance: str, text: str | None) -> s.Sample:
-    return s.Sample(
-        cell=cell,
-        round=0,
-        attempt=0,
-        index=0,
-        kind="timed",
-        seconds=0.5,
-        wall_s=0.5,
-        text=text or "",
-        segments=[],
-        language="en",
-        tokens=None,
-        cpu_s=None,
-        peak_rss_bytes=None,
-        utterance=utterance,
-        failed="" if text is not None else "RuntimeError: no",
-    )
-
-
-def ended(cell: str) -> s.WorkerEnded:
-    return s.WorkerEnded(
-        cell=cell,
-        round=0,
-        attempt=0,
-        status="ok",
-        stage="",
-        error_class="",
-        message="",
-        log_tail="",
-        exit_code=0,
-    )
-
-
-def clip(references: Mapping[str, str | None]) -> s.ClipInfo:
-    one = {"seconds": 3.0, "samples": 48000, "pcm_sha256": "0" * 64}
-    if set(references) == {""}:
-        return msgspec.convert(
-            {"name": "speech", "source": "file", "language": "en", **one}, s.ClipInfo
-        )
-    utterances = [
-        {"name": name, "language": "en", "reference": text, **one}
-        for name, text in references.items()
-    ]
-    return msgspec.convert(
-        {"name": "speech", "source": "manifest", "kind": "set", "utterances": utterances, **one},
-        s.ClipInfo,
-    )
-
-
-def manifest(backends: list[str], speech: s.ClipInfo) -> s.Manifest:
-    cells = [f"{name}/tiny.en/speech" for name in backends]
-    request = {
-        "models": ["tiny.en"],
-        "backends": backends,
-        "clips": ["speech"],
-        "contract": {"name": "greedy", **DecodeContract().settings()},
-        "rounds": 1,
-        "passes": 1,
-        "seed": 1,
-        "threads": 1,
-        "device": "auto",
-        "precision": "auto",
-        "max_time_s": 60.0,
-        "timeout_s": None,
-        "retries": 0,
-        "fail_fast": False,
-        "max_failures": None,
-        "max_memory_bytes": None,
-        "backends_named": True,
-    }
-    unknown = dict.fromkeys(
-        ["cpu", "physical_cores", "logical_cores", "memory_bytes", "gpus", "load_average_1m"]
-    )
-    document = {
-        "schema_version": s.SCHEMA_VERSION,
-        "run": 1,
-        "started_at": "2026-11-20T10:00:00Z",
-        "tool": {"name": "mac-whisper-speedtest", "version": "0", "git_sha": None},
-        "machine": {"os": "o", "os_version": "1", "architecture": "a", "python": "3", **unknown},
-        "request": request,
-        "request_sha256": "0" * 64,
-        "libraries": {},
-        "clips": [msgspec.to_builtins(speech)],
-        "cells": [
-            {"id": cell, "backend": name, "model": "tiny.en", "clip": "speech"}
-            for cell, name in zip(cells, backends, strict=True)
-        ],
-        "schedule": [cells],
-    }
-    return msgspec.convert(document, s.Manifest)
-
-
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[..., Path]:
-    """Write a run: what each backend said of each recording (``""`` is a single one)."""
+    """Write a run: what each backend said of each recording, or of the only one."""
 
-    def write(said: Mapping[str, Texts], references: Mapping[str, str | None] = SAID) -> Path:
-        run = RunDirectory(tmp_path / "run")
-        run.path.mkdir()
-        run.write_manifest(manifest(list(said), clip(references)))
-        with Journal(run.journal_path) as journal:
-            for backend, texts in said.items():
-                cell = f"{backend}/tiny.en/speech"
-                for utterance, text in texts.items():
-                    journal.append(sample(cell, utterance, text))
-                journal.append(ended(cell))
-            journal.append(s.RunEnded(state="complete"))
-        return run.path
+    def write(
+        said: Mapping[str, Texts | str], references: Mapping[str, str | None] | None = SAID
+    ) -> Path:
+        speech = recording(reference=None) if references is None else collection(references)
+        cells = [FakeCell(backend, text=texts) for backend, texts in said.items()]
+        return run_of(*cells, speech=speech, rounds=1).write(tmp_path / "run")
 
     return write
 
@@ -154,13 +51,15 @@ def test_a_run_is_scored_again_with_its_errors_and_the_gate(
     answer = speedtest("score", run)
 
     assert answer.code == 0
-    rows = {line.split()[0]: line.split() for line in answer.out.splitlines() if line.strip()}
-    assert rows["openai-whisper"][1:9] == ["0.00%", "0.00%", "0.00%", "0", "0", "0", "17", "0"]
+    rows: dict[str, list[str]] = {}
+    for line in filter(str.strip, answer.out.splitlines()):
+        rows.setdefault(line.split()[0], line.split())
+    assert rows["openai-whisper"][3:11] == ["0.00%", "0.00%", "0.00%", "0", "0", "0", "17", "0"]
     assert rows["openai-whisper"][-1] == "reference"
-    assert rows["whisper.cpp"][1] == "5.88%"
-    assert rows["whisper.cpp"][4:7] == ["1", "0", "0"]
+    assert rows["whisper.cpp"][3] == "5.88%"
+    assert rows["whisper.cpp"][6:9] == ["1", "0", "0"]
     assert rows["whisper.cpp"][-1] == "unclear"
-    assert rows["bad"][8] == "1"
+    assert rows["bad"][10] == "1"
     assert rows["bad"][-1] == "worse"
     assert "Compared with openai-whisper" in answer.out
     assert "EnglishTextNormalizer" in answer.out
@@ -170,8 +69,8 @@ def test_a_run_is_scored_again_with_its_errors_and_the_gate(
 def test_a_bundle_can_be_looked_at_without_importing_it(
     speedtest: Call, tmp_path: Path, command: str
 ) -> None:
-    slip = {**made_runs.SAID, "u1": "she sells sea snails"}  # one word of eight
-    run = made_runs.made({"one": Fake(1.0), "two": Fake(1.0, said=slip)}).write(tmp_path / "run")
+    slip = {"u1": "she sells sea snails"}  # one word of eight
+    run = run_of_set(FakeCell("one"), FakeCell("two", text=slip)).write(tmp_path / "run")
     packed = tmp_path / "shared.zip"
     write.write_bundle(RunDirectory(run), packed)
     shutil.rmtree(run)
@@ -287,7 +186,7 @@ def test_diff_of_one_utterance_says_that_a_backend_gave_no_text(
 
 
 def test_diff_without_a_reference_text_says_who_wrote_what(written: Write, speedtest: Call) -> None:
-    run = written({"a": {"": "it was late"}, "b": {"": "it was later"}}, {"": None})
+    run = written({"a": "it was late", "b": "it was later"}, None)
 
     answer = speedtest("diff", run, "a", "b")
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from conftest import Call
-from fakes.timed_runs import one_round, write
+from fakes.events import one_round
+from fakes.runs import timed
 from mac_whisper_speedtest.results.journal import TimedEvent
 
 
 def test_a_run_becomes_a_file_that_perfetto_opens(tmp_path: Path, speedtest: Call) -> None:
-    run = write(tmp_path / "run", one_round())
+    run = timed(one_round()).write(tmp_path / "run")
     code, out, err = speedtest("trace", run, "-o", tmp_path / "deep" / "t.json")
     assert (code, err) == (0, "")
     assert "ui.perfetto.dev" in out
@@ -26,7 +27,7 @@ def test_a_run_becomes_a_file_that_perfetto_opens(tmp_path: Path, speedtest: Cal
 def test_without_a_name_the_file_lies_here_and_is_called_after_the_run(
     tmp_path: Path, speedtest: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = write(tmp_path / "run", one_round())
+    run = timed(one_round()).write(tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     assert speedtest("trace", run)[0] == 0
     first = (tmp_path / "run-42.trace.json").read_bytes()
@@ -38,7 +39,7 @@ def test_without_a_name_the_file_lies_here_and_is_called_after_the_run(
 
 def test_a_run_without_times_is_drawn_and_it_is_said(tmp_path: Path, speedtest: Call) -> None:
     untimed = [TimedEvent(None, each.event) for each in one_round()]
-    run = write(tmp_path / "run", untimed)
+    run = timed(untimed).write(tmp_path / "run")
     code, _, err = speedtest("trace", run, "-o", tmp_path / "t.json")
     assert code == 0
     assert "the times of this run are not known" in err
@@ -58,7 +59,7 @@ def test_a_run_that_is_not_there_is_an_error(speedtest: Call) -> None:
 
 
 def test_where_it_cannot_be_written_is_an_error_of_storage(tmp_path: Path, speedtest: Call) -> None:
-    run = write(tmp_path / "run", one_round())
+    run = timed(one_round()).write(tmp_path / "run")
     (tmp_path / "file").write_text("")
     code, _, err = speedtest("trace", run, "-o", tmp_path / "file" / "t.json")
     assert code == 5

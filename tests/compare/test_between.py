@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.runs import SAID, STEADY, FakeCell, FakeRun, run_of_set, source
+from fakes.events import SAID
+from fakes.runs import STEADY, FakeCell, FakeRun, run_of_set, source
 from fakes.worlds import WORLDS, World, rounds_of
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.compare import compare

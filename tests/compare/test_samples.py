@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fakes.runs import FakeCell, collection, run_of
+from fakes.recordings import collection
+from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.compare import speed
 
 

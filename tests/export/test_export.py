@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.made_runs import AUDIO_S, SAID, Fake, made
+from fakes.events import SAID
+from fakes.recordings import AUDIO_S
+from fakes.runs import FakeCell, run_of_set
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.tables import CELLS, UTTERANCES, Table
@@ -54,7 +56,11 @@ def rows(name: str, table: Table, *runs: s.Run) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def run() -> s.Run:
     said = {"u1": "she sells seven shells"}
-    return made({"quick": Fake(1.0), "slow": Fake(2.0, said), "bad": Fake(fails="no")}).run
+    return run_of_set(
+        FakeCell("quick"),
+        FakeCell("slow", rtf=0.2, text=said),
+        FakeCell("bad", ending="failed", message="no"),
+    ).run
 
 
 @pytest.mark.parametrize("table", [CELLS, SAMPLES, UTTERANCES], ids=lambda table: table.name)
@@ -140,8 +146,8 @@ def test_the_samples_that_count_give_the_median_that_the_cell_has(run: s.Run) ->
 
 
 def test_samples_that_failed_or_were_taken_again_do_not_count() -> None:
-    failed = made({"a": Fake(changes={"failed": "RuntimeError: no"})}).run
-    retaken = made({"a": Fake(changes={"disturbed": "others", "retaken": True})}).run
+    failed = run_of_set(FakeCell("a", sample={"failed": "RuntimeError: no"})).run
+    retaken = run_of_set(FakeCell("a", sample={"disturbed": "others", "retaken": True})).run
     for run in (failed, retaken):
         assert {each["counted"] for each in SAMPLES.records([run])} == {False}
 
@@ -166,7 +172,7 @@ def test_every_recording_has_a_row_with_its_errors(run: s.Run) -> None:
 
 
 def test_rows_of_several_runs_follow_each_other(run: s.Run) -> None:
-    other = made({"quick": Fake()}, number=7, tags=["base", "quiet"]).run
+    other = run_of_set(FakeCell("quick"), number=7, tags=["base", "quiet"]).run
     found = rows("csv", CELLS, run, other)
     assert [each["run"] for each in found] == ["1", "1", "1", "7"]
     assert found[-1]["tags"] == "base; quiet"
@@ -185,7 +191,7 @@ def test_a_run_is_asked_for_only_when_its_rows_are_due(run: s.Run) -> None:
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_no_text_becomes_a_formula(text: str) -> None:
-    run = made({text: Fake(fails=text)}, tags=[text]).run
+    run = run_of_set(FakeCell(text, ending="failed", message=text), tags=[text]).run
     (row,) = rows("csv", CELLS, run)
     assert row["backend"] == f"'{text}"
     assert row["message"] == f"'{text}"
@@ -195,13 +201,13 @@ def test_no_text_becomes_a_formula(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["'=1", "''@x"])
 def test_taking_the_apostrophe_away_gives_back_what_was_there(text: str) -> None:
-    (row,) = rows("csv", CELLS, made({text: Fake()}).run)
+    (row,) = rows("csv", CELLS, run_of_set(FakeCell(text)).run)
     assert row["backend"] == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["faster-whisper", "'tis", "a=b", "1 - 2", ""])
 def test_other_texts_get_no_apostrophe(text: str) -> None:
-    (row,) = rows("csv", CELLS, made({"a": Fake(fails=text or "x")}).run)
+    (row,) = rows("csv", CELLS, run_of_set(FakeCell("a", ending="failed", message=text or "x")).run)
     assert row["message"] == (text or "x")
 
 
@@ -221,7 +227,7 @@ def test_a_negative_number_stays_a_number(run: s.Run) -> None:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_a_line_of_tsv_is_a_row_whatever_is_in_it(text: str) -> None:
-    run = made({"a": Fake(fails=text)}).run
+    run = run_of_set(FakeCell("a", ending="failed", message=text)).run
     header, line, rest = written("tsv", CELLS, run).split("\n")
     assert rest == ""
     found = dict(zip(header.split("\t"), line.split("\t"), strict=True))["message"]
@@ -232,13 +238,13 @@ def test_a_line_of_tsv_is_a_row_whatever_is_in_it(text: str) -> None:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_csv_gives_back_every_text(text: str) -> None:
-    (row,) = rows("csv", CELLS, made({"a": Fake(fails=text)}).run)
+    (row,) = rows("csv", CELLS, run_of_set(FakeCell("a", ending="failed", message=text)).run)
     assert row["message"].removeprefix("'" if text.startswith("=") else "") == text
 
 
 def test_a_number_that_is_none_is_never_written() -> None:
     column = FlatColumn("x_s", Kind.NUMBER, "s", "x", "seconds")
-    (sample, *_) = made({"a": Fake()}).run.cells[0].samples
+    (sample, *_) = run_of_set(FakeCell("a")).run.cells[0].samples
     for number in (float("nan"), float("inf"), float("-inf")):
         assert column.value(msgspec.structs.replace(sample, seconds=number)) is None
     assert column.value(msgspec.structs.replace(sample, seconds=2.0)) == 2.0
@@ -246,8 +252,8 @@ def test_a_number_that_is_none_is_never_written() -> None:
 
 def test_json_of_one_run_is_run_json_and_of_several_a_list(run: s.Run, tmp_path: Path) -> None:
     assert written("json", CELLS, run) == files.to_json(run)
-    other = made({"b": Fake()}, number=2).run
-    third = made({"c": Fake()}, number=3).run
+    other = run_of_set(FakeCell("b"), number=2).run
+    third = run_of_set(FakeCell("c"), number=3).run
     documents = json.loads(written("json", CELLS, run, other, third))
     assert [each["manifest"]["run"] for each in documents] == [1, 2, 3]
     assert documents[0] == json.loads(files.to_json(run))
@@ -297,7 +303,9 @@ class _Page(HTMLParser):
 def test_html_is_one_table_in_which_nothing_is_markup() -> None:
     hostile = "</td><script>alert(1)</script><img src=x onerror=y>&amp;"
     page = _Page()
-    page.feed(written("html", CELLS, made({hostile: Fake(fails=hostile)}).run))
+    page.feed(
+        written("html", CELLS, run_of_set(FakeCell(hostile, ending="failed", message=hostile)).run)
+    )
     assert page.elements == {
         *("html", "head", "meta", "title", "style", "body"),
         *("table", "thead", "tbody", "tr", "th", "td"),
@@ -318,7 +326,9 @@ def test_the_page_lets_nothing_in_but_its_own_style(run: s.Run) -> None:
 
 @pytest.mark.parametrize("text", ["a | b", "<b>x</b>", "`x`", "two\nlines", "[a](http://x)", "*x*"])
 def test_nothing_becomes_markdown(text: str) -> None:
-    lines = written("md", CELLS, made({"a": Fake(fails=text)}).run).splitlines()
+    lines = written(
+        "md", CELLS, run_of_set(FakeCell("a", ending="failed", message=text)).run
+    ).splitlines()
     assert len(lines) == 3
     pipes = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
     assert pipes[0] == pipes[1] == pipes[2]

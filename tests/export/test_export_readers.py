@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.made_runs import Fake, made
+from fakes.runs import FakeCell, run_of_set
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.tables import CELLS, UTTERANCES, Table
 from mac_whisper_speedtest.results import schema as s
@@ -47,7 +47,11 @@ Rows = list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def runs() -> list[s.Run]:
     """Two runs, of which one has 10⁴ samples with every kind of text."""
-    first = made({"1.10": Fake(), "NA": Fake(fails='=no, "really"\nno')}, tags=["a, b", "c"]).run
+    first = run_of_set(
+        FakeCell("1.10"),
+        FakeCell("NA", ending="failed", message='=no, "really"\nno'),
+        tags=["a, b", "c"],
+    ).run
     cell = first.cells[0]
     one = cell.samples[1]
     samples = [
@@ -63,7 +67,7 @@ def runs() -> list[s.Run]:
     ]
     many = msgspec.structs.replace(cell, samples=samples)
     first = msgspec.structs.replace(first, cells=[many, first.cells[1]])
-    return [first, made({"faster-whisper": Fake()}, number=2, machine={"gpus": None}).run]
+    return [first, run_of_set(FakeCell("faster-whisper"), number=2, machine={"gpus": None}).run]
 
 
 def plain(value: Any) -> Any:
@@ -198,7 +202,7 @@ def test_a_time_that_nobody_can_read_is_null_in_parquet(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    run = made({"a": Fake()}).run
+    run = run_of_set(FakeCell("a")).run
     manifest = msgspec.structs.replace(run.manifest, started_at="yesterday")
     path = write(tmp_path / "x.parquet", CELLS, [msgspec.structs.replace(run, manifest=manifest)])
     assert parquet.read_table(path).column("started_at").to_pylist() == [None]

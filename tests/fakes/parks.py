@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from fakes.made_runs import Fake, Made, made
+from fakes.runs import FakeCell, FakeRun, run_of_set
 from mac_whisper_speedtest.leaderboard import submissions
 from mac_whisper_speedtest.leaderboard.submissions import Submission
 from mac_whisper_speedtest.results import schema as s
@@ -16,45 +17,28 @@ ONE_KIND = "Linux, A Processor, at 3 GHz, 8 cores, 16 GiB, One GPU, Another GPU"
 ANOTHER = {"os": "Darwin", "cpu": "Apple M9", "gpus": [], "memory_bytes": 24 << 30}
 ANOTHER_KIND = "Darwin, Apple M9, 8 cores, 24 GiB"
 
-TWO = {"openai-whisper": Fake(2.0), "whisper.cpp": Fake(1.0)}
+TWO = (FakeCell("openai-whisper", rtf=0.2), FakeCell("whisper.cpp", rtf=0.1))
 
 
 def machine(
-    number: int, *, times: float = 1.0, backends: Mapping[str, Fake] = TWO, **options: Any
-) -> Made:
+    number: int, *, times: float = 1.0, backends: Sequence[FakeCell] = TWO, **options: Any
+) -> FakeRun:
     """A run on a machine that takes ``times`` as long as another of its kind.
 
     Args:
         number: of the run; its noise and its id come from it.
         times: factor on every time.
-        backends: as on a usual machine.
-        options: of ``made_runs.made``.
+        backends: as on a usual machine; of two cells of one backend the last counts.
+        options: of ``run_of``.
     """
-    slower = {
-        name: Fake(fake.seconds * times, fake.said, fake.fails, fake.changes)
-        for name, fake in backends.items()
-    }
-    return made(slower, number=number, **options)
+    slower: dict[object, FakeCell] = {}
+    for cell in backends:
+        assert isinstance(cell.rtf, float)
+        slower[cell.backend] = replace(cell, rtf=cell.rtf * times)
+    return run_of_set(*slower.values(), number=number, **options)
 
 
-def deviating(run: Made, backend: str, **settings: Any) -> Made:
-    """The same, but ``backend`` really decoded with other settings."""
-    events = [
-        msgspec.structs.replace(each, values={**each.values, **settings})
-        if isinstance(each, s.Effective) and each.cell.startswith(f"{backend}/")
-        else each
-        for each in run.events
-    ]
-    return Made(run.manifest, events)
-
-
-def asked(run: Made, **request: Any) -> Made:
-    """The same, but something else was asked for."""
-    changed = msgspec.structs.replace(run.manifest.request, **request)
-    return Made(msgspec.structs.replace(run.manifest, request=changed), run.events)
-
-
-def without_texts(run: Made) -> Made:
+def without_texts(run: FakeRun) -> FakeRun:
     """The same as a bundle has it that was made without texts."""
     clips = [
         msgspec.structs.replace(
@@ -67,9 +51,9 @@ def without_texts(run: Made) -> Made:
         msgspec.structs.replace(each, text="") if isinstance(each, s.Sample) else each
         for each in run.events
     ]
-    return Made(msgspec.structs.replace(run.manifest, clips=clips), events)
+    return FakeRun(msgspec.structs.replace(run.manifest, clips=clips), events)
 
 
-def submitted(*runs: Made) -> list[Submission]:
+def submitted(*runs: FakeRun) -> list[Submission]:
     """What these bring to a leaderboard."""
     return [submissions.submission_of(each.run) for each in runs]

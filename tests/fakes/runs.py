@@ -7,19 +7,18 @@ the workers, the weights and the machine are made up.
 
 from __future__ import annotations
 
-import functools
 import random
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from mac_whisper_speedtest.audio.clip import Clip, Kind, LeftOut, Speech
+from fakes.events import SPOKEN, A, B, effective, ended, loaded, sample, started, watched
+from fakes.recordings import collection, recording
+from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
@@ -28,7 +27,7 @@ from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.results.journal import Journal
+from mac_whisper_speedtest.results.journal import Journal, TimedEvent
 from mac_whisper_speedtest.run import plan, prepare
 from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.summary.summarize import summarize
@@ -37,12 +36,7 @@ from mac_whisper_speedtest.weights.locate import Weights
 STEADY = tuple(0.1 * each for each in (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.0))
 """RTF of a cell in eight rounds of a machine that hardly varies."""
 
-AUDIO_S = 10.0
-"""Seconds of a recording."""
-
-SPOKEN = "It was the best of times, it was the worst of times, it was the age of wisdom"
-SAID = {"u1": "she sells sea shells", "u2": "by the sea shore"}
-"""What is said in a single recording, and in the two of a pair."""
+PUBLIC = "LibriSpeech test-clean (openslr.org/12, CC BY 4.0)"
 
 STARTED_AT = "2026-11-20T10:00:00+00:00"
 
@@ -58,148 +52,6 @@ MACHINE = s.MachineInfo(
     gpus=["One GPU", "Another GPU"],
     load_average_1m=0.1,
 )
-
-
-# ---- what is measured on
-
-
-def recording(
-    name: str = "speech", reference: str | None = SPOKEN, source: str = "a file of the user's"
-) -> Speech:
-    """One recording of 10 s."""
-    clip = Clip(name, _tone(AUDIO_S), reference, "en", source, known_sha256="ab" * 32)
-    return Speech(name, (clip,), source, "clip")
-
-
-def collection(
-    texts: Mapping[str, str | None] = SAID,
-    *,
-    name: str = "speech",
-    source: str = "a manifest of the user's",
-    seconds: float = AUDIO_S,
-    left_out: Sequence[LeftOut] = (),
-    unscored: Sequence[LeftOut] = (),
-) -> Speech:
-    """A set: what is said in each of its recordings, by name."""
-    lengths = dict.fromkeys(texts, seconds)
-    return _several("set", name, source, texts, lengths, tuple(left_out), tuple(unscored))
-
-
-def cuts(*seconds: float) -> Speech:
-    """One reading cut to several lengths."""
-    lengths = {f"{each:g}s": each for each in seconds}
-    source = "cut from moonshine-voice 0.1.5, moonshine_voice/assets/two_cities.wav"
-    return _several("durations", "cities cut", source, dict.fromkeys(lengths), lengths)
-
-
-def _several(
-    kind: Kind,
-    name: str,
-    source: str,
-    texts: Mapping[str, str | None],
-    lengths: Mapping[str, float],
-    left_out: tuple[LeftOut, ...] = (),
-    unscored: tuple[LeftOut, ...] = (),
-) -> Speech:
-    clips = tuple(
-        Clip(each, _tone(lengths[each]), text, "en", source, known_sha256=f"{place:064x}")
-        for place, (each, text) in enumerate(texts.items())
-    )
-    return Speech(name, clips, source, kind, left_out, unscored)
-
-
-@functools.cache
-def _tone(seconds: float) -> npt.NDArray[np.float32]:
-    return np.full(int(seconds * 16_000), 0.1, np.float32)
-
-
-# ---- what a worker writes; ``changes`` are other fields of the event
-
-
-def started(cell: str, number: int = 0, **changes: Any) -> s.WorkerStarted:
-    """A worker was started in round ``number``."""
-    return s.WorkerStarted(**{"cell": cell, "round": number, "attempt": 0, **changes})
-
-
-def loaded(cell: str, number: int = 0, **changes: Any) -> s.Loaded:
-    """It has loaded the model."""
-    fields: dict[str, Any] = {
-        "cell": cell,
-        "round": number,
-        "attempt": 0,
-        "spawn_s": 0.1,
-        "import_s": 0.2,
-        "hello_wall_s": 0.3,
-        "load_s": 0.4,
-        "load_wall_s": 0.4,
-        "version": "1.2.3",
-        "versions": {"numpy": "2.4.6"},
-        "device": "cpu",
-        "precision": "float32",
-        "details": {},
-    }
-    return s.Loaded(**{**fields, **changes})
-
-
-def effective(cell: str, number: int = 0, **changes: Any) -> s.Effective:
-    """It decodes with the settings of the greedy contract."""
-    fields: dict[str, Any] = {
-        "cell": cell,
-        "round": number,
-        "attempt": 0,
-        "values": DecodeContract().settings(),
-        "observed": ["beam_size", "language"],
-        "remarks": [],
-    }
-    return s.Effective(**{**fields, **changes})
-
-
-def sample(cell: str, number: int, index: int, seconds: float, **changes: Any) -> s.Sample:
-    """A transcription of a single recording without a mistake; the warm-up has index -1."""
-    fields: dict[str, Any] = {
-        "cell": cell,
-        "round": number,
-        "attempt": 0,
-        "index": index,
-        "kind": "warmup" if index < 0 else "timed",
-        "seconds": seconds,
-        "wall_s": seconds + 0.001,
-        "text": SPOKEN,
-        "segments": [],
-        "language": "en",
-        "tokens": 7,
-        "cpu_s": None,
-        "peak_rss_bytes": 300_000_000,
-    }
-    return s.Sample(**{**fields, **changes})
-
-
-def ended(cell: str, number: int = 0, **changes: Any) -> s.WorkerEnded:
-    """It has ended well."""
-    fields: dict[str, Any] = {
-        "cell": cell,
-        "round": number,
-        "attempt": 0,
-        "status": "ok",
-        "stage": "",
-        "error_class": "",
-        "message": "",
-        "log_tail": "",
-        "exit_code": 0,
-    }
-    return s.WorkerEnded(**{**fields, **changes})
-
-
-def watched(number: int = 0, **changes: Any) -> s.RoundWatched:
-    """A round on a quiet machine that does not say everything about itself."""
-    quiet = s.ConditionsInfo(
-        values={"load_average_1m": 0.5, "swap_used_bytes": 0},
-        unknown={"thermal_pressure": "Linux has no such level"},
-    )
-    return s.RoundWatched(**{"round": number, "before": quiet, "after": quiet, **changes})
-
-
-# ---- runs
 
 
 @dataclass(frozen=True)
@@ -224,6 +76,7 @@ class FakeCell:
         joules: per audio second, above an idle machine; ``None``: there is no counter.
         retaken: rounds in which the first sample was disturbed and taken again.
         sample: other fields of its timed samples.
+        seconds_of: seconds for audio of a length, before noise, where ``rtf`` does not say it.
     """
 
     backend: str | Backend = "a"
@@ -242,6 +95,7 @@ class FakeCell:
     joules: float | None = None
     retaken: Sequence[int] = ()
     sample: Mapping[str, Any] = field(default_factory=dict)
+    seconds_of: Callable[[float], float] | None = None
 
     @property
     def described(self) -> Backend:
@@ -255,7 +109,9 @@ class FakeCell:
     def seconds(self, number: int, audio_s: float, noise: random.Random) -> float | None:
         """What a sample takes in round ``number``; ``None``: there is none."""
         if not isinstance(self.rtf, Sequence):
-            return (self.fixed_s + self.rtf * audio_s) * noise.lognormvariate(0, self.spread)
+            known = self.seconds_of
+            seconds = known(audio_s) if known else self.fixed_s + self.rtf * audio_s
+            return seconds * noise.lognormvariate(0, self.spread)
         return self.fixed_s + self.rtf[number] * audio_s if number < len(self.rtf) else None
 
     def text_of(self, clip: Clip) -> str | None:
@@ -475,9 +331,9 @@ def _sample(
     text = truth.text_of(clip)
     yield sample(
         cell,
-        number,
         index,
         seconds,
+        number,
         **{
             "text": text or "",
             "utterance": clip.name if len(speech.clips) > 1 else "",
@@ -541,3 +397,38 @@ def stored(*cells: FakeCell, seal: bool = True, seed: int = 1, **options: Any) -
     if seal:
         there.seal(summarize(there.replay()))
     return there
+
+
+def given(
+    folder: Path,
+    *,
+    public: bool = False,
+    backends: Sequence[FakeCell] = (),
+    change: Callable[[FakeRun], FakeRun] = lambda made: made,
+    **options: Any,
+) -> RunDirectory:
+    """A run in ``folder`` to give away: on a set that is public, or on one of the user's.
+
+    Args:
+        folder: where.
+        public: whose set it is.
+        backends: of the run; one that is right and one that is not where none are given.
+        change: whatever else is to be made of it.
+        options: of ``run_of``.
+    """
+    cells = backends or (
+        FakeCell("fast"),
+        FakeCell("slow", rtf=0.2, text={"u1": "he sells"}),
+    )
+    speech = collection(name="librispeech:test-clean", source=PUBLIC) if public else collection()
+    made = run_of(*cells, speech=speech, **options)
+    return RunDirectory(change(made).write(folder))
+
+
+def timed(events: Sequence[TimedEvent], rounds: int = 1) -> FakeRun:
+    """A run of two backends whose journal and its every moment are given."""
+    order = [[A, B]] * rounds
+    head = run_of_set(
+        FakeCell("a"), FakeCell("b"), number=42, rounds=rounds, schedule=order
+    ).manifest
+    return FakeRun(head, [each.event for each in events], [each.at_s for each in events])

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from fakes import parks
-from fakes.made_runs import Made
 from fakes.parks import without_texts
+from fakes.runs import FakeRun
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.leaderboard import build, intake
@@ -21,12 +21,12 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 
 
-def machine(number: int) -> Made:
+def machine(number: int) -> FakeRun:
     """A small run: the disk has to take every line of its journal."""
-    return parks.machine(number, rounds=2, runs=1)
+    return parks.machine(number, rounds=2, passes=1)
 
 
-def bundled(run: Made, path: Path, *, texts: bool = True) -> Path:
+def bundled(run: FakeRun, path: Path, *, texts: bool = True) -> Path:
     """The run as a bundle at ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = run.write(path.parent / f".{path.stem}")
@@ -95,7 +95,7 @@ def test_bundles_of_one_run_that_do_not_say_the_same_are_all_refused(tmp_path: P
     ]
     found = read(
         bundled(run, tmp_path / "true.zip"),
-        bundled(Made(run.manifest, changed), tmp_path / "false.zip"),
+        bundled(FakeRun(run.manifest, changed), tmp_path / "false.zip"),
         bundled(machine(2), tmp_path / "other.zip"),
     )
 
@@ -112,7 +112,7 @@ def test_texts_that_were_changed_afterwards_are_noticed_too(tmp_path: Path) -> N
         else each
         for each in run.events
     ]
-    found = read(run.write(tmp_path / "a"), Made(run.manifest, better).write(tmp_path / "b"))
+    found = read(run.write(tmp_path / "a"), FakeRun(run.manifest, better).write(tmp_path / "b"))
     assert (len(found.accepted), len(found.refused)) == (0, 2)
 
 
@@ -150,7 +150,7 @@ def test_everything_bad_is_named_with_its_reason_and_the_rest_is_read(tmp_path: 
         msgspec.structs.replace(each, seconds=-1.0) if isinstance(each, s.Sample) else each
         for each in impossible.events
     ]
-    Made(impossible.manifest, events).write(tmp_path / "impossible")
+    FakeRun(impossible.manifest, events).write(tmp_path / "impossible")
 
     found = read(tmp_path)
 

@@ -8,26 +8,26 @@ import statistics
 import msgspec
 import pytest
 
-from fakes.made_runs import Fake, Made
 from fakes.parks import (
     ANOTHER,
     ANOTHER_KIND,
     ONE_KIND,
     TWO,
-    asked,
-    deviating,
     machine,
     submitted,
     without_texts,
 )
+from fakes.runs import FakeCell, FakeRun
+from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.leaderboard import build, sections
 from mac_whisper_speedtest.leaderboard.build import Board, BoardRow, Leaderboard
 from mac_whisper_speedtest.results import schema as s
 
+NAMES = ("openai-whisper", "whisper.cpp")
 WRONG = {"u1": "he sold all of his socks", "u2": "in a very dry desert"}
 
 
-def built(*runs: Made) -> Leaderboard:
+def built(*runs: FakeRun) -> Leaderboard:
     return build.build(submitted(*runs))
 
 
@@ -54,7 +54,7 @@ def test_of_one_bundle_the_figures_are_those_of_its_run() -> None:
 
     found = rows(only(built(run)))
 
-    for name in TWO:
+    for name in NAMES:
         summary, row = cells[name], found[name]
         assert summary is not None
         assert summary.rtfx_bounds is not None
@@ -64,7 +64,7 @@ def test_of_one_bundle_the_figures_are_those_of_its_run() -> None:
         assert (row.rtfx.basis, row.rtfx.level, row.rounds) == ("rounds", 0.95, 6)
         assert row.error_rate is not None
         assert (row.error_rate.value, row.peak_rss_bytes) == (0.0, 300_000_000)
-        assert (row.runs_ok, row.runs, row.load_s) == (1, 1, 0.4)
+        assert (row.runs_ok, row.runs, row.load_s) == (1, 1, 1.9)
     assert ranks(only(built(run))) == {"whisper.cpp": ("A", 1, 1), "openai-whisper": ("A", 2, 2)}
 
 
@@ -96,7 +96,7 @@ def test_six_bundles_allow_an_interval_between_them() -> None:
 
 def test_other_work_is_on_another_board() -> None:
     usual = machine(1)
-    beam = asked(machine(2), contract={**usual.manifest.request.contract, "name": "x"})
+    beam = machine(2, request={"contract": DecodeContract(name="x")})
     weights = {"network_sha256": "c" * 64}
     cells = [
         msgspec.structs.replace(
@@ -104,7 +104,7 @@ def test_other_work_is_on_another_board() -> None:
         )
         for plan in usual.manifest.cells
     ]
-    network = Made(
+    network = FakeRun(
         msgspec.structs.replace(usual.manifest, cells=cells, run_id=f"{3:032x}"),
         machine(3).events,
     )
@@ -123,15 +123,17 @@ def test_other_work_is_on_another_board() -> None:
 
 
 def test_other_threads_are_another_row() -> None:
-    found = only(built(machine(1), asked(machine(2, times=2.0), threads=1, nice=5)))
+    found = only(built(machine(1), machine(2, times=2.0, request={"threads": 1, "nice": 5})))
 
     assert {(row.runner.backend, row.runner.threads) for g in found.groups for row in g.rows} == {
-        (name, threads) for name in TWO for threads in ("4", "1, nice 5")
+        (name, threads) for name in NAMES for threads in ("4", "1, nice 5")
     }
 
 
 def test_a_failed_run_stays_in_the_denominator() -> None:
-    crashed = machine(4, backends={**TWO, "whisper.cpp": Fake(fails="no such file")})
+    crashed = machine(
+        4, backends=[*TWO, FakeCell("whisper.cpp", ending="failed", message="no such file")]
+    )
 
     found = only(built(machine(1), machine(2), machine(3), crashed))
 
@@ -142,7 +144,9 @@ def test_a_failed_run_stays_in_the_denominator() -> None:
 
 
 def test_what_never_worked_is_there_without_a_rank() -> None:
-    found = only(built(machine(1, backends={**TWO, "broken": Fake(fails="no")})))
+    found = only(
+        built(machine(1, backends=[*TWO, FakeCell("broken", ending="failed", message="no")]))
+    )
 
     assert [group.name for group in found.groups] == ["A", ""]
     (row,) = found.groups[-1].rows
@@ -163,14 +167,14 @@ def test_what_cannot_run_on_a_machine_is_no_failure() -> None:
     )
     manifest = msgspec.structs.replace(run.manifest, cells=[*run.manifest.cells, plan])
 
-    found = only(built(Made(manifest, [skipped, *run.events])))
+    found = only(built(FakeRun(manifest, [skipped, *run.events])))
 
     assert found.unavailable == {"mlx": 1}
     assert "mlx" not in rows(found)
 
 
 def test_what_is_fast_but_wrong_is_apart() -> None:
-    backends = {**TWO, "bad": Fake(0.1, said=WRONG)}
+    backends = [*TWO, FakeCell("bad", rtf=0.01, text=WRONG)]
     found = only(built(machine(1, backends=backends), machine(2, backends=backends)))
 
     assert [(g.name, g.wrong, [r.runner.backend for r in g.rows]) for g in found.groups] == [
@@ -180,7 +184,7 @@ def test_what_is_fast_but_wrong_is_apart() -> None:
 
 
 def test_a_wrong_backend_alone_in_its_bundle_is_compared_with_those_of_the_others() -> None:
-    alone = machine(3, backends={"bad": Fake(0.1, said=WRONG)})
+    alone = machine(3, backends=[FakeCell("bad", rtf=0.01, text=WRONG)])
 
     found = only(built(machine(1), alone))
 
@@ -191,10 +195,9 @@ def test_a_wrong_backend_alone_in_its_bundle_is_compared_with_those_of_the_other
 
 
 def test_who_does_other_work_is_in_a_group_of_its_own_however_fast() -> None:
-    backends = {**TWO, "other": Fake(0.1)}
-    run = deviating(machine(1, backends=backends), "other", timestamps=False)
+    other = FakeCell("other", rtf=0.01, settings={"timestamps": False})
 
-    found = only(built(run))
+    found = only(built(machine(1, backends=[*TWO, other])))
 
     assert [(g.name, g.deviations, len(g.rows)) for g in found.groups] == [
         ("A", (), 2),
@@ -203,9 +206,9 @@ def test_who_does_other_work_is_in_a_group_of_its_own_however_fast() -> None:
 
 
 def test_bundles_that_contradict_each_other_leave_a_tie() -> None:
-    one = machine(1, backends={"a": Fake(1.0), "b": Fake(1.5)})
-    other = machine(2, backends={"a": Fake(1.5), "b": Fake(1.0)})
-    third = machine(3, backends={"a": Fake(1.3), "b": Fake(1.0)})
+    one = machine(1, backends=[FakeCell("a"), FakeCell("b", rtf=0.15)])
+    other = machine(2, backends=[FakeCell("a", rtf=0.15), FakeCell("b")])
+    third = machine(3, backends=[FakeCell("a", rtf=0.13), FakeCell("b")])
 
     assert set(ranks(only(built(one, other))).values()) == {("A", 1, 2)}
     assert set(ranks(only(built(one, other, third))).values()) == {("A", 1, 2)}
@@ -219,13 +222,13 @@ def test_two_bundles_that_agree_give_ranks() -> None:
 
 
 def test_rows_that_no_bundle_has_together_are_a_tie() -> None:
-    first = machine(1, backends={"a": Fake(1.0)})
-    second = machine(2, backends={"b": Fake(2.0)})
+    first = machine(1, backends=[FakeCell("a")])
+    second = machine(2, backends=[FakeCell("b", rtf=0.2)])
     assert set(ranks(only(built(first, second))).values()) == {("A", 1, 2)}
 
 
 def test_a_difference_below_the_margin_is_a_tie() -> None:
-    close = {"a": Fake(1.0), "b": Fake(1.01)}
+    close = [FakeCell("a"), FakeCell("b", rtf=0.101)]
     runs = [machine(number, backends=close) for number in range(1, 5)]
     assert set(ranks(only(built(*runs))).values()) == {("A", 1, 2)}
 
@@ -280,14 +283,14 @@ def test_other_words_for_the_same_sound_are_another_board() -> None:
         )
         for clip in run.manifest.clips
     ]
-    other = Made(msgspec.structs.replace(run.manifest, clips=clips), run.events)
+    other = FakeRun(msgspec.structs.replace(run.manifest, clips=clips), run.events)
 
     assert [each.bundles for each in built(machine(1), other).boards] == [1, 1]
 
 
 def test_timings_that_two_bundles_share_to_the_last_digit_are_remarked_upon() -> None:
     run = machine(1)
-    copy = Made(msgspec.structs.replace(run.manifest, run_id="9" * 32), run.events)
+    copy = FakeRun(msgspec.structs.replace(run.manifest, run_id="9" * 32), run.events)
 
     (kind,) = built(run, copy, machine(2)).classes
 
@@ -303,30 +306,34 @@ def test_nothing_makes_an_empty_leaderboard() -> None:
 
 
 def test_no_two_rows_of_a_board_have_the_same_name() -> None:
-    def ran_as(run: Made, **found: str) -> Made:
+    def ran_as(run: FakeRun, **found: str) -> FakeRun:
         events = [
             msgspec.structs.replace(each, **found) if isinstance(each, s.Loaded) else each
             for each in run.events
         ]
-        return Made(run.manifest, events)
+        return FakeRun(run.manifest, events)
 
-    one = {"whisper.cpp": Fake(1.0)}
+    one = [FakeCell("whisper.cpp")]
+    beam = [FakeCell("whisper.cpp", settings={"beam_size": 5})]
     board = only(
         built(
-            machine(1, backends={"whisper.cpp": Fake(1.0), "whisper.cpp:q5_1": Fake(0.9)}),
+            machine(
+                1,
+                backends=[FakeCell("whisper.cpp"), FakeCell("whisper.cpp:q5_1", rtf=0.09)],
+            ),
             ran_as(machine(2, backends=one), precision="float16"),
             ran_as(machine(3, backends=one), version="1.11"),
             ran_as(machine(4, backends=one), device="gpu"),
-            asked(machine(5, backends=one), threads=8),
-            deviating(asked(machine(6, backends=one), threads=8), "whisper.cpp", beam_size=5),
+            machine(5, backends=one, request={"threads": 8}),
+            machine(6, backends=beam, request={"threads": 8}),
         )
     )
     assert set(sections.names(board).values()) == {
-        "whisper.cpp:q5_1 1.10 float32",
-        "whisper.cpp 1.10 float16",
+        "whisper.cpp:q5_1 1.2.3 float32",
+        "whisper.cpp 1.2.3 float16",
         "whisper.cpp 1.11 float32",
-        "whisper.cpp 1.10 float32 on gpu",
-        "whisper.cpp 1.10 float32 on cpu, 4 threads",
-        "whisper.cpp 1.10 float32 on cpu, 8 threads, group A",
-        "whisper.cpp 1.10 float32 on cpu, 8 threads, group B",
+        "whisper.cpp 1.2.3 float32 on gpu",
+        "whisper.cpp 1.2.3 float32 on cpu, 4 threads",
+        "whisper.cpp 1.2.3 float32 on cpu, 8 threads, group A",
+        "whisper.cpp 1.2.3 float32 on cpu, 8 threads, group B",
     }

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from browser import PHONE, visit
-from fakes.made_runs import Fake, Made
 from fakes.parks import ANOTHER, TWO, machine, submitted
+from fakes.runs import FakeCell, FakeRun
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.leaderboard import build, site
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
@@ -26,23 +26,23 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&</script><script>alert(2)</script>\u2
 REFUSED = (Refusal("bad.zip", "0" * 64, "its journal was changed"),)
 
 
-def park() -> list[Made]:
+def park() -> list[FakeRun]:
     """Five machines of one kind, of which one is slow, and two of another; most that can happen."""
     wrong = {"u1": "he sold all of his socks", "u2": "in a very dry desert"}
-    usual = {**TWO, "mlx-whisper": Fake(0.8), "quick": Fake(0.1, said=wrong)}
-    broken = {**usual, "whisper.cpp": Fake(fails="no such file")}
+    usual = [*TWO, FakeCell("mlx-whisper", rtf=0.08), FakeCell("quick", rtf=0.01, text=wrong)]
+    broken = [*usual, FakeCell("whisper.cpp", ending="failed", message="no such file")]
     return [
         machine(1, backends=usual),
         machine(2, backends=usual, times=1.02),
         machine(3, backends=broken, times=0.99),
         machine(4, backends=usual, times=1.5),
-        machine(5, backends={**usual, "never": Fake(fails="no")}, times=1.01),
+        machine(5, backends=[*usual, FakeCell("never", ending="failed", message="no")], times=1.01),
         machine(6, machine=ANOTHER),
         machine(7, machine=ANOTHER, times=1.1),
     ]
 
 
-def files(runs: list[Made], refused: tuple[Refusal, ...] = ()) -> dict[str, bytes]:
+def files(runs: list[FakeRun], refused: tuple[Refusal, ...] = ()) -> dict[str, bytes]:
     known = submitted(*runs)
     return site.files(build.build(known), Intake(tuple(known), refused, 0))
 
@@ -120,9 +120,15 @@ def test_a_name_with_several_spaces_can_be_chosen() -> None:
     assert f'data-hardware="{option}"' in page
 
 
-def hostile() -> Made:
+def hostile() -> FakeRun:
     """A run in which whatever can be written by anybody is hostile."""
-    run = machine(1, backends={HOSTILE: Fake(1.0, said={"u1": HOSTILE}), "b": Fake(fails=HOSTILE)})
+    run = machine(
+        1,
+        backends=[
+            FakeCell(HOSTILE, text={"u1": HOSTILE}),
+            FakeCell("b", ending="failed", message=HOSTILE),
+        ],
+    )
     manifest = msgspec.structs.replace(
         run.manifest,
         started_at=HOSTILE,
@@ -135,7 +141,7 @@ def hostile() -> Made:
         else each
         for each in run.events
     ]
-    return Made(manifest, events)
+    return FakeRun(manifest, events)
 
 
 def test_nothing_hostile_gets_out_of_its_place() -> None:

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from fakes.runs import SAID, STEADY, FakeCell, run_of_set, source
+from fakes.events import SAID
+from fakes.runs import STEADY, FakeCell, run_of_set, source
 from mac_whisper_speedtest.compare import compare, document
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.compare.sources import RunSource

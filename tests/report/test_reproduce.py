@@ -9,7 +9,8 @@ from typing import Any
 import click
 import pytest
 
-from fakes.runs import FakeCell, collection, cuts, recording, run_of
+from fakes.recordings import collection, cuts, recording
+from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.audio.clip import Speech
 from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.cli import options

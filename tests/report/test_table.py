@@ -4,119 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
+from dataclasses import replace
 
-import msgspec
 import pytest
 from rich.console import Console
 
+from fakes.recordings import recording
+from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.export import files
 from mac_whisper_speedtest.report import table
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary.summarize import summarize
 
 
-def cell(name: str, *, seconds: list[float], status: str = "ok", **changes: Any) -> s.CellResult:
-    """A cell with one round of ``seconds``; the clip is 10 s long."""
-    contract: dict[str, Any] = {"name": "greedy", "language": "en"}
-    samples = [
-        s.SampleResult(
-            round=0,
-            attempt=0,
-            index=index,
-            kind="timed",
-            seconds=each,
-            wall_s=changes.get("wall_s", each),
-            text="to be or not to be",
-            segments=[],
-            language="en",
-            tokens=None,
-            cpu_s=None,
-            peak_rss_bytes=300_000_000,
-        )
-        for index, each in enumerate(seconds)
-    ]
-    ending = s.EndingResult(
-        round=0,
-        attempt=0,
-        status=status,
-        stage="" if status == "ok" else "load",
-        error_class="",
-        message=changes.get("message", ""),
-        log_tail="",
-        exit_code=None,
-    )
-    return s.CellResult(
-        id=name,
-        backend=s.BackendResult(
-            name=name, version="1.0", versions={}, device="cpu", precision="float32", details={}
-        ),
-        model=s.ModelResult(name="tiny.en", weights=None),
-        clip=CLIP,
-        contract=s.ContractResult(
-            requested=contract,
-            effective=contract,
-            observed=[],
-            deviations=changes.get("deviations", []),
-            remarks=[],
-        ),
-        status=status,
-        endings=[ending],
-        loads=[],
-        samples=samples,
-    )
+def measured(*cells: FakeCell, state: str = "complete") -> s.Run:
+    """A run of one round with two passes over 10 s, of which every text has one word in six wrong.
 
-
-CLIP = s.ClipInfo(
-    name="speech",
-    seconds=10.0,
-    samples=160000,
-    pcm_sha256="0" * 64,
-    source="made here",
-    language="en",
-    reference="to be or not to bee",
-)
-
-
-def run_of(*cells: s.CellResult, state: str = "complete") -> s.Run:
-    request = s.RequestInfo(
-        models=["tiny.en"],
-        backends=[each.id for each in cells],
-        clips=["speech"],
-        contract={"name": "greedy", "language": "en"},
-        rounds=1,
-        passes=2,
-        seed=0,
-        threads=2,
-        device="auto",
-        precision="auto",
-        max_time_s=60.0,
-        timeout_s=None,
-        retries=0,
-        fail_fast=False,
-        max_failures=None,
-        max_memory_bytes=None,
-        backends_named=True,
-    )
-    manifest = s.Manifest(
-        schema_version=1,
-        run=1,
-        started_at="2026-01-01T00:00:00+00:00",
-        tool=s.ToolInfo(name="t", version="1", git_sha=None),
-        machine=msgspec.convert(
-            dict.fromkeys(s.MachineInfo.__struct_fields__)
-            | {"os": "", "os_version": "", "architecture": "", "python": "", "unknown": {}},
-            s.MachineInfo,
-        ),
-        request=request,
-        request_sha256="",
-        libraries={},
-        clips=[CLIP],
-        cells=[],
-        schedule=[],
-        outcome=s.Outcome(state=state),
-    )
-    return summarize(s.Run(schema_version=1, manifest=manifest, cells=list(cells)))
+    Each sample takes exactly what its cell says.
+    """
+    cells = tuple(replace(each, spread=0.0, text="to be or not to be") for each in cells)
+    speech = recording(reference="to be or not to bee")
+    return run_of(*cells, speech=speech, rounds=1, state=state).run
 
 
 def printed(run: s.Run, width: int = 140) -> str:
@@ -131,7 +38,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_the_quickest_comes_first_and_the_others_are_multiples_of_it() -> None:
-    text = printed(run_of(cell("slow", seconds=[3.0, 3.0]), cell("quick", seconds=[2.0, 2.0])))
+    text = printed(measured(FakeCell("slow", rtf=0.3), FakeCell("quick", rtf=0.2)))
     first, second = rows(text)[:2]
     assert first[1] == "quick"
     assert second[1] == "slow"
@@ -142,7 +49,7 @@ def test_the_quickest_comes_first_and_the_others_are_multiples_of_it() -> None:
 
 
 def test_a_narrow_terminal_gets_two_tables_and_loses_nothing() -> None:
-    run = run_of(cell("faster-whisper", seconds=[3.0, 3.0]), cell("b", seconds=[2.0, 2.0]))
+    run = measured(FakeCell("faster-whisper", rtf=0.3), FakeCell("b", rtf=0.2))
     narrow = printed(run, width=80)
     assert max(len(line) for line in narrow.splitlines()) <= 80
     for word in ("faster-whisper", "float32", "3.000", "16.7%", "spread", "first", "peak", "ok"):
@@ -151,37 +58,41 @@ def test_a_narrow_terminal_gets_two_tables_and_loses_nothing() -> None:
 
 def test_a_failed_cell_stays_in_the_table_with_its_reason_below() -> None:
     text = printed(
-        run_of(
-            cell("good", seconds=[1.0, 1.0]),
-            cell("bad", seconds=[], status="timeout", message="no answer after 60 s of load"),
+        measured(
+            FakeCell("good"),
+            FakeCell("bad", ending="timeout", message="no answer after 60 s of load"),
         )
     )
     assert "timeout" in text
-    assert "bad 1.0 float32: timeout in load: no answer after 60 s of load" in text
+    assert "bad: timeout in load: no answer after 60 s of load" in text
 
 
 def test_a_deviation_and_a_lying_clock_are_flagged_and_explained() -> None:
-    deviation = s.DeviationResult(setting="beam_size", requested=1, effective=5)
-    text = printed(run_of(cell("odd", seconds=[0.1, 0.1], wall_s=1.1, deviations=[deviation])))
+    odd = FakeCell("odd", rtf=0.01, sample={"wall_s": 1.1}, settings={"beam_size": 5})
+    text = printed(measured(odd))
     assert "ok (contract, clock)" in text
-    assert "odd 1.0 float32: contract: beam_size: 5 instead of 1" in text
-    assert "odd 1.0 float32: clock: reports 0.100 s where 1.100 s passed" in text
+    assert "odd 1.2.3 float32: contract: beam_size: 5 instead of 1" in text
+    assert "odd 1.2.3 float32: clock: reports 0.100 s where 1.100 s passed" in text
 
 
 def test_fewer_samples_than_asked_for_are_said() -> None:
-    text = printed(run_of(cell("few", seconds=[1.0])))
-    assert "few 1.0 float32: samples: 1 of 2 timed samples" in text
+    made = run_of(FakeCell("few"), rounds=1)
+    *_, last = (each for each in made.events if isinstance(each, s.Sample))
+    made.events.remove(last)
+    text = printed(made.run)
+    assert "few 1.2.3 float32: samples: 1 of 2 timed samples" in text
 
 
 @pytest.mark.parametrize("state", ["interrupted", "recovered", "stopped"])
 def test_a_run_that_did_not_end_by_itself_says_so(state: str) -> None:
-    assert f"{state}: run 7" in printed(run_of(cell("a", seconds=[1.0, 1.0]), state=state))
+    assert f"{state}: run 7" in printed(measured(FakeCell("a"), state=state))
 
 
 def test_a_csv_field_cannot_become_a_formula() -> None:
-    run = run_of(cell("=cmd()", seconds=[1.0, 1.0]), cell("b,\n c", seconds=[2.0, 2.0]))
-    first, second = csv.DictReader(io.StringIO(files.to_csv(run)))
+    gone = FakeCell("gone", ending="unavailable")
+    run = measured(FakeCell("=cmd()"), FakeCell("b,\n c", rtf=0.2), gone)
+    first, second, absent = csv.DictReader(io.StringIO(files.to_csv(run)))
     assert first["backend"] == "'=cmd()"
     assert second["backend"] == "b,\n c"
     assert float(first["median_s"]) == 1.0
-    assert first["load_s"] == ""
+    assert absent["load_s"] == ""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fakes.resumed import Dutiful, finished, latest, measure, wanted
+from fakes.runs import FakeCell, run_of
 from fakes.sessions import CRASH, Marks, Scripted, by_name, noisy, sample, summary
 from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.results import journal
@@ -21,7 +22,6 @@ from mac_whisper_speedtest.run import resume
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.session import resummarize
 from mac_whisper_speedtest.summary import samples
-from report.test_table import cell as cell_of
 
 POINTS = int(os.environ.get("SPEEDTEST_CRASH_POINTS", "5"))
 
@@ -259,7 +259,7 @@ def test_a_backend_that_dies_of_everything_is_given_up_after_two_recordings(
 
 
 def test_of_a_sample_that_was_taken_in_two_attempts_the_later_counts() -> None:
-    cell = cell_of("one", seconds=[])
+    (cell,) = run_of(FakeCell(), rounds=1).run.cells
     where = {"cell": cell.id, "round": 0, "attempt": 0}
     again = {**where, "attempt": 1}
     taken = [

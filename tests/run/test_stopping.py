@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
+from fakes.runs import FakeCell, run_of
 from fakes.sessions import Scripted, by_name, measure, noisy, summary
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
@@ -108,10 +111,5 @@ def test_an_adaptive_run_is_the_same_when_it_is_replayed(prepared: Callable[...,
 
 
 def blank_manifest(ids: list[str]) -> s.Manifest:
-    from report.test_table import run_of
-
-    run = run_of()
     cells = [s.CellPlan(id=each, backend=each, model="m", clip="speech") for each in ids]
-    import msgspec
-
-    return msgspec.structs.replace(run.manifest, cells=cells)
+    return msgspec.structs.replace(run_of(FakeCell()).manifest, cells=cells)

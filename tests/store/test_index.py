@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes.runs import FakeCell, sample, stored
+from fakes.events import sample
+from fakes.runs import FakeCell, stored
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.results import comparable, directory, journal
@@ -149,7 +150,7 @@ def test_only_runs_that_changed_are_read_again(index: Index) -> None:
     assert index.refresh().read == 2
     assert (index.refresh().read, index.refresh().unchanged) == (0, 2)
     with journal.Journal(second.journal_path) as book:
-        book.append(sample("a/tiny.en/speech", 7, 0, 1.0))
+        book.append(sample("a/tiny.en/speech", 0, 1.0, 7))
     assert (index.refresh().read, index.runs()[1].samples) == (1, 2 * 2 * 3 + 1)
 
 
@@ -335,7 +336,7 @@ def test_a_failed_write_leaves_the_run_as_it_was(data: Path, index: Index) -> No
             "BEGIN SELECT RAISE(ABORT, 'no more'); END"
         )
     with journal.Journal(run.journal_path) as book:
-        book.append(sample("a/tiny.en/speech", 7, 0, 1.0))
+        book.append(sample("a/tiny.en/speech", 0, 1.0, 7))
     with pytest.raises(StorageError, match="no more"):
         index.refresh()
     assert all_of(index) == before

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes.runs import sample, stored
+from fakes.events import sample
+from fakes.runs import stored
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
@@ -96,7 +97,7 @@ def test_a_run_that_was_taken_up_again_and_ended_is_sealed_again() -> None:
     tool = s.ToolInfo(name="mac-whisper-speedtest", version="1", git_sha=None)
     with Journal(run.journal_path) as book:
         book.append(s.Resumed(at="2026-11-21T10:00:00+00:00", tool=tool))
-        book.append(sample("a/tiny.en/speech", 1, 5, 1.0))
+        book.append(sample("a/tiny.en/speech", 5, 1.0, 1))
         book.append(s.RunEnded(state="complete"))
     assert migrated(run).refused == ""
     assert verify.examine(run) == verify.Verification(())

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.runs import TWO, run_of, sample, stored
+from fakes.events import sample
+from fakes.runs import TWO, run_of, stored
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -172,7 +173,7 @@ def test_a_run_that_was_taken_up_again_is_no_damage() -> None:
     tool = s.ToolInfo(name="mac-whisper-speedtest", version="1", git_sha=None)
     with Journal(run.journal_path) as book:
         book.append(s.Resumed(at="2026-11-21T10:00:00+00:00", tool=tool))
-        book.append(sample("a/tiny.en/speech", 1, 5, 1.0))
+        book.append(sample("a/tiny.en/speech", 5, 1.0, 1))
     found = verify.examine(run)
     assert found.problems == ()
     assert "taken up again since it was sealed" in found.remarks[0]

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from fakes.events import A, ended, one_round, sample, started
 from fakes.hub import refusing_port
-from fakes.timed_runs import A, ended, one_round, run_of, sample, started
+from fakes.runs import timed
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results.journal import TimedEvent
 from mac_whisper_speedtest.timeline import export, timeline
@@ -90,7 +91,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 
 def drawn(events: list[TimedEvent]) -> Timeline:
-    return timeline.timeline_of(run_of(events), events)
+    return timeline.timeline_of(timed(events).run, events)
 
 
 def attributes(of: Any) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def test_headers_of_the_environment_are_sent_and_never_shown(
 
 @needs_otel
 def test_many_spans_go_in_several_requests(collector: Collector) -> None:
-    samples = [TimedEvent(1.0 + at, sample(A, at, 0.5)) for at in range(1200)]
+    samples = [TimedEvent(1.0 + at, sample(A, at, 0.5, utterance="u1")) for at in range(1200)]
     sent = export.send(
         drawn([TimedEvent(0.5, started(A)), *samples]), f"{collector.address}/v1/traces"
     )

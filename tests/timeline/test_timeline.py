@@ -7,18 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes.timed_runs import (
-    A,
-    B,
-    ended,
-    loaded,
-    one_round,
-    resumed,
-    run_of,
-    sample,
-    started,
-    watched,
-)
+from fakes.events import A, B, ended, loaded, one_round, resumed, sample, started, watched
+from fakes.runs import timed
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import TimedEvent, read_timed
@@ -31,7 +21,7 @@ OLD_RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
 
 
 def drawn(events: list[TimedEvent]) -> Timeline:
-    return timeline.timeline_of(run_of(events), events)
+    return timeline.timeline_of(timed(events).run, events)
 
 
 def named(found: Timeline, name: str) -> Span:
@@ -117,7 +107,7 @@ def test_what_went_wrong_is_said_on_the_span_and_at_its_moment() -> None:
 
 def test_findings_stand_where_the_cells_last_worker_ended() -> None:
     events = one_round()
-    run = run_of(events)
+    run = timed(events).run
     findings = {cell.id: cell.summary.findings for cell in run.cells if cell.summary}
     found = timeline.timeline_of(run, events)
     said = [each for each in found.instants if each.kind == "finding"]
@@ -164,7 +154,7 @@ def test_a_run_that_is_taken_up_again_has_a_gap_there_and_begins_anew() -> None:
     first = [
         TimedEvent(1.0, started(A)),
         TimedEvent(5.0, loaded(A)),
-        TimedEvent(7.0, sample(A, -1, 1.0)),
+        TimedEvent(7.0, sample(A, -1, 1.0, utterance="u1")),
     ]
     again = [resumed(0.25), *one_round()]
     found = drawn([*first, *again])
@@ -198,7 +188,7 @@ def test_without_times_the_steps_follow_one_another_by_their_lengths() -> None:
 
 
 def test_a_journal_whose_first_half_has_no_times_keeps_those_of_the_second() -> None:
-    old = [TimedEvent(None, started(A)), TimedEvent(None, sample(A, -1, 2.0))]
+    old = [TimedEvent(None, started(A)), TimedEvent(None, sample(A, -1, 2.0, utterance="u1"))]
     new = [resumed(0.0), TimedEvent(4.0, started(B)), TimedEvent(7.0, ended(B))]
     found = drawn([*old, *new])
     assert found.synthetic
@@ -226,7 +216,7 @@ def test_a_round_in_which_nothing_ran_is_a_round_all_the_same() -> None:
 
 def test_a_sealed_run_without_its_journal_is_drawn_in_the_order_of_its_schedule() -> None:
     events = one_round()
-    run = run_of(events)
+    run = timed(events).run
     found = timeline.timeline_of(run)
     assert found.synthetic
     check_nesting(found)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fakes.timed_runs import A, ended, one_round, run_of, started
+from fakes.events import A, ended, one_round, started
+from fakes.runs import timed
 from mac_whisper_speedtest.results.journal import TimedEvent
 from mac_whisper_speedtest.timeline import export, timeline
 
@@ -23,7 +24,7 @@ METADATA = {"process_name": str, "process_sort_index": int, "thread_name": str}
 
 
 def parsed(events: list[TimedEvent]) -> dict[str, Any]:
-    data = export.to_json(timeline.timeline_of(run_of(events), events))
+    data = export.to_json(timeline.timeline_of(timed(events).run, events))
     document: dict[str, Any] = json.loads(data, parse_constant=pytest.fail)  # no NaN
     return document
 

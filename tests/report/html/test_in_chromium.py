@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from browser import DESK, PHONE, visit
-from fakes.runs import SPOKEN, FakeCell, collection, run_of
+from fakes.events import SPOKEN
+from fakes.recordings import collection
+from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.report.html.report import report
 
 pytestmark = pytest.mark.timeout(300)

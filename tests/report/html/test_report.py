@@ -8,7 +8,9 @@ import re
 import msgspec
 import pytest
 
-from fakes.runs import SPOKEN, FakeCell, collection, cuts, recording, run_of
+from fakes.events import SPOKEN
+from fakes.recordings import collection, cuts, recording
+from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.audio.clip import LeftOut
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.report.html import report as report_module

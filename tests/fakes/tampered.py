@@ -1,4 +1,4 @@
-"""Runs to give away, and bundles that somebody has tampered with."""
+"""Bundles that somebody has tampered with, and what is in one."""
 
 from __future__ import annotations
 
@@ -11,39 +11,9 @@ from typing import Any
 
 import msgspec
 
-from fakes.made_runs import SAID, Fake, Made, made
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.directory import RunDirectory
 
-PUBLIC = "LibriSpeech test-clean (openslr.org/12, CC BY 4.0)"
 NAMES = ("bundle.json", "journal.jsonl", "manifest.json")
-
-
-def given(
-    folder: Path,
-    *,
-    public: bool = False,
-    number: int = 1,
-    rounds: int = 6,
-    backends: Mapping[str, Fake] | None = None,
-    change: Callable[[Made], Made] = lambda made: made,
-) -> RunDirectory:
-    """A run in ``folder``: of a public set, or of one of the user's."""
-    run = made(
-        backends or {"fast": Fake(), "slow": Fake(seconds=2.0, said={"u1": "he sells"})},
-        number=number,
-        rounds=rounds,
-        clip="librispeech:test-clean" if public else "speech",
-    )
-    return RunDirectory(change(_public(run) if public else run).write(folder))
-
-
-def _public(run: Made) -> Made:
-    (clip,) = run.manifest.clips
-    lines = sorted(f"{each.name} {each.pcm_sha256}\n" for each in clip.utterances)
-    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
-    clip = msgspec.structs.replace(clip, source=PUBLIC, pcm_sha256=digest)
-    return Made(msgspec.structs.replace(run.manifest, clips=[clip]), run.events)
 
 
 def members(path: Path) -> dict[str, bytes]:
@@ -101,11 +71,6 @@ def with_line(path: Path, kind: str, /, **changes: Any) -> Path:
     found[at] = {**found[at], **changes}
     text = "".join(json.dumps(line) + "\n" for line in found)
     return forged(path, {"journal.jsonl": text.encode()})
-
-
-def said() -> list[str]:
-    """What is said in the recordings of these runs."""
-    return list(SAID.values())
 
 
 def summaries(run: s.Run) -> list[dict[str, Any]]:
