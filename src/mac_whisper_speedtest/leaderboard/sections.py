@@ -23,6 +23,7 @@ from mac_whisper_speedtest.report.html.tables import (
     PageTable,
     TableColumn,
     TableRow,
+    number_columns,
     number_field,
     rank_field,
 )
@@ -110,15 +111,8 @@ def spread(figure: Figure | None) -> Field:
 
 _MACHINE_COLUMNS = (
     TableColumn("bundle"),
-    TableColumn("speed among its peers", number=True),
-    TableColumn("modified z-score", number=True),
-    TableColumn("shared cells", number=True),
-    TableColumn("cells ok"),
-    TableColumn("verdict"),
-    TableColumn("started"),
-    TableColumn("system"),
-    TableColumn("Python"),
-    TableColumn("tool"),
+    *number_columns("speed among its peers", "modified z-score", "shared cells"),
+    *map(TableColumn, ("cells ok", "verdict", "started", "system", "Python", "tool")),
 )
 
 
@@ -230,19 +224,11 @@ def _with_speed(board: Board) -> list[tuple[BoardGroup, BoardRow]]:
 _SPREAD, _ENERGY = "spread", "J/h audio"
 _BOARD_COLUMNS = (
     TableColumn("backend"),
-    TableColumn("rank", number=True),
-    TableColumn("RTFx", number=True),
-    TableColumn("error rate", number=True),
-    TableColumn("state"),
-    TableColumn("runs ok"),
-    TableColumn("rests on"),
+    *number_columns("rank", "RTFx", "error rate"),
+    *map(TableColumn, ("state", "runs ok", "rests on")),
     TableColumn(_SPREAD, number=True),
-    TableColumn("device"),
-    TableColumn("precision"),
-    TableColumn("threads"),
-    TableColumn("peak MB", number=True),
-    TableColumn(_ENERGY, number=True),
-    TableColumn("load s", number=True),
+    *map(TableColumn, ("device", "precision", "threads")),
+    *number_columns("peak MB", _ENERGY, "load s"),
 )
 _WHERE_KNOWN = frozenset({_SPREAD, _ENERGY})
 """Columns of what not every machine tells, and of what needs two bundles: left out where empty."""

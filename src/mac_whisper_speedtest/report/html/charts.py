@@ -173,9 +173,9 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     )
 
 
-def circle(x: float, y: float, radius: float, class_: str, told: str = "") -> Markup:
-    """A dot, with what a pointer at it is told."""
-    inner = (element("title", told),) if told else ()
+def circle(x: float, y: float, radius: float, class_: str, tooltip: str = "") -> Markup:
+    """A dot, which may have a tooltip."""
+    inner = (element("title", tooltip),) if tooltip else ()
     return element("circle", *inner, cx=percent(x), cy=f"{y:.1f}", r=f"{radius:g}", class_=class_)
 
 
@@ -321,8 +321,8 @@ def _row(row: DotRow, scale: Scale, top: float) -> Markup:
             ends = along(scale, row.low), along(scale, row.high)
             parts.append(line(ends[0], middle, ends[1], middle, f"interval{bad}"))
         parts += [circle(along(scale, each), middle, 2.2, "spot") for each in row.spots]
-        told = f"{row.label}: {row.note}"
-        parts.append(circle(along(scale, row.value), middle, 4.5, f"mark{bad}", told))
+        tooltip = f"{row.label}: {row.note}"
+        parts.append(circle(along(scale, row.value), middle, 4.5, f"mark{bad}", tooltip))
     return element("g", *parts)
 
 

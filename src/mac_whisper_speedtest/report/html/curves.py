@@ -35,13 +35,13 @@ class Observed:
         round: the round in which it was taken, from 0.
         value: what is drawn upwards.
         kind: ``counts``, ``disturbed``, ``aside`` (does not count) or ``failed``.
-        told: what is said where it is pointed at; empty says nothing.
+        tooltip: shown where it is pointed at, if there is one.
     """
 
     round: int
     value: float
     kind: str
-    told: str = ""
+    tooltip: str = ""
 
 
 def curves(
@@ -54,7 +54,7 @@ def curves(
     height: float = 300,
     zero: bool = True,
 ) -> Markup:
-    """Lines told apart by color, dashes and marks alike, with a key under them.
+    """Lines that differ by color, dashes and marks alike, with a key under them.
 
     Args:
         name: unique in the page.
@@ -142,9 +142,9 @@ def boxes(
         ]
         drawn.append(charts.line(x, heights[0], x, heights[3], "whisker"))
         drawn.append(charts.line(x, heights[1], x, heights[2], "box"))
-        told = f"round {number + 1}: median {quartiles[1]:.3g} of {len(values)} samples"
+        tooltip = f"round {number + 1}: median {quartiles[1]:.3g} of {len(values)} samples"
         middle = charts.up(scale, quartiles[1], _TOP, _BOTTOM)
-        drawn.append(charts.circle(x, middle, 3, "counts", told))
+        drawn.append(charts.circle(x, middle, 3, "counts", tooltip))
     drawn += _each(special, rounds, scale)
     total = len(everything) + len(special)
     return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, said=total)
@@ -203,26 +203,26 @@ def _place(number: int, place: int, of: int, rounds: int) -> float:
 
 def _sample(each: Observed, x: float, scale: Scale) -> Markup:
     if each.kind == "failed":
-        return _cross(x, _BOTTOM - 5, 4, "failed", each.told)
+        return _cross(x, _BOTTOM - 5, 4, "failed", each.tooltip)
     y = charts.up(scale, each.value, _TOP, _BOTTOM)
     if each.kind == "disturbed":
-        return _cross(x, y, 4, "disturbed", each.told)
-    return charts.circle(x, y, 3.2, each.kind, each.told)
+        return _cross(x, y, 4, "disturbed", each.tooltip)
+    return charts.circle(x, y, 3.2, each.kind, each.tooltip)
 
 
-def _cross(x: float, y: float, size: float, class_: str, told: str = "") -> Markup:
+def _cross(x: float, y: float, size: float, class_: str, tooltip: str = "") -> Markup:
     return _shape(
         f"M-{size:g} -{size:g}L{size:g} {size:g}M-{size:g} {size:g}L{size:g} -{size:g}",
         x,
         y,
         class_,
-        told,
+        tooltip,
     )
 
 
-def _shape(path: str, x: float, y: float, class_: str, told: str = "") -> Markup:
+def _shape(path: str, x: float, y: float, class_: str, tooltip: str = "") -> Markup:
     """A path drawn around a point that lies at ``x`` per cent."""
-    inner = (element("title", told),) if told else ()
+    inner = (element("title", tooltip),) if tooltip else ()
     return element(
         "svg",
         element("path", *inner, d=path, class_=class_),
@@ -232,12 +232,12 @@ def _shape(path: str, x: float, y: float, class_: str, told: str = "") -> Markup
     )
 
 
-def _mark(number: int, x: float, y: float, told: str = "") -> Markup:
+def _mark(number: int, x: float, y: float, tooltip: str = "") -> Markup:
     """The mark of a line: dot, square, triangle or diamond."""
     color = f"s{number % _STYLES}"
     shapes = ("", "M-4 -4H4V4H-4Z", "M0 -5L5 4H-5Z", "M0 -6L5 0L0 6L-5 0Z")
     path = shapes[number % len(shapes)]
-    return _shape(path, x, y, color, told) if path else charts.circle(x, y, 4, color, told)
+    return _shape(path, x, y, color, tooltip) if path else charts.circle(x, y, 4, color, tooltip)
 
 
 def _key(found: Sequence[Curve]) -> Markup:

@@ -20,7 +20,7 @@ def findings(run: Run, limits: Limits) -> Markup:
     cells = [
         (
             labels[cell.id],
-            [(each.kind, _told(each.message, limits.message)) for each in found],
+            [(each.kind, _scrubbed(each.message, limits.message)) for each in found],
         )
         for cell in run.cells
         if (found := summary_of(cell).findings)
@@ -49,11 +49,7 @@ def failures(run: Run, limits: Limits) -> Markup:
     total = sum(map(len, found.values()))
     endings = PageTable(
         (
-            TableColumn("cell"),
-            TableColumn("rounds"),
-            TableColumn("status"),
-            TableColumn("stage"),
-            TableColumn("error"),
+            *map(TableColumn, ("cell", "rounds", "status", "stage", "error")),
             TableColumn("message", long=True),
         ),
         [[_failure(labels[each.cell], each, rounds) for each, rounds in shown]],
@@ -77,7 +73,7 @@ def _outcome(run: Run, limits: Limits) -> str:
     outcome = run.manifest.outcome
     if outcome is None or outcome.state == "complete":
         return ""
-    words = _told(outcome.message, limits.message)
+    words = _scrubbed(outcome.message, limits.message)
     return f"{outcome.state}: {words}" if words else outcome.state
 
 
@@ -95,8 +91,8 @@ def _failures(run: Run, limits: Limits) -> dict[_Failure, list[int]]:
                 status=each.status,
                 stage=each.stage,
                 error_class=each.error_class,
-                message=_told("; ".join(said), limits.message),
-                log=_told(each.log_tail, limits.message),
+                message=_scrubbed("; ".join(said), limits.message),
+                log=_scrubbed(each.log_tail, limits.message),
             )
             found.setdefault(failure, []).append(each.round)
     return found
@@ -145,12 +141,13 @@ def left_out(run: Run, limits: Limits) -> Markup:
 def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> PageTable:
     columns = (TableColumn("recording"), TableColumn("why", long=True))
     rows = [
-        TableRow([clipped(each.name, 120), _told(each.reason, limits.message)]) for each in entries
+        TableRow([clipped(each.name, 120), _scrubbed(each.reason, limits.message)])
+        for each in entries
     ]
     return PageTable(columns, [rows], caption=title, tall=True)
 
 
-def _told(text: str, limit: int) -> str:
+def _scrubbed(text: str, limit: int) -> str:
     """``text`` without secrets, ``limit`` characters of it at most.
 
     Secrets are looked for in what can be shown and some more, so that none is cut in two and shown

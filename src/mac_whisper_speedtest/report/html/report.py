@@ -186,10 +186,7 @@ def _backends(run: Run) -> PageTable:
             )
         )
     columns = (
-        TableColumn("cell"),
-        TableColumn("version"),
-        TableColumn("device"),
-        TableColumn("precision"),
+        *map(TableColumn, ("cell", "version", "device", "precision")),
         TableColumn("libraries", long=True),
         TableColumn("details", long=True),
     )
@@ -221,9 +218,7 @@ def _weights(run: Run) -> PageTable | None:
         for one in found.values()
     ]
     columns = (
-        TableColumn("model"),
-        TableColumn("form"),
-        TableColumn("precision"),
+        *map(TableColumn, ("model", "form", "precision")),
         TableColumn("source", long=True),
         TableColumn("network SHA-256", long=True),
         TableColumn("files, SHA-256", long=True),

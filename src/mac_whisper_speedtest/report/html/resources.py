@@ -14,6 +14,7 @@ from mac_whisper_speedtest.report.html.tables import (
     PageTable,
     TableColumn,
     TableRow,
+    number_columns,
     number_field,
 )
 from mac_whisper_speedtest.results.cells import (
@@ -32,9 +33,7 @@ def memory(run: Run) -> Markup:
     """Peak memory of each cell's process, of its device, and the size of its weights."""
     columns = (
         TableColumn("backend"),
-        TableColumn("peak MB", number=True),
-        TableColumn("device MB", number=True),
-        TableColumn("weights MB", number=True),
+        *number_columns("peak MB", "device MB", "weights MB"),
     )
     parts = []
     for table in _with_samples(run):
@@ -131,7 +130,7 @@ def readiness(run: Run) -> Markup:
         "cores used",
     )
     times = PageTable(
-        [TableColumn("cell"), *(TableColumn(each, number=True) for each in headings)],
+        [TableColumn("cell"), *number_columns(*headings)],
         [rows],
         caption="Getting ready: medians over processes",
     )

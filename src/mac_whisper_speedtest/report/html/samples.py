@@ -18,12 +18,13 @@ from mac_whisper_speedtest.report.html.tables import (
     PageTable,
     TableColumn,
     TableRow,
+    number_columns,
     number_field,
 )
 from mac_whisper_speedtest.results.cells import MISSING, labels_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
-_TOLD = 600  # drawn samples that have a text of their own; a title takes more than its dot
+_MOST_TOOLTIPS = 600  # of drawn samples; a tooltip takes more of a page than its dot
 _REASON = 160
 _STATES: dict[State, str] = {
     "counts": "count",
@@ -56,7 +57,7 @@ def samples_section(run: Run, limits: Limits) -> Markup:
                 name=f"strip-{number}",
                 title=f"Samples of {labels[cell.id]}",
                 share=share,
-                tell=total <= _TOLD,
+                tooltips=total <= _MOST_TOOLTIPS,
             ),
         )
         for number, cell in enumerate(run.cells)
@@ -91,20 +92,20 @@ def samples_section(run: Run, limits: Limits) -> Markup:
 
 
 def _drawing(
-    cell: CellResult, shown: Sequence[Taken], *, name: str, title: str, share: int, tell: bool
+    cell: CellResult, shown: Sequence[Taken], *, name: str, title: str, share: int, tooltips: bool
 ) -> tuple[Markup, int]:
     """One cell's samples, each as itself if there are no more than ``share``; how many are not."""
     whole_set = bool(cell.clip.utterances)
     y_axis = "× median of the recording" if whole_set else "seconds"
     if len(shown) <= share:
-        observed = [_observed(each, whole_set, tell=tell) for each in shown]
+        observed = [_observed(each, whole_set, tooltips=tooltips) for each in shown]
         return curves.strip(name, observed, y_axis=y_axis, title=title), 0
     by_round: defaultdict[int, list[float]] = defaultdict(list)
     for each in shown:
         if each.state in COUNTED:
             by_round[each.sample.round].append(_value(each, whole_set))
     others = [each for each in shown if each.state != "counts"]
-    special = [_observed(each, whole_set, tell=tell) for each in others[:share]]
+    special = [_observed(each, whole_set, tooltips=tooltips) for each in others[:share]]
     drawing = curves.boxes(name, by_round, special, y_axis=y_axis, title=title)
     return drawing, len(others) - len(special)
 
@@ -113,17 +114,17 @@ def _value(each: Taken, whole_set: bool) -> float:
     return (each.relative or 0.0) if whole_set else each.sample.seconds
 
 
-def _observed(each: Taken, whole_set: bool, *, tell: bool) -> Observed:
+def _observed(each: Taken, whole_set: bool, *, tooltips: bool) -> Observed:
     kind = each.state if each.state in {"counts", "disturbed", "failed"} else "aside"
     sample = each.sample
-    told = ""
-    if tell:
+    tooltip = ""
+    if tooltips:
         of = f" of {clipped(sample.utterance, 40)}" if sample.utterance else ""
-        told = (
+        tooltip = (
             f"round {sample.round + 1}, sample {sample.index + 1}{of}: {sample.seconds:.3f} s, "
             f"{each.state}"
         )
-    return Observed(sample.round, _value(each, whole_set), kind, told)
+    return Observed(sample.round, _value(each, whole_set), kind, tooltip)
 
 
 _SAMPLE_COLUMNS = (
@@ -132,22 +133,21 @@ _SAMPLE_COLUMNS = (
     TableColumn("sample", number=True),
     TableColumn("recording"),
     TableColumn("state"),
-    TableColumn("seconds", number=True),
-    TableColumn("× median", number=True),
-    TableColumn("processor s", number=True),
-    TableColumn("peak MB", number=True),
+    *number_columns("seconds", "× median", "processor s", "peak MB"),
     TableColumn("why"),
 )
 _ROUND_COLUMNS = (
     TableColumn("cell"),
-    TableColumn("round", number=True),
-    TableColumn("samples", number=True),
-    TableColumn("that count", number=True),
-    TableColumn("failed", number=True),
-    TableColumn("smallest s", number=True),
-    TableColumn("median s", number=True),
-    TableColumn("largest s", number=True),
-    TableColumn("× median", number=True),
+    *number_columns(
+        "round",
+        "samples",
+        "that count",
+        "failed",
+        "smallest s",
+        "median s",
+        "largest s",
+        "× median",
+    ),
 )
 
 

@@ -18,6 +18,7 @@ from mac_whisper_speedtest.report.html.tables import (
     TableRow,
     error_rate_field,
     interval_field,
+    number_columns,
     number_field,
     rank_field,
     status_field,
@@ -40,18 +41,11 @@ from mac_whisper_speedtest.results.schema import CellResult, Run
 _VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}
 _COLUMNS = (
     TableColumn("backend"),
-    TableColumn("rank", number=True),
-    TableColumn("RTFx", number=True),
-    TableColumn("× best", number=True),
+    *number_columns("rank", "RTFx", "× best"),
     TableColumn("verdict"),
     TableColumn("WER", number=True),
     TableColumn("status"),
-    TableColumn("median s", number=True),
-    TableColumn("min–max s", number=True),
-    TableColumn("peak MB", number=True),
-    TableColumn("J/h audio", number=True),
-    TableColumn("load s", number=True),
-    TableColumn("first s", number=True),
+    *number_columns("median s", "min–max s", "peak MB", "J/h audio", "load s", "first s"),
     TableColumn("device"),
     TableColumn("precision"),
     TableColumn("rounds", number=True),
@@ -228,9 +222,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
         )
     columns = (
         TableColumn("cell"),
-        TableColumn("number", number=True),
-        TableColumn("RTFx", number=True),
-        TableColumn(f"{metric} %", number=True),
+        *number_columns("number", "RTFx", f"{metric} %"),
         TableColumn("on the front"),
     )
     return {
@@ -284,15 +276,17 @@ def _rates(run: Run, cells: list[CellResult]) -> dict[str, object]:
     first = judged[0]
     columns = (
         TableColumn("cell"),
-        TableColumn(first.metric.upper(), number=True),
-        TableColumn("CER", number=True),
-        TableColumn(f"mean {first.metric.upper()}", number=True),
-        TableColumn("replaced", number=True),
-        TableColumn("missing", number=True),
-        TableColumn("added", number=True),
-        TableColumn("words" if first.metric == "wer" else "characters", number=True),
-        TableColumn("failed", number=True),
-        TableColumn("Δ points", number=True),
+        *number_columns(
+            first.metric.upper(),
+            "CER",
+            f"mean {first.metric.upper()}",
+            "replaced",
+            "missing",
+            "added",
+            "words" if first.metric == "wer" else "characters",
+            "failed",
+            "Δ points",
+        ),
         TableColumn("verdict"),
         TableColumn("how", long=True),
     )

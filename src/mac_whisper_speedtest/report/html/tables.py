@@ -36,6 +36,11 @@ class TableColumn:
         return f"{'number' * self.number} {'unsortable' * (not self.sortable)}".strip()
 
 
+def number_columns(*headings: str) -> list[TableColumn]:
+    """Columns of numbers."""
+    return [TableColumn(each, number=True) for each in headings]
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field.
