@@ -96,9 +96,6 @@ def cell(
         model=s.ModelResult(
             name="tiny.en",
             weights=s.WeightsInfo(
-                model="tiny.en",
-                form="own",
-                precision="float32",
                 files={},
                 size_bytes=weights_bytes,
                 source="made here",

@@ -95,14 +95,14 @@ def of_manifest(manifest: s.Manifest) -> dict[str, object]:
 
 
 def _of_cell(cell: s.CellResult) -> dict[str, object]:
-    backend, weights = cell.backend, cell.model.weights
+    backend, info, weights = cell.backend, cell.model.info, cell.model.weights
     return {
         "version": backend.version,
         "device": backend.device,
         "precision": backend.precision,
         **backend.versions,
         **{f"detail {name}": value for name, value in backend.details.items()},
-        "weights": f"{weights.form} {weights.precision}" if weights else None,
+        "weights": f"{info.format} {info.precision}" if info and weights else None,
         "weights from": weights.source if weights else None,
         **{
             f"{SETTING}{name}": cell.contract.effective[name]

@@ -209,11 +209,11 @@ def _facts(before: HistoryPoint, after: HistoryPoint) -> Iterable[FactChange]:
 
 
 def _of(cell: s.CellResult) -> dict[str, object]:
-    backend, weights = cell.backend, cell.model.weights
+    backend, info, weights = cell.backend, cell.model.info, cell.model.weights
     return {
         "version": backend.version,
         "device": backend.device,
         "precision": backend.precision,
         **backend.versions,
-        "weights": f"{weights.form} {weights.precision}" if weights else None,
+        "weights": f"{info.format} {info.precision}" if info and weights else None,
     }

@@ -101,7 +101,7 @@ def _cell(
     return s.CellResult(
         id=plan.id,
         backend=_backend(plan, loads),
-        model=s.ModelResult(name=plan.model, weights=plan.weights),
+        model=s.ModelResult(name=plan.model, info=plan.model_info, weights=plan.weights),
         clip=clip,
         contract=_contract(manifest.request.contract, plan.declared, _of(events, s.Effective)),
         status=_status(manifest, plan, endings, decisions),

@@ -8,7 +8,7 @@ import math
 import subprocess
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,7 @@ from mac_whisper_speedtest.audio.clip import Speech
 from mac_whisper_speedtest.audio.select import choose
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
+from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
 from mac_whisper_speedtest.machine import describe, host
 from mac_whisper_speedtest.privacy import scrub
@@ -243,6 +244,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
                 backend=cell.backend.label,
                 model=cell.model,
                 clip=cell.clip,
+                model_info=_model_record(cell.info, prepared.weights.get(cell.id)),
                 weights=_weights_info(prepared.weights.get(cell.id)),
                 declared=_declared(cell.backend, asked.contract),
             )
@@ -309,13 +311,23 @@ def _clip_info(speech: Speech) -> s.ClipInfo:
     )
 
 
+def _model_record(info: ModelInfo, weights: Weights | None) -> s.ModelRecord:
+    """What is known of a model; format and precision are those of the weights that were found."""
+    return s.ModelRecord(
+        format=weights.form if weights else info.weights_format or "own",
+        precision=weights.precision if weights else info.precision,
+        license=info.license,
+        repository=info.repository,
+        revision=info.revision,
+        size_class=info.size_class,
+        timeouts=s.TimeoutsInfo(**asdict(info.timeouts)),
+    )
+
+
 def _weights_info(weights: Weights | None) -> s.WeightsInfo | None:
     if weights is None:
         return None
     return s.WeightsInfo(
-        model=weights.model,
-        form=weights.form,
-        precision=weights.precision,
         files=dict(weights.files),
         size_bytes=weights.size_bytes,
         source=weights.source,

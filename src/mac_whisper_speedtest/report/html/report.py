@@ -196,17 +196,18 @@ def _backends(run: Run) -> PageTable:
 def _weights(run: Run) -> PageTable | None:
     found: dict[tuple[str, str, str], WeightsInfo] = {}
     for cell in run.cells:
-        one = cell.model.weights
+        info, one = cell.model.info, cell.model.weights
         if one is not None:
-            found.setdefault((one.model, one.form, one.precision), one)
+            known = (info.format, info.precision) if info else ("", "")
+            found.setdefault((cell.model.name, *known), one)
     if not found:
         return None
     rows = [
         TableRow(
             [
-                one.model,
-                one.form or MISSING,
-                one.precision,
+                model,
+                form or MISSING,
+                precision or MISSING,
                 scrub(one.source),
                 comparable.network_sha256(one) or MISSING,
                 Field(
@@ -215,10 +216,10 @@ def _weights(run: Run) -> PageTable | None:
                 ),
             ],
         )
-        for one in found.values()
+        for (model, form, precision), one in found.items()
     ]
     columns = (
-        *map(TableColumn, ("model", "form", "precision")),
+        *map(TableColumn, ("model", "format", "precision")),
         TableColumn("source", long=True),
         TableColumn("network SHA-256", long=True),
         TableColumn("files, SHA-256", long=True),

@@ -38,8 +38,10 @@ from mac_whisper_speedtest.results.schema.manifest import (
     ClipInfo,
     LeftOutInfo,
     Manifest,
+    ModelRecord,
     Outcome,
     RequestInfo,
+    TimeoutsInfo,
     UtteranceInfo,
     WeightsInfo,
 )
@@ -94,6 +96,7 @@ __all__ = [
     "Manifest",
     "MeterResult",
     "Metered",
+    "ModelRecord",
     "ModelResult",
     "NoiseInfo",
     "Outcome",
@@ -110,6 +113,7 @@ __all__ = [
     "SegmentInfo",
     "Struct",
     "Summary",
+    "TimeoutsInfo",
     "ToolInfo",
     "UtteranceInfo",
     "UtteranceScore",
@@ -152,6 +156,7 @@ class ModelResult(Computed, frozen=True, kw_only=True):
     """The model, and the weights that were used."""
 
     name: Annotated[str, Doc("canonical name of the model"), Column("model", brief=True)]
+    info: Annotated[ModelRecord | None, Doc("what is known of it", null="as in `CellPlan`")] = None
     weights: Annotated[WeightsInfo | None, Doc("the weights handed over", null="as in `CellPlan`")]
 
 

@@ -141,18 +141,32 @@ class ClipInfo(Struct, frozen=True, kw_only=True):
     ] = []
 
 
-class WeightsInfo(Struct, frozen=True, kw_only=True):
-    """The weights handed to a backend."""
+class TimeoutsInfo(Struct, frozen=True, kw_only=True):
+    """How long the model may take before its worker is killed; `--timeout` goes before it."""
 
-    model: Annotated[str, Doc("canonical model name"), FieldPolicy.NAME]
-    form: Annotated[
+    load_s: Annotated[float, Doc("reading and preparing the weights", unit="s"), FieldPolicy.KEPT]
+    transcribe_base_s: Annotated[
+        float, Doc("any transcription, however short", unit="s"), FieldPolicy.KEPT
+    ]
+    transcribe_per_audio_s: Annotated[
+        float, Doc("added for every second of audio", unit="s"), FieldPolicy.KEPT
+    ]
+    first_call_factor: Annotated[
+        float, Doc("times as long for the first call after a load"), FieldPolicy.KEPT
+    ]
+
+
+class ModelRecord(Struct, frozen=True, kw_only=True):
+    """The model as the backend sees it: what of its `ModelInfo` does not depend on the machine."""
+
+    format: Annotated[
         str,
         Doc(
             "format of the weights: `ctranslate2`, `ggml`, `mlx`; for a backend's own weights "
             "the format that it names, else `own`"
         ),
         FieldPolicy.NAME,
-        Column("weights_form"),
+        Column("weights_format"),
     ]
     precision: Annotated[
         str,
@@ -160,6 +174,30 @@ class WeightsInfo(Struct, frozen=True, kw_only=True):
         FieldPolicy.NAME,
         Column("weights_precision"),
     ]
+    license: Annotated[str, Doc("license of the weights"), FieldPolicy.SCRUBBED]
+    repository: Annotated[
+        str,
+        Doc("where on the hub the weights, or what they are converted from, are published"),
+        FieldPolicy.SCRUBBED,
+    ]
+    revision: Annotated[
+        str | None,
+        Doc("the commit there", null="it is learnt at the first pull, or there is no repository"),
+        FieldPolicy.SCRUBBED,
+    ]
+    size_class: Annotated[
+        str, Doc("`tiny`, `base`, `small`, `medium` or `large`"), FieldPolicy.KEPT
+    ]
+    timeouts: Annotated[
+        TimeoutsInfo,
+        Doc("those of the size class, unless the backend's description states its own"),
+        FieldPolicy.INSIDE,
+    ]
+
+
+class WeightsInfo(Struct, frozen=True, kw_only=True):
+    """The weights handed to a backend, as they were found and hashed."""
+
     files: Annotated[
         dict[str, str], Doc("file name → SHA-256, taken just before the run"), FieldPolicy.FILES
     ]
@@ -199,6 +237,11 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     ]
     model: Annotated[str, Doc("canonical model name"), FieldPolicy.NAME]
     clip: Annotated[str, Doc("clip name"), FieldPolicy.CLIP]
+    model_info: Annotated[
+        ModelRecord | None,
+        Doc("what is known of the model", null="the run is of an earlier schema version"),
+        FieldPolicy.INSIDE,
+    ] = None
     weights: Annotated[
         WeightsInfo | None,
         Doc("the weights", null="none were found, or the backend is not installed"),

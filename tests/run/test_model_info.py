@@ -1,8 +1,9 @@
-"""A worker gets the deadlines of its model's ModelInfo, in a run and in ``check-models``."""
+"""A worker gets the deadlines of its model's ModelInfo, and the manifest records that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,46 @@ def test_a_worker_gets_exactly_the_time_outs_of_its_model_info(
         (1.5, 2.0, 1.0),
         (tiny.load_s, tiny.first_call_s(TONE_S), tiny.transcribe_s(TONE_S)),
     ]
+
+
+def test_the_manifest_records_what_is_known_of_the_model_and_no_path(
+    speedtest: Call, tmp_path: Path, describe: Describe
+) -> None:
+    more = 'precision = "int8", license = "MIT", repository = "me/mine", revision = "v1"'
+    backend = describe(stated=f'{more}, size_class = "small", {SHORT}')
+    tone = write_tone(tmp_path / "tone.wav")
+    options = ["--audio", tone, "--rounds", 1, "--passes", 1, "--json"]
+    found = speedtest(
+        *["run", "-m", "tiny.en", "-b", backend, "-b", "faster-whisper", *options]
+    ).json
+    own, official = [each["model_info"] for each in found["manifest"]["cells"]]
+    assert own == {
+        "format": "own",
+        "precision": "int8",
+        "license": "MIT",
+        "repository": "me/mine",
+        "revision": "v1",
+        "size_class": "small",
+        "timeouts": {
+            "load_s": 1.5,
+            "transcribe_base_s": 0.5,
+            "transcribe_per_audio_s": 0.25,
+            "first_call_factor": 2.0,
+        },
+    }
+    row = catalog.publication("tiny.en", "ctranslate2")
+    assert row is not None
+    assert official == {
+        "format": "ctranslate2",
+        "precision": "float16",
+        "license": "MIT",
+        "repository": row.repository,
+        "revision": row.revision,
+        "size_class": "tiny",
+        "timeouts": asdict(catalog.size_classes()["tiny"]),
+    }
+    assert [each["model"]["info"] for each in found["cells"]] == [own, official]
+    assert str(tmp_path) not in str(found["manifest"]["cells"])
 
 
 @pytest.mark.parametrize(
