@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mac_whisper_speedtest.accuracy import text
-from mac_whisper_speedtest.accuracy.text import TimedText
+from mac_whisper_speedtest.backends.adapter import Segment
 
 LIBRISPEECH = Path(__file__).parents[3] / "shared/speech/librispeech-60/manifest.jsonl"
 RATE = text.SAMPLE_RATE
@@ -100,13 +100,13 @@ def test_digital_silence_is_silent_to_its_end() -> None:
 def test_segments_wholly_in_silence_are_named_and_others_are_not() -> None:
     silent = [(3.0, 7.0), (12.0, 15.0)]
     segments = [
-        TimedText(0.0, 3.2, "Hello there."),
-        TimedText(3.2, 6.8, "Thanks for watching."),
-        TimedText(6.5, 9.0, "And so on."),
-        TimedText(12.5, 30.0, "Bye."),
-        TimedText(4.0, 5.0, "[BLANK_AUDIO]"),
-        TimedText(4.0, 5.0, " (music) "),
-        TimedText(5.0, 5.0, "no times"),
+        Segment(0.0, 3.2, "Hello there."),
+        Segment(3.2, 6.8, "Thanks for watching."),
+        Segment(6.5, 9.0, "And so on."),
+        Segment(12.5, 30.0, "Bye."),
+        Segment(4.0, 5.0, "[BLANK_AUDIO]"),
+        Segment(4.0, 5.0, " (music) "),
+        Segment(5.0, 5.0, "no times"),
     ]
 
     found = text.over_silence(segments, silent, audio_s=15.0)
@@ -115,13 +115,13 @@ def test_segments_wholly_in_silence_are_named_and_others_are_not() -> None:
 
 
 def test_a_segment_that_outlives_a_silence_inside_the_audio_is_not_named() -> None:
-    found = text.over_silence([TimedText(3.5, 7.5, "And")], [(3.0, 7.0)], audio_s=15.0)
+    found = text.over_silence([Segment(3.5, 7.5, "And")], [(3.0, 7.0)], audio_s=15.0)
 
     assert found == []
 
 
 def test_the_finding_says_what_was_said_and_where() -> None:
-    said = [TimedText(3.2, 6.8, " Thanks for\nwatching."), TimedText(7.0, 8.0, "Bye.")]
+    said = [Segment(3.2, 6.8, " Thanks for\nwatching."), Segment(7.0, 8.0, "Bye.")]
 
     assert text.describe_over_silence([]) == ""
     assert text.describe_over_silence(said) == (

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mac_whisper_speedtest.backends.adapter import (
+    DecodedSegment,
     LoadedModel,
     LoadParams,
     ModelParams,
@@ -241,7 +242,7 @@ class FallsBackOnce(Steady):
         self.calls += 1
         third = self.calls == 4  # the first call is the warm-up
         time.sleep(STEADY_S * (3 if third else 1))
-        segment = Segment(0.0, 2.0, TEXT, temperature=0.4 if third else 0.0)
+        segment = DecodedSegment(0.0, 2.0, TEXT, temperature=0.4 if third else 0.0)
         return Transcription(segments=[segment], language="en")
 
 

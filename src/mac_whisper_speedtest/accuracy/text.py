@@ -12,7 +12,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mac_whisper_speedtest.accuracy import normalize
 
@@ -50,13 +50,23 @@ _MARKER = re.compile(r"\[[^\]]*\]|\([^)]*\)|<[^>]*>|\*[^*]*\*")
 """What whisper.cpp and others write for other sounds: ``[BLANK_AUDIO]``, ``(music)``."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimedText:
-    """A piece of a transcript; seconds from the start of the audio."""
+class TimedText(Protocol):
+    """A piece of a transcript, of whatever class."""
 
-    start_s: float
-    end_s: float
-    text: str
+    @property
+    def start_s(self) -> float:
+        """Seconds from the start of the audio."""
+
+    @property
+    def end_s(self) -> float:
+        """Seconds from the start of the audio."""
+
+    @property
+    def text(self) -> str:
+        """The words, as the backend wrote them."""
+
+
+_Segment = TypeVar("_Segment", bound=TimedText)
 
 
 def repetition(transcript: str) -> str:
@@ -117,8 +127,8 @@ def _mean_squares(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def over_silence(
-    segments: Sequence[TimedText], silent: Sequence[tuple[float, float]], *, audio_s: float
-) -> list[TimedText]:
+    segments: Sequence[_Segment], silent: Sequence[tuple[float, float]], *, audio_s: float
+) -> list[_Segment]:
     """The segments with words that lie wholly in silence.
 
     Args:

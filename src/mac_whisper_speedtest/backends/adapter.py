@@ -64,14 +64,17 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of transcript and when it was said, in seconds from the start of the audio.
-
-    ``temperature`` is the one it was decoded at, where the library tells.
-    """
+    """A piece of transcript; times in seconds from the start of the audio."""
 
     start_s: float
     end_s: float
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedSegment(Segment):
+    """A segment of a library that tells at which temperature it was decoded, or ``None``."""
+
     temperature: float | None = None
 
 

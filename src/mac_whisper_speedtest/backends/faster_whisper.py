@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
+    DecodedSegment,
     LoadedModel,
     LoadParams,
     ModelUnusableError,
-    Segment,
     Transcription,
     effective,
     import_or_unavailable,
@@ -134,7 +134,7 @@ def read_back(info: Any) -> dict[str, SettingValue]:
     }
 
 
-def plain(segments: Any) -> Iterator[Segment]:
+def plain(segments: Any) -> Iterator[DecodedSegment]:
     """The library's segments as ours, still lazy."""
     for segment in segments:
-        yield Segment(segment.start, segment.end, segment.text, segment.temperature)
+        yield DecodedSegment(segment.start, segment.end, segment.text, segment.temperature)

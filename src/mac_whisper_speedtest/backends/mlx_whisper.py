@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
+    DecodedSegment,
     LoadedModel,
     LoadParams,
-    Segment,
     Transcription,
     effective,
 )
@@ -79,7 +79,7 @@ class MlxWhisper:
         )
         return Transcription(
             segments=[
-                Segment(s["start"], s["end"], s["text"], s.get("temperature"))
+                DecodedSegment(s["start"], s["end"], s["text"], s.get("temperature"))
                 for s in result["segments"]
             ],
             language=self._watch.language(result["language"]),

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
+    DecodedSegment,
     LoadedModel,
     LoadParams,
     ModelUnusableError,
-    Segment,
     Transcription,
     effective,
     import_or_unavailable,
@@ -112,7 +112,7 @@ class OpenaiWhisper:
         segments = self._result["segments"]
         return Transcription(
             segments=[
-                Segment(each["start"], each["end"], each["text"], each.get("temperature"))
+                DecodedSegment(each["start"], each["end"], each["text"], each.get("temperature"))
                 for each in segments
             ],
             language=self._result["language"] if self._model.is_multilingual else "en",

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
+    DecodedSegment,
     LoadedModel,
     LoadParams,
     ModelUnusableError,
-    Segment,
     Transcription,
     effective,
 )
@@ -99,7 +99,7 @@ class WhisperMps:
         result = transcribe(audio, model=self._path, fp16=self._half, **wanted)
         return Transcription(
             segments=[
-                Segment(s["start"], s["end"], s["text"], s.get("temperature"))
+                DecodedSegment(s["start"], s["end"], s["text"], s.get("temperature"))
                 for s in result["segments"]
             ],
             language=self._watch.language(result["language"]),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import msgspec
+
 from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import caches as compile_caches
@@ -287,10 +289,7 @@ class _Conversation:
             s.Sample(
                 **where,
                 **{name: getattr(value, name) for name in _MEASURED},
-                segments=[
-                    s.SegmentInfo(start_s=each.start_s, end_s=each.end_s, text=each.text)
-                    for each in value.segments
-                ],
+                segments=msgspec.convert(value.segments, list[s.SegmentInfo], from_attributes=True),
                 index=index,
                 kind="warmup" if index < 0 else "timed",
                 wall_s=answer.wall_s,

@@ -63,8 +63,7 @@ def silence(cell: s.CellResult) -> Iterator[str]:
         said = next((one for one in cell.samples if one.utterance == each.name), None)
         if said is None or not silent:
             continue
-        segments = [hallucination.TimedText(x.start_s, x.end_s, x.text) for x in said.segments]
-        found = hallucination.over_silence(segments, silent, audio_s=each.seconds)
+        found = hallucination.over_silence(said.segments, silent, audio_s=each.seconds)
         message = hallucination.describe_over_silence(found)
         if message:
             yield f"{each.name}: {message}" if each.name else message

@@ -24,6 +24,7 @@ from mac_whisper_speedtest.backends.adapter import (
     Adapter,
     BackendUnavailableError,
     Breakdown,
+    DecodedSegment,
     LoadParams,
     ModelParams,
     ModelUnusableError,
@@ -344,13 +345,18 @@ class _Session:
 
 def _fallbacks(pieces: Sequence[Segment], contract: DecodeContract) -> int | None:
     """Segments decoded at a higher temperature than the first of the ladder; ``None`` if untold."""
-    told = [piece.temperature for piece in pieces if piece.temperature is not None]
+    told = [
+        piece.temperature
+        for piece in pieces
+        if isinstance(piece, DecodedSegment) and piece.temperature is not None
+    ]
     first = contract.temperatures[0] if contract.temperatures else 0.0
     return sum(temperature > first for temperature in told) if told else None
 
 
-def _plain(segment: Segment) -> m.SegmentResult:
-    return m.SegmentResult(float(segment.start_s), float(segment.end_s), str(segment.text))
+def _plain(segment: Segment) -> Segment:
+    """The segment in plain numbers: libraries also give their arrays' own."""
+    return Segment(float(segment.start_s), float(segment.end_s), str(segment.text))
 
 
 def _encode(message: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,7 @@
 """The protocol's messages as types, for both sides. Standard library only; see docs/protocol.md.
 
-What adapters are given as it travels (`LoadParams`, `DecodeContract`) is defined in ``backends/``.
+What adapters get and give as it travels (`LoadParams`, `DecodeContract`, `Segment`) is defined in
+``backends/``.
 
 Every message is one line of JSON-RPC 2.0. The tool calls; the worker answers, and may send
 ``progress`` and ``log`` notifications at any time before its answer.
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from mac_whisper_speedtest.backends.adapter import Segment
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 
 PROTOCOL_VERSION = 1
@@ -113,15 +115,6 @@ class TranscribeParams:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentResult:
-    """A piece of transcript; times in seconds from the start of the audio."""
-
-    start_s: float
-    end_s: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class TranscribeResult:
     """What was heard, and how long it took.
 
@@ -144,7 +137,7 @@ class TranscribeResult:
 
     seconds: float
     text: str
-    segments: list[SegmentResult] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     language: str | None = None
     tokens: int | None = None
     effective: dict[str, SettingValue] = field(default_factory=dict)

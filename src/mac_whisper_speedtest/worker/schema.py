@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams, Segment
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.worker import protocol as m
 
@@ -26,7 +26,7 @@ _TYPES = (
     m.AudioParams,
     DecodeContract,
     m.TranscribeParams,
-    m.SegmentResult,
+    Segment,
     m.TranscribeResult,
     m.ProgressParams,
     m.LogParams,
