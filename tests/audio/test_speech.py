@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.audio.clip import Clip, Speech, presentable, unused
+from mac_whisper_speedtest.audio.clip import Clip, Speech, display_name, unused
 
 
 def clip(name: str, *, language: str | None = "en", value: float = 0.0) -> Clip:
@@ -61,4 +61,4 @@ def test_a_name_that_is_taken_gets_the_next_number() -> None:
     [("a\nb\t\x1b[31mc", "a b [31mc"), ("", "unnamed"), ("/home/somebody/x.wav", "~/x.wav")],
 )
 def test_names_are_made_presentable(name: str, shown: str) -> None:
-    assert presentable(name) == shown
+    assert display_name(name) == shown

@@ -119,8 +119,8 @@ class LeftOut:
     """Something that was asked for and is not measured on, or not scored, and why.
 
     Attributes:
-        name: of the recording, presentable.
-        reason: in words, presentable.
+        name: of the recording, printable.
+        reason: in words, printable.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Speech:
     """The audio of a run.
 
     Attributes:
-        name: how tables call it; presentable, no path.
+        name: how tables call it; printable, no path.
         clips: at least one; their names are unique.
         source: where it came from, for a person; never a path of this machine.
         kind: see `Kind`.
@@ -184,7 +184,7 @@ class Speech:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def presentable(name: str) -> str:
+def display_name(name: str) -> str:
     """``name`` as it may stand in tables and results: no user names, no line breaks."""
     return printable_name(scrub(name)) or "unnamed"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mac_whisper_speedtest.audio import cache
-from mac_whisper_speedtest.audio.clip import Clip, LeftOut, Speech, presentable, unused
+from mac_whisper_speedtest.audio.clip import Clip, LeftOut, Speech, display_name, unused
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
@@ -27,7 +27,7 @@ class AudioEntry:
     """One recording that is listed somewhere, not opened yet.
 
     Attributes:
-        name: how to call it; made presentable and unique later.
+        name: how to call it; made printable and unique later.
         audio: the file, or its bytes.
         text: the words spoken; None when nobody says. A blank one is a mistake, said as such.
         no_text: why there is no text although there was meant to be one; else empty.
@@ -70,27 +70,27 @@ def speech_of(
         StorageError: the PCM cache cannot be written.
     """
     clips = []
-    out = [LeftOut(each.name, presentable(each.reason)) for each in left_out]
+    out = [LeftOut(each.name, display_name(each.reason)) for each in left_out]
     unscored = []
     names: set[str] = set()
     for entry in entries:  # one at a time: some hold a recording's bytes
-        called = unused(presentable(entry.name), names)
+        called = unused(display_name(entry.name), names)
         names.add(called)
         spoken = _agreed(called, entry.language, language)
         try:
             clip = _clip(entry, called, spoken, source)
         except AudioError as error:
             reason = _without_path(error.message, entry).removeprefix(called)
-            out.append(LeftOut(called, presentable(reason)))
+            out.append(LeftOut(called, display_name(reason)))
             continue
         clips.append(clip)
         if clip.reference is None and (entry.no_text or entry.text is not None):
             reason = entry.no_text or "its reference text is empty"
-            unscored.append(LeftOut(called, presentable(reason)))
+            unscored.append(LeftOut(called, display_name(reason)))
     if not clips:
         raise AudioError(_nothing(name, out), hint="name recordings that can be played")
     return Speech(
-        name=presentable(name),
+        name=display_name(name),
         clips=tuple(clips),
         source=source,
         kind="set",
@@ -179,11 +179,11 @@ def _without_path(message: str, entry: AudioEntry) -> str:
 
 def _nothing(name: str, left_out: Sequence[LeftOut]) -> str:
     if not left_out:
-        return f"{presentable(name)} lists no recordings"
+        return f"{display_name(name)} lists no recordings"
     first = left_out[0]
     more = f" ({len(left_out)} in all)" if len(left_out) > 1 else ""
     return (
-        f"none of the recordings of {presentable(name)} can be measured on: "
+        f"none of the recordings of {display_name(name)} can be measured on: "
         f"{first.name}: {first.reason}{more}"
     )
 

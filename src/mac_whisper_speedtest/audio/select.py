@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mac_whisper_speedtest.audio import builtin, cache, datasets, durations, entries, manifest
-from mac_whisper_speedtest.audio.clip import Clip, Speech, presentable
+from mac_whisper_speedtest.audio.clip import Clip, Speech, display_name
 from mac_whisper_speedtest.audio.entries import text_beside
 from mac_whisper_speedtest.audio.url import STRICT, Policy, parse
 from mac_whisper_speedtest.errors import AudioError, UsageError
@@ -91,7 +91,7 @@ def recorded(
     """
     pcm = cache.decoded(audio, name=name)
     return Clip(
-        name=presentable(name or audio.name),
+        name=display_name(name or audio.name),
         samples=pcm.samples,
         reference=_given(reference) if reference is not None else _beside(audio),
         language=language,

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from mac_whisper_speedtest.audio.clip import presentable
+from mac_whisper_speedtest.audio.clip import display_name
 from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.http_errors import refuse_offline
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
@@ -102,7 +102,7 @@ class Address:
     @property
     def name(self) -> str:
         """The last part of the path, without the query; the host where there is none."""
-        return presentable(unquote(PurePosixPath(urlsplit(self.target).path).name) or self.host)
+        return display_name(unquote(PurePosixPath(urlsplit(self.target).path).name) or self.host)
 
     @property
     def authority(self) -> str:
@@ -193,7 +193,7 @@ def is_public(number: str) -> bool:
 
 def _first(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
-    return presentable(text.splitlines()[0] if text else type(error).__name__)
+    return display_name(text.splitlines()[0] if text else type(error).__name__)
 
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -340,13 +340,13 @@ def _connected(address: Address, policy: Policy) -> _Connection:
 def _check_answer(response: http.client.HTTPResponse, address: Address, policy: Policy) -> None:
     if response.status != 200:
         raise DownloadError(
-            f"{address.host} answered {response.status} {presentable(response.reason)}",
+            f"{address.host} answered {response.status} {display_name(response.reason)}",
             hint="check the address in a browser",
         )
     encoding = response.getheader("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         raise DownloadError(
-            f"{address.host} sent it encoded as {presentable(encoding)}, which was not asked for",
+            f"{address.host} sent it encoded as {display_name(encoding)}, which was not asked for",
             hint=_AGAIN,
         )
     if any(name.lower().startswith("icy-") for name in response.headers):
@@ -437,4 +437,4 @@ def _broken(error: Exception, address: Address) -> DownloadError:
     if isinstance(error, TimeoutError):
         return DownloadError(f"{address.host} did not answer in time", hint=_AGAIN)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return DownloadError(f"cannot fetch from {address.host}: {presentable(reason)}", hint=_AGAIN)
+    return DownloadError(f"cannot fetch from {address.host}: {display_name(reason)}", hint=_AGAIN)

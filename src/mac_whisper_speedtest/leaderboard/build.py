@@ -76,7 +76,7 @@ class BoardGroup:
     Attributes:
         name: its letter; empty for runs of which it is not known what they would have done.
         deviations: how the work differs from the contract, in words.
-        wrong: whether they are too wrong for their speed to count.
+        wrong: whether they are fast but wrong.
         rows: the fastest first.
     """
 
@@ -155,7 +155,7 @@ class Leaderboard:
     classes: tuple[MachineClass, ...]
 
 
-# Which entries of a board are too wrong for their speed to count.
+# Which entries of a board are fast but wrong.
 
 
 def below_reference(entries: Sequence[SubmittedCell]) -> set[int]:

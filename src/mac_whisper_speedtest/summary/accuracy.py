@@ -1,4 +1,4 @@
-"""How right each cell's texts are, and which cells are too wrong for their speed to count."""
+"""How right each cell's texts are, and which cells are fast but wrong."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_the_verdict_comes_first_and_in_words(document: Element) -> None:
     assert "slow 1.2.3 float32 takes 2." in said
     assert "times as long as" in said
     assert "SLOWER" in said
-    assert "nonsense 1.2.3 float32 is too wrong for its speed to count" in said
+    assert "nonsense 1.2.3 float32 is fast but wrong: its WER is" in said
     assert "Not available on that machine: absent." in said
     assert "1 of 6 cells did not end well: broken (crashed)." in said
     assert document.text.index("did not end well") < document.text.index("Ranking")

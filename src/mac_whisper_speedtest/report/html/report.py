@@ -16,6 +16,7 @@ from mac_whisper_speedtest.report.html.tables import Field, PageTable, TableColu
 from mac_whisper_speedtest.report.html.transcripts import AlignedTexts
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results.cells import (
+    FAST_BUT_WRONG,
     MISSING,
     CellTable,
     amount,
@@ -37,7 +38,7 @@ from mac_whisper_speedtest.results.schema import (
 
 
 def headlines(table: CellTable) -> Iterator[str]:
-    """Who is fastest, by how much, who is too wrong to count, and who gave no result."""
+    """Who is fastest, by how much, who is fast but wrong, and who gave no result."""
     sound = [
         cell
         for cell in table.cells
@@ -96,11 +97,11 @@ def _group(table: CellTable, cells: Sequence[CellResult], *, other_work: bool) -
 def _wrong(table: CellTable, cell: CellResult) -> str:
     found, name = summary_of(cell).accuracy, table.names[cell.id]
     if found is None or found.delta is None:
-        return f"{name} is too wrong for its speed to count."
+        return f"{name} is {FAST_BUT_WRONG}: its speed does not count."
     against = table.names.get(found.against or "", found.against)
     return (
-        f"{name} is too wrong for its speed to count: its {found.metric.upper()} is "
-        f"{found.delta * 100:.1f} points above that of {against}."
+        f"{name} is {FAST_BUT_WRONG}: its {found.metric.upper()} is {found.delta * 100:.1f} points "
+        f"above that of {against}, so its speed does not count."
     )
 
 
