@@ -64,7 +64,7 @@ def repository(cache: Path, name: str, commit: str, files: dict[str, int]) -> No
 
 def fill(cache: Path, unrelated: int) -> None:
     """Half of what the catalog pins on the hub, and ``unrelated`` repositories besides."""
-    pinned = [row for row in catalog.publications() if row.repository and row.complete]
+    pinned = [row for row in catalog.hosted_weights() if row.repository and row.complete]
     for row in pinned[::2]:
         assert row.revision is not None
         files = {file.name: file.size or 0 for file in row.files}

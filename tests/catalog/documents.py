@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from mac_whisper_speedtest.catalog import AMBIGUOUS, SCHEMA_VERSION, WHISPER
-from mac_whisper_speedtest.catalog.publications import LEARN_RULES
+from mac_whisper_speedtest.catalog.hosted import UNPINNED_RULES
 
 Document = dict[str, Any]
 Row = TypeVar("Row", bound=Struct)
@@ -115,7 +115,7 @@ class Hosted(Struct, forbid_unknown_fields=True, kw_only=True):
     precision: Precision
     license: Words
     files: list[File] = []
-    learn: Literal[tuple(LEARN_RULES)] | None = None  # type: ignore[valid-type]
+    unpinned: Literal[tuple(UNPINNED_RULES)] | None = None  # type: ignore[valid-type]
     note: Words | None = None
     mirror: Mirror | None = None
 
@@ -127,9 +127,9 @@ class Hosted(Struct, forbid_unknown_fields=True, kw_only=True):
         # A mirror is trusted only because every hash is checked.
         if self.mirror and not (self.files and all(file.sha256 for file in self.files)):
             raise ValueError("has a mirror, but not the SHA-256 of every file")
-        if self.learn is None:
+        if self.unpinned is None:
             if not self.files:
-                raise ValueError("has neither files nor a rule to learn them")
+                raise ValueError("has neither files nor a rule to determine them")
             for file in self.files:
                 if file.size is None or file.sha256 is None:
                     raise ValueError(f"{file.name} lacks its size or SHA-256, and has no rule")
@@ -142,7 +142,7 @@ class OnHub(Hosted, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.learn == "url-path":
+        if self.unpinned == "url-path":
             raise ValueError("the rule url-path needs a url")
 
     @property
@@ -155,9 +155,9 @@ class AtAddress(Hosted, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.learn == "hub-lfs":
+        if self.unpinned == "hub-lfs":
             raise ValueError("the rule hub-lfs needs a repository on the hub")
-        if self.learn == "url-path":
+        if self.unpinned == "url-path":
             if not self.files:
                 raise ValueError("the rule url-path needs the file's name")
             for file in self.files:

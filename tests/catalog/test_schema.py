@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from catalog.documents import Document, problems
-from mac_whisper_speedtest.catalog.publications import document
+from mac_whisper_speedtest.catalog.hosted import document
 
 Breaking = Callable[[Document, Document], object]
 
@@ -266,14 +266,14 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "nothing at all": (
         lambda _m, w: of(w, "tiny", "ggml").pop("files"),
-        "weights tiny ggml float16: has neither files nor a rule to learn them",
+        "weights tiny ggml float16: has neither files nor a rule to determine them",
     ),
     "an unknown rule": (
-        lambda _m, w: of(w, "tiny", "whisperkit").update(learn="ask"),
-        "weights tiny whisperkit float16: Invalid enum value 'ask' - at `$.learn`",
+        lambda _m, w: of(w, "tiny", "whisperkit").update(unpinned="ask"),
+        "weights tiny whisperkit float16: Invalid enum value 'ask' - at `$.unpinned`",
     ),
     "the hub's rule without a hub": (
-        lambda _m, w: of(w, "tiny", "openai").update(learn="hub-lfs"),
+        lambda _m, w: of(w, "tiny", "openai").update(unpinned="hub-lfs"),
         "weights tiny openai float16: the rule hub-lfs needs a repository on the hub",
     ),
     "an address with another hash": (

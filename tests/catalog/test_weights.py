@@ -7,19 +7,19 @@ import re
 import pytest
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.catalog import Publication
+from mac_whisper_speedtest.catalog import HostedWeights
 from mac_whisper_speedtest.convert import conversion
 from mac_whisper_speedtest.convert.form import FormatCodec
 
-ROWS = catalog.publications()
+ROWS = catalog.hosted_weights()
 AVAILABLE = [row for row in ROWS if not row.unavailable]
 WHISPER_FORMS = [form.name for form in catalog.forms().values() if form.family == "whisper"]
 every_network = pytest.mark.parametrize("network", catalog.whisper_models())
 every_form = pytest.mark.parametrize("form", WHISPER_FORMS)
 
 
-def row(network: str, form: str, precision: str = "") -> Publication:
-    found = catalog.publication(network, form, precision)
+def row(network: str, form: str, precision: str = "") -> HostedWeights:
+    found = catalog.find_hosted(network, form, precision)
     assert found is not None
     return found
 
@@ -65,12 +65,12 @@ def test_every_address_of_openai_carries_the_hash_of_its_file() -> None:
         (file,) = each.files
         assert re.fullmatch(r"https://openaipublic\.azureedge\.net/\S+", each.url)
         assert each.url.split("/")[-2:] == [file.sha256, file.name]
-        assert each.learn == "url-path"
+        assert each.unpinned == "url-path"
 
 
 def test_no_file_s_hash_is_missing_without_a_rule_to_learn_it() -> None:
     for each in AVAILABLE:
-        assert each.complete or each.learn in catalog.LEARN_RULES
+        assert each.complete or each.unpinned in catalog.UNPINNED_RULES
 
 
 def test_the_quantized_ggml_files_are_published_at_their_own_precision() -> None:
@@ -123,14 +123,14 @@ def test_the_other_families_are_taken_as_published(
 ) -> None:
     info = catalog.model_info(network, form, "float16")
     assert info.obtained == catalog.AS_PUBLISHED
-    assert info.hosted == catalog.publication(network, form)
+    assert info.hosted == catalog.find_hosted(network, form)
     assert (info.license, info.main_file and info.main_file.size) == (terms, size)
 
 
 def test_a_form_that_nobody_knows_says_so() -> None:
     info = catalog.model_info("tiny", "tflite", "float16")
     assert info.unavailable == "the catalog does not know the form 'tflite'"
-    assert catalog.publication("tiny", "tflite") is None
+    assert catalog.find_hosted("tiny", "tflite") is None
 
 
 def test_a_backend_that_names_no_form_gets_no_weights_of_the_catalog() -> None:

@@ -180,10 +180,10 @@ def test_missing_weights_say_what_they_would_cost(tool: Tool, cache: Path) -> No
     assert finished.returncode == 6
     row = rows(finished)["faster-whisper", "small"]
     assert (row["state"], row["next"]) == ("absent", "speedtest models pull small")
-    publication = catalog.publication("small", "ctranslate2")
-    assert publication is not None
+    hosted = catalog.find_hosted("small", "ctranslate2")
+    assert hosted is not None
     download = finished.run["download"]
-    assert download["bytes"] == sum(file.size or 0 for file in publication.files)
+    assert download["bytes"] == sum(file.size or 0 for file in hosted.files)
     assert download["seconds"] is None
     assert download["seconds_reason"] == "nothing was fetched here yet"
     assert finished.run["disk"]["free_bytes"] > 0
@@ -211,7 +211,7 @@ def test_a_damaged_file_of_the_right_size_is_found_and_exits_with_7(
 
 def put_into_hub_cache(home: Path) -> Path:
     """The real files of tiny.en as plain files in the Hugging Face cache."""
-    row = catalog.publication("tiny.en", "ctranslate2")
+    row = catalog.find_hosted("tiny.en", "ctranslate2")
     assert row is not None
     assert row.revision is not None
     folder = home / ".cache/huggingface/hub/models--Systran--faster-whisper-tiny.en"
@@ -282,7 +282,7 @@ def test_download_without_a_terminal_needs_yes(tool: Tool, cache: Path, hub: Hub
 def test_download_fetches_what_is_missing_and_makes_what_backends_load(
     tool: Tool, cache: Path, hub: Hub, no_package: None
 ) -> None:
-    row = catalog.publication("tiny.en", "ctranslate2")
+    row = catalog.find_hosted("tiny.en", "ctranslate2")
     assert row is not None
     assert row.revision is not None
     source = locate.official("tiny.en").path
@@ -332,7 +332,7 @@ def test_nothing_personal_is_printed(tool: Tool, cache: Path) -> None:
 
 def test_a_killed_checksum_leaves_nothing_in_the_way_of_the_next(tool: Tool, cache: Path) -> None:
     """Three gigabytes of nothing take seconds to read: time enough to be killed in."""
-    row = catalog.publication("large-v3", "ctranslate2")
+    row = catalog.find_hosted("large-v3", "ctranslate2")
     assert row is not None
     assert row.revision is not None
     folder = cache.parent / "home/.cache/huggingface/hub"

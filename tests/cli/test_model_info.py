@@ -38,7 +38,7 @@ def facts(speedtest: Call) -> Facts:
 
 
 def test_a_model_is_shown_with_files_locations_and_time_outs(facts: Facts) -> None:
-    row = catalog.publication("small", "ctranslate2")
+    row = catalog.find_hosted("small", "ctranslate2")
     assert row is not None
     told = facts("faster-whisper", "small")
     assert {key: told[key] for key in ("model", "format", "precision", "license", "obtained")} == {
@@ -62,7 +62,7 @@ def test_a_model_is_shown_with_files_locations_and_time_outs(facts: Facts) -> No
 
 
 def test_what_is_here_is_told_by_names_and_sizes(facts: Facts, home: Path) -> None:
-    row = catalog.publication("tiny", "ctranslate2")
+    row = catalog.find_hosted("tiny", "ctranslate2")
     assert row is not None
     folder = home / ".cache/huggingface/hub/models--Systran--faster-whisper-tiny/snapshots"
     folder = folder / str(row.revision)

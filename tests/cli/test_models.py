@@ -77,7 +77,7 @@ def ggml(home: Path, real: dict[str, Path]) -> Path:
 @pytest.fixture
 def in_hub(home: Path, real: dict[str, Path]) -> Repository:
     """A copy of the official files in this test's Hugging Face cache."""
-    row = catalog.publication("tiny.en", "ctranslate2")
+    row = catalog.find_hosted("tiny.en", "ctranslate2")
     assert row is not None
     assert row.revision is not None
     repository = Repository(home / "hub", row.repository)
@@ -191,7 +191,7 @@ def test_path_prints_the_one_path_and_nothing_else(
 
 
 def test_path_falls_back_to_the_copy_that_a_library_keeps(models: Call, home: Path) -> None:
-    row = catalog.publication("tiny.en", "openai")
+    row = catalog.find_hosted("tiny.en", "openai")
     assert row is not None
     (file,) = row.files
     kept = home / ".cache/whisper/tiny.en.pt"

@@ -100,7 +100,7 @@ def test_the_manifest_records_what_is_known_of_the_model_and_no_path(
             "first_call_factor": 2.0,
         },
     }
-    row = catalog.publication("tiny.en", "ctranslate2")
+    row = catalog.find_hosted("tiny.en", "ctranslate2")
     assert row is not None
     assert official == {
         "format": "ctranslate2",

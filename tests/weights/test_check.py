@@ -55,8 +55,8 @@ class Layout:
     def form(self) -> str:
         return backends()[self.backend].form
 
-    def row(self) -> catalog.Publication:
-        found = catalog.publication(self.network, self.form)
+    def row(self) -> catalog.HostedWeights:
+        found = catalog.find_hosted(self.network, self.form)
         assert found is not None
         return found
 
@@ -73,7 +73,7 @@ def backends() -> dict[str, Backend]:
 
 def in_hub(backend: str, network: str, repository: str, main: str, *rest: str) -> Layout:
     base = f".cache/huggingface/hub/models--{repository.replace('/', '--')}"
-    row = catalog.publication(network, backends()[backend].form)
+    row = catalog.find_hosted(network, backends()[backend].form)
     assert row is not None
     assert row.revision is not None
     sha = next((file.sha256 for file in row.files if file.name == main), SHA)

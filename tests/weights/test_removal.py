@@ -53,8 +53,8 @@ def remove(name: str, **options: object) -> int:
     return freed
 
 
-def row(network: str, form: str) -> catalog.Publication:
-    found = catalog.publication(network, form)
+def row(network: str, form: str) -> catalog.HostedWeights:
+    found = catalog.find_hosted(network, form)
     assert found is not None
     return found
 

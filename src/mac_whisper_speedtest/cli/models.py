@@ -112,7 +112,7 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
     }
 
 
-def _size_bytes(row: catalog.Publication) -> int | None:
+def _size_bytes(row: catalog.HostedWeights) -> int | None:
     """Of all files, where anybody knows; else of the weights file; else nothing."""
     from mac_whisper_speedtest.weights.snapshot import pull_target, resolve_offline
 

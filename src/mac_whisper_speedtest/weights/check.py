@@ -239,7 +239,7 @@ class Need:
         missing_bytes: what is not here of it yet; ``None`` where its size is not known.
     """
 
-    row: catalog.Publication
+    row: catalog.HostedWeights
     missing_bytes: int | None
 
 
@@ -273,7 +273,7 @@ def need(check: WeightsCheck) -> Need | None:
     return Need(row, _missing_bytes(row, check.source if info.source else check.chosen))
 
 
-def _missing_bytes(row: catalog.Publication, here: CachedCopy | None) -> int | None:
+def _missing_bytes(row: catalog.HostedWeights, here: CachedCopy | None) -> int | None:
     """What is not here of ``row``; what is damaged has to be fetched again."""
     if not row.complete:
         return row.main_file.size if row.main_file else None

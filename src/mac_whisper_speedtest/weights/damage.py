@@ -38,7 +38,7 @@ class Damage:
     names: tuple[str, ...]
     folder: Path
     origin: WeightsOrigin
-    row: catalog.Publication | None = None
+    row: catalog.HostedWeights | None = None
     seen: tuple[int, int] = field(default=(0, 0), compare=False)
 
     @property

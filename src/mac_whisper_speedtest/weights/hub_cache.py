@@ -135,6 +135,6 @@ def is_pinned(network: str, stored: Stored) -> bool:
     form = stored.form if not stored.precision else catalog.SOURCE_FORM
     return any(
         row.main_file is not None and (row.main_file.sha256 or "").startswith(stored.key)
-        for row in catalog.publications()
+        for row in catalog.hosted_weights()
         if (row.network, row.form) == (network, form)
     )

@@ -127,9 +127,9 @@ def copies_of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
 
 
 def copies_of_model(network: str, form: str = "") -> tuple[HubCopy, ...]:
-    """What is here of a network's publications, each commit once; of all forms or of one."""
+    """What is here of a network's hosted weights, each commit once; of all forms or of one."""
     claims: dict[tuple[str, str], Claim] = {}
-    for row in catalog.publications():
+    for row in catalog.hosted_weights():
         mine = row.network == network and form in {"", row.form}
         claim = _claim(row) if mine and row.repository and not row.unavailable else None
         if claim is not None:
@@ -138,14 +138,14 @@ def copies_of_model(network: str, form: str = "") -> tuple[HubCopy, ...]:
     return _found(list(claims.values()))
 
 
-def _claim(row: catalog.Publication) -> Claim | None:
+def _claim(row: catalog.HostedWeights) -> Claim | None:
     """The files of one row; ``None`` where its commit is not known."""
     revision = row.revision or hub_cache.branch_commit(row.repository)
     if revision is None:
         return None
     others = [
         each
-        for each in catalog.publications()
+        for each in catalog.hosted_weights()
         if each.repository == row.repository and each.network != row.network
     ]
     snapshot = resolve_offline(pull_target(row))
@@ -165,7 +165,7 @@ def _claim(row: catalog.Publication) -> Claim | None:
     )
 
 
-def _listed(row: catalog.Publication) -> set[str]:
+def _listed(row: catalog.HostedWeights) -> set[str]:
     folder = f"{row.folder}/" if row.folder else ""
     return {f"{folder}{file.name}" for file in row.files}
 

@@ -87,9 +87,9 @@ def custom_copy(custom: catalog.Custom) -> CachedCopy:
     return inspect_copy(custom_pulled(custom, snapshot.resolve_custom(custom)))
 
 
-def official_row(network: str) -> catalog.Publication:
+def official_row(network: str) -> catalog.HostedWeights:
     """Where the weights of a network are published that everybody measures with."""
-    rows = (row for row in catalog.publications() if row.network == network)
+    rows = (row for row in catalog.hosted_weights() if row.network == network)
     return next(row for row in rows if not row.unavailable)
 
 
@@ -148,7 +148,7 @@ def precisions(network: str, form: catalog.WeightsFormat) -> list[str]:
     """What weights of a network are stored in, in that form: made here, or published."""
     published = [
         row.precision
-        for row in catalog.publications()
+        for row in catalog.hosted_weights()
         if (row.network, row.form) == (network, form.name) and not row.unavailable
     ]
     # What is taken as it is published outside the catalog may be stored in anything.

@@ -349,8 +349,8 @@ def published(name: str, form: str, *, fresh: bool = False) -> Weights:
     )
 
 
-def _row(name: str, form: str) -> catalog.Publication:
-    row = catalog.publication(catalog.model(name).name, form)
+def _row(name: str, form: str) -> catalog.HostedWeights:
+    row = catalog.find_hosted(catalog.model(name).name, form)
     if row is None or row.unavailable:
         reason = row.unavailable if row else f"the catalog knows no {form} weights of it"
         raise WeightsMissingError(
@@ -360,7 +360,7 @@ def _row(name: str, form: str) -> catalog.Publication:
     return row
 
 
-def _hub_folder(row: catalog.Publication) -> Path | None:
+def _hub_folder(row: catalog.HostedWeights) -> Path | None:
     """The pinned snapshot in the Hugging Face cache, or the newest whole one where none is."""
     if not row.repository:
         return None
@@ -381,7 +381,7 @@ class _Copy:
     again: str
 
 
-def _verified(row: catalog.Publication, copy: _Copy, *, fresh: bool) -> Weights:
+def _verified(row: catalog.HostedWeights, copy: _Copy, *, fresh: bool) -> Weights:
     """Hash every file and compare: with the catalog, else with the hub's content address.
 
     Raises:
@@ -436,10 +436,10 @@ def _files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def _get(row: catalog.Publication) -> str:
+def _get(row: catalog.HostedWeights) -> str:
     """The command that puts the published files where they are looked for."""
     if row.repository or row.mirror is not None:
-        rows = (each for each in catalog.publications() if each.network == row.network)
+        rows = (each for each in catalog.hosted_weights() if each.network == row.network)
         official = next((each.form for each in rows if not each.unavailable), row.form)
         form = "" if row.form == official else f" --form {row.form}"
         return f"speedtest models pull {row.network}{form}"

@@ -118,7 +118,7 @@ def places(info: ModelInfo) -> list[CacheLocation]:
     return [found for each in info.locations if (found := resolve(each, info)) is not None]
 
 
-def published_places(row: catalog.Publication) -> list[CacheLocation]:
+def published_places(row: catalog.HostedWeights) -> list[CacheLocation]:
     """Where published files can be, in the order in which a run looks for them."""
     return [
         found
@@ -168,7 +168,7 @@ def _described(location: WeightsLocation, info: ModelInfo) -> CacheLocation | No
     )
 
 
-def _wants(row: catalog.Publication) -> tuple[ExpectedFile, ...]:
+def _wants(row: catalog.HostedWeights) -> tuple[ExpectedFile, ...]:
     """What the catalog, or else the form, says that a copy of ``row`` holds."""
     listed = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in row.files)
     if row.complete or not _STRUCTURE.get(row.form):
@@ -183,7 +183,7 @@ def _wants(row: catalog.Publication) -> tuple[ExpectedFile, ...]:
 # --- the tool's own places, and those it shares -------------------------------------------------
 
 
-def _published(location: WeightsLocation, row: catalog.Publication) -> CacheLocation | None:
+def _published(location: WeightsLocation, row: catalog.HostedWeights) -> CacheLocation | None:
     """Published files in the tool's cache, in a package or in the Hugging Face cache."""
     if location.kind is LocationKind.HUB:
         found = _hub(row)
@@ -197,7 +197,7 @@ def _published(location: WeightsLocation, row: catalog.Publication) -> CacheLoca
     return replace(found, for_run=location.for_run, is_file=is_file)
 
 
-def fetched_folder(row: catalog.Publication) -> Path | None:
+def fetched_folder(row: catalog.HostedWeights) -> Path | None:
     """Where a mirror's files are put; a new pin never meets an old one."""
     main = row.main_file
     if row.mirror is None or main is None or main.sha256 is None:
@@ -206,7 +206,7 @@ def fetched_folder(row: catalog.Publication) -> Path | None:
     return paths.cache_dir() / "weights" / row.network / folder
 
 
-def mirror_folder(row: catalog.Publication) -> Path | None:
+def mirror_folder(row: catalog.HostedWeights) -> Path | None:
     """The mirror's folder if that distribution is installed. Imports nothing of it."""
     if row.mirror is None:
         return None
@@ -292,7 +292,7 @@ def _learnt(file: HubFile, folder: str) -> ExpectedFile:
     return ExpectedFile((name,), file.size, file.sha256, file.blob_id)
 
 
-def _hub(row: catalog.Publication) -> CacheLocation:
+def _hub(row: catalog.HostedWeights) -> CacheLocation:
     repository = hub_cache.repository_dir(row.repository)
     revision, wants = row.revision, _wants(row)
     # What an earlier pull learnt of the commit says more than the catalog does.
@@ -319,7 +319,7 @@ def _hub(row: catalog.Publication) -> CacheLocation:
 # --- the libraries' own folders ------------------------------------------------------------------
 
 
-def _pywhispercpp(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
+def _pywhispercpp(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """Pywhispercpp 1.5: ``platformdirs.user_data_dir("pywhispercpp")/models``."""
     import platformdirs
 
@@ -327,7 +327,7 @@ def _pywhispercpp(where: str, _backend: str, row: catalog.Publication) -> CacheL
     return CacheLocation(where, folder, _wants(row), is_file=True)
 
 
-def _openai(where: str, backend: str, row: catalog.Publication) -> CacheLocation:
+def _openai(where: str, backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """openai-whisper: ``XDG_CACHE_HOME`` or ``~/.cache``, then ``whisper``; whisper-mps: no XDG."""
     cache = Path.home() / ".cache"
     if backend != "whisper-mps" and (configured := os.environ.get("XDG_CACHE_HOME")):
@@ -341,7 +341,7 @@ def _local_name(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _lightning(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
+def _lightning(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """lightning-whisper-mlx 0.0.10: ``./mlx_models/NAME``, the hub's local-folder mode."""
     folder = Path("mlx_models").absolute() / row.network
     download = folder / ".cache" / "huggingface" / "download"
@@ -354,7 +354,7 @@ def _lightning(where: str, _backend: str, row: catalog.Publication) -> CacheLoca
     )
 
 
-def _moonshine(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
+def _moonshine(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """moonshine-voice 0.1: ``MOONSHINE_VOICE_CACHE`` or the user's cache, then the address."""
     import platformdirs
 
@@ -365,7 +365,7 @@ def _moonshine(where: str, _backend: str, row: catalog.Publication) -> CacheLoca
     return CacheLocation(where, Path(cache) / address, _wants(row))
 
 
-def _whisperkit(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
+def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """WhisperKit: the hub client's local-folder layout below ``~/Documents/huggingface``.
 
     Three bundles and a tokenizer, which it keeps beside the models of all sizes; a copy inside the
@@ -398,7 +398,7 @@ def _tokenizer_size(network: str) -> str:
     return "large-v3" if re.search(r"large-v3", network) else network
 
 
-def _fluidaudio(where: str, _backend: str, row: catalog.Publication) -> CacheLocation:
+def _fluidaudio(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """FluidAudio since 0.13.4; until 0.13.2 the folder's name ended in ``-coreml``."""
     models = Path.home() / "Library" / "Application Support" / "FluidAudio" / "Models"
     folder = models / row.network
@@ -419,7 +419,7 @@ def _fluidaudio(where: str, _backend: str, row: catalog.Publication) -> CacheLoc
     )
 
 
-_LIBRARY_FOLDERS: Mapping[str, Callable[[str, str, catalog.Publication], CacheLocation]] = {
+_LIBRARY_FOLDERS: Mapping[str, Callable[[str, str, catalog.HostedWeights], CacheLocation]] = {
     "ggml": _pywhispercpp,
     "openai": _openai,
     "mlx-npz": _lightning,

@@ -31,7 +31,7 @@ def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
     return fetch_row(mirrored(name), announce=announce)
 
 
-def fetch_row(row: catalog.Publication, *, announce: Callable[[str], None]) -> Path:
+def fetch_row(row: catalog.HostedWeights, *, announce: Callable[[str], None]) -> Path:
     """Like `fetch`, for a row of the catalog that has a mirror."""
     assert row.mirror is not None
     folder = fetched_folder(row)
@@ -48,14 +48,14 @@ def fetch_row(row: catalog.Publication, *, announce: Callable[[str], None]) -> P
     return folder
 
 
-def mirrored(name: str) -> catalog.Publication:
+def mirrored(name: str) -> catalog.HostedWeights:
     """The row of ``name`` that a package index carries.
 
     Raises:
         UsageError: no such model, or no package index carries its weights.
     """
     network = catalog.model(name).name
-    rows = [row for row in catalog.publications() if row.network == network]
+    rows = [row for row in catalog.hosted_weights() if row.network == network]
     for row in rows:
         if row.mirror is not None:
             return row
@@ -67,7 +67,7 @@ def mirrored(name: str) -> catalog.Publication:
 
 
 def _fill(
-    row: catalog.Publication,
+    row: catalog.HostedWeights,
     mirror: catalog.Mirror,
     folder: Path,
     announce: Callable[[str], None],

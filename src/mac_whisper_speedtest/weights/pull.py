@@ -111,7 +111,7 @@ MARGIN_BYTES = 200_000_000
 """What must stay free on the disk: the larger of this and `MARGIN_SHARE` of what is fetched."""
 
 
-def row_for(name: str, form: str = "") -> catalog.Publication:
+def row_for(name: str, form: str = "") -> catalog.HostedWeights:
     """The row of the catalog that ``models pull NAME`` means.
 
     Args:
@@ -129,7 +129,7 @@ def row_for(name: str, form: str = "") -> catalog.Publication:
         )
     if not form and network.family == catalog.WHISPER:
         form = catalog.SOURCE_FORM
-    rows = [row for row in catalog.publications() if row.network == network.name]
+    rows = [row for row in catalog.hosted_weights() if row.network == network.name]
     fitting = [row for row in rows if not form or row.form == form]
     for row in fitting:
         if not row.unavailable:
@@ -142,7 +142,7 @@ def row_for(name: str, form: str = "") -> catalog.Publication:
 
 
 def pull_row(
-    row: catalog.Publication,
+    row: catalog.HostedWeights,
     *,
     announce: Callable[[str], None],
     progress: Observer | None = None,
@@ -193,7 +193,7 @@ def pull_custom(
     return puller.pull(target).path
 
 
-def cost(row: catalog.Publication) -> int | None:
+def cost(row: catalog.HostedWeights) -> int | None:
     """Bytes that `pull_row` would still fetch, by size alone; sends no request.
 
     Returns:
@@ -327,7 +327,7 @@ def _refuse_full_disk(needed: int) -> None:
         )
 
 
-def _from_mirror(row: catalog.Publication, announce: Callable[[str], None]) -> Path:
+def _from_mirror(row: catalog.HostedWeights, announce: Callable[[str], None]) -> Path:
     if row.mirror is not None:
         return mirror.fetch_row(row, announce=announce)
     raise UsageError(

@@ -268,7 +268,7 @@ def _of_records(now: float) -> Iterator[TrashItem]:
 
 def _of_downloads(now: float, older_than_s: float) -> Iterator[TrashItem]:
     root = hub_cache.cache_dir()
-    known = {row.repository for row in catalog.publications() if row.repository}
+    known = {row.repository for row in catalog.hosted_weights() if row.repository}
     for repository in sorted(known | {name for name, _ in revisions.recorded_commits()}):
         folder = hub_cache.repository_dir(repository)
         for path in sorted((folder / "blobs").glob("*.incomplete")):

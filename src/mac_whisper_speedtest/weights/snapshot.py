@@ -147,7 +147,7 @@ class PullTarget:
     custom: bool = False
 
 
-def pull_target(row: catalog.Publication) -> PullTarget:
+def pull_target(row: catalog.HostedWeights) -> PullTarget:
     """What a row of the catalog that has a repository asks for."""
     folder = f"{row.folder}/" if row.folder else ""
     return PullTarget(

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-LEARN_RULES: Mapping[str, str] = {
+UNPINNED_RULES: Mapping[str, str] = {
     "hub-lfs": (
         "at the first fetch the hub's large-file metadata gives size and SHA-256, which are "
         "pinned in the user's cache; the cached blob is named by that SHA-256"
     ),
     "url-path": "the last folder of the address is the file's SHA-256",
 }
-"""How the sizes and hashes that a row of ``weights.toml`` lacks are learnt."""
+"""How the sizes and hashes that a row of ``weights.toml`` lacks are determined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class WeightsFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class HostedWeights:
     """One network in one form and precision, where its users normally get it.
 
     Attributes:
@@ -102,11 +102,11 @@ class Publication:
         precision: what the weights are stored in.
         repository: on the Hugging Face hub; empty where there is a ``url``.
         url: an https address of the file, or of the folder the files are in.
-        revision: the pinned commit; ``None`` when it is learnt at the first fetch.
+        revision: the pinned commit; ``None`` when it is determined at the first pull.
         folder: inside the repository; empty for its top.
-        files: those that are known; all that are needed when ``learn`` is empty.
+        files: those that are known; all that are needed when ``unpinned`` is empty.
         license: of the weights.
-        learn: a key of `LEARN_RULES`, for whatever is not pinned here.
+        unpinned: a key of `UNPINNED_RULES`, for whatever is not pinned here.
         unavailable: why nobody publishes this; empty when somebody does.
         note: what else a person should know.
         mirror: a distribution on the package index with exactly these files.
@@ -121,7 +121,7 @@ class Publication:
     folder: str = ""
     files: tuple[PublishedFile, ...] = ()
     license: str = ""
-    learn: str = ""
+    unpinned: str = ""
     unavailable: str = ""
     note: str = ""
     mirror: Mirror | None = None
@@ -149,7 +149,7 @@ class Publication:
     @property
     def complete(self) -> bool:
         """Whether everything a backend needs is listed with its size and SHA-256."""
-        return bool(self.files) and not self.learn and all(file.pinned for file in self.files)
+        return bool(self.files) and not self.unpinned and all(file.pinned for file in self.files)
 
 
 def document(name: str) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def document(name: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _weights() -> tuple[dict[str, WeightsFormat], tuple[Publication, ...]]:
+def _weights() -> tuple[dict[str, WeightsFormat], tuple[HostedWeights, ...]]:
     read = document("weights.toml")
     forms = {
         name: WeightsFormat(
@@ -175,9 +175,9 @@ def _weights() -> tuple[dict[str, WeightsFormat], tuple[Publication, ...]]:
     return forms, tuple(_publication(row) for row in read["weights"])
 
 
-def _publication(row: dict[str, Any]) -> Publication:
+def _publication(row: dict[str, Any]) -> HostedWeights:
     plain = {key: value for key, value in row.items() if key not in {"files", "mirror"}}
-    return Publication(
+    return HostedWeights(
         **plain,
         files=tuple(PublishedFile(**file) for file in row.get("files", ())),
         mirror=_mirror(row["mirror"]) if "mirror" in row else None,
@@ -193,18 +193,18 @@ def forms() -> dict[str, WeightsFormat]:
     return _weights()[0]
 
 
-def publications() -> tuple[Publication, ...]:
+def hosted_weights() -> tuple[HostedWeights, ...]:
     """Every row of ``weights.toml``, in catalog order; a form's usual precision comes first."""
     return _weights()[1]
 
 
-def publication(network: str, form: str, precision: str = "") -> Publication | None:
+def find_hosted(network: str, form: str, precision: str = "") -> HostedWeights | None:
     """The row of that network and form: of that precision, else of the form's usual one.
 
     Returns:
         ``None`` where the catalog has no such network, no such form, or where the form cannot
         hold the network.
     """
-    rows = [row for row in publications() if (row.network, row.form) == (network, form)]
+    rows = [row for row in hosted_weights() if (row.network, row.form) == (network, form)]
     exact = (row for row in rows if row.precision == precision)
     return next(exact, rows[0] if rows else None)
