@@ -305,7 +305,7 @@ def _table(name: str, *, text: bool) -> Table:
     return known[name]
 
 
-class _Told(Observer):
+class _LineProgress(Observer):
     """Hands what happens in a run to one function that takes a line of text."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
@@ -365,8 +365,8 @@ def run(
         keep_recording: save what the microphone heard with the run.
         install: make the environments of backends that are installed nowhere.
         resume: go on with the newest unfinished run of this request, or with the one named.
-        progress: told a line before each visit and of each failure, never during a sample; such
-            as ``print``.
+        progress: receives a line before each visit and for each failure, never during a sample;
+            such as ``print``.
         options: see :class:`~mac_whisper_speedtest.api.Options`.
 
     Raises:
@@ -374,7 +374,7 @@ def run(
         WeightsError: weights are not what they should be.
         StorageError: results cannot be written.
     """
-    observer = Observer() if progress is None else _Told(progress)
+    observer = Observer() if progress is None else _LineProgress(progress)
     speech = Choice(
         audio=str(audio) if audio is not None else None,
         clip=clip,

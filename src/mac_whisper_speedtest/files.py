@@ -214,14 +214,14 @@ def _claimed(target: Path) -> tuple[Path, int]:
         try:
             claim_handle(claim, wait=True)
         except OSError:
-            return staging, claim  # a file system without locks: nobody sweeps there either
+            return staging, claim  # a file system without locks, where nothing is swept either
         if staging.is_dir():
             return staging, claim
-        os.close(claim)  # somebody took it for a dead one's before it was claimed
+        os.close(claim)  # another process removed it before it was claimed
 
 
 def _sweep(target: Path) -> None:
-    """Remove the staging folders of ``target`` that nobody claims any more."""
+    """Remove the staging folders of ``target`` whose makers are dead."""
     import shutil
 
     for left in target.parent.glob(f".{glob.escape(target.name)}.*"):

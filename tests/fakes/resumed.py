@@ -62,7 +62,7 @@ class Dutiful:
         self.warmed_up_on.append(task.first.name)
         first = sample(task.where, -1, seconds)
         record(msgspec.structs.replace(first, utterance=task.first.name))
-        for index in range(task.runs):
+        for index in range(task.passes):
             missing = task.missing(index)
             for recording in missing:
                 self.taken.append((task.cell.id, task.round, recording.name, index))

@@ -62,7 +62,7 @@ class Scripted:
         if name in self.deviates:
             effective["beam_size"] = 5
         record(s.Effective(**where, values=effective, observed=[], remarks=[]))
-        for index in range(-1, task.runs):
+        for index in range(-1, task.passes):
             speed = self.seconds.get(name)
             seconds = speed(task.round, index) if speed else 1.0
             if index < 0 or ending.status is Status.OK:

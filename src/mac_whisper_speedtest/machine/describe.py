@@ -48,7 +48,7 @@ def describe() -> MachineInfo:
 
 
 def default_threads() -> int:
-    """How many CPU threads backends get unless told: one per physical performance core.
+    """How many CPU threads backends get by default: one per physical performance core.
 
     Efficiency cores slow every thread down to their pace where work is split evenly, and so does a
     second thread on the same core (:func:`~mac_whisper_speedtest.machine.describe.usable_cores`).

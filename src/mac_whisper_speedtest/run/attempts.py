@@ -22,7 +22,7 @@ from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
-# Weights that a worker could not load: read again, and put right where that was asked for.
+# Weights that a worker could not load: verified again, and repaired where that was requested.
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class WeightsRepairer:
             and cell.id not in self.read
         )
 
-    def read_again(self, cell: Cell) -> tuple[str, DamagedError | None]:
+    def reverify(self, cell: Cell) -> tuple[str, DamagedError | None]:
         """What is found of a cell's weights and of what they were made from: words, and damage."""
         self.read.add(cell.id)
         began = time.monotonic()
@@ -66,8 +66,8 @@ class WeightsRepairer:
         self.announce(scrub(f"{cell.id}: {words}"))
         return words, None
 
-    def mend(self, cell: Cell, damage: DamagedError) -> list[str]:
-        """Put weights right; what was done, or nothing where that failed and the failure stands."""
+    def repair(self, cell: Cell, damage: DamagedError) -> list[str]:
+        """Repair weights; what was done, or nothing where that failed and the failure stands."""
         began = time.monotonic()
         done: list[str] = []
         try:
@@ -89,11 +89,11 @@ class WeightsRepairer:
         return locate.locate(cell.info, announce=self.announce, official=official, fresh=True)
 
 
-MOST_SPOILT = 3
+MAX_CRASHING = 3
 """Recordings of a set that may each end a worker in a round. A backend that dies on more of them is
 broken, and every such recording costs the start of a process, or a whole deadline."""
 
-MOST_SILENT = 1
+MAX_SILENT = 1
 """The same while no recording has given any text in that round: with the second one, the backend
 most likely fails on all of them."""
 
@@ -127,15 +127,15 @@ class Attempts:
     Attributes:
         execute: runs one worker.
         record: writes an event down.
-        observer: is told what happens meanwhile.
-        mender: looks after weights that cannot be loaded.
+        observer: receives what happens meanwhile.
+        repairer: looks after weights that cannot be loaded.
         retries: how often a failed round is tried again.
     """
 
     execute: Executor
     record: Callable[[s.Event], None]
     observer: Observer
-    mender: WeightsRepairer
+    repairer: WeightsRepairer
     retries: int
 
     def carry_out(self, task: Task) -> WorkerExit:
@@ -146,16 +146,16 @@ class Attempts:
         worker counts as failed in this round, and the next worker goes on with the others.
         """
         left, repaired = self.retries, list[str]()
-        spoilt: set[str] = set()
-        heard = any(name not in task.spoilt for name, _ in task.done)
+        crashed_on: set[str] = set()
+        produced_text = any(name not in task.crashed_on for name, _ in task.done)
         while True:
             worker = self._one(task, repaired)
             if worker.ending.status in {Status.OK, Status.UNAVAILABLE}:
                 return worker.ending
-            heard = heard or not all(worker.taken.values())
+            produced_text = produced_text or not all(worker.taken.values())
             broke_on = worker.broke_on
             repaired = (
-                self.mender.mend(task.cell, worker.damage) if worker.damage is not None else []
+                self.repairer.repair(task.cell, worker.damage) if worker.damage is not None else []
             )
             if not repaired and left > 0:
                 left -= 1
@@ -164,14 +164,14 @@ class Attempts:
             elif not repaired:
                 if broke_on is None:
                     return worker.ending
-                spoilt.add(broke_on[0])
-                if len(spoilt) > (MOST_SPOILT if heard else MOST_SILENT):
+                crashed_on.add(broke_on[0])
+                if len(crashed_on) > (MAX_CRASHING if produced_text else MAX_SILENT):
                     return worker.ending
             task = replace(
                 task,
                 attempt=task.attempt + 1,
                 done=task.done | worker.taken.keys(),
-                spoilt=task.spoilt | spoilt,
+                crashed_on=task.crashed_on | crashed_on,
             )
             if broke_on is not None and broke_on in task.done and not task.missing(broke_on[1]):
                 task.budget.samples += 1  # its failure was the last of that pass
@@ -193,8 +193,8 @@ class Attempts:
                 return
             found = ""
             try:
-                if self.mender.concerns(task.cell, event):
-                    found, damage = self.mender.read_again(task.cell)
+                if self.repairer.concerns(task.cell, event):
+                    found, damage = self.repairer.reverify(task.cell)
             finally:
                 self.record(
                     msgspec.structs.replace(event, weights_found=scrub(found), repaired=repaired)

@@ -88,7 +88,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
 
 def _drop_weights(task: Task) -> tuple[str, str]:
     """For a cold load, take the weights out of the page cache: the load's rung, and a note."""
-    if not (task.ladder and task.round == 0 and task.weights is not None):
+    if not (task.cold_load and task.round == 0 and task.weights is not None):
         return s.LOAD_FRESH, ""
     done = compile_caches.drop([task.weights])
     if done.dropped:
@@ -109,7 +109,7 @@ class _Conversation:
     observer: Observer
     caches: Caches
     began: float = field(default_factory=time.monotonic)
-    repetitions: int = 0
+    retakes: int = 0
     effective: s.Effective | None = None
 
     def hold(self, rung: str, note: str) -> None:
@@ -124,7 +124,7 @@ class _Conversation:
         for probe in task.probes:
             probe.begin(target)
         started, audio_s = time.monotonic(), 0.0
-        for index in range(task.runs):
+        for index in range(task.passes):
             missing = task.missing(index)
             if not missing:
                 continue
@@ -134,7 +134,7 @@ class _Conversation:
                 task.round, in_round=index, elapsed_s=elapsed
             ):
                 break
-            observer.status(f"sample {index + 1} of {task.runs}")
+            observer.status(f"sample {index + 1} of {task.passes}")
             for recording in missing:
                 audio_s += self._time(recording, index)
             task.budget.samples += 1
@@ -149,7 +149,7 @@ class _Conversation:
                     readings={name: _reading(each) for name, each in readings.items()},
                 )
             )
-        if task.ladder and task.round == 0:
+        if task.cold_load and task.round == 0:
             observer.status("loading again")
             self.worker.unload()
             self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
@@ -202,7 +202,7 @@ class _Conversation:
         except TranscriptionFailedError:
             return  # it is asked for again, and then written down
         except WorkerFailureError as failure:
-            due = [index for index in range(task.runs) if recording in task.missing(index)]
+            due = [index for index in range(task.passes) if recording in task.missing(index)]
             if due and len(task.recordings) > 1:
                 waited_s = time.monotonic() - asked
                 self._write_failure(recording, failure.ending, waited_s, due[0])
@@ -241,7 +241,7 @@ class _Conversation:
             self._write(recording, answer, index, readings, disturbed=disturbed, retaken=retaken)
             if not retaken:
                 return audio_s
-            self.repetitions += 1
+            self.retakes += 1
 
     def _disturbed(self, readings: dict[str, Reading]) -> str:
         """What other programs took meanwhile, in words; empty when it was little or not known."""
@@ -253,11 +253,11 @@ class _Conversation:
 
     def _may_retake(self, cost_s: float) -> bool:
         """Whether a disturbed sample is retaken: as often as there are samples, in the time."""
-        if not self.task.repeat:
+        if not self.task.retake:
             return False
-        allowed = self.task.runs * len(self.task.recordings)
+        allowed = self.task.passes * len(self.task.recordings)
         elapsed = time.monotonic() - self.began
-        return self.repetitions < allowed and self.task.budget.room_for(
+        return self.retakes < allowed and self.task.budget.room_for(
             self.task.round, cost_s=cost_s, elapsed_s=elapsed
         )
 

@@ -42,7 +42,7 @@ class RoundProgress:
     ended: bool = False
 
     @property
-    def spoilt(self) -> frozenset[str]:
+    def crashed_on(self) -> frozenset[str]:
         """Recordings that gave no text: none of them is a good first call."""
         return frozenset(name for (name, _), failed in self.taken.items() if failed)
 

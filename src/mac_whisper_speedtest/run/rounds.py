@@ -38,7 +38,7 @@ class Rounds:
         recordings: what every worker is given.
         work: a folder for what workers leave behind.
         record: writes an event down.
-        observer: is told what happens meanwhile.
+        observer: receives what happens meanwhile.
         execute: carries out a round of a cell.
         watcher: looks at the machine around each round.
         rule: says which cells a round visits.
@@ -61,7 +61,7 @@ class Rounds:
     stopped: str = ""
     visits: Counter[str] = field(default_factory=Counter)
     cores: int = field(default_factory=describe.default_threads)
-    mender: WeightsRepairer = field(init=False)
+    repairer: WeightsRepairer = field(init=False)
     attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,9 +82,9 @@ class Rounds:
         for cell in self.prepared.cells:
             if rounds := self.past.rounds_of(cell.id):
                 self.visits[cell.id] = rounds
-        self.mender = WeightsRepairer(self.prepared, self.observer.announce)
+        self.repairer = WeightsRepairer(self.prepared, self.observer.announce)
         self.attempts = Attempts(
-            self.execute, self.record, self.observer, self.mender, request.retries
+            self.execute, self.record, self.observer, self.repairer, request.retries
         )
 
     def visit_all(self, schedule: Sequence[Sequence[str]], spare: Sequence[Sequence[str]]) -> str:
@@ -171,10 +171,10 @@ class Rounds:
             self.record(skip)
             return False
         self.observer.visit(number, self.prepared.request.planned_rounds, cell.id)
-        began, self.mender.spent_s = time.monotonic(), 0.0
+        began, self.repairer.spent_s = time.monotonic(), 0.0
         ending = self.attempts.carry_out(self._task(cell, number))
         # Reading and fetching weights again is no part of what the cell's time is for.
-        self.budgets[cell.id].spent_s += time.monotonic() - began - self.mender.spent_s
+        self.budgets[cell.id].spent_s += time.monotonic() - began - self.repairer.spent_s
         self.visits[cell.id] += 1
         if ending.status is not Status.OK:
             self.failed.add(cell.id)
@@ -216,7 +216,7 @@ class Rounds:
             cell=cell,
             round=number,
             attempt=before.attempts,
-            runs=plan.passes(request.passes, len(self.recordings)),
+            passes=plan.passes(request.passes, len(self.recordings)),
             model=ModelParams(
                 weights.model, str(weights.path), weights.form, precision_of(cell.backend, request)
             ),
@@ -230,12 +230,12 @@ class Rounds:
             budget=self.budgets[cell.id],
             work=self.work,
             probes=self.probes,
-            ladder=request.cold_load,
-            repeat=request.retake,
+            cold_load=request.cold_load,
+            retake=request.retake,
             weights=weights.path,
             placement=Placement(request.affinity or (), request.nice),
             done=frozenset(before.taken),
-            spoilt=before.spoilt,
+            crashed_on=before.crashed_on,
         )
 
 

@@ -42,7 +42,7 @@ def measure(
 
     Args:
         prepared: what to measure.
-        observer: is told what happens.
+        observer: receives what happens meanwhile.
         resume: a run to go on with, which `resumption.decide` found to be of this request.
         execute: carries out a round of a cell; by default in a worker process.
         watcher: looks at the machine around each round; by default a real one.

@@ -46,21 +46,21 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One round of one cell: everything a worker has to be told.
+    """One round of one cell: everything that a worker needs.
 
-    ``round`` and ``attempt`` count from 0; ``runs`` are timed passes over the recordings. The
-    ``probes`` are read around the timed samples. With ``ladder`` the first round's load is a cold
-    one, and the weights are loaded once more at the end. With ``repeat`` a disturbed sample is
-    taken again.
+    ``round`` and ``attempt`` count from 0; ``passes`` are timed passes over the recordings. The
+    ``probes`` are read around the timed samples. With ``cold_load`` the first round's load is a
+    cold one, and the weights are loaded once more at the end. With ``retake`` a disturbed sample is
+    retaken.
 
-    ``done`` is what an earlier attempt of this round has taken: it is not taken again. ``spoilt``
-    names the recordings that ended an earlier attempt's worker.
+    ``done`` are the samples that an earlier attempt of this round has taken. ``crashed_on`` names
+    the recordings that ended an earlier attempt's worker.
     """
 
     cell: Cell
     round: int
     attempt: int
-    runs: int
+    passes: int
     model: ModelParams
     recordings: tuple[Recording, ...]
     contract: DecodeContract
@@ -72,12 +72,12 @@ class Task:
     budget: Budget
     work: Path
     probes: tuple[Probe, ...] = ()
-    ladder: bool = False
-    repeat: bool = True
+    cold_load: bool = False
+    retake: bool = True
     weights: Path | None = None
     placement: Placement = field(default_factory=Placement)
     done: frozenset[SampleKey] = frozenset()
-    spoilt: frozenset[str] = frozenset()
+    crashed_on: frozenset[str] = frozenset()
 
     @property
     def where(self) -> RoundKey:
@@ -87,7 +87,7 @@ class Task:
     @property
     def first(self) -> Recording:
         """What the worker is warmed up on: the first recording that has not ended a worker."""
-        sound = (each for each in self.recordings if each.name not in self.spoilt)
+        sound = (each for each in self.recordings if each.name not in self.crashed_on)
         return next(sound, self.recordings[0])
 
     def missing(self, index: int) -> tuple[Recording, ...]:

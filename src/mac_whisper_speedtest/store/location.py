@@ -1,4 +1,4 @@
-"""Where the index lies: beside the runs, unless that folder is on another machine's disk.
+"""Where the index is: beside the runs, unless that folder is on another machine's disk.
 
 SQLite's write-ahead log needs memory that all its users share, so they must be on one machine
 (https://sqlite.org/wal.html). Over a network file system neither that memory nor its locks can be
@@ -27,7 +27,7 @@ _NETWORK = frozenset(
 )
 """Names of file systems whose files another machine, or another system on this one, may have open.
 
-What is not named here counts as local, but for FUSE's that carry no other name: nobody can tell."""
+What is not named here counts as local, except FUSE without another name, which may be either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def choose(
     Args:
         data: the data folder.
         cache: this machine's cache folder.
-        kind: of the file system that ``data`` is on; empty where nobody knows.
+        kind: of the file system that ``data`` is on; empty where that is unknown.
         data_writable: whether this user may write into ``data``.
         cache_writable: likewise into ``cache``.
     """
@@ -101,7 +101,7 @@ def here() -> IndexLocation:
 
 
 def _kind(path: Path) -> str:
-    """The kind of file system of ``path``, or of where it would be; empty where nobody knows."""
+    """The kind of file system of ``path``, or of where it would be; empty if unknown."""
     try:
         return kind_at(PurePosixPath(path.resolve()), psutil.disk_partitions(all=True))
     except (OSError, psutil.Error):

@@ -63,7 +63,7 @@ def peaks() -> dict[str, int]:
 
 
 def reset() -> None:
-    """Begin anew with the peaks that can be begun anew. Never raises."""
+    """Reset the peaks that can be reset. Never raises."""
     mlx, torch = _imported()
     if mlx is not None:
         _answer(lambda: _mlx(mlx, "reset_peak_memory"))
@@ -291,7 +291,6 @@ class _Session:
 
         effective: EffectiveSettings = adapter.effective(contract)
         said = transcription.breakdown() if transcription.breakdown else Breakdown()
-        untold = said.fallbacks is None
         text = transcription.text
         return asdict(
             m.TranscribeResult(
@@ -305,7 +304,9 @@ class _Session:
                 remarks=list(effective.remarks),
                 cpu_s=cpu_s,
                 peak_rss_bytes=_peak_rss_bytes(),
-                fallbacks=_fallbacks(pieces, contract) if untold else said.fallbacks,
+                fallbacks=said.fallbacks
+                if said.fallbacks is not None
+                else _fallbacks(pieces, contract),
                 first_segment_s=first_segment_s,
                 stages_s={name: float(value) for name, value in said.stages_s.items()},
                 allocator_bytes=peaks(),
@@ -344,14 +345,14 @@ class _Session:
 
 
 def _fallbacks(pieces: Sequence[Segment], contract: DecodeContract) -> int | None:
-    """Segments decoded at a higher temperature than the first of the ladder; ``None`` if untold."""
-    told = [
+    """Segments decoded above the ladder's first temperature; ``None`` if unknown."""
+    known = [
         piece.temperature
         for piece in pieces
         if isinstance(piece, DecodedSegment) and piece.temperature is not None
     ]
     first = contract.temperatures[0] if contract.temperatures else 0.0
-    return sum(temperature > first for temperature in told) if told else None
+    return sum(temperature > first for temperature in known) if known else None
 
 
 def _plain(segment: Segment) -> Segment:

@@ -235,7 +235,7 @@ class Worker:
 
         Returns:
             An ``ok`` ending. What went wrong after the last answer (a library that crashes while
-            its process ends) does not undo what was measured, but is told in its message.
+            its process ends) does not undo what was measured, but is in its message.
         """
         self.unload()
         self._call(m.Method.SHUTDOWN, {}, dict[str, Any], m.Stage.SHUTDOWN)
