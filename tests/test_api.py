@@ -19,8 +19,9 @@ from conftest import describe_fake, write_tone
 from fakes.events import one_round
 from fakes.runs import timed
 from mac_whisper_speedtest import api as st
-from mac_whisper_speedtest.audio.select import Choice
+from mac_whisper_speedtest import request
 from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.run.prepare import backends_of, source_of
 from test_startup import HEAVY
 
 PAGE = Path(__file__).parents[1] / "docs" / "python-api.md"
@@ -141,11 +142,11 @@ def test_two_runs_are_compared_with_the_words_of_the_command_line(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"rounds": 0}, "rounds is 0, which is too few"),
+        ({"rounds": 0}, "rounds is 0, but must be at least 1"),
         ({"margin": 2}, "margin is 2, but must be a fraction"),
         ({"budget_s": float("inf")}, "budget_s is inf, but must be a number above 0"),
         ({"timeout_s": "5m"}, "timeout_s is '5m', not a number"),
-        ({"contract": "quick"}, "there is no contract 'quick'"),
+        ({"contract": "quick"}, "contract is 'quick', not one of greedy, beam5, as-shipped"),
         ({"tags": ["latest"]}, "the tag 'latest' means a run already"),
         ({"backends": ["no-such-backend"]}, "no-such-backend"),
         ({"mic_seconds": 0}, "mic_seconds is 0"),
@@ -161,62 +162,43 @@ def test_what_no_run_can_be_made_with_is_refused_beforehand(
 
 def test_an_option_that_does_not_exist_is_an_error_of_the_caller() -> None:
     misspelt: dict[str, Any] = {"round": 3}
-    with pytest.raises(TypeError, match="run\\(\\) has no option round"):
+    with pytest.raises(TypeError, match="run\\(\\) has no option round; did you mean rounds"):
         st.run("tiny.en", **misspelt)
 
 
 def test_options_become_the_request_of_the_command_line(tmp_path: Path) -> None:
-    given: st.Options = {
-        "precision": "int8",
-        "max_memory_bytes": 10**9,
-        "affinity": [0, 1],
-        "threads": 3,
-        "seed": 7,
-        "managed": True,
-        "contract": "beam5",
-        "budget_s": 60.0,
-    }
     backend = describe_fake(tmp_path, "one")
-    found = st.request_from("tiny.en", backend, Choice(clip="cities"), given)
-    assert (found.precision, found.max_memory, found.affinity) == ("int8", 10**9, (0, 1))
-    assert (found.threads, found.seed, found.speech.seed) == (3, 7, 7)
-    assert found.backends[0].managed
-    assert found.contract.beam_size == 5
+    found = request.from_keywords(
+        models="tiny.en",
+        backends=backend,
+        clip="cities",
+        precision="int8",
+        max_memory_bytes=10**9,
+        affinity=[1, 0],
+        threads=3,
+        seed=7,
+        managed=True,
+        contract="beam5",
+        budget_s=60.0,
+        resume=False,
+        margin=None,
+    )
+    assert (found.precision, found.max_memory_bytes, found.affinity) == ("int8", 10**9, (0, 1))
+    assert (found.threads, found.seed, source_of(found).seed) == (3, 7, 7)
+    assert source_of(found).clip == "cities"
+    assert all(each.managed for each in backends_of(found))
+    assert found.decode_contract.beam_size == 5
     assert found.adaptive
-    assert found.explicit
-    everything = st.request_from(["tiny.en", "tiny.en"], (), Choice(), {})
+    assert found.backends == (str(backend),)
+    assert (found.resume, found.margin) == (None, None)
+    everything = request.from_keywords(models=["tiny.en", "tiny.en"])
     assert everything.models == ("tiny.en",)
-    assert not everything.explicit
-    assert len(everything.backends) == len(registry.installed())
+    assert everything.backends == ()
+    assert len(backends_of(everything)) == len(registry.installed())
 
 
-def test_every_option_of_the_page_exists_and_no_other() -> None:
-    table = PAGE.read_text("utf-8").partition("| argument | option |")[2].partition("\n\n")[0]
-    named = {
-        name
-        for line in table.splitlines()[2:]
-        for name in re.findall(r"`(\w+)`", line.split("|")[1])
-    }
-    signature = set(inspect.signature(st.run).parameters) - {"options"}
-    assert named == signature | st.Options.__annotations__.keys()
-
-
-def test_whatever_the_command_line_can_be_asked_for_python_can_ask_for() -> None:
-    from mac_whisper_speedtest.cli.run import command
-
-    for_people = {"output", "as_json", "quiet", "json_logs"}
-    renamed = {
-        "budget": "budget_s",
-        "reference": "reference_backend",
-        "max_time": "max_time_s",
-        "timeout": "timeout_s",
-        "max_memory": "max_memory_bytes",
-        "max_download": "max_download_bytes",
-        "mic": "mic_seconds",
-    }
-    asked = {parameter.name or "" for parameter in command.params} - for_people
-    there = set(inspect.signature(st.run).parameters) | st.Options.__annotations__.keys()
-    assert {renamed.get(name, name) for name in asked} <= there
+def test_every_option_can_be_seen_in_the_signature() -> None:
+    assert set(inspect.signature(st.run).parameters) == request.OPTIONS.keys() | {"progress"}
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
@@ -270,7 +252,7 @@ def test_the_examples_of_the_page_run_one_after_the_other(
             continue
         names = notebook(code)
     said = capsys.readouterr().out
-    assert "rounds is 0, which is too few" in said
+    assert "rounds is 0, but must be at least 1" in said
     assert "times real time" in said
     assert "round 1 of 2" in said
     assert len(names["seconds"]) == 2 * 2 * 2

@@ -21,8 +21,7 @@ from mac_whisper_speedtest.results import schema as s
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 COMPARED = dict.fromkeys((*structs_in(document.Compared), *structs_in(document.History)))
-# The request declares its fields for the command line too.
-DECLARED = {*POLICIES, *structs_in(s.Run), *COMPARED} - {s.RequestInfo}
+DECLARED = {*POLICIES, *structs_in(s.Run), *COMPARED}
 
 MADE_UP = (
     '    made_up_s: Annotated[float | None, Doc("a made-up figure", unit="s"), Column()] = None\n'

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest import files as durable
-from mac_whisper_speedtest.audio.select import MAX_DOWNLOAD_BYTES, Choice
-from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
+from mac_whisper_speedtest import request
 from mac_whisper_speedtest.compare import compare as between
 from mac_whisper_speedtest.compare import sources
 from mac_whisper_speedtest.compare.document import CellChange, Compared
@@ -21,15 +18,13 @@ from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.tables import Table
 from mac_whisper_speedtest.leaderboard import site
-from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.option import Share
 from mac_whisper_speedtest.report import comparison_markdown
-from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import Value
-from mac_whisper_speedtest.run import install as installed
-from mac_whisper_speedtest.run import plan, prepare, session
-from mac_whisper_speedtest.run import resume as resumption
+from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.summary.samples import counted
 from mac_whisper_speedtest.timeline import export, timeline
 from mac_whisper_speedtest.timeline.timeline import Timeline
@@ -39,156 +34,6 @@ __all__ = ["Comparison", "Results", "SpeedtestError", "compare", "load", "run"]
 if TYPE_CHECKING:
     import pandas
     import polars
-
-
-# What is asked for in Python values, and the request that comes of it.
-
-
-class Options(TypedDict, total=False):
-    """The options of ``speedtest run`` beside the model, the backends and the speech.
-
-    Shares are fractions, times are seconds and sizes are bytes. What is left out is as on the
-    command line.
-
-    Attributes:
-        contract: the name of a contract.
-        rounds: fresh processes per cell.
-        passes: timed passes per process.
-        budget_s: ``--budget``.
-        ci_width: ``--ci-width``: how narrow every interval shall become.
-        max_rounds: ``--max-rounds``.
-        margin: ``--margin``.
-        reference_backend: ``--reference``.
-        seed: ``--seed``.
-        threads: ``--threads``.
-        device: ``--device``.
-        precision: ``--precision``.
-        affinity: numbers of processors.
-        nice: ``--nice``.
-        cold_load: ``--cold-load``.
-        retake: ``--retake/--no-retake``.
-        managed: ``--managed``.
-        max_time_s: ``--max-time``.
-        max_memory_bytes: ``--max-memory``.
-        timeout_s: ``--timeout``.
-        retries: ``--retries``.
-        repair: ``--repair``.
-        fail_fast: ``--fail-fast``.
-        max_failures: ``--max-failures``.
-        strict: ``--strict``.
-        tags: ``--tag``.
-    """
-
-    contract: str
-    rounds: int
-    passes: int
-    budget_s: float
-    ci_width: float
-    max_rounds: int
-    margin: float
-    reference_backend: str
-    seed: int
-    threads: int
-    device: str
-    precision: str
-    affinity: Sequence[int]
-    nice: int
-    cold_load: bool
-    retake: bool
-    managed: bool
-    max_time_s: float
-    max_memory_bytes: int
-    timeout_s: float
-    retries: int
-    repair: bool
-    fail_fast: bool
-    max_failures: int
-    strict: bool
-    tags: Sequence[str]
-
-
-_RENAMED = {"max_memory_bytes": "max_memory"}
-_OWN = {"contract", "managed", "affinity", "tags", "threads"}
-"""Options that are not handed to ``plan.Request`` as they are."""
-
-_LEAST = {"rounds": 1, "passes": 1, "max_rounds": 1, "threads": 1, "retries": 0, "max_failures": 0}
-_ABOVE_ZERO = ("budget_s", "max_time_s", "timeout_s", "max_memory_bytes", "mic_seconds")
-_SHARES = ("margin", "ci_width")
-
-
-def request_from(models: Any, backends: Any, speech: Choice, options: Options) -> plan.Request:
-    """The request, as the command line would build it from the same wishes.
-
-    Args:
-        models: one name or several.
-        backends: likewise; names or paths of ``.toml`` files.
-        speech: what to measure on.
-        options: everything else.
-
-    Raises:
-        TypeError: an option that does not exist.
-        UsageError: a value that no run can be made with.
-    """
-    unknown = options.keys() - Options.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"run() has no option {', '.join(sorted(unknown))}")
-    check_numbers({**options, "mic_seconds": speech.mic_seconds})
-    named = [str(each) for each in _several(backends)]
-    managed = options.get("managed", False)
-    given: dict[str, Any] = {
-        _RENAMED.get(name, name): value for name, value in options.items() if name not in _OWN
-    }
-    return plan.Request(
-        models=tuple(dict.fromkeys(str(each) for each in _several(models))),
-        backends=tuple(
-            replace(each, managed=each.managed or managed)
-            for each in registry.select(named, registry.installed())
-        ),
-        explicit=bool(named),
-        speech=replace(speech, seed=options.get("seed", 0)),
-        threads=options.get("threads") or describe.default_threads(),
-        affinity=tuple(options.get("affinity", ())) or None,
-        contract=_contract(options.get("contract", "greedy")),
-        tags=tuple(dict.fromkeys(map(directory.check, _several(options.get("tags", ()))))),
-        **given,
-    )
-
-
-def _several(one_or_more: Any) -> list[Any]:
-    return [one_or_more] if isinstance(one_or_more, str | os.PathLike) else list(one_or_more)
-
-
-def _contract(name: str) -> DecodeContract:
-    if name not in CONTRACTS:
-        known = ", ".join(CONTRACTS)
-        raise UsageError(f"there is no contract {name!r}", hint=f"say one of {known}")
-    return CONTRACTS[name]
-
-
-def check_numbers(values: Mapping[str, object]) -> None:
-    """Refuse numbers that no run can be made with. Raises UsageError."""
-
-    def number(name: str) -> float | None:
-        value = values.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError(f"{name} is {value!r}, not a number", hint="see help(st.run)")
-        return float(value)
-
-    def wanted(names: Iterable[str], good: Callable[[str, float], bool], words: str) -> None:
-        for name in names:
-            value = number(name)
-            if value is not None and not good(name, value):
-                raise UsageError(f"{name} is {value:g}, {words}", hint="see help(st.run)")
-
-    wanted(_LEAST, lambda name, value: value >= _LEAST[name], "which is too few")
-    wanted(
-        _ABOVE_ZERO,
-        lambda _name, value: math.isfinite(value) and value > 0,
-        "but must be a number above 0",
-    )
-    wanted(_SHARES, lambda _name, value: 0 < value < 1, "but must be a fraction, such as 0.02")
 
 
 # A run for notebooks and scripts: its figures as rows, data frames, files and pages.
@@ -325,22 +170,8 @@ class _LineProgress(Observer):
 def run(
     models: str | Sequence[str],
     *,
-    backends: StrPath | Sequence[StrPath] = (),
-    audio: StrPath | None = None,
-    clip: str | None = None,
-    manifest: StrPath | None = None,
-    dataset: str | None = None,
-    mic_seconds: float | None = None,
-    durations: Sequence[float] = (),
-    language: str | None = None,
-    download: bool = False,
-    allow_http: bool = False,
-    max_download_bytes: int = MAX_DOWNLOAD_BYTES,
-    keep_recording: bool = False,
-    install: bool = False,
-    resume: bool | str = False,
     progress: Callable[[str], None] | None = None,
-    **options: Unpack[Options],
+    **options: Any,
 ) -> Results:
     """Measure backends on models and one recording or set, as ``speedtest run`` does.
 
@@ -351,58 +182,25 @@ def run(
 
     Args:
         models: one name or several.
-        backends: names as ``--backend`` takes them, or paths of ``.toml`` files; none is all.
-        audio: a file, a folder, or an https address.
-        clip: a built-in clip. Without any source it is the short one.
-        manifest: a list of recordings.
-        dataset: as ``--dataset`` takes it.
-        mic_seconds: record for so long from the microphone.
-        durations: measure on cuts of these seconds.
-        language: spoken in the recordings.
-        download: let ``dataset`` download what is not here.
-        allow_http: let ``audio`` be an address that begins with http://.
-        max_download_bytes: give up on an ``audio`` address that sends more.
-        keep_recording: save what the microphone heard with the run.
-        install: make the environments of backends that are installed nowhere.
-        resume: go on with the newest unfinished run of this request, or with the one named.
         progress: receives a line before each visit and for each failure, never during a sample;
             such as ``print``.
-        options: see :class:`~mac_whisper_speedtest.api.Options`.
+        options: every option of ``speedtest run``, by the names in docs/reference/run-options.md.
+            Shares are fractions, times are seconds and sizes are bytes. What is left out is as on
+            the command line.
 
     Raises:
+        TypeError: an option that does not exist.
         UsageError: the request is wrong or cannot be met.
         WeightsError: weights are not what they should be.
         StorageError: results cannot be written.
     """
+    wanted = request.from_keywords(models=models, **options)
     observer = Observer() if progress is None else _LineProgress(progress)
-    speech = Choice(
-        audio=str(audio) if audio is not None else None,
-        clip=clip,
-        manifest=Path(manifest) if manifest is not None else None,
-        dataset=dataset,
-        mic_seconds=mic_seconds,
-        durations=tuple(durations) or None,
-        language=language,
-        keep=keep_recording,
-        allow_http=allow_http,
-        max_download_bytes=max_download_bytes,
-    )
-    request = request_from(models, backends, speech, options)
-    if resume:
-        resumption.check(request)
-    if install:
-        installed.add_missing(request.backends, observer.announce)
-    prepared = prepare.prepare(request, announce=observer.announce, allow_download=download)
-    going_on = None
-    if resume:
-        decided = resumption.decide(prepared, resume if isinstance(resume, str) else None)
-        for line in decided.words:
-            observer.announce(line)
-        prepared, going_on = decided.prepared, decided.run
-        if going_on is not None and decided.complete:
-            return Results(sources.of_directory(going_on))
-    found, _ = session.measure(prepared, observer, resume=going_on)
+    found, _ = session.perform(wanted, observer)
     return Results(sources.of_directory(found))
+
+
+run.__signature__ = request.signature(run)  # type: ignore[attr-defined]
 
 
 # Two runs compared, for notebooks and scripts.
@@ -464,7 +262,8 @@ def compare(
         UsageError: there is no such run, or the two cannot be compared.
         StorageError: a run cannot be read.
     """
-    check_numbers({"margin": margin})
+    if margin is not None:
+        Share().check(margin, "margin")
     wanted = between.kinds([fail_on] if isinstance(fail_on, str) else fail_on)
     judged = new.source if isinstance(new, Results) else sources.load(str(new))
     if isinstance(base, Results):

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from mac_whisper_speedtest import files
+from mac_whisper_speedtest import files, request
 from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
 from mac_whisper_speedtest.compare import document
 from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
 from mac_whisper_speedtest.export import tables
+from mac_whisper_speedtest.option import Group, Option
+from mac_whisper_speedtest.request import RecordedRequest, Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import FlatColumn
 from mac_whisper_speedtest.store import rows
@@ -130,7 +132,32 @@ def comparison() -> str:
     )
 
 
+def run_options() -> str:
+    """Options of ``speedtest run`` and keywords of ``run()`` in Python."""
+    recorded = declarations(RecordedRequest, Option)
+    sections = [
+        part
+        for group in Group
+        for part in (
+            f"## {group}",
+            _table(
+                ("option", "in Python", "value", "unit", "default", "recorded", "meaning"),
+                (_option_row(name, name in recorded) for name in _names_of(group)),
+            ),
+        )
+    ]
+    return _page(
+        "Reference: options of a run",
+        "What `speedtest run` and, in Python, `run(models, ...)` take. In Python shares are "
+        "fractions, times are seconds and sizes are bytes. *Recorded* options are in the "
+        "manifest, under `request` and by the name they have in Python; "
+        "[results.md](../results.md) explains it.",
+        *sections,
+    )
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
+    "run-options.md": run_options,
     "results.md": results,
     "columns.md": columns,
     "index.md": index,
@@ -196,7 +223,8 @@ def _type(hint: Any) -> str:
     if origin in {types.UnionType, Union}:
         return " or ".join(_type(each) for each in arguments if each is not types.NoneType)
     if origin in {list, tuple}:
-        return f"{'list' if origin is list else 'pair'} of {_many(_type(arguments[0]))}"
+        pair = origin is tuple and arguments[-1] is not ...
+        return f"{'pair' if pair else 'list'} of {_many(_type(arguments[0]))}"
     if origin is dict:
         inner = _type(arguments[1])
         return "object" if inner == "any" else f"object of {_many(inner)}"
@@ -244,6 +272,30 @@ def _names(fields: Iterable[str]) -> str:
 
 def _word(how: FieldPolicy) -> str:
     return how.name.lower().replace("_", " ")
+
+
+def _names_of(group: Group) -> list[str]:
+    """The options of a group, the rare ones last."""
+    names = [name for name, option in request.OPTIONS.items() if option.group is group]
+    return sorted(names, key=lambda name: request.OPTIONS[name].rare)
+
+
+def _option_row(name: str, recorded: bool) -> list[str]:
+    option, default = request.OPTIONS[name], request.default_of(name)
+    flags = [option.short, option.flag, option.off]
+    given = "–" if default in (None, (), False) else f"`{option.kind.text(default)}`"
+    given = "on" if default is True else given
+    meaning = declarations(Request, Doc)[name]
+    also = f" Environment variable: `{option.envvar}`." if option.envvar else ""
+    return [
+        ", ".join(f"`{flag}`" for flag in flags if flag),
+        f"`{name}`",
+        option.kind.metavar or "–",
+        meaning.unit,
+        "required" if option.required else option.otherwise or given,
+        "yes" if recorded else "–",
+        request.help_of(name) + also,
+    ]
 
 
 if __name__ == "__main__":

@@ -262,7 +262,7 @@ def test_lost_samples_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_only_a_recording_can_be_kept() -> None:
     with pytest.raises(UsageError, match="only what the microphone records is kept"):
-        recorded(clip="short", keep=True)
+        recorded(clip="short", keep_recording=True)
 
 
 def test_a_kept_recording_can_be_played(tmp_path: Path) -> None:

@@ -305,7 +305,7 @@ def _every_manifest() -> s.Manifest:
         repaired=["tiny.en: fetched again"],
         libraries={"av": "18"},
         machine=replace(manifest.machine, unknown={"gpus": "no driver"}),
-        request=replace(manifest.request, reference_backend="fast", affinity=[0]),
+        request=replace(manifest.request, reference_backend="fast", affinity=(0,)),
         noise=s.NoiseInfo(
             floor=0.01,
             smallest_detectable=0.02,
@@ -333,7 +333,7 @@ def _plant(value: Any, kind: type[s.Struct], field: str, words: str) -> Any:
             or (type(value), name) == (kind, field)
         }
         return msgspec.structs.replace(value, **changed)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plant(each, kind, field, words) for each in value]
     if isinstance(value, dict):
         return {key: _plant(each, kind, field, words) for key, each in value.items()}
@@ -343,7 +343,7 @@ def _plant(value: Any, kind: type[s.Struct], field: str, words: str) -> Any:
 def _worded(value: Any, words: str) -> Any:
     if isinstance(value, str):
         return words
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_worded(each, words) for each in value]
     if isinstance(value, dict):
         planted = {key: _worded(each, words) for key, each in value.items()}

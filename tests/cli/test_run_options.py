@@ -11,12 +11,12 @@ import pytest
 
 from conftest import Tool, describe_fake
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.option import TagName
 
 
 @pytest.mark.parametrize("name", ["base", "v1.2", "2026-11-20", "a", "deadbee", "x_y+z", "T" * 64])
 def test_a_tag_is_taken_as_it_is(name: str) -> None:
-    assert directory.check(name) == name
+    assert TagName().check(name, "--tag") == name
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_tag_is_taken_as_it_is(name: str) -> None:
 )
 def test_a_tag_that_could_be_taken_for_something_else_is_refused(name: str, why: str) -> None:
     with pytest.raises(UsageError, match=why) as caught:
-        directory.check(name)
+        TagName().check(name, "--tag")
     assert caught.value.hint
 
 

@@ -15,6 +15,7 @@ from mac_whisper_speedtest.compare import compare
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.request import settings_of
 from mac_whisper_speedtest.results import schema as s
 
 WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it")
@@ -297,7 +298,7 @@ def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_fo
 ) -> None:
     def run(number: int, *cells: FakeCell) -> RunSource:
         cells = (FakeCell("a"), *cells)
-        return source(run_of_set(*cells, number=number, request={"explicit": named}))
+        return source(run_of_set(*cells, number=number, request={"backends_named": named}))
 
     absent = [FakeCell(name, ending="unavailable", message="not installed") for name in "bc"]
     found = compare.compare(run(1, *absent), run(2, absent[0], FakeCell("c")))
@@ -322,7 +323,7 @@ def test_a_cell_whose_counterpart_is_not_clear_is_neither_compared_nor_missing()
 
 def test_runs_that_do_not_compare_are_refused_with_every_difference() -> None:
     first = run_of_set(FakeCell("a"))
-    beam = {"contract": DecodeContract(beam_size=5)}
+    beam = {"contract": settings_of(DecodeContract(beam_size=5))}
     second = source(run_of_set(FakeCell("a"), number=2, request=beam, machine={"cpu": "Another"}))
     with pytest.raises(UsageError) as caught:
         compare.compare(source(first), second)

@@ -12,6 +12,7 @@ from fakes.runs import STEADY, FakeCell, FakeRun, run_of_set
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.compare import compare, sources
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.request import settings_of
 from mac_whisper_speedtest.results import directory
 
 Keep = Callable[..., FakeRun]
@@ -153,7 +154,7 @@ def test_a_run_that_was_imported_is_as_late_as_its_number_here(keep: Keep) -> No
 
 def test_what_the_nearest_run_differs_in_is_named(keep: Keep) -> None:
     keep(1)
-    machine, request = {"cpu": "Another"}, {"contract": DecodeContract(beam_size=5)}
+    machine, request = {"cpu": "Another"}, {"contract": settings_of(DecodeContract(beam_size=5))}
     keep(2, machine=machine, request=request)
     keep(3, machine=machine)
     new = run_of_set(FakeCell("a"), number=9, run_id="e" * 32, request=request)

@@ -19,17 +19,16 @@ import msgspec
 from fakes.events import SPOKEN, A, B, effective, ended, loaded, sample, started, watched
 from fakes.recordings import collection, recording
 from mac_whisper_speedtest.audio.clip import Clip, Speech
-from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.compare.sources import RunSource
+from mac_whisper_speedtest.request import DEFAULT_ROUNDS, Request
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal, TimedEvent
 from mac_whisper_speedtest.run import plan, prepare
-from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.weights.locate import Weights
 
@@ -191,7 +190,7 @@ def run_of(
     """
     speech = speech or recording()
     known = [len(cell.rtf) for cell in cells if isinstance(cell.rtf, Sequence)]
-    rounds = rounds or max(known, default=plan.DEFAULT_ROUNDS)
+    rounds = rounds or max(known, default=DEFAULT_ROUNDS)
     head = manifest_of(cells, speech, number, rounds, passes, request or {})
     head = msgspec.structs.replace(
         head, **{"machine": msgspec.structs.replace(MACHINE, **(machine or {})), **changes}
@@ -236,12 +235,11 @@ def manifest_of(
     """What a real run would write before its first sample."""
     asked = Request(
         models=tuple(dict.fromkeys(cell.model for cell in cells)),
-        backends=tuple({cell.described.label: cell.described for cell in cells}.values()),
+        backends=tuple(dict.fromkeys(cell.described.label for cell in cells)),
         **{
-            "explicit": True,
-            "speech": Choice(),
+            "backends_named": True,
             "rounds": rounds,
-            "passes": passes,
+            "passes": passes or 0,
             "seed": 1,
             "threads": 4,
             **request,

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pytest
@@ -15,11 +15,12 @@ from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.run.monitor import MachineMonitor
-from mac_whisper_speedtest.run.plan import Request, cells
+from mac_whisper_speedtest.run.plan import cells
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.task import Task
 from mac_whisper_speedtest.weights.locate import Weights
@@ -121,14 +122,16 @@ def sample(where: object, index: int, seconds: float) -> s.Sample:
 def prepared() -> Callable[..., Prepared]:
     """A request for backends a, b and c with nothing behind them."""
 
-    def prepare(**changes: object) -> Prepared:
-        backends = tuple(Backend(name=name) for name in ("a", "b", "c"))
-        asked = Request(models=("tiny.en",), backends=backends, rounds=3)
-        request = replace(asked, **changes)  # type: ignore[arg-type]
+    def prepare(*backends: Backend, **changes: Any) -> Prepared:
+        measured = backends or tuple(Backend(name=name) for name in ("a", "b", "c"))
+        names = tuple(backend.label for backend in measured)
+        request = replace(
+            Request(models=("tiny.en",), backends=names, rounds=3, threads=1), **changes
+        )
         clip = Clip(
             "short", np.full(32000, 0.1, np.float32), "the best of times", "en", "made here"
         )
-        planned = cells(request.models, request.backends, clip.name)
+        planned = cells(request.models, measured, clip.name)
         weights = {
             cell.id: Weights("tiny.en", "own", "float16", Path("w"), {}, 0, "made here")
             for cell in planned

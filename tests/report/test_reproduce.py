@@ -12,10 +12,11 @@ import pytest
 from fakes.recordings import collection, cuts, recording
 from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.audio.clip import Speech
-from mac_whisper_speedtest.audio.select import Choice
-from mac_whisper_speedtest.cli import options
 from mac_whisper_speedtest.cli.run import command
+from mac_whisper_speedtest.declared import declarations
+from mac_whisper_speedtest.option import Option
 from mac_whisper_speedtest.report import reproduce
+from mac_whisper_speedtest.request import RecordedRequest, default_of
 from mac_whisper_speedtest.results import schema as s
 
 
@@ -24,7 +25,7 @@ def read(manifest: s.Manifest) -> dict[str, Any]:
     program, subcommand, *arguments = shlex.split(reproduce.reproduction_of(manifest).line)
     assert (program, subcommand) == ("speedtest", "run")
     context: click.Context = command.make_context("run", arguments)
-    return context.params
+    return {name: value for name, value in context.params.items() if value is not None}
 
 
 def manifest(of: Speech | None = None, **request: Any) -> s.Manifest:
@@ -48,7 +49,7 @@ def test_every_setting_of_a_rich_request_comes_back() -> None:
         nice=5,
         max_time_s=61.5,
         timeout_s=90.0,
-        max_memory=4_000_000_000,
+        max_memory_bytes=4_000_000_000,
         retries=2,
         max_failures=0,
         strict=True,
@@ -57,33 +58,15 @@ def test_every_setting_of_a_rich_request_comes_back() -> None:
         fail_fast=True,
         retake=False,
     )
-    found = read(asked)
-    request = asked.request
-    assert found["models"] == tuple(request.models)
-    assert found["backends"] == tuple(request.backends)
-    for name in (
-        "rounds",
-        "passes",
-        "seed",
-        "threads",
-        "device",
-        "nice",
-        "retries",
-        "max_failures",
-    ):
-        assert found[name] == getattr(request, name), name
-    for name in ("strict", "cold_load", "repair", "fail_fast", "retake", "max_rounds"):
-        assert found[name] == getattr(request, name), name
-    assert found["precision"] == "int8"
-    assert found["contract"] == "greedy"
-    assert found["reference"] == "b"
-    assert found["max_time"] == 61.5
-    assert found["timeout"] == 90
-    assert options.duration(found["budget"], "") == 300.5
-    assert options.share(found["ci_width"], "") == 0.02
-    assert options.share(found["margin"], "") == 0.035
-    assert options.byte_size(found["max_memory"], "") == 4_000_000_000
-    assert list(options.processors(found["affinity"], "")) == [0, 1, 2, 6]
+    found, request = read(asked), asked.request
+    options = declarations(RecordedRequest, Option)
+    assert {name: found.get(name, default_of(name)) for name in options} == {
+        name: getattr(request, name) for name in options
+    }
+    assert {name for name in options if getattr(request, name) == default_of(name)} == {
+        "contract",
+        "durations",
+    }
 
 
 def test_what_was_not_asked_for_is_not_in_it() -> None:
@@ -119,7 +102,9 @@ def test_the_speech_is_named_by_its_own_option(
     name: str, source: str, option: str, value: str
 ) -> None:
     found = read(manifest(recording(name=name, source=source)))
-    given = {each: found[each] for each in ("audio", "clip", "dataset", "manifest") if found[each]}
+    given = {
+        each: found[each] for each in ("audio", "clip", "dataset", "manifest") if each in found
+    }
     assert given == {option: value}
     assert found["language"] == "en"
 
@@ -130,9 +115,9 @@ def test_a_manifest_of_the_users_is_named() -> None:
 
 
 def test_a_reading_cut_to_lengths_is_cut_again() -> None:
-    found = read(manifest(cuts(2, 5, 31.5), speech=Choice(durations=(2.0, 5.0, 31.5))))
+    found = read(manifest(cuts(2, 5, 31.5), durations=(2.0, 5.0, 31.5)))
     assert found["clip"] == "cities"
-    assert options.lengths(found["durations"], "") == (2.0, 5.0, 31.5)
+    assert found["durations"] == (2.0, 5.0, 31.5)
 
 
 def test_names_that_look_like_options_or_shell_are_only_names() -> None:
@@ -144,11 +129,11 @@ def test_names_that_look_like_options_or_shell_are_only_names() -> None:
 
 
 def test_unnamed_backends_are_left_unnamed_and_told_of() -> None:
-    asked = manifest(explicit=False)
-    assert read(asked)["backends"] == ()
+    asked = manifest(backends_named=False)
+    assert read(asked).get("backends", ()) == ()
     assert any("a, b" in note for note in reproduce.reproduction_of(asked).notes)
 
 
 def test_tiny_numbers_are_written_without_exponents() -> None:
     found = read(manifest(margin=0.00005))
-    assert options.share(found["margin"], "") == 0.00005
+    assert found["margin"] == 0.00005

@@ -17,13 +17,12 @@ from conftest import FAKES, Tool, write_tone
 from fakes.hub import Hub
 from fakes.sessions import OK, Rule, Scripted, Unwatched, by_name, summary
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import session
-from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, prepare
 from mac_whisper_speedtest.weights import locate, pull
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
@@ -312,9 +311,9 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
         out.writeframes(bytes(2 * 16000))
     names = ("faster-whisper", "whisper.cpp", "moonshine-voice")
     chosen = registry.select(names, registry.installed())
-    request = Request(models=(SPEC,), backends=tuple(chosen), speech=Choice(audio=str(silence)))
+    request = Request(models=(SPEC,), backends=names, audio=str(silence))
 
-    missing = prepare(request, announce=print).unavailable
+    missing = prepare(request, chosen, announce=print).unavailable
     assert set(missing) == {f"{name}/{SPEC}/silence.wav" for name in names[:2]}
     assert all(f"speedtest models pull {SPEC}" in reason for reason in missing.values())
 
@@ -327,7 +326,7 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
     hub.log.clear()
 
     with pytest.raises(DamagedError, match=r"model\.bin of .* is not the file that") as caught:
-        prepare(request, announce=print)
+        prepare(request, chosen, announce=print)
     assert "speedtest run --repair" in caught.value.hint
     assert hub.log == []
 
@@ -348,6 +347,6 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
         "faster-whisper": f"custom: {SPEC}",
         "whisper.cpp": f"converted from custom: {SPEC}",
     }
-    german = replace(request, speech=Choice(audio=str(silence), language="de"))
+    german = replace(request, language="de")
     with pytest.raises(UsageError, match="knows only English"):
-        prepare(german, announce=print)
+        prepare(german, chosen, announce=print)

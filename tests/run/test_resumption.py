@@ -12,13 +12,12 @@ import pytest
 
 from fakes.resumed import Dutiful, latest, measure
 from mac_whisper_speedtest.audio.clip import Clip, Speech
-from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.errors import StorageError, UsageError
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import resume
-from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared, manifest
 from mac_whisper_speedtest.weights.locate import Weights
 
@@ -188,8 +187,8 @@ def test_a_cell_that_was_not_there_when_the_run_began_stays_unavailable(
 
 def test_what_the_microphone_hears_is_never_the_same_again() -> None:
     with pytest.raises(UsageError, match="cannot go on with --mic"):
-        resume.check(Request((), (), speech=Choice(mic=True)))
-    resume.check(Request((), ()))
+        resume.check(Request(models=(), mic=True))
+    resume.check(Request(models=()))
 
 
 @pytest.fixture
@@ -243,7 +242,7 @@ def test_a_setting_of_the_contract_is_named(
     then: s.Manifest, prepared: Callable[..., Prepared]
 ) -> None:
     asked = prepared().request
-    contract = replace(asked.contract, beam_size=5)
+    contract = {**asked.contract, "beam_size": 5}
     now = manifest(prepared(contract=contract), run=2, schedule=())
     assert resume.changes(then, now) == ["contract.beam_size 1 → 5"]
 

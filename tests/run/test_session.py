@@ -139,7 +139,7 @@ def test_a_report_that_the_description_contradicts_is_named(
     prepared: Callable[..., Prepared],
 ) -> None:
     described = Backend(name="a", fixed={"window": "chunked-30s"})
-    ready = prepared(backends=(described, Backend(name="b")))
+    ready = prepared(described, Backend(name="b"))
     _, run = measure(ready, Scripted())
     assert by_name(run)["a"].contract.declared["window"] == "chunked-30s"
     assert [each.message for each in summary(by_name(run)["a"]).findings] == [

@@ -8,9 +8,9 @@ import msgspec
 
 from fakes.runs import FakeCell, run_of
 from fakes.sessions import Scripted, by_name, measure, noisy, summary
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.run.stopping import Adaptive
 from mac_whisper_speedtest.summary.summarize import summarize
@@ -81,7 +81,11 @@ def test_a_budget_that_is_spent_ends_the_run_and_says_so() -> None:
     now = [0.0]
     manifest = blank_manifest(["a", "b"])
     rule = Adaptive(
-        manifest, Request((), (), rounds=6, budget_s=100.0), told, told.append, clock=lambda: now[0]
+        manifest,
+        Request(models=(), rounds=6, budget_s=100.0),
+        told,
+        told.append,
+        clock=lambda: now[0],
     )
     assert rule.cells(0, (), {}) == {"a", "b"}
     now[0] = 60.0

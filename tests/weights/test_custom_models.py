@@ -19,7 +19,7 @@ from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams, Mode
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.insanely_fast_whisper import InsanelyFastWhisper
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
-from mac_whisper_speedtest.run.plan import Request
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.run.prepare import prepared_cells
 from mac_whisper_speedtest.weights import custom, locate, pull
 from mac_whisper_speedtest.weights.check import (
@@ -295,7 +295,7 @@ def test_once_it_is_pulled_its_size_gives_its_time_outs_and_the_hub_its_files(
     assert (before.size_class, before.files) == ("large", ())
     spec = pulled(little)
     (_, subject) = subjects(CheckRequest((backend,), (spec,)))[0]
-    (cell,) = prepared_cells(Request((spec,), (backend,)), "speech")
+    (cell,) = prepared_cells(Request(models=(spec,)), (backend,), "speech")
     for info in (subject.info, cell.info):
         assert info.size_class == "tiny"
         assert info.timeouts == catalog.size_classes()["tiny"]

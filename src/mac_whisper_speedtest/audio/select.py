@@ -13,6 +13,7 @@ from mac_whisper_speedtest.audio.clip import Clip, Speech, display_name
 from mac_whisper_speedtest.audio.entries import text_beside
 from mac_whisper_speedtest.audio.url import STRICT, Policy, parse
 from mac_whisper_speedtest.errors import AudioError, UsageError
+from mac_whisper_speedtest.request import MAX_DOWNLOAD_BYTES
 
 # What a run measures on: the user's audio file, or a built-in clip.
 
@@ -120,10 +121,6 @@ def _beside(audio: Path) -> str | None:
     return text
 
 
-MAX_DOWNLOAD_BYTES: Final = 2_000_000_000
-"""Largest recording that is fetched from an address, unless asked otherwise: a day of mp3."""
-
-
 DURATIONS_CLIP: Final = "cities"
 """The built-in reading that ``--durations`` cuts: the longest that repeats nothing."""
 
@@ -143,7 +140,7 @@ class Choice:
         language: two-letter code of the speech, for a recording that does not say.
         reference: the words spoken in the file or at the address ``audio``.
         seed: of what is drawn at random: the sample of a dataset.
-        keep: save what was recorded with the run; whoever writes the run does it.
+        keep_recording: save what was recorded with the run; whoever writes the run does it.
         allow_http: also fetch from addresses that begin with http://.
         max_download_bytes: give up on an address that sends more.
     """
@@ -154,11 +151,11 @@ class Choice:
     dataset: str | None = None
     mic: bool = False
     mic_seconds: float | None = None
-    durations: tuple[float, ...] | None = None
+    durations: tuple[float, ...] = ()
     language: str | None = None
     reference: str | None = None
     seed: int = 0
-    keep: bool = False
+    keep_recording: bool = False
     allow_http: bool = False
     max_download_bytes: int = MAX_DOWNLOAD_BYTES
 
@@ -213,7 +210,7 @@ def choose(
     if listed is not None:
         return listed
     clip = _one(choice, announce=announce, level=level, policy=policy)
-    if choice.durations is not None:
+    if choice.durations:
         return durations.cut_to(clip, choice.durations)
     return Speech(name=clip.name, clips=(clip,), source=clip.source, kind="clip")
 
@@ -223,7 +220,7 @@ def _check(choice: Choice) -> None:
     given = choice.sources
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
-    if choice.durations is not None and (
+    if choice.durations and (
         choice.manifest is not None or choice.dataset is not None or _folder(choice) is not None
     ):
         raise UsageError(
@@ -235,7 +232,7 @@ def _check(choice: Choice) -> None:
             "a reference text belongs to an audio file; built-in clips and sets have their own",
             hint="add --audio FILE, or leave the reference out",
         )
-    if choice.keep and not choice.records:
+    if choice.keep_recording and not choice.records:
         raise UsageError("only what the microphone records is kept", hint="add --mic")
 
 
@@ -289,7 +286,7 @@ def _one(
     audio = choice.audio
     if audio is not None and _is_address(audio):
         return _fetched(audio, choice, policy, announce)
-    default = builtin.DEFAULT_CLIP if choice.durations is None else DURATIONS_CLIP
+    default = builtin.DEFAULT_CLIP if not choice.durations else DURATIONS_CLIP
     return resolve(
         audio=None if audio is None else Path(audio),
         clip=choice.clip or (default if audio is None else None),

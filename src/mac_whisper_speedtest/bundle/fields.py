@@ -36,21 +36,7 @@ def policies(kind: type[s.Struct]) -> dict[str, FieldPolicy]:
     return declarations(kind, FieldPolicy)
 
 
-_REQUEST = {
-    **dict.fromkeys(("models", "backends", "contract", "reference_backend"), FieldPolicy.NAME),
-    "clips": FieldPolicy.CLIP,
-    **dict.fromkeys(("device", "precision"), FieldPolicy.NAME),
-    **dict.fromkeys(
-        ("rounds", "passes", "seed", "threads", "max_time_s", "timeout_s"), FieldPolicy.KEPT
-    ),
-    **dict.fromkeys(("retries", "fail_fast", "max_failures", "max_memory_bytes"), FieldPolicy.KEPT),
-    **dict.fromkeys(("backends_named", "strict", "repair", "budget_s"), FieldPolicy.KEPT),
-    **dict.fromkeys(("ci_width", "max_rounds", "margin", "durations"), FieldPolicy.KEPT),
-    **dict.fromkeys(("affinity", "nice", "cold_load", "retake"), FieldPolicy.KEPT),
-}
-
 POLICIES: Mapping[type[s.Struct], Mapping[str, FieldPolicy]] = {
     **{kind: policies(kind) for root in (s.Manifest, s.Event) for kind in structs_in(root)},
-    s.RequestInfo: _REQUEST,
 }
 """Of everything that a bundle has."""

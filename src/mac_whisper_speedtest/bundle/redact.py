@@ -309,8 +309,8 @@ def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     """``value`` with every text in it changed, at any depth; keys only where they are no names."""
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, list):
-        return [_each_text(each, change) for each in value]
+    if isinstance(value, list | tuple):
+        return type(value)(_each_text(each, change) for each in value)
     if isinstance(value, dict):
         return {_key(key, change): _each_text(each, change) for key, each in value.items()}
     return value

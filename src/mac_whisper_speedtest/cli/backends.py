@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import contract
+from mac_whisper_speedtest.cli import contract, options
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
+from mac_whisper_speedtest.option import ByteSize
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend, Recipe
@@ -86,30 +87,32 @@ def info(name: str, model: str | None, as_json: bool) -> None:
 @command.command("install")
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every backend made for this platform.")
-@click.option("--max-size", help="With --all: leave larger environments out, such as 2GB.")
+@click.option(
+    "--max-size",
+    type=options.Value(ByteSize()),
+    help="With --all: leave larger environments out, such as 2GB.",
+)
 @click.option(
     "--torch",
     default="auto",
     show_default=True,
     help="Which build of torch: auto, cpu, or the package index's (index).",
 )
-def install(names: tuple[str, ...], everything: bool, max_size: str | None, torch: str) -> None:
+def install(names: tuple[str, ...], everything: bool, max_size: int | None, torch: str) -> None:
     """Install each of NAMES into a locked environment of its own, from your package index.
 
     A name is NAME or NAME@VERSION; a version that no lock ships for is locked first. Nothing is
     fetched that uv has in its cache, so a call that was killed goes on where it was.
     """
-    from mac_whisper_speedtest.cli.options import byte_size
     from mac_whisper_speedtest.environments import environments
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 
     if max_size and not everything:
         raise UsageError("--max-size is for --all", hint="speedtest backends install --all")
-    limit = byte_size(max_size, "--max-size") if max_size else None
     failed: list[SpeedtestError] = []
     with as_keyboard_interrupt():
         for backend, recipe in _with_recipe(names, everything=everything):
-            if everything and (why := _left_out(recipe, torch, limit)):
+            if everything and (why := _left_out(recipe, torch, max_size)):
                 _say(f"{recipe.name}: left out: {why}")
                 continue
             try:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from mac_whisper_speedtest.cli import options
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.option import Seconds
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.weights.inspect import WeightsState
 
@@ -49,7 +51,12 @@ _METHODS = ("auto", "cache-check", "checksum", "load")
     help="How closely to look.",
 )
 @click.option("--load", is_flag=True, help="With auto: also load what is there.")
-@click.option("--timeout", type=float, help="Seconds a load may take.  [default: by model size]")
+@click.option(
+    "--timeout",
+    type=options.Value(Seconds()),
+    show_default="by model size",
+    help="Time that a load may take.",
+)
 @click.option("--fresh", is_flag=True, help="Find out again what is remembered of earlier checks.")
 @click.option("--verbose", "-v", is_flag=True, help="Every row, every place, every stage's time.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -85,13 +92,10 @@ def command(  # noqa: PLR0917 - one parameter per option
     Exit codes: 0 all that can be here is complete; 6 something is missing; 7 something is corrupt;
     8 something is complete and could not be loaded.
     """
-    from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
     from mac_whisper_speedtest.weights import check as needs
     from mac_whisper_speedtest.weights.check_models import CheckMethod, CheckRequest, check_models
 
-    if timeout is not None:
-        options.above_zero(timeout, "--timeout")
     if yes and not download:
         raise UsageError("--yes is for --download")
     request = CheckRequest(

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.option import Share, WholeNumber
+
 if TYPE_CHECKING:
     from mac_whisper_speedtest.compare.document import Compared
 
@@ -24,7 +27,11 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
     metavar="WHAT",
     help="slower, wrong, memory or energy: exit with 11 if so. Repeat it, or part by commas.",
 )
-@click.option("--margin", help="Differences in speed below this do not count, such as 3%.")
+@click.option(
+    "--margin",
+    type=options.Value(Share()),
+    help="Differences in speed below this do not count, such as 3%.",
+)
 @click.option(
     "--format",
     "form",
@@ -44,7 +51,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     base: str,
     new: str,
     fail_on: tuple[str, ...],
-    margin: str | None,
+    margin: float | None,
     form: str | None,
     output: Path | None,
     anyway: bool,
@@ -64,13 +71,11 @@ def command(  # noqa: PLR0917 - one parameter per option
     be read; 11 something that --fail-on names was found.
     """
     from mac_whisper_speedtest import files
-    from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.compare import compare, sources
     from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.report import comparison as terminal
 
     wanted = compare.kinds(fail_on)
-    least = options.share(margin, "--margin") if margin is not None else None
     chosen = form or (_by_suffix(output) if output is not None else "table")
     judged = sources.load(new)
     against = (
@@ -78,7 +83,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         if base == sources.PREVIOUS
         else sources.load(base)
     )
-    found = compare.judged(compare.compare(against, judged, margin=least, anyway=anyway), wanted)
+    found = compare.judged(compare.compare(against, judged, margin=margin, anyway=anyway), wanted)
     if output is not None:
         files.write_bytes(output, _rendered(found, chosen).encode())
     if output is not None or chosen == "table":
@@ -126,7 +131,12 @@ def _rendered(found: Compared, form: str) -> str:
 @click.option("--model", "-m", default="", help="Only this model.", show_default=False)
 @click.option("--clip", default="", help="Only speech of this name.", show_default=False)
 @click.option("--contract", default="", help="Only this contract.", show_default=False)
-@click.option("--limit", type=int, default=200, help="Runs of a series to look at: the newest.")
+@click.option(
+    "--limit",
+    type=options.Value(WholeNumber(least=1)),
+    default=200,
+    help="Runs of a series to look at: the newest.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def history(  # noqa: PLR0917 - one parameter per option
     backend: str, model: str, clip: str, contract: str, limit: int, as_json: bool
@@ -143,7 +153,6 @@ def history(  # noqa: PLR0917 - one parameter per option
 
     Exit codes: 0 shown; 2 no run has such a backend; 5 the runs cannot be read.
     """
-    from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.compare import document
     from mac_whisper_speedtest.compare import history as trend
     from mac_whisper_speedtest.report import history as history_report
@@ -153,7 +162,7 @@ def history(  # noqa: PLR0917 - one parameter per option
         model=model,
         clip=clip,
         contract=contract,
-        limit=options.at_least(1, limit, "--limit"),
+        limit=limit,
     )
     if as_json:
         click.echo(document.to_json(found), nl=False)

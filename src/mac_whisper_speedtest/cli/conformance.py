@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mac_whisper_speedtest.cli import options
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.option import Seconds
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend
@@ -32,8 +34,10 @@ _SOME_FAILED = 1
 @click.option(
     "--audio", type=click.Path(path_type=Path), help="A recording.  [default: 2 s of made-up voice]"
 )
-@click.option("--threads", type=int, help="CPU threads.  [default: by machine]")
-@click.option("--timeout", type=float, default=60.0, help="Seconds per answer.")
+@options.declared("threads")
+@click.option(
+    "--timeout", type=options.Value(Seconds()), default=60.0, help="Time per answer, in seconds."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def command(  # noqa: PLR0917 - one parameter per option
@@ -67,7 +71,6 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest import interrupts
     from mac_whisper_speedtest.audio.decode import decode
     from mac_whisper_speedtest.backends.adapter import ModelParams
-    from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.machine import describe
     from mac_whisper_speedtest.worker import conformance
 
@@ -80,10 +83,8 @@ def command(  # noqa: PLR0917 - one parameter per option
         samples=decode(audio) if audio else conformance.speech_like(2.0),
         language=language,
         takes_weights=not no_weights,
-        threads=options.at_least(1, threads, "--threads")
-        if threads is not None
-        else describe.default_threads(),
-        timeout_s=options.above_zero(timeout, "--timeout"),
+        threads=threads or describe.default_threads(),
+        timeout_s=timeout,
     )
     with interrupts.as_keyboard_interrupt():
         findings = conformance.run(subject, (lambda _finding: None) if as_json else _say)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mac_whisper_speedtest.cli import options
 from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.option import WholeNumber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,34 +109,27 @@ def _verdict(checkup: Checkup) -> str:
 @click.command("noise", context_settings={"show_default": True})
 @click.option("--model", "-m", default="tiny.en", help="Model name.")
 @click.option("--backend", "-b", help="Default: the first that is installed and has its weights.")
-@click.option("--clip", help="A built-in clip: short (the default), cities or long.")
+@options.declared("clip", "threads", "managed", "retake", "seed")
 @click.option("--quick", is_flag=True, help="6 rounds in place of 20: a rough idea.")
-@click.option("--rounds", type=int, help="Rounds.  [default: 20]")
-@click.option("--threads", type=int, help="CPU threads.  [default: by machine]")
-@click.option("--managed", is_flag=True, help="Run the backend from an environment of its own.")
 @click.option(
-    "--retake/--no-retake",
-    default=True,
-    envvar="SPEEDTEST_RETAKE",
-    help="Take samples and rounds again in which the machine was disturbed.",
+    "--rounds",
+    type=options.Value(WholeNumber(least=3)),
+    show_default="20",
+    help="Rounds, of two processes each.",
 )
-@click.option("--seed", type=int, default=0, help="Seed of the visiting order.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.pass_context
 def noise(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context,
+    /,
     model: str,
     backend: str | None,
-    clip: str | None,
     quick: bool,
     rounds: int | None,
-    threads: int | None,
-    managed: bool,
-    retake: bool,
-    seed: int,
     as_json: bool,
     quiet: bool,
+    **asked: Any,
 ) -> None:
     """Measure one backend against itself: the noise floor of this machine.
 
@@ -147,39 +142,28 @@ def noise(  # noqa: PLR0917 - one parameter per option
     """
     import json
     import math
-    from dataclasses import replace
 
     import msgspec
 
-    from mac_whisper_speedtest.audio.select import Choice
-    from mac_whisper_speedtest.backends import registry
-    from mac_whisper_speedtest.cli import options, progress
+    from mac_whisper_speedtest.cli import progress
     from mac_whisper_speedtest.errors import ExitCode, NotMeasuredError
-    from mac_whisper_speedtest.machine import describe
+    from mac_whisper_speedtest.request import Request
     from mac_whisper_speedtest.run import noise as noise_run
-    from mac_whisper_speedtest.run import noise_floor, plan, session
-    from mac_whisper_speedtest.run.prepare import prepare
+    from mac_whisper_speedtest.run import noise_floor, session
+    from mac_whisper_speedtest.run.prepare import backends_of, prepare
 
-    usual = noise_run.QUICK_ROUNDS if quick else noise_run.ROUNDS
     observer = progress.observer(quiet=quiet or as_json, json_logs=False)
-    request = plan.Request(
+    request = Request(
         models=(model,),
-        backends=tuple(
-            replace(each, managed=each.managed or managed)
-            for each in registry.select((backend,) if backend else (), registry.installed())
-        ),
-        explicit=backend is not None,
-        speech=Choice(clip=clip),
-        rounds=options.at_least(3, rounds if rounds is not None else usual, "--rounds"),
-        retake=retake,
+        backends=(backend,) if backend else (),
+        rounds=rounds or (noise_run.QUICK_ROUNDS if quick else noise_run.ROUNDS),
         # Fewer rounds would say nothing: on a slow machine this takes as long as it takes.
         max_time_s=math.inf,
-        seed=seed,
-        threads=options.at_least(1, threads, "--threads")
-        if threads is not None
-        else describe.default_threads(),
+        **{name: value for name, value in asked.items() if value is not None},
     )
-    pair = noise_run.duplicate_cell(prepare(request, announce=observer.announce))
+    pair = noise_run.duplicate_cell(
+        prepare(request, backends_of(request), announce=observer.announce)
+    )
     _, run = session.measure(pair, observer)
     observer.close()
     outcome = run.manifest.outcome

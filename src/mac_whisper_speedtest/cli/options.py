@@ -1,91 +1,108 @@
-"""Checks of option values that click's own types do not make, with this tool's error style."""
+"""Options declared at fields as click has them, help in groups, and asking before removal."""
 
 from __future__ import annotations
 
-import math
-import re
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.option import Group, Newest, OneOf, Option, Several, Switch, ValueKind
 from mac_whisper_speedtest.privacy import scrub
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+# What is declared at a field, as click has it.
 
 
-def at_least(minimum: int, value: int, option: str) -> int:
-    """``value``, if it is not below ``minimum``. Raises UsageError."""
-    if value < minimum:
-        raise UsageError(
-            f"{option} is {value}, but must be at least {minimum}", hint="see speedtest run --help"
-        )
-    return value
+class Value(click.ParamType[Any]):
+    """A value of a declared kind; a wrong one is a UsageError that names the option."""
+
+    def __init__(self, kind: ValueKind) -> None:
+        self.kind = kind
+        self.name = kind.metavar
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,  # noqa: ARG002 - click's signature
+    ) -> Any:
+        """What was typed as a value; a default is one already."""
+        if not isinstance(value, str):
+            return value
+        return self.kind.parse(value, max(param.opts, key=len) if param is not None else "")
 
 
-def above_zero(value: float, option: str) -> float:
-    """``value``, if it is a positive finite number of seconds. Raises UsageError."""
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(
-            f"{option} is {value:g}, but must be a number of seconds above 0",
-            hint="see speedtest run --help",
-        )
-    return value
+class GroupedOption(click.Option):
+    """An option that ``--help`` shows under a heading, the rare ones last."""
+
+    def __init__(self, *args: Any, group: Group, rare: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+        self.rare = rare
 
 
-def byte_size(text: str, option: str) -> int:
-    """Bytes from ``500MB``, ``4GB``, ``2GiB`` or a plain number. Raises UsageError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?|)B?", text.strip().upper())
-    if not found or float(found[1]) <= 0:
-        raise UsageError(f"{option} is {text!r}, not a size", hint="write it like 500MB or 4GB")
-    return int(float(found[1]) * _UNITS[found[2]])
+class GroupedCommand(click.Command):
+    """A command whose ``--help`` shows its options in named groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group that has options."""
+        shown: dict[str, list[tuple[bool, tuple[str, str]]]] = {str(each): [] for each in Group}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                group = getattr(param, "group", Group.OUTPUT)
+                shown[group].append((getattr(param, "rare", False), record))
+        for heading, records in shown.items():
+            if records:
+                with formatter.section(heading):
+                    ordered = sorted(records, key=lambda each: each[0])
+                    formatter.write_dl([record for _, record in ordered])
 
 
-_DURATIONS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+def declared(*names: str) -> Callable[[_Command], _Command]:
+    """The options of these fields of a `request.Request`, or of all: a decorator."""
+
+    def decorate(command: _Command) -> _Command:
+        from mac_whisper_speedtest import request
+
+        for name in reversed(names or tuple(request.OPTIONS)):
+            command = _click_option(name, request.OPTIONS[name])(command)
+        return command
+
+    return decorate
 
 
-def duration(text: str, option: str) -> float:
-    """Seconds from ``90``, ``90s``, ``5m`` or ``1.5h``. Raises UsageError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip().lower())
-    if not found or float(found[1]) <= 0:
-        raise UsageError(f"{option} is {text!r}, not a time", hint="write it like 90s, 5m or 1.5h")
-    return float(found[1]) * _DURATIONS[found[2]]
+def _click_option(name: str, option: Option) -> Callable[[_Command], _Command]:
+    from mac_whisper_speedtest import request
 
-
-def share(text: str, option: str) -> float:
-    """A fraction from ``2%`` or ``0.02``. Raises UsageError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|)", text.strip())
-    value = float(found[1]) / (100 if found[2] else 1) if found else math.nan
-    if not 0 < value < 1:
-        raise UsageError(f"{option} is {text!r}, not a share", hint="write it like 2% or 0.02")
-    return value
-
-
-def lengths(text: str, option: str) -> tuple[float, ...]:
-    """Seconds from ``2,5,10``, each above zero and named once. Raises UsageError."""
-    try:
-        found = tuple(above_zero(float(each), option) for each in text.split(","))
-    except ValueError:
-        found = ()
-    if len(set(found)) < max(len(found), 1):
-        raise UsageError(
-            f"{option} is {text!r}, not a list of different lengths",
-            hint="write it like 2,5,10,20,30,31,60",
-        )
-    return found
-
-
-def processors(text: str, option: str) -> tuple[int, ...]:
-    """Processor numbers from ``0-3,6``. Raises UsageError."""
-    from mac_whisper_speedtest.machine.describe import parse_cpu_list
-
-    found = parse_cpu_list(text)
-    if not found:
-        raise UsageError(
-            f"{option} is {text!r}, not a list of processors", hint="write it like 0-3,6"
-        )
-    return tuple(sorted(found))
+    kind, default = option.kind, request.default_of(name)
+    more: dict[str, Any] = {"type": Value(kind), "show_default": option.otherwise or True}
+    if isinstance(kind, OneOf):
+        more["metavar"] = f"[{'|'.join(kind.names)}]"
+    if isinstance(kind, Switch):
+        more = {"is_flag": True, "default": default, "show_default": bool(option.off)}
+    elif isinstance(kind, Several):
+        more |= {"type": Value(kind.each), "multiple": True}
+    elif isinstance(kind, Newest):
+        more |= {"is_flag": False, "flag_value": ""}
+    elif not option.otherwise and default not in (None, ()):
+        more["default"] = kind.text(default)
+    return click.option(
+        option.flag + (f"/{option.off}" if option.off else ""),
+        *([option.short] if option.short else []),
+        name,
+        cls=GroupedOption,
+        group=option.group,
+        rare=option.rare,
+        required=option.required,
+        envvar=option.envvar,
+        help=request.help_of(name),
+        **more,
+    )
 
 
 # Asking before anything is removed.

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mac_whisper_speedtest import request
+from mac_whisper_speedtest.option import Several, Switch
 from mac_whisper_speedtest.results import schema as s
 
 _CUT = " cut"  # what the name of a reading ends with that was cut to several lengths
@@ -33,66 +35,37 @@ class Reproduction:
 
 def reproduction_of(manifest: s.Manifest) -> Reproduction:
     """The command of a run; every option that is not a default is in it, and every limit."""
-    request = manifest.request
-    notes = [*_speech_notes(manifest), *_notes(request)]
+    notes = [*_speech_notes(manifest), *_notes(manifest.request)]
     return Reproduction(("speedtest", "run", *_options(manifest)), tuple(notes))
 
 
 def _options(manifest: s.Manifest) -> Iterator[str]:
-    request = manifest.request
-    for model in request.models:
-        yield from _option("--model", model)
-    if request.backends_named:
-        for backend in request.backends:
-            yield from _option("--backend", backend)
+    yield from _recorded(manifest.request)
     yield from _speech(manifest)
-    yield from _option("--contract", request.contract.get("name"))
-    yield from _option("--rounds", request.rounds)
-    yield from _option("--passes", request.passes)
-    yield from _option("--seed", request.seed)
-    yield from _option("--threads", request.threads)
-    yield from _option("--device", request.device)
-    yield from _option("--precision", request.precision)
-    yield from _option("--budget", _plain(request.budget_s))
-    yield from _option("--ci-width", _plain(request.ci_width))
-    yield from _option("--max-rounds", request.max_rounds)
-    yield from _option("--margin", _plain(request.margin))
-    yield from _option("--reference", request.reference_backend)
-    yield from _option("--affinity", ",".join(map(str, request.affinity or ())) or None)
-    yield from _option("--nice", request.nice or None)
-    yield from _option("--max-time", _plain(request.max_time_s))
-    yield from _option("--timeout", _plain(request.timeout_s))
-    yield from _option("--max-memory", request.max_memory_bytes)
-    yield from _option("--retries", request.retries or None)
-    yield from _option("--max-failures", request.max_failures)
-    for name, given in (
-        ("--strict", request.strict),
-        ("--cold-load", request.cold_load),
-        ("--repair", request.repair),
-        ("--fail-fast", request.fail_fast),
-    ):
-        if given:
-            yield name
-    # Always said: an environment variable may say otherwise.
-    yield "--retake" if request.retake else "--no-retake"
 
 
-def _option(name: str, value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    text = str(value)
+def _recorded(recorded: s.RequestInfo) -> Iterator[str]:
+    """Every option whose value is not its default.
+
+    One that an environment variable can give is always there, because that may say otherwise.
+    """
+    for name, option in request.OPTIONS.items():
+        if not hasattr(recorded, name) or (name == "backends" and not recorded.backends_named):
+            continue
+        value, default, kind = getattr(recorded, name), request.default_of(name), option.kind
+        if isinstance(kind, Switch):
+            if value != default or option.envvar:
+                yield option.flag if value else option.off
+        elif isinstance(kind, Several):
+            for each in value:
+                yield from _option(option.flag, kind.each.text(each))
+        elif value is not None and (default is None or kind.text(value) != kind.text(default)):
+            yield from _option(option.flag, kind.text(value))
+
+
+def _option(name: str, text: str) -> tuple[str, ...]:
     # A value like this would be taken for an option.
     return (f"{name}={text}",) if text.startswith("-") else (name, text)
-
-
-def _plain(value: float | None) -> str | None:
-    """A number without an exponent, which the options do not read: 61.5, 300, 0.02."""
-    if value is None:
-        return None
-    text = repr(value)
-    if "e" in text or "E" in text:
-        text = f"{value:.12f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _speech(manifest: s.Manifest) -> Iterator[str]:
@@ -101,8 +74,7 @@ def _speech(manifest: s.Manifest) -> Iterator[str]:
     if clip is None:
         return
     name, source = clip.name, clip.source
-    durations = manifest.request.durations
-    if durations:
+    if manifest.request.durations:
         name = name.removesuffix(_CUT)
         source = source.removeprefix(_CUT_FROM)
     if source == "a manifest of the user's":
@@ -115,8 +87,6 @@ def _speech(manifest: s.Manifest) -> Iterator[str]:
         yield from _option("--audio", "recording.wav" if source == "the microphone" else name)
     else:
         yield from _option("--clip", name)
-    if durations:
-        yield from _option("--durations", ",".join(_plain(each) or "" for each in durations))
     language = manifest.request.contract.get("language")
     if isinstance(language, str):
         yield from _option("--language", language)

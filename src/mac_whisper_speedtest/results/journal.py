@@ -293,7 +293,7 @@ def of_request(manifest: bytes) -> set[str]:
     request = content.get("request") if isinstance(content, dict) else None
     if not isinstance(request, dict):
         raise StorageError("manifest.json is damaged: it has no request")
-    order = [each.name for each in msgspec.structs.fields(RequestInfo)]
+    order = RequestInfo.__struct_fields__
     known = {name: request[name] for name in order if name in request} | request
     text = b",".join(
         msgspec.json.encode(name) + b":" + msgspec.json.encode(value, order="deterministic")

@@ -33,7 +33,7 @@ def duplicate_cell(prepared: Prepared) -> Prepared:
     chosen = usable[0]
     pair = [replace(chosen, id=f"{chosen.id}#{number}") for number in (1, 2)]
     weights = {cell.id: prepared.weights[chosen.id] for cell in pair}
-    request = replace(prepared.request, backends=(chosen.backend,), models=(chosen.model,))
+    request = replace(prepared.request, backends=(chosen.backend.label,), models=(chosen.model,))
     return replace(prepared, request=request, cells=pair, weights=weights, unavailable={})
 
 

@@ -5,20 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-from mac_whisper_speedtest.audio.select import Choice
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.catalog import ModelInfo
-
-DEFAULT_ROUNDS = 6
-"""The fewest from which the median has a 95 % interval without assuming anything about the noise:
-its ends are the smallest and the largest of six, which miss it with probability 2 / 2**6."""
-
-DEFAULT_MAX_ROUNDS = 60
-"""Where ``--ci-width`` and ``--budget`` give up."""
 
 MAX_TIME_S = 120.0
 MAX_TIME_PER_AUDIO = 5.0
@@ -30,90 +21,12 @@ MAX_RETAKEN_ROUNDS = 2
 that is always disturbed into one without end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be measured, and how much of it.
-
-    Attributes:
-        models: canonical model names, or ``org/name@REVISION`` for others.
-        backends: what to measure them with.
-        explicit: whether the backends were named; then one that is missing is a failure.
-        speech: what to measure on.
-        rounds: fresh processes per cell; with ``budget_s`` or ``ci_width`` the fewest.
-        passes: timed passes over the speech per process; ``None`` is two for one recording and one
-            for a set.
-        seed: of the order in which cells are visited.
-        threads: CPU threads for every backend.
-        device: ``auto`` or a device name.
-        precision: ``auto`` or what to compute in.
-        max_time_s: time budget of one cell, over all rounds; ``None`` is by the audio's length.
-        budget_s: time for the whole run, spent where it narrows the ranking most.
-        ci_width: relative width (upper end minus lower end, by the estimate) that every
-            interval shall reach.
-        max_rounds: most rounds of a run with one of these two.
-        margin: the least relative difference that counts; ``None`` is by the machine's noise.
-        reference_backend: what accuracy is compared with; ``None`` is chosen by the gate's order.
-        affinity: processor numbers that workers may use.
-        nice: what is added to the workers' niceness.
-        cold_load: measure cold and warm loads too.
-        retake: take again what was disturbed.
-        timeout_s: one deadline for every stage instead of the size class's.
-        retries: how often a failed round is tried again.
-        fail_fast: stop at the first failure.
-        max_failures: stop after this many failed cells.
-        max_memory: memory limit of a worker, in bytes.
-        strict: refuse to rank across any difference, in device and precision too.
-        repair: clear damaged weights and fetch or make them once more.
-        tags: names that the run is given. They change nothing of what is measured.
-    """
-
-    models: tuple[str, ...]
-    backends: tuple[Backend, ...]
-    explicit: bool = False
-    speech: Choice = field(default_factory=Choice)
-    rounds: int = DEFAULT_ROUNDS
-    passes: int | None = None
-    seed: int = 0
-    threads: int = 1
-    device: str = "auto"
-    precision: str = "auto"
-    max_time_s: float | None = None
-    budget_s: float | None = None
-    ci_width: float | None = None
-    max_rounds: int = DEFAULT_MAX_ROUNDS
-    margin: float | None = None
-    reference_backend: str | None = None
-    affinity: tuple[int, ...] | None = None
-    nice: int = 0
-    cold_load: bool = False
-    retake: bool = True
-    timeout_s: float | None = None
-    retries: int = 0
-    fail_fast: bool = False
-    max_failures: int | None = None
-    max_memory: int | None = None
-    strict: bool = False
-    repair: bool = False
-    contract: DecodeContract = field(default_factory=DecodeContract)
-    tags: tuple[str, ...] = ()
-
-    @property
-    def adaptive(self) -> bool:
-        """Whether a rule decides during the run how many rounds there are."""
-        return self.budget_s is not None or self.ci_width is not None
-
-    @property
-    def planned_rounds(self) -> int:
-        """The most rounds there will be, retaken ones left out."""
-        return max(self.rounds, self.max_rounds) if self.adaptive else self.rounds
-
-
-def passes(asked: int | None, recordings: int) -> int:
-    """Timed passes over the speech in a process: as asked, else two of one recording, one of sets.
+def passes(requested: int, recordings: int) -> int:
+    """Timed passes over the speech in a process: as requested, else two, of sets one.
 
     A set has a sample of every recording in each pass, so that one is enough to see spread.
     """
-    return asked if asked is not None else 2 if recordings == 1 else 1
+    return requested or (2 if recordings == 1 else 1)
 
 
 def time_limit_s(asked: float | None, audio_s: float, *, adaptive: bool) -> float:

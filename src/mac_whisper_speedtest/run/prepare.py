@@ -8,7 +8,7 @@ import math
 import subprocess
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,16 +18,18 @@ import msgspec
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.accuracy.text import silent_spans
 from mac_whisper_speedtest.audio.clip import Speech
-from mac_whisper_speedtest.audio.select import choose
+from mac_whisper_speedtest.audio.select import Choice, choose
+from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
 from mac_whisper_speedtest.machine import describe, host
 from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import noise_floor, plan
-from mac_whisper_speedtest.run.plan import Cell, Request
+from mac_whisper_speedtest.run.plan import Cell
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import custom, locate, repair
 from mac_whisper_speedtest.weights.damage import DamagedError
@@ -43,7 +45,7 @@ class Prepared:
     """A request with everything it needs at hand.
 
     Attributes:
-        request: with the contract's language settled.
+        request: with the contract's language settled, the backends' labels and the threads.
         speech: the audio.
         cells: what will be visited.
         weights: cell id → verified weights.
@@ -60,19 +62,31 @@ class Prepared:
     noise: s.NoiseInfo | None = None
 
 
+def backends_of(request: Request) -> tuple[Backend, ...]:
+    """The backends that a request names, or all that are known. Raises UsageError."""
+    found = registry.select(request.backends, registry.installed())
+    return tuple(replace(each, managed=each.managed or request.managed) for each in found)
+
+
+def source_of(request: Request) -> Choice:
+    """What a request measures on."""
+    named = {each.name for each in fields(Choice)} & {each.name for each in fields(request)}
+    return Choice(**{name: getattr(request, name) for name in named})
+
+
 def prepare(
     request: Request,
+    backends: Sequence[Backend],
     *,
     announce: Callable[[str], None],
-    allow_download: bool = False,
     level: Callable[[float], None] = lambda _dbfs: None,
 ) -> Prepared:
     """Decode the audio and find the weights; with ``repair``, put damaged ones right first.
 
     Args:
         request: what is to be measured.
+        backends: what to measure it with, see `backends_of`.
         announce: told of what takes a while, before it does.
-        allow_download: whether a dataset may be downloaded.
         level: told the loudness of what the microphone hears, in dB below full scale.
 
     Raises:
@@ -83,12 +97,14 @@ def prepare(
     for model in request.models:
         catalog.model(model)
     host.placement(cores=request.affinity or (), nice=request.nice)
-    speech = choose(request.speech, announce=announce, allow_download=allow_download, level=level)
-    language = speech.language or request.speech.language or _only_language(speech)
+    speech = choose(
+        source_of(request), announce=announce, allow_download=request.download, level=level
+    )
+    language = speech.language or request.language or _only_language(speech)
     for model in request.models:
         if catalog.model(model).english_only:
             _refuse_foreign(model, language)
-    cells = prepared_cells(request, speech.name)
+    cells = prepared_cells(request, backends, speech.name)
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
     repaired: list[str] = []
@@ -115,16 +131,22 @@ def prepare(
         if weights[cell.id].english_only:
             _refuse_foreign(cell.model, language)
     contract = request.contract
-    if contract.language is not None:  # else it is left to the libraries
-        contract = replace(contract, language=language)
-    settled = replace(request, contract=contract)
+    if contract["language"] is not None:  # else it is left to the libraries
+        contract = {**contract, "language": language}
+    settled = replace(
+        request,
+        backends=tuple(backend.label for backend in backends),
+        backends_named=bool(request.backends),
+        contract=contract,
+        threads=request.threads or describe.default_threads(),
+    )
     told = tuple(scrub(text) for text in repaired)
     return Prepared(settled, speech, cells, weights, unavailable, told, noise_floor.last())
 
 
-def prepared_cells(request: Request, clip: str) -> list[Cell]:
+def prepared_cells(request: Request, backends: Sequence[Backend], clip: str) -> list[Cell]:
     """What is to be measured, with what earlier pulls learnt of models outside the catalog."""
-    found = plan.cells(request.models, request.backends, clip, request.precision)
+    found = plan.cells(request.models, backends, clip, request.precision)
     return [replace(cell, info=custom.with_listing(cell.info)) for cell in found]
 
 
@@ -177,10 +199,10 @@ def _unavailable(cell: Cell, request: Request) -> str:
         return scrub(backend.broken)
     if not backend.command and interpreter(backend) is None:
         return not_installed(backend)
-    refused = backend.refuses(request.contract)
+    refused = backend.refuses(request.decode_contract)
     if refused is not None:
         return (
-            f"cannot keep the contract {request.contract.name}: {refused.setting} is always "
+            f"cannot keep the contract {request.contract['name']}: {refused.setting} is always "
             f"{refused.effective}, not {refused.requested}"
         )
     if not backend.has_device(request.device):
@@ -194,38 +216,15 @@ def _unavailable(cell: Cell, request: Request) -> str:
 def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:
     """Everything known before the first sample."""
     asked = prepared.request
-    request = s.RequestInfo(
-        models=list(asked.models),
-        backends=[backend.label for backend in asked.backends],
-        clips=[prepared.speech.name],
-        contract={"name": asked.contract.name, **asked.contract.settings()},
-        rounds=asked.rounds,
+    limit = plan.time_limit_s(asked.max_time_s, prepared.speech.seconds, adaptive=asked.adaptive)
+    settled = replace(
+        asked,
+        clips=(prepared.speech.name,),
         passes=plan.passes(asked.passes, len(prepared.speech.clips)),
-        seed=asked.seed,
-        threads=asked.threads,
-        device=asked.device,
-        precision=asked.precision,
-        max_time_s=_finite(
-            plan.time_limit_s(asked.max_time_s, prepared.speech.seconds, adaptive=asked.adaptive)
-        ),
-        timeout_s=asked.timeout_s,
-        retries=asked.retries,
-        fail_fast=asked.fail_fast,
-        max_failures=asked.max_failures,
-        max_memory_bytes=asked.max_memory,
-        strict=asked.strict,
-        repair=asked.repair,
-        budget_s=asked.budget_s,
-        ci_width=asked.ci_width,
-        max_rounds=asked.max_rounds if asked.adaptive else None,
-        margin=asked.margin,
-        reference_backend=asked.reference_backend,
-        durations=list(asked.speech.durations or ()),
-        affinity=list(asked.affinity) if asked.affinity is not None else None,
-        nice=asked.nice,
-        cold_load=asked.cold_load,
-        retake=asked.retake,
-        backends_named=asked.explicit,
+        max_time_s=limit if math.isfinite(limit) else None,
+    )
+    request = s.RequestInfo(
+        **{name: getattr(settled, name) for name in s.RequestInfo.__struct_fields__}
     )
     canonical = msgspec.json.encode(request, order="deterministic")
     return s.Manifest(
@@ -246,7 +245,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
                 clip=cell.clip,
                 model_info=_model_record(cell.info, prepared.weights.get(cell.id)),
                 weights=_weights_info(prepared.weights.get(cell.id)),
-                declared=_declared(cell.backend, asked.contract),
+                declared=_declared(cell.backend, asked.decode_contract),
             )
             for cell in prepared.cells
         ],
@@ -269,10 +268,6 @@ def _now() -> str:
 
 def _this_tool() -> s.ToolInfo:
     return s.ToolInfo(name=_TOOL, version=__version__, git_sha=_git_sha())
-
-
-def _finite(seconds: float) -> float | None:
-    return seconds if math.isfinite(seconds) else None
 
 
 def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingValue]:

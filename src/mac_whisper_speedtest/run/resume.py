@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import end_of
@@ -16,8 +17,7 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import TimedEvent
 from mac_whisper_speedtest.run import install
 from mac_whisper_speedtest.run.install import Versions
-from mac_whisper_speedtest.run.plan import Request
-from mac_whisper_speedtest.run.prepare import Prepared, manifest
+from mac_whisper_speedtest.run.prepare import Prepared, manifest, source_of
 from mac_whisper_speedtest.run.task import SampleKey
 
 # What a run that is taken up again has measured already: a pure function of its journal.
@@ -267,7 +267,7 @@ def _changed(name: str, was: object, is_: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = ", ".join(map(str, value)) or "none" if isinstance(value, list) else f"{value}"
+    text = ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else f"{value}"
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
@@ -309,7 +309,7 @@ def check(request: Request) -> None:
     Raises:
         UsageError: the microphone is the source.
     """
-    if request.speech.records:
+    if source_of(request).records:
         raise UsageError(
             "--resume cannot go on with --mic: nobody says the same thing twice in the same way",
             hint="keep what is said with --keep-recording, and measure on it with --audio",

@@ -12,19 +12,50 @@ from mac_whisper_speedtest.audio.clip import Clip, write_pcm, write_wav
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.machine import host, meters
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.run import plan, stopping
+from mac_whisper_speedtest.run import install, plan, stopping
 from mac_whisper_speedtest.run import resume as past
 from mac_whisper_speedtest.run.execute import run_in_worker
 from mac_whisper_speedtest.run.monitor import MachineMonitor, MachineWatcher
-from mac_whisper_speedtest.run.prepare import Prepared, manifest, resumed
+from mac_whisper_speedtest.run.prepare import (
+    Prepared,
+    backends_of,
+    manifest,
+    prepare,
+    resumed,
+)
 from mac_whisper_speedtest.run.rounds import Rounds
 from mac_whisper_speedtest.run.task import Executor, Recording
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
+
+
+def perform(request: Request, observer: Observer) -> tuple[RunDirectory, s.Run]:
+    """Prepare what is requested and measure it, or what an unfinished run of it has left.
+
+    Raises:
+        UsageError: the request is wrong or cannot be met.
+        WeightsError: weights are not what they should be.
+        StorageError: results cannot be written.
+    """
+    backends = backends_of(request)
+    if request.resume is not None:
+        past.check(request)
+    if request.install:
+        install.add_missing(backends, observer.announce)
+    prepared = prepare(request, backends, announce=observer.announce, level=observer.level)
+    if request.resume is None:
+        return measure(prepared, observer)
+    decided = past.decide(prepared, request.resume or None)
+    for line in decided.words:
+        observer.announce(line)
+    if decided.run is not None and decided.complete:
+        return decided.run, resummarize(decided.run)
+    return measure(decided.prepared, observer, resume=decided.run)
 
 
 def measure(
@@ -128,7 +159,7 @@ def _start_run(
     """Write what is known beforehand of a new run."""
     head = manifest(prepared, run=run.number, schedule=schedule)
     run.write_manifest(head)
-    if prepared.request.speech.keep:
+    if prepared.request.keep_recording:
         write_wav(prepared.speech.clips[0], run.recording_path)
     return head
 

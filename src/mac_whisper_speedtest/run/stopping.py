@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
-from mac_whisper_speedtest.run.plan import Request
 from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.stats import intervals, stopping
 from mac_whisper_speedtest.stats.intervals import Interval

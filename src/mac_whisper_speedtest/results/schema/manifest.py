@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import msgspec
 
 from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.declared import Column, Doc, FieldPolicy
+from mac_whisper_speedtest.request import RecordedRequest
 from mac_whisper_speedtest.results.schema.base import Struct
 from mac_whisper_speedtest.results.schema.machine import MachineInfo, NoiseInfo, ToolInfo
 
@@ -257,38 +262,33 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     ] = {}
 
 
-class RequestInfo(Struct, frozen=True, kw_only=True):
-    """What was asked for. ``sha256`` in the manifest is over exactly this."""
+def _recorded() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
+    """Name, type with its annotations, and default of every recorded field of a request."""
+    hints = get_type_hints(RecordedRequest, include_extras=True)
+    for each in dataclasses.fields(RecordedRequest):
+        if each.default_factory is not dataclasses.MISSING:
+            yield each.name, hints[each.name], msgspec.field(default_factory=each.default_factory)
+        elif each.default is not dataclasses.MISSING:
+            yield each.name, hints[each.name], each.default
+        else:
+            yield each.name, hints[each.name]
 
-    models: list[str]
-    backends: list[str]
-    clips: list[str]
-    contract: dict[str, SettingValue]
-    rounds: int
-    passes: int = 2
-    seed: int
-    threads: int
-    device: str
-    precision: str
-    max_time_s: float | None
-    timeout_s: float | None
-    retries: int
-    fail_fast: bool
-    max_failures: int | None
-    max_memory_bytes: int | None
-    backends_named: bool
-    strict: bool = False
-    repair: bool = False
-    budget_s: float | None = None
-    ci_width: float | None = None
-    max_rounds: int | None = None
-    margin: float | None = None
-    reference_backend: str | None = None
-    durations: list[float] = []
-    affinity: list[int] | None = None
-    nice: int = 0
-    cold_load: bool = False
-    retake: bool = True
+
+if TYPE_CHECKING:
+
+    class RequestInfo(Struct, RecordedRequest, frozen=True, kw_only=True):
+        """What was asked for: every field of a `RecordedRequest`."""
+
+else:
+    RequestInfo = msgspec.defstruct(
+        "RequestInfo",
+        _recorded(),
+        bases=(Struct,),
+        frozen=True,
+        kw_only=True,
+        module=__name__,
+        namespace={"__doc__": RecordedRequest.__doc__},
+    )
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

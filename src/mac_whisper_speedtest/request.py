@@ -1,0 +1,422 @@
+# ruff: noqa: D102 - the methods of a kind of value are those of ValueKind
+"""What a run is asked for: every option once, with its type, check, meaning and bundle policy.
+
+Derived from these fields, by short loops: the options of ``speedtest run`` (cli/options.py), the
+keywords and checks of the Python interface (`from_keywords`), the manifest's request (the struct
+of the same fields in results/schema), the command that measures a run again
+(report/reproduce.py), what a bundle does with each field, and docs/reference/run-options.md.
+
+To add an option, add one field: to `RecordedRequest` if a run shall write it down, else to
+`Request`. Imports the standard library alone, because ``--help`` imports it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, SettingValue
+from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
+from mac_whisper_speedtest.option import (
+    ByteSize,
+    FilePath,
+    Group,
+    Lengths,
+    Newest,
+    OneOf,
+    Option,
+    Processors,
+    Seconds,
+    Several,
+    Share,
+    Switch,
+    TagName,
+    WholeNumber,
+)
+
+DEFAULT_ROUNDS = 6
+"""The fewest from which the median has a 95 % interval without assuming anything about the noise:
+its ends are the smallest and the largest of six, which miss it with probability 2 / 2**6."""
+
+DEFAULT_MAX_ROUNDS = 60
+"""Where ``--ci-width`` and ``--budget`` give up."""
+
+MAX_DOWNLOAD_BYTES = 2_000_000_000
+"""Largest recording that is fetched from an address, unless asked otherwise: a day of mp3."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContractName(OneOf):
+    """A contract by its name; its value is the name and every setting."""
+
+    names: tuple[str, ...] = tuple(CONTRACTS)
+
+    def check(self, value: Any, name: str) -> dict[str, SettingValue]:
+        return settings_of(CONTRACTS[OneOf.check(self, value, name)])
+
+    def text(self, value: Mapping[str, SettingValue]) -> str:
+        return str(value.get("name"))
+
+
+def settings_of(contract: DecodeContract) -> dict[str, SettingValue]:
+    """A contract as a run records it: its name and its settings."""
+    return {"name": contract.name, **contract.settings()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRequest:
+    """What was asked for, as a run writes it down; ``request_sha256`` is over exactly this.
+
+    In a manifest every default that depends on the machine or the speech is filled in.
+    """
+
+    models: Annotated[
+        tuple[str, ...],
+        Option("--model", Group.WHAT, Several(), short="-m", required=True),
+        Doc("model name, such as tiny.en, or org/name@REVISION of a repository that was pulled"),
+        FieldPolicy.NAME,
+    ]
+    backends: Annotated[
+        tuple[str, ...],
+        Option("--backend", Group.WHAT, Several(), short="-b", otherwise="all"),
+        Doc("NAME[@VERSION][:PRECISION], or a .toml file that describes a program"),
+        FieldPolicy.NAME,
+    ] = ()
+    backends_named: Annotated[
+        bool,
+        Doc("whether backends were named: then one that is missing is a failure"),
+        FieldPolicy.KEPT,
+    ] = False
+    clips: Annotated[
+        tuple[str, ...],
+        Doc("what was measured on: the name of the recording or of the set"),
+        FieldPolicy.CLIP,
+    ] = ()
+    contract: Annotated[
+        dict[str, SettingValue],
+        Option("--contract", Group.WHAT, ContractName()),
+        Doc("what every backend is asked to do; see: speedtest backends contract"),
+        FieldPolicy.NAME,
+    ] = field(default_factory=lambda: settings_of(DecodeContract()))
+    precision: Annotated[
+        str,
+        Option("--precision", Group.WHAT),
+        Doc("precision to compute in, such as float16 or int8, where a backend has a choice"),
+        FieldPolicy.NAME,
+    ] = "auto"
+    cold_load: Annotated[
+        bool,
+        Option("--cold-load", Group.WHAT, Switch(), rare=True),
+        Doc("measure cold and warm loads too"),
+        FieldPolicy.KEPT,
+    ] = False
+    durations: Annotated[
+        tuple[float, ...],
+        Option("--durations", Group.AUDIO, Lengths(), rare=True),
+        Doc("measure on cuts of these lengths, such as 2,5,10,30,31,60", unit="s"),
+        FieldPolicy.KEPT,
+    ] = ()
+    rounds: Annotated[
+        int,
+        Option("--rounds", Group.AMOUNT, WholeNumber(least=1)),
+        Doc("fresh processes per cell; with --budget or --ci-width the fewest"),
+        FieldPolicy.KEPT,
+    ] = DEFAULT_ROUNDS
+    passes: Annotated[
+        int,
+        Option("--passes", Group.AMOUNT, WholeNumber(least=1), otherwise="2, of a set 1"),
+        Doc("timed passes over the speech per process"),
+        FieldPolicy.KEPT,
+    ] = 0
+    budget_s: Annotated[
+        float | None,
+        Option("--budget", Group.AMOUNT, Seconds()),
+        Doc(
+            "time for the whole run, such as 5m, allocated to undecided pairs",
+            unit="s",
+            null="not given",
+        ),
+        FieldPolicy.KEPT,
+    ] = None
+    ci_width: Annotated[
+        float | None,
+        Option("--ci-width", Group.AMOUNT, Share()),
+        Doc(
+            "keep sampling until every confidence interval is this narrow, such as 2%",
+            unit="fraction",
+            null="not given",
+        ),
+        FieldPolicy.KEPT,
+    ] = None
+    max_rounds: Annotated[
+        int,
+        Option("--max-rounds", Group.AMOUNT, WholeNumber(least=1)),
+        Doc("most rounds of a run with --budget or --ci-width"),
+        FieldPolicy.KEPT,
+    ] = DEFAULT_MAX_ROUNDS
+    max_time_s: Annotated[
+        float | None,
+        Option("--max-time", Group.AMOUNT, Seconds(), otherwise="120s, or 5 × audio"),
+        Doc(
+            "time per cell over all rounds",
+            unit="s",
+            null="nothing limits a cell: a stopping rule does",
+        ),
+        FieldPolicy.KEPT,
+    ] = None
+    retake: Annotated[
+        bool,
+        Option(
+            "--retake", Group.AMOUNT, Switch(), off="--no-retake", rare=True,
+            envvar="SPEEDTEST_RETAKE",
+        ),
+        Doc("retake samples and rounds in which the machine was disturbed"),
+        FieldPolicy.KEPT,
+    ] = True  # fmt: skip
+    seed: Annotated[
+        int,
+        Option("--seed", Group.AMOUNT, WholeNumber(), rare=True),
+        Doc("seed of the visiting order and of samples of datasets"),
+        FieldPolicy.KEPT,
+    ] = 0
+    device: Annotated[
+        str,
+        Option("--device", Group.MACHINE),
+        Doc("device to run on, where a backend has a choice"),
+        FieldPolicy.NAME,
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Option("--threads", Group.MACHINE, WholeNumber(least=1), otherwise="by machine"),
+        Doc("CPU threads per backend"),
+        FieldPolicy.KEPT,
+    ] = 0
+    max_memory_bytes: Annotated[
+        int | None,
+        Option("--max-memory", Group.MACHINE, ByteSize(), otherwise="90 % of memory"),
+        Doc("memory limit of a worker, such as 4GB", unit="byte", null="not given"),
+        FieldPolicy.KEPT,
+    ] = None
+    affinity: Annotated[
+        tuple[int, ...] | None,
+        Option("--affinity", Group.MACHINE, Processors(), rare=True),
+        Doc("processors that workers may use, such as 0-3,6 (Linux)", null="not given"),
+        FieldPolicy.KEPT,
+    ] = None
+    nice: Annotated[
+        int,
+        Option("--nice", Group.MACHINE, WholeNumber(), rare=True),
+        Doc("added to the niceness of workers"),
+        FieldPolicy.KEPT,
+    ] = 0
+    margin: Annotated[
+        float | None,
+        Option("--margin", Group.JUDGMENT, Share(), otherwise="by noise"),
+        Doc(
+            "the smallest relative difference that counts, such as 2%",
+            unit="fraction",
+            null="not given: the larger of 2 % and the floor in `noise`",
+        ),
+        FieldPolicy.KEPT,
+    ] = None
+    reference_backend: Annotated[
+        str | None,
+        Option("--reference", Group.JUDGMENT, otherwise="by order"),
+        Doc("backend that accuracy is compared with", null="not given"),
+        FieldPolicy.NAME,
+    ] = None
+    strict: Annotated[
+        bool,
+        Option("--strict", Group.JUDGMENT, Switch(), rare=True),
+        Doc("rank only across equal device and precision too"),
+        FieldPolicy.KEPT,
+    ] = False
+    timeout_s: Annotated[
+        float | None,
+        Option("--timeout", Group.FAILURE, Seconds(), otherwise="by model size"),
+        Doc("time per stage of a worker", unit="s", null="not given"),
+        FieldPolicy.KEPT,
+    ] = None
+    retries: Annotated[
+        int,
+        Option("--retries", Group.FAILURE, WholeNumber(least=0)),
+        Doc("times that a failed round is retried"),
+        FieldPolicy.KEPT,
+    ] = 0
+    fail_fast: Annotated[
+        bool,
+        Option("--fail-fast", Group.FAILURE, Switch()),
+        Doc("stop at the first failure"),
+        FieldPolicy.KEPT,
+    ] = False
+    max_failures: Annotated[
+        int | None,
+        Option("--max-failures", Group.FAILURE, WholeNumber(least=0)),
+        Doc("stop when more cells than this have failed", null="not given"),
+        FieldPolicy.KEPT,
+    ] = None
+    repair: Annotated[
+        bool,
+        Option("--repair", Group.FAILURE, Switch()),
+        Doc("replace damaged weights: download or convert them again"),
+        FieldPolicy.KEPT,
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(RecordedRequest):
+    """All that a run is asked for: also where its recordings are and what to do before it.
+
+    What is not recorded here is recorded as what it led to (the clip with its source and hash, the
+    tags), or changes nothing of what is measured.
+    """
+
+    audio: Annotated[
+        str | None,
+        Option("--audio", Group.AUDIO),
+        Doc("your own recording: a file, a folder of files, or an https address"),
+    ] = None
+    clip: Annotated[
+        str | None,
+        Option("--clip", Group.AUDIO, otherwise="short"),
+        Doc("a built-in clip: short, cities or long"),
+    ] = None
+    manifest: Annotated[
+        Path | None,
+        Option("--manifest", Group.AUDIO, FilePath()),
+        Doc("a list of recordings with their texts: NeMo's JSON lines, or CSV"),
+    ] = None
+    dataset: Annotated[
+        str | None,
+        Option("--dataset", Group.AUDIO),
+        Doc("a dataset: librispeech:SPLIT[:n=N] or hf:ORG/NAME@REVISION[:SPLIT][:n=N]"),
+    ] = None
+    download: Annotated[
+        bool,
+        Option("--download", Group.AUDIO, Switch()),
+        Doc("let --dataset download what is missing"),
+    ] = False
+    language: Annotated[
+        str | None,
+        Option("--language", Group.AUDIO, short="-l"),
+        Doc("language spoken in the recordings, such as en"),
+    ] = None
+    mic: Annotated[
+        bool,
+        Option("--mic", Group.AUDIO, Switch(), rare=True),
+        Doc("record from the microphone until Enter is pressed"),
+    ] = False
+    mic_seconds: Annotated[
+        float | None,
+        Option("--mic-seconds", Group.AUDIO, Seconds(), rare=True),
+        Doc("record from the microphone for this long", unit="s"),
+    ] = None
+    keep_recording: Annotated[
+        bool,
+        Option("--keep-recording", Group.AUDIO, Switch(), rare=True),
+        Doc("save what the microphone records with the run"),
+    ] = False
+    max_download_bytes: Annotated[
+        int,
+        Option("--max-download", Group.AUDIO, ByteSize(), rare=True),
+        Doc("give up on an --audio address that sends more", unit="byte"),
+    ] = MAX_DOWNLOAD_BYTES
+    allow_http: Annotated[
+        bool,
+        Option("--allow-http", Group.AUDIO, Switch(), rare=True),
+        Doc("let --audio fetch from an http address"),
+    ] = False
+    managed: Annotated[
+        bool,
+        Option("--managed", Group.MACHINE, Switch()),
+        Doc("run every backend from an environment of its own"),
+    ] = False
+    install: Annotated[
+        bool,
+        Option("--install", Group.MACHINE, Switch()),
+        Doc("install missing backends first"),
+    ] = False
+    resume: Annotated[
+        str | None,
+        Option("--resume", Group.FAILURE, Newest("[RUN]")),
+        Doc("resume an unfinished run of the same request: the newest, or RUN"),
+    ] = None
+    tags: Annotated[
+        tuple[str, ...],
+        Option("--tag", Group.OUTPUT, Several(each=TagName())),
+        Doc("give the run a name; can be repeated"),
+    ] = ()
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether a rule decides during the run how many rounds there are."""
+        return self.budget_s is not None or self.ci_width is not None
+
+    @property
+    def planned_rounds(self) -> int:
+        """The most rounds there will be, retaken ones left out."""
+        return max(self.rounds, self.max_rounds) if self.adaptive else self.rounds
+
+    @property
+    def decode_contract(self) -> DecodeContract:
+        """The contract that backends are held to."""
+        values: dict[str, Any] = self.contract
+        return DecodeContract(**values)
+
+
+OPTIONS: Mapping[str, Option] = declarations(Request, Option)
+"""Field → its option, in the order of declaration."""
+
+
+def default_of(name: str) -> Any:
+    """What a field of a request is where it is not given; ``None`` where it must be."""
+    declared: Field[Any] = Request.__dataclass_fields__[name]
+    if declared.default_factory is not MISSING:
+        return declared.default_factory()
+    return None if declared.default is MISSING else declared.default
+
+
+def signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function that takes a request's fields as keywords, with all of them."""
+    own = inspect.signature(function)
+    kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default_of(name))
+        for name in OPTIONS
+        if name not in own.parameters
+    ]
+    return own.replace(parameters=kept + more)
+
+
+def help_of(name: str) -> str:
+    """What ``--help`` and the reference say of a field: its meaning as a sentence."""
+    meaning = declarations(Request, Doc)[name].meaning
+    return f"{meaning[0].upper()}{meaning[1:]}."
+
+
+def from_keywords(**given: Any) -> Request:
+    """A request of Python values, checked as the command line checks what is typed.
+
+    Shares are fractions, times are seconds and sizes are bytes. ``None`` is as if left out.
+
+    Raises:
+        TypeError: an option that does not exist.
+        UsageError: a value that no run can be made with.
+    """
+    for name in given:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
+            raise TypeError(
+                f"run() has no option {name}" + (f"; did you mean {near[0]}?" if near else "")
+            )
+    return Request(
+        **{
+            name: OPTIONS[name].kind.check(value, name)
+            for name, value in given.items()
+            if value is not None
+        }
+    )
