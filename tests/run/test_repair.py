@@ -231,8 +231,8 @@ from mac_whisper_speedtest.backends.adapter import ModelUnusableError
 class Breaking(Faulty):
     """Turns a bit of its weights before the first load, and nobody can see it by looking."""
 
-    def load(self, request):
-        path, marker = Path(request.path), Path(os.environ["MARKER"])
+    def load(self, params):
+        path, marker = Path(params.model.path), Path(os.environ["MARKER"])
         if not marker.exists():
             marker.touch()
             before = path.stat()
@@ -243,7 +243,7 @@ class Breaking(Faulty):
                 stream.write(turned)
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
             raise ModelUnusableError("these are no weights")
-        return super().load(request)
+        return super().load(params)
 '''
 
 
