@@ -19,6 +19,7 @@ import pytest
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import FRAMEWORKS, Backend, BackendModel
+from mac_whisper_speedtest.catalog import PublishedFile
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
@@ -516,3 +517,25 @@ def test_a_small_file_is_told_by_the_name_that_git_has_for_it(home: Path) -> Non
     (altered,) = with_checksums([check(layout)])
     assert altered.state is WeightsState.CORRUPT
     assert any("config.json" in problem for problem in altered.problems)
+
+
+def test_what_a_description_states_of_its_files_is_looked_at_by_size_and_by_hash(
+    tmp_path: Path,
+) -> None:
+    sha256 = hashlib.sha256(b"right").hexdigest()
+    files = (PublishedFile("a.bin", 5, sha256), PublishedFile("b.bin", 5, sha256))
+    stated = BackendModel(tmp_path / "weights", files=files)
+    subject = CheckSubject(Backend(name="mine", models={"tiny": stated}).model_info("tiny"))
+    (tmp_path / "weights").mkdir()
+    states = [CacheCheck().of(subject).state]
+    for name, content in [("a.bin", b"right"), ("b.bin", b"short"), ("b.bin", b"too long")]:
+        (tmp_path / "weights" / name).write_bytes(content)
+        by_size = CacheCheck().of(subject)
+        (by_hash,) = with_checksums([by_size], fresh=True)
+        states += [by_size.state, by_hash.state]
+    assert states == [
+        WeightsState.ABSENT,
+        *(WeightsState.PARTIAL, WeightsState.PARTIAL),
+        *(WeightsState.COMPLETE, WeightsState.CORRUPT),
+        *(WeightsState.CORRUPT, WeightsState.CORRUPT),
+    ]

@@ -13,10 +13,12 @@ import pytest
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend, BackendModel
+from mac_whisper_speedtest.catalog import PublishedFile
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import locate
 
 REVISION = "0" * 40
+A_SHA256 = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
 
 
 def quiet(_text: str) -> None:
@@ -152,3 +154,27 @@ def test_weights_named_in_a_description_are_hashed_file_by_file(tmp_path: Path) 
     found = locate.locate(backend.model_info("tiny.en"), announce=quiet)
     assert set(found.files) == {"a/weights.bin", "b/weights.bin"}
     assert found.size_bytes == 26
+
+
+@pytest.mark.parametrize(
+    ("stated", "problem"),
+    [
+        ([PublishedFile("a.bin", 1, A_SHA256), PublishedFile("b/c.bin")], ""),
+        ([PublishedFile("a.bin", sha256="0" * 64)], "a.bin of tiny.en has SHA-256 "),
+        ([PublishedFile("gone.bin", 1)], "gone.bin of tiny.en is missing"),
+    ],
+)
+def test_weights_named_in_a_description_are_held_against_what_it_states_of_their_files(
+    tmp_path: Path, stated: list[PublishedFile], problem: str
+) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("a.bin", "b/c.bin"):
+        (tmp_path / name).write_bytes(b"a")
+    model = BackendModel(tmp_path, files=tuple(stated))
+    info = Backend(name="mine", models={"tiny.en": model}).model_info("tiny.en")
+    if not problem:
+        assert set(locate.locate(info, announce=quiet).files) == {"a.bin", "b/c.bin"}
+        return
+    with pytest.raises(WeightsError, match=problem) as caught:
+        locate.locate(info, announce=quiet)
+    assert "what the description of mine states" in caught.value.hint
