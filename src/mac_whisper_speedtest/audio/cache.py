@@ -1,4 +1,4 @@
-"""Every recording is decoded once: its samples lie in the cache, named by the hash of its bytes.
+"""Every recording is decoded once: its samples are in the cache, named by the hash of its bytes.
 
 An entry is two files: ``NAME.f32``, the raw little-endian samples that workers read, and
 ``NAME.json``, how many there are and their SHA-256. The hash is checked whenever an entry is used,
@@ -40,7 +40,7 @@ _held: dict[Path, int] = {}
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What lies beside the samples."""
+    """What is stored beside the samples."""
 
     samples: int
     sha256: str

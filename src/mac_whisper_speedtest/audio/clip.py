@@ -26,7 +26,7 @@ class Clip:
     Attributes:
         name: how tables and options call it.
         samples: shape ``[samples]``, 16 kHz mono float32, full scale at +-1; read-only.
-        reference: the words spoken, or None when nobody wrote them down (accuracy is then unknown).
+        reference: the words spoken, or None without a transcript (accuracy is then unknown).
         language: two-letter code of the speech, or None when not known.
         source: where the audio came from, for a person; never a path of this machine.
         pcm_path: a file in the cache that holds exactly these samples, for workers to read; None
@@ -101,7 +101,7 @@ def write_wav(audio: Clip, path: Path) -> None:
 
 
 def _pcm_bytes(samples: npt.NDArray[np.float32]) -> memoryview:
-    """The samples as they lie in memory; they are copied only where they do not lie so."""
+    """The samples as they are in memory; they are copied only where they do not lie so."""
     import numpy as np
 
     return np.ascontiguousarray(samples, dtype="<f4").data

@@ -29,7 +29,7 @@ class AudioEntry:
     Attributes:
         name: how to call it; made printable and unique later.
         audio: the file, or its bytes.
-        text: the words spoken; None when nobody says. A blank one is a mistake, said as such.
+        text: the words spoken; None where there are none. A blank one is a mistake, said as such.
         no_text: why there is no text although there was meant to be one; else empty.
         language: two-letter code, or None.
         start_s: where in the recording it begins, in seconds.
@@ -188,7 +188,7 @@ def _nothing(name: str, left_out: Sequence[LeftOut]) -> str:
     )
 
 
-# A folder of recordings, with the texts that lie beside them.
+# A folder of recordings, with the texts beside them.
 
 
 AUDIO_SUFFIXES: Final = frozenset(

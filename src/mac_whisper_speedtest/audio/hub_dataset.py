@@ -222,7 +222,7 @@ def fetch_dataset(
         allow_download: whether it may be.
 
     Returns:
-        Where they lie, in order of their names.
+        Their paths, in order of their names.
 
     Raises:
         UsageError: it has no such file.

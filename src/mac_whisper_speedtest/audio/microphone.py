@@ -45,8 +45,8 @@ def record(
     Args:
         seconds: how long; None until Enter is pressed.
         language: two-letter code of the speech.
-        announce: told when to speak, and what went wrong.
-        level: told the loudness of every block, in dB below full scale.
+        announce: receives when to speak, and what went wrong.
+        level: receives the loudness of every block, in dB below full scale.
 
     Raises:
         UsageError: no library or device to record with, no terminal to wait for Enter at, or an
@@ -94,7 +94,7 @@ def gather(
         blocks: shape ``[samples]`` each, at ``rate``; they end when the recording shall.
         rate: samples per second of the blocks.
         seconds: after which to stop, exact to the sample; None for all.
-        level: told the loudness of every block, in dB below full scale.
+        level: receives the loudness of every block, in dB below full scale.
 
     Returns:
         Shape ``[samples]``, at 16 kHz.
@@ -104,16 +104,16 @@ def gather(
     """
     import numpy as np
 
-    wanted = None if seconds is None else round(seconds * rate)
+    requested = None if seconds is None else round(seconds * rate)
 
     def enough() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         here = 0
         for block in blocks:
-            part = block if wanted is None else block[: wanted - here]
+            part = block if requested is None else block[: requested - here]
             level(loudness(part))
             here += part.size
             yield rate, part
-            if wanted is not None and here >= wanted:
+            if requested is not None and here >= requested:
                 return
 
     pieces = list(resampled(enough()))

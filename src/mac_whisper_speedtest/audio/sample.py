@@ -23,7 +23,7 @@ class Item:
 
     Attributes:
         key: its name in the set; unique there.
-        speaker: who speaks; None where nobody says.
+        speaker: who speaks; None where that is not known.
         length: its duration or anything that grows with it; None where not known.
     """
 
@@ -39,7 +39,7 @@ def draw(items: Sequence[Item], n: int, seed: int) -> set[str]:
 
     Args:
         items: the set.
-        n: how many are wanted; at least one.
+        n: how many to draw; at least one.
         seed: another one draws others.
     """
     if n >= len(items):

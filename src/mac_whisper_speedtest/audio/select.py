@@ -36,7 +36,7 @@ def resolve(
         clip: name of a built-in clip.
         reference: the words spoken in ``audio``, as text.
         language: two-letter code of the speech in ``audio``.
-        announce: told before anything is downloaded.
+        announce: receives a line before anything is downloaded.
 
     Raises:
         UsageError: both given, an unknown clip, a reference or language for a built-in clip, or a
@@ -193,9 +193,9 @@ def choose(
 
     Args:
         choice: what was asked for.
-        announce: told, in one line, what takes a while or goes over the network, before it does.
+        announce: receives a line on what takes a while or goes over the network, before it does.
         allow_download: whether a dataset may be downloaded.
-        level: told the loudness of what the microphone hears, block by block, in dB below full
+        level: receives the loudness of what the microphone hears, block by block, in dB below full
             scale; `microphone.meter` makes a bar of it.
         policy: from where, and how patiently, recordings are fetched; the choice adds its own.
 

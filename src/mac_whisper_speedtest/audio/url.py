@@ -32,7 +32,7 @@ from mac_whisper_speedtest.version import __version__
 
 # Which addresses a recording may be fetched from. Pure, but for asking the resolver.
 #
-# An address that somebody else wrote, or that a server redirects to, must not make this machine ask
+# An address from another person, or that a server redirects to, must not make this machine ask
 # its own services, its router or its cloud's metadata service. So a name is resolved here, every
 # address it stands for is checked, and the connection goes to an address that was checked: not to
 # whatever the name stands for a moment later.
@@ -49,7 +49,7 @@ def resolve(host: str, port: int) -> list[str]:
     """The numeric addresses of ``host``, by the system's resolver.
 
     Raises:
-        OSError: it has none, or nobody answers.
+        OSError: it has none, or no server answers.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -59,7 +59,7 @@ class PublishedFile:
 
     @property
     def pinned(self) -> bool:
-        """Whether the file can be told from any other: size and SHA-256 are known."""
+        """Whether size and SHA-256 are known, so that the file can be verified."""
         return self.size is not None and self.sha256 is not None
 
 
@@ -107,7 +107,7 @@ class HostedWeights:
         files: those that are known; all that are needed when ``unpinned`` is empty.
         license: of the weights.
         unpinned: a key of `UNPINNED_RULES`, for whatever is not pinned here.
-        unavailable: why nobody publishes this; empty when somebody does.
+        unavailable: why this is not published; empty where it is.
         note: what else a person should know.
         mirror: a distribution on the package index with exactly these files.
     """

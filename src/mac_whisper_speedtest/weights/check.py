@@ -112,7 +112,7 @@ class CacheCheck:
             return self._of_custom(subject, catalog.parse_custom(info.model))
         where = places(info)
         if not where:
-            reason = info.unavailable or "nobody publishes it, and this tool cannot make it"
+            reason = info.unavailable or "it is not published, and this tool cannot make it"
             return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=reason)
         check = _checked(subject, [self._look(place) for place in where])
         if info.source is None:
@@ -169,7 +169,7 @@ def with_checksums(
     Args:
         checks: what `CacheCheck` found.
         fresh: read every file again, whatever is remembered of it.
-        progress: told of bytes done and bytes in all, from several threads.
+        progress: receives bytes done and bytes in all, from several threads.
     """
     copies = {copy for check in checks for copy in (*check.copies, check.source) if copy}
     files = {file.path: file.size for copy in copies for file in copy.files if file.sha256}
@@ -197,7 +197,7 @@ def _hashed(copy: CachedCopy, hashes: dict[Path, str | OSError]) -> CachedCopy:
     """A copy after its files were read."""
     damaged, unread = [], []
     for file in copy.files:
-        if not file.can_be_told:
+        if not file.verifiable:
             continue
         seen = hashes[file.path] if file.sha256 else _git_name(file.path)
         what, expected = ("SHA-256", file.sha256) if file.sha256 else ("git's name", file.git_name)
@@ -209,13 +209,13 @@ def _hashed(copy: CachedCopy, hashes: dict[Path, str | OSError]) -> CachedCopy:
                 f"should be {expected[:12]}…"
             )
     if damaged:
-        # A file that is short as well is told once, by its size.
+        # A file that is short as well is reported once, by its size.
         known = {problem.split(" ", 1)[0] for problem in copy.problems}
         news = [problem for problem in damaged if problem.split(" ", 1)[0] not in known]
         return replace(copy, state=WeightsState.CORRUPT, problems=(*copy.problems, *news, *unread))
     if unread:
         return replace(copy, state=WeightsState.NOT_CHECKABLE, problems=(*copy.problems, *unread))
-    everything = bool(copy.files) and all(file.can_be_told for file in copy.files)
+    everything = bool(copy.files) and all(file.verifiable for file in copy.files)
     return replace(copy, evidence=Evidence.HASHES if everything else copy.evidence)
 
 

@@ -110,11 +110,11 @@ def check_models(request: CheckRequest, observer: Observer | None = None) -> Rep
             rows = [replace(row, check=check) for row, check in zip(rows, checks, strict=True)]
     everything = request.method is CheckMethod.LOAD or request.load
     if everything or request.method is CheckMethod.AUTO:
-        wanted = [row for row in rows if everything or _nothing_cheaper_tells(row)]
-        if wanted:
+        to_load = [row for row in rows if everything or _nothing_cheaper_tells(row)]
+        if to_load:
             with _timed(stages, "load"):
-                tried = try_loading(wanted, request, observer.loading)
-            loads = {id(row): done for row, done in zip(wanted, tried, strict=True)}
+                tried = try_loading(to_load, request, observer.loading)
+            loads = {id(row): done for row, done in zip(to_load, tried, strict=True)}
             rows = [loads.get(id(row), row) for row in rows]
     return Report(tuple(rows), stages)
 
@@ -185,7 +185,7 @@ def try_loading(
     Args:
         rows: what names, sizes and hashes say.
         request: deadline, device and threads; whether to ask again what is remembered.
-        loading: told of each row before it is loaded.
+        loading: receives each row before it is loaded.
     """
     from mac_whisper_speedtest.worker import process_tree
 

@@ -42,7 +42,7 @@ class Damage:
     seen: tuple[int, int] = field(default=(0, 0), compare=False)
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """What is damaged and what is done about it, before and after it is done."""
         if self.origin is WeightsOrigin.CONVERTED:
             return f"the {self.form} weights of {self.model} are damaged: made again"
@@ -62,7 +62,7 @@ class DamagedError(WeightsError):
 
     Attributes:
         damage: which files, and how they can be put right.
-        by_hand: the next thing to do for somebody who does not want ``--repair``.
+        by_hand: the next thing to do without ``--repair``.
     """
 
     def __init__(

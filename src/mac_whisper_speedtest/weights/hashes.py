@@ -87,7 +87,7 @@ def sha256_files(
     Args:
         files: each is hashed once, however often it is named.
         fresh: read every file again, whatever is remembered.
-        progress: told how many more bytes are done, from several threads; what is remembered
+        progress: receives how many more bytes are done, from several threads; what is remembered
             counts as done.
     """
     from concurrent.futures import ThreadPoolExecutor

@@ -23,7 +23,7 @@ from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.catalog import COMMIT
 
 DEFAULT_BRANCH = "main"
-"""What libraries load when they are told no revision."""
+"""What libraries load where no revision is given."""
 
 
 def cache_dir() -> Path:

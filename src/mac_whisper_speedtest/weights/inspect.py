@@ -1,4 +1,4 @@
-"""What lies in a place: whole, half, damaged or nothing. Reads names and sizes, never contents.
+"""What is in a location: whole, half, damaged or nothing. Reads names and sizes, never contents.
 
 (The first bytes of a file that is as small as a git-lfs pointer are the one exception.)
 """
@@ -47,7 +47,7 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """One wanted file that is there.
+    """One expected file that is there.
 
     Attributes:
         path: where.
@@ -64,7 +64,7 @@ class FoundFile:
     git_name: str | None = None
 
     @property
-    def can_be_told(self) -> bool:
+    def verifiable(self) -> bool:
         """Whether anything says what it should hold."""
         return bool(self.sha256 or self.git_name)
 
@@ -77,8 +77,8 @@ class CachedCopy:
         place: where it was looked.
         state: of this copy alone.
         problems: what is missing, damaged or not readable, one line each.
-        remarks: what else a person may want to know.
-        files: the wanted files that are there.
+        remarks: what else a person may need to know.
+        files: the expected files that are there.
         evidence: what ``complete`` rests on.
     """
 
@@ -91,7 +91,7 @@ class CachedCopy:
 
     @property
     def size_bytes(self) -> int:
-        """Of the wanted files that are there, together."""
+        """Of the expected files that are there, together."""
         return sum(file.size for file in self.files)
 
     @property
@@ -103,7 +103,7 @@ class CachedCopy:
 
 
 def inspect_copy(place: CacheLocation) -> CachedCopy:
-    """Compare what lies in ``place`` with what a whole copy holds."""
+    """Compare what is in ``place`` with what a whole copy holds."""
     remarks: list[str] = []
     if place.hub_repository:
         place, remark = _in_hub(place)
@@ -156,7 +156,7 @@ def _state(states: set[WeightsState], *, anything: bool) -> WeightsState:
 def _look_at(
     place: CacheLocation, want: ExpectedFile
 ) -> tuple[FoundFile | None, WeightsState, str]:
-    """One wanted file: where it is, the state it alone would give, and what is wrong with it."""
+    """One expected file: where it is, the state it alone would give, and what is wrong with it."""
     dangling = ""
     for name in want.names:
         path = place.folder / name
@@ -188,18 +188,20 @@ def _judge(
         return None, WeightsState.CORRUPT, f"{name} is not a file"
     if not os.access(path, os.R_OK):
         return None, WeightsState.NOT_CHECKABLE, f"{name} cannot be read: permission denied"
-    found = _told(FoundFile(path, status.st_size, name, want.sha256, want.git_name), place)
+    found = _with_noted_hash(
+        FoundFile(path, status.st_size, name, want.sha256, want.git_name), place
+    )
     problem = _wrong_size(found, want)
     return found, WeightsState.CORRUPT if problem else WeightsState.COMPLETE, problem
 
 
-def _told(file: FoundFile, place: CacheLocation) -> FoundFile:
+def _with_noted_hash(file: FoundFile, place: CacheLocation) -> FoundFile:
     """``file`` with what the hub's client left about it, where nothing better is known.
 
     In a hub cache that is the name of the blob that the link points at; in a local folder, the
     second line of its metadata. Both are a large file's SHA-256, or git's name of a small one.
     """
-    if file.can_be_told:
+    if file.verifiable:
         return file
     etag = ""
     if place.hash_named and file.path.is_symlink():

@@ -1,4 +1,4 @@
-"""Every copy of a network that lies on this machine, in whatever form and wherever."""
+"""All local copies of a model, in any weights format."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class InstalledWeights:
 
     Attributes:
         name: the canonical name, or the repository at its commit.
-        form: of the weights; empty where nobody knows.
-        precision: what they are stored in; empty where nobody knows.
+        form: of the weights; empty where it is not known.
+        precision: what they are stored in; empty where it is not known.
         copy: where it is, and what names and sizes say of it.
     """
 
@@ -168,8 +168,8 @@ def _forms(model: catalog.Model) -> list[catalog.WeightsFormat]:
 
 # Reading every byte of the copies that are here, and holding them against what is known.
 #
-# Files are told by SHA-256: of the catalog, of what the hub said, of what a conversion wrote
-# down. Small files of a hub repository have git's name instead, a SHA-1.
+# Files are verified by SHA-256: of the catalog, of the hub's listing, of a conversion's record.
+# Small files of a hub repository have git's name instead, a SHA-1.
 
 
 class ReadOutcome(StrEnum):
@@ -215,7 +215,7 @@ def verify(
 
     Args:
         holdings: what is here.
-        progress: told of bytes done and bytes in all, from several threads.
+        progress: receives bytes done and bytes in all, from several threads.
     """
     checks = [
         WeightsCheck(
@@ -234,7 +234,7 @@ def verify(
 
 def _judged(holding: InstalledWeights, copy: CachedCopy) -> CopyVerdict:
     """The verdict on a copy whose files were read."""
-    unknown = tuple(file.name for file in copy.files if not file.can_be_told)
+    unknown = tuple(file.name for file in copy.files if not file.verifiable)
     outcome = _OUTCOMES.get(copy.state, ReadOutcome.OK)
     if outcome is ReadOutcome.OK and len(unknown) == len(copy.files):
         outcome = ReadOutcome.UNKNOWN

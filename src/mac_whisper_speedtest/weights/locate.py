@@ -73,11 +73,11 @@ def suits(source_form: str, stored: str, form: str, precision: str) -> bool:
     Args:
         source_form: their form.
         stored: what they are stored in.
-        form: the form that is wanted.
-        precision: what is wanted to be stored.
+        form: the form that is requested.
+        precision: what the weights have to be stored in.
 
     Raises:
-        WeightsMissingError: they are not what is wanted, and cannot be converted to it.
+        WeightsMissingError: they are not what is requested, and cannot be converted to it.
     """
     kind = catalog.forms().get(form)
     # Whoever loads a form that is never converted casts it; others compute in what they find.
@@ -113,7 +113,7 @@ def converted(
         source: what to convert.
         form: a form that the converter writes.
         precision: the precision to store it in.
-        announce: told before a conversion, which takes seconds to minutes.
+        announce: receives a line before a conversion, which takes seconds to minutes.
         fresh: read every converted file again, whatever is remembered of it.
 
     Raises:
@@ -170,7 +170,7 @@ def _checked(
 
     def damaged(message: str, *names: str) -> DamagedError:
         found = Damage(model, form, names, folder, WeightsOrigin.CONVERTED, seen=identity(folder))
-        by_hand = f"remove the folder {folder}; it is made anew at the next run"
+        by_hand = f"remove the folder {folder}; it is rebuilt at the next run"
         return DamagedError(message, found, by_hand=by_hand)
 
     try:
@@ -225,7 +225,7 @@ def locate(
 
     Args:
         info: the model as the backend sees it.
-        announce: told before a conversion, which takes seconds to minutes.
+        announce: receives a line before a conversion, which takes seconds to minutes.
         official: gives what the forms of a Whisper model are converted from.
         fresh: read every file again, whatever is remembered of it; ``official`` sees to its own.
 
@@ -238,7 +238,7 @@ def locate(
         return _described(info, info.path, fresh=fresh)
     if not info.weights_format:
         raise WeightsMissingError(
-            f"{info.backend} brings no weights for {info.model}",
+            f"{info.backend} ships no weights for {info.model}",
             hint="add it under [backend.models] in its description, or name a form there",
         )
     if info.family != catalog.WHISPER:

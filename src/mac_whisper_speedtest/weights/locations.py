@@ -1,4 +1,4 @@
-"""Where the weights of a network can lie on this machine, and what a whole copy holds.
+"""Where the weights of a network can be on this machine, and what a whole copy holds.
 
 Data and path arithmetic only: nothing is opened here (`inspect` does that), no backend is imported
 and no library of theirs. Sources: each library's own code, as noted at the functions; WhisperKit
@@ -80,15 +80,15 @@ class ExpectedFile:
 
 @dataclass(frozen=True, slots=True)
 class CacheLocation:
-    """One place where a copy can lie.
+    """One place where a copy can be.
 
     Attributes:
         where: what people call it.
-        folder: the folder the wanted names are relative to.
+        folder: the folder that the expected names are relative to.
         wants: what a whole copy holds.
         for_run: whether ``speedtest run`` takes weights from here.
-        is_file: whether the backend is given the one wanted file, and not the folder.
-        may_be_folders: whether what is wanted may be a folder as well.
+        is_file: whether the backend is given the one expected file, and not the folder.
+        may_be_folders: whether what is expected may be a folder as well.
         unfinished: folders and patterns of names that only an unfinished download leaves.
         hub_repository: for the Hugging Face cache, the repository.
         revision: for the Hugging Face cache, the pinned commit.
@@ -275,7 +275,7 @@ def custom_pulled(custom: catalog.Custom, snapshot: SnapshotFiles | None) -> Cac
     return CacheLocation(
         "the Hugging Face cache",
         hub_cache.snapshot_dir(custom.repository, custom.revision),
-        tuple(_learnt(file, "") for file in files),
+        tuple(_expected_file(file, "") for file in files),
         for_run=True,
         unfinished=tuple(
             (repository / "blobs", f"{file.sha256}*.incomplete") for file in files if file.sha256
@@ -286,7 +286,7 @@ def custom_pulled(custom: catalog.Custom, snapshot: SnapshotFiles | None) -> Cac
     )
 
 
-def _learnt(file: HubFile, folder: str) -> ExpectedFile:
+def _expected_file(file: HubFile, folder: str) -> ExpectedFile:
     """A file as the hub listed it, below ``folder`` of its repository."""
     name = str(PurePosixPath(file.name).relative_to(folder))
     return ExpectedFile((name,), file.size, file.sha256, file.blob_id)
@@ -295,10 +295,10 @@ def _learnt(file: HubFile, folder: str) -> ExpectedFile:
 def _hub(row: catalog.HostedWeights) -> CacheLocation:
     repository = hub_cache.repository_dir(row.repository)
     revision, wants = row.revision, _wants(row)
-    # What an earlier pull learnt of the commit says more than the catalog does.
+    # The listing that an earlier pull stored says more than the catalog does.
     if not row.complete and (snapshot := resolve_offline(pull_target(row))):
         revision = snapshot.revision
-        wants = tuple(_learnt(file, row.folder) for file in snapshot.files)
+        wants = tuple(_expected_file(file, row.folder) for file in snapshot.files)
     shared = bool(row.folder) or row.form == "ggml"  # one repository for many networks
     blobs = repository / "blobs"
     hashes = [want.sha256 for want in wants if want.sha256]

@@ -51,9 +51,9 @@ def repair(
                 f"{known.message}, after a repair too", damage, by_hand=known.by_hand, in_vain=True
             )
         tried.add(damage.folder)
-        announce(damage.told)
+        announce(damage.message)
         _put_right(damage, announce)
-        done.append(damage.told)
+        done.append(damage.message)
         known = None
 
 

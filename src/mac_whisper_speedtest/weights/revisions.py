@@ -114,7 +114,7 @@ def parse_listing(repository: str, body: Any, *, custom: bool = False) -> Commit
     """The listing in the hub's description of a repository.
 
     Raises:
-        DownloadError: it is not such an answer, or names a file that would lie outside its folder.
+        DownloadError: it is not such an answer, or names a file that would be outside its folder.
     """
     try:
         files = tuple(_file(sibling) for sibling in body["siblings"])
@@ -126,7 +126,7 @@ def parse_listing(repository: str, body: Any, *, custom: bool = False) -> Commit
     for file in files:
         if not stays_inside(file.name):
             raise DownloadError(
-                f"{repository} lists the file {file.name!r}, which would lie outside its folder; "
+                f"{repository} lists the file {file.name!r}, which would be outside its folder; "
                 "nothing was fetched",
                 hint="do not use this repository",
             )
@@ -134,7 +134,7 @@ def parse_listing(repository: str, body: Any, *, custom: bool = False) -> Commit
 
 
 def stays_inside(name: str) -> bool:
-    """Whether ``name``, a path from a server, can only lie below the folder it is put into."""
+    """Whether ``name``, a path from a server, can only be below the folder it is put into."""
     if not name.isprintable() or "\\" in name:
         return False
     parts = name.split("/")

@@ -89,10 +89,10 @@ def _bundles(names: Collection[PurePosixPath]) -> set[str]:
 def _weights(
     files: Sequence[HubFile], base: PurePosixPath, known: Collection[str]
 ) -> list[HubFile]:
-    """One kind of weights of those that lie here, each network once."""
+    """One kind of weights of those in one folder, each network once."""
     weights = [file for file in files if _suffix(file.name) in _WEIGHT_SUFFIXES]
-    wanted = {str(base / name) for name in known}
-    if exact := [file for file in weights if file.name in wanted]:
+    pinned = {str(base / name) for name in known}
+    if exact := [file for file in weights if file.name in pinned]:
         return exact
     for kind in _WEIGHTS:
         if same := [file for file in weights if _suffix(file.name) in kind]:
