@@ -17,10 +17,10 @@ from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.tables import Table
-from mac_whisper_speedtest.leaderboard import site
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.option import Share
 from mac_whisper_speedtest.report import comparison_markdown
+from mac_whisper_speedtest.report.html import notebook
 from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import Value
@@ -126,7 +126,7 @@ class Results:
         return f"<Results of run {self.source.label}: {statuses.count('ok')} of {len(statuses)} ok>"
 
     def _repr_html_(self) -> str:
-        return site.of_run(self.run, self.source.label)
+        return notebook.run_html(self.run, self.source.label)
 
 
 def load(name: StrPath | int = "latest") -> Results:
@@ -238,7 +238,7 @@ class Comparison:
         return f"<Comparison of runs {base} and {new}: {found}>"
 
     def _repr_html_(self) -> str:
-        return site.of_comparison(self.document)
+        return notebook.comparison_html(self.document)
 
 
 def compare(

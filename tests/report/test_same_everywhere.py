@@ -20,6 +20,7 @@ from mac_whisper_speedtest.leaderboard import build, site
 from mac_whisper_speedtest.leaderboard.intake import Intake
 from mac_whisper_speedtest.leaderboard.submissions import submission_of
 from mac_whisper_speedtest.report import ci_formats, comparison, comparison_markdown, table, texts
+from mac_whisper_speedtest.report.html import notebook
 from mac_whisper_speedtest.report.html.report import report
 from mac_whisper_speedtest.results import schema as s
 from parsed_html import Element, parse
@@ -104,7 +105,7 @@ def test_exported_markdown(run: s.Run) -> None:
 
 
 def test_a_notebook(run: s.Run) -> None:
-    piece = parse(site.of_run(run, "1")).one("table")
+    piece = parse(notebook.run_html(run, "1")).one("table")
     assert sorted(shown(elements(piece), "wer")) == sorted(EXPECTED)
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -15,20 +15,16 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest import files as durable
-from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.export import csv
-from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.leaderboard import sections as boards
 from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow, Leaderboard
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS
-from mac_whisper_speedtest.report import comparison
 from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.html.page import clipped
 from mac_whisper_speedtest.report.html.tables import PageTable, TableColumn, TableRow
-from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.cells import MISSING, counted, labels_of
+from mac_whisper_speedtest.results.cells import MISSING, counted
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 from mac_whisper_speedtest.stats.outliers import CUT
 
@@ -300,48 +296,3 @@ def write_site(target: Path, content: Mapping[str, bytes]) -> None:
     finally:
         if aside is not None and target.exists():
             shutil.rmtree(aside, ignore_errors=True)
-
-
-# Pieces of HTML for notebooks: a run's table, and a comparison.
-
-
-def of_run(run: s.Run, label: str) -> str:
-    """The run's cells with the columns for people, and what is to be known of them."""
-    brief = CELLS.brief()
-    rows = [[_shown(value) for value in values] for values in brief.values([run])]
-    outcome = run.manifest.outcome
-    state = f" ({outcome.state})" if outcome is not None and outcome.state != "complete" else ""
-    labels = labels_of(run.cells)
-    notes = [
-        f"{labels[cell.id]}: {finding.kind}: {finding.message}"
-        for cell in run.cells
-        for finding in (cell.summary.findings if cell.summary else ())
-    ]
-    tables = [("", [column.name for column in brief.columns], rows)]
-    return _piece(f"Run {label}{state}", tables, notes)
-
-
-def of_comparison(compared: Compared) -> str:
-    """The comparison's tables, as ``speedtest compare`` prints them, and its notes."""
-    tables = [
-        (heading, comparison.HEADINGS, rows)
-        for heading, rows in comparison.tables(compared).items()
-    ]
-    notes = [*comparison.notes(compared), *comparison.outcome(compared)]
-    return _piece(comparison.title(compared), tables, notes)
-
-
-def _piece(
-    heading: str,
-    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
-    notes: Sequence[str],
-) -> str:
-    return str(page.render("piece.html", heading=heading, tables=tables, notes=notes))
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
