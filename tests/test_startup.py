@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from fakes.runs import stored
+
 HEAVY = {
     "av", "ctranslate2", "faster_whisper", "gguf", "huggingface_hub", "jinja2", "jiwer",
     "markupsafe", "mlx", "msgspec", "numpy", "psutil", "pywhispercpp", "rich", "safetensors",
@@ -41,8 +45,11 @@ def test_help_of_run_imports_no_heavy_library() -> None:
     assert loaded_modules("run", "--help") & HEAVY == set()
 
 
-def test_only_pages_need_the_template_engine(tmp_path: Path) -> None:
-    run = Path(__file__).parent / "fixtures" / "runs" / "v1"
+def test_only_pages_need_the_template_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path))
+    run = stored().path
     assert loaded_modules("show", str(run)) & {"jinja2", "markupsafe"} == set()
     page = tmp_path / "report.html"
     assert "jinja2" in loaded_modules("report", str(run), "-o", str(page))

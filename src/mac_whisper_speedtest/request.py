@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, SettingValue
-from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
+from mac_whisper_speedtest.declared import Column, Doc, FieldPolicy, declarations
 from mac_whisper_speedtest.option import (
     ByteSize,
     FilePath,
@@ -107,6 +107,7 @@ class RecordedRequest:
         Option("--precision", Group.WHAT),
         Doc("precision to compute in, such as float16 or int8, where a backend has a choice"),
         FieldPolicy.NAME,
+        Column("precision_asked"),
     ] = "auto"
     cold_load: Annotated[
         bool,
@@ -131,6 +132,7 @@ class RecordedRequest:
         Option("--passes", Group.AMOUNT, WholeNumber(least=1), otherwise="2, of a set 1"),
         Doc("timed passes over the speech per process"),
         FieldPolicy.KEPT,
+        Column("passes_asked"),
     ] = 0
     budget_s: Annotated[
         float | None,
@@ -188,12 +190,14 @@ class RecordedRequest:
         Option("--device", Group.MACHINE),
         Doc("device to run on, where a backend has a choice"),
         FieldPolicy.NAME,
+        Column("device_asked"),
     ] = "auto"
     threads: Annotated[
         int,
         Option("--threads", Group.MACHINE, WholeNumber(least=1), otherwise="by machine"),
         Doc("CPU threads per backend"),
         FieldPolicy.KEPT,
+        Column(),
     ] = 0
     max_memory_bytes: Annotated[
         int | None,

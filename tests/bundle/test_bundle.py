@@ -36,7 +36,6 @@ from mac_whisper_speedtest.store.verify import verify
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker.exit_status import Status
 
-V1 = Path(__file__).parents[1] / "fixtures" / "runs" / "v1"
 POINTS = int(environ.get("SPEEDTEST_CRASH_POINTS", "4"))
 
 
@@ -146,18 +145,6 @@ def test_every_figure_comes_out_of_a_bundle_as_out_of_the_run(tmp_path: Path, pu
     assert {cell.summary.wer for cell in there.cells if cell.summary} == {0.0, 0.375}
     if public:
         assert [cell.summary for cell in there.cells] == [cell.summary for cell in here.cells]
-
-
-def test_a_run_of_version_1_can_be_given_away_and_gets_an_id(tmp_path: Path) -> None:
-    write.write_bundle(RunDirectory(V1), tmp_path / "x.zip")
-    write.write_bundle(RunDirectory(V1), tmp_path / "y.zip")
-
-    there = read.read_bundle(tmp_path / "x.zip")
-
-    assert summaries(there) == summaries(summarize(RunDirectory(V1).replay()))
-    assert there.manifest.schema_version == 1
-    assert len(there.manifest.run_id) == 32
-    assert there.manifest.run_id == read.read_bundle(tmp_path / "y.zip").manifest.run_id
 
 
 def test_when_each_line_was_written_goes_along(tmp_path: Path) -> None:

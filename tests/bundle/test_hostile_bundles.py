@@ -294,6 +294,12 @@ def test_a_schema_of_the_future_is_refused_with_what_to_do(sound: Path) -> None:
     assert "schema version 4" in refused(path)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_schema_that_was_never_released_is_refused_as_too_old(sound: Path, version: int) -> None:
+    path = with_manifest(sound, lambda manifest: manifest.update(schema_version=version))
+    assert "by an unreleased version of this tool and is too old" in refused(path)
+
+
 @pytest.mark.parametrize("version", [0, -1])
 def test_a_schema_that_never_was_is_refused(sound: Path, version: int) -> None:
     path = with_manifest(sound, lambda manifest: manifest.update(schema_version=version))

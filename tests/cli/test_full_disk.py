@@ -108,19 +108,19 @@ def test_an_import_on_a_full_disk_takes_no_number_and_works_when_there_is_room(
     assert verify.verify(RunDirectory(small_disk / "runs" / "000001")) == []
 
 
-@pytest.mark.parametrize("command", ["reindex", "list", "migrate", "gc", "verify"])
+@pytest.mark.parametrize("command", ["reindex", "list", "gc", "verify"])
 def test_what_keeps_the_store_in_order_damages_nothing_on_a_full_disk(
     command: str, small_disk: Path, speedtest: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(small_disk))
     run = stored(rounds=2)
-    run.sealed_path.unlink()  # `migrate` seals it again
+    run.sealed_path.unlink()
     before = {path: path.read_bytes() for path in run.path.iterdir()}
     ballast = disks.fill(small_disk, 0)
 
     answer = speedtest("results", command)
 
-    writes = command in {"reindex", "migrate"}
+    writes = command == "reindex"
     assert answer.code == (5 if writes else 0), answer.err
     assert ("check the free disk space" in answer.err) == writes
     assert "Traceback" not in answer.err

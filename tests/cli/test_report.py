@@ -8,20 +8,21 @@ from pathlib import Path
 import pytest
 
 from conftest import Call
+from fakes.runs import stored
 from parsed_html import parse
-
-OLD_RUN = Path(__file__).parent.parent / "fixtures" / "runs" / "v1"
 
 
 @pytest.fixture
 def call(speedtest: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
-    """``call("latest", "-o", path)``, in an empty folder."""
+    """``call("1", "-o", path)``, in an empty folder; run 1 is there."""
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
+    stored()
     monkeypatch.chdir(tmp_path)
     return functools.partial(speedtest, "report")
 
 
 def test_it_writes_the_page_and_says_where(call: Call, tmp_path: Path) -> None:
-    answer = call(OLD_RUN, "-o", "sub/report.html")
+    answer = call("1", "-o", "sub/report.html")
     assert answer.code == 0
     page = tmp_path / "sub" / "report.html"
     assert "sub/report.html:" in answer.out
@@ -31,19 +32,19 @@ def test_it_writes_the_page_and_says_where(call: Call, tmp_path: Path) -> None:
 def test_without_a_name_it_is_named_after_the_run_and_replaces_nothing(
     call: Call, tmp_path: Path
 ) -> None:
-    assert call(OLD_RUN).code == 0
+    assert call("1").code == 0
     (made,) = tmp_path.glob("run-*.html")
     made.write_text("mine", encoding="utf-8")
-    answer = call(OLD_RUN)
+    answer = call("1")
     assert answer.code == 2
     assert f"to replace it: -o {made.name}" in answer.err
     assert made.read_text(encoding="utf-8") == "mine"
-    assert call(OLD_RUN, "-o", made.name).code == 0
+    assert call("1", "-o", made.name).code == 0
     assert made.read_text(encoding="utf-8") != "mine"
 
 
 def test_a_folder_or_an_unknown_run_is_refused(call: Call, tmp_path: Path) -> None:
-    answer = call(OLD_RUN, "-o", tmp_path)
+    answer = call("1", "-o", tmp_path)
     assert answer.code == 2
     assert "it is a folder" in answer.err
     answer = call("no-such-run", "-o", "x.html")
@@ -54,4 +55,4 @@ def test_a_folder_or_an_unknown_run_is_refused(call: Call, tmp_path: Path) -> No
 
 def test_a_place_that_cannot_be_written_is_a_storage_error(call: Call, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert call(OLD_RUN, "-o", "file/report.html").code == 5
+    assert call("1", "-o", "file/report.html").code == 5

@@ -9,7 +9,6 @@ import click
 import pytest
 
 from conftest import Call
-from fakes.events import sample
 from fakes.runs import FakeCell, stored
 from mac_whisper_speedtest.cli import results
 from mac_whisper_speedtest.results import directory
@@ -104,29 +103,6 @@ def test_verify_names_what_is_wrong_and_ends_with_5(call: Call) -> None:
 
 def test_verify_names_no_run_that_is_not_there(call: Call) -> None:
     assert call("verify", "7").code == 2
-
-
-def test_migrate_seals_what_is_not_sealed_and_then_has_nothing_to_do(call: Call) -> None:
-    stored()
-    run = stored(seal=False)
-    dry = call("migrate", "--dry-run")
-    assert dry.out == (
-        "run 2: would be sealed: it is not sealed\n"
-        "1 to be sealed, 1 as they should be, 0 left alone\n"
-    )
-    assert not run.sealed_path.exists()
-    assert "run 2: sealed: it is not sealed\n" in call("migrate").out
-    assert run.sealed_path.exists()
-    assert call("migrate").out == "0 sealed, 2 as they should be, 0 left alone\n"
-
-
-def test_migrate_leaves_alone_what_changed_and_ends_with_5(call: Call) -> None:
-    run = stored()
-    with Journal(run.journal_path) as book:
-        book.append(sample("a/tiny.en/speech", 5, 1.0, 1))
-    said = call("migrate", "1")
-    assert said.code == 5
-    assert "run 1: left alone: its manifest or journal has changed" in said.out
 
 
 def test_reindex_reads_every_run_and_says_where_the_index_is(call: Call, data: Path) -> None:

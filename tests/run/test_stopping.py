@@ -115,5 +115,9 @@ def test_an_adaptive_run_is_the_same_when_it_is_replayed(prepared: Callable[...,
 
 
 def blank_manifest(ids: list[str]) -> s.Manifest:
-    cells = [s.CellPlan(id=each, backend=each, model="m", clip="speech") for each in ids]
-    return msgspec.structs.replace(run_of(FakeCell()).manifest, cells=cells)
+    manifest = run_of(FakeCell()).manifest
+    cells = [
+        msgspec.structs.replace(manifest.cells[0], id=each, backend=each, model="m", weights=None)
+        for each in ids
+    ]
+    return msgspec.structs.replace(manifest, cells=cells)

@@ -94,9 +94,8 @@ def mend(later_s: float = 2 * maintenance.REST_S) -> None:
     for item in maintenance.leftovers(time.time() + later_s):
         maintenance.take_away(item)
     for run in directory.every():
-        found = maintenance.plan(run)
-        assert not found.refused
-        maintenance.carry_out(found)
+        if not run.sealed_path.exists():
+            run.seal(summarize(run.replay()))
         assert verify.examine(run) == verify.Verification(())
         assert summarize(run.replay()).manifest.run == run.number
     assert maintenance.leftovers(time.time() + later_s) == []

@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import execute
 from mac_whisper_speedtest.summary import findings, text_findings
 
 SETTINGS = DecodeContract().settings()
+INFO = run_of(FakeCell()).run.cells[0].model.info
 MB = 1_000_000
 
 
@@ -95,6 +97,7 @@ def cell(
         ),
         model=s.ModelResult(
             name="tiny.en",
+            info=INFO,
             weights=s.WeightsInfo(
                 files={},
                 size_bytes=weights_bytes,

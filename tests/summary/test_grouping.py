@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
+from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.summary.ranking import equal_work_groups, letter
 
 CLIP = s.ClipInfo(name="speech", seconds=10.0, samples=160_000, pcm_sha256="", source="made here")
 GREEDY = DecodeContract().settings()
+INFO = run_of(FakeCell()).run.cells[0].model.info
 
 
 def cell(name: str, *, model: str = "tiny.en", **changes: Any) -> s.CellResult:
@@ -27,7 +29,7 @@ def cell(name: str, *, model: str = "tiny.en", **changes: Any) -> s.CellResult:
             precision=changes.get("precision", "float32"),
             details={},
         ),
-        model=s.ModelResult(name=model, weights=None),
+        model=s.ModelResult(name=model, info=INFO, weights=None),
         clip=CLIP,
         contract=s.ContractResult(
             requested=GREEDY,

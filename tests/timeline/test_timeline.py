@@ -8,16 +8,13 @@ from pathlib import Path
 import pytest
 
 from fakes.events import A, B, ended, loaded, one_round, resumed, sample, started, watched
-from fakes.runs import timed
+from fakes.runs import stored, timed
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import TimedEvent, read_timed
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.timeline import spans, timeline
 from mac_whisper_speedtest.timeline.spans import LONGEST_TEXT, Span
 from mac_whisper_speedtest.timeline.timeline import Timeline
-
-OLD_RUNS = Path(__file__).parents[1] / "fixtures" / "runs"
 
 
 def drawn(events: list[TimedEvent]) -> Timeline:
@@ -243,10 +240,15 @@ def test_secrets_and_paths_in_messages_do_not_get_into_it(
     assert len(failed.name) == LONGEST_TEXT
 
 
-@pytest.mark.parametrize("folder", sorted(OLD_RUNS.iterdir()), ids=lambda path: path.name)
-def test_runs_of_older_versions_can_be_drawn(folder: Path) -> None:
-    old = RunDirectory(folder)
-    run, events = summarize(old.replay()), read_timed(old.journal_path)
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_whole_run_can_be_drawn_with_and_without_the_times_of_its_lines(
+    timed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path))
+    folder = stored()
+    run, events = summarize(folder.replay()), read_timed(folder.journal_path)
+    if not timed:
+        events = [TimedEvent(None, each.event) for each in events]
     found = timeline.timeline_of(run, events)
     assert found.synthetic == any(each.at_s is None for each in events)
     check_nesting(found)

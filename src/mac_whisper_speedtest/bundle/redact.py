@@ -199,12 +199,8 @@ class Sharing:
             FieldPolicy.INSIDE: self._inside,
         }
 
-    def manifest(self, run_id: str) -> s.Manifest:
-        """The manifest to give away.
-
-        Args:
-            run_id: for a run that has none of its own, because it is older than version 3.
-        """
+    def manifest(self) -> s.Manifest:
+        """The manifest to give away."""
         own = self._manifest
         shared = self._struct(own, None)
         clips = [self._marked(old, new) for old, new in zip(own.clips, shared.clips, strict=True)]
@@ -213,7 +209,6 @@ class Sharing:
             shared,
             clips=clips,
             request_sha256=hashlib.sha256(canonical).hexdigest(),
-            run_id=own.run_id or run_id,
         )
 
     def event(self, event: s.Event) -> s.Event:

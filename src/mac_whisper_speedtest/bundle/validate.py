@@ -38,6 +38,7 @@ from mac_whisper_speedtest.bundle.unsafe_text import (
     shown,
 )
 from mac_whisper_speedtest.bundle.write import BundleInfo
+from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.summary import samples
@@ -73,8 +74,8 @@ def check_manifest(manifest: s.Manifest) -> None:
         BundleError: says why.
     """
     _demand(
-        1 <= manifest.schema_version <= s.SCHEMA_VERSION,
-        f"it has schema version {manifest.schema_version}; this tool reads 1 to {s.SCHEMA_VERSION}",
+        manifest.schema_version == s.SCHEMA_VERSION,
+        f"it has schema version {manifest.schema_version}; this tool reads {s.SCHEMA_VERSION}",
     )
     _demand(
         _RUN_ID.fullmatch(manifest.run_id),
@@ -256,6 +257,7 @@ class _Head(msgspec.Struct):
 
 class _Versioned(msgspec.Struct):
     schema_version: int
+    run_id: str = ""
 
 
 @contextlib.contextmanager
@@ -283,7 +285,10 @@ def _sound(container: Container) -> ValidatedBundle:
     for _ in counted(container, JOURNAL, info):
         pass
     data = b"".join(counted(container, MANIFEST, info))
-    version = _decoded(data, _Versioned, MANIFEST).schema_version
+    head = _decoded(data, _Versioned, MANIFEST)
+    version = head.schema_version
+    if directory.is_outdated(version, head.run_id):
+        raise BundleError(f"it {directory.OUTDATED}", hint="ask for a bundle of a newer run")
     if version > s.SCHEMA_VERSION:
         raise BundleError(
             f"it has schema version {shown(version)}; this tool reads up to {s.SCHEMA_VERSION}",

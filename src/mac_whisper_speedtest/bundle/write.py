@@ -267,7 +267,7 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
             f"run {directory.name_of(run)} is still being measured",
             hint="wait until it has ended",
         )
-    manifest = _manifest(run)
+    manifest = run.manifest()
     shared = Sharing(manifest, texts=texts)
     look = LeakScanner()
     try:
@@ -280,9 +280,7 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
                 lines.write(line)
             size = lines.tell()
             lines.seek(0)
-            # A run before version 3 has no id: what was measured is as good as one.
-            own = manifest.run_id or digest.hexdigest()[:32]
-            given = shared.manifest(own)
+            given = shared.manifest()
             text = directory.pretty(given)
             look.refuse(text, "the manifest", s.Manifest)
             for name, there in ((JOURNAL, size), (MANIFEST, len(text))):
@@ -313,23 +311,6 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
             f"cannot write in {scratch}: {error.strerror or error}",
             hint="check the free disk space and the permissions of that folder",
         ) from error
-
-
-def _manifest(run: RunDirectory) -> s.Manifest:
-    path = run.manifest_path
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=s.Manifest)
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path} is damaged: {error}") from error
-    if manifest.schema_version > s.SCHEMA_VERSION:
-        raise StorageError(
-            f"{path} has schema version {manifest.schema_version}; this tool reads up to "
-            f"{s.SCHEMA_VERSION}",
-            hint="install a newer mac-whisper-speedtest",
-        )
-    return manifest
 
 
 def _shared_lines(run: RunDirectory, shared: Sharing) -> Iterator[bytes]:

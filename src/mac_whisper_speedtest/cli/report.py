@@ -135,7 +135,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
     seen: dict[str, str] = {}
     for name in names:
         run = sources.load(name).run
-        same = sources.identity(run.manifest)
+        same = run.manifest.run_id
         if same in seen:
             raise UsageError(
                 f"{seen[same]} and {name} are the same run", hint="name every run only once"

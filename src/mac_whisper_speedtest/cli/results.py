@@ -84,9 +84,9 @@ _HEADINGS = ("run", "started", "state", "backends", "models", "speech", "cells",
 
 
 def _texts(row: RunRow) -> tuple[str, ...]:
-    from mac_whisper_speedtest.store.rows import RUNNING, UNREADABLE
+    from mac_whisper_speedtest.store.rows import OUTDATED, RUNNING, UNREADABLE
 
-    sealed = row.sealed or row.state in {RUNNING, UNREADABLE}
+    sealed = row.sealed or row.state in {RUNNING, OUTDATED, UNREADABLE}
     return (
         str(row.number),
         row.started_at.replace("T", " ")[:16],
@@ -275,45 +275,6 @@ def _progress() -> Callable[[int, int], None] | None:
     return news
 
 
-# ``speedtest results migrate``: older runs, sealed as the present version does it.
-
-
-@click.command("migrate")
-@click.argument("runs", nargs=-1)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.pass_context
-def migrate_runs(ctx: click.Context, runs: tuple[str, ...], dry_run: bool) -> None:
-    """Write run.json of RUNS (all, if none is named) anew as this version would have done it.
-
-    A RUN is a number, a tag, a run id, a path, or "latest". Every figure is computed from the
-    manifest and the journal, which stay as they were written. Runs that no tool sealed are sealed
-    too. What has changed since it was sealed, or is of a newer version, is left alone.
-
-    Exit codes: 0 done, or nothing to do; 2 the request was wrong; 5 a run was left alone, or could
-    not be written.
-    """
-    from mac_whisper_speedtest.results import directory
-    from mac_whisper_speedtest.store import maintenance
-
-    chosen = [directory.find(name) for name in runs] if runs else directory.every()
-    done = refused = 0
-    for run in chosen:
-        found = maintenance.plan(run)
-        name = directory.name_of(run)
-        if found.refused:
-            refused += 1
-            options.echo(f"run {name}: left alone: {found.refused}")
-        elif found.sealed is not None:
-            done += 1
-            if not dry_run:
-                maintenance.carry_out(found)
-            options.echo(f"run {name}: {'would be ' if dry_run else ''}sealed: {found.why}")
-    rest = len(chosen) - done - refused
-    what = "to be sealed" if dry_run else "sealed"
-    click.echo(f"{done} {what}, {rest} as they should be, {refused} left alone")
-    ctx.exit(ExitCode.STORAGE if refused else ExitCode.OK)
-
-
 # ``speedtest results bundle``: a run as one file to give away.
 
 
@@ -371,13 +332,9 @@ def _size(path: Path) -> str:
 
 def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:
     """Say so where the user's own words are given away, or where leaving them out costs the WER."""
-    import msgspec
-
     from mac_whisper_speedtest.bundle import redact
-    from mac_whisper_speedtest.results import schema as s
 
-    manifest = msgspec.json.decode(run.manifest_path.read_bytes(), type=s.Manifest)
-    if not redact.private_clips(manifest):
+    if not redact.private_clips(run.manifest()):
         return
     if without_texts:
         click.echo("It has no transcripts of your recordings: nobody can compute WER from it.")
@@ -431,5 +388,5 @@ def import_bundles(files: tuple[Path, ...]) -> None:
 
 command.add_command(list_runs)
 command.add_command(show.command)
-for _each in (verify_runs, migrate_runs, reindex, bundle_run, import_bundles, rm, gc):
+for _each in (verify_runs, reindex, bundle_run, import_bundles, rm, gc):
     command.add_command(_each)

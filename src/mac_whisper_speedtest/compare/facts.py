@@ -102,7 +102,7 @@ def _of_cell(cell: s.CellResult) -> dict[str, object]:
         "precision": backend.precision,
         **backend.versions,
         **{f"detail {name}": value for name, value in backend.details.items()},
-        "weights": f"{info.format} {info.precision}" if info and weights else None,
+        "weights": f"{info.format} {info.precision}" if weights else None,
         "weights from": weights.source if weights else None,
         **{
             f"{SETTING}{name}": cell.contract.effective[name]

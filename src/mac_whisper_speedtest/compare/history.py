@@ -215,5 +215,5 @@ def _of(cell: s.CellResult) -> dict[str, object]:
         "device": backend.device,
         "precision": backend.precision,
         **backend.versions,
-        "weights": f"{info.format} {info.precision}" if info and weights else None,
+        "weights": f"{info.format} {info.precision}" if weights else None,
     }

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
-from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.results import comparable, directory, journal
+from mac_whisper_speedtest.results import comparable, directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -127,12 +126,10 @@ def load_previous_comparable(to: s.Manifest) -> RunSource:
 
 
 def manifest_of(found: RunDirectory) -> s.Manifest | None:
-    """What was known beforehand of a run; ``None`` where the file is damaged or too new."""
-    try:
-        manifest = msgspec.json.decode(found.manifest_path.read_bytes(), type=s.Manifest)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        return None
-    return manifest if manifest.schema_version <= s.SCHEMA_VERSION else None
+    """What was known beforehand of a run; ``None`` where its file cannot be read."""
+    with contextlib.suppress(StorageError):
+        return found.manifest()
+    return None
 
 
 def _earlier(to: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
@@ -158,12 +155,7 @@ def _number(to: s.Manifest) -> int | None:
 
 def same(one: s.Manifest, other: s.Manifest) -> bool:
     """Whether these are of one run."""
-    return identity(one) == identity(other)
-
-
-def identity(manifest: s.Manifest) -> str:
-    """The run's id; before version 3 there was none, and all that was known beforehand tells."""
-    return manifest.run_id or journal.sha256(msgspec.structs.replace(manifest, outcome=None))
+    return one.run_id == other.run_id
 
 
 def _shared(base: s.Manifest, new: s.Manifest) -> set[tuple[str, str]]:

@@ -218,7 +218,7 @@ def submission_of(run: s.Run) -> Submission:
     """
     manifest = run.manifest
     content = content_digest(run)
-    name = manifest.run_id or content
+    name = manifest.run_id
     shared = comparable.comparable_part(manifest)
     return Submission(
         name=name,

@@ -18,7 +18,12 @@ from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import journal as seals
 from mac_whisper_speedtest.results.assemble import assemble
-from mac_whisper_speedtest.results.schema import SCHEMA_VERSION, Manifest, Run
+from mac_whisper_speedtest.results.schema import (
+    SCHEMA_VERSION,
+    UNRELEASED_VERSIONS,
+    Manifest,
+    Run,
+)
 from mac_whisper_speedtest.results.schema.base import Struct
 
 # The numbers of runs: each is given once, to one tool, and never again.
@@ -93,6 +98,25 @@ _ID = re.compile(r"[0-9a-f]{8,32}")
 """A run id, or enough of one: fewer digits are too often a number or a word."""
 
 
+class _ManifestHead(Struct, frozen=True, kw_only=True):
+    """What of a manifest says whether the rest can be read."""
+
+    schema_version: int
+    run_id: str = ""
+
+
+class OutdatedRunError(StorageError):
+    """An unreleased version of this tool wrote the run, in a form that nothing reads any more."""
+
+
+OUTDATED = "was written by an unreleased version of this tool and is too old: measure again"
+
+
+def is_outdated(schema_version: int, run_id: str) -> bool:
+    """Whether an unreleased version of this tool wrote a manifest; its version 1 had no run ids."""
+    return schema_version in UNRELEASED_VERSIONS or (schema_version == 1 and not run_id)
+
+
 class _Names(Struct, frozen=True, kw_only=True):
     """What of a manifest a run can be called by; the rest is not read."""
 
@@ -131,6 +155,29 @@ class RunDirectory:
         """The run's place in the order of runs."""
         return int(self.path.name)
 
+    def manifest(self) -> Manifest:
+        """What was known before the first sample.
+
+        Raises:
+            OutdatedRunError: an unreleased version of this tool wrote it.
+            StorageError: the file is missing or damaged, or a newer version wrote it.
+        """
+        path = self.manifest_path
+        data = _bytes(path)
+        try:
+            head = msgspec.json.decode(data, type=_ManifestHead)
+            if is_outdated(head.schema_version, head.run_id):
+                raise OutdatedRunError(f"{path} {OUTDATED}")
+            if head.schema_version > SCHEMA_VERSION:
+                raise StorageError(
+                    f"{path} has schema version {head.schema_version}; this tool reads up to "
+                    f"{SCHEMA_VERSION}",
+                    hint="install a newer mac-whisper-speedtest",
+                )
+            return msgspec.json.decode(data, type=Manifest)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StorageError(f"{path} is damaged: {error}") from error
+
     def write_manifest(self, manifest: Manifest) -> None:
         """Write what is known beforehand. Raises StorageError."""
         files.write_bytes(self.manifest_path, pretty(manifest))
@@ -154,17 +201,7 @@ class RunDirectory:
         Raises:
             StorageError: a file is missing or damaged.
         """
-        path = self.manifest_path
-        try:
-            manifest = msgspec.json.decode(_bytes(path), type=Manifest)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise StorageError(f"{path} is damaged: {error}") from error
-        if manifest.schema_version > SCHEMA_VERSION:
-            raise StorageError(
-                f"{path} has schema version {manifest.schema_version}; this tool reads up to "
-                f"{SCHEMA_VERSION}",
-                hint="install a newer mac-whisper-speedtest",
-            )
+        manifest = self.manifest()
         running = seals.is_being_written(self.journal_path)
         events, damaged = seals.read_journal(self.journal_path)
         return assemble(manifest, events, damaged_lines=damaged, running=running)

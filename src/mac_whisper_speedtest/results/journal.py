@@ -140,7 +140,7 @@ class TimedEvent:
     """A line of a journal.
 
     Attributes:
-        at_s: seconds since the tool that wrote it opened the journal; ``None`` before version 3.
+        at_s: seconds since the tool that wrote it opened the journal; ``None`` where it has none.
             After a ``Resumed`` event, which another tool wrote, it begins anew.
         event: what happened.
     """

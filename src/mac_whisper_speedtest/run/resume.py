@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import comparable, directory, journal
 from mac_whisper_speedtest.results import schema as s
@@ -346,13 +346,13 @@ def decide(
     refused: list[str] = []
     for run, then in _of_request(now):
         name = directory.name_of(run)
-        against = _against(then, now)
+        against = changes(then, now)
         if journal.is_being_written(run.journal_path):
             if against:
                 continue
             raise _still_written(name)
         if _ended(run):
-            if complete is None and not changes(then, now):
+            if complete is None and not against:
                 complete = _complete(run, prepared)
             continue
         against = against or _other_releases(run, prepared, versions)
@@ -372,8 +372,8 @@ def _of_request(now: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
         try:
             data = run.manifest_path.read_bytes()
             if digits in data:  # most are of other requests, and need not be decoded
-                yield run, msgspec.json.decode(data, type=s.Manifest)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+                yield run, run.manifest()
+        except (OSError, StorageError):
             continue
 
 
@@ -386,7 +386,7 @@ def _this(
         raise _still_written(name)
     then = msgspec.structs.replace(run.replay().manifest, outcome=None)
     ended = _ended(run)
-    against = changes(then, now) if ended else _against(then, now)
+    against = changes(then, now)
     if not against and not ended:
         against = _other_releases(run, prepared, versions)
     if against:
@@ -396,12 +396,6 @@ def _this(
             hint=f"ask for the same again, or {_NEW}",
         )
     return _complete(run, prepared) if ended else _going_on(run, then, now, prepared)
-
-
-def _against(then: s.Manifest, now: s.Manifest) -> list[str]:
-    if then.schema_version != now.schema_version:
-        return [f"its schema version is {then.schema_version}, and now it is {now.schema_version}"]
-    return changes(then, now)
 
 
 def _other_releases(

@@ -9,7 +9,7 @@ from pathlib import Path
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.results.directory import OutdatedRunError, RunDirectory
 from mac_whisper_speedtest.store import rows
 from mac_whisper_speedtest.store.rows import CellRow, FilesRow, RunRow
 from mac_whisper_speedtest.summary.summarize import summarize
@@ -76,8 +76,9 @@ def _read(run: RunDirectory) -> tuple[RunRow, list[CellRow]]:
     try:
         return rows.index_rows(recomputed(run), number=run.number, sealed=sealed)
     except StorageError as error:
+        state = rows.OUTDATED if isinstance(error, OutdatedRunError) else rows.UNREADABLE
         why = scrub(error.message)
-        return RunRow(number=run.number, state=rows.UNREADABLE, message=why, sealed=sealed), []
+        return RunRow(number=run.number, state=state, message=why, sealed=sealed), []
 
 
 def _files(run: RunDirectory) -> FilesRow:

@@ -21,9 +21,10 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, flat_columns
 from mac_whisper_speedtest.results.directory import RunDirectory
 
-RUNNING, UNREADABLE = "running", "unreadable"
-STATES = ("complete", "stopped", "interrupted", "recovered", RUNNING, UNREADABLE)
-"""Those of ``Outcome``, and that of a run whose manifest or journal cannot be read."""
+RUNNING, OUTDATED, UNREADABLE = "running", "too old", "unreadable"
+STATES = ("complete", "stopped", "interrupted", "recovered", RUNNING, OUTDATED, UNREADABLE)
+"""Those of ``Outcome``, that of a run by an unreleased version of this tool, and that of one whose
+manifest or journal cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class RunRow:
     state: Annotated[str, Doc("as in `Outcome`, or `too old` or `unreadable`")]
     message: Annotated[str, Doc("why it is in that state; may be empty")] = ""
     sealed: Annotated[bool, Doc("whether there is a `run.json`")] = False
-    schema_version: Annotated[int, Doc("of the manifest; 0 where it cannot be read")] = 0
+    schema_version: Annotated[int, Doc("of the manifest; 0 where it is not read")] = 0
     tool_version: Annotated[str, Doc("version of the tool that measured")] = ""
     tags: Annotated[
         tuple[str, ...], Doc("in the order given; also in table `tags`, one row per tag and run")

@@ -136,12 +136,9 @@ def examine(run: RunDirectory) -> Verification:
     if isinstance(sealed, str):
         return Verification(tuple(problems), (*remarks, sealed))
     if sealed.digests is None:
-        remarks.append(
-            f"sealed by schema version {sealed.schema_version}, which has no digests: "
-            "`speedtest results migrate` makes them"
-        )
+        problems.append("run.json has no digests")
     elif journal.goes_on(files.journal, sealed.digests.journal):
-        again = "it was taken up again since it was sealed: `speedtest results migrate` seals it"
+        again = "it was resumed since it was sealed: remove run.json, and `speedtest show` seals it"
         return Verification(tuple(problems), (*remarks, again))
     else:
         problems += _digests(sealed.digests, files)
@@ -163,7 +160,7 @@ def _sealed(files: _Files) -> s.Run | str:
         StorageError: ``run.json`` is damaged, or of a newer version.
     """
     if files.sealed is None:
-        return f"it is not sealed ({files.state}): `speedtest results migrate` seals it"
+        return f"it is not sealed ({files.state}): `speedtest show` seals it"
     try:
         version = msgspec.json.decode(files.sealed, type=_VersionHead).schema_version
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -176,8 +173,6 @@ def _sealed(files: _Files) -> s.Run | str:
     try:
         return msgspec.json.decode(files.sealed, type=s.Run)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        if version < s.SCHEMA_VERSION:
-            return f"run.json is of schema version {version}: `speedtest results migrate` renews it"
         raise StorageError(f"run.json is damaged: {error}") from error
 
 
@@ -214,9 +209,9 @@ def _figures(sealed: s.Run, computed: s.Run) -> tuple[list[str], list[str]]:
     copied = [each for each in found if _is_copied(each.where)]
     figures = [each for each in found if each not in copied]
     wrong = _named("run.json has not what was measured", copied)
-    if (sealed.schema_version, sealed.manifest.tool.version) == (s.SCHEMA_VERSION, __version__):
+    if sealed.manifest.tool.version == __version__:
         return wrong + _named("run.json has other figures than its samples give", figures), []
-    by = f"{sealed.manifest.tool.version}, schema version {sealed.schema_version}"
+    by = sealed.manifest.tool.version
     return wrong, _named(
         f"run.json was computed by another version ({by}), which found other figures", figures
     )

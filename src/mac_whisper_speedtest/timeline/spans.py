@@ -1,6 +1,6 @@
 """When every event of a run happened, on one clock that begins with the run.
 
-A journal's lines say it themselves since version 3. For older runs, and for runs of which only the
+A journal's lines say it themselves. For lines that do not, and for runs of which only the
 sealed file is there, the moments are put one after another by what each step is known to have
 taken: the order and the lengths are true, the pauses between them are missing.
 """

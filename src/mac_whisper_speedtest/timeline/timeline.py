@@ -31,7 +31,7 @@ class Timeline:
 
     Attributes:
         run: the run's number.
-        run_id: its random id; empty before version 3.
+        run_id: its random id.
         started_at: ISO 8601, UTC.
         tool_version: of the program that measured.
         tracks: the name of each row.

@@ -199,8 +199,7 @@ def _weights(run: Run) -> PageTable | None:
     for cell in run.cells:
         info, one = cell.model.info, cell.model.weights
         if one is not None:
-            known = (info.format, info.precision) if info else ("", "")
-            found.setdefault((cell.model.name, *known), one)
+            found.setdefault((cell.model.name, info.format, info.precision), one)
     if not found:
         return None
     rows = [

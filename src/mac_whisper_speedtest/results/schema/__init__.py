@@ -1,4 +1,4 @@
-"""What is written down: the manifest, the journal's lines, and the sealed run. Version 3.
+"""What is written down: the manifest, the journal's lines, and the sealed run.
 
 Raw facts only. Every median, word error rate and rank is computed from them by ``summary`` and can
 be computed again. What is known of a field is declared at it: meaning and unit, when it is null,
@@ -70,6 +70,7 @@ __all__ = [
     "LOAD_FRESH",
     "LOAD_WARM",
     "SCHEMA_VERSION",
+    "UNRELEASED_VERSIONS",
     "AccuracyResult",
     "BackendResult",
     "Bounds",
@@ -122,7 +123,9 @@ __all__ = [
     "WorkerStarted",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 1
+UNRELEASED_VERSIONS = frozenset({2, 3})
+"""What tools before the first release wrote, as a version 1 of their own: the next one is 4."""
 
 
 class BackendResult(Computed, frozen=True, kw_only=True):
@@ -156,7 +159,7 @@ class ModelResult(Computed, frozen=True, kw_only=True):
     """The model, and the weights that were used."""
 
     name: Annotated[str, Doc("canonical name of the model"), Column("model", brief=True)]
-    info: Annotated[ModelRecord | None, Doc("what is known of it", null="as in `CellPlan`")] = None
+    info: Annotated[ModelRecord, Doc("what is known of it, as in `CellPlan`")]
     weights: Annotated[WeightsInfo | None, Doc("the weights handed over", null="as in `CellPlan`")]
 
 

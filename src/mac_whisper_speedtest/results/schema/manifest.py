@@ -243,10 +243,10 @@ class CellPlan(Struct, frozen=True, kw_only=True):
     model: Annotated[str, Doc("canonical model name"), FieldPolicy.NAME]
     clip: Annotated[str, Doc("clip name"), FieldPolicy.CLIP]
     model_info: Annotated[
-        ModelRecord | None,
-        Doc("what is known of the model", null="the run is of an earlier schema version"),
+        ModelRecord,
+        Doc("what is known of the model"),
         FieldPolicy.INSIDE,
-    ] = None
+    ]
     weights: Annotated[
         WeightsInfo | None,
         Doc("the weights", null="none were found, or the backend is not installed"),
@@ -335,10 +335,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
         RequestInfo,
         Doc("what was requested"),
         FieldPolicy.INSIDE,
-        Column(of="threads", meaning="CPU threads per backend"),
-        Column("device_asked", of="device", meaning="`auto` or a device"),
-        Column("precision_asked", of="precision", meaning="`auto` or a precision"),
-        Column("passes_asked", of="passes", meaning="timed passes per process"),
     ]
     request_sha256: Annotated[
         str,
@@ -385,7 +381,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         Doc("32 random hexadecimal digits: the same run on every machine"),
         FieldPolicy.KEPT,
         Column(),
-    ] = ""
+    ]
     tags: Annotated[
         list[str],
         Doc("the names that the run was given with `--tag`"),
