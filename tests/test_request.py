@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import click
 import msgspec
 import pytest
 
+import mac_whisper_speedtest
 from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest import api, request
 from mac_whisper_speedtest.bundle.fields import POLICIES
@@ -166,3 +171,58 @@ def test_what_is_no_value_is_refused_by_name_with_a_hint(kind: Any, typed: str, 
         with pytest.raises(UsageError, match=f"^{name} is ") as caught:
             call(given, name)
         assert caught.value.hint
+
+
+MADE_UP = """
+    made_up_s: Annotated[
+        float | None,
+        Option("--made-up", Group.AMOUNT, Seconds()),
+        Doc("a made-up option", unit="s", null="not given"),
+        FieldPolicy.KEPT,
+    ] = None
+"""
+LOOK = """
+import shlex
+from fakes.runs import FakeCell, run_of
+from mac_whisper_speedtest import reference, request
+from mac_whisper_speedtest.bundle.fields import POLICIES
+from mac_whisper_speedtest.cli.run import command
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.report import reproduce
+from mac_whisper_speedtest.results import schema as s
+
+assert "--made-up TIME" in command.get_help(command.make_context("run", ["-m", "tiny.en"]))
+asked = request.from_keywords(models="tiny.en", made_up_s=90)
+manifest = run_of(FakeCell("a"), request={"made_up_s": asked.made_up_s}).manifest
+assert manifest.request.made_up_s == 90
+again = shlex.split(reproduce.reproduction_of(manifest).line)
+assert command.make_context("run", again[2:]).params["made_up_s"] == 90
+assert POLICIES[s.RequestInfo]["made_up_s"].name == "KEPT"
+for name in ("run-options.md", "results.md", "bundles.md"):
+    assert "`made_up_s`" in reference.PAGES[name](), name
+try:
+    request.from_keywords(models="tiny.en", made_up_s=0)
+except UsageError as error:
+    print(error.message)
+"""
+
+
+def test_a_new_option_is_one_declaration(tmp_path: Path) -> None:
+    """It is then in the help, Python, the manifest, what repeats it, bundles and the reference."""
+    source = Path(mac_whisper_speedtest.__file__).parent
+    copy = tmp_path / "src" / source.name
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    declared = copy / "request.py"
+    text = declared.read_text(encoding="utf-8")
+    first = "    max_rounds: Annotated["
+    assert text.count(first) == 1
+    declared.write_text(text.replace(first, MADE_UP + first), encoding="utf-8")
+    places = [str(copy.parent), str(Path(__file__).parent)]
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("made_up_s is 0, but must be a number above 0\n", "")

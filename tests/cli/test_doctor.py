@@ -96,7 +96,7 @@ def test_a_pipe_gets_one_whole_plain_line_per_fact(tool: Tool) -> None:
     lines = [word for word in found if word in STATES]
     assert len(lines) > len(TOPICS)
     assert called.returncode == (ExitCode.UNFIT if "fail" in lines else ExitCode.OK)
-    assert re.match(r"(not )?fit for measuring", rows[-1])
+    assert re.match(r"(not )?ready for benchmarking", rows[-1])
     assert rows[-1].startswith("not ") is ("fail" in lines)
 
 

@@ -15,22 +15,22 @@ from mac_whisper_speedtest.version import __version__
 # are here so that --help imports no command.
 _COMMANDS = {
     "run": ("run", "Measure backends and print one ranked table."),
-    "check-models": ("check_models", "Say which weights are there, whole and loadable."),
-    "show": ("show", "Show a run again, or recover one whose tool was killed."),
-    "score": ("show:score_command", "Score a run's texts again, also by another normalizer."),
-    "diff": ("show:diff_command", "Show where two backends of a run wrote something else."),
+    "check-models": ("check_models", "Check which weights are present, complete and loadable."),
+    "show": ("show", "Show a run, or recover one that was killed."),
+    "score": ("show:score_command", "Score a run's texts again, also with another normalizer."),
+    "diff": ("show:diff_command", "Show where two backends of a run wrote different words."),
     "report": ("report", "Write a run as one HTML page that needs no network."),
     "results": ("results", "List, check, share and remove runs."),
     "export": ("report:export", "Write runs as JSON, CSV, Parquet and other tables."),
-    "compare": ("compare", "Compare two runs: slower, wrong, larger or thirstier?"),
+    "compare": ("compare", "Compare two runs: speed, accuracy, memory, energy."),
     "history": ("compare:history", "Show one backend over time, and when it changed."),
-    "leaderboard": ("leaderboard", "Make a leaderboard of runs from many machines."),
-    "trace": ("report:trace", "Write a run as a timeline for Perfetto, or send it to a collector."),
+    "leaderboard": ("leaderboard", "Build a leaderboard from runs of many machines."),
+    "trace": ("report:trace", "Export a run as Perfetto trace or OTLP."),
     "noise": ("doctor:noise", "Measure how far identical measurements differ on this machine."),
     "backends": ("backends", "List backends, and manage the environments they run in."),
     "models": ("models", "List, pull, verify, convert and remove weights."),
-    "clips": ("clips", "List and fetch the built-in speech; forget decoded recordings."),
-    "doctor": ("doctor", "Say whether this machine is fit for measuring."),
+    "clips": ("clips", "List and fetch the built-in speech; clear the decode cache."),
+    "doctor": ("doctor", "Check that this machine is ready for benchmarking."),
     "conformance": ("conformance", "Check that a program speaks the worker protocol."),
 }
 
@@ -62,7 +62,7 @@ def speedtest() -> None:
     \b
     Exit codes: 0 all measured; 1 an error of this program; 2 the request was wrong;
     3 some cells failed; 4 all cells failed; 5 results could not be written;
-    6 weights missing; 7 weights corrupt; 8 weights that do not load; 9 machine unfit;
+    6 weights missing; 7 weights corrupt; 8 weights that do not load; 9 machine not ready;
     10 nothing could be fetched; 11 a regression; 130 interrupted.
     """
 

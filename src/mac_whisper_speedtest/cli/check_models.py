@@ -1,4 +1,4 @@
-"""``speedtest check-models``: which weights are there, whole and loadable. Downloads nothing."""
+"""``speedtest check-models``: which weights are present, complete and loadable."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     download: bool,
     yes: bool,
 ) -> None:
-    """Say which weights are there, whole and loadable. Downloads nothing unless told to.
+    """Check which weights are present, complete and loadable. Downloads only with --download.
 
     \b
     cache-check  names and sizes: no process, no network, no backend imported

@@ -7,7 +7,7 @@ import click
 
 @click.group("clips")
 def command() -> None:
-    """List and fetch the built-in speech; forget decoded recordings."""
+    """List and fetch the built-in speech; clear the decode cache."""
 
 
 @command.command("list")

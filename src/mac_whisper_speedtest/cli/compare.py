@@ -1,4 +1,4 @@
-"""``speedtest compare``: did something become slower, wrong, larger or thirstier?"""
+"""``speedtest compare``: speed, accuracy, memory and energy of two runs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     output: Path | None,
     anyway: bool,
 ) -> None:
-    """Compare the run NEW with the run BASE, cell by cell.
+    """Compare two runs, NEW with BASE: speed, accuracy, memory, energy.
 
     Either is a number, a path, a tag, a run id, "latest" or a bundle (.zip). BASE may also be
     "previous-comparable": the newest earlier run with the same contract, speech, weights and kind

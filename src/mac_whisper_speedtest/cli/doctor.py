@@ -1,4 +1,4 @@
-"""``speedtest doctor``: whether this machine is fit for measuring, on one page."""
+"""``speedtest doctor``: whether this machine is ready for benchmarking, on one page."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"
 @click.option("--online", is_flag=True, help="Also ask whether the hub can be reached.")
 @click.pass_context
 def command(context: click.Context, as_json: bool, quick: bool, online: bool) -> None:
-    """Say whether this machine is fit for measuring, and what to type where it is not.
+    """Check that this machine is ready for benchmarking; say what to type where it is not.
 
     Changes nothing, downloads nothing, and without --online sends nothing.
 
-    Exit codes: 0 fit (there may be warnings); 9 not fit: a line says fail.
+    Exit codes: 0 ready (there may be warnings); 9 not ready: a line says fail.
     """
     from mac_whisper_speedtest.doctor.checkup import examine
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
@@ -99,8 +99,8 @@ def _verdict(checkup: Checkup) -> str:
         )
         if (number := checkup.count(state))
     ]
-    fit = "fit for measuring" if checkup.fit else "not fit for measuring"
-    return f"{fit}: {', '.join(counts)}" if counts else fit
+    verdict = "ready for benchmarking" if checkup.fit else "not ready for benchmarking"
+    return f"{verdict}: {', '.join(counts)}" if counts else verdict
 
 
 # ``speedtest noise``: how far identical measurements differ on this machine.

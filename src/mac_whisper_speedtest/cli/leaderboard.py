@@ -9,7 +9,7 @@ import click
 
 @click.group("leaderboard")
 def command() -> None:
-    """Make a leaderboard of bundles from many machines."""
+    """Build a leaderboard from bundles of many machines."""
 
 
 @command.command("build")
@@ -24,7 +24,7 @@ def command() -> None:
 )
 @click.option("--download", is_flag=True, help="Fetch what hf: names and is not here yet.")
 def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
-    """Make a site of SOURCES: bundles, run directories, folders of these, or a dataset.
+    """Build a site from SOURCES: bundles, run directories, folders of these, or a dataset.
 
     Every number is computed from the samples in the bundles; what their summaries say is not
     looked at. The site is a folder of files that needs no server and no network, and is the same,

@@ -232,7 +232,7 @@ def _whole(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
 def remove_model(
     names: tuple[str, ...], form: str, from_hub: bool, dry_run: bool, yes: bool
 ) -> None:
-    """Remove the copies of NAMES that this tool has made or fetched. Asks first.
+    """Remove the copies of NAMES that this tool converted or downloaded. Asks first.
 
     A NAME is a canonical model name, or org/name@REVISION. With --hub the pinned commit goes out of
     the Hugging Face cache too; other commits, and other networks' files in the same repository,
@@ -317,7 +317,7 @@ _DAYS = 7.0
 @click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def prune(days: float, dry_run: bool, yes: bool) -> None:
-    """Remove what is of no use to anybody: leftovers and unfinished downloads. Asks first.
+    """Remove unused and unfinished files: leftovers and partial downloads. Asks first.
 
     In the tool's own cache: what killed conversions and removals left, conversions of weights that
     the catalog no longer names, locks and empty folders. In the Hugging Face cache: unfinished
@@ -361,7 +361,7 @@ def prune(days: float, dry_run: bool, yes: bool) -> None:
 def verify_models(
     ctx: click.Context, names: tuple[str, ...], everything: bool, as_json: bool
 ) -> None:
-    """Read every byte of the copies of NAMES, and say which are what they should be.
+    """Verify every byte of the copies of NAMES against pinned hashes.
 
     All forms in all places are read, also those that other libraries keep; nothing that was found
     out before is believed.

@@ -144,7 +144,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
         yield run
 
 
-# ``speedtest trace``: a run as a timeline, for Perfetto or for a collector.
+# ``speedtest trace``: a run as Perfetto trace or OTLP.
 
 
 @click.command("trace")
@@ -162,7 +162,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
     help="Send the spans to this OpenTelemetry collector instead, such as http://localhost:4318.",
 )
 def trace(run: str, output: Path | None, endpoint: str | None) -> None:
-    """Write RUN as a timeline: rounds, workers, loads, samples, and what happened meanwhile.
+    """Export RUN as Perfetto trace or OTLP: rounds, workers, loads, samples, conditions.
 
     RUN is a run's number, tag or id, a path, a bundle, or "latest". The file is Chrome trace JSON;
     open it at https://ui.perfetto.dev or in chrome://tracing. It holds no transcripts. Nothing is

@@ -139,14 +139,14 @@ def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     click.echo(f"freed {size(freed)} ({freed} bytes)")
 
 
-# ``speedtest results gc``: what killed tools left beside the runs.
+# ``speedtest results gc``: leftovers of crashed processes beside the runs.
 
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def gc(dry_run: bool, yes: bool) -> None:
-    """Remove what is of no use to anybody. Asks first; runs are never touched.
+    """Remove leftovers of crashed processes. Asks first; runs are never touched.
 
     That is: files that were not written to their end, folders of runs whose tool was killed before
     it wrote anything, half-removed runs, and indexes that could not be used. What was touched
@@ -181,7 +181,7 @@ def gc(dry_run: bool, yes: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 @click.pass_context
 def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> None:
-    """Compute digests and figures of RUNS (all, if none is named) again; say what differs.
+    """Recompute digests and figures of RUNS (all, if none is named) and report differences.
 
     A RUN is a number, a tag, a run id, a path, or "latest". Nothing is written. Digests show damage
     and careless edits; they are no signature.
@@ -227,7 +227,7 @@ _NEWS_EVERY_S = 0.2
 
 @click.command("reindex")
 def reindex() -> None:
-    """Read every run again and make the index of them anew.
+    """Rebuild the index from the runs.
 
     The index is made and kept up by itself; this is for when it is not to be trusted. Nothing
     stands only in it.

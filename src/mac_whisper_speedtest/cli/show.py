@@ -202,7 +202,7 @@ def diff_command(  # noqa: PLR0917 - one parameter per option
     utterance: str | None,
     normalizer: str | None,
 ) -> None:
-    """Show where BACKEND_A and BACKEND_B wrote something else in RUN, and who is right.
+    """Show where BACKEND_A and BACKEND_B wrote different words in RUN, and which is right.
 
     RUN is a number, a path, a tag, a bundle, or "latest". Words are compared after normalizing;
     what both wrote alike is left out. Where samples of a cell differ, its most frequent text is

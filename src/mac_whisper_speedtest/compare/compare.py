@@ -1,4 +1,4 @@
-"""Two runs, cell by cell: what became faster or slower, wrong, larger or thirstier."""
+"""Two runs, cell by cell: what changed in speed, accuracy, memory and energy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What killed tools left in the data folder: found, and taken away."""
+"""Leftovers of crashed processes in the data folder: found, and removed."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ _IMPORT = ".import"
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """One thing of no use to anybody.
+    """One leftover.
 
     Attributes:
         path: a file or a folder.
@@ -134,7 +134,7 @@ class Leftover:
 
 
 def leftovers(now_s: float | None = None) -> list[Leftover]:
-    """Everything that is of no use to anybody, in a fixed order. Removes nothing.
+    """Every leftover, in a fixed order. Removes nothing.
 
     Args:
         now_s: seconds since 1970; by default the present.
