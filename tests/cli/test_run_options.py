@@ -62,7 +62,7 @@ def test_the_same_command_again_measures_nothing_and_says_the_same(
     assert first.run["manifest"]["tags"] == ["base", "again"]
     second = tool(*command)
     assert second.returncode == 0, second.stderr
-    assert "Run 1 has measured all of this" in second.stderr
+    assert "Run 1 is complete" in second.stderr
     assert second.run["cells"] == first.run["cells"]
     assert [path.name for path in own_runs.iterdir() if path.is_dir()] == ["000001"]
 
@@ -74,7 +74,7 @@ def test_a_changed_request_names_what_changed_and_measures_nothing(
     assert tool(*command).returncode == 0
     done = tool(*command, "--seed", 3, "--resume", 1)
     assert done.returncode == 2
-    assert "run 1 cannot be gone on with" in done.stderr
+    assert "cannot resume run 1" in done.stderr
     assert "seed 0 → 3" in done.stderr
     assert [path.name for path in own_runs.iterdir() if path.is_dir()] == ["000001"]
 

@@ -54,7 +54,7 @@ def test_the_newest_unfinished_run_of_the_same_request_is_gone_on_with(
     cut_off(prepared(seed=1))
     found = resume.decide(prepared())
     assert (found.run, found.complete) == (run, False)
-    assert found.words[0].startswith("Going on with run 2, which has ")
+    assert found.words[0].startswith("Resuming run 2, which has ")
 
 
 def test_a_request_that_was_measured_already_is_not_measured_again(
@@ -64,7 +64,7 @@ def test_a_request_that_was_measured_already_is_not_measured_again(
     run = complete(prepared())
     found = resume.decide(prepared())
     assert (found.run, found.complete) == (run, True)
-    assert found.words == ["Run 2 has measured all of this: nothing is left to do."]
+    assert found.words == ["Run 2 is complete: nothing is left to measure."]
     assert resume.decide(prepared(), str(run.number)).complete
 
 
@@ -88,7 +88,7 @@ def test_speech_that_is_not_the_same_any_more_is_said_and_measured_anew(
     cut_off(prepared())
     found = resume.decide(with_speech(prepared(), level=0.2))
     assert found.run is None
-    assert "Run 1 is not gone on with: the speech short: " in found.words[0]
+    assert "Cannot resume run 1: the speech short: " in found.words[0]
 
 
 def test_a_changed_request_is_refused_field_by_field(prepared: Callable[..., Prepared]) -> None:
@@ -97,7 +97,7 @@ def test_a_changed_request_is_refused_field_by_field(prepared: Callable[..., Pre
     with pytest.raises(UsageError) as caught:
         resume.decide(other, str(run.number))
     assert caught.value.message == (
-        "run 1 cannot be gone on with, because this is not what it measured: "
+        "cannot resume run 1, because it measured something else: "
         "rounds 3 → 4; seed 0 → 7; threads 1 → 2"
     )
     assert caught.value.hint
@@ -144,7 +144,7 @@ def test_another_release_of_a_backend_is_another_measurement(
     loading(prepared())
     found = resume.decide(prepared(), versions=versions)
     assert found.run is None
-    assert found.words[0] == "Run 1 is not gone on with: a 1.0 → 1.1."
+    assert found.words[0] == "Cannot resume run 1: a 1.0 → 1.1."
     assert asked == ["a", "b", "c"]
     with pytest.raises(UsageError, match=r"a 1\.0 → 1\.1"):
         resume.decide(prepared(), "1", versions=versions)
@@ -181,12 +181,12 @@ def test_a_cell_that_was_not_there_when_the_run_began_stays_unavailable(
     found = resume.decide(prepared())
     assert found.run is not None
     assert found.prepared.unavailable == {
-        name: "was not there when this run began; a new run measures it"
+        name: "was unavailable when this run began; a new run measures it"
     }
 
 
 def test_what_the_microphone_hears_is_never_the_same_again() -> None:
-    with pytest.raises(UsageError, match="cannot go on with --mic"):
+    with pytest.raises(UsageError, match="cannot be used with --mic"):
         resume.check(Request(models=(), mic=True))
     resume.check(Request(models=()))
 
@@ -235,7 +235,7 @@ def test_other_weights_are_a_change(then: s.Manifest, prepared: Callable[..., Pr
     assert resume.changes(then, now) == [f"the weights of {name}: no files → ffffffffffff"]
     gone = {key: each for key, each in ready.weights.items() if key != name}
     now = manifest(replace(ready, weights=gone), run=2, schedule=())
-    assert resume.changes(then, now) == [f"the weights of {name} were there and are not now"]
+    assert resume.changes(then, now) == [f"the weights of {name} were present and are not now"]
 
 
 def test_a_setting_of_the_contract_is_named(

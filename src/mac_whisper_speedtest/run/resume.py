@@ -1,4 +1,4 @@
-"""``--resume``: which run is gone on with, and whether it may be."""
+"""``--resume``: which run is resumed, and whether it can be."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mac_whisper_speedtest.run.install import Versions
 from mac_whisper_speedtest.run.prepare import Prepared, manifest, source_of
 from mac_whisper_speedtest.run.task import SampleKey
 
-# What a run that is taken up again has measured already: a pure function of its journal.
+# What a run that is resumed has measured already: a pure function of its journal.
 
 
 Visit = tuple[str, int]
@@ -33,7 +33,7 @@ class RoundProgress:
 
     Attributes:
         attempts: workers that were started for it.
-        taken: samples that need not be taken again, and whether each is a failure.
+        taken: finished samples, and whether each is a failure.
         ended: whether nothing is left of it to measure.
     """
 
@@ -94,10 +94,11 @@ class ResumeState:
 
 
 def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
-    """What these lines of a journal tell of.
+    """What these lines of a journal record.
 
     A sample that was finished counts, whatever became of its worker. A round is over when its last
-    worker ended well, or when there was nothing to measure; one that failed or was cut off is not.
+    worker ended well, or when there was nothing to measure; one that failed or was
+    interrupted is not.
     """
     visits: collections.defaultdict[Visit, RoundProgress] = collections.defaultdict(RoundProgress)
     replaced_by: dict[int, int] = {}
@@ -124,7 +125,7 @@ def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
 
 
 def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:
-    """Seconds of all sessions, and of each cell's workers; one that was cut off to the last line.
+    """Seconds of all sessions, and of each cell's workers; an interrupted one to its last line.
 
     There is at most one worker at a time.
     """
@@ -133,7 +134,7 @@ def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:
     running: tuple[str, float] | None = None
     for line in lines:
         ended = isinstance(line.event, s.WorkerEnded)
-        if isinstance(line.event, s.Resumed):  # another tool's clock: it begins anew
+        if isinstance(line.event, s.Resumed):  # another process's clock: it restarts
             if running is not None:
                 spent_s[running[0]] += now_s - running[1]
             elapsed_s, now_s, running = elapsed_s + now_s, 0.0, None
@@ -148,18 +149,18 @@ def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:
     return elapsed_s + now_s, dict(spent_s)
 
 
-# What is not the same as when a run began: why it cannot be taken up again. Pure functions.
+# What differs from when a run began: why it cannot be resumed. Pure functions.
 
 
 _LONGEST_VALUE = 80
 
 
 def changes(then: s.Manifest, now: s.Manifest) -> list[str]:
-    """Everything in which the same run would now measure something else, each in a few words.
+    """Every way in which the same run would now measure something else, in a few words each.
 
     Args:
-        then: the manifest of the run that is to be taken up again.
-        now: what a new run would write down.
+        then: the manifest of the run that is to be resumed.
+        now: the manifest that a new run would write.
     """
     return [
         *_request(then.request, now.request),
@@ -173,11 +174,11 @@ def changes(then: s.Manifest, now: s.Manifest) -> list[str]:
 def version_changes(
     then: Mapping[str, s.Loaded], now: Mapping[str, tuple[str, Mapping[str, str]]]
 ) -> list[str]:
-    """Backends that are not the releases that they were.
+    """Backends whose releases differ.
 
     Args:
-        then: backend name → what its workers said when they had loaded, the last of them.
-        now: the same backends → the version, and whatever else could change a number.
+        then: backend name → what its last worker reported when it had loaded.
+        now: the same backends → the version, and what else could change a number.
     """
     found = []
     for name, was in then.items():
@@ -196,7 +197,7 @@ def version_changes(
 
 
 def remarks(then: s.Manifest, now: s.Manifest) -> list[str]:
-    """What is not the same and does not keep the run from going on."""
+    """What differs and does not keep the run from being resumed."""
     if then.tool == now.tool:
         return []
     return [f"this tool was {_tool(then.tool)} and is {_tool(now.tool)}"]
@@ -237,7 +238,7 @@ def _weights(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
         if is_ is None:
             yield f"the cell {was.id} is gone"
         elif was.weights is not None and is_.weights is None:
-            yield f"the weights of {was.id} were there and are not now"
+            yield f"the weights of {was.id} were present and are not now"
         elif (
             was.weights is not None
             and is_.weights is not None
@@ -288,11 +289,11 @@ _NEW = "start a new run: leave --resume out"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What ``--resume`` comes to.
+    """What ``--resume`` leads to.
 
     Attributes:
-        prepared: the request, fitted to the run that is gone on with.
-        run: that run, or the one that has everything already; ``None``: a new one is begun.
+        prepared: the request, fitted to the run that is resumed.
+        run: that run, or a complete one of the same request; ``None``: a new one is started.
         complete: whether nothing is left to measure.
         words: why, a line each, for a person.
     """
@@ -304,15 +305,15 @@ class Decision:
 
 
 def check(request: Request) -> None:
-    """Refuse what can never be taken up again, before anything is recorded or decoded.
+    """Refuse what can never be resumed, before anything is recorded or decoded.
 
     Raises:
         UsageError: the microphone is the source.
     """
     if source_of(request).records:
         raise UsageError(
-            "--resume cannot go on with --mic: nobody says the same thing twice in the same way",
-            hint="keep what is said with --keep-recording, and measure on it with --audio",
+            "--resume cannot be used with --mic: no two recordings are the same",
+            hint="save the recording with --keep-recording, and measure on it with --audio",
         )
 
 
@@ -322,21 +323,21 @@ def decide(
     *,
     versions: Callable[..., Versions] = install.installed_versions,
 ) -> Decision:
-    """Find the run that this request goes on with.
+    """Find the run that this request resumes.
 
     A run of the same request has the same options, speech, reference texts, weights, kind of
-    machine, releases of the backends and tags. The newest of these that has not come to its end is
-    gone on with; if there is none, the newest complete one has the answer already; if there is none
-    either, a new one is begun.
+    machine, releases of the backends and tags. The newest of these that is not complete is
+    resumed; if there is none, the newest complete one has the results already; if there is none
+    either, a new one is started.
 
     Args:
-        prepared: what is asked for now.
+        prepared: what is requested now.
         wanted: this run and no other.
-        versions: tells which release of a backend is here.
+        versions: returns the installed release of a backend.
 
     Raises:
-        UsageError: the run ``wanted`` was asked for something else (every difference is named), or
-            a tool is still writing the run.
+        UsageError: the run ``wanted`` is of another request (every difference is named), or it is
+            still being written.
         StorageError: a run cannot be read.
     """
     now = manifest(prepared, run=0, schedule=())
@@ -357,8 +358,8 @@ def decide(
             continue
         against = against or _other_releases(run, prepared, versions)
         if not against:
-            return _going_on(run, then, now, prepared)
-        refused.append(f"Run {name} is not gone on with: {'; '.join(against)}.")
+            return _resumed(run, then, now, prepared)
+        refused.append(f"Cannot resume run {name}: {'; '.join(against)}.")
     if complete is not None:
         return complete
     none = "There is no unfinished run of this request: starting a new one."
@@ -366,7 +367,7 @@ def decide(
 
 
 def _of_request(now: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
-    """The runs that were asked for the same, newest first; those that cannot be read left out."""
+    """The runs of the same request, newest first; without those that cannot be read."""
     digits = now.request_sha256.encode()
     for run in reversed(directory.every()):
         try:
@@ -380,7 +381,7 @@ def _of_request(now: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
 def _this(
     run: RunDirectory, prepared: Prepared, now: s.Manifest, versions: Callable[..., Versions]
 ) -> Decision:
-    """Go on with this run, or say why not."""
+    """Resume this run, or say why not."""
     name = directory.name_of(run)
     if journal.is_being_written(run.journal_path):
         raise _still_written(name)
@@ -391,17 +392,16 @@ def _this(
         against = _other_releases(run, prepared, versions)
     if against:
         raise UsageError(
-            f"run {name} cannot be gone on with, because this is not what it measured: "
-            + "; ".join(against),
-            hint=f"ask for the same again, or {_NEW}",
+            f"cannot resume run {name}, because it measured something else: " + "; ".join(against),
+            hint=f"repeat its request, or {_NEW}",
         )
-    return _complete(run, prepared) if ended else _going_on(run, then, now, prepared)
+    return _complete(run, prepared) if ended else _resumed(run, then, now, prepared)
 
 
 def _other_releases(
     run: RunDirectory, prepared: Prepared, versions: Callable[..., Versions]
 ) -> list[str]:
-    """Backends that were measured in another release than is here now."""
+    """Backends that were measured in another release than is installed now."""
     backends = {cell.id: cell.backend for cell in prepared.cells}
     events, _damaged = journal.read_journal(run.journal_path)
     loaded: dict[str, s.Loaded] = {}
@@ -416,25 +416,25 @@ def _other_releases(
 
 
 def _complete(run: RunDirectory, prepared: Prepared) -> Decision:
-    words = [f"Run {directory.name_of(run)} has measured all of this: nothing is left to do."]
+    words = [f"Run {directory.name_of(run)} is complete: nothing is left to measure."]
     return Decision(prepared, run, complete=True, words=words)
 
 
-def _going_on(run: RunDirectory, then: s.Manifest, now: s.Manifest, prepared: Prepared) -> Decision:
+def _resumed(run: RunDirectory, then: s.Manifest, now: s.Manifest, prepared: Prepared) -> Decision:
     there = resume_state(journal.read_timed(run.journal_path))
     words = [
-        f"Going on with run {directory.name_of(run)}, which has {there.samples} samples already.",
+        f"Resuming run {directory.name_of(run)}, which has {there.samples} samples.",
         *(f"Note that {each}." for each in remarks(then, now)),
     ]
     return Decision(_fitted(prepared, then), run, words=words)
 
 
 def _fitted(prepared: Prepared, then: s.Manifest) -> Prepared:
-    """Without cells that were not there when the run began: its manifest knows nothing of them."""
+    """Without cells that were unavailable when the run began: its manifest lacks them."""
     unknown = {plan.id for plan in then.cells if plan.weights is None}
     late = dict.fromkeys(
         unknown - prepared.unavailable.keys(),
-        "was not there when this run began; a new run measures it",
+        "was unavailable when this run began; a new run measures it",
     )
     return replace(prepared, unavailable=prepared.unavailable | late)
 

@@ -262,8 +262,8 @@ class Run(Computed, frozen=True, kw_only=True):
     rounds: Annotated[
         list[RoundResult],
         Doc(
-            "the machine around each round, in order of time; two of a round that was gone on "
-            "with; empty where nobody looked"
+            "the machine around each round, in order of time; two of a round that was "
+            "resumed; empty where nothing was recorded"
         ),
     ] = []
     decisions: Annotated[

@@ -111,7 +111,7 @@ class EndingResult(Struct, frozen=True, kw_only=True):
         int | None,
         Doc(
             "0; above that, another worker for what is left of the round: a retry, after a "
-            "recording that ended its worker, or in a run that was gone on with",
+            "recording that ended its worker, or in a run that was resumed",
             null="no worker was started in that round",
         ),
         FieldPolicy.KEPT,
