@@ -65,7 +65,7 @@ def make(path: Path, minutes: float) -> None:
     import numpy as np
     import soxr
 
-    reading = soxr.resample(builtin.load("cities", announce=print).samples, 16_000, RATE)
+    reading = soxr.resample(builtin.load("cities", notify=print).samples, 16_000, RATE)
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(CODECS[path.suffix[1:]], rate=RATE)
         stream.layout, stream.bit_rate = "stereo", 128_000

@@ -32,13 +32,13 @@ from mac_whisper_speedtest.machine import describe
 
 def managed(recipe: Recipe, times: int) -> list[float]:
     """Seconds per creation through the tool, everything included that an install call does."""
-    environments.install(recipe, announce=print)  # fills uv's cache
+    environments.install(recipe, notify=print)  # fills uv's cache
     seconds = []
     for _ in range(times):
         for environment in environments.of_recipe(recipe):
             environments.remove(environment)
         began = time.perf_counter()
-        environments.install(recipe, announce=lambda _text: None)
+        environments.install(recipe, notify=lambda _text: None)
         seconds.append(time.perf_counter() - began)
     return seconds
 

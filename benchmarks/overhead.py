@@ -101,7 +101,7 @@ class Session:
 
     def __init__(self, backend: Backend, pcm: Path, samples: int, threads: int) -> None:
         self._backend, self._pcm, self._samples, self._threads = backend, pcm, samples, threads
-        self._weights = locate(backend.model_info("tiny.en"), announce=print)
+        self._weights = locate(backend.model_info("tiny.en"), notify=print)
         with tempfile.TemporaryDirectory() as scratch, self._worker(Path(scratch)) as worker:
             self._precision = self._load(worker)
 
@@ -246,7 +246,7 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     began = time.monotonic()
     results = []
-    clip = builtin.load("short", announce=print)
+    clip = builtin.load("short", notify=print)
     with tempfile.TemporaryDirectory() as folder:
         pcm = Path(folder) / "audio.f32"
         write_pcm(clip, pcm)

@@ -97,7 +97,7 @@ def all_probes() -> list[Probe]:
 def ready_worker(backend: Backend, pcm: Path) -> Iterator[tuple[int, Callable[[], float]]]:
     """A warm worker's process id, and a function that has it transcribe once."""
     threads = describe.default_threads()
-    weights = locate(backend.model_info("tiny.en"), announce=print)
+    weights = locate(backend.model_info("tiny.en"), notify=print)
     with tempfile.TemporaryDirectory() as scratch:
         started = launch(backend, scratch=Path(scratch), threads=threads)
         assert started is not None, f"{backend.name} is not installed"
@@ -229,7 +229,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     (backend,) = registry.select([arguments.backend], registry.installed())
-    clip = builtin.load("short", announce=print)
+    clip = builtin.load("short", notify=print)
     taken: list[tuple[Side, Side]] = []
     with tempfile.TemporaryDirectory() as folder:
         pcm = Path(folder) / "audio.f32"

@@ -156,7 +156,7 @@ class _LineProgress(Observer):
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         self._tell(text)
 
     def visit(self, number: int, rounds: int, cell: str) -> None:

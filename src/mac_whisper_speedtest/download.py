@@ -97,12 +97,12 @@ class DownloadSource:
 
     Attributes:
         context: the server, or the repository at a revision.
-        announce: receives a line for every failure that is retried.
+        notify: receives a line for every failure that is retried.
         policy: for failing requests.
     """
 
     context: RequestContext
-    announce: Callable[[str], None]
+    notify: Callable[[str], None]
     policy: RetryPolicy = DEFAULT_POLICY
 
     def request(self, name: str) -> RequestContext:
@@ -240,7 +240,7 @@ def with_retries(
                 raise to_user_error(error, request) from error
             now = datetime.datetime.now(datetime.UTC)
             wait = policy.wait_s(failures, retry_after_s(error, now))
-            source.announce(
+            source.notify(
                 f"{name or request.repository}: {short_reason(error, request)}; trying again in "
                 f"{wait:.0f} s ({failures} of {policy.failures - 1})"
             )
@@ -346,7 +346,7 @@ def download_file(
             return received
         file.partial.unlink(missing_ok=True)
         if not last:
-            source.announce(f"{file.name} is not what is pinned; fetching it once more")
+            source.notify(f"{file.name} is not what is pinned; fetching it once more")
     context = source.context
     where = f"{file.name} of {context.repository}" if context.repository else file.name
     raise DownloadError(

@@ -18,7 +18,7 @@ class Observer:
     little.
     """
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Something that may take long is about to begin, or has to be known."""
 
     def level(self, dbfs: float) -> None:

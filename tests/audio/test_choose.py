@@ -22,7 +22,7 @@ def silent(message: str) -> None:
 
 
 def chosen(**wanted: Any) -> Speech:
-    return choose(Choice(**wanted), announce=silent)
+    return choose(Choice(**wanted), notify=silent)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_two_sources_exclude_each_other_and_both_are_named(tmp_path: Path) -> No
 
 
 def test_nothing_asked_for_is_the_short_clip() -> None:
-    speech = choose(Choice(), announce=print)
+    speech = choose(Choice(), notify=print)
 
     assert (speech.name, speech.kind, len(speech.clips)) == ("short", "clip", 1)
     assert speech.clips[0].reference is not None

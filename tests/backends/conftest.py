@@ -37,7 +37,7 @@ def installed_or_skip(name: str) -> Backend:
 
 def speech(clip: str, start_s: float = 0.0, end_s: float | None = None) -> Samples:
     """A piece of a built-in clip."""
-    samples = builtin.load(clip, announce=print).samples
+    samples = builtin.load(clip, notify=print).samples
     return samples[int(start_s * 16000) : None if end_s is None else int(end_s * 16000)]
 
 
@@ -57,7 +57,7 @@ class Session:
 
     def __enter__(self) -> Self:
         backend = self.backend
-        weights = locate(backend.model_info("tiny.en"), announce=print)
+        weights = locate(backend.model_info("tiny.en"), notify=print)
         with ExitStack() as opened:
             self._scratch = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             started = launch(backend, scratch=self._scratch, threads=2)

@@ -242,7 +242,7 @@ def test_a_damaged_conversion_exits_with_7_and_says_how_to_mend_it(
 def shared_weights(shared_cache: Path) -> Path:
     """tiny.en as ggml in the cache that all tests share."""
     found = locate.locate(
-        catalog.model_info("tiny.en", "ggml", "float16"), announce=lambda _text: None
+        catalog.model_info("tiny.en", "ggml", "float16"), notify=lambda _text: None
     )
     return found.path.parent
 

@@ -174,7 +174,7 @@ def test_messages_from_anywhere_are_scrubbed(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SOME_TOKEN", "planted-in-the-environment")
     stream = io.StringIO()
     log = progress.JsonLines(stream)
-    log.announce("fetching with planted-in-the-environment")
+    log.notify("fetching with planted-in-the-environment")
     log.log("fatal", f"from {Path.home()}/x")
     log.visit(0, 3, "cell")
     log.slow(Stage.LOAD, 10.0, 30.0)

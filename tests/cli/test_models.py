@@ -31,7 +31,7 @@ CUSTOM = f"someone/small@{COMMIT}"
 def real(shared_cache: Path) -> dict[str, Path]:
     """The real files of tiny.en in the cache that all tests share: official, and as ggml."""
     made = locate.locate(
-        catalog.model_info("tiny.en", "ggml", "float16"), announce=lambda _text: None
+        catalog.model_info("tiny.en", "ggml", "float16"), notify=lambda _text: None
     )
     return {"official": locate.official("tiny.en").path, "ggml": made.path.parent}
 
@@ -391,7 +391,7 @@ def test_remove_of_a_repository_that_was_pulled_by_its_commit(
 CONVERT = """
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.weights import locate
-locate.locate(catalog.model_info("tiny.en", "ggml", "float16"), announce=print)
+locate.locate(catalog.model_info("tiny.en", "ggml", "float16"), notify=print)
 """
 
 

@@ -33,7 +33,7 @@ INSTALL = (
     "from mac_whisper_speedtest.environments import environments\n"
     "tiny = Recipe('tiny', 'tiny-lib', '1.0', platforms=(sys.platform,))\n"
     "with as_keyboard_interrupt():\n"
-    "    environments.install(tiny, announce=lambda text: print(text, flush=True))\n"
+    "    environments.install(tiny, notify=lambda text: print(text, flush=True))\n"
 )
 
 
@@ -96,7 +96,7 @@ def locked(wheels: Path) -> Path:
 def install(version: str = "", **options: object) -> tuple[environments.Environment, list[str]]:
     """Install tiny; also what was announced."""
     said: list[str] = []
-    made = environments.install(TINY, version, announce=said.append, **options)  # type: ignore[arg-type]
+    made = environments.install(TINY, version, notify=said.append, **options)  # type: ignore[arg-type]
     return made, said
 
 
@@ -225,13 +225,13 @@ def test_a_failure_on_a_disk_that_is_full_by_then_is_a_storage_error(locked: Pat
 def test_a_recipe_for_other_machines_is_refused_with_their_names() -> None:
     other = Recipe("tiny", "tiny-lib", "1.0", platforms=("beos", "amiga-m68k"))
     with pytest.raises(UsageError, match=f"works on beos and amiga-m68k, .* {this_platform()}"):
-        environments.install(other, announce=print)
+        environments.install(other, notify=print)
 
 
 def test_a_range_that_no_python_here_is_in_is_said() -> None:
     future = Recipe("tiny", "tiny-lib", "1.0", python=">=3.99", platforms=(sys.platform,))
     with pytest.raises(UsageError, match=r"tiny needs Python >=3\.99; this is 3\."):
-        environments.install(future, announce=print)
+        environments.install(future, notify=print)
 
 
 @pytest.mark.usefixtures("locked")

@@ -74,7 +74,7 @@ def measured(ready: Prepared, rule: Rule[WorkerExit]) -> tuple[s.CellResult, Scr
     said: list[str] = []
 
     class Hearing(Observer):
-        def announce(self, text: str) -> None:
+        def notify(self, text: str) -> None:
             said.append(text)
 
     _, run = session.measure(ready, Hearing(), execute=execute, watcher=Unwatched())
@@ -251,7 +251,7 @@ class Breaking(Faulty):
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of this test's own, with the clips and conversions that it needs."""
     found = locate.locate(
-        catalog.model_info("tiny.en", "ggml", "float16"), announce=print
+        catalog.model_info("tiny.en", "ggml", "float16"), notify=print
     ).path.parent
     cache = tmp_path / "cache"
     shutil.copytree(found, cache / "weights" / "tiny.en" / found.name)
@@ -313,20 +313,20 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
     chosen = registry.select(names, registry.installed())
     request = Request(models=(SPEC,), backends=names, audio=str(silence))
 
-    missing = prepare(request, chosen, announce=print).unavailable
+    missing = prepare(request, chosen, notify=print).unavailable
     assert set(missing) == {f"{name}/{SPEC}/silence.wav" for name in names[:2]}
     assert all(f"speedtest models pull {SPEC}" in reason for reason in missing.values())
 
     files: dict[str, bytes | Path] = {path.name: path for path in source.iterdir()}
     hub.add("someone/my-whisper", COMMIT, {**files, "modeling.py": b"raise SystemExit"})
-    folder = pull.pull_custom(pull.parse_custom(SPEC), announce=print)
+    folder = pull.pull_custom(pull.parse_custom(SPEC), notify=print)
     weights = (folder / "model.bin").resolve()
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     hub.log.clear()
 
     with pytest.raises(DamagedError, match=r"model\.bin of .* is not the file that") as caught:
-        prepare(request, chosen, announce=print)
+        prepare(request, chosen, notify=print)
     assert "speedtest run --repair" in caught.value.hint
     assert hub.log == []
 
@@ -349,4 +349,4 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
     }
     german = replace(request, language="de")
     with pytest.raises(UsageError, match="knows only English"):
-        prepare(german, chosen, announce=print)
+        prepare(german, chosen, notify=print)

@@ -97,7 +97,7 @@ def test_a_slow_canary_marks_the_round_and_waits_until_it_is_back(
     calm = Conditions()
     said: list[str] = []
     hot = watcher(iter([1.0] * (monitor.BASELINE + 1) + [1.5, 1.4, 1.01]), calm, calm)
-    hot.announce = said.append
+    hot.notify = said.append
     waits: list[float] = []
     monkeypatch.setattr(
         monitor, "cool_down", functools.partial(monitor.cool_down, sleep=waits.append)
@@ -119,7 +119,7 @@ def test_nothing_waits_for_a_machine_on_which_nothing_else_is_timed() -> None:
     calm = Conditions()
     said: list[str] = []
     hot = watcher(iter([1.0] * (monitor.BASELINE + 1) + [1.5]), calm, calm)
-    hot.announce = said.append
+    hot.notify = said.append
     hot.begin()
     hot.before_round()
     seen = hot.after_round(5, last=True)

@@ -70,7 +70,7 @@ def fetch_small(seen: Seen, small: pull.Custom) -> Callable[..., Path]:
 
     def fetch(**policy: float) -> Path:
         quick = pull.RetryPolicy(sleep=seen.waits.append, jitter=lambda: 1.0, **policy)  # type: ignore[arg-type]
-        return pull.pull_custom(small, announce=seen.said.append, progress=seen, policy=quick)
+        return pull.pull_custom(small, notify=seen.said.append, progress=seen, policy=quick)
 
     return fetch
 

@@ -45,7 +45,7 @@ def forms() -> dict[str, Path]:
     """tiny.en in three forms, from the user's cache."""
     names = {"ctranslate2": "", "huggingface": "", "openai": "model.pt"}
     return {
-        name: locate.locate(catalog.model_info("tiny.en", name, "float16"), announce=quiet).path
+        name: locate.locate(catalog.model_info("tiny.en", name, "float16"), notify=quiet).path
         for name in names
     }
 
@@ -57,7 +57,7 @@ def pulled(hub: Hub) -> Callable[[Files], str]:
     def offer(files: Files) -> str:
         hub.add("someone/my-whisper", COMMIT, files)
         custom = pull.parse_custom(f"someone/my-whisper@{COMMIT}")
-        pull.pull_custom(custom, announce=quiet)
+        pull.pull_custom(custom, notify=quiet)
         hub.log.clear()
         return str(custom)
 
@@ -92,7 +92,7 @@ def checked(form: str, precision: str = "float16", *, checksums: bool = True) ->
 @pytest.mark.usefixtures("hub")
 def test_what_was_not_pulled_is_missing_and_names_the_command() -> None:
     with pytest.raises(WeightsMissingError) as caught:
-        locate.locate(catalog.model_info(SPEC, "ggml", "float16"), announce=quiet)
+        locate.locate(catalog.model_info(SPEC, "ggml", "float16"), notify=quiet)
     assert caught.value.hint == f"speedtest models pull {SPEC}"
     check = checked("ggml")
     assert (check.state, check.reason) == (WeightsState.ABSENT, f"speedtest models pull {SPEC}")
@@ -108,13 +108,13 @@ def test_a_form_is_handed_over_as_it_is_and_converted_for_the_others(
     assert spec == SPEC
     assert checked("ggml").can_be_made
 
-    given = locate.locate(catalog.model_info(spec, "huggingface", "float16"), announce=quiet)
+    given = locate.locate(catalog.model_info(spec, "huggingface", "float16"), notify=quiet)
     assert given.path == tmp_path / "hub/models--someone--my-whisper/snapshots" / COMMIT
     assert (given.model, given.precision, given.source) == (spec, "float16", f"custom: {spec}")
     assert given.english_only
     assert set(given.files) == set(transformers)
 
-    made = locate.locate(catalog.model_info(spec, "ggml", "float16"), announce=quiet)
+    made = locate.locate(catalog.model_info(spec, "ggml", "float16"), notify=quiet)
     weights = tmp_path / "cache" / "weights"
     assert made.path.relative_to(weights).parts == (
         f"custom--someone--my-whisper@{COMMIT}",
@@ -144,7 +144,7 @@ def test_what_cannot_be_written_says_so_and_costs_only_its_own_cells(
 ) -> None:
     spec = pulled(little)
     with pytest.raises(WeightsMissingError, match="cannot be converted to ctranslate2"):
-        locate.locate(catalog.model_info(spec, "ctranslate2", "float16"), announce=quiet)
+        locate.locate(catalog.model_info(spec, "ctranslate2", "float16"), notify=quiet)
     check = checked("ctranslate2")
     assert check.state is WeightsState.UNAVAILABLE
     assert "cannot be converted to ctranslate2" in check.reason
@@ -154,7 +154,7 @@ def test_ctranslate2_weights_suit_whoever_loads_that_form_in_any_precision(
     pulled: Callable[[Files], str], forms: dict[str, Path]
 ) -> None:
     spec = pulled({path.name: path for path in forms["ctranslate2"].iterdir()})
-    given = locate.locate(catalog.model_info(spec, "ctranslate2", "float32"), announce=quiet)
+    given = locate.locate(catalog.model_info(spec, "ctranslate2", "float32"), notify=quiet)
     assert (given.form, given.precision, given.english_only) == ("ctranslate2", "float16", True)
     assert given.path.is_dir()
 
@@ -164,14 +164,14 @@ def test_a_pytorch_file_is_known_whatever_it_is_called(
 ) -> None:
     given = locate.locate(
         catalog.model_info(pulled({"fine-tuned.pt": forms["openai"]}), "openai", "float16"),
-        announce=quiet,
+        notify=quiet,
     )
     assert given.path.name == "fine-tuned.pt"
     chosen = checked("openai").chosen
     assert chosen is not None
     assert chosen.path.name == "fine-tuned.pt"
     with pytest.raises(WeightsMissingError, match="openai weights have no vocabulary"):
-        locate.locate(catalog.model_info(SPEC, "ggml", "float16"), announce=quiet)
+        locate.locate(catalog.model_info(SPEC, "ggml", "float16"), notify=quiet)
     assert checked("ggml").state is WeightsState.UNAVAILABLE
 
 

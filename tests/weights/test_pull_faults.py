@@ -35,7 +35,7 @@ def test_a_connection_cut_at_each_quarter_is_resumed_where_it_was_cut(hub: Hub, 
 
     folder = pull.pull_row(
         row,
-        announce=seen.said.append,
+        notify=seen.said.append,
         progress=seen,
         policy=pull.RetryPolicy(sleep=seen.waits.append),
     )
@@ -222,7 +222,7 @@ def test_a_file_that_the_commit_lacks_is_named(hub: Hub, seen: Seen) -> None:
     assert row.revision is not None
     hub.add(row.repository, row.revision, {"config.json": b"{}"})
     with pytest.raises(DownloadError, match=r"has no file model\.bin at 0d3d19a3"):
-        pull.pull_row(row, announce=seen.said.append)
+        pull.pull_row(row, notify=seen.said.append)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_an_address_that_is_no_hub_is_refused(hub: Hub, seen: Seen) -> None:
     row = pull.row_for("base.en", "mlx")
     hub.add(row.repository, "../..", {"weights.npz": WEIGHTS})
     with pytest.raises(DownloadError, match=r"'\.\./\.\.' is not a commit"):
-        pull.pull_row(row, announce=seen.said.append)
+        pull.pull_row(row, notify=seen.said.append)
 
 
 def test_full_disks_and_forbidden_folders_are_errors_of_storage() -> None:

@@ -131,7 +131,7 @@ def test_the_bars_on_a_terminal_end_at_the_true_number_of_bytes(
     hub.fail(FILE, Fault(cut_at=500_000), Fault(ignore_range=True))
     drawn = models_pull._Drawn()
     quick = pull.RetryPolicy(sleep=lambda _: None)
-    pull.pull_custom(small, announce=lambda _: None, progress=drawn, policy=quick)
+    pull.pull_custom(small, notify=lambda _: None, progress=drawn, policy=quick)
     done = {task.description: (task.completed, task.total) for task in drawn._bars.tasks}
     whole = len(WEIGHTS)
     assert done == {FILE: (whole, whole), "config.json": (2, 2), "total": (whole + 2, whole + 2)}

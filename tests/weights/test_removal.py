@@ -48,7 +48,7 @@ def convert(caches: Path, name: str, network: str = "tiny.en", size: int = 100) 
 
 def remove(name: str, **options: object) -> int:
     planned = removal.plan_removal(name, **options)  # type: ignore[arg-type]
-    freed = removal.carry_out(planned, announce=lambda _text: None)
+    freed = removal.carry_out(planned, notify=lambda _text: None)
     assert freed == planned.size_bytes
     return freed
 
@@ -177,7 +177,7 @@ def test_a_removal_waits_for_a_conversion_of_the_same_weights(caches: Path) -> N
         worker = threading.Thread(
             target=removal.carry_out,
             args=(removal.plan_removal("tiny.en"),),
-            kwargs={"announce": said.append},
+            kwargs={"notify": said.append},
         )
         worker.start()
         wait_until(lambda: said)
@@ -329,9 +329,7 @@ def test_a_blob_that_somebody_fetches_just_now_stays(caches: Path) -> None:
     lock = caches / "hub/.locks" / repository.folder.name / f"{blob.name}.lock"
     lock.parent.mkdir(parents=True)
     with filelock.FileLock(lock):
-        removal.carry_out(
-            removal.plan_removal("tiny.en", from_hub=True), announce=lambda _text: None
-        )
+        removal.carry_out(removal.plan_removal("tiny.en", from_hub=True), notify=lambda _text: None)
     assert blob.is_file()
     assert not link.is_symlink()
     assert remove("tiny.en", from_hub=True) == 7
@@ -358,7 +356,7 @@ def test_a_blob_in_the_store_of_all_repositories_goes_with_its_last_link(
     payload.with_name(f"{payload.name}.refs").write_text("".join(f"{name}\n" for name in names))
 
     planned = removal.plan_removal("tiny.en", from_hub=True)
-    freed = removal.carry_out(planned, announce=lambda _text: None)
+    freed = removal.carry_out(planned, notify=lambda _text: None)
 
     assert planned.size_bytes == 7
     assert freed == (0 if shared else 7)
@@ -410,7 +408,7 @@ def slow(path, *rest, **more):
     print(path.name, flush=True)
     time.sleep(60)
 trash.shutil.rmtree = slow
-remove.carry_out(remove.plan_removal("tiny.en"), announce=print)
+remove.carry_out(remove.plan_removal("tiny.en"), notify=print)
 """
 SLOW_HUB = """
 import time
@@ -426,7 +424,7 @@ def slow(path, *rest, **more):
         print(path.name, flush=True)
         time.sleep(60)
 Path.unlink = slow
-remove.carry_out(remove.plan_removal("tiny.en", from_hub=True), announce=print)
+remove.carry_out(remove.plan_removal("tiny.en", from_hub=True), notify=print)
 """
 
 

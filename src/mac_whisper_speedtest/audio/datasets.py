@@ -70,7 +70,7 @@ def get(
     *,
     seed: int,
     language: str | None,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     allow_download: bool,
 ) -> Speech:
     """The dataset, or a sample of it, as a set of clips.
@@ -79,7 +79,7 @@ def get(
         text: what was typed after ``--dataset``.
         seed: of the sample.
         language: of a dataset that does not say.
-        announce: receives a line before anything is downloaded.
+        notify: receives a line before anything is downloaded.
         allow_download: whether it may be.
 
     Raises:
@@ -90,14 +90,14 @@ def get(
     """
     dataset = parse(text)
     if dataset.collection == "librispeech":
-        archive = obtain(dataset.name, announce=announce, allow_download=allow_download)
+        archive = obtain(dataset.name, notify=notify, allow_download=allow_download)
         found = entries(archive, n=dataset.n, seed=seed)
         source = f"LibriSpeech {dataset.name} (openslr.org/12, CC BY 4.0)"
     else:
         from mac_whisper_speedtest.audio import hub_dataset
 
         found = hub_dataset.entries(
-            dataset, seed=seed, announce=announce, allow_download=allow_download
+            dataset, seed=seed, notify=notify, allow_download=allow_download
         )
         source = f"{dataset.name} at {dataset.revision} on the Hugging Face hub"
     return entries_module.speech_of(found, name=dataset.label, source=source, language=language)
@@ -163,7 +163,7 @@ def archive_of(split: str) -> RemoteFile:
     return RemoteFile(f"{split}.tar.gz", path, archive.bytes, archive.sha256)
 
 
-def obtain(split: str, *, announce: Callable[[str], None], allow_download: bool) -> Path:
+def obtain(split: str, *, notify: Callable[[str], None], allow_download: bool) -> Path:
     """The archive of a split, verified; downloaded when it is not here and may be.
 
     Raises:
@@ -175,10 +175,10 @@ def obtain(split: str, *, announce: Callable[[str], None], allow_download: bool)
     if not is_whole(archive):
         refuse_unless_allowed(f"LibriSpeech {split}", archive.size, allow_download=allow_download)
         server = RequestContext(HOST)
-        announce(
+        notify(
             f"Downloading LibriSpeech {split} from {server.host}, {megabytes(archive.size)}, once."
         )
-        ensure_file(archive, DownloadSource(server, announce))
+        ensure_file(archive, DownloadSource(server, notify))
     return archive.path
 
 

@@ -48,7 +48,7 @@ class _File(msgspec.Struct, frozen=True):
 
 
 def entries(
-    dataset: Dataset, *, seed: int, announce: Callable[[str], None], allow_download: bool
+    dataset: Dataset, *, seed: int, notify: Callable[[str], None], allow_download: bool
 ) -> Iterator[AudioEntry]:
     """The utterances of a dataset, or a sample of them; their files are here when they come.
 
@@ -58,9 +58,9 @@ def entries(
         DownloadError: it is not here and may not be, or cannot be, downloaded.
         StorageError: the cache cannot be written.
     """
-    files = listing(dataset, announce=announce, allow_download=allow_download)
+    files = listing(dataset, notify=notify, allow_download=allow_download)
     table = remote_file(dataset, _table(dataset, files))
-    ensure_files(dataset, [table], announce=announce, allow_download=allow_download)
+    ensure_files(dataset, [table], notify=notify, allow_download=allow_download)
     listed = manifest.parse(read_text(table.path), table.path)
     known = [(entry, files.get(_within(dataset, entry))) for entry in listed]
     items = [
@@ -72,7 +72,7 @@ def entries(
     ensure_files(
         dataset,
         [remote_file(dataset, file) for _, file in chosen if file is not None],
-        announce=announce,
+        notify=notify,
         allow_download=allow_download,
     )
     for entry, file in chosen:
@@ -117,7 +117,7 @@ def ensure_files(
     dataset: Dataset,
     requested: list[RemoteFile],
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     allow_download: bool,
 ) -> None:
     """Have these files here, whole; those that are missing are downloaded if that is allowed.
@@ -133,13 +133,13 @@ def ensure_files(
     refuse_unless_allowed(
         f"a part of {dataset.name} ({len(missing)} files)", size, allow_download=allow_download
     )
-    announce(f"Downloading {len(missing)} files of {dataset.name}, {megabytes(size, 1)}, once.")
+    notify(f"Downloading {len(missing)} files of {dataset.name}, {megabytes(size, 1)}, once.")
     for each in missing:
-        ensure_file(each, _source(dataset, announce))
+        ensure_file(each, _source(dataset, notify))
 
 
 def listing(
-    dataset: Dataset, *, announce: Callable[[str], None], allow_download: bool
+    dataset: Dataset, *, notify: Callable[[str], None], allow_download: bool
 ) -> dict[str, _File]:
     """What the repository holds at that commit, by name; asked for once."""
     path = _folder(dataset).with_suffix(".files.json")
@@ -147,8 +147,8 @@ def listing(
         known = msgspec.json.decode(path.read_bytes(), type=list[_File])
     except (OSError, msgspec.MsgspecError):
         refuse_unless_allowed(dataset.name, None, allow_download=allow_download)
-        announce(f"Asking the hub what {dataset.name} holds.")
-        known = _ask(_source(dataset, announce))
+        notify(f"Asking the hub what {dataset.name} holds.")
+        known = _ask(_source(dataset, notify))
         files.write_bytes(path, msgspec.json.encode(known))
     return {file.name: file for file in known}
 
@@ -164,9 +164,9 @@ def _ask(source: DownloadSource) -> list[_File]:
         ) from error
 
 
-def _source(dataset: Dataset, announce: Callable[[str], None]) -> DownloadSource:
+def _source(dataset: Dataset, notify: Callable[[str], None]) -> DownloadSource:
     return DownloadSource(
-        RequestContext(hub_endpoint(), dataset.name, dataset.revision, kind="datasets"), announce
+        RequestContext(hub_endpoint(), dataset.name, dataset.revision, kind="datasets"), notify
     )
 
 
@@ -210,7 +210,7 @@ def fetch_dataset(
     dataset: Dataset,
     ending: str,
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     allow_download: bool,
 ) -> list[Path]:
     """Have every file whose name ends so; what is here already is not asked for again.
@@ -218,7 +218,7 @@ def fetch_dataset(
     Args:
         dataset: pinned to a commit; its ``split`` is a folder, empty for all of it.
         ending: such as ``.zip``.
-        announce: receives a line before anything is downloaded.
+        notify: receives a line before anything is downloaded.
         allow_download: whether it may be.
 
     Returns:
@@ -229,7 +229,7 @@ def fetch_dataset(
         DownloadError: it is not here and may not be, or cannot be, downloaded.
         StorageError: the cache cannot be written.
     """
-    files = listing(dataset, announce=announce, allow_download=allow_download)
+    files = listing(dataset, notify=notify, allow_download=allow_download)
     within = f"{dataset.split}/" if dataset.split else ""
     found = [
         remote_file(dataset, file)
@@ -242,5 +242,5 @@ def fetch_dataset(
             f"{dataset.name} has no {ending} file{where}",
             hint="check its name and revision, and the folder after them",
         )
-    ensure_files(dataset, found, announce=announce, allow_download=allow_download)
+    ensure_files(dataset, found, notify=notify, allow_download=allow_download)
     return [each.path for each in found]

@@ -37,7 +37,7 @@ def record(
     *,
     seconds: float | None,
     language: str | None,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     level: Callable[[float], None],
 ) -> Clip:
     """Record from the default microphone.
@@ -45,7 +45,7 @@ def record(
     Args:
         seconds: how long; None until Enter is pressed.
         language: two-letter code of the speech.
-        announce: receives when to speak, and what went wrong.
+        notify: receives when to speak, and what went wrong.
         level: receives the loudness of every block, in dB below full scale.
 
     Raises:
@@ -67,12 +67,12 @@ def record(
     library = _library()
     rate = _rate(library)
     until = f"for {seconds:g} s" if seconds is not None else "until Enter is pressed"
-    announce(f"Recording {until}. Speak now.")
+    notify(f"Recording {until}. Speak now.")
     lost: list[str] = []
     stream = _blocks(library, rate, _never if seconds is not None else _enter_pressed, lost)
     samples = gather(stream, rate, seconds, level)
     if lost:
-        announce(f"The machine was too busy to record all of it: {lost[0]}.")
+        notify(f"The machine was too busy to record all of it: {lost[0]}.")
     return Clip(
         name="microphone",
         samples=samples,

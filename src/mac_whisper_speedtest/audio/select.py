@@ -24,7 +24,7 @@ def resolve(
     clip: str | None,
     reference: str | None = None,
     language: str | None = None,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> Clip:
     """Turn ``--audio FILE`` or ``--clip NAME`` into a clip; the default built-in clip when neither.
 
@@ -36,7 +36,7 @@ def resolve(
         clip: name of a built-in clip.
         reference: the words spoken in ``audio``, as text.
         language: two-letter code of the speech in ``audio``.
-        announce: receives a line before anything is downloaded.
+        notify: receives a line before anything is downloaded.
 
     Raises:
         UsageError: both given, an unknown clip, a reference or language for a built-in clip, or a
@@ -51,7 +51,7 @@ def resolve(
                 hint="add --audio FILE, or leave the reference out",
             )
         name = clip if clip is not None else builtin.DEFAULT_CLIP
-        loaded = builtin.load(name, announce=announce)
+        loaded = builtin.load(name, notify=notify)
         if language not in {None, loaded.language}:
             raise UsageError(
                 f"the built-in clip {name} is spoken in {loaded.language!r}, not {language!r}",
@@ -180,7 +180,7 @@ class Choice:
 def choose(
     choice: Choice,
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     allow_download: bool = False,
     level: Callable[[float], None] = lambda _dbfs: None,
     policy: Policy = STRICT,
@@ -193,7 +193,7 @@ def choose(
 
     Args:
         choice: what was asked for.
-        announce: receives a line on what takes a while or goes over the network, before it does.
+        notify: receives a line on what takes a while or goes over the network, before it does.
         allow_download: whether a dataset may be downloaded.
         level: receives the loudness of what the microphone hears, block by block, in dB below full
             scale; `microphone.meter` makes a bar of it.
@@ -206,10 +206,10 @@ def choose(
         StorageError: the cache cannot be written.
     """
     _check(choice)
-    listed = _set(choice, announce=announce, allow_download=allow_download)
+    listed = _set(choice, notify=notify, allow_download=allow_download)
     if listed is not None:
         return listed
-    clip = _one(choice, announce=announce, level=level, policy=policy)
+    clip = _one(choice, notify=notify, level=level, policy=policy)
     if choice.durations:
         return durations.cut_to(clip, choice.durations)
     return Speech(name=clip.name, clips=(clip,), source=clip.source, kind="clip")
@@ -236,7 +236,7 @@ def _check(choice: Choice) -> None:
         raise UsageError("only what the microphone records is kept", hint="add --mic")
 
 
-def _set(choice: Choice, *, announce: Callable[[str], None], allow_download: bool) -> Speech | None:
+def _set(choice: Choice, *, notify: Callable[[str], None], allow_download: bool) -> Speech | None:
     """The set of recordings that was asked for; None where it was one recording."""
     if choice.manifest is not None:
         found = manifest.list_manifest(choice.manifest)
@@ -252,7 +252,7 @@ def _set(choice: Choice, *, announce: Callable[[str], None], allow_download: boo
             choice.dataset,
             seed=choice.seed,
             language=choice.language,
-            announce=announce,
+            notify=notify,
             allow_download=allow_download,
         )
     path = _folder(choice)
@@ -269,7 +269,7 @@ def _set(choice: Choice, *, announce: Callable[[str], None], allow_download: boo
 def _one(
     choice: Choice,
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     level: Callable[[float], None],
     policy: Policy,
 ) -> Clip:
@@ -280,23 +280,23 @@ def _one(
         return microphone.record(
             seconds=choice.mic_seconds,
             language=choice.language,
-            announce=announce,
+            notify=notify,
             level=level,
         )
     audio = choice.audio
     if audio is not None and _is_address(audio):
-        return _fetched(audio, choice, policy, announce)
+        return _fetched(audio, choice, policy, notify)
     default = builtin.DEFAULT_CLIP if not choice.durations else DURATIONS_CLIP
     return resolve(
         audio=None if audio is None else Path(audio),
         clip=choice.clip or (default if audio is None else None),
         reference=choice.reference,
         language=choice.language,
-        announce=announce,
+        notify=notify,
     )
 
 
-def _fetched(url: str, choice: Choice, policy: Policy, announce: Callable[[str], None]) -> Clip:
+def _fetched(url: str, choice: Choice, policy: Policy, notify: Callable[[str], None]) -> Clip:
     """The recording at an address; it is gone from this machine but for its decoded samples."""
     from mac_whisper_speedtest.audio import url as web
 
@@ -306,7 +306,7 @@ def _fetched(url: str, choice: Choice, policy: Policy, announce: Callable[[str],
         max_bytes=min(policy.max_bytes, choice.max_download_bytes),
     )
     address = parse(url, own)
-    announce(f"Fetching {address.name} from {address.host}.")
+    notify(f"Fetching {address.name} from {address.host}.")
     with web.fetched(url, own) as (path, _):
         return recorded(
             path,

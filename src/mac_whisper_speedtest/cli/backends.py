@@ -120,7 +120,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
                     recipe,
                     backend.version,
                     torch=torch,
-                    announce=_say,
+                    notify=_say,
                     visible=sys.stderr.isatty(),
                 )
             except SpeedtestError as error:
@@ -236,7 +236,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
                 recipe,
                 newest.version,
                 torch=torch,
-                announce=_say,
+                notify=_say,
                 visible=sys.stderr.isatty(),
             )
             # Last of all: until it is installed, the name means what it meant.

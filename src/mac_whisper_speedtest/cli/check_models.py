@@ -167,7 +167,7 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
             raise UsageError("nobody is there to be asked", hint="add --yes to fetch all of it")
         if not click.confirm("Go on?", err=True):
             return False
-    make_complete(report, cost, announce=lambda text: click.echo(text, err=True))
+    make_complete(report, cost, notify=lambda text: click.echo(text, err=True))
     return True
 
 

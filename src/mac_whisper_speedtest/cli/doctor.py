@@ -161,9 +161,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
         max_time_s=math.inf,
         **{name: value for name, value in asked.items() if value is not None},
     )
-    pair = noise_run.duplicate_cell(
-        prepare(request, backends_of(request), announce=observer.announce)
-    )
+    pair = noise_run.duplicate_cell(prepare(request, backends_of(request), notify=observer.notify))
     _, run = session.measure(pair, observer)
     observer.close()
     outcome = run.manifest.outcome

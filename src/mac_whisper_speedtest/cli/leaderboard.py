@@ -87,7 +87,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         paths = hub_dataset.fetch_dataset(
             dataset,
             intake.BUNDLE,
-            announce=lambda text: click.echo(text, err=True),
+            notify=lambda text: click.echo(text, err=True),
             allow_download=download,
         )
         found += map(str, paths)

@@ -258,7 +258,7 @@ def remove_model(
     if dry_run or not options.given(yes=yes):
         return
     with as_keyboard_interrupt():
-        freed = sum(remove.carry_out(each, announce=_say) for each in removals)
+        freed = sum(remove.carry_out(each, notify=_say) for each in removals)
     click.echo(f"freed {size(freed)} ({freed} bytes)")
 
 

@@ -66,14 +66,14 @@ def _pull(name: str, form: str, mirror: bool) -> Callable[[], Path]:
                 f"{'--mirror' if mirror else '--form'} is for models of the catalog",
                 hint=f"leave it out for {custom.repository}",
             )
-        return partial(pull.pull_custom, custom, announce=_announce, progress=_progress())
+        return partial(pull.pull_custom, custom, notify=_notify, progress=_progress())
     if mirror:
-        return partial(fetch.fetch_row, fetch.mirrored(name), announce=_announce)
+        return partial(fetch.fetch_row, fetch.mirrored(name), notify=_notify)
     row = pull.row_for(name, form)
-    return partial(pull.pull_row, row, announce=_announce, progress=_progress())
+    return partial(pull.pull_row, row, notify=_notify, progress=_progress())
 
 
-def _announce(text: str) -> None:
+def _notify(text: str) -> None:
     click.echo(text, err=True)
 
 
@@ -91,7 +91,7 @@ class _PullLines(Observer):
 
     def downloaded(self, file: HubFile, bytes_here: int) -> None:
         if bytes_here == file.size and self._left.pop(file.name, None) is not None:
-            _announce(f"{file.name}: {megabytes(file.size, 1)}")
+            _notify(f"{file.name}: {megabytes(file.size, 1)}")
 
 
 class _Drawn(Observer):

@@ -74,7 +74,7 @@ class JsonLines(Observer):
         self._began = time.monotonic()
         self._cell = ""
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """An ``announce`` line."""
         self._write("info", Announce(message=text))
 
@@ -206,13 +206,13 @@ def observer(*, quiet: bool, json_logs: bool) -> Observer:
     """The progress that the options ask for; always on stderr."""
     if json_logs:
         return JsonLines(sys.stderr)
-    return _Announcements() if quiet else _Lines(sys.stderr)
+    return _Notices() if quiet else _Lines(sys.stderr)
 
 
-class _Announcements(Observer):
-    """A download is announced even when progress is not wanted."""
+class _Notices(Observer):
+    """Only what takes long or has to be known: no progress."""
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         print(f"speedtest: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -225,7 +225,7 @@ class _Lines(Observer):
         self._where = ""
         self._width = 0
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         self._permanent(text)
 
     def level(self, dbfs: float) -> None:

@@ -35,8 +35,6 @@ _SPARE_SHARE = 1.1  # of the recipe's own size, for what differs between platfor
 _SPARE_BYTES = 200_000_000  # for uv's cache
 _FULL_BYTES = 20_000_000  # what a disk has left when an install failed for lack of space
 
-Announce = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -132,7 +130,7 @@ def install(
     version: str = "",
     *,
     torch: str = "auto",
-    announce: Announce,
+    notify: Callable[[str], None],
     visible: bool = False,
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
 ) -> Environment:
@@ -142,7 +140,7 @@ def install(
         recipe: what to install.
         version: of its distribution; empty for the default one. A lock is made if there is none.
         torch: which build of torch, for recipes that have it: ``auto``, ``cpu`` or ``index``.
-        announce: is told of every step, in one line.
+        notify: is told of every step, in one line.
         visible: let uv draw its progress on stderr.
         free_bytes: how much is free on the file system of a folder.
 
@@ -155,22 +153,22 @@ def install(
     check_platform(recipe)
     version = version or locks.default_version(recipe)
     python = uv.choose(recipe)
-    lock = locks.ensure(recipe, version, python=uv.minor(python.version), announce=announce)
+    lock = locks.ensure(recipe, version, python=uv.minor(python.version), notify=notify)
     build = torch_build(recipe, torch, python)
     text = _variants(recipe, lock)[build]
     target = _folder(lock, text, python)
     target.parent.mkdir(parents=True, exist_ok=True)
     waiting = f"{recipe.name} {version} is being installed by another process: waiting for it"
-    with files.locked(_lock_path(target), notify=lambda: announce(waiting)):
+    with files.locked(_lock_path(target), notify=lambda: notify(waiting)):
         _sweep(target.parent, own=target)
         if made := whole(target):
-            announce(f"{recipe.name} {version} is already installed")
+            notify(f"{recipe.name} {version} is already installed")
             return made
         _check_space(target.parent, recipe.bytes_with(build), recipe.name, free_bytes)
         # What has the name but is not whole: its Python is gone, or someone deleted files.
         shutil.rmtree(target, ignore_errors=True)
         count = len(locks.needed(text, python.version))
-        announce(f"{recipe.name} {version}: downloading and installing {count} packages")
+        notify(f"{recipe.name} {version}: downloading and installing {count} packages")
         began = time.monotonic()
         with _staged(target) as staging:
             try:
@@ -186,7 +184,7 @@ def install(
                 raise
             made = _mark(staging, target, lock, text=text, python=python.version, build=build)
         took = time.monotonic() - began
-        announce(f"{recipe.name} {version}: done in {took:.1f} s, {megabytes(made.size_bytes)}")
+        notify(f"{recipe.name} {version}: done in {took:.1f} s, {megabytes(made.size_bytes)}")
         return made
 
 

@@ -214,7 +214,7 @@ def save(lock: Lock) -> Path:
     return path
 
 
-def ensure(recipe: Recipe, version: str, *, python: str, announce: Callable[[str], None]) -> Lock:
+def ensure(recipe: Recipe, version: str, *, python: str, notify: Callable[[str], None]) -> Lock:
     """The lock of ``recipe`` at ``version``; one is made, and kept, where there is none.
 
     Raises:
@@ -222,7 +222,7 @@ def ensure(recipe: Recipe, version: str, *, python: str, announce: Callable[[str
     """
     if lock := read_lock(recipe, version):
         return lock
-    announce(f"no lock for {recipe.name} {version} yet: resolving what it needs")
+    notify(f"no lock for {recipe.name} {version} yet: resolving what it needs")
     try:
         lock = make(recipe, version, python=python)
     except SpeedtestError as error:
@@ -232,7 +232,7 @@ def ensure(recipe: Recipe, version: str, *, python: str, announce: Callable[[str
             hint=f"locks there are for {recipe.name}: {have}",
         ) from error
     save(lock)
-    announce(f"locked {len(packages(lock.text))} packages for {recipe.name} {version}")
+    notify(f"locked {len(packages(lock.text))} packages for {recipe.name} {version}")
     return lock
 
 

@@ -34,7 +34,7 @@ class WeightsRepairer:
     """
 
     prepared: Prepared
-    announce: Callable[[str], None]
+    notify: Callable[[str], None]
     spent_s: float = 0.0
     read: set[str] = field(default_factory=set)
 
@@ -63,7 +63,7 @@ class WeightsRepairer:
                 words = "its weights are not those that it began with, and nobody publishes them"
         finally:
             self.spent_s += time.monotonic() - began
-        self.announce(scrub(f"{cell.id}: {words}"))
+        self.notify(scrub(f"{cell.id}: {words}"))
         return words, None
 
     def repair(self, cell: Cell, damage: DamagedError) -> list[str]:
@@ -73,12 +73,12 @@ class WeightsRepairer:
         try:
             self.prepared.weights[cell.id] = repair.repair(
                 functools.partial(self._found_again, cell),
-                announce=self.announce,
+                notify=self.notify,
                 done=done,
                 known=damage,
             )
         except (SpeedtestError, OSError) as error:
-            self.announce(scrub(f"{cell.id}: not repaired: {error}"))
+            self.notify(scrub(f"{cell.id}: not repaired: {error}"))
             return []
         finally:
             self.spent_s += time.monotonic() - began
@@ -86,7 +86,7 @@ class WeightsRepairer:
 
     def _found_again(self, cell: Cell) -> Weights:
         official = functools.partial(locate.official, fresh=True)
-        return locate.locate(cell.info, announce=self.announce, official=official, fresh=True)
+        return locate.locate(cell.info, notify=self.notify, official=official, fresh=True)
 
 
 MAX_CRASHING = 3

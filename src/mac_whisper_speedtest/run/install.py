@@ -34,7 +34,7 @@ def installed_versions(backend: Backend, *, threads: int) -> Versions:
         return hello.version, hello.versions
 
 
-def add_missing(backends: Iterable[Backend], announce: Callable[[str], None]) -> None:
+def add_missing(backends: Iterable[Backend], notify: Callable[[str], None]) -> None:
     """Make the environments of those that are installed nowhere and could be.
 
     One that cannot be made costs its own cells only: its rows will say that it is not installed.
@@ -46,6 +46,6 @@ def add_missing(backends: Iterable[Backend], announce: Callable[[str], None]) ->
                 continue
             if interpreter(backend) is None:
                 try:
-                    environments.install(recipe, backend.version, announce=announce)
+                    environments.install(recipe, backend.version, notify=notify)
                 except SpeedtestError as error:
-                    announce(f"{backend.label} could not be installed: {error.message}")
+                    notify(f"{backend.label} could not be installed: {error.message}")

@@ -200,7 +200,7 @@ class MachineWatcher:
     back, within a bound; the next worker's warm-up then warms the machine up again.
     """
 
-    announce: Callable[[str], None] = lambda _text: None
+    notify: Callable[[str], None] = lambda _text: None
     measure: Callable[[], float] = run
     look: Callable[[], Conditions] = conditions.read_conditions
     baseline: list[float] = field(default_factory=list)
@@ -232,7 +232,7 @@ class MachineWatcher:
                 "the start"
             )
         if change is not None and change > 0 and not last:
-            self.announce(f"Round {number + 1}: {flagged[-1]}; waiting for the machine to recover.")
+            self.notify(f"Round {number + 1}: {flagged[-1]}; waiting for the machine to recover.")
             cooled = cool_down(self.measure, self.baseline, bound_s=bound_s)
             cooled_s = cooled.waited_s
             self.latest_s = (1 + cooled.change) * statistics.median(self.baseline)

@@ -78,7 +78,7 @@ def prepare(
     request: Request,
     backends: Sequence[Backend],
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     level: Callable[[float], None] = lambda _dbfs: None,
 ) -> Prepared:
     """Decode the audio and find the weights; with ``repair``, put damaged ones right first.
@@ -86,7 +86,7 @@ def prepare(
     Args:
         request: what is to be measured.
         backends: what to measure it with, see `backends_of`.
-        announce: told of what takes a while, before it does.
+        notify: told of what takes a while, before it does.
         level: told the loudness of what the microphone hears, in dB below full scale.
 
     Raises:
@@ -97,9 +97,7 @@ def prepare(
     for model in request.models:
         catalog.model(model)
     host.placement(cores=request.affinity or (), nice=request.nice)
-    speech = choose(
-        source_of(request), announce=announce, allow_download=request.download, level=level
-    )
+    speech = choose(source_of(request), notify=notify, allow_download=request.download, level=level)
     language = speech.language or request.language or _only_language(speech)
     for model in request.models:
         if catalog.model(model).english_only:
@@ -120,9 +118,9 @@ def prepare(
         if reason:
             unavailable[cell.id] = reason
             continue
-        find = functools.partial(locate.locate, cell.info, announce=announce, official=official)
+        find = functools.partial(locate.locate, cell.info, notify=notify, official=official)
         if request.repair:
-            find = functools.partial(repair.repair, find, announce=announce, done=repaired)
+            find = functools.partial(repair.repair, find, notify=notify, done=repaired)
         try:
             weights[cell.id] = find()
         except WeightsError as error:

@@ -82,7 +82,7 @@ class Rounds:
         for cell in self.prepared.cells:
             if rounds := self.past.rounds_of(cell.id):
                 self.visits[cell.id] = rounds
-        self.repairer = WeightsRepairer(self.prepared, self.observer.announce)
+        self.repairer = WeightsRepairer(self.prepared, self.observer.notify)
         self.attempts = Attempts(
             self.execute, self.record, self.observer, self.repairer, request.retries
         )

@@ -46,13 +46,13 @@ def perform(request: Request, observer: Observer) -> tuple[RunDirectory, s.Run]:
     if request.resume is not None:
         past.check(request)
     if request.install:
-        install.add_missing(backends, observer.announce)
-    prepared = prepare(request, backends, announce=observer.announce, level=observer.level)
+        install.add_missing(backends, observer.notify)
+    prepared = prepare(request, backends, notify=observer.notify, level=observer.level)
     if request.resume is None:
         return measure(prepared, observer)
     decided = past.decide(prepared, request.resume or None)
     for line in decided.words:
-        observer.announce(line)
+        observer.notify(line)
     if decided.run is not None and decided.complete:
         return decided.run, resummarize(decided.run)
     return measure(decided.prepared, observer, resume=decided.run)
@@ -82,7 +82,7 @@ def measure(
         StorageError: the results cannot be written; what is already on disk stays valid.
     """
     for concern in host.concerns():
-        observer.announce(concern)
+        observer.notify(concern)
     process_tree.sweep_orphans()
     process_tree.sweep()
     request = prepared.request
@@ -121,7 +121,7 @@ def measure(
                     record=record,
                     observer=observer,
                     execute=execute,
-                    watcher=watcher or MachineWatcher(observer.announce),
+                    watcher=watcher or MachineWatcher(observer.notify),
                     rule=stopping.rule(head, request, told, record, there),
                     past=there,
                     probes=meters.available() if execute is run_in_worker else (),

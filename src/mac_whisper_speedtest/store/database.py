@@ -23,12 +23,12 @@ ASIDE = ".set-aside"
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
-def opened(path: Path, announce: Callable[[str], None]) -> sqlite3.Connection:
+def opened(path: Path, notify: Callable[[str], None]) -> sqlite3.Connection:
     """The database at ``path``, which is made where there is none.
 
     Args:
         path: of the file.
-        announce: told when what was there could not be used.
+        notify: told when what was there could not be used.
 
     Raises:
         StorageError: it can be neither read nor made.
@@ -36,7 +36,7 @@ def opened(path: Path, announce: Callable[[str], None]) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):  # tools that start at once would each find half of what another makes
-            return _usable(path, announce)
+            return _usable(path, notify)
     except (sqlite3.Error, OSError) as error:
         raise unusable(path, error) from error
 
@@ -48,12 +48,12 @@ def in_memory() -> sqlite3.Connection:
     return connection
 
 
-def made_anew(path: Path, why: str, announce: Callable[[str], None]) -> sqlite3.Connection:
+def made_anew(path: Path, why: str, notify: Callable[[str], None]) -> sqlite3.Connection:
     """The same after it turned out to be damaged. Raises StorageError."""
     try:
         with _alone(path):
-            _set_aside(path, why, announce)
-            return _usable(path, announce)
+            _set_aside(path, why, notify)
+            return _usable(path, notify)
     except (sqlite3.Error, OSError) as error:
         raise unusable(path, error) from error
 
@@ -87,7 +87,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _usable(path: Path, announce: Callable[[str], None]) -> sqlite3.Connection:
+def _usable(path: Path, notify: Callable[[str], None]) -> sqlite3.Connection:
     connection = _connected(path)
     try:
         why = _problem(connection)
@@ -102,7 +102,7 @@ def _usable(path: Path, announce: Callable[[str], None]) -> sqlite3.Connection:
     if not why:
         return connection
     connection.close()
-    _set_aside(path, why, announce)
+    _set_aside(path, why, notify)
     connection = _connected(path)
     try:
         _fill(connection)
@@ -153,9 +153,9 @@ def _fill(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {rows.VERSION}")
 
 
-def _set_aside(path: Path, why: str, announce: Callable[[str], None]) -> None:
+def _set_aside(path: Path, why: str, notify: Callable[[str], None]) -> None:
     """Take away what lies there; its log must not be played into the new one."""
-    announce(f"the index {path} cannot be used ({why}); it is made anew from the runs")
+    notify(f"the index {path} cannot be used ({why}); it is made anew from the runs")
     with contextlib.suppress(FileNotFoundError):
         path.replace(path.with_name(path.name + ASIDE))
     for ending in _BESIDE:

@@ -169,14 +169,14 @@ def _quiet(_message: str) -> None:
 
 
 def open_index(
-    announce: Callable[[str], None] = _quiet, *, refresh: bool = True, where: Path | None = None
+    notify: Callable[[str], None] = _quiet, *, refresh: bool = True, where: Path | None = None
 ) -> Index:
     """The index of this user's runs, up to date. Use as a context manager.
 
     Where it cannot be written (a full disk, a folder that may only be read) it is made in memory.
 
     Args:
-        announce: told what is not as usual, in a sentence each.
+        notify: told what is not as usual, in a sentence each.
         refresh: whether to look which runs have changed first.
         where: the database's path; by default as ``place`` decides.
 
@@ -189,17 +189,17 @@ def open_index(
         path, why = decided.path, decided.reason
     if path is not None:
         try:
-            return _on_disk(path, announce, refresh=refresh)
+            return _on_disk(path, notify, refresh=refresh)
         except StorageError as error:
             why = error.message
-    announce(f"the index is only in memory, for this once: {why}")
-    index = Index(database.in_memory(), None, announce)
+    notify(f"the index is only in memory, for this once: {why}")
+    index = Index(database.in_memory(), None, notify)
     index.refresh()
     return index
 
 
-def _on_disk(path: Path, announce: Callable[[str], None], *, refresh: bool) -> Index:
-    index = Index(database.opened(path, announce), path, announce)
+def _on_disk(path: Path, notify: Callable[[str], None], *, refresh: bool) -> Index:
+    index = Index(database.opened(path, notify), path, notify)
     try:
         if refresh:
             index.refresh()
@@ -216,11 +216,11 @@ class Index:
         self,
         connection: sqlite3.Connection,
         path: Path | None,
-        announce: Callable[[str], None] = _quiet,
+        notify: Callable[[str], None] = _quiet,
     ) -> None:
         self._connection = connection
         self.path = path
-        self._announce = announce
+        self._notify = notify
 
     def __enter__(self) -> Self:
         return self
@@ -274,7 +274,7 @@ class Index:
         if self.path is None:
             self._connection = database.in_memory()
         else:
-            self._connection = database.made_anew(self.path, why, self._announce)
+            self._connection = database.made_anew(self.path, why, self._notify)
 
     def runs(
         self,

@@ -148,7 +148,7 @@ def _nothing_cheaper_tells(row: CheckRow) -> bool:
     )
 
 
-def make_complete(report: Report, cost: Cost, *, announce: Callable[[str], None]) -> None:
+def make_complete(report: Report, cost: Cost, *, notify: Callable[[str], None]) -> None:
     """Fetch what is missing and make the forms that backends load of it.
 
     Raises:
@@ -159,11 +159,11 @@ def make_complete(report: Report, cost: Cost, *, announce: Callable[[str], None]
     from mac_whisper_speedtest.weights import locate, pull
 
     for need in cost.needs:
-        pull.pull_row(need.row, announce=announce)
+        pull.pull_row(need.row, notify=notify)
     looker = CacheCheck()
     for row in report.rows:
         if looker.of(row.check.subject).can_be_made:
-            locate.locate(row.check.subject.info, announce=announce)
+            locate.locate(row.check.subject.info, notify=notify)
 
 
 # Loading weights to see whether they load, and remembering that they did.

@@ -288,12 +288,12 @@ def _refs(folder: Path) -> dict[str, str]:
     return found
 
 
-def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
+def carry_out(copy: HubCopy, *, notify: Callable[[str], None]) -> int:
     """Remove what was found, or what is there by now.
 
     Args:
         copy: from `copies_of_custom` or `copies_of_model`.
-        announce: receives a line when a pull has to be waited for.
+        notify: receives a line when a pull has to be waited for.
 
     Returns:
         The bytes that were freed.
@@ -305,7 +305,7 @@ def carry_out(copy: HubCopy, *, announce: Callable[[str], None]) -> int:
     branch = revisions.lock_path(claim.repository, hub_cache.DEFAULT_BRANCH)
     locks = [revisions.lock_path(claim.repository, claim.revision)]
     try:
-        with trash.held([*locks, *([branch] if branch.exists() else [])], announce):
+        with trash.held([*locks, *([branch] if branch.exists() else [])], notify):
             freed = _remove(claim, decide(read_cache(claim.repository), claim))
     except OSError as error:
         raise StorageError(

