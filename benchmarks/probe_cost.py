@@ -10,7 +10,7 @@ Three answers, for one backend with tiny.en on the clip "short":
 - the worker's own time of a call with all probes over that of one without: in each session one
   worker is asked in turn (with, without, without, with, ...). A session's ratio is the median over
   its pairs; printed are the estimate and the interval over sessions on the log scale
-  (scoring/intervals.py). Wanted: below 1.005.
+  (stats/intervals.py). Required: below 1.005.
 
 Where there is no NVIDIA driver the polling thread asks a stand-in that reads as many files as the
 driver would be asked questions.

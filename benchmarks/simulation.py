@@ -9,7 +9,7 @@ runs are made of cells that are equal, or of which one is slower by 5 %, and jud
 test on all samples pooled as if they were independent.
 
 - fixed: so many rounds, decided beforehand;
-- precision, budget: the rules of `--ci-width` and `--budget` (scoring/stopping.py);
+- precision, budget: the rules of `--ci-width` and `--budget` (stats/stopping.py);
 - power: a cell that takes 1.05 times as long, and how often it is called SLOWER;
 - floor: how often the noise floor of one A/A run is passed by a second one.
 
@@ -35,7 +35,7 @@ import msgspec
 
 from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
 from mac_whisper_speedtest.machine import describe
-from mac_whisper_speedtest.stats import intervals, ranking, stopping
+from mac_whisper_speedtest.stats import intervals, quantiles, ranking, stopping
 from mac_whisper_speedtest.stats.ranking import Verdict
 
 SLOWER_BY = 1.05
@@ -111,7 +111,7 @@ def judged(run: Machine, level: float, truth: float | None) -> dict[str, float |
     found = [
         ranking.verdict_of(pair.ratio, ranking.MARGIN) is Verdict.SLOWER
         for pair in strict.against(slowest).values()
-        for pair in [pair.turned()]
+        for pair in [pair.swapped()]
     ]
     return {
         "median": statistics.fmean(hits) if hits else None,
@@ -148,7 +148,7 @@ def welch(run: Machine, margin: float) -> list[Verdict]:
             squares = sum(
                 part**2 / (len(each) - 1) for part, each in zip(parts, (a, b), strict=True)
             )
-            half = intervals.student_t(int(sum(parts) ** 2 / squares), 0.975) * math.sqrt(
+            half = quantiles.student_t(int(sum(parts) ** 2 / squares), 0.975) * math.sqrt(
                 sum(parts)
             )
             middle = statistics.fmean(a) - statistics.fmean(b)
@@ -210,7 +210,7 @@ def floor_passed(world: World, rounds: int, reps: int, rnd: random.Random) -> Ro
         floors = []
         for run in runs:
             run.measure(rounds)
-            floors.append(stopping.floor(run.rtf["cell 0"], run.rtf["cell 1"]))
+            floors.append(stopping.noise_floor(run.rtf["cell 0"], run.rtf["cell 1"]))
         first, second = floors
         assert first is not None
         assert second is not None

@@ -235,4 +235,4 @@ def test_ten_thousand_resamples_of_sixty_utterances_are_quick() -> None:
 def test_the_reference_backend_is_the_first_of_a_fixed_order(
     names: list[str], chosen: str | None
 ) -> None:
-    assert gate.reference_of(names) == chosen
+    assert gate.choose_reference(names) == chosen

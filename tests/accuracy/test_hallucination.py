@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mac_whisper_speedtest.accuracy import text
+from mac_whisper_speedtest.accuracy import hallucination
 from mac_whisper_speedtest.backends.adapter import Segment
 
 LIBRISPEECH = Path(__file__).parents[3] / "shared/speech/librispeech-60/manifest.jsonl"
-RATE = text.SAMPLE_RATE
+RATE = hallucination.SAMPLE_RATE
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ RATE = text.SAMPLE_RATE
     ],
 )
 def test_people_who_repeat_themselves_a_little_are_not_looping(transcript: str) -> None:
-    assert text.repetition(transcript) == ""
+    assert hallucination.repetition(transcript) == ""
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_people_who_repeat_themselves_a_little_are_not_looping(transcript: str) 
     ],
 )
 def test_a_phrase_said_over_and_over_is_a_loop(transcript: str, words: str) -> None:
-    assert words in text.repetition(transcript)
+    assert words in hallucination.repetition(transcript)
 
 
 @pytest.mark.skipif(not LIBRISPEECH.exists(), reason="shared/speech is not here")
 def test_no_real_reference_is_a_loop() -> None:
     lines = [json.loads(line) for line in LIBRISPEECH.read_text().splitlines()]
 
-    assert [line["text"] for line in lines if text.repetition(line["text"])] == []
+    assert [line["text"] for line in lines if hallucination.repetition(line["text"])] == []
 
 
 def sound(*parts: tuple[float, float]) -> NDArray[np.float32]:
@@ -66,13 +66,13 @@ def sound(*parts: tuple[float, float]) -> NDArray[np.float32]:
 
 
 def test_silence_between_speech_is_found_to_a_tenth_of_a_second() -> None:
-    spans = text.silent_spans(sound((3.0, -20), (4.0, -70), (3.0, -20)))
+    spans = hallucination.silent_spans(sound((3.0, -20), (4.0, -70), (3.0, -20)))
 
     assert spans == [(3.0, 7.0)]
 
 
 def test_silence_at_both_ends_is_found() -> None:
-    spans = text.silent_spans(sound((2.5, -90), (1.0, -20), (2.05, -90)))
+    spans = hallucination.silent_spans(sound((2.5, -90), (1.0, -20), (2.05, -90)))
 
     assert spans == [(0.0, 2.5), (3.5, 5.55)]
 
@@ -88,11 +88,11 @@ def test_silence_at_both_ends_is_found() -> None:
     ],
 )
 def test_what_is_no_long_silence_is_not_taken_for_one(samples: NDArray[np.float32]) -> None:
-    assert text.silent_spans(samples) == []
+    assert hallucination.silent_spans(samples) == []
 
 
 def test_digital_silence_is_silent_to_its_end() -> None:
-    (span,) = text.silent_spans(np.zeros(RATE * 3 + 7, np.float32))
+    (span,) = hallucination.silent_spans(np.zeros(RATE * 3 + 7, np.float32))
 
     assert span == pytest.approx((0.0, (RATE * 3 + 7) / RATE))
 
@@ -109,13 +109,13 @@ def test_segments_wholly_in_silence_are_named_and_others_are_not() -> None:
         Segment(5.0, 5.0, "no times"),
     ]
 
-    found = text.over_silence(segments, silent, audio_s=15.0)
+    found = hallucination.over_silence(segments, silent, audio_s=15.0)
 
     assert [each.text for each in found] == ["Thanks for watching.", "Bye."]
 
 
 def test_a_segment_that_outlives_a_silence_inside_the_audio_is_not_named() -> None:
-    found = text.over_silence([Segment(3.5, 7.5, "And")], [(3.0, 7.0)], audio_s=15.0)
+    found = hallucination.over_silence([Segment(3.5, 7.5, "And")], [(3.0, 7.0)], audio_s=15.0)
 
     assert found == []
 
@@ -123,8 +123,8 @@ def test_a_segment_that_outlives_a_silence_inside_the_audio_is_not_named() -> No
 def test_the_finding_says_what_was_said_and_where() -> None:
     said = [Segment(3.2, 6.8, " Thanks for\nwatching."), Segment(7.0, 8.0, "Bye.")]
 
-    assert text.describe_over_silence([]) == ""
-    assert text.describe_over_silence(said) == (
+    assert hallucination.describe_over_silence([]) == ""
+    assert hallucination.describe_over_silence(said) == (
         "says “Thanks for watching.” at 3.2–6.8 s, where it is silent, and 1 more"
     )
 
@@ -132,6 +132,6 @@ def test_the_finding_says_what_was_said_and_where() -> None:
 def test_a_long_silence_is_one_span_however_the_audio_is_looked_through() -> None:
     import numpy as np
 
-    samples = np.full(200 * text.SAMPLE_RATE, 0.1, np.float32)
-    samples[50 * text.SAMPLE_RATE : 130 * text.SAMPLE_RATE] = 0.0
-    assert text.silent_spans(samples) == [(50.0, 130.0)]
+    samples = np.full(200 * hallucination.SAMPLE_RATE, 0.1, np.float32)
+    samples[50 * hallucination.SAMPLE_RATE : 130 * hallucination.SAMPLE_RATE] = 0.0
+    assert hallucination.silent_spans(samples) == [(50.0, 130.0)]

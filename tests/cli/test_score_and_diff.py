@@ -136,7 +136,7 @@ def test_what_was_said_can_be_given_afterwards_for_a_single_recording(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--normalizer", "whisper"], "say one of english, basic, nfc, none"),
+        (["--normalizer", "whisper"], "use one of english, basic, nfc, none"),
         (["--reference-backend", "foo"], "it has openai-whisper, bad"),
         (["--reference-file", "/nowhere/said.txt"], "cannot read"),
         (["--reference-file", __file__], "single recording"),
@@ -202,7 +202,7 @@ def test_diff_without_a_reference_text_says_who_wrote_what(written: Write, speed
         (["openai-whisper", "foo"], "it has openai-whisper, bad"),
         (["openai-whisper", "bad", "--utterance", "u9"], "it has u1, u2"),
         (["openai-whisper", "bad", "--model", "large"], "it has tiny.en"),
-        (["openai-whisper", "bad", "--normalizer", "x"], "say one of"),
+        (["openai-whisper", "bad", "--normalizer", "x"], "use one of"),
     ],
 )
 def test_diff_of_what_is_not_there_names_what_is(

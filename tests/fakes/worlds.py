@@ -111,10 +111,10 @@ def true_median(world: World, rnd: random.Random, rounds: int = 40_000) -> float
     return statistics.median(machine.rtf["cell 0"].values())
 
 
-def precision(run: Machine, wanted: float, maximum: int = stopping.MAXIMUM) -> bool:
+def precision(run: Machine, wanted: float, maximum: int = stopping.MAX_ROUNDS) -> bool:
     """Measure by the rule of ``--ci-width``; whether it was reached."""
     done = 0
-    for look in stopping.looks(stopping.MINIMUM, maximum):
+    for look in stopping.looks(stopping.MIN_ROUNDS, maximum):
         run.measure(look - done)
         done = look
         ranked = ranking.rank(run.rtf, margin=ranking.MARGIN)
@@ -122,7 +122,7 @@ def precision(run: Machine, wanted: float, maximum: int = stopping.MAXIMUM) -> b
         for name, each in run.rtf.items():
             found = intervals.of_median(list(each.values()))
             widths[f"median of {name}"] = None if found is None else found.inverse()
-        if stopping.precise(widths, wanted).reached:
+        if stopping.check_widths(widths, wanted).reached:
             return True
     return False
 
@@ -131,7 +131,7 @@ def budget(
     run: Machine, margin: float, *, spend: bool = True, rounds: int = BUDGET_ROUNDS
 ) -> float:
     """Measure by the rule of ``--budget``; the level at which the run is to be judged."""
-    looks = stopping.looks(stopping.MINIMUM, stopping.MAXIMUM, growth=stopping.BUDGET_GROWTH)
+    looks = stopping.looks(stopping.MIN_ROUNDS, stopping.MAX_ROUNDS, growth=stopping.BUDGET_GROWTH)
     left, done = rounds * len(run.names), 0
     cells: Sequence[str] = run.names
     for number, look in enumerate(looks):
@@ -142,7 +142,7 @@ def budget(
         level = stopping.level_at(number, looks) if spend else intervals.LEVEL
         ranked = ranking.rank(run.rtf, margin=margin, level=level)
         round_s = dict.fromkeys(run.names, 1.0)
-        cells = sorted(stopping.unsettled(ranked, round_s=round_s, left_s=left))
+        cells = sorted(stopping.undecided_cells(ranked, round_s=round_s, left_s=left))
         if not cells or left < len(cells):
             break
     return level

@@ -36,7 +36,7 @@ def test_short_audio_counts_as_much_as_long() -> None:
 
 
 def test_the_coefficients_have_intervals_over_rounds() -> None:
-    found = duration.over_rounds(measured(lambda x: 0.3 + 0.02 * x))
+    found = duration.fit_rounds(measured(lambda x: 0.3 + 0.02 * x))
     assert found.fixed_s is not None
     assert found.fixed_s.low < 0.3 < found.fixed_s.high
     assert found.per_second is not None
@@ -46,24 +46,24 @@ def test_the_coefficients_have_intervals_over_rounds() -> None:
 
 
 def test_few_rounds_give_fits_without_intervals() -> None:
-    found = duration.over_rounds(measured(lambda x: 0.3 + 0.02 * x, rounds=2))
+    found = duration.fit_rounds(measured(lambda x: 0.3 + 0.02 * x, rounds=2))
     assert (found.fixed_s, found.per_second, found.window_s) == (None, None, None)
     assert len(found.fits) == 2
-    assert duration.over_rounds({}).shape is None
+    assert duration.fit_rounds({}).shape is None
 
 
 @pytest.mark.parametrize(
     ("seconds", "shape", "window_s"),
     [
         (lambda x: 0.3 + 0.02 * x, Shape.LINE, 0.0),
-        (lambda x: 0.1 + 0.5 * duration.windows(x), Shape.STEPS, 0.5),
-        (lambda x: 0.05 + 0.01 * x + 0.4 * duration.windows(x), Shape.BOTH, 0.4),
+        (lambda x: 0.1 + 0.5 * duration.window_count(x), Shape.STEPS, 0.5),
+        (lambda x: 0.05 + 0.01 * x + 0.4 * duration.window_count(x), Shape.BOTH, 0.4),
     ],
 )
 def test_the_shape_that_made_the_times_explains_them_best(
     seconds: Callable[[float], float], shape: Shape, window_s: float
 ) -> None:
-    found = duration.over_rounds(measured(seconds))
+    found = duration.fit_rounds(measured(seconds))
     assert found.shape is shape
     assert found.window_s is not None
     assert found.window_s.estimate == pytest.approx(window_s, abs=0.05)
@@ -72,14 +72,14 @@ def test_the_shape_that_made_the_times_explains_them_best(
 
 def test_audio_of_one_window_says_nothing_of_steps() -> None:
     short = {each: [(x, 0.3 + 0.02 * x) for x in (2, 5, 10, 20)] for each in range(6)}
-    found = duration.over_rounds(short)
+    found = duration.fit_rounds(short)
     assert found.shape is None
     assert found.window_s is None
     assert set(found.errors) == {Shape.LINE}
 
 
 def test_a_window_has_thirty_seconds() -> None:
-    assert [duration.windows(x) for x in (0.5, 29, 30, 30.5, 31, 60, 61, 120)] == [
+    assert [duration.window_count(x) for x in (0.5, 29, 30, 30.5, 31, 60, 61, 120)] == [
         1, 1, 1, 2, 2, 2, 3, 4,
     ]  # fmt: skip
 
@@ -98,8 +98,8 @@ def test_what_is_no_time_is_refused(bad: Point) -> None:
 
 
 def test_break_even_has_an_interval_over_rounds() -> None:
-    quick_start = duration.over_rounds(measured(lambda x: 0.1 + 0.03 * x, seed=1))
-    steady = duration.over_rounds(measured(lambda x: 0.5 + 0.01 * x, seed=2))
+    quick_start = duration.fit_rounds(measured(lambda x: 0.1 + 0.03 * x, seed=1))
+    steady = duration.fit_rounds(measured(lambda x: 0.5 + 0.01 * x, seed=2))
     found = duration.break_even(quick_start, steady)
     assert found is not None
     assert found.low < 20 < found.high
@@ -113,22 +113,22 @@ def test_break_even_has_an_interval_over_rounds() -> None:
 
 
 def test_break_even_without_noise_is_a_point() -> None:
-    a = duration.over_rounds(measured(lambda x: 0.1 + 0.03 * x, noise=0))
-    b = duration.over_rounds(measured(lambda x: 0.5 + 0.01 * x, noise=0))
+    a = duration.fit_rounds(measured(lambda x: 0.1 + 0.03 * x, noise=0))
+    b = duration.fit_rounds(measured(lambda x: 0.5 + 0.01 * x, noise=0))
     found = duration.break_even(a, b)
     assert found is not None
     assert (found.low, found.high) == pytest.approx((20, 20))
 
 
 def test_break_even_between_near_twins_is_open() -> None:
-    a = duration.over_rounds(measured(lambda x: 0.1 + 0.03 * x, noise=0.1, seed=1))
-    b = duration.over_rounds(measured(lambda x: 0.11 + 0.0299 * x, noise=0.1, seed=2))
+    a = duration.fit_rounds(measured(lambda x: 0.1 + 0.03 * x, noise=0.1, seed=1))
+    b = duration.fit_rounds(measured(lambda x: 0.11 + 0.0299 * x, noise=0.1, seed=2))
     found = duration.break_even(a, b)
     assert found is None or (found.low == 0 or found.high == math.inf)
 
 
 def test_no_break_even_where_one_is_always_faster() -> None:
-    a = duration.over_rounds(measured(lambda x: 0.1 + 0.01 * x))
-    b = duration.over_rounds(measured(lambda x: 0.5 + 0.03 * x))
+    a = duration.fit_rounds(measured(lambda x: 0.1 + 0.01 * x))
+    b = duration.fit_rounds(measured(lambda x: 0.5 + 0.03 * x))
     assert duration.break_even(a, b) is None
-    assert duration.break_even(a, duration.over_rounds({})) is None
+    assert duration.break_even(a, duration.fit_rounds({})) is None

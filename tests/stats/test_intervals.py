@@ -100,8 +100,8 @@ def test_the_method_depends_on_rounds_and_level_only() -> None:
 
 
 def test_the_least_spread_counts_for_students_interval_only() -> None:
-    few = intervals.of_center([0.0, 0.0, 0.0], least_spread=0.1)
-    many = intervals.of_center([0.0] * 8, least_spread=0.1)
+    few = intervals.of_center([0.0, 0.0, 0.0], min_spread=0.1)
+    many = intervals.of_center([0.0] * 8, min_spread=0.1)
     assert few is not None
     assert few.high == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
     assert many is not None

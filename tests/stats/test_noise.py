@@ -15,7 +15,7 @@ def cell(noise: float, seed: int, rounds: int = 12, speed: float = 1.0) -> dict[
 
 
 def test_the_floor_is_the_smallest_margin_at_which_the_run_says_same() -> None:
-    found = stopping.floor(cell(0.03, 1), cell(0.03, 2))
+    found = stopping.noise_floor(cell(0.03, 1), cell(0.03, 2))
     assert found is not None
     assert found.floor > 0
     assert ranking.verdict_of(found.ratio, found.floor * 1.0001) is Verdict.SAME
@@ -25,8 +25,8 @@ def test_the_floor_is_the_smallest_margin_at_which_the_run_says_same() -> None:
 
 
 def test_more_rounds_lower_the_floor() -> None:
-    few = stopping.floor(cell(0.03, 1, 8), cell(0.03, 2, 8))
-    many = stopping.floor(cell(0.03, 1, 60), cell(0.03, 2, 60))
+    few = stopping.noise_floor(cell(0.03, 1, 8), cell(0.03, 2, 8))
+    many = stopping.noise_floor(cell(0.03, 1, 60), cell(0.03, 2, 60))
     assert few is not None
     assert many is not None
     assert many.floor < few.floor
@@ -35,27 +35,27 @@ def test_more_rounds_lower_the_floor() -> None:
 
 def test_noise_that_both_share_is_no_floor() -> None:
     shared = cell(0.3, 1)
-    found = stopping.floor(shared, {each: value * 1.001 for each, value in shared.items()})
+    found = stopping.noise_floor(shared, {each: value * 1.001 for each, value in shared.items()})
     assert found is not None
     assert found.floor == pytest.approx(0.001, rel=1e-6)
 
 
 def test_a_machine_that_tells_twins_apart_is_found_out() -> None:
-    found = stopping.floor(cell(0.005, 1), cell(0.005, 2, speed=1.1))
+    found = stopping.noise_floor(cell(0.005, 1), cell(0.005, 2, speed=1.1))
     assert found is not None
     assert found.false_verdict
     assert found.floor > 0.1
 
 
 def test_a_machine_without_noise_has_no_floor() -> None:
-    found = stopping.floor(dict.fromkeys(range(6), 2.0), dict.fromkeys(range(6), 2.0))
+    found = stopping.noise_floor(dict.fromkeys(range(6), 2.0), dict.fromkeys(range(6), 2.0))
     assert found is not None
     assert (found.floor, found.smallest_detectable) == (0, 0)
     assert found.rounds_for == {0.01: 3, 0.02: 3, 0.05: 3}
 
 
 def test_two_rounds_are_no_noise_run() -> None:
-    assert stopping.floor({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}) is None
+    assert stopping.noise_floor({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}) is None
 
 
 def test_the_rounds_needed_are_those_that_detect() -> None:
@@ -100,7 +100,7 @@ def test_what_it_promises_to_find_is_found() -> None:
     found = 0
     for _ in range(400):
         a = {each: math.exp(rnd.gauss(shift, spread)) for each in range(rounds)}
-        run = stopping.floor(a, dict.fromkeys(range(rounds), 1.0))
+        run = stopping.noise_floor(a, dict.fromkeys(range(rounds), 1.0))
         assert run is not None
         found += run.ratio.low > 1
     assert 0.85 <= found / 400 <= 0.95

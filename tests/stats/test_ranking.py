@@ -69,7 +69,7 @@ def test_against_the_best_every_other_cell_is_judged() -> None:
     assert pair.ratio is not None
     assert pair.ratio.low < 2 < pair.ratio.high
     assert pair.verdict is Verdict.SLOWER
-    turned = pair.turned()
+    turned = pair.swapped()
     assert (turned.a, turned.b, turned.verdict) == ("a", "b", Verdict.FASTER)
 
 

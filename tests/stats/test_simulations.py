@@ -88,7 +88,7 @@ def test_precision_stops_as_soon_as_it_is_reached() -> None:
     assert precision(quiet, 0.02)
     assert len(quiet.rtf["cell 0"]) < 30
     assert not precision(noisy, 0.02)
-    assert len(noisy.rtf["cell 0"]) == stopping.MAXIMUM
+    assert len(noisy.rtf["cell 0"]) == stopping.MAX_ROUNDS
 
 
 @pytest.mark.parametrize("margin", [0.0, ranking.MARGIN])

@@ -55,26 +55,26 @@ def test_a_look_that_was_not_planned_is_refused() -> None:
 
 def test_precision_is_reached_when_the_widest_interval_is_narrow_enough() -> None:
     widths = {"a": interval(0.995, 1.005), "b": interval(0.99, 1.015)}
-    found = stopping.precise(widths, 0.02)
+    found = stopping.check_widths(widths, 0.02)
     assert not found.reached
     assert found.name == "b"
     assert found.widest == pytest.approx(0.025)
-    assert stopping.precise(widths, 0.026).reached
+    assert stopping.check_widths(widths, 0.026).reached
 
 
 def test_precision_is_not_reached_while_an_interval_is_unknown() -> None:
-    found = stopping.precise({"a": interval(1.0, 1.0), "b": None}, 0.02)
+    found = stopping.check_widths({"a": interval(1.0, 1.0), "b": None}, 0.02)
     assert (found.reached, found.name, found.widest) == (False, "b", None)
-    assert stopping.precise({}, 0.02).reached
+    assert stopping.check_widths({}, 0.02).reached
     with pytest.raises(ValueError, match="precision"):
-        stopping.precise({}, 0.0)
+        stopping.check_widths({}, 0.0)
 
 
 def test_cells_whose_pairs_are_settled_are_left_alone() -> None:
     found = ranked({"a": 1.0, "b": 1.01, "c": 3.0}, noise=0.05)
-    assert stopping.unsettled(found) == {"a", "b"}
-    assert stopping.unsettled(ranked({"a": 1.0, "b": 3.0}, noise=0.01)) == frozenset()
-    assert stopping.unsettled(ranked({"a": 1.0}, noise=0.01)) == frozenset()
+    assert stopping.undecided_cells(found) == {"a", "b"}
+    assert stopping.undecided_cells(ranked({"a": 1.0, "b": 3.0}, noise=0.01)) == frozenset()
+    assert stopping.undecided_cells(ranked({"a": 1.0}, noise=0.01)) == frozenset()
 
 
 def open_pairs(**lows: float) -> Ranking:
@@ -90,21 +90,21 @@ def test_a_short_budget_goes_to_the_pair_that_takes_least() -> None:
     """d and e are nearly settled; a and b lie right on the edge of the margin."""
     found = open_pairs(ab=0.925, de=1.015)
     seconds = dict.fromkeys("abde", 1.0)
-    assert stopping.unsettled(found) == set("abde")
-    assert stopping.unsettled(found, round_s=seconds, left_s=40.0) == {"d", "e"}
-    assert stopping.unsettled(found, round_s=seconds, left_s=1e9) == set("abde")
+    assert stopping.undecided_cells(found) == set("abde")
+    assert stopping.undecided_cells(found, round_s=seconds, left_s=40.0) == {"d", "e"}
+    assert stopping.undecided_cells(found, round_s=seconds, left_s=1e9) == set("abde")
 
 
 def test_the_cheapest_pair_is_visited_however_little_is_left() -> None:
     seconds = dict.fromkeys("ab", 1.0)
-    assert stopping.unsettled(open_pairs(ab=0.925), round_s=seconds, left_s=0.0) == {"a", "b"}
+    assert stopping.undecided_cells(open_pairs(ab=0.925), round_s=seconds, left_s=0.0) == {"a", "b"}
 
 
 def test_the_cost_of_a_round_counts() -> None:
     found = open_pairs(ab=1.0, de=1.0)
     for cheap, dear in (("ab", "de"), ("de", "ab")):
         seconds = dict.fromkeys(cheap, 1.0) | dict.fromkeys(dear, 100.0)
-        assert stopping.unsettled(found, round_s=seconds, left_s=100.0) == set(cheap)
+        assert stopping.undecided_cells(found, round_s=seconds, left_s=100.0) == set(cheap)
 
 
 def test_a_cell_in_several_pairs_is_paid_for_once() -> None:
@@ -112,24 +112,24 @@ def test_a_cell_in_several_pairs_is_paid_for_once() -> None:
     seconds = dict.fromkeys("abc", 1.0)
     alone = open_pairs(ab=1.0)
     least = next(left for left in range(1000) if _both(alone, left))
-    assert stopping.unsettled(found, round_s=seconds, left_s=1.6 * least) == set("abc")
+    assert stopping.undecided_cells(found, round_s=seconds, left_s=1.6 * least) == set("abc")
 
 
 def _both(found: Ranking, left_s: float) -> bool:
     """Whether the time is enough for a second pair of the same kind."""
     twice = Ranking({}, [*found.pairs, *open_pairs(de=1.0).pairs], None, 0.02, 0.95)
-    return stopping.unsettled(twice, round_s=dict.fromkeys("abde", 0.5), left_s=left_s) == set(
-        "abde"
-    )
+    return stopping.undecided_cells(
+        twice, round_s=dict.fromkeys("abde", 0.5), left_s=left_s
+    ) == set("abde")
 
 
 def test_several_groups_share_a_budget() -> None:
     one = ranked({"a": 1.0, "b": 1.03}, noise=0.05)
     two = ranked({"c": 1.0, "d": 4.0}, noise=0.05)
-    assert stopping.unsettled(one, two) == {"a", "b"}
-    assert stopping.unsettled(two, two) == frozenset()
+    assert stopping.undecided_cells(one, two) == {"a", "b"}
+    assert stopping.undecided_cells(two, two) == frozenset()
 
 
 def test_cells_without_rounds_are_worth_visiting() -> None:
     found = ranking.rank({"a": {}, "b": {}}, margin=0.02)
-    assert stopping.unsettled(found, round_s={"a": 1.0, "b": 1.0}, left_s=1.0) == {"a", "b"}
+    assert stopping.undecided_cells(found, round_s={"a": 1.0, "b": 1.0}, left_s=1.0) == {"a", "b"}

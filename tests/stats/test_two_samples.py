@@ -9,7 +9,7 @@ import statistics
 
 import pytest
 
-from mac_whisper_speedtest.stats import intervals
+from mac_whisper_speedtest.stats import intervals, quantiles
 
 
 def smaller_pairs(a: tuple[float, ...], b: tuple[float, ...]) -> int:
@@ -27,7 +27,7 @@ def counted_out(m: int, n: int) -> list[int]:
 
 @pytest.mark.parametrize(("m", "n"), [(1, 1), (1, 4), (2, 3), (3, 3), (4, 3), (4, 5), (6, 6)])
 def test_the_null_distribution_is_that_of_all_arrangements(m: int, n: int) -> None:
-    counts = intervals._counts(m, n)
+    counts = quantiles._counts(m, n)
     assert counts == counted_out(m, n)[: m * n // 2 + 1]
 
 
@@ -37,19 +37,19 @@ def test_the_null_distribution_is_that_of_all_arrangements(m: int, n: int) -> No
 )
 def test_ranks_are_those_of_the_published_tables(m: int, n: int, critical_u: int) -> None:
     """The largest U that is significant at 5 %, two-sided, is one below the rank."""
-    assert intervals.mann_whitney(m, n, 0.95) == critical_u + 1
+    assert quantiles.mann_whitney(m, n, 0.95) == critical_u + 1
 
 
 def test_three_against_three_cannot_reach_95_percent() -> None:
-    assert intervals.mann_whitney(3, 3, 0.95) == 0
-    assert intervals.mann_whitney(3, 3, 0.90) == 1
+    assert quantiles.mann_whitney(3, 3, 0.95) == 0
+    assert quantiles.mann_whitney(3, 3, 0.90) == 1
 
 
 def test_the_normal_approximation_continues_the_exact_ranks() -> None:
-    exact = intervals.mann_whitney(100, 100, 0.95)
+    exact = quantiles.mann_whitney(100, 100, 0.95)
     spread = math.sqrt(100 * 100 * 201 / 12)
     assert exact == pytest.approx(5000 - 1.96 * spread, abs=2)
-    above = intervals.mann_whitney(101, 101, 0.95)
+    above = quantiles.mann_whitney(101, 101, 0.95)
     assert 0 < above - exact < 120
 
 
@@ -120,14 +120,14 @@ def test_three_against_three_is_welchs_t() -> None:
     first, second = [math.log(each) for each in a], [math.log(each) for each in b]
     parts = [statistics.variance(each) / 3 for each in (first, second)]
     degrees = sum(parts) ** 2 / sum(each**2 / 2 for each in parts)
-    reach = intervals.student_t(math.floor(degrees), 0.975) * math.sqrt(sum(parts))
+    reach = quantiles.student_t(math.floor(degrees), 0.975) * math.sqrt(sum(parts))
     found = intervals.of_unpaired_ratio(a, b)
     assert found is not None
     assert found.high / found.estimate == pytest.approx(math.exp(reach))
 
 
 def test_three_rounds_that_agree_by_chance_take_the_usual_spread() -> None:
-    found = intervals.of_unpaired_ratio([1.2, 1.2, 1.2], [1.0, 1.0, 1.0], least_spread=0.05)
+    found = intervals.of_unpaired_ratio([1.2, 1.2, 1.2], [1.0, 1.0, 1.0], min_spread=0.05)
     assert found is not None
     assert found.low < 1.15
     bare = intervals.of_unpaired_ratio([1.2, 1.2, 1.2], [1.0, 1.0, 1.0])

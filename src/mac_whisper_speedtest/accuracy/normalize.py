@@ -1,7 +1,7 @@
-"""What counts as the same words: pinned normalizers, by name.
+"""Pinned text normalizers by name: they define which texts count as the same words.
 
-A normalizer is part of what an error rate means. Another one, or another version of it, is another
-number; so its name and version are written beside every rate, and raw text is always kept.
+Another normalizer, or another version of it, gives another error rate; so its name and version are
+recorded with every rate, and raw text is always kept.
 """
 
 from __future__ import annotations
@@ -17,34 +17,32 @@ from typing import Literal
 
 from mac_whisper_speedtest.errors import UsageError
 
-# Which writing system a text is in: what decides how it may be normalized and counted.
-#
-# Python knows no script of a character, but Unicode's names begin with it: ``THAI CHARACTER KO
-# KAI``.
+# Writing systems. Python has no script property, but Unicode's character names begin with the
+# script: ``THAI CHARACTER KO KAI``.
 
 
 SPACELESS = frozenset(
     {"CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR"}
     | {"TIBETAN"}
 )
-"""Scripts whose words are not parted by spaces. Chinese, Japanese, Thai, Lao and Burmese are
+"""Scripts without spaces between words. Chinese, Japanese, Thai, Lao and Burmese are
 Whisper's own list (Radford et al. 2022, appendix C); Khmer and Tibetan are written the same way."""
 SPACELESS_LANGUAGES = frozenset(
     {"zh", "cmn", "yue", "wuu", "nan", "ja", "jpn", "th", "tha", "lo", "lao", "km", "khm", "my"}
     | {"mya", "bo", "bod", "zho"}
 )
 ALPHABETS = frozenset({"LATIN", "GREEK", "CYRILLIC"})
-"""Scripts whose vowels are letters: what a normalizer does to marks does not eat their words."""
+"""Scripts whose vowels are letters: removing marks does not destroy their words."""
 
 
 def primary(language: str | None) -> str:
-    """The language of a tag: ``en`` of ``en-US``, ``pt`` of ``pt_br``; empty when none is known."""
+    """The language of a tag: ``en`` of ``en-US``, ``pt`` of ``pt_br``; empty if unknown."""
     return (language or "").strip().casefold().replace("_", "-").partition("-")[0]
 
 
 @functools.cache
 def script_of(character: str) -> str:
-    """The script of a letter as the first word of its Unicode name; empty for what is no letter."""
+    """The script of a letter as the first word of its Unicode name; empty for other characters."""
     if not character.isalpha():
         return ""
     first = unicodedata.name(character, "").partition(" ")[0]
@@ -60,16 +58,16 @@ def scripts_of(text: str) -> Counter[str]:
 
 
 def is_spaceless(language: str | None, text: str) -> bool:
-    """Whether the words of ``text`` are not parted by spaces.
+    """Whether ``text`` has no spaces between words.
 
-    In a language that is written so, one letter of such a script is enough (Chinese names a product
-    in Latin letters); in every other, or where the language is not known, most letters must be.
+    In a language without spaces, one letter of such a script is enough (Chinese names a product in
+    Latin letters); in any other or unknown language, most letters must be of such a script.
     """
     counted = scripts_of(text)
-    without = sum(counted[script] for script in SPACELESS)
+    spaceless = sum(counted[script] for script in SPACELESS)
     if primary(language) in SPACELESS_LANGUAGES:
-        return without > 0 or not counted
-    return without > sum(counted.values()) / 2
+        return spaceless > 0 or not counted
+    return spaceless > sum(counted.values()) / 2
 
 
 def is_alphabetic(text: str) -> bool:
@@ -82,15 +80,15 @@ Metric = Literal["wer", "cer"]
 
 _LIBRARY = "whisper-normalizer"
 _OWN_VERSION = 1
-"""Of the rules of ``nfc``. Raise it when they give another text."""
+"""Version of the rules of ``nfc``. Increase it when they give another text."""
 
 _OTHER_SCRIPTS = frozenset(
     {"am", "ar", "as", "bn", "fa", "gu", "he", "hi", "hy", "iw", "ka", "kn", "ko", "ml", "mr"}
     | {"ne", "or", "pa", "ps", "sa", "sd", "si", "ta", "te", "ti", "ug", "ur", "yi"}
     | {"ara", "ben", "ckb", "fas", "heb", "hin", "kor", "tam", "tel", "urd"}
 )
-"""Languages with spaces that are not written in Latin, Greek or Cyrillic letters, of those that
-Whisper knows and a few beside."""
+"""Languages with spaces that are not written in Latin, Greek or Cyrillic letters: those of Whisper
+and a few more."""
 _ENGLISH = frozenset({"en", "eng", "english"})
 
 
@@ -99,8 +97,8 @@ class Normalizer:
     """One way to make texts comparable.
 
     Attributes:
-        name: what to type: ``english``, ``basic``, ``nfc`` or ``none``.
-        what: the class or rules behind it.
+        name: ``english``, ``basic``, ``nfc`` or ``none``, as on the command line.
+        what: its class or rules.
     """
 
     name: str
@@ -108,13 +106,13 @@ class Normalizer:
 
     @property
     def version(self) -> str:
-        """The version of what is installed, not of what is pinned; of Unicode for ``nfc``."""
+        """The installed version, not the pinned one; empty for ``none``."""
         if self.name in _FROM_LIBRARY:
             return metadata.version(_LIBRARY)
         return "" if self.name == "none" else f"{_OWN_VERSION}"
 
     def describe(self) -> str:
-        """Say it all: ``english (whisper-normalizer 0.1.15 EnglishTextNormalizer)``."""
+        """In full: ``english (whisper-normalizer 0.1.15 EnglishTextNormalizer)``."""
         if self.name in _FROM_LIBRARY:
             return f"{self.name} ({_LIBRARY} {self.version} {self.what})"
         if self.name == "nfc":
@@ -122,16 +120,16 @@ class Normalizer:
         return f"none ({self.what})"
 
     def __call__(self, text: str) -> str:
-        """The normalized text: words parted by one space each, none at the ends.
+        """The normalized text: words separated by one space each, none at the ends.
 
-        It never refuses; :meth:`destroys` says what it must not be given.
+        It accepts any text, even one that :meth:`check` rejects.
         """
         return " ".join(_rules(self.name)(text).split())
 
     def destroys(self, text: str) -> str:
-        """The first character of ``text`` that this would take out of a word; empty when none.
+        """The first character of ``text`` that this would remove from a word; empty if none.
 
-        ``basic`` puts a space for every mark that is no part of a composed letter: नमस्ते becomes
+        ``basic`` replaces every mark that is no part of a composed letter by a space: नमस्ते becomes
         नमस त. ``english`` drops marks: harmless on é, another word in Hindi or Japanese (で is て).
         """
         if self.name == "basic":
@@ -147,18 +145,18 @@ class Normalizer:
         return ""
 
     def check(self, reference: str) -> None:
-        """Refuse a reference whose words this normalizer would destroy.
+        """Reject a reference whose words this normalizer would destroy.
 
         Raises:
-            UsageError: it takes vowel signs or other marks out of the words of ``reference``.
+            UsageError: it would remove vowel signs or other marks from the words of ``reference``.
         """
         mark = self.destroys(reference)
         if mark:
             name = unicodedata.name(mark, f"U+{ord(mark):04X}")
             raise UsageError(
-                f"the normalizer {self.name!r} would take {name} out of words such as "
+                f"the normalizer {self.name!r} would remove {name} from words such as "
                 f"“{_word_with(mark, reference)}”",
-                hint="say --normalizer nfc, which keeps every mark",
+                hint="use --normalizer nfc, which keeps every mark",
             )
 
 
@@ -172,21 +170,21 @@ NORMALIZERS: dict[str, Normalizer] = {
 
 
 def named(name: str) -> Normalizer:
-    """The normalizer called ``name``. Raises UsageError with the choices when there is none."""
+    """The normalizer called ``name``. Raises UsageError with the choices if there is none."""
     found = NORMALIZERS.get(name)
     if found is None:
         raise UsageError(
-            f"there is no normalizer {name!r}", hint=f"say one of {', '.join(NORMALIZERS)}"
+            f"there is no normalizer {name!r}", hint=f"use one of {', '.join(NORMALIZERS)}"
         )
     return found
 
 
 def for_language(code: str | None) -> Normalizer:
-    """What the field scores this language with.
+    """The normalizer that published scores of this language use.
 
-    English has rules of its own (spelling, contractions, numbers; Radford et al. 2022, appendix C).
-    Other languages in Latin, Greek or Cyrillic letters, and those not known, get ``basic``; the
-    rest ``nfc``, because ``basic`` breaks words at vowel signs.
+    English has its own rules (spelling, contractions, numbers; Radford et al. 2022, appendix C).
+    Other languages in Latin, Greek or Cyrillic letters, and unknown ones, get ``basic``; the rest
+    ``nfc``, because ``basic`` breaks words at vowel signs.
     """
     language = primary(code)
     if language in _ENGLISH:
@@ -196,9 +194,9 @@ def for_language(code: str | None) -> Normalizer:
 
 
 def for_texts(code: str | None, references: Sequence[str]) -> Normalizer:
-    """:func:`for_language`, but ``nfc`` where that does not suit what the references are made of.
+    """:func:`for_language`, but ``nfc`` if that would destroy words of the references.
 
-    A single foreign word in English texts changes nothing: it would change every other number.
+    A single foreign word in English texts changes nothing, because it would change every number.
     """
     chosen = for_language(code)
     whole = " ".join(references)
@@ -207,20 +205,20 @@ def for_texts(code: str | None, references: Sequence[str]) -> Normalizer:
 
 
 def words_of(text: str, *, keep: str = "") -> list[str]:
-    """The words of ``text``: NFC, case folded, with every mark, no other symbol than ``keep``."""
+    """The words of ``text``: NFC, case folded, with every mark and no symbols except ``keep``."""
     return _nfc(text, keep).split()
 
 
 def _nfc(text: str, keep: str = "") -> str:
-    """Format characters (joiners, direction marks) go; punctuation and symbols become spaces."""
+    """Drop format characters (joiners, direction marks); put spaces for punctuation and symbols."""
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
     kept = []
     for character in folded:
         category = unicodedata.category(character)
         if category == "Cf":
             continue
-        parted = category[0] in "PS" and character not in keep
-        kept.append(" " if parted else character)
+        separates = category[0] in "PS" and character not in keep
+        kept.append(" " if separates else character)
     return "".join(kept)
 
 
@@ -231,14 +229,14 @@ def _rules(name: str) -> Callable[[str], str]:
     if name == "none":
         return str
     with warnings.catch_warnings():
-        # Python complains of its docstrings where it has to compile it: with a deprecation
-        # warning before 3.12, with a syntax warning since.
+        # Compiling it makes Python warn about its docstrings: with a deprecation warning before
+        # 3.12, with a syntax warning since.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", SyntaxWarning)
         from whisper_normalizer import basic, english
 
-    made = english.EnglishTextNormalizer if name == "english" else basic.BasicTextNormalizer
-    rules: Callable[[str], str] = made()
+    library = english.EnglishTextNormalizer if name == "english" else basic.BasicTextNormalizer
+    rules: Callable[[str], str] = library()
     return rules
 
 
@@ -247,6 +245,6 @@ def _is_mark(character: str) -> bool:
 
 
 def _word_with(mark: str, text: str) -> str:
-    """The first word in which ``mark`` is seen when it is decomposed."""
+    """The first word whose decomposition contains ``mark``."""
     words = text.split()
     return next((word for word in words if mark in unicodedata.normalize("NFKD", word)), "")

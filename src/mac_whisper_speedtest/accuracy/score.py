@@ -12,9 +12,6 @@ from typing import Literal
 from mac_whisper_speedtest.accuracy import normalize
 from mac_whisper_speedtest.accuracy.normalize import Metric, Normalizer
 
-# Two texts side by side: which words are the same, replaced, missing or added.
-
-
 Kind = Literal["equal", "substitute", "delete", "insert"]
 _FROM_JIWER: dict[str, Kind] = {
     "equal": "equal",
@@ -26,7 +23,7 @@ _FROM_JIWER: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Neighboring units of one kind. A unit is a word, or a character where CER is counted.
+    """Neighboring units of one kind. A unit is a word, or a character for CER.
 
     Attributes:
         kind: ``equal`` and ``substitute`` have as many units on both sides; ``delete`` has none in
@@ -42,7 +39,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The parts of an error rate; hits, substitutions and deletions are the reference's length."""
+    """The parts of an error rate; hits + substitutions + deletions is the reference's length."""
 
     hits: int = 0
     substitutions: int = 0
@@ -51,9 +48,9 @@ class Counts:
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[Chunk, ...]:
-    """The least changes that make ``hypothesis`` of ``reference`` (Levenshtein 1966), by jiwer.
+    """The fewest edits that turn ``reference`` into ``hypothesis`` (Levenshtein 1966), by jiwer.
 
-    Of several alignments with as few errors, jiwer's choice is taken. Empty sequences are allowed.
+    jiwer chooses among alignments with equally few errors. Empty sequences are allowed.
 
     Args:
         reference: words or single characters.
@@ -61,7 +58,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[Chunk, .
     """
     import jiwer
 
-    # jiwer parts words at spaces, and a unit may be one: each gets a number to stand for it.
+    # jiwer splits words at spaces, and a unit may be a space: numbers replace the units.
     numbers: dict[str, str] = {}
     texts = [
         " ".join(numbers.setdefault(unit, str(len(numbers))) for unit in units)
@@ -79,7 +76,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[Chunk, .
 
 
 def count(chunks: Sequence[Chunk]) -> Counts:
-    """How many units each kind has."""
+    """The number of units of each kind."""
     sizes = dict.fromkeys(_FROM_JIWER.values(), 0)
     for chunk in chunks:
         sizes[chunk.kind] += max(len(chunk.reference), len(chunk.hypothesis))
@@ -94,35 +91,35 @@ def count(chunks: Sequence[Chunk]) -> Counts:
 def errors_at(chunks: Sequence[Chunk]) -> tuple[int, ...]:
     """The errors at each of the reference's units.
 
-    1 where it is replaced or missing. Units added in front of one count there; those added at the
-    end count at the last.
+    A replaced or missing unit counts 1. Units added before one count there; those added at the end
+    count at the last.
     """
     errors: list[int] = []
-    waiting = 0
+    added = 0
     for chunk in chunks:
         if chunk.kind == "insert":
-            waiting += len(chunk.hypothesis)
+            added += len(chunk.hypothesis)
             continue
         wrong = int(chunk.kind != "equal")
-        errors += [waiting + wrong, *(wrong for _ in chunk.reference[1:])]
-        waiting = 0
+        errors += [added + wrong, *(wrong for _ in chunk.reference[1:])]
+        added = 0
     if errors:
-        errors[-1] += waiting
+        errors[-1] += added
     return tuple(errors)
 
 
-class _Units(Enum):
-    """What is counted. Spaces are characters only where they part words."""
+class _Unit(Enum):
+    """The unit of an error count; LETTERS are characters without spaces."""
 
     WORDS = auto()
     CHARACTERS = auto()
     LETTERS = auto()
 
-    def of(self, text: str) -> list[str]:
+    def split(self, text: str) -> list[str]:
         """The units of a normalized text."""
-        if self is _Units.WORDS:
+        if self is _Unit.WORDS:
             return text.split()
-        return list(text if self is _Units.CHARACTERS else text.replace(" ", ""))
+        return list(text if self is _Unit.CHARACTERS else text.replace(" ", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +127,11 @@ class Utterance:
     """One recording's texts.
 
     Attributes:
-        name: which one; unique in a set.
+        name: unique in a set.
         reference: what was said.
-        language: its code, or ``None`` when not known.
-        hypothesis: what a backend wrote; ``None`` where it gave no text, which counts as though
-            every word were missing.
+        language: its code, or ``None`` if unknown.
+        hypothesis: what a backend wrote; ``None`` if it produced no text, which counts as if every
+            word were missing.
     """
 
     name: str
@@ -145,18 +142,18 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceErrors:
-    """One utterance's errors, in words, or in characters where the metric is CER.
+    """One utterance's errors, in words, or in characters if the metric is CER.
 
     Attributes:
-        name: the utterance.
-        rate: errors by the reference's length; ``None`` where the normalized reference is empty.
-        substitutions: units replaced by others.
-        deletions: units missing.
-        insertions: units added.
-        hits: units that are right.
-        failed: whether the backend gave no text.
+        name: of the utterance.
+        rate: errors / the reference's length; ``None`` if the normalized reference is empty.
+        substitutions: replaced units.
+        deletions: missing units.
+        insertions: added units.
+        hits: right units.
+        failed: whether the backend produced no text.
         errors_at: errors at each of the reference's units, for resampling pieces of it; see
-            :func:`alignment.errors_at`.
+            :func:`errors_at`.
     """
 
     name: str
@@ -185,20 +182,20 @@ class Score:
 
     Attributes:
         metric: ``wer``, or ``cer``; one for the whole set.
-        normalizer: name and version of what made the texts comparable, by language where several.
-        rate: the corpus rate, (S + D + I) of all utterances by the length of all references (micro
-            average); ``None`` where no reference has a word.
+        normalizer: names and versions of the normalizers, by language if there are several.
+        rate: the corpus rate, (S + D + I) of all utterances / the length of all references (micro
+            average); ``None`` if no reference has a word.
         mean_rate: the mean of the utterances' own rates (macro average), in which a short utterance
-            weighs as much as a long one. Shown for comparison with tools that give this one.
+            weighs as much as a long one; for comparison with tools that report this one.
         substitutions: of all utterances, as are the next three.
-        deletions: those of failed utterances among them.
-        insertions: words said over an empty reference among them.
-        hits: units that are right.
-        reference_words: the length of all references in units (characters where ``metric`` is
+        deletions: including those of failed utterances.
+        insertions: including text over an empty reference.
+        hits: right units.
+        reference_words: the length of all references in units (characters if ``metric`` is
             ``cer``).
-        failed: utterances for which the backend gave no text.
-        cer: the corpus character error rate; equal to ``rate`` where ``metric`` is ``cer``.
-        per_utterance: each utterance's errors, in the order given.
+        failed: number of utterances for which the backend produced no text.
+        cer: the corpus character error rate; equal to ``rate`` if ``metric`` is ``cer``.
+        per_utterance: each utterance's errors, in the given order.
     """
 
     metric: Metric
@@ -224,12 +221,12 @@ def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = No
     """Score a set of utterances.
 
     Every language is normalized by its own rules. A set has one metric, so that one sum has one
-    unit: WER where every language in it parts words by spaces, else CER for all of it.
+    unit: WER if every language in it has spaces between words, else CER for all of it.
 
     Args:
         utterances: the set; it may mix languages and may be empty.
-        normalizer: used for all of them; without it each language has the one that
-            :func:`normalizers.for_texts` gives.
+        normalizer: used for all of them; by default each language has the one of
+            :func:`normalize.for_texts`.
 
     Raises:
         UsageError: ``normalizer`` would destroy the words of a reference.
@@ -255,10 +252,10 @@ def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = No
         language = normalize.primary(each.language)
         reference = rules[language](each.reference)
         hypothesis = None if each.hypothesis is None else rules[language](each.hypothesis)
-        by = _Units.LETTERS if spaceless[language] else _Units.CHARACTERS
-        characters.append(_score_one(each.name, reference, hypothesis, by))
+        unit = _Unit.LETTERS if spaceless[language] else _Unit.CHARACTERS
+        characters.append(_score_one(each.name, reference, hypothesis, unit))
         if metric == "wer":
-            words.append(_score_one(each.name, reference, hypothesis, _Units.WORDS))
+            words.append(_score_one(each.name, reference, hypothesis, _Unit.WORDS))
     scored = words if metric == "wer" else characters
     total = _sum(scored)
     rates = [each.rate for each in scored if each.rate is not None]
@@ -279,17 +276,17 @@ def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = No
 
 
 def wer(reference: str, hypothesis: str) -> float | None:
-    """The word error rate of one English text, by the English normalizer.
+    """The word error rate of one English text, with the English normalizer.
 
-    ``None`` when the normalized reference has no words, because the rate is then undefined.
+    ``None`` if the normalized reference has no words: the rate is then undefined.
     """
     rules = normalize.NORMALIZERS["english"]
-    return _score_one("", rules(reference), rules(hypothesis), _Units.WORDS).rate
+    return _score_one("", rules(reference), rules(hypothesis), _Unit.WORDS).rate
 
 
-def _score_one(name: str, reference: str, hypothesis: str | None, by: _Units) -> UtteranceErrors:
-    """``reference`` and ``hypothesis`` are normalized."""
-    counts, errors_at = _errors(reference, hypothesis or "", by)
+def _score_one(name: str, reference: str, hypothesis: str | None, unit: _Unit) -> UtteranceErrors:
+    """The errors of one utterance, from normalized texts."""
+    counts, errors_at = _errors(reference, hypothesis or "", unit)
     return UtteranceErrors(
         name=name,
         rate=_rate(counts),
@@ -303,9 +300,9 @@ def _score_one(name: str, reference: str, hypothesis: str | None, by: _Units) ->
 
 
 @functools.lru_cache(maxsize=4096)
-def _errors(reference: str, hypothesis: str, by: _Units) -> tuple[Counts, tuple[int, ...]]:
-    """Remembered: a run's texts are looked at again and again, and rounds give the same ones."""
-    chunks = align(by.of(reference), by.of(hypothesis))
+def _errors(reference: str, hypothesis: str, unit: _Unit) -> tuple[Counts, tuple[int, ...]]:
+    """Cached: a run's texts are scored often, and rounds give the same texts."""
+    chunks = align(unit.split(reference), unit.split(hypothesis))
     return count(chunks), errors_at(chunks)
 
 
@@ -323,12 +320,12 @@ def _sum(scored: Iterable[UtteranceErrors]) -> Counts:
 
 def _rate(counts: Counts) -> float | None:
     length = counts.hits + counts.substitutions + counts.deletions
-    wrong = counts.substitutions + counts.deletions + counts.insertions
-    return wrong / length if length else None
+    errors = counts.substitutions + counts.deletions + counts.insertions
+    return errors / length if length else None
 
 
 def _described(rules: Mapping[str, Normalizer]) -> str:
-    """One name where all languages share it, else each with its languages."""
+    """One name if all languages share it, else each with its languages."""
     languages: dict[str, list[str]] = {}
     for language, rule in rules.items():
         languages.setdefault(rule.describe(), []).append(language or "unknown languages")

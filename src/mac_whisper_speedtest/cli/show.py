@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.accuracy.gate import Passage
+    from mac_whisper_speedtest.accuracy.differing_spans import DifferingSpan
     from mac_whisper_speedtest.accuracy.normalize import Normalizer
     from mac_whisper_speedtest.report.texts import Part, TextDifference
     from mac_whisper_speedtest.results.schema import CellResult
@@ -286,7 +286,7 @@ def _parts(
     first: CellResult, second: CellResult, wanted: str | None, rules: Normalizer | None
 ) -> list[Part]:
     """What differs, recording by recording, and the sum; empty where none is called ``wanted``."""
-    from mac_whisper_speedtest.accuracy import gate
+    from mac_whisper_speedtest.accuracy import differing_spans
     from mac_whisper_speedtest.report.texts import Part
     from mac_whisper_speedtest.summary import accuracy, samples
 
@@ -305,12 +305,14 @@ def _parts(
             parts.append(Part(name, (), (f"no text from {' and '.join(failed)}",)))
             continue
         language = each.language or str(first.contract.requested.get("language") or "en")
-        found = gate.compare(each.reference, a, b, language=language, normalizer=rules)
+        found = differing_spans.compare_texts(
+            each.reference, a, b, language=language, normalizer=rules
+        )
         both_wrong += found.shared_errors
-        alike += not found.passages
-        if found.passages:
-            parts.append(Part(name, tuple(_place(passage, labels) for passage in found.passages)))
-        elif found.only_form:
+        alike += not found.spans
+        if found.spans:
+            parts.append(Part(name, tuple(_place(span, labels) for span in found.spans)))
+        elif found.only_formatting:
             parts.append(Part(name, (), ("the same words; only their form differs",)))
     if not looked:
         return []
@@ -319,15 +321,15 @@ def _parts(
     return [*parts, Part("", (), (f"{total} the same words{wrong}",))]
 
 
-def _place(passage: Passage, labels: tuple[str, str]) -> TextDifference:
+def _place(span: DifferingSpan, labels: tuple[str, str]) -> TextDifference:
     from mac_whisper_speedtest.report.texts import SourceText, TextDifference
 
     rows = []
-    if passage.reference is not None:
-        rows.append(SourceText("said", passage.reference))
+    if span.reference is not None:
+        rows.append(SourceText("said", span.reference))
     for label, words, which in zip(
-        labels, (passage.first, passage.second), ("first", "second"), strict=True
+        labels, (span.first, span.second), ("first", "second"), strict=True
     ):
-        right = None if passage.right is None else passage.right == which
+        right = None if span.right is None else span.right == which
         rows.append(SourceText(label, words, right))
-    return TextDifference(passage.before, tuple(rows), passage.after)
+    return TextDifference(span.before, tuple(rows), span.after)

@@ -10,7 +10,7 @@ from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.compare.document import FactChange, QuantityChange, RatioInfo
 from mac_whisper_speedtest.machine import meters
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.stats import intervals, ranking
+from mac_whisper_speedtest.stats import intervals, quantiles, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.stats.ranking import Verdict
 
@@ -232,7 +232,7 @@ def between(new: Sequence[float], base: Sequence[float]) -> Interval:
 
     Unlike a time, such a quantity hardly varies, so one process says something too.
     """
-    if intervals.mann_whitney(len(new), len(base), intervals.LEVEL):
+    if quantiles.mann_whitney(len(new), len(base), intervals.LEVEL):
         found = intervals.of_unpaired_ratio(new, base)
         if found is not None:
             return found

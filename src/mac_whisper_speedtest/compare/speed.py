@@ -68,7 +68,7 @@ def compare(
     each_level = 1 - (1 - level) / max(len(known), 1)
     found = {}
     for name, (ours, theirs, before, after) in known.items():
-        ratio = intervals.of_unpaired_ratio(after, before, each_level, least_spread=usual)
+        ratio = intervals.of_unpaired_ratio(after, before, each_level, min_spread=usual)
         said, why = judge_speed(ratio, margin=margin, machine=machine)
         found[name] = SpeedChange(
             base_rtf=statistics.median(before),

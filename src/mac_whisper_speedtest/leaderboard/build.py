@@ -183,7 +183,7 @@ def below_reference(entries: Sequence[SubmittedCell]) -> set[int]:
 
 def _reference(entries: Sequence[SubmittedCell], alone: dict[int, Score]) -> int | None:
     backends = {number: entries[number].runner.backend for number in sorted(alone)}
-    chosen = gate.reference_of(backends.values())
+    chosen = gate.choose_reference(backends.values())
     rated = [
         (score.rate, entries[number].bundle, number)
         for number, score in alone.items()

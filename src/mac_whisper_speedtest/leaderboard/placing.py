@@ -70,7 +70,7 @@ def _verdicts(
 ) -> dict[tuple[str, str], Verdict]:
     """What one bundle's rounds say of every pair of rows, in both directions."""
     pairs: list[Pair] = ranking.rank(rows, margin=margin, level=level).pairs
-    return {(each.a, each.b): each.verdict for pair in pairs for each in (pair, pair.turned())}
+    return {(each.a, each.b): each.verdict for pair in pairs for each in (pair, pair.swapped())}
 
 
 def _unanimous(verdicts: list[Verdict]) -> Verdict:

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.machine import conditions
 from mac_whisper_speedtest.machine.conditions import Conditions
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.stats import intervals
+from mac_whisper_speedtest.stats import quantiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +85,7 @@ def tolerance(baseline: Sequence[float], limit: float = LIMIT) -> float:
     if len(baseline) < 3:
         return limit
     degrees = len(baseline) - 1
-    student = intervals.student_t(degrees, _CONFIDENCE)
+    student = quantiles.student_t(degrees, _CONFIDENCE)
     spread = statistics.stdev(map(math.log, baseline))
     return max(limit, math.expm1(student * spread * math.sqrt(1 + 1 / len(baseline))))
 

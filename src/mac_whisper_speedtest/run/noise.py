@@ -8,7 +8,7 @@ from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.stats import stopping
-from mac_whisper_speedtest.stats.stopping import Floor
+from mac_whisper_speedtest.stats.stopping import NoiseFloor
 from mac_whisper_speedtest.summary import ranking
 
 QUICK_ROUNDS = 6
@@ -37,10 +37,10 @@ def duplicate_cell(prepared: Prepared) -> Prepared:
     return replace(prepared, request=request, cells=pair, weights=weights, unavailable={})
 
 
-def noise_floor(run: s.Run) -> Floor | None:
+def noise_floor(run: s.Run) -> NoiseFloor | None:
     """What the rounds of a run made by `twice` say; ``None`` from fewer than three common ones."""
     rtf = ranking.compare(run).rtf
     if len(rtf) < 2:
         return None
     first, second = rtf.values()
-    return stopping.floor(first, second)
+    return stopping.noise_floor(first, second)

@@ -10,7 +10,7 @@ import msgspec
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.stats.stopping import Floor
+from mac_whisper_speedtest.stats.stopping import NoiseFloor
 
 
 class _Kept(s.Struct, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class _Kept(s.Struct, frozen=True, kw_only=True):
     found: dict[str, s.NoiseInfo]
 
 
-def keep(run: s.Run, found: Floor) -> s.NoiseInfo:
+def keep(run: s.Run, found: NoiseFloor) -> s.NoiseInfo:
     """Remember the result for later runs on this machine.
 
     Raises:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.accuracy.text import silent_spans
+from mac_whisper_speedtest.accuracy.hallucination import silent_spans
 from mac_whisper_speedtest.audio.clip import Speech
 from mac_whisper_speedtest.audio.select import Choice, choose
 from mac_whisper_speedtest.backends import registry

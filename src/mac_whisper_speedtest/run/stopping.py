@@ -146,7 +146,7 @@ class Adaptive:
                 wanted |= {name, pair.b}
         if not widest:
             return set(), "no cell can be measured"
-        state = stopping.precise(widest, target)
+        state = stopping.check_widths(widest, target)
         if state.reached:
             return set(), f"every interval is at most {target:.1%} wide"
         width = "unknown" if state.widest is None else f"{state.widest:.1%}"
@@ -157,7 +157,9 @@ class Adaptive:
     ) -> tuple[set[str], str]:
         """Cells of pairs without a verdict, where the time left narrows the ranking most."""
         rankings = {id(group): group.ranking for group in compared.groups.values()}
-        wanted = set(stopping.unsettled(*rankings.values(), round_s=round_s, left_s=self._left_s()))
+        wanted = set(
+            stopping.undecided_cells(*rankings.values(), round_s=round_s, left_s=self._left_s())
+        )
         if not wanted:
             return wanted, "every pair has a verdict"
         return wanted, f"{len(wanted)} cells are in pairs without a verdict"

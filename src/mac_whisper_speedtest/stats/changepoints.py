@@ -1,8 +1,7 @@
-"""When a series of runs became faster or slower for good.
+"""Finds lasting changes in a series of runs: when it became faster or slower for good.
 
-One value per run: a run is a session, and rounds within it are no replicates of what differs from
-day to day. Where in the series its level has changed is asked of ranks, so that one run on a busy
-machine changes nothing.
+One value per run: a run is one session, and its rounds are no replicates of what differs from day
+to day. The test uses ranks, so that one run on a busy machine changes nothing.
 """
 
 from __future__ import annotations
@@ -17,25 +16,26 @@ from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
 
 ALARM = 0.05
-"""The share of series without any change in which one is seen, where runs are independent. Runs
-that resemble their neighbors (a machine that is busy for days) give more: see docs/compare.md."""
+"""False alarms: the share of unchanged series in which a change is reported, if runs are
+independent. Runs that resemble their neighbors (a machine busy for days) give more: see
+docs/compare.md."""
 
-LEAST = 3
-"""Runs on either side of a change. Of two, both may have been disturbed."""
+MIN_RUNS = 3
+"""Fewest runs on either side of a change. Two may both have been disturbed."""
 
 PERMUTATIONS = 999
-"""Orders that the observed one is compared with: p is then known to 0.7 points at 5 %."""
+"""Random orders that the observed one is compared with; they give p to ±0.7 points at 5 %."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangePoint:
-    """A change that lasts.
+    """A lasting change.
 
     Attributes:
-        index: of the first value after it.
-        p: how often a series in random order looks as much like a change.
+        index: index of the first value after the change.
+        p: share of random orders of the series that look as much like a change.
         ratio: values after it / values before it, up to the neighboring changes, with its 95 %
-            interval. The same values chose the place, so it is somewhat too far from 1.
+            interval. The same values chose the position, so it is biased away from 1.
     """
 
     index: int
@@ -51,47 +51,44 @@ def find(
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> list[ChangePoint]:
-    """Every lasting change of a series' level, in order.
+    """Return every lasting change of a series' level, in order.
 
-    Whether there is a change is asked by the statistic of Pettitt (1979, Applied Statistics 28:
-    126) at every place, divided by its standard deviation there, so that late changes count as much
-    as those in the middle. How large the largest is by chance is taken from the same values in
-    random orders. Ranks tell badly where it is, because once two parts are told apart their
-    distance counts no more; the place is the one at which the absolute deviations of the logarithms
-    from the medians of both parts are least (Bai 1995, Econometric Theory 11: 403). It divides the
-    series in two, which are looked at in the same way.
+    The test statistic is that of Pettitt (1979, Applied Statistics 28: 126) at every position,
+    divided by its standard deviation there, so that late changes count as much as those in the
+    middle. Its largest value is compared with those of the same values in random orders. Ranks
+    locate a change badly, because they ignore how far apart the two levels are; the change is
+    therefore placed where the absolute deviations of the logarithms from the medians of both parts
+    are least (Bai 1995, Econometric Theory 11: 403). Both parts are then searched in the same way.
 
-    The procedure is that of E-divisive (Matteson & James 2014, JASA 109: 334), which Daly et al.
-    (ICPE 2020, "The Use of Change Point Detection to Identify Software Performance Regressions in a
-    Continuous Integration System") brought to performance tests; its energy statistic takes one
+    The procedure is E-divisive (Matteson & James 2014, JASA 109: 334), which Daly et al. (ICPE
+    2020, "The Use of Change Point Detection to Identify Software Performance Regressions in a
+    Continuous Integration System") brought to performance tests; its energy statistic mistakes one
     run that was three times as slow for a change, and ranks do not.
 
     Args:
         values: one per run, in order, above zero.
-        margin: a change is one whose interval lies beyond it, as ``verdict.of`` says; of others the
-            smallest is dropped first, and its two parts become one.
-        alarm: what ``p`` must not exceed.
-        permutations: random orders per look.
-        seed: of these orders: the same series gives the same answer.
+        margin: a change counts if its interval is beyond this fraction (``ranking.verdict_of``).
+            Of the others the smallest is dropped first, which joins its two parts.
+        alarm: largest ``p`` of a change.
+        permutations: random orders per test.
+        seed: of these orders; the same series gives the same answer.
 
     Raises:
         ValueError: for a value that is not finite and above zero.
     """
-    for value in values:
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"a time is above zero, not {value!r}")
+    logs = [math.log(value) for value in intervals.positive(values)]
     shuffler = random.Random(seed)  # noqa: S311 - orders to compare with, not secrets
     found: dict[int, float] = {}
     waiting = [(0, len(values))]
     while waiting:
         start, end = waiting.pop()
-        p = _chance(values[start:end], permutations, shuffler)
+        p = _p_value(values[start:end], permutations, shuffler)
         if p <= alarm:
-            place = start + _place([math.log(each) for each in values[start:end]])
-            found[place] = p
-            waiting += [(start, place), (place, end)]
+            split = start + _best_split(logs[start:end])
+            found[split] = p
+            waiting += [(start, split), (split, end)]
     while True:
-        points = _described(values, found)
+        points = _change_points(values, found)
         small = [
             each
             for each in points
@@ -103,26 +100,26 @@ def find(
         del found[least.index]
 
 
-def _chance(values: Sequence[float], permutations: int, shuffler: random.Random) -> float:
-    """How often these values in random order look as much like a change; 1 for too few."""
-    if len(values) < 2 * LEAST:
+def _p_value(values: Sequence[float], permutations: int, shuffler: random.Random) -> float:
+    """The share of random orders with as large a statistic; 1 for too few values."""
+    if len(values) < 2 * MIN_RUNS:
         return 1.0
     scores = _scores(values)
     scales = _scales(len(values))
-    observed = _largest(scores, scales)
+    observed = _largest_statistic(scores, scales)
     as_large = 0
     for _ in range(permutations):
         shuffler.shuffle(scores)
         # Rounding must not make an equal order look smaller.
-        as_large += _largest(scores, scales) >= observed * (1 - 1e-12)
+        as_large += _largest_statistic(scores, scales) >= observed * (1 - 1e-12)
     return (1 + as_large) / (1 + permutations)
 
 
-def _place(logs: Sequence[float]) -> int:
-    """Where a series falls in two parts that vary least around their medians."""
+def _best_split(logs: Sequence[float]) -> int:
+    """The index that splits a series into the two parts that vary least around their medians."""
     return min(
-        range(LEAST, len(logs) - LEAST + 1),
-        key=lambda place: _deviations(logs[:place]) + _deviations(logs[place:]),
+        range(MIN_RUNS, len(logs) - MIN_RUNS + 1),
+        key=lambda split: _deviations(logs[:split]) + _deviations(logs[split:]),
     )
 
 
@@ -134,32 +131,32 @@ def _deviations(values: Sequence[float]) -> float:
 def _scores(values: Sequence[float]) -> list[int]:
     """Per value, how many are below it minus how many are above it."""
     ordered = sorted(values)
-    first = {value: place for place, value in reversed(list(enumerate(ordered)))}
-    last = {value: place for place, value in enumerate(ordered)}
+    first = {value: index for index, value in reversed(list(enumerate(ordered)))}
+    last = {value: index for index, value in enumerate(ordered)}
     return [first[each] - (len(values) - 1 - last[each]) for each in values]
 
 
 def _scales(n: int) -> list[float]:
-    """By place, the standard deviation of the sum of the scores before it, without ties."""
+    """By position, the standard deviation of the sum of the scores before it, without ties."""
     return [math.sqrt(max(k * (n - k), 1) * (n + 1) / 3) for k in range(n)]
 
 
-def _largest(scores: Sequence[int], scales: Sequence[float]) -> float:
-    """The largest statistic of all places with enough values on either side."""
+def _largest_statistic(scores: Sequence[int], scales: Sequence[float]) -> float:
+    """The largest statistic of all positions with enough values on either side."""
     largest, total = 0.0, 0
     for index, (score, scale) in enumerate(zip(scores, scales, strict=True)):
-        if LEAST <= index <= len(scores) - LEAST:
+        if MIN_RUNS <= index <= len(scores) - MIN_RUNS:
             largest = max(largest, abs(total) / scale)
         total += score
     return largest
 
 
-def _described(values: Sequence[float], found: dict[int, float]) -> list[ChangePoint]:
+def _change_points(values: Sequence[float], found: dict[int, float]) -> list[ChangePoint]:
     ends = [0, *sorted(found), len(values)]
     points = []
     for before, at, after in zip(ends, ends[1:], ends[2:], strict=False):
         older, newer = values[before:at], values[at:after]
         ratio = intervals.of_unpaired_ratio(newer, older)
-        assert ratio is not None  # LEAST values on either side
+        assert ratio is not None  # MIN_RUNS values on either side
         points.append(ChangePoint(at, found[at], ratio))
     return points

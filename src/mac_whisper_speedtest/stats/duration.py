@@ -1,8 +1,7 @@
-"""How time grows with the length of the audio: a fixed cost, and seconds per audio second.
+"""Fits how time grows with the length of the audio: a fixed cost, and seconds per audio second.
 
-Whisper pads what it hears to windows of 30 s (Radford et al. 2022, section 2.2), so its time may
-grow by steps instead. Three shapes are fitted, and the one that predicts durations it has not seen
-best is said to explain the data.
+Whisper pads its audio to windows of 30 s (Radford et al. 2022, section 2.2), so its time may grow
+by steps instead. Three shapes are fitted; the one that best predicts left-out durations is chosen.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ WINDOW_S = 30.0
 """Whisper's window, in seconds."""
 
 Point = tuple[float, float]
-"""Seconds of audio, and seconds that it took."""
+"""Seconds of audio, and seconds that its transcription took."""
 
 SINGULAR = 1e-9
-"""Two columns are one when less than this share of the second is left without the first."""
+"""Two columns are collinear if less than this share of the second remains without the first."""
 
 SHORTEST_S = 0.01
 LONGEST_S = 100_000.0
-"""Seconds of audio between which the ends of a break-even are looked for: a day and more."""
+"""Range, in seconds of audio, in which the ends of a break-even are searched: a day and more."""
 
 
 class Shape(StrEnum):
-    """What time grows with."""
+    """A model of how time grows."""
 
     LINE = "line"
     """fixed + per second · seconds"""
@@ -49,12 +48,11 @@ class Fit:
     """The straight line through one round's points.
 
     Attributes:
-        fixed_s: seconds that any audio costs; below zero where the line says so.
+        fixed_s: seconds that any audio costs; the fit may give a value below zero.
         per_second: seconds for each second of audio.
-        window_s: shape with steps → seconds that one window more costs; nothing where no audio
-            crosses 30 s.
+        window_s: shape with steps → seconds for one more window; empty if no audio crosses 30 s.
         errors: shape → root mean square of the relative error at each duration, predicted from the
-            others; only shapes that can be told from these durations.
+            others; only shapes that these durations determine.
     """
 
     fixed_s: float
@@ -63,7 +61,7 @@ class Fit:
     errors: dict[Shape, float]
 
     def at(self, audio_s: float) -> float:
-        """Seconds that the line expects for so much audio."""
+        """Seconds that the line predicts for ``audio_s`` seconds of audio."""
         return self.fixed_s + self.per_second * audio_s
 
 
@@ -76,9 +74,8 @@ class DurationModel:
         fixed_s: seconds that any audio costs, with its interval over rounds; intervals are ``None``
             below three rounds.
         per_second: seconds for each second of audio.
-        window_s: seconds that one window of 30 s more costs, by the shape with steps that predicts
-            better.
-        shape: what explains the times best; ``None`` where there are too few durations to say.
+        window_s: seconds for one more window of 30 s, by the stepped shape that predicts better.
+        shape: the shape that predicts best; ``None`` with too few durations to compare shapes.
         errors: shape → median over rounds of its relative error.
     """
 
@@ -95,9 +92,9 @@ class BreakEvenEstimate:
     """The length of audio at which two backends take the same time.
 
     Attributes:
-        seconds: by the median of the differences.
-        low: the shortest audio at which they may be equal; 0 where all shorter audio may be.
-        high: the longest; infinite where all longer audio may be.
+        seconds: the estimate.
+        low: the shortest audio at which they may be equal; 0 without a lower limit.
+        high: the longest; infinite without an upper limit.
         first_wins_below: whether the first backend is the faster one for shorter audio.
     """
 
@@ -107,16 +104,16 @@ class BreakEvenEstimate:
     first_wins_below: bool
 
 
-def windows(audio_s: float) -> int:
-    """How many windows of 30 s so much audio fills."""
+def window_count(audio_s: float) -> int:
+    """How many windows of 30 s ``audio_s`` seconds of audio need, at least one."""
     return max(math.ceil(audio_s / WINDOW_S), 1)
 
 
 def fit(points: Sequence[Point]) -> Fit:
-    """The line through the points of one round, by least squares of relative errors.
+    """Fit the points of one round by least squares of relative errors.
 
-    Each point weighs 1 / seconds²: times vary by a share of themselves, and without weights two
-    minutes of audio would leave nothing to say of what two seconds cost.
+    Each point weighs 1 / seconds²: times vary in proportion to themselves, and without weights two
+    minutes of audio would outweigh what two seconds show of the fixed cost.
 
     Args:
         points: seconds of audio and seconds it took, both above zero; a duration may occur twice.
@@ -126,11 +123,11 @@ def fit(points: Sequence[Point]) -> Fit:
     """
     for point in points:
         if not all(math.isfinite(value) and value > 0 for value in point):
-            raise ValueError(f"durations and times are above zero, not {point!r}")
+            raise ValueError(f"durations and times must be above zero, not {point!r}")
     line = _solve(Shape.LINE, points)
     if line is None:
         found = len({audio_s for audio_s, _ in points})
-        raise ValueError(f"a line takes two durations, not {found}")
+        raise ValueError(f"a line needs two durations, not {found}")
     errors = {
         shape: error for shape in Shape if (error := _prediction_error(shape, points)) is not None
     }
@@ -139,13 +136,13 @@ def fit(points: Sequence[Point]) -> Fit:
     return Fit(line[0], line[1], window_s, errors)
 
 
-def over_rounds(
+def fit_rounds(
     rounds: Mapping[int, Sequence[Point]], level: float = intervals.LEVEL
 ) -> DurationModel:
-    """A fit for each round, and intervals of what they give from round to round.
+    """Fit each round, and give the intervals of the coefficients over rounds.
 
     Points of one round come from one process and are no replicates of each other; so each round is
-    fitted by itself (``intervals.of_center`` does the rest).
+    fitted separately, and ``intervals.of_center`` takes one value per round.
 
     Args:
         rounds: round → its points, at least two durations in each.
@@ -165,13 +162,12 @@ def over_rounds(
         (each for each in errors if each in STEPPED), key=lambda each: errors[each], default=None
     )
     window_s = [each.window_s[stepped] for each in found] if stepped is not None else []
-    told = len(errors) > 1
     return DurationModel(
         fits=fits,
         fixed_s=intervals.of_center([each.fixed_s for each in found], level),
         per_second=intervals.of_center([each.per_second for each in found], level),
         window_s=intervals.of_center(window_s, level),
-        shape=min(errors, key=lambda each: errors[each]) if told else None,
+        shape=min(errors, key=lambda each: errors[each]) if len(errors) > 1 else None,
         errors=errors,
     )
 
@@ -179,14 +175,14 @@ def over_rounds(
 def break_even(
     a: DurationModel, b: DurationModel, level: float = intervals.LEVEL
 ) -> BreakEvenEstimate | None:
-    """Seconds of audio at which two lines meet, with what the rounds leave open, paired by round.
+    """Seconds of audio at which two lines meet, with their interval, paired by round.
 
-    The interval holds every length of audio at which the difference of the two lines may be none
-    (Fieller 1954, J. Royal Statistical Society B 16: 175, with ``intervals.of_center`` in place of
-    Student's t). It may be open to one side, and then says so.
+    The interval holds every length of audio at which the two lines may not differ (Fieller 1954, J.
+    Royal Statistical Society B 16: 175, with ``intervals.of_center`` in place of Student's t). It
+    may be open to one side.
 
     Returns:
-        ``None`` where the lines do not meet, or there are fewer than three common rounds.
+        ``None`` if the lines do not meet, or with fewer than three common rounds.
     """
     common = sorted(a.fits.keys() & b.fits.keys())
     fixed = [a.fits[each].fixed_s - b.fits[each].fixed_s for each in common]
@@ -197,7 +193,7 @@ def break_even(
     seconds = -at_once.estimate / for_long.estimate
 
     def equal(audio_s: float) -> bool:
-        # In units of 1 + audio_s, so that the difference is still a number for very long audio.
+        # In units of 1 + audio_s, so that the difference stays finite for very long audio.
         shares = (1 / (1 + audio_s), audio_s / (1 + audio_s))
         found = intervals.of_center(
             [shares[0] * x + shares[1] * y for x, y in zip(fixed, per_second, strict=True)], level
@@ -213,7 +209,7 @@ def break_even(
 
 
 def _edge(equal: Callable[[float], bool], inside: float, bound: float) -> float | None:
-    """Where "may be equal" ends on the way from ``inside`` to ``bound``; ``None``: it does not."""
+    """Where ``equal`` stops holding between ``inside`` and ``bound``; ``None`` if it never does."""
     step = 1.1 if bound > inside else 1 / 1.1
     outside = inside * step
     while equal(outside):
@@ -230,12 +226,12 @@ def _columns(shape: Shape, audio_s: float) -> list[float]:
     if shape is Shape.LINE:
         return [1.0, audio_s]
     if shape is Shape.STEPS:
-        return [1.0, windows(audio_s)]
-    return [1.0, audio_s, windows(audio_s)]
+        return [1.0, window_count(audio_s)]
+    return [1.0, audio_s, window_count(audio_s)]
 
 
 def _prediction_error(shape: Shape, points: Sequence[Point]) -> float | None:
-    """Root mean square of the relative error at each duration, predicted from the other ones."""
+    """Root mean square of the relative error at each duration, predicted from the others."""
     durations = {audio_s for audio_s, _ in points}
     squares = []
     for left_out in durations:
@@ -243,16 +239,16 @@ def _prediction_error(shape: Shape, points: Sequence[Point]) -> float | None:
         if found is None:
             return None
         expected = _dot(found, _columns(shape, left_out))
-        taken = [seconds for audio_s, seconds in points if audio_s == left_out]
-        squares.append(statistics.fmean((expected / seconds - 1) ** 2 for seconds in taken))
+        measured = [seconds for audio_s, seconds in points if audio_s == left_out]
+        squares.append(statistics.fmean((expected / seconds - 1) ** 2 for seconds in measured))
     return math.sqrt(statistics.fmean(squares))
 
 
 def _solve(shape: Shape, points: Sequence[Point]) -> list[float] | None:
-    """Weighted least squares; ``None`` where these durations cannot tell the coefficients apart.
+    """Weighted least squares; ``None`` if these durations do not determine the coefficients.
 
     By Gram and Schmidt's orthogonalization of the columns (Golub & Van Loan, Matrix Computations,
-    4th ed., section 5.2.8), which with two or three of them is short and exact enough.
+    4th ed., section 5.2.8), which is exact enough for two or three of them.
     """
     if not points:
         return None

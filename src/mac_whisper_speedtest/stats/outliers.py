@@ -1,4 +1,4 @@
-"""Timings that stand out, and what most likely made them. Nothing is ever dropped."""
+"""Flags outliers among timings, with the most likely cause. No timing is ever dropped."""
 
 from __future__ import annotations
 
@@ -8,46 +8,48 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.stats import intervals
+
 MIN_TIMINGS = 3
-"""Of the same utterance: two that differ do not say which of them is odd."""
+"""Of the same utterance; of two that differ, either may be the outlier."""
 
 CUT = 3.5
-"""Modified z-score beyond which a timing stands out (Iglewicz & Hoaglin, How to Detect and Handle
-Outliers, ASQC 1993, section 3)."""
+"""Modified z-score beyond which a timing is an outlier (Iglewicz & Hoaglin, How to Detect and
+Handle Outliers, ASQC 1993, section 3)."""
 
 TO_SIGMA = 1.4826
 """Median absolute deviation → standard deviation, for a normal distribution: 1 / Φ⁻¹(3/4)."""
 
 SMALL_SAMPLE = {3: 1.495, 4: 1.363, 5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1.107}
-"""What ``TO_SIGMA`` is short by in few values; n / (n - 0.8) in more (Croux & Rousseeuw 1992, Time-
-efficient algorithms for two highly robust estimators of scale, COMPSTAT, section 4)."""
+"""Factors that correct ``TO_SIGMA`` for n values; n / (n - 0.8) for more (Croux & Rousseeuw 1992,
+Time-efficient algorithms for two highly robust estimators of scale, COMPSTAT, section 4)."""
 
 FLOOR = 1.10
-"""What differs by less than a tenth is no outlier, however alike the others are."""
+"""Timings within this factor of the median are no outliers, however alike the others are."""
 
-MORE = 1.1
-"""Tokens are more, or fewer, when they are by a tenth of the usual number."""
+TOKENS_FACTOR = 1.1
+"""Token counts that differ from the usual one by more than this factor explain an outlier."""
 
 OUTSIDE_SHARE = 0.1
-"""Other programs count as a cause from a tenth of a core on, and twice their usual share."""
+"""Other programs count as a cause above this share of a core and twice their usual share."""
 
 NO_CAUSE = "no cause seen"
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One timed sample, and what was seen while it was taken; ``None`` is "not known".
+    """One timed sample with its circumstances; ``None`` means unknown.
 
     Attributes:
-        seconds: how long it took; above zero.
+        seconds: above zero.
         round: the round, and so the process, it belongs to.
         index: its number inside the process.
-        utterance: which audio; timings are compared inside the same one only.
-        tokens: how many tokens were generated.
+        utterance: name of the audio; only timings of the same audio are compared.
+        tokens: number of generated tokens.
         fallbacks: how often the audio was decoded again at a higher temperature.
-        text_differs: whether the text is another than this utterance's usual one.
-        outside_share: processor time that programs outside the worker took meanwhile, in cores.
-        throttled: whether the machine was seen to be slower in this round (canary, pressure).
+        text_differs: whether the text is not the usual one of this utterance.
+        outside_share: processor time of programs outside the worker during the sample, in cores.
+        throttled: whether the machine was measurably slower in this round (canary, pressure).
     """
 
     seconds: float
@@ -63,12 +65,12 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """A timing that stands out.
+    """An unusual timing.
 
     Attributes:
-        timing: the one.
-        factor: its seconds over the median of its utterance; below 1 where it was quick.
-        cause: the likeliest cause in words, or ``NO_CAUSE``.
+        timing: as given.
+        factor: its seconds / the median of its utterance; below 1 if it was fast.
+        cause: the most likely cause in words, or ``NO_CAUSE``.
     """
 
     timing: Timing
@@ -76,26 +78,25 @@ class Outlier:
     cause: str
 
 
-def flag(timings: Sequence[Timing]) -> list[Outlier]:
-    """The timings of one cell that stand out from the others of the same utterance.
+def flag_outliers(timings: Sequence[Timing]) -> list[Outlier]:
+    """Return the timings of one cell that differ from the others of the same utterance.
 
-    On the scale of logarithms: |x - median| > 3.5 standard deviations, as the median absolute
-    deviation tells them, and more than a tenth. Of three alike and one of 1.5 times their time, the
-    last is found; of three that all differ, none.
+    On the scale of logarithms: |x - median| > 3.5 standard deviations, estimated from the median
+    absolute deviation, and more than a tenth. Of three equal timings and one 1.5 times as long, the
+    last is an outlier; of three that all differ, none is.
 
     Args:
         timings: all timed samples of a cell, in any order.
 
     Returns:
-        The outliers in the order given.
+        The outliers in the given order.
 
     Raises:
         ValueError: for seconds that are not finite and above zero.
     """
     by_utterance: defaultdict[str, list[Timing]] = defaultdict(list)
+    intervals.positive(each.seconds for each in timings)
     for timing in timings:
-        if not (math.isfinite(timing.seconds) and timing.seconds > 0):
-            raise ValueError(f"a time is above zero, not {timing.seconds!r}")
         by_utterance[timing.utterance].append(timing)
     limits = {name: _limits(peers) for name, peers in by_utterance.items()}
     found = []
@@ -110,7 +111,7 @@ def flag(timings: Sequence[Timing]) -> list[Outlier]:
 
 
 def _limits(timings: Sequence[Timing]) -> tuple[float, float]:
-    """The median log of the seconds, and how far from it a log must lie to stand out."""
+    """The median log of the seconds, and the distance from it beyond which a log is an outlier."""
     logs = [math.log(each.seconds) for each in timings]
     n = len(logs)
     middle = statistics.median(logs)
@@ -122,7 +123,7 @@ def _limits(timings: Sequence[Timing]) -> tuple[float, float]:
 
 
 def _causes(timing: Timing, peers: Sequence[Timing], *, slow: bool) -> Iterator[str]:
-    """What explains it, the strongest evidence first: other work, then a disturbed machine."""
+    """Possible causes, the strongest evidence first: other work, then a disturbed machine."""
     fallbacks = _median(each.fallbacks for each in peers) or 0
     if slow and timing.fallbacks is not None and timing.fallbacks > fallbacks:
         count = timing.fallbacks
@@ -130,8 +131,8 @@ def _causes(timing: Timing, peers: Sequence[Timing], *, slow: bool) -> Iterator[
         yield f"decoded again at a higher temperature ({words})"
     tokens = _median(each.tokens for each in peers)
     if timing.tokens is not None and tokens is not None:
-        more = timing.tokens > MORE * tokens
-        fewer = timing.tokens * MORE < tokens
+        more = timing.tokens > TOKENS_FACTOR * tokens
+        fewer = timing.tokens * TOKENS_FACTOR < tokens
         if more if slow else fewer:
             yield f"{timing.tokens} tokens instead of {tokens:g}"
     if timing.text_differs:

@@ -1,4 +1,4 @@
-"""Who is certainly faster than whom: ranks with ties, from all pairs at once."""
+"""Verdicts on pairs of cells, and ranks with ties from all pairs at once."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mac_whisper_speedtest.stats import intervals
+from mac_whisper_speedtest.stats import intervals, quantiles
 from mac_whisper_speedtest.stats.intervals import Interval
 
-# The verdict on two cells: faster, slower, the same, or not to be told apart yet.
-
-
 MARGIN = 0.02
-"""Differences that nobody acts on, as a fraction: below 2 % two cells count as the same."""
+"""Smallest difference that matters in practice, as a fraction: closer cells count as the same."""
 
 
 class Verdict(StrEnum):
-    """The words are those of nvbench's comparison, with SAME for what is shown to be equal."""
+    """nvbench's terms, with SAME for cells shown to be equal."""
 
     FASTER = "FASTER"
     SLOWER = "SLOWER"
@@ -29,15 +26,15 @@ class Verdict(StrEnum):
 
 
 OPPOSITE = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}
-"""What the other cell of a pair hears; the other two verdicts are the same for both."""
+"""The verdict on the other cell of a pair; the other two verdicts hold for both."""
 
 
 def margin(noise_floor: float | None) -> float:
-    """What two cells must differ by: the larger of 2 % and the machine's noise floor.
+    """The difference that counts, as a fraction: the larger of 2 % and the machine's noise floor.
 
     Args:
-        noise_floor: what identical cells may differ by on this machine, as a fraction
-            (``noise.Floor.floor``); ``None`` where that was never measured.
+        noise_floor: by how much identical cells may differ on this machine, as a fraction
+            (``stopping.NoiseFloor.floor``); ``None`` if never measured.
 
     Raises:
         ValueError: for a floor below zero or not finite.
@@ -46,14 +43,14 @@ def margin(noise_floor: float | None) -> float:
 
 
 def verdict_of(ratio: Interval | None, margin: float) -> Verdict:
-    """What an interval says of a cell.
+    """The verdict on a cell that follows from an interval.
 
-    SAME is a finding of its own, that of an equivalence test: the whole interval lies within the
-    margin (two one-sided tests: Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15: 657).
-    An interval that merely contains 1 is AMBIGUOUS.
+    SAME is the result of an equivalence test: the whole interval is within the margin (two
+    one-sided tests: Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15: 657). An interval
+    that merely contains 1 is AMBIGUOUS.
 
     Args:
-        ratio: time of the judged cell / time of the other one; ``None`` where that is not known.
+        ratio: time of the judged cell / time of the other one; ``None`` if unknown.
         margin: the difference, as a fraction, below which two cells count as the same.
 
     Raises:
@@ -71,13 +68,13 @@ def verdict_of(ratio: Interval | None, margin: float) -> Verdict:
 
 def _fraction(value: float) -> float:
     if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"a margin is a fraction of at least 0, not {value!r}")
+        raise ValueError(f"a margin must be a fraction of at least 0, not {value!r}")
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class RankRange:
-    """The ranks that a cell may have: from ``first`` to ``last``, 1 being the fastest."""
+    """The ranks that a cell may have: from ``first`` to ``last``; 1 is the fastest."""
 
     first: int
     last: int
@@ -92,7 +89,7 @@ class Pair:
         b: the other one.
         ratio: time of ``a`` / time of ``b``, at the simultaneous level; ``None`` below three common
             rounds.
-        verdict: what that says of ``a``.
+        verdict: the verdict on ``a``.
     """
 
     a: str
@@ -100,20 +97,20 @@ class Pair:
     ratio: Interval | None
     verdict: Verdict
 
-    def turned(self) -> Pair:
-        """The same with ``b`` judged."""
+    def swapped(self) -> Pair:
+        """The pair with ``b`` as the judged cell."""
         ratio = None if self.ratio is None else self.ratio.inverse()
         return Pair(self.b, self.a, ratio, OPPOSITE.get(self.verdict, self.verdict))
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Everything that the rounds say of the order of some cells.
+    """The order of some cells, as far as the rounds determine it.
 
     Attributes:
         ranks: the possible ranks of each cell.
         pairs: every pair once, in the order in which the cells were given.
-        best: the cell with the smallest median; the first of equals, ``None`` without any round.
+        best: the cell with the smallest median, the first of equals; ``None`` without any round.
         margin: the difference below which cells count as the same.
         level: the confidence with which all intervals in ``pairs`` hold together.
     """
@@ -126,7 +123,7 @@ class Ranking:
 
     def against(self, other: str) -> dict[str, Pair]:
         """Every other cell, judged against ``other``."""
-        found = [each.turned() if each.a == other else each for each in self.pairs]
+        found = [each.swapped() if each.a == other else each for each in self.pairs]
         return {each.a: each for each in found if each.b == other}
 
     @property
@@ -140,26 +137,26 @@ def rank(
 ) -> Ranking:
     """Compare all pairs, so that with confidence ``level`` every interval is right at once.
 
-    Each pair's interval is taken at 1 - (1 - level) / pairs (Bonferroni), which holds whatever the
-    pairs have in common. Without it, one of the 15 pairs of six equal cells would be said to differ
-    in up to half of all runs.
+    Each pair's interval has the level 1 - (1 - level) / pairs (Bonferroni), which holds however the
+    pairs depend on each other. Without it, one of the 15 pairs of six equal cells would be reported
+    as different in up to half of all runs.
 
-    In few rounds two cells may agree by chance, and their spread then says nothing: processes that
-    come in two speeds often show only one of them in three rounds. So where a pair's interval is
-    Student's (``intervals.of_center``), it takes the usual spread of all pairs at least: their
-    median. Without that, six equal cells of two speeds were told apart in 11 to 23 % of simulated
-    runs of 3 rounds.
+    In few rounds the spread of two cells may be small by chance: processes that come in two speeds
+    often show only one of them in three rounds. So if a pair's interval is Student's
+    (``intervals.of_center``), its spread is at least the usual one of all pairs, their median.
+    Without that, six equal cells of two speeds were reported as different in 11 to 23 % of
+    simulated runs of 3 rounds.
 
     Args:
         rtf: cell → round → RTF, or seconds of the same audio; above zero. Rounds may be missing.
-        margin: see ``verdict.of``.
+        margin: see ``ranking.verdict_of``.
         level: of all intervals together.
 
     Raises:
         ValueError: for a value that is not finite and above zero, a level outside (0, 1), or a
             margin below zero.
     """
-    intervals.check_level(level)
+    quantiles.check_level(level)
     names = list(rtf)
     couples = list(itertools.combinations(names, 2))
     logs = [intervals.log_ratios(rtf[a], rtf[b]) for a, b in couples]
@@ -168,7 +165,7 @@ def rank(
     pairs = []
     for a, b in couples:
         each_level = 1 - (1 - level) / len(couples)
-        ratio = intervals.of_ratio(rtf[a], rtf[b], each_level, least_spread=usual)
+        ratio = intervals.of_ratio(rtf[a], rtf[b], each_level, min_spread=usual)
         pairs.append(Pair(a, b, ratio, verdict_of(ratio, margin)))
     first = dict.fromkeys(names, 1)
     last = dict.fromkeys(names, len(names))

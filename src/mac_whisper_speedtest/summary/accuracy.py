@@ -77,8 +77,8 @@ def judge_accuracy(
 
     Args:
         cells: of one run.
-        reference_backend: whom to compare with; chosen by ``gate.reference_of`` when ``None`` or
-            not there.
+        reference_backend: the backend to compare with; ``gate.choose_reference`` chooses one if it
+            is ``None`` or not in the run.
         normalizer: other rules than each language's own.
 
     Returns:
@@ -103,7 +103,7 @@ def _judged(
     for name, each in table.items():
         names.setdefault(each.backend.name, name)
     sound = [each.backend.name for each in table.values() if each.status == "ok"]
-    chosen = wanted if wanted in sound else gate.reference_of(sound)
+    chosen = wanted if wanted in sound else gate.choose_reference(sound)
     if chosen is None:
         return {}
     against = names[chosen]

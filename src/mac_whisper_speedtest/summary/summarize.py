@@ -33,7 +33,7 @@ def fits(run: s.Run) -> dict[str, s.DurationFit]:
     for name, cell in cells.items():
         points = _points(cell, run.rounds)
         if points:
-            models[name] = duration.over_rounds(points)
+            models[name] = duration.fit_rounds(points)
     found = {name: _result(cells[name], model) for name, model in models.items()}
     for name, model in models.items():
         for other, against in models.items():

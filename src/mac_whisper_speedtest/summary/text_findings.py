@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mac_whisper_speedtest.accuracy import text as hallucination
+from mac_whisper_speedtest.accuracy import hallucination, repeatability
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.stats import outliers
 from mac_whisper_speedtest.stats.outliers import Outlier, Timing
 from mac_whisper_speedtest.summary import samples
 
 
-def heard_texts(cell: s.CellResult) -> Iterator[hallucination.Heard]:
+def heard_texts(cell: s.CellResult) -> Iterator[repeatability.SampleText]:
     """The text of every sample that gave one."""
     for sample in cell.samples:
         if not sample.failed:
-            yield hallucination.Heard(
+            yield repeatability.SampleText(
                 cell=cell.id,
                 backend=cell.backend.name.partition(":")[0].partition("@")[0],
                 model=cell.model.name,
@@ -29,7 +29,7 @@ def heard_texts(cell: s.CellResult) -> Iterator[hallucination.Heard]:
 
 def differing(cell: s.CellResult) -> Iterator[str]:
     """Different texts from the same audio."""
-    for found in hallucination.repeats(heard_texts(cell)):
+    for found in repeatability.within_cells(heard_texts(cell)):
         if not found.differing:
             continue
         claim = cell.contract.effective.get("temperatures") == [0.0]
@@ -130,7 +130,7 @@ def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:
         for sample in timed
         if not sample.failed and sample.seconds > 0
     ]
-    found = outliers.flag(given)
+    found = outliers.flag_outliers(given)
     for outlier in found[:_NAMED]:
         yield _described(outlier)
     if len(found) > _NAMED:
@@ -185,7 +185,7 @@ def placement(run: s.Run, cell: s.CellResult) -> Iterator[str]:
         and other.clip.name == cell.clip.name
     ]
     mine = f"{own.device or 'device unknown'} {own.precision or 'precision unknown'}"
-    for pair in hallucination.placements(peers):
+    for pair in repeatability.across_placements(peers):
         if pair.differing and mine in {pair.first, pair.second}:
             other_place = pair.second if mine == pair.first else pair.first
             yield (

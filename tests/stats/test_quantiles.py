@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from mac_whisper_speedtest.stats import intervals
+from mac_whisper_speedtest.stats import quantiles
 
 
 @pytest.mark.parametrize(
@@ -27,26 +27,26 @@ from mac_whisper_speedtest.stats import intervals
 def test_students_t_is_that_of_printed_tables(
     degrees: int, probability: float, table: float
 ) -> None:
-    assert intervals.student_t(degrees, probability) == pytest.approx(table, abs=1e-4)
-    assert intervals.student_t(degrees, 1 - probability) == pytest.approx(-table, abs=1e-4)
+    assert quantiles.student_t(degrees, probability) == pytest.approx(table, abs=1e-4)
+    assert quantiles.student_t(degrees, 1 - probability) == pytest.approx(-table, abs=1e-4)
 
 
 def test_students_t_does_not_jump_where_the_series_takes_over() -> None:
-    values = [intervals.student_t(intervals.SERIES_FROM + step, 0.9999) for step in range(-3, 3)]
+    values = [quantiles.student_t(quantiles.SERIES_FROM + step, 0.9999) for step in range(-3, 3)]
     steps = [before - after for before, after in itertools.pairwise(values)]
     assert min(steps) > 0
     assert max(steps) < 1.25 * min(steps)
 
 
 def test_the_median_of_students_t_is_zero() -> None:
-    assert intervals.student_t(4, 0.5) == pytest.approx(0, abs=1e-12)
+    assert quantiles.student_t(4, 0.5) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("n", "rank"), [(5, 0), (6, 1), (8, 1), (9, 2), (12, 3), (20, 6), (60, 22)]
 )
 def test_the_sign_tests_ranks_are_those_of_printed_tables(n: int, rank: int) -> None:
-    assert intervals.sign_test(n, 0.95) == rank
+    assert quantiles.sign_test(n, 0.95) == rank
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_the_sign_tests_ranks_are_those_of_printed_tables(n: int, rank: int) -> 
 def test_the_signed_rank_tests_ranks_are_those_of_printed_tables(
     n: int, largest_rejected: int
 ) -> None:
-    assert intervals.signed_rank(n, 0.95) == largest_rejected + 1
+    assert quantiles.signed_rank(n, 0.95) == largest_rejected + 1
 
 
 def test_the_signed_rank_interval_covers_what_it_says_by_enumeration() -> None:
     n, level = 9, 0.9
-    rank = intervals.signed_rank(n, level)
+    rank = quantiles.signed_rank(n, level)
     sums = [
         sum(place for place, sign in enumerate(signs, 1) if sign)
         for signs in itertools.product((False, True), repeat=n)
@@ -72,7 +72,7 @@ def test_the_signed_rank_interval_covers_what_it_says_by_enumeration() -> None:
 
 def test_the_normal_approximation_takes_over_without_a_jump() -> None:
     ranks = [
-        intervals.signed_rank(intervals.SIGNED_RANK_EXACT_UP_TO + step, 0.95)
+        quantiles.signed_rank(quantiles.SIGNED_RANK_EXACT_UP_TO + step, 0.95)
         for step in (-1, 0, 1, 2)
     ]
     steps = [after - before for before, after in itertools.pairwise(ranks)]
@@ -80,19 +80,19 @@ def test_the_normal_approximation_takes_over_without_a_jump() -> None:
 
 
 def test_a_level_that_so_many_rounds_cannot_reach_gives_no_rank() -> None:
-    assert intervals.signed_rank(5, 0.95) == 0
-    assert intervals.signed_rank(9, 0.9967) == 0
-    assert intervals.signed_rank(10, 0.9967) == 1
+    assert quantiles.signed_rank(5, 0.95) == 0
+    assert quantiles.signed_rank(9, 0.9967) == 0
+    assert quantiles.signed_rank(10, 0.9967) == 1
 
 
 @pytest.mark.parametrize("level", [0, 1, -0.5, 95, math.nan])
 def test_a_level_is_a_share(level: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
-        intervals.check_level(level)
+        quantiles.check_level(level)
 
 
 def test_student_needs_a_degree_of_freedom_and_a_probability() -> None:
     with pytest.raises(ValueError, match="degree of freedom"):
-        intervals.student_t(0, 0.975)
+        quantiles.student_t(0, 0.975)
     with pytest.raises(ValueError, match="probability"):
-        intervals.student_t(3, 1.0)
+        quantiles.student_t(3, 1.0)

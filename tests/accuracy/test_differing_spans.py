@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mac_whisper_speedtest.accuracy import gate
-from mac_whisper_speedtest.accuracy.gate import Passage
+from mac_whisper_speedtest.accuracy import differing_spans
+from mac_whisper_speedtest.accuracy.differing_spans import DifferingSpan
 
 
-def compare(reference: str | None, first: str, second: str) -> gate.Differences:
-    return gate.compare(reference, first, second, language="de")
+def compare(reference: str | None, first: str, second: str) -> differing_spans.TextComparison:
+    return differing_spans.compare_texts(reference, first, second, language="de")
 
 
 def test_each_place_says_what_both_wrote_and_who_is_right() -> None:
@@ -19,17 +19,17 @@ def test_each_place_says_what_both_wrote_and_who_is_right() -> None:
         "a b c d e f g h z j k",
     )
 
-    assert found.passages == (
-        Passage("a b c", "d", "x", "d", "e f g", "second"),
-        Passage("f g h", "i", "i", "z", "j", "first"),
-        Passage("h i j", "", "", "k", "", "first"),
+    assert found.spans == (
+        DifferingSpan("a b c", "d", "x", "d", "e f g", "second"),
+        DifferingSpan("f g h", "i", "i", "z", "j", "first"),
+        DifferingSpan("h i j", "", "", "k", "", "first"),
     )
     assert found.shared_errors == 0
 
 
 def test_words_missing_and_added_show_as_nothing_on_the_other_side() -> None:
-    (missing,) = compare("a b c", "a c", "a b c").passages
-    (added,) = compare("a c", "a c", "a b c").passages
+    (missing,) = compare("a b c", "a c", "a b c").spans
+    (added,) = compare("a c", "a c", "a b c").spans
 
     assert (missing.reference, missing.first, missing.second) == ("b", "", "b")
     assert (added.reference, added.first, added.second) == ("c", "c", "b c")
@@ -37,7 +37,7 @@ def test_words_missing_and_added_show_as_nothing_on_the_other_side() -> None:
 
 
 def test_both_wrong_in_another_way_is_neither_right() -> None:
-    (passage,) = compare("a b c", "a x c", "a y c").passages
+    (passage,) = compare("a b c", "a x c", "a y c").spans
 
     assert passage.right == "neither"
 
@@ -45,34 +45,36 @@ def test_both_wrong_in_another_way_is_neither_right() -> None:
 def test_what_both_got_wrong_alike_is_counted_and_not_shown() -> None:
     found = compare("a b c d e f", "a x c d y z", "a x c d y z")
 
-    assert found.passages == ()
+    assert found.spans == ()
     assert found.shared_errors == 2
 
 
 def test_the_same_words_set_against_other_words_of_the_reference_are_no_difference() -> None:
     found = compare("that that is", "that is", "that is")
 
-    assert found.passages == ()
+    assert found.spans == ()
 
 
 def test_without_a_reference_nobody_is_right() -> None:
-    (passage,) = compare(None, "one two three", "one too three").passages
+    (passage,) = compare(None, "one two three", "one too three").spans
 
-    assert passage == Passage("one", None, "two", "too", "three", None)
+    assert passage == DifferingSpan("one", None, "two", "too", "three", None)
     assert compare("", "one", "one").shared_errors == 0
 
 
 def test_other_punctuation_is_a_difference_in_form_only() -> None:
     found = compare("a b", "A, b.", "a b")
 
-    assert (found.passages, found.only_form) == ((), True)
-    assert not compare("a b", " a b", "a b ").only_form
+    assert (found.spans, found.only_formatting) == ((), True)
+    assert not compare("a b", " a b", "a b ").only_formatting
 
 
 def test_scripts_without_spaces_are_compared_character_by_character() -> None:
-    found = gate.compare("今天天气很好", "今天天汽很好", "今天天气很好。", language="zh")
+    found = differing_spans.compare_texts(
+        "今天天气很好", "今天天汽很好", "今天天气很好。", language="zh"
+    )
 
-    assert found.passages == (Passage("今天天", "气", "汽", "气", "很好", "second"),)
+    assert found.spans == (DifferingSpan("今天天", "气", "汽", "气", "很好", "second"),)
 
 
 @pytest.mark.parametrize("text", ["", "a", "a b c", "x y z"])
@@ -80,11 +82,11 @@ def test_scripts_without_spaces_are_compared_character_by_character() -> None:
 def test_a_text_does_not_differ_from_itself(reference: str | None, text: str) -> None:
     found = compare(reference, text, text)
 
-    assert (found.passages, found.only_form) == ((), False)
+    assert (found.spans, found.only_formatting) == ((), False)
 
 
 def test_nothing_said_by_one_is_one_place_with_all_of_it() -> None:
-    (passage,) = compare("a b c", "a b c", "").passages
+    (passage,) = compare("a b c", "a b c", "").spans
 
     assert (passage.reference, passage.first, passage.second) == ("a b c", "a b c", "")
     assert passage.right == "first"
