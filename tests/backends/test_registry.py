@@ -65,7 +65,8 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
     path = describe(
         '[backend]\nname = "mine"\nadapter = "mine:Mine"\npython = "python3.13"\n'
         'search_path = [".", "../more"]\nimport_name = "mine_lib"\n'
-        'form = "ggml"\nweights_precision = "float32"\nsummary = "of my own"\ncwd = "here"\n'
+        'weights_format = "ggml"\nweights_precision = "float32"\nsummary = "of my own"\n'
+        'cwd = "here"\n'
         'environment = { LEVEL = "3", THREADS = "2" }\n[backend.models]\n"tiny.en" = "w/tiny.bin"\n'
     )
     assert registry.from_toml(path) == Backend(
@@ -74,7 +75,7 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
         python="python3.13",
         search_path=(str(tmp_path), str(tmp_path / "../more")),
         import_name="mine_lib",
-        form="ggml",
+        weights_format="ggml",
         weights_precision="float32",
         summary="of my own",
         cwd=str(tmp_path / "here"),
@@ -106,7 +107,7 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
         (PROGRAM + 'search_path = "."', "backend.search_path must be a list of strings, not '.'"),
         (PROGRAM + "search_path = [1]", "backend.search_path must be a list of strings, not [1]"),
         (PROGRAM + "import_name = []", "backend.import_name must be a string"),
-        (PROGRAM + "form = true", "backend.form must be a string, not True"),
+        (PROGRAM + "weights_format = true", "backend.weights_format must be a string, not True"),
         (PROGRAM + "weights_precision = 16", "backend.weights_precision must be a string, not 16"),
         (PROGRAM + "summary = 1", "backend.summary must be a string, not 1"),
         (PROGRAM + "cwd = 1", "backend.cwd must be a string, not 1"),

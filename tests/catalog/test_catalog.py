@@ -124,7 +124,7 @@ def test_every_backend_has_information_about_every_model(
     backend: Backend, model: catalog.Model
 ) -> None:
     info = backend.model_info(model.name)
-    assert (info.model, info.weights_format) == (model.name, backend.form)
+    assert (info.model, info.weights_format) == (model.name, backend.weights_format)
     assert info.precision == backend.weights_precision
     assert info.size_class == model.size_class
     assert info.timeouts == _time_outs(model.size_class)
@@ -138,7 +138,7 @@ def test_every_backend_has_information_about_every_model(
 @every_backend
 def test_what_is_not_the_source_of_conversions_is_converted_from_it(backend: Backend) -> None:
     info = backend.model_info("tiny.en")
-    published = backend.form == catalog.SOURCE_FORM
+    published = backend.weights_format == catalog.SOURCE_FORM
     assert (info.obtained == catalog.AS_PUBLISHED) == published
     assert info.obtained.startswith("converted from Systran/") != published
 
@@ -157,7 +157,8 @@ def test_a_network_of_another_family_is_not_for_a_whisper_backend(backend: Backe
     assert not info.obtainable
     assert (info.obtained, info.locations) == ("", ())
     assert info.unavailable == (
-        f"{backend.form} holds whisper networks, and parakeet-tdt-0.6b-v2 is a parakeet one"
+        f"{backend.weights_format} holds whisper networks, "
+        "and parakeet-tdt-0.6b-v2 is a parakeet one"
     )
 
 

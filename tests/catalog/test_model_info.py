@@ -64,7 +64,7 @@ def test_every_model_has_the_time_outs_of_its_class_in_every_backend(model: str)
 def test_a_name_says_nothing_of_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = replace(catalog.model("small"), name="tiny-large-v3")
     monkeypatch.setattr(catalog, "models", lambda: {odd.name: odd})
-    info = Backend(name="b", form="ctranslate2").model_info("tiny-large-v3")
+    info = Backend(name="b", weights_format="ctranslate2").model_info("tiny-large-v3")
     assert (info.size_class, info.timeouts) == ("small", catalog.size_classes()["small"])
 
 
@@ -95,7 +95,7 @@ def test_nothing_gets_less_time_by_its_size_than_by_its_row(model: str) -> None:
 
 
 def test_outside_the_catalog_it_is_the_repository_at_its_commit() -> None:
-    info = Backend(name="b", form="ggml").model_info(CUSTOM)
+    info = Backend(name="b", weights_format="ggml").model_info(CUSTOM)
     assert f"{info.repository}@{info.revision}" == CUSTOM
     assert (info.size_class, info.license) == ("large", "not known")
     assert [each.kind for each in info.locations] == [LocationKind.HUB, LocationKind.CONVERTED]
@@ -128,7 +128,7 @@ def test_a_library_s_folder_is_called_after_the_backend_whose_it_is() -> None:
     wheres = {
         backend.name: backend.model_info("tiny").locations[1].where
         for backend in built_in_backends()
-        if backend.form == "openai"
+        if backend.weights_format == "openai"
     }
     assert wheres == {
         "openai-whisper": "openai-whisper's folder",
@@ -137,8 +137,8 @@ def test_a_library_s_folder_is_called_after_the_backend_whose_it_is() -> None:
 
 
 def test_the_precision_of_the_weights_is_the_backend_s_own_word_before_the_run_s() -> None:
-    follows = Backend(name="b", form="ggml", weights_follow_precision=True)
-    casts = Backend(name="b", form="ctranslate2")
+    follows = Backend(name="b", weights_format="ggml", weights_follow_precision=True)
+    casts = Backend(name="b", weights_format="ctranslate2")
     assert follows.model_info("tiny").precision == "float16"
     assert follows.model_info("tiny", "q8_0").precision == "q8_0"
     assert replace(follows, precision="q5_0").model_info("tiny", "q8_0").precision == "q5_0"
@@ -156,7 +156,9 @@ def test_what_a_description_states_goes_before_the_catalog() -> None:
         revision="main",
         files=(PublishedFile("weights.bin", 7, "ab" * 32),),
     )
-    info = Backend(name="b", form="ggml", models={"large-v3": stated}).model_info("large-v3")
+    info = Backend(name="b", weights_format="ggml", models={"large-v3": stated}).model_info(
+        "large-v3"
+    )
     assert (info.model, info.weights_format, info.path) == ("large-v3", "ggml", WEIGHTS)
     assert (info.precision, info.license, info.size_class) == ("int8", "Apache-2.0", "base")
     assert (info.timeouts, info.files) == (OWN, stated.files)
@@ -168,7 +170,9 @@ def test_what_a_description_states_goes_before_the_catalog() -> None:
 
 
 def test_weights_of_one_s_own_take_nothing_from_the_official_ones() -> None:
-    info = Backend(name="b", form="ggml", models={"tiny": BackendModel(WEIGHTS)}).model_info("tiny")
+    info = Backend(
+        name="b", weights_format="ggml", models={"tiny": BackendModel(WEIGHTS)}
+    ).model_info("tiny")
     assert (info.license, info.repository, info.revision, info.files) == (
         "not stated",
         "",
@@ -180,7 +184,9 @@ def test_weights_of_one_s_own_take_nothing_from_the_official_ones() -> None:
 
 def test_a_description_may_state_a_size_class_alone() -> None:
     backend = Backend(
-        name="b", form="ggml", models={"tiny": BackendModel(size_class="large", precision="q5_0")}
+        name="b",
+        weights_format="ggml",
+        models={"tiny": BackendModel(size_class="large", precision="q5_0")},
     )
     info, plain = backend.model_info("tiny"), catalog.model_info("tiny", "ggml", "q5_0")
     assert (info.size_class, info.timeouts) == ("large", catalog.size_classes()["large"])

@@ -129,7 +129,7 @@ def test_the_other_families_are_taken_as_published(
 
 def test_a_form_that_nobody_knows_says_so() -> None:
     info = catalog.model_info("tiny", "tflite", "float16")
-    assert info.unavailable == "the catalog does not know the form 'tflite'"
+    assert info.unavailable == "the catalog does not know the format 'tflite'"
     assert catalog.find_hosted("tiny", "tflite") is None
 
 

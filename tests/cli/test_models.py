@@ -120,7 +120,7 @@ def damage(path: Path) -> None:
 
 def copies(finished: Answer) -> dict[tuple[str, str], dict[str, Any]]:
     assert finished.out, finished.err
-    return {(each["model"], each["form"]): each for each in finished.json["copies"]}
+    return {(each["model"], each["format"]): each for each in finished.json["copies"]}
 
 
 # --- list ----------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_list_says_what_each_model_is_and_whether_it_is_here(
         "languages": "English",
         "size_class": "tiny",
         "license": "MIT",
-        "form": "ctranslate2",
+        "format": "ctranslate2",
         "precision": "float16",
         "place": "Systran/faster-whisper-tiny.en@0d3d19a32d3338f10357c0889762bd8d64bbdeba",
         "size_bytes": 78090594,
@@ -184,7 +184,7 @@ def test_path_prints_the_one_path_and_nothing_else(
     models: Call, real: dict[str, Path], ggml: Path, custom: Repository
 ) -> None:
     assert models("path", "tiny.en").out == f"{real['official']}\n"
-    found = models("path", "tiny.en", "--form", "ggml")
+    found = models("path", "tiny.en", "--format", "ggml")
     assert (found.out, found.err) == (f"{ggml / 'ggml-model.bin'}\n", "")
     snapshot = custom.folder / "snapshots" / COMMIT
     assert models("path", CUSTOM).out == f"{snapshot}\n"
@@ -198,11 +198,11 @@ def test_path_falls_back_to_the_copy_that_a_library_keeps(models: Call, home: Pa
     kept.parent.mkdir(parents=True)
     with kept.open("wb") as stream:
         stream.truncate(file.size or 7)
-    assert models("path", "tiny.en", "--form", "openai").out == f"{kept}\n"
+    assert models("path", "tiny.en", "--format", "openai").out == f"{kept}\n"
 
 
 def test_path_in_a_precision_is_never_that_of_another_one(models: Call, ggml: Path) -> None:
-    call = ("path", "tiny.en", "--form", "ggml", "--precision")
+    call = ("path", "tiny.en", "--format", "ggml", "--precision")
     assert models(*call, "float16").code == 0
     other = models(*call, "q5_1")
     assert (other.code, other.out) == (6, "")
@@ -220,19 +220,19 @@ def test_path_of_what_is_not_here_exits_with_6_and_says_what_to_type(
 
 def test_path_of_what_has_the_wrong_size_exits_with_7(models: Call, ggml: Path) -> None:
     os.truncate(ggml / "ggml-model.bin", 1000)
-    damaged = models("path", "tiny.en", "--form", "ggml")
+    damaged = models("path", "tiny.en", "--format", "ggml")
     assert (damaged.code, damaged.out) == (7, "")
     assert "ggml-model.bin has 1000 bytes" in damaged.err
-    assert "speedtest models remove tiny.en --form ggml" in damaged.err
+    assert "speedtest models remove tiny.en --format ggml" in damaged.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("path", "../../x"), "is not a model of the catalog"),
-        (("path", "tiny.en", "--precision", "q5_1"), "--precision is for --form"),
-        (("path", "tiny.en", "--form", "moonshine-onnx"), "there are no moonshine-onnx weights"),
-        (("path", "tiny.en", "--form", "mlx", "--precision", "q5_1"), "not stored in 'q5_1'"),
+        (("path", "tiny.en", "--precision", "q5_1"), "--precision is for --format"),
+        (("path", "tiny.en", "--format", "moonshine-onnx"), "there are no moonshine-onnx weights"),
+        (("path", "tiny.en", "--format", "mlx", "--precision", "q5_1"), "not stored in 'q5_1'"),
         (("verify", "large"), "means different networks"),
         (("verify", "--all", "tiny.en"), "--all and a name"),
         (("remove", "../../x", "--yes"), "is not a model of the catalog"),
@@ -412,7 +412,7 @@ def test_what_a_killed_conversion_leaves_goes_with_prune_or_with_the_next_conver
         process.kill()
     (left,) = {path.parent for path in staged()}
     assert not made.exists()
-    assert models("path", "tiny.en", "--form", "ggml").code == 6
+    assert models("path", "tiny.en", "--format", "ggml").code == 6
 
     assert models("prune").code == 2
     pruned = models("prune", "--yes")
@@ -422,4 +422,4 @@ def test_what_a_killed_conversion_leaves_goes_with_prune_or_with_the_next_conver
     (folder / left.name).mkdir(parents=True)  # of one that was killed later
     subprocess.run([sys.executable, "-c", CONVERT], check=True, timeout=240)
     assert {path.name for path in folder.iterdir()} == {made.name, f"{made.name}.lock"}
-    assert models("path", "tiny.en", "--form", "ggml").code == 0
+    assert models("path", "tiny.en", "--format", "ggml").code == 0

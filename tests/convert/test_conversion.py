@@ -203,9 +203,9 @@ def test_a_destination_that_cannot_be_made_is_a_storage_error(
 @pytest.mark.parametrize(
     ("form", "precision", "message"),
     [
-        ("ctranslate2", "float16", "form ctranslate2 is only read"),
-        ("onnx", "float16", "form 'onnx' is not one of"),
-        ("ggml", "int8", "form ggml cannot store 'int8'"),
+        ("ctranslate2", "float16", "format ctranslate2 is only read"),
+        ("onnx", "float16", "format 'onnx' is not one of"),
+        ("ggml", "int8", "format ggml cannot store 'int8'"),
     ],
 )
 def test_an_impossible_request_is_refused_before_reading(

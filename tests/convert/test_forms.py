@@ -27,7 +27,7 @@ def test_each_form_is_recognized(
 def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
     for path in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(WeightsError, match="holds no known form") as caught:
+        with pytest.raises(WeightsError, match="holds no known weights format") as caught:
             detect_form(path)
         for name in FORMS:
             assert name in caught.value.hint
@@ -44,7 +44,7 @@ def test_two_forms_in_one_folder_are_not_guessed_between(
 ) -> None:
     folder = small_ctranslate2()
     ggml.write(small, folder / "ggml-model.bin")
-    with pytest.raises(WeightsError, match="several forms of weights: ctranslate2, ggml"):
+    with pytest.raises(WeightsError, match="several weights formats: ctranslate2, ggml"):
         detect_form(folder)
 
 

@@ -266,7 +266,7 @@ def test_weights_that_break_during_a_run_are_made_again_and_measured(
     (tmp_path / "breaking.py").write_text(BREAKS_ITS_WEIGHTS, encoding="utf-8")
     description = tmp_path / "breaking.toml"
     description.write_text(
-        f'[backend]\nname = "breaking"\nadapter = "breaking:Breaking"\nform = "ggml"\n'
+        f'[backend]\nname = "breaking"\nadapter = "breaking:Breaking"\nweights_format = "ggml"\n'
         f'search_path = ["{tmp_path}", "{FAKES}"]\n'
         f'environment = {{ MARKER = "{tmp_path / "marker"}" }}\n',
         encoding="utf-8",

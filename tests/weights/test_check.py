@@ -54,7 +54,7 @@ class Layout:
 
     @property
     def form(self) -> str:
-        return backends()[self.backend].form
+        return backends()[self.backend].weights_format
 
     def row(self) -> catalog.HostedWeights:
         found = catalog.find_hosted(self.network, self.form)
@@ -74,7 +74,7 @@ def backends() -> dict[str, Backend]:
 
 def in_hub(backend: str, network: str, repository: str, main: str, *rest: str) -> Layout:
     base = f".cache/huggingface/hub/models--{repository.replace('/', '--')}"
-    row = catalog.find_hosted(network, backends()[backend].form)
+    row = catalog.find_hosted(network, backends()[backend].weights_format)
     assert row is not None
     assert row.revision is not None
     sha = next((file.sha256 for file in row.files if file.name == main), SHA)

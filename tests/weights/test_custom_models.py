@@ -222,7 +222,7 @@ def test_a_file_that_is_gone_makes_them_missing(
         ({"model_type": "bert", "vocab_size": 30522}, "model.safetensors", "a 'bert' network"),
         ({"vocab_size": 51865}, "model.safetensors", "not of a Whisper one"),
         ({"model_type": "whisper"}, "model.safetensors", "not of a Whisper one"),
-        ({"model_type": "whisper"}, "pytorch_model.bin", "holds no known form of weights"),
+        ({"model_type": "whisper"}, "pytorch_model.bin", "holds no known weights format"),
     ],
 )
 def test_what_is_no_whisper_that_can_be_read_is_refused(
@@ -290,7 +290,7 @@ def test_the_transformers_adapter_trusts_no_code_and_takes_nothing_but_a_local_f
 def test_once_it_is_pulled_its_size_gives_its_time_outs_and_the_hub_its_files(
     pulled: Callable[[Files], str], little: Files
 ) -> None:
-    backend = Backend(name="b", form="huggingface")
+    backend = Backend(name="b", weights_format="huggingface")
     before = custom.with_listing(backend.model_info(SPEC))
     assert (before.size_class, before.files) == ("large", ())
     spec = pulled(little)

@@ -308,13 +308,13 @@ def test_rows_without_a_repository_come_from_their_mirror_or_name_their_address(
     assert pull.pull_row(moonshine, notify=seen.said.append) == Path("moonshine-tiny-en")
     with pytest.raises(UsageError, match=r"only published at https://openaipublic\..*") as caught:
         pull.pull_row(pull.row_for("tiny", "openai"), notify=seen.said.append)
-    assert "pull tiny without --form" in caught.value.hint
+    assert "pull tiny without --format" in caught.value.hint
 
 
 def test_names_and_forms_that_nobody_publishes_are_refused() -> None:
     with pytest.raises(UsageError, match="unknown model 'tinny'"):
         pull.row_for("tinny")
-    with pytest.raises(UsageError, match="unknown form of weights 'gguf'"):
+    with pytest.raises(UsageError, match="unknown weights format 'gguf'"):
         pull.row_for("tiny", "gguf")
     with pytest.raises(UsageError, match="there are no mlx weights of parakeet") as caught:
         pull.row_for("parakeet-tdt-0.6b-v2", "mlx")

@@ -115,7 +115,7 @@ def test_a_failed_download_has_its_own_exit_code_and_one_line(
 
 @pytest.mark.parametrize(
     "wrong",
-    [["someone/small@main"], [f"../small@{COMMIT}"], ["tinny"], ["--form", "mlx"], ["--mirror"]],
+    [["someone/small@main"], [f"../small@{COMMIT}"], ["tinny"], ["--format", "mlx"], ["--mirror"]],
 )
 def test_nothing_is_fetched_if_one_of_the_names_is_wrong(
     wrong: list[str], hub: Hub, small: pull.Custom

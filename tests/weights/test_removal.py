@@ -285,7 +285,7 @@ def test_a_repository_that_was_pulled_by_its_commit_goes_with_its_record(caches:
     assert remove(name, from_hub=True) == 9
     assert not repository.folder.exists()
     assert revisions.custom_listings() == []
-    with pytest.raises(UsageError, match="no form of ours"):
+    with pytest.raises(UsageError, match="no format of ours"):
         removal.plan_removal(name, form="ggml", from_hub=True)
 
 

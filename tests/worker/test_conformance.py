@@ -53,7 +53,7 @@ DOUBTS = {"varies": {"repeat"}, "hides a setting": {"effective"}}
 def _findings(fault: str, *, timeout_s: float = 20) -> list[ConformanceFinding]:
     subject = conformance.ConformanceSubject(
         backend=Backend(name=fault, command=(sys.executable, "-I", "-S", str(ENGINE), fault)),
-        model=ModelParams(name="tiny.en", path=str(ENGINE), form="own"),
+        model=ModelParams(name="tiny.en", path=str(ENGINE), format="own"),
         samples=conformance.speech_like(1.0),
         timeout_s=timeout_s,
         eof_idle_s=0.5 if fault == "ignores the end of input" else 5,

@@ -28,13 +28,13 @@ class ModelParams:
     Attributes:
         name: the canonical model name, such as ``tiny.en``.
         path: a file or folder on this machine; a worker looks nowhere else.
-        form: the weights' form (``ctranslate2``, ``ggml``, ``mlx``, or a program's own word).
+        format: the weights' format (``ctranslate2``, ``ggml``, ``mlx``, or a program's own word).
         precision: what to compute in, or ``auto`` for the backend's native choice on the device.
     """
 
     name: str
     path: str
-    form: str
+    format: str
     precision: str = "auto"
 
 

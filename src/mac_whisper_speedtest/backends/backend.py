@@ -165,7 +165,7 @@ class Backend:
         name: what people type and the tables show.
         adapter: ``module:Class`` of the Python adapter; empty for an external program.
         import_name: the module that must be importable for the backend to be usable in place.
-        form: the form of weights it loads.
+        weights_format: the format of the weights it loads.
         weights_precision: the precision of the weights it loads.
         weights_follow_precision: whether ``--precision`` chooses the weights' precision too.
         summary: one line for ``speedtest backends list``.
@@ -194,7 +194,7 @@ class Backend:
     name: str
     adapter: str = ""
     import_name: str = ""
-    form: str = ""
+    weights_format: str = ""
     weights_precision: str = "float16"
     weights_follow_precision: bool = False
     summary: str = ""
@@ -288,7 +288,9 @@ class Backend:
         computed = self.precision or precision
         if own.path is None and self.weights_follow_precision and computed != "auto":
             stored = computed
-        return own.applied_to(catalog.model_info(network, self.form, stored, backend=self.name))
+        return own.applied_to(
+            catalog.model_info(network, self.weights_format, stored, backend=self.name)
+        )
 
 
 # The Swift frameworks whose weights can be checked here, though nothing measures them yet.
@@ -301,14 +303,14 @@ NO_BRIDGE = "its Swift bridge is not part of this release, so nothing here can l
 FRAMEWORKS: dict[str, Backend] = {
     "whisperkit": Backend(
         name="whisperkit",
-        form="whisperkit",
+        weights_format="whisperkit",
         summary="WhisperKit: Core ML, on the Neural Engine, the GPU and the CPU",
         devices=("ane", "metal", "cpu"),
         broken=NO_BRIDGE,
     ),
     "fluidaudio": Backend(
         name="fluidaudio",
-        form="fluidaudio",
+        weights_format="fluidaudio",
         weights_precision="palettized6",
         summary="FluidAudio: Parakeet through Core ML",
         networks=("parakeet-tdt-0.6b-v3", "parakeet-tdt-0.6b-v2"),

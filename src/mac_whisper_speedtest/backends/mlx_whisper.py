@@ -33,7 +33,7 @@ BACKEND = Backend(
     name="mlx-whisper",
     adapter="mac_whisper_speedtest.backends.mlx_whisper:MlxWhisper",
     import_name="mlx_whisper",
-    form="mlx",
+    weights_format="mlx",
     # mlx-whisper never casts weights: computing in another precision than theirs widens them again
     # at every use.
     weights_precision=mlx_runtime.NATIVE,

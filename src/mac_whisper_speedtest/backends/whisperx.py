@@ -44,7 +44,7 @@ BACKEND = Backend(
     name="whisperx",
     adapter="mac_whisper_speedtest.backends.whisperx:WhisperX",
     import_name="whisperx",
-    form="ctranslate2",
+    weights_format="ctranslate2",
     summary="WhisperX without alignment: CTranslate2 on pyannote's VAD chunks, 8 at once",
     environment={
         "PYANNOTE_METRICS_ENABLED": "false",  # it reports its use over the network otherwise

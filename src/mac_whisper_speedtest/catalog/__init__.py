@@ -262,7 +262,7 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
     )
     kind = forms().get(weights_format)
     if kind is None:
-        unknown = f"the catalog does not know the form {weights_format!r}"
+        unknown = f"the catalog does not know the format {weights_format!r}"
         return replace(
             info, unavailable=unknown if weights_format else "it loads no weights of the catalog"
         )

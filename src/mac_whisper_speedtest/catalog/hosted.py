@@ -198,6 +198,14 @@ def hosted_weights() -> tuple[HostedWeights, ...]:
     return _weights()[1]
 
 
+@functools.cache
+def _by_network_and_form() -> dict[tuple[str, str], list[HostedWeights]]:
+    found: dict[tuple[str, str], list[HostedWeights]] = {}
+    for row in hosted_weights():
+        found.setdefault((row.network, row.form), []).append(row)
+    return found
+
+
 def find_hosted(network: str, form: str, precision: str = "") -> HostedWeights | None:
     """The row of that network and form: of that precision, else of the form's usual one.
 
@@ -205,6 +213,6 @@ def find_hosted(network: str, form: str, precision: str = "") -> HostedWeights |
         ``None`` where the catalog has no such network, no such form, or where the form cannot
         hold the network.
     """
-    rows = [row for row in hosted_weights() if (row.network, row.form) == (network, form)]
+    rows = _by_network_and_form().get((network, form), [])
     exact = (row for row in rows if row.precision == precision)
     return next(exact, rows[0] if rows else None)

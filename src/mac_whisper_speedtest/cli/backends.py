@@ -47,7 +47,11 @@ def list_backends(as_json: bool) -> None:
     for backend in found:
         facts = _facts(backend)
         table.add_row(
-            backend.name, facts["version"], facts["runs_from"], backend.form, backend.summary
+            backend.name,
+            facts["version"],
+            facts["runs_from"],
+            backend.weights_format,
+            backend.summary,
         )
     console = Console()
     # In a pipe nothing is cut off; on a terminal `info` shows what does not fit.
@@ -312,7 +316,7 @@ def _facts(backend: Backend) -> dict[str, Any]:
         "path": "",
         "installed": [_installed(each) for each in here],
         "devices": list(backend.devices),
-        "weights": backend.form,
+        "weights": backend.weights_format,
         "source": backend.source,
     }
     if backend.broken:

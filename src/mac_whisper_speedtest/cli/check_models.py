@@ -376,7 +376,7 @@ def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str
             "publications": [
                 {
                     "model": need.row.network,
-                    "form": need.row.form,
+                    "format": need.row.form,
                     "place": need.row.place,
                     "bytes": need.missing_bytes,
                 }
@@ -395,7 +395,7 @@ def _row(row: CheckRow) -> dict[str, Any]:
     return {
         "backend": check.subject.backend,
         "model": check.subject.info.model,
-        "form": check.subject.info.weights_format,
+        "format": check.subject.info.weights_format,
         "precision": check.subject.info.precision,
         "state": str(check.state),
         "evidence": check.evidence and str(check.evidence),

@@ -29,7 +29,7 @@ _SOME_FAILED = 1
     "--model-path", type=click.Path(path_type=Path, exists=True), help="Weights for it to load."
 )
 @click.option("--no-weights", is_flag=True, help="The program takes no weights at all.")
-@click.option("--form", help="Form of the weights.  [default: the backend's, or own]")
+@click.option("--format", "form", help="Format of the weights.  [default: the backend's, or own]")
 @click.option("--language", "-l", default="en", help="Language spoken in the audio.")
 @click.option(
     "--audio", type=click.Path(path_type=Path), help="A recording.  [default: 2 s of made-up voice]"
@@ -75,11 +75,11 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.worker import conformance
 
     backend = _backend(program, name)
-    form = form or backend.form or "own"
+    form = form or backend.weights_format or "own"
     path = "" if no_weights else str((model_path or _weights(backend, model, form)).resolve())
     subject = conformance.ConformanceSubject(
         backend=backend,
-        model=ModelParams(name=model, path=path, form=form),
+        model=ModelParams(name=model, path=path, format=form),
         samples=decode(audio) if audio else conformance.speech_like(2.0),
         language=language,
         takes_weights=not no_weights,
@@ -136,10 +136,10 @@ def _weights(backend: Backend, model: str, form: str) -> Path:
     """Weights of the backend's own, else converted from the official ones."""
     from mac_whisper_speedtest.weights.locate import locate
 
-    info = replace(backend, form=form).model_info(model)
+    info = replace(backend, weights_format=form).model_info(model)
     if info.path is not None:
         return info.path
-    if not backend.form:
+    if not backend.weights_format:
         raise UsageError(
             f"no weights for {model} are named",
             hint="name them with --model-path, or say --no-weights if the program takes none",

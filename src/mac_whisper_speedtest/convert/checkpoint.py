@@ -322,8 +322,8 @@ def check_sinusoidal(table: Tensor) -> None:
     if apart > _TOLERANCE:
         raise WeightsError(
             "the encoder's positions are not Whisper's table of sines "
-            f"(up to {apart:.3g} away), and this form cannot store others",
-            hint="convert to a form that stores them, such as ggml",
+            f"(up to {apart:.3g} away), and this format cannot store others",
+            hint="convert to a format that stores them, such as ggml",
         )
 
 

@@ -52,7 +52,7 @@ def form_named(name: str) -> FormatCodec:
     try:
         return FORMS[name]
     except KeyError:
-        raise UsageError(f"form {name!r} is not one of {', '.join(FORMS)}") from None
+        raise UsageError(f"format {name!r} is not one of {', '.join(FORMS)}") from None
 
 
 def detect_form(path: Path) -> str:
@@ -66,11 +66,11 @@ def detect_form(path: Path) -> str:
         return found[0]
     if found:
         raise WeightsError(
-            f"{path} holds several forms of weights: {', '.join(found)}",
+            f"{path} holds several weights formats: {', '.join(found)}",
             hint="name the one to read",
         )
     looked_for = "; ".join(f"{form.name}: {form.looks_like}" for form in FORMS.values())
-    state = "holds no known form of weights" if path.exists() else "does not exist"
+    state = "holds no known weights format" if path.exists() else "does not exist"
     raise WeightsError(f"{path} {state}", hint=f"looked for {looked_for}")
 
 
@@ -108,7 +108,7 @@ def prove(source: Checkpoint, product: Checkpoint, form: FormatCodec, precision:
         ValueError: the form cannot be written, so there is nothing to prove.
     """
     if form.writer is None:
-        raise ValueError(f"form {form.name} is not written")
+        raise ValueError(f"format {form.name} is not written")
     if product.dims != source.dims:
         raise WeightsError(f"the {form.name} weights read back with sizes {product.dims}")
     if set(product.tensors) != set(source.tensors):
@@ -255,10 +255,12 @@ def _writable(name: str, precision: str) -> tuple[FormatCodec, Writer]:
     form = form_named(name)
     if form.writer is None:
         written = ", ".join(item.name for item in FORMS.values() if item.writer)
-        raise UsageError(f"form {name} is only read", hint=f"forms that can be written: {written}")
+        raise UsageError(
+            f"format {name} is only read", hint=f"formats that can be written: {written}"
+        )
     if precision not in form.writer.precisions:
         raise UsageError(
-            f"form {name} cannot store {precision!r}",
+            f"format {name} cannot store {precision!r}",
             hint=f"it can store {', '.join(form.writer.precisions)}",
         )
     return form, form.writer

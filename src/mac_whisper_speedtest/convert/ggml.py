@@ -69,8 +69,8 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
     ftype = _file_type(precision)
     if not checkpoint.vocabulary:
         raise WeightsError(
-            "a ggml file needs the vocabulary, which the source form does not carry",
-            hint="convert from a form with a tokenizer.json, such as ctranslate2",
+            "a ggml file needs the vocabulary, which the source format does not carry",
+            hint="convert from a format with a tokenizer.json, such as ctranslate2",
         )
     dims = checkpoint.dims
     # Adding zero turns the table's single -0.0 into the 0.0 that upstream's tiny.en holds.

@@ -66,8 +66,9 @@ def side_files(checkpoint: Checkpoint, precision: str) -> dict[str, bytes]:
     content = checkpoint.assets.get("tokenizer.json")
     if content is None:
         raise WeightsError(
-            "a transformers folder needs the tokenizer.json, which the source form does not carry",
-            hint="convert from a form that has one, such as ctranslate2",
+            "a transformers folder needs the tokenizer.json, which the source format does not "
+            "carry",
+            hint="convert from a format that has one, such as ctranslate2",
         )
     tokenizer = parse_json_object(content, "tokenizer.json")
     special = _special_tokens(tokenizer)

@@ -73,7 +73,7 @@ class CellRow:
 
     number: Annotated[int, Doc("the folder's number of its run")]
     place: Annotated[int, Doc("the cell's place in the run, from 0")]
-    network_sha256: Annotated[str | None, Doc("hash of the network, in any form")]
+    network_sha256: Annotated[str | None, Doc("hash of the network, in any format")]
     cell: Annotated[
         s.CellResult,
         Doc("JSON: `CellResult` without samples, loads, readings, recordings and good endings"),

@@ -325,11 +325,11 @@ def _mend(check: WeightsCheck, chosen: CachedCopy) -> str:
     """What to do about a damaged copy."""
     network, form = check.subject.info.model, check.subject.info.weights_format
     if chosen.place.record is not None:
-        return f"speedtest models remove {network} --form {form}; the next run makes it again"
+        return f"speedtest models remove {network} --format {form}; the next run makes it again"
     if chosen.place.for_run and chosen.place.hub_repository:
         return f"speedtest models pull {network} fetches what is damaged again"
     if chosen.place.folder.is_relative_to(paths.cache_dir()):
-        return f"speedtest models remove {network} --form {form}, then pull it again"
+        return f"speedtest models remove {network} --format {form}, then pull it again"
     return f"remove it from {chosen.place.where}"
 
 

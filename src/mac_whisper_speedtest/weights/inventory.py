@@ -115,7 +115,7 @@ def for_backend(network: str, form: str, precision: str = "") -> WeightsCheck:
     kinds = {each.name: each for each in _forms(model)}
     if form not in kinds:
         raise UsageError(
-            f"there are no {form} weights of {network}", hint=f"forms: {', '.join(kinds)}"
+            f"there are no {form} weights of {network}", hint=f"formats: {', '.join(kinds)}"
         )
     known = precisions(network, kinds[form])
     if precision and precision not in known:

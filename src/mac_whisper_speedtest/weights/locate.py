@@ -239,7 +239,7 @@ def locate(
     if not info.weights_format:
         raise WeightsMissingError(
             f"{info.backend} ships no weights for {info.model}",
-            hint="add it under [backend.models] in its description, or name a form there",
+            hint="add it under [backend.models] in its description, or name a format there",
         )
     if info.family != catalog.WHISPER:
         return published(info.model, info.weights_format, fresh=fresh)
@@ -441,6 +441,6 @@ def _get(row: catalog.HostedWeights) -> str:
     if row.repository or row.mirror is not None:
         rows = (each for each in catalog.hosted_weights() if each.network == row.network)
         official = next((each.form for each in rows if not each.unavailable), row.form)
-        form = "" if row.form == official else f" --form {row.form}"
+        form = "" if row.form == official else f" --format {row.form}"
         return f"speedtest models pull {row.network}{form}"
     return f"fetch them from {row.place}, and name the folder in a .toml file"

@@ -125,7 +125,7 @@ def row_for(name: str, form: str = "") -> catalog.HostedWeights:
     network = catalog.model(name)
     if form and form not in catalog.forms():
         raise UsageError(
-            f"unknown form of weights {form!r}", hint=f"known: {', '.join(catalog.forms())}"
+            f"unknown weights format {form!r}", hint=f"known: {', '.join(catalog.forms())}"
         )
     if not form and network.family == catalog.WHISPER:
         form = catalog.SOURCE_FORM
@@ -333,7 +333,7 @@ def _from_mirror(row: catalog.HostedWeights, notify: Callable[[str], None]) -> P
     raise UsageError(
         f"{row.network} as {row.form} is only published at {row.url}, which this tool does not "
         "fetch from",
-        hint=f"the {row.form} library fetches it itself; or pull {row.network} without --form, "
+        hint=f"the {row.form} library fetches it itself; or pull {row.network} without --format, "
         "and it is converted",
     )
 

@@ -60,8 +60,8 @@ def plan_removal(name: str, *, form: str = "", from_hub: bool = False) -> Remova
     custom = catalog.parse_custom(name)
     if form and from_hub:
         raise UsageError(
-            f"the files of {custom.repository} in the Hugging Face cache are in no form of ours",
-            hint="leave out --form, or --hub",
+            f"the files of {custom.repository} in the Hugging Face cache are in no format of ours",
+            hint="leave out --format, or --hub",
         )
     own = own_copies(model.name, custom.folder, form)
     return Removal(model.name, tuple(own), hub_removal.copies_of_custom(custom) if from_hub else ())
@@ -71,7 +71,7 @@ def _check_form(form: str, network: catalog.Model) -> None:
     known = [each.name for each in catalog.forms().values() if each.family == network.family]
     if form not in known:
         raise UsageError(
-            f"there are no {form} weights of {network.name}", hint=f"forms: {', '.join(known)}"
+            f"there are no {form} weights of {network.name}", hint=f"formats: {', '.join(known)}"
         )
 
 
@@ -92,7 +92,7 @@ def own_copies(name: str, part: str, form: str = "") -> list[TrashItem]:
         if form:
             raise UsageError(
                 f"the folder of {name} in the tool's cache is a link to another one",
-                hint="leave out --form to remove the link; what it leads to stays",
+                hint="leave out --format to remove the link; what it leads to stays",
             )
         return [trash.trash_item(folder, "a link; what it leads to stays", root)]
     found = []

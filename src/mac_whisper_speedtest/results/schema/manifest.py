@@ -224,7 +224,7 @@ class WeightsInfo(Struct, frozen=True, kw_only=True):
     network_sha256: Annotated[
         str | None,
         Doc(
-            "identity of the network: the same for every form converted from it",
+            "identity of the network: the same for every format converted from it",
             null="the weights were not converted by this tool",
         ),
         FieldPolicy.KEPT,
