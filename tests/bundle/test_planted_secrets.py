@@ -300,7 +300,13 @@ def _every_manifest() -> s.Manifest:
         manifest,
         tool=replace(manifest.tool, git_sha="0" * 40),
         clips=[clip],
-        cells=[replace(plan, declared={"language": "en"})],
+        cells=[
+            replace(
+                plan,
+                declared={"language": "en"},
+                model_info=replace(plan.model_info, revision="0" * 40),
+            )
+        ],
         outcome=s.Outcome(state="complete", message="done"),
         repaired=["tiny.en: fetched again"],
         libraries={"av": "18"},

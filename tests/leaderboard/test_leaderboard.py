@@ -21,6 +21,7 @@ from fakes.runs import FakeCell, FakeRun
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.leaderboard import build, sections
 from mac_whisper_speedtest.leaderboard.build import Board, BoardRow, Leaderboard
+from mac_whisper_speedtest.request import settings_of
 from mac_whisper_speedtest.results import schema as s
 
 NAMES = ("openai-whisper", "whisper.cpp")
@@ -96,7 +97,7 @@ def test_six_bundles_allow_an_interval_between_them() -> None:
 
 def test_other_work_is_on_another_board() -> None:
     usual = machine(1)
-    beam = machine(2, request={"contract": DecodeContract(name="x")})
+    beam = machine(2, request={"contract": settings_of(DecodeContract(name="x"))})
     weights = {"network_sha256": "c" * 64}
     cells = [
         msgspec.structs.replace(
