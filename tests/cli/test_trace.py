@@ -42,14 +42,14 @@ def test_a_run_without_times_is_drawn_and_it_is_said(tmp_path: Path, speedtest: 
     run = timed(untimed).write(tmp_path / "run")
     code, _, err = speedtest("trace", run, "-o", tmp_path / "t.json")
     assert code == 0
-    assert "the times of this run are not known" in err
+    assert "the times of this run are unknown" in err
 
 
 def test_an_address_that_is_none_is_refused_before_anything_is_read(speedtest: Call) -> None:
     code, _, err = speedtest("trace", "no such run", "--otlp", "localhost:4318")
     assert code == 2
     assert "--otlp is 'localhost:4318'" in err
-    assert "hint: write it like http://localhost:4318" in err
+    assert "hint: give an address such as http://localhost:4318" in err
 
 
 def test_a_run_that_is_not_there_is_an_error(speedtest: Call) -> None:

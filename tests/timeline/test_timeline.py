@@ -218,7 +218,7 @@ def test_a_sealed_run_without_its_journal_is_drawn_in_the_order_of_its_schedule(
     assert found.synthetic
     check_nesting(found)
     assert found.tracks == ("run 42", A, B)
-    assert [each.event for each in spans.rebuilt(run)] == [
+    assert [each.event for each in spans.rebuild_events(run)] == [
         each.event for each in events if not isinstance(each.event, s.Effective)
     ]
 

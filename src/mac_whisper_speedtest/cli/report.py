@@ -191,7 +191,7 @@ def trace(run: str, output: Path | None, endpoint: str | None) -> None:
         click.echo(f"speedtest: note: {otel.SYNTHETIC}", err=True)
     if endpoint is not None:
         sent = otel.send(drawn, endpoint)
-        click.echo(f"{sent} spans of run {drawn.run} sent to {otel.shown(endpoint)}")
+        click.echo(f"{sent} spans of run {drawn.run} sent to {otel.printable_address(endpoint)}")
     if endpoint is None or output is not None:
         path = output or Path(f"run-{drawn.run}.trace.json")
         if output is None and path.exists():

@@ -1,9 +1,15 @@
-"""A timeline as Chrome trace events: JSON that Perfetto and chrome://tracing open.
+"""Exports a timeline as Chrome trace JSON (Perfetto, chrome://tracing) or as OpenTelemetry spans.
 
-The format is the "Trace Event Format" of Chromium's documentation, in its JSON object form: an
-array ``traceEvents`` of metadata (``M``), complete (``X``), instant (``i``) and counter (``C``)
-events, whose times are microseconds. A run and each of its cells are a process of the trace; the
-workers of a cell, which never overlap, follow one another in its one thread.
+The trace is Chromium's "Trace Event Format" in its JSON object form: an array ``traceEvents`` of
+metadata (``M``), complete (``X``), instant (``i``) and counter (``C``) events, with times in
+microseconds. The run and each of its cells are processes of the trace; a cell has one thread, as
+its workers never overlap.
+
+Spans go to a collector only on request, only to the given address, and only with the extra
+``otel``. They carry nothing about the sending process and machine: no resource detector of
+OpenTelemetry runs, and ``OTEL_RESOURCE_ATTRIBUTES`` is not read. The exporter does read
+``OTEL_EXPORTER_OTLP_HEADERS``, ``_TIMEOUT``, ``_COMPRESSION`` and ``_CERTIFICATE``; no header is
+ever printed.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
 
 _THREAD = 1
 SYNTHETIC = (
-    "the times of this run are not known: its steps were put one after another by their lengths"
+    "the times of this run are unknown: its steps are placed one after another by their durations"
 )
 
 
@@ -41,13 +47,13 @@ def to_json(timeline: Timeline) -> bytes:
 
 
 def document(timeline: Timeline) -> dict[str, Any]:
-    """The trace as JSON can hold it; the events after the metadata are in order of time."""
+    """The trace as JSON values; the events after the metadata are in order of time."""
     timed = [
         *(_complete(each) for each in timeline.spans),
         *(_instant(each) for each in timeline.instants),
         *(_counter(each) for each in timeline.counters),
     ]
-    # Of spans that begin together the longer one comes first: it holds the others.
+    # Of spans that begin together the longest comes first: it contains the others.
     timed.sort(key=lambda event: (event["ts"], -event.get("dur", 0)))
     about = {
         "tool": f"mac-whisper-speedtest {timeline.tool_version}",
@@ -75,7 +81,7 @@ def _metadata(timeline: Timeline) -> Iterator[dict[str, Any]]:
 
 
 def _complete(span: Span) -> dict[str, Any]:
-    # Both ends are rounded, not the length: what lies in a span then stays in it.
+    # Rounding both ends, not the length, keeps children inside their span.
     start = _microseconds(span.start_s)
     return {
         "name": span.name,
@@ -119,7 +125,7 @@ def _note(text: str) -> dict[str, Any]:
 
 
 def _pid(track: int) -> int:
-    """Viewers give the process 0 a meaning of their own."""
+    """Process ids start at 1, because viewers treat process 0 specially."""
     return track + 1
 
 
@@ -127,60 +133,54 @@ def _microseconds(seconds: float) -> int:
     return round(seconds * 1e6)
 
 
-# A timeline as OpenTelemetry spans, sent to a collector by OTLP over HTTP.
-#
-# Only after a run, only to the address that was given, and only with the extra ``otel``. What is
-# sent says nothing about the process and the machine that send it: none of OpenTelemetry's
-# detectors is asked, and ``OTEL_RESOURCE_ATTRIBUTES`` is not read. ``OTEL_EXPORTER_OTLP_HEADERS``,
-# ``_TIMEOUT``, ``_COMPRESSION`` and ``_CERTIFICATE`` are, by the exporter; no header is ever
-# printed.
+# OpenTelemetry spans, sent by OTLP over HTTP.
 
 
 SERVICE = "mac-whisper-speedtest"
 _BATCH = 512
-"""Spans in one request; the SDK's own batch processor sends as many."""
+"""Spans per request, as many as the SDK's own batch processor sends."""
 _PATH = "/v1/traces"
 
 
 def address(text: str) -> str:
-    """Where spans are sent to: a collector's address, with the path that OTLP has for traces.
+    """A collector's address, completed by OTLP's default path for traces.
 
     Raises:
         UsageError: it is no http or https address.
     """
-    refused = UsageError(
+    invalid = UsageError(
         f"--otlp is {scrub(text)!r}, not the address of a collector",
-        hint="write it like http://localhost:4318",
+        hint="give an address such as http://localhost:4318",
     )
     try:
         parts = urlsplit(text)
-        port_is_sound = parts.port != 0
+        port_is_valid = parts.port != 0
     except ValueError as error:
-        raise refused from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sound:
-        raise refused
+        raise invalid from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
+        raise invalid
     if parts.path in {"", "/"}:
         parts = parts._replace(path=_PATH)
     return urlunsplit(parts)
 
 
-def shown(endpoint: str) -> str:
-    """An address as it may be printed: without a login and what follows the path."""
+def printable_address(endpoint: str) -> str:
+    """The address without credentials, query and fragment."""
     parts = urlsplit(endpoint)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def send(timeline: Timeline, endpoint: str) -> int:
-    """Send every span, and return how many they were.
+    """Send all spans, and return their number.
 
-    The ids follow from the run, so that what is sent twice is the same trace.
+    The ids are derived from the run, so that sending it twice gives the same trace.
 
     Args:
         timeline: of the run.
-        endpoint: as :func:`address` gives it. Nothing else is asked, redirections included.
+        endpoint: from :func:`address`. No other address is contacted; redirects are not followed.
 
     Raises:
-        UsageError: OpenTelemetry is not installed, or the collector did not take the spans.
+        UsageError: OpenTelemetry is not installed, or the collector did not accept the spans.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -200,18 +200,19 @@ def send(timeline: Timeline, endpoint: str) -> int:
         except ValueError as error:
             raise UsageError(
                 f"the exporter's settings are wrong: {scrub(str(error))}",
-                hint="look at the variables OTEL_EXPORTER_OTLP_*",
+                hint="check the variables OTEL_EXPORTER_OTLP_*",
             ) from error
         for begin in range(0, len(found), _BATCH):
             try:
-                taken = exporter.export(found[begin : begin + _BATCH])
-            except RequestException:  # some versions let through what they do not try again
-                taken = SpanExportResult.FAILURE
-            if taken is not SpanExportResult.SUCCESS:
+                result = exporter.export(found[begin : begin + _BATCH])
+            except RequestException:  # some versions do not catch errors that they do not retry
+                result = SpanExportResult.FAILURE
+            if result is not SpanExportResult.SUCCESS:
                 raise UsageError(
-                    f"{shown(endpoint)} took {begin} of {len(found)} spans: {collector.trouble}",
-                    hint="check that a collector listens there for OTLP over HTTP, and what "
-                    "OTEL_EXPORTER_OTLP_HEADERS it asks for",
+                    f"{printable_address(endpoint)} accepted {begin} of {len(found)} spans: "
+                    f"{collector.problem}",
+                    hint="check that a collector listens there for OTLP over HTTP, and which "
+                    "OTEL_EXPORTER_OTLP_HEADERS it requires",
                 )
     return len(found)
 
@@ -223,17 +224,17 @@ def spans(timeline: Timeline) -> list[ReadableSpan]:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
-    # Not Resource.create(), which adds what detectors and the environment say of this process.
+    # Not Resource.create(), which adds what detectors and the environment report of this process.
     resource = Resource({"service.name": SERVICE, "service.version": timeline.tool_version})
     scope = InstrumentationScope(SERVICE, timeline.tool_version)
     began_ns = round(datetime.fromisoformat(timeline.started_at).timestamp()) * 10**9
     trace_id = _trace_id(timeline)
     events = _events(timeline, began_ns)
     found: list[ReadableSpan] = []
-    for place, span in enumerate(timeline.spans):
+    for index, span in enumerate(timeline.spans):
         context = SpanContext(
             trace_id=trace_id,
-            span_id=_span_id(trace_id, place),
+            span_id=_span_id(trace_id, index),
             is_remote=False,
             trace_flags=TraceFlags(TraceFlags.SAMPLED),
         )
@@ -249,7 +250,7 @@ def spans(timeline: Timeline) -> list[ReadableSpan]:
                 parent=found[span.parent].get_span_context() if span.parent is not None else None,
                 resource=resource,
                 attributes=about,
-                events=events[place],
+                events=events[index],
                 status=failed,
                 start_time=began_ns + _nanoseconds(span.start_s),
                 end_time=began_ns + _nanoseconds(span.end_s),
@@ -260,25 +261,26 @@ def spans(timeline: Timeline) -> list[ReadableSpan]:
 
 
 def _events(timeline: Timeline, began_ns: int) -> defaultdict[int, list[Event]]:
-    """Instants by the place of their span; what was seen of the machine is the run's, place 0."""
+    """Instants by the index of their span; measurements of the machine belong to the run (0)."""
     from opentelemetry.sdk.trace import Event
 
     found: defaultdict[int, list[Event]] = defaultdict(list)
     for instant in timeline.instants:
-        said = {f"speedtest.{name}": value for name, value in instant.arguments.items()}
-        said["speedtest.kind"] = instant.kind
-        found[instant.span].append(Event(instant.name, said, began_ns + _nanoseconds(instant.at_s)))
-    seen: defaultdict[float, dict[str, float]] = defaultdict(dict)
+        attributes = {f"speedtest.{name}": value for name, value in instant.arguments.items()}
+        attributes["speedtest.kind"] = instant.kind
+        time_ns = began_ns + _nanoseconds(instant.at_s)
+        found[instant.span].append(Event(instant.name, attributes, time_ns))
+    machine: defaultdict[float, dict[str, float]] = defaultdict(dict)
     for counter in timeline.counters:
         if counter.track == RUN_TRACK:
-            seen[counter.at_s][f"speedtest.{counter.name}"] = counter.value
-    for at_s, values in seen.items():
+            machine[counter.at_s][f"speedtest.{counter.name}"] = counter.value
+    for at_s, values in machine.items():
         found[0].append(Event("machine", values, began_ns + _nanoseconds(at_s)))
     return found
 
 
 def _trace_id(timeline: Timeline) -> int:
-    """The run's random id, which has as many bits as a trace's; else from what names the run."""
+    """The run's random id, which has as many bits as a trace id; else derived from its number."""
     with contextlib.suppress(ValueError):
         if known := int(timeline.run_id or "0", 16) % (1 << 128):
             return known
@@ -286,8 +288,8 @@ def _trace_id(timeline: Timeline) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
 
 
-def _span_id(trace_id: int, place: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{trace_id:032x} {place}".encode()).digest()[:8])
+def _span_id(trace_id: int, index: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{trace_id:032x} {index}".encode()).digest()[:8])
 
 
 def _nanoseconds(seconds: float) -> int:
@@ -296,7 +298,7 @@ def _nanoseconds(seconds: float) -> int:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """OpenTelemetry logs what goes wrong, among it headers that it cannot read; we say it."""
+    """Suppress OpenTelemetry's log: it contains malformed headers, and ``send`` reports errors."""
     logger = logging.getLogger("opentelemetry")
     before = logger.propagate, logger.handlers
     logger.propagate, logger.handlers = False, [logging.NullHandler()]
@@ -307,18 +309,18 @@ def _silent() -> Iterator[None]:
 
 
 class _Collector:
-    """A connection that goes to no other address, and remembers why a request failed."""
+    """A session that follows no redirects and records why a request failed."""
 
     def __init__(self) -> None:
         import requests
 
-        self.trouble = "nobody answered"
+        self.problem = "no answer"
         self.session = requests.Session()
         self.session.max_redirects = 0
         self.session.hooks["response"].append(self._answered)
 
     def _answered(self, response: requests.Response, **_: object) -> None:
         if response.is_redirect:
-            self.trouble = "it sends its callers to another address"
+            self.problem = "it redirects to another address"
         elif not response.ok:
-            self.trouble = f"it answered {response.status_code} {scrub(str(response.reason))}"
+            self.problem = f"it answered {response.status_code} {scrub(str(response.reason))}"

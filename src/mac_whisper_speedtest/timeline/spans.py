@@ -1,8 +1,7 @@
-"""When every event of a run happened, on one clock that begins with the run.
+"""Times of a run's events on one clock that starts with the run, and the parts of a timeline.
 
-A journal's lines say it themselves. For lines that do not, and for runs of which only the
-sealed file is there, the moments are put one after another by what each step is known to have
-taken: the order and the lengths are true, the pauses between them are missing.
+The lines of a journal have times. Lines without, and a sealed run without a journal, are placed one
+after another by the known duration of each step: order and durations are true, pauses are missing.
 """
 
 from __future__ import annotations
@@ -22,29 +21,28 @@ from mac_whisper_speedtest.results.journal import TimedEvent
 _Event = TypeVar("_Event", s.Decided, s.RoundWatched, s.Sample, s.Metered, s.WorkerEnded)
 
 GAP_S = 1.0
-"""What lies between the end of a run and the moment when it was taken up again. The true time is
-not known from a clock that cannot be set back, and may be days; one second shows that it is there.
-"""
+"""Drawn between an interruption and the resumption of a run. No monotonic clock measures it, and it
+may have been days; one second makes it visible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """An event, and seconds since the run's journal was first opened."""
+    """An event, and its time in seconds since the run's journal was first opened."""
 
     at_s: float
     event: s.Event
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A run's moments in order; ``synthetic`` where any was placed by the lengths of the steps."""
+class PlacedEvents:
+    """A run's moments in order; ``synthetic`` if any was placed by the durations of the steps."""
 
     moments: tuple[Moment, ...]
     synthetic: bool
 
 
-def place(events: Sequence[TimedEvent]) -> Placed:
-    """Every event on one clock, which never goes back."""
+def place_events(events: Sequence[TimedEvent]) -> PlacedEvents:
+    """Put every event on one monotonic clock."""
     found: list[Moment] = []
     synthetic = False
     now = 0.0
@@ -55,19 +53,19 @@ def place(events: Sequence[TimedEvent]) -> Placed:
         for each in _one_after_another(segment) if unknown else segment:
             now = max(now, began + (each.at_s or 0.0))
             found.append(Moment(now, each.event))
-    return Placed(tuple(found), synthetic)
+    return PlacedEvents(tuple(found), synthetic)
 
 
 def _segments(events: Sequence[TimedEvent]) -> list[list[TimedEvent]]:
-    """What each tool wrote that had the journal open; the first may have written nothing."""
+    """Split the events at every resumption; the first segment may be empty."""
     number = 0
 
-    def which(each: TimedEvent) -> int:
+    def segment_number(each: TimedEvent) -> int:
         nonlocal number
         number += isinstance(each.event, s.Resumed)
         return number
 
-    found = [list(segment) for _, segment in groupby(events, key=which)]
+    found = [list(segment) for _, segment in groupby(events, key=segment_number)]
     return [[], *found] if found and isinstance(found[0][0].event, s.Resumed) else found
 
 
@@ -76,18 +74,18 @@ def _one_after_another(segment: Sequence[TimedEvent]) -> Iterator[TimedEvent]:
     reported: list[s.Event] = []
     for each in segment:
         if isinstance(each.event, s.Effective):
-            # It came with an answer, so at the end of the step that the next line is about.
+            # It came with an answer: at the end of the step that the next line reports.
             reported.append(each.event)
             continue
-        now += took_s(each.event)
+        now += duration_s(each.event)
         yield from (TimedEvent(now, event) for event in reported)
         reported.clear()
         yield TimedEvent(now, each.event)
     yield from (TimedEvent(now, event) for event in reported)
 
 
-def took_s(event: s.Event) -> float:
-    """What the step that an event is written at the end of took, as far as it says, in seconds."""
+def duration_s(event: s.Event) -> float:
+    """Seconds of the step that ends with an event; 0 if the event has no duration."""
     match event:
         case s.Loaded(rung=s.LOAD_WARM):
             return event.load_wall_s
@@ -103,8 +101,8 @@ def took_s(event: s.Event) -> float:
             return 0.0
 
 
-def rebuilt(run: s.Run) -> list[TimedEvent]:
-    """The events that a sealed run tells of, in the order in which they must have happened."""
+def rebuild_events(run: s.Run) -> list[TimedEvent]:
+    """Rebuild the events of a sealed run, in the order in which they must have happened."""
     return [TimedEvent(None, event) for event in _events(run)]
 
 
@@ -117,8 +115,8 @@ def _events(run: s.Run) -> Iterator[s.Event]:
         while decisions and decisions[0].after <= done:
             yield _as(decisions.pop(0), s.Decided)
         order = schedule[number] if number < len(schedule) else []
-        places = {name: place for place, name in enumerate(order)}
-        for cell in sorted(run.cells, key=lambda each: places.get(each.id, len(places))):
+        positions = {name: position for position, name in enumerate(order)}
+        for cell in sorted(run.cells, key=lambda each: positions.get(each.id, len(positions))):
             yield from _visits(cell, number)
         if number in watched:
             yield _as(watched[number], s.RoundWatched)
@@ -177,11 +175,11 @@ def _as(fact: s.Struct, kind: type[_Event], **more: Any) -> _Event:
     return kind(**msgspec.structs.asdict(fact), **more)
 
 
-# What a timeline is made of, and the sheet on which it is drawn.
+# The parts of a timeline.
 
 
 LONGEST_TEXT = 200
-"""Characters of a message that are kept; the journal has all of it."""
+"""Longer messages are cut to this many characters; the journal has them in full."""
 
 Value = str | int | float | bool
 Facts = Mapping[str, Value]
@@ -190,18 +188,18 @@ RUN_TRACK = 0
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something that took time.
+    """A step with a duration.
 
     Attributes:
-        name: what a reader sees.
-        kind: ``run``, ``round``, ``visit``, ``spawn``, ``import``, ``start`` (both, where they are
-            not told apart), ``load``, ``warm-up``, ``sample``, ``end``, ``canary``, ``cool`` or
-            ``pause``.
+        name: for people.
+        kind: ``run``, ``round``, ``visit``, ``spawn``, ``import``, ``start`` (spawn and import, if
+            not reported separately), ``load``, ``warm-up``, ``sample``, ``end``, ``canary``,
+            ``cool`` or ``pause``.
         track: the row it is drawn in: 0 is the run, others are the cells in the run's order.
         start_s: seconds since the journal was first opened.
         end_s: likewise; never before ``start_s``.
-        parent: its place in ``Timeline.spans``, always before this one; ``None`` for the run.
-        error: what went wrong in it; empty when nothing did.
+        parent: index in ``Timeline.spans``, always before this one; ``None`` for the run.
+        error: message of its failure, or empty.
         arguments: facts, by names that end in their unit.
     """
 
@@ -217,7 +215,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """Something that happened, and in which span: its place in ``Timeline.spans``."""
+    """A moment inside a span, given by its index in ``Timeline.spans``."""
 
     name: str
     kind: str
@@ -229,7 +227,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class CounterValue:
-    """A figure from one moment on, named as in docs/results.md."""
+    """A value from one moment on, named as in docs/results.md."""
 
     name: str
     track: int
@@ -239,13 +237,13 @@ class CounterValue:
 
 @functools.lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """A text as it may leave this machine: no names, paths or tokens, and of a bounded length."""
+    """A text without names, paths and tokens, cut to ``LONGEST_TEXT``: fit to be published."""
     found = scrub_for_others(text)
     return found if len(found) <= LONGEST_TEXT else found[: LONGEST_TEXT - 1] + "…"
 
 
 def facts(**values: Value | None) -> dict[str, Value]:
-    """The arguments that are known, texts cleaned; an empty text says nothing."""
+    """The known arguments, with cleaned texts; ``None`` and empty texts are dropped."""
     return {
         name: clean(value) if isinstance(value, str) else value
         for name, value in values.items()
@@ -255,7 +253,7 @@ def facts(**values: Value | None) -> dict[str, Value]:
 
 @dataclass(slots=True)
 class _Draft:
-    """A span whose end is not known yet."""
+    """A span whose end may still move."""
 
     name: str
     kind: str
@@ -280,8 +278,8 @@ class _Draft:
 
 
 @dataclass(slots=True)
-class Sheet:
-    """Spans, instants and counters as they are found; a span may still grow."""
+class SpanRecorder:
+    """Collects spans, instants and counters; a span may still grow."""
 
     drafts: list[_Draft] = field(default_factory=list)
     instants: list[Instant] = field(default_factory=list)
@@ -296,24 +294,22 @@ class Sheet:
         between: tuple[float, float],
         track: int | None = None,
         facts: Facts | None = None,
-        error: str = "",
     ) -> int:
-        """Draw a span and return its place, for what lies in it.
+        """Add a span and return its index, the ``within`` of its children.
 
         Args:
             name: as in ``Span``.
             kind: likewise.
-            within: the place of its parent; ``None`` for the run.
-            between: seconds of its start and its end.
-            track: its row; ``None`` is the parent's.
+            within: index of its parent; ``None`` for the run.
+            between: start and end in seconds.
+            track: its row; ``None`` for the parent's.
             facts: its arguments.
-            error: what went wrong in it.
         """
         if track is None:
             track = RUN_TRACK if within is None else self.drafts[within].track
         start_s, end_s = between
         self.drafts.append(
-            _Draft(name, kind, track, start_s, end_s, within, error, dict(facts or {}))
+            _Draft(name, kind, track, start_s, end_s, within, arguments=dict(facts or {}))
         )
         return len(self.drafts) - 1
 
@@ -327,19 +323,19 @@ class Sheet:
         track: int | None = None,
         facts: Facts | None = None,
     ) -> None:
-        """Draw something that happened in the span at the place ``within``."""
+        """Add a moment in the span with the index ``within``."""
         if track is None:
             track = self.drafts[within].track
         self.instants.append(Instant(clean(name), kind, track, at_s, within, facts or {}))
 
     def counter(self, name: str, at_s: float, value: float | None, track: int = RUN_TRACK) -> None:
-        """Draw a figure from ``at_s`` on, where it is known."""
+        """Add a value from ``at_s`` on, if it is known."""
         if value is not None:
             self.counters.append(CounterValue(name, track, at_s, float(value)))
 
-    def grow(self, place: int, at_s: float) -> None:
-        """Let a span and those that it lies in go on until ``at_s`` at least."""
-        above: int | None = place
-        while above is not None:
-            self.drafts[above].end_s = max(self.drafts[above].end_s, at_s)
-            above = self.drafts[above].parent
+    def grow(self, index: int, at_s: float) -> None:
+        """Extend a span and its ancestors to ``at_s`` at least."""
+        parent: int | None = index
+        while parent is not None:
+            self.drafts[parent].end_s = max(self.drafts[parent].end_s, at_s)
+            parent = self.drafts[parent].parent

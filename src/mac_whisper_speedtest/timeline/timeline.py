@@ -1,7 +1,7 @@
 """A run as spans of time: the run, its rounds, each worker's visit to a cell, and its steps.
 
-Pure: from the run and its journal's lines. What is written into a file or sent away is made from
-this by ``report.trace`` and ``report.otel``. Transcripts are not in it.
+Pure: from the run and its journal's lines; ``timeline.export`` writes and sends it. It contains no
+transcripts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from mac_whisper_speedtest.timeline.spans import (
     Facts,
     Instant,
     Moment,
-    Sheet,
     Span,
+    SpanRecorder,
     clean,
     facts,
 )
@@ -27,18 +27,18 @@ from mac_whisper_speedtest.timeline.spans import (
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All of it.
+    """All spans, instants and counters of a run.
 
     Attributes:
         run: the run's number.
         run_id: its random id.
         started_at: ISO 8601, UTC.
-        tool_version: of the program that measured.
+        tool_version: version of the program that measured.
         tracks: the name of each row.
         spans: a parent before its children.
         instants: in order of time.
         counters: in order of time.
-        synthetic: whether moments are not known and were placed by the lengths of the steps.
+        synthetic: whether times are unknown and were placed by the durations of the steps.
     """
 
     run: int
@@ -57,23 +57,23 @@ def timeline_of(run: s.Run, events: Sequence[TimedEvent] | None = None) -> Timel
 
     Args:
         run: with summaries, whose findings become instants.
-        events: the lines of its journal; ``None`` where there is none, only the sealed run.
+        events: the lines of its journal; ``None`` if only the sealed run exists.
     """
-    placed = spans.place(spans.rebuilt(run) if events is None else events)
+    placed = spans.place_events(spans.rebuild_events(run) if events is None else events)
     build = _Builder(run)
     for moment in placed.moments:
         build.take(moment)
     build.add_findings(run)
-    manifest, sheet = run.manifest, build.sheet
+    manifest, recorder = run.manifest, build.recorder
     return Timeline(
         run=manifest.run,
         run_id=manifest.run_id,
         started_at=manifest.started_at,
         tool_version=clean(manifest.tool.version),
         tracks=tuple(build.tracks),
-        spans=tuple(draft.span() for draft in sheet.drafts),
-        instants=tuple(sorted(sheet.instants, key=lambda each: each.at_s)),
-        counters=tuple(sorted(sheet.counters, key=lambda each: each.at_s)),
+        spans=tuple(draft.span() for draft in recorder.drafts),
+        instants=tuple(sorted(recorder.instants, key=lambda each: each.at_s)),
+        counters=tuple(sorted(recorder.counters, key=lambda each: each.at_s)),
         synthetic=placed.synthetic,
     )
 
@@ -82,33 +82,32 @@ _WorkerEvent = s.WorkerStarted | s.Loaded | s.Effective | s.Sample | s.Metered |
 
 
 class _Builder:
-    """Takes moments in order and keeps the spans that are open: run, round and visit."""
+    """Turns moments, in order, into spans; keeps the open run, round and visit."""
 
     def __init__(self, run: s.Run) -> None:
         manifest = run.manifest
-        self.sheet = Sheet()
+        self.recorder = SpanRecorder()
         self.tracks = [f"run {manifest.run}", *(clean(plan.id) for plan in manifest.cells)]
-        self._track_of = {plan.id: place for place, plan in enumerate(manifest.cells, start=1)}
+        self._track_of = {plan.id: track for track, plan in enumerate(manifest.cells, start=1)}
         what = facts(
             run=manifest.run,
             started_at=manifest.started_at,
             contract=str(manifest.request.contract.get("name") or ""),
             rounds=manifest.request.rounds,
         )
-        self._run = self.sheet.span(
+        self._run = self.recorder.span(
             self.tracks[0], "run", within=None, between=(0.0, 0.0), facts=what
         )
         self._last_visit: dict[str, int] = {}
         self._round: tuple[int, int] | None = None  # its number, its span
-        self._visit: tuple[tuple[str, int, int | None], int] | None = (
-            None  # cell, round, attempt; span
-        )
-        self._now_s = 0.0  # the moment before
-        self._drawn_s = 0.0  # until where the open visit's steps are drawn
+        # (cell, round, attempt), and the index of the span
+        self._visit: tuple[tuple[str, int, int | None], int] | None = None
+        self._now_s = 0.0  # time of the last moment
+        self._drawn_s = 0.0  # end of the open visit's last step
         self._answered_s: float | None = None
 
     def take(self, moment: Moment) -> None:
-        """Add what one line of the journal tells of."""
+        """Add one line of the journal."""
         at_s, event = moment.at_s, moment.event
         match event:
             case s.Resumed():
@@ -116,11 +115,11 @@ class _Builder:
             case s.RoundWatched():
                 self._watched(event, at_s)
             case s.RoundSkipped():
-                said = facts(round=event.round, status=event.status, message=event.message)
-                self._happened(f"skipped: {event.message}", "skipped", at_s, said, event.cell)
+                known = facts(round=event.round, status=event.status, message=event.message)
+                self._happened(f"skipped: {event.message}", "skipped", at_s, known, event.cell)
             case s.Decided():
-                said = facts(after_rounds=event.after, cells=len(event.cells), reason=event.reason)
-                self._happened(f"decided: {event.reason}", "decided", at_s, said)
+                known = facts(after_rounds=event.after, cells=len(event.cells), reason=event.reason)
+                self._happened(f"decided: {event.reason}", "decided", at_s, known)
             case s.RunEnded():
                 self._close_round()
                 if event.state != "complete":
@@ -128,22 +127,24 @@ class _Builder:
                     self._happened(words, "ended", at_s, facts(state=event.state))
             case _:
                 self._worker(event, at_s)
-        self.sheet.grow(self._run, at_s)
+        self.recorder.grow(self._run, at_s)
         self._now_s = at_s
 
     def add_findings(self, run: s.Run) -> None:
-        """What is to be known beside a cell's figures, where its last worker ended."""
+        """Add the findings on each cell, at the end of its last worker."""
         for cell in run.cells:
-            place = self._last_visit.get(cell.id, self._run)
-            at_s, track = self.sheet.drafts[place].end_s, self._track_of[cell.id]
+            parent = self._last_visit.get(cell.id, self._run)
+            at_s, track = self.recorder.drafts[parent].end_s, self._track_of[cell.id]
             for each in cell.summary.findings if cell.summary else ():
-                name, said = f"{each.kind}: {each.message}", facts(message=each.message)
-                self.sheet.instant(name, "finding", at_s, within=place, track=track, facts=said)
+                name, known = f"{each.kind}: {each.message}", facts(message=each.message)
+                self.recorder.instant(
+                    name, "finding", at_s, within=parent, track=track, facts=known
+                )
 
-    def _happened(self, name: str, kind: str, at_s: float, said: Facts, cell: str = "") -> None:
-        """Something outside of every visit."""
+    def _happened(self, name: str, kind: str, at_s: float, known: Facts, cell: str = "") -> None:
+        """Add an instant outside of every visit."""
         track = self._track_of.get(cell, RUN_TRACK)
-        self.sheet.instant(name, kind, at_s, within=self._run, track=track, facts=said)
+        self.recorder.instant(name, kind, at_s, within=self._run, track=track, facts=known)
 
     def _close_round(self) -> None:
         self._round = self._visit = None
@@ -151,24 +152,24 @@ class _Builder:
     def _worker(self, event: _WorkerEvent, at_s: float) -> None:
         which = (event.cell, event.round, event.attempt)
         if isinstance(event, s.WorkerStarted) or self._visit is None or self._visit[0] != which:
-            # Without its first line a visit begins with the step that the first one left ends.
-            self._open_visit(event, max(at_s - spans.took_s(event), self._now_s))
+            # If its first line is missing, a visit begins with the step of the first one found.
+            self._open_visit(event, max(at_s - spans.duration_s(event), self._now_s))
         assert self._visit is not None
-        place = self._visit[1]
+        parent = self._visit[1]
         match event:
             case s.Loaded():
-                self._loaded(event, at_s, place)
+                self._loaded(event, at_s, parent)
             case s.Sample():
-                self._sample(event, at_s, place)
+                self._sample(event, at_s, parent)
             case s.WorkerEnded():
-                self._ended(event, at_s, place)
+                self._ended(event, at_s, parent)
             case _:
                 pass
         if isinstance(event, s.Effective):
-            self._answered_s = at_s  # written when the answer was there, and before the sample
+            self._answered_s = at_s  # written when the answer arrived, before the sample
         else:
             self._drawn_s, self._answered_s = at_s, None
-        self.sheet.grow(place, at_s)
+        self.recorder.grow(parent, at_s)
         if isinstance(event, s.WorkerEnded):
             self._visit = None
 
@@ -176,7 +177,7 @@ class _Builder:
         if self._round is None or self._round[0] != event.round:
             self._open_round(event.round, at_s)
         assert self._round is not None
-        place = self.sheet.span(
+        parent = self.recorder.span(
             f"round {event.round + 1}"
             + (f", attempt {event.attempt + 1}" if event.attempt else ""),
             "visit",
@@ -185,38 +186,40 @@ class _Builder:
             track=self._track_of.get(event.cell, RUN_TRACK),
             facts=facts(cell=event.cell, round=event.round, attempt=event.attempt),
         )
-        self._visit = ((event.cell, event.round, event.attempt), place)
-        self._last_visit[event.cell] = place
+        self._visit = ((event.cell, event.round, event.attempt), parent)
+        self._last_visit[event.cell] = parent
         self._drawn_s, self._answered_s = at_s, None
 
     def _open_round(self, number: int, at_s: float) -> int:
         self._close_round()
-        name, said = f"round {number + 1}", facts(round=number)
-        span = self.sheet.span(name, "round", within=self._run, between=(at_s, at_s), facts=said)
+        name, known = f"round {number + 1}", facts(round=number)
+        span = self.recorder.span(
+            name, "round", within=self._run, between=(at_s, at_s), facts=known
+        )
         self._round = (number, span)
         return span
 
-    def _step(self, name: str, place: int, start_s: float, end_s: float, said: Facts) -> int:
-        """A step of a visit: never before what is drawn already, never ending before it begins."""
+    def _step(self, name: str, parent: int, start_s: float, end_s: float, known: Facts) -> int:
+        """Add a step of a visit: after what is already drawn, and not ending before it begins."""
         begun_s = min(max(start_s, self._drawn_s), end_s)
         kind = name.partition(" ")[0]
-        return self.sheet.span(name, kind, within=place, between=(begun_s, end_s), facts=said)
+        return self.recorder.span(name, kind, within=parent, between=(begun_s, end_s), facts=known)
 
-    def _loaded(self, event: s.Loaded, at_s: float, place: int) -> None:
+    def _loaded(self, event: s.Loaded, at_s: float, parent: int) -> None:
         loading_s = max(self._drawn_s, at_s - event.load_wall_s)
         if event.rung == s.LOAD_WARM:
             pass  # in the same process
         elif event.spawn_s is None or event.import_s is None:
-            said = facts(hello_wall_s=event.hello_wall_s, version=event.version)
-            self._step("start", place, loading_s - event.hello_wall_s, loading_s, said)
+            known = facts(hello_wall_s=event.hello_wall_s, version=event.version)
+            self._step("start", parent, loading_s - event.hello_wall_s, loading_s, known)
         else:
             spawned_s = min(self._drawn_s + event.spawn_s, loading_s)
-            said = facts(spawn_s=event.spawn_s)
-            self._step("spawn", place, self._drawn_s, spawned_s, said)
-            said = facts(import_s=event.import_s, version=event.version)
+            known = facts(spawn_s=event.spawn_s)
+            self._step("spawn", parent, self._drawn_s, spawned_s, known)
+            known = facts(import_s=event.import_s, version=event.version)
             importing_s = max(spawned_s, loading_s - event.import_s)
-            self._step("import", place, importing_s, loading_s, said)
-        said = facts(
+            self._step("import", parent, importing_s, loading_s, known)
+        known = facts(
             load_s=event.load_s,
             load_wall_s=event.load_wall_s,
             device=event.device,
@@ -225,15 +228,15 @@ class _Builder:
             rung_note=event.rung_note,
         )
         name = "load" if event.rung == s.LOAD_FRESH else f"load ({event.rung})"
-        self._step(name, place, loading_s, at_s, said)
-        track = self.sheet.drafts[place].track
-        self.sheet.counter("peak_rss_bytes", at_s, event.peak_rss_bytes, track)
+        self._step(name, parent, loading_s, at_s, known)
+        track = self.recorder.drafts[parent].track
+        self.recorder.counter("peak_rss_bytes", at_s, event.peak_rss_bytes, track)
         for words in event.warnings:
-            self.sheet.instant(f"warning: {words}", "warning", at_s, within=place)
+            self.recorder.instant(f"warning: {words}", "warning", at_s, within=parent)
 
-    def _sample(self, event: s.Sample, at_s: float, place: int) -> None:
+    def _sample(self, event: s.Sample, at_s: float, parent: int) -> None:
         end_s = at_s if self._answered_s is None else self._answered_s
-        said = facts(
+        known = facts(
             index=event.index,
             utterance=event.utterance,
             seconds=event.seconds,
@@ -253,15 +256,15 @@ class _Builder:
         )
         name = "warm-up" if event.kind == "warmup" else f"sample {event.index + 1}"
         name += f" ({event.utterance})" if event.utterance else ""
-        span = self._step(name, place, end_s - event.wall_s, end_s, said)
-        draft = self.sheet.drafts[span]
+        span = self._step(name, parent, end_s - event.wall_s, end_s, known)
+        draft = self.recorder.drafts[span]
         draft.error = event.failed
-        self.sheet.counter("peak_rss_bytes", end_s, event.peak_rss_bytes, draft.track)
+        self.recorder.counter("peak_rss_bytes", end_s, event.peak_rss_bytes, draft.track)
         if event.disturbed:
-            self.sheet.instant(f"disturbed: {event.disturbed}", "disturbed", end_s, within=span)
+            self.recorder.instant(f"disturbed: {event.disturbed}", "disturbed", end_s, within=span)
 
-    def _ended(self, event: s.WorkerEnded, at_s: float, place: int) -> None:
-        draft = self.sheet.drafts[place]
+    def _ended(self, event: s.WorkerEnded, at_s: float, parent: int) -> None:
+        draft = self.recorder.drafts[parent]
         draft.arguments |= facts(
             status=event.status,
             stage=event.stage,
@@ -270,44 +273,44 @@ class _Builder:
             exit_code=event.exit_code,
             busy_after_s=event.busy_after_s,
         )
-        self._step("end", place, self._drawn_s, at_s, {})
+        self._step("end", parent, self._drawn_s, at_s, {})
         if event.status != "ok":
             draft.error = f"{event.status}: {event.message}" if event.message else event.status
-            self.sheet.instant(draft.error, "failed", at_s, within=place)
-        self.sheet.counter("peak_rss_bytes", at_s, 0.0, draft.track)
+            self.recorder.instant(draft.error, "failed", at_s, within=parent)
+        self.recorder.counter("peak_rss_bytes", at_s, 0.0, draft.track)
 
     def _watched(self, event: s.RoundWatched, at_s: float) -> None:
         if self._round is None or self._round[0] != event.round:  # nothing ran in it
-            self._open_round(event.round, max(at_s - spans.took_s(event), self._now_s))
+            self._open_round(event.round, max(at_s - spans.duration_s(event), self._now_s))
         assert self._round is not None
-        place = self._round[1]
-        draft = self.sheet.drafts[place]
+        parent = self._round[1]
+        draft = self.recorder.drafts[parent]
         self._conditions(event.before, draft.start_s)
-        self.sheet.counter("canary_s", draft.start_s, event.canary_before_s)
+        self.recorder.counter("canary_s", draft.start_s, event.canary_before_s)
         cooling_s = max(draft.end_s, at_s - (event.cooled_s or 0.0))
         if event.canary_after_s is not None:
             between = (max(draft.end_s, cooling_s - event.canary_after_s), cooling_s)
-            said = facts(canary_s=event.canary_after_s)
-            self.sheet.span("canary", "canary", within=place, between=between, facts=said)
-            self.sheet.counter("canary_s", cooling_s, event.canary_after_s)
+            known = facts(canary_s=event.canary_after_s)
+            self.recorder.span("canary", "canary", within=parent, between=between, facts=known)
+            self.recorder.counter("canary_s", cooling_s, event.canary_after_s)
         if event.cooled_s is not None:
-            between, said = (cooling_s, at_s), facts(cooled_s=event.cooled_s)
-            self.sheet.span("cool down", "cool", within=place, between=between, facts=said)
+            between, known = (cooling_s, at_s), facts(cooled_s=event.cooled_s)
+            self.recorder.span("cool down", "cool", within=parent, between=between, facts=known)
         self._conditions(event.after, at_s)
         if event.flagged:
             draft.arguments |= facts(flagged=event.flagged, replaced_by=event.replaced_by)
-            self.sheet.instant(f"disturbed: {event.flagged}", "flagged", at_s, within=place)
-        self.sheet.grow(place, at_s)
+            self.recorder.instant(f"disturbed: {event.flagged}", "flagged", at_s, within=parent)
+        self.recorder.grow(parent, at_s)
         self._close_round()
 
     def _conditions(self, found: s.ConditionsInfo, at_s: float) -> None:
         for name, value in found.values.items():
             if not isinstance(value, bool | str):
-                self.sheet.counter(name, at_s, value)
+                self.recorder.counter(name, at_s, value)
 
     def _resumed(self, event: s.Resumed, at_s: float) -> None:
         self._close_round()
-        said = facts(resumed_at=event.at, tool_version=event.tool.version)
+        known = facts(resumed_at=event.at, tool_version=event.tool.version)
         between = (self._now_s, at_s)
-        span = self.sheet.span("not running", "pause", within=self._run, between=between)
-        self.sheet.instant(f"resumed at {event.at}", "resumed", at_s, within=span, facts=said)
+        span = self.recorder.span("not running", "pause", within=self._run, between=between)
+        self.recorder.instant(f"resumed at {event.at}", "resumed", at_s, within=span, facts=known)
