@@ -15,7 +15,7 @@ import pytest
 
 from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.audio import builtin, cache
-from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.recording import Recording
 
 # What each raw codec is given: FFmpeg's sample format, numpy's, and the largest integer's exponent.
 _PCM = {
@@ -77,7 +77,7 @@ def encode() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def short_clip() -> Clip:
+def short_clip() -> Recording:
     """The real built-in clip, from the user's cache or fetched into it."""
     return builtin.load("short", notify=print)
 

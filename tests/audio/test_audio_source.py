@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mac_whisper_speedtest.audio import builtin
-from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.recording import Recording
 from mac_whisper_speedtest.audio.select import resolve
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
@@ -70,14 +70,14 @@ def test_a_built_in_clip_takes_no_other_reference() -> None:
         resolve(audio=None, clip="short", reference="other words", notify=silent)
 
 
-def test_the_default_is_the_short_clip(short_clip: Clip) -> None:
+def test_the_default_is_the_short_clip(short_clip: Recording) -> None:
     clip = resolve(audio=None, clip=None, notify=silent)
 
     assert clip.name == builtin.DEFAULT_CLIP == "short"
     assert clip.pcm_sha256 == short_clip.pcm_sha256
 
 
-def test_a_built_in_clip_keeps_its_language(short_clip: Clip) -> None:
+def test_a_built_in_clip_keeps_its_language(short_clip: Recording) -> None:
     assert resolve(audio=None, clip="short", language="en", notify=silent).language == "en"
     with pytest.raises(UsageError, match="is spoken in 'en', not 'fr'"):
         resolve(audio=None, clip="short", language="fr", notify=silent)

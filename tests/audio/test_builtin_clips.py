@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mac_whisper_speedtest.audio import builtin
-from mac_whisper_speedtest.audio.clip import Clip
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE, decode
+from mac_whisper_speedtest.audio.recording import Recording
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 
 
@@ -19,7 +19,7 @@ def test_the_default_clip_comes_first() -> None:
     assert builtin.builtin_names()[0] == builtin.DEFAULT_CLIP
 
 
-def test_the_short_clip_has_its_length_words_and_source(short_clip: Clip) -> None:
+def test_the_short_clip_has_its_length_words_and_source(short_clip: Recording) -> None:
     assert short_clip.seconds == pytest.approx(12.3)
     assert short_clip.language == "en"
     assert short_clip.reference is not None
@@ -29,7 +29,7 @@ def test_the_short_clip_has_its_length_words_and_source(short_clip: Clip) -> Non
 
 
 def test_the_cities_clip_is_the_whole_recording_and_begins_with_the_short_text(
-    short_clip: Clip,
+    short_clip: Recording,
 ) -> None:
     cities = builtin.load("cities", notify=print)
 
@@ -54,7 +54,7 @@ def test_the_long_clip_repeats_the_reading_and_its_words_for_ten_minutes() -> No
     np.testing.assert_array_equal(long.samples[-cities.samples.size :], cities.samples)
 
 
-def test_the_short_clip_is_cut_in_silence_and_speaks_in_between(short_clip: Clip) -> None:
+def test_the_short_clip_is_cut_in_silence_and_speaks_in_between(short_clip: Recording) -> None:
     edge = SAMPLE_RATE // 5
     quiet = 10 ** (-45 / 20)
     for piece in (short_clip.samples[:edge], short_clip.samples[-edge:]):
@@ -62,7 +62,9 @@ def test_the_short_clip_is_cut_in_silence_and_speaks_in_between(short_clip: Clip
     assert np.abs(short_clip.samples).max() > 0.1
 
 
-def test_a_cached_clip_needs_no_network(short_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_clip_needs_no_network(
+    short_clip: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
     assert builtin.is_cached(short_clip.name)
@@ -91,7 +93,7 @@ def test_a_name_like_no_other_lists_them_all() -> None:
     assert caught.value.hint == "built-in clips: short, cities, long"
 
 
-def test_a_cut_beyond_the_recording_is_an_error_not_a_shorter_clip(short_clip: Clip) -> None:
+def test_a_cut_beyond_the_recording_is_an_error_not_a_shorter_clip(short_clip: Recording) -> None:
     known = builtin.shipped()
     beyond = msgspec.structs.replace(known.clips["short"], end=10_000_000)
     clips = msgspec.structs.replace(known, clips={"short": beyond})

@@ -16,9 +16,9 @@ import pytest
 from fakes.web import Web
 from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.audio import datasets, hub_dataset
-from mac_whisper_speedtest.audio.clip import Speech
-from mac_whisper_speedtest.audio.dataset import Dataset
-from mac_whisper_speedtest.audio.select import Choice, choose
+from mac_whisper_speedtest.audio.dataset_entries import Dataset
+from mac_whisper_speedtest.audio.recording import AudioSet
+from mac_whisper_speedtest.audio.select import AudioSource, load_audio
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -46,9 +46,9 @@ def flac(tmp_path: Path, encode: Encode) -> Callable[[float], bytes]:
     return make
 
 
-def got(text: str, *, allow_download: bool = False, **wanted: Any) -> Speech:
-    choice = Choice(dataset=text, **wanted)
-    return choose(choice, notify=lambda _line: None, allow_download=allow_download)
+def got(text: str, *, allow_download: bool = False, **wanted: Any) -> AudioSet:
+    choice = AudioSource(dataset=text, **wanted)
+    return load_audio(choice, notify=lambda _line: None, allow_download=allow_download)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_librispeech_is_read_out_of_its_archive_with_words_and_speakers(server: 
     speech = got("librispeech:test-clean", allow_download=True)
 
     assert (speech.name, speech.language, speech.kind) == ("librispeech:test-clean", "en", "set")
-    assert {clip.name: clip.reference for clip in speech.clips} == {
+    assert {clip.name: clip.reference for clip in speech.recordings} == {
         f"{speaker}-100-{number:04}": f"WORDS OF {number}"
         for speaker in (61, 84)
         for number in range(3)
     }
-    assert {clip.speaker for clip in speech.clips} == {"61", "84"}
+    assert {clip.speaker for clip in speech.recordings} == {"61", "84"}
     assert speech.left_out == speech.unscored == ()
     assert got("librispeech:test-clean").pcm_sha256 == speech.pcm_sha256
     assert len(server.asked) == 1
@@ -149,7 +149,7 @@ def test_a_sample_of_librispeech_takes_from_every_speaker_and_obeys_the_seed() -
     speech = got("librispeech:test-clean:n=2", allow_download=True, seed=4)
 
     assert speech.name == "librispeech:test-clean:n=2"
-    assert len(speech.clips) == 2
+    assert len(speech.recordings) == 2
     assert got("librispeech:test-clean:n=2", seed=4).pcm_sha256 == speech.pcm_sha256
     others = {got("librispeech:test-clean:n=2", seed=seed).pcm_sha256 for seed in range(6)}
     assert len(others) > 1
@@ -223,7 +223,7 @@ def test_a_folder_of_audio_on_the_hub_becomes_a_set(folder_of_audio: Web) -> Non
 
     assert (speech.name, speech.language) == ("hf:org/name:test", "de")
     assert speech.source == f"org/name at {COMMIT} on the Hugging Face hub"
-    assert [(clip.name, clip.reference) for clip in speech.clips] == [
+    assert [(clip.name, clip.reference) for clip in speech.recordings] == [
         (f"{number}.flac", f"words {number}") for number in range(6)
     ]
     assert [left.name for left in speech.left_out] == ["passwd"]
@@ -235,9 +235,9 @@ def test_a_folder_of_audio_on_the_hub_becomes_a_set(folder_of_audio: Web) -> Non
 def test_only_the_sample_is_downloaded(folder_of_audio: Web) -> None:
     speech = got(f"hf:org/name@{COMMIT}:test:n=2", allow_download=True, seed=1)
 
-    assert len(speech.clips) + len(speech.left_out) == 2
+    assert len(speech.recordings) + len(speech.left_out) == 2
     audio = [asked for asked in folder_of_audio.asked if asked.path.endswith(".flac")]
-    assert len(audio) == len(speech.clips)
+    assert len(audio) == len(speech.recordings)
     with pytest.raises(DownloadError, match=r"a part of org/name \(\d files\) is not on"):
         got(f"hf:org/name@{COMMIT}:test")
 
@@ -248,7 +248,7 @@ def test_a_manifest_of_nemo_on_the_hub_is_read_too(
     line = json.dumps({"audio_filepath": "a.flac", "text": "words"})
     publish(server, {"a.flac": flac(1), "manifest.jsonl": line.encode()})
 
-    (clip,) = got(f"hf:org/name@{COMMIT}", allow_download=True, language="en").clips
+    (clip,) = got(f"hf:org/name@{COMMIT}", allow_download=True, language="en").recordings
 
     assert (clip.reference, clip.language) == ("words", "en")
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mac_whisper_speedtest.audio.clip import Clip
 from mac_whisper_speedtest.audio.durations import DEFAULT_SECONDS, cut_to, piece
+from mac_whisper_speedtest.audio.recording import Recording
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 
@@ -19,17 +19,17 @@ def reading(seconds: float = 10.0) -> npt.NDArray[np.float32]:
     return tone.astype(np.float32)
 
 
-def clip(samples: npt.NDArray[np.float32]) -> Clip:
-    return Clip(name="talk", samples=samples, reference="words", language="en", source="here")
+def clip(samples: npt.NDArray[np.float32]) -> Recording:
+    return Recording(name="talk", samples=samples, reference="words", language="en", source="here")
 
 
 def test_every_length_is_exact_and_named_in_the_order_asked_for() -> None:
     speech = cut_to(clip(reading()), (*DEFAULT_SECONDS, 2.0, 0.1, 7.25))
 
-    assert [clip.name for clip in speech.clips] == [
+    assert [clip.name for clip in speech.recordings] == [
         *("2s", "5s", "10s", "20s", "30s", "31s", "60s", "120s", "0.1s", "7.25s")
     ]
-    for cut in speech.clips:
+    for cut in speech.recordings:
         assert cut.samples.size == round(float(cut.name[:-1]) * 16_000)
         assert (cut.reference, cut.language) == (None, "en")
     assert speech.kind == "durations"

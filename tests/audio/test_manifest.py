@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mac_whisper_speedtest.audio.clip import LeftOut
-from mac_whisper_speedtest.audio.entries import AudioEntry
+from mac_whisper_speedtest.audio.dataset_entries import AudioEntry
 from mac_whisper_speedtest.audio.manifest import list_manifest, parse
+from mac_whisper_speedtest.audio.recording import LeftOut
 from mac_whisper_speedtest.errors import AudioError
 
 JSONL = Path("/data/set.jsonl")

@@ -22,9 +22,9 @@ import numpy.typing as npt
 import pytest
 
 from mac_whisper_speedtest.audio import microphone
-from mac_whisper_speedtest.audio.clip import Clip, write_wav
 from mac_whisper_speedtest.audio.microphone import gather, loudness, meter
-from mac_whisper_speedtest.audio.select import Choice, choose
+from mac_whisper_speedtest.audio.recording import Recording, write_wav
+from mac_whisper_speedtest.audio.select import AudioSource, load_audio
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 Block = npt.NDArray[np.float32]
@@ -122,10 +122,10 @@ def library(**changes: Any) -> ModuleType:
     return module
 
 
-def recorded(**wanted: Any) -> tuple[Clip, list[str]]:
+def recorded(**wanted: Any) -> tuple[Recording, list[str]]:
     said: list[str] = []
-    speech = choose(Choice(**wanted), notify=said.append)
-    return speech.clips[0], said
+    speech = load_audio(AudioSource(**wanted), notify=said.append)
+    return speech.recordings[0], said
 
 
 def test_what_the_microphone_gives_becomes_a_clip_that_is_nowhere_on_disk(
@@ -154,7 +154,7 @@ def test_enter_ends_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
             if len(heard) == 100:
                 os.write(leader, b"\n")
 
-        speech = choose(Choice(mic=True), notify=ignore, level=level)
+        speech = load_audio(AudioSource(mic=True), notify=ignore, level=level)
     os.close(leader)
 
     assert 0.5 < speech.seconds < 3
@@ -267,7 +267,7 @@ def test_only_a_recording_can_be_kept() -> None:
 
 def test_a_kept_recording_can_be_played(tmp_path: Path) -> None:
     samples = np.array([0.0, 0.5, -1.0, 1.0], dtype=np.float32)
-    clip = Clip(name="x", samples=samples, reference=None, language=None, source="test")
+    clip = Recording(name="x", samples=samples, reference=None, language=None, source="test")
 
     write_wav(clip, tmp_path / "run" / "microphone.wav")
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fakes.events import SAID, SPOKEN
-from mac_whisper_speedtest.audio.clip import Clip, Kind, LeftOut, Speech
+from mac_whisper_speedtest.audio.recording import AudioSet, Kind, LeftOut, Recording
 
 AUDIO_S = 10.0
 """Seconds of a recording."""
@@ -17,10 +17,10 @@ AUDIO_S = 10.0
 
 def recording(
     name: str = "speech", reference: str | None = SPOKEN, source: str = "a file of the user's"
-) -> Speech:
+) -> AudioSet:
     """One recording of 10 s."""
-    clip = Clip(name, _tone(AUDIO_S), reference, "en", source, known_sha256="ab" * 32)
-    return Speech(name, (clip,), source, "clip")
+    clip = Recording(name, _tone(AUDIO_S), reference, "en", source, known_sha256="ab" * 32)
+    return AudioSet(name, (clip,), source, "clip")
 
 
 def collection(
@@ -31,13 +31,13 @@ def collection(
     seconds: float = AUDIO_S,
     left_out: Sequence[LeftOut] = (),
     unscored: Sequence[LeftOut] = (),
-) -> Speech:
+) -> AudioSet:
     """A set: what is said in each of its recordings, by name."""
     lengths = dict.fromkeys(texts, seconds)
     return _several("set", name, source, texts, lengths, tuple(left_out), tuple(unscored))
 
 
-def cuts(*seconds: float) -> Speech:
+def cuts(*seconds: float) -> AudioSet:
     """One reading cut to several lengths."""
     lengths = {f"{each:g}s": each for each in seconds}
     source = "cut from moonshine-voice 0.1.5, moonshine_voice/assets/two_cities.wav"
@@ -52,12 +52,12 @@ def _several(
     lengths: Mapping[str, float],
     left_out: tuple[LeftOut, ...] = (),
     unscored: tuple[LeftOut, ...] = (),
-) -> Speech:
+) -> AudioSet:
     clips = tuple(
-        Clip(each, _tone(lengths[each]), text, "en", source, known_sha256=f"{place:064x}")
+        Recording(each, _tone(lengths[each]), text, "en", source, known_sha256=f"{place:064x}")
         for place, (each, text) in enumerate(texts.items())
     )
-    return Speech(name, clips, source, kind, left_out, unscored)
+    return AudioSet(name, clips, source, kind, left_out, unscored)
 
 
 @functools.cache

@@ -124,7 +124,9 @@ def finished(run: s.Run) -> Counter[Taken]:
 
 def wanted(ready: Prepared, rounds: int, runs: int) -> Counter[Taken]:
     """Every timed sample that was asked for, once."""
-    names = [clip.name if len(ready.speech.clips) > 1 else "" for clip in ready.speech.clips]
+    names = [
+        each.name if len(ready.speech.recordings) > 1 else "" for each in ready.speech.recordings
+    ]
     return Counter(
         (cell.id, number, name, index)
         for cell in ready.cells

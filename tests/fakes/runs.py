@@ -18,7 +18,7 @@ import msgspec
 
 from fakes.events import SPOKEN, A, B, effective, ended, loaded, sample, started, watched
 from fakes.recordings import collection, recording
-from mac_whisper_speedtest.audio.clip import Clip, Speech
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.compare.sources import RunSource
@@ -113,7 +113,7 @@ class FakeCell:
             return seconds * noise.lognormvariate(0, self.spread)
         return self.fixed_s + self.rtf[number] * audio_s if number < len(self.rtf) else None
 
-    def text_of(self, clip: Clip) -> str | None:
+    def text_of(self, clip: Recording) -> str | None:
         """What it writes of a recording."""
         if isinstance(self.text, Mapping):
             return self.text.get(clip.name, clip.reference or SPOKEN)
@@ -161,7 +161,7 @@ class FakeRun:
 def run_of(
     *cells: FakeCell,
     number: int = 1,
-    speech: Speech | None = None,
+    speech: AudioSet | None = None,
     rounds: int | None = None,
     passes: int | None = None,
     state: str = "complete",
@@ -226,7 +226,7 @@ def run_of_set(*cells: FakeCell, **options: Any) -> FakeRun:
 
 def manifest_of(
     cells: Sequence[FakeCell],
-    speech: Speech,
+    speech: AudioSet,
     number: int,
     rounds: int,
     passes: int | None,
@@ -260,7 +260,7 @@ def manifest_of(
     )
 
 
-def _planned(cells: Sequence[FakeCell], speech: Speech) -> list[plan.Cell]:
+def _planned(cells: Sequence[FakeCell], speech: AudioSet) -> list[plan.Cell]:
     backends = {cell.described.label: cell.described for cell in cells}
     models = dict.fromkeys(cell.model for cell in cells)
     return plan.cells(list(models), list(backends.values()), speech.name)
@@ -280,7 +280,7 @@ def _weights(model: str) -> Weights:
 
 
 def _round(
-    truth: FakeCell, cell: str, number: int, speech: Speech, passes: int, noise: random.Random
+    truth: FakeCell, cell: str, number: int, speech: AudioSet, passes: int, noise: random.Random
 ) -> Iterator[s.Event]:
     if truth.ending in {"unavailable", "skipped"}:
         yield s.RoundSkipped(
@@ -304,8 +304,8 @@ def _round(
     values = {**DecodeContract().settings(), **truth.settings}
     yield effective(cell, number, values=values, remarks=list(truth.remarks))
     for index in range(-1, passes):
-        for clip in speech.clips if index >= 0 else speech.clips[:1]:
-            if index == 0 and number in truth.retaken and clip is speech.clips[0]:
+        for clip in speech.recordings if index >= 0 else speech.recordings[:1]:
+            if index == 0 and number in truth.retaken and clip is speech.recordings[0]:
                 first = {"disturbed": "other programs took 40 %", "retaken": True}
                 yield from _sample(truth, cell, number, index, clip, speech, noise, first)
             yield from _sample(truth, cell, number, index, clip, speech, noise, {})
@@ -318,8 +318,8 @@ def _sample(
     cell: str,
     number: int,
     index: int,
-    clip: Clip,
-    speech: Speech,
+    clip: Recording,
+    speech: AudioSet,
     noise: random.Random,
     changes: Mapping[str, Any],
 ) -> Iterator[s.Sample]:
@@ -334,7 +334,7 @@ def _sample(
         number,
         **{
             "text": text or "",
-            "utterance": clip.name if len(speech.clips) > 1 else "",
+            "utterance": clip.name if len(speech.recordings) > 1 else "",
             "failed": "" if text is not None else "RuntimeError: no text",
             "peak_rss_bytes": truth.peak_bytes,
             **(truth.sample if index >= 0 else {}),

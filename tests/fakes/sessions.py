@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.audio.clip import Clip, Speech
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.observer import Observer
@@ -128,7 +128,7 @@ def prepared() -> Callable[..., Prepared]:
         request = replace(
             Request(models=("tiny.en",), backends=names, rounds=3, threads=1), **changes
         )
-        clip = Clip(
+        clip = Recording(
             "short", np.full(32000, 0.1, np.float32), "the best of times", "en", "made here"
         )
         planned = cells(request.models, measured, clip.name)
@@ -137,7 +137,7 @@ def prepared() -> Callable[..., Prepared]:
             for cell in planned
         }
         return Prepared(
-            request, Speech("short", (clip,), "made here", "clip"), planned, weights, {}
+            request, AudioSet("short", (clip,), "made here", "clip"), planned, weights, {}
         )
 
     return prepare

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.recordings import collection, cuts, recording
 from fakes.runs import FakeCell, run_of
-from mac_whisper_speedtest.audio.clip import Speech
+from mac_whisper_speedtest.audio.recording import AudioSet
 from mac_whisper_speedtest.cli.run import command
 from mac_whisper_speedtest.declared import declarations
 from mac_whisper_speedtest.option import Option
@@ -28,7 +28,7 @@ def read(manifest: s.Manifest) -> dict[str, Any]:
     return {name: value for name, value in context.params.items() if value is not None}
 
 
-def manifest(of: Speech | None = None, **request: Any) -> s.Manifest:
+def manifest(of: AudioSet | None = None, **request: Any) -> s.Manifest:
     return run_of(FakeCell("a"), FakeCell("b"), speech=of, rounds=1, request=request).manifest
 
 

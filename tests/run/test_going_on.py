@@ -15,7 +15,7 @@ import pytest
 from fakes.resumed import Dutiful, finished, latest, measure, wanted
 from fakes.runs import FakeCell, run_of
 from fakes.sessions import CRASH, Marks, Scripted, by_name, noisy, sample, summary
-from mac_whisper_speedtest.audio.clip import Clip, Speech
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording
 from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import resume
@@ -32,10 +32,10 @@ def talks(prepared: Callable[..., Prepared]) -> Callable[..., Prepared]:
 
     def prepare(**changes: object) -> Prepared:
         clips = tuple(
-            Clip(name, np.full(16000, 0.1, np.float32), "the best of times", "en", "made here")
+            Recording(name, np.full(16000, 0.1, np.float32), "the best of times", "en", "made here")
             for name in ("one", "two", "three", "four")
         )
-        speech = Speech("short", clips, "made here", "set")
+        speech = AudioSet("short", clips, "made here", "set")
         return replace(prepared(**changes), speech=speech)
 
     return prepare

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fakes.resumed import Dutiful, latest, measure
-from mac_whisper_speedtest.audio.clip import Clip, Speech
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.request import Request
@@ -42,8 +42,8 @@ def complete(ready: Prepared) -> directory.RunDirectory:
 def with_speech(
     ready: Prepared, *, level: float = 0.1, words: str = "the best of times"
 ) -> Prepared:
-    clip = Clip("short", np.full(32000, level, np.float32), words, "en", "made here")
-    return replace(ready, speech=Speech("short", (clip,), "made here", "clip"))
+    clip = Recording("short", np.full(32000, level, np.float32), words, "en", "made here")
+    return replace(ready, speech=AudioSet("short", (clip,), "made here", "clip"))
 
 
 def test_the_newest_unfinished_run_of_the_same_request_is_gone_on_with(

@@ -4,7 +4,7 @@
 """
 
 from mac_whisper_speedtest.audio.builtin import builtin_names, fetch, is_cached, load
-from mac_whisper_speedtest.audio.clip import Clip, write_pcm
+from mac_whisper_speedtest.audio.recording import Recording, write_pcm
 from mac_whisper_speedtest.audio.select import resolve
 
-__all__ = ["Clip", "builtin_names", "fetch", "is_cached", "load", "resolve", "write_pcm"]
+__all__ = ["Recording", "builtin_names", "fetch", "is_cached", "load", "resolve", "write_pcm"]

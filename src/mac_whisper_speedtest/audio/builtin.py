@@ -15,7 +15,7 @@ import msgspec
 
 from mac_whisper_speedtest import files as durable
 from mac_whisper_speedtest import paths, wheels
-from mac_whisper_speedtest.audio.clip import Clip
+from mac_whisper_speedtest.audio.recording import Recording
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.wheels import Wheel, WheelFile
 
@@ -229,7 +229,9 @@ def fetch(*, notify: Callable[[str], None], clips: BuiltinClips | None = None) -
     return obtain((clips or shipped()).recording, notify=notify)
 
 
-def load(name: str, *, notify: Callable[[str], None], clips: BuiltinClips | None = None) -> Clip:
+def load(
+    name: str, *, notify: Callable[[str], None], clips: BuiltinClips | None = None
+) -> Recording:
     """The built-in clip called ``name``, fetched first when it is not in the cache.
 
     A cached file that was altered is never used: it is replaced, or refused when that fails.
@@ -257,7 +259,7 @@ def load(name: str, *, notify: Callable[[str], None], clips: BuiltinClips | None
         samples = _said_again(samples, again)
         reference = " ".join([reference] * again.times)
         source = f"{source}, said {again.times} times"
-    return Clip(
+    return Recording(
         name=name, samples=samples, reference=reference, language=cut.language, source=source
     )
 

@@ -10,11 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, NamedTuple
 
 from mac_whisper_speedtest import paths
-from mac_whisper_speedtest.audio import entries as entries_module
-from mac_whisper_speedtest.audio import sample
-from mac_whisper_speedtest.audio.clip import Speech
-from mac_whisper_speedtest.audio.dataset import Dataset
-from mac_whisper_speedtest.audio.entries import AudioEntry, transcript_lines
+from mac_whisper_speedtest.audio import dataset_entries, sample
+from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, Dataset, transcript_lines
+from mac_whisper_speedtest.audio.recording import AudioSet
 from mac_whisper_speedtest.download import (
     DownloadSource,
     RemoteFile,
@@ -72,7 +70,7 @@ def get(
     language: str | None,
     notify: Callable[[str], None],
     allow_download: bool,
-) -> Speech:
+) -> AudioSet:
     """The dataset, or a sample of it, as a set of clips.
 
     Args:
@@ -100,7 +98,7 @@ def get(
             dataset, seed=seed, notify=notify, allow_download=allow_download
         )
         source = f"{dataset.name} at {dataset.revision} on the Hugging Face hub"
-    return entries_module.speech_of(found, name=dataset.label, source=source, language=language)
+    return dataset_entries.load_entries(found, name=dataset.label, source=source, language=language)
 
 
 # LibriSpeech: the archives of its test and development sets, read as they are, never unpacked.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from mac_whisper_speedtest.audio.clip import Clip, Speech
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _FADE: Final = SAMPLE_RATE // 200
 """5 ms, in which sound goes to nothing without a click."""
 
 
-def cut_to(reading: Clip, seconds: Sequence[float]) -> Speech:
+def cut_to(reading: Recording, seconds: Sequence[float]) -> AudioSet:
     """One clip for each length, exact to the sample; without reference, because words are cut off.
 
     Args:
@@ -62,8 +62,8 @@ def cut_to(reading: Clip, seconds: Sequence[float]) -> Speech:
             f"{reading.name} is {reading.seconds:.2f} s long, too short to cut and join",
             hint="use a reading of some seconds, or leave --audio out for the built-in one",
         )
-    clips = tuple(
-        Clip(
+    recordings = tuple(
+        Recording(
             name=f"{length:g}s",
             samples=piece(reading.samples, round(length * SAMPLE_RATE)),
             reference=None,
@@ -73,9 +73,9 @@ def cut_to(reading: Clip, seconds: Sequence[float]) -> Speech:
         )
         for length in lengths
     )
-    return Speech(
+    return AudioSet(
         name=f"{reading.name} cut",
-        clips=clips,
+        recordings=recordings,
         source=f"cut from {reading.source}",
         kind="durations",
     )

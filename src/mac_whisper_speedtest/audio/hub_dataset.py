@@ -20,8 +20,7 @@ import msgspec
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.audio import manifest, sample
-from mac_whisper_speedtest.audio.dataset import Dataset
-from mac_whisper_speedtest.audio.entries import AudioEntry, read_text
+from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, Dataset, read_text
 from mac_whisper_speedtest.download import (
     DownloadSource,
     RemoteFile,

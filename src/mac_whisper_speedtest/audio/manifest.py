@@ -25,8 +25,8 @@ from typing import Any, Final
 
 import msgspec
 
-from mac_whisper_speedtest.audio.clip import LeftOut
-from mac_whisper_speedtest.audio.entries import AudioEntry, language_code, read_text
+from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, language_code, read_text
+from mac_whisper_speedtest.audio.recording import LeftOut
 from mac_whisper_speedtest.errors import AudioError
 
 _NAMES: Final = {

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from mac_whisper_speedtest.audio.clip import Clip
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE, resampled
+from mac_whisper_speedtest.audio.recording import Recording
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def record(
     language: str | None,
     notify: Callable[[str], None],
     level: Callable[[float], None],
-) -> Clip:
+) -> Recording:
     """Record from the default microphone.
 
     Args:
@@ -73,7 +73,7 @@ def record(
     samples = gather(stream, rate, seconds, level)
     if lost:
         notify(f"The machine was too busy to record all of it: {lost[0]}.")
-    return Clip(
+    return Recording(
         name="microphone",
         samples=samples,
         reference=None,

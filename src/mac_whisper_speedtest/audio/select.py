@@ -8,9 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from mac_whisper_speedtest.audio import builtin, cache, datasets, durations, entries, manifest
-from mac_whisper_speedtest.audio.clip import Clip, Speech, display_name
-from mac_whisper_speedtest.audio.entries import text_beside
+from mac_whisper_speedtest.audio import (
+    builtin,
+    cache,
+    dataset_entries,
+    datasets,
+    durations,
+    manifest,
+)
+from mac_whisper_speedtest.audio.dataset_entries import text_beside
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording, display_name
 from mac_whisper_speedtest.audio.url import STRICT, Policy, parse
 from mac_whisper_speedtest.errors import AudioError, UsageError
 from mac_whisper_speedtest.request import MAX_DOWNLOAD_BYTES
@@ -25,7 +32,7 @@ def resolve(
     reference: str | None = None,
     language: str | None = None,
     notify: Callable[[str], None],
-) -> Clip:
+) -> Recording:
     """Turn ``--audio FILE`` or ``--clip NAME`` into a clip; the default built-in clip when neither.
 
     For an audio file the reference is ``reference`` when given, else the text of the file beside it
@@ -72,7 +79,7 @@ def recorded(
     language: str | None,
     name: str = "",
     source: str = "a file of the user's",
-) -> Clip:
+) -> Recording:
     """One recording as a clip, decoded into the PCM cache unless it is there.
 
     The reference is ``reference`` when given, else the text of the file beside it with the same
@@ -91,7 +98,7 @@ def recorded(
         StorageError: the PCM cache cannot be written.
     """
     pcm = cache.decoded(audio, name=name)
-    return Clip(
+    return Recording(
         name=display_name(name or audio.name),
         samples=pcm.samples,
         reference=_given(reference) if reference is not None else _beside(audio),
@@ -126,7 +133,7 @@ DURATIONS_CLIP: Final = "cities"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class AudioSource:
     """What a run shall measure on. At most one of the sources; none means the default clip.
 
     Attributes:
@@ -165,7 +172,7 @@ class Choice:
         return self.mic or self.mic_seconds is not None
 
     @property
-    def sources(self) -> tuple[str, ...]:
+    def given_options(self) -> tuple[str, ...]:
         """The options that were given as sources, as they are typed."""
         given = {
             f"--audio {self.audio}": self.audio is not None,
@@ -177,14 +184,14 @@ class Choice:
         return tuple(option for option, is_given in given.items() if is_given)
 
 
-def choose(
-    choice: Choice,
+def load_audio(
+    source: AudioSource,
     *,
     notify: Callable[[str], None],
     allow_download: bool = False,
     level: Callable[[float], None] = lambda _dbfs: None,
     policy: Policy = STRICT,
-) -> Speech:
+) -> AudioSet:
     """Get what was asked for, ready to be measured on.
 
     Recordings are decoded into the PCM cache unless they are there already. Built-in clips are
@@ -192,12 +199,12 @@ def choose(
     fetched; a dataset only with ``allow_download``.
 
     Args:
-        choice: what was asked for.
+        source: what was asked for.
         notify: receives a line on what takes a while or goes over the network, before it does.
         allow_download: whether a dataset may be downloaded.
         level: receives the loudness of what the microphone hears, block by block, in dB below full
             scale; `microphone.meter` makes a bar of it.
-        policy: from where, and how patiently, recordings are fetched; the choice adds its own.
+        policy: from where, and how patiently, recordings are fetched; the source adds its own.
 
     Raises:
         UsageError: more than one source, options that do not belong together, or an unknown name.
@@ -205,121 +212,127 @@ def choose(
         DownloadError: something could not be fetched, or would have to be without permission.
         StorageError: the cache cannot be written.
     """
-    _check(choice)
-    listed = _set(choice, notify=notify, allow_download=allow_download)
+    _check(source)
+    listed = _set(source, notify=notify, allow_download=allow_download)
     if listed is not None:
         return listed
-    clip = _one(choice, notify=notify, level=level, policy=policy)
-    if choice.durations:
-        return durations.cut_to(clip, choice.durations)
-    return Speech(name=clip.name, clips=(clip,), source=clip.source, kind="clip")
+    recording = _one(source, notify=notify, level=level, policy=policy)
+    if source.durations:
+        return durations.cut_to(recording, source.durations)
+    return AudioSet(
+        name=recording.name, recordings=(recording,), source=recording.source, kind="clip"
+    )
 
 
-def _check(choice: Choice) -> None:
+def _check(source: AudioSource) -> None:
     """Refuse what does not belong together, before anything is read or fetched."""
-    given = choice.sources
+    given = source.given_options
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
-    if choice.durations and (
-        choice.manifest is not None or choice.dataset is not None or _folder(choice) is not None
+    if source.durations and (
+        source.manifest is not None or source.dataset is not None or _folder(source) is not None
     ):
         raise UsageError(
             f"--durations cuts one reading, and {given[0]} is a set",
             hint="give --audio FILE or --clip NAME with it, or neither for the built-in reading",
         )
-    if choice.reference is not None and (choice.audio is None or _folder(choice) is not None):
+    if source.reference is not None and (source.audio is None or _folder(source) is not None):
         raise UsageError(
             "a reference text belongs to an audio file; built-in clips and sets have their own",
             hint="add --audio FILE, or leave the reference out",
         )
-    if choice.keep_recording and not choice.records:
+    if source.keep_recording and not source.records:
         raise UsageError("only what the microphone records is kept", hint="add --mic")
 
 
-def _set(choice: Choice, *, notify: Callable[[str], None], allow_download: bool) -> Speech | None:
+def _set(
+    source: AudioSource, *, notify: Callable[[str], None], allow_download: bool
+) -> AudioSet | None:
     """The set of recordings that was asked for; None where it was one recording."""
-    if choice.manifest is not None:
-        found = manifest.list_manifest(choice.manifest)
-        return entries.speech_of(
+    if source.manifest is not None:
+        found = manifest.list_manifest(source.manifest)
+        return dataset_entries.load_entries(
             found.entries,
-            name=choice.manifest.name,
+            name=source.manifest.name,
             source="a manifest of the user's",
-            language=choice.language,
+            language=source.language,
             left_out=found.left_out,
         )
-    if choice.dataset is not None:
+    if source.dataset is not None:
         return datasets.get(
-            choice.dataset,
-            seed=choice.seed,
-            language=choice.language,
+            source.dataset,
+            seed=source.seed,
+            language=source.language,
             notify=notify,
             allow_download=allow_download,
         )
-    path = _folder(choice)
+    path = _folder(source)
     if path is None:
         return None
-    return entries.speech_of(
-        entries.entries(path),
+    return dataset_entries.load_entries(
+        dataset_entries.folder_entries(path),
         name=path.resolve().name,
         source="a folder of the user's",
-        language=choice.language,
+        language=source.language,
     )
 
 
 def _one(
-    choice: Choice,
+    source: AudioSource,
     *,
     notify: Callable[[str], None],
     level: Callable[[float], None],
     policy: Policy,
-) -> Clip:
+) -> Recording:
     """The one recording that was asked for."""
-    if choice.records:
+    if source.records:
         from mac_whisper_speedtest.audio import microphone
 
         return microphone.record(
-            seconds=choice.mic_seconds,
-            language=choice.language,
+            seconds=source.mic_seconds,
+            language=source.language,
             notify=notify,
             level=level,
         )
-    audio = choice.audio
+    audio = source.audio
     if audio is not None and _is_address(audio):
-        return _fetched(audio, choice, policy, notify)
-    default = builtin.DEFAULT_CLIP if not choice.durations else DURATIONS_CLIP
+        return _fetched(audio, source, policy, notify)
+    default = builtin.DEFAULT_CLIP if not source.durations else DURATIONS_CLIP
     return resolve(
         audio=None if audio is None else Path(audio),
-        clip=choice.clip or (default if audio is None else None),
-        reference=choice.reference,
-        language=choice.language,
+        clip=source.clip or (default if audio is None else None),
+        reference=source.reference,
+        language=source.language,
         notify=notify,
     )
 
 
-def _fetched(url: str, choice: Choice, policy: Policy, notify: Callable[[str], None]) -> Clip:
+def _fetched(
+    url: str, source: AudioSource, policy: Policy, notify: Callable[[str], None]
+) -> Recording:
     """The recording at an address; it is gone from this machine but for its decoded samples."""
     from mac_whisper_speedtest.audio import url as web
 
     own = replace(
         policy,
-        allow_http=policy.allow_http or choice.allow_http,
-        max_bytes=min(policy.max_bytes, choice.max_download_bytes),
+        allow_http=policy.allow_http or source.allow_http,
+        max_bytes=min(policy.max_bytes, source.max_download_bytes),
     )
     address = parse(url, own)
     notify(f"Fetching {address.name} from {address.host}.")
     with web.fetched(url, own) as (path, _):
         return recorded(
             path,
-            reference=choice.reference,
-            language=choice.language,
+            reference=source.reference,
+            language=source.language,
             name=address.name,
             source=f"{address.name}, from {address.host}",
         )
 
 
-def _folder(choice: Choice) -> Path | None:
+def _folder(source: AudioSource) -> Path | None:
     """The folder that ``audio`` names, if it does."""
-    audio = choice.audio
+    audio = source.audio
     if audio is None or _is_address(audio) or not Path(audio).is_dir():
         return None
     return Path(audio)

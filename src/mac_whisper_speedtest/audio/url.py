@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from mac_whisper_speedtest.audio.clip import display_name
+from mac_whisper_speedtest.audio.recording import display_name
 from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.http_errors import refuse_offline
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt

@@ -20,7 +20,7 @@ from mac_whisper_speedtest.machine.probe import Reading, Target
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run.task import Recording, Task
+from mac_whisper_speedtest.run.task import Task, TaskRecording
 from mac_whisper_speedtest.summary import findings
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
@@ -189,10 +189,10 @@ class _Conversation:
             )
         )
 
-    def _params(self, recording: Recording, kind: str) -> m.TranscribeParams:
+    def _params(self, recording: TaskRecording, kind: str) -> m.TranscribeParams:
         return m.TranscribeParams(recording.audio, self.task.contract, kind)
 
-    def _warm_up(self, recording: Recording) -> None:
+    def _warm_up(self, recording: TaskRecording) -> None:
         task = self.task
         asked = time.monotonic()
         try:
@@ -209,7 +209,7 @@ class _Conversation:
             raise
         self._write(recording, answer, -1, {}, disturbed="", retaken=False)
 
-    def _time(self, recording: Recording, index: int) -> float:
+    def _time(self, recording: TaskRecording, index: int) -> float:
         """Take a timed sample, once more when others took the processor meanwhile.
 
         Returns:
@@ -263,7 +263,7 @@ class _Conversation:
 
     def _write(
         self,
-        recording: Recording,
+        recording: TaskRecording,
         answer: Answer[m.TranscribeResult],
         index: int,
         readings: Mapping[str, Reading],
@@ -302,7 +302,7 @@ class _Conversation:
         )
 
     def _write_failure(
-        self, recording: Recording, ending: WorkerExit, wall_s: float, index: int
+        self, recording: TaskRecording, ending: WorkerExit, wall_s: float, index: int
     ) -> None:
         self.record(
             s.Sample(

@@ -17,8 +17,8 @@ import msgspec
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.accuracy.hallucination import silent_spans
-from mac_whisper_speedtest.audio.clip import Speech
-from mac_whisper_speedtest.audio.select import Choice, choose
+from mac_whisper_speedtest.audio.recording import AudioSet
+from mac_whisper_speedtest.audio.select import AudioSource, load_audio
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
@@ -54,7 +54,7 @@ class Prepared:
     """
 
     request: Request
-    speech: Speech
+    speech: AudioSet
     cells: list[Cell]
     weights: dict[str, Weights]
     unavailable: dict[str, str]
@@ -68,10 +68,10 @@ def backends_of(request: Request) -> tuple[Backend, ...]:
     return tuple(replace(each, managed=each.managed or request.managed) for each in found)
 
 
-def source_of(request: Request) -> Choice:
+def source_of(request: Request) -> AudioSource:
     """What a request measures on."""
-    named = {each.name for each in fields(Choice)} & {each.name for each in fields(request)}
-    return Choice(**{name: getattr(request, name) for name in named})
+    named = {each.name for each in fields(AudioSource)} & {each.name for each in fields(request)}
+    return AudioSource(**{name: getattr(request, name) for name in named})
 
 
 def prepare(
@@ -97,7 +97,9 @@ def prepare(
     for model in request.models:
         catalog.model(model)
     host.placement(cores=request.affinity or (), nice=request.nice)
-    speech = choose(source_of(request), notify=notify, allow_download=request.download, level=level)
+    speech = load_audio(
+        source_of(request), notify=notify, allow_download=request.download, level=level
+    )
     language = speech.language or request.language or _only_language(speech)
     for model in request.models:
         if catalog.model(model).english_only:
@@ -148,13 +150,13 @@ def prepared_cells(request: Request, backends: Sequence[Backend], clip: str) -> 
     return [replace(cell, info=custom.with_listing(cell.info)) for cell in found]
 
 
-def _only_language(speech: Speech) -> str:
+def _only_language(speech: AudioSet) -> str:
     """The language that every backend is told: that of all recordings, English if none says.
 
     Raises:
         UsageError: they are spoken in several, and a contract has one.
     """
-    spoken = sorted({clip.language for clip in speech.clips if clip.language is not None})
+    spoken = sorted({each.language for each in speech.recordings if each.language is not None})
     if len(spoken) > 1:
         raise UsageError(
             f"{speech.name} is spoken in {', '.join(spoken)}, and a run is in one language",
@@ -218,7 +220,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
     settled = replace(
         asked,
         clips=(prepared.speech.name,),
-        passes=plan.passes(asked.passes, len(prepared.speech.clips)),
+        passes=plan.passes(asked.passes, len(prepared.speech.recordings)),
         max_time_s=limit if math.isfinite(limit) else None,
     )
     request = s.RequestInfo(
@@ -274,29 +276,29 @@ def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingVa
     return backend.decodes_with(contract) if described else {}
 
 
-def _clip_info(speech: Speech) -> s.ClipInfo:
-    several = len(speech.clips) > 1
+def _clip_info(speech: AudioSet) -> s.ClipInfo:
+    several = len(speech.recordings) > 1
     return s.ClipInfo(
         name=speech.name,
         seconds=speech.seconds,
-        samples=sum(int(clip.samples.size) for clip in speech.clips),
+        samples=sum(int(recording.samples.size) for recording in speech.recordings),
         pcm_sha256=speech.pcm_sha256,
         source=scrub(speech.source),
         language=speech.language,
-        reference=None if several else speech.clips[0].reference,
-        silences_s=[] if several else silent_spans(speech.clips[0].samples),
+        reference=None if several else speech.recordings[0].reference,
+        silences_s=[] if several else silent_spans(speech.recordings[0].samples),
         kind=speech.kind,
         utterances=[
             s.UtteranceInfo(
-                name=clip.name,
-                seconds=clip.seconds,
-                samples=int(clip.samples.size),
-                pcm_sha256=clip.pcm_sha256,
-                language=clip.language,
-                reference=clip.reference,
-                silences_s=silent_spans(clip.samples),
+                name=recording.name,
+                seconds=recording.seconds,
+                samples=int(recording.samples.size),
+                pcm_sha256=recording.pcm_sha256,
+                language=recording.language,
+                reference=recording.reference,
+                silences_s=silent_spans(recording.samples),
             )
-            for clip in speech.clips
+            for recording in speech.recordings
             if several
         ],
         left_out=[s.LeftOutInfo(name=each.name, reason=each.reason) for each in speech.left_out],

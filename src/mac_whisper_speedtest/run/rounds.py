@@ -24,7 +24,7 @@ from mac_whisper_speedtest.run.plan import Budget, Cell
 from mac_whisper_speedtest.run.prepare import Prepared, precision_of
 from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.run.stopping import Rule
-from mac_whisper_speedtest.run.task import Executor, Recording, Task
+from mac_whisper_speedtest.run.task import Executor, Task, TaskRecording
 from mac_whisper_speedtest.worker.exit_status import Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
@@ -47,7 +47,7 @@ class Rounds:
     """
 
     prepared: Prepared
-    recordings: tuple[Recording, ...]
+    recordings: tuple[TaskRecording, ...]
     work: Path
     record: Callable[[s.Event], None]
     observer: Observer

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mac_whisper_speedtest import files, interrupts
-from mac_whisper_speedtest.audio.clip import Clip, write_pcm, write_wav
+from mac_whisper_speedtest.audio.recording import Recording, write_pcm, write_wav
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.machine import host, meters
 from mac_whisper_speedtest.observer import Observer
@@ -28,7 +28,7 @@ from mac_whisper_speedtest.run.prepare import (
     resumed,
 )
 from mac_whisper_speedtest.run.rounds import Rounds
-from mac_whisper_speedtest.run.task import Executor, Recording
+from mac_whisper_speedtest.run.task import Executor, TaskRecording
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
@@ -116,7 +116,7 @@ def measure(
             with interrupts.as_keyboard_interrupt(), host.caffeinate():
                 rounds = Rounds(
                     prepared=prepared,
-                    recordings=_recordings(prepared.speech.clips, work),
+                    recordings=_task_recordings(prepared.speech.recordings, work),
                     work=work,
                     record=record,
                     observer=observer,
@@ -160,7 +160,7 @@ def _start_run(
     head = manifest(prepared, run=run.number, schedule=schedule)
     run.write_manifest(head)
     if prepared.request.keep_recording:
-        write_wav(prepared.speech.clips[0], run.recording_path)
+        write_wav(prepared.speech.recordings[0], run.recording_path)
     return head
 
 
@@ -182,19 +182,19 @@ def _drop_seal(run: RunDirectory) -> None:
         ) from error
 
 
-def _recordings(clips: Sequence[Clip], work: Path) -> tuple[Recording, ...]:
-    """What workers are given: a file for every clip, which stays until the run has ended."""
+def _task_recordings(recordings: Sequence[Recording], work: Path) -> tuple[TaskRecording, ...]:
+    """What workers are given: a file for every recording, which stays until the run has ended."""
     found = []
-    for number, clip in enumerate(clips):
+    for number, recording in enumerate(recordings):
         path = work / f"{number:05d}.f32"
         linked = False
-        if clip.pcm_path is not None:
+        if recording.pcm_path is not None:
             # Another name for the cached file: it may be cleared from the cache meanwhile.
             with contextlib.suppress(OSError):
-                os.link(clip.pcm_path, path)
+                os.link(recording.pcm_path, path)
                 linked = True
         if not linked:
-            write_pcm(clip, path)
-        name = clip.name if len(clips) > 1 else ""
-        found.append(Recording(name, m.AudioParams(str(path), int(clip.samples.size))))
+            write_pcm(recording, path)
+        name = recording.name if len(recordings) > 1 else ""
+        found.append(TaskRecording(name, m.AudioParams(str(path), int(recording.samples.size))))
     return tuple(found)

@@ -32,7 +32,7 @@ SampleKey = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class TaskRecording:
     """One thing to transcribe: its name in a set (empty for a single recording), and its file."""
 
     name: str
@@ -62,7 +62,7 @@ class Task:
     attempt: int
     passes: int
     model: ModelParams
-    recordings: tuple[Recording, ...]
+    recordings: tuple[TaskRecording, ...]
     contract: DecodeContract
     device: str
     threads: int
@@ -85,12 +85,12 @@ class Task:
         return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
 
     @property
-    def first(self) -> Recording:
+    def first(self) -> TaskRecording:
         """What the worker is warmed up on: the first recording that has not ended a worker."""
         sound = (each for each in self.recordings if each.name not in self.crashed_on)
         return next(sound, self.recordings[0])
 
-    def missing(self, index: int) -> tuple[Recording, ...]:
+    def missing(self, index: int) -> tuple[TaskRecording, ...]:
         """What pass ``index`` still has to take."""
         return tuple(each for each in self.recordings if (each.name, index) not in self.done)
 

@@ -11,7 +11,7 @@ import pytest
 from fakes.events import SPOKEN
 from fakes.recordings import collection, cuts, recording
 from fakes.runs import FakeCell, run_of
-from mac_whisper_speedtest.audio.clip import LeftOut
+from mac_whisper_speedtest.audio.recording import LeftOut
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.report.html import report as report_module
 from mac_whisper_speedtest.report.html.page import Limits

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from mac_whisper_speedtest import interrupts
-from mac_whisper_speedtest.audio.clip import write_pcm
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
+from mac_whisper_speedtest.audio.recording import write_pcm
 from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract

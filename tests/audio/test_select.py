@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.audio.clip import Clip, Speech
-from mac_whisper_speedtest.audio.select import Choice, choose
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording
+from mac_whisper_speedtest.audio.select import AudioSource, load_audio
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 Encode = Callable[..., Path]
@@ -21,8 +21,8 @@ def silent(message: str) -> None:
     raise AssertionError(f"nothing should be announced: {message}")
 
 
-def chosen(**wanted: Any) -> Speech:
-    return choose(Choice(**wanted), notify=silent)
+def chosen(**wanted: Any) -> AudioSet:
+    return load_audio(AudioSource(**wanted), notify=silent)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_bad_entries_of_a_manifest_are_left_out_with_reasons_and_the_rest_is_the
     speech = chosen(manifest=path)
 
     assert (speech.kind, speech.name, speech.language) == ("set", "set.jsonl", "en")
-    assert [clip.name for clip in speech.clips] == ["a.wav", "b.wav"]
+    assert [clip.name for clip in speech.recordings] == ["a.wav", "b.wav"]
     reasons = {left.name: left.reason for left in speech.left_out}
     assert list(reasons) == ["missing.wav", "empty.wav", "nan.wav", "nobytes.wav", "text.wav"]
     assert reasons["missing.wav"] == "no audio file at missing.wav"
@@ -79,7 +79,7 @@ def test_an_empty_reference_leaves_an_utterance_out_of_accuracy_only(recordings:
 
     speech = chosen(manifest=path)
 
-    assert [clip.reference for clip in speech.clips] == [None, "words"]
+    assert [clip.reference for clip in speech.recordings] == [None, "words"]
     assert [(left.name, left.reason) for left in speech.unscored] == [
         ("a.wav", "its reference text is empty")
     ]
@@ -104,21 +104,21 @@ def test_one_recording_cut_several_times_has_several_names(recordings: Path) -> 
 
     speech = chosen(manifest=path)
 
-    assert [clip.name for clip in speech.clips] == ["a.wav@0.25s", "a.wav", "a.wav#2"]
-    assert [clip.samples.size for clip in speech.clips] == [8_000, 16_000, 16_000]
-    assert speech.clips[0].pcm_path is None
-    assert speech.clips[1].pcm_path is not None
+    assert [clip.name for clip in speech.recordings] == ["a.wav@0.25s", "a.wav", "a.wav#2"]
+    assert [clip.samples.size for clip in speech.recordings] == [8_000, 16_000, 16_000]
+    assert speech.recordings[0].pcm_path is None
+    assert speech.recordings[1].pcm_path is not None
     assert "cut at 0.5-1.25 s, but the recording has 1 s" in speech.left_out[0].reason
 
 
 def test_the_cached_file_of_a_clip_holds_its_samples(recordings: Path) -> None:
-    (clip,) = chosen(audio=str(recordings / "a.wav")).clips
+    (clip,) = chosen(audio=str(recordings / "a.wav")).recordings
 
     assert clip.pcm_path is not None
     np.testing.assert_array_equal(np.fromfile(clip.pcm_path, "<f4"), clip.samples)
     assert (
         clip.pcm_sha256
-        == Clip(
+        == Recording(
             name="x", samples=clip.samples, reference=None, language=None, source="x"
         ).pcm_sha256
     )
@@ -140,7 +140,7 @@ def test_a_folder_is_every_recording_in_and_below_it_with_the_texts_beside(
 
     speech = chosen(audio=str(recordings), language="en")
 
-    assert {clip.name: clip.reference for clip in speech.clips} == {
+    assert {clip.name: clip.reference for clip in speech.recordings} == {
         "84-121123-0000.flac": "GO DO YOU HEAR",
         "a.wav": "beside",
         "b.wav": None,
@@ -178,10 +178,10 @@ def test_two_sources_exclude_each_other_and_both_are_named(tmp_path: Path) -> No
 
 
 def test_nothing_asked_for_is_the_short_clip() -> None:
-    speech = choose(Choice(), notify=print)
+    speech = load_audio(AudioSource(), notify=print)
 
-    assert (speech.name, speech.kind, len(speech.clips)) == ("short", "clip", 1)
-    assert speech.clips[0].reference is not None
+    assert (speech.name, speech.kind, len(speech.recordings)) == ("short", "clip", 1)
+    assert speech.recordings[0].reference is not None
 
 
 def test_a_reference_needs_a_recording_of_the_users() -> None:
@@ -198,4 +198,4 @@ def test_durations_cut_the_users_recording(recordings: Path) -> None:
     speech = chosen(durations=(0.5, 3.0), audio=str(recordings / "a.wav"), language="en")
 
     assert speech.kind == "durations"
-    assert [(clip.name, clip.seconds) for clip in speech.clips] == [("0.5s", 0.5), ("3s", 3.0)]
+    assert [(clip.name, clip.seconds) for clip in speech.recordings] == [("0.5s", 0.5), ("3s", 3.0)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class Recording:
     """Audio with, where known, the words in it.
 
     Attributes:
@@ -69,17 +69,17 @@ class Clip:
         return self.known_sha256 or hashlib.sha256(_pcm_bytes(self.samples)).hexdigest()
 
 
-def write_pcm(audio: Clip | npt.NDArray[np.float32], path: Path) -> None:
+def write_pcm(audio: Recording | npt.NDArray[np.float32], path: Path) -> None:
     """Write raw little-endian float32 samples, no header, atomically; the ``.f32`` workers read.
 
     Raises:
         StorageError: the file could not be written.
     """
-    samples = audio.samples if isinstance(audio, Clip) else audio
+    samples = audio.samples if isinstance(audio, Recording) else audio
     files.write_bytes(path, _pcm_bytes(samples).tobytes())
 
 
-def write_wav(audio: Clip, path: Path) -> None:
+def write_wav(audio: Recording, path: Path) -> None:
     """Write a file for people to listen to: 16-bit mono wav at 16 kHz, atomically.
 
     Raises:
@@ -128,12 +128,12 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Speech:
+class AudioSet:
     """The audio of a run.
 
     Attributes:
         name: how tables call it; printable, no path.
-        clips: at least one; their names are unique.
+        recordings: at least one; their names are unique.
         source: where it came from, for a person; never a path of this machine.
         kind: see `Kind`.
         left_out: what was asked for and cannot be measured on: a missing or damaged file, one
@@ -142,7 +142,7 @@ class Speech:
     """
 
     name: str
-    clips: tuple[Clip, ...]
+    recordings: tuple[Recording, ...]
     source: str
     kind: Kind
     left_out: tuple[LeftOut, ...] = ()
@@ -152,35 +152,37 @@ class Speech:
         """Check the shape of the set.
 
         Raises:
-            ValueError: no clips, two of one name, or several in a "clip".
+            ValueError: no recordings, two of one name, or several in a "clip".
         """
-        names = [clip.name for clip in self.clips]
+        names = [recording.name for recording in self.recordings]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"clips must be there and have names of their own, not {names}")
+            raise ValueError(f"a set needs at least one recording, and unique names, not {names}")
         if self.kind == "clip" and len(names) > 1:
-            raise ValueError(f"{len(names)} clips are a set")
+            raise ValueError(f"{len(names)} recordings are a set")
 
     @property
     def seconds(self) -> float:
-        """Duration of all clips together."""
-        return sum(clip.seconds for clip in self.clips)
+        """Duration of all recordings together."""
+        return sum(recording.seconds for recording in self.recordings)
 
     @property
     def language(self) -> str | None:
-        """The language of all clips; None when it differs or is not known of any one."""
-        spoken = {clip.language for clip in self.clips}
+        """The language of all recordings; None when it differs or is not known of any one."""
+        spoken = {recording.language for recording in self.recordings}
         return spoken.pop() if len(spoken) == 1 else None
 
     @cached_property
     def pcm_sha256(self) -> str:
         """What was fed to backends, in one hash.
 
-        For one clip its own. For more, SHA-256 over one line ``name pcm_sha256`` for each, sorted
-        and ended by newlines, so that neither order nor folder matters.
+        For one recording its own. For more, the SHA-256 of the sorted lines ``name pcm_sha256``,
+        each ended by a newline, so that neither order nor folder matters.
         """
         if self.kind == "clip":
-            return self.clips[0].pcm_sha256
-        lines = sorted(f"{clip.name} {clip.pcm_sha256}\n" for clip in self.clips)
+            return self.recordings[0].pcm_sha256
+        lines = sorted(
+            f"{recording.name} {recording.pcm_sha256}\n" for recording in self.recordings
+        )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from fakes import web as fake
 from fakes.web import Web
-from mac_whisper_speedtest.audio.clip import Speech
-from mac_whisper_speedtest.audio.select import Choice, choose
+from mac_whisper_speedtest.audio.recording import AudioSet
+from mac_whisper_speedtest.audio.select import AudioSource, load_audio
 from mac_whisper_speedtest.audio.url import STRICT, Policy, is_public
 from mac_whisper_speedtest.errors import AudioError, DownloadError, UsageError
 
@@ -57,9 +57,9 @@ def wav(tmp_path: Path, encode: Callable[..., Path]) -> bytes:
     return encode(tmp_path / "a.wav", noise, rate=16_000).read_bytes()
 
 
-def measured_on(url: str, policy: Policy = LOCAL, **wanted: object) -> Speech:
-    choice = replace(Choice(audio=url), **wanted)  # type: ignore[arg-type]
-    return choose(choice, notify=lambda _line: None, policy=policy)
+def measured_on(url: str, policy: Policy = LOCAL, **wanted: object) -> AudioSet:
+    choice = replace(AudioSource(audio=url), **wanted)  # type: ignore[arg-type]
+    return load_audio(choice, notify=lambda _line: None, policy=policy)
 
 
 def refusal(url: str, policy: Policy = LOCAL, **wanted: object) -> str:
@@ -74,9 +74,9 @@ def test_a_recording_is_fetched_and_named_without_query_or_login(server: Web, wa
     said: list[str] = []
     url = server.url("/talks/one.wav?token=secret", "audio.test")
 
-    speech = choose(Choice(audio=url, reference="x"), notify=said.append, policy=LOCAL)
+    speech = load_audio(AudioSource(audio=url, reference="x"), notify=said.append, policy=LOCAL)
 
-    (clip,) = speech.clips
+    (clip,) = speech.recordings
     assert (speech.name, clip.seconds, clip.reference) == ("one.wav", 2.0, "x")
     assert speech.source == "one.wav, from audio.test"
     assert said == ["Fetching one.wav from audio.test."]

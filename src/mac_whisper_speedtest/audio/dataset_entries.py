@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mac_whisper_speedtest.audio import cache
-from mac_whisper_speedtest.audio.clip import Clip, LeftOut, Speech, display_name, unused
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE
+from mac_whisper_speedtest.audio.recording import AudioSet, LeftOut, Recording, display_name, unused
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,33 @@ if TYPE_CHECKING:
 
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset and how much of it.
+
+    Attributes:
+        collection: ``librispeech`` or ``hf``.
+        name: the split of LibriSpeech, or the repository on the hub.
+        revision: the hub's commit; empty for LibriSpeech.
+        split: a folder of the repository; empty for the root, and for LibriSpeech.
+        n: how many utterances; None for all.
+    """
+
+    collection: str
+    name: str
+    revision: str = ""
+    split: str = ""
+    n: int | None = None
+
+    @property
+    def label(self) -> str:
+        """How tables call it; the revision is in ``source``."""
+        parts = [self.collection, self.name]
+        parts += [self.split] if self.split else []
+        parts += [f"n={self.n}"] if self.n is not None else []
+        return ":".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +74,14 @@ class AudioEntry:
     speaker: str | None = None
 
 
-def speech_of(
+def load_entries(
     entries: Iterable[AudioEntry],
     *,
     name: str,
     source: str,
     language: str | None = None,
     left_out: Sequence[LeftOut] = (),
-) -> Speech:
+) -> AudioSet:
     """Open every entry, and measure on those that can be measured on.
 
     Args:
@@ -69,7 +96,7 @@ def speech_of(
         AudioError: none of the entries can be measured on.
         StorageError: the PCM cache cannot be written.
     """
-    clips = []
+    recordings = []
     out = [LeftOut(each.name, display_name(each.reason)) for each in left_out]
     unscored = []
     names: set[str] = set()
@@ -78,20 +105,20 @@ def speech_of(
         names.add(called)
         spoken = _agreed(called, entry.language, language)
         try:
-            clip = _clip(entry, called, spoken, source)
+            recording = _recording(entry, called, spoken, source)
         except AudioError as error:
             reason = _without_path(error.message, entry).removeprefix(called)
             out.append(LeftOut(called, display_name(reason)))
             continue
-        clips.append(clip)
-        if clip.reference is None and (entry.no_text or entry.text is not None):
+        recordings.append(recording)
+        if recording.reference is None and (entry.no_text or entry.text is not None):
             reason = entry.no_text or "its reference text is empty"
             unscored.append(LeftOut(called, display_name(reason)))
-    if not clips:
+    if not recordings:
         raise AudioError(_nothing(name, out), hint="name recordings that can be played")
-    return Speech(
+    return AudioSet(
         name=display_name(name),
-        clips=tuple(clips),
+        recordings=tuple(recordings),
         source=source,
         kind="set",
         left_out=tuple(out),
@@ -113,11 +140,11 @@ def language_code(tag: str | None) -> str | None:
     return code
 
 
-def _clip(entry: AudioEntry, name: str, language: str | None, source: str) -> Clip:
+def _recording(entry: AudioEntry, name: str, language: str | None, source: str) -> Recording:
     pcm = cache.decoded(entry.audio, name=name if isinstance(entry.audio, bytes) else "")
     samples = cut(pcm.samples, entry.start_s, entry.seconds, name)
     whole = samples.size == pcm.samples.size
-    return Clip(
+    return Recording(
         name=name,
         samples=samples,
         reference=(entry.text or "").strip() or None,
@@ -202,7 +229,7 @@ AUDIO_SUFFIXES: Final = frozenset(
 like audio and is none is left out by name."""
 
 
-def entries(folder: Path) -> list[AudioEntry]:
+def folder_entries(folder: Path) -> list[AudioEntry]:
     """Every recording in ``folder`` and below, sorted by path; hidden files and folders left out.
 
     The words of ``talk.mp3`` are those of ``talk.txt`` beside it or, as LibriSpeech has them, the
