@@ -19,6 +19,7 @@ from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
 from mac_whisper_speedtest.compare import document
 from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
 from mac_whisper_speedtest.export import tables
+from mac_whisper_speedtest.leaderboard import site
 from mac_whisper_speedtest.option import Group, Option
 from mac_whisper_speedtest.request import RecordedRequest, Request
 from mac_whisper_speedtest.results import schema as s
@@ -77,6 +78,12 @@ def columns() -> str:
         "## Utterances",
         "First the same columns of cells, then:",
         _columns(own[1]),
+        "## Leaderboard",
+        "Columns of `leaderboard.csv`; [leaderboard.md](../leaderboard.md) explains them.",
+        _table(
+            ("column", "type", "unit", "meaning"),
+            ([f"`{each.name}`", each.kind, each.unit, each.meaning] for each in site.COLUMNS),
+        ),
     )
 
 

@@ -93,7 +93,7 @@ def test_where_all_are_bad_nothing_is_made(build: Call, tmp_path: Path) -> None:
 def test_another_folder_is_not_overwritten(build: Call, bundles: Path) -> None:
     answer = build(bundles, "-o", bundles)
     assert answer.code == 2
-    assert "holds something else" in answer.err
+    assert "contains something other" in answer.err
 
 
 # ---- a dataset on the hub

@@ -36,7 +36,7 @@ def bundled(run: FakeRun, path: Path, *, texts: bool = True) -> Path:
 
 
 def read(*paths: Path) -> intake.Intake:
-    return intake.read_bundles(intake.find(map(str, paths)))
+    return intake.read_bundles(intake.find_bundles(map(str, paths)))
 
 
 def test_a_folder_is_searched_for_bundles_and_runs(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_folder_is_searched_for_bundles_and_runs(tmp_path: Path) -> None:
     (tmp_path / "x" / ".hidden.zip").write_bytes(b"")
     bundled(machine(3), tmp_path / "x" / ".cache" / "three.zip")
 
-    found = intake.find([str(tmp_path / "x"), str(tmp_path / "x" / "deep" / "one.zip")])
+    found = intake.find_bundles([str(tmp_path / "x"), str(tmp_path / "x" / "deep" / "one.zip")])
 
     assert [path.name for path in found] == ["000002", "one.zip"]
 
@@ -57,15 +57,15 @@ def test_a_run_of_this_machine_is_found_by_its_number(
 ) -> None:
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path))
     there = machine(7).write(directory.runs_dir() / "000007")
-    assert intake.find(["7"]) == [there.resolve()]
-    assert intake.find([str(there / "manifest.json")]) == [there.resolve()]
+    assert intake.find_bundles(["7"]) == [there.resolve()]
+    assert intake.find_bundles([str(there / "manifest.json")]) == [there.resolve()]
 
 
 @pytest.mark.parametrize(("name", "said"), [("nowhere.zip", "not a run"), ("empty", "no bundle")])
 def test_what_stands_for_nothing_is_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=said):
-        intake.find([str(tmp_path / name)])
+        intake.find_bundles([str(tmp_path / name)])
 
 
 def test_a_run_and_its_bundles_count_once(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_run_and_its_bundles_count_once(tmp_path: Path) -> None:
 
     assert ([each.name for each in found.accepted], found.repeated) == ([run.manifest.run_id], 2)
     assert found.refused == ()
-    (board,) = build.build(found.accepted).boards
+    (board,) = build.build_leaderboard(found.accepted).boards
     assert all(row.error_rate is not None for row in board.groups[0].rows)
 
 
@@ -101,7 +101,7 @@ def test_bundles_of_one_run_that_do_not_say_the_same_are_all_refused(tmp_path: P
 
     assert [each.name for each in found.accepted] == [f"{2:032x}"]
     assert [each.name for each in found.refused] == ["false.zip", "true.zip"]
-    assert all("do not say the same" in each.reason for each in found.refused)
+    assert all("contradict each other" in each.reason for each in found.refused)
 
 
 def test_texts_that_were_changed_afterwards_are_noticed_too(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_edited_medians_never_count(tmp_path: Path) -> None:
 
     found = read(folder, path)
 
-    (board,) = build.build(found.accepted).boards
+    (board,) = build.build_leaderboard(found.accepted).boards
     assert [each.name for each in found.refused] == ["edited.zip"]
     assert max(row.rtfx.value for row in board.groups[0].rows if row.rtfx) < 11
 
@@ -189,7 +189,7 @@ def test_what_is_refused_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
 
 def test_a_bundle_without_texts_has_a_speed_and_no_error_rate(tmp_path: Path) -> None:
     found = read(without_texts(machine(1)).write(tmp_path / "run"))
-    (board,) = build.build(found.accepted).boards
+    (board,) = build.build_leaderboard(found.accepted).boards
     (first, *_) = board.groups[0].rows
     assert first.rtfx is not None
     assert first.error_rate is None

@@ -29,7 +29,7 @@ WRONG = {"u1": "he sold all of his socks", "u2": "in a very dry desert"}
 
 
 def built(*runs: FakeRun) -> Leaderboard:
-    return build.build(submitted(*runs))
+    return build.build_leaderboard(submitted(*runs))
 
 
 def only(found: Leaderboard) -> Board:
@@ -38,12 +38,12 @@ def only(found: Leaderboard) -> Board:
 
 
 def rows(board: Board) -> dict[str, BoardRow]:
-    return {row.runner.backend: row for group in board.groups for row in group.rows}
+    return {row.configuration.backend: row for group in board.groups for row in group.rows}
 
 
 def ranks(board: Board) -> dict[str, tuple[str, int | None, int | None]]:
     return {
-        row.runner.backend: (group.name, row.rank, row.rank_last)
+        row.configuration.backend: (group.name, row.rank, row.rank_last)
         for group in board.groups
         for row in group.rows
     }
@@ -113,7 +113,7 @@ def test_other_work_is_on_another_board() -> None:
     found = built(usual, beam, network, machine(4, machine=ANOTHER))
 
     assert sorted(
-        (b.work.hardware, b.contract["name"], b.work.network[:1]) for b in found.boards
+        (b.workload.hardware, b.contract["name"], b.workload.network[:1]) for b in found.boards
     ) == [
         (ANOTHER_KIND, "greedy", "b"),
         (ONE_KIND, "greedy", "b"),
@@ -126,9 +126,11 @@ def test_other_work_is_on_another_board() -> None:
 def test_other_threads_are_another_row() -> None:
     found = only(built(machine(1), machine(2, times=2.0, request={"threads": 1, "nice": 5})))
 
-    assert {(row.runner.backend, row.runner.threads) for g in found.groups for row in g.rows} == {
-        (name, threads) for name in NAMES for threads in ("4", "1, nice 5")
-    }
+    assert {
+        (row.configuration.backend, row.configuration.threads)
+        for g in found.groups
+        for row in g.rows
+    } == {(name, threads) for name in NAMES for threads in ("4", "1, nice 5")}
 
 
 def test_a_failed_run_stays_in_the_denominator() -> None:
@@ -151,7 +153,7 @@ def test_what_never_worked_is_there_without_a_rank() -> None:
 
     assert [group.name for group in found.groups] == ["A", ""]
     (row,) = found.groups[-1].rows
-    assert (row.runner.backend, row.runner.version, row.rank, row.rtfx) == (
+    assert (row.configuration.backend, row.configuration.version, row.rank, row.rtfx) == (
         "broken",
         None,
         None,
@@ -178,7 +180,9 @@ def test_what_is_fast_but_wrong_is_apart() -> None:
     backends = [*TWO, FakeCell("bad", rtf=0.01, text=WRONG)]
     found = only(built(machine(1, backends=backends), machine(2, backends=backends)))
 
-    assert [(g.name, g.wrong, [r.runner.backend for r in g.rows]) for g in found.groups] == [
+    assert [
+        (g.name, g.fast_but_wrong, [r.configuration.backend for r in g.rows]) for g in found.groups
+    ] == [
         ("A", False, ["whisper.cpp", "openai-whisper"]),
         ("B", True, ["bad"]),
     ]
@@ -189,7 +193,9 @@ def test_a_wrong_backend_alone_in_its_bundle_is_compared_with_those_of_the_other
 
     found = only(built(machine(1), alone))
 
-    assert [(g.wrong, [r.runner.backend for r in g.rows]) for g in found.groups] == [
+    assert [
+        (g.fast_but_wrong, [r.configuration.backend for r in g.rows]) for g in found.groups
+    ] == [
         (False, ["whisper.cpp", "openai-whisper"]),
         (True, ["bad"]),
     ]
@@ -242,7 +248,7 @@ def test_the_machine_that_is_slower_than_its_three_peers_is_flagged() -> None:
     found = built(*runs, slow, other)
 
     kinds = {each.hardware: each for each in found.classes}
-    members = {each.name: each.standing for each in kinds[ONE_KIND].members}
+    members = {each.name: each.outlier for each in kinds[ONE_KIND].members}
     assert [name for name, each in members.items() if each.off] == [slow.manifest.run_id]
     assert members[slow.manifest.run_id].ratio == pytest.approx(1.025 / 1.5, rel=0.02)
     assert members[slow.manifest.run_id].cells == 2
@@ -250,16 +256,16 @@ def test_the_machine_that_is_slower_than_its_three_peers_is_flagged() -> None:
     assert spread is not None
     assert (spread.bundles, spread.low < 0.72, spread.high < 1.05) == (4, True, True)
     assert kinds[ANOTHER_KIND].spread is None
-    row = rows(next(b for b in found.boards if b.work.hardware == ONE_KIND))["whisper.cpp"]
+    row = rows(next(b for b in found.boards if b.workload.hardware == ONE_KIND))["whisper.cpp"]
     assert row.rtfx is not None
     assert row.rtfx.value == pytest.approx(10 / 1.025, rel=0.02)  # a median does not mind
 
 
 def test_the_order_in_which_bundles_come_does_not_matter() -> None:
     runs = submitted(*(machine(number, times=1 + number / 50) for number in range(1, 6)))
-    first = build.build(runs)
+    first = build.build_leaderboard(runs)
     random.Random(3).shuffle(runs)
-    assert build.build(runs) == first
+    assert build.build_leaderboard(runs) == first
 
 
 def test_a_bundle_without_texts_is_on_the_same_board() -> None:
@@ -303,7 +309,7 @@ def test_timings_that_two_bundles_share_to_the_last_digit_are_remarked_upon() ->
 
 
 def test_nothing_makes_an_empty_leaderboard() -> None:
-    assert build.build([]) == Leaderboard((), ())
+    assert build.build_leaderboard([]) == Leaderboard((), ())
 
 
 def test_no_two_rows_of_a_board_have_the_same_name() -> None:
@@ -329,7 +335,7 @@ def test_no_two_rows_of_a_board_have_the_same_name() -> None:
             machine(6, backends=beam, request={"threads": 8}),
         )
     )
-    assert set(sections.names(board).values()) == {
+    assert set(sections.row_names(board).values()) == {
         "whisper.cpp:q5_1 1.2.3 float32",
         "whisper.cpp 1.2.3 float16",
         "whisper.cpp 1.11 float32",

@@ -126,7 +126,7 @@ def test_the_scores(run: s.Run) -> None:
 def test_the_leaderboard(run: s.Run) -> None:
     """It pools what was requested by its version and what was found in it."""
     known = submission_of(run)
-    page = parse(site.index(build.build([known]), Intake((known,), (), 0)))
+    page = parse(site.index_page(build.build_leaderboard([known]), Intake((known,), (), 0)))
     (board,) = page.all("table", id="board-0")
     found = shown(elements(board), "error rate", "state")
     assert found == [

@@ -20,15 +20,17 @@ def command() -> None:
     type=click.Path(path_type=Path),
     default=Path("site"),
     show_default=True,
-    help="The folder to make; an older leaderboard there is replaced.",
+    help="The folder to write; an older leaderboard there is replaced.",
 )
-@click.option("--download", is_flag=True, help="Fetch what hf: names and is not here yet.")
+@click.option(
+    "--download", is_flag=True, help="Download datasets (hf:) that are not on this machine yet."
+)
 def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     """Build a site from SOURCES: bundles, run directories, folders of these, or a dataset.
 
-    Every number is computed from the samples in the bundles; what their summaries say is not
-    looked at. The site is a folder of files that needs no server and no network, and is the same,
-    byte for byte, for the same bundles.
+    Every number is computed from the samples in the bundles; their own summaries are ignored.
+    The site is a folder of files that needs no server and no network. The same bundles give the
+    same bytes.
 
     hf:ORG/NAME@COMMIT is a dataset on the Hugging Face hub that holds bundles;
     hf:ORG/NAME@COMMIT:FOLDER is one folder of it. Nothing is downloaded without --download.
@@ -37,25 +39,25 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     speedtest leaderboard build bundles/ -o site
     speedtest leaderboard build mine.zip theirs.zip latest -o site
 
-    Exit codes: 0 all bundles are on it; 3 some were refused, the site was made of the others;
-    4 all were refused, nothing was made; 2 the request was wrong; 5 it could not be written;
-    10 not here, and not downloaded.
+    Exit codes: 0 all bundles are on the site; 3 some were refused, the site has the others; 4 all
+    were refused, nothing was written; 2 the request was wrong; 5 the site could not be written;
+    10 a dataset is not on this machine and was not downloaded.
     """
     from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.leaderboard import build as leaderboard
     from mac_whisper_speedtest.leaderboard import intake, site
     from mac_whisper_speedtest.privacy import scrub
 
-    site.check(output)
-    found = intake.read_bundles(intake.find(_local(sources, download=download)))
+    site.check_target(output)
+    found = intake.read_bundles(intake.find_bundles(_local(sources, download=download)))
     for each in found.refused:
         click.echo(scrub(f"refused: {each.name}: {each.reason}"), err=True)
     if not found.accepted:
-        click.echo("no bundle is left; nothing was made", err=True)
+        click.echo("all bundles were refused; nothing was written", err=True)
         raise click.exceptions.Exit(ExitCode.ALL_CELLS_FAILED)
-    made = leaderboard.build(found.accepted)
-    site.write_site(output, site.files(made, found))
-    off = sum(each.standing.off for kind in made.classes for each in kind.members)
+    made = leaderboard.build_leaderboard(found.accepted)
+    site.write_site(output, site.site_files(made, found))
+    off = sum(each.outlier.off for kind in made.classes for each in kind.members)
     click.echo(
         f"{output / 'index.html'}: boards: {len(made.boards)}, bundles: {len(found.accepted)} "
         f"(refused: {len(found.refused)}, given twice: {found.repeated}, off their peers: {off}), "
@@ -66,11 +68,11 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
 
 
 def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
-    """The sources with every dataset as the files that it holds.
+    """The sources, with every dataset replaced by its bundles.
 
     Raises:
-        UsageError: no dataset is written so.
-        DownloadError: it is not here and may not be, or cannot be, downloaded.
+        UsageError: the name of a dataset is malformed.
+        DownloadError: a dataset is not on this machine and was not downloaded.
     """
     from mac_whisper_speedtest.audio import datasets, hub_dataset
     from mac_whisper_speedtest.errors import UsageError
@@ -83,7 +85,9 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
             continue
         dataset = datasets.parse(each)
         if dataset.n is not None:
-            raise UsageError(f"{each}: a leaderboard is of all bundles", hint="leave out n=")
+            raise UsageError(
+                f"{each}: a leaderboard takes all bundles of a dataset", hint="leave out n="
+            )
         paths = hub_dataset.fetch_dataset(
             dataset,
             intake.BUNDLE,

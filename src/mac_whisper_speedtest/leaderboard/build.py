@@ -1,7 +1,6 @@
-"""Many machines' bundles as one ranking per kind of machine, contract, model and speech.
+"""Submissions of many machines as one ranking per hardware class, contract, model and speech.
 
-Everything here is made of :class:`~mac_whisper_speedtest.leaderboard.submissions.Submission`, whose
-figures were computed from samples. The result is the same in whatever order they are given.
+The result does not depend on the order of the submissions.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from mac_whisper_speedtest.accuracy import gate
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.leaderboard import placing
-from mac_whisper_speedtest.leaderboard.placing import Figure, MachineOutlier, Spread
+from mac_whisper_speedtest.leaderboard.placing import MachineOutlier, PooledFigure, Spread
 from mac_whisper_speedtest.leaderboard.submissions import (
     BoardSpeech,
     Configuration,
@@ -26,37 +25,29 @@ from mac_whisper_speedtest.leaderboard.submissions import (
 )
 from mac_whisper_speedtest.summary.ranking import letter
 
-# What a leaderboard is: boards of rows, and classes of machines. Types only.
-
 
 @dataclass(frozen=True, slots=True)
 class BoardRow:
     """One backend, version, device and precision on a board.
 
     Attributes:
-        runner: what did the work.
-        rank: the best rank in its group that is left open to it; ``None`` where no run of it
-            ended ``ok``.
-        rank_last: the worst.
-        rtfx: audio seconds per processing second; ``None`` likewise.
-        error_rate: a fraction; ``None`` where no words are known.
-        peak_rss_bytes: memory of the worker.
-        device_memory_bytes: of the accelerator.
+        rank: the best rank in its group that the intervals allow; ``None`` if no run ended ``ok``.
+        rank_last: the worst one.
+        rtfx: audio seconds per processing second; ``None`` if no run ended ``ok``.
+        error_rate: a fraction; ``None`` without reference texts.
         joules_per_audio_hour: energy above idle.
-        energy_quality: how far that is to be trusted.
-        load_s: seconds to load the weights.
-        runs_ok: how many of its runs ended ``ok``.
-        runs: how many tried, those that could not run there left out.
-        endings: status → how many runs.
-        rounds: how many rounds the speed rests on.
-        bundles: names of the bundles that tried.
+        energy_quality: how trustworthy that is.
+        runs: how many runs tried it; those of machines where it is unavailable do not count.
+        endings: status → number of runs.
+        rounds: the number of rounds behind the speed.
+        bundles: names of the bundles that tried it.
     """
 
-    runner: Configuration
+    configuration: Configuration
     rank: int | None
     rank_last: int | None
-    rtfx: Figure | None
-    error_rate: Figure | None
+    rtfx: PooledFigure | None
+    error_rate: PooledFigure | None
     peak_rss_bytes: float | None
     device_memory_bytes: float | None
     joules_per_audio_hour: float | None
@@ -71,37 +62,34 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True)
 class BoardGroup:
-    """Rows that did equal work; across groups there is no ranking.
+    """Rows that did equal work; groups are not ranked against each other.
 
     Attributes:
-        name: its letter; empty for runs of which it is not known what they would have done.
+        name: its letter; empty for failed runs whose settings are unknown.
         deviations: how the work differs from the contract, in words.
-        wrong: whether they are fast but wrong.
         rows: the fastest first.
     """
 
     name: str
     deviations: tuple[str, ...]
-    wrong: bool
+    fast_but_wrong: bool
     rows: tuple[BoardRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One kind of machine, contract, model and speech.
+    """One hardware class, contract, model and speech.
 
     Attributes:
-        work: what was to be done.
-        contract: its settings.
-        speech: the audio.
-        metric: ``wer`` or ``cer``; empty where no words are known.
+        contract: the requested settings.
+        metric: ``wer`` or ``cer``; empty without reference texts.
         bundles: how many took part.
         margin: the relative difference below which nothing is ranked: the largest of its bundles'.
-        groups: those that kept the contract first, what is wrong and what failed last.
+        groups: those that met the contract first; fast but wrong and failed ones last.
         unavailable: backend → in how many bundles it could not run.
     """
 
-    work: Workload
+    workload: Workload
     contract: dict[str, SettingValue]
     speech: BoardSpeech
     metric: str
@@ -113,17 +101,11 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class ClassMember:
-    """A bundle among those of its class.
+    """A bundle among those of its hardware class; see ``Submission``.
 
     Attributes:
-        name: see ``Submission``.
-        started_at: as its run says.
-        os_version: likewise.
-        python: likewise.
-        tool: likewise.
-        cells: of its run.
-        cells_ok: of these, ended ``ok``.
-        standing: whether it is off its peers.
+        cells: the number of cells of its run.
+        outlier: its comparison with its peers.
         alike: other bundles with exactly the same timings, which no two measurements have.
     """
 
@@ -134,13 +116,13 @@ class ClassMember:
     tool: str
     cells: int
     cells_ok: int
-    standing: MachineOutlier
+    outlier: MachineOutlier
     alike: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MachineClass:
-    """All bundles of one hardware class; ``spread`` is ``None`` where too few can be compared."""
+    """All bundles of one hardware class; ``spread`` is ``None`` if too few can be compared."""
 
     hardware: str
     members: tuple[ClassMember, ...]
@@ -149,44 +131,41 @@ class MachineClass:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """Boards in the order of hardware, model, contract and speech, and the classes of machines."""
+    """Boards sorted by hardware, model, contract and speech, and the hardware classes."""
 
     boards: tuple[Board, ...]
     classes: tuple[MachineClass, ...]
 
 
-# Which entries of a board are fast but wrong.
+def below_reference(cells: Sequence[SubmittedCell]) -> set[int]:
+    """The indices of cells that are less accurate than a reference backend, beyond the margin.
 
-
-def below_reference(entries: Sequence[SubmittedCell]) -> set[int]:
-    """The indices of those that are worse than a reference backend beyond the gate's margin.
-
-    A run compares its cells with its own reference backend. A run of one backend alone has nothing
-    to compare it with; it is compared with the reference of the whole board: of the entries that
-    were not judged either, those of the first of ``gate.REFERENCE_BACKENDS``, and of these the one
-    with the median error rate, so that neither a text made up to be perfect nor a bad one decides.
+    A run judges its cells by its own reference backend. Cells of a run without one are judged by
+    the reference of the whole board: of these cells, those of the first of
+    ``gate.REFERENCE_BACKENDS``, and of them the one with the median error rate, so that neither an
+    invented perfect text nor a bad one decides.
 
     Args:
-        entries: of one board, in a fixed order.
+        cells: of one board, in a fixed order.
     """
-    found = {number for number, each in enumerate(entries) if each.wrong}
-    alone = {number: each.score for number, each in enumerate(entries) if each.score is not None}
-    reference = _reference(entries, alone)
+    found = {number for number, each in enumerate(cells) if each.fast_but_wrong}
+    unjudged = {number: each.score for number, each in enumerate(cells) if each.score is not None}
+    reference = _reference(cells, unjudged)
     if reference is None:
         return found
-    against = alone[reference]
-    for number, score in alone.items():
+    against = unjudged[reference]
+    for number, score in unjudged.items():
         if number != reference and _worse(against, score):
             found.add(number)
     return found
 
 
-def _reference(entries: Sequence[SubmittedCell], alone: dict[int, Score]) -> int | None:
-    backends = {number: entries[number].runner.backend for number in sorted(alone)}
+def _reference(cells: Sequence[SubmittedCell], unjudged: dict[int, Score]) -> int | None:
+    backends = {number: cells[number].configuration.backend for number in sorted(unjudged)}
     chosen = gate.choose_reference(backends.values())
     rated = [
-        (score.rate, entries[number].bundle, number)
-        for number, score in alone.items()
+        (score.rate, cells[number].bundle, number)
+        for number, score in unjudged.items()
         if backends[number] == chosen and score.rate is not None
     ]
     return sorted(rated)[(len(rated) - 1) // 2][2] if rated else None
@@ -195,124 +174,124 @@ def _reference(entries: Sequence[SubmittedCell], alone: dict[int, Score]) -> int
 def _worse(reference: Score, other: Score) -> bool:
     try:
         return gate.judge_gate(reference, other).verdict == "worse"
-    except ValueError:  # other utterances, metric or rules: nothing to compare
+    except ValueError:  # other utterances, metric or rules cannot be compared
         return False
 
 
-def build(submissions: Iterable[Submission]) -> Leaderboard:
-    """The leaderboard of these bundles, each there once.
+def build_leaderboard(submissions: Iterable[Submission]) -> Leaderboard:
+    """The leaderboard of these submissions, which are of different runs.
 
     Raises:
-        ValueError: a bundle's figures are not what can be measured.
+        ValueError: a submission has impossible figures.
     """
-    known = _joined(sorted(submissions, key=lambda each: (each.name, each.content)))
-    works: defaultdict[Workload, list[SubmittedCell]] = defaultdict(list)
+    ordered = sorted(submissions, key=lambda each: (each.name, each.content_sha256))
+    known = _with_references(ordered)
+    workloads: defaultdict[Workload, list[SubmittedCell]] = defaultdict(list)
     classes: defaultdict[str, list[Submission]] = defaultdict(list)
     for each in known:
         classes[each.hardware].append(each)
-        for entry in each.entries:
-            works[entry.work].append(entry)
+        for cell in each.cells:
+            workloads[cell.workload].append(cell)
     by_name = {each.name: each for each in known}
-    boards = [_board(work, entries, by_name) for work, entries in works.items()]
-    alike = collections.Counter(each.samples for each in known)
+    boards = [_board(workload, cells, by_name) for workload, cells in workloads.items()]
+    same_timings = collections.Counter(each.timings_sha256 for each in known)
     return Leaderboard(
         boards=tuple(sorted((board for board in boards if board.groups), key=_order)),
-        classes=tuple(_class(name, classes[name], known, alike) for name in sorted(classes)),
+        classes=tuple(_class(name, classes[name], known, same_timings) for name in sorted(classes)),
     )
 
 
-def _joined(known: Sequence[Submission]) -> list[Submission]:
-    """What was measured without knowing the words beside what was measured with them.
+def _with_references(known: Sequence[Submission]) -> list[Submission]:
+    """Puts cells without reference texts on the board of equal work with them.
 
-    Only where all who knew them knew the same ones: it is the same work, and the speeds compare.
+    Only if all cells with reference texts have the same ones.
     """
     with_words: defaultdict[Workload, set[str]] = defaultdict(set)
     for each in known:
-        for entry in each.entries:
-            if entry.work.words:
-                with_words[replace(entry.work, words="")].add(entry.work.words)
+        for cell in each.cells:
+            if cell.workload.words:
+                with_words[replace(cell.workload, words="")].add(cell.workload.words)
 
-    def joined(entry: SubmittedCell) -> SubmittedCell:
-        words = with_words.get(entry.work, set())
+    def completed(cell: SubmittedCell) -> SubmittedCell:
+        words = with_words.get(cell.workload, set())
         if len(words) != 1:
-            return entry
-        return replace(entry, work=replace(entry.work, words=next(iter(words))))
+            return cell
+        return replace(cell, workload=replace(cell.workload, words=next(iter(words))))
 
-    return [replace(each, entries=tuple(map(joined, each.entries))) for each in known]
+    return [replace(each, cells=tuple(map(completed, each.cells))) for each in known]
 
 
 def _order(board: Board) -> tuple[object, ...]:
-    work = board.work
+    workload = board.workload
     return (
-        work.hardware,
-        work.model,
+        workload.hardware,
+        workload.model,
         str(board.contract.get("name")),
         board.speech.name,
-        (work.contract, work.network, work.speech, work.words),
+        (workload.contract, workload.network, workload.speech, workload.words),
     )
 
 
 def _board(
-    work: Workload, entries: Sequence[SubmittedCell], bundles: Mapping[str, Submission]
+    workload: Workload, cells: Sequence[SubmittedCell], bundles: Mapping[str, Submission]
 ) -> Board:
-    here = [bundles[name] for name in sorted({each.bundle for each in entries})]
+    here = [bundles[name] for name in sorted({each.bundle for each in cells})]
     unavailable = collections.Counter(
-        each.runner.backend for each in entries if each.status == "unavailable"
+        each.configuration.backend for each in cells if each.status == "unavailable"
     )
     margin = max(each.margin for each in here)
     return Board(
-        work=work,
-        contract=here[0].contracts[work.contract],
-        speech=min((each.speech[work.speech] for each in here), key=lambda it: it.name),
-        metric=min((each.metric for each in entries if each.metric), default=""),
+        workload=workload,
+        contract=here[0].contracts[workload.contract],
+        speech=min((each.speech[workload.speech] for each in here), key=lambda it: it.name),
+        metric=min((each.metric for each in cells if each.metric), default=""),
         bundles=len(here),
         margin=margin,
-        groups=tuple(_groups(entries, margin, {each.name: each.level for each in here})),
+        groups=tuple(_groups(cells, margin, {each.name: each.level for each in here})),
         unavailable=dict(sorted(unavailable.items())),
     )
 
 
 _RowKey = tuple[str, bool, Configuration]
-"""What was done, whether it was wrong, and by what."""
+"""Effective settings, whether fast but wrong, and the configuration."""
 
 
 def _groups(
-    entries: Sequence[SubmittedCell], margin: float, level: Mapping[str, float]
+    cells: Sequence[SubmittedCell], margin: float, level: Mapping[str, float]
 ) -> list[BoardGroup]:
-    """Cells of equal work together, as ``summary.ranking`` does it in one run."""
-    wrong = below_reference(entries)
+    """Groups cells by equal work, as ``summary.ranking`` does in one run."""
+    wrong = below_reference(cells)
     rows: defaultdict[_RowKey, list[SubmittedCell]] = defaultdict(list)
-    failed = []
-    for number, each in enumerate(entries):
+    for number, each in enumerate(cells):
         if each.rtf:
-            rows[each.settings, number in wrong, each.runner].append(each)
-        elif each.status != "unavailable":
-            failed.append(each)
+            rows[each.settings, number in wrong, each.configuration].append(each)
     unplaced: defaultdict[Configuration, list[SubmittedCell]] = defaultdict(list)
-    for each in failed:
-        own = [key for key in rows if _may_be(each.runner, key[2])]
-        (rows[own[0]] if len(own) == 1 else unplaced[each.runner]).append(each)
-    classes: defaultdict[tuple[str, bool], dict[Configuration, list[SubmittedCell]]] = defaultdict(
-        dict
-    )
-    for (settings, is_wrong, runner), own_entries in rows.items():
-        classes[settings, is_wrong][runner] = own_entries
+    for each in cells:
+        if each.rtf or each.status == "unavailable":
+            continue
+        own = [key for key in rows if _may_be(each.configuration, key[2])]
+        (rows[own[0]] if len(own) == 1 else unplaced[each.configuration]).append(each)
+    classes: defaultdict[tuple[str, bool], dict[Configuration, list[SubmittedCell]]]
+    classes = defaultdict(dict)
+    for (settings, is_wrong, configuration), members in rows.items():
+        classes[settings, is_wrong][configuration] = members
     found = [
         (_deviations(members), is_wrong, _rows(members, margin, level))
         for (_, is_wrong), members in classes.items()
     ]
     found.sort(key=lambda it: (it[1], bool(it[0]), -_speed(it[2][0]), it[0]))
     groups = [
-        BoardGroup(letter(index), deviations, is_wrong, tuple(members))
-        for index, (deviations, is_wrong, members) in enumerate(found)
+        BoardGroup(letter(index), deviations, is_wrong, tuple(ranked))
+        for index, (deviations, is_wrong, ranked) in enumerate(found)
     ]
     if unplaced:
-        groups.append(BoardGroup("", (), wrong=False, rows=tuple(_rows(unplaced, margin, level))))
+        failed = tuple(_rows(unplaced, margin, level))
+        groups.append(BoardGroup("", (), fast_but_wrong=False, rows=failed))
     return groups
 
 
 def _may_be(failed: Configuration, other: Configuration) -> bool:
-    """Whether what failed may have been ``other``: it does not contradict in what it could say."""
+    """Whether a failed cell may be of ``other``: nothing that it reported contradicts that."""
     same = failed.backend == other.backend and failed.threads == other.threads
     pairs = (
         (failed.version, other.version),
@@ -323,7 +302,7 @@ def _may_be(failed: Configuration, other: Configuration) -> bool:
 
 
 def _deviations(members: Mapping[Configuration, Sequence[SubmittedCell]]) -> tuple[str, ...]:
-    found = {each for own in members.values() for entry in own for each in entry.deviations}
+    found = {each for own in members.values() for cell in own for each in cell.deviations}
     return tuple(sorted(found))
 
 
@@ -332,46 +311,49 @@ def _rows(
     margin: float,
     level: Mapping[str, float],
 ) -> list[BoardRow]:
-    """The rows of one group, the fastest first, with their ranks."""
-    names = {str(number): runner for number, runner in enumerate(sorted(members, key=_identity))}
-    rounds = {
-        name: {each.bundle: each.rtf for each in members[runner] if each.rtf}
-        for name, runner in names.items()
+    """The ranked rows of one group, the fastest first."""
+    names = {
+        str(number): configuration
+        for number, configuration in enumerate(sorted(members, key=_identity))
     }
-    ranks = placing.ranks(
+    rounds = {
+        name: {each.bundle: each.rtf for each in members[configuration] if each.rtf}
+        for name, configuration in names.items()
+    }
+    ranks = placing.rank_rows(
         {name: own for name, own in rounds.items() if own}, margin=margin, level=level
     )
     rows = []
-    for name, runner in names.items():
-        own = members[runner]
-        sound = [each for each in own if each.rtf]
+    for name, configuration in names.items():
+        own = members[configuration]
+        ok = [each for each in own if each.rtf]
         rank = ranks.get(name)
-        energy = [each for each in sound if each.joules_per_audio_hour is not None]
+        energy = [each for each in ok if each.joules_per_audio_hour is not None]
         rows.append(
             BoardRow(
-                runner=runner,
+                configuration=configuration,
                 rank=rank.first if rank else None,
                 rank_last=rank.last if rank else None,
-                rtfx=placing.rtfx(sound) if sound else None,
-                error_rate=placing.error_rate(sound),
-                peak_rss_bytes=_median(sound, lambda each: each.peak_rss_bytes),
-                device_memory_bytes=_median(sound, lambda each: each.device_memory_bytes),
+                rtfx=placing.pooled_rtfx(ok) if ok else None,
+                error_rate=placing.pooled_error_rate(ok),
+                peak_rss_bytes=_median(ok, lambda each: each.peak_rss_bytes),
+                device_memory_bytes=_median(ok, lambda each: each.device_memory_bytes),
                 joules_per_audio_hour=_median(energy, lambda each: each.joules_per_audio_hour),
                 energy_quality="; ".join(sorted({each.energy_quality for each in energy} - {""})),
-                load_s=_median(sound, lambda each: each.load_s),
-                runs_ok=len(sound),
+                load_s=_median(ok, lambda each: each.load_s),
+                runs_ok=len(ok),
                 runs=len(own),
                 endings=dict(sorted(collections.Counter(each.status for each in own).items())),
-                rounds=sum(len(each.rtf) for each in sound),
+                rounds=sum(len(each.rtf) for each in ok),
                 bundles=tuple(sorted({each.bundle for each in own})),
             )
         )
-    return sorted(rows, key=lambda row: (-_speed(row), _identity(row.runner)))
+    return sorted(rows, key=lambda row: (-_speed(row), _identity(row.configuration)))
 
 
-def _identity(runner: Configuration) -> tuple[str, ...]:
-    known = (runner.version, runner.device, runner.precision)
-    return (runner.backend, *(each or "" for each in known), runner.threads)
+def _identity(configuration: Configuration) -> tuple[str, ...]:
+    known = (configuration.version, configuration.device, configuration.precision)
+    return (configuration.backend, *(each or "" for each in known), configuration.threads)
 
 
 def _speed(row: BoardRow) -> float:
@@ -379,9 +361,9 @@ def _speed(row: BoardRow) -> float:
 
 
 def _median(
-    entries: Sequence[SubmittedCell], look: Callable[[SubmittedCell], float | int | None]
+    cells: Sequence[SubmittedCell], value: Callable[[SubmittedCell], float | int | None]
 ) -> float | None:
-    known = [value for each in entries if (value := look(each)) is not None]
+    known = [found for each in cells if (found := value(each)) is not None]
     return statistics.median(known) if known else None
 
 
@@ -389,14 +371,14 @@ def _class(
     hardware: str,
     members: Sequence[Submission],
     known: Sequence[Submission],
-    alike: Mapping[str, int],
+    same_timings: Mapping[str, int],
 ) -> MachineClass:
-    standings, spread = placing.standings(
+    outliers, spread = placing.machine_outliers(
         {
             each.name: {
-                (entry.work, entry.settings, entry.runner): placing.speed(entry)
-                for entry in each.entries
-                if entry.rtf
+                (cell.workload, cell.settings, cell.configuration): placing.speed_of_cell(cell)
+                for cell in each.cells
+                if cell.rtf
             }
             for each in members
         }
@@ -410,15 +392,15 @@ def _class(
                 os_version=each.os_version,
                 python=each.python,
                 tool=each.tool,
-                cells=len(each.entries),
-                cells_ok=sum(entry.status == "ok" for entry in each.entries),
-                standing=standings[each.name],
+                cells=len(each.cells),
+                cells_ok=sum(cell.status == "ok" for cell in each.cells),
+                outlier=outliers[each.name],
                 alike=tuple(
                     other.name
                     for other in known
-                    if each.samples
-                    and alike[each.samples] > 1
-                    and other.samples == each.samples
+                    if each.timings_sha256
+                    and same_timings[each.timings_sha256] > 1
+                    and other.timings_sha256 == each.timings_sha256
                     and other is not each
                 ),
             )

@@ -1,4 +1,4 @@
-"""Reading bundles and run directories for a leaderboard: what is good, and why the rest is not."""
+"""Finds and reads bundles and run directories for a leaderboard; says why it refuses some."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ class Refusal:
     """A bundle that is not on the leaderboard.
 
     Attributes:
-        name: of its file or folder, without where that lies.
-        sha256: of the file, or of the run directory's journal; empty where it cannot be read.
-        reason: in words.
+        name: of its file or folder, without the path.
+        sha256: of the file, or of the run directory's journal; empty if that is unreadable.
     """
 
     name: str
@@ -43,9 +42,9 @@ class Intake:
     """What was read.
 
     Attributes:
-        accepted: each run once, in the order of their names.
-        refused: in the order of their names.
-        repeated: how many were there a second time, with the same content.
+        accepted: each run once, sorted by name.
+        refused: sorted by name.
+        repeated: how many bundles were further copies of an accepted run.
     """
 
     accepted: tuple[Submission, ...]
@@ -54,23 +53,23 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """A submission, and what to call its file should it be refused after all."""
+class ReadBundle:
+    """A submission, with the name and hash of its file in case it is refused later."""
 
     submission: Submission
     name: str
     sha256: str
 
 
-def find(names: Iterable[str]) -> list[Path]:
-    """Every bundle and run directory that ``names`` stand for, each once, in order of path.
+def find_bundles(names: Iterable[str]) -> list[Path]:
+    """Every bundle and run directory that ``names`` refer to, each once, sorted by path.
 
-    A folder that is no run directory is searched with all folders in it, but for hidden ones and
-    through no links. A name that is no path is a run of this machine: ``latest``, a number, a tag,
-    a run id.
+    A folder that is not a run directory is searched recursively, except for hidden folders and
+    links. A name that is not a path is a run of this machine: ``latest``, a number, a tag, a run
+    id.
 
     Raises:
-        UsageError: a name stands for nothing, or a folder has neither in it.
+        UsageError: a name refers to nothing, or a folder contains neither a bundle nor a run.
     """
     found: set[Path] = set()
     for name in names:
@@ -81,7 +80,7 @@ def find(names: Iterable[str]) -> list[Path]:
             inside = set(_inside(path.resolve()))
             if not inside:
                 raise UsageError(
-                    f"{name} holds no bundle and no run",
+                    f"{name} contains no bundle and no run",
                     hint="make a bundle: speedtest results bundle latest -o run.zip",
                 )
             found |= inside
@@ -102,25 +101,25 @@ def _inside(root: Path) -> Iterator[Path]:
             path = here / name
             if path.suffix.lower() != BUNDLE or name.startswith(".") or path.is_symlink():
                 continue
-            if path.is_file():  # a pipe would be waited for
+            if path.is_file():  # reading a pipe would block
                 yield path
 
 
 def read_bundles(paths: Sequence[Path]) -> Intake:
-    """Read every one, compute its figures from its samples, and set aside what is not to be had.
+    """Read each bundle and compute its figures from its samples; refuse those that are invalid.
 
-    Nothing that is wrong with one of them stops the others.
+    An invalid bundle never stops the others from being read.
     """
-    good: list[Read] = []
+    good: list[ReadBundle] = []
     refused: list[Refusal] = []
     for path in paths:
         sha256 = _sha256(path)
         name = scrub(path.name)
         try:
-            good.append(Read(submissions.submission_of(_run(path)), name, sha256))
+            good.append(ReadBundle(submissions.submission_of(_run(path)), name, sha256))
         except SpeedtestError as error:
-            refused.append(Refusal(name, sha256, _placeless(error.message, path)))
-        # What is in a bundle was written by anybody, and may be what nothing can be computed of.
+            refused.append(Refusal(name, sha256, _without_folder(error.message, path)))
+        # A bundle is untrusted: its values may make any computation fail.
         except (
             ArithmeticError,
             AssertionError,
@@ -131,33 +130,29 @@ def read_bundles(paths: Sequence[Path]) -> Intake:
             TypeError,
             ValueError,
         ) as error:
-            said = f"its figures cannot be computed: {type(error).__name__}: {error}"
-            refused.append(Refusal(name, sha256, _placeless(said, path)))
-    return settle(good, refused)
+            reason = f"its figures cannot be computed: {type(error).__name__}: {error}"
+            refused.append(Refusal(name, sha256, _without_folder(reason, path)))
+    return merge_duplicates(good, refused)
 
 
-def settle(good: Iterable[Read], refused: Iterable[Refusal]) -> Intake:
-    """Count a run that is there twice once; refuse all of those that contradict each other."""
-    by_name: defaultdict[str, list[Read]] = defaultdict(list)
+def merge_duplicates(good: Iterable[ReadBundle], refused: Iterable[Refusal]) -> Intake:
+    """Accept each run once; refuse all bundles of a run that contradict each other."""
+    by_name: defaultdict[str, list[ReadBundle]] = defaultdict(list)
     for each in good:
         by_name[each.submission.name].append(each)
     accepted, set_aside, repeated = [], list(refused), 0
     for name in sorted(by_name):
         same = by_name[name]
         if _agree([each.submission for each in same]):
-            # Those with texts say more. Which of equals is taken may not depend on where they lie.
-            accepted.append(
-                max((each.submission for each in same), key=_says)
-                if len(same) > 1
-                else same[0].submission
-            )
+            known = [each.submission for each in same]
+            accepted.append(max(known, key=_preference) if len(known) > 1 else known[0])
             repeated += len(same) - 1
             continue
         set_aside += [
             Refusal(
                 each.name,
                 each.sha256,
-                f"{len(same)} bundles of the run {name[:12]} do not say the same; "
+                f"{len(same)} bundles of the run {name[:12]} contradict each other; "
                 "which of them is true cannot be known",
             )
             for each in same
@@ -166,18 +161,19 @@ def settle(good: Iterable[Read], refused: Iterable[Refusal]) -> Intake:
     return Intake(tuple(accepted), tuple(set_aside), repeated)
 
 
-def _says(submission: Submission) -> tuple[bool, str]:
-    return bool(submission.texts), repr(submission)
+def _preference(submission: Submission) -> tuple[bool, str]:
+    """With texts before without; of equals the same one wherever their files are."""
+    return bool(submission.texts_sha256), repr(submission)
 
 
 def _agree(same: Sequence[Submission]) -> bool:
-    contents = {each.content for each in same}
-    texts = {each.texts for each in same} - {""}
+    contents = {each.content_sha256 for each in same}
+    texts = {each.texts_sha256 for each in same} - {""}
     return len(contents) == 1 and len(texts) <= 1
 
 
 def _run(path: Path) -> s.Run:
-    """The run with every figure computed again, whatever its files say of them."""
+    """The run, with every figure computed from its samples; figures in its files are ignored."""
     if not path.is_dir():
         from mac_whisper_speedtest.bundle import read as unpack
 
@@ -186,7 +182,7 @@ def _run(path: Path) -> s.Run:
         return unpack.read_bundle(path)
     run = RunDirectory(path).replay()
     if run.manifest.outcome is not None and run.manifest.outcome.state == "running":
-        raise UsageError("it is still being measured", hint="wait until it has ended")
+        raise UsageError("it is still being measured", hint="wait until the run has ended")
     return summarize(run)
 
 
@@ -197,9 +193,9 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _placeless(text: str, path: Path) -> str:
-    """A reason without the folder that the bundle lies in, which is another one elsewhere."""
+def _without_folder(text: str, path: Path) -> str:
+    """A reason without the bundle's folder, which differs from machine to machine."""
     text = text.removeprefix(f"{path} is refused: ")
-    for place in (f"{path}{os.sep}", f"{path.parent}{os.sep}"):
-        text = text.replace(place, "")
+    for folder in (f"{path}{os.sep}", f"{path.parent}{os.sep}"):
+        text = text.replace(folder, "")
     return scrub(text.replace(str(path), path.name))

@@ -1,4 +1,4 @@
-"""Who is certainly faster than whom where several bundles have a say."""
+"""Figures of several bundles: ranks of rows, machines that differ from their peers, medians."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rounds = Mapping[int, float]
 """Round → RTF."""
 
 
-def ranks(
+def rank_rows(
     rows: Mapping[str, Mapping[str, Rounds]],
     *,
     margin: float,
@@ -26,18 +26,18 @@ def ranks(
 ) -> dict[str, RankRange]:
     """The ranks that each row of a group may have.
 
-    Bundles, not their rounds, are what repeats a comparison: rounds of one machine share what is
-    odd about it. So where two rows have three bundles or more in common, they are compared as
-    cells of a run are (``ranking.rank``), with a bundle in place of a round. Where they have one or
-    two, one is the faster only if the rounds of each of these bundles say so by themselves.
+    Bundles, not rounds, replicate a comparison: all rounds of one machine share its peculiarities.
+    Two rows that share three bundles or more are therefore compared like cells of a run
+    (``ranking.rank``), with a bundle in place of a round. Two rows that share one or two bundles
+    differ only if the rounds of each of these bundles agree on it.
 
     Args:
         rows: row → bundle → that bundle's rounds, none of them empty.
-        margin: the relative difference below which rows count as the same.
-        level: bundle → the confidence that its own rounds are to be judged with.
+        margin: the relative difference below which rows count as equal.
+        level: bundle → confidence level for comparisons of its own rounds.
 
     Raises:
-        ValueError: for a value that is not finite and above zero.
+        ValueError: a value is not finite or not above zero.
     """
     bundles = sorted({name for own in rows.values() for name in own})
     medians = {
@@ -68,7 +68,7 @@ def ranks(
 def _verdicts(
     rows: Mapping[str, Rounds], margin: float, level: float
 ) -> dict[tuple[str, str], Verdict]:
-    """What one bundle's rounds say of every pair of rows, in both directions."""
+    """The verdict of one bundle's rounds on every pair of rows, in both directions."""
     pairs: list[Pair] = ranking.rank(rows, margin=margin, level=level).pairs
     return {(each.a, each.b): each.verdict for pair in pairs for each in (pair, pair.swapped())}
 
@@ -77,14 +77,11 @@ def _unanimous(verdicts: list[Verdict]) -> Verdict:
     return verdicts[0] if verdicts and len(set(verdicts)) == 1 else Verdict.AMBIGUOUS
 
 
-# Which bundle is off its peers: those of the same hardware class, on the cells that they share.
-#
-# Machines of one class are expected to be equally fast. One that is not says something of itself
-# (it was hot, busy, on battery, or is not what it claims), and less of the backends.
-
+# Machines of one hardware class should be equally fast. One that differs from its peers was hot,
+# busy, on battery, or is not what it claims to be.
 
 MIN_PEERS = 3
-"""Bundles, the judged one among them: two that differ do not say which of them is off."""
+"""Bundles, including the judged one: if only two differ, either may be the outlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +90,7 @@ class Speed:
 
     Attributes:
         rtfx: audio seconds per processing second, above zero.
-        error: the standard error of its logarithm, as its interval tells it; ``None`` where the
-            bundle has too few rounds for one.
+        error: standard error of log RTFx, derived from its interval; ``None`` with too few rounds.
     """
 
     rtfx: float
@@ -103,13 +99,13 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class MachineOutlier:
-    """A bundle among its peers.
+    """A bundle compared with its peers.
 
     Attributes:
-        cells: how many of its cells at least ``MIN_PEERS`` bundles share; 0: nothing to judge by.
-        ratio: its RTFx as a multiple of what is usual; ``None`` where it cannot be judged.
-        score: the modified z-score; ``None`` likewise.
-        off: whether it stands out.
+        cells: how many of its cells at least ``MIN_PEERS`` bundles share.
+        ratio: its RTFx as a multiple of the usual one; ``None`` if it cannot be judged.
+        score: the modified z-score; ``None`` if it cannot be judged.
+        off: whether it is an outlier.
     """
 
     cells: int
@@ -125,8 +121,8 @@ class Spread:
     Attributes:
         bundles: how many could be compared.
         low: the slowest.
-        high: the quickest.
-        sigma: a robust standard deviation, as a fraction.
+        high: the fastest.
+        sigma: robust standard deviation, as a fraction.
     """
 
     bundles: int
@@ -135,30 +131,31 @@ class Spread:
     sigma: float
 
 
-def standings(
+def machine_outliers(
     speeds: Mapping[str, Mapping[Hashable, Speed]],
 ) -> tuple[dict[str, MachineOutlier], Spread | None]:
     """Judge every bundle of one hardware class.
 
-    A bundle's distance is the median, over the cells that it shares, of log RTFx minus the median
-    of all bundles there. Its score is that distance from the median distance in units of the median
-    absolute deviation, scaled to a standard deviation (Iglewicz & Hoaglin, How to Detect and Handle
-    Outliers, ASQC 1993, section 3: the modified z-score, which stands out beyond 3.5), here with
-    the correction for few values of Croux & Rousseeuw (``outliers.SMALL_SAMPLE``).
+    A bundle's distance is the median, over its shared cells, of log RTFx minus the median log RTFx
+    of all bundles. Its score is the difference of that distance from the median distance, divided
+    by the median absolute deviation scaled to a standard deviation (the modified z-score of
+    Iglewicz & Hoaglin, How to Detect and Handle Outliers, ASQC 1993, section 3; an outlier is
+    beyond 3.5), with the small-sample correction of Croux & Rousseeuw (``outliers.SMALL_SAMPLE``).
 
-    A few bundles may agree by chance. So the unit is never smaller than the standard error of the
-    bundle's own speeds, nor than what makes a tenth just stand out (``outliers.FLOOR``).
+    Few bundles may agree by chance. The divisor is therefore never smaller than the standard error
+    of the bundle's own speeds, nor than a value that makes 10 % the smallest outlier
+    (``outliers.FLOOR``).
 
     Args:
-        speeds: bundle → cell → its speed. Two cells are the same one only for equal work, backend,
-            version, device, precision and threads.
+        speeds: bundle → cell → its speed. Cells are the same only for equal work, backend, version,
+            device, precision and threads.
 
     Returns:
-        Every bundle's standing, and the spread of those that could be judged; ``None`` where fewer
-        than ``MIN_PEERS`` could be.
+        The judgment of every bundle, and the spread of those that could be judged; ``None`` if
+        these are fewer than ``MIN_PEERS``.
 
     Raises:
-        ValueError: for an RTFx that is not finite and above zero.
+        ValueError: an RTFx is not finite or not above zero.
     """
     usual = _usual(speeds)
     shared = {name: [cell for cell in own if cell in usual] for name, own in speeds.items()}
@@ -200,37 +197,36 @@ def _usual(speeds: Mapping[str, Mapping[Hashable, Speed]]) -> dict[Hashable, flo
 
 
 def _error(own: Mapping[Hashable, Speed], cells: list[Hashable]) -> float | None:
-    """The usual standard error of a bundle's shared cells.
+    """The median standard error of a bundle's shared cells.
 
-    Not divided by their number: what disturbs a machine disturbs all of its cells alike.
+    It is not divided by their number: a disturbance of the machine affects all cells alike.
     """
     known = [error for cell in cells if (error := own[cell].error) is not None]
     return statistics.median(known) if known else None
 
 
-# One figure from several bundles: a median, and how far it can be trusted.
-
+# One figure pooled over several bundles.
 
 Basis = Literal["rounds", "bundles", "range", ""]
 
 _Z = statistics.NormalDist().inv_cdf((1 + intervals.LEVEL) / 2)
-"""How many standard errors a 95 % interval reaches to either side."""
+"""Half the width of a 95 % interval, in standard errors."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A median, and what stands beside it.
+class PooledFigure:
+    """A median over bundles, with an interval or a range.
 
     Attributes:
-        value: of one bundle its own, of several the median of theirs.
-        low: the lower end of what ``basis`` says; ``None`` where there is nothing to say.
-        high: the upper end.
-        basis: ``rounds``: one bundle, and the interval is that of its rounds. ``bundles``: at least
-            six, and the interval is that of a median of independent values (``of_median``).
-            ``range``: two to five bundles, which allow no interval; the smallest and the largest.
-            Empty: one bundle with too few rounds.
-        level: of the interval; ``None`` where it is none.
-        values: one per bundle, the smallest first.
+        value: the median; of one bundle its own value.
+        low: lower end of the interval or range; ``None`` with an empty ``basis``.
+        high: upper end.
+        basis: ``rounds``: one bundle; the interval of its rounds. ``bundles``: at least six
+            bundles; the interval of a median of independent values (``of_median``). ``range``: two
+            to five bundles, which allow no interval; the smallest and the largest value. Empty: one
+            bundle with too few rounds.
+        level: confidence level of the interval; ``None`` if there is none.
+        values: one per bundle, rising.
     """
 
     value: float
@@ -241,28 +237,30 @@ class Figure:
     values: tuple[float, ...]
 
 
-def rtfx(entries: Sequence[SubmittedCell]) -> Figure:
-    """The speed of one row: entries that have rounds, each of another bundle.
+def pooled_rtfx(cells: Sequence[SubmittedCell]) -> PooledFigure:
+    """The speed of one row: the median over bundles of each bundle's median over rounds.
 
-    The median over bundles of each bundle's median over rounds. The intervals are those of
-    ``intervals.of_median``: two of the values themselves, whatever the distribution. What bundles
-    have in common (two of them may be of one machine) they do not see.
+    Intervals are those of ``intervals.of_median``: two of the values themselves, whatever the
+    distribution. They take bundles for independent, although two may be of one machine.
+
+    Args:
+        cells: one per bundle, each with rounds.
 
     Raises:
-        ValueError: without an entry, or for a time that cannot be.
+        ValueError: no cell, or an impossible time.
     """
-    values = [1 / statistics.median(each.rtf.values()) for each in entries]
-    if len(entries) == 1 and (only := entries[0]).low is not None:
+    values = [1 / statistics.median(each.rtf.values()) for each in cells]
+    if len(cells) == 1 and (only := cells[0]).low is not None:
         return _figure(values, only.low, only.high, "rounds")
     return _between(values)
 
 
-def error_rate(entries: Sequence[SubmittedCell]) -> Figure | None:
-    """The error rate of one row; ``None`` where no words are known.
+def pooled_error_rate(cells: Sequence[SubmittedCell]) -> PooledFigure | None:
+    """The error rate of one row; ``None`` without reference texts.
 
-    One bundle's rate has no interval here: rounds say the same text again.
+    One bundle's rate has no interval: its rounds repeat the same text.
     """
-    known = [each.error_rate for each in entries if each.error_rate is not None]
+    known = [each.error_rate for each in cells if each.error_rate is not None]
     if not known:
         return None
     if len(known) == 1:
@@ -270,16 +268,16 @@ def error_rate(entries: Sequence[SubmittedCell]) -> Figure | None:
     return _figure(known, min(known), max(known), "range")
 
 
-def speed(entry: SubmittedCell) -> Speed:
-    """An entry's speed for :mod:`~mac_whisper_speedtest.leaderboard.placing`; it must have rounds.
+def speed_of_cell(cell: SubmittedCell) -> Speed:
+    """The speed of a cell that has rounds.
 
-    Half the interval's width on the scale of logarithms is 1.96 standard errors.
+    On a logarithmic scale, half the width of its interval is 1.96 standard errors.
     """
-    error = math.log(entry.high / entry.low) / 2 / _Z if entry.low and entry.high else None
-    return Speed(1 / statistics.median(entry.rtf.values()), error)
+    error = math.log(cell.high / cell.low) / 2 / _Z if cell.low and cell.high else None
+    return Speed(1 / statistics.median(cell.rtf.values()), error)
 
 
-def _between(values: Sequence[float]) -> Figure:
+def _between(values: Sequence[float]) -> PooledFigure:
     found = intervals.of_median(values)
     if found is not None:
         return _figure(values, found.low, found.high, "bundles")
@@ -288,8 +286,10 @@ def _between(values: Sequence[float]) -> Figure:
     return _figure(values, min(values), max(values), "range")
 
 
-def _figure(values: Sequence[float], low: float | None, high: float | None, basis: Basis) -> Figure:
-    return Figure(
+def _figure(
+    values: Sequence[float], low: float | None, high: float | None, basis: Basis
+) -> PooledFigure:
+    return PooledFigure(
         value=statistics.median(values),
         low=low,
         high=high,

@@ -1,4 +1,4 @@
-"""One board: what was to be done, who did it how fast, and what did not work."""
+"""What the page shows of boards and machines: tables, drawings and notes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mac_whisper_speedtest.leaderboard.build import (
     ClassMember,
     MachineClass,
 )
-from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, Figure
+from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, PooledFigure
 from mac_whisper_speedtest.leaderboard.submissions import Configuration
 from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.html.page import clipped
@@ -40,41 +40,40 @@ from mac_whisper_speedtest.results.cells import (
     range_text,
 )
 
-# How things on a leaderboard are called and shown.
-
-
 FAILED = "failed"
 STATES = (OK, FAST_BUT_WRONG, FAILED)
-"""What a row can be filtered by."""
+"""States of a row."""
+_LONGEST = 200
+"""Characters of a foreign text."""
 _NAME = 12
 
 
-def short(name: str) -> str:
-    """A bundle's name as it is shown: the first digits of it."""
+def short_name(name: str) -> str:
+    """The first digits of a hash."""
     return name[:_NAME]
 
 
-def key(text: str) -> str:
-    """A choice of a filter: browsers take several spaces in an option for one."""
+def filter_value(text: str) -> str:
+    """A text as the value of a filter; browsers collapse spaces in an option."""
     return " ".join(clipped(text, _LONGEST).split())
 
 
 def board_title(board: Board) -> str:
-    """The model and what it was heard on."""
-    return clipped(f"{board.work.model} on {board.speech.name}", _LONGEST)
+    """The model and the audio."""
+    return clipped(f"{board.workload.model} on {board.speech.name}", _LONGEST)
 
 
-def contract(board: Board) -> str:
-    """What people call the contract."""
+def contract_name(board: Board) -> str:
+    """The name of the contract."""
     return clipped(str(board.contract.get("name") or "without a name"), _LONGEST)
 
 
-def names(board: Board) -> dict[tuple[str, Configuration], str]:
-    """Group and configuration → its name, which no other row of the board has."""
+def row_names(board: Board) -> dict[tuple[str, Configuration], str]:
+    """Group and configuration → a name that is unique on the board."""
     variants = {}
     for group in board.groups:
         for row in group.rows:
-            it = row.runner
+            it = row.configuration
             name = backend_name(it.backend, it.version, it.precision)
             on_device = f"{name} on {it.device or 'an unknown device'}"
             threads = f"{on_device}, {it.threads} threads"
@@ -83,31 +82,30 @@ def names(board: Board) -> dict[tuple[str, Configuration], str]:
     return {key: clipped(name, _LONGEST) for key, name in distinct(variants).items()}
 
 
-def status_label(group: BoardGroup, row: BoardRow) -> str:
-    """One of the words to filter by."""
+def row_state(group: BoardGroup, row: BoardRow) -> str:
+    """One of :data:`STATES`."""
     if not row.runs_ok:
         return FAILED
-    return FAST_BUT_WRONG if group.wrong else OK
+    return FAST_BUT_WRONG if group.fast_but_wrong else OK
 
 
-def basis(figure: Figure, rounds: int) -> str:
-    """How many values a speed is the median of, and what they allow to be said."""
+def basis_text(figure: PooledFigure, rounds: int) -> str:
+    """The values behind a median, and whether they allow an interval."""
     count = len(figure.values)
     if count == 1:
         return counted(rounds, "round") + ("" if figure.basis else ", no interval")
     return f"{count} bundles" + ("" if figure.basis == "bundles" else ", range")
 
 
-def spread(figure: Figure | None) -> Field:
-    """How far the largest of the bundles' values lies above the smallest."""
+def spread_field(figure: PooledFigure | None) -> Field:
+    """How far the largest value of a bundle is above the smallest."""
     if figure is None or len(figure.values) < 2:
         return Field(MISSING, "")
     more = figure.values[-1] / figure.values[0] - 1
     return Field(percent(more), f"{more:.9g}")
 
 
-# The machines: how far those of one kind differ, and which bundle is off its peers.
-
+# Machines.
 
 _MACHINE_COLUMNS = (
     TableColumn("bundle"),
@@ -116,8 +114,8 @@ _MACHINE_COLUMNS = (
 )
 
 
-def machines(classes: Sequence[MachineClass]) -> list[dict[str, object]]:
-    """What the template shows of each kind of machine: its bundles in a table."""
+def machines_section(classes: Sequence[MachineClass]) -> list[dict[str, object]]:
+    """What the template shows of each hardware class: a table of its bundles."""
     found: list[dict[str, object]] = []
     for number, each in enumerate(classes):
         hardware = clipped(each.hardware, _LONGEST)
@@ -143,17 +141,17 @@ def _spread(kind: MachineClass) -> str:
 
 
 def _machine_row(member: ClassMember) -> TableRow:
-    standing = member.standing
+    outlier = member.outlier
     return TableRow(
         [
-            Field(short(member.name), element="code"),
-            Field(f"× {standing.ratio:.2f}", f"{standing.ratio:.9g}")
-            if standing.ratio is not None
+            Field(short_name(member.name), element="code"),
+            Field(f"× {outlier.ratio:.2f}", f"{outlier.ratio:.9g}")
+            if outlier.ratio is not None
             else Field(MISSING, ""),
-            Field(f"{standing.score:.1f}", f"{standing.score:.9g}")
-            if standing.score is not None
+            Field(f"{outlier.score:.1f}", f"{outlier.score:.9g}")
+            if outlier.score is not None
             else Field(MISSING, ""),
-            f"{standing.cells}",
+            f"{outlier.cells}",
             Field(f"{member.cells_ok} of {member.cells}", member.cells_ok),
             _verdict(member),
             clipped(member.started_at, _LONGEST),
@@ -165,46 +163,47 @@ def _machine_row(member: ClassMember) -> TableRow:
 
 
 def _verdict(member: ClassMember) -> Field:
-    """Whether a bundle is off its peers, and whether another has its timings."""
-    standing = member.standing
-    same = ", ".join(map(short, member.alike))
+    """Whether a bundle is an outlier, and which others have the same timings."""
+    outlier = member.outlier
+    same = ", ".join(map(short_name, member.alike))
     warning = f"the same timings as {same}" if same else ""
-    if standing.off:
-        assert standing.ratio is not None
-        how = "slower" if standing.ratio < 1 else "faster"
+    if outlier.off:
+        assert outlier.ratio is not None
+        how = "slower" if outlier.ratio < 1 else "faster"
         return Field(f"{how} than its peers", badge="bad", warning=warning)
-    if standing.score is not None:
+    if outlier.score is not None:
         return Field("as its peers", badge="good", warning=warning)
     return Field("too few peers", warning=warning)
 
 
-# The speeds of a board as a dot plot; the numbers stand in its table.
-
+# Boards.
 
 _MOST_DRAWN = 30
-"""Rows of a board that are drawn; beyond, the first of them."""
+"""Rows of a board that are drawn: the first ones."""
 _LABEL = 60
 
 
 def _drawing(name: str, board: Board) -> Markup | None:
-    """The drawing; nothing where no row has a speed."""
+    """A dot plot of the speeds; ``None`` if no row has one."""
     rows = []
-    called = names(board)
+    called = row_names(board)
     for group, row in _with_speed(board)[:_MOST_DRAWN]:
         assert row.rtfx is not None
         heading = ""
         if row is group.rows[0] and len(board.groups) > 1:
-            heading = f"group {group.name}: " + (FAST_BUT_WRONG if group.wrong else "equal work")
+            heading = f"group {group.name}: " + (
+                FAST_BUT_WRONG if group.fast_but_wrong else "equal work"
+            )
         rows.append(
             charts.DotRow(
-                label=clipped(called[group.name, row.runner], _LABEL),
+                label=clipped(called[group.name, row.configuration], _LABEL),
                 value=row.rtfx.value,
                 low=row.rtfx.low,
                 high=row.rtfx.high,
                 note=f"{row.rtfx.value:.2f}",
                 spots=row.rtfx.values if len(row.rtfx.values) > 1 else (),
                 heading=heading,
-                bad=group.wrong,
+                bad=group.fast_but_wrong,
             )
         )
     if not rows:
@@ -231,8 +230,7 @@ _BOARD_COLUMNS = (
     *number_columns("peak MB", _ENERGY, "load s"),
 )
 _WHERE_KNOWN = frozenset({_SPREAD, _ENERGY})
-"""Columns of what not every machine tells, and of what needs two bundles: left out where empty."""
-_LONGEST = 200
+"""Omitted if empty: not every machine reports energy, and a spread needs two bundles."""
 
 
 def table_id(number: int) -> str:
@@ -240,18 +238,18 @@ def table_id(number: int) -> str:
     return f"board-{number}"
 
 
-def shown_board(number: int, board: Board, off: Collection[str]) -> dict[str, object]:
+def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, object]:
     """What the template shows of a board.
 
     Args:
-        number: its place on the page.
-        board: what is on it.
-        off: names of the bundles that are off their peers.
+        number: its position on the page.
+        board: the board.
+        off: names of the bundles that differ from their peers.
     """
-    called = names(board)
+    called = row_names(board)
     bodies = [
         [
-            _board_row(board, group, row, name=called[group.name, row.runner], off=off)
+            _board_row(board, group, row, name=called[group.name, row.configuration], off=off)
             for row in group.rows
         ]
         for group in board.groups
@@ -260,10 +258,10 @@ def shown_board(number: int, board: Board, off: Collection[str]) -> dict[str, ob
     title = board_title(board)
     return {
         "title": title,
-        "contract": contract(board),
+        "contract": contract_name(board),
         "audio": _audio(board),
-        "samples": short(board.work.speech),
-        "network": short(board.work.network),
+        "samples": short_name(board.workload.speech),
+        "network": short_name(board.workload.network),
         "bundles": counted(board.bundles, "bundle"),
         "margin": percent(board.margin),
         "drawing": _drawing(f"plot-{number}", board),
@@ -271,7 +269,7 @@ def shown_board(number: int, board: Board, off: Collection[str]) -> dict[str, ob
         "rows": PageTable(
             columns,
             bodies,
-            caption=f"{title}: contract {contract(board)}",
+            caption=f"{title}: contract {contract_name(board)}",
             name=table_id(number),
         ),
         "notes": list(_notes(board)),
@@ -281,7 +279,7 @@ def shown_board(number: int, board: Board, off: Collection[str]) -> dict[str, ob
 def _known(
     bodies: list[list[TableRow]],
 ) -> tuple[list[TableColumn], list[list[TableRow]]]:
-    """The columns that say something here, and rows with these."""
+    """The columns that are not empty, and the rows with these columns."""
     rows = [row for body in bodies for row in body]
     kept = [
         index
@@ -296,7 +294,6 @@ def _known(
 
 
 def _audio(board: Board) -> str:
-    """How much speech there is."""
     speech = board.speech
     audio = f"{speech.seconds:.1f} s"
     if not speech.recordings:
@@ -308,7 +305,7 @@ def _audio(board: Board) -> str:
 def _board_row(
     board: Board, group: BoardGroup, row: BoardRow, *, name: str, off: Collection[str]
 ) -> TableRow:
-    runner, state = row.runner, status_label(group, row)
+    configuration, state = row.configuration, row_state(group, row)
     return TableRow(
         [
             name,
@@ -317,27 +314,29 @@ def _board_row(
             _error_rate(board, row),
             _state(row, state, off),
             Field(f"{row.runs_ok} of {row.runs}", row.runs_ok),
-            Field(basis(row.rtfx, row.rounds), row.rounds) if row.rtfx else MISSING,
-            spread(row.rtfx),
-            clipped(runner.device or MISSING, _LONGEST),
-            clipped(runner.precision or MISSING, _LONGEST),
-            runner.threads,
+            Field(basis_text(row.rtfx, row.rounds), row.rounds) if row.rtfx else MISSING,
+            spread_field(row.rtfx),
+            clipped(configuration.device or MISSING, _LONGEST),
+            clipped(configuration.precision or MISSING, _LONGEST),
+            configuration.threads,
             number_field(row.peak_rss_bytes, ".0f", 1e-6),
             _energy(row),
             number_field(row.load_s, ".2f"),
         ],
         keys={
-            "hardware": key(board.work.hardware),
-            "model": key(board.work.model),
-            "contract": key(contract(board)),
+            "hardware": filter_value(board.workload.hardware),
+            "model": filter_value(board.workload.model),
+            "contract": filter_value(contract_name(board)),
             "state": state,
         },
-        class_="first" if _certain(row) and group.name == FIRST_GROUP and not group.wrong else "",
+        class_="first"
+        if _certain(row) and group.name == FIRST_GROUP and not group.fast_but_wrong
+        else "",
     )
 
 
 def _certain(row: BoardRow) -> bool:
-    """Whether it is the fastest of its group, and no other can be."""
+    """Whether it is certainly the fastest of its group."""
     return row.rank == row.rank_last == 1
 
 
@@ -382,16 +381,16 @@ def _state(row: BoardRow, state: str, off: Collection[str]) -> Field:
 
 
 def _notes(board: Board) -> Iterator[str]:
-    """Why there are groups, and who could not take part."""
+    """Why there are groups, and which backends are unavailable."""
     for group in board.groups:
         if not group.name:
-            yield "Below the last double line: what it would have done is not known."
+            yield "Below the last double line: failed runs whose settings are unknown."
         elif group.deviations:
             deviations = clipped("; ".join(group.deviations), 1000)
-            yield f"Group {group.name} did other work than the contract asks for: {deviations}"
+            yield f"Group {group.name} deviates from the contract: {deviations}"
     if board.unavailable:
         absent = ", ".join(
             f"{clipped(name, _LONGEST)} ({counted(count, 'bundle')})"
             for name, count in board.unavailable.items()
         )
-        yield f"Could not run: {absent}"
+        yield f"Unavailable: {absent}"

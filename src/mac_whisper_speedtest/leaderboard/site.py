@@ -1,4 +1,4 @@
-"""Writing the site: all of it or nothing, and only where no other site would be lost."""
+"""The leaderboard's files: one page, JSON and CSV; written completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from mac_whisper_speedtest import files as durable
+from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.export import csv
-from mac_whisper_speedtest.leaderboard import sections as boards
+from mac_whisper_speedtest.leaderboard import sections
 from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow, Leaderboard
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS
@@ -28,22 +28,19 @@ from mac_whisper_speedtest.results.cells import MISSING, counted
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 from mac_whisper_speedtest.stats.outliers import CUT
 
-# The leaderboard's one page. Without a script all of it is shown; the script filters and sorts.
-
-
 _TITLE = "Whisper leaderboard"
 _LONGEST = 500
 
 
-def index(leaderboard: Leaderboard, intake: Intake) -> str:
-    """The whole document; the same for the same leaderboard."""
+def index_page(leaderboard: Leaderboard, intake: Intake) -> str:
+    """The page. It shows everything without a script, which only filters and sorts."""
     known = leaderboard.boards
-    off = [each.name for kind in leaderboard.classes for each in kind.members if each.standing.off]
+    off = [each.name for kind in leaderboard.classes for each in kind.members if each.outlier.off]
     choices = {
-        "hardware": sorted({boards.key(each.work.hardware) for each in known}),
-        "model": sorted({boards.key(each.work.model) for each in known}),
-        "contract": sorted({boards.key(boards.contract(each)) for each in known}),
-        "state": boards.STATES,
+        "hardware": sorted({sections.filter_value(each.workload.hardware) for each in known}),
+        "model": sorted({sections.filter_value(each.workload.model) for each in known}),
+        "contract": sorted({sections.filter_value(sections.contract_name(each)) for each in known}),
+        "state": sections.STATES,
     }
     body = page.render(
         "leaderboard.html",
@@ -59,9 +56,9 @@ def index(leaderboard: Leaderboard, intake: Intake) -> str:
         refused_total=counted(len(intake.refused), "bundle"),
         refused=_refused(intake.refused),
         choices=choices if known else None,
-        filtered=[boards.table_id(number) for number in range(len(known))],
+        filtered=[sections.table_id(number) for number in range(len(known))],
         kinds=_kinds(leaderboard, frozenset(off)),
-        machines=boards.machines(leaderboard.classes),
+        machines=sections.machines_section(leaderboard.classes),
         cut=CUT,
         min_peers=MIN_PEERS,
     )
@@ -76,16 +73,16 @@ def index(leaderboard: Leaderboard, intake: Intake) -> str:
 def _kinds(
     leaderboard: Leaderboard, off: Collection[str]
 ) -> list[tuple[str, list[dict[str, object]]]]:
-    """The kinds of machine, each with what is shown of its boards."""
+    """Hardware class and its boards, as the template shows them."""
     numbered = enumerate(leaderboard.boards)
 
     def hardware(item: tuple[int, Board]) -> str:
-        return item[1].work.hardware
+        return item[1].workload.hardware
 
     return [
         (
             clipped(name, _LONGEST),
-            [boards.shown_board(number, board, off) for number, board in own],
+            [sections.board_section(number, board, off) for number, board in own],
         )
         for name, own in groupby(numbered, key=hardware)
     ]
@@ -99,7 +96,7 @@ def _refused(refused: tuple[Refusal, ...]) -> PageTable | None:
         TableRow(
             [
                 clipped(each.name, 200),
-                boards.short(each.sha256) or MISSING,
+                sections.short_name(each.sha256) or MISSING,
                 clipped(each.reason, 500),
             ]
         )
@@ -108,19 +105,15 @@ def _refused(refused: tuple[Refusal, ...]) -> PageTable | None:
     return PageTable(columns, [rows], caption="Bundles that were refused", name="refused-files")
 
 
-# The leaderboard for other programs: JSON with everything, and CSV with a line per row.
-#
-# Numbers have nine significant digits: more than any measurement has, and fewer than the last ones,
-# in which the mathematics libraries of two systems may differ. So the files are the same
-# everywhere.
-
+# JSON and CSV. Numbers have nine significant digits: more than any measurement has, but without the
+# last ones, in which mathematics libraries differ. So the files are equal on every system.
 
 FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class _DownloadLine:
-    """A row with what it is a row of."""
+    """A row with its board and group: what the columns' paths begin at."""
 
     board: Board
     group: BoardGroup
@@ -131,50 +124,60 @@ class _DownloadLine:
 
 _STRING, _INTEGER, _NUMBER = Kind.STRING, Kind.INTEGER, Kind.NUMBER
 COLUMNS: tuple[FlatColumn, ...] = (
-    FlatColumn("hardware", _STRING, "", "the kind of machine", "board.work.hardware"),
+    FlatColumn("hardware", _STRING, "", "hardware class", "board.workload.hardware"),
     FlatColumn("contract", _STRING, "", "name of the decode contract", "board.contract.name"),
-    FlatColumn("contract_sha256", _STRING, "", "hash of its settings", "board.work.contract"),
-    FlatColumn("model", _STRING, "", "canonical name of the model", "board.work.model"),
-    FlatColumn("network_sha256", _STRING, "", "hash of its weights", "board.work.network"),
+    FlatColumn("contract_sha256", _STRING, "", "hash of its settings", "board.workload.contract"),
+    FlatColumn("model", _STRING, "", "canonical name of the model", "board.workload.model"),
+    FlatColumn("network_sha256", _STRING, "", "hash of its weights", "board.workload.network"),
     FlatColumn("clip", _STRING, "", "name of the recording or set", "board.speech.name"),
     FlatColumn("audio_s", _NUMBER, "s", "duration of the speech", "board.speech.seconds"),
-    FlatColumn("pcm_sha256", _STRING, "", "hash of the speech's samples", "board.work.speech"),
-    FlatColumn("backend", _STRING, "", "name of the backend", "row.runner.backend"),
-    FlatColumn("backend_version", _STRING, "", "its version", "row.runner.version"),
-    FlatColumn("device", _STRING, "", "device in use", "row.runner.device"),
-    FlatColumn("precision", _STRING, "", "precision in use", "row.runner.precision"),
-    FlatColumn("threads", _STRING, "", "threads that were asked for", "row.runner.threads"),
+    FlatColumn("pcm_sha256", _STRING, "", "hash of the speech's samples", "board.workload.speech"),
+    FlatColumn("backend", _STRING, "", "name of the backend", "row.configuration.backend"),
+    FlatColumn("backend_version", _STRING, "", "its version", "row.configuration.version"),
+    FlatColumn("device", _STRING, "", "device in use", "row.configuration.device"),
+    FlatColumn("precision", _STRING, "", "precision in use", "row.configuration.precision"),
+    FlatColumn("threads", _STRING, "", "threads requested", "row.configuration.threads"),
     FlatColumn("state", _STRING, "", "ok, fast but wrong or failed", "state"),
-    FlatColumn("group", _STRING, "", "letter of the rows that did equal work", "group.name"),
-    FlatColumn("rank", _INTEGER, "", "best rank open to it in its group", "row.rank"),
-    FlatColumn("rank_last", _INTEGER, "", "worst rank open to it", "row.rank_last"),
+    FlatColumn("group", _STRING, "", "letter shared by rows that did equal work", "group.name"),
+    FlatColumn("rank", _INTEGER, "", "best possible rank in its group", "row.rank"),
+    FlatColumn("rank_last", _INTEGER, "", "worst possible rank", "row.rank_last"),
     FlatColumn("rtfx", _NUMBER, "", "audio seconds per processing second", "row.rtfx.value"),
-    FlatColumn("rtfx_low", _NUMBER, "", "lower end of what rtfx_basis says", "row.rtfx.low"),
-    FlatColumn("rtfx_high", _NUMBER, "", "upper end of it", "row.rtfx.high"),
-    FlatColumn("rtfx_basis", _STRING, "", "rounds, bundles or range", "row.rtfx.basis"),
-    FlatColumn("interval_level", _NUMBER, "", "level of the interval", "row.rtfx.level"),
-    FlatColumn("metric", _STRING, "", "wer or cer", "board.metric"),
-    FlatColumn("error_rate", _NUMBER, "", "of the texts, a fraction", "row.error_rate.value"),
-    FlatColumn("error_rate_low", _NUMBER, "", "smallest of the bundles'", "row.error_rate.low"),
-    FlatColumn("error_rate_high", _NUMBER, "", "largest of the bundles'", "row.error_rate.high"),
-    FlatColumn("peak_rss_bytes", _NUMBER, "bytes", "memory of the worker", "row.peak_rss_bytes"),
+    FlatColumn("rtfx_low", _NUMBER, "", "lower end of the interval or range", "row.rtfx.low"),
+    FlatColumn("rtfx_high", _NUMBER, "", "upper end", "row.rtfx.high"),
     FlatColumn(
-        "device_memory_bytes", _NUMBER, "bytes", "of the accelerator", "row.device_memory_bytes"
+        "rtfx_basis", _STRING, "", "what that is of: rounds, bundles or range", "row.rtfx.basis"
+    ),
+    FlatColumn("interval_level", _NUMBER, "", "confidence level of the interval", "row.rtfx.level"),
+    FlatColumn("metric", _STRING, "", "wer or cer", "board.metric"),
+    FlatColumn("error_rate", _NUMBER, "", "error rate, a fraction", "row.error_rate.value"),
+    FlatColumn("error_rate_low", _NUMBER, "", "smallest of a bundle", "row.error_rate.low"),
+    FlatColumn("error_rate_high", _NUMBER, "", "largest of a bundle", "row.error_rate.high"),
+    FlatColumn(
+        "peak_rss_bytes", _NUMBER, "bytes", "peak memory of the worker", "row.peak_rss_bytes"
+    ),
+    FlatColumn(
+        "device_memory_bytes",
+        _NUMBER,
+        "bytes",
+        "peak memory of the accelerator",
+        "row.device_memory_bytes",
     ),
     FlatColumn(
         "joules_per_audio_hour", _NUMBER, "J/h", "energy above idle", "row.joules_per_audio_hour"
     ),
-    FlatColumn("energy_quality", _STRING, "", "how good that figure is", "row.energy_quality"),
-    FlatColumn("load_s", _NUMBER, "s", "loading the weights", "row.load_s"),
-    FlatColumn("bundles", _INTEGER, "", "bundles that tried", "bundles"),
+    FlatColumn(
+        "energy_quality", _STRING, "", "how trustworthy that figure is", "row.energy_quality"
+    ),
+    FlatColumn("load_s", _NUMBER, "s", "time to load the weights", "row.load_s"),
+    FlatColumn("bundles", _INTEGER, "", "bundles that tried it", "bundles"),
     FlatColumn("runs_ok", _INTEGER, "", "runs that ended ok", "row.runs_ok"),
-    FlatColumn("runs", _INTEGER, "", "runs that tried", "row.runs"),
-    FlatColumn("rounds", _INTEGER, "", "rounds that the speed rests on", "row.rounds"),
+    FlatColumn("runs", _INTEGER, "", "runs that tried it", "row.runs"),
+    FlatColumn("rounds", _INTEGER, "", "rounds behind the speed", "row.rounds"),
 )
 
 
 def to_csv(leaderboard: Leaderboard) -> bytes:
-    """RFC 4180 in UTF-8; formulas are neutralized as in every CSV of this tool."""
+    """RFC 4180 in UTF-8; formulas are neutralized as in every CSV file of this tool."""
     out = io.BytesIO()
     csv.write_csv(COLUMNS, map(_values, _lines(leaderboard)), out)
     return out.getvalue()
@@ -193,7 +196,7 @@ def to_json(leaderboard: Leaderboard, refused: tuple[Refusal, ...], repeated: in
     text = json.dumps(
         _rounded(document), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
     )
-    # A lone surrogate has no form in UTF-8; JSON's own escapes hold it.
+    # UTF-8 cannot encode a lone surrogate; JSON's own escapes can.
     return text.encode(errors="backslashreplace") + b"\n"
 
 
@@ -202,7 +205,7 @@ def _lines(leaderboard: Leaderboard) -> Iterator[_DownloadLine]:
         for group in board.groups:
             for row in group.rows:
                 yield _DownloadLine(
-                    board, group, row, boards.status_label(group, row), len(row.bundles)
+                    board, group, row, sections.row_state(group, row), len(row.bundles)
                 )
 
 
@@ -226,67 +229,63 @@ def _short(value: float) -> float | None:
 
 
 MARKER = ".speedtest-leaderboard"
-"""A file that says that this tool made the folder, and may make it anew."""
+"""Marker: this tool created the folder and may recreate it."""
 
 _MARK = b"Made by: speedtest leaderboard build. It replaces all files of this folder.\n"
 
 
-def files(leaderboard: Leaderboard, intake: Intake) -> dict[str, bytes]:
-    """The site's files by name: the same bytes for the same bundles."""
+def site_files(leaderboard: Leaderboard, intake: Intake) -> dict[str, bytes]:
+    """File name → content: the same bytes for the same bundles."""
     return {
         MARKER: _MARK,
-        "index.html": index(leaderboard, intake).encode(),
+        "index.html": index_page(leaderboard, intake).encode(),
         "leaderboard.csv": to_csv(leaderboard),
         "leaderboard.json": to_json(leaderboard, intake.refused, intake.repeated),
     }
 
 
-def check(target: Path) -> None:
-    """See that nothing but an older site of this tool would be replaced.
+def check_target(target: Path) -> None:
+    """Make sure that at most an older site of this tool would be replaced.
 
     Raises:
-        UsageError: something else is there.
+        UsageError: ``target`` contains something else.
     """
     if not target.exists() and not target.is_symlink():
         return
     if not target.is_dir():
         raise UsageError(f"{target} is not a folder", hint="name another one with -o")
-    there = {each.name for each in target.iterdir()}
-    if there and MARKER not in there:
+    existing = {each.name for each in target.iterdir()}
+    if existing and MARKER not in existing:
         raise UsageError(
-            f"{target} holds something else than a leaderboard of this tool",
+            f"{target} contains something other than a leaderboard of this tool",
             hint="name a new or an empty folder with -o",
         )
-    others = sorted(there - {MARKER, "index.html", "leaderboard.csv", "leaderboard.json"})
+    others = sorted(existing - {MARKER, "index.html", "leaderboard.csv", "leaderboard.json"})
     if others:
         raise UsageError(
-            f"{target} also holds {', '.join(others[:3])}, which this tool did not write",
+            f"{target} also contains {', '.join(others[:3])}, which this tool did not write",
             hint="move it elsewhere, or name another folder with -o",
         )
 
 
 def write_site(target: Path, content: Mapping[str, bytes]) -> None:
-    """Replace the site at ``target``: it is the old one or the new one, never a mixture.
+    """Replace the site at ``target`` as a whole: the result is the old site or the new one.
 
-    Between the two renames there is a moment without a site; what fails there is undone.
-
-    Args:
-        target: the folder.
-        content: file name → bytes.
+    Between the two renames there is no site for a moment; a failure there restores the old one.
 
     Raises:
-        UsageError: something else is there.
+        UsageError: ``target`` contains something else than a site.
         StorageError: it cannot be written.
     """
-    check(target)
+    check_target(target)
     target = target.resolve()
     aside: Path | None = None
     try:
-        with durable.staged_directory(target) as staging:
+        with files.staged_directory(target) as staging:
             for name, data in content.items():
                 (staging / name).write_bytes(data)
             if target.is_dir():
-                # Named as staging folders are, so that the next build removes what we leave.
+                # Named like a staging folder, so that the next build removes leftovers.
                 aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
                 target.rename(aside / target.name)
     except BaseException:

@@ -1,4 +1,4 @@
-"""What one run brings to a leaderboard: its cells, with figures made of its samples alone."""
+"""One run as a leaderboard takes it: its cells, with figures computed from its samples alone."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from mac_whisper_speedtest.results import comparable, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.stats import intervals
-from mac_whisper_speedtest.summary import accuracy as rightness
-from mac_whisper_speedtest.summary import ranking, samples
+from mac_whisper_speedtest.summary import accuracy, ranking, samples
 
-# Whether two files tell of the same run, and tell the same of it: digests of what it measured.
+# Digests: are two files of the same run, and do they agree?
 
 
 def content_digest(run: s.Run) -> str:
-    """SHA-256 over what a run's speeds depend on.
+    """SHA-256 of what a run's speeds depend on. Raises StorageError.
 
-    Without what a bundle leaves out, scrubs or names otherwise, so that a run's directory and its
-    bundles, with texts or without, are known to be of the same run. Raises StorageError.
+    What a bundle omits, scrubs or renames is not part of it, so a run's directory and all of its
+    bundles, with or without texts, have the same digest.
     """
     request = run.manifest.request
     return journal.sha256(
@@ -54,8 +53,8 @@ def content_digest(run: s.Run) -> str:
     )
 
 
-def timings_alone(run: s.Run) -> str:
-    """SHA-256 over all seconds, whoever took them; empty where there are none."""
+def timings_digest(run: s.Run) -> str:
+    """SHA-256 of all processing times, of whichever cell; empty without samples."""
     seconds = sorted(sample.seconds for cell in run.cells for sample in cell.samples)
     return journal.sha256(seconds) if seconds else ""
 
@@ -65,25 +64,27 @@ def _timing(each: s.SampleResult) -> list[object]:
     return [which, each.seconds, bool(each.failed), each.peak_rss_bytes]
 
 
-def texts(run: s.Run) -> str:
-    """SHA-256 over what was said and heard; empty where a bundle was made without it."""
-    heard = [sample.text for cell in run.cells for sample in cell.samples]
-    said = [each.reference for clip in run.manifest.clips for each in samples.recordings(clip)]
-    return journal.sha256([heard, said]) if any(heard) or any(said) else ""
+def texts_digest(run: s.Run) -> str:
+    """SHA-256 of transcripts and references; empty for a bundle that was made without texts."""
+    texts = [sample.text for cell in run.cells for sample in cell.samples]
+    references = [
+        each.reference for clip in run.manifest.clips for each in samples.recordings(clip)
+    ]
+    return journal.sha256([texts, references]) if any(texts) or any(references) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What was to be done, and on what kind of machine: a board has the entries of one of these.
+    """The requested work, and the kind of machine that did it. A board is of one workload.
 
     Attributes:
-        hardware: the class of the machine, in words.
-        contract: SHA-256 of the settings that were asked for.
+        hardware: the hardware class, in words.
+        contract: SHA-256 of the requested settings.
         model: canonical name.
-        network: hash of its weights, whatever form they have; empty where none are known.
-        speech: SHA-256 of the samples that backends were fed.
-        words: SHA-256 of the reference texts; error rates by other texts are no comparison. Empty
-            where none are known.
+        network: hash of the weights, whatever their format; empty if unknown.
+        speech: SHA-256 of the PCM samples.
+        words: SHA-256 of the reference texts, without which error rates cannot be compared; empty
+            if there are none.
     """
 
     hardware: str
@@ -96,14 +97,11 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What did the work. ``None`` is not known, as of a backend that crashed before it could say.
+    """What did the work, as reported. ``None`` is unknown: a backend may crash before it reports.
 
     Attributes:
-        backend: without its version; ``:int8`` and the like stay.
-        version: as it was found.
-        device: as it was found.
-        precision: as it was found.
-        threads: how many were asked for, and where it applies on how many processors, how nice.
+        backend: without its version, with a requested precision such as ``:int8``.
+        threads: the number requested, with affinity and niceness where these were requested.
     """
 
     backend: str
@@ -115,32 +113,24 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedCell:
-    """One cell of one bundle.
+    """One cell of one bundle. A figure that was not measured is ``None``.
 
     Attributes:
-        bundle: whose.
-        work: what was to be done.
-        runner: what did it.
-        status: of the cell.
-        settings: what it really decoded with, as JSON; equal for equal work.
-        deviations: each setting in which that is not what was asked for, in words.
+        bundle: name of its submission.
+        settings: the effective decode settings as JSON; equal for equal work.
+        deviations: each setting that differs from the requested one, in words.
         rtf: round → processing seconds per audio second; empty unless the status is ``ok``.
-        low: the lower end of RTFx's interval from these rounds; ``None`` with too few.
-        high: the upper end.
-        metric: ``wer`` or ``cer``; empty where no words are known.
-        error_rate: of the texts.
-        wrong: whether its own run's accuracy gate calls it worse.
-        score: kept only where its own run had nothing to compare it with.
-        peak_rss_bytes: of the worker; ``None`` where it was not measured, as in the next four.
-        device_memory_bytes: likewise.
-        joules_per_audio_hour: likewise.
-        energy_quality: how far that is to be trusted.
-        load_s: seconds to load the weights.
+        low: lower end of the interval of RTFx over these rounds; ``None`` with too few rounds.
+        high: upper end.
+        metric: ``wer`` or ``cer``; empty without reference texts.
+        fast_but_wrong: whether its own run's accuracy gate judged it worse than the reference.
+        score: kept only if its own run had no reference to compare it with.
+        energy_quality: how trustworthy ``joules_per_audio_hour`` is.
     """
 
     bundle: str
-    work: Workload
-    runner: Configuration
+    workload: Workload
+    configuration: Configuration
     status: str
     settings: str
     deviations: tuple[str, ...]
@@ -149,7 +139,7 @@ class SubmittedCell:
     high: float | None
     metric: str
     error_rate: float | None
-    wrong: bool
+    fast_but_wrong: bool
     score: Score | None
     peak_rss_bytes: int | None
     device_memory_bytes: int | None
@@ -160,7 +150,7 @@ class SubmittedCell:
 
 @dataclass(frozen=True, slots=True)
 class BoardSpeech:
-    """The audio of a board. ``kind`` is that of ``ClipInfo``; ``seconds`` its length."""
+    """The audio of a board; ``kind`` is that of ``ClipInfo``."""
 
     name: str
     seconds: float
@@ -173,26 +163,22 @@ class Submission:
     """One bundle, or one run directory.
 
     Attributes:
-        name: its run's id where it has one, else ``content``.
-        content: SHA-256 over what its speeds depend on; the same for a run and its bundles.
-        texts: SHA-256 over what was said and heard; empty for a bundle made without texts.
-        samples: SHA-256 over its timings alone; empty where it has none.
-        started_at: as the run says.
-        hardware: the class of its machine.
-        os_version: as the run says.
-        python: likewise.
+        name: the run's id if it has one, else ``content_sha256``.
+        content_sha256: see :func:`content_digest`.
+        texts_sha256: see :func:`texts_digest`.
+        timings_sha256: see :func:`timings_digest`.
+        hardware: the hardware class of its machine.
         tool: version of the tool that measured.
-        contracts: SHA-256 → the settings asked for.
-        speech: SHA-256 → what it is.
+        contracts: SHA-256 → the requested settings.
+        speech: SHA-256 of the PCM samples → the audio.
         margin: the relative difference below which its run ranks nothing.
-        level: of the intervals that its run ranks by.
-        entries: its cells.
+        level: confidence level of the intervals that its run ranks by.
     """
 
     name: str
-    content: str
-    texts: str
-    samples: str
+    content_sha256: str
+    texts_sha256: str
+    timings_sha256: str
     started_at: str
     hardware: str
     os_version: str
@@ -202,19 +188,19 @@ class Submission:
     speech: dict[str, BoardSpeech]
     margin: float
     level: float
-    entries: tuple[SubmittedCell, ...]
+    cells: tuple[SubmittedCell, ...]
 
 
 def submission_of(run: s.Run) -> Submission:
-    """What ``run`` brings.
+    """A run as a submission.
 
     Args:
-        run: with summaries that were computed by this program, from its samples, just now
-            (``summary.summarize``); those of a file are never to be handed in.
+        run: with summaries that ``summary.summarize`` has just computed from its samples. Summaries
+            that were read from a file must not be passed.
 
     Raises:
-        StorageError: something in it has no form in JSON.
-        ValueError: its samples are not what can be measured.
+        StorageError: something in it cannot be written as JSON.
+        ValueError: its samples are impossible.
     """
     manifest = run.manifest
     content = content_digest(run)
@@ -222,9 +208,9 @@ def submission_of(run: s.Run) -> Submission:
     shared = comparable.comparable_part(manifest)
     return Submission(
         name=name,
-        content=content,
-        texts=texts(run),
-        samples=timings_alone(run),
+        content_sha256=content,
+        texts_sha256=texts_digest(run),
+        timings_sha256=timings_digest(run),
         started_at=manifest.started_at,
         hardware=shared.hardware,
         os_version=f"{manifest.machine.os} {manifest.machine.os_version}",
@@ -234,7 +220,7 @@ def submission_of(run: s.Run) -> Submission:
         speech={clip.pcm_sha256: _speech(clip) for clip in manifest.clips},
         margin=ranking.margin(manifest),
         level=run.decisions[-1].level if run.decisions else intervals.LEVEL,
-        entries=tuple(_entry(run, cell, name, _work(cell, shared)) for cell in run.cells),
+        cells=tuple(_cell(run, cell, name, _workload(cell, shared)) for cell in run.cells),
     )
 
 
@@ -242,8 +228,8 @@ def _speech(clip: s.ClipInfo) -> BoardSpeech:
     return BoardSpeech(clip.name, clip.seconds, clip.kind, len(clip.utterances))
 
 
-def _work(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
-    # A cell that never found its weights was to be run with the network of the others.
+def _workload(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
+    # A cell that found no weights was meant to run with the network of the others.
     weights = comparable.network_sha256(cell.model.weights)
     words = [[each.pcm_sha256, each.reference] for each in samples.recordings(cell.clip)]
     return Workload(
@@ -256,30 +242,30 @@ def _work(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
     )
 
 
-def _entry(run: s.Run, cell: s.CellResult, bundle: str, work: Workload) -> SubmittedCell:
+def _cell(run: s.Run, cell: s.CellResult, bundle: str, workload: Workload) -> SubmittedCell:
     summary = cell.summary
     assert summary is not None, "summarized before"
-    accuracy = summary.accuracy
-    sound = cell.status == "ok"
-    bounds = summary.rtfx_bounds if sound else None
-    alone = accuracy is not None and accuracy.against is None
+    found = summary.accuracy
+    ok = cell.status == "ok"
+    bounds = summary.rtfx_bounds if ok else None
+    unjudged = found is not None and found.against is None
     return SubmittedCell(
         bundle=bundle,
-        work=work,
-        runner=_runner(run, cell),
+        workload=workload,
+        configuration=_configuration(run, cell),
         status=cell.status,
         settings=json.dumps({name: cell.contract.effective.get(name) for name in SETTING_NAMES}),
         deviations=tuple(
-            f"{each.setting} {_said(each.effective)} instead of {_said(each.requested)}"
+            f"{each.setting} {_value(each.effective)} instead of {_value(each.requested)}"
             for each in cell.contract.deviations
         ),
-        rtf=samples.round_rtf(cell, run.rounds) if sound else {},
+        rtf=samples.round_rtf(cell, run.rounds) if ok else {},
         low=bounds.low if bounds else None,
         high=bounds.high if bounds else None,
-        metric=accuracy.metric if accuracy else "",
-        error_rate=accuracy.rate if accuracy else None,
-        wrong=summary.fast_but_wrong,
-        score=rightness.score(cell) if alone and sound else None,
+        metric=found.metric if found else "",
+        error_rate=found.rate if found else None,
+        fast_but_wrong=summary.fast_but_wrong,
+        score=accuracy.score(cell) if unjudged and ok else None,
         peak_rss_bytes=summary.peak_rss_bytes,
         device_memory_bytes=summary.device_memory_bytes,
         joules_per_audio_hour=summary.joules_per_audio_hour,
@@ -288,7 +274,7 @@ def _entry(run: s.Run, cell: s.CellResult, bundle: str, work: Workload) -> Submi
     )
 
 
-def _runner(run: s.Run, cell: s.CellResult) -> Configuration:
+def _configuration(run: s.Run, cell: s.CellResult) -> Configuration:
     request = run.manifest.request
     threads = f"{request.threads}"
     if request.affinity is not None:
@@ -304,5 +290,5 @@ def _runner(run: s.Run, cell: s.CellResult) -> Configuration:
     )
 
 
-def _said(value: SettingValue) -> str:
+def _value(value: SettingValue) -> str:
     return "unknown" if value is None else json.dumps(value)
