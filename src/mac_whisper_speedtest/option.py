@@ -31,11 +31,13 @@ class Group(StrEnum):
     OUTPUT = "Output"
 
 
-@dataclass(frozen=True, slots=True)
 class ValueKind:
     """Any text. The methods raise UsageError and name the option or keyword as ``name``."""
 
-    metavar: str = "TEXT"
+    @property
+    def metavar(self) -> str:
+        """What ``--help`` shows for a value."""
+        return "TEXT"
 
     def parse(self, text: str, name: str) -> Any:
         """The value of what was typed."""
@@ -56,21 +58,24 @@ def _hint(name: str) -> str:
     return "see speedtest run --help" if name.startswith("-") else "see help(st.run)"
 
 
-@dataclass(frozen=True, slots=True)
 class FilePath(ValueKind):
     """A file, which need not exist."""
 
-    metavar: str = "PATH"
+    metavar = "PATH"
 
     def check(self, value: Any, name: str) -> Path:
-        return Path(ValueKind.check(self, value, name))
+        return Path(super().check(value, name))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OneOf(ValueKind):
     """One of these names."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...]
+
+    @property
+    def metavar(self) -> str:
+        return f"[{'|'.join(self.names)}]"
 
     def check(self, value: Any, name: str) -> Any:
         if value not in self.names:
@@ -79,11 +84,10 @@ class OneOf(ValueKind):
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Switch(ValueKind):
     """On or off; on the command line the flag alone."""
 
-    metavar: str = ""
+    metavar = ""
 
     def check(self, value: Any, name: str) -> bool:
         if not isinstance(value, bool):
@@ -91,11 +95,11 @@ class Switch(ValueKind):
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WholeNumber(ValueKind):
     """A whole number that is not below ``least``."""
 
-    metavar: str = "N"
+    metavar = "N"
     least: int | None = None
 
     def parse(self, text: str, name: str) -> int:
@@ -113,7 +117,6 @@ class WholeNumber(ValueKind):
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class _Measure(ValueKind):
     """A number above 0 with a unit."""
 
@@ -135,11 +138,10 @@ class _Measure(ValueKind):
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-@dataclass(frozen=True, slots=True)
 class Seconds(_Measure):
     """A time in seconds, typed as ``90``, ``90s``, ``5m`` or ``1.5h``."""
 
-    metavar: str = "TIME"
+    metavar = "TIME"
 
     def parse(self, text: str, name: str) -> float:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip().lower())
@@ -153,11 +155,10 @@ class Seconds(_Measure):
 _BYTES = {"GB": 10**9, "MB": 10**6, "GiB": 2**30, "MiB": 2**20, "KB": 10**3, "KiB": 2**10, "B": 1}
 
 
-@dataclass(frozen=True, slots=True)
 class ByteSize(_Measure):
     """Bytes, typed as ``500MB``, ``4GB``, ``2GiB`` or a plain number."""
 
-    metavar: str = "SIZE"
+    metavar = "SIZE"
 
     def parse(self, text: str, name: str) -> int:
         units = {unit.upper().removesuffix("B"): size for unit, size in _BYTES.items()}
@@ -167,18 +168,17 @@ class ByteSize(_Measure):
         return int(float(found[1]) * units[found[2]])
 
     def check(self, value: Any, name: str) -> int:
-        return int(_Measure.check(self, value, name))
+        return int(super().check(value, name))
 
     def text(self, value: float) -> str:
         unit, size = next((unit, size) for unit, size in _BYTES.items() if value % size == 0)
         return f"{value // size:.0f}{unit}"
 
 
-@dataclass(frozen=True, slots=True)
 class Share(_Measure):
     """A fraction of 1, typed as ``2%`` or ``0.02``."""
 
-    metavar: str = "SHARE"
+    metavar = "SHARE"
 
     def parse(self, text: str, name: str) -> float:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|)", text.strip())
@@ -188,18 +188,17 @@ class Share(_Measure):
         return value
 
     def check(self, value: Any, name: str) -> float:
-        if _Measure.check(self, value, name) >= 1:
+        if super().check(value, name) >= 1:
             raise UsageError(
                 f"{name} is {value:g}, but must be a fraction, such as 0.02", hint=_hint(name)
             )
         return float(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Lengths(ValueKind):
     """Seconds, typed as ``2,5,10``: each above zero and named once."""
 
-    metavar: str = "S,S,..."
+    metavar = "S,S,..."
 
     def parse(self, text: str, name: str) -> tuple[float, ...]:
         try:
@@ -223,11 +222,10 @@ class Lengths(ValueKind):
         return ",".join(_Measure().text(each) for each in value)
 
 
-@dataclass(frozen=True, slots=True)
 class Processors(ValueKind):
     """Numbers of processors, typed as ``0-3,6``."""
 
-    metavar: str = "N-N,N"
+    metavar = "N-N,N"
 
     def parse(self, text: str, name: str) -> tuple[int, ...]:
         found: set[int] = set()
@@ -252,12 +250,11 @@ _RESERVED = ("latest", "previous-comparable")
 _RUN_ID = re.compile(r"[0-9A-Fa-f]{8,}")
 
 
-@dataclass(frozen=True, slots=True)
 class TagName(ValueKind):
     """A name for a run that cannot be taken for another way to name a run."""
 
     def check(self, value: Any, name: str) -> str:
-        text: str = ValueKind.check(self, value, name)
+        text: str = super().check(value, name)
         wrong = ""
         if not _TAG.fullmatch(text):
             wrong = "has other characters than letters, digits, '.', '_', '+' and '-', or too many"
@@ -278,7 +275,7 @@ class TagName(ValueKind):
         return text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Several(ValueKind):
     """One value or more, each once; typed by giving the option again.
 
@@ -293,18 +290,19 @@ class Several(ValueKind):
         return tuple(dict.fromkeys(self.each.check(one, name) for one in given))
 
 
-@dataclass(frozen=True, slots=True)
 class Newest(ValueKind):
     """A name, or the flag alone (``True`` from Python) for the newest: the empty text."""
+
+    metavar = "[RUN]"
 
     def check(self, value: Any, name: str) -> str | None:
         if isinstance(value, bool):
             return "" if value else None
-        text: str = ValueKind.check(self, value, name)
+        text: str = super().check(value, name)
         return text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Option:
     """An option of the command line, and a keyword of the Python interface.
 

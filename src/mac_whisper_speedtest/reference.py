@@ -21,7 +21,7 @@ from mac_whisper_speedtest.declared import Doc, FieldPolicy, declarations
 from mac_whisper_speedtest.export import tables
 from mac_whisper_speedtest.leaderboard import site
 from mac_whisper_speedtest.option import Group, Option
-from mac_whisper_speedtest.request import RecordedRequest, Request
+from mac_whisper_speedtest.request import RecordedRequest
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import FlatColumn
 from mac_whisper_speedtest.store import rows
@@ -292,7 +292,7 @@ def _option_row(name: str, recorded: bool) -> list[str]:
     flags = [option.short, option.flag, option.off]
     given = "–" if default in (None, (), False) else f"`{option.kind.text(default)}`"
     given = "on" if default is True else given
-    meaning = declarations(Request, Doc)[name]
+    meaning = request.DOCS[name]
     also = f" Environment variable: `{option.envvar}`." if option.envvar else ""
     return [
         ", ".join(f"`{flag}`" for flag in flags if flag),

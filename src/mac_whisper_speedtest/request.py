@@ -10,14 +10,10 @@ To add an option, add one field: to `RecordedRequest` if a run shall write it do
 `Request`. Imports the standard library alone, because ``--help`` imports it.
 """
 
-from __future__ import annotations
-
-import difflib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, SettingValue
 from mac_whisper_speedtest.declared import Column, Doc, FieldPolicy, declarations
@@ -38,6 +34,9 @@ from mac_whisper_speedtest.option import (
     WholeNumber,
 )
 
+if TYPE_CHECKING:
+    import inspect
+
 DEFAULT_ROUNDS = 6
 """The fewest from which the median has a 95 % interval without assuming anything about the noise:
 its ends are the smallest and the largest of six, which miss it with probability 2 / 2**6."""
@@ -49,14 +48,11 @@ MAX_DOWNLOAD_BYTES = 2_000_000_000
 """Largest recording that is fetched from an address, unless asked otherwise: a day of mp3."""
 
 
-@dataclass(frozen=True, slots=True)
 class ContractName(OneOf):
     """A contract by its name; its value is the name and every setting."""
 
-    names: tuple[str, ...] = tuple(CONTRACTS)
-
     def check(self, value: Any, name: str) -> dict[str, SettingValue]:
-        return settings_of(CONTRACTS[OneOf.check(self, value, name)])
+        return settings_of(CONTRACTS[super().check(value, name)])
 
     def text(self, value: Mapping[str, SettingValue]) -> str:
         return str(value.get("name"))
@@ -67,7 +63,7 @@ def settings_of(contract: DecodeContract) -> dict[str, SettingValue]:
     return {"name": contract.name, **contract.settings()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RecordedRequest:
     """What was asked for, as a run writes it down; ``request_sha256`` is over exactly this.
 
@@ -98,7 +94,7 @@ class RecordedRequest:
     ] = ()
     contract: Annotated[
         dict[str, SettingValue],
-        Option("--contract", Group.WHAT, ContractName()),
+        Option("--contract", Group.WHAT, ContractName(tuple(CONTRACTS))),
         Doc("what every backend is asked to do; see: speedtest backends contract"),
         FieldPolicy.NAME,
     ] = field(default_factory=lambda: settings_of(DecodeContract()))
@@ -271,7 +267,7 @@ class RecordedRequest:
     ] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request(RecordedRequest):
     """All that a run is asked for: also where its recordings are and what to do before it.
 
@@ -346,7 +342,7 @@ class Request(RecordedRequest):
     ] = False
     resume: Annotated[
         str | None,
-        Option("--resume", Group.FAILURE, Newest("[RUN]")),
+        Option("--resume", Group.FAILURE, Newest()),
         Doc("resume an unfinished run of the same request: the newest, or RUN"),
     ] = None
     tags: Annotated[
@@ -373,7 +369,8 @@ class Request(RecordedRequest):
 
 
 OPTIONS: Mapping[str, Option] = declarations(Request, Option)
-"""Field → its option, in the order of declaration."""
+DOCS: Mapping[str, Doc] = declarations(Request, Doc)
+"""Field → its option and its meaning, in the order of declaration."""
 
 
 def default_of(name: str) -> Any:
@@ -384,8 +381,10 @@ def default_of(name: str) -> Any:
     return None if declared.default is MISSING else declared.default
 
 
-def signature(function: Callable[..., Any]) -> inspect.Signature:
+def signature(function: Callable[..., Any]) -> "inspect.Signature":
     """The signature of a function that takes a request's fields as keywords, with all of them."""
+    import inspect  # not for --help
+
     own = inspect.signature(function)
     kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
     more = [
@@ -398,7 +397,7 @@ def signature(function: Callable[..., Any]) -> inspect.Signature:
 
 def help_of(name: str) -> str:
     """What ``--help`` and the reference say of a field: its meaning as a sentence."""
-    meaning = declarations(Request, Doc)[name].meaning
+    meaning = DOCS[name].meaning
     return f"{meaning[0].upper()}{meaning[1:]}."
 
 
@@ -413,6 +412,8 @@ def from_keywords(**given: Any) -> Request:
     """
     for name in given:
         if name not in OPTIONS:
+            import difflib  # only for a mistake
+
             near = difflib.get_close_matches(name, OPTIONS, n=1)
             raise TypeError(
                 f"run() has no option {name}" + (f"; did you mean {near[0]}?" if near else "")

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.option import Group, Newest, OneOf, Option, Several, Switch, ValueKind
-from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.option import Group, Newest, Option, Several, Switch, ValueKind
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -81,8 +80,6 @@ def _click_option(name: str, option: Option) -> Callable[[_Command], _Command]:
 
     kind, default = option.kind, request.default_of(name)
     more: dict[str, Any] = {"type": Value(kind), "show_default": option.otherwise or True}
-    if isinstance(kind, OneOf):
-        more["metavar"] = f"[{'|'.join(kind.names)}]"
     if isinstance(kind, Switch):
         more = {"is_flag": True, "default": default, "show_default": bool(option.off)}
     elif isinstance(kind, Several):
@@ -129,11 +126,15 @@ def given(*, yes: bool) -> bool:
 
 def echo(text: str) -> None:
     """Print a line."""
+    from mac_whisper_speedtest.privacy import scrub
+
     click.echo(scrub(text))
 
 
 def echo_json(value: Any) -> None:
     """Print a value as JSON."""
     import json
+
+    from mac_whisper_speedtest.privacy import scrub
 
     click.echo(scrub(json.dumps(value, indent=2, ensure_ascii=False)))
