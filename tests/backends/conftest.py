@@ -21,6 +21,10 @@ from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
+THREADS = 1
+"""Of a real backend in these tests. Two test processes with two threads each wait for one another
+on a machine of two cores: the same texts then take three times as much processor time."""
+
 Samples = npt.NDArray[np.float32]
 
 # Importing torch for the first time takes minutes on a busy machine.
@@ -60,12 +64,12 @@ class Session:
         weights = locate(backend.model_info("tiny.en"), notify=print)
         with ExitStack() as opened:
             self._scratch = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-            started = launch(backend, scratch=self._scratch, threads=2)
+            started = launch(backend, scratch=self._scratch, threads=THREADS)
             assert started is not None
             self._worker = opened.enter_context(Worker(started, PATIENT))
             self._worker.hello()
             model = ModelParams(weights.model, str(weights.path), weights.form)
-            self.loaded = self._worker.load(LoadParams(model, threads=2)).value
+            self.loaded = self._worker.load(LoadParams(model, threads=THREADS)).value
             self._opened = opened.pop_all()
         return self
 

@@ -101,7 +101,7 @@ def test_left_alone_it_does_what_it_declares(session: Session, short: Samples) -
 def test_text_before_is_handed_on_only_when_that_is_asked_for(session: Session) -> None:
     if session.backend.name not in {"faster-whisper", "whisper.cpp"}:
         pytest.skip("four windows take a minute in PyTorch on a slow machine")
-    long = speech("cities")
+    long = speech("cities", 0.0, 45.0)  # two windows
     alone = session.decode(GREEDY, long)
     handed = session.decode(replace(GREEDY, condition_on_previous_text=True), long)
     first_window = [each.text for each in alone.segments if each.end_s <= 25]

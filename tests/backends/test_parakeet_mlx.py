@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.conftest import installed_or_skip, speech
+from backends.conftest import THREADS, installed_or_skip, speech
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, deviations
 from mac_whisper_speedtest.worker import protocol as m
@@ -68,7 +68,7 @@ def session() -> Iterator[tuple[Worker, Path]]:
     """One worker for all tests, and a folder: importing librosa takes longer than decoding."""
     backend = installed_or_skip("parakeet-mlx")
     with tempfile.TemporaryDirectory() as scratch:
-        started = launch(backend, scratch=Path(scratch), threads=2)
+        started = launch(backend, scratch=Path(scratch), threads=THREADS)
         assert started is not None
         with Worker(started, Deadlines()) as worker:
             worker.hello()

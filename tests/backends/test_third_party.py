@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backends.conftest import THREADS
 from conftest import Tool
 
 DISTRIBUTION = Path(__file__).parent.parent / "fixtures" / "speedtest-levels"
@@ -55,7 +56,7 @@ def test_it_is_measured_beside_the_built_in_ones_by_its_name_alone(
     tool_with_it: Tool, tone: Path
 ) -> None:
     chosen = ("-b", "levels", "-b", "faster-whisper")
-    counts = ("--rounds", 1, "--passes", 1)
+    counts = ("--rounds", 1, "--passes", 1, "--threads", THREADS)
     words = ("run", "-m", "tiny.en", *chosen, "--audio", tone, *counts, "--json")
     done = tool_with_it(*words, timeout=280)
 
