@@ -246,7 +246,7 @@ def test_an_environment_whose_mark_or_python_is_gone_does_not_count_and_is_made_
 @pytest.mark.usefixtures("locked")
 def test_removing_frees_what_uv_s_cache_does_not_hold_and_leaves_nothing() -> None:
     made, _ = install()
-    mark = (made.path / environments.MARK).stat().st_size  # written after the size was known
+    mark = (made.path / environments.MARKER).stat().st_size  # written after the size was known
     assert 0 < environments.remove(made) <= made.size_bytes + mark
     assert left() == []
     assert environments.of_recipe(TINY) == []

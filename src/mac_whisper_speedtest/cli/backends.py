@@ -163,7 +163,7 @@ def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
                 + (f"; {megabytes(held)} stay in uv's cache" if held > 0 else "")
             )
         for version in locks.versions(recipe) if with_locks else ():
-            if backend.version in {"", version} and locks.forget(recipe, version):
+            if backend.version in {"", version} and locks.delete_user_lock(recipe, version):
                 click.echo(f"{recipe.name} {version}: your lock is removed")
 
 
@@ -177,7 +177,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
     """Ask the package index what each of NAMES needs, and write that down with hashes."""
     from mac_whisper_speedtest import files
     from mac_whisper_speedtest.environments import locks, uv
-    from mac_whisper_speedtest.environments.environments import shown
+    from mac_whisper_speedtest.environments.environments import with_tilde
 
     if output is not None and len(names) > 1:
         raise UsageError("--output is one file, for one lock", hint="name one backend")
@@ -186,7 +186,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
     for backend, recipe in _with_recipe(names, everything=shipped):
         if shipped:
             for version in locks.shipped_versions(recipe):
-                made = locks.make(recipe, version)
+                made = locks.resolve(recipe, version)
                 files.write_bytes(locks.shipped_file(recipe, version), made.text.encode())
                 _locked(made, locks.shipped_file(recipe, version))
             continue
@@ -195,11 +195,13 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
         if known and known.shipped and output is None:
             click.echo(
                 f"{recipe.name} {version} ships locked, and that lock is used: "
-                f"{shown(locks.shipped_file(recipe, version))}"
+                f"{with_tilde(locks.shipped_file(recipe, version))}"
             )
             continue
-        oldest = locks.LOWEST_PYTHON if output else uv.minor(uv.choose(recipe).version)
-        made = locks.make(recipe, version, python=oldest)
+        oldest = (
+            locks.LOWEST_PYTHON if output else uv.minor_version(uv.choose_python(recipe).version)
+        )
+        made = locks.resolve(recipe, version, python=oldest)
         if output is not None:
             files.write_bytes(output, made.text.encode())
         _locked(made, output or locks.save(made))
@@ -229,8 +231,8 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
             environments.check_platform(recipe)
             before = locks.default_version(recipe)
             _say(f"{recipe.name}: asking for the newest release")
-            python = uv.minor(uv.choose(recipe).version)
-            newest = locks.make(recipe, python=python)
+            python = uv.minor_version(uv.choose_python(recipe).version)
+            newest = locks.resolve(recipe, python=python)
             if Version(newest.version) <= Version(before):
                 click.echo(f"{recipe.name}: nothing to do, {before} is the newest release")
                 continue
@@ -244,7 +246,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
                 visible=sys.stderr.isatty(),
             )
             # Last of all: until it is installed, the name means what it meant.
-            locks.make_default(recipe, newest.version)
+            locks.set_default(recipe, newest.version)
             click.echo(f"{recipe.name}: upgraded from {before} to {newest.version}")
 
 
@@ -291,7 +293,7 @@ def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
     if limit is None:
         return ""
     try:
-        python = uv.choose(recipe)
+        python = uv.choose_python(recipe)
     except UsageError as error:
         return error.message
     size = recipe.bytes_with(environments.torch_build(recipe, torch, python))
@@ -303,7 +305,7 @@ def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
 def _facts(backend: Backend) -> dict[str, Any]:
     """What ``list`` and ``info`` tell of a backend, in the words of the JSON output."""
     from mac_whisper_speedtest.environments import environments, locks, uv
-    from mac_whisper_speedtest.environments.environments import shown
+    from mac_whisper_speedtest.environments.environments import with_tilde
     from mac_whisper_speedtest.worker import launch
 
     recipe = backend.recipe
@@ -325,19 +327,19 @@ def _facts(backend: Backend) -> dict[str, Any]:
         facts |= {
             "runs_from": "beside the tool",
             "version": launch.version_here(recipe) if recipe else "",
-            "path": shown(Path(backend.python or sys.executable)),
+            "path": with_tilde(Path(backend.python or sys.executable)),
         }
     elif recipe is not None:
         version = backend.version or locks.default_version(recipe)
         facts["version"] = version
         if found := environments.find(recipe, version):
-            facts |= {"runs_from": "own environment", "path": shown(found.path)}
+            facts |= {"runs_from": "own environment", "path": with_tilde(found.path)}
     if recipe is not None:
         facts |= {
             "locked": locks.versions(recipe),
             "default": locks.default_version(recipe),
             "python": recipe.python,
-            "this_python_fits": uv.own_fits(recipe),
+            "this_python_fits": uv.this_python_fits(recipe),
             "platforms": list(recipe.platforms),
             "works_on_this_platform": recipe.works_here(),
             "size_bytes": recipe.size_bytes,
@@ -347,14 +349,14 @@ def _facts(backend: Backend) -> dict[str, Any]:
 
 
 def _installed(environment: Environment) -> dict[str, Any]:
-    from mac_whisper_speedtest.environments.environments import shown
+    from mac_whisper_speedtest.environments.environments import with_tilde
 
     return {
         "version": environment.version,
         "python": environment.python,
         "torch": environment.torch,
         "size_bytes": environment.size_bytes,
-        "path": shown(environment.path),
+        "path": with_tilde(environment.path),
     }
 
 
@@ -381,10 +383,10 @@ def _lines(value: Any) -> list[str]:
 
 def _locked(made: Any, path: Path) -> None:
     from mac_whisper_speedtest.environments import locks
-    from mac_whisper_speedtest.environments.environments import shown
+    from mac_whisper_speedtest.environments.environments import with_tilde
 
     count = len(locks.packages(made.text))
-    click.echo(f"{made.recipe} {made.version}: {count} packages locked in {shown(path)}")
+    click.echo(f"{made.recipe} {made.version}: {count} packages locked in {with_tilde(path)}")
 
 
 def _print_json(value: Any) -> None:

@@ -70,7 +70,7 @@ def facts(backend: Backend, model: str) -> dict[str, Any]:
 
 
 def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
-    from mac_whisper_speedtest.environments.environments import shown
+    from mac_whisper_speedtest.environments.environments import with_tilde
     from mac_whisper_speedtest.weights.inspect import WeightsState, inspect_copy
     from mac_whisper_speedtest.weights.locations import resolve
 
@@ -81,7 +81,7 @@ def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
         "where": location.where,
         "holds": location.holds,
         "used_by_run": location.for_run,
-        "path": shown(copy.path) if copy is not None else None,
+        "path": with_tilde(copy.path) if copy is not None else None,
         "state": str(copy.state if copy is not None else WeightsState.ABSENT),
         "size_bytes": copy.size_bytes if copy is not None else 0,
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
-from mac_whisper_speedtest.environments.environments import shown
+from mac_whisper_speedtest.environments.environments import with_tilde
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import PUBLIC_HUB, offline_variable
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
@@ -87,7 +87,7 @@ def judge_storage(folder: Folder, size: Size | Unknown | None, refusal: str) -> 
         size: what lies in it; ``None`` when it does not exist yet.
         refusal: why it cannot be written; empty when it can.
     """
-    seen = shown(folder.path)
+    seen = with_tilde(folder.path)
     if isinstance(size, Size):
         seen += f": {'' if size.whole else 'more than '}{megabytes(size.bytes)}"
     elif size is None:
@@ -130,9 +130,9 @@ def why_not_writable(path: Path) -> str:
     """Why nothing can be put there; empty if it can. Writes nothing to find out."""
     there = _nearest(path)
     if not there.is_dir():
-        return f"{'it' if there == path else shown(there)} is not a folder"
+        return f"{'it' if there == path else with_tilde(there)} is not a folder"
     if not os.access(there, os.W_OK | os.X_OK):
-        return "it cannot be written" if there == path else f"{shown(there)} cannot be written"
+        return "it cannot be written" if there == path else f"{with_tilde(there)} cannot be written"
     return ""
 
 

@@ -1,9 +1,8 @@
-"""One environment per recipe and version, made from a lock, that is either whole or not there.
+"""Creates one Python environment per recipe and version from a lock, completely or not at all.
 
-Each lies in the cache folder as ``envs/NAME@VERSION-pyXY-HASH``; the hash is of the lock. It is
-made in a staging folder and renamed when it is whole, so a killed install leaves nothing that looks
-like an environment; what uv had fetched by then is in its cache, and the next call goes on from
-there.
+Its path is ``envs/NAME@VERSION-pyXY-HASH`` in the cache folder; the hash is that of the lock. It is
+built in a staging folder and then renamed, so a killed install leaves nothing that looks like an
+environment; downloads stay in uv's cache, and the next call continues from there.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageErro
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.version import __version__
 
-MARK = "environment.json"
+MARKER = "environment.json"
 
 _SPARE_SHARE = 1.1  # of the recipe's own size, for what differs between platforms
 _SPARE_BYTES = 200_000_000  # for uv's cache
@@ -38,18 +37,18 @@ _FULL_BYTES = 20_000_000  # what a disk has left when an install failed for lack
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What ``environment.json`` in a whole environment says, and where it is.
+    """A complete environment, as its ``environment.json`` describes it.
 
     Attributes:
         recipe: the recipe's name.
         version: of the recipe's distribution.
         lock_sha256: of the lock it was made from.
         python: the full version of its Python.
-        torch: which build of torch it has: ``cpu``, ``index`` or empty for none.
+        torch: its build of torch: ``cpu``, ``index`` or empty for none.
         uv: the version of uv that made it.
         tool: the version of this tool that made it.
-        created: when, in UTC, as ISO 8601.
-        size_bytes: all of its files.
+        created: UTC, as ISO 8601.
+        size_bytes: of all its files.
         path: the environment's folder.
     """
 
@@ -66,7 +65,7 @@ class Environment:
 
     @property
     def interpreter(self) -> str:
-        """Its Python."""
+        """Path of its Python."""
         return str(self.path / "bin" / "python")
 
 
@@ -75,37 +74,37 @@ def root() -> Path:
     return paths.cache_dir() / "envs"
 
 
-def whole(path: Path) -> Environment | None:
-    """What the folder ``path`` holds, or ``None`` if that is not a whole environment."""
+def read_environment(path: Path) -> Environment | None:
+    """The environment in the folder ``path``, or ``None`` if it is not complete."""
     try:
-        said = json.loads((path / MARK).read_text(encoding="utf-8"))
-        environment = Environment(**said, path=path)
+        fields = json.loads((path / MARKER).read_text(encoding="utf-8"))
+        environment = Environment(**fields, path=path)
     except (OSError, ValueError, TypeError):
         return None
-    # The Python it was made with may have been uninstalled since: then bin/python leads nowhere.
+    # The Python it was made with may have been uninstalled since: then bin/python is a dead link.
     return environment if Path(environment.interpreter).exists() else None
 
 
 def of_recipe(recipe: Recipe) -> list[Environment]:
-    """Every whole environment of ``recipe``, of whatever version and lock, the newest last."""
-    found = [whole(path) for path in root().glob(f"{recipe.name}@*")]
+    """Every complete environment of ``recipe``, of any version and lock, the newest last."""
+    found = [read_environment(path) for path in root().glob(f"{recipe.name}@*")]
     return sorted((each for each in found if each), key=lambda each: each.created)
 
 
 def find(recipe: Recipe, version: str) -> Environment | None:
-    """The environment of ``recipe`` at ``version``, made from the lock that is valid today.
+    """The environment of ``recipe`` at ``version``, made from the current lock.
 
-    With this Python if the recipe allows that, else with another one. If it exists with both builds
-    of torch, the one that was made last.
+    It has this Python if the recipe allows that, else any. If it exists with both builds of torch,
+    the newer one is returned.
     """
     lock = locks.read_lock(recipe, version)
     if lock is None:
         return None
     digests = {_digest(text) for text in _variants(recipe, lock).values()}
-    own = uv.own() if uv.own_fits(recipe) else ""
+    own = uv.this_python() if uv.this_python_fits(recipe) else ""
     for environment in reversed(of_recipe(recipe)):
         same = environment.version == version and environment.lock_sha256 in digests
-        if same and own in {"", uv.minor(environment.python)}:
+        if same and own in {"", uv.minor_version(environment.python)}:
             return environment
     return None
 
@@ -117,9 +116,9 @@ def python_of(recipe: Recipe, version: str) -> str | None:
 
 
 def bytecode_of(interpreter: str) -> Path | None:
-    """Where the modules that ``interpreter`` compiles are kept: in its environment, if it has one.
+    """The folder for compiled modules of ``interpreter``: in its environment, if it has one.
 
-    They go with the environment, and nothing is written beside anyone's sources.
+    They are removed with the environment, and nothing is written beside other people's sources.
     """
     home = Path(interpreter).parent.parent
     return home / "bytecode" if home.parent == root() else None
@@ -134,70 +133,74 @@ def install(
     visible: bool = False,
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
 ) -> Environment:
-    """Make the environment of ``recipe`` at ``version``, or find it made.
+    """Create the environment of ``recipe`` at ``version``, or return the existing one.
 
     Args:
         recipe: what to install.
-        version: of its distribution; empty for the default one. A lock is made if there is none.
-        torch: which build of torch, for recipes that have it: ``auto``, ``cpu`` or ``index``.
-        notify: is told of every step, in one line.
-        visible: let uv draw its progress on stderr.
-        free_bytes: how much is free on the file system of a folder.
+        version: of its distribution; empty for the default one. A missing lock is created.
+        torch: the build of torch, for recipes that have it: ``auto``, ``cpu`` or ``index``.
+        notify: called with one line for every step.
+        visible: let uv show its progress on stderr.
+        free_bytes: free space on the file system of a folder.
 
     Raises:
         UsageError: it does not work on this platform or with any Python here, or that version
-            cannot be had.
+            is not available.
         StorageError: the disk is too full, or the folder cannot be written.
-        SpeedtestError: the packages could not be had.
+        SpeedtestError: the packages could not be downloaded or installed.
     """
     check_platform(recipe)
     version = version or locks.default_version(recipe)
-    python = uv.choose(recipe)
-    lock = locks.ensure(recipe, version, python=uv.minor(python.version), notify=notify)
+    python = uv.choose_python(recipe)
+    lock = locks.ensure(recipe, version, python=uv.minor_version(python.version), notify=notify)
     build = torch_build(recipe, torch, python)
     text = _variants(recipe, lock)[build]
     target = _folder(lock, text, python)
     target.parent.mkdir(parents=True, exist_ok=True)
     waiting = f"{recipe.name} {version} is being installed by another process: waiting for it"
     with files.locked(_lock_path(target), notify=lambda: notify(waiting)):
-        _sweep(target.parent, own=target)
-        if made := whole(target):
+        _delete_leftovers(target.parent, own=target)
+        if made := read_environment(target):
             notify(f"{recipe.name} {version} is already installed")
             return made
         _check_space(target.parent, recipe.bytes_with(build), recipe.name, free_bytes)
-        # What has the name but is not whole: its Python is gone, or someone deleted files.
+        # An incomplete environment of that name: its Python is gone, or files were deleted.
         shutil.rmtree(target, ignore_errors=True)
-        count = len(locks.needed(text, python.version))
+        count = len(locks.applicable(text, python.version))
         notify(f"{recipe.name} {version}: downloading and installing {count} packages")
         began = time.monotonic()
         with _staged(target) as staging:
             try:
-                _fill(staging, text, python.path, find_links=build != "index", visible=visible)
+                _install_packages(
+                    staging, text, python.path, find_links=build != "index", visible=visible
+                )
             except StorageError:
                 raise
             except SpeedtestError as error:
                 if free_bytes(target.parent) < _FULL_BYTES:
                     raise StorageError(
                         f"the disk became full while {recipe.name} was being installed",
-                        hint=f"free some space for {shown(target.parent)}, and call this again",
+                        hint=f"free some space for {with_tilde(target.parent)}, then try again",
                     ) from error
                 raise
-            made = _mark(staging, target, lock, text=text, python=python.version, build=build)
+            made = _write_marker(
+                staging, target, lock, text=text, python=python.version, build=build
+            )
         took = time.monotonic() - began
         notify(f"{recipe.name} {version}: done in {took:.1f} s, {megabytes(made.size_bytes)}")
         return made
 
 
 def remove(environment: Environment) -> int:
-    """Delete an environment, and return the bytes that are free again.
+    """Delete an environment, and return the number of freed bytes.
 
-    That leaves out files that uv's cache holds as well: those are freed when that is emptied.
+    Files that uv's cache shares are not counted: clearing that cache frees them.
 
     Raises:
         StorageError: it could not be deleted.
     """
     path = environment.path
-    # Out of the way in one step, so that what a killed removal leaves is not taken to be whole.
+    # Renamed first, so that the leftovers of a killed removal do not look like an environment.
     doomed = path.with_name(f".{path.name}.removed")
     try:
         with files.locked(_lock_path(path)):
@@ -207,7 +210,7 @@ def remove(environment: Environment) -> int:
             shutil.rmtree(doomed)
     except OSError as error:
         raise StorageError(
-            f"cannot remove {shown(path)}: {error.strerror or error}",
+            f"cannot remove {with_tilde(path)}: {error.strerror or error}",
             hint="check the permissions of that folder",
         ) from error
     return freed
@@ -219,32 +222,32 @@ def check_platform(recipe: Recipe) -> None:
         raise UsageError(
             f"{recipe.name} works on {' and '.join(recipe.platforms)}, and this is "
             f"{this_platform()}",
-            hint="speedtest backends list shows which backends there are for this machine",
+            hint="speedtest backends list shows the backends for this machine",
         )
 
 
-def torch_build(recipe: Recipe, asked: str, python: uv.Python) -> str:
-    """Which build of torch an install takes: ``cpu``, ``index``, or empty for recipes without.
+def torch_build(recipe: Recipe, requested: str, python: uv.Python) -> str:
+    """The build of torch to install: ``cpu``, ``index``, or empty for recipes without torch.
 
-    ``auto`` is the CPU build on a Linux machine without an NVIDIA driver, if a folder of wheels
-    that pip is configured with holds it for ``python``: the index's build is four times as large.
+    ``auto`` is the CPU build on a Linux machine without an NVIDIA driver, if a folder of wheels in
+    pip's configuration has it for ``python``: the index's build is four times as large.
 
     Raises:
-        UsageError: ``asked`` is no such choice.
+        UsageError: ``requested`` is none of ``auto``, ``cpu`` and ``index``.
     """
-    if asked not in {"auto", "cpu", "index"}:
-        raise UsageError(f"--torch is {asked!r}", hint="say auto, cpu or index")
+    if requested not in {"auto", "cpu", "index"}:
+        raise UsageError(f"--torch is {requested!r}", hint="use auto, cpu or index")
     if not recipe.uses_torch:
         return ""
     if sys.platform != "linux":
         return "index"  # there is no other one
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     return "cpu" if uv.cpu_torch_is_enough(python, uv.wheel_folders()) else "index"
 
 
 def _variants(recipe: Recipe, lock: Lock) -> dict[str, str]:
-    """The texts that an environment of this lock may be made from, by build of torch."""
+    """The texts of this lock by build of torch."""
     if not recipe.uses_torch:
         return {"": lock.text}
     return {
@@ -258,19 +261,19 @@ def _digest(text: str) -> str:
 
 
 def _folder(lock: Lock, text: str, python: uv.Python) -> Path:
-    major_minor = uv.minor(python.version).replace(".", "")
+    major_minor = uv.minor_version(python.version).replace(".", "")
     return root() / f"{lock.recipe}@{lock.version}-py{major_minor}-{_digest(text)[:12]}"
 
 
 def _lock_path(target: Path) -> Path:
-    """What whoever installs or removes ``target`` holds."""
+    """The lock file that a process holds while it installs or removes ``target``."""
     return target.with_name(f"{target.name}.lock")
 
 
-def _sweep(folder: Path, *, own: Path) -> None:
-    """Delete what killed installs and removals left: folders whose install nobody is at.
+def _delete_leftovers(folder: Path, *, own: Path) -> None:
+    """Delete the leftovers of killed installs and removals.
 
-    Staging folders are named ``.TARGET.RANDOM``, and whoever fills one holds the lock of TARGET.
+    Staging folders are named ``.TARGET.RANDOM``; a live install holds the lock of TARGET.
     """
     for left in folder.glob(".*@*"):
         target = left.with_name(left.name[1:].rpartition(".")[0])
@@ -284,10 +287,10 @@ def _sweep(folder: Path, *, own: Path) -> None:
 
 @contextlib.contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """Yield a folder that becomes ``target`` when the block ends well, and is deleted otherwise.
+    """Yield a folder that becomes ``target`` if the block succeeds, and is deleted otherwise.
 
-    Unlike :func:`files.staged_directory` it does not wait for thousands of files to reach the
-    disk, which takes longer than making them: nothing here is precious, only its being whole is.
+    Unlike :func:`files.staged_directory` it does not sync thousands of files to the disk, which
+    takes longer than writing them: an environment can be recreated, it only must be complete.
     """
     try:
         staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
@@ -299,24 +302,26 @@ def _staged(target: Path) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise StorageError(
-            f"cannot write {shown(target)}: {error.strerror or error}",
+            f"cannot write {with_tilde(target)}: {error.strerror or error}",
             hint="check the free disk space and the permissions of that folder",
         ) from error
 
 
-def _fill(staging: Path, text: str, python: str, *, find_links: bool, visible: bool) -> None:
+def _install_packages(
+    staging: Path, text: str, python: str, *, find_links: bool, visible: bool
+) -> None:
     requirements = staging / "requirements.txt"
     requirements.write_text(text, encoding="utf-8")
     uv.call("venv", "--relocatable", "--python", python, "--allow-existing", staging)
-    # --no-deps: the lock is the whole list, and leaves out what is never imported.
+    # --no-deps: the lock is complete, and omits packages that are never imported.
     install = [
         *("pip", "install", "--python", str(staging / "bin" / "python")),
         *("--no-deps", "--require-hashes", "--requirement", str(requirements)),
     ]
     variables = uv.for_installing(find_links=find_links)
     try:
-        # With everything in uv's cache there is no need to ask the index, which takes most of the
-        # time; without, this fails before anything is installed.
+        # With everything in uv's cache this saves the query of the index, which takes most of the
+        # time; otherwise it fails before anything is installed.
         uv.call(*install, "--offline", environment=variables)
     except StorageError:
         raise
@@ -324,10 +329,10 @@ def _fill(staging: Path, text: str, python: str, *, find_links: bool, visible: b
         uv.call(*install, environment=variables, visible=visible)
 
 
-def _mark(
+def _write_marker(
     staging: Path, target: Path, lock: Lock, *, text: str, python: str, build: str
 ) -> Environment:
-    """Write what makes the environment count as whole: the last file of all."""
+    """Write the last file, which marks the environment as complete."""
     made = Environment(
         recipe=lock.recipe,
         version=lock.version,
@@ -340,8 +345,8 @@ def _mark(
         size_bytes=sum(status.st_size for status in _files(staging)),
         path=target,
     )
-    said = {key: value for key, value in asdict(made).items() if key != "path"}
-    files.write_bytes(staging / MARK, (json.dumps(said, indent=2) + "\n").encode())
+    fields = {key: value for key, value in asdict(made).items() if key != "path"}
+    files.write_bytes(staging / MARKER, (json.dumps(fields, indent=2) + "\n").encode())
     return made
 
 
@@ -362,13 +367,13 @@ def _check_space(folder: Path, size: int, name: str, free_bytes: Callable[[Path]
     free = free_bytes(folder)
     if free < needed:
         raise StorageError(
-            f"{name} needs {megabytes(needed)} ({needed} bytes) in {shown(folder)}, "
+            f"{name} needs {megabytes(needed)} ({needed} bytes) in {with_tilde(folder)}, "
             f"and {megabytes(free)} ({free} bytes) are free",
             hint="free some space, or move the cache with SPEEDTEST_CACHE_DIR",
         )
 
 
-def shown(path: Path) -> str:
-    """A path as people are shown it: with the home folder as ``~``."""
+def with_tilde(path: Path) -> str:
+    """A path for display, with the home folder as ``~``."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

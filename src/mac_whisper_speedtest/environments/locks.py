@@ -1,8 +1,7 @@
-"""Locks: the whole list of packages, by version and hash, of one recipe at one version.
+"""Locks: the complete list of packages, by version and hash, of one recipe at one version.
 
-Those that were tried ship with the tool, in ``backends/locks``. ``speedtest backends lock`` makes
-more of them, into the user's data folder, for versions that do not ship. docs/backends.md says what
-a lock leaves out and why.
+Tested locks ship with the tool, in ``backends/locks``. ``speedtest backends lock`` creates locks of
+other versions in the user's data folder. docs/backends.md explains what a lock omits and why.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from mac_whisper_speedtest.environments import uv
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 
 LOWEST_PYTHON = "3.11"
-TORCH_CPU = "torch-cpu"  # the name, without a version, of the list of CPU builds of torch
+TORCH_CPU = "torch-cpu"  # name of the list of CPU builds of torch
 
-# uv takes Macs to be old unless told otherwise, and then picks releases of MLX of years ago.
+# Without it uv assumes an old macOS, and resolves to releases of MLX that are years old.
 _OLDEST_MACOS = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(\[[^\]]*\])?==(?P<version>[^\s;\\]+)")
 _CUDA_PACKAGE = re.compile(r"(nvidia|cuda)-.*|(pytorch-)?triton.*")
@@ -37,7 +36,7 @@ class Lock:
         recipe: the recipe's name.
         version: of the recipe's distribution.
         text: a requirements file in which everything is pinned and hashed.
-        shipped: whether it came with this tool.
+        shipped: whether it ships with this tool.
     """
 
     recipe: str
@@ -60,7 +59,7 @@ def packages(text: str) -> list[Package]:
     """The entries of a lock, in its order.
 
     Raises:
-        ValueError: a line belongs to no pinned package.
+        ValueError: a line is no pinned package.
     """
     from packaging.utils import canonicalize_name
 
@@ -70,7 +69,7 @@ def packages(text: str) -> list[Package]:
             continue
         if line[0].isspace():
             if not found:
-                raise ValueError(f"a lock starts with a continued line: {line.strip()!r}")
+                raise ValueError(f"a lock starts with a continuation line: {line.strip()!r}")
             last = found.pop()
             found.append(Package(last.name, last.version, last.marker, last.text + line))
             continue
@@ -83,8 +82,8 @@ def packages(text: str) -> list[Package]:
     return found
 
 
-def needed(text: str, python: str) -> list[Package]:
-    """The entries of a lock that apply on this machine with that full Python version."""
+def applicable(text: str, python: str) -> list[Package]:
+    """The entries of a lock that apply to this machine with the full Python version ``python``."""
     from packaging.markers import Marker
 
     here = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
@@ -112,7 +111,7 @@ def cpu_variant(text: str, cpu_builds: str) -> str:
 
 
 def torch_cpu_builds() -> str:
-    """The CPU builds of torch that this tool knows, as a lock of that one package."""
+    """The CPU builds of torch, as a lock of that one package."""
     return _shipped_folder().joinpath(f"{TORCH_CPU}.txt").read_text(encoding="utf-8")
 
 
@@ -145,13 +144,13 @@ def versions(recipe: Recipe) -> list[str]:
 
 
 def default_version(recipe: Recipe) -> str:
-    """The version that a backend's bare name means.
+    """The version of a backend named without one.
 
-    That is the one that ships, unless ``upgrade`` went to a newer one whose lock is still there.
+    It is the shipped one, unless ``upgrade`` selected a newer one whose lock still exists.
     """
     from packaging.version import InvalidVersion, Version
 
-    chosen = _current().get(recipe.name, "")
+    chosen = _defaults().get(recipe.name, "")
     try:
         newer = Version(chosen) > Version(recipe.version)
     except InvalidVersion:
@@ -159,38 +158,40 @@ def default_version(recipe: Recipe) -> str:
     return chosen if newer and read_lock(recipe, chosen) else recipe.version
 
 
-def make_default(recipe: Recipe, version: str) -> None:
-    """Let the bare name mean ``version`` from now on. Raises StorageError."""
-    current = _current() | {recipe.name: version}
-    text = json.dumps(current, indent=2, sort_keys=True) + "\n"
-    files.write_bytes(_current_file(), text.encode())
+def set_default(recipe: Recipe, version: str) -> None:
+    """Make ``version`` the default from now on. Raises StorageError."""
+    defaults = _defaults() | {recipe.name: version}
+    text = json.dumps(defaults, indent=2, sort_keys=True) + "\n"
+    files.write_bytes(_defaults_file(), text.encode())
 
 
-def make(recipe: Recipe, version: str = "", *, python: str = LOWEST_PYTHON) -> Lock:
-    """Ask the package index what ``recipe`` needs; write nothing.
+def resolve(recipe: Recipe, version: str = "", *, python: str = LOWEST_PYTHON) -> Lock:
+    """Create a lock by asking the package index; it is not saved.
 
     Args:
-        recipe: what to make a lock for.
+        recipe: what to lock.
         version: of its distribution; empty for the newest.
-        python: the oldest Python that the lock is for, as ``3.11``.
+        python: the oldest Python that the lock supports, such as ``3.11``.
 
     Raises:
         SpeedtestError: uv found no solution, or could not reach the index.
     """
     pin = f"=={version}" if version else ""
-    with tempfile.TemporaryDirectory(prefix="speedtest-lock-") as name:
-        folder = Path(name)
-        wanted, overrides, made = folder / "wanted.in", folder / "overrides.in", folder / "made.txt"
+    with tempfile.TemporaryDirectory(prefix="speedtest-lock-") as temporary:
+        folder = Path(temporary)
+        requested, overrides, lock = (
+            folder / name for name in ("requested.in", "overrides.in", "lock.txt")
+        )
         lines = (f"{recipe.distribution}{pin}", *recipe.requirements)
-        wanted.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        requested.write_text("\n".join(lines) + "\n", encoding="utf-8")
         overrides.write_text("\n".join(recipe.overrides) + "\n", encoding="utf-8")
         uv.call(
-            *["pip", "compile", str(wanted), "--universal", "--python-version", python],
+            *["pip", "compile", str(requested), "--universal", "--python-version", python],
             *["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"],
-            *["--override", str(overrides), "--output-file", str(made)],
+            *["--override", str(overrides), "--output-file", str(lock)],
             environment=uv.for_locking() | _OLDEST_MACOS,
         )
-        text = made.read_text(encoding="utf-8")
+        text = lock.read_text(encoding="utf-8")
     return Lock(recipe.name, _version_in(text, recipe, python), text)
 
 
@@ -198,38 +199,38 @@ def _version_in(text: str, recipe: Recipe, python: str) -> str:
     from packaging.utils import canonicalize_name
 
     name = canonicalize_name(recipe.distribution)
-    for package in needed(text, f"{python}.0"):
+    for package in applicable(text, f"{python}.0"):
         if package.name == name:
             return package.version
     raise SpeedtestError(
-        f"{recipe.distribution} is not for this machine: its lock has it only for others",
+        f"{recipe.distribution} does not support this machine: its lock has it only for others",
         hint=f"speedtest backends info {recipe.name}",
     )
 
 
 def save(lock: Lock) -> Path:
-    """Keep a lock of the user's own, and return where it lies. Raises StorageError."""
+    """Save a lock in the user's folder, and return its path. Raises StorageError."""
     path = user_folder() / f"{lock.recipe}@{lock.version}.txt"
     files.write_bytes(path, lock.text.encode())
     return path
 
 
 def ensure(recipe: Recipe, version: str, *, python: str, notify: Callable[[str], None]) -> Lock:
-    """The lock of ``recipe`` at ``version``; one is made, and kept, where there is none.
+    """The lock of ``recipe`` at ``version``; a missing one is created and saved.
 
     Raises:
-        UsageError: no such version can be had.
+        UsageError: no such version is available.
     """
     if lock := read_lock(recipe, version):
         return lock
     notify(f"no lock for {recipe.name} {version} yet: resolving what it needs")
     try:
-        lock = make(recipe, version, python=python)
+        lock = resolve(recipe, version, python=python)
     except SpeedtestError as error:
         have = ", ".join(versions(recipe))
         raise UsageError(
             f"{recipe.distribution} {version} cannot be locked: {error.message}",
-            hint=f"locks there are for {recipe.name}: {have}",
+            hint=f"versions of {recipe.name} with a lock: {have}",
         ) from error
     save(lock)
     notify(f"locked {len(packages(lock.text))} packages for {recipe.name} {version}")
@@ -237,26 +238,26 @@ def ensure(recipe: Recipe, version: str, *, python: str, notify: Callable[[str],
 
 
 def shipped_file(recipe: Recipe, version: str) -> Path:
-    """Where the lock of ``recipe`` at ``version`` is, or would be, in the tool itself."""
+    """The path of a shipped lock, whether or not it exists."""
     return Path(str(_shipped_folder().joinpath(f"{recipe.name}@{version}.txt")))
 
 
 def shipped_versions(recipe: Recipe) -> list[str]:
-    """The versions whose lock comes with the tool, and the one that should."""
+    """The versions whose lock ships with the tool, and the one that should."""
     shipped = [each for each in versions(recipe) if shipped_file(recipe, each).is_file()]
     return shipped if recipe.version in shipped else [*shipped, recipe.version]
 
 
-def forget(recipe: Recipe, version: str) -> bool:
-    """Delete the user's own lock of that version; whether there was one."""
+def delete_user_lock(recipe: Recipe, version: str) -> bool:
+    """Delete the user's lock of that version; return whether there was one."""
     path = user_folder() / f"{recipe.name}@{version}.txt"
-    there = path.is_file()
+    existed = path.is_file()
     path.unlink(missing_ok=True)
-    return there
+    return existed
 
 
 def user_folder() -> Path:
-    """Where the user's own locks are."""
+    """The folder of the user's locks."""
     return paths.data_dir() / "locks"
 
 
@@ -264,14 +265,14 @@ def _shipped_folder() -> resources.abc.Traversable:
     return resources.files("mac_whisper_speedtest.backends").joinpath("locks")
 
 
-def _current_file() -> Path:
+def _defaults_file() -> Path:
     return user_folder() / "current.json"
 
 
-def _current() -> dict[str, str]:
-    """Which version ``upgrade`` made the default, by recipe; nothing if the file is damaged."""
+def _defaults() -> dict[str, str]:
+    """The default versions that ``upgrade`` set, by recipe; empty if the file is damaged."""
     try:
-        values = json.loads(_current_file().read_text(encoding="utf-8"))
+        values = json.loads(_defaults_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return {str(key): str(value) for key, value in values.items()} if values else {}

@@ -1,4 +1,4 @@
-"""Calling uv: quietly or on the terminal, with failures in one sentence."""
+"""Runs uv, with the package index that pip is configured for, and chooses a Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mac_whisper_speedtest.privacy import scrub
 
 _LAST_LINES = 6
 NO_INDEX = "UV_NO_INDEX"
-"""Stands for pip's ``no-index``. uv has an option of that name, but reads no variable for it."""
+"""Stands for pip's ``no-index``; uv has the option ``--no-index``, but reads no variable for it."""
 
 _FULL_DISK = re.compile(r"no space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
 
@@ -31,12 +31,12 @@ def call(
 
     Args:
         arguments: of uv; its own configuration files are not read.
-        environment: variables for it, weaker than those that the user has set.
-        visible: let it write its progress to this program's stderr, which should be a terminal.
+        environment: variables for it; those that the user has set take precedence.
+        visible: let it write its progress to stderr, which should be a terminal.
 
     Raises:
         StorageError: the disk became full.
-        SpeedtestError: it ended with another status than 0.
+        SpeedtestError: its exit status was not 0.
     """
     import uv
 
@@ -45,7 +45,7 @@ def call(
     words = [str(each) for each in arguments]
     if words[0] == "pip" and variables.get(NO_INDEX):
         words.append("--no-index")
-    # Waited for in a call that kills it when this process is interrupted.
+    # subprocess.run kills it when this process is interrupted.
     done = subprocess.run(
         [uv.find_uv_bin(), "--no-config", *quiet, *words],
         stdout=subprocess.PIPE,
@@ -57,13 +57,13 @@ def call(
     )
     if done.returncode == 0:
         return done.stdout
-    said = scrub(done.stderr or "")
-    if _FULL_DISK.search(said):
+    output = scrub(done.stderr or "")
+    if _FULL_DISK.search(output):
         raise StorageError(
             "the disk became full while uv was installing",
-            hint="free some space, and call this again: what was fetched is kept in uv's cache",
+            hint="free some space and try again: finished downloads stay in uv's cache",
         )
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     last = " / ".join(lines[-_LAST_LINES:])
     why = last or ("see above" if visible else f"status {done.returncode}")
     raise SpeedtestError(
@@ -79,30 +79,27 @@ def version() -> str:
     return metadata.version("uv")
 
 
-# The package index that pip is configured for, in the words that uv reads.
-#
-# People set up an index, a certificate or a folder of wheels once, for pip; uv looks at none of
-# that. pip's own files are read here, because asking pip itself takes longer than making an
-# environment.
+# pip's configuration, translated for uv. People set up an index, a certificate or a folder of
+# wheels for pip; uv ignores that. Asking pip itself takes longer than making an environment.
 
 
-# pip's option -> uv's variable, and what uv wants between several values.
+# pip's option -> uv's variable, and its separator of several values.
 _VARIABLES = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
     "find-links": ("UV_FIND_LINKS", ","),
     "cert": ("SSL_CERT_FILE", " "),
-    "no-index": ("UV_NO_INDEX", " "),
+    "no-index": (NO_INDEX, " "),
 }
 _SECTIONS = ("global", "install")  # the later one wins
 
 
 def pip_options(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, str]:
-    """The options of pip for installing, by name: ``index-url``, ``find-links`` and so on.
+    """The options of pip for installing, by name, such as ``index-url``.
 
     Args:
-        environ: where ``PIP_INDEX_URL`` and the like stand; they win over every file.
-        files: pip's files, the strongest last; one that is missing or unreadable is left out.
+        environ: variables such as ``PIP_INDEX_URL`` take precedence over every file.
+        files: pip's files, the one that takes precedence last; unreadable ones are ignored.
     """
     found: dict[str, dict[str, str]] = {section: {} for section in _SECTIONS}
     for file in files:
@@ -110,24 +107,24 @@ def pip_options(environ: Mapping[str, str], files: Iterable[Path]) -> dict[str, 
         try:
             parser.read(file, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError):
-            continue  # pip will complain of its own file; this tool need not
+            continue  # pip reports errors in its own file
         for section in _SECTIONS:
             if parser.has_section(section):
                 values = {key.replace("_", "-"): value for key, value in parser.items(section)}
                 found[section] |= values
-    told = {
+    from_environment = {
         key.removeprefix("PIP_").lower().replace("_", "-"): value
         for key, value in environ.items()
         if key.startswith("PIP_") and value
     }
-    return {**found["global"], **found["install"], **told}
+    return {**found["global"], **found["install"], **from_environment}
 
 
 def pip_files(environ: Mapping[str, str]) -> list[Path]:
-    """Where pip looks for its configuration, the strongest last; not all of these exist."""
+    """The files that pip reads, the one that takes precedence last; not all of them exist."""
     home = Path.home()
     if environ.get("PIP_CONFIG_FILE") == os.devnull:
-        return []  # pip's way to say "none of them"
+        return []  # pip's way to disable all of them
     if sys.platform == "darwin":
         library = home / "Library" / "Application Support" / "pip"
         machine = [Path("/Library/Application Support/pip/pip.conf")]
@@ -144,21 +141,21 @@ def pip_files(environ: Mapping[str, str]) -> list[Path]:
 
 
 def uv_variables(options: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables that make uv use what pip's ``options`` name."""
+    """The environment variables that give uv pip's ``options``."""
     variables = {}
-    for option, (variable, between) in _VARIABLES.items():
+    for option, (variable, separator) in _VARIABLES.items():
         if values := options.get(option, "").split():
-            variables[variable] = between.join(values)
-    if variables.get("UV_NO_INDEX", "").lower() in {"0", "false", "no", "off"}:
-        del variables["UV_NO_INDEX"]
+            variables[variable] = separator.join(values)
+    if variables.get(NO_INDEX, "").lower() in {"0", "false", "no", "off"}:
+        del variables[NO_INDEX]
     return variables
 
 
 def for_locking() -> dict[str, str]:
-    """What uv is told when it makes a lock: one index, and no other place.
+    """The variables of uv for creating a lock: one index, and no other source.
 
-    A folder of wheels or a partial mirror holds a few of a release's files, and a lock has to list
-    all of them, for every platform.
+    A lock must list all files of a release, for every platform; a folder of wheels or a partial
+    mirror has only some of them.
     """
     variables = uv_variables(pip_options(os.environ, pip_files(os.environ)))
     return {
@@ -169,22 +166,22 @@ def for_locking() -> dict[str, str]:
 
 
 def for_installing(*, find_links: bool = True) -> dict[str, str]:
-    """What uv is told when it installs a lock, whose hashes say which files will do.
+    """The variables of uv for installing a lock, whose hashes identify the acceptable files.
 
     Args:
-        find_links: whether to look into pip's folders of wheels as well. Not when torch's build
-            from the index is wanted: a ``+cpu`` wheel there would be preferred to it.
+        find_links: whether to search pip's folders of wheels too. Not for torch's build from the
+            index: uv would prefer a ``+cpu`` wheel there.
     """
     variables = uv_variables(pip_options(os.environ, pip_files(os.environ)))
     if not find_links:
         variables.pop("UV_FIND_LINKS", None)
-    # As pip does it: every index is looked at. Nobody can slip in a package, for all are hashed.
+    # Like pip, search every index. The hashes prevent that another index slips in a package.
     variables["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return variables
 
 
 def wheel_folders() -> list[Path]:
-    """The folders of wheels on this machine that pip, or uv, is configured with."""
+    """The local folders of wheels in the configuration of pip or uv."""
     variables = uv_variables(pip_options(os.environ, pip_files(os.environ))) | {
         key: value for key, value in os.environ.items() if key == "UV_FIND_LINKS"
     }
@@ -193,41 +190,41 @@ def wheel_folders() -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-# Which Python an environment is made with: this one, or another one that is on this machine.
+# The Python of an environment.
 
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """An interpreter: where it is, and its full version."""
+    """An interpreter: its path and full version."""
 
     path: str
     version: str
 
 
-def minor(version: str) -> str:
-    """``3.11`` of ``3.11.7``."""
+def minor_version(version: str) -> str:
+    """``3.11`` for ``3.11.7``."""
     return ".".join(version.split(".")[:2])
 
 
-def own() -> str:
+def this_python() -> str:
     """The major and minor version of this Python."""
-    return minor(platform.python_version())
+    return minor_version(platform.python_version())
 
 
-def own_fits(recipe: Recipe) -> bool:
+def this_python_fits(recipe: Recipe) -> bool:
     """Whether this Python is in the recipe's range."""
     from packaging.specifiers import SpecifierSet
 
     return SpecifierSet(recipe.python).contains(platform.python_version(), prereleases=True)
 
 
-def choose(recipe: Recipe) -> Python:
+def choose_python(recipe: Recipe) -> Python:
     """This Python if it fits the recipe, else one that uv finds. Nothing is downloaded.
 
     Raises:
         UsageError: no Python on this machine fits.
     """
-    if own_fits(recipe):
+    if this_python_fits(recipe):
         return Python(sys.executable, platform.python_version())
     try:
         path = call("python", "find", "--no-python-downloads", recipe.python).strip()
@@ -251,14 +248,16 @@ def _version_of(path: str) -> str:
 
 
 def cpu_torch_is_enough(python: Python, wheel_folders: Iterable[Path]) -> bool:
-    """Whether torch's CPU build is at hand for ``python``, and there is no NVIDIA device to use.
+    """Whether torch's CPU build for ``python`` is local, and this machine has no NVIDIA device.
 
     Only on Linux: elsewhere the package index's own build has no CUDA libraries.
     """
     if sys.platform != "linux" or _nvidia_driver():
         return False
     return any(
-        _fits(wheel.name, python) for each in wheel_folders for wheel in each.glob("torch-*")
+        _is_cpu_torch_for(wheel.name, python)
+        for each in wheel_folders
+        for wheel in each.glob("torch-*")
     )
 
 
@@ -266,8 +265,8 @@ def _nvidia_driver() -> bool:
     return Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
 
 
-def _fits(wheel: str, python: Python) -> bool:
-    """Whether that file is a CPU build of torch that installs into ``python``."""
+def _is_cpu_torch_for(wheel: str, python: Python) -> bool:
+    """Whether the file name ``wheel`` is a CPU build of torch for ``python``."""
     from packaging import tags
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
@@ -277,5 +276,5 @@ def _fits(wheel: str, python: Python) -> bool:
         return False
     if name != "torch" or version.local != "cpu":
         return False
-    major, minor_ = minor(python.version).split(".")
-    return not works_with.isdisjoint(tags.cpython_tags((int(major), int(minor_))))
+    major, minor = minor_version(python.version).split(".")
+    return not works_with.isdisjoint(tags.cpython_tags((int(major), int(minor))))
