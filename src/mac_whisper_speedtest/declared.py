@@ -41,7 +41,7 @@ class Column:
         name: of the column; empty: that of the field.
         of: a field of the object.
         meaning: empty: that of the field.
-        brief: whether it is in tables that are made to be looked at.
+        brief: whether it is in tables for people.
         time: whether its texts are ISO 8601 times in UTC.
         on_request: whether it is only in tables that were requested with it.
     """
@@ -69,10 +69,10 @@ class FieldPolicy(StrEnum):
     NUMBERS = "the version number that it begins with: `6.18.44` of `6.18.44-annas-box`"
     FILES = "names as published; of files of your own `file-0001`, ...; every hash as it is"
     DETAILS = "scrubbed, and only what this tool's own backends write"
-    MADE_ANEW = "computed again over the request as it is in the bundle"
+    RECOMPUTED = "computed again over the request as it is in the bundle"
     DROPPED = "emptied"
     INSIDE = "an object of this list"
-    COMPUTED = "in no bundle: whoever reads it computes it again"
+    COMPUTED = "in no bundle: its reader computes it again"
 
 
 def declarations(owner: type, kind: type[_Declared]) -> dict[str, _Declared]:

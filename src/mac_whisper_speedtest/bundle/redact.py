@@ -286,7 +286,7 @@ def changing_fields(kind: type[s.Struct]) -> tuple[tuple[str, FieldPolicy], ...]
     named = [(name, hows[name]) for name in kind.__struct_fields__]
     # What is computed over others is seen to by whoever has these.
     return tuple(
-        (name, how) for name, how in named if how not in {FieldPolicy.KEPT, FieldPolicy.MADE_ANEW}
+        (name, how) for name, how in named if how not in {FieldPolicy.KEPT, FieldPolicy.RECOMPUTED}
     )
 
 

@@ -70,7 +70,7 @@ _SPOKEN = frozenset(
         FieldPolicy.SAID,
         FieldPolicy.REFERENCE,
         FieldPolicy.SOURCE,
-        FieldPolicy.MADE_ANEW,
+        FieldPolicy.RECOMPUTED,
     }
 )
 _NAMES = frozenset(

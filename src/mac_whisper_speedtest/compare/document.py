@@ -66,7 +66,7 @@ class SpeedChange(Struct, frozen=True, kw_only=True):
         Doc(
             "processor seconds of the worker's tree per second of audio",
             unit="s/s",
-            null="the system does not say",
+            null="the system does not report it",
         ),
     ]
     new_processor: Annotated[float | None, Doc("likewise", unit="s/s", null="likewise")]
@@ -86,7 +86,7 @@ class AccuracyChange(Struct, frozen=True, kw_only=True):
         str | None,
         Doc(
             "`wer` or `cer`",
-            null="nobody wrote down what was said, or a bundle's texts were left out",
+            null="there is no reference text, or a bundle's texts were left out",
         ),
     ]
     base_rate: Annotated[float | None, Doc("corpus error rate", unit="fraction", null="likewise")]
@@ -168,7 +168,7 @@ class CellChange(Struct, frozen=True, kw_only=True):
     ]
     base_version: Annotated[
         str | None,
-        Doc("its version as the worker said", null="no worker got ready, or no such cell"),
+        Doc("its version as the worker reported it", null="no worker got ready, or no such cell"),
     ]
     new_version: Annotated[str | None, Doc("likewise", null="likewise")]
     base_precision: Annotated[str | None, Doc("its effective precision", null="as `base_version`")]
@@ -179,7 +179,7 @@ class CellChange(Struct, frozen=True, kw_only=True):
     speed: Annotated[SpeedChange | None, Doc("its speed", null="it is not compared")]
     accuracy: Annotated[
         AccuracyChange | None,
-        Doc("how right it is", null="it is not compared, or the speech differs"),
+        Doc("how accurate it is", null="it is not compared, or the speech differs"),
     ]
     texts: Annotated[
         TextChange | None,
@@ -262,19 +262,21 @@ class Point(Struct, frozen=True, kw_only=True):
     started_at: Annotated[str, Doc("as in `Manifest`; orders nothing")]
     tool: Annotated[str, Doc("the version of the tool that measured")]
     backend: Annotated[str, Doc("as the run names it")]
-    backend_version: Annotated[str | None, Doc("as the worker said", null="no worker got ready")]
+    backend_version: Annotated[
+        str | None, Doc("as the worker reported it", null="no worker got ready")
+    ]
     rtf: Annotated[float, Doc("median over rounds", unit="s/s")]
     rtfx: Annotated[float, Doc("its inverse")]
     rtfx_low: Annotated[
         float | None, Doc("the lower end of its interval", null="from too few rounds")
     ]
     rtfx_high: Annotated[float | None, Doc("the upper end", null="likewise")]
-    rounds: Annotated[int, Doc("rounds that came to a good end")]
+    rounds: Annotated[int, Doc("rounds that ended `ok`")]
     wer: Annotated[
         float | None, Doc("word error rate", unit="fraction", null="as `wer` of `Summary`")
     ]
     peak_rss_bytes: Annotated[
-        int | None, Doc("as in `Summary`", unit="byte", null="the worker does not say")
+        int | None, Doc("as in `Summary`", unit="byte", null="the worker does not report it")
     ]
 
 
@@ -282,7 +284,7 @@ class LastingChange(Struct, frozen=True, kw_only=True):
     """A change that lasts."""
 
     run: Annotated[int, Doc("the first run after the change")]
-    before: Annotated[int, Doc("the run in front of it")]
+    before: Annotated[int, Doc("the run before it")]
     verdict: Annotated[str, Doc("`FASTER` or `SLOWER`")]
     ratio: Annotated[
         RatioInfo,
@@ -307,7 +309,7 @@ class Series(Struct, frozen=True, kw_only=True):
     network_sha256: Annotated[
         str | None, Doc("identity of the network", null="no weights are known")
     ]
-    settings: Annotated[str, Doc("threads, device and what else was asked for")]
+    settings: Annotated[str, Doc("threads, device and what else was requested")]
     margin: Annotated[
         float, Doc("changes of less are none: the margin of the newest run", unit="fraction")
     ]
@@ -320,6 +322,6 @@ class History(Struct, frozen=True, kw_only=True):
 
     schema_version: Annotated[int, Doc("version of this document: 1")]
     backend: Annotated[str, Doc("the backend without a version")]
-    limit: Annotated[int, Doc("how many runs of a series were looked at: the newest")]
+    limit: Annotated[int, Doc("how many runs of a series are in it at most: the newest")]
     left_out: Annotated[int, Doc("cells of it that were not `ok`")]
     series: Annotated[list[Series], Doc("those with the newest run first")]

@@ -147,7 +147,7 @@ _IDENTITY = (
 )
 """Columns that every table begins with: they say what a row is about."""
 _BRIEF = ("run", "backend", "model", "clip")
-"""Those of them that are in tables of samples and utterances that are made to be looked at."""
+"""Those of them that are in tables of samples and utterances for people."""
 _CELLS = {column.name: column for column in flat_columns(ExportedCell)}
 _FIRST = tuple(_CELLS[name] for name in _IDENTITY)
 

@@ -59,7 +59,7 @@ class FlatColumn:
         unit: empty where there is none.
         meaning: one line for a reader who sees nothing else.
         path: where a row has the value: names of attributes or keys, joined by dots.
-        brief: whether it is in tables that are made to be looked at.
+        brief: whether it is in tables for people.
         on_request: whether it is only in tables that were requested with it.
     """
 

@@ -59,7 +59,7 @@ class RunRow:
 
     @property
     def directory(self) -> RunDirectory:
-        """Where it lies."""
+        """Its directory."""
         return RunDirectory(directory.runs_dir() / directory.run_name(self.number))
 
 
@@ -144,7 +144,7 @@ def _contract(settings: Mapping[str, object]) -> str:
 
 
 APPLICATION_ID = 0x73706478
-"""Written into the database's header: ``spdx``, for this program's index and nobody else's."""
+"""Written into the database's header: ``spdx``, for this program's index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +213,7 @@ CREATE = (
     "CREATE INDEX tags_number ON tags (number)",
 )
 VERSION = zlib.crc32("".join(CREATE).encode()) >> 1
-"""Of these tables: an index of other tables is made anew. SQLite keeps 31 bits of it."""
+"""Of these tables: an index of other tables is rebuilt. SQLite keeps 31 bits of it."""
 DROP = tuple(f"DROP TABLE IF EXISTS {name}" for name in (*_NAMES.values(), "tags"))
 REMOVE = tuple(
     f"DELETE FROM {name} WHERE number = ?"  # noqa: S608 - our own names

@@ -209,7 +209,7 @@ class CellResult(Computed, frozen=True, kw_only=True):
     backend: Annotated[BackendResult, Doc("the backend as it was found")]
     model: Annotated[ModelResult, Doc("the model and its weights")]
     clip: Annotated[ClipInfo, Doc("the audio")]
-    contract: Annotated[ContractResult, Doc("what was asked, what was done")]
+    contract: Annotated[ContractResult, Doc("what was requested, what was done")]
     status: Annotated[
         str, Doc("how the cell ended: one of the words under *Statuses*"), Column(brief=True)
     ]
@@ -228,7 +228,7 @@ class CellResult(Computed, frozen=True, kw_only=True):
     ]
     meters: Annotated[
         list[MeterResult],
-        Doc("what probes read around the timed samples, one per worker that came so far"),
+        Doc("what probes read around the timed samples, one per worker that ended them"),
     ] = []
     summary: Annotated[
         Summary | None,
@@ -257,7 +257,7 @@ class Run(Computed, frozen=True, kw_only=True):
     schema_version: Annotated[int, Doc("version of the schema: 1"), Column()]
     manifest: Annotated[Manifest, Doc("what was known beforehand, and the outcome")]
     cells: Annotated[
-        list[CellResult], Doc("one per backend, model and clip, in the order asked for")
+        list[CellResult], Doc("one per backend, model and clip, in the order requested")
     ]
     rounds: Annotated[
         list[RoundResult],

@@ -81,7 +81,7 @@ class DecisionResult(Struct, frozen=True, kw_only=True):
         ),
         FieldPolicy.KEPT,
     ]
-    look: Annotated[int, Doc("which of the looks, from 0"), FieldPolicy.KEPT]
+    look: Annotated[int, Doc("which of the planned looks at the data, from 0"), FieldPolicy.KEPT]
     level: Annotated[
         float,
         Doc(
@@ -153,9 +153,9 @@ class EndingResult(Struct, frozen=True, kw_only=True):
         float | None,
         Doc(
             "how long the worker went on using the processor after its last answer; 0.5 or "
-            "more: at least so long, nobody looked further",
+            "more: at least so long, it was not watched further",
             unit="s",
-            null="it did not come that far, or the system does not tell",
+            null="it ended earlier, or the system does not report it",
         ),
         FieldPolicy.KEPT,
     ] = None
@@ -199,7 +199,7 @@ class Loaded(LoadResult, frozen=True, kw_only=True, tag="loaded", tag_field="eve
     details: Annotated[dict[str, str], Doc("as in `BackendResult`"), FieldPolicy.DETAILS]
     warnings: Annotated[
         list[str],
-        Doc("in words, where device or precision are not what was asked for: a fallback"),
+        Doc("in words, where device or precision are not what was requested: a fallback"),
         FieldPolicy.SCRUBBED,
     ] = []
 

@@ -48,13 +48,13 @@ class MachineInfo(Struct, frozen=True, kw_only=True):
     ]
     physical_cores: Annotated[
         int | None,
-        Doc("physical cores", null="the system does not say"),
+        Doc("physical cores", null="the system does not report it"),
         FieldPolicy.KEPT,
         Column(),
     ]
     logical_cores: Annotated[
         int | None,
-        Doc("hardware threads", null="the system does not say"),
+        Doc("hardware threads", null="the system does not report it"),
         FieldPolicy.KEPT,
         Column(),
     ]
@@ -63,7 +63,7 @@ class MachineInfo(Struct, frozen=True, kw_only=True):
         Doc(
             "main memory of the machine, whatever a container allows",
             unit="byte",
-            null="the system does not say",
+            null="the system does not report it",
         ),
         FieldPolicy.KEPT,
         Column(),
@@ -71,7 +71,7 @@ class MachineInfo(Struct, frozen=True, kw_only=True):
     gpus: Annotated[
         list[str] | None,
         Doc(
-            "GPU model names; only Apple's and NVIDIA's are looked for",
+            "GPU model names; only of Apple's and NVIDIA's",
             null="none of these was found",
         ),
         FieldPolicy.SCRUBBED,
@@ -82,7 +82,7 @@ class MachineInfo(Struct, frozen=True, kw_only=True):
         Doc(
             "load average over the last minute, before the run",
             unit="processes",
-            null="the system does not say",
+            null="the system does not report it",
         ),
         FieldPolicy.KEPT,
     ]

@@ -36,7 +36,7 @@ class UtteranceInfo(Struct, frozen=True, kw_only=True):
     ] = None
     reference: Annotated[
         str | None,
-        Doc("the words spoken", null="nobody wrote them down, or it is a cut"),
+        Doc("the words spoken", null="there is no reference text, or it is a cut"),
         FieldPolicy.REFERENCE,
     ] = None
     silences_s: Annotated[
@@ -58,7 +58,7 @@ class ClipInfo(Struct, frozen=True, kw_only=True):
         str,
         Doc(
             "a built-in clip's name; the name of the user's file, folder or manifest without "
-            "what it lies in; of cuts, the reading's name and `cut`"
+            "its folder; of cuts, the reading's name and `cut`"
         ),
         FieldPolicy.CLIP,
         Column("clip", brief=True),
@@ -101,7 +101,7 @@ class ClipInfo(Struct, frozen=True, kw_only=True):
         str | None,
         Doc(
             "the words spoken",
-            null="nobody wrote them down, or there are several recordings: each has its own",
+            null="there is no reference text, or there are several recordings: each has its own",
         ),
         FieldPolicy.REFERENCE,
     ] = None
@@ -139,7 +139,7 @@ class ClipInfo(Struct, frozen=True, kw_only=True):
     unscored: Annotated[
         list[LeftOutInfo],
         Doc(
-            "entries that are measured on and have no say in accuracy: their text is empty or "
+            "entries that are measured on and do not count in accuracy: their text is empty or "
             "cannot be read"
         ),
         FieldPolicy.INSIDE,
@@ -339,7 +339,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     request_sha256: Annotated[
         str,
         Doc("SHA-256 of `request` as compact JSON with sorted keys: equal requests, equal hashes"),
-        FieldPolicy.MADE_ANEW,
+        FieldPolicy.RECOMPUTED,
     ]
     libraries: Annotated[
         dict[str, str],

@@ -35,7 +35,11 @@ class LoadResult(Struct, frozen=True, kw_only=True):
     ]
     import_s: Annotated[
         float | None,
-        Doc("loading libraries, by the worker's clock", unit="s", null="the worker does not say"),
+        Doc(
+            "loading libraries, by the worker's clock",
+            unit="s",
+            null="the worker does not report it",
+        ),
         FieldPolicy.KEPT,
     ]
     hello_wall_s: Annotated[
@@ -53,22 +57,30 @@ class LoadResult(Struct, frozen=True, kw_only=True):
     load_wall_s: Annotated[float, Doc("the same by the tool's clock", unit="s"), FieldPolicy.KEPT]
     device: Annotated[
         str | None,
-        Doc("the device in use, as this worker says", null="the worker does not say"),
+        Doc("the device in use, as this worker reports it", null="the worker does not report it"),
         FieldPolicy.SCRUBBED,
     ] = None
     device_asked: Annotated[
         str | None,
-        Doc("what it was told to use: `auto` or a device name", null="the worker does not say"),
+        Doc(
+            "what the worker was requested to use: `auto` or a device name",
+            null="the worker does not report it",
+        ),
         FieldPolicy.SCRUBBED,
     ] = None
     precision: Annotated[
         str | None,
-        Doc("the precision in use, as this worker says", null="the worker does not say"),
+        Doc(
+            "the precision in use, as this worker reports it", null="the worker does not report it"
+        ),
         FieldPolicy.SCRUBBED,
     ] = None
     precision_asked: Annotated[
         str | None,
-        Doc("what it was told to compute in, or `auto`", null="the worker does not say"),
+        Doc(
+            "what the worker was requested to compute in, or `auto`",
+            null="the worker does not report it",
+        ),
         FieldPolicy.SCRUBBED,
     ] = None
     peak_rss_before_bytes: Annotated[
@@ -76,7 +88,7 @@ class LoadResult(Struct, frozen=True, kw_only=True):
         Doc(
             "highest resident memory of the worker before loading",
             unit="byte",
-            null="the worker does not say",
+            null="the worker does not report it",
         ),
         FieldPolicy.KEPT,
     ] = None
@@ -85,7 +97,7 @@ class LoadResult(Struct, frozen=True, kw_only=True):
         Doc(
             "highest resident memory of the worker after loading",
             unit="byte",
-            null="the worker does not say",
+            null="the worker does not report it",
         ),
         FieldPolicy.KEPT,
     ] = None
@@ -94,7 +106,7 @@ class LoadResult(Struct, frozen=True, kw_only=True):
         str,
         Doc(
             "what was done for it, in words. a fresh one has `not known to be cold: ...` where "
-            "a cold one was asked for and the files could not be dropped, as on macOS without "
+            "a cold one was requested and the files could not be dropped, as on macOS without "
             "root"
         ),
         FieldPolicy.SCRUBBED,
@@ -153,13 +165,13 @@ class SampleResult(Struct, frozen=True, kw_only=True):
     ]
     language: Annotated[
         str | None,
-        Doc("language that it was decoded as", null="the backend does not say"),
+        Doc("language that it was decoded as", null="the backend does not report it"),
         FieldPolicy.SCRUBBED,
         Column(),
     ]
     tokens: Annotated[
         int | None,
-        Doc("decoded tokens", null="the backend does not say"),
+        Doc("decoded tokens", null="the backend does not report it"),
         FieldPolicy.KEPT,
         Column(),
     ]
@@ -168,7 +180,7 @@ class SampleResult(Struct, frozen=True, kw_only=True):
         Doc(
             "processor time of the worker in the call, all its threads",
             unit="s",
-            null="the worker does not say",
+            null="the worker does not report it",
         ),
         FieldPolicy.KEPT,
         Column(),
@@ -178,7 +190,7 @@ class SampleResult(Struct, frozen=True, kw_only=True):
         Doc(
             "highest resident memory of the worker so far. GPU memory may not be in it",
             unit="byte",
-            null="the worker does not say",
+            null="the worker does not report it",
         ),
         FieldPolicy.KEPT,
         Column(),
@@ -203,7 +215,7 @@ class SampleResult(Struct, frozen=True, kw_only=True):
         int | None,
         Doc(
             "segments that were decoded at a higher temperature than the contract's first",
-            null="the backend does not say",
+            null="the backend does not report it",
         ),
         FieldPolicy.KEPT,
         Column(),
@@ -231,7 +243,7 @@ class SampleResult(Struct, frozen=True, kw_only=True):
         dict[str, int],
         Doc(
             "what the libraries' own allocators held when the call had ended, see below; empty "
-            "when they do not say",
+            "when they do not report it",
             unit="byte",
         ),
         FieldPolicy.SCRUBBED,
@@ -241,7 +253,7 @@ class SampleResult(Struct, frozen=True, kw_only=True):
         Doc(
             "processor time of the worker and all that it started, from the question to the answer",
             unit="s",
-            null="a warm-up, a failed sample, or the system does not say",
+            null="a warm-up, a failed sample, or the system does not report it",
         ),
         FieldPolicy.KEPT,
         Column(),

@@ -163,7 +163,7 @@ class BreakEven(Computed, frozen=True, kw_only=True):
         Doc("lower end of its 95 % interval; 0 where all shorter audio may be equal", unit="s"),
     ]
     high: Annotated[float | None, Doc("upper end", unit="s", null="all longer audio may be equal")]
-    wins_below: Annotated[bool, Doc("whether this cell is the quicker one for shorter audio")]
+    wins_below: Annotated[bool, Doc("whether this cell is the faster one for shorter audio")]
 
 
 class DurationFit(Computed, frozen=True, kw_only=True):
@@ -267,7 +267,7 @@ class Summary(Computed, frozen=True, kw_only=True):
     ]
     min_s: Annotated[
         float | None,
-        Doc("the quickest sample of any recording", unit="s", null="no sample"),
+        Doc("the fastest sample of any recording", unit="s", null="no sample"),
         Column(),
     ]
     max_s: Annotated[
@@ -301,9 +301,9 @@ class Summary(Computed, frozen=True, kw_only=True):
     times_best_bounds: Annotated[
         Bounds | None,
         Doc(
-            "interval of the ratio to the quickest cell of the group, paired by round; all of "
+            "interval of the ratio to the fastest cell of the group, paired by round; all of "
             "the group's hold together, so its `level` is above the run's",
-            null="as `rank`, it is the quickest itself, or there are fewer than 3 common rounds",
+            null="as `rank`, it is the fastest itself, or there are fewer than 3 common rounds",
         ),
         Column("times_best_low", of="low"),
         Column("times_best_high", of="high"),
@@ -311,7 +311,7 @@ class Summary(Computed, frozen=True, kw_only=True):
     verdict: Annotated[
         str,
         Doc(
-            "this cell against the quickest of the group; empty: it is the quickest, is alone, "
+            "this cell against the fastest of the group; empty: it is the fastest, is alone, "
             "or has no rank"
         ),
         Column(),
@@ -319,7 +319,9 @@ class Summary(Computed, frozen=True, kw_only=True):
     import_s: Annotated[
         float | None,
         Doc(
-            "loading libraries: median of `import_s` over workers", unit="s", null="no worker says"
+            "loading libraries: median of `import_s` over workers",
+            unit="s",
+            null="no worker reports it",
         ),
         Column(),
     ]
@@ -373,7 +375,7 @@ class Summary(Computed, frozen=True, kw_only=True):
         Doc(
             "highest resident memory: the largest `peak_rss_bytes`, of every sample and warm-up",
             unit="byte",
-            null="no sample says",
+            null="no sample has it",
         ),
         Column(brief=True),
     ]
@@ -382,7 +384,7 @@ class Summary(Computed, frozen=True, kw_only=True):
         Doc(
             "cores in use during calls: `tree_cpu_s` ÷ `wall_s`, sums over samples",
             unit="cores",
-            null="no sample says",
+            null="no sample has it",
         ),
         Column(),
     ] = None
