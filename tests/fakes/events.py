@@ -35,7 +35,9 @@ def loaded(cell: str, number: int = 0, **changes: Any) -> s.Loaded:
         "version": "1.2.3",
         "versions": {"numpy": "2.4.6"},
         "device": "cpu",
+        "device_asked": "auto",
         "precision": "float32",
+        "precision_asked": "auto",
         "details": {},
     }
     return s.Loaded(**{**fields, **changes})

@@ -158,6 +158,8 @@ def loaded(cell: str) -> s.Loaded:
         version="1.0",
         versions={"torch": "2"},
         device="cpu",
+        device_asked="auto",
+        precision_asked="auto",
         precision="float32",
         details={},
         spawn_s=None,

@@ -335,19 +335,17 @@ def test_a_speaker_who_loops_is_no_finding() -> None:
 )
 def test_a_device_is_what_was_asked_for_or_a_finding(asked: str, used: str, same: bool) -> None:
     loads = [load(device=used, device_asked=asked)]
-    found = list(findings.device(cell(loads=loads), request(asked)))
+    found = list(findings.device(cell(loads=loads)))
     assert found == ([] if same else [f"ran on {used}, asked for {asked}"])
 
 
 def test_a_device_that_changes_between_processes_is_told() -> None:
     loads = [load(device="cuda"), load(device="cpu", round_=1)]
-    assert list(findings.device(cell(loads=loads), request())) == [
-        "not the same in every process: cuda, cpu"
-    ]
+    assert list(findings.device(cell(loads=loads))) == ["not the same in every process: cuda, cpu"]
 
 
 def test_a_device_that_is_not_named_is_told() -> None:
-    found = list(findings.device(cell(loads=[load(device="auto")]), request()))
+    found = list(findings.device(cell(loads=[load(device="auto")])))
     assert found == ["does not say what it ran on"]
 
 
@@ -363,8 +361,7 @@ def test_a_device_that_is_not_named_is_told() -> None:
 )
 def test_a_precision_is_what_was_asked_for_or_a_finding(asked: str, used: str, same: bool) -> None:
     loads = [load(precision=used, precision_asked=asked)]
-    # The cell's own precision counts, whatever the run as a whole was asked for.
-    found = list(findings.precision(cell(loads=loads), request(precision="bfloat16")))
+    found = list(findings.precision(cell(loads=loads)))
     assert found == ([] if same else [f"computed in {used}, asked for {asked}"])
 
 

@@ -75,7 +75,7 @@ _SAME_PRECISION = {
 }
 _SAYS_NOTHING = {"", "auto", "default", "unknown"}
 
-Pair = tuple[str, str | None]
+Pair = tuple[str, str]
 """What was asked for, and what was used."""
 
 
@@ -91,8 +91,8 @@ def findings_for_cell(
     """
     said = (
         ("contract", contract(cell)),
-        ("device", device(cell, request)),
-        ("precision", precision(cell, request)),
+        ("device", device(cell)),
+        ("precision", precision(cell)),
         ("text", text_findings.differing(cell)),
         ("loop", text_findings.loop(cell)),
         ("silence", text_findings.silence(cell)),
@@ -139,31 +139,26 @@ def contract(cell: s.CellResult) -> Iterator[str]:
         yield from _times(cell)
 
 
-def device(cell: s.CellResult, request: s.RequestInfo) -> Iterator[str]:
-    """Another device than was asked for, different ones, or none that is named."""
-    pairs: list[Pair] = [(load.device_asked or request.device, load.device) for load in cell.loads]
-    found = [used for _, used in pairs if used is not None]
-    if not found and cell.backend.device is not None:
-        found = [cell.backend.device]
-        pairs = [(request.device, cell.backend.device)]
+def device(cell: s.CellResult) -> Iterator[str]:
+    """Another device than was requested, different ones, or none that is named."""
+    pairs = [(load.device_asked, load.device) for load in cell.loads]
     yield from dict.fromkeys(
         message for pair in pairs for message in _differs(pair, _same_device, "ran on")
     )
-    if len(set(found)) > 1:
-        yield f"not the same in every process: {', '.join(dict.fromkeys(found))}"
-    if any(used.lower() in _SAYS_NOTHING for used in found):
+    used = dict.fromkeys(each for _, each in pairs)
+    if len(used) > 1:
+        yield f"not the same in every process: {', '.join(used)}"
+    if any(each.lower() in _SAYS_NOTHING for each in used):
         yield "does not say what it ran on"
 
 
-def precision(cell: s.CellResult, request: s.RequestInfo) -> Iterator[str]:
-    """Another precision than was asked for, or different ones."""
-    pairs: list[Pair] = [
-        (load.precision_asked or request.precision, load.precision) for load in cell.loads
-    ]
+def precision(cell: s.CellResult) -> Iterator[str]:
+    """Another precision than was requested, or different ones."""
+    pairs = [(load.precision_asked, load.precision) for load in cell.loads]
     yield from dict.fromkeys(
         message for pair in pairs for message in _differs(pair, _same_precision, "computed in")
     )
-    used = dict.fromkeys(each for _, each in pairs if each is not None)
+    used = dict.fromkeys(each for _, each in pairs)
     if len(used) > 1:
         yield f"not the same in every process: {', '.join(used)}"
 
@@ -393,7 +388,7 @@ def _drifts(change: float, where: str) -> str:
 
 def _differs(pair: Pair, same: Callable[[str, str], bool], verb: str) -> list[str]:
     asked, used = pair
-    if used is None or asked == "auto" or same(asked.lower(), used.lower()):
+    if asked == "auto" or same(asked.lower(), used.lower()):
         return []
     return [f"{verb} {used}, asked for {asked}"]
 

@@ -194,8 +194,6 @@ class Loaded(LoadResult, frozen=True, kw_only=True, tag="loaded", tag_field="eve
     cell: Annotated[str, Doc("the cell's id"), FieldPolicy.CELL]
     version: Annotated[str, Doc("as in `BackendResult`"), FieldPolicy.SCRUBBED]
     versions: Annotated[dict[str, str], Doc("as in `BackendResult`"), FieldPolicy.SCRUBBED]
-    device: Annotated[str, Doc("as in `BackendResult`"), FieldPolicy.SCRUBBED]
-    precision: Annotated[str, Doc("as in `BackendResult`"), FieldPolicy.SCRUBBED]
     details: Annotated[dict[str, str], Doc("as in `BackendResult`"), FieldPolicy.DETAILS]
     warnings: Annotated[
         list[str],

@@ -56,33 +56,25 @@ class LoadResult(Struct, frozen=True, kw_only=True):
     ]
     load_wall_s: Annotated[float, Doc("the same by the tool's clock", unit="s"), FieldPolicy.KEPT]
     device: Annotated[
-        str | None,
-        Doc("the device in use, as this worker reports it", null="the worker does not report it"),
+        str,
+        Doc("the device in use, as this worker reports it"),
         FieldPolicy.SCRUBBED,
-    ] = None
+    ]
     device_asked: Annotated[
-        str | None,
-        Doc(
-            "what the worker was requested to use: `auto` or a device name",
-            null="the worker does not report it",
-        ),
+        str,
+        Doc("what the worker was requested to use: `auto` or a device name"),
         FieldPolicy.SCRUBBED,
-    ] = None
+    ]
     precision: Annotated[
-        str | None,
-        Doc(
-            "the precision in use, as this worker reports it", null="the worker does not report it"
-        ),
+        str,
+        Doc("the precision in use, as this worker reports it"),
         FieldPolicy.SCRUBBED,
-    ] = None
+    ]
     precision_asked: Annotated[
-        str | None,
-        Doc(
-            "what the worker was requested to compute in, or `auto`",
-            null="the worker does not report it",
-        ),
+        str,
+        Doc("what the worker was requested to compute in, or `auto`"),
         FieldPolicy.SCRUBBED,
-    ] = None
+    ]
     peak_rss_before_bytes: Annotated[
         int | None,
         Doc(
