@@ -1,7 +1,7 @@
-"""Foreign text made printable: without what acts on a terminal or a page and is not seen.
+"""Removes characters from foreign text that are invisible but act on a terminal or a page.
 
-Texts of backends, recordings, tags and other people's bundles pass one of these functions before
-they are shown. Markup (HTML, Markdown) is left to the format that the text is put into.
+Texts of backends, recordings, tags and bundles pass one of these functions before they are shown.
+Escaping (HTML, Markdown) is the task of each format.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 UNSEEN = re.compile(
-    # Control characters but tabs and line feeds, and the marks that turn the direction of text
+    # Control characters except tabs and line feeds, and marks that change the direction of text
     # (Trojan Source: Boucher and Anderson 2021).
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-    # Line ends that only some programs see, deprecated shaping controls, tags, lone surrogates, and
-    # what is no character (XML 1.0 has no form for it).
+    # Line ends that only some programs know, deprecated shaping controls, tags, lone surrogates,
+    # and noncharacters (which XML 1.0 cannot represent).
     "\u2028\u2029\u206a-\u206f\ufeff\U000e0000-\U000e007f\ud800-\udfff\ufffe\uffff]"
 )
 REPLACEMENT = "\ufffd"
@@ -21,7 +21,7 @@ _NEW_LINE = re.compile(r"\r\n?")
 
 
 def printable(text: str) -> str:
-    """``text`` with its lines ended by newlines, and U+FFFD for every unseen character."""
+    """``text`` with line feeds as line ends, and U+FFFD for every character of :data:`UNSEEN`."""
     return UNSEEN.sub(REPLACEMENT, _NEW_LINE.sub("\n", text))
 
 

@@ -147,7 +147,7 @@ def test_history_of_few_runs_says_how_many_a_change_takes(keep: Keep, speedtest:
     keep(1, at(1))
     answer = speedtest("history", "a")
     assert answer.code == 0
-    assert "show from 8 runs on; there is 1" in answer.out
+    assert "need at least 8 runs; found 1 run" in answer.out
 
 
 def test_history_of_a_backend_that_no_run_has_names_those_that_are_there(

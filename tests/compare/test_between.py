@@ -306,10 +306,10 @@ def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_fo
     said = "Not installed for either run, and left out here: b."
     if named:
         assert states == {"a": d.COMPARED, "b": d.FAILED_IN_BOTH, "c": d.FIXED}
-        assert said not in found.remarks
+        assert said not in found.findings
     else:
         assert states == {"a": d.COMPARED, "c": d.FIXED}
-        assert said in found.remarks
+        assert said in found.findings
 
 
 def test_a_cell_whose_counterpart_is_not_clear_is_neither_compared_nor_missing() -> None:

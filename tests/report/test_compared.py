@@ -58,7 +58,7 @@ def table_rows(text: str, names: list[str]) -> dict[str, str]:
 
 
 def test_the_table_has_a_row_per_cell_with_its_words(found: Compared) -> None:
-    text = comparison.text(found)
+    text = comparison.comparison_text(found)
     shown = table_rows(text, ["same 1", "slow 1", "wrong 1", "broken", "gone", "big 1", "extra"])
     assert re.search(
         r"10\.0\d +10\.0\d +1\.000 \(.*\) +SAME +0\.0% → 0\.0% +as good +2 of 2", shown["same 1"]
@@ -76,7 +76,7 @@ def test_the_table_has_a_row_per_cell_with_its_words(found: Compared) -> None:
 
 
 def test_what_fails_the_build_is_said_at_the_end(found: Compared) -> None:
-    last = comparison.text(found).splitlines()[-len(found.regressions) :]
+    last = comparison.comparison_text(found).splitlines()[-len(found.regressions) :]
     assert [line.partition(":")[0] for line in last] == [
         "slower", "wrong", "failed", "memory", "failed",
     ]  # fmt: skip
@@ -215,7 +215,7 @@ def test_junit_holds_only_characters_that_xml_knows(found: Compared) -> None:
 
 
 def test_a_message_cannot_steer_the_terminal(found: Compared) -> None:
-    assert "\x1b" not in comparison.text(found)
+    assert "\x1b" not in comparison.comparison_text(found)
     assert "\x1b" not in comparison_markdown.render(found)
 
 

@@ -64,6 +64,6 @@ def test_the_table_shows_all_lengths_and_who_wins_where(run: s.Run) -> None:
     assert "tiny.en: seconds by length of the audio" in shown
     for length in LENGTHS:
         assert f"{length}s" in shown
-    assert "starts-quickly 1.2.3 float32 is quicker below 25 s of audio" in shown
+    assert "starts-quickly 1.2.3 float32 is faster below 25 s of audio" in shown
     assert "runs-quickly 1.2.3 float32 above." in shown
     assert "on cities cut (8 lengths, 278.0 s)" in shown

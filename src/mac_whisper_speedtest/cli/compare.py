@@ -113,7 +113,7 @@ def _rendered(found: Compared, form: str) -> str:
     from mac_whisper_speedtest.report import comparison as terminal
 
     writers = {
-        "table": terminal.text,
+        "table": terminal.comparison_text,
         "markdown": comparison_markdown.render,
         "json": document.to_json,
         "github-action-benchmark": ci_formats.render_github_action_benchmark,

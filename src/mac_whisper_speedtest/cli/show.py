@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from mac_whisper_speedtest.accuracy.differing_spans import DifferingSpan
     from mac_whisper_speedtest.accuracy.normalize import Normalizer
-    from mac_whisper_speedtest.report.texts import Part, TextDifference
+    from mac_whisper_speedtest.report.texts import RecordingDiff, TextDifference
     from mac_whisper_speedtest.results.schema import CellResult
 
 
@@ -284,15 +284,15 @@ def _recordings(cell: CellResult) -> list[str]:
 
 def _parts(
     first: CellResult, second: CellResult, wanted: str | None, rules: Normalizer | None
-) -> list[Part]:
+) -> list[RecordingDiff]:
     """What differs, recording by recording, and the sum; empty where none is called ``wanted``."""
     from mac_whisper_speedtest.accuracy import differing_spans
-    from mac_whisper_speedtest.report.texts import Part
+    from mac_whisper_speedtest.report.texts import RecordingDiff
     from mac_whisper_speedtest.summary import accuracy, samples
 
     ours, theirs = accuracy.texts(first), accuracy.texts(second)
     labels = (first.backend.name, second.backend.name)
-    parts: list[Part] = []
+    parts: list[RecordingDiff] = []
     looked = alike = both_wrong = 0
     for each in samples.recordings(first.clip):
         name = each.name or first.clip.name
@@ -302,7 +302,7 @@ def _parts(
         a, b = ours[each.name], theirs[each.name]
         if a is None or b is None:
             failed = [label for label, text in zip(labels, (a, b), strict=True) if text is None]
-            parts.append(Part(name, (), (f"no text from {' and '.join(failed)}",)))
+            parts.append(RecordingDiff(name, (), (f"no text from {' and '.join(failed)}",)))
             continue
         language = each.language or str(first.contract.requested.get("language") or "en")
         found = differing_spans.compare_texts(
@@ -311,14 +311,14 @@ def _parts(
         both_wrong += found.shared_errors
         alike += not found.spans
         if found.spans:
-            parts.append(Part(name, tuple(_place(span, labels) for span in found.spans)))
+            parts.append(RecordingDiff(name, tuple(_place(span, labels) for span in found.spans)))
         elif found.only_formatting:
-            parts.append(Part(name, (), ("the same words; only their form differs",)))
+            parts.append(RecordingDiff(name, (), ("the same words; only their form differs",)))
     if not looked:
         return []
     total = f"{alike} of {looked} {'recording has' if looked == 1 else 'recordings have'}"
     wrong = f"; both are wrong alike in {both_wrong} places" if both_wrong else ""
-    return [*parts, Part("", (), (f"{total} the same words{wrong}",))]
+    return [*parts, RecordingDiff("", (), (f"{total} the same words{wrong}",))]
 
 
 def _place(span: DifferingSpan, labels: tuple[str, str]) -> TextDifference:

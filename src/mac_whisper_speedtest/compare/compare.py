@@ -98,7 +98,7 @@ def compare(
         ),
         conditions=facts.conditions(base.run, new.run),
         facts=facts.of_runs(base.run, new.run),
-        remarks=[*_remarks(base.run, new.run, margin), *_left_out(absent)],
+        findings=[*_findings(base.run, new.run, margin), *_left_out(absent)],
         fail_on=[],
         regressions=[],
     )
@@ -275,7 +275,7 @@ def _margin(base: s.Run, new: s.Run, wanted: float | None) -> tuple[float, str]:
     return margin, "the least that matters"
 
 
-def _remarks(base: s.Run, new: s.Run, margin: float | None) -> list[str]:
+def _findings(base: s.Run, new: s.Run, margin: float | None) -> list[str]:
     """What a reader must know of the whole comparison."""
     said = [_TIMES]
     floors = [run.manifest.noise.floor for run in (base, new) if run.manifest.noise]

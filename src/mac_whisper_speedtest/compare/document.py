@@ -240,7 +240,7 @@ class Compared(Struct, frozen=True, kw_only=True):
     facts: Annotated[
         list[FactChange], Doc("tool, system, request and libraries: only what differs")
     ]
-    remarks: Annotated[list[str], Doc("what a reader must know of the whole")]
+    findings: Annotated[list[str], Doc("what a reader must know of the whole")]
     fail_on: Annotated[list[str], Doc("what `--fail-on` named")]
     regressions: Annotated[list[Regression], Doc("what was found of it")]
 

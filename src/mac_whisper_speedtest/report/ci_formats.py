@@ -1,4 +1,4 @@
-"""JUnit's XML, which every CI service shows: a test case per cell."""
+"""A comparison in formats that CI services read: JUnit, hyperfine, github-action-benchmark."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mac_whisper_speedtest.results.cells import backend_name
 
 
 def render_junit(compared: d.Compared) -> str:
-    """One suite; a case fails for what ``--fail-on`` names and is skipped where nothing compares.
+    """JUnit XML: a test case per cell, as Jenkins' junit-10.xsd allows it.
 
-    The elements and attributes are those that Jenkins' junit-10.xsd allows.
+    A case fails for what ``--fail-on`` names, and is skipped if its cell could not be compared.
     """
     failures: dict[str, list[d.Regression]] = {}
     for each in compared.regressions:
@@ -62,15 +62,15 @@ def render_junit(compared: d.Compared) -> str:
 
 def _properties(compared: d.Compared) -> dict[str, str]:
     return {
-        "base": rows.side(compared.base),
-        "new": rows.side(compared.new),
+        "base": rows.run_text(compared.base),
+        "new": rows.run_text(compared.new),
         "margin": f"{compared.margin:g}",
         "fail-on": ",".join(compared.fail_on),
     }
 
 
 def _class(cell: d.CellChange) -> str:
-    """What services group by; they split it at dots, which model names have too."""
+    """The class name, by which services group. They split it at dots, so names must have none."""
     return f"speedtest.{cell.model.replace('.', '_')}.{cell.clip.replace('.', '_')}"
 
 
@@ -79,19 +79,18 @@ def _why(cell: d.CellChange) -> str:
 
 
 def _shown(cell: d.CellChange) -> str:
-    lines = zip(rows.HEADINGS, rows.of_cell(cell), strict=True)
+    lines = zip(rows.HEADINGS, rows.cell_row(cell), strict=True)
     return "\n".join(f"{heading}: {value}" for heading, value in lines)
 
 
-# The JSON that ``hyperfine --export-json`` writes, so that its plotting scripts read ours.
+# hyperfine.
 
 
 def render_hyperfine(compared: Compared) -> str:
-    """``{"results": [...]}`` with two results per compared cell: base and new.
+    """The JSON of ``hyperfine --export-json``, for its plotting scripts; two results per cell.
 
-    Times are seconds for all of the cell's speech, one per round. hyperfine tells user from system
-    time, this tool does not: ``user`` is both together and ``system`` 0; where processor time is
-    not known both are 0.
+    Times are seconds for all of the cell's speech, one per round. This tool does not separate user
+    from system time: ``user`` is their sum and ``system`` is 0. Both are 0 if unknown.
     """
     found = [result for cell in compared.cells for result in _results(cell)]
     return json.dumps({"results": found}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -132,15 +131,15 @@ def _results(cell: CellChange) -> Iterator[dict[str, object]]:
         }
 
 
-# The JSON that github-action-benchmark reads as ``customSmallerIsBetter``.
+# github-action-benchmark.
 
 
 def render_github_action_benchmark(compared: Compared) -> str:
-    """A list of ``{name, unit, value, range, extra}`` of the new run, smaller being better.
+    """The JSON that github-action-benchmark reads as ``customSmallerIsBetter``.
 
-    The action keeps its own history and compares with that, so only the new run is in it. Names
-    hold no version: a release continues the line of the one before. Its documentation:
-    github.com/benchmark-action/github-action-benchmark, "customSmallerIsBetter".
+    The action keeps its own history, so only the new run is in it. Names have no version, so that a
+    new release continues the line of the previous one. Documented at
+    github.com/benchmark-action/github-action-benchmark.
     """
     found = [entry for cell in compared.cells for entry in _entries(cell)]
     return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,10 +1,10 @@
-"""A comparison of two runs on the terminal."""
+"""A comparison of two runs: its rows and lines as text, and the same on a terminal."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +12,7 @@ from rich.text import Text
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.report.terminal import PIPE_WIDTH, output_console, plain_table
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     backend_name,
@@ -21,8 +22,7 @@ from mac_whisper_speedtest.results.cells import (
     percent,
 )
 
-# A comparison in words: the rows and lines that the terminal and Markdown show alike.
-
+# Rows and lines, which every format shows.
 
 HEADINGS = (
     "backend",
@@ -39,45 +39,45 @@ HEADINGS = (
 )
 BAD = frozenset({"SLOWER", "MORE", "wrong", d.FAILED, d.MISSING, d.FAILED_IN_BOTH})
 GOOD = frozenset({"FASTER", "LESS", d.FIXED})
-"""Words that a terminal colors."""
+"""Words to highlight."""
 
 _WRONG = {"worse": "wrong"}
 _ARROW = "→"
 
 
 def title(compared: d.Compared) -> str:
-    """Which runs, in one line."""
-    return printable_line(f"{side(compared.base)} {_ARROW} {side(compared.new)}")
+    """The two runs, in one line."""
+    return printable_line(f"{run_text(compared.base)} {_ARROW} {run_text(compared.new)}")
 
 
-def side(run: d.RunInfo) -> str:
+def run_text(run: d.RunInfo) -> str:
     """A run's label, tags and start."""
     tags = f" ({', '.join(run.tags)})" if run.tags else ""
     return f"run {run.label}{tags} of {run.started_at}"
 
 
 def tables(compared: d.Compared) -> dict[str, list[tuple[str, ...]]]:
-    """By model and speech, a row per cell under :data:`HEADINGS`."""
+    """Model and speech → a row per cell, with the columns of :data:`HEADINGS`."""
     found: dict[str, list[tuple[str, ...]]] = {}
     for cell in compared.cells:
         heading = printable_line(f"{cell.model} on {cell.clip} ({cell.audio_s:.1f} s)")
-        found.setdefault(heading, []).append(of_cell(cell))
+        found.setdefault(heading, []).append(cell_row(cell))
     return found
 
 
-def of_cell(cell: d.CellChange) -> tuple[str, ...]:
-    """A cell's row, one text per heading."""
+def cell_row(cell: d.CellChange) -> tuple[str, ...]:
+    """One text per heading."""
     return tuple(map(printable_line, _row(cell)))
 
 
 def headline(compared: d.Compared) -> str:
-    """What came of it, counted."""
-    said = [each.speed.verdict for each in compared.cells if each.speed is not None]
+    """Number of cells per verdict."""
+    verdicts = [each.speed.verdict for each in compared.cells if each.speed is not None]
     wrong = sum(1 for each in compared.cells if each.accuracy and each.accuracy.verdict == "worse")
     counted = [
-        f"{said.count(word)} {word}"
+        f"{verdicts.count(word)} {word}"
         for word in ("SLOWER", "FASTER", "SAME", "AMBIGUOUS")
-        if word in said
+        if word in verdicts
     ]
     counted += [f"{wrong} wrong"] if wrong else []
     for state in (d.FAILED, d.FAILED_IN_BOTH, d.MISSING, d.UNMATCHED, d.FIXED, d.ADDED):
@@ -87,24 +87,23 @@ def headline(compared: d.Compared) -> str:
 
 
 def outcome(compared: d.Compared) -> list[str]:
-    """What ``--fail-on`` found, a line each; empty without it."""
+    """What ``--fail-on`` found, one line each; empty without that option."""
     if not compared.fail_on:
         return []
-    asked = ", ".join(compared.fail_on)
     if not compared.regressions:
-        return [f"Nothing to fail on ({asked})."]
+        return [f"Nothing to fail on ({', '.join(compared.fail_on)})."]
     return [
         printable_line(f"{each.kind}: {each.cell}: {each.message}") for each in compared.regressions
     ]
 
 
 def notes(compared: d.Compared) -> list[str]:
-    """What a reader must know beside the numbers; the same line once."""
+    """What a reader must know besides the numbers; no line twice."""
     return list(dict.fromkeys(map(printable_line, _notes(compared))))
 
 
 def conditions(compared: d.Compared) -> list[tuple[str, str, str, str]]:
-    """Name, base, new, and whether they differ: the machine's state, then all that differs."""
+    """Name, base, new, whether they differ: first the machine's state, then all that differs."""
     rows = [*compared.conditions, *compared.facts]
     return [
         (
@@ -185,26 +184,26 @@ def _notes(compared: d.Compared) -> Iterator[str]:
             f"The machine itself: its canary took {compared.machine.estimate:.3f} times as long "
             f"({compared.machine.low:.3f}–{compared.machine.high:.3f})."
         )
-    yield from compared.remarks
+    yield from compared.findings
     yield from _unmeasured(compared)
     for cell in compared.cells:
-        for line in _noted(cell):
+        for line in _cell_notes(cell):
             yield f"{cell.name}: {line}"
 
 
 def _unmeasured(compared: d.Compared) -> Iterator[str]:
-    """Why something has no verdict, once for all cells that it is true of."""
+    """Why a figure has no verdict: one line for all cells with the same reason."""
     cells: dict[str, list[str]] = {}
     for cell in compared.cells:
         for each in cell.quantities:
             if each.reason:
                 cells.setdefault(f"{each.name} {each.reason}", []).append(cell.name)
-    there = sum(1 for cell in compared.cells if cell.quantities)
+    measured = sum(1 for cell in compared.cells if cell.quantities)
     for reason, names in cells.items():
-        yield reason if len(names) == there else f"{', '.join(names)}: {reason}"
+        yield reason if len(names) == measured else f"{', '.join(names)}: {reason}"
 
 
-def _noted(cell: d.CellChange) -> Iterator[str]:
+def _cell_notes(cell: d.CellChange) -> Iterator[str]:
     if cell.message:
         yield f"{cell.state}: {cell.message}"
     if cell.speed is not None and cell.speed.why:
@@ -235,38 +234,26 @@ def _delta(accuracy: d.AccuracyChange) -> str:
 
 
 _LEFT = {"backend", "speed", "accuracy"}
-_PIPE_WIDTH = 200
 
 
 def show_comparison(compared: Compared, *, console: Console | None = None) -> None:
-    """Print a comparison to a terminal (or a pipe, then wide and without color)."""
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=_PIPE_WIDTH)
+    """Print a comparison; see :func:`~mac_whisper_speedtest.report.terminal.output_console`."""
+    console = output_console(console)
     for part in _parts(compared):
         console.print(part)
 
 
-def text(compared: Compared) -> str:
-    """The same as plain text, for a file."""
-    import io
-
+def comparison_text(compared: Compared) -> str:
+    """What :func:`show_comparison` prints to a pipe."""
     written = io.StringIO()
-    show_comparison(compared, console=Console(file=written, width=_PIPE_WIDTH, color_system=None))
+    show_comparison(compared, console=Console(file=written, width=PIPE_WIDTH, color_system=None))
     return written.getvalue()
 
 
 def _parts(compared: Compared) -> Iterator[RenderableType]:
     yield Text(title(compared), style="bold")
     for heading, found in tables(compared).items():
-        table = Table(
-            title=heading,
-            box=box.SIMPLE_HEAD,
-            title_justify="left",
-            title_style="bold",
-            pad_edge=False,
-        )
+        table = plain_table(heading)
         for name in HEADINGS:
             table.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
         for row in found:
@@ -279,13 +266,7 @@ def _parts(compared: Compared) -> Iterator[RenderableType]:
 
 
 def _side_by_side(compared: Compared) -> Table:
-    table = Table(
-        title="What else was measured with",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
+    table = plain_table("Conditions of the runs")
     for name in ("condition", "base", "new", ""):
         table.add_column(name, overflow="fold")
     for row in conditions(compared):

@@ -10,7 +10,7 @@ from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.report import comparison as rows
 
 LONGEST = 60_000
-"""Characters. A comment on GitHub takes 65536."""
+"""Characters. A comment on GitHub may have 65536."""
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$])")
 _MENTION = re.compile(r"(?<![A-Za-z0-9])@")
@@ -18,7 +18,7 @@ _LEFT = {"backend", "speed", "accuracy", "condition", "base", "new", ""}
 
 
 def render(compared: Compared) -> str:
-    """Tables first, then all the rest folded; what is too long for a comment is cut and counted."""
+    """Tables first, the rest folded. Lines that a comment has no room for are counted."""
     parts = ["\n".join(_head(compared))]
     parts += [
         f"**{_plain(heading)}**\n\n" + "\n".join(_table(rows.HEADINGS, found))
@@ -71,9 +71,9 @@ def _folded(heading: str, lines: Sequence[str], room: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """``text`` so that Markdown shows it as it is, mentions nobody and breaks no table.
+    """``text`` escaped for Markdown, without breaking a table or mentioning a user.
 
-    An ``@`` that would mention somebody is followed by the character that joins words without a
-    width; in ``NAME@VERSION`` it mentions nobody.
+    An ``@`` that would mention a user gets a word joiner (U+2060, no width) behind it; the one in
+    ``NAME@VERSION`` mentions no one.
     """
     return _MENTION.sub("@\u2060", _SPECIAL.sub(r"\\\1", printable_line(text)))

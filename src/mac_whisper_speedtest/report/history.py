@@ -1,16 +1,16 @@
-"""One backend over time on the terminal."""
+"""One cell over many runs, on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.compare.document import History, LastingChange, Point, Series
 from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.report.terminal import output_console, plain_table
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     counted,
@@ -19,22 +19,20 @@ from mac_whisper_speedtest.results.cells import (
     percent,
 )
 
-_PIPE_WIDTH = 200
+_MIN_POINTS = 8
+"""Runs, four before a change and four after: fewer look like a change too often by chance."""
 
 
 def show_history(history: History, *, console: Console | None = None) -> None:
-    """Print every series, the oldest run of each first."""
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=_PIPE_WIDTH)
+    """Print every series, its oldest run first."""
+    console = output_console(console)
     for part in _parts(history):
         console.print(part)
 
 
 def _parts(history: History) -> Iterator[RenderableType]:
     if not history.series:
-        yield Text("No run of it came to a good end.")
+        yield Text("No run of it ended ok.")
     for series in history.series:
         yield _table(series)
         yield Text("\n".join(f"  {line}" for line in _lines(series)))
@@ -44,13 +42,9 @@ def _parts(history: History) -> Iterator[RenderableType]:
 
 
 def _table(series: Series) -> Table:
-    table = Table(
-        title=f"{series.backend} {series.model} on {series.clip}, contract {series.contract}, "
-        f"{series.settings}; {series.hardware}",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
+    table = plain_table(
+        f"{series.backend} {series.model} on {series.clip}, contract {series.contract}, "
+        f"{series.settings}; {series.hardware}"
     )
     columns = ("run", "started", "version", "tool", "rounds", "RTFx", "WER", "peak MB", "change")
     left = {"started", "version", "tool", "change"}
@@ -92,20 +86,11 @@ def _lines(series: Series) -> Iterator[str]:
         for fact in each.facts:
             yield f"    {fact.name}: {fact.base or MISSING} → {fact.new or MISSING}"
         if not each.facts:
-            yield "    nothing that is recorded is different"
+            yield "    no recorded fact differs"
     if not series.changes:
-        enough = len(series.points) >= _FEWEST
         runs = counted(len(series.points), "run")
         yield (
             f"No lasting change of more than {series.margin:.1%} in {runs}."
-            if enough
-            else f"Lasting changes show from {_FEWEST} runs on; there {_be(runs)}."
+            if len(series.points) >= _MIN_POINTS
+            else f"Lasting changes need at least {_MIN_POINTS} runs; found {runs}."
         )
-
-
-_FEWEST = 8
-"""Four before and four after: fewer look like a change too often by chance."""
-
-
-def _be(runs: str) -> str:
-    return f"{'is' if runs == '1 run' else 'are'} {runs.removesuffix(' runs').removesuffix(' run')}"

@@ -1,4 +1,4 @@
-"""The command that measures again what a run measured: pure, from what the run was asked for."""
+"""The command that repeats a run, derived from its manifest."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from mac_whisper_speedtest import request
 from mac_whisper_speedtest.option import Several, Switch
 from mac_whisper_speedtest.results import schema as s
 
-_CUT = " cut"  # what the name of a reading ends with that was cut to several lengths
+_CUT = " cut"  # ends the name of speech that was cut to several lengths
 _CUT_FROM = "cut from "
 _HUB = " on the Hugging Face hub"
 
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """How to measure it again.
+    """How to repeat a run.
 
     Attributes:
-        arguments: the program, the command and its options, as a shell would part them.
-        notes: what the command alone does not say, a sentence each.
+        arguments: the program, the command and its options.
+        notes: what else a reader needs, one sentence each.
     """
 
     arguments: tuple[str, ...]
@@ -29,7 +29,7 @@ class Reproduction:
 
     @property
     def line(self) -> str:
-        """The command as it is typed, quoted for a POSIX shell."""
+        """The command, quoted for a POSIX shell."""
         return shlex.join(self.arguments)
 
 
@@ -69,7 +69,7 @@ def _option(name: str, text: str) -> tuple[str, ...]:
 
 
 def _speech(manifest: s.Manifest) -> Iterator[str]:
-    """What it was measured on."""
+    """The options that select the audio."""
     clip = manifest.clips[0] if manifest.clips else None
     if clip is None:
         return
@@ -100,7 +100,7 @@ def _is_users(source: str) -> bool:
 
 
 def _pinned(name: str, source: str) -> str:
-    """``hf:org/name:split:n=5`` with the revision, which stands in the source."""
+    """``hf:org/name:split:n=5`` with the revision that the source names."""
     collection, repository, *rest = name.split(":")
     revision = source.removesuffix(_HUB).rpartition(" at ")[2]
     return ":".join([collection, f"{repository}@{revision}", *rest])
@@ -111,29 +111,29 @@ def _speech_notes(manifest: s.Manifest) -> Iterator[str]:
         source = clip.source.removeprefix(_CUT_FROM)
         if source == "the microphone":
             yield (
-                "The speech was recorded from a microphone. Where that recording was kept, it lies "
-                "with the run as recording.wav; else it cannot be measured again."
+                "The speech was recorded from a microphone. If the recording was kept, it is "
+                "recording.wav in the run's folder; else the run cannot be repeated."
             )
         elif ", from " in source:
-            yield f"The speech was fetched: {source}. Put its whole address after --audio."
+            yield f"The speech was downloaded: {source}. Put its full address after --audio."
         elif source in {"a file of the user's", "a folder of the user's", "file"} or (
             source == "a manifest of the user's"
         ):
             yield (
-                f"{clip.name} is the user's own speech ({source}). It is the same speech where "
-                f"the new run has pcm_sha256 {clip.pcm_sha256}."
+                f"{clip.name} is the user's own speech ({source}). It is the same speech if the "
+                f"new run has pcm_sha256 {clip.pcm_sha256}."
             )
         elif ":" in clip.name and "--dataset" in tuple(_speech(manifest)):
-            yield "Add --download where the dataset is not on the machine yet."
+            yield "Add --download if the dataset is not on the machine yet."
 
 
 def _notes(request: s.RequestInfo) -> Iterator[str]:
     if not request.backends_named:
         yield (
-            "No backend was named, so the run took every one it knew: "
+            "No backend was named, so the run used all that it knew: "
             f"{', '.join(request.backends)}."
         )
     yield (
-        "A backend's release is pinned by writing NAME@VERSION; those that were measured are "
-        "listed below. Backends described by a file of the user's are named by that file."
+        "NAME@VERSION pins a backend's release; the measured ones are listed below. A backend that "
+        "the user described in a file is named by that file."
     )

@@ -1,23 +1,24 @@
-"""The one table a run ends with, and the notes under it."""
+"""The tables of a run on the terminal, and the notes under them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from rich import box
 from rich.console import Console, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.report.terminal import output_console, plain_table
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import (
     FIRST_GROUP,
     MISSING,
     CellTable,
-    amount,
+    break_even_lines,
     by_table,
     counted,
+    measured_amount,
     number_text,
     range_text,
     summary_of,
@@ -27,25 +28,17 @@ from mac_whisper_speedtest.results.cells import (
 from mac_whisper_speedtest.results.schema import CellResult, ClipInfo, Run
 from mac_whisper_speedtest.stats import ranking
 
-# What a reader must know beside the numbers, a line each.
+# Notes.
+
+_MOST_NAMED = 5
+"""Omitted recordings that are named."""
 
 
-_NAMED = 5  # entries of a set that were left out
-
-
-def notes_for(run: Run) -> Iterator[str]:
-    """Every failure, deviation and remark; the same line once."""
-    seen = set()
-    for line in map(printable_line, _all(run)):
-        if line not in seen:
-            seen.add(line)
-            yield f"  {line}"
-
-
-def _all(run: Run) -> Iterator[str]:
-    grouped = {cell.summary.group for cell in run.cells if cell.summary} - {None}
-    if grouped - {FIRST_GROUP}:
-        yield "Cells between two lines did equal work; across a line there is no ranking."
+def _notes(run: Run) -> Iterator[str]:
+    """Every failure, deviation and finding, one line each."""
+    groups = {cell.summary.group for cell in run.cells if cell.summary} - {None}
+    if groups - {FIRST_GROUP}:
+        yield "Cells that a line separates decoded with other settings and are ranked separately."
     yield from _ranking(run)
     if run.decisions:
         yield f"The run ended because {run.decisions[-1].reason}."
@@ -53,12 +46,12 @@ def _all(run: Run) -> Iterator[str]:
         yield from _left_out(clip)
     labels = named.labels_of(run.cells)
     for cell in run.cells:
-        for line in _of_cell(cell, labels):
+        for line in _cell_notes(cell, labels):
             yield f"{labels[cell.id]}: {line}"
 
 
 def _ranking(run: Run) -> Iterator[str]:
-    """What the ranking rests on, where there is more than one to rank."""
+    """The margin, ties and missing intervals, if there are two cells to rank."""
     ranked = [cell.summary for cell in run.cells if cell.summary and cell.summary.rank is not None]
     if len(ranked) < 2:
         return
@@ -68,12 +61,12 @@ def _ranking(run: Run) -> Iterator[str]:
         yield f"Differences below {margin:.1%} are not ranked (--margin)."
     elif noise is None:
         yield (
-            f"Differences below {least} are not ranked. What this machine's noise hides is not "
-            "known: speedtest noise"
+            f"Differences below {least} are not ranked. This machine's noise floor is unknown; to "
+            "measure it: speedtest noise"
         )
     elif noise.floor > ranking.MARGIN:
         yield (
-            f"Differences below {noise.floor:.1%} are not ranked: identical cells differ by as "
+            f"Differences below {noise.floor:.1%} are not ranked: identical cells differ by that "
             f"much on this machine ({noise.backend} against itself, {noise.rounds} rounds)."
         )
     else:
@@ -81,20 +74,20 @@ def _ranking(run: Run) -> Iterator[str]:
     tied = [each for each in ranked if each.rank_last != each.rank]
     without = [each for each in ranked if each.rtfx_bounds is None]
     if tied:
-        yield "Ranks such as 1–3 are ties: the rounds do not tell these cells apart."
+        yield "Ranks such as 1–3 are tied."
     if without:
-        yield "An interval of a cell takes 6 rounds, and of a comparison 3; see --rounds."
+        yield "Confidence intervals need at least 6 rounds, of comparisons 3; see --rounds."
 
 
 def _left_out(clip: ClipInfo) -> Iterator[str]:
     for what, entries in (("not measured", clip.left_out), ("not scored", clip.unscored)):
-        for each in entries[:_NAMED]:
+        for each in entries[:_MOST_NAMED]:
             yield f"{clip.name}: {what}: {each.name}: {each.reason}"
-        if len(entries) > _NAMED:
-            yield f"{clip.name}: {what}: {len(entries) - _NAMED} more; see the results"
+        if len(entries) > _MOST_NAMED:
+            yield f"{clip.name}: {what}: {len(entries) - _MOST_NAMED} more; see the results"
 
 
-def _of_cell(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
+def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
     summary = cell.summary
     if summary is not None:
         if summary.fast_but_wrong and summary.accuracy is not None:
@@ -113,7 +106,7 @@ def _of_cell(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
 
 
 def _wrong(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
-    """Why a cell is in the class of those whose speed does not count."""
+    """Why a cell is ranked separately as fast but wrong."""
     assert cell.summary is not None
     found = cell.summary.accuracy
     assert found is not None
@@ -128,10 +121,10 @@ def _wrong(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
     )
 
 
-# How time grows with the audio's length: a table for every model measured on several lengths.
+# How time grows with the length of the audio.
 
 
-def tables(run: Run) -> Iterator[Table | Text]:
+def _duration_tables(run: Run) -> Iterator[Table | Text]:
     """Per model: fixed cost, seconds per audio second, and the time of every length."""
     for group in by_table(run.cells):
         cells = [cell for cell in group if cell.summary is not None and cell.summary.duration]
@@ -139,20 +132,14 @@ def tables(run: Run) -> Iterator[Table | Text]:
             continue
         names = named.names_of(group)
         yield _duration_table(cells, names)
-        lines = list(_break_even(cells, names))
+        lines = [f"  {line}" for line in break_even_lines(cells, names)]
         if lines:
             yield Text("\n".join(lines))
 
 
 def _duration_table(cells: Sequence[CellResult], names: Mapping[str, str]) -> Table:
     lengths = [each.name for each in cells[0].clip.utterances]
-    table = Table(
-        title=f"{cells[0].model.name}: seconds by length of the audio",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
+    table = plain_table(f"{cells[0].model.name}: seconds by length of the audio")
     table.add_column("backend")
     for heading in ("fixed s", "s per audio s", "grows by", "30 s window s", *lengths):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -171,37 +158,21 @@ def _duration_table(cells: Sequence[CellResult], names: Mapping[str, str]) -> Ta
     return table
 
 
-def _break_even(cells: Sequence[CellResult], names: Mapping[str, str]) -> Iterator[str]:
-    """Each pair once: who wins for short audio, who for long, and where they meet."""
-    for cell in cells:
-        fit = cell.summary.duration if cell.summary else None
-        for other, meet in fit.break_even_s.items() if fit else ():
-            if meet.wins_below:
-                high = "no end" if meet.high is None else f"{meet.high:.0f} s"
-                yield (
-                    f"  {names[cell.id]} is quicker below {meet.seconds:.0f} s of audio "
-                    f"({meet.low:.0f} s to {high}), {names[other]} above."
-                )
-
-
 _ANY_WIDTH = 1000
 
-_Look = Callable[[CellTable, CellResult], str | Text]
-_Column = tuple[str, JustifyMethod, _Look]
+_Show = Callable[[CellTable, CellResult], str | Text]
+_Column = tuple[str, JustifyMethod, _Show]
 
 
 def show_run(run: Run, *, saved_as: str = "", console: Console | None = None) -> None:
-    """Print the run to a terminal (or a pipe, then wide and without color)."""
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=200)
+    """Print the run; see :func:`~mac_whisper_speedtest.report.terminal.output_console`."""
+    console = output_console(console)
     for part in _parts(run, saved_as, console):
         console.print(part)
 
 
 def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType]:
-    """Per model and clip a table, best first; then every failure, deviation and remark."""
+    """A table per model and clip, best first; then the notes."""
     found = tables_of(run.cells)
     drawn = [
         table
@@ -209,23 +180,23 @@ def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType
         if run.manifest.request.backends_named
         or any(cell.status != "unavailable" for cell in table.cells)
     ]
-    # A model that was not requested and cannot run here needs no table; the notes name it.
+    # A model that was not requested and is unavailable needs no table; the notes name it.
     for table in drawn or found:
         heading = _title(run, table)
         for columns in _packed(table, console):
             yield _table(table, columns, heading)
             heading = ""
-    yield from tables(run)
-    notes = list(notes_for(run))
+    yield from _duration_tables(run)
+    notes = dict.fromkeys(map(printable_line, _notes(run)))
     if notes:
-        yield Text("\n".join(notes))
+        yield Text("\n".join(f"  {line}" for line in notes))
     yield Text(_footer(run, saved_as), style="dim")
 
 
 def _packed(table: CellTable, console: Console) -> list[list[_Column]]:
-    """All columns, in as many tables below each other as the console's width takes.
+    """All columns, split over as many tables as the console's width requires.
 
-    Every table begins with the rank and the name, and none leaves anything out.
+    Every table begins with rank and name and has all rows.
     """
     packed: list[list[_Column]] = []
     for column in (*_RANKING, *_DETAILS, *_known(table.cells)):
@@ -246,8 +217,7 @@ def _title(run: Run, table: CellTable) -> str:
     if info.utterances:
         what = "lengths" if info.kind == "durations" else "utterances"
         audio = f"{len(info.utterances)} {what}, {audio}"
-    rounds = run.decisions[-1].after if run.decisions else request.rounds
-    measured = amount(rounds, request.passes, whole_set=bool(info.utterances))
+    measured = measured_amount(run, whole_set=bool(info.utterances))
     return (
         f"{table.title} ({audio}), contract {request.contract['name']}, "
         f"{measured}, {counted(request.threads, 'thread')}"
@@ -255,20 +225,14 @@ def _title(run: Run, table: CellTable) -> str:
 
 
 def _table(table: CellTable, columns: Sequence[_Column], title: str) -> Table:
-    drawn = Table(
-        title=Text(title) if title else None,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
+    drawn = plain_table(title)
     for heading, justify, _ in columns:
         drawn.add_column(heading, justify=justify, overflow="fold", no_wrap=justify == "right")
     for number, group in enumerate(table.groups()):
         if number:
-            drawn.add_section()  # beyond this line other work was done
+            drawn.add_section()
         for cell in group:
-            drawn.add_row(*(_printable(look(table, cell)) for _, _, look in columns))
+            drawn.add_row(*(_printable(show(table, cell)) for _, _, show in columns))
     return drawn
 
 
@@ -289,18 +253,18 @@ def _contract(_table: CellTable, cell: CellResult) -> Text:
     return Text(named.contract_of(cell), style="yellow" if cell.contract.deviations else "")
 
 
-def _bounded(name: str, bounds: str) -> _Look:
-    """A column that shows one number of the summary with its interval."""
+def _bounded(name: str, bounds: str) -> _Show:
+    """A column with one figure of the summary and its interval."""
 
-    def look(_table: CellTable, cell: CellResult) -> str:
+    def show(_table: CellTable, cell: CellResult) -> str:
         summary = summary_of(cell)
         return with_bounds(getattr(summary, name), getattr(summary, bounds), ".2f")
 
-    return look
+    return show
 
 
-def _figure(name: str, form: str, factor: float = 1.0) -> _Look:
-    """A column that shows one number of the summary."""
+def _figure(name: str, form: str, factor: float = 1.0) -> _Show:
+    """A column with one figure of the summary."""
     return lambda _, cell: number_text(getattr(summary_of(cell), name), form, factor)
 
 
@@ -341,7 +305,7 @@ _WHERE_KNOWN: tuple[tuple[str, _Column], ...] = (
 
 
 def _known(cells: Sequence[CellResult]) -> list[_Column]:
-    """Columns of what not every machine and backend tells: where any cell has a value."""
+    """Columns that not every machine and backend reports, if any cell has a value."""
     return [
         column
         for name, column in _WHERE_KNOWN

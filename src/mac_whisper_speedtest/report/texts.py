@@ -1,15 +1,15 @@
-"""Tables of error rates: one row per backend, and on demand one per utterance."""
+"""Error rates of a run, and differences between two texts, on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mac_whisper_speedtest.report.terminal import output_console, plain_table
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import MISSING, percent
 from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult
@@ -30,12 +30,9 @@ def show_scores(
         cells: of one run, in its order.
         found: cell id → its accuracy; cells without one are named under the table.
         per_utterance: also print every utterance's rate.
-        console: where to; the terminal, or a pipe, which is wide and has no color.
+        console: by default stdout.
     """
-    if console is None:
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=200)
+    console = output_console(console)
     for group in named.by_table(cells):
         scored = [cell for cell in group if cell.id in found]
         if not scored:
@@ -60,7 +57,7 @@ def _table(
     accuracy = found[first.id]
     metric = accuracy.metric.upper()
     unit = "words" if accuracy.metric == "wer" else "characters"
-    table = _empty(f"{first.model.name} on {first.clip.name}, {accuracy.normalizer}")
+    table = plain_table(f"{first.model.name} on {first.clip.name}, {accuracy.normalizer}")
     table.add_column("backend", overflow="fold")
     headings = [metric, *(["CER"] if accuracy.metric == "wer" else []), f"mean {metric}"]
     headings += ["S", "D", "I", unit, "failed", "Δ points", "interval"]
@@ -92,10 +89,10 @@ def _notes(
 ) -> Iterable[str]:
     against = _against(scored, found)
     if not against:
-        yield "No reference backend among them: nothing is compared."
+        yield "No reference backend among them, so none is compared."
     for cell in group:
         if cell.id in against:
-            yield f"Compared with {names[cell.id]}; a positive difference is more errors."
+            yield f"Compared with {names[cell.id]}; a positive difference means more errors."
     same: dict[str, list[str]] = {}
     for cell in scored:
         same.setdefault(found[cell.id].how, []).append(names[cell.id])
@@ -110,7 +107,7 @@ def _notes(
 def _utterances(
     cells: Sequence[CellResult], found: Mapping[str, AccuracyResult], names: Mapping[str, str]
 ) -> Table:
-    table = _empty("by utterance, worst first")
+    table = plain_table("by utterance, worst first")
     table.add_column("utterance", overflow="fold")
     for cell in cells:
         table.add_column(names[cell.id], justify="right", overflow="fold")
@@ -123,18 +120,8 @@ def _utterances(
 
 
 def _against(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> set[str]:
-    """Whom they are compared with: one cell id, or none."""
+    """The id of the reference cell, if there is one."""
     return {one for cell in cells if (one := found[cell.id].against) is not None}
-
-
-def _empty(title: str) -> Table:
-    return Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
 
 
 def _points(delta: float | None) -> str:
@@ -147,26 +134,25 @@ def _interval(accuracy: AccuracyResult) -> str:
     return f"{accuracy.delta_low * 100:+.2f} to {accuracy.delta_high * 100:+.2f}"
 
 
-# Two backends' texts side by side: only where they differ, with what was said.
-
+# Two texts side by side, where they differ.
 
 _NOTHING = "∅"
-"""Stands for no word at all."""
+"""Stands for an empty text."""
 _GAP = "…"
 
 
 @dataclass(frozen=True, slots=True)
 class SourceText:
-    """What one source has at a place; ``right`` is ``None`` where nobody knows."""
+    """The words of one source; ``correct`` is ``None`` if the reference is unknown."""
 
     label: str
     words: str
-    right: bool | None = None
+    correct: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TextDifference:
-    """One place in which the texts differ, with the words around it."""
+    """One difference between texts, with the words around it."""
 
     before: str
     rows: tuple[SourceText, ...]
@@ -174,44 +160,46 @@ class TextDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What there is to show of one recording; ``notes`` are lines under it."""
+class RecordingDiff:
+    """The differences in one recording; ``notes`` are lines under it."""
 
     name: str
-    places: tuple[TextDifference, ...]
+    differences: tuple[TextDifference, ...]
     notes: tuple[str, ...] = ()
 
 
-def show_diff(title: str, parts: Sequence[Part], *, console: Console | None = None) -> None:
-    """Print differences. On a terminal what is wrong is red and what is right green.
+def show_diff(
+    title: str, recordings: Sequence[RecordingDiff], *, console: Console | None = None
+) -> None:
+    """Print differences; on a terminal correct words are green and wrong ones red.
 
     Args:
         title: what is compared.
-        parts: recordings, in order.
-        console: where to; the terminal, or a pipe, where lines are never broken.
+        recordings: in order.
+        console: by default stdout; lines are not wrapped if it is a pipe.
     """
     console = console or Console()
     wrap = console.is_terminal
     console.print(Text(title, style="bold"), soft_wrap=not wrap)
-    for part in parts:
-        if part.name:
-            console.print(Text(f"\n{part.name}", style="bold"), soft_wrap=not wrap)
-        for place in part.places:
+    for recording in recordings:
+        if recording.name:
+            console.print(Text(f"\n{recording.name}", style="bold"), soft_wrap=not wrap)
+        for each in recording.differences:
             console.print()
-            width = max(len(row.label) for row in place.rows)
-            for row in place.rows:
-                console.print(_line(place, row, width), soft_wrap=not wrap)
-        for note in part.notes:
+            width = max(len(row.label) for row in each.rows)
+            for row in each.rows:
+                console.print(_line(each, row, width), soft_wrap=not wrap)
+        for note in recording.notes:
             console.print(Text(f"  {note}"), soft_wrap=not wrap)
 
 
-def _line(place: TextDifference, row: SourceText, width: int) -> Text:
+def _line(difference: TextDifference, row: SourceText, width: int) -> Text:
     line = Text(f"  {row.label:<{width}}  ")
-    line.append(f"{_GAP} {place.before} " if place.before else "", style="dim")
-    style = {None: "bold", True: "bold green", False: "bold red"}[row.right]
-    # Brackets, because a pipe has no color.
+    line.append(f"{_GAP} {difference.before} " if difference.before else "", style="dim")
+    style = {None: "bold", True: "bold green", False: "bold red"}[row.correct]
+    # A pipe has no color, hence the brackets.
     line.append(f"[{row.words or _NOTHING}]", style=style)
-    line.append(f" {place.after} {_GAP}" if place.after else "", style="dim")
-    if row.right is not None:
-        line.append("  right" if row.right else "  wrong", style=style)
+    line.append(f" {difference.after} {_GAP}" if difference.after else "", style="dim")
+    if row.correct is not None:
+        line.append("  right" if row.correct else "  wrong", style=style)
     return line

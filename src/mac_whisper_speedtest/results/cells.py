@@ -1,25 +1,24 @@
-"""A cell as people read it: its name, rank, order, error rate and status, as plain text.
+"""A cell as text: its name, rank, order, error rate and status.
 
-Terminal, HTML, Markdown, leaderboard and CI formats only dress these texts, so that the same run
-reads the same everywhere. They are here and not in ``report``, because ``compare`` and ``export``
-show cells too and import nothing of ``report``.
+Terminal, HTML, Markdown, leaderboard and CI formats only style these texts, so that a run reads the
+same everywhere. They are not in ``report``, because ``compare`` and ``export`` show cells too.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, Summary
+from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, Run, Summary
 
 MISSING = "–"
-"""Where there is nothing to show."""
+"""Shown for a missing value."""
 FIRST_GROUP = "A"
-"""The group whose ranks have no letter."""
+"""Ranks of this group have no letter."""
 OK, FAST_BUT_WRONG = "ok", "fast but wrong"
-"""The status without failures, and what is shown in its place for a cell that is too inaccurate."""
+"""The status without failures, and the text that replaces it for an inaccurate cell."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -28,7 +27,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 
 def without_version(backend: str) -> str:
-    """A backend's name without the version that was requested, with its precision.
+    """A backend's name without its requested version.
 
     ``faster-whisper@1.2.1:int8`` and ``faster-whisper:int8`` are both ``faster-whisper:int8``.
     """
@@ -37,11 +36,11 @@ def without_version(backend: str) -> str:
 
 
 def backend_name(requested: str, version: str | None, precision: str | None) -> str:
-    """A backend as requested, then the effective version and precision that this does not state.
+    """A backend as requested, then its effective version and precision unless already stated.
 
-    ``faster-whisper`` is shown as ``faster-whisper 1.2.1 int8``, ``faster-whisper@1.2.1`` as
-    ``faster-whisper@1.2.1 int8``, ``faster-whisper:int8`` as ``faster-whisper:int8 1.2.1``; where
-    float32 was effective instead, as ``faster-whisper:int8 1.2.1 float32``.
+    ``faster-whisper`` becomes ``faster-whisper 1.2.1 int8``, ``faster-whisper@1.2.1`` becomes
+    ``faster-whisper@1.2.1 int8``. ``faster-whisper:int8`` becomes ``faster-whisper:int8 1.2.1``, or
+    ``faster-whisper:int8 1.2.1 float32`` if float32 was effective instead.
     """
     name, _, requested_precision = requested.partition(":")
     requested_version = name.partition("@")[2]
@@ -59,7 +58,7 @@ def name_of(cell: CellResult) -> str:
 
 
 def names_of(cells: Sequence[CellResult]) -> dict[str, str]:
-    """Cell id → a name that no other of these cells has; the cells are of one table."""
+    """Cell id → a name that is unique among these cells of one table."""
     return distinct({cell.id: (name_of(cell), f"{name_of(cell)} ({cell.id})") for cell in cells})
 
 
@@ -69,7 +68,7 @@ def names_of_run(cells: Sequence[CellResult]) -> dict[str, str]:
 
 
 def labels_of(cells: Sequence[CellResult]) -> dict[str, str]:
-    """Cell id → a name that no other cell of the run has; ``cells`` are all of its cells."""
+    """Cell id → a name that is unique in the run; ``cells`` are all of its cells."""
     models = len({cell.model.name for cell in cells}) > 1
     clips = len({cell.clip.name for cell in cells}) > 1
     variants = {}
@@ -78,16 +77,16 @@ def labels_of(cells: Sequence[CellResult]) -> dict[str, str]:
         parts += [cell.model.name] if models else []
         parts += [f"on {cell.clip.name}"] if clips else []
         label = ", ".join(parts)
-        # Of one backend measured against itself, as by `speedtest noise`, only the ids differ.
+        # `speedtest noise` measures a backend against itself: only the ids differ.
         variants[cell.id] = (label, f"{label} ({cell.id})")
     return distinct(variants)
 
 
 def distinct(variants: Mapping[_Key, Sequence[str]]) -> dict[_Key, str]:
-    """Key → its first variant; keys whose text another has too take their next variant.
+    """Key → the first of its variants that no other key has, else the last.
 
     Args:
-        variants: key → texts, the shortest first; as many for every key.
+        variants: key → texts, the shortest first; equally many for every key.
     """
     found = {key: texts[0] for key, texts in variants.items()}
     for level in range(1, max(map(len, variants.values()), default=1)):
@@ -98,11 +97,11 @@ def distinct(variants: Mapping[_Key, Sequence[str]]) -> dict[_Key, str]:
     return found
 
 
-# Tables: which cells stand together, and in which order.
+# Tables: which cells are shown together, and in which order.
 
 
 def summary_of(cell: CellResult) -> Summary:
-    """A cell's figures. Raises ValueError where they were not computed."""
+    """A cell's figures. Raises ValueError if they were not computed."""
     if cell.summary is None:
         raise ValueError(f"the run was not summarized: {cell.id} has no figures")
     return cell.summary
@@ -114,9 +113,7 @@ class CellTable:
 
     Attributes:
         name: unique in its run: ``t0``, ``t1``, ...
-        model: the model's name.
-        clip: the speech.
-        cells: by group, in it by time; cells without figures come last.
+        cells: sorted by group, then time; cells without figures come last.
         names: cell id → a name that is unique here.
     """
 
@@ -128,11 +125,11 @@ class CellTable:
 
     @property
     def title(self) -> str:
-        """The model and what it was measured on."""
+        """The model and the speech."""
         return f"{self.model} on {self.clip.name}"
 
     def groups(self) -> list[list[CellResult]]:
-        """The cells that did equal work, best group first; unranked cells are the last group."""
+        """Cells of equal work together, the best group first; the last has the unranked cells."""
         found: dict[str | None, list[CellResult]] = {}
         for cell in self.cells:
             found.setdefault(summary_of(cell).group, []).append(cell)
@@ -140,7 +137,7 @@ class CellTable:
 
 
 def tables_of(cells: Sequence[CellResult]) -> list[CellTable]:
-    """A table per model and clip, in the order of the cells; tables without figures come last."""
+    """A table per model and clip, in order of the cells; tables without figures come last."""
     found = by_table(cells)
     found.sort(key=lambda table: all(summary_of(cell).median_s is None for cell in table))
     return [
@@ -168,11 +165,11 @@ def _order(cell: CellResult) -> tuple[bool, str, float, str]:
     return (summary.group is None, summary.group or "", summary.median_s or 0.0, cell.id)
 
 
-# What stands in the columns.
+# Columns.
 
 
 def rank_text(rank: int | None, rank_last: int | None, group: str | None) -> str:
-    """The ranks that the intervals leave open: 1, 2–3 for a tie, B1 in the second group."""
+    """The possible ranks: ``1``, ``2–3`` for a tie, ``B1`` in the second group."""
     if rank is None:
         return MISSING
     letter = "" if group in {None, FIRST_GROUP} else group
@@ -187,21 +184,21 @@ def rank_of(cell: CellResult) -> str:
 
 
 def status_of(cell: CellResult) -> str:
-    """How the cell ended: ``fast but wrong``, else its status."""
+    """``fast but wrong``, or how the cell ended."""
     return FAST_BUT_WRONG if summary_of(cell).fast_but_wrong else cell.status
 
 
 def findings_of(cell: CellResult) -> str:
-    """The kinds of its findings; empty without any."""
+    """The kinds of its findings; empty if there are none."""
     return ", ".join(finding.kind for finding in summary_of(cell).findings)
 
 
 def contract_of(cell: CellResult) -> str:
-    """Whether it did the work that was requested, else in which settings it did not."""
+    """Whether it met the contract, else the settings that deviate."""
     if not cell.contract.effective:
         return MISSING
     other = dict.fromkeys(each.setting.replace("_", " ") for each in cell.contract.deviations)
-    return f"not kept: {', '.join(other)}" if other else "kept"
+    return f"not met: {', '.join(other)}" if other else "met"
 
 
 def percent(rate: float | None, digits: int = 1) -> str:
@@ -210,7 +207,7 @@ def percent(rate: float | None, digits: int = 1) -> str:
 
 
 def error_rate_text(rate: float | None, metric: str | None) -> str:
-    """An error rate; where characters were counted it says so."""
+    """An error rate; with the unit if characters were counted."""
     return percent(rate) + (" CER" if rate is not None and metric == "cer" else "")
 
 
@@ -221,17 +218,17 @@ def error_rate_of(cell: CellResult) -> str:
 
 
 def number_text(value: float | None, form: str, factor: float = 1.0) -> str:
-    """A number, times ``factor`` where it is shown in another unit."""
+    """A number times ``factor``, which converts it to the unit shown."""
     return MISSING if value is None else format(value * factor if factor != 1 else value, form)
 
 
 def range_text(low: float | None, high: float | None, form: str) -> str:
-    """Two ends: ``1.2–1.4``."""
+    """``1.2–1.4``."""
     return MISSING if low is None or high is None else f"{low:{form}}–{high:{form}}"
 
 
 def interval_text(value: float | None, low: float | None, high: float | None, form: str) -> str:
-    """A number and its interval in brackets; without the brackets where it has none."""
+    """A number, with its interval in parentheses if it has one."""
     if value is None or low is None or high is None:
         return number_text(value, form)
     return f"{value:{form}} ({range_text(low, high, form)})"
@@ -249,7 +246,32 @@ def counted(number: int, one: str, several: str = "") -> str:
     return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
-def amount(rounds: int, runs: int, *, whole_set: bool) -> str:
-    """How much was measured of each cell: ``6 rounds × 2 samples``."""
+def measured_amount(run: Run, *, whole_set: bool) -> str:
+    """How much was measured of each cell: ``6 rounds × 2 samples``.
+
+    Args:
+        run: any run.
+        whole_set: whether its speech is many recordings, of which a pass has one sample each.
+    """
+    request = run.manifest.request
+    rounds = run.decisions[-1].after if run.decisions else request.rounds
     each = ("pass", "passes") if whole_set else ("sample", "samples")
-    return f"{counted(rounds, 'round')} × {counted(runs, *each)}"
+    return f"{counted(rounds, 'round')} × {counted(request.passes, *each)}"
+
+
+def break_even_lines(cells: Sequence[CellResult], names: Mapping[str, str]) -> Iterator[str]:
+    """One line per pair: which cell is faster for short audio, and from which length it is not.
+
+    Args:
+        cells: of one model, measured on several lengths.
+        names: cell id → name.
+    """
+    for cell in cells:
+        fit = summary_of(cell).duration
+        for other, point in fit.break_even_s.items() if fit else ():
+            if point.wins_below and other in names:
+                high = "no end" if point.high is None else f"{point.high:.0f} s"
+                yield (
+                    f"{names[cell.id]} is faster below {point.seconds:.0f} s of audio "
+                    f"({point.low:.0f} s to {high}), {names[other]} above."
+                )

@@ -260,7 +260,7 @@ def test_a_run_of_several_lengths_has_its_curves() -> None:
         "Processing time by length of the audio"
         in found.one("svg", class_="plot").one("title", id="growth-t0-title").text
     )
-    assert "b 1.2.3 float32 is quicker below" in found.text
+    assert "b 1.2.3 float32 is faster below" in found.text
     assert "growth" not in {
         each.attributes.get("id")
         for each in parse(report(run_of(FakeCell("a")).run)).all("section")

@@ -19,8 +19,8 @@ from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     MISSING,
     CellTable,
-    amount,
     labels_of,
+    measured_amount,
     percent,
     status_of,
     summary_of,
@@ -317,7 +317,6 @@ def _facts(run: Run, label: str) -> list[tuple[str, str]]:
     manifest = run.manifest
     request = manifest.request
     outcome = manifest.outcome
-    rounds = run.decisions[-1].after if run.decisions else request.rounds
     speech = "; ".join(
         f"{clip.name}, {clip.seconds:.1f} s"
         + (f" in {len(clip.utterances)} recordings" if clip.utterances else "")
@@ -325,7 +324,7 @@ def _facts(run: Run, label: str) -> list[tuple[str, str]]:
         for clip in manifest.clips
     )
     whole_set = any(clip.utterances for clip in manifest.clips)
-    measured = amount(rounds, request.passes, whole_set=whole_set)
+    measured = measured_amount(run, whole_set=whole_set)
     asked = f"contract {request.contract.get('name')}, {measured}, {request.threads} threads"
     started = manifest.started_at.replace("T", " ").replace("+00:00", " UTC")
     return [

@@ -27,9 +27,10 @@ from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     MISSING,
     CellTable,
-    amount,
+    break_even_lines,
     contract_of,
     labels_of,
+    measured_amount,
     percent,
     range_text,
     summary_of,
@@ -67,8 +68,7 @@ def _table(run: Run, table: CellTable) -> PageTable:
         [_row(table, cell, several=len(group) > 1) for cell in group] for group in table.groups()
     ]
     request = run.manifest.request
-    rounds = run.decisions[-1].after if run.decisions else request.rounds
-    measured = amount(rounds, request.passes, whole_set=bool(table.clip.utterances))
+    measured = measured_amount(run, whole_set=bool(table.clip.utterances))
     caption = (
         f"{table.title}: contract {request.contract.get('name', MISSING)}, {measured}, "
         f"{request.threads} threads"
@@ -317,7 +317,7 @@ def growth_section(run: Run) -> Markup:
             title=f"Processing time by length of the audio, {table.title}",
         )
         fits = _fits(table, cells, list(lengths))
-        parts.append((table.title, drawing, fits, list(_break_even(table, cells))))
+        parts.append((table.title, drawing, fits, list(break_even_lines(cells, table.names))))
     return render("growth.html", parts=parts)
 
 
@@ -351,17 +351,3 @@ def _fits(table: CellTable, cells: list[CellResult], lengths: list[str]) -> Page
         *(TableColumn(each, number=each != "grows by") for each in headings),
     ]
     return PageTable(columns, [rows], caption=f"Seconds by length of the audio, {table.title}")
-
-
-def _break_even(table: CellTable, cells: list[CellResult]) -> Iterator[str]:
-    """Each pair once: who wins for short audio, who for long, and where they meet."""
-    names = {cell.id: table.names[cell.id] for cell in cells}
-    for cell in cells:
-        fit = summary_of(cell).duration
-        for other, meet in fit.break_even_s.items() if fit else ():
-            if meet.wins_below and other in names:
-                high = "no end" if meet.high is None else f"{meet.high:.0f} s"
-                yield (
-                    f"{names[cell.id]} is quicker below {meet.seconds:.0f} s of audio "
-                    f"({meet.low:.0f} s to {high}), {names[other]} above."
-                )
