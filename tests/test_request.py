@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -106,6 +107,7 @@ def test_an_option_is_in_the_help_under_its_group_and_in_the_reference(name: str
     row = next(line for line in page.splitlines() if f"| `{name}` |" in line)
     assert f"`{option.flag}`" in row
     assert request.help_of(name) in row
+    assert len(re.findall(r"(?<!\\)\|", row)) == 8  # seven cells
 
 
 @pytest.mark.parametrize("name", RECORDED)

@@ -297,7 +297,7 @@ def _option_row(name: str, recorded: bool) -> list[str]:
     return [
         ", ".join(f"`{flag}`" for flag in flags if flag),
         f"`{name}`",
-        option.kind.metavar or "–",
+        option.kind.metavar.replace("|", "\\|") or "–",
         meaning.unit,
         "required" if option.required else option.otherwise or given,
         "yes" if recorded else "–",
