@@ -33,12 +33,14 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     """
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import StorageError
-    from mac_whisper_speedtest.export import files
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.results import directory
 
-    for path in output:
-        files.check_writable(path)
+    if output:  # only then, because the columns of exports are derived when they are imported
+        from mac_whisper_speedtest.export import files
+
+        for path in output:
+            files.check_writable(path)
     source = sources.load(run)
     found, replayed = source.directory, source.run
     outcome = replayed.manifest.outcome
@@ -49,7 +51,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     for path in output:
         files.write_export(replayed, path)
     if as_json:
-        click.echo(files.to_json(replayed), nl=False)
+        click.echo(directory.pretty(replayed).decode(), nl=False)
     else:
         table.show_run(replayed, saved_as=directory.name_of(found) if found is not None else run)
 

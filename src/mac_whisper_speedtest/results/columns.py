@@ -12,6 +12,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from mac_whisper_speedtest.declared import Column, Doc, declared
@@ -117,6 +118,7 @@ def flat_columns(row: type, *, inherited: bool = True) -> tuple[FlatColumn, ...]
     return tuple(_columns(_members(row, inherited=inherited), ""))
 
 
+@cache
 def _members(owner: type, *, inherited: bool = True) -> dict[str, object]:
     """The annotations of a class's fields, then of its properties: a docstring is their Doc."""
     found = get_type_hints(owner, include_extras=True)
