@@ -48,8 +48,9 @@ def main() -> int:
     # Those with a torch of several gigabytes are left out; their tests are skipped then.
     call(speedtest, "backends", "install", "--all", "--max-size", "2GB")
     # One file stays in one process, so that what a module prepares is prepared once; in the order
-    # of their names, so that the slow ones (backends) come first.
-    options = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", *sys.argv[1:]]
+    # of their names, so that the slow ones (backends) come first. One process more than the cores
+    # of the smallest machine: fakes sleep, hang and wait for their deadlines for minutes in all.
+    options = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", *sys.argv[1:]]
     done = subprocess.run(
         [str(python), "-m", "pytest", *options], cwd=ROOT, env=environment, check=False
     )

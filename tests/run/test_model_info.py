@@ -81,7 +81,7 @@ def test_the_manifest_records_what_is_known_of_the_model_and_no_path(
     more = 'precision = "int8", license = "MIT", repository = "me/mine", revision = "v1"'
     backend = describe(stated=f'{more}, size_class = "small", {SHORT}')
     tone = write_tone(tmp_path / "tone.wav")
-    options = ["--audio", tone, "--rounds", 1, "--passes", 1, "--json"]
+    options = ["--audio", tone, "--rounds", 1, "--passes", 1, "--threads", 1, "--json"]
     found = speedtest(
         *["run", "-m", "tiny.en", "-b", backend, "-b", "faster-whisper", *options]
     ).json

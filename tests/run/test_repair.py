@@ -331,7 +331,8 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
     assert hub.log == []
 
     backends = [word for name in names for word in ("-b", name)]
-    options = ["--audio", silence, "--rounds", 1, "--passes", 1, "--json", "--repair"]
+    options = ["--audio", silence, "--rounds", 1, "--passes", 1, "--threads", 1]
+    options += ["--json", "--repair"]
     done = tool("run", "-m", SPEC, *backends, *options, timeout=280)
 
     assert done.returncode == 0, done.stderr
