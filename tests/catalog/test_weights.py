@@ -9,7 +9,7 @@ import pytest
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.catalog import HostedWeights
 from mac_whisper_speedtest.convert import conversion
-from mac_whisper_speedtest.convert.form import FormatCodec
+from mac_whisper_speedtest.convert.codec import FormatCodec
 
 ROWS = catalog.hosted_weights()
 AVAILABLE = [row for row in ROWS if not row.unavailable]
@@ -40,7 +40,7 @@ def test_a_form_for_every_kind_of_backend() -> None:
     }
 
 
-@pytest.mark.parametrize("form", conversion.FORMS.values(), ids=lambda form: form.name)
+@pytest.mark.parametrize("form", conversion.FORMATS.values(), ids=lambda form: form.name)
 def test_the_precisions_of_a_conversion_are_those_that_the_converter_writes(
     form: FormatCodec,
 ) -> None:

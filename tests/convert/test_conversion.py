@@ -11,7 +11,7 @@ import pytest
 
 from mac_whisper_speedtest.convert import conversion
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, network_sha256
-from mac_whisper_speedtest.convert.conversion import FORMS, convert
+from mac_whisper_speedtest.convert.conversion import FORMATS, convert
 from mac_whisper_speedtest.convert.record import ConversionRecord, read_record
 from mac_whisper_speedtest.errors import StorageError, UsageError, WeightsError
 from mac_whisper_speedtest.files import sha256_file
@@ -43,7 +43,7 @@ def test_tiny_en_is_one_network_in_every_form(
 def test_the_record_describes_the_real_files(tiny_en: Path, tiny_en_ggml: Converted) -> None:
     record = tiny_en_ggml.record
     assert read_record(tiny_en_ggml.folder) == record
-    assert (record.source_form, record.target_form, record.precision) == (
+    assert (record.source_format, record.target_format, record.precision) == (
         "ctranslate2",
         "ggml",
         "float16",
@@ -78,14 +78,14 @@ def test_the_record_is_plain_json_without_folders(
     ]
 
 
-@pytest.mark.parametrize("form", ["ggml", "mlx"])
+@pytest.mark.parametrize("target", ["ggml", "mlx"])
 @pytest.mark.parametrize("precision", ["float16", "float32"])
 def test_converting_twice_gives_the_same_bytes(
-    small_ctranslate2: WriteSmall, tmp_path: Path, form: str, precision: str
+    small_ctranslate2: WriteSmall, tmp_path: Path, target: str, precision: str
 ) -> None:
     source = small_ctranslate2()
     for name in ("one", "two"):
-        convert(source, form, tmp_path / name, precision=precision)
+        convert(source, target, tmp_path / name, precision=precision)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -96,7 +96,7 @@ def test_a_network_survives_a_journey_through_both_forms(
     first = convert(source, "ggml", tmp_path / "ggml")
     second = convert(tmp_path / "ggml", "mlx", tmp_path / "mlx", precision="float32")
     assert first.network_sha256 == second.network_sha256 == network_sha256(small)
-    assert second.source_form == "ggml"
+    assert second.source_format == "ggml"
     assert second.lossless
     third = convert(tmp_path / "mlx", "mlx", tmp_path / "again")
     assert third.lossless  # float16 values kept as float32 are rounded back without change
@@ -113,7 +113,7 @@ def test_narrowing_is_allowed_counted_and_said(
     assert not record.lossless
     assert record.changed_values == 3
     assert record.network_sha256 != record.source_network_sha256
-    product = FORMS["mlx"].read(tmp_path / "out")
+    product = FORMATS["mlx"].read(tmp_path / "out")
     assert np.array_equal(product.tensors[name], precise.astype(np.float16))
     assert record.network_sha256 == network_sha256(product)
 
@@ -140,7 +140,7 @@ def test_a_source_that_is_not_finite_is_refused(
 def test_a_writer_that_damages_one_value_is_caught_before_publishing(
     small_ctranslate2: WriteSmall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = FORMS["ggml"]
+    good = FORMATS["ggml"]
     assert good.writer is not None
     write = good.writer.write
 
@@ -152,7 +152,7 @@ def test_a_writer_that_damages_one_value_is_caught_before_publishing(
         path.write_bytes(content)
 
     bad = replace(good, writer=replace(good.writer, write=damaging))
-    monkeypatch.setattr(conversion, "form_named", {**FORMS, "ggml": bad}.__getitem__)
+    monkeypatch.setattr(conversion, "format_named", {**FORMATS, "ggml": bad}.__getitem__)
     with pytest.raises(WeightsError, match=r"encoder\.ln_post\.bias reads back from ggml diff"):
         convert(small_ctranslate2(), "ggml", tmp_path / "out")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["ctranslate2"]
@@ -181,7 +181,7 @@ def test_a_destination_with_anything_else_is_kept_and_refused(
     with pytest.raises(UsageError, match=r"its ggml-model\.bin is damaged"):
         convert(source, "ggml", out)
     (out / "provenance.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UsageError, match="is no conversion of ours"):
+    with pytest.raises(UsageError, match="is no conversion by this tool"):
         convert(source, "ggml", out)
     assert (out / "ggml-model.bin").read_bytes() == b"cut"
 
@@ -201,7 +201,7 @@ def test_a_destination_that_cannot_be_made_is_a_storage_error(
 
 
 @pytest.mark.parametrize(
-    ("form", "precision", "message"),
+    ("target", "precision", "message"),
     [
         ("ctranslate2", "float16", "format ctranslate2 is only read"),
         ("onnx", "float16", "format 'onnx' is not one of"),
@@ -209,15 +209,15 @@ def test_a_destination_that_cannot_be_made_is_a_storage_error(
     ],
 )
 def test_an_impossible_request_is_refused_before_reading(
-    tmp_path: Path, form: str, precision: str, message: str
+    tmp_path: Path, target: str, precision: str, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        convert(tmp_path / "nowhere", form, tmp_path / "out", precision=precision)
+        convert(tmp_path / "nowhere", target, tmp_path / "out", precision=precision)
 
 
-def test_the_source_form_can_be_named(small_ctranslate2: WriteSmall, tmp_path: Path) -> None:
+def test_the_source_format_can_be_named(small_ctranslate2: WriteSmall, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"weights\.safetensors"):
-        convert(small_ctranslate2(), "ggml", tmp_path / "out", source_form="mlx")
+        convert(small_ctranslate2(), "ggml", tmp_path / "out", source_format="mlx")
 
 
 def test_a_record_of_a_later_version_is_not_guessed_at(

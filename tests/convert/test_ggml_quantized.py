@@ -10,7 +10,7 @@ import pytest
 
 from mac_whisper_speedtest.convert import ggml
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Dims, expected_shapes
-from mac_whisper_speedtest.convert.conversion import FORMS, convert, prove
+from mac_whisper_speedtest.convert.conversion import FORMATS, convert, prove
 from mac_whisper_speedtest.convert.quantize import QUANTIZATIONS, Quantization
 from mac_whisper_speedtest.errors import WeightsError
 
@@ -30,7 +30,7 @@ def wide() -> Checkpoint:
 
 
 def written(checkpoint: Checkpoint, folder: Path, precision: str) -> Checkpoint:
-    writer = FORMS["ggml"].writer
+    writer = FORMATS["ggml"].writer
     assert writer is not None
     assert writer.read_back is not None
     writer.write(checkpoint, folder, precision)
@@ -42,7 +42,7 @@ def test_every_quantization_is_written_and_proved(
     wide: Checkpoint, tmp_path: Path, name: str
 ) -> None:
     product = written(wide, tmp_path, name)
-    rounding = prove(wide, product, FORMS["ggml"], name)
+    rounding = prove(wide, product, FORMATS["ggml"], name)
     assert rounding.values == sum(array.size for array in wide.tensors.values())
     matrices = [n for n, a in wide.tensors.items() if a.ndim == 2 and "positional" not in n]
     assert 0 < rounding.changed <= sum(wide.tensors[n].size for n in matrices)
@@ -71,7 +71,7 @@ def test_files_of_other_quantizations_and_versions_are_refused(
     content = bytearray(path.read_bytes())
     struct.pack_into("<i", content, 44, ftype)
     path.write_bytes(content)
-    writer = FORMS["ggml"].writer
+    writer = FORMATS["ggml"].writer
     assert writer is not None
     assert writer.read_back is not None
     for read in (writer.read_back, ggml.read):
@@ -87,10 +87,10 @@ def test_a_tensor_of_another_kind_than_the_files_is_refused(
     content = bytearray(path.read_bytes())
     struct.pack_into("<i", content, 44, 2003 + 4)  # says q8_0, holds q4_1
     path.write_bytes(content)
-    writer = FORMS["ggml"].writer
+    writer = FORMATS["ggml"].writer
     assert writer is not None
     assert writer.read_back is not None
-    with pytest.raises(WeightsError, match="has type 3, not as a q8_0 file's"):
+    with pytest.raises(WeightsError, match="has type 3, which is wrong in a q8_0 file"):
         writer.read_back(tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_a_changed_block_is_found(wide: Checkpoint, tmp_path: Path) -> None:
     wrong[3, 1] = np.nextafter(wrong[3, 1], np.float32(9))
     product = replace(product, tensors={**product.tensors, WIDE: wrong})
     with pytest.raises(WeightsError, match=rf"{WIDE} reads back from ggml differently at value 97"):
-        prove(wide, product, FORMS["ggml"], "q8_0")
+        prove(wide, product, FORMATS["ggml"], "q8_0")
 
 
 def test_a_quantizer_that_is_consistent_but_wrong_is_found(
@@ -111,7 +111,7 @@ def test_a_quantizer_that_is_consistent_but_wrong_is_found(
         Quantization, "quantize", lambda kind, values: honest(kind, values * np.float32(1.02))
     )
     with pytest.raises(WeightsError, match="is quantized wrongly: a value of block"):
-        prove(wide, written(wide, tmp_path, "q8_0"), FORMS["ggml"], "q8_0")
+        prove(wide, written(wide, tmp_path, "q8_0"), FORMATS["ggml"], "q8_0")
 
 
 def test_rows_narrower_than_a_block_are_refused(small: Checkpoint, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from mac_whisper_speedtest.convert import openai, torch_pickle
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, expected_shapes, network_sha256
-from mac_whisper_speedtest.convert.conversion import convert, detect_form
-from mac_whisper_speedtest.convert.torch_pickle import StoredTensor, write_stored
+from mac_whisper_speedtest.convert.conversion import convert, detect_format
+from mac_whisper_speedtest.convert.stored_zip import write_stored
+from mac_whisper_speedtest.convert.torch_pickle import StoredTensor
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
 
@@ -23,7 +24,7 @@ def test_tiny_en_is_the_same_network_bit_for_bit(
     product = openai.read(tmp_path / "out")
     for name, array in tiny_en_checkpoint.tensors.items():
         assert product.tensors[name].tobytes() == array.tobytes(), name
-    assert detect_form(tmp_path / "out" / "model.pt") == "openai"
+    assert detect_format(tmp_path / "out" / "model.pt") == "openai"
 
 
 @pytest.mark.parametrize("precision", ["float16", "float32"])
@@ -130,7 +131,7 @@ def test_damage_is_refused(small: Checkpoint, tmp_path: Path) -> None:
 def test_the_old_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(bytes.fromhex("80028a0a6cfc9c46f9206aa85019") + b".")
-    assert detect_form(path) == "openai"
+    assert detect_format(path) == "openai"
     with pytest.raises(WeightsError, match=r"from before PyTorch 1\.6"):
         openai.read(path)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.convert.form import cast, dtype_of
+from mac_whisper_speedtest.convert.codec import cast, dtype_of
 from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 

@@ -28,7 +28,7 @@ def command() -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--to", "form", required=True, help="ggml, huggingface, mlx, mlx-npz or openai.")
-@click.option("--from", "source_form", help="The format of SOURCE.  [default: found out]")
+@click.option("--from", "source_format", help="The format of SOURCE.  [default: found out]")
 @click.option(
     "--precision",
     default="float16",
@@ -36,7 +36,7 @@ def command() -> None:
     help="float16 or float32; to ggml also q8_0, q5_1, q5_0, q4_1 or q4_0.",
 )
 def convert(
-    source: Path, destination: Path, form: str, source_form: str | None, precision: str
+    source: Path, destination: Path, form: str, source_format: str | None, precision: str
 ) -> None:
     """Convert the weights SOURCE into the new folder DESTINATION.
 
@@ -51,14 +51,14 @@ def convert(
     from mac_whisper_speedtest.convert import conversion
 
     record = conversion.convert(
-        source, form, destination, precision=precision, source_form=source_form
+        source, form, destination, precision=precision, source_format=source_format
     )
     proof = (
         f"all {record.values} values are exactly the source's"
         if record.lossless
         else f"{record.changed_values} of {record.values} values were changed to fit {precision}"
     )
-    click.echo(f"{destination}: {record.target_form} {record.precision}; {proof}")
+    click.echo(f"{destination}: {record.target_format} {record.precision}; {proof}")
 
 
 # ``speedtest models list``: every model, its official weights, and whether they are here.

@@ -1,6 +1,5 @@
-"""One verified source of weights, turned into the form each backend loads.
+"""Converts one verified source of weights into the format that each backend loads.
 
-A source form is read into canonical tensors (`checkpoint`), which a target form writes; a form is
-one module with a ``FORM``, listed in `forms`. `convert` does the whole: read, validate, write, read
-back, compare, record.
+A source format is read into canonical tensors (`checkpoint`), which a target format writes; a
+format is one module with a ``FORMAT``, listed in `conversion`.
 """

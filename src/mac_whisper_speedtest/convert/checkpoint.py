@@ -1,4 +1,4 @@
-"""One Whisper network in canonical form: what every reader makes and every writer takes."""
+"""The canonical Whisper checkpoint, which every reader returns and every writer takes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ENCODER_POSITIONS = "encoder.positional_embedding"
 FIRST_MULTILINGUAL_VOCABULARY = 51865
 """English-only checkpoints have 51864 token ids, multilingual ones 51865 or 51866."""
 
-# Far above any published Whisper (large: 32 layers, width 1280, 1500 positions, 51866 tokens). They
-# keep a damaged header from making this program build a table with millions of rows.
-_MOST = {
+# Far above any published Whisper (large: 32 layers, width 1280, 1500 positions, 51866 tokens), so
+# that a damaged header cannot cause a huge allocation.
+_MAX_SIZES = {
     "layer": 512,
     "head": 1024,
     "state": 1 << 16,
@@ -30,12 +30,12 @@ _MOST = {
     "mels": 1024,
     "vocab": 1 << 20,
 }
-_DIGEST_CHUNK = 1 << 20  # values upcast to float32 at a time: 4 MiB
+_DIGEST_CHUNK = 1 << 20  # values upcast to float32 at once: 4 MiB
 
 
 @dataclass(frozen=True)
 class Dims:
-    """The ten sizes that fix a Whisper network's shape, named as OpenAI's checkpoints name them."""
+    """The ten sizes of a Whisper network, named as in OpenAI's checkpoints."""
 
     n_mels: int
     n_audio_ctx: int
@@ -50,27 +50,27 @@ class Dims:
 
     @property
     def is_multilingual(self) -> bool:
-        """Whether the network knows more languages than English."""
+        """Whether the network supports more languages than English."""
         return self.n_vocab >= FIRST_MULTILINGUAL_VOCABULARY
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network and what is needed to write it in another form.
+    """A network and what is needed to write it in another format.
 
     Attributes:
         dims: the sizes.
         tensors: OpenAI's names (``encoder.conv1.weight``, ``decoder.blocks.0.attn.query.weight``)
-            to float16 or float32 arrays, at the precision the source stored. Arrays may be
-            read-only views of a mapped file. Linear weights are [out, in], convolution weights
-            [out, in, kernel], embeddings [rows, width].
-        vocabulary: token id to bytes for the byte-pair tokens below ``<|endoftext|>``; empty where
-            the source form carries none.
-        alignment_heads: (decoder layer, head) pairs used for word times; empty where unknown.
-        suppressed: token ids that are never to be produced; empty where unknown.
-        suppressed_at_start: token ids that are not to be the first of a text; empty where unknown.
-        assets: the source's own side files by name (for example ``tokenizer.json``), unchanged,
-            for targets that need more than the above.
+            to float16 or float32 arrays, at the source's precision. Arrays may be read-only views
+            of a mapped file. Linear weights are [out, in], convolution weights [out, in, kernel],
+            embeddings [rows, width].
+        vocabulary: token id to bytes for the byte-pair tokens below ``<|endoftext|>``; empty if the
+            source format carries none.
+        alignment_heads: (decoder layer, head) pairs for word times; empty if unknown.
+        suppressed: token ids that must never be produced; empty if unknown.
+        suppressed_at_start: token ids that must not start a text; empty if unknown.
+        assets: the source's side files by name (for example ``tokenizer.json``), unchanged, for
+            targets that need more than the above.
     """
 
     dims: Dims
@@ -83,7 +83,7 @@ class Checkpoint:
 
 
 def check_dims(dims: Dims, where: str) -> None:
-    """Refuse sizes that no Whisper network can have, before anything is allocated from them.
+    """Reject sizes that no Whisper network has, before anything is allocated from them.
 
     Args:
         dims: the sizes as read.
@@ -94,7 +94,7 @@ def check_dims(dims: Dims, where: str) -> None:
     """
     for item in fields(dims):
         value = getattr(dims, item.name)
-        most = _MOST[item.name.rsplit("_", 1)[-1]]
+        most = _MAX_SIZES[item.name.rsplit("_", 1)[-1]]
         if not 1 <= value <= most:
             raise WeightsError(f"{where}: {item.name} is {value}, expected 1 to {most}")
     for side in ("audio", "text"):
@@ -110,11 +110,34 @@ def check_dims(dims: Dims, where: str) -> None:
         )
 
 
-def expected_shapes(dims: Dims) -> dict[str, tuple[int, ...]]:
-    """Every tensor of such a network with its shape, in the order of OpenAI's own checkpoints.
+def dims_from(config: Mapping[str, Any], file: str, keys: Mapping[str, str] | None = None) -> Dims:
+    """The sizes in a table of a file.
 
-    The order is the one inside the published ``tiny.en.pt``; ggml files keep it, so writing in
-    this order is what makes our ggml file equal to the one upstream distributes.
+    Args:
+        config: the table.
+        file: for messages.
+        keys: the table's key of each size, if it is not OpenAI's.
+
+    Raises:
+        WeightsError: a size is missing, is no integer, or no Whisper network has it.
+    """
+    sizes: dict[str, int] = {}
+    for item in fields(Dims):
+        key = keys[item.name] if keys else item.name
+        value = config.get(key)
+        if type(value) is not int:
+            raise WeightsError(f"{file}: {key} is {value!r}, expected an integer")
+        sizes[item.name] = value
+    dims = Dims(**sizes)
+    check_dims(dims, file)
+    return dims
+
+
+def expected_shapes(dims: Dims) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of such a network, in the order of OpenAI's checkpoints.
+
+    The order is that of the published ``tiny.en.pt``. Upstream's ggml files have it too, so files
+    written in this order are equal to those.
     """
     width = dims.n_audio_state
     shapes: dict[str, tuple[int, ...]] = {
@@ -154,13 +177,13 @@ def _norm(prefix: str, width: int) -> dict[str, tuple[int, ...]]:
 
 
 def validate(checkpoint: Checkpoint) -> None:
-    """Check that a checkpoint is one whole, usable Whisper network.
+    """Check that a checkpoint is a complete, usable Whisper network.
 
     Raises:
         WeightsError: the sizes are impossible; a tensor is missing, unexpected, of another shape
             or type, or holds a value that is not finite; an alignment head or a suppressed token
-            does not exist; there are more tokens than token ids. The message names the first thing
-            that was wrong.
+            does not exist; there are more tokens than token ids. The message names the first
+            problem.
     """
     dims, tensors = checkpoint.dims, checkpoint.tensors
     check_dims(dims, "checkpoint")
@@ -195,9 +218,9 @@ def validate(checkpoint: Checkpoint) -> None:
 
 
 def network_sha256(checkpoint: Checkpoint) -> str:
-    """The identity of a network: the same for every form it is stored in without loss.
+    """The identity of a network, equal for every format that stores it without loss.
 
-    SHA-256 over, in this order and all in ASCII unless said otherwise:
+    SHA-256 over, in this order and in ASCII unless stated otherwise:
 
     1. the line ``whisper-network 1``;
     2. one line of the ten sizes in the order of `Dims`, separated by single spaces;
@@ -205,10 +228,10 @@ def network_sha256(checkpoint: Checkpoint) -> str:
        name, ``float32`` and the shape joined by ``x`` (``decoder.ln.bias float32 384``), followed
        by the values upcast to little-endian float32, row-major.
 
-    Values are upcast because forms differ in which tensors they widen: ggml stores biases of a
-    float16 network as float32, which changes bytes but no value. The encoder's positions are left
-    out because they are a fixed table of sines, not learned, and MLX recomputes them instead of
-    storing them. Vocabulary and alignment heads are not part of the network.
+    Values are upcast because formats widen different tensors: ggml stores biases of a float16
+    network as float32, which changes bytes but no value. The encoder's positions are omitted
+    because they are a fixed table of sines, which MLX recomputes instead of storing. Vocabulary and
+    alignment heads are not part of the network.
 
     Returns:
         64 hexadecimal digits.
@@ -231,7 +254,7 @@ def _pieces(array: Tensor) -> Iterator[Tensor]:
         yield flat[start : start + _DIGEST_CHUNK]
 
 
-# Whisper's mel filter bank, computed instead of shipped.
+# Whisper's mel filter bank.
 
 
 SAMPLE_RATE_HZ = 16_000
@@ -250,8 +273,8 @@ def filter_bank(n_mels: int) -> NDArray[np.float32]:
     """Triangular mel filters of equal area, from 0 to 8 kHz.
 
     The order of operations is librosa's (``librosa.filters.mel``, ``norm="slaney"``), because
-    OpenAI made its table with that: triangles in float64 rounded to float32, then scaled in place.
-    The result is bit for bit the published table, the negative zero at [0, 0] included.
+    OpenAI made its table with it: triangles in float64 rounded to float32, then scaled in place.
+    The result equals the published table bit for bit, including the negative zero at [0, 0].
 
     Args:
         n_mels: the number of filters; Whisper uses 80, and 128 from large-v3 on.
@@ -285,12 +308,12 @@ def _hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
     return hz
 
 
-# The encoder's positions: sines and cosines that some forms store and others recompute.
+# The encoder's positions, which some formats store and others recompute.
 
 
 _LONGEST_WAVELENGTH = 10_000.0
 # Half a step of bfloat16 just below 1 is 0.002, and sines of angles up to 1500 rad computed in
-# float32 are off by up to 0.0001. A trained or reordered table is off by far more.
+# float32 are wrong by up to 0.0001. A trained or reordered table differs by far more.
 _TOLERANCE = 0.004
 
 
@@ -312,26 +335,26 @@ def sinusoids(length: int, width: int) -> NDArray[np.float32]:
 
 
 def check_sinusoidal(table: Tensor) -> None:
-    """Refuse a table that a form which recomputes the positions would silently replace.
+    """Reject a table that a format which recomputes the positions would silently replace.
 
     Raises:
-        WeightsError: a value is further from the sines than rounding explains.
+        WeightsError: a value differs from the sines by more than rounding explains.
     """
     expected = sinusoids(*table.shape)
-    apart = float(np.abs(table.astype(np.float32) - expected).max())
-    if apart > _TOLERANCE:
+    difference = float(np.abs(table.astype(np.float32) - expected).max())
+    if difference > _TOLERANCE:
         raise WeightsError(
             "the encoder's positions are not Whisper's table of sines "
-            f"(up to {apart:.3g} away), and this format cannot store others",
+            f"(up to {difference:.3g} away), and this format cannot store others",
             hint="convert to a format that stores them, such as ggml",
         )
 
 
-# What a model's JSON files say about decoding: alignment heads and tokens never produced.
+# Decoding settings in a model's JSON files.
 
 
 def alignment_heads(config: dict[str, Any], name: str) -> tuple[tuple[int, int], ...]:
-    """The (decoder layer, head) pairs under ``alignment_heads``; none where it is absent or null.
+    """The (decoder layer, head) pairs under ``alignment_heads``; none if it is absent or null.
 
     Args:
         config: the file's object.
@@ -351,7 +374,7 @@ def alignment_heads(config: dict[str, Any], name: str) -> tuple[tuple[int, int],
 
 
 def token_ids(config: dict[str, Any], key: str, name: str) -> tuple[int, ...]:
-    """The list of token ids under ``key``; none where it is absent or null.
+    """The list of token ids under ``key``; none if it is absent or null.
 
     Raises:
         WeightsError: it is not a list of integers.

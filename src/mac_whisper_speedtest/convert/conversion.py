@@ -1,4 +1,4 @@
-"""Turning weights from one form into another, proving the result, and recording how."""
+"""Converts weights from one format into another, proves the result, and records the conversion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from mac_whisper_speedtest.convert import ctranslate2, ggml, huggingface, mlx, mlx_npz, openai
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor, network_sha256, validate
-from mac_whisper_speedtest.convert.form import FLOAT16, FormatCodec, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.codec import FLOAT16, FormatCodec, Writer, cast, dtype_of
 from mac_whisper_speedtest.convert.quantize import BLOCK, Quantization
 from mac_whisper_speedtest.convert.record import (
     FORMAT_VERSION,
@@ -25,43 +25,43 @@ from mac_whisper_speedtest.errors import StorageError, UsageError, WeightsError
 from mac_whisper_speedtest.files import sha256_file, staged_directory
 from mac_whisper_speedtest.version import __version__
 
-# The forms this program knows. A new one is a module with a ``FORM`` and a line here.
+# The known formats. A new one is a module with a ``FORMAT`` and a line here.
 
 
-FORMS: Mapping[str, FormatCodec] = MappingProxyType(
+FORMATS: Mapping[str, FormatCodec] = MappingProxyType(
     {
-        form.name: form
-        for form in (
-            ctranslate2.FORM,
-            ggml.FORM,
-            huggingface.FORM,
-            mlx.FORM,
-            mlx_npz.FORM,
-            openai.FORM,
+        codec.name: codec
+        for codec in (
+            ctranslate2.FORMAT,
+            ggml.FORMAT,
+            huggingface.FORMAT,
+            mlx.FORMAT,
+            mlx_npz.FORMAT,
+            openai.FORMAT,
         )
     }
 )
 
 
-def form_named(name: str) -> FormatCodec:
-    """The form of that name.
+def format_named(name: str) -> FormatCodec:
+    """The format called ``name``.
 
     Raises:
-        UsageError: there is none; the message lists those there are.
+        UsageError: there is none; the message lists the known formats.
     """
     try:
-        return FORMS[name]
+        return FORMATS[name]
     except KeyError:
-        raise UsageError(f"format {name!r} is not one of {', '.join(FORMS)}") from None
+        raise UsageError(f"format {name!r} is not one of {', '.join(FORMATS)}") from None
 
 
-def detect_form(path: Path) -> str:
-    """The name of the form that a file or folder holds, judged without reading the weights.
+def detect_format(path: Path) -> str:
+    """The name of the format of a file or folder, judged without reading the weights.
 
     Raises:
-        WeightsError: it holds none (the message lists what was looked for) or several.
+        WeightsError: it has none (the message lists how formats are recognized) or several.
     """
-    found = [form.name for form in FORMS.values() if form.detect(path)]
+    found = [codec.name for codec in FORMATS.values() if codec.detect(path)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -69,96 +69,98 @@ def detect_form(path: Path) -> str:
             f"{path} holds several weights formats: {', '.join(found)}",
             hint="name the one to read",
         )
-    looked_for = "; ".join(f"{form.name}: {form.looks_like}" for form in FORMS.values())
+    looked_for = "; ".join(f"{codec.name}: {codec.looks_like}" for codec in FORMATS.values())
     state = "holds no known weights format" if path.exists() else "does not exist"
     raise WeightsError(f"{path} {state}", hint=f"looked for {looked_for}")
 
 
-# Comparing what was written with what it was written from, value for value.
+# The proof: the written values are compared with the source's.
 
 
-_CHUNK = 1 << 20  # values compared at a time
+_CHUNK = 1 << 20  # values compared at once
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """What storing at a lower precision did.
+    """The effect of storing at a lower precision.
 
     Attributes:
-        values: how many values the form stores.
-        changed: how many of them are not exactly the source's value.
+        values: number of values that the format stores.
+        changed: how many of them differ from the source's.
     """
 
     values: int
     changed: int
 
 
-def prove(source: Checkpoint, product: Checkpoint, form: FormatCodec, precision: str) -> Rounding:
-    """Check that a product read back holds exactly the source, rounded as its form stores it.
+def prove(source: Checkpoint, product: Checkpoint, codec: FormatCodec, precision: str) -> Rounding:
+    """Check that a product, read back, equals the source, rounded as its format stores it.
 
-    Every tensor's bytes are compared with the source's at the stored type, as are the sizes and,
-    where the form carries them, the vocabulary, the alignment heads and the suppressed tokens.
+    Every tensor's bytes are compared with the source's at the stored type, and so are the sizes
+    and, if the format carries them, the vocabulary, alignment heads and suppressed tokens.
 
-    A tensor in blocks has to hold, bit for bit, what quantizing the source's float16 values and
-    turning them back gives; and because that would prove a wrong quantizer right, every value has
-    to be as near to the source's as `Quantization.bounds` says, which does not quantize.
+    A tensor in blocks must equal, bit for bit, the source's float16 values after quantizing and
+    dequantizing; and because a wrong quantizer would pass that, every value must also be within
+    `Quantization.bounds` of the source's, which are computed without quantizing.
 
     Raises:
-        WeightsError: anything differs; the message names the first thing that does.
-        ValueError: the form cannot be written, so there is nothing to prove.
+        WeightsError: anything differs; the message names the first difference.
+        ValueError: the format cannot be written.
     """
-    if form.writer is None:
-        raise ValueError(f"format {form.name} is not written")
+    if codec.writer is None:
+        raise ValueError(f"format {codec.name} is not written")
     if product.dims != source.dims:
-        raise WeightsError(f"the {form.name} weights read back with sizes {product.dims}")
+        raise WeightsError(f"the {codec.name} weights read back with sizes {product.dims}")
     if set(product.tensors) != set(source.tensors):
         odd = min(set(product.tensors) ^ set(source.tensors))
-        raise WeightsError(f"the {form.name} weights read back with other tensors, first {odd}")
-    if form.carries_vocabulary and product.vocabulary != source.vocabulary:
-        raise WeightsError(f"the {form.name} weights read back with another vocabulary")
-    if form.carries_alignment_heads and product.alignment_heads != source.alignment_heads:
-        raise WeightsError(f"the {form.name} weights read back with other alignment heads")
+        raise WeightsError(f"the {codec.name} weights read back with other tensors, first {odd}")
+    if codec.carries_vocabulary and product.vocabulary != source.vocabulary:
+        raise WeightsError(f"the {codec.name} weights read back with another vocabulary")
+    if codec.carries_alignment_heads and product.alignment_heads != source.alignment_heads:
+        raise WeightsError(f"the {codec.name} weights read back with other alignment heads")
     suppressed = (source.suppressed, source.suppressed_at_start)
-    if form.carries_suppressed_tokens and suppressed != (
+    if codec.carries_suppressed_tokens and suppressed != (
         product.suppressed,
         product.suppressed_at_start,
     ):
-        raise WeightsError(f"the {form.name} weights read back with other suppressed tokens")
+        raise WeightsError(f"the {codec.name} weights read back with other suppressed tokens")
     values = changed = 0
-    for name in sorted(set(source.tensors) - form.recomputes):
+    for name in sorted(set(source.tensors) - codec.recomputes):
         array = source.tensors[name]
         values += array.size
-        blocks = form.writer.quantization and form.writer.quantization(name, array.shape, precision)
+        blocks = codec.writer.quantization and codec.writer.quantization(
+            name, array.shape, precision
+        )
         if blocks:
-            _check_blocks(name, array, product.tensors[name], form.name, blocks)
+            _check_blocks(name, array, product.tensors[name], codec.name, blocks)
             changed += _count_changed(array, product.tensors[name])
             continue
-        expected = cast(name, array, form.writer.stored_dtype(name, array.shape, precision))
-        _check_equal_bits(name, expected, product.tensors[name], form.name)
+        expected = cast(name, array, codec.writer.stored_dtype(name, array.shape, precision))
+        _check_equal_bits(name, expected, product.tensors[name], codec.name)
         if expected.dtype.itemsize < array.dtype.itemsize:
             changed += _count_changed(array, expected)
     return Rounding(values, changed)
 
 
-def _check_equal_bits(name: str, expected: Tensor, found: Tensor, form: str) -> None:
+def _check_equal_bits(name: str, expected: Tensor, found: Tensor, codec: str) -> None:
     if found.dtype != expected.dtype or found.shape != expected.shape:
         raise WeightsError(
-            f"tensor {name} reads back from {form} as {found.dtype}{list(found.shape)}, "
+            f"tensor {name} reads back from {codec} as {found.dtype}{list(found.shape)}, "
             f"expected {expected.dtype}{list(expected.shape)}"
         )
-    bits = np.dtype(f"<u{expected.dtype.itemsize}")  # as integers, so that 0.0 is not -0.0
+    bits = np.dtype(f"<u{expected.dtype.itemsize}")  # as integers, which tell 0.0 from -0.0
     left, right = expected.reshape(-1).view(bits), found.reshape(-1).view(bits)
     if not np.array_equal(left, right):
         at = int(np.argmax(left != right))
         raise WeightsError(
-            f"tensor {name} reads back from {form} differently at value {at}: "
+            f"tensor {name} reads back from {codec} differently at value {at}: "
             f"{found.reshape(-1)[at]} for {expected.reshape(-1)[at]}"
         )
 
 
-def _check_blocks(name: str, array: Tensor, found: Tensor, form: str, kind: Quantization) -> None:
+def _check_blocks(name: str, array: Tensor, found: Tensor, codec: str, kind: Quantization) -> None:
     values = cast(name, array, dtype_of(FLOAT16)).astype(np.float32)
-    _check_equal_bits(name, kind.dequantize(kind.quantize(values), values.shape), found, form)
+    _check_equal_bits(name, kind.dequantize(kind.quantize(values), values.shape), found, codec)
     moved = np.abs(found - values).reshape(-1, BLOCK).max(axis=1)
     beyond = np.flatnonzero(moved > kind.bounds(values))
     if beyond.size:
@@ -182,38 +184,41 @@ _HINT = "remove it or name another destination"
 
 def convert(
     source: Path,
-    target_form: str,
+    target_format: str,
     destination: Path,
     *,
     precision: str = "float16",
-    source_form: str | None = None,
+    source_format: str | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> ConversionRecord:
-    """Convert weights into a new folder, which appears whole and proved or not at all.
+    """Convert weights into a new folder, which appears complete and proved or not at all.
 
-    The written files are read back with the target form's own reader, and every tensor is compared
-    bit for bit with the source at the stored precision, before the folder takes its name.
-    Rounding float32 to float16 is allowed and counted in the record, and so is quantizing, whose
-    proof `prove` describes. Where ``destination`` already
-    holds this very conversion, nothing is written and its record is returned.
+    The written files are read back with the target format's reader, and `prove` compares them with
+    the source before the folder gets its name. Rounding float32 to float16 and quantizing are
+    allowed and counted in the record. If ``destination`` already holds the same conversion, nothing
+    is written and its record is returned.
 
     Args:
         source: a file or folder of weights.
-        target_form: a name in `FORMS`.
-        destination: the folder to make; holds the weights and ``provenance.json``.
-        precision: one that the form's writer names, such as ``float16``.
-        source_form: a name in `FORMS`; found out by `detect_form` when None.
-        provenance: what is known of the source, kept as given under ``upstream``.
+        target_format: a name in `FORMATS`.
+        destination: the folder to create, for the weights and ``provenance.json``.
+        precision: one of the format's, such as ``float16``.
+        source_format: a name in `FORMATS`; `detect_format` finds it if None.
+        provenance: facts on the source, recorded under ``upstream``.
 
     Raises:
-        UsageError: an unknown form or precision, a form that is only read, or a destination that
-            holds something else.
-        WeightsError: the source is not whole Whisper weights, does not fit the target, or reads
+        UsageError: an unknown format or precision, a read-only format, or a destination that holds
+            something else.
+        WeightsError: the source is not complete Whisper weights, does not fit the target, or reads
             back differently.
         StorageError: the result could not be written.
     """
-    target, writer = _writable(target_form, precision)
-    origin = form_named(source_form) if source_form is not None else form_named(detect_form(source))
+    target, writer = _writable(target_format, precision)
+    origin = (
+        format_named(source_format)
+        if source_format is not None
+        else format_named(detect_format(source))
+    )
     source_files = _describe(origin.files(source))
     request = (source_files, origin.name, target.name, precision, dict(provenance or {}))
     if _occupied(destination):
@@ -230,40 +235,40 @@ def convert(
             converter=_CONVERTER,
             converter_version=__version__,
             upstream=dict(sorted((provenance or {}).items())),
-            source_form=origin.name,
+            source_format=origin.name,
             source_files=source_files,
             source_network_sha256=source_sha256,
-            target_form=target.name,
+            target_format=target.name,
             precision=precision,
             lossless=not rounding.changed,
             values=rounding.values,
             changed_values=rounding.changed,
-            # Without a changed value the proof already says that the digests are equal.
+            # Without a changed value the proof implies that the digests are equal.
             network_sha256=network_sha256(product) if rounding.changed else source_sha256,
             output_files=_describe(target.files(staging)),
         )
         (staging / RECORD_NAME).write_bytes(_encode(record))
-    # Another process may have been quicker; then its folder was kept, and must be the same.
+    # Another process may have been faster; then its folder was kept, and must be the same.
     if read_record(destination) != record:
         raise UsageError(
-            f"{destination} has meanwhile been filled with another conversion", hint=_HINT
+            f"another process wrote a different conversion to {destination}", hint=_HINT
         )
     return record
 
 
 def _writable(name: str, precision: str) -> tuple[FormatCodec, Writer]:
-    form = form_named(name)
-    if form.writer is None:
-        written = ", ".join(item.name for item in FORMS.values() if item.writer)
+    codec = format_named(name)
+    if codec.writer is None:
+        written = ", ".join(item.name for item in FORMATS.values() if item.writer)
         raise UsageError(
             f"format {name} is only read", hint=f"formats that can be written: {written}"
         )
-    if precision not in form.writer.precisions:
+    if precision not in codec.writer.precisions:
         raise UsageError(
             f"format {name} cannot store {precision!r}",
-            hint=f"it can store {', '.join(form.writer.precisions)}",
+            hint=f"it can store {', '.join(codec.writer.precisions)}",
         )
-    return form, form.writer
+    return codec, codec.writer
 
 
 def _describe(paths: tuple[Path, ...]) -> tuple[FileRecord, ...]:
@@ -281,7 +286,7 @@ def _occupied(path: Path) -> bool:
     try:
         return path.exists() and not (path.is_dir() and not any(path.iterdir()))
     except OSError as error:
-        raise StorageError(f"cannot look into {path}: {error.strerror or error}") from error
+        raise StorageError(f"cannot list {path}: {error.strerror or error}") from error
 
 
 def _existing(
@@ -292,16 +297,16 @@ def _existing(
         record = read_record(destination)
     except WeightsError as error:
         raise UsageError(
-            f"{destination} exists and is no conversion of ours", hint=_HINT
+            f"{destination} exists and is no conversion by this tool", hint=_HINT
         ) from error
-    made = (
+    existing = (
         record.source_files,
-        record.source_form,
-        record.target_form,
+        record.source_format,
+        record.target_format,
         record.precision,
         record.upstream,
     )
-    if made != request or record.converter_version != __version__:
+    if existing != request or record.converter_version != __version__:
         raise UsageError(f"{destination} exists and holds another conversion", hint=_HINT)
     for item in record.output_files:
         path = destination / item.name

@@ -1,4 +1,4 @@
-"""The CTranslate2 form, read only: ``model.bin`` (binary version 6) and its side files."""
+"""CTranslate2's format, read only: ``model.bin`` (binary version 6) and its side files."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from mac_whisper_speedtest.convert.checkpoint import (
     check_dims,
     token_ids,
 )
-from mac_whisper_speedtest.convert.cursor import Cursor, parse_json_object, read_side_file
-from mac_whisper_speedtest.convert.form import FormatCodec
+from mac_whisper_speedtest.convert.codec import FormatCodec
+from mac_whisper_speedtest.convert.cursor import (
+    UNQUANTIZED_HINT,
+    Cursor,
+    parse_json_object,
+    read_side_file,
+)
 from mac_whisper_speedtest.convert.vocabulary import base_vocabulary, listed_tokens
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
 _BINARY_VERSION = 6
 _SPEC = "WhisperSpec"
 _BFLOAT16 = 5
-# The type ids of ctranslate2::DataType. bfloat16 is read as its raw 16 bits and widened.
+# The type ids of ctranslate2::DataType. bfloat16 is read as raw 16 bits and widened.
 _DTYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2", _BFLOAT16: "<u2"}
 _NAMES = {0: "float32", 1: "int8", 2: "int16", 3: "int32", 4: "float16", _BFLOAT16: "bfloat16"}
-_MOST_DIMENSIONS = 3  # of the convolutions
+_MAX_RANK = 3  # of the convolutions
 _FLOATS = (0, 4, _BFLOAT16)
-# What these switches must say for the network to be the one OpenAI's code runs. GELU is 3.
+# The values of these switches in the network of OpenAI's code. GELU is 3.
 _SWITCHES = {
     "decoder/activation": 3,
     "decoder/alibi": 0,
@@ -75,7 +80,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """The four files of such a folder; raises WeightsMissingError where one does not exist."""
+    """The four files of such a folder; raises WeightsMissingError if one does not exist."""
     listed = [path / name for name in _VOCABULARIES if (path / name).is_file()]
     if not listed:
         raise WeightsMissingError(f"there is neither {' nor '.join(_VOCABULARIES)} in {path}")
@@ -87,12 +92,12 @@ def files(path: Path) -> tuple[Path, ...]:
 
 
 def detect(path: Path) -> bool:
-    """Whether a folder holds this form."""
+    """Whether a folder holds this format."""
     return (path / "model.bin").is_file() and (path / "config.json").is_file()
 
 
 def _read_variables(path: Path) -> dict[str, Tensor]:
-    """Every variable by name; scalars keep their type, quantized weights are refused."""
+    """Every variable by name; scalars keep their type, quantized weights are rejected."""
     cursor = Cursor(path)
     version = cursor.integer("I", "the binary version")
     if version != _BINARY_VERSION:
@@ -102,7 +107,7 @@ def _read_variables(path: Path) -> dict[str, Tensor]:
         raise cursor.error(f"the model is a {spec!r}, expected {_SPEC!r}", 4)
     cursor.integer("I", "the revision")
     variables: dict[str, Tensor] = {}
-    # No list is sized by these counts: a false one ends at the end of the file.
+    # Nothing is allocated from these counts: a wrong one ends at the end of the file.
     for _ in range(cursor.integer("I", "the number of variables")):
         start = cursor.offset
         name = _string(cursor, "a variable's name")
@@ -131,7 +136,7 @@ def _string(cursor: Cursor, what: str) -> str:
 def _variable(cursor: Cursor, name: str) -> Tensor:
     at = cursor.offset
     rank = cursor.integer("B", f"the rank of {name}")
-    if rank > _MOST_DIMENSIONS:
+    if rank > _MAX_RANK:
         raise cursor.error(f"{name} has {rank} dimensions", at)
     shape = tuple(cursor.integer("I", f"the shape of {name}") for _ in range(rank))
     at = cursor.offset
@@ -142,7 +147,7 @@ def _variable(cursor: Cursor, name: str) -> Tensor:
         raise WeightsError(
             f"{cursor.path.name}: {name} is {_NAMES[kind]}, so this model is quantized and its "
             "original values are gone",
-            hint="convert from the float16 or float32 model",
+            hint=UNQUANTIZED_HINT,
         )
     at = cursor.offset
     size = cursor.integer("I", f"the byte count of {name}")
@@ -195,19 +200,19 @@ def _dims(variables: dict[str, Tensor]) -> Dims:
 
 
 def _canonical(variables: dict[str, Tensor], dims: Dims) -> dict[str, Tensor]:
-    """Give every array its OpenAI name, taking stacked projections apart."""
+    """Give every array its OpenAI name; split stacked projections."""
     for name, value in _SWITCHES.items():
         if name in variables and _scalar(variables, name) != value:
             raise WeightsError(f"model.bin: {name} is not {value}; this network is not Whisper's")
-    left = {name: array for name, array in variables.items() if array.ndim}
-    output = left.pop("decoder/projection/weight", None)
-    if output is not None and output is not left.get("decoder/embeddings/weight"):
+    rest = {name: array for name, array in variables.items() if array.ndim}
+    output = rest.pop("decoder/projection/weight", None)
+    if output is not None and output is not rest.get("decoder/embeddings/weight"):
         raise WeightsError("model.bin: the output projection is not the token embedding")
 
     def take(name: str, rows: int | None = None) -> Tensor:
-        if name not in left:
+        if name not in rest:
             raise WeightsError(f"model.bin has no variable {name}")
-        array = left.pop(name)
+        array = rest.pop(name)
         if rows is not None and array.shape[0] != rows:
             raise WeightsError(f"model.bin: {name} has {array.shape[0]} rows, expected {rows}")
         return array
@@ -229,13 +234,13 @@ def _canonical(variables: dict[str, Tensor], dims: Dims) -> dict[str, Tensor]:
                 elif rows.any():
                     # Whisper's keys have no bias; CTranslate2 fills the stacked row with zeros.
                     raise WeightsError(f"model.bin: {source}/bias has a bias for the keys")
-    for name in sorted(left):
+    for name in sorted(rest):
         raise WeightsError(f"model.bin: {name} is not part of a Whisper network")
     return tensors
 
 
 def _plain_names(dims: Dims) -> Iterator[tuple[str, str]]:
-    """(OpenAI name, CTranslate2 name) of every array that is stored as it is."""
+    """(OpenAI name, CTranslate2 name) of every array that is stored unchanged."""
     for conv in ("conv1", "conv2"):
         for kind in ("weight", "bias"):
             yield f"encoder.{conv}.{kind}", f"encoder/{conv}/{kind}"
@@ -256,7 +261,7 @@ def _plain_names(dims: Dims) -> Iterator[tuple[str, str]]:
 
 
 def _stacked_names(dims: Dims) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(OpenAI prefix, CTranslate2 prefix, projections stacked in it) of every attention linear."""
+    """(OpenAI prefix, CTranslate2 prefix, stacked projections) of every attention linear."""
     for side, layers in (("encoder", dims.n_audio_layer), ("decoder", dims.n_text_layer)):
         for layer in range(layers):
             name, source = f"{side}.blocks.{layer}", f"{side}/layer_{layer}"
@@ -269,7 +274,7 @@ def _stacked_names(dims: Dims) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def _check_listed(assets: dict[str, bytes], vocabulary: tuple[bytes, ...], dims: Dims) -> None:
-    """The vocabulary file is what CTranslate2 itself decodes with, so it must fit the others."""
+    """Check the vocabulary file, which CTranslate2 itself decodes with, against the others."""
     name = next(item for item in _VOCABULARIES if item in assets)
     listed = listed_tokens(assets[name], name)
     if len(listed) != dims.n_vocab:
@@ -280,7 +285,7 @@ def _check_listed(assets: dict[str, bytes], vocabulary: tuple[bytes, ...], dims:
         )
 
 
-FORM = FormatCodec(
+FORMAT = FormatCodec(
     name="ctranslate2",
     file_names=("model.bin", "config.json", "tokenizer.json", *_VOCABULARIES),
     looks_like="a folder with model.bin and config.json",

@@ -1,10 +1,11 @@
-"""Reading a binary file strictly: every step is checked against what is left of the file."""
+"""Strict readers of files: each step is checked against the rest of the file."""
 
 from __future__ import annotations
 
 import json
 import mmap
 import struct
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from numpy.typing import DTypeLike
 from mac_whisper_speedtest.convert.checkpoint import Tensor
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
+DAMAGED_HINT = "the file is damaged or incomplete; download or convert it again"
+UNQUANTIZED_HINT = "convert from the float16 or float32 model"
+
 
 @cache
 def _layout(code: str) -> struct.Struct:
@@ -24,16 +28,16 @@ def _layout(code: str) -> struct.Struct:
 class Cursor:
     """A position in a memory-mapped file.
 
-    Arrays taken from it are read-only views of the mapping, so a large model is paged in as it is
-    used instead of being held twice. A length read from a damaged header is compared with what the
-    file still holds before anything is allocated.
+    Its arrays are read-only views of the mapping, so a large model is paged in when used instead of
+    being held twice. A length from a damaged header is compared with the rest of the file before
+    anything is allocated.
 
     Args:
         path: the file.
 
     Raises:
         WeightsMissingError: there is no such file.
-        WeightsError: it is empty, a folder, or may not be read.
+        WeightsError: it is empty, a folder, or unreadable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +49,7 @@ class Cursor:
             self._size = len(self._data)
         except FileNotFoundError as error:
             raise WeightsMissingError(f"there is no file {path}") from error
-        except ValueError as error:  # what mmap says about a file of no bytes
+        except ValueError as error:  # mmap's error for an empty file
             raise WeightsError(f"{path} is empty") from error
         except OSError as error:
             raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
@@ -60,7 +64,7 @@ class Cursor:
         at = self.offset if offset is None else offset
         return WeightsError(
             f"{self.path.name}, offset {at}: {message}",
-            hint="the file is damaged or incomplete; fetch or convert it again",
+            hint=DAMAGED_HINT,
         )
 
     def _take(self, size: int, what: str) -> int:
@@ -82,7 +86,7 @@ class Cursor:
         return self._data[start : start + size]
 
     def array(self, dtype: DTypeLike, shape: tuple[int, ...], what: str) -> Tensor:
-        """A read-only view of the next row-major array; sizes are computed without overflow."""
+        """A read-only view of the next row-major array; sizes cannot overflow."""
         kind = np.dtype(dtype)
         count = 1
         for size in shape:
@@ -92,11 +96,11 @@ class Cursor:
 
 
 def read_side_file(path: Path) -> bytes:
-    """A small file beside the weights, whole.
+    """The contents of a small file beside the weights.
 
     Raises:
         WeightsMissingError: it does not exist.
-        WeightsError: it may not be read.
+        WeightsError: it is unreadable.
     """
     try:
         return path.read_bytes()
@@ -104,6 +108,32 @@ def read_side_file(path: Path) -> bytes:
         raise WeightsMissingError(f"there is no file {path}") from error
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_safetensors(path: Path, check: Callable[[str, str], None]) -> dict[str, Tensor]:
+    """Every array of a safetensors file by name.
+
+    Args:
+        path: the file.
+        check: called with the name and type (such as ``F16``) of each array before it is read.
+
+    Raises:
+        WeightsMissingError: there is no such file.
+        WeightsError: it is damaged or incomplete, or ``check`` rejects an array.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    arrays: dict[str, Tensor] = {}
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            for name in stored.keys():  # noqa: SIM118 - safe_open is not a mapping
+                check(name, stored.get_slice(name).get_dtype())
+                arrays[name] = stored.get_tensor(name)
+    except FileNotFoundError as error:
+        raise WeightsMissingError(f"there is no file {path}") from error
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path.name} cannot be read: {error}", hint=DAMAGED_HINT) from error
+    return arrays
 
 
 def parse_json_object(content: bytes, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""whisper.cpp's ggml form: one file of sizes, mel filters, tokens and tensors."""
+"""whisper.cpp's ggml format: one file of sizes, mel filters, tokens and tensors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ from mac_whisper_speedtest.convert.checkpoint import (
     expected_shapes,
     filter_bank,
 )
-from mac_whisper_speedtest.convert.cursor import Cursor
-from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, FormatCodec, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.codec import (
+    FLOAT16,
+    FLOAT32,
+    FormatCodec,
+    Writer,
+    cast,
+    dtype_of,
+)
+from mac_whisper_speedtest.convert.cursor import UNQUANTIZED_HINT, Cursor
 from mac_whisper_speedtest.convert.quantize import QUANTIZATIONS, Quantization
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT
 from mac_whisper_speedtest.errors import WeightsError
@@ -50,10 +57,10 @@ _LONGEST_TOKEN = 1024  # bytes; the longest in Whisper's vocabularies is 128 spa
 def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
     """Write the file that whisper.cpp loads.
 
-    At float16 whisper.cpp wants one-dimensional tensors and positions as float32 all the same; see
-    `stored_dtype`. A quantized file is what whisper.cpp's own tool makes of the float16 file: the
-    matrices become blocks of their float16 values (see `quantization`), the rest stays as it is
-    there. Alignment heads have no place in this form.
+    Even at float16 whisper.cpp requires one-dimensional tensors and positions as float32; see
+    `stored_dtype`. A quantized file equals the output of whisper.cpp's own tool for the float16
+    file: the matrices become blocks of their float16 values (see `quantization`), the rest is
+    unchanged. This format stores no alignment heads.
 
     Args:
         checkpoint: a validated checkpoint with a vocabulary.
@@ -73,7 +80,7 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
             hint="convert from a format with a tokenizer.json, such as ctranslate2",
         )
     dims = checkpoint.dims
-    # Adding zero turns the table's single -0.0 into the 0.0 that upstream's tiny.en holds.
+    # Adding zero turns the table's single -0.0 into the 0.0 of upstream's tiny.en.
     bank = filter_bank(dims.n_mels) + np.float32(0)
     with path.open("wb") as stream:
         sizes = [getattr(dims, name) for name in _HEADER]
@@ -88,9 +95,9 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
 
 
 def _extra_tokens(dims: Dims) -> tuple[bytes, ...]:
-    """What upstream's lists hold after the byte-pair tokens.
+    """The tokens after the byte-pair tokens in upstream's lists.
 
-    They were made from vocab.json files in which only the English one listed ``<|endoftext|>``;
+    The lists were made from vocab.json files, of which only the English one has ``<|endoftext|>``;
     whisper.cpp names all later ids itself.
     """
     return () if dims.is_multilingual else (END_OF_TEXT.encode(),)
@@ -130,10 +137,10 @@ def stored_dtype(name: str, shape: tuple[int, ...], precision: str) -> np.dtype[
 
 
 def quantization(name: str, shape: tuple[int, ...], precision: str) -> Quantization | None:
-    """The kind of blocks of every matrix but the positions, in a quantized file.
+    """The kind of blocks of every matrix except the positions, in a quantized file.
 
-    whisper.cpp's tool (``examples/quantize/quantize.cpp``) leaves out everything that has not two
-    dimensions, both tables of positions, and the convolutions' biases, which are columns.
+    whisper.cpp's tool (``examples/quantize/quantize.cpp``) skips everything without two dimensions,
+    both tables of positions, and the convolutions' biases, which are columns.
     """
     if len(shape) != 2 or name.endswith(_POSITIONS):
         return None
@@ -176,7 +183,7 @@ def _read(path: Path, *, allow_quantized: bool) -> Checkpoint:
             f"{cursor.path.name}, offset {at}: type {ftype} is "
             f"{kind.name if kind else 'an unknown one'}; these weights are quantized and the "
             "original values are gone",
-            hint="convert from the float16 or float32 model",
+            hint=UNQUANTIZED_HINT,
         )
     _read_mel(cursor, dims)
     vocabulary = _read_tokens(cursor, dims)
@@ -191,7 +198,7 @@ def _read_mel(cursor: Cursor, dims: Dims) -> None:
     if (rows, columns) != expected.shape:
         raise cursor.error(f"mel filters {[rows, columns]}, expected {list(expected.shape)}", at)
     bank = cursor.array("<f4", (rows, columns), "the mel filters")
-    # The weights are below 0.03; a bank made by another library may differ in its last bits.
+    # The weights are below 0.03; another library's bank may differ in the last bits.
     if not np.allclose(bank, expected, rtol=0, atol=1e-6):
         raise cursor.error("the mel filters are not Whisper's", at)
 
@@ -226,14 +233,18 @@ def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> dict[str, Tenso
         name = cursor.raw(length, "a tensor's name").decode("ascii", "backslashreplace")
         if name not in shapes or name in tensors:
             raise cursor.error(f"tensor {name!r} is unknown or repeated", at)
-        # whisper.cpp squeezes and widens some shapes, so compare with what it would store.
+        # whisper.cpp squeezes and widens some shapes, so compare with its stored shape.
         if sizes != _stored_shape(name, shapes[name]):
-            raise cursor.error(f"tensor {name} has shape {list(sizes)}, not as its sizes say", at)
+            raise cursor.error(
+                f"tensor {name} has shape {list(sizes)}, which does not fit the sizes", at
+            )
         blocks = quantization(name, shapes[name], precision)
         if _QUANTIZED_TYPES.get(kind) != blocks or (
             blocks is None and _TYPES[kind] != stored_dtype(name, shapes[name], precision)
         ):
-            raise cursor.error(f"tensor {name} has type {kind}, not as a {precision} file's", at)
+            raise cursor.error(
+                f"tensor {name} has type {kind}, which is wrong in a {precision} file", at
+            )
         if blocks is None:
             tensors[name] = cursor.array(_TYPES[kind], shapes[name], f"tensor {name}")
         else:
@@ -261,7 +272,7 @@ def _locate(path: Path) -> Path:
     return path / FILE_NAME if path.is_dir() else path
 
 
-FORM = FormatCodec(
+FORMAT = FormatCodec(
     name="ggml",
     file_names=(FILE_NAME,),
     looks_like=f"a file that starts with ggml's magic number, or a folder with {FILE_NAME}",

@@ -1,11 +1,10 @@
-"""The transformers form: ``model.safetensors`` and the JSON files that a pipeline loads with it."""
+"""transformers' format: ``model.safetensors`` and the JSON files that a pipeline loads with it."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,30 @@ from mac_whisper_speedtest.convert.checkpoint import (
     Dims,
     Tensor,
     alignment_heads,
-    check_dims,
+    dims_from,
     expected_shapes,
     token_ids,
 )
-from mac_whisper_speedtest.convert.cursor import parse_json_object, read_side_file
-from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, FormatCodec, Writer, cast, dtype_of
+from mac_whisper_speedtest.convert.codec import (
+    FLOAT16,
+    FLOAT32,
+    FormatCodec,
+    Writer,
+    cast,
+    dtype_of,
+)
+from mac_whisper_speedtest.convert.cursor import (
+    UNQUANTIZED_HINT,
+    parse_json_object,
+    read_safetensors,
+    read_side_file,
+)
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT, base_vocabulary
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
-# The JSON files beside the weights in a transformers folder.
-#
-# Their keys are those of transformers' ``WhisperConfig``, ``GenerationConfig``,
-# ``WhisperFeatureExtractor`` and ``WhisperTokenizer``, as in OpenAI's repositories on Hugging Face.
+# The JSON files beside the weights. Their keys are those of transformers' ``WhisperConfig``,
+# ``GenerationConfig``, ``WhisperFeatureExtractor`` and ``WhisperTokenizer``, as in OpenAI's
+# repositories on Hugging Face.
 
 
 SIDE_FILES = (
@@ -48,17 +58,17 @@ _START = "<|startoftranscript|>"
 _TASKS = ("transcribe", "translate")
 _LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
 _LATEST_FIRST_TIME = 50
-"""How many steps of 20 ms the first timestamp may be late (OpenAI's max_initial_timestamp, 1 s)."""
+"""Largest first timestamp in steps of 20 ms (OpenAI's max_initial_timestamp, 1 s)."""
 
 _HOP = 160  # samples between two columns of the spectrogram: 10 ms
 
 
 def side_files(checkpoint: Checkpoint, precision: str) -> dict[str, bytes]:
-    """Every file of a transformers folder but the weights, by name.
+    """Every file of a transformers folder except the weights, by name.
 
     Args:
         checkpoint: a checkpoint whose ``assets`` have the ``tokenizer.json``.
-        precision: what transformers shall load the weights as.
+        precision: in which transformers loads the weights.
 
     Raises:
         WeightsError: there is no tokenizer.json, or it lacks one of Whisper's special tokens.
@@ -92,7 +102,7 @@ def _json(value: object) -> bytes:
 
 
 def _special_tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
-    """Texts of the added tokens to ids, by id."""
+    """The ids of the added tokens by text, in the order of ids."""
     model, listed = tokenizer.get("model"), tokenizer.get("added_tokens")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         raise WeightsError("tokenizer.json has no table of token to id under model.vocab")
@@ -141,7 +151,7 @@ def _config(dims: Dims, special: Mapping[str, int], precision: str) -> dict[str,
 
 
 def _generation(checkpoint: Checkpoint, special: Mapping[str, int]) -> dict[str, Any]:
-    """What transformers decodes with; lists that the source does not know are left out."""
+    """The decoding settings of transformers, without lists that the source does not know."""
     end, start = _id(special, END_OF_TEXT), _id(special, _START)
     found: dict[str, Any] = {
         "bos_token_id": end,
@@ -163,7 +173,7 @@ def _generation(checkpoint: Checkpoint, special: Mapping[str, int]) -> dict[str,
     found |= {name: listed for name, listed in known.items() if listed}
     if checkpoint.dims.is_multilingual:
         tasks = {task: _id(special, f"<|{task}|>") for task in _TASKS}
-        # Languages come right after the start and before the tasks.
+        # The ids of languages are between the start and the tasks.
         found["lang_to_id"] = {
             text: number
             for text, number in special.items()
@@ -214,7 +224,7 @@ def _tokenizer_config(tokenizer: Mapping[str, Any], dims: Dims) -> dict[str, Any
 
 
 def _merges(merges: object) -> bytes:
-    """``merges.txt``; newer tokenizer files list pairs, older ones texts with a space between."""
+    """``merges.txt``; newer tokenizer files list pairs, older ones texts with a space."""
     if not isinstance(merges, list):
         raise WeightsError("tokenizer.json has no list under model.merges")
     lines = [" ".join(pair) if isinstance(pair, list) else str(pair) for pair in merges]
@@ -237,8 +247,8 @@ _CONFIG_KEYS = {
     "n_text_head": "decoder_attention_heads",
     "n_text_layer": "decoder_layers",
 }
-# OpenAI's words and transformers' (modeling_whisper.py), in the order in which they are replaced.
-_WORDS = (
+# Parts of OpenAI's names and transformers' (modeling_whisper.py), in the order of replacement.
+_NAME_PARTS = (
     ("positional_embedding", "embed_positions.weight"),
     ("token_embedding", "embed_tokens"),
     (".blocks.", ".layers."),
@@ -259,21 +269,21 @@ _WORDS = (
 
 
 def huggingface_name(name: str) -> str:
-    """The name that transformers gives to an OpenAI tensor."""
-    for ours, theirs in _WORDS:
+    """Transformers' name of an OpenAI tensor."""
+    for ours, theirs in _NAME_PARTS:
         name = name.replace(ours, theirs)
     return f"model.{name}"
 
 
 def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> None:
-    """Write all that ``transformers.pipeline`` loads without a network into an existing folder.
+    """Write all that ``transformers.pipeline`` needs offline into an existing folder.
 
-    The output projection is the token embedding and not stored, as in the published models.
+    The output projection equals the token embedding and is not stored, as in the published models.
 
     Args:
         checkpoint: a validated checkpoint with a ``tokenizer.json`` among its assets.
         directory: where to write.
-        precision: ``float16`` or ``float32``; transformers computes in what it finds.
+        precision: ``float16`` or ``float32``; transformers computes in the stored precision.
 
     Raises:
         UsageError: an unknown precision.
@@ -285,7 +295,7 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
     dtype = dtype_of(precision)
     for name, content in side_files(checkpoint, precision).items():
         (directory / name).write_bytes(content)
-    arrays = {  # row-major, because safetensors writes memory as it lies
+    arrays = {  # row-major, because safetensors writes the memory unchanged
         huggingface_name(name): np.ascontiguousarray(cast(name, array, dtype))
         for name, array in checkpoint.tensors.items()
     }
@@ -315,7 +325,7 @@ def read(directory: Path) -> Checkpoint:
 
 
 def files(directory: Path) -> tuple[Path, ...]:
-    """The weights and the side files there are; raises WeightsMissingError for a needed one."""
+    """The weights and existing side files; raises WeightsMissingError if a required one is not."""
     for name in (WEIGHTS_NAME, _CONFIG, _TOKENIZER):
         if not (directory / name).is_file():
             raise WeightsMissingError(f"there is no file {directory / name}")
@@ -327,35 +337,19 @@ def _dims(config: dict[str, Any]) -> Dims:
     if config.get("quantization_config") is not None:
         raise WeightsError(
             f"{_CONFIG}: these weights are quantized and the original values are gone",
-            hint="convert from the float16 or float32 model",
+            hint=UNQUANTIZED_HINT,
         )
-    for key in _CONFIG_KEYS.values():
-        if type(config.get(key)) is not int:
-            raise WeightsError(f"{_CONFIG}: {key} is {config.get(key)!r}, expected an integer")
-    dims = Dims(**{item.name: config[_CONFIG_KEYS[item.name]] for item in fields(Dims)})
-    check_dims(dims, _CONFIG)
-    return dims
+    return dims_from(config, _CONFIG, _CONFIG_KEYS)
 
 
 def _tensors(path: Path, dims: Dims) -> dict[str, Tensor]:
-    from safetensors import SafetensorError, safe_open
+    def check_kind(name: str, kind: str) -> None:
+        if kind not in ("F16", "F32"):
+            raise WeightsError(
+                f"{path.name}: {name} is {kind}, expected F16 or F32", hint=UNQUANTIZED_HINT
+            )
 
-    arrays: dict[str, Tensor] = {}
-    try:
-        with safe_open(path, framework="numpy") as stored:
-            for name in stored.keys():  # noqa: SIM118 - safe_open is not a mapping
-                kind = stored.get_slice(name).get_dtype()
-                if kind not in ("F16", "F32"):
-                    raise WeightsError(
-                        f"{path.name}: {name} is {kind}, expected F16 or F32",
-                        hint="convert from the float16 or float32 model",
-                    )
-                arrays[name] = stored.get_tensor(name)
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path.name} cannot be read: {error}",
-            hint="the file is damaged or incomplete; fetch or convert it again",
-        ) from error
+    arrays = read_safetensors(path, check_kind)
     projection = arrays.pop(_TIED, None)
     if projection is not None and not np.array_equal(projection, arrays.get(_EMBEDDING, 0)):
         raise WeightsError(f"{path.name}: the output projection is not the token embedding")
@@ -371,11 +365,11 @@ def _tensors(path: Path, dims: Dims) -> dict[str, Tensor]:
 
 
 def detect(path: Path) -> bool:
-    """Whether a folder holds this form."""
+    """Whether a folder holds this format."""
     return (path / WEIGHTS_NAME).is_file() and (path / _CONFIG).is_file()
 
 
-FORM = FormatCodec(
+FORMAT = FormatCodec(
     name="huggingface",
     file_names=(WEIGHTS_NAME, *SIDE_FILES),
     looks_like=f"a folder with {WEIGHTS_NAME} and {_CONFIG}",

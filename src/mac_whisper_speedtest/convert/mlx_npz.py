@@ -1,4 +1,4 @@
-"""The older MLX form, as lightning-whisper-mlx loads it: ``weights.npz`` and ``config.json``.
+"""The older MLX format, as lightning-whisper-mlx loads it: ``weights.npz`` and ``config.json``.
 
 The arrays and the configuration are those of `mlx`. An ``.npz`` is a zip archive with a numpy
 ``.npy`` file for each array.
@@ -14,22 +14,22 @@ from tokenize import TokenError
 from numpy.lib import format as npy
 
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor
-from mac_whisper_speedtest.convert.form import FLOAT16
+from mac_whisper_speedtest.convert.codec import FLOAT16
 from mac_whisper_speedtest.convert.mlx import (
     CONFIG_NAME,
     check_kind,
-    form,
     from_mlx,
+    mlx_codec,
     read_config,
     to_mlx,
     write_config,
 )
-from mac_whisper_speedtest.convert.torch_pickle import StoredZip, write_stored
+from mac_whisper_speedtest.convert.stored_zip import StoredZip, write_stored
 from mac_whisper_speedtest.errors import WeightsError
 
 WEIGHTS_NAME = "weights.npz"
 _SUFFIX = ".npy"
-_LONGEST_HEADER = 4096  # bytes; an array's type and shape take about 120
+_MAX_HEADER = 4096  # bytes; an array's type and shape need about 120
 
 
 def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> None:
@@ -76,20 +76,20 @@ def read(directory: Path) -> Checkpoint:
 
 
 def _array(archive: StoredZip, entry: str) -> Tensor:
-    """The array of one ``.npy`` file; its header is data, and arrays of objects are refused."""
+    """The array of one ``.npy`` file; arrays of objects are rejected."""
     content = archive.content(entry)
-    header = io.BytesIO(content[:_LONGEST_HEADER].tobytes())
+    header = io.BytesIO(content[:_MAX_HEADER].tobytes())
     try:
         if npy.read_magic(header) != (1, 0):
-            raise ValueError("another version than 1.0")
+            raise ValueError("its version is not 1.0")
         shape, by_columns, dtype = npy.read_array_header_1_0(header)
         if dtype.hasobject:
             raise ValueError("it holds Python objects")
         values = content[header.tell() :].view(dtype)
         return values.reshape(shape, order="F" if by_columns else "C")
-    # numpy parses the header as a Python literal, and a damaged one in a second way after that.
+    # numpy parses the header as a Python literal, and a damaged one in a second way.
     except (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
         raise WeightsError(f"{archive.path.name}: {entry} cannot be read: {error}") from error
 
 
-FORM = form("mlx-npz", WEIGHTS_NAME, read, write)
+FORMAT = mlx_codec("mlx-npz", WEIGHTS_NAME, read, write)

@@ -1,15 +1,15 @@
-"""OpenAI's own form: the ``.pt`` file that openai-whisper loads, without PyTorch.
+"""OpenAI's own format: the ``.pt`` file that openai-whisper loads, without PyTorch.
 
-A PyTorch checkpoint is a zip archive of one folder: ``data.pkl`` says what there is, ``data/0`` and
-so on hold the values, ``version`` the archive's version (torch/serialization.py, caffe2's
-inline_container.h).
+A PyTorch checkpoint is a zip archive of one folder: ``data.pkl`` is the table of contents,
+``data/0`` and so on hold the values, ``version`` the archive's version (torch/serialization.py,
+caffe2's inline_container.h).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,26 @@ from mac_whisper_speedtest.convert.checkpoint import (
     Checkpoint,
     Dims,
     Tensor,
-    check_dims,
+    dims_from,
     expected_shapes,
 )
-from mac_whisper_speedtest.convert.cursor import Cursor
-from mac_whisper_speedtest.convert.form import FLOAT16, FLOAT32, FormatCodec, Writer, cast, dtype_of
-from mac_whisper_speedtest.convert.torch_pickle import StoredTensor, StoredZip, write_stored
+from mac_whisper_speedtest.convert.codec import (
+    FLOAT16,
+    FLOAT32,
+    FormatCodec,
+    Writer,
+    cast,
+    dtype_of,
+)
+from mac_whisper_speedtest.convert.cursor import UNQUANTIZED_HINT, Cursor
+from mac_whisper_speedtest.convert.stored_zip import StoredZip, write_stored
+from mac_whisper_speedtest.convert.torch_pickle import StoredTensor
 from mac_whisper_speedtest.errors import WeightsError
 
 FILE_NAME = "model.pt"
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""How torch.save began a file before 1.6: a pickle of the number 0x1950a86a20f9469cfc6c."""
+"""Start of a torch.save file before 1.6: a pickle of the number 0x1950a86a20f9469cfc6c."""
 
 _KINDS: dict[str, np.dtype[Any]] = {"half": np.dtype("<f2"), "float": np.dtype("<f4")}
 _VERSION = "3"
@@ -43,8 +51,8 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
     """Write the file that ``whisper.load_model(path)`` loads, also with ``weights_only=True``.
 
     Args:
-        checkpoint: a validated checkpoint. Its vocabulary and alignment heads have no place in this
-            form: openai-whisper brings the one, and knows the others by model name only.
+        checkpoint: a validated checkpoint. This format stores neither vocabulary nor alignment
+            heads: openai-whisper ships the former, and knows the latter by model name only.
         path: the file to write; its folder exists.
         precision: ``float16``, as published, or ``float32``.
 
@@ -73,18 +81,18 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
 
 
 def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(math.prod(shape[place + 1 :]) for place in range(len(shape)))
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def read(path: Path) -> Checkpoint:
-    """Read such a file; tensors are views of the mapped file, and nothing in it is run.
+    """Read such a file; tensors are views of the mapped file, and no code in it is run.
 
     Args:
         path: the file, or a folder that holds it as ``model.pt``.
 
     Raises:
         WeightsMissingError: there is no such file.
-        WeightsError: it is damaged or incomplete, is of the format before PyTorch 1.6, asks for
+        WeightsError: it is damaged or incomplete, has the format before PyTorch 1.6, contains
             anything but tensors, holds bfloat16 or quantized values, or is not Whisper.
     """
     path = _locate(path)
@@ -115,13 +123,7 @@ def read(path: Path) -> Checkpoint:
 def _dims(found: object, name: str) -> Dims:
     if not isinstance(found, Mapping):
         raise WeightsError(f"{name}: dims is no table of sizes")
-    names = [item.name for item in fields(Dims)]
-    for item in names:
-        if type(found.get(item)) is not int:
-            raise WeightsError(f"{name}: {item} is {found.get(item)!r}, expected an integer")
-    dims = Dims(**{item: found[item] for item in names})
-    check_dims(dims, name)
-    return dims
+    return dims_from(found, name)
 
 
 def _tensors(archive: StoredZip, folder: str, state: object, dims: Dims) -> dict[str, Tensor]:
@@ -136,7 +138,7 @@ def _tensors(archive: StoredZip, folder: str, state: object, dims: Dims) -> dict
         if stored.kind not in _KINDS:
             raise WeightsError(
                 f"{file}: tensor {name} is {stored.kind}, expected half or float",
-                hint="convert from the float16 or float32 model",
+                hint=UNQUANTIZED_HINT,
             )
         if stored.shape != shapes[name]:
             raise WeightsError(
@@ -151,7 +153,7 @@ def _tensors(archive: StoredZip, folder: str, state: object, dims: Dims) -> dict
 
 
 def _values(archive: StoredZip, entry: str, name: str, stored: StoredTensor) -> Tensor:
-    """The view of an entry that is a tensor; OpenAI stored some matrices column by column."""
+    """A tensor as a view of an entry; OpenAI stored some matrices column by column."""
     content = archive.content(entry)
     dtype = _KINDS[stored.kind]
     if content.size != stored.stored * dtype.itemsize:
@@ -187,7 +189,7 @@ def _locate(path: Path) -> Path:
     return path / FILE_NAME if path.is_dir() else path
 
 
-FORM = FormatCodec(
+FORMAT = FormatCodec(
     name="openai",
     file_names=(FILE_NAME,),
     looks_like=f"a PyTorch file whose name ends in .pt, or a folder with {FILE_NAME}",

@@ -1,8 +1,8 @@
 """ggml's block quantization: 32 values share a float16 scale, and in some kinds a minimum.
 
-The arithmetic is `gguf`'s, ggml's own Python package, which is imported only where something is
-quantized or read back. What a block may hold at most is computed here and without it, so that the
-proof of a conversion does not rest on the code that it proves.
+The arithmetic is that of `gguf`, ggml's own Python package, which is imported only to quantize or
+dequantize. The error bounds are computed here without it, so that the proof of a conversion does
+not rest on the code that it checks.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Quantization:
     """One kind of block.
 
     Attributes:
-        name: what a person types, which is ggml's own name in lower case.
+        name: ggml's own name in lower case, as on the command line.
         type_id: ggml's number for a tensor of this kind (``enum ggml_type``).
         file_type: ggml's number for a file of such tensors (``enum ggml_ftype``).
         block_bytes: the size of a stored block.
-        levels: how many steps lie between a block's zero (or minimum) and its furthest value.
-        reach: how many steps a value may move; a whole one where the far end of the scale is cut.
+        levels: number of steps between a block's zero (or minimum) and its furthest value.
+        reach: by how many steps a value may change; a whole one if the scale's far end is clipped.
         has_minimum: whether steps count from the block's minimum and not from zero.
     """
 
@@ -49,7 +49,7 @@ class Quantization:
             values: finite float32 values of any shape, row-major.
 
         Returns:
-            Blocks one after the other, as bytes; exactly those of ggml's ``quantize_row_*_ref``.
+            Consecutive blocks as bytes, equal to those of ggml's ``quantize_row_*_ref``.
 
         Raises:
             WeightsError: rows do not divide into blocks.
@@ -84,18 +84,18 @@ class Quantization:
         return quants.dequantize(rows, GGMLQuantizationType(self.type_id))
 
     def size_bytes(self, shape: tuple[int, ...]) -> int:
-        """How many bytes an array of ``shape`` takes, computed without overflow."""
+        """The size of an array of ``shape`` in bytes; it cannot overflow."""
         count = 1
         for length in shape:
             count *= length
         return count // BLOCK * self.block_bytes
 
     def bounds(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """How far quantizing may move each value, from the values alone.
+        """By how much quantizing may change each value, computed from the values alone.
 
-        A step is a block's largest magnitude, or its range, over the levels. A value moves by
-        `reach` steps; rounding the scale to float16 adds that error once for every level, rounding
-        the minimum adds its own, and float32 arithmetic a last digit of the largest value.
+        A step is a block's largest magnitude, or its range, / the levels. A value changes by
+        `reach` steps; rounding the scale to float16 adds its error once per level, rounding the
+        minimum adds its own, and float32 arithmetic the last digit of the largest value.
 
         Returns:
             One bound for each block, in the order of the blocks.
@@ -112,7 +112,7 @@ class Quantization:
 
 
 def _rounding(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What rounding to float16 (11 significant bits, least step 2^-24) changes at most."""
+    """The largest error of rounding to float16 (11 significant bits, smallest step 2^-24)."""
     return np.maximum(magnitude * 2.0**-11, 2.0**-25)
 
 

@@ -1,4 +1,4 @@
-"""``provenance.json``: where converted weights came from, and what was written."""
+"""``provenance.json``: the source of converted weights, and the written files."""
 
 from __future__ import annotations
 
@@ -15,44 +15,43 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file as it was seen: its name without folders, its size in bytes, its SHA-256 in hex."""
+    """A file: its name without folders, its size in bytes, its SHA-256 in hex."""
 
     name: str
     size: int
     sha256: str
 
 
-@dataclass(frozen=True)
-class ConversionRecord:
-    """Where converted weights came from and what was proved of them: ``provenance.json``.
+class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The contents of ``provenance.json``.
 
-    It holds no time and no folder, so converting twice gives the same bytes.
+    It has no time and no folder, so converting twice gives the same bytes.
 
     Attributes:
         format_version: of this record; currently 1.
-        converter: the program that wrote the weights, and
+        converter: the program that wrote the weights.
         converter_version: its version.
-        upstream: what the caller knew of the source, such as ``repository`` and ``revision``.
-        source_form: the form that was read.
+        upstream: facts on the source, such as ``repository`` and ``revision``.
+        source_format: of the source; its key in the file is ``source_form``.
         source_files: the files that were read.
         source_network_sha256: `network_sha256` of the source.
-        target_form: the form that was written.
+        target_format: of the written files; its key in the file is ``target_form``.
         precision: ``float16``, ``float32`` or the name of a quantization.
         lossless: whether every stored value is exactly the source's.
-        values: how many values the target stores.
+        values: number of values that the target stores.
         changed_values: how many of them rounding or quantizing changed.
-        network_sha256: `network_sha256` of the target as read back; the source's when lossless.
-        output_files: the files that were written, this record excepted.
+        network_sha256: `network_sha256` of the target as read back; the source's if lossless.
+        output_files: the written files, except this record.
     """
 
     format_version: int
     converter: str
     converter_version: str
     upstream: dict[str, str]
-    source_form: str
+    source_format: str = msgspec.field(name="source_form")
     source_files: tuple[FileRecord, ...]
     source_network_sha256: str
-    target_form: str
+    target_format: str = msgspec.field(name="target_form")
     precision: str
     lossless: bool
     values: int

@@ -1,4 +1,4 @@
-"""Token bytes out of a byte-level tokenizer file."""
+"""Token bytes from a byte-level tokenizer file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ END_OF_TEXT = "<|endoftext|>"
 
 @cache
 def byte_of_character() -> Mapping[str, int]:
-    """The character that byte-level BPE writes for each of the 256 bytes, turned round.
+    """The byte that each character of byte-level BPE stands for.
 
     GPT-2's scheme: a byte that is a printable Latin-1 character stands for itself, and the 68
-    others (control codes, space, no-break space, soft hyphen) take the code points from 256 up,
-    in byte order.
+    others (control codes, space, no-break space, soft hyphen) have the code points from 256 up, in
+    byte order.
     """
     itself = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     shifted = (byte for byte in range(256) if byte not in itself)
@@ -32,9 +32,9 @@ def byte_of_character() -> Mapping[str, int]:
 def base_vocabulary(tokenizer_json: bytes) -> tuple[bytes, ...]:
     """The bytes of every byte-pair token, by id, from a ``tokenizer.json``.
 
-    Only ids below ``<|endoftext|>`` are byte-pair tokens; above it come languages, tasks and times.
+    Only ids below ``<|endoftext|>`` are byte-pair tokens; above it are languages, tasks and times.
     Multilingual Whisper has one unused id right below it, for which some files have an empty token
-    and others nothing: both give ``b""``.
+    and others none: both give ``b""``.
 
     Raises:
         WeightsError: the file is not such a tokenizer, or an id or a character does not fit.
@@ -45,7 +45,7 @@ def base_vocabulary(tokenizer_json: bytes) -> tuple[bytes, ...]:
     if not isinstance(vocab, dict) or not all(type(number) is int for number in vocab.values()):
         raise WeightsError("tokenizer.json has no table of token to id under model.vocab")
     end = _end_of_text(content, vocab)
-    if not 0 < end <= len(vocab) + 1:  # also keeps a damaged id from sizing the list below
+    if not 0 < end <= len(vocab) + 1:  # also limits the list below
         raise WeightsError(f"tokenizer.json: {END_OF_TEXT} has id {end} beside {len(vocab)} tokens")
     tokens: list[bytes | None] = [None] * end
     for text, number in vocab.items():
@@ -92,7 +92,7 @@ def listed_tokens(content: bytes, name: str) -> list[str]:
     """
     try:
         text = content.decode("utf-8")
-        # split, not splitlines: some tokens are characters that Python counts as line ends.
+        # split, not splitlines: some tokens are characters that Python treats as line ends.
         listed = json.loads(text) if name.endswith(".json") else text.split("\n")
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{name} cannot be read: {error}") from error

@@ -27,7 +27,7 @@ from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOr
 from mac_whisper_speedtest.weights.snapshot import SnapshotFiles, resolve_custom
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.convert.form import FormatCodec
+    from mac_whisper_speedtest.convert.codec import FormatCodec
 
 __all__ = [
     "Custom",
@@ -146,10 +146,10 @@ def held(found: SnapshotFiles) -> Held:
     Raises:
         WeightsError: no Whisper weights, several forms of them, or none that the converter reads.
     """
-    from mac_whisper_speedtest.convert.conversion import form_named
+    from mac_whisper_speedtest.convert.conversion import format_named
 
     name, path = _detected(found)
-    form = form_named(name)
+    form = format_named(name)
     if form.file_names[0].endswith(".safetensors"):
         english_only = _vocabulary_in_config(form, path)
         return Held(name, path, _safetensors_precision(path / form.file_names[0]), english_only)
@@ -160,17 +160,17 @@ def held(found: SnapshotFiles) -> Held:
 
 def _detected(found: SnapshotFiles) -> tuple[str, Path]:
     """The form's name and the path to read: the folder, or its one file of a one-file form."""
-    from mac_whisper_speedtest.convert.conversion import FORMS, detect_form
+    from mac_whisper_speedtest.convert.conversion import FORMATS, detect_format
 
     single = [
         (form.name, found.path / file.name)
         for file in found.files
-        for form in FORMS.values()
+        for form in FORMATS.values()
         if form.is_one_file and form.detect(found.path / file.name)
     ]
     if len(single) == 1:
         return single[0]
-    return detect_form(found.path), found.path
+    return detect_format(found.path), found.path
 
 
 def _vocabulary_in_config(form: FormatCodec, folder: Path) -> bool:

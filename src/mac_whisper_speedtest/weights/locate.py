@@ -84,14 +84,14 @@ def suits(source_form: str, stored: str, form: str, precision: str) -> bool:
     casts = kind is not None and not kind.converts_to
     if form == source_form and (casts or precision == stored):
         return True
-    from mac_whisper_speedtest.convert.conversion import FORMS
+    from mac_whisper_speedtest.convert.conversion import FORMATS
 
-    if form not in FORMS or FORMS[form].writer is None:
+    if form not in FORMATS or FORMATS[form].writer is None:
         raise WeightsMissingError(
             f"{source_form} weights cannot be converted to {form}",
             hint=f"name a model that is published as {form}",
         )
-    if FORMS[form].carries_vocabulary and not FORMS[source_form].carries_vocabulary:
+    if FORMATS[form].carries_vocabulary and not FORMATS[source_form].carries_vocabulary:
         raise WeightsMissingError(
             f"{source_form} weights have no vocabulary, which {form} ones need",
             hint="name a model that is published as ctranslate2 or huggingface",
@@ -123,7 +123,7 @@ def converted(
     """
     from mac_whisper_speedtest.convert import conversion
 
-    target = conversion.form_named(form)
+    target = conversion.format_named(form)
     folder = folder_of(source, form, precision)
     with durable.locked(Path(f"{folder}.lock")):
         if not folder.exists():
@@ -133,7 +133,7 @@ def converted(
                 form,
                 folder,
                 precision=precision,
-                source_form=source.form,
+                source_format=source.form,
                 provenance={"source": source.source},
             )
         record, hashes = _checked(source.model, form, folder, fresh=fresh)

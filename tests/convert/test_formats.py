@@ -7,36 +7,36 @@ import pytest
 
 from mac_whisper_speedtest.convert import ggml, mlx
 from mac_whisper_speedtest.convert.checkpoint import Checkpoint
-from mac_whisper_speedtest.convert.conversion import FORMS, detect_form, form_named
+from mac_whisper_speedtest.convert.conversion import FORMATS, detect_format, format_named
 from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 
 def test_each_form_is_recognized(
     small: Checkpoint, small_ctranslate2: Callable[..., Path], tmp_path: Path
 ) -> None:
-    assert detect_form(small_ctranslate2()) == "ctranslate2"
+    assert detect_format(small_ctranslate2()) == "ctranslate2"
     (tmp_path / "mlx").mkdir()
     mlx.write(small, tmp_path / "mlx")
-    assert detect_form(tmp_path / "mlx") == "mlx"
+    assert detect_format(tmp_path / "mlx") == "mlx"
     (tmp_path / "ggml").mkdir()
     ggml.write(small, tmp_path / "ggml" / "ggml-model.bin")
-    assert detect_form(tmp_path / "ggml") == "ggml"
-    assert detect_form(tmp_path / "ggml" / "ggml-model.bin") == "ggml"
+    assert detect_format(tmp_path / "ggml") == "ggml"
+    assert detect_format(tmp_path / "ggml" / "ggml-model.bin") == "ggml"
 
 
 def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(WeightsError, match="holds no known weights format") as caught:
-            detect_form(path)
-        for name in FORMS:
+            detect_format(path)
+        for name in FORMATS:
             assert name in caught.value.hint
         assert "model.bin" in caught.value.hint
 
 
 def test_a_path_that_does_not_exist_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="nowhere does not exist"):
-        detect_form(tmp_path / "nowhere")
+        detect_format(tmp_path / "nowhere")
 
 
 def test_two_forms_in_one_folder_are_not_guessed_between(
@@ -45,12 +45,12 @@ def test_two_forms_in_one_folder_are_not_guessed_between(
     folder = small_ctranslate2()
     ggml.write(small, folder / "ggml-model.bin")
     with pytest.raises(WeightsError, match="several weights formats: ctranslate2, ggml"):
-        detect_form(folder)
+        detect_format(folder)
 
 
 def test_the_table_names_each_form_as_itself() -> None:
-    assert {name: form.name for name, form in FORMS.items()} == {name: name for name in FORMS}
-    assert [name for name, form in FORMS.items() if form.writer] == [
+    assert {name: codec.name for name, codec in FORMATS.items()} == {name: name for name in FORMATS}
+    assert [name for name, codec in FORMATS.items() if codec.writer] == [
         "ggml",
         "huggingface",
         "mlx",
@@ -63,4 +63,4 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
         UsageError, match="'onnx' is not one of ctranslate2, ggml, huggingface, mlx, mlx-npz"
     ):
-        form_named("onnx")
+        format_named("onnx")

@@ -1,4 +1,4 @@
-"""What the converter has to know about a form of storing Whisper weights."""
+"""How the converter reads and writes a weights format, and the two plain precisions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 @dataclass(frozen=True)
 class Writer:
-    """How a form is written.
+    """Writes a format.
 
     Attributes:
-        precisions: the precisions it can store, its usual one first.
-        write: puts a checkpoint into an existing empty folder at a precision.
-        stored_dtype: the type in which a tensor (name, shape) is stored at a precision; what the
-            proof after writing expects to read back.
+        precisions: the supported precisions, the usual one first.
+        write: writes a checkpoint into an existing empty folder at a precision.
+        stored_dtype: the type in which a tensor (name, shape) is stored at a precision, and which
+            the proof after writing expects to read back.
         quantization: the kind of blocks in which a tensor (name, shape) is stored at a precision,
-            or None where it is stored value by value; None instead of a function where always so.
-        read_back: reads what was just written, for the proof; None where `Form.read` does. A form
-            that stores blocks has its own, because as a source those are refused.
+            or None if it is stored value by value; None instead of a function if that is always so.
+        read_back: reads the written files, for the proof; None if `FormatCodec.read` does. A format
+            with blocks has its own, because `read` rejects quantized sources.
     """
 
     precisions: tuple[str, ...]
@@ -38,21 +38,21 @@ class Writer:
 
 @dataclass(frozen=True)
 class FormatCodec:
-    """One way of storing Whisper weights.
+    """One format of Whisper weights.
 
     Attributes:
-        name: what a person types.
-        file_names: the files that make it up; the first holds the tensors.
-        looks_like: one line saying how it is recognized.
-        detect: whether a path holds this form, judged by names and first bytes only.
-        files: the files that reading this path uses, in a fixed order.
+        name: as on the command line.
+        file_names: its files; the first holds the tensors.
+        looks_like: one line on how it is recognized.
+        detect: whether a path holds this format, judged by names and first bytes only.
+        files: the files that reading a path uses, in a fixed order.
         read: the checkpoint at a path; raises WeightsError for anything malformed.
-        writer: how it is written, or None where this program only reads it.
+        writer: None if this program only reads the format.
         carries_vocabulary: whether reading gives the byte-pair tokens.
         carries_alignment_heads: whether reading gives the alignment heads.
-        recomputes: tensors that the form does not store because its backend computes them.
-        carries_suppressed_tokens: whether reading gives the token ids never to be produced.
-        is_one_file: whether a backend is given the one file and not its folder.
+        recomputes: tensors that the format does not store because its backend computes them.
+        carries_suppressed_tokens: whether reading gives the suppressed token ids.
+        is_one_file: whether a backend loads the one file and not its folder.
     """
 
     name: str
@@ -69,7 +69,7 @@ class FormatCodec:
     is_one_file: bool = False
 
 
-# The two plain precisions, and rounding to them without silent damage; see also `quantize`.
+# The two plain precisions; see also `quantize`.
 
 
 FLOAT16 = "float16"
@@ -90,7 +90,7 @@ def dtype_of(precision: str) -> np.dtype[Any]:
 
 
 def cast(name: str, array: Tensor, dtype: np.dtype[Any]) -> Tensor:
-    """A finite array at another precision, rounded to nearest; itself where nothing changes.
+    """A finite array at another precision, rounded to nearest; the same array if nothing changes.
 
     Raises:
         WeightsError: a value is too large for ``dtype`` and would become infinite.
