@@ -35,7 +35,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mac_whisper_speedtest.audio import builtin, write_pcm
+from mac_whisper_speedtest.audio import builtin
+from mac_whisper_speedtest.audio.recording import write_pcm
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend

@@ -34,7 +34,8 @@ from typing import Any
 
 import msgspec
 
-from mac_whisper_speedtest.audio import builtin, write_pcm
+from mac_whisper_speedtest.audio import builtin
+from mac_whisper_speedtest.audio.recording import write_pcm
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend

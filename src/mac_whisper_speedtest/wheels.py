@@ -12,15 +12,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError
 from mac_whisper_speedtest.files import megabytes
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
+class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pins of one published wheel.
 
     Attributes:
@@ -38,8 +38,7 @@ class Wheel:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class WheelFile:
+class WheelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file in a wheel: its path there, its hash and its size in bytes."""
 
     path: str

@@ -88,5 +88,5 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
     folder = paths.cache_dir() / "pcm"
     yield folder
-    if (handle := cache._held.pop(folder, None)) is not None:
+    if (handle := cache._lock_handles.pop(folder, None)) is not None:
         os.close(handle)

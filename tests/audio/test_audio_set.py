@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from mac_whisper_speedtest.audio.recording import AudioSet, Recording, display_name, unused
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording, display_name, unique_name
 
 
 def clip(name: str, *, language: str | None = "en", value: float = 0.0) -> Recording:
@@ -52,8 +52,8 @@ def test_several_clips_are_not_one_recording() -> None:
 
 
 def test_a_name_that_is_taken_gets_the_next_number() -> None:
-    assert unused("a", {"b"}) == "a"
-    assert unused("a", {"a", "a#2"}) == "a#3"
+    assert unique_name("a", {"b"}) == "a"
+    assert unique_name("a", {"a", "a#2"}) == "a#3"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.audio.recording import Recording
-from mac_whisper_speedtest.audio.select import resolve
+from mac_whisper_speedtest.audio.select import load_recording
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 
@@ -24,7 +24,7 @@ def talk(tmp_path: Path, own_cache: Path, encode: Callable[..., Path]) -> Path:
 
 
 def test_an_audio_file_becomes_a_clip_of_that_name(talk: Path) -> None:
-    clip = resolve(audio=talk, clip=None, language="de", notify=silent)
+    clip = load_recording(audio=talk, clip=None, language="de", notify=silent)
 
     assert (clip.name, clip.source, clip.language) == (
         "talk.wav",
@@ -38,13 +38,16 @@ def test_an_audio_file_becomes_a_clip_of_that_name(talk: Path) -> None:
 def test_the_text_beside_the_audio_is_its_reference(talk: Path) -> None:
     talk.with_suffix(".txt").write_bytes("\ufeff  Grüße.\n".encode())
 
-    assert resolve(audio=talk, clip=None, notify=silent).reference == "Grüße."
+    assert load_recording(audio=talk, clip=None, notify=silent).reference == "Grüße."
 
 
 def test_a_reference_given_wins_over_the_one_beside(talk: Path) -> None:
     talk.with_suffix(".txt").write_text("beside")
 
-    assert resolve(audio=talk, clip=None, reference=" given ", notify=silent).reference == "given"
+    assert (
+        load_recording(audio=talk, clip=None, reference=" given ", notify=silent).reference
+        == "given"
+    )
 
 
 @pytest.mark.parametrize(("text", "wanted"), [(b" \n", "is blank"), (b"\xff\xfe\x80", "not UTF-8")])
@@ -52,32 +55,32 @@ def test_a_useless_text_beside_the_audio_is_an_error(talk: Path, text: bytes, wa
     talk.with_suffix(".txt").write_bytes(text)
 
     with pytest.raises(AudioError, match=wanted):
-        resolve(audio=talk, clip=None, notify=silent)
+        load_recording(audio=talk, clip=None, notify=silent)
 
 
 def test_audio_and_clip_exclude_each_other(talk: Path) -> None:
     with pytest.raises(UsageError, match="exclude each other"):
-        resolve(audio=talk, clip="short", notify=silent)
+        load_recording(audio=talk, clip="short", notify=silent)
 
 
 def test_a_blank_reference_is_refused(talk: Path) -> None:
     with pytest.raises(UsageError, match="blank"):
-        resolve(audio=talk, clip=None, reference="  ", notify=silent)
+        load_recording(audio=talk, clip=None, reference="  ", notify=silent)
 
 
 def test_a_built_in_clip_takes_no_other_reference() -> None:
     with pytest.raises(UsageError, match="have their own"):
-        resolve(audio=None, clip="short", reference="other words", notify=silent)
+        load_recording(audio=None, clip="short", reference="other words", notify=silent)
 
 
 def test_the_default_is_the_short_clip(short_clip: Recording) -> None:
-    clip = resolve(audio=None, clip=None, notify=silent)
+    clip = load_recording(audio=None, clip=None, notify=silent)
 
     assert clip.name == builtin.DEFAULT_CLIP == "short"
     assert clip.pcm_sha256 == short_clip.pcm_sha256
 
 
 def test_a_built_in_clip_keeps_its_language(short_clip: Recording) -> None:
-    assert resolve(audio=None, clip="short", language="en", notify=silent).language == "en"
+    assert load_recording(audio=None, clip="short", language="en", notify=silent).language == "en"
     with pytest.raises(UsageError, match="is spoken in 'en', not 'fr'"):
-        resolve(audio=None, clip="short", language="fr", notify=silent)
+        load_recording(audio=None, clip="short", language="fr", notify=silent)

@@ -15,8 +15,8 @@ from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 
 
 def test_the_default_clip_comes_first() -> None:
-    assert builtin.builtin_names() == ("short", "cities", "long")
-    assert builtin.builtin_names()[0] == builtin.DEFAULT_CLIP
+    assert builtin.builtin_clips().names == ("short", "cities", "long")
+    assert builtin.builtin_clips().names[0] == builtin.DEFAULT_CLIP
 
 
 def test_the_short_clip_has_its_length_words_and_source(short_clip: Recording) -> None:
@@ -94,7 +94,7 @@ def test_a_name_like_no_other_lists_them_all() -> None:
 
 
 def test_a_cut_beyond_the_recording_is_an_error_not_a_shorter_clip(short_clip: Recording) -> None:
-    known = builtin.shipped()
+    known = builtin.builtin_clips()
     beyond = msgspec.structs.replace(known.clips["short"], end=10_000_000)
     clips = msgspec.structs.replace(known, clips={"short": beyond})
 

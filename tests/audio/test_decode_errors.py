@@ -93,7 +93,7 @@ def test_a_header_without_samples_holds_no_audio(tmp_path: Path, encode: Encode)
     path = encode(tmp_path / "a.wav", np.zeros((1, 16_000)), rate=16_000)
     path.write_bytes(path.read_bytes()[: -2 * 16_000])
 
-    assert refusal(path) == "holds no audio (0 samples)"
+    assert refusal(path) == "contains no audio (0 samples)"
 
 
 def test_audio_below_the_shortest_length_says_how_short(tmp_path: Path, encode: Encode) -> None:
@@ -139,7 +139,7 @@ def test_an_impossible_rate_is_refused(tmp_path: Path, encode: Encode) -> None:
     header[24:28] = (1).to_bytes(4, "little")
     path.write_bytes(header)
 
-    assert refusal(path) == "claims 1 samples per second"
+    assert refusal(path) == "states 1 samples per second"
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.flac", "flac"), ("a.m4a", "aac")])
@@ -162,4 +162,4 @@ def test_a_flac_cut_short_says_how_much_is_there(tmp_path: Path, encode: Encode)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
 
-    assert refusal(path).endswith("of the stated 5.0 s are there")
+    assert refusal(path).endswith("of the stated 5.0 s")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mac_whisper_speedtest.audio.dataset_entries import AudioEntry
-from mac_whisper_speedtest.audio.manifest import list_manifest, parse
+from mac_whisper_speedtest.audio.manifest import list_manifest, parse_manifest
 from mac_whisper_speedtest.audio.recording import LeftOut
 from mac_whisper_speedtest.errors import AudioError
 
@@ -17,13 +17,13 @@ CSV = Path("/data/set.csv")
 
 def refusal(text: str, path: Path = JSONL) -> str:
     with pytest.raises(AudioError) as caught:
-        parse(text, path)
+        parse_manifest(text, path)
     assert caught.value.hint
     return caught.value.message
 
 
 def test_nemo_lines_become_entries_with_paths_relative_to_the_manifest() -> None:
-    (first, second) = parse(
+    (first, second) = parse_manifest(
         '{"audio_filepath": "audio/a.flac", "duration": 4.1, "text": "Grüße", "lang": "de-DE"}\n'
         "\n"
         '{"audio_filepath": "/elsewhere/b.wav", "speaker": 12, "unheard_of": []}\n',
@@ -35,13 +35,13 @@ def test_nemo_lines_become_entries_with_paths_relative_to_the_manifest() -> None
 
 
 def test_an_offset_makes_a_cut_of_the_given_duration() -> None:
-    (entry,) = parse('{"audio_filepath": "a.wav", "offset": 12.5, "duration": "3"}', JSONL)
+    (entry,) = parse_manifest('{"audio_filepath": "a.wav", "offset": 12.5, "duration": "3"}', JSONL)
 
     assert (entry.name, entry.start_s, entry.seconds) == ("a.wav@12.5s", 12.5, 3.0)
 
 
 def test_a_text_that_is_there_and_empty_is_kept_apart_from_one_that_is_not() -> None:
-    empty, absent = parse(
+    empty, absent = parse_manifest(
         '{"audio_filepath": "a.wav", "text": ""}\n{"audio_filepath": "a.wav", "text": null}', JSONL
     )
 
@@ -51,14 +51,14 @@ def test_a_text_that_is_there_and_empty_is_kept_apart_from_one_that_is_not() -> 
 def test_csv_has_the_same_fields_as_columns() -> None:
     text = 'file_name,transcription,lang\na.wav,"one, ""two""\nthree",en\n\nb.wav,,\n'
 
-    first, second = parse(text, CSV)
+    first, second = parse_manifest(text, CSV)
 
     assert first == AudioEntry("a.wav", Path("/data/a.wav"), 'one, "two"\nthree', language="en")
     assert second == AudioEntry("b.wav", Path("/data/b.wav"), "")
 
 
 def test_tsv_is_csv_with_tabs() -> None:
-    (entry,) = parse("path\tsentence\na.mp3\tone, two\n", Path("/data/train.tsv"))
+    (entry,) = parse_manifest("path\tsentence\na.mp3\tone, two\n", Path("/data/train.tsv"))
 
     assert (entry.audio, entry.text) == (Path("/data/a.mp3"), "one, two")
 
@@ -76,13 +76,13 @@ def test_wrong_json_on_line_17_is_named() -> None:
         ('{"audio": "", "text": "x"}', "has no audio_filepath; its fields are: audio, text"),
         ("{}", "has no audio_filepath; its fields are: none"),
         ('{"wav": "a.wav"}', "has no audio_filepath; its fields are: wav"),
-        ('{"audio_filepath": 3}', "has a number as audio_filepath, where text belongs"),
-        ('{"audio_filepath": "a.wav", "text": ["x"]}', "has a list as text, where text belongs"),
+        ('{"audio_filepath": 3}', "has a number as audio_filepath, which must be text"),
+        ('{"audio_filepath": "a.wav", "text": ["x"]}', "has a list as text, which must be text"),
         (
             '{"audio_filepath": "a.wav", "offset": "soon"}',
-            "has 'soon' as offset, where seconds belong",
+            "has 'soon' as offset, which must be seconds",
         ),
-        ('{"audio_filepath": "a.wav", "offset": -1}', "has -1 as offset, where seconds belong"),
+        ('{"audio_filepath": "a.wav", "offset": -1}', "has -1 as offset, which must be seconds"),
         ('{"audio_filepath": "a.wav", "lang": "English"}', "the language 'English' is not a code"),
         ('{"audio_filepath": "a.wav", "duration": NaN}', "is not JSON"),
     ],
@@ -168,5 +168,5 @@ def test_a_manifest_without_entries_or_not_in_utf_8_is_an_error(
 def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"gone\.jsonl does not exist"):
         list_manifest(tmp_path / "gone.jsonl")
-    with pytest.raises(AudioError, match="is no file"):
+    with pytest.raises(AudioError, match="is not a file"):
         list_manifest(tmp_path)

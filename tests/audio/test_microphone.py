@@ -38,7 +38,7 @@ def blocks(rate: int, seconds: float, size: int = 512) -> Iterator[Block]:
 
 
 def ignore(_: object) -> None:
-    """Nobody looks at the level."""
+    """The level is ignored."""
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
@@ -88,7 +88,7 @@ def test_a_microphone_that_gives_nothing_is_said() -> None:
 
 
 def test_a_microphone_that_is_not_allowed_gives_zeros_and_is_said() -> None:
-    with pytest.raises(AudioError, match="nothing but silence") as caught:
+    with pytest.raises(AudioError, match="delivered only silence") as caught:
         gather([np.zeros(16_000, np.float32)], 16_000, None, ignore)
     assert "Privacy" in caught.value.hint
 
@@ -235,7 +235,7 @@ def test_a_device_that_cannot_be_opened_is_said(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_device_that_falls_silent_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", library())
-    monkeypatch.setattr(microphone, "_SILENT_DEVICE_S", 0.2)
+    monkeypatch.setattr(microphone, "_DEVICE_TIMEOUT_S", 0.2)
 
     clip, _ = recorded(mic_seconds=60.0)
 
@@ -257,11 +257,14 @@ def test_lost_samples_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
 
     _, said = recorded(mic_seconds=1.0)
 
-    assert said[-1] == "The machine was too busy to record all of it: input overflow."
+    assert (
+        said[-1]
+        == "Parts of the recording were lost because the machine was too busy: input overflow."
+    )
 
 
 def test_only_a_recording_can_be_kept() -> None:
-    with pytest.raises(UsageError, match="only what the microphone records is kept"):
+    with pytest.raises(UsageError, match="only recordings from the microphone can be kept"):
         recorded(clip="short", keep_recording=True)
 
 

@@ -103,7 +103,7 @@ def test_a_recording_that_changes_while_it_is_read_is_refused(
 
     monkeypatch.setattr(decode, "blocks", growing)
 
-    with pytest.raises(AudioError, match="was changed while it was read"):
+    with pytest.raises(AudioError, match="changed while it was read"):
         decoded(talk)
     assert list(own_cache.glob("*.f32")) == []
 
@@ -162,7 +162,7 @@ def test_nothing_is_removed_while_another_process_uses_the_cache(
 
     assert removed_by_another() == "0"
 
-    os.close(cache._held.pop(own_cache))
+    os.close(cache._lock_handles.pop(own_cache))
     assert removed_by_another() == "1"
 
 
@@ -173,7 +173,7 @@ def test_the_cache_can_be_emptied_but_not_under_a_run(
     decoded(talk)
 
     busy = speedtest("clips", "clear")
-    os.close(cache._held.pop(own_cache))
+    os.close(cache._lock_handles.pop(own_cache))
     done = speedtest("clips", "clear")
 
     assert busy.code == StorageError.exit_code

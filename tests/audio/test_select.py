@@ -63,8 +63,8 @@ def test_bad_entries_of_a_manifest_are_left_out_with_reasons_and_the_rest_is_the
     reasons = {left.name: left.reason for left in speech.left_out}
     assert list(reasons) == ["missing.wav", "empty.wav", "nan.wav", "nobytes.wav", "text.wav"]
     assert reasons["missing.wav"] == "no audio file at missing.wav"
-    assert reasons["empty.wav"] == "holds no audio (0 samples)"
-    assert reasons["nan.wav"].startswith("holds a sample that is not finite (nan)")
+    assert reasons["empty.wav"] == "contains no audio (0 samples)"
+    assert reasons["nan.wav"].startswith("has a sample that is not finite (nan)")
     assert reasons["nobytes.wav"] == "is empty (0 bytes)"
     assert reasons["text.wav"].startswith("cannot be read as audio")
     assert str(recordings) not in repr(speech.left_out) + speech.source
@@ -89,7 +89,7 @@ def test_an_empty_reference_leaves_an_utterance_out_of_accuracy_only(recordings:
 def test_a_manifest_of_nothing_usable_is_an_error_that_says_why(recordings: Path) -> None:
     path = write_manifest(recordings, {"audio_filepath": "gone"}, {"audio_filepath": "nan.wav"})
 
-    with pytest.raises(AudioError, match=r"set\.jsonl can be measured on: gone: .* \(2 in all\)"):
+    with pytest.raises(AudioError, match=r"set\.jsonl can be measured: gone: .* \(2 in all\)"):
         chosen(manifest=path)
 
 
@@ -164,7 +164,7 @@ def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
 def test_an_entry_in_another_language_than_asked_for_is_an_error(recordings: Path) -> None:
     path = write_manifest(recordings, {"audio_filepath": "a.wav", "lang": "de"})
 
-    with pytest.raises(UsageError, match=r"a\.wav is said to be in 'de', and --language"):
+    with pytest.raises(UsageError, match=r"a\.wav is listed as 'de', but --language"):
         chosen(manifest=path, language="en")
 
 

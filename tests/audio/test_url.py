@@ -18,7 +18,7 @@ from fakes import web as fake
 from fakes.web import Web
 from mac_whisper_speedtest.audio.recording import AudioSet
 from mac_whisper_speedtest.audio.select import AudioSource, load_audio
-from mac_whisper_speedtest.audio.url import STRICT, Policy, is_public
+from mac_whisper_speedtest.audio.url import STRICT, FetchPolicy, is_public
 from mac_whisper_speedtest.errors import AudioError, DownloadError, UsageError
 
 LOCAL = replace(
@@ -57,12 +57,12 @@ def wav(tmp_path: Path, encode: Callable[..., Path]) -> bytes:
     return encode(tmp_path / "a.wav", noise, rate=16_000).read_bytes()
 
 
-def measured_on(url: str, policy: Policy = LOCAL, **wanted: object) -> AudioSet:
+def measured_on(url: str, policy: FetchPolicy = LOCAL, **wanted: object) -> AudioSet:
     choice = replace(AudioSource(audio=url), **wanted)  # type: ignore[arg-type]
     return load_audio(choice, notify=lambda _line: None, policy=policy)
 
 
-def refusal(url: str, policy: Policy = LOCAL, **wanted: object) -> str:
+def refusal(url: str, policy: FetchPolicy = LOCAL, **wanted: object) -> str:
     with pytest.raises(DownloadError) as caught:
         measured_on(url, policy, **wanted)
     assert caught.value.hint
@@ -91,14 +91,14 @@ def test_http_is_refused_unless_it_is_allowed(server: Web, wav: bytes) -> None:
     server.pages["/a"] = wav
     strict = replace(LOCAL, allow_http=False)
 
-    with pytest.raises(UsageError, match="without encryption") as caught:
+    with pytest.raises(UsageError, match="not encrypted") as caught:
         measured_on(server.url("/a", "audio.test"), strict)
     assert "--allow-http" in caught.value.hint
     assert measured_on(server.url("/a", "audio.test"), strict, allow_http=True).seconds == 2
 
 
 def test_a_name_that_leads_to_this_machine_is_refused_without_a_request(server: Web) -> None:
-    assert "inside.test leads to 127.0.0.1" in refusal(server.url("/a", "inside.test"))
+    assert "inside.test resolves to 127.0.0.1" in refusal(server.url("/a", "inside.test"))
     assert server.asked == []
 
 
@@ -144,7 +144,7 @@ def test_a_stream_without_end_is_cut_at_the_limit(server: Web, wav: bytes) -> No
 
     message = refusal(server.url("/radio", "audio.test"), max_download_bytes=1_000_000)
 
-    assert message == "audio.test sends more than 1 MB, or without end"
+    assert message == "audio.test sends more than 1 MB, or endlessly"
 
 
 def test_a_size_beyond_the_limit_is_refused_before_it_is_sent(server: Web) -> None:

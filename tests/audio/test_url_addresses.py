@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mac_whisper_speedtest.audio.url import STRICT, checked, is_public, parse
+from mac_whisper_speedtest.audio.url import STRICT, checked_numbers, is_public, parse_address
 from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, UsageError
 
 HTTP = replace(STRICT, allow_http=True)
@@ -36,8 +36,8 @@ def test_addresses_of_the_internet_are_public(number: str) -> None:
 def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
     policy = replace(STRICT, resolve=lambda _host, _port: ["8.8.8.8", "10.0.0.1"])
 
-    with pytest.raises(DownloadError, match=r"audio\.test leads to 10\.0\.0\.1, which is not"):
-        checked(parse("https://audio.test/a.wav", policy), policy)
+    with pytest.raises(DownloadError, match=r"audio\.test resolves to 10\.0\.0\.1, which is not"):
+        checked_numbers(parse_address("https://audio.test/a.wav", policy), policy)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
 )
 def test_every_spelling_of_this_machine_is_refused(url: str) -> None:
     with pytest.raises(DownloadError, match=r"not on the public internet|cannot find"):
-        checked(parse(url, STRICT), STRICT)
+        checked_numbers(parse_address(url, STRICT), STRICT)
 
 
 def test_a_name_that_nobody_knows_is_said() -> None:
@@ -59,11 +59,11 @@ def test_a_name_that_nobody_knows_is_said() -> None:
     policy = replace(STRICT, resolve=unknown)
 
     with pytest.raises(DownloadError, match=r"cannot find audio\.test: Name or service"):
-        checked(parse("https://audio.test/a.wav", policy), policy)
+        checked_numbers(parse_address("https://audio.test/a.wav", policy), policy)
 
 
 def test_an_address_is_taken_apart_and_made_fit_to_send() -> None:
-    address = parse("https://Bücher.example:8443/söng 1%20.mp3?key=a b#part", STRICT)
+    address = parse_address("https://Bücher.example:8443/söng 1%20.mp3?key=a b#part", STRICT)
 
     assert address.host == "xn--bcher-kva.example"
     assert address.authority == "xn--bcher-kva.example:8443"
@@ -73,37 +73,37 @@ def test_an_address_is_taken_apart_and_made_fit_to_send() -> None:
 
 @pytest.mark.parametrize("url", ["https://audio.test", "https://audio.test/?token=secret"])
 def test_an_address_without_a_file_is_called_by_its_host(url: str) -> None:
-    assert parse(url, STRICT).name == "audio.test"
+    assert parse_address(url, STRICT).name == "audio.test"
 
 
 def test_a_redirect_is_joined_to_where_it_came_from() -> None:
-    address = parse("https://audio.test:444/a/b?x", STRICT)
+    address = parse_address("https://audio.test:444/a/b?x", STRICT)
 
     assert address.joined("../c") == "https://audio.test:444/c"
     assert address.joined("//other.test/d") == "https://other.test/d"
-    assert parse("http://[2606:4700::1]/a", HTTP).joined("/b") == "http://[2606:4700::1]/b"
+    assert parse_address("http://[2606:4700::1]/a", HTTP).joined("/b") == "http://[2606:4700::1]/b"
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://audio.test/a.wav", "without encryption"),
+        ("http://audio.test/a.wav", "not encrypted"),
         ("ftp://audio.test/a.wav", "over https, not ftp"),
         ("file:///etc/passwd", "over https, not file"),
         ("https:///a.wav", "names no host"),
-        ("https://audio.test:99999/a", "not one"),
-        ("https://[::1/a", "not one"),
-        (f"https://{'a' * 64}.test/", "not one"),
-        ("https://me:hunter2@audio.test/a.wav", "has a login in it"),
+        ("https://audio.test:99999/a", "malformed"),
+        ("https://[::1/a", "malformed"),
+        (f"https://{'a' * 64}.test/", "malformed"),
+        ("https://me:hunter2@audio.test/a.wav", "contains a login"),
     ],
 )
 def test_other_addresses_are_refused_without_repeating_secrets(url: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
-        parse(url, STRICT)
+        parse_address(url, STRICT)
     assert isinstance(caught.value, SpeedtestError)
     assert "hunter2" not in str(caught.value)
     assert caught.value.hint
 
 
 def test_http_is_fetched_where_it_is_allowed() -> None:
-    assert parse("http://audio.test/a.wav", HTTP).port == 80
+    assert parse_address("http://audio.test/a.wav", HTTP).port == 80

@@ -85,7 +85,12 @@ def test_what_is_said_to_be_an_object_of_the_schema_is_one_and_the_other_way_rou
 
 
 def test_the_words_that_name_nobody_are_those_of_backends_models_clips_and_settings() -> None:
-    names = [*registry.installed(), *catalog.models(), *builtin.builtin_names(), *SETTING_NAMES]
+    names = [
+        *registry.installed(),
+        *catalog.models(),
+        *builtin.builtin_clips().names,
+        *SETTING_NAMES,
+    ]
     names += [*CONTRACTS, *catalog.forms()]
     words = {word for name in names for word in re.findall("[a-z0-9]{3,}", name.lower())}
     missing = words - write.PUBLIC_WORDS
@@ -94,7 +99,7 @@ def test_the_words_that_name_nobody_are_those_of_backends_models_clips_and_setti
 
 def test_built_in_clips_and_datasets_are_public_and_nothing_of_the_users_is() -> None:
     (clip,) = run_of(FakeCell()).manifest.clips
-    builtins = builtin.shipped().recording.description
+    builtins = builtin.builtin_clips().recording.description
     for source in (
         builtins,
         f"{builtins}, said 10 times",

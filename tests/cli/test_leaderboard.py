@@ -136,7 +136,7 @@ def test_a_dataset_of_bundles_is_fetched_once(build: Call, hub: Web, tmp_path: P
 
 
 def test_a_dataset_without_a_commit_or_with_a_sample_is_refused(build: Call) -> None:
-    assert "has to be pinned" in build("hf:org/name").err
+    assert "must be pinned to a commit" in build("hf:org/name").err
     assert "all bundles" in build(f"hf:org/name@{COMMIT}:n=3").err
 
 

@@ -66,7 +66,7 @@ def test_what_cannot_be_measured_on_is_named_and_the_rest_is_measured(one_run: F
     (clip,) = one_run.run["manifest"]["clips"]
     left_out = {each["name"]: each["reason"] for each in clip["left_out"]}
     assert len(left_out) == 4
-    assert left_out["line 7"] == "has a number as audio_filepath, where text belongs"
+    assert left_out["line 7"] == "has a number as audio_filepath, which must be text"
     assert left_out["line 8"].startswith("is not JSON")
     assert any("gone" in name for name in left_out)
     assert any("empty" in name for name in left_out)

@@ -1,9 +1,9 @@
-"""Every recording is decoded once: its samples are in the cache, named by the hash of its bytes.
+"""The PCM cache: every recording is decoded once and named by the hash of its bytes.
 
 An entry is two files: ``NAME.f32``, the raw little-endian samples that workers read, and
-``NAME.json``, how many there are and their SHA-256. The hash is checked whenever an entry is used,
-so a damaged one is noticed and made again. (Hashing an hour's samples takes a fraction of a second,
-and whoever measures on them needs their hash anyway.)
+``NAME.json``, their number and SHA-256. The hash is checked at every use, so a damaged entry is
+detected and rebuilt. (Hashing an hour's samples takes a fraction of a second, and results need
+the hash anyway.)
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MAX_BYTES = 4_000_000_000
-"""What the cache is trimmed to: 17 hours of speech at 64 kB a second."""
+"""Size that the cache is trimmed to: 17 hours of speech at 64 kB a second."""
 
 _MAPPED_BYTES = 32_000_000
-"""From this size on samples are mapped rather than read, where a mapping holds a file open."""
+"""Where a mapping keeps its file open, smaller files are read instead."""
 
-_held: dict[Path, int] = {}
-"""Cache folders this process uses, and the handle that says so to others."""
+_lock_handles: dict[Path, int] = {}
+"""Cache folders that this process uses, and the handle whose lock shows that to others."""
 
 
-class _Facts(msgspec.Struct, frozen=True):
-    """What is stored beside the samples."""
+class _EntryInfo(msgspec.Struct, frozen=True):
+    """The file beside the samples."""
 
     samples: int
     sha256: str
@@ -51,7 +51,7 @@ class CachedPcm:
     """A decoded recording.
 
     Attributes:
-        path: the file that holds exactly the samples.
+        path: a file with exactly the samples.
         samples: shape ``[samples]``, 16 kHz mono float32; read-only.
         sha256: of the file's bytes.
     """
@@ -62,14 +62,14 @@ class CachedPcm:
 
 
 def decoded(audio: Path | bytes, *, name: str = "") -> CachedPcm:
-    """The recording's samples: out of the cache, or decoded into it in bounded memory.
+    """The recording's samples, from the cache or decoded into it in bounded memory.
 
     Args:
         audio: a file, or the bytes of one.
-        name: what to call it in messages; the path, unless given.
+        name: its name in messages; the path by default.
 
     Raises:
-        AudioError: it cannot be measured on, as `decode.blocks`, or it changed meanwhile.
+        AudioError: it cannot be decoded (see `decode.blocks`), or it changed meanwhile.
         StorageError: the cache cannot be written.
     """
     if isinstance(audio, Path):
@@ -86,24 +86,24 @@ def decoded(audio: Path | bytes, *, name: str = "") -> CachedPcm:
         if isinstance(audio, Path) and _identity(audio) != before:
             _remove(path)
             raise AudioError(
-                f"{audio} was changed while it was read", hint="run it again when it is finished"
+                f"{audio} changed while it was read", hint="run it again when the file is complete"
             )
         found = _whole(path)
     if found is None:
         raise StorageError(
-            f"{path} is not what was just written there",
+            f"{path} does not hold what was just written to it",
             hint="check that disk, or set SPEEDTEST_CACHE_DIR to a folder on another",
         )
     return found
 
 
 def trim(folder: Path, max_bytes: int) -> list[Path]:
-    """Remove the entries used longest ago until the rest fit; the caller holds the folder alone.
+    """Remove the least recently used entries until the rest fit, and unfinished files.
 
-    What a killed process left half-written goes as well.
+    The caller must hold the folder exclusively.
 
     Returns:
-        The ``.f32`` files that were removed.
+        The removed ``.f32`` files.
     """
     for left in [*folder.glob(".*.f32.*"), *folder.glob(".*.json.*")]:
         left.unlink(missing_ok=True)
@@ -122,7 +122,7 @@ def clear() -> tuple[int, int]:
     """Remove every decoded recording.
 
     Returns:
-        How many there were, and their bytes.
+        Their number and total bytes.
 
     Raises:
         StorageError: another process uses them, or they cannot be removed.
@@ -150,7 +150,7 @@ def clear() -> tuple[int, int]:
 
 
 def to_remove(entries: Iterable[tuple[int, int, Path]], max_bytes: int) -> list[Path]:
-    """Which entries have to go, of ``(last used, bytes, path)``: those used longest ago first."""
+    """The least recently used entries ``(last used, bytes, path)`` that exceed ``max_bytes``."""
     newest_first = sorted(entries, reverse=True)
     total = 0
     gone = []
@@ -164,11 +164,11 @@ def to_remove(entries: Iterable[tuple[int, int, Path]], max_bytes: int) -> list[
 def _folder() -> Path:
     """The cache's folder, marked as used by this process until it ends.
 
-    Workers read entries by their path, so none may go while a run uses it. Therefore the cache is
-    trimmed when a process begins to use it and no other does; within a run it may grow beyond.
+    Workers read entries by path, so no entry may be removed during a run. Therefore the cache is
+    trimmed only when a process starts to use it and no other does; a run may exceed the limit.
     """
     folder = paths.cache_dir() / "pcm"
-    if folder in _held:
+    if folder in _lock_handles:
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,20 +185,19 @@ def _folder() -> Path:
         trim(folder, MAX_BYTES)
     with contextlib.suppress(OSError):
         files.claim_handle(handle, shared=True, wait=True)
-    _held[folder] = handle
+    _lock_handles[folder] = handle
     return folder
 
 
 @functools.cache
 def _version() -> str:
-    """What the samples depend on besides the recording."""
     from importlib import metadata
 
     return f"{decode.DECODER}-av{metadata.version('av')}-soxr{metadata.version('soxr')}"
 
 
 def _make(path: Path, audio: Path | bytes, name: str) -> None:
-    """Decode into ``path``; it is there and whole, or not there at all."""
+    """Decode into ``path``, which is then complete or absent."""
     digest = hashlib.sha256()
     samples = 0
     hint = "check the free disk space, or set SPEEDTEST_CACHE_DIR to another disk"
@@ -208,14 +207,14 @@ def _make(path: Path, audio: Path | bytes, name: str) -> None:
             digest.update(data)
             stream.write(data)
             samples += block.size
-    facts = _Facts(samples, digest.hexdigest())
+    facts = _EntryInfo(samples, digest.hexdigest())
     files.write_bytes(path.with_suffix(".json"), msgspec.json.encode(facts))
 
 
 def _whole(path: Path) -> CachedPcm | None:
-    """The entry, when it is there and holds what was once written."""
+    """The entry, if it is present and undamaged."""
     try:
-        facts = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=_Facts)
+        facts = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=_EntryInfo)
         if path.stat().st_size != 4 * facts.samples:
             return None
         samples = _samples(path)
@@ -224,12 +223,12 @@ def _whole(path: Path) -> CachedPcm | None:
     if hashlib.sha256(samples.data).hexdigest() != facts.sha256:
         return None
     with contextlib.suppress(OSError):
-        os.utime(path)  # used last now
+        os.utime(path)  # the time of its last use
     return CachedPcm(path, samples, facts.sha256)
 
 
 def _samples(path: Path) -> npt.NDArray[np.float32]:
-    """The file's samples, mapped where that costs no open file for each of thousands."""
+    """The file's samples, mapped unless thousands of small mappings would each keep a file open."""
     import numpy as np
 
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""From what a manifest, folder or dataset lists to clips; what cannot be used is left out aloud."""
+"""Entries of manifests, folders and datasets, and the set of recordings that they become."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from mac_whisper_speedtest.audio import cache
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE
-from mac_whisper_speedtest.audio.recording import AudioSet, LeftOut, Recording, display_name, unused
+from mac_whisper_speedtest.audio.recording import (
+    AudioSet,
+    LeftOut,
+    Recording,
+    display_name,
+    unique_name,
+)
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -24,14 +30,14 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset and how much of it.
+    """A dataset and how much of it, as the user names it.
 
     Attributes:
         collection: ``librispeech`` or ``hf``.
         name: the split of LibriSpeech, or the repository on the hub.
         revision: the hub's commit; empty for LibriSpeech.
         split: a folder of the repository; empty for the root, and for LibriSpeech.
-        n: how many utterances; None for all.
+        n: number of utterances; None for all.
     """
 
     collection: str
@@ -42,7 +48,7 @@ class Dataset:
 
     @property
     def label(self) -> str:
-        """How tables call it; the revision is in ``source``."""
+        """Its name in tables; the revision is in ``source``."""
         parts = [self.collection, self.name]
         parts += [self.split] if self.split else []
         parts += [f"n={self.n}"] if self.n is not None else []
@@ -51,17 +57,16 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class AudioEntry:
-    """One recording that is listed somewhere, not opened yet.
+    """One listed recording that is not opened yet.
 
     Attributes:
-        name: how to call it; made printable and unique later.
+        name: made printable and unique later.
         audio: the file, or its bytes.
-        text: the words spoken; None where there are none. A blank one is a mistake, said as such.
-        no_text: why there is no text although there was meant to be one; else empty.
+        text: the words spoken; None without a text. A blank text is reported as a mistake.
+        no_text: why an expected text is missing; else empty.
         language: two-letter code, or None.
-        start_s: where in the recording it begins, in seconds.
-        seconds: how long it is; None for all of the rest.
-        speaker: who speaks, or None.
+        start_s: start in the recording.
+        seconds: duration; None for the rest of the recording.
     """
 
     name: str
@@ -82,18 +87,18 @@ def load_entries(
     language: str | None = None,
     left_out: Sequence[LeftOut] = (),
 ) -> AudioSet:
-    """Open every entry, and measure on those that can be measured on.
+    """Decode every entry into a set; those that cannot be measured are left out, with a reason.
 
     Args:
-        entries: in the order they will have; each is let go of before the next is taken.
+        entries: in the order of the set; only one is held at a time.
         name: of the set.
-        source: where it comes from, for a person.
-        language: of the entries that do not say.
-        left_out: what was to be an entry and is none.
+        source: the origin, for a person.
+        language: of entries that state none.
+        left_out: what could not become an entry.
 
     Raises:
-        UsageError: an entry is in another language than the one that was asked for.
-        AudioError: none of the entries can be measured on.
+        UsageError: an entry is in another language than the requested one.
+        AudioError: none of the entries can be measured.
         StorageError: the PCM cache cannot be written.
     """
     recordings = []
@@ -101,9 +106,9 @@ def load_entries(
     unscored = []
     names: set[str] = set()
     for entry in entries:  # one at a time: some hold a recording's bytes
-        called = unused(display_name(entry.name), names)
+        called = unique_name(display_name(entry.name), names)
         names.add(called)
-        spoken = _agreed(called, entry.language, language)
+        spoken = _language(called, entry.language, language)
         try:
             recording = _recording(entry, called, spoken, source)
         except AudioError as error:
@@ -115,7 +120,7 @@ def load_entries(
             reason = entry.no_text or "its reference text is empty"
             unscored.append(LeftOut(called, display_name(reason)))
     if not recordings:
-        raise AudioError(_nothing(name, out), hint="name recordings that can be played")
+        raise AudioError(_no_recordings(name, out), hint="list recordings that a player can play")
     return AudioSet(
         name=display_name(name),
         recordings=tuple(recordings),
@@ -127,10 +132,10 @@ def load_entries(
 
 
 def language_code(tag: str | None) -> str | None:
-    """The language of a tag such as ``en``, ``en-US`` or ``EN_gb``; None where there is none.
+    """The language of a tag such as ``en``, ``en-US`` or ``EN_gb``; None if it is missing or blank.
 
     Raises:
-        ValueError: it does not begin with a language's code of two or three letters.
+        ValueError: it does not begin with a language code of two or three letters.
     """
     if tag is None or not tag.strip():
         return None
@@ -163,12 +168,12 @@ def cut(
 
     Args:
         samples: shape ``[samples]`` at 16 kHz.
-        start_s: where it begins.
-        seconds: how long it is; None for all of the rest.
-        name: the piece, for messages.
+        start_s: start of the piece.
+        seconds: its duration; None for the rest of the recording.
+        name: its name in messages.
 
     Raises:
-        AudioError: the recording does not reach that far, or the piece is too short.
+        AudioError: the recording ends earlier, or the piece is too short.
     """
     start = round(start_s * SAMPLE_RATE)
     end = samples.size if seconds is None else start + round(seconds * SAMPLE_RATE)
@@ -187,35 +192,32 @@ def cut(
     return piece
 
 
-def _agreed(name: str, own: str | None, asked: str | None) -> str | None:
-    if own is not None and asked is not None and own != asked:
+def _language(name: str, own: str | None, requested: str | None) -> str | None:
+    if own is not None and requested is not None and own != requested:
         raise UsageError(
-            f"{name} is said to be in {own!r}, and --language asks for {asked!r}",
-            hint="leave --language out, or measure each language by itself",
+            f"{name} is listed as {own!r}, but --language is {requested!r}",
+            hint="omit --language, or run each language separately",
         )
-    return own or asked
+    return own or requested
 
 
 def _without_path(message: str, entry: AudioEntry) -> str:
-    """The message without the path that it begins with or ends in; the name stands beside it."""
+    """The message without the path, since the entry's name is shown beside it."""
     if isinstance(entry.audio, bytes):
         return message
     short = message.replace(str(entry.audio), entry.audio.name)
     return short.removeprefix(entry.audio.name).strip()
 
 
-def _nothing(name: str, left_out: Sequence[LeftOut]) -> str:
+def _no_recordings(name: str, left_out: Sequence[LeftOut]) -> str:
     if not left_out:
         return f"{display_name(name)} lists no recordings"
     first = left_out[0]
     more = f" ({len(left_out)} in all)" if len(left_out) > 1 else ""
     return (
-        f"none of the recordings of {display_name(name)} can be measured on: "
+        f"none of the recordings of {display_name(name)} can be measured: "
         f"{first.name}: {first.reason}{more}"
     )
-
-
-# A folder of recordings, with the texts beside them.
 
 
 AUDIO_SUFFIXES: Final = frozenset(
@@ -225,18 +227,18 @@ AUDIO_SUFFIXES: Final = frozenset(
         *(".wma", ".wv"),
     )
 )
-"""What is taken for audio in a folder: there are texts and pictures there too. A file that is named
-like audio and is none is left out by name."""
+"""Endings of the files that count as audio in a folder, which may hold texts and pictures too. One
+that turns out not to be audio is reported as left out."""
 
 
 def folder_entries(folder: Path) -> list[AudioEntry]:
-    """Every recording in ``folder`` and below, sorted by path; hidden files and folders left out.
+    """Every recording in ``folder`` and its subfolders, sorted by path, without hidden ones.
 
-    The words of ``talk.mp3`` are those of ``talk.txt`` beside it or, as LibriSpeech has them, the
-    line that begins with ``talk`` in a ``*.trans.txt`` of the same folder.
+    The words of ``talk.mp3`` are those of ``talk.txt`` beside it or, as in LibriSpeech, of the line
+    that begins with ``talk`` in a ``*.trans.txt`` of the same folder.
 
     Raises:
-        AudioError: no recordings there, or the folder cannot be read.
+        AudioError: no recordings are in it, or it cannot be read.
     """
     lines: dict[Path, dict[str, str]] = {}
     found = []
@@ -254,13 +256,13 @@ def folder_entries(folder: Path) -> list[AudioEntry]:
     if not found:
         raise AudioError(
             f"there are no recordings in {folder}",
-            hint=f"files are taken for audio by their names: {' '.join(sorted(AUDIO_SUFFIXES))}",
+            hint=f"audio files are recognized by these endings: {' '.join(sorted(AUDIO_SUFFIXES))}",
         )
     return found
 
 
 def text_beside(audio: Path) -> str | None:
-    """The words in the file beside ``audio``, perhaps blank; None without such a file.
+    """The text in the ``.txt`` file beside ``audio``, perhaps blank; None without such a file.
 
     Raises:
         AudioError: the text cannot be read, or is not UTF-8.
@@ -270,7 +272,7 @@ def text_beside(audio: Path) -> str | None:
 
 
 def read_text(path: Path) -> str:
-    """A text file of the user's.
+    """The contents of a UTF-8 file of the user.
 
     Raises:
         AudioError: it cannot be read, or is not UTF-8.
@@ -281,12 +283,12 @@ def read_text(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise AudioError(
             f"cannot read the reference {path}: {reason}",
-            hint="save it as UTF-8 text, or rename it if it is no transcript",
+            hint="save it as UTF-8 text, or rename it if it is not a transcript",
         ) from error
 
 
 def transcript_lines(text: str) -> dict[str, str]:
-    """Name → words, of lines such as ``1089-134686-0000 HE HOPED THERE WOULD BE STEW``."""
+    """Words by name, from lines such as ``1089-134686-0000 HE HOPED THERE WOULD BE STEW``."""
     pairs = (line.strip().partition(" ") for line in text.splitlines())
     return {name: words.strip() for name, _, words in pairs if name}
 

@@ -1,4 +1,8 @@
-"""``--dataset``: which one, what of it, and getting it when that was allowed."""
+"""``--dataset``: parsing, download and sampling of datasets; LibriSpeech, read from its archives.
+
+LibriSpeech: Panayotov, Chen, Povey, Khudanpur: LibriSpeech: an ASR corpus based on public domain
+audio books, ICASSP 2015. License CC BY 4.0. Its archives are never unpacked.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +34,11 @@ _REPOSITORY: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SPLIT: Final = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
-def parse(text: str) -> Dataset:
-    """Read what was typed after ``--dataset``.
+def parse_dataset(text: str) -> Dataset:
+    """Parse the value of ``--dataset``.
 
     Raises:
-        UsageError: it is neither of the two forms.
+        UsageError: it has neither of the two forms.
     """
     collection, _, rest = text.partition(":")
     name, *options = rest.split(":")
@@ -42,7 +46,7 @@ def parse(text: str) -> Dataset:
     if options and options[-1].startswith("n="):
         number = options.pop().removeprefix("n=")
         if not number.isascii() or not number.isdigit() or int(number) < 1:
-            raise UsageError(f"n={number} is no number of utterances", hint=_HINT)
+            raise UsageError(f"n={number} is not a number of utterances", hint=_HINT)
         n = int(number)
     if collection == "librispeech" and not options:
         return Dataset(collection, name, n=n)
@@ -50,20 +54,20 @@ def parse(text: str) -> Dataset:
         repository, _, revision = name.partition("@")
         split = options[0] if options else ""
         if not _REPOSITORY.fullmatch(repository):
-            raise UsageError(f"{repository!r} is no repository of the hub", hint=_HINT)
+            raise UsageError(f"{repository!r} is not a repository on the hub", hint=_HINT)
         if not _COMMIT.fullmatch(revision):
             raise UsageError(
-                f"the dataset {repository} has to be pinned: {revision or 'nothing'} is no commit "
-                "of 40 hexadecimal digits, and what a branch holds changes",
-                hint=f"the commits of it are listed at {repository}/commits/main on the hub",
+                f"the dataset {repository} must be pinned to a commit of 40 hexadecimal digits, "
+                f"because branches change; it is pinned to {revision or 'nothing'}",
+                hint=f"its commits are listed at {repository}/commits/main on the hub",
             )
         if split and not _SPLIT.fullmatch(split):
-            raise UsageError(f"{split!r} is no name of a split", hint=_HINT)
+            raise UsageError(f"{split!r} is not a name of a split", hint=_HINT)
         return Dataset(collection, repository, revision, split, n)
-    raise UsageError(f"no dataset is written as {text!r}", hint=_HINT)
+    raise UsageError(f"{text!r} is not a dataset", hint=_HINT)
 
 
-def get(
+def load_dataset(
     text: str,
     *,
     seed: int,
@@ -71,48 +75,42 @@ def get(
     notify: Callable[[str], None],
     allow_download: bool,
 ) -> AudioSet:
-    """The dataset, or a sample of it, as a set of clips.
+    """The dataset, or a sample of it, as a set of recordings.
 
     Args:
-        text: what was typed after ``--dataset``.
+        text: the value of ``--dataset``.
         seed: of the sample.
-        language: of a dataset that does not say.
+        language: of a dataset that states none.
         notify: receives a line before anything is downloaded.
-        allow_download: whether it may be.
+        allow_download: whether it may be downloaded.
 
     Raises:
-        UsageError: an unknown dataset, or one whose layout is not known.
-        AudioError: nothing in it can be measured on.
-        DownloadError: it is not here and may not be, or cannot be, downloaded.
+        UsageError: an unknown dataset, or one with an unknown layout.
+        AudioError: nothing in it can be measured.
+        DownloadError: it is not on this machine, and must not or cannot be downloaded.
         StorageError: the cache cannot be written.
     """
-    dataset = parse(text)
+    dataset = parse_dataset(text)
     if dataset.collection == "librispeech":
-        archive = obtain(dataset.name, notify=notify, allow_download=allow_download)
-        found = entries(archive, n=dataset.n, seed=seed)
+        archive = ensure_archive(dataset.name, notify=notify, allow_download=allow_download)
+        found = librispeech_entries(archive, n=dataset.n, seed=seed)
         source = f"LibriSpeech {dataset.name} (openslr.org/12, CC BY 4.0)"
     else:
         from mac_whisper_speedtest.audio import hub_dataset
 
-        found = hub_dataset.entries(
+        found = hub_dataset.hub_entries(
             dataset, seed=seed, notify=notify, allow_download=allow_download
         )
         source = f"{dataset.name} at {dataset.revision} on the Hugging Face hub"
     return dataset_entries.load_entries(found, name=dataset.label, source=source, language=language)
 
 
-# LibriSpeech: the archives of its test and development sets, read as they are, never unpacked.
-#
-# Panayotov, Chen, Povey, Khudanpur: LibriSpeech: an ASR corpus based on public domain audio books,
-# ICASSP 2015. License CC BY 4.0.
-
-
 HOST: Final = "https://www.openslr.org/resources/12"
-"""Where the archives are."""
+"""The server of the archives."""
 
 
 class Archive(NamedTuple):
-    """Size and SHA-256 of one archive, as torchaudio and TensorFlow Datasets pin them too."""
+    """Pins of one archive; torchaudio and TensorFlow Datasets pin the same hashes."""
 
     bytes: int
     sha256: str
@@ -134,19 +132,19 @@ ARCHIVES: Final = {
 }
 
 _LARGEST_MEMBER: Final = 100_000_000
-"""Bytes: no utterance is nearly as long; what claims to be is not read."""
+"""Bytes. No utterance is nearly as long; a larger member is not read."""
 
 _STREAMINFO: Final = slice(8, 42)
-"""Where a FLAC file has its first block's content (RFC 9639, section 8.2)."""
+"""Position of the first block's content in a FLAC file (RFC 9639, section 8.2)."""
 
 
-class _Listed(NamedTuple):
+class _ArchiveListing(NamedTuple):
     items: list[sample.Item]
     texts: dict[str, str]
 
 
-def archive_of(split: str) -> RemoteFile:
-    """The archive of a split, and where it is put.
+def archive_file(split: str) -> RemoteFile:
+    """The archive of a split: its address, pins and path in the cache.
 
     Raises:
         UsageError: no such split.
@@ -154,22 +152,22 @@ def archive_of(split: str) -> RemoteFile:
     archive = ARCHIVES.get(split)
     if archive is None:
         raise UsageError(
-            f"LibriSpeech has no {split!r} here",
-            hint=f"it has {', '.join(ARCHIVES)}; another part that was unpacked: --audio FOLDER",
+            f"LibriSpeech has no split {split!r} that this tool can download",
+            hint=f"use {', '.join(ARCHIVES)}; for another part, unpack it and use --audio FOLDER",
         )
     path = paths.cache_dir() / "datasets" / "librispeech" / f"{split}.tar.gz"
     return RemoteFile(f"{split}.tar.gz", path, archive.bytes, archive.sha256)
 
 
-def obtain(split: str, *, notify: Callable[[str], None], allow_download: bool) -> Path:
-    """The archive of a split, verified; downloaded when it is not here and may be.
+def ensure_archive(split: str, *, notify: Callable[[str], None], allow_download: bool) -> Path:
+    """The verified archive of a split, downloaded if it is missing and the download is allowed.
 
     Raises:
         UsageError: no such split.
-        DownloadError: it is not here and may not be, or cannot be, downloaded.
+        DownloadError: it is not on this machine, and must not or cannot be downloaded.
         StorageError: the cache cannot be written.
     """
-    archive = archive_of(split)
+    archive = archive_file(split)
     if not is_whole(archive):
         refuse_unless_allowed(f"LibriSpeech {split}", archive.size, allow_download=allow_download)
         server = RequestContext(HOST)
@@ -180,21 +178,21 @@ def obtain(split: str, *, notify: Callable[[str], None], allow_download: bool) -
     return archive.path
 
 
-def entries(archive: Path, *, n: int | None, seed: int) -> Iterator[AudioEntry]:
+def librispeech_entries(archive: Path, *, n: int | None, seed: int) -> Iterator[AudioEntry]:
     """The utterances of an archive, or a sample of them, one at a time in the archive's order.
 
     Args:
         archive: the ``.tar.gz``.
-        n: how many, drawn by speaker and length (`sample.draw`); None for all.
+        n: size of the sample, drawn by speaker and length (`sample.draw`); None for all.
         seed: of the draw.
 
     Raises:
         StorageError: the archive is damaged.
-        DownloadError: it holds no utterances.
+        DownloadError: it contains no utterances.
     """
     listed = _list(archive)
     if not listed.items:
-        raise DownloadError(f"{archive.name} holds no utterances", hint=f"remove {archive}")
+        raise DownloadError(f"{archive.name} contains no utterances", hint=f"remove {archive}")
     drawn = sample.draw(listed.items, n if n is not None else len(listed.items), seed)
     for name, stream in _members(archive):
         key = name.stem
@@ -208,7 +206,7 @@ def entries(archive: Path, *, n: int | None, seed: int) -> Iterator[AudioEntry]:
             )
 
 
-def _list(archive: Path) -> _Listed:
+def _list(archive: Path) -> _ArchiveListing:
     items: list[sample.Item] = []
     texts: dict[str, str] = {}
     for name, stream in _members(archive):
@@ -218,11 +216,11 @@ def _list(archive: Path) -> _Listed:
         elif name.name.endswith(".trans.txt"):
             text = stream.read(_LARGEST_MEMBER).decode("utf-8", errors="replace")
             texts |= transcript_lines(text)
-    return _Listed(items, texts)
+    return _ArchiveListing(items, texts)
 
 
 def flac_samples(header: bytes) -> int | None:
-    """How many samples a FLAC file says it has; None where it does not say.
+    """The number of samples that a FLAC file states; None if it states none.
 
     The last 36 of the 64 bits behind the first ten bytes of STREAMINFO (RFC 9639, section 8.2).
     """
@@ -233,7 +231,7 @@ def flac_samples(header: bytes) -> int | None:
 
 
 def _members(archive: Path) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
-    """Every regular file in the archive as a stream; nothing is written anywhere."""
+    """Every regular file in the archive as a stream; nothing is written to disk."""
     try:
         with tarfile.open(archive, "r|gz") as tar:
             for member in tar:
@@ -242,7 +240,7 @@ def _members(archive: Path) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
                     yield PurePosixPath(member.name), stream
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise StorageError(
-            f"{archive} cannot be read: {error}", hint=f"remove {archive}, and download it again"
+            f"{archive} cannot be read: {error}", hint=f"remove {archive} and download it again"
         ) from error
 
 

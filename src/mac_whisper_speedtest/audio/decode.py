@@ -1,8 +1,8 @@
-"""Turn any audio file into the one thing backends are fed: 16 kHz mono float32.
+"""Decode any audio file to what backends receive: 16 kHz mono float32.
 
-PyAV brings its own FFmpeg to decode, so none need be installed; the arithmetic is ours. FFmpeg's
-float down-mix makes identical stereo channels 3 dB louder, and its default resampler lets tones
-just above 8 kHz fold back at -15 dB. Here channels are averaged and soxr HQ resamples.
+PyAV includes FFmpeg to decode. Mixing and resampling are done here: FFmpeg's float down-mix makes
+identical stereo channels 3 dB louder, and its default resampler lets tones just above 8 kHz fold
+back at -15 dB. Here channels are averaged and soxr HQ resamples.
 """
 
 from __future__ import annotations
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-# From the frames a codec gives, of any sample format and channel count, to mono float32. Pure.
-
-
 MAX_AMPLITUDE: Final = 8.0
 """Largest accepted absolute sample of a float file. Speech peaks near 1; a loud float mix reaches
-perhaps 4 (+12 dB). Above 8 (+18 dB) the samples are surely not scaled to +-1, such as 16-bit
-integers stored as floats, and backends disagree on what to do with those."""
+perhaps 4 (+12 dB). Above 8 (+18 dB) the samples cannot be scaled to +-1 (16-bit integers stored as
+floats, for example), and backends treat those differently."""
 
 
 class _Format(NamedTuple):
@@ -53,7 +50,7 @@ _FORMATS: Final = {
 
 
 def shape_of(frame: av.AudioFrame) -> tuple[int, str, int]:
-    """What frames must share to be mixed together: rate, sample format, number of channels."""
+    """Rate, sample format and number of channels: frames that share them can be mixed together."""
     return frame.sample_rate, frame.format.name, frame.layout.nb_channels
 
 
@@ -61,9 +58,9 @@ def mono(frames: Sequence[av.AudioFrame], name: str, seconds: float) -> npt.NDAr
     """Average the channels of consecutive frames.
 
     Args:
-        frames: at least one, all of one `shape_of`; planar or packed.
+        frames: at least one, all with the same `shape_of`; planar or packed.
         name: the recording, for messages.
-        seconds: where in it the first frame begins, for messages.
+        seconds: start of the first frame in the recording, for messages.
 
     Returns:
         Shape ``[samples of all frames]``, full scale at +-1.
@@ -82,7 +79,7 @@ def mono(frames: Sequence[av.AudioFrame], name: str, seconds: float) -> npt.NDAr
             f"{name} decodes to the unknown sample format {format_name}",
             hint="convert it to wav or flac",
         )
-    # Planes are padded beyond the samples, so each is read by count rather than to its end.
+    # Planes are padded beyond the samples, so each is read by count.
     width = 1 if planar else channels
     by_frame = [
         [
@@ -112,7 +109,7 @@ def _check_range(plane: npt.NDArray[Any], name: str, seconds: float, per_second:
     """Refuse NaN, infinities and samples that are not scaled to +-1."""
     import numpy as np
 
-    # NaN wins every maximum and minimum, so that two numbers tell all.
+    # NaN wins every maximum and minimum, so two numbers suffice.
     low, high = float(plane.min()), float(plane.max())
     if low >= -MAX_AMPLITUDE and high <= MAX_AMPLITUDE:
         return
@@ -121,48 +118,45 @@ def _check_range(plane: npt.NDArray[Any], name: str, seconds: float, per_second:
     where = f"{seconds + wrong / per_second:.1f} s from its start"
     if not np.isfinite(value):
         raise AudioError(
-            f"{name} holds a sample that is not finite ({value}) {where}",
+            f"{name} has a sample that is not finite ({value}) {where}",
             hint="export it again; backends loop for minutes on such samples",
         )
     raise AudioError(
         f"{name} has a sample of {value:g} {where}; "
-        f"full scale is 1 and {MAX_AMPLITUDE:g} the most accepted",
+        f"full scale is 1, and at most {MAX_AMPLITUDE:g} is accepted",
         hint="export it scaled to +-1, or as 16-bit integers",
     )
 
 
 SAMPLE_RATE: Final = 16_000
-"""Samples per second of everything a backend receives; every Whisper network is trained on this."""
+"""Samples per second of everything a backend receives, as Whisper models are trained."""
 
 DECODER: Final = 1
-"""Raised whenever this module would give other samples for the same file than it did before."""
+"""Version of the decoding: raised when the same file would give other samples than before."""
 
 MIN_SECONDS: Final = 0.1
-"""Shortest audio that is accepted. whisper.cpp ignores input below 100 ms ("input is too short",
-whisper_full_with_state), so below it the backends would not be doing the same work."""
+"""Shortest accepted audio. whisper.cpp ignores input below 100 ms ("input is too short",
+whisper_full_with_state), so below it the backends would not do the same work."""
 
 MAX_LOST_SECONDS: Final = 0.1
-"""Most audio that may be missing inside a file. Joined mp3 files lose a frame or two (26 ms each)
-at the seam and are otherwise fine; from about a spoken syllable on, the words no longer match."""
+"""Longest gap accepted inside a file. Joined mp3 files lose a frame or two (26 ms each) at the seam
+and are otherwise intact; a gap as long as a syllable changes the words."""
 
 _EXACT_LENGTH: Final = frozenset({"flac", "ogg"})
-"""Containers whose stated length is the true one, so that missing audio shows. Others state none,
+"""Containers that state their exact length, so that missing audio is detected. Others state none,
 estimate it from the bit rate (mp3), or count what an edit list hides (mp4)."""
 
 _RATES: Final = range(1_000, 1_000_001)
-"""Source rates taken at their word. A damaged header that claims 1 Hz would otherwise ask for
-sixteen thousand output samples per input sample."""
+"""Accepted source rates. A damaged header that states 1 Hz would otherwise produce sixteen
+thousand output samples per input sample."""
 
 _BLOCK_SAMPLES: Final = 1 << 16
-"""Source samples mixed and resampled at a time: some 1.5 s at 44.1 kHz. A frame of mp3 has 1152;
-doing the arithmetic frame by frame costs more in calls than in arithmetic."""
+"""Source samples mixed and resampled at a time: about 1.5 s at 44.1 kHz. A frame of mp3 has 1152
+samples; frame by frame, calls would cost more than the arithmetic."""
 
 
 def decode(path: Path) -> npt.NDArray[np.float32]:
     """Decode the first audio stream of ``path`` to 16 kHz mono, all of it in memory.
-
-    Args:
-        path: a file in any container and codec that FFmpeg reads (wav, flac, mp3, m4a, ogg, ...).
 
     Returns:
         Shape ``[samples]``, full scale at +-1. Digital silence is allowed.
@@ -172,7 +166,7 @@ def decode(path: Path) -> npt.NDArray[np.float32]:
     """
     import numpy as np
 
-    # A bytearray grows in place, where joining a list of blocks would hold everything twice.
+    # A bytearray grows in place; joining a list of blocks would hold everything twice.
     pcm = bytearray()
     for block in blocks(path):
         pcm += block.data
@@ -180,24 +174,25 @@ def decode(path: Path) -> npt.NDArray[np.float32]:
 
 
 def blocks(audio: Path | bytes, *, name: str = "") -> Iterator[npt.NDArray[np.float32]]:
-    """Decode the first audio stream to 16 kHz mono, piece by piece in bounded memory.
+    """Decode the first audio stream to 16 kHz mono, block by block in bounded memory.
 
     Channels are averaged with equal weight (identical channels keep their level, opposite ones
     cancel), then soxr HQ resamples. 16-bit mono files at 16 kHz come out as exactly ``int16 /
-    32768``. Undecodable packets before the first or after the last good one are passed over: stray
-    tags are common there.
+    32768``. Undecodable packets before the first or after the last good one are ignored: stray tags
+    are common there.
 
     Args:
-        audio: a file, or the bytes of one.
-        name: what to call it in messages; the path, unless given.
+        audio: a file in any container and codec that FFmpeg reads (wav, flac, mp3, m4a, ogg, ...),
+            or its bytes.
+        name: its name in messages; the path by default.
 
     Yields:
-        Shape ``[samples]``, a second or two each; joined they are the recording.
+        Shape ``[samples]``, a second or two each, in order.
 
     Raises:
         AudioError: no readable file, no audio in it, shorter than ``MIN_SECONDS``, damaged (more
             than ``MAX_LOST_SECONDS`` missing between its first and last good packet), or samples
-            that are not finite or beyond ``mixing.MAX_AMPLITUDE``. It may come after blocks.
+            that are not finite or beyond ``MAX_AMPLITUDE``. It may be raised after some blocks.
     """
     name = name or str(audio if isinstance(audio, Path) else "the recording")
     if isinstance(audio, Path):
@@ -209,18 +204,19 @@ def blocks(audio: Path | bytes, *, name: str = "") -> Iterator[npt.NDArray[np.fl
             yield block
     if not samples:
         raise AudioError(
-            f"{name} holds no audio (0 samples)", hint="check how the file was recorded or exported"
+            f"{name} contains no audio (0 samples)",
+            hint="check how the file was recorded or exported",
         )
     if samples < MIN_SECONDS * SAMPLE_RATE:
         raise AudioError(
             f"{name} is too short: {samples / SAMPLE_RATE:.3f} s, "
             f"at least {MIN_SECONDS:g} s is needed",
-            hint="use a longer recording; several seconds of speech measure best",
+            hint="use a longer recording, best several seconds of speech",
         )
 
 
 def check_file(path: Path) -> None:
-    """Refuse what FFmpeg would report poorly, or wait for without end (pipes and devices).
+    """Refuse files that FFmpeg reports poorly, and pipes and devices, which it waits for forever.
 
     Raises:
         AudioError: not a readable regular file, or empty.
@@ -238,7 +234,7 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise AudioError(
             f"cannot read {path}: {error.strerror or error}",
-            hint="check the file's permissions (ls -l) and that its disk is there",
+            hint="check the file's permissions (ls -l) and that its disk is mounted",
         ) from error
     if empty:
         raise AudioError(f"{path} is empty (0 bytes)", hint=hint)
@@ -246,7 +242,6 @@ def check_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def _ffmpeg_errors(name: str) -> Iterator[None]:
-    """Turn FFmpeg's errors into one line about the recording."""
     import av
 
     try:
@@ -255,21 +250,21 @@ def _ffmpeg_errors(name: str) -> Iterator[None]:
         reason = (error.strerror or str(error)).splitlines()[0]
         raise AudioError(
             f"{name} cannot be read as audio: {reason}",
-            hint="play it in another program; if it plays, convert it to wav or flac",
+            hint="try it in another player; if it plays there, convert it to wav or flac",
         ) from error
 
 
 def _opened(audio: Path | bytes) -> av.container.InputContainer:
-    """Open the container, and nothing beside it.
+    """Open the container, and no other file or address.
 
-    The protocol is spelled out and the only one allowed: a playlist in disguise cannot make FFmpeg
-    reach for the network, and a file named "concat:..." is just a file.
+    Only the file protocol is allowed, and it is written out: a disguised playlist cannot make
+    FFmpeg use the network, and a file named "concat:..." is just a file.
     """
     import io
 
     import av
 
-    # Before PyAV 19 a tag that is not UTF-8 keeps a file from being opened, unless told not to.
+    # Before PyAV 19, a tag that is not UTF-8 prevents opening a file unless it is ignored.
     old = int(av.__version__.partition(".")[0]) < 19
     tags: dict[str, Any] = {"metadata_errors": "ignore"} if old else {}
     source: Any = f"file:{audio.absolute()}" if isinstance(audio, Path) else io.BytesIO(audio)
@@ -280,7 +275,7 @@ def _opened(audio: Path | bytes) -> av.container.InputContainer:
 
 
 def _mono_blocks(audio: Path | bytes, name: str) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Yield ``(rate, samples)`` for some frames at a time, already checked and mixed to mono."""
+    """Yield ``(rate, samples)`` of several frames at a time, checked and mixed to mono."""
     waiting: list[av.AudioFrame] = []
     samples, seconds = 0, 0.0
     for frame in _frames(audio, name):
@@ -295,7 +290,7 @@ def _mono_blocks(audio: Path | bytes, name: str) -> Iterator[tuple[int, npt.NDAr
 
 
 def _frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
-    """Yield every decoded frame that has samples; damage is an error."""
+    """Yield every decoded frame that has samples; raise on damage."""
     import av
 
     with _opened(audio) as container:
@@ -303,7 +298,7 @@ def _frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
             raise AudioError(
                 f"{name} has no audio stream (only {kinds} streams)",
-                hint="choose a file with sound in it",
+                hint="choose a file that contains sound",
             )
         stream = container.streams.audio[0]
         seconds = lost = 0.0
@@ -315,23 +310,25 @@ def _frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
                 continue
             for frame in frames:
                 if lost > MAX_LOST_SECONDS:
-                    raise _damaged(name, f"{lost:.1f} s are missing {seconds:.1f} s from its start")
+                    raise _damaged(
+                        name, f"{lost:.1f} s are missing {seconds:.1f} s after its start"
+                    )
                 if not frame.samples:
                     continue
                 if frame.sample_rate not in _RATES:
                     raise AudioError(
-                        f"{name} claims {frame.sample_rate} samples per second",
+                        f"{name} states {frame.sample_rate} samples per second",
                         hint="convert it to wav or flac with a plausible rate",
                     )
                 yield frame
                 seconds += frame.samples / frame.sample_rate
         stated = _seconds(stream.duration, stream.time_base)
         if container.format.name in _EXACT_LENGTH and 0 < seconds < stated - MAX_LOST_SECONDS:
-            raise _damaged(name, f"{seconds:.1f} s of the stated {stated:.1f} s are there")
+            raise _damaged(name, f"it holds {seconds:.1f} s of the stated {stated:.1f} s")
 
 
 def _seconds(ticks: int | None, time_base: Fraction | None) -> float:
-    """A duration FFmpeg may not know, in seconds; 0 then."""
+    """A duration in seconds; 0 if FFmpeg does not know it."""
     return float(ticks * time_base) if ticks and time_base else 0.0
 
 
@@ -345,13 +342,13 @@ def _damaged(name: str, what: str) -> AudioError:
 def resampled(
     mixed: Iterator[tuple[int, npt.NDArray[np.float32]]],
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Bring every block to ``SAMPLE_RATE``; a change of rate on the way starts a new resampler.
+    """Resample every block to ``SAMPLE_RATE``; each change of rate starts a new resampler.
 
     Args:
-        mixed: rate and samples of one block after the other.
+        mixed: rate and samples of each block.
 
     Yields:
-        Shape ``[samples]`` at ``SAMPLE_RATE``, resampled by soxr HQ where the rate is another.
+        Shape ``[samples]`` at ``SAMPLE_RATE``, by soxr HQ unless the rate is the same.
     """
     import numpy as np
     import soxr

@@ -1,8 +1,7 @@
 """Cuts of chosen lengths of one reading, to see how time depends on the length. Pure.
 
-Every cut begins where the reading begins, so that a longer one is a shorter one and more: what
-changes between them is the length, not the speaker or the text. A cut longer than the reading goes
-on with its beginning.
+Every cut begins where the reading begins, so a longer one only extends a shorter one: the length
+changes, not the speaker or the text. A cut longer than the reading repeats it.
 """
 
 from __future__ import annotations
@@ -19,53 +18,54 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 DEFAULT_SECONDS: Final = (2.0, 5.0, 10.0, 20.0, 30.0, 31.0, 60.0, 120.0)
-"""Lengths that show the fixed cost (2-10 s), the step behind Whisper's 30 s window, the slope."""
+"""Lengths that show the fixed cost (2-10 s), the step at Whisper's 30 s window, and the slope."""
 
 LONGEST_SECONDS: Final = 3600.0
 """Longest cut: 230 MB of samples."""
 
 _FRAME: Final = SAMPLE_RATE // 100
-"""10 ms: what loudness is compared over. Gaps between words and stops within them are longer."""
+"""10 ms: the unit in which loudness is compared. Gaps between words, and the closures of stop
+consonants, are longer."""
 
 _SEARCH_SECONDS: Final = 0.4
-"""How far before the end of a cut its quietest place is looked for: a spoken word lasts about as
-long (English is read at 150 to 180 words a minute)."""
+"""How far before its end the quietest place of a cut is searched: about the length of a spoken word
+(English is read at 150 to 180 words a minute)."""
 
 _FADE: Final = SAMPLE_RATE // 200
-"""5 ms, in which sound goes to nothing without a click."""
+"""5 ms: a fade that long makes no click."""
 
 
-def cut_to(reading: Recording, seconds: Sequence[float]) -> AudioSet:
-    """One clip for each length, exact to the sample; without reference, because words are cut off.
+def cut_durations(reading: Recording, seconds: Sequence[float]) -> AudioSet:
+    """One cut for each length, exact to the sample; without reference, because words are cut off.
 
     Args:
-        reading: what is cut; at least a second long.
-        seconds: the lengths, in the order the clips will have.
+        reading: the recording to cut; at least a second long.
+        seconds: the lengths, in the order of the result.
 
     Raises:
         UsageError: no lengths, or one that is too short or too long.
-        AudioError: the reading is too short to be joined to anything.
+        AudioError: the reading is too short to be repeated.
     """
     lengths = list(dict.fromkeys(seconds))
     for length in lengths:
-        # Written so that NaN, which compares with nothing, is refused as well.
+        # Written so that NaN is refused as well.
         if not MIN_SECONDS <= length <= LONGEST_SECONDS:
             raise UsageError(
-                f"--durations holds {length:g}; lengths are {MIN_SECONDS:g} to "
+                f"--durations contains {length:g}; lengths are {MIN_SECONDS:g} to "
                 f"{LONGEST_SECONDS:g} seconds",
-                hint="such as --durations 2,5,10,20,30,31,60,120",
+                hint="for example --durations 2,5,10,20,30,31,60,120",
             )
     if not lengths:
-        raise UsageError("--durations holds no lengths", hint="such as --durations 2,5,10,30")
+        raise UsageError("--durations has no lengths", hint="for example --durations 2,5,10,30")
     if reading.seconds < 1:
         raise AudioError(
             f"{reading.name} is {reading.seconds:.2f} s long, too short to cut and join",
-            hint="use a reading of some seconds, or leave --audio out for the built-in one",
+            hint="use a reading of several seconds, or omit --audio to use the built-in one",
         )
     recordings = tuple(
         Recording(
             name=f"{length:g}s",
-            samples=piece(reading.samples, round(length * SAMPLE_RATE)),
+            samples=repeat_to_length(reading.samples, round(length * SAMPLE_RATE)),
             reference=None,
             language=reading.language,
             source=f"cut from {reading.source}",
@@ -81,12 +81,12 @@ def cut_to(reading: Recording, seconds: Sequence[float]) -> AudioSet:
     )
 
 
-def piece(samples: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
-    """The first ``length`` samples of the reading said over and over.
+def repeat_to_length(samples: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
+    """The first ``length`` samples of the reading, repeated as needed.
 
-    It is cut and joined where it is quietest: a repetition ends and begins within `_SEARCH_SECONDS`
-    of the reading's ends, and the last sounds up to so much before the end of the piece are left
-    out, for silence to end on, rather than half a word.
+    It is cut and joined where it is quietest: repetitions begin and end within `_SEARCH_SECONDS` of
+    the reading's ends. The last repetition is cut within `_SEARCH_SECONDS` of the end and padded
+    with silence, so that the result does not end within a word.
 
     Args:
         samples: shape ``[samples]``, at least a second.
@@ -109,7 +109,7 @@ def piece(samples: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float
     left = length - done
     if left > 2 * _search():
         last = _faded(reading[: _quietest(reading, left - _search(), left)])
-    else:  # too little for a choice
+    else:  # too short to search
         last = _faded(reading[:left])
     result[done : done + last.size] = last
     return result
@@ -120,7 +120,7 @@ def _search() -> int:
 
 
 def _quietest(samples: npt.NDArray[np.float32], start: int, end: int) -> int:
-    """The middle of the quietest 10 ms between two places; the last such one."""
+    """The middle of the last quietest 10 ms between two sample positions."""
     import numpy as np
 
     frames = (end - start) // _FRAME
@@ -131,7 +131,6 @@ def _quietest(samples: npt.NDArray[np.float32], start: int, end: int) -> int:
 
 
 def _faded(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The same, coming out of nothing and going into it."""
     import numpy as np
 
     width = min(_FADE, samples.size // 2)

@@ -1,10 +1,9 @@
-"""Datasets on the Hugging Face hub that are files: recordings and a table that lists them.
+"""Datasets on the Hugging Face hub that consist of files: recordings and a table of them.
 
-That is the layout the hub calls an audio folder (``metadata.jsonl`` or ``metadata.csv`` beside the
-recordings), or a manifest of NeMo's. Parquet files, with the recordings packed inside, and datasets
-made by a script are not read: nothing remote is run, and no Parquet reader is installed.
-
-The revision is a commit, so that what is here is never asked for again.
+The table is ``metadata.jsonl`` or ``metadata.csv`` beside the recordings (the hub's audio folder),
+or a manifest in NeMo's format. Parquet files and datasets made by a script are not supported: no
+remote code is run, and no Parquet reader is installed. The revision is a commit, so files and
+listings in the cache stay valid.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ from mac_whisper_speedtest.http_errors import RequestContext
 _TABLES: Final = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.json")
 
 
-class _File(msgspec.Struct, frozen=True):
-    """A file of the repository: its size, and either its SHA-256 or git's name of its content."""
+class _HubFileInfo(msgspec.Struct, frozen=True):
+    """A file of the repository: its size, and either its SHA-256 or its git hash."""
 
     name: str
     bytes: int
@@ -46,21 +45,21 @@ class _File(msgspec.Struct, frozen=True):
     git_sha1: str = ""
 
 
-def entries(
+def hub_entries(
     dataset: Dataset, *, seed: int, notify: Callable[[str], None], allow_download: bool
 ) -> Iterator[AudioEntry]:
-    """The utterances of a dataset, or a sample of them; their files are here when they come.
+    """The utterances of a dataset, or a sample of them, after their files are downloaded.
 
     Raises:
-        UsageError: its layout is not one that is read.
-        AudioError: its table is not as described.
-        DownloadError: it is not here and may not be, or cannot be, downloaded.
+        UsageError: its layout is not supported.
+        AudioError: its table is malformed.
+        DownloadError: it is not on this machine, and must not or cannot be downloaded.
         StorageError: the cache cannot be written.
     """
-    files = listing(dataset, notify=notify, allow_download=allow_download)
+    files = list_files(dataset, notify=notify, allow_download=allow_download)
     table = remote_file(dataset, _table(dataset, files))
     ensure_files(dataset, [table], notify=notify, allow_download=allow_download)
-    listed = manifest.parse(read_text(table.path), table.path)
+    listed = manifest.parse_manifest(read_text(table.path), table.path)
     known = [(entry, files.get(_within(dataset, entry))) for entry in listed]
     items = [
         sample.Item(f"{number}", entry.speaker, file.bytes if file else None)
@@ -75,13 +74,13 @@ def entries(
         allow_download=allow_download,
     )
     for entry, file in chosen:
-        # What the repository does not hold is left out as a missing file, wherever its path leads.
+        # An entry whose file is not in the repository is left out, whatever its path.
         path = _folder(dataset) / (file.name if file else "not in the repository")
         yield replace(entry, audio=path)
 
 
-def _table(dataset: Dataset, files: dict[str, _File]) -> _File:
-    """The file that lists the recordings: in the split's folder, or at the root without one."""
+def _table(dataset: Dataset, files: dict[str, _HubFileInfo]) -> _HubFileInfo:
+    """The file that lists the recordings: in the split's folder, or at the root without a split."""
     folders = (dataset.split, f"data/{dataset.split}") if dataset.split else ("", "data")
     for folder in folders:
         for name in _TABLES:
@@ -93,21 +92,21 @@ def _table(dataset: Dataset, files: dict[str, _File]) -> _File:
         others = ", ".join(str(PurePosixPath(name).parent) for name in tables[:5])
         raise UsageError(
             f"{dataset.name} has no table of recordings{where}",
-            hint=f"it has one in: {others}; name one of these as the split",
+            hint=f"it has tables in: {others}; use one of these as the split",
         )
     if any(name.endswith(".parquet") for name in files):
         raise UsageError(
-            f"{dataset.name} is stored as Parquet files, which are not read here",
-            hint="export the recordings you want with a table, and use --manifest",
+            f"{dataset.name} is stored as Parquet files, which are not supported",
+            hint="export the recordings with a table, and use --manifest",
         )
     raise UsageError(
         f"{dataset.name} has no table of recordings{where}",
-        hint=f"one of {', '.join(_TABLES)} is looked for",
+        hint=f"it must have one of {', '.join(_TABLES)}",
     )
 
 
 def _within(dataset: Dataset, entry: AudioEntry) -> str:
-    """The name in the repository of what an entry of its table points to."""
+    """The file's name in the repository, of an entry of its table."""
     assert isinstance(entry.audio, Path)
     return os.path.relpath(entry.audio, _folder(dataset)).replace(os.sep, "/")
 
@@ -119,11 +118,11 @@ def ensure_files(
     notify: Callable[[str], None],
     allow_download: bool,
 ) -> None:
-    """Have these files here, whole; those that are missing are downloaded if that is allowed.
+    """Download the files that are missing or altered.
 
     Raises:
-        DownloadError: something is missing and nothing may be downloaded; or a file could not be
-            fetched, or is not what the hub says it is.
+        DownloadError: a download is necessary but not allowed; or a file could not be fetched, or
+            has another hash than the hub states.
     """
     missing = [each for each in requested if not is_whole(each)]
     if not missing:
@@ -137,25 +136,25 @@ def ensure_files(
         ensure_file(each, _source(dataset, notify))
 
 
-def listing(
+def list_files(
     dataset: Dataset, *, notify: Callable[[str], None], allow_download: bool
-) -> dict[str, _File]:
-    """What the repository holds at that commit, by name; asked for once."""
+) -> dict[str, _HubFileInfo]:
+    """The files of the repository at its commit, by name; the hub is queried once."""
     path = _folder(dataset).with_suffix(".files.json")
     try:
-        known = msgspec.json.decode(path.read_bytes(), type=list[_File])
+        known = msgspec.json.decode(path.read_bytes(), type=list[_HubFileInfo])
     except (OSError, msgspec.MsgspecError):
         refuse_unless_allowed(dataset.name, None, allow_download=allow_download)
-        notify(f"Asking the hub what {dataset.name} holds.")
-        known = _ask(_source(dataset, notify))
+        notify(f"Asking the hub for the files of {dataset.name}.")
+        known = _query_hub(_source(dataset, notify))
         files.write_bytes(path, msgspec.json.encode(known))
     return {file.name: file for file in known}
 
 
-def _ask(source: DownloadSource) -> list[_File]:
+def _query_hub(source: DownloadSource) -> list[_HubFileInfo]:
     answer = ask_hub(source)
     try:
-        return files_of(answer)
+        return parse_listing(answer)
     except ValueError as error:
         raise DownloadError(
             f"cannot ask the hub about {source.context.repository}: {error}",
@@ -169,30 +168,30 @@ def _source(dataset: Dataset, notify: Callable[[str], None]) -> DownloadSource:
     )
 
 
-def files_of(answer: Any) -> list[_File]:
-    """The files in the hub's answer; one that cannot be verified is none of them.
+def parse_listing(answer: Any) -> list[_HubFileInfo]:
+    """The files in the hub's answer that can be verified.
 
     Raises:
-        ValueError: it is not as a hub answers.
+        ValueError: it is not the answer of a hub.
     """
     siblings = answer.get("siblings") if isinstance(answer, dict) else None
     if not isinstance(siblings, list):
-        raise ValueError("it does not answer as a hub does")
+        raise ValueError("its answer is not that of a hub")
     found = []
     for each in siblings:
         if not isinstance(each, dict):
-            raise ValueError("it does not list files as a hub does")
+            raise ValueError("its list of files is not that of a hub")
         name, size, large = each.get("rfilename"), each.get("size"), each.get("lfs")
         sha256 = large.get("sha256", "") if isinstance(large, dict) else ""
         if not isinstance(name, str) or not isinstance(size, int):
             continue
         if name == posixpath.normpath(name) and not name.startswith(("/", "../")):
-            found.append(_File(name, size, sha256, "" if sha256 else each.get("blobId", "")))
+            found.append(_HubFileInfo(name, size, sha256, "" if sha256 else each.get("blobId", "")))
     return [file for file in found if file.sha256 or file.git_sha1]
 
 
-def remote_file(dataset: Dataset, file: _File) -> RemoteFile:
-    """A file of the repository, where it goes, and what it has to be."""
+def remote_file(dataset: Dataset, file: _HubFileInfo) -> RemoteFile:
+    """A file of the repository with its path in the cache and its pins."""
     path = _folder(dataset) / file.name
     return RemoteFile(file.name, path, file.bytes, file.sha256, file.git_sha1)
 
@@ -202,9 +201,6 @@ def _folder(dataset: Dataset) -> Path:
     return paths.cache_dir() / "datasets" / "hf" / name / dataset.revision
 
 
-# Files of one kind out of a dataset on the Hugging Face hub, whatever else it holds.
-
-
 def fetch_dataset(
     dataset: Dataset,
     ending: str,
@@ -212,23 +208,23 @@ def fetch_dataset(
     notify: Callable[[str], None],
     allow_download: bool,
 ) -> list[Path]:
-    """Have every file whose name ends so; what is here already is not asked for again.
+    """Download every file whose name has this ending, unless it is in the cache.
 
     Args:
-        dataset: pinned to a commit; its ``split`` is a folder, empty for all of it.
+        dataset: pinned to a commit; its ``split`` is a folder, or empty for the whole repository.
         ending: such as ``.zip``.
         notify: receives a line before anything is downloaded.
-        allow_download: whether it may be.
+        allow_download: whether files may be downloaded.
 
     Returns:
-        Their paths, in order of their names.
+        Their paths, sorted by name.
 
     Raises:
         UsageError: it has no such file.
-        DownloadError: it is not here and may not be, or cannot be, downloaded.
+        DownloadError: a file is not on this machine, and must not or cannot be downloaded.
         StorageError: the cache cannot be written.
     """
-    files = listing(dataset, notify=notify, allow_download=allow_download)
+    files = list_files(dataset, notify=notify, allow_download=allow_download)
     within = f"{dataset.split}/" if dataset.split else ""
     found = [
         remote_file(dataset, file)

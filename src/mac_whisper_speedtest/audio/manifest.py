@@ -1,16 +1,16 @@
-"""Manifests: a list of recordings with their words, as JSON lines (NeMo's form) or as CSV.
+"""Manifests: recordings with their reference texts, as JSON lines (NeMo's format) or as CSV.
 
-Both know the same fields; in CSV they are the columns, named in the first line. Every path is
-relative to the manifest. Fields that are not known are passed over.
+Both have the same fields; in CSV they are columns, named in the first line. Paths are relative to
+the manifest. Unknown fields are ignored.
 
     audio_filepath  the recording; also: file_name, path, audio
     text            the words spoken; also: transcription, transcript, sentence
     lang            language code; also: language
-    offset          seconds into the recording where the utterance begins
-    duration        seconds; with an offset the length of the utterance, else only information
-    speaker         who speaks; also: speaker_id
+    offset          start of the utterance in the recording, in seconds
+    duration        seconds; the length of the utterance with an offset, otherwise ignored
+    speaker         the speaker's name; also: speaker_id
 
-A line that is not as described is left out by its number, and the others are measured on.
+A malformed line is left out and reported by its number; the others are measured.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NAMES: Final = {
     "duration": ("duration",),
     "speaker": ("speaker", "speaker_id"),
 }
-"""What each field may be called; the first is NeMo's name, and the others are Hugging Face's."""
+"""The names of each field: NeMo's first, then those of Hugging Face."""
 
 _HINT = (
     'each line is one recording, such as {"audio_filepath": "a.wav", "text": "hello", "lang": "en"}'
@@ -51,7 +51,7 @@ _JSON_SUFFIXES: Final = frozenset({".jsonl", ".json", ".ndjson", ".manifest"})
 
 
 class _WrongLineError(AudioError):
-    """A line that is not as described."""
+    """A malformed line."""
 
     def __init__(self, path: Path, line: int, what: str, *, hint: str = _HINT) -> None:
         super().__init__(f"{path}, line {line}, {what}", hint=hint)
@@ -59,46 +59,41 @@ class _WrongLineError(AudioError):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """What a manifest lists.
-
-    Attributes:
-        entries: in its order; there may be none.
-        left_out: the lines that are not as described, by number.
-    """
+class ManifestListing:
+    """The entries of a manifest, perhaps none, and its malformed lines by number."""
 
     entries: list[AudioEntry]
     left_out: list[LeftOut]
 
 
-def list_manifest(path: Path) -> Listed:
-    """What the manifest at ``path`` lists; no recording is opened.
+def list_manifest(path: Path) -> ManifestListing:
+    """Parse the manifest at ``path`` without opening any recording.
 
     Raises:
-        AudioError: it cannot be read, is not UTF-8, of an unknown kind or empty; as CSV it cannot
-            be parted into lines.
+        AudioError: it cannot be read, is not UTF-8, has an unknown format or no entries, or is CSV
+            that cannot be split into lines.
     """
     if not path.is_file():
-        missing = "is no file" if path.exists() else "does not exist"
+        missing = "is not a file" if path.exists() else "does not exist"
         raise AudioError(f"the manifest {path} {missing}", hint="check the path of --manifest")
     found = list(_lines(_read(path), path))
     if not found:
         raise AudioError(f"{path} lists no recordings", hint=_HINT)
-    return Listed(
+    return ManifestListing(
         entries=[each for each in found if isinstance(each, AudioEntry)],
         left_out=[each.left_out for each in found if isinstance(each, _WrongLineError)],
     )
 
 
-def parse(text: str, path: Path) -> list[AudioEntry]:
-    """What a manifest lists that has to be right in every line.
+def parse_manifest(text: str, path: Path) -> list[AudioEntry]:
+    """The entries of a manifest that may have no malformed line.
 
     Args:
         text: its contents.
-        path: its name tells JSON from CSV; paths in it are relative to its folder.
+        path: its ending decides between JSON and CSV; paths in it are relative to its folder.
 
     Raises:
-        AudioError: as `listed`; or a line is not as described. It is named.
+        AudioError: as `list_manifest`; or a line is malformed.
     """
     found = []
     for each in _lines(text, path):
@@ -109,7 +104,7 @@ def parse(text: str, path: Path) -> list[AudioEntry]:
 
 
 def _lines(text: str, path: Path) -> Iterator[AudioEntry | _WrongLineError]:
-    """Every line, as an entry or as what is wrong with it."""
+    """Every line, as an entry or as the error in it."""
     suffix = path.suffix.lower()
     rows: Iterable[_Row | _WrongLineError]
     if suffix in _CSV_DELIMITERS:
@@ -118,7 +113,7 @@ def _lines(text: str, path: Path) -> Iterator[AudioEntry | _WrongLineError]:
         rows = _json_rows(text, path)
     else:
         raise AudioError(
-            f"{path} is no manifest that is known: its name ends in {suffix or 'nothing'}",
+            f"{path} is not a known manifest format: its name ends in {suffix or 'nothing'}",
             hint="name it .jsonl (one JSON object per line) or .csv (columns named in line 1)",
         )
     for row in rows:
@@ -156,10 +151,10 @@ def _json_rows(text: str, path: Path) -> Iterator[_Row | _WrongLineError]:
 
 
 def _csv_rows(text: str, path: Path, delimiter: str) -> Iterator[_Row | _WrongLineError]:
-    """Rows. A quote that is not closed takes in everything after it, so it is refused as a whole.
+    """The rows. An unclosed quote hides everything after it, so the whole file is refused.
 
     Raises:
-        AudioError: it has no column for the recording, or is not CSV.
+        AudioError: no column names the recording, or it is not CSV.
     """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
@@ -183,7 +178,7 @@ def _csv_rows(text: str, path: Path, delimiter: str) -> Iterator[_Row | _WrongLi
                     path,
                     number,
                     f"has {len(cells)} cells for {len(columns)} columns",
-                    hint="put a text that holds the delimiter or a quote into quotes",
+                    hint="quote texts that contain the delimiter or a quote",
                 )
                 continue
             yield number, dict(zip(columns, cells, strict=True))
@@ -201,7 +196,7 @@ def _entry(row: Mapping[str, Any], path: Path, line: int) -> AudioEntry:
     try:
         language = language_code(_text(row, "language", path, line))
     except ValueError as error:
-        raise _WrongLineError(path, line, f"is not as expected: {error}") from error
+        raise _WrongLineError(path, line, f"is malformed: {error}") from error
     found = path.parent / Path(audio.strip()).expanduser()
     return AudioEntry(
         name=found.name if offset is None else f"{found.name}@{offset:g}s",
@@ -215,7 +210,7 @@ def _entry(row: Mapping[str, Any], path: Path, line: int) -> AudioEntry:
 
 
 def _value(row: Mapping[str, Any], field: str) -> tuple[str, Any]:
-    """The name that a field goes by in this row, and its value; None where it is absent."""
+    """The name of the field in this row, and its value; None if it is absent."""
     for name in _NAMES[field]:
         if row.get(name) is not None:
             return name, row[name]
@@ -227,7 +222,7 @@ def _text(row: Mapping[str, Any], field: str, path: Path, line: int) -> str | No
     if field == "speaker" and isinstance(value, int):
         return str(value)
     if value is not None and not isinstance(value, str):
-        raise _WrongLineError(path, line, f"has {_kind(value)} as {name}, where text belongs")
+        raise _WrongLineError(path, line, f"has {_kind(value)} as {name}, which must be text")
     return value
 
 
@@ -239,10 +234,10 @@ def _seconds(row: Mapping[str, Any], field: str, path: Path, line: int) -> float
         seconds = float(value)
     except (TypeError, ValueError):
         raise _WrongLineError(
-            path, line, f"has {value!r:.60} as {name}, where seconds belong"
+            path, line, f"has {value!r:.60} as {name}, which must be seconds"
         ) from None
     if not math.isfinite(seconds) or seconds < 0:
-        raise _WrongLineError(path, line, f"has {seconds:g} as {name}, where seconds belong")
+        raise _WrongLineError(path, line, f"has {seconds:g} as {name}, which must be seconds")
     return seconds
 
 

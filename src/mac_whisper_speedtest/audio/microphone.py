@@ -1,7 +1,7 @@
-"""``--mic``: what somebody says now, recorded until Enter is pressed or for a given time.
+"""``--mic``: record speech until Enter is pressed or for a given time.
 
-The recording stays in memory and in the run's temporary files. It is kept only where that was asked
-for; it never goes into the PCM cache.
+The recording stays in memory and in the run's temporary files. It is kept only on request, and
+never written to the PCM cache.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ LONGEST_SECONDS: Final = 3600.0
 """Longest recording: 230 MB of samples in memory."""
 
 QUIETEST_DBFS: Final = -60.0
-"""The left end of the level meter; a quiet room is about there."""
+"""The left end of the level meter: about the level of a quiet room."""
 
 _METER_WIDTH: Final = 30
-_SILENT_DEVICE_S: Final = 5.0
-"""A device that has given nothing for so long will not begin to."""
+_DEVICE_TIMEOUT_S: Final = 5.0
+"""Recording ends when the device delivers nothing for so long."""
 
 
 def record(
@@ -43,17 +43,17 @@ def record(
     """Record from the default microphone.
 
     Args:
-        seconds: how long; None until Enter is pressed.
+        seconds: duration; None until Enter is pressed.
         language: two-letter code of the speech.
-        notify: receives when to speak, and what went wrong.
+        notify: receives a line when to speak, and one if samples were lost.
         level: receives the loudness of every block, in dB below full scale.
 
     Raises:
-        UsageError: no library or device to record with, no terminal to wait for Enter at, or an
-            impossible length.
+        UsageError: no library or device to record with, no terminal to read Enter from, or an
+            impossible duration.
         AudioError: nothing was recorded, or nothing but digital silence.
     """
-    # Written so that NaN, which compares with nothing, is refused as well.
+    # Written so that NaN is refused as well.
     if seconds is not None and not MIN_SECONDS <= seconds <= LONGEST_SECONDS:
         raise UsageError(
             f"{seconds:g} seconds cannot be recorded",
@@ -62,7 +62,7 @@ def record(
     if seconds is None and not sys.stdin.isatty():
         raise UsageError(
             "recording until Enter is pressed needs a terminal",
-            hint="say how long to record, such as --mic-seconds 10",
+            hint="set a duration, such as --mic-seconds 10",
         )
     library = _library()
     rate = _rate(library)
@@ -72,7 +72,7 @@ def record(
     stream = _blocks(library, rate, _never if seconds is not None else _enter_pressed, lost)
     samples = gather(stream, rate, seconds, level)
     if lost:
-        notify(f"The machine was too busy to record all of it: {lost[0]}.")
+        notify(f"Parts of the recording were lost because the machine was too busy: {lost[0]}.")
     return Recording(
         name="microphone",
         samples=samples,
@@ -88,19 +88,19 @@ def gather(
     seconds: float | None,
     level: Callable[[float], None],
 ) -> npt.NDArray[np.float32]:
-    """Join what a microphone gives, at 16 kHz.
+    """Join the blocks of a microphone, resampled to 16 kHz.
 
     Args:
-        blocks: shape ``[samples]`` each, at ``rate``; they end when the recording shall.
+        blocks: shape ``[samples]`` each, at ``rate``.
         rate: samples per second of the blocks.
-        seconds: after which to stop, exact to the sample; None for all.
+        seconds: duration, exact to the sample; None for all blocks.
         level: receives the loudness of every block, in dB below full scale.
 
     Returns:
         Shape ``[samples]``, at 16 kHz.
 
     Raises:
-        AudioError: too little of it, or nothing but zeros.
+        AudioError: the recording is too short, or only zeros.
     """
     import numpy as np
 
@@ -121,12 +121,12 @@ def gather(
     if samples.size < MIN_SECONDS * SAMPLE_RATE:
         raise AudioError(
             f"only {samples.size / SAMPLE_RATE:.2f} s were recorded",
-            hint="speak for some seconds before you press Enter",
+            hint="speak for several seconds before you press Enter",
         )
     if not samples.any():
         raise AudioError(
-            "the microphone gave nothing but silence",
-            hint="check that it is on, and that this terminal may use it (macOS: System Settings, "
+            "the microphone delivered only silence",
+            hint="check that it is on and that this terminal may use it (macOS: System Settings, "
             "Privacy & Security, Microphone)",
         )
     return np.clip(samples, -1, 1)  # resampling may overshoot full scale a little
@@ -148,7 +148,7 @@ def meter(dbfs: float) -> str:
 
 
 def _library() -> Any:
-    """The sounddevice library, with the PortAudio it needs."""
+    """The sounddevice library, with PortAudio."""
     try:
         import sounddevice
     except ImportError:
@@ -156,14 +156,14 @@ def _library() -> Any:
             "recording needs the sounddevice library, which is not installed",
             hint='run: pip install "mac-whisper-speedtest[mic]"',
         ) from None
-    except OSError as error:  # it is there, and PortAudio is not
+    except OSError as error:  # installed, but without PortAudio
         raise UsageError(
             f"recording needs PortAudio: {error}",
             hint="install it (Debian and Ubuntu: apt install libportaudio2)",
         ) from error
     except Exception as error:
-        # It starts PortAudio as it is imported, which fails where no sound system runs (seen with
-        # 0.5.6 in a container); its error cannot be named, because it was not imported.
+        # The import starts PortAudio, which fails without a sound system (seen with 0.5.6 in a
+        # container). The error's class cannot be imported then, so it is known by its name.
         if type(error).__name__ != "PortAudioError":
             raise
         raise _no_microphone(error) from error
@@ -171,7 +171,7 @@ def _library() -> Any:
 
 
 def _rate(library: Any) -> int:
-    """The default microphone's own rate; it is resampled here, not by PortAudio."""
+    """The native rate of the default microphone: this tool resamples, not PortAudio."""
     try:
         device = library.query_devices(kind="input")
     except (library.PortAudioError, ValueError) as error:
@@ -182,14 +182,14 @@ def _rate(library: Any) -> int:
 def _no_microphone(error: Exception) -> UsageError:
     return UsageError(
         f"there is no microphone: {error}",
-        hint="connect one, or measure on a recording with --audio FILE",
+        hint="connect one, or use a recording with --audio FILE",
     )
 
 
 def _blocks(
     library: Any, rate: int, stopped: Callable[[], bool], lost: list[str]
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """What the microphone gives, until ``stopped`` says so."""
+    """The microphone's blocks until ``stopped`` returns true; ``lost`` receives its warnings."""
     waiting: queue.SimpleQueue[npt.NDArray[np.float32]] = queue.SimpleQueue()
 
     def arrived(data: npt.NDArray[np.float32], _frames: int, _when: object, status: Any) -> None:
@@ -199,23 +199,23 @@ def _blocks(
 
     try:
         with library.InputStream(samplerate=rate, channels=1, dtype="float32", callback=arrived):
-            heard = time.monotonic()
-            while not stopped() and time.monotonic() - heard < _SILENT_DEVICE_S:
+            last_block_s = time.monotonic()
+            while not stopped() and time.monotonic() - last_block_s < _DEVICE_TIMEOUT_S:
                 try:
                     block = waiting.get(timeout=0.05)
                 except queue.Empty:
                     continue
-                heard = time.monotonic()
+                last_block_s = time.monotonic()
                 yield block
     except library.PortAudioError as error:
         raise UsageError(
             f"the microphone cannot be used: {error}",
-            hint="check that no other program holds it, and that this terminal may use it",
+            hint="check that no other program uses it, and that this terminal may use it",
         ) from error
 
 
 def _enter_pressed() -> bool:
-    """Whether a line waits at the terminal; it is taken away."""
+    """Whether a line was typed at the terminal; it is consumed."""
     if not select.select([sys.stdin], [], [], 0)[0]:
         return False
     sys.stdin.readline()

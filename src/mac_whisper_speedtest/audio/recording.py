@@ -1,4 +1,4 @@
-"""One piece of speech, ready to be measured on, and what is known about it."""
+"""The audio of a run: decoded recordings with their reference texts, alone or as a set."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Audio with, where known, the words in it.
+    """Audio and, if known, the words in it.
 
     Attributes:
-        name: how tables and options call it.
+        name: its name in tables and options.
         samples: shape ``[samples]``, 16 kHz mono float32, full scale at +-1; read-only.
         reference: the words spoken, or None without a transcript (accuracy is then unknown).
-        language: two-letter code of the speech, or None when not known.
-        source: where the audio came from, for a person; never a path of this machine.
-        pcm_path: a file in the cache that holds exactly these samples, for workers to read; None
-            where there is none (cuts, recordings from the microphone): see `write_pcm`.
-        known_sha256: the hash of the samples where it is known already; see `pcm_sha256`.
-        speaker: whose voice it is, by whatever name a dataset uses; None when not known.
+        language: two-letter code of the speech, or None if unknown.
+        source: the origin of the audio, for a person; never a path of this machine.
+        pcm_path: a file in the cache with exactly these samples, for workers to read; None for
+            cuts and recordings from the microphone: see `write_pcm`.
+        known_sha256: the hash of the samples if it is known already; see `pcm_sha256`.
+        speaker: the dataset's name for the speaker; None if unknown.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Recording:
     speaker: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the array and keep a read-only view of it: every backend must get the same.
+        """Check the array and keep a read-only view, so that every backend gets the same samples.
 
         Raises:
             ValueError: the samples are not one-dimensional float32.
@@ -65,12 +65,12 @@ class Recording:
 
     @cached_property
     def pcm_sha256(self) -> str:
-        """SHA-256 of the little-endian float32 samples: what backends are really fed."""
+        """SHA-256 of the little-endian float32 samples, as backends receive them."""
         return self.known_sha256 or hashlib.sha256(_pcm_bytes(self.samples)).hexdigest()
 
 
 def write_pcm(audio: Recording | npt.NDArray[np.float32], path: Path) -> None:
-    """Write raw little-endian float32 samples, no header, atomically; the ``.f32`` workers read.
+    """Write the ``.f32`` file that workers read: little-endian float32, no header, atomically.
 
     Raises:
         StorageError: the file could not be written.
@@ -80,7 +80,7 @@ def write_pcm(audio: Recording | npt.NDArray[np.float32], path: Path) -> None:
 
 
 def write_wav(audio: Recording, path: Path) -> None:
-    """Write a file for people to listen to: 16-bit mono wav at 16 kHz, atomically.
+    """Write a 16-bit mono wav at 16 kHz, for people to listen to, atomically.
 
     Raises:
         StorageError: the file could not be written.
@@ -101,27 +101,19 @@ def write_wav(audio: Recording, path: Path) -> None:
 
 
 def _pcm_bytes(samples: npt.NDArray[np.float32]) -> memoryview:
-    """The samples as they are in memory; they are copied only where they do not lie so."""
+    """The bytes of the samples; copied only if they are not contiguous and little-endian."""
     import numpy as np
 
     return np.ascontiguousarray(samples, dtype="<f4").data
 
 
-# What one run measures on: a recording, a set of utterances, or cuts of chosen lengths.
-
-
 Kind = Literal["clip", "set", "durations"]
-"""One recording; utterances that are scored as one corpus; cuts of one reading, by length."""
+"""One recording; utterances scored as one corpus; cuts of one reading by length."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that was asked for and is not measured on, or not scored, and why.
-
-    Attributes:
-        name: of the recording, printable.
-        reason: in words, printable.
-    """
+    """A requested recording that is not measured, or not scored, and why. Both are printable."""
 
     name: str
     reason: str
@@ -132,13 +124,12 @@ class AudioSet:
     """The audio of a run.
 
     Attributes:
-        name: how tables call it; printable, no path.
+        name: its name in tables; printable, no path.
         recordings: at least one; their names are unique.
-        source: where it came from, for a person; never a path of this machine.
-        kind: see `Kind`.
-        left_out: what was asked for and cannot be measured on: a missing or damaged file, one
-            without samples, samples that are not finite.
-        unscored: what is measured but has no say in accuracy although a text was meant to be there.
+        source: the origin, for a person; never a path of this machine.
+        left_out: requested but not measurable: a missing or damaged file, one without samples,
+            samples that are not finite.
+        unscored: measured for speed only, because the expected reference text is missing.
     """
 
     name: str
@@ -149,7 +140,7 @@ class AudioSet:
     unscored: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the shape of the set.
+        """Check the set.
 
         Raises:
             ValueError: no recordings, two of one name, or several in a "clip".
@@ -167,13 +158,13 @@ class AudioSet:
 
     @property
     def language(self) -> str | None:
-        """The language of all recordings; None when it differs or is not known of any one."""
+        """The language of all recordings; None if they differ or none is known."""
         spoken = {recording.language for recording in self.recordings}
         return spoken.pop() if len(spoken) == 1 else None
 
     @cached_property
     def pcm_sha256(self) -> str:
-        """What was fed to backends, in one hash.
+        """One hash of all samples that backends receive.
 
         For one recording its own. For more, the SHA-256 of the sorted lines ``name pcm_sha256``,
         each ended by a newline, so that neither order nor folder matters.
@@ -187,12 +178,12 @@ class AudioSet:
 
 
 def display_name(name: str) -> str:
-    """``name`` as it may stand in tables and results: no user names, no line breaks."""
+    """``name`` for tables and results: without user names and line breaks."""
     return printable_name(scrub(name)) or "unnamed"
 
 
-def unused(name: str, taken: Collection[str]) -> str:
-    """``name``, or where it is taken ``name#2``, or whatever number comes next."""
+def unique_name(name: str, taken: Collection[str]) -> str:
+    """``name``, or ``name#2`` if it is taken, or the next free number."""
     number, chosen = 1, name
     while chosen in taken:
         number += 1

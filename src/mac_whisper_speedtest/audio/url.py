@@ -1,9 +1,11 @@
-"""One recording from the web into a temporary file that is gone afterwards, whatever happens.
+"""Fetch one recording from a web address into a temporary file, only from the public internet.
 
-The standard library's HTTP client is used because the connection has to go to an address that was
-checked (`addresses`), while the certificate is that of the name: the HTTP library that comes with
-huggingface-hub cannot be told both, and is another one from release to release. No proxy is used:
-it would resolve the name itself.
+An address from another person, or a redirect, must not make this machine query its own services,
+its router or its cloud's metadata service. So the host's name is resolved here, all its addresses
+are checked, and the connection goes to a checked address: a second lookup could give another one.
+
+The standard library's HTTP client is used because it can connect to a checked address while the
+certificate is verified for the name. No proxy is used, because a proxy would resolve the name.
 """
 
 from __future__ import annotations
@@ -30,44 +32,35 @@ from mac_whisper_speedtest.http_errors import refuse_offline
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 from mac_whisper_speedtest.version import __version__
 
-# Which addresses a recording may be fetched from. Pure, but for asking the resolver.
-#
-# An address from another person, or that a server redirects to, must not make this machine ask
-# its own services, its router or its cloud's metadata service. So a name is resolved here, every
-# address it stands for is checked, and the connection goes to an address that was checked: not to
-# whatever the name stands for a moment later.
-
-
 _PORTS: Final = {"https": 443, "http": 80}
-_NAT64: Final = ipaddress.IPv6Network(
-    "64:ff9b::/96"
-)  # RFC 6052: an IPv4 address in the last 32 bits
-_HINT: Final = "download it by other means and give the file: --audio FILE"
+# RFC 6052: an IPv4 address in the last 32 bits.
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_HINT: Final = "download it in another way and use the file: --audio FILE"
 
 
-def resolve(host: str, port: int) -> list[str]:
+def resolve_host(host: str, port: int) -> list[str]:
     """The numeric addresses of ``host``, by the system's resolver.
 
     Raises:
-        OSError: it has none, or no server answers.
+        OSError: the name has no address, or no server answers.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What may be fetched, and how patiently. Times in seconds.
+class FetchPolicy:
+    """Limits of a fetch.
 
     Attributes:
-        allow_http: also without encryption.
-        max_bytes: largest body; the choice of what to fetch sets it.
-        max_redirects: followed for one recording.
-        connect_s: to get a connection.
-        silence_s: without one byte.
-        total_s: for all of it, redirects included.
-        trusted: names of hosts whose addresses are not checked; none but in tests.
-        resolve: finds the addresses of a name.
+        allow_http: also fetch without encryption.
+        max_bytes: largest body.
+        max_redirects: for one recording.
+        connect_s: limit for connecting.
+        silence_s: limit for waiting without receiving a byte.
+        total_s: limit for the whole fetch, redirects included.
+        trusted: hosts whose addresses are not checked; only in tests.
+        resolve: returns the numeric addresses of a host and port.
     """
 
     allow_http: bool = False
@@ -77,20 +70,19 @@ class Policy:
     silence_s: float = 30.0
     total_s: float = 900.0
     trusted: frozenset[str] = frozenset()
-    resolve: Callable[[str, int], list[str]] = resolve
+    resolve: Callable[[str, int], list[str]] = resolve_host
 
 
-STRICT: Final = Policy()
+STRICT: Final = FetchPolicy()
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A web address, taken apart; it never holds a login.
+class WebAddress:
+    """A parsed web address; it never contains a login.
 
     Attributes:
         scheme: ``https`` or ``http``.
-        host: a name or a number, in ASCII, without brackets.
-        port: its port.
+        host: a name or a numeric address, in ASCII, without brackets.
         target: path and query, as they are sent.
     """
 
@@ -101,32 +93,32 @@ class Address:
 
     @property
     def name(self) -> str:
-        """The last part of the path, without the query; the host where there is none."""
+        """The last part of the path, without the query; the host if the path is empty."""
         return display_name(unquote(PurePosixPath(urlsplit(self.target).path).name) or self.host)
 
     @property
     def authority(self) -> str:
-        """Host and port as the ``Host`` header has them."""
+        """Host and port as in the ``Host`` header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     def joined(self, location: str) -> str:
-        """Where a redirect from here leads."""
+        """The target of a redirect to ``location``."""
         return urljoin(f"{self.scheme}://{self.authority}{self.target}", location)
 
 
-def parse(url: str, policy: Policy) -> Address:
-    """Take an address apart.
+def parse_address(url: str, policy: FetchPolicy) -> WebAddress:
+    """Parse an address.
 
     Raises:
-        UsageError: it is not one, has a login in it, or is not encrypted and has to be.
+        UsageError: it is malformed, contains a login, or is not encrypted although it must be.
     """
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna").decode("ascii")
         port = parts.port
     except ValueError as error:  # also what the codec raises
-        raise UsageError(f"the address is not one: {_first(error)}", hint=_HINT) from error
+        raise UsageError(f"the address is malformed: {_first_line(error)}", hint=_HINT) from error
     if parts.scheme not in _PORTS:
         raise UsageError(
             f"recordings are fetched over https, not {parts.scheme or 'nothing'}", hint=_HINT
@@ -134,28 +126,29 @@ def parse(url: str, policy: Policy) -> Address:
     if not host:
         raise UsageError(f"the address {parts.scheme}:// names no host", hint=_HINT)
     if parts.username is not None or parts.password is not None:
-        raise UsageError(f"the address at {host} has a login in it; none is sent", hint=_HINT)
+        raise UsageError(f"the address at {host} contains a login, which is never sent", hint=_HINT)
     if parts.scheme == "http" and not policy.allow_http:
         raise UsageError(
-            f"{host} is to be asked without encryption (http)",
-            hint="write https:// if the host has it, or add --allow-http",
+            f"the address at {host} is not encrypted (http)",
+            hint="use https:// if the host supports it, or add --allow-http",
         )
     path = quote(parts.path or "/", safe="/%~!$&'()*+,;=:@")
     query = f"?{quote(parts.query, safe='/%~!$&()*+,;=:@?')}" if parts.query else ""
-    return Address(parts.scheme, host, port or _PORTS[parts.scheme], path + query)
+    return WebAddress(parts.scheme, host, port or _PORTS[parts.scheme], path + query)
 
 
-def checked(address: Address, policy: Policy) -> list[str]:
-    """The numeric addresses behind ``address``, all of which may be connected to.
+def checked_numbers(address: WebAddress, policy: FetchPolicy) -> list[str]:
+    """The numeric addresses of the host, all of them on the public internet.
 
     Raises:
-        DownloadError: it cannot be found, or one of them is not on the public internet.
+        DownloadError: the host cannot be found, or one of its addresses is not public.
     """
     try:
         numbers = policy.resolve(address.host, address.port)
     except (OSError, UnicodeError) as error:
         raise DownloadError(
-            f"cannot find {address.host}: {_first(error)}", hint="check the address and the network"
+            f"cannot find {address.host}: {_first_line(error)}",
+            hint="check the address and the network",
         ) from error
     if not numbers:
         raise DownloadError(f"cannot find {address.host}", hint="check the address")
@@ -163,18 +156,18 @@ def checked(address: Address, policy: Policy) -> list[str]:
         for number in numbers:
             if not is_public(number):
                 raise DownloadError(
-                    f"{address.host} leads to {number}, which is not on the public internet",
+                    f"{address.host} resolves to {number}, which is not on the public internet",
                     hint=_HINT,
                 )
     return numbers
 
 
 def is_public(number: str) -> bool:
-    """Whether a numeric address is one of the public internet.
+    """Whether a numeric address is on the public internet.
 
-    Not so are loopback, private, shared, link-local, multicast, documentation, reserved and
+    Excluded are loopback, private, shared, link-local, multicast, documentation, reserved and
     unspecified ones (IANA's special-purpose registries, as the standard library knows them), nor
-    IPv6 addresses that stand for such an IPv4 one.
+    IPv6 addresses that contain such an IPv4 address.
     """
     try:
         address = ipaddress.ip_address(number)
@@ -191,28 +184,28 @@ def is_public(number: str) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _first(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
     return display_name(text.splitlines()[0] if text else type(error).__name__)
 
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _BLOCK: Final = 1 << 16
-_TELLING: Final = 512
-"""Bytes at the beginning of a file that tell text from sound."""
+_SNIFFED_BYTES: Final = 512
+"""Bytes at the beginning of a file by which text is distinguished from audio."""
 
-_AGAIN: Final = "try again later, or download it by other means and give the file: --audio FILE"
+_AGAIN: Final = "try again later, or download it in another way and use the file: --audio FILE"
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection to a numeric address for a host of another name."""
+    """A connection to a numeric address, with the certificate and headers of the host's name."""
 
-    def __init__(self, address: Address, number: str, policy: Policy) -> None:
+    def __init__(self, address: WebAddress, number: str, policy: FetchPolicy) -> None:
         super().__init__(address.host, address.port, timeout=policy.connect_s)
         self._address = address
         self._number = number
         self._policy = policy
-        self._wire: socket.socket
+        self._socket: socket.socket
 
     def connect(self) -> None:
         plain = socket.create_connection((self._number, self.port), self._policy.connect_s)
@@ -224,33 +217,33 @@ class _Connection(http.client.HTTPConnection):
                 raise
         plain.settimeout(self._policy.silence_s)
         self.sock = plain
-        self._wire = plain
+        self._socket = plain
 
     def cut(self) -> None:
-        """End whatever is going on, from another thread; the body's reader sees an end."""
-        # Where the server closes after its answer, the connection has let go of the socket by now.
+        """End the transfer from another thread; the reader of the body gets an end of file."""
+        # If the server closes after its answer, the connection has closed the socket by now.
         with contextlib.suppress(OSError):
-            self._wire.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
-def fetched(url: str, policy: Policy) -> Iterator[tuple[Path, Address]]:
-    """Yield the recording behind ``url`` in a file that is removed when the block ends.
+def fetched_file(url: str, policy: FetchPolicy) -> Iterator[tuple[Path, WebAddress]]:
+    """Yield the recording at ``url`` in a file that is removed when the block ends.
 
     Args:
-        url: where it is; redirects are followed, and each of them is checked like the first.
-        policy: what is allowed.
+        url: its address; redirects are followed, and each is checked like the first address.
+        policy: the limits.
 
     Yields:
-        The file, and the address that was asked for.
+        The file, and the requested address.
 
     Raises:
-        UsageError: it is no address, or not an allowed one.
-        DownloadError: it cannot be had, is not allowed after a redirect, is too large, does not
-            end, or is text.
-        StorageError: there is no room for it.
+        UsageError: the address is malformed or not allowed.
+        DownloadError: the fetch failed, a redirect is not allowed, or the body is too large,
+            endless or text.
+        StorageError: the disk is full.
     """
-    address = parse(url, policy)
+    address = parse_address(url, policy)
     refuse_offline(address.name, ("SPEEDTEST_OFFLINE",))
     with as_keyboard_interrupt():
         handle, name = tempfile.mkstemp(prefix="speedtest-", suffix=".audio")
@@ -263,17 +256,17 @@ def fetched(url: str, policy: Policy) -> Iterator[tuple[Path, Address]]:
             path.unlink(missing_ok=True)
 
 
-def _fetch(address: Address, policy: Policy, stream: IO[bytes]) -> None:
+def _fetch(address: WebAddress, policy: FetchPolicy, stream: IO[bytes]) -> None:
     deadline = time.monotonic() + policy.total_s
     for _ in range(policy.max_redirects + 1):
-        location = _visit(address, policy, stream, deadline)
+        location = _request_once(address, policy, stream, deadline)
         if location is None:
             return
         try:
-            address = parse(address.joined(location), policy)
+            address = parse_address(address.joined(location), policy)
         except SpeedtestError as error:
             raise DownloadError(
-                f"{address.host} redirects to where nothing is fetched from: {error.message}",
+                f"{address.host} redirects to an address that is not allowed: {error.message}",
                 hint=_AGAIN,
             ) from error
     raise DownloadError(
@@ -281,12 +274,14 @@ def _fetch(address: Address, policy: Policy, stream: IO[bytes]) -> None:
     )
 
 
-def _visit(address: Address, policy: Policy, stream: IO[bytes], deadline: float) -> str | None:
-    """Ask once. The body goes to ``stream``; a redirect's target is returned instead."""
+def _request_once(
+    address: WebAddress, policy: FetchPolicy, stream: IO[bytes], deadline: float
+) -> str | None:
+    """Send one request and write the body to ``stream``; return the target of a redirect."""
     connection = _connected(address, policy)
     late = threading.Event()
 
-    def stop() -> None:  # what drips slower than any time-out of a single read is ended as well
+    def stop() -> None:  # also ends bodies that drip within the time-out of every read
         late.set()
         connection.cut()
 
@@ -294,7 +289,7 @@ def _visit(address: Address, policy: Policy, stream: IO[bytes], deadline: float)
     timer.daemon = True
     timer.start()
     try:
-        # http.client writes Host itself, from the name it was made for.
+        # http.client adds Host, from the name that the connection was created with.
         connection.request(
             "GET",
             address.target,
@@ -309,7 +304,7 @@ def _visit(address: Address, policy: Policy, stream: IO[bytes], deadline: float)
             _check_answer(response, address, policy)
             _receive(response, address, policy, stream)
     except (OSError, http.client.HTTPException, DownloadError) as error:
-        if late.is_set():  # whatever a connection looks like that was cut
+        if late.is_set():  # a cut connection can raise any of these
             raise _too_slow(address, policy) from error
         if isinstance(error, DownloadError):
             raise
@@ -322,8 +317,8 @@ def _visit(address: Address, policy: Policy, stream: IO[bytes], deadline: float)
     return None
 
 
-def _connected(address: Address, policy: Policy) -> _Connection:
-    numbers = checked(address, policy)
+def _connected(address: WebAddress, policy: FetchPolicy) -> _Connection:
+    numbers = checked_numbers(address, policy)
     for number in numbers:
         connection = _Connection(address, number, policy)
         try:
@@ -334,10 +329,12 @@ def _connected(address: Address, policy: Policy) -> _Connection:
                 raise _broken(error, address) from error
         else:
             return connection
-    raise AssertionError("a name without addresses was let through")
+    raise AssertionError("checked_numbers returned no address")
 
 
-def _check_answer(response: http.client.HTTPResponse, address: Address, policy: Policy) -> None:
+def _check_answer(
+    response: http.client.HTTPResponse, address: WebAddress, policy: FetchPolicy
+) -> None:
     if response.status != 200:
         raise DownloadError(
             f"{address.host} answered {response.status} {display_name(response.reason)}",
@@ -346,31 +343,31 @@ def _check_answer(response: http.client.HTTPResponse, address: Address, policy: 
     encoding = response.getheader("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         raise DownloadError(
-            f"{address.host} sent it encoded as {display_name(encoding)}, which was not asked for",
+            f"{address.host} sent it encoded as {display_name(encoding)}, which was not requested",
             hint=_AGAIN,
         )
     if any(name.lower().startswith("icy-") for name in response.headers):
         raise DownloadError(
-            f"{address.host} sends a radio stream, which has no end",
-            hint="record a piece of it and give the file: --audio FILE",
+            f"{address.host} sends a radio stream, which is endless",
+            hint="record a piece of it and use the file: --audio FILE",
         )
     if response.length is not None and response.length > policy.max_bytes:
         raise _too_large(address, policy)
 
 
 def _receive(
-    response: http.client.HTTPResponse, address: Address, policy: Policy, stream: IO[bytes]
+    response: http.client.HTTPResponse, address: WebAddress, policy: FetchPolicy, stream: IO[bytes]
 ) -> None:
     stated = response.length
-    here = 0
+    received = 0
     beginning = b""
     while block := response.read1(_BLOCK):
-        here += len(block)
-        if len(beginning) < _TELLING:
+        received += len(block)
+        if len(beginning) < _SNIFFED_BYTES:
             beginning += block
-            if len(beginning) >= _TELLING:
+            if len(beginning) >= _SNIFFED_BYTES:
                 _refuse_text(beginning, address)
-        if here > policy.max_bytes:
+        if received > policy.max_bytes:
             raise _too_large(address, policy)
         try:
             stream.write(block)
@@ -379,20 +376,21 @@ def _receive(
                 f"cannot write to {tempfile.gettempdir()}: {error.strerror}",
                 hint="make room there, or set TMPDIR to another folder",
             ) from error
-    if stated is not None and here < stated:
+    if stated is not None and received < stated:
         raise DownloadError(
-            f"{address.host} sent {here} of {stated} bytes and ended the connection", hint=_AGAIN
+            f"{address.host} sent {received} of {stated} bytes and ended the connection",
+            hint=_AGAIN,
         )
-    if not here:
+    if not received:
         raise DownloadError(f"{address.host} sent nothing (0 bytes)", hint=_AGAIN)
-    if here < _TELLING:
+    if received < _SNIFFED_BYTES:
         _refuse_text(beginning, address)
 
 
-def _refuse_text(beginning: bytes, address: Address) -> None:
-    """Give up at once on a page: every container of audio has other bytes in its header."""
-    text = beginning[:_TELLING].decode("utf-8", errors="replace")
-    # The cut may go through a character of up to four bytes.
+def _refuse_text(beginning: bytes, address: WebAddress) -> None:
+    """Refuse a web page at once: the header of every audio container has non-text bytes."""
+    text = beginning[:_SNIFFED_BYTES].decode("utf-8", errors="replace")
+    # The cut may split a character of up to four bytes.
     if (
         all(letter.isprintable() or letter.isspace() for letter in text)
         and "\ufffd" not in text[:-4]
@@ -404,7 +402,7 @@ def _refuse_text(beginning: bytes, address: Address) -> None:
 
 
 def _trust() -> ssl.SSLContext:
-    """The certificates that are trusted: the system's, else those of the certifi package."""
+    """A context that trusts the system's certificates, else those of the certifi package."""
     context = ssl.create_default_context()
     if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
         with contextlib.suppress(ImportError):
@@ -414,25 +412,25 @@ def _trust() -> ssl.SSLContext:
     return context
 
 
-def _too_large(address: Address, policy: Policy) -> DownloadError:
+def _too_large(address: WebAddress, policy: FetchPolicy) -> DownloadError:
     return DownloadError(
-        f"{address.host} sends more than {policy.max_bytes / 1e6:g} MB, or without end",
-        hint="give a shorter recording, or raise --max-download",
+        f"{address.host} sends more than {policy.max_bytes / 1e6:g} MB, or endlessly",
+        hint="use a shorter recording, or raise --max-download",
     )
 
 
-def _too_slow(address: Address, policy: Policy) -> DownloadError:
+def _too_slow(address: WebAddress, policy: FetchPolicy) -> DownloadError:
     return DownloadError(
-        f"{address.host} was still sending after {policy.total_s:g} s: too slow, or without end",
-        hint="download it by other means and give the file: --audio FILE",
+        f"{address.host} was still sending after {policy.total_s:g} s: too slow, or endless",
+        hint="download it in another way and use the file: --audio FILE",
     )
 
 
-def _broken(error: Exception, address: Address) -> DownloadError:
+def _broken(error: Exception, address: WebAddress) -> DownloadError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return DownloadError(
             f"the certificate of {address.host} is not trusted: {error.verify_message}",
-            hint="check the address; for a network's own certificate set SSL_CERT_FILE",
+            hint="check the address; if your network uses its own certificate, set SSL_CERT_FILE",
         )
     if isinstance(error, TimeoutError):
         return DownloadError(f"{address.host} did not answer in time", hint=_AGAIN)

@@ -15,7 +15,7 @@ def list_clips() -> None:
     """List the built-in clips and whether they are on this machine."""
     from mac_whisper_speedtest.audio import builtin
 
-    for name in builtin.builtin_names():
+    for name in builtin.builtin_clips().names:
         here = "here" if builtin.is_cached(name) else "not fetched yet"
         times = builtin.repetitions(name)
         click.echo(f"{name:10} {here}" + (f"  (one reading, {times} times)" if times > 1 else ""))

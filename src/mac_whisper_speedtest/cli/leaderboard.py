@@ -83,7 +83,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         if not each.startswith("hf:"):
             found.append(each)
             continue
-        dataset = datasets.parse(each)
+        dataset = datasets.parse_dataset(each)
         if dataset.n is not None:
             raise UsageError(
                 f"{each}: a leaderboard takes all bundles of a dataset", hint="leave out n="
