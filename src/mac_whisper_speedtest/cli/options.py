@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.option import Group, Newest, Option, Several, Switch, ValueKind
 
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # not generic in click 8.1
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # What is declared at a field, as click has it.
 
 
-class Value(click.ParamType[Any]):
+class Value(_ParamType):
     """A value of a declared kind; a wrong one is a UsageError that names the option."""
 
     def __init__(self, kind: ValueKind) -> None:
         self.kind = kind
         self.name = kind.metavar
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        """What ``--help`` shows for a value, in the letters in which it is typed."""
+        return self.name
 
     def convert(
         self,
