@@ -299,6 +299,19 @@ def test_a_table_that_is_gone_comes_back(data: Path, table: str) -> None:
     assert said
 
 
+def test_a_table_that_is_no_text_any_more_is_set_aside(data: Path) -> None:
+    stored(tags=["base"])
+    with open_index():
+        pass
+    content = path(data).read_bytes()
+    assert b"AS (json_extract" in content
+    path(data).write_bytes(content.replace(b"AS (json_extract", b") " + b"\xff " * 7))
+    said: list[str] = []
+    with open_index(said.append) as index:
+        assert len(index.cells(tag="base")) == 2
+    assert "damaged" in said[0]
+
+
 def test_pages_of_rubbish_in_the_middle_are_found_at_the_latest_by_reindex(data: Path) -> None:
     for seed in range(5):
         stored(seed=seed)

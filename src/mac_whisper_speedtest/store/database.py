@@ -96,6 +96,8 @@ def _usable(path: Path, notify: Callable[[str], None]) -> sqlite3.Connection:
             connection.close()
             raise
         why = str(error)
+    except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
+        why = f"its tables are damaged: {error}"
     except BaseException:
         connection.close()
         raise
@@ -122,6 +124,8 @@ def _connected(path: Path) -> sqlite3.Connection:
         if not is_damage(error):
             connection.close()
             raise  # if it is damaged, the next question says so again
+    except UnicodeDecodeError:  # the message quotes a damaged table; likewise
+        pass
     return connection
 
 
