@@ -159,10 +159,10 @@ def test_a_stray_mark_in_what_a_backend_says_is_an_error_and_no_refusal() -> Non
 
 
 def test_another_normalizer_is_another_number() -> None:
-    said = [english("a", "It's twenty pounds", "it is £20")]
+    texts = [english("a", "It's twenty pounds", "it is £20")]
 
-    assert accuracy.score(said).rate == 0.0
-    assert accuracy.score(said, normalizer=normalize.named("none")).rate == 1.0
+    assert accuracy.score(texts).rate == 0.0
+    assert accuracy.score(texts, normalizer=normalize.named("none")).rate == 1.0
 
 
 @pytest.mark.skipif(not LIBRISPEECH.exists(), reason="shared/speech is not here")

@@ -12,7 +12,7 @@ def compare(reference: str | None, first: str, second: str) -> differing_spans.T
     return differing_spans.compare_texts(reference, first, second, language="de")
 
 
-def test_each_place_says_what_both_wrote_and_who_is_right() -> None:
+def test_each_span_has_both_texts_and_which_is_right() -> None:
     found = compare(
         "a b c d e f g h i j",
         "a b c x e f g h i j",
@@ -62,7 +62,7 @@ def test_without_a_reference_nobody_is_right() -> None:
     assert compare("", "one", "one").shared_errors == 0
 
 
-def test_other_punctuation_is_a_difference_in_form_only() -> None:
+def test_other_punctuation_is_a_difference_in_formatting_only() -> None:
     found = compare("a b", "A, b.", "a b")
 
     assert (found.spans, found.only_formatting) == ((), True)
@@ -85,7 +85,7 @@ def test_a_text_does_not_differ_from_itself(reference: str | None, text: str) ->
     assert (found.spans, found.only_formatting) == ((), False)
 
 
-def test_nothing_said_by_one_is_one_place_with_all_of_it() -> None:
+def test_an_empty_text_is_one_span_with_all_words() -> None:
     (passage,) = compare("a b c", "a b c", "").spans
 
     assert (passage.reference, passage.first, passage.second) == ("a b c", "a b c", "")

@@ -1,4 +1,4 @@
-"""The accuracy gate: whom it stops, whom it lets pass, and when it cannot say."""
+"""The accuracy gate: which backends are worse, as good, or unclear."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def on_set(
     chance = random.Random(seed)
     speech = []
     for index in range(utterances):
-        said = [f"w{index}x{place}" for place in range(words)]
-        heard = [wrong if chance.random() < error_rate else word for word in said]
-        speech.append(Utterance(f"u{index}", " ".join(said), "de", " ".join(heard)))
+        spoken = [f"w{index}x{place}" for place in range(words)]
+        text = [wrong if chance.random() < error_rate else word for word in spoken]
+        speech.append(Utterance(f"u{index}", " ".join(spoken), "de", " ".join(text)))
     return score.score(speech)
 
 
@@ -49,11 +49,11 @@ def test_the_difference_is_that_of_the_corpus_rates() -> None:
     assert "95%" in judged.how
 
 
-def test_a_backend_that_hears_much_worse_is_worse() -> None:
+def test_a_much_less_accurate_backend_is_worse() -> None:
     assert gate.judge_gate(on_set(0.05, seed=1), on_set(0.12, seed=2)).verdict == "worse"
 
 
-def test_a_backend_that_hears_better_is_as_good() -> None:
+def test_a_more_accurate_backend_is_as_good() -> None:
     assert gate.judge_gate(on_set(0.12, seed=2), on_set(0.05, seed=1)).verdict == "as good"
 
 
@@ -92,8 +92,10 @@ def test_the_interval_is_the_same_every_time_and_moves_little_with_the_seed() ->
 def test_pairing_makes_the_interval_narrow_where_both_stumble_over_the_same_words() -> None:
     reference = on_set(0.3, seed=1)
     same_and_one = [
-        Utterance(f"u{i}", " ".join(f"w{i}x{n}" for n in range(20)), "de", None if i == 0 else said)
-        for i, said in enumerate(hypotheses(0.3, seed=1))
+        Utterance(
+            f"u{i}", " ".join(f"w{i}x{n}" for n in range(20)), "de", None if i == 0 else spoken
+        )
+        for i, spoken in enumerate(hypotheses(0.3, seed=1))
     ]
 
     paired = gate.judge_gate(reference, score.score(same_and_one))
@@ -120,8 +122,8 @@ def test_failures_make_a_backend_worse() -> None:
     reference = on_set(0.05, seed=1)
     failing = score.score(
         [
-            Utterance(f"u{i}", " ".join(f"w{i}x{n}" for n in range(20)), "de", said)
-            for i, said in enumerate([*hypotheses(0.05, seed=1)[:48], *[None] * 12])
+            Utterance(f"u{i}", " ".join(f"w{i}x{n}" for n in range(20)), "de", spoken)
+            for i, spoken in enumerate([*hypotheses(0.05, seed=1)[:48], *[None] * 12])
         ]
     )
 
@@ -169,14 +171,14 @@ def test_on_one_clip_the_same_words_are_as_good_and_so_are_the_same_errors() -> 
 
 
 def test_a_long_recording_is_judged_by_its_pieces() -> None:
-    said = [f"w{place}" for place in range(1500)]
+    spoken = [f"w{place}" for place in range(1500)]
     chance = random.Random(5)
-    worse = " ".join("x" if chance.random() < 0.06 else word for word in said)
+    worse = " ".join("x" if chance.random() < 0.06 else word for word in spoken)
 
-    def scored(heard: str) -> Score:
-        return score.score([Utterance("", " ".join(said), "de", heard)])
+    def scored(text: str) -> Score:
+        return score.score([Utterance("", " ".join(spoken), "de", text)])
 
-    judged = gate.judge_gate(scored(" ".join(said)), scored(worse))
+    judged = gate.judge_gate(scored(" ".join(spoken)), scored(worse))
 
     assert judged.verdict == "worse"
     assert "300 blocks of 5 reference words" in judged.how
@@ -197,8 +199,8 @@ def test_without_reference_words_there_is_nothing_to_judge() -> None:
 
 def test_text_over_empty_references_among_others_counts() -> None:
     def speech(extra: str) -> Score:
-        said = [Utterance("a", CLIP, "en", CLIP), Utterance("silence", "", "en", extra)]
-        return score.score(said)
+        spoken = [Utterance("a", CLIP, "en", CLIP), Utterance("silence", "", "en", extra)]
+        return score.score(spoken)
 
     assert gate.judge_gate(speech(""), speech("you " * 60)).verdict == "worse"
 

@@ -1,4 +1,4 @@
-"""Loops, and text where nothing is to be heard."""
+"""Loops, and text over silence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_people_who_repeat_themselves_a_little_are_not_looping(transcript: str) 
         ("abcdefghij" * 60, "compresses"),
     ],
 )
-def test_a_phrase_said_over_and_over_is_a_loop(transcript: str, words: str) -> None:
+def test_a_phrase_repeated_over_and_over_is_a_loop(transcript: str, words: str) -> None:
     assert words in hallucination.repetition(transcript)
 
 
@@ -120,11 +120,11 @@ def test_a_segment_that_outlives_a_silence_inside_the_audio_is_not_named() -> No
     assert found == []
 
 
-def test_the_finding_says_what_was_said_and_where() -> None:
-    said = [Segment(3.2, 6.8, " Thanks for\nwatching."), Segment(7.0, 8.0, "Bye.")]
+def test_the_finding_quotes_the_text_and_its_time() -> None:
+    found = [Segment(3.2, 6.8, " Thanks for\nwatching."), Segment(7.0, 8.0, "Bye.")]
 
     assert hallucination.describe_over_silence([]) == ""
-    assert hallucination.describe_over_silence(said) == (
+    assert hallucination.describe_over_silence(found) == (
         "says “Thanks for watching.” at 3.2–6.8 s, where it is silent, and 1 more"
     )
 

@@ -169,7 +169,7 @@ def test_texts_in_another_script_than_the_language_says_are_scored_by_their_scri
         (None, "", "wer"),
     ],
 )
-def test_characters_are_counted_where_no_spaces_part_words(
+def test_characters_are_counted_in_scripts_without_spaces(
     language: str | None, reference: str, metric: str
 ) -> None:
     assert normalize.is_spaceless(language, reference) == (metric == "cer")

@@ -1,4 +1,4 @@
-"""The same text every time, on every device and in every precision, or not."""
+"""Whether texts repeat: every time, on every device and in every precision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sample(
     return SampleText(cell, backend, "tiny.en", device, precision, utterance, text, number)
 
 
-def test_the_same_text_every_time_is_nothing_to_say() -> None:
+def test_the_same_text_every_time_has_no_differences() -> None:
     samples = [sample("Hello.", number=number) for number in (0, 0, 1)]
 
     (found,) = repeatability.within_cells(samples)
@@ -27,7 +27,7 @@ def test_the_same_text_every_time_is_nothing_to_say() -> None:
     assert (found.utterances, found.differing, found.most) == (1, 0, 1)
 
 
-def test_a_text_that_changes_inside_a_process_is_told_from_one_that_changes_between() -> None:
+def test_texts_that_change_inside_a_process_are_counted_apart_from_changes_between() -> None:
     inside = [sample("Hello."), sample("Hallo.")]
     between = [sample("Hello."), sample("Hello."), sample("Hallo.", number=1)]
 
@@ -38,7 +38,7 @@ def test_a_text_that_changes_inside_a_process_is_told_from_one_that_changes_betw
     assert (second.differing, second.within_rounds) == (1, 0)
 
 
-def test_case_and_punctuation_are_told_from_words() -> None:
+def test_case_and_punctuation_are_counted_apart_from_words() -> None:
     samples = [
         sample("Hello, world."),
         sample("hello world", number=1),
@@ -57,7 +57,7 @@ def test_spaces_are_no_difference() -> None:
     assert found.differing == 0
 
 
-def test_a_cell_heard_once_cannot_disagree_with_itself() -> None:
+def test_a_cell_with_one_sample_cannot_disagree_with_itself() -> None:
     (found,) = repeatability.within_cells([sample("Hello.")])
 
     assert (found.utterances, found.differing, found.most) == (0, 0, 0)

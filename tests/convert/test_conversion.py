@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {item.name: item.read_bytes() for item in folder.iterdir()}
 
 
-def test_tiny_en_is_one_network_in_every_form(
+def test_tiny_en_is_one_network_in_every_format(
     tiny_en_ggml: Converted, tiny_en_mlx: Converted
 ) -> None:
     for record in (tiny_en_ggml.record, tiny_en_mlx.record):
@@ -89,7 +89,7 @@ def test_converting_twice_gives_the_same_bytes(
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_a_network_survives_a_journey_through_both_forms(
+def test_a_network_survives_conversion_through_both_formats(
     small_ctranslate2: WriteSmall, small: Checkpoint, tmp_path: Path
 ) -> None:
     source = small_ctranslate2()
@@ -102,7 +102,7 @@ def test_a_network_survives_a_journey_through_both_forms(
     assert third.lossless  # float16 values kept as float32 are rounded back without change
 
 
-def test_narrowing_is_allowed_counted_and_said(
+def test_narrowing_is_allowed_counted_and_reported(
     small: Checkpoint, small_ctranslate2: WriteSmall, tmp_path: Path
 ) -> None:
     name = "decoder.blocks.0.mlp.0.weight"

@@ -33,9 +33,7 @@ def test_tensors_are_views_of_the_mapped_file(tiny_en_checkpoint: Checkpoint) ->
         assert not array.flags.writeable
 
 
-def test_stacked_projections_are_taken_apart(
-    small: Checkpoint, small_ctranslate2: WriteSmall
-) -> None:
+def test_stacked_projections_are_split(small: Checkpoint, small_ctranslate2: WriteSmall) -> None:
     found = ctranslate2.read(small_ctranslate2())
     validate(found)
     assert found.dims == small.dims

@@ -11,7 +11,7 @@ from mac_whisper_speedtest.convert.conversion import FORMATS, detect_format, for
 from mac_whisper_speedtest.errors import UsageError, WeightsError
 
 
-def test_each_form_is_recognized(
+def test_each_format_is_recognized(
     small: Checkpoint, small_ctranslate2: Callable[..., Path], tmp_path: Path
 ) -> None:
     assert detect_format(small_ctranslate2()) == "ctranslate2"
@@ -24,7 +24,7 @@ def test_each_form_is_recognized(
     assert detect_format(tmp_path / "ggml" / "ggml-model.bin") == "ggml"
 
 
-def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path: Path) -> None:
+def test_the_error_on_an_unknown_folder_lists_the_known_formats(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(WeightsError, match="holds no known weights format") as caught:
@@ -34,12 +34,12 @@ def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path: Path) -> None:
         assert "model.bin" in caught.value.hint
 
 
-def test_a_path_that_does_not_exist_is_said_so(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="nowhere does not exist"):
         detect_format(tmp_path / "nowhere")
 
 
-def test_two_forms_in_one_folder_are_not_guessed_between(
+def test_two_formats_in_one_folder_are_an_error(
     small: Checkpoint, small_ctranslate2: Callable[..., Path]
 ) -> None:
     folder = small_ctranslate2()
@@ -48,7 +48,7 @@ def test_two_forms_in_one_folder_are_not_guessed_between(
         detect_format(folder)
 
 
-def test_the_table_names_each_form_as_itself() -> None:
+def test_the_table_has_each_format_under_its_name() -> None:
     assert {name: codec.name for name, codec in FORMATS.items()} == {name: name for name in FORMATS}
     assert [name for name, codec in FORMATS.items() if codec.writer] == [
         "ggml",

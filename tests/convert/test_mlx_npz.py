@@ -22,7 +22,7 @@ class Converted(Protocol):
     def record(self) -> ConversionRecord: ...
 
 
-def test_tiny_en_holds_the_arrays_of_the_mlx_form(tiny_en_mlx: Converted, tmp_path: Path) -> None:
+def test_tiny_en_holds_the_arrays_of_the_mlx_format(tiny_en_mlx: Converted, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
     record = convert(tiny_en_mlx.folder, "mlx-npz", tmp_path / "out")

@@ -136,7 +136,7 @@ def test_the_old_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
         openai.read(path)
 
 
-def test_a_missing_file_and_a_foreign_archive_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_foreign_archive_have_different_errors(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissingError):
         openai.read(tmp_path / "model.pt")
     write_stored(tmp_path / "model.pt", [("a", b"b")])

@@ -56,7 +56,7 @@ def test_one_different_bit_is_found(small: Checkpoint, value: np.float16) -> Non
         ({"dims": None}, "with sizes None"),
     ],
 )
-def test_everything_the_form_carries_is_compared(
+def test_everything_the_format_carries_is_compared(
     small: Checkpoint, change: dict[str, object], message: str
 ) -> None:
     product = replace(as_ggml(small), **change)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""An environment is whole or not there: after kills, full disks, wrong hashes, two at once."""
+"""An environment is complete or absent: after kills, full disks, wrong hashes, two at once."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def wheel(folder: Path, version: str, *, requires: str = "") -> Path:
 
 
 def lock_for(path: Path, version: str) -> Path:
-    """Keep a lock for that wheel as one of the user's own."""
+    """Save a lock of that wheel in the user's folder."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     text = f"tiny-lib=={version} \\\n    --hash=sha256:{digest}\n"
     return locks.save(locks.Lock("tiny", version, text))
 
 
 def away_from_every_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own, and a folder that uv takes wheels from instead of an index."""
+    """A separate home, and a folder of wheels that uv uses instead of an index."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
@@ -94,18 +94,18 @@ def locked(wheels: Path) -> Path:
 
 
 def install(version: str = "", **options: object) -> tuple[environments.Environment, list[str]]:
-    """Install tiny; also what was announced."""
-    said: list[str] = []
-    made = environments.install(TINY, version, notify=said.append, **options)  # type: ignore[arg-type]
-    return made, said
+    """Install tiny; also return the reported lines."""
+    lines: list[str] = []
+    made = environments.install(TINY, version, notify=lines.append, **options)  # type: ignore[arg-type]
+    return made, lines
 
 
 def left() -> list[str]:
-    """What lies among the environments, besides the files that installs are locked with."""
+    """The names in the folder of environments, except lock files."""
     return sorted(path.name for path in environments.root().iterdir() if path.suffix != ".lock")
 
 
-def said_by(python: str) -> str:
+def version_from(python: str) -> str:
     code = "import tiny_lib; print(tiny_lib.__version__)"
     return subprocess.run(
         [python, "-P", "-c", code], capture_output=True, text=True, check=True
@@ -118,14 +118,14 @@ def said_by(python: str) -> str:
 @pytest.mark.usefixtures("locked")
 def test_an_installed_environment_runs_its_library_and_says_what_it_is() -> None:
     assert environments.python_of(TINY, "1.0") is None
-    made, said = install()
+    made, lines = install()
     assert environments.python_of(TINY, "1.0") == made.interpreter
-    assert said_by(made.interpreter) == "1.0"
+    assert version_from(made.interpreter) == "1.0"
     mark = json.loads((made.path / "environment.json").read_text(encoding="utf-8"))
     assert (mark["recipe"], mark["version"], mark["torch"]) == ("tiny", "1.0", "")
     assert mark["size_bytes"] > 1000
-    assert said[0] == "tiny 1.0: downloading and installing 1 packages"
-    assert said[1].startswith("tiny 1.0: done in ")
+    assert lines[0] == "tiny 1.0: downloading and installing 1 packages"
+    assert lines[1].startswith("tiny 1.0: done in ")
     assert left() == [made.path.name]
 
 
@@ -151,16 +151,16 @@ def test_a_worker_keeps_what_it_compiles_in_its_environment_and_nowhere_else(
 @pytest.mark.usefixtures("locked")
 def test_installing_again_does_nothing() -> None:
     first, _ = install()
-    second, said = install()
-    assert (second, said) == (first, ["tiny 1.0 is already installed"])
+    second, lines = install()
+    assert (second, lines) == (first, ["tiny 1.0 is already installed"])
 
 
-def test_two_versions_lie_side_by_side_and_have_their_own_interpreters(wheels: Path) -> None:
+def test_two_versions_exist_side_by_side_with_their_own_interpreters(wheels: Path) -> None:
     made = {}
     for version in ("1.0", "2.0"):
         lock_for(wheel(wheels, version), version)
         made[version] = install(version)[0].interpreter
-    assert {version: said_by(python) for version, python in made.items()} == {
+    assert {version: version_from(python) for version, python in made.items()} == {
         "1.0": "1.0",
         "2.0": "2.0",
     }
@@ -169,9 +169,9 @@ def test_two_versions_lie_side_by_side_and_have_their_own_interpreters(wheels: P
 
 def test_a_version_without_a_lock_is_locked_first(wheels: Path) -> None:
     wheel(wheels, "3.0")
-    made, said = install("3.0")
-    assert said_by(made.interpreter) == "3.0"
-    assert said[0] == "no lock for tiny 3.0 yet: resolving what it needs"
+    made, lines = install("3.0")
+    assert version_from(made.interpreter) == "3.0"
+    assert lines[0] == "no lock for tiny 3.0 yet: resolving what it needs"
     assert locks.read_lock(TINY, "3.0") is not None
 
 
@@ -203,7 +203,7 @@ def test_a_package_with_another_hash_is_refused_and_nothing_stays(locked: Path) 
 
 
 @pytest.mark.usefixtures("locked")
-def test_too_little_space_is_said_with_both_figures_before_anything_is_made() -> None:
+def test_too_little_space_is_reported_with_both_sizes_before_anything_is_written() -> None:
     with pytest.raises(StorageError) as caught:
         install(free_bytes=lambda _folder: 199_999_999)
     assert "tiny needs 200 MB (200000000 bytes)" in caught.value.message
@@ -228,19 +228,19 @@ def test_a_recipe_for_other_machines_is_refused_with_their_names() -> None:
         environments.install(other, notify=print)
 
 
-def test_a_range_that_no_python_here_is_in_is_said() -> None:
+def test_a_range_that_no_python_here_is_in_is_reported() -> None:
     future = Recipe("tiny", "tiny-lib", "1.0", python=">=3.99", platforms=(sys.platform,))
     with pytest.raises(UsageError, match=r"tiny needs Python >=3\.99; this is 3\."):
         environments.install(future, notify=print)
 
 
 @pytest.mark.usefixtures("locked")
-def test_an_environment_whose_mark_or_python_is_gone_does_not_count_and_is_made_again() -> None:
+def test_an_environment_without_its_marker_or_python_does_not_count_and_is_rebuilt() -> None:
     made, _ = install()
     for spoil in (made.path / "environment.json", made.path / "bin" / "python"):
         spoil.unlink()
         assert environments.python_of(TINY, "1.0") is None
-        assert said_by(install()[0].interpreter) == "1.0"
+        assert version_from(install()[0].interpreter) == "1.0"
 
 
 @pytest.mark.usefixtures("locked")
@@ -256,7 +256,7 @@ def test_removing_frees_what_uv_s_cache_does_not_hold_and_leaves_nothing() -> No
 
 
 class Index:
-    """A package index that keeps everybody waiting until it is opened."""
+    """A package index that blocks every request until it is opened."""
 
     def __init__(self, file: Path) -> None:
         self.asked = threading.Event()
@@ -278,7 +278,7 @@ class Index:
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                with contextlib.suppress(ConnectionError):  # whoever asked may be killed by now
+                with contextlib.suppress(ConnectionError):  # the client may have been killed
                     self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
@@ -294,7 +294,7 @@ class Index:
 
 @pytest.fixture
 def index(locked: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    """A slow index in the place of the folder of wheels."""
+    """A slow index instead of the folder of wheels."""
     slow = Index(locked)
     monkeypatch.setenv("UV_DEFAULT_INDEX", slow.address)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -309,7 +309,7 @@ def index(locked: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 @pytest.fixture
 def started() -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    """Start installs as processes of their own; none is left behind."""
+    """Start installs as separate processes; none outlives the test."""
     processes = []
 
     def start() -> subprocess.Popen[str]:
@@ -338,7 +338,7 @@ def test_a_killed_install_leaves_nothing_that_counts_and_the_next_call_recovers(
     index.open.set()
     psutil.wait_procs(orphans, timeout=30)  # uv itself was not killed, and comes to an end
     made, _ = install()
-    assert said_by(made.interpreter) == "1.0"
+    assert version_from(made.interpreter) == "1.0"
     assert left() == [made.path.name]
 
 

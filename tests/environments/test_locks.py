@@ -169,7 +169,7 @@ def test_the_bare_name_means_the_shipped_version_or_the_newer_one_that_upgrade_c
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"tiny": 3}', "null", '{"tiny": "x y"}'])
-def test_a_damaged_note_of_what_upgrade_chose_is_no_note(own: Path, damage: str) -> None:
+def test_a_damaged_file_of_defaults_is_ignored(own: Path, damage: str) -> None:
     own.mkdir()
     (own / "current.json").write_text(damage, encoding="utf-8")
     assert locks.default_version(TINY) == "1.0"
@@ -200,7 +200,7 @@ def test_a_damaged_file_of_pip_s_is_left_out(tmp_path: Path) -> None:
     assert uv.pip_options({}, [tmp_path / "pip.conf"]) == {}
 
 
-def test_uv_is_told_of_the_index_and_the_certificates_that_pip_is_configured_for() -> None:
+def test_uv_gets_the_index_and_the_certificates_of_pip_s_configuration() -> None:
     options = {
         "index-url": "https://mine.example/simple",
         "extra-index-url": "https://a.example/simple\nhttps://b.example/simple",
@@ -233,7 +233,7 @@ def test_a_lock_is_made_from_one_index_only_and_installed_from_all_places(
     assert "UV_FIND_LINKS" not in uv.for_installing(find_links=False)
 
 
-def test_pip_s_files_are_where_pip_looks_and_none_when_it_is_told_to_use_none() -> None:
+def test_pip_s_files_are_where_pip_looks_and_none_when_they_are_disabled() -> None:
     files = uv.pip_files({"PIP_CONFIG_FILE": "/my/pip.conf"})
     assert files[-1] == Path("/my/pip.conf")
     assert any(path.is_relative_to(Path.home()) for path in files)

@@ -99,7 +99,7 @@ def test_the_method_depends_on_rounds_and_level_only() -> None:
     assert student.low < -1
 
 
-def test_the_least_spread_counts_for_students_interval_only() -> None:
+def test_the_minimum_spread_counts_for_students_interval_only() -> None:
     few = intervals.of_center([0.0, 0.0, 0.0], min_spread=0.1)
     many = intervals.of_center([0.0] * 8, min_spread=0.1)
     assert few is not None

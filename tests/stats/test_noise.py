@@ -14,7 +14,7 @@ def cell(noise: float, seed: int, rounds: int = 12, speed: float = 1.0) -> dict[
     return {each: speed * math.exp(rnd.gauss(0, noise)) for each in range(rounds)}
 
 
-def test_the_floor_is_the_smallest_margin_at_which_the_run_says_same() -> None:
+def test_the_floor_is_the_smallest_margin_with_the_verdict_same() -> None:
     found = stopping.noise_floor(cell(0.03, 1), cell(0.03, 2))
     assert found is not None
     assert found.floor > 0
@@ -40,7 +40,7 @@ def test_noise_that_both_share_is_no_floor() -> None:
     assert found.floor == pytest.approx(0.001, rel=1e-6)
 
 
-def test_a_machine_that_tells_twins_apart_is_found_out() -> None:
+def test_a_machine_that_separates_identical_cells_is_detected() -> None:
     found = stopping.noise_floor(cell(0.005, 1), cell(0.005, 2, speed=1.1))
     assert found is not None
     assert found.false_verdict

@@ -12,7 +12,7 @@ from mac_whisper_speedtest.stats.outliers import Outlier, Timing
 
 
 def timings(seconds: Sequence[float], **odd: Any) -> list[Timing]:
-    """Timings of one process; ``odd`` is said of the third."""
+    """Timings of one process; ``odd`` describes the third."""
     plain = [Timing(each, 0, index, tokens=12, fallbacks=0) for index, each in enumerate(seconds)]
     plain[2] = replace(plain[2], **odd)
     return plain

@@ -57,19 +57,19 @@ def test_the_interval_of_a_ratio_covers_also_when_the_machine_drifts(
 
 @pytest.mark.parametrize("rounds", [3, 6])
 @pytest.mark.parametrize("name", ["two levels", "outliers", "bimodal", "drift"])
-def test_six_equal_cells_are_rarely_told_apart(name: str, rounds: int) -> None:
+def test_six_equal_cells_are_rarely_separated(name: str, rounds: int) -> None:
     found = [told_apart(run) for run in runs(BY_NAME[name], [1.0] * 6, 40, rounds=rounds)]
     assert sum(found) <= 2
 
 
-def test_cells_of_two_speeds_are_not_told_apart_when_three_rounds_show_one_each() -> None:
+def test_cells_of_two_speeds_are_not_separated_when_three_rounds_show_one_each() -> None:
     world = World("two speeds", between=0.003, within=0.003, slow=0.5, slow_by=0.3)
     found = [told_apart(run) for run in runs(world, [1.0] * 6, 80, rounds=3)]
     assert sum(found) <= 4
 
 
 @pytest.mark.parametrize("name", ["quiet", "bimodal"])
-def test_precision_tells_no_equal_cells_apart_and_keeps_its_coverage(name: str) -> None:
+def test_precision_separates_no_equal_cells_and_keeps_its_coverage(name: str) -> None:
     world = BY_NAME[name]
     found = runs(world, [1.0] * 2, 40)
     for run in found:
@@ -92,14 +92,14 @@ def test_precision_stops_as_soon_as_it_is_reached() -> None:
 
 
 @pytest.mark.parametrize("margin", [0.0, ranking.MARGIN])
-def test_a_budget_tells_no_equal_cells_apart(margin: float) -> None:
+def test_a_budget_does_not_separate_equal_cells(margin: float) -> None:
     """At a margin of 0 every look is a chance to be wrong; see the next test."""
     found = runs(BY_NAME["two levels"], [1.0] * 3, 25)
     wrong = [told_apart(run, budget(run, margin, rounds=20), margin) for run in found]
     assert sum(wrong) <= 1
 
 
-def test_a_budget_whose_looks_cost_nothing_would_lie() -> None:
+def test_a_budget_whose_looks_cost_nothing_would_report_false_differences() -> None:
     found = runs(BY_NAME["two levels"], [1.0] * 3, 40)
     wrong = [told_apart(run, budget(run, 0.0, spend=False, rounds=20), 0.0) for run in found]
     assert sum(wrong) > 0.05 * 40
@@ -131,8 +131,8 @@ def test_a_cell_that_is_five_per_cent_slower_is_found(world: str, measure: str) 
     assert hits >= 18
 
 
-def test_the_mean_of_three_samples_tells_equal_cells_apart_and_three_rounds_do_not() -> None:
-    """The mean of three samples of one process tells equal cells apart most of the time."""
+def test_the_mean_of_three_samples_separates_equal_cells_and_three_rounds_do_not() -> None:
+    """The mean of three samples of one process separates equal cells most of the time."""
     naive, ours = 0, 0
     for run in runs(BY_NAME["two levels"], [1.0] * 2, 100, rounds=3):
         means = [sum(run.samples[name][0]) for name in run.names]

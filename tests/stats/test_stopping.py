@@ -70,7 +70,7 @@ def test_precision_is_not_reached_while_an_interval_is_unknown() -> None:
         stopping.check_widths({}, 0.0)
 
 
-def test_cells_whose_pairs_are_settled_are_left_alone() -> None:
+def test_cells_whose_pairs_are_decided_are_not_visited() -> None:
     found = ranked({"a": 1.0, "b": 1.01, "c": 3.0}, noise=0.05)
     assert stopping.undecided_cells(found) == {"a", "b"}
     assert stopping.undecided_cells(ranked({"a": 1.0, "b": 3.0}, noise=0.01)) == frozenset()
@@ -87,7 +87,7 @@ def open_pairs(**lows: float) -> Ranking:
 
 
 def test_a_short_budget_goes_to_the_pair_that_takes_least() -> None:
-    """d and e are nearly settled; a and b lie right on the edge of the margin."""
+    """d and e are nearly decided; a and b are exactly at the edge of the margin."""
     found = open_pairs(ab=0.925, de=1.015)
     seconds = dict.fromkeys("abde", 1.0)
     assert stopping.undecided_cells(found) == set("abde")

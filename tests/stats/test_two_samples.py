@@ -135,7 +135,7 @@ def test_three_rounds_that_agree_by_chance_take_the_usual_spread() -> None:
     assert bare.low == bare.high
 
 
-def test_two_rounds_on_a_side_say_nothing_of_a_time() -> None:
+def test_two_rounds_on_a_side_give_no_interval() -> None:
     assert intervals.of_unpaired_ratio([1.0, 1.0], [1.0] * 20) is None
 
 

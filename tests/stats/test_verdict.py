@@ -14,7 +14,7 @@ def interval(low: float, high: float) -> Interval:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "expected"),
     [
         (1.03, 1.07, Verdict.SLOWER),
         (1.01, 1.07, Verdict.AMBIGUOUS),
@@ -26,15 +26,18 @@ def interval(low: float, high: float) -> Interval:
         (1.005, 1.015, Verdict.SAME),
     ],
 )
-def test_the_whole_interval_decides(low: float, high: float, said: Verdict) -> None:
-    assert ranking.verdict_of(interval(low, high), 0.02) is said
+def test_the_whole_interval_decides(low: float, high: float, expected: Verdict) -> None:
+    assert ranking.verdict_of(interval(low, high), 0.02) is expected
 
 
-def test_both_sides_of_a_pair_hear_the_same_story() -> None:
+def test_both_sides_of_a_pair_have_opposite_verdicts() -> None:
     for low, high in ((1.03, 1.07), (0.99, 1.01), (1.02, 1.021), (0.981, 0.99)):
         ratio = interval(low, high)
-        said, turned = ranking.verdict_of(ratio, 0.02), ranking.verdict_of(ratio.inverse(), 0.02)
-        assert turned is ranking.OPPOSITE.get(said, said)
+        verdict, turned = (
+            ranking.verdict_of(ratio, 0.02),
+            ranking.verdict_of(ratio.inverse(), 0.02),
+        )
+        assert turned is ranking.OPPOSITE.get(verdict, verdict)
 
 
 def test_without_an_interval_nothing_is_known() -> None:

@@ -1,4 +1,4 @@
-"""Spans sent to a collector on this machine, which writes down what it is sent."""
+"""Spans sent to a local collector, which records its requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ needs_otel = pytest.mark.skipif(
 
 @dataclass
 class Collector:
-    """What listens for OTLP over HTTP: its address, and every request as it came."""
+    """A server for OTLP over HTTP: its address, and every request as received."""
 
     address: str = ""
     answer: int = 200
@@ -123,9 +123,9 @@ def test_parents_times_and_errors_are_those_of_the_timeline(collector: Collector
         assert theirs.end_time_unix_nano == began_ns + round(mine.end_s * 1e9)
         assert (theirs.status.code == 2) == bool(mine.error)  # STATUS_CODE_ERROR
         assert theirs.status.message == mine.error
-        said = attributes(theirs)
-        assert said["speedtest.kind"] == mine.kind
-        assert {f"speedtest.{name}" for name in mine.arguments} < set(said)
+        sent = attributes(theirs)
+        assert sent["speedtest.kind"] == mine.kind
+        assert {f"speedtest.{name}" for name in mine.arguments} < set(sent)
 
 
 @needs_otel
@@ -193,7 +193,7 @@ def test_many_spans_go_in_several_requests(collector: Collector) -> None:
 
 
 @needs_otel
-def test_a_collector_that_sends_us_elsewhere_is_not_followed(collector: Collector) -> None:
+def test_redirects_of_a_collector_are_not_followed(collector: Collector) -> None:
     collector.answer, collector.location = 307, f"{collector.address}/elsewhere"
     with pytest.raises(UsageError, match="another address"):
         export.send(drawn(one_round()), export.address(collector.address))

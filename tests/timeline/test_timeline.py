@@ -1,4 +1,4 @@
-"""The timeline of a run, from journals whose every moment is known."""
+"""The timeline of a run, from journals with known times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def times(found: Timeline, kind: str) -> list[tuple[float, float]]:
 
 
 def check_nesting(found: Timeline) -> None:
-    """A child lies in its parent; what one track shows is either apart or one in the other."""
+    """A child is inside its parent; spans of one track are disjoint or nested."""
     assert [each.parent for each in found.spans].count(None) == 1
     for place, span in enumerate(found.spans):
         assert span.start_s <= span.end_s
@@ -63,7 +63,7 @@ def test_every_step_is_where_the_journal_says_that_it_was() -> None:
     assert times(found, "cool") == [(17.0, 20.0)]
 
 
-def test_spans_lie_in_the_span_that_they_are_part_of() -> None:
+def test_spans_are_inside_their_parents() -> None:
     found = drawn(one_round())
 
     def above(span: Span) -> list[str]:
@@ -84,10 +84,10 @@ def test_a_cell_is_a_track_and_the_run_is_the_first() -> None:
 
 def test_facts_have_units_and_no_transcript() -> None:
     found = drawn(one_round())
-    said = named(found, "sample 2 (u1)").arguments
-    assert said["seconds"] == pytest.approx(0.99)
-    assert said["stage_encode_s"] == 0.4
-    assert said["characters"] == 20
+    arguments = named(found, "sample 2 (u1)").arguments
+    assert arguments["seconds"] == pytest.approx(0.99)
+    assert arguments["stage_encode_s"] == 0.4
+    assert arguments["characters"] == 20
     assert "she sells" not in repr(found)
 
 
@@ -107,10 +107,10 @@ def test_findings_stand_where_the_cells_last_worker_ended() -> None:
     run = timed(events).run
     findings = {cell.id: cell.summary.findings for cell in run.cells if cell.summary}
     found = timeline.timeline_of(run, events)
-    said = [each for each in found.instants if each.kind == "finding"]
+    findings_drawn = [each for each in found.instants if each.kind == "finding"]
     assert findings[A]
-    assert len(said) == sum(map(len, findings.values()))
-    assert {each.at_s for each in said if each.track == 1} == {12.0}
+    assert len(findings_drawn) == sum(map(len, findings.values()))
+    assert {each.at_s for each in findings_drawn if each.track == 1} == {12.0}
 
 
 def test_the_machine_is_drawn_as_counters() -> None:
@@ -126,7 +126,7 @@ def test_the_machine_is_drawn_as_counters() -> None:
     assert memory == [(5.0, 100.0), (8.0, 200.0), (10.0, 200.0), (11.5, 200.0), (12.0, 0.0)]
 
 
-def test_a_backend_that_does_not_tell_import_from_start_has_one_step_for_both() -> None:
+def test_import_and_start_that_are_not_reported_separately_are_one_step() -> None:
     events = [
         TimedEvent(1.0, started(A)),
         TimedEvent(5.0, loaded(A, spawn_s=0.2, import_s=None)),
@@ -147,7 +147,7 @@ def test_loading_again_in_the_same_process_imports_nothing() -> None:
     assert named(found, "load (warm)").start_s == 6.0
 
 
-def test_a_run_that_is_taken_up_again_has_a_gap_there_and_begins_anew() -> None:
+def test_a_resumed_run_has_a_gap_where_it_was_interrupted() -> None:
     first = [
         TimedEvent(1.0, started(A)),
         TimedEvent(5.0, loaded(A)),

@@ -19,7 +19,7 @@ REQUIRED = {
     "i": {"name", "cat", "ph", "s", "ts", "pid", "tid", "args"},
     "C": {"name", "ph", "ts", "pid", "tid", "args"},
 }
-"""What Chromium's "Trace Event Format" asks of these phases, and this tool's own always there."""
+"""Keys that Chromium's "Trace Event Format" requires of these phases, and this tool's own."""
 METADATA = {"process_name": str, "process_sort_index": int, "thread_name": str}
 
 
@@ -63,7 +63,7 @@ def check_format(document: dict[str, Any]) -> None:
 
 
 def check_slices(document: dict[str, Any]) -> None:
-    """On one thread, complete events are apart or one in the other; the outer one comes first."""
+    """On one thread, complete events are disjoint or nested; the outer one comes first."""
     open_until: dict[tuple[int, int], list[int]] = {}
     for event in document["traceEvents"]:
         if event["ph"] != "X":
