@@ -105,9 +105,9 @@ class Results:
 
     def report(self, path: StrPath) -> Path:
         """Write the run as one HTML page that needs no network. Raises StorageError."""
-        from mac_whisper_speedtest.report.html.report import report
+        from mac_whisper_speedtest.report.html.report import render_report
 
-        durable.write_bytes(Path(path), report(self.run, label=self.source.label).encode())
+        durable.write_bytes(Path(path), render_report(self.run, label=self.source.label).encode())
         return Path(path)
 
     def timeline(self) -> Timeline:

@@ -149,7 +149,7 @@ def _unzipped(path: Path) -> bytes:
 
 
 def _report(measured: Measured, folder: Path) -> bytes:
-    return report.report(summarize(measured.run.replay())).encode()
+    return report.render_report(summarize(measured.run.replay())).encode()
 
 
 def _trace(measured: Measured, folder: Path) -> bytes:

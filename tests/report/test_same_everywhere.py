@@ -21,7 +21,7 @@ from mac_whisper_speedtest.leaderboard.intake import Intake
 from mac_whisper_speedtest.leaderboard.submissions import submission_of
 from mac_whisper_speedtest.report import ci_formats, comparison, comparison_markdown, table, texts
 from mac_whisper_speedtest.report.html import notebook
-from mac_whisper_speedtest.report.html.report import report
+from mac_whisper_speedtest.report.html.report import render_report
 from mac_whisper_speedtest.results import schema as s
 from parsed_html import Element, parse
 
@@ -93,7 +93,7 @@ def test_the_terminal(run: s.Run) -> None:
 
 
 def test_the_page(run: s.Run) -> None:
-    ranking = parse(report(run)).one("section", id="ranking").one("table")
+    ranking = parse(render_report(run)).one("section", id="ranking").one("table")
     assert without_findings(shown(elements(ranking))) == EXPECTED
 
 

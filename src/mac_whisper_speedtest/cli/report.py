@@ -37,7 +37,7 @@ def command(run: str, output: Path | None) -> None:
     from mac_whisper_speedtest import files as files_module
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
-    from mac_whisper_speedtest.report.html.report import report
+    from mac_whisper_speedtest.report.html.report import render_report
 
     if output is not None and output.is_dir():
         raise UsageError(f"cannot write {output}: it is a folder", hint="name a file in it")
@@ -46,7 +46,7 @@ def command(run: str, output: Path | None) -> None:
     if output is None and path.exists():
         # The same number may be another run's, from another machine.
         raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
-    data = report(source.run, label=source.label).encode()
+    data = render_report(source.run, label=source.label).encode()
     files_module.write_bytes(path, data)
     click.echo(f"{path}: {len(data) / 1000:.0f} kB; any browser opens it, without a network")
 

@@ -52,20 +52,20 @@
       control.value = state.get(key) ?? "";
       if (control.tagName === "SELECT" && control.selectedIndex < 0) control.value = "";
     }
-    const wanted = new Map();
+    const requested = new Map();
     for (const each of (state.get("sort") ?? "").split(",")) {
       const [id, index, direction] = each.split(".");
-      wanted.set(id, [Number(index), direction]);
+      requested.set(id, [Number(index), direction]);
     }
     for (const table of tables) {
-      const [index, direction] = wanted.get(table.id) ?? [];
+      const [index, direction] = requested.get(table.id) ?? [];
       [...table.tHead.rows[0].cells].forEach((heading, place) => {
         const goal = place === index && /^(as|des)cending$/.test(direction) ? direction : null;
         const button = heading.querySelector("button");
         // A heading goes from unsorted to up, down, and back.
         for (let tries = 0; button && tries < 3; tries += 1) {
           if (heading.getAttribute("aria-sort") === goal) break;
-          if (goal === null && place !== index && wanted.has(table.id)) break;
+          if (goal === null && place !== index && requested.has(table.id)) break;
           button.click();
         }
       });

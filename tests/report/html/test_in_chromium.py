@@ -12,7 +12,7 @@ from browser import DESK, PHONE, visit
 from fakes.events import SPOKEN
 from fakes.recordings import collection
 from fakes.runs import FakeCell, run_of
-from mac_whisper_speedtest.report.html.report import report
+from mac_whisper_speedtest.report.html.report import render_report
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,7 +41,7 @@ def page_path(folder: Path) -> Path:
         passes=2,
     ).run
     path = folder / "report.html"
-    path.write_text(report(run, label="12"), encoding="utf-8")
+    path.write_text(render_report(run, label="12"), encoding="utf-8")
     return path
 
 

@@ -15,7 +15,7 @@ from mac_whisper_speedtest.audio.recording import LeftOut
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.report.html import report as report_module
 from mac_whisper_speedtest.report.html.page import Limits
-from mac_whisper_speedtest.report.html.report import MOST_BYTES, report
+from mac_whisper_speedtest.report.html.report import MOST_BYTES, render_report
 from mac_whisper_speedtest.results import schema as s
 from parsed_html import Element, parse
 
@@ -69,20 +69,20 @@ def run() -> s.Run:
 
 @pytest.fixture(scope="module")
 def document(run: s.Run) -> Element:
-    return parse(report(run, label="12"))
+    return parse(render_report(run, label="12"))
 
 
 def test_the_verdict_comes_first_and_in_words(document: Element) -> None:
     (verdict,) = document.all("section", aria_label="Verdict")
     said = verdict.text
-    assert "share rank 1" in said or "is the fastest" in said
+    assert "are tied for rank 1" in said or "is the fastest" in said
     assert "slow 1.2.3 float32 takes 2." in said
     assert "times as long as" in said
     assert "SLOWER" in said
-    assert "nonsense 1.2.3 float32 is fast but wrong: its WER is" in said
-    assert "Not available on that machine: absent." in said
-    assert "1 of 6 cells did not end well: broken (crashed)." in said
-    assert document.text.index("did not end well") < document.text.index("Ranking")
+    assert "nonsense 1.2.3 float32 is fast but wrong and ranked separately: its WER is" in said
+    assert "Unavailable on that machine: absent." in said
+    assert "1 of 6 cells failed: broken (crashed)." in said
+    assert document.text.index("cells failed") < document.text.index("Ranking")
 
 
 def test_the_ranking_has_every_cell_whatever_became_of_it(document: Element, run: s.Run) -> None:
@@ -144,9 +144,11 @@ def test_pareto_and_error_rates(document: Element) -> None:
 
 
 def test_energy_is_shown_where_it_was_measured_and_its_absence_explained() -> None:
-    measured = parse(report(run_of(FakeCell("a", joules=50.0), FakeCell("b", joules=70.0)).run))
+    measured = parse(
+        render_report(run_of(FakeCell("a", joules=50.0), FakeCell("b", joules=70.0)).run)
+    )
     assert "J per hour of audio" in section(measured, "energy").text
-    not_measured = parse(report(run_of(FakeCell("a")).run))
+    not_measured = parse(render_report(run_of(FakeCell("a")).run))
     assert "not measured: no energy counter" in section(not_measured, "energy").text
 
 
@@ -162,7 +164,7 @@ def test_the_contract_matrix_marks_what_is_not_as_asked_without_color(document: 
     found = section(document, "contract")
     rows = {row[0].split()[0]: row for row in rows_of(found.one("table"))}
     assert "≠ 5 (declared: 1)" in rows["other"]
-    assert rows["asked"][0] == "asked for (greedy)"
+    assert rows["requested"][0] == "requested (greedy)"
     assert "pads the last window" in found.text
     assert "Nothing was reported by: broken, absent." in found.text
 
@@ -226,10 +228,10 @@ def test_the_method_names_margin_and_noise_floor() -> None:
         rounds_for={}, backend="fake", model="tiny.en", measured_at="2026-11-01",
     )  # fmt: skip
     run = run_of(FakeCell("a"), FakeCell("b"), noise=noise).run
-    said = section(parse(report(run)), "method").text
+    said = section(parse(render_report(run)), "method").text
     assert "beyond 3.4%" in said
     assert "The noise floor is 3.4%: fake tiny.en against itself in 12 rounds" in said
-    said = section(parse(report(run_of(FakeCell("a")).run)), "method").text
+    said = section(parse(render_report(run_of(FakeCell("a")).run)), "method").text
     assert "The noise floor of this machine was not measured" in said
     assert "docs/methodology.md" in said
 
@@ -241,7 +243,7 @@ def test_left_out_recordings_are_named_with_their_reasons() -> None:
         unscored=[LeftOut(name="two", reason="its text is in another script")],
     )
     found = section(
-        parse(report(run_of(FakeCell("a", text="some words"), speech=clip).run)), "left-out"
+        parse(render_report(run_of(FakeCell("a", text="some words"), speech=clip).run)), "left-out"
     )
     assert ["three.wav", "is empty"] in rows_of(found.all("table")[0])
     assert ["two", "its text is in another script"] in rows_of(found.all("table")[1])
@@ -255,15 +257,15 @@ def test_a_run_of_several_lengths_has_its_curves() -> None:
         speech=cuts(2, 5, 10, 20, 30),
         passes=1,
     ).run
-    found = section(parse(report(run)), "growth")
+    found = section(parse(render_report(run)), "scaling")
     assert (
         "Processing time by length of the audio"
-        in found.one("svg", class_="plot").one("title", id="growth-t0-title").text
+        in found.one("svg", class_="plot").one("title", id="scaling-t0-title").text
     )
     assert "b 1.2.3 float32 is faster below" in found.text
-    assert "growth" not in {
+    assert "scaling" not in {
         each.attributes.get("id")
-        for each in parse(report(run_of(FakeCell("a")).run)).all("section")
+        for each in parse(render_report(run_of(FakeCell("a")).run)).all("section")
     }
 
 
@@ -272,16 +274,16 @@ def test_without_a_reference_texts_are_compared_with_each_other() -> None:
     run = run_of(
         FakeCell("a", text="one two three"), FakeCell("b", text="one two four"), speech=clip
     ).run
-    document = parse(report(run))
+    document = parse(render_report(run))
     assert "the texts are compared with that of a 1.2.3 float32" in section(document, "texts").text
-    assert "No error rate is known" in section(document, "accuracy").text
+    assert "Error rates are unknown" in section(document, "accuracy").text
 
 
 def test_of_a_set_the_worst_recordings_come_first_and_the_rest_is_counted() -> None:
     said = {f"r{number:02d}": f"number {number} was said here" for number in range(30)}
     wrote = {**said, "r17": "all of it is different now", "r05": "number 5 was sad here"}
     run = run_of(FakeCell("a", text=wrote), speech=collection(said), rounds=2, passes=1).run
-    found = section(parse(report(run, limits=Limits(recordings=3))), "texts")
+    found = section(parse(render_report(run, limits=Limits(recordings=3))), "texts")
     assert [each.text.split()[0] for each in found.all("h4")] == ["r17", "r05", "r00"]
     assert "3 of 30 recordings, those with the most errors first" in found.text
 
@@ -305,7 +307,7 @@ def hostile_run() -> s.Run:
 
 
 def test_hostile_texts_stay_text_wherever_they_stand() -> None:
-    text = report(hostile_run(), label=HOSTILE)
+    text = render_report(hostile_run(), label=HOSTILE)
     document = parse(text)
     assert len(document.all("script")) == 1
     assert document.all("img") == []
@@ -321,7 +323,7 @@ def test_hostile_texts_stay_text_wherever_they_stand() -> None:
 
 
 def test_there_is_no_style_attribute_and_no_address_in_a_whole_report(run: s.Run) -> None:
-    text = report(run)
+    text = render_report(run)
     document = parse(text)
     for each in document.walk():
         assert "style" not in each.attributes
@@ -350,7 +352,7 @@ def test_every_heading_follows_its_superior(document: Element) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(run: s.Run) -> None:
-    assert report(run) == report(run)
+    assert render_report(run) == render_report(run)
 
 
 def test_a_run_of_thousands_of_samples_stays_small_and_says_what_is_left_out() -> None:
@@ -365,7 +367,7 @@ def test_a_run_of_thousands_of_samples_stays_small_and_says_what_is_left_out() -
     ]
     run = run_of(*told, speech=collection(said), rounds=6, passes=1).run
     assert sum(len(cell.samples) for cell in run.cells) > 6000
-    text = report(run)
+    text = render_report(run)
     assert len(text.encode()) < MOST_BYTES < 1_500_000
     document = parse(text)
     found = section(document, "all-samples")
@@ -373,7 +375,7 @@ def test_a_run_of_thousands_of_samples_stays_small_and_says_what_is_left_out() -
     rows = rows_of(found.one("table", id="samples"))
     assert len(rows) == 4 * 6
     assert {row[2] for row in rows} == {"250"}
-    assert "too many to draw one by one" in found.text
+    assert "too many samples to draw one by one" in found.text
     assert "20 of 250 recordings" in section(document, "texts").text
 
 
@@ -388,25 +390,25 @@ def test_enormous_texts_and_messages_are_shortened_until_the_page_is_small(
     ]
     run = run_of(*told, speech=recording(reference=long), rounds=1).run
     generous = Limits(units=20_000, message=20_000)
-    large = report(run, limits=generous)
+    large = render_report(run, limits=generous)
     assert len(large.encode()) > 200_000
     monkeypatch.setattr(report_module, "MOST_BYTES", 150_000)
-    small = report(run, limits=generous)
+    small = render_report(run, limits=generous)
     assert len(small.encode()) < 150_000
     assert "characters more" in small
-    assert "words at the end are left out here" in report(run, limits=Limits(units=100))
+    assert "words at the end are omitted here" in render_report(run, limits=Limits(units=100))
 
 
 def test_a_page_that_cannot_be_shortened_further_is_written_as_it_is(
     run: s.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report_module, "MOST_BYTES", 10)
-    assert "Measure it again" in report(run)
+    assert "this command repeats the run" in render_report(run)
 
 
 @pytest.mark.parametrize("state", ["interrupted", "recovered", "stopped"])
 def test_a_run_that_is_not_complete_says_so(state: str) -> None:
-    found = section(parse(report(run_of(FakeCell("a"), state=state).run)), "failures")
+    found = section(parse(render_report(run_of(FakeCell("a"), state=state).run)), "failures")
     assert "The run is not complete" in found.text
     assert state in found.text
 
@@ -415,12 +417,12 @@ def test_a_run_without_any_figure_is_still_a_report() -> None:
     run = run_of(
         FakeCell("a", ending="crashed", message="no"), FakeCell("b", ending="unavailable")
     ).run
-    document = parse(report(run))
-    assert "No cell gave a figure that counts." in document.text
-    assert "Not one sample was taken." in document.text
+    document = parse(render_report(run))
+    assert "No cell has a valid result." in document.text
+    assert "There are no samples." in document.text
 
 
 def test_a_run_that_was_not_summarized_is_refused(run: s.Run) -> None:
     cells = [msgspec.structs.replace(cell, summary=None) for cell in run.cells]
     with pytest.raises(ValueError, match="not summarized"):
-        report(msgspec.structs.replace(run, cells=cells))
+        render_report(msgspec.structs.replace(run, cells=cells))

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from mac_whisper_speedtest.report.html import charts, curves
-from mac_whisper_speedtest.report.html.curves import front
+from mac_whisper_speedtest.report.html.curves import pareto_front
 from parsed_html import Element, parse
 
 
@@ -72,7 +72,7 @@ def test_many_points_get_numbers_instead_of_names() -> None:
 def test_names_are_moved_apart_and_no_further_than_they_must(seed: int) -> None:
     rnd = random.Random(seed)
     wanted = sorted(rnd.uniform(0, 200) for _ in range(rnd.randint(1, 14)))
-    found = charts.spaced(wanted, 16)
+    found = charts.spread_apart(wanted, 16)
     assert all(b - a >= 16 - 1e-9 for a, b in itertools.pairwise(found))
     if all(b - a >= 16 for a, b in itertools.pairwise(wanted)):
         assert found == pytest.approx(wanted)
@@ -82,12 +82,12 @@ def test_names_are_moved_apart_and_no_further_than_they_must(seed: int) -> None:
 
 def test_a_strip_draws_what_counts_and_what_does_not_differently() -> None:
     observed = [
-        curves.Observed(0, 1.0, "counts"),
-        curves.Observed(0, 1.2, "aside", "retaken"),
-        curves.Observed(1, 1.1, "disturbed"),
-        curves.Observed(1, 9.0, "failed"),
+        curves.SamplePoint(0, 1.0, "counts"),
+        curves.SamplePoint(0, 1.2, "aside", "retaken"),
+        curves.SamplePoint(1, 1.1, "disturbed"),
+        curves.SamplePoint(1, 9.0, "failed"),
     ]
-    drawing = parse(curves.strip("s", observed, y_axis="seconds", title="t")).one(
+    drawing = parse(curves.strip_chart("s", observed, y_axis="seconds", title="t")).one(
         "svg", class_="plot"
     )
     assert len(drawing.all("circle", class_="counts")) == 1
@@ -99,9 +99,9 @@ def test_a_strip_draws_what_counts_and_what_does_not_differently() -> None:
 
 
 def test_boxes_stand_for_each_round_and_show_what_is_special() -> None:
-    special = [curves.Observed(2, 3.0, "aside")]
+    special = [curves.SamplePoint(2, 3.0, "aside")]
     drawing = parse(
-        curves.boxes("b", {0: [1.0, 2.0, 3.0], 1: [2.0]}, special, y_axis="seconds", title="t")
+        curves.box_chart("b", {0: [1.0, 2.0, 3.0], 1: [2.0]}, special, y_axis="seconds", title="t")
     ).one("svg", class_="plot")
     assert len(drawing.all("line", class_="whisker")) == 2
     assert len(drawing.all("circle", class_="aside")) == 1
@@ -109,7 +109,7 @@ def test_boxes_stand_for_each_round_and_show_what_is_special() -> None:
 
 def test_curves_differ_in_dash_and_mark_and_not_only_in_color() -> None:
     lines = [curves.Curve(f"cell {n}", [(1.0, n + 1.0), (2.0, n + 2.0)]) for n in range(4)]
-    drawing = parse(curves.curves("c", lines, x_axis="x", y_axis="y", title="t"))
+    drawing = parse(curves.line_chart("c", lines, x_axis="x", y_axis="y", title="t"))
     dashes = {
         (each.attributes["class"] or "").split()[-1]
         for each in drawing.all("line")
@@ -121,13 +121,13 @@ def test_curves_differ_in_dash_and_mark_and_not_only_in_color() -> None:
 
 def test_the_front_is_what_nothing_else_dominates() -> None:
     points = [(10.0, 0.5), (5.0, 0.1), (5.0, 0.2), (1.0, 0.1), (10.0, 0.5), (1.0, 0.05)]
-    assert front(points) == {0, 1, 4, 5}
-    assert front([]) == set()
+    assert pareto_front(points) == {0, 1, 4, 5}
+    assert pareto_front([]) == set()
 
 
 def test_a_round_of_any_number_takes_no_more_room_than_another() -> None:
-    observed = [curves.Observed(number, 1.0, "counts") for number in (0, 7, 10**15)]
-    drawing = parse(curves.strip("s", observed, y_axis="seconds", title="t"))
+    observed = [curves.SamplePoint(number, 1.0, "counts") for number in (0, 7, 10**15)]
+    drawing = parse(curves.strip_chart("s", observed, y_axis="seconds", title="t"))
     places = [x_of(each) for each in drawing.all("circle")]
     assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.02)
-    assert len(curves.boxes("b", {10**15: [1.0]}, [], y_axis="seconds", title="t")) < 5000
+    assert len(curves.box_chart("b", {10**15: [1.0]}, [], y_axis="seconds", title="t")) < 5000

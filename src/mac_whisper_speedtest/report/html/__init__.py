@@ -1,1 +1,1 @@
-"""Pages: one offline file each, without any request, under a strict Content-Security-Policy."""
+"""HTML pages: one file each, without any request, under a strict Content-Security-Policy."""

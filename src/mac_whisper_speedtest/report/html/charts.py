@@ -1,7 +1,6 @@
-"""Drawings made here, without a library and without a script: dot plots and scatters.
+"""SVG: scales, axes, dot plots and scatter plots, without a script.
 
-Every drawing has a title and a description; the numbers stand in a table beside it, which is the
-caller's to make.
+Every drawing has a title and a description. The caller adds a table with the same numbers.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-# Where a value lies on an axis, and which round numbers the axis is marked with.
-
+# Scales.
 
 LOG_RATIO = 30.0
-"""Beyond this ratio of the largest to the smallest value, a linear axis shows only the largest."""
+"""Ratio of the largest to the smallest value above which an axis may be logarithmic."""
 ZERO_RATIO = 2.0
-"""Below this ratio an axis that began at zero would waste more than half of itself."""
+"""Below this ratio, more than half of an axis that begins at zero would be empty."""
 _TICKS = 5
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
@@ -31,8 +29,8 @@ class Scale:
     Attributes:
         low: the value at its beginning.
         high: the value at its end; above ``low``.
-        ticks: the values that are written at it, rising.
-        log: whether equal steps are equal ratios.
+        ticks: the labeled values, rising.
+        log: whether it is logarithmic.
     """
 
     low: float
@@ -40,8 +38,8 @@ class Scale:
     ticks: tuple[float, ...]
     log: bool = False
 
-    def place(self, value: float) -> float:
-        """0 at the beginning, 1 at the end; what lies beyond is put at the end it is beyond."""
+    def fraction(self, value: float) -> float:
+        """0 at the beginning, 1 at the end; values outside are clamped."""
         if self.log:
             value = max(value, self.low)
             share = math.log(value / self.low) / math.log(self.high / self.low)
@@ -60,13 +58,15 @@ class Scale:
         return f"{value:.{needed}f}"
 
 
-def fit(values: Iterable[float], *, zero: bool | None = None, logarithm: bool = False) -> Scale:
-    """An axis that has room for all values.
+def fit_scale(
+    values: Iterable[float], *, zero: bool | None = None, logarithm: bool = False
+) -> Scale:
+    """An axis that includes all values.
 
     Args:
-        values: finite; none at all gives the axis from 0 to 1.
-        zero: whether it begins at 0; ``None`` is by ``ZERO_RATIO``.
-        logarithm: whether it may be logarithmic, by ``LOG_RATIO``.
+        values: those that are not finite are ignored; without any, the axis is from 0 to 1.
+        zero: whether it begins at 0; ``None``: decided by ``ZERO_RATIO``.
+        logarithm: whether it is logarithmic if ``LOG_RATIO`` is exceeded.
     """
     found = [value for value in values if math.isfinite(value)]
     if not found:
@@ -97,16 +97,13 @@ def _logarithmic(low: float, high: float) -> Scale:
 
 
 def _step(raw: float) -> float:
-    """The round number that is not below ``raw``."""
+    """The smallest round number that is not below ``raw``."""
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in _STEPS if factor * power >= raw * (1 - 1e-9))
 
 
-# What every drawing is made of: the ``<svg>`` around it, lines, dots, texts and axes.
-#
-# Lengths along the page are percentages and heights are pixels, so that a drawing is as wide as its
-# place, on a phone too, and its text keeps its size. Colors are classes of ``page.css``, so that
-# light and dark need one drawing only.
+# Elements. Widths are percentages and heights are pixels, so that a drawing fits any page and its
+# text keeps its size. Colors are classes of ``page.css``: light and dark share one drawing.
 
 
 def element(name: str, /, *children: str, **attributes: object) -> Markup:
@@ -114,9 +111,9 @@ def element(name: str, /, *children: str, **attributes: object) -> Markup:
 
     Args:
         name: its tag.
-        children: what is in it; plain text is escaped.
+        children: plain text is escaped.
         attributes: ``class_`` is ``class`` and ``aria_label`` is ``aria-label``; empty ones are
-            left out.
+            omitted.
     """
     opening = name + "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
@@ -129,25 +126,25 @@ def element(name: str, /, *children: str, **attributes: object) -> Markup:
 
 
 LEFT, RIGHT = 1.5, 97.0
-"""Per cent of the width between which dot plots are drawn."""
+"""Edges of a dot plot, in per cent of the width."""
 AXIS = 40
-"""Pixels under a drawing that its axis takes."""
+"""Height of the axis under a drawing, in pixels."""
 
 
 def percent(value: float) -> str:
-    """A length along the page."""
+    """A length as CSS."""
     return f"{value:.2f}%"
 
 
-def drawing(name: str, *parts: str, height: float, title: str, description: str) -> Markup:
-    """The ``<svg>`` around a drawing.
+def svg(name: str, *parts: str, height: float, title: str, description: str) -> Markup:
+    """The ``<svg>`` element.
 
     Args:
-        name: unique in the page; ids are made of it.
+        name: unique in the page; ids are derived from it.
         parts: what is drawn.
         height: in pixels.
-        title: what it is, for those who cannot see it.
-        description: what it shows.
+        title: what it is, for screen readers.
+        description: what it shows, for screen readers.
     """
     return element(
         "svg",
@@ -162,7 +159,7 @@ def drawing(name: str, *parts: str, height: float, title: str, description: str)
 
 
 def text(content: str, x: float, y: float, *, anchor: str = "", class_: str = "") -> Markup:
-    """Text that begins (or is centerd, or ends) at ``x`` per cent with its base line at ``y``."""
+    """Text that begins (or is centered, or ends) at ``x`` per cent, with its base line at ``y``."""
     return element("text", content, x=percent(x), y=f"{y:g}", text_anchor=anchor, class_=class_)
 
 
@@ -174,23 +171,23 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
 
 
 def circle(x: float, y: float, radius: float, class_: str, tooltip: str = "") -> Markup:
-    """A dot, which may have a tooltip."""
+    """A dot; ``x`` in per cent, ``y`` and ``radius`` in pixels."""
     inner = (element("title", tooltip),) if tooltip else ()
     return element("circle", *inner, cx=percent(x), cy=f"{y:.1f}", r=f"{radius:g}", class_=class_)
 
 
-def along(scale: Scale, value: float, left: float = LEFT, right: float = RIGHT) -> float:
-    """Per cent of the width at which ``value`` lies."""
-    return left + (right - left) * scale.place(value)
+def x_percent(scale: Scale, value: float, left: float = LEFT, right: float = RIGHT) -> float:
+    """The position of ``value``, in per cent of the width."""
+    return left + (right - left) * scale.fraction(value)
 
 
 def bottom_axis(
     scale: Scale, label: str, *, top: float, bottom: float, left: float, right: float
 ) -> Markup:
-    """Grid lines, their numbers and the axis's name under a drawing."""
+    """Grid lines with their numbers, and the label below them."""
     ticks = []
     for value in scale.ticks:
-        x = along(scale, value, left, right)
+        x = x_percent(scale, value, left, right)
         ticks.append(line(x, top, x, bottom, "grid"))
         anchor = "start" if x < 4 else "end" if x > 96 else "middle"
         ticks.append(text(scale.label(value), x, bottom + 16, anchor=anchor))
@@ -205,25 +202,25 @@ def bottom_axis(
 
 
 def left_axis(scale: Scale, label: str, *, top: float, bottom: float, left: float) -> Markup:
-    """Grid lines and numbers at the left; the axis's name stands above it."""
+    """Grid lines with their numbers at the left, and the label above them."""
     ticks = []
     for value in scale.ticks:
-        y = up(scale, value, top, bottom)
+        y = y_pixels(scale, value, top, bottom)
         ticks.append(line(left, y, RIGHT, y, "grid"))
         ticks.append(text(scale.label(value), left - 1, y + 4, anchor="end"))
     return element("g", *ticks, text(label, 0, top - 12, class_="quiet"), class_="tick")
 
 
-def up(scale: Scale, value: float, top: float, bottom: float) -> float:
-    """The height, in pixels from the top, at which ``value`` lies."""
-    return bottom - (bottom - top) * scale.place(value)
+def y_pixels(scale: Scale, value: float, top: float, bottom: float) -> float:
+    """The position of ``value``, in pixels from the top."""
+    return bottom - (bottom - top) * scale.fraction(value)
 
 
 _SCATTER_LEFT = 13.0
 _ROW = 46
 _LABEL_GAP = 16
 MOST_NAMED = 14
-"""Points of a scatter that can have their names beside them; more get numbers."""
+"""Points of a scatter plot that get their names; if there are more, all get numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,14 +228,13 @@ class DotRow:
     """One line of a dot plot.
 
     Attributes:
-        label: what it is called.
-        value: the estimate; ``None`` draws the label and ``note`` only.
-        low: the interval's lower end, where there is an interval.
-        high: its upper end.
-        note: the value in words, at the right.
+        value: the estimate; ``None`` draws only ``label`` and ``note``.
+        low: lower end of its interval, if there is one.
+        high: upper end.
+        note: the value as text, at the right.
         spots: single observations behind the estimate, drawn small.
-        heading: begins a new part of the plot with these words.
-        bad: whether the value does not count for what it seems to.
+        heading: begins a new part of the plot.
+        bad: whether it is fast but wrong.
     """
 
     label: str
@@ -253,17 +249,14 @@ class DotRow:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One point of a scatter.
+    """One point of a scatter plot.
 
     Attributes:
-        label: what it is called.
-        x: where it lies along the page.
-        y: how high it lies.
-        low: the lower end of its interval in ``x``, where there is one.
-        high: the upper end.
-        front: whether nothing is better in both.
-        bad: as for a row.
-        note: the numbers in words, shown when it is pointed at.
+        low: lower end of its interval in ``x``, if there is one.
+        high: upper end.
+        front: whether it is on Pareto's front.
+        bad: whether it is fast but wrong.
+        note: the numbers as text, for the tooltip.
     """
 
     label: str
@@ -279,14 +272,14 @@ class Dot:
 def dot_plot(
     name: str, rows: Sequence[DotRow], *, axis: str, title: str, zero: bool | None = None
 ) -> Markup:
-    """Estimates with their intervals, a row each, in the order given.
+    """Estimates with their intervals, one row each, in the given order.
 
     Args:
         name: unique in the page.
-        rows: one at least.
-        axis: what is measured, and in which unit.
+        rows: at least one.
+        axis: what is measured, with the unit.
         title: what is drawn.
-        zero: whether the axis begins at zero; ``None`` is by the values.
+        zero: as for :func:`fit_scale`.
     """
     every = [
         value
@@ -294,7 +287,7 @@ def dot_plot(
         for value in (row.value, row.low, row.high, *row.spots)
         if value is not None
     ]
-    scale = fit(every, zero=zero, logarithm=zero is None)
+    scale = fit_scale(every, zero=zero, logarithm=zero is None)
     parts: list[Markup] = []
     y = 4.0
     for row in rows:
@@ -306,7 +299,7 @@ def dot_plot(
     axis_drawn = bottom_axis(scale, axis, top=4, bottom=y, left=LEFT, right=RIGHT)
     known = [row for row in rows if row.value is not None]
     description = f"{axis}. " + "; ".join(f"{row.label}: {row.note}" for row in known)
-    return drawing(name, axis_drawn, *parts, height=y + AXIS, title=title, description=description)
+    return svg(name, axis_drawn, *parts, height=y + AXIS, title=title, description=description)
 
 
 def _row(row: DotRow, scale: Scale, top: float) -> Markup:
@@ -318,35 +311,36 @@ def _row(row: DotRow, scale: Scale, top: float) -> Markup:
     if row.value is not None:
         bad = " bad" if row.bad else ""
         if row.low is not None and row.high is not None:
-            ends = along(scale, row.low), along(scale, row.high)
+            ends = x_percent(scale, row.low), x_percent(scale, row.high)
             parts.append(line(ends[0], middle, ends[1], middle, f"interval{bad}"))
-        parts += [circle(along(scale, each), middle, 2.2, "spot") for each in row.spots]
+        parts += [circle(x_percent(scale, each), middle, 2.2, "spot") for each in row.spots]
         tooltip = f"{row.label}: {row.note}"
-        parts.append(circle(along(scale, row.value), middle, 4.5, f"mark{bad}", tooltip))
+        parts.append(circle(x_percent(scale, row.value), middle, 4.5, f"mark{bad}", tooltip))
     return element("g", *parts)
 
 
 def scatter(
     name: str, dots: Sequence[Dot], *, x_axis: str, y_axis: str, title: str, front_note: str = ""
 ) -> Markup:
-    """Points with their names, or with numbers where they are many; those of the front joined.
+    """Points with names, or with numbers if they are many; stairs join those on Pareto's front.
 
-    The front is drawn as stairs, for what is better to the right and below.
+    Better is to the right and below.
 
     Args:
         name: unique in the page.
-        dots: one at least; numbers are their places in this order, from 1.
-        x_axis: what lies along the page.
-        y_axis: what is drawn upwards, from 0.
+        dots: at least one; their numbers count from 1 in this order.
+        x_axis: label of the horizontal axis.
+        y_axis: label of the vertical axis, which begins at 0.
         title: what is drawn.
-        front_note: what being on the front means, for the description.
+        front_note: what it means to be on the front, for the description.
     """
     top, bottom = 34.0, 360.0
     ends = [value for dot in dots for value in (dot.x, dot.low, dot.high) if value is not None]
-    x_scale = fit(ends, logarithm=True)
-    y_scale = fit([dot.y for dot in dots], zero=True)
+    x_scale = fit_scale(ends, logarithm=True)
+    y_scale = fit_scale([dot.y for dot in dots], zero=True)
     places = [
-        (along(x_scale, dot.x, _SCATTER_LEFT), up(y_scale, dot.y, top, bottom)) for dot in dots
+        (x_percent(x_scale, dot.x, _SCATTER_LEFT), y_pixels(y_scale, dot.y, top, bottom))
+        for dot in dots
     ]
     front = sorted((place for place, dot in zip(places, dots, strict=True) if dot.front))
     stairs: list[Markup] = []
@@ -356,7 +350,7 @@ def scatter(
     for dot, (x, y) in zip(dots, places, strict=True):
         bad = " bad" if dot.bad else ""
         if dot.low is not None and dot.high is not None:
-            low, high = (along(x_scale, each, _SCATTER_LEFT) for each in (dot.low, dot.high))
+            low, high = (x_percent(x_scale, each, _SCATTER_LEFT) for each in (dot.low, dot.high))
             marks.append(line(low, y, high, y, f"range{bad}"))
         shape = "mark" if dot.front else "mark open"
         marks.append(circle(x, y, 6.5 if dot.front else 5.5, shape + bad, dot.note))
@@ -364,7 +358,7 @@ def scatter(
         f"{dot.label}: {dot.note}{f', {front_note}' if dot.front and front_note else ''}"
         for dot in dots
     )
-    return drawing(
+    return svg(
         name,
         left_axis(y_scale, y_axis, top=top, bottom=bottom, left=_SCATTER_LEFT),
         bottom_axis(x_scale, x_axis, top=top, bottom=bottom, left=_SCATTER_LEFT, right=RIGHT),
@@ -380,16 +374,18 @@ def scatter(
 def _names(
     labels: Sequence[str], places: Sequence[tuple[float, float]], bottom: float
 ) -> list[Markup]:
-    """A name beside each point, moved up or down until none covers another or the axis."""
+    """A name beside each point, moved up or down so that none covers another or the axis."""
     numbered = len(labels) > MOST_NAMED
-    wanted = sorted(range(len(labels)), key=lambda index: (places[index][1], places[index][0]))
-    heights = spaced([places[index][1] - 10 for index in wanted], 0 if numbered else _LABEL_GAP)
+    order = sorted(range(len(labels)), key=lambda index: (places[index][1], places[index][0]))
+    heights = spread_apart(
+        [places[index][1] - 10 for index in order], 0 if numbered else _LABEL_GAP
+    )
     lowest = bottom - 8
     for place in reversed(range(len(heights))):
         heights[place] = min(heights[place], lowest)
         lowest = heights[place] - (0 if numbered else _LABEL_GAP)
     found: list[Markup] = []
-    for index, y in zip(wanted, heights, strict=True):
+    for index, y in zip(order, heights, strict=True):
         x, own = places[index]
         before = x > 55
         at = x - 1.6 if before else x + 1.6
@@ -400,18 +396,18 @@ def _names(
     return found
 
 
-def spaced(wanted: Sequence[float], gap: float) -> list[float]:
-    """Heights near ``wanted`` (rising) that lie ``gap`` apart at least.
+def spread_apart(ideal: Sequence[float], gap: float) -> list[float]:
+    """Heights near the ``ideal`` ones (rising), at least ``gap`` apart.
 
-    Neighbors that are too near become a block around their common middle; blocks that touch are
-    joined, as pool-adjacent-violators does.
+    Heights that are too close become a block around their mean; blocks that overlap are joined
+    (pool adjacent violators).
     """
-    blocks: list[tuple[float, int]] = []  # the sum of wished-for beginnings, and how many
-    for value in wanted:
+    blocks: list[tuple[float, int]] = []  # sum of the ideal starts of its members, and their number
+    for value in ideal:
         total, count = value, 1
         while blocks and blocks[-1][0] / blocks[-1][1] + blocks[-1][1] * gap > total / count:
             earlier, number = blocks.pop()
-            # A member's wish for where its block begins is its own wish less its place in it.
+            # A member's ideal start of its block is its own height minus its offset in the block.
             total, count = earlier + total - number * gap * count, number + count
         blocks.append((total, count))
     return [total / count + place * gap for total, count in blocks for place in range(count)]

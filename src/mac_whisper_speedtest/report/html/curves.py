@@ -1,4 +1,4 @@
-"""Lines over a running quantity, and every sample of a cell, round by round."""
+"""SVG: line charts, all samples of a cell by round, and Pareto's front."""
 
 from __future__ import annotations
 
@@ -16,26 +16,24 @@ from mac_whisper_speedtest.report.html.charts import Scale, element
 _LEFT = 12.0
 _STYLES = 8
 _DASHES = 4
-_TOP, _BOTTOM = 30.0, 150.0  # of a strip, in pixels
+_TOP, _BOTTOM = 30.0, 150.0  # of a strip chart, in pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One line: its name and its points, in order."""
+    """One line of a chart; its points are in order."""
 
     label: str
     points: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """One sample of a strip.
+class SamplePoint:
+    """One sample of a strip chart.
 
     Attributes:
-        round: the round in which it was taken, from 0.
-        value: what is drawn upwards.
+        round: counted from 0.
         kind: ``counts``, ``disturbed``, ``aside`` (does not count) or ``failed``.
-        tooltip: shown where it is pointed at, if there is one.
     """
 
     round: int
@@ -44,7 +42,7 @@ class Observed:
     tooltip: str = ""
 
 
-def curves(
+def line_chart(
     name: str,
     found: Sequence[Curve],
     *,
@@ -54,24 +52,24 @@ def curves(
     height: float = 300,
     zero: bool = True,
 ) -> Markup:
-    """Lines that differ by color, dashes and marks alike, with a key under them.
+    """Lines that differ in color, dashes and marks, with a legend below.
 
     Args:
         name: unique in the page.
-        found: one line at least.
-        x_axis: what lies along the page.
-        y_axis: what is drawn upwards.
+        found: at least one line.
+        x_axis: label of the horizontal axis.
+        y_axis: label of the vertical axis.
         title: what is drawn.
         height: of the drawing without its axis, in pixels.
         zero: whether both axes begin at 0.
     """
     top, bottom = 34.0, height
-    x_scale = charts.fit([x for each in found for x, _ in each.points], zero=zero)
-    y_scale = charts.fit([y for each in found for _, y in each.points], zero=zero)
+    x_scale = charts.fit_scale([x for each in found for x, _ in each.points], zero=zero)
+    y_scale = charts.fit_scale([y for each in found for _, y in each.points], zero=zero)
     drawn = []
     for number, each in enumerate(found):
         places = [
-            (charts.along(x_scale, x, _LEFT), charts.up(y_scale, y, top, bottom))
+            (charts.x_percent(x_scale, x, _LEFT), charts.y_pixels(y_scale, y, top, bottom))
             for x, y in each.points
         ]
         color, dash = f"s{number % _STYLES}", f"d{number % _DASHES}"
@@ -84,7 +82,7 @@ def curves(
         for each in found
         if each.points
     )
-    plot = charts.drawing(
+    plot = charts.svg(
         name,
         charts.left_axis(y_scale, y_axis, top=top, bottom=bottom, left=_LEFT),
         charts.bottom_axis(x_scale, x_axis, top=top, bottom=bottom, left=_LEFT, right=charts.RIGHT),
@@ -96,37 +94,39 @@ def curves(
     return element("figure", plot, element("figcaption", _key(found)))
 
 
-def strip(name: str, observed: Sequence[Observed], *, y_axis: str, title: str) -> Markup:
-    """Samples of one cell: rounds from left to right, values upwards.
+def strip_chart(name: str, observed: Sequence[SamplePoint], *, y_axis: str, title: str) -> Markup:
+    """Samples of one cell by round.
 
-    Dots count, crosses among them are disturbed and count, hollow dots do not count, and crosses
-    at the bottom failed.
+    Filled dots count, crosses among them were disturbed but count, hollow dots do not count, and
+    crosses at the bottom failed.
     """
-    scale = charts.fit([each.value for each in observed if each.kind != "failed"])
+    scale = charts.fit_scale([each.value for each in observed if each.kind != "failed"])
     rounds = sorted({each.round for each in observed})
     drawn = _each(observed, rounds, scale)
-    return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, said=len(observed))
+    return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, total=len(observed))
 
 
-def boxes(
+def box_chart(
     name: str,
     by_round: Mapping[int, Sequence[float]],
-    special: Sequence[Observed],
+    special: Sequence[SamplePoint],
     *,
     y_axis: str,
     title: str,
 ) -> Markup:
-    """The same where samples are too many: each round's extremes, quartiles and median.
+    """The same for too many samples: the extremes, quartiles and median of each round.
 
     Args:
         name: unique in the page.
         by_round: round → the values that count.
-        special: samples that are drawn as themselves.
-        y_axis: what is drawn upwards.
+        special: samples that are drawn one by one.
+        y_axis: label of the vertical axis.
         title: what is drawn.
     """
     everything = [value for values in by_round.values() for value in values]
-    scale = charts.fit([*everything, *(each.value for each in special if each.kind != "failed")])
+    scale = charts.fit_scale(
+        [*everything, *(each.value for each in special if each.kind != "failed")]
+    )
     rounds = sorted({*by_round, *(each.round for each in special)})
     where = {number: place for place, number in enumerate(rounds)}
     drawn: list[Markup] = []
@@ -136,22 +136,22 @@ def boxes(
         x = _place(where[number], 0, 1, len(rounds))
         quartiles = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
         ends = (min(values), quartiles[0], quartiles[2], max(values))
-        # Quartiles of few values are extrapolated; nothing is drawn where no value is.
+        # Quartiles of few values are extrapolated; they are clamped to the values.
         heights = [
-            charts.up(scale, min(max(each, ends[0]), ends[3]), _TOP, _BOTTOM) for each in ends
+            charts.y_pixels(scale, min(max(each, ends[0]), ends[3]), _TOP, _BOTTOM) for each in ends
         ]
         drawn.append(charts.line(x, heights[0], x, heights[3], "whisker"))
         drawn.append(charts.line(x, heights[1], x, heights[2], "box"))
         tooltip = f"round {number + 1}: median {quartiles[1]:.3g} of {len(values)} samples"
-        middle = charts.up(scale, quartiles[1], _TOP, _BOTTOM)
+        middle = charts.y_pixels(scale, quartiles[1], _TOP, _BOTTOM)
         drawn.append(charts.circle(x, middle, 3, "counts", tooltip))
     drawn += _each(special, rounds, scale)
     total = len(everything) + len(special)
-    return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, said=total)
+    return _strip(name, drawn, rounds, scale, y_axis=y_axis, title=title, total=total)
 
 
-def _each(observed: Sequence[Observed], rounds: Sequence[int], scale: Scale) -> list[Markup]:
-    by_round: defaultdict[int, list[Observed]] = defaultdict(list)
+def _each(observed: Sequence[SamplePoint], rounds: Sequence[int], scale: Scale) -> list[Markup]:
+    by_round: defaultdict[int, list[SamplePoint]] = defaultdict(list)
     for each in observed:
         by_round[each.round].append(each)
     where = {number: place for place, number in enumerate(rounds)}
@@ -170,9 +170,9 @@ def _strip(
     *,
     y_axis: str,
     title: str,
-    said: int,
+    total: int,
 ) -> Markup:
-    every = max(1, -(-len(rounds) // 12))  # not every round has room for its number
+    every = max(1, -(-len(rounds) // 12))  # room for 12 numbers
     numbers = [
         charts.text(
             str(rounds[place] + 1),
@@ -183,7 +183,7 @@ def _strip(
         for place in range(0, len(rounds), every)
     ]
     axis = charts.line(_LEFT, _BOTTOM, charts.RIGHT, _BOTTOM, "axis")
-    return charts.drawing(
+    return charts.svg(
         name,
         charts.left_axis(scale, y_axis, top=_TOP, bottom=_BOTTOM, left=_LEFT),
         element("g", *numbers, axis, class_="tick"),
@@ -191,20 +191,20 @@ def _strip(
         *drawn,
         height=_BOTTOM + 36,
         title=title,
-        description=f"{y_axis} of {said} samples in {len(rounds)} rounds.",
+        description=f"{y_axis} of {total} samples in {len(rounds)} rounds.",
     )
 
 
 def _place(number: int, place: int, of: int, rounds: int) -> float:
-    """Per cent along the page of a round's sample; those of one round stand side by side."""
+    """Horizontal position of a sample, in per cent; those of one round are side by side."""
     band = (charts.RIGHT - _LEFT) / max(rounds, 1)
     return _LEFT + band * (number + 0.15 + 0.7 * (place + 0.5) / of)
 
 
-def _sample(each: Observed, x: float, scale: Scale) -> Markup:
+def _sample(each: SamplePoint, x: float, scale: Scale) -> Markup:
     if each.kind == "failed":
         return _cross(x, _BOTTOM - 5, 4, "failed", each.tooltip)
-    y = charts.up(scale, each.value, _TOP, _BOTTOM)
+    y = charts.y_pixels(scale, each.value, _TOP, _BOTTOM)
     if each.kind == "disturbed":
         return _cross(x, y, 4, "disturbed", each.tooltip)
     return charts.circle(x, y, 3.2, each.kind, each.tooltip)
@@ -221,7 +221,7 @@ def _cross(x: float, y: float, size: float, class_: str, tooltip: str = "") -> M
 
 
 def _shape(path: str, x: float, y: float, class_: str, tooltip: str = "") -> Markup:
-    """A path drawn around a point that lies at ``x`` per cent."""
+    """A path around a point; ``x`` in per cent, ``y`` in pixels."""
     inner = (element("title", tooltip),) if tooltip else ()
     return element(
         "svg",
@@ -241,7 +241,7 @@ def _mark(number: int, x: float, y: float, tooltip: str = "") -> Markup:
 
 
 def _key(found: Sequence[Curve]) -> Markup:
-    """Which line is whose."""
+    """The legend."""
     entries = []
     for number, each in enumerate(found):
         sample = element(
@@ -255,17 +255,14 @@ def _key(found: Sequence[Curve]) -> Markup:
     return Markup(" ").join(entries)
 
 
-# Who is beaten by nobody in speed and in error rate at once.
+def pareto_front(points: Sequence[tuple[float, float]]) -> set[int]:
+    """Indices of the points that no other point dominates (Pareto's front).
 
-
-def front(points: Sequence[tuple[float, float]]) -> set[int]:
-    """The places of the points that no other dominates (Pareto's front).
-
-    A point dominates another where it is at least as fast and at least as right, and better in one
-    of the two. Equal points do not dominate each other.
+    A point dominates another if it is at least as fast and as accurate, and better in one of the
+    two. Equal points do not dominate each other.
 
     Args:
-        points: speed (more is better) and error rate (less is better) of each.
+        points: speed (more is better) and error rate (less is better).
     """
     return {
         place

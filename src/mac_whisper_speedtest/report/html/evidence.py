@@ -1,4 +1,4 @@
-"""What a reader must know beside the numbers: findings, failures, and recordings left out."""
+"""Sections besides the numbers: findings, failures, omitted recordings, the contract."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mac_whisper_speedtest.results.cells import MISSING, OK, labels_of, summary_
 from mac_whisper_speedtest.results.schema import CellResult, LeftOutInfo, Run
 
 
-def findings(run: Run, limits: Limits) -> Markup:
-    """A line per finding, by cell."""
+def findings_section(run: Run, limits: Limits) -> Markup:
+    """One line per finding, by cell."""
     labels = labels_of(run.cells)
     cells = [
         (
@@ -30,7 +30,7 @@ def findings(run: Run, limits: Limits) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """How workers of one cell ended; the same in several rounds is one of these."""
+    """How workers of one cell failed; equal failures of several rounds are one."""
 
     cell: str
     attempt: int
@@ -41,8 +41,8 @@ class _Failure:
     log: str
 
 
-def failures(run: Run, limits: Limits) -> Markup:
-    """Every worker that did not end well, and every planned round that was not run."""
+def failures_section(run: Run, limits: Limits) -> Markup:
+    """Every worker that failed, and every planned round that was not run."""
     found = _failures(run, limits)
     labels = labels_of(run.cells)
     shown = list(found.items())[: limits.entries]
@@ -69,7 +69,7 @@ def failures(run: Run, limits: Limits) -> Markup:
 
 
 def _outcome(run: Run, limits: Limits) -> str:
-    """How a run ended that is not complete, and why."""
+    """How an incomplete run ended, and why."""
     outcome = run.manifest.outcome
     if outcome is None or outcome.state == "complete":
         return ""
@@ -78,20 +78,20 @@ def _outcome(run: Run, limits: Limits) -> str:
 
 
 def _failures(run: Run, limits: Limits) -> dict[_Failure, list[int]]:
-    """What went wrong → in which rounds. A backend that always fails usually fails alike."""
+    """Failure → its rounds. A backend that always fails usually fails in the same way."""
     found: dict[_Failure, list[int]] = {}
     for cell in run.cells:
         for each in cell.endings:
             if each.status == OK and (each.attempt is None or not each.message):
                 continue
-            said = filter(None, [each.message, each.weights_found, *each.repaired])
+            messages = filter(None, [each.message, each.weights_found, *each.repaired])
             failure = _Failure(
                 cell=cell.id,
                 attempt=each.attempt or 0,
                 status=each.status,
                 stage=each.stage,
                 error_class=each.error_class,
-                message=_scrubbed("; ".join(said), limits.message),
+                message=_scrubbed("; ".join(messages), limits.message),
                 log=_scrubbed(each.log_tail, limits.message),
             )
             found.setdefault(failure, []).append(each.round)
@@ -124,8 +124,8 @@ def _rounds(rounds: Sequence[int]) -> str:
     return f"round{'s' if len(set(rounds)) > 1 else ''} {', '.join(words)}"
 
 
-def left_out(run: Run, limits: Limits) -> Markup:
-    """Recordings that were not measured, or not scored, and why; empty where there are none."""
+def left_out_section(run: Run, limits: Limits) -> Markup:
+    """Recordings that were not measured or not scored, and why; empty without any."""
     lists = [
         (
             _left_out(f"{clip.name}: {len(entries)} {what}", entries[: limits.entries], limits),
@@ -148,10 +148,10 @@ def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> PageTab
 
 
 def _scrubbed(text: str, limit: int) -> str:
-    """``text`` without secrets, ``limit`` characters of it at most.
+    """At most ``limit`` characters of ``text``, without secrets.
 
-    Secrets are looked for in what can be shown and some more, so that none is cut in two and shown
-    by half; in all of a text that someone made enormous it would take minutes.
+    Only a little more than is shown is searched for secrets, so that none is cut in half and shown;
+    searching all of a huge text would take minutes.
     """
     searched = text[: 2 * limit + 1000]
     clean = scrub(searched)
@@ -160,25 +160,24 @@ def _scrubbed(text: str, limit: int) -> str:
     return f"{clean[:limit]}… ({len(text) - limit} characters more)"
 
 
-# Equal work: what was asked of every backend, and what each really decoded with.
-
+# Equal work: requested and effective settings.
 
 _NAME = "name"
 
 
-def contracts_section(run: Run, limits: Limits) -> Markup:
-    """A row per cell under the row of what was asked for; and everybody's remarks."""
-    asked = run.manifest.request.contract
-    settings = [setting for setting in asked if setting != _NAME]
+def contract_section(run: Run, limits: Limits) -> Markup:
+    """The requested settings, those of every cell, and the findings of the adapters."""
+    requested = run.manifest.request.contract
+    settings = [setting for setting in requested if setting != _NAME]
     columns = [
         TableColumn("cell", sortable=False),
         *(TableColumn(each.replace("_", " "), sortable=False) for each in settings),
         TableColumn("read back from the library", sortable=False, long=True),
     ]
-    wanted = TableRow(
+    first = TableRow(
         [
-            Field(f"asked for ({asked.get(_NAME, MISSING)})", element="em"),
-            *(_word(asked[each], "library's own") for each in settings),
+            Field(f"requested ({requested.get(_NAME, MISSING)})", element="em"),
+            *(_word(requested[each], "library's own") for each in settings),
             "",
         ]
     )
@@ -186,11 +185,9 @@ def contracts_section(run: Run, limits: Limits) -> Markup:
     rows = [_row(labels[cell.id], cell, settings) for cell in run.cells if cell.contract.effective]
     return render(
         "contract.html",
-        settings=PageTable(
-            columns, [[wanted], rows], caption="The decode contract", sortable=False
-        ),
+        settings=PageTable(columns, [[first], rows], caption="The decode contract", sortable=False),
         silent=[labels[cell.id] for cell in run.cells if not cell.contract.effective],
-        remarks=[
+        findings=[
             (labels[cell.id], clipped(each, limits.message))
             for cell in run.cells
             for each in cell.contract.remarks
@@ -215,7 +212,7 @@ def _row(label: str, cell: CellResult, settings: list[str]) -> TableRow:
 
 
 def _word(value: object, nothing: str = MISSING) -> str:
-    """A setting for the eye; a ladder of temperatures by its ends."""
+    """A setting as text; a list of temperatures by its ends."""
     if value is None:
         return nothing
     if isinstance(value, bool):

@@ -2,7 +2,7 @@
 (() => {
   const root = document.documentElement;
 
-  // Light or dark: what the system says, until the button is used. Nothing is stored.
+  // Light or dark: as the system prefers, until the button is used. Nothing is stored.
   const theme = document.querySelector("button.theme");
   const isDark = () =>
     root.dataset.theme
@@ -70,7 +70,7 @@
     const tables = box.dataset.for.split(" ").map((id) => document.getElementById(id));
     const search = box.querySelector("input[type=search]");
     const choices = [...box.querySelectorAll("select[data-key]")];
-    const said = box.querySelector("output");
+    const output = box.querySelector("output");
     const apply = () => {
       const words = search ? search.value.toLowerCase().split(/\s+/).filter(Boolean) : [];
       let shown = 0;
@@ -80,18 +80,18 @@
           let here = 0;
           for (const row of body.rows) {
             const text = words.length ? row.textContent.toLowerCase() : "";
-            const wanted =
+            const matches =
               choices.every((each) => !each.value || row.getAttribute(`data-${each.dataset.key}`) === each.value) &&
               words.every((word) => text.includes(word));
-            row.hidden = !wanted;
-            here += wanted;
+            row.hidden = !matches;
+            here += matches;
             all += 1;
           }
           body.hidden = here === 0;
           shown += here;
         }
       }
-      if (said) said.textContent = shown === all ? `${all} rows` : `${shown} of ${all} rows`;
+      if (output) output.textContent = shown === all ? `${all} rows` : `${shown} of ${all} rows`;
     };
     box.addEventListener("input", apply);
     apply();

@@ -1,13 +1,11 @@
-"""A whole page in one file: it asks nobody for anything, and nothing put into it can run.
+"""Renders a page as one file: it makes no request, and no text in it can become code.
 
-Pages are Jinja2 templates, in the folder ``templates`` beside this file; what is put into them is
-escaped where it is not :class:`~markupsafe.Markup`. Jinja2 is imported when something is rendered,
-so that a notebook or a program that only measures does without it.
+Values in the templates (Jinja2) are escaped unless they are :class:`~markupsafe.Markup`. Jinja2 is
+imported when a template is rendered, because a program that only measures does not need it.
 
-The ready-made chart libraries were tried and are not used: Vega, which altair draws with, compiles
-its expressions with ``eval``, which a strict policy forbids, and is 0.9 MB; others are larger or
-load from a content network. The drawings of :mod:`~mac_whisper_speedtest.report.html.charts` need
-no script at all.
+Chart libraries were tried and are not used: Vega (of altair) compiles expressions with ``eval``,
+which a strict policy forbids, and is 0.9 MB; others are larger or load from a content network.
+:mod:`~mac_whisper_speedtest.report.html.charts` needs no script.
 """
 
 from __future__ import annotations
@@ -30,14 +28,12 @@ if TYPE_CHECKING:
 
 
 def render(template: str, /, *, package: str = __package__, **context: object) -> Markup:
-    """HTML from a template, without characters that act on a page without being seen.
-
-    Whole pages and their parts all come from here, so no text gets past :func:`visible`.
+    """HTML from a template. All HTML comes from here, so every text passes :func:`visible`.
 
     Args:
         template: file name in the package's folder ``templates``, or in the one beside this file.
-        package: whose templates are looked for first.
-        context: the names that the template uses. One that is missing is an error.
+        package: whose templates are preferred.
+        context: the names that the template uses; a missing one is an error.
     """
     made = _environment(package).get_template(template).render(context)
     return Markup(visible(made))  # noqa: S704  (autoescaped)
@@ -60,11 +56,10 @@ def _environment(package: str) -> Environment:
 
 
 def visible(text: str) -> str:
-    """``text`` with what would act on a page without being seen made visible.
+    """``text`` with the characters of ``printable.UNSEEN`` made visible.
 
-    Of the characters of ``printable.UNSEEN``, control characters become their pictures, surrogates,
-    which UTF-8 cannot hold, U+FFFD, and all others, such as marks that turn the direction of text,
-    ``⟨U+202E⟩``.
+    Control characters become their pictures (``␛``), surrogates, which UTF-8 cannot encode, become
+    U+FFFD, and all others, such as marks that change the direction of text, ``⟨U+202E⟩``.
     """
 
     def picture(found: re.Match[str]) -> str:
@@ -79,26 +74,25 @@ def visible(text: str) -> str:
 
 
 def page(*, title: str, body: str, styles: str = "", scripts: str = "") -> str:
-    """A whole offline HTML document.
+    """A complete offline HTML document; equal arguments give equal documents.
 
-    Its policy allows the page's own style sheets and scripts, by their SHA-256, and nothing else:
-    no request, no inline handler, no ``style`` attribute, no form, no ``<base>``.
+    Its policy allows the page's own style sheets and scripts, by SHA-256, and nothing else: no
+    request, no inline handler, no ``style`` attribute, no form, no ``<base>``.
 
-    The shared script gives: ``table.sortable``, whose headings become buttons (a cell's
-    ``data-value`` counts for more than its text; one that is empty comes last; rows stay in their
-    ``tbody``; ``th.unsortable`` stays as it is); ``.filters[data-for="ID ..."]``, whose
-    ``input[type=search]`` and ``select[data-key=NAME]`` hide the rows of those tables (a row's
-    ``data-NAME`` must be the choice) and whose ``output`` says how many are left; a button that
-    changes between light and dark; everything unfolded on paper.
+    The shared script provides:
+
+    - ``table.sortable``: headings become buttons, except ``th.unsortable``. A cell sorts by its
+      ``data-value``, else by its text; an empty ``data-value`` comes last. Rows stay in their
+      ``tbody``.
+    - ``.filters[data-for="ID ..."]``: its ``input[type=search]`` and ``select[data-key=NAME]``
+      (compared with a row's ``data-NAME``) hide rows of these tables; its ``output`` counts rows.
+    - A button that switches between light and dark; and everything is unfolded for printing.
 
     Args:
         title: plain text, for the tab.
-        body: HTML, as it is to stand in ``<main>``. Whoever made it has escaped every text in it.
-        styles: CSS beside the shared one.
-        scripts: JavaScript beside the shared one.
-
-    Returns:
-        The document; the same for the same arguments.
+        body: HTML of ``<main>``, in which the caller has escaped every text.
+        styles: further CSS.
+        scripts: further JavaScript.
 
     Raises:
         ValueError: the CSS or JavaScript would end its own element.
@@ -108,7 +102,7 @@ def page(*, title: str, body: str, styles: str = "", scripts: str = "") -> str:
     made = render(
         "page.html",
         title=title,
-        body=Markup(body),  # noqa: S704  (escaped by whoever made it)
+        body=Markup(body),  # noqa: S704  (escaped by the caller)
         policy=_policy(sheets, programs),
         sheets=sheets,
         programs=programs,
@@ -135,32 +129,29 @@ def _hash(content: str) -> str:
 
 
 def _raw(element: str, content: str) -> Markup:
-    """The content of an element that a browser does not read as HTML."""
+    """The content of an element that a browser does not parse as HTML."""
     if f"</{element}" in content.lower() or "<!--" in content:
-        raise ValueError(f"the content of <{element}> would end it, or hide what follows")
+        raise ValueError(f"the content of <{element}> would end it or start a comment")
     return Markup(content)  # noqa: S704  (a file of ours)
 
 
 def shared(package: str, name: str) -> str:
-    """The text of a file of a package, with the line ends that a browser hashes it with."""
+    """The text of a package's file, with the line ends that a browser uses for its hash."""
     text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n")
 
 
-# How much goes into a page.
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a large run goes into a page.
+    """How much of a large run is in a page.
 
     Attributes:
-        sample_rows: rows of the table of samples; beyond, it has a row per cell and round.
-        dots: samples that are drawn; beyond, a cell's rounds are drawn as boxes.
+        sample_rows: rows of the table of samples; above, it has a row per cell and round.
+        dots: samples that are drawn; above, rounds are drawn as boxes.
         recordings: recordings of a set whose texts are shown.
-        units: words (or characters, where those are counted) of one recording that are aligned.
+        units: words (or characters, if these are counted) of one recording that are aligned.
         message: characters of one message or log.
-        entries: recordings that are named as left out, and lines of other long lists.
+        entries: omitted recordings that are named, and lines of other long lists.
     """
 
     sample_rows: int = 1500
@@ -171,7 +162,7 @@ class Limits:
     entries: int = 200
 
     def halved(self) -> Limits:
-        """Half of everything, but something of each."""
+        """Half of everything, but at least a little of each."""
         return Limits(
             sample_rows=self.sample_rows // 2,
             dots=self.dots // 2,
@@ -183,7 +174,7 @@ class Limits:
 
 
 def clipped(text: str, limit: int) -> str:
-    """At most ``limit`` characters of ``text``, and how many more there are."""
+    """At most ``limit`` characters of ``text``, and how many were cut."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit} characters more)"

@@ -1,4 +1,4 @@
-"""The report of one run: everything that a reader needs to believe it, or not, in one page."""
+"""The report of one run as one page: headlines, all sections, provenance and method."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report import reproduce
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
-from mac_whisper_speedtest.report.html import speed as growth
+from mac_whisper_speedtest.report.html import speed as speed_sections
 from mac_whisper_speedtest.report.html.page import Limits, page, render
 from mac_whisper_speedtest.report.html.tables import Field, PageTable, TableColumn, TableRow
 from mac_whisper_speedtest.report.html.transcripts import AlignedTexts
@@ -19,6 +19,7 @@ from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     MISSING,
     CellTable,
+    counted,
     labels_of,
     measured_amount,
     percent,
@@ -34,57 +35,54 @@ from mac_whisper_speedtest.results.schema import (
     WeightsInfo,
 )
 
-# What a run found, in words.
+# Headlines.
 
 
 def headlines(table: CellTable) -> Iterator[str]:
-    """Who is fastest, by how much, who is fast but wrong, and who gave no result."""
-    sound = [
+    """What is fastest, by how much, what is fast but wrong, unavailable or failed."""
+    ranked = [
         cell
         for cell in table.cells
         if summary_of(cell).rank is not None and not summary_of(cell).fast_but_wrong
     ]
     groups: dict[str | None, list[CellResult]] = {}
-    for cell in sound:
+    for cell in ranked:
         groups.setdefault(summary_of(cell).group, []).append(cell)
     for number, cells in enumerate(groups.values()):
-        yield from _group(table, cells, other_work=number > 0)
+        yield from _group(table, cells, deviating=number > 0)
     absent = [cell for cell in table.cells if cell.status == "unavailable"]
     if not groups and len(absent) < len(table.cells):
-        yield "No cell gave a figure that counts."
+        yield "No cell has a valid result."
     for cell in table.cells:
         if summary_of(cell).fast_but_wrong:
             yield _wrong(table, cell)
     if absent:
         names = ", ".join(table.names[cell.id] for cell in absent)
-        yield f"Not available on that machine: {names}."
+        yield f"Unavailable on that machine: {names}."
     failed = [cell for cell in table.cells if cell.status not in {"ok", "unavailable"}]
     if failed:
         total = len(table.cells) - len(absent)
         words = "; ".join(f"{table.names[cell.id]} ({status_of(cell)})" for cell in failed)
-        yield f"{len(failed)} of {total} {_cells(total)} did not end well: {words}."
+        yield f"{len(failed)} of {counted(total, 'cell')} failed: {words}."
 
 
-def _group(table: CellTable, cells: Sequence[CellResult], *, other_work: bool) -> Iterator[str]:
+def _group(table: CellTable, cells: Sequence[CellResult], *, deviating: bool) -> Iterator[str]:
     """One group's order; ``cells`` are by time."""
     first = [cell for cell in cells if summary_of(cell).rank == 1]
     best = cells[0]
     names = table.names
     speed = with_bounds(summary_of(best).rtfx, summary_of(best).rtfx_bounds, ".2f")
-    among = " Among those that did other work" if other_work else ""
     if len(cells) == 1:
         alone = (
-            "did other work and stands alone" if other_work else "has nobody to be compared with"
+            "is the only one with its decode settings" if deviating else "is the only ranked cell"
         )
         yield f"{names[best.id]} {alone}: RTFx {speed}."
         return
+    among = "Among cells with other decode settings, " if deviating else ""
     if len(first) == 1:
-        said = f"{names[best.id]} is the fastest: RTFx {speed}."
-        yield f"{among}, {said}".strip() if among else said
+        yield f"{among}{names[best.id]} is the fastest: RTFx {speed}."
     else:
-        tied = _listed([names[cell.id] for cell in first])
-        tied += " share rank 1: the rounds do not tell them apart."
-        yield f"{among}, {tied}".strip() if among else tied
+        yield f"{among}{_listed([names[cell.id] for cell in first])} are tied for rank 1."
     for cell in cells[1:]:
         summary = summary_of(cell)
         if summary.times_best is None:
@@ -97,11 +95,11 @@ def _group(table: CellTable, cells: Sequence[CellResult], *, other_work: bool) -
 def _wrong(table: CellTable, cell: CellResult) -> str:
     found, name = summary_of(cell).accuracy, table.names[cell.id]
     if found is None or found.delta is None:
-        return f"{name} is {FAST_BUT_WRONG}: its speed does not count."
+        return f"{name} is {FAST_BUT_WRONG} and ranked separately."
     against = table.names.get(found.against or "", found.against)
     return (
-        f"{name} is {FAST_BUT_WRONG}: its {found.metric.upper()} is {found.delta * 100:.1f} points "
-        f"above that of {against}, so its speed does not count."
+        f"{name} is {FAST_BUT_WRONG} and ranked separately: its {found.metric.upper()} is "
+        f"{found.delta * 100:.1f} points above that of {against}."
     )
 
 
@@ -111,18 +109,13 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _cells(count: int) -> str:
-    return "cell" if count == 1 else "cells"
-
-
-# Where the numbers come from: how to measure again, on what, with what, and the rules.
-
+# Provenance and method.
 
 _GIB = 1 << 30
 
 
-def reproduction(run: Run) -> Markup:
-    """The command, the machine, the versions, and the hashes of what went in."""
+def provenance_section(run: Run) -> Markup:
+    """The command, the machine, the versions, and the hashes of all inputs."""
     manifest = run.manifest
     how = reproduce.reproduction_of(manifest)
     tool = manifest.tool
@@ -148,7 +141,7 @@ def reproduction(run: Run) -> Markup:
         ("journal SHA-256", digests.journal if digests else ""),
     ]
     return render(
-        "reproduction.html",
+        "provenance.html",
         command=how.line,
         notes=[scrub(note) for note in how.notes],
         facts=[(name, value) for name, value in facts if value],
@@ -191,7 +184,7 @@ def _backends(run: Run) -> PageTable:
         TableColumn("libraries", long=True),
         TableColumn("details", long=True),
     )
-    return PageTable(columns, [rows], caption="Backends as they were found")
+    return PageTable(columns, [rows], caption="Backends as reported")
 
 
 def _weights(run: Run) -> PageTable | None:
@@ -224,11 +217,11 @@ def _weights(run: Run) -> PageTable | None:
         TableColumn("network SHA-256", long=True),
         TableColumn("files, SHA-256", long=True),
     )
-    return PageTable(columns, [rows], caption="Weights that were used")
+    return PageTable(columns, [rows], caption="Weights")
 
 
-def method(run: Run) -> Markup:
-    """What intervals, ranks and verdicts rest on, in few words."""
+def method_section(run: Run) -> Markup:
+    """How intervals, ranks and verdicts are computed, in short."""
     return render(
         "method.html",
         level=speed.ranking_level(run),
@@ -240,19 +233,18 @@ def method(run: Run) -> Markup:
 
 
 MOST_BYTES = 1_400_000
-"""A page stays below this, whatever the run: it can be mailed, and a phone can open it."""
+"""Size limit of a page, so that it can be mailed and opened on a phone."""
 
 
-def report(run: Run, *, label: str = "", limits: Limits | None = None) -> str:
-    """The page of a run that has its figures.
+def render_report(run: Run, *, label: str = "", limits: Limits | None = None) -> str:
+    """The page of a run. The same run gives the same page.
 
-    Where it would be too large, samples, texts and lists are shortened by halves until it is not;
-    what was left out is said where it would stand. The same run gives the same page.
+    While it is too large, samples, texts and lists are halved; the page states what is omitted.
 
     Args:
-        run: summarized.
-        label: what the run is called, such as its number.
-        limits: what to begin with.
+        run: with its figures.
+        label: the name of the run, such as its number.
+        limits: to begin with.
 
     Raises:
         ValueError: the run has no figures.
@@ -269,21 +261,21 @@ def report(run: Run, *, label: str = "", limits: Limits | None = None) -> str:
 
 def _page(run: Run, compared: Sequence[AlignedTexts], label: str, limits: Limits) -> str:
     sections: list[tuple[str, str, Callable[[], Markup]]] = [
-        ("ranking", "Ranking", lambda: growth.ranking_section(run)),
-        ("accuracy", "Speed against errors", lambda: growth.tradeoff_section(run)),
-        ("growth", "By length of the audio", lambda: growth.growth_section(run)),
-        ("memory", "Memory", lambda: resources.memory(run)),
-        ("energy", "Energy", lambda: resources.energy(run, limits)),
-        ("readiness", "Getting ready", lambda: resources.readiness(run)),
-        ("findings", "Findings", lambda: evidence.findings(run, limits)),
-        ("failures", "Failures", lambda: evidence.failures(run, limits)),
-        ("left-out", "Left out", lambda: evidence.left_out(run, limits)),
-        ("contract", "Equal work", lambda: evidence.contracts_section(run, limits)),
+        ("ranking", "Ranking", lambda: speed_sections.ranking_section(run)),
+        ("accuracy", "Speed against errors", lambda: speed_sections.pareto_section(run)),
+        ("scaling", "By length of the audio", lambda: speed_sections.scaling_section(run)),
+        ("memory", "Memory", lambda: resources.memory_section(run)),
+        ("energy", "Energy", lambda: resources.energy_section(run, limits)),
+        ("readiness", "Loading", lambda: resources.readiness_section(run)),
+        ("findings", "Findings", lambda: evidence.findings_section(run, limits)),
+        ("failures", "Failures", lambda: evidence.failures_section(run, limits)),
+        ("left-out", "Omitted recordings", lambda: evidence.left_out_section(run, limits)),
+        ("contract", "Equal work", lambda: evidence.contract_section(run, limits)),
         ("all-samples", "Every sample", lambda: samples.samples_section(run, limits)),
         ("texts", "Transcripts", lambda: transcripts.transcripts_section(compared, limits)),
-        ("conditions", "The machine", lambda: resources.resources_section(run, limits)),
-        ("reproduce", "Measure it again", lambda: reproduction(run)),
-        ("method", "How the numbers came about", lambda: method(run)),
+        ("conditions", "The machine", lambda: resources.conditions_section(run, limits)),
+        ("reproduce", "Reproduce", lambda: provenance_section(run)),
+        ("method", "Method", lambda: method_section(run)),
     ]
     title = _title(run)
     body = render(
@@ -325,13 +317,13 @@ def _facts(run: Run, label: str) -> list[tuple[str, str]]:
     )
     whole_set = any(clip.utterances for clip in manifest.clips)
     measured = measured_amount(run, whole_set=whole_set)
-    asked = f"contract {request.contract.get('name')}, {measured}, {request.threads} threads"
+    requested = f"contract {request.contract.get('name')}, {measured}, {request.threads} threads"
     started = manifest.started_at.replace("T", " ").replace("+00:00", " UTC")
     return [
         ("run", f"{label or manifest.run}, {started}"),
         ("machine", comparable.hardware_class(manifest.machine)),
         ("speech", speech),
-        ("asked for", asked),
+        ("requested", requested),
         ("tool", f"{manifest.tool.name} {manifest.tool.version}"),
         ("ended", outcome.state if outcome else "unknown"),
     ]

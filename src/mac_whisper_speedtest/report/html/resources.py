@@ -1,4 +1,4 @@
-"""What else a backend costs: memory, energy, and the time until it is ready."""
+"""Sections about memory, energy, loading times, and the state of the machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from markupsafe import Markup
 
 from mac_whisper_speedtest.report.html import charts
-from mac_whisper_speedtest.report.html.curves import Curve, curves
+from mac_whisper_speedtest.report.html.curves import Curve, line_chart
 from mac_whisper_speedtest.report.html.page import Limits, clipped, render
 from mac_whisper_speedtest.report.html.tables import (
     Field,
@@ -29,8 +29,8 @@ from mac_whisper_speedtest.results.schema import CellResult, RoundResult, Run, S
 _MB = 1e-6
 
 
-def memory(run: Run) -> Markup:
-    """Peak memory of each cell's process, of its device, and the size of its weights."""
+def memory_section(run: Run) -> Markup:
+    """Peak memory of each cell's process and device, and the size of its weights."""
     columns = (
         TableColumn("backend"),
         *number_columns("peak MB", "device MB", "weights MB"),
@@ -56,8 +56,8 @@ def memory(run: Run) -> Markup:
     return render("memory.html", parts=parts)
 
 
-def energy(run: Run, limits: Limits) -> Markup:
-    """Joules per hour of audio; where there are none, why."""
+def energy_section(run: Run, limits: Limits) -> Markup:
+    """Joules per hour of audio, or why they are unknown."""
     columns = (
         TableColumn("backend"),
         TableColumn("J per hour of audio", number=True),
@@ -95,8 +95,8 @@ def _with_samples(run: Run) -> list[CellTable]:
     return [each for each in tables_of(run.cells) if any(cell.samples for cell in each.cells)]
 
 
-def readiness(run: Run) -> Markup:
-    """The time from nothing to the first text."""
+def readiness_section(run: Run) -> Markup:
+    """The time until the first text: import, load, first call."""
     labels = labels_of(run.cells)
     rows = []
     for cell in run.cells:
@@ -132,7 +132,7 @@ def readiness(run: Run) -> Markup:
     times = PageTable(
         [TableColumn("cell"), *number_columns(*headings)],
         [rows],
-        caption="Getting ready: medians over processes",
+        caption="Loading: medians over processes",
     )
     return render("readiness.html", times=times if rows else None)
 
@@ -140,17 +140,17 @@ def readiness(run: Run) -> Markup:
 def _drawn(
     table: CellTable,
     name: str,
-    look: Callable[[Summary], float | None],
+    value_of: Callable[[Summary], float | None],
     *,
     axis: str,
     title: str,
     factor: float = 1.0,
 ) -> Markup | None:
-    """A dot per cell, from zero, the smallest first; of one cell nothing."""
+    """A dot per cell, the smallest first; ``None`` for fewer than two cells."""
     found = [
         (value * factor, cell)
         for cell in table.cells
-        if (value := look(summary_of(cell))) is not None
+        if (value := value_of(summary_of(cell))) is not None
     ]
     if len(found) < 2:
         return None
@@ -168,21 +168,24 @@ def _drawn(
 
 
 def _device(cell: CellResult) -> Field:
-    """What the GPU held, or why nobody knows."""
+    """Peak memory of the GPU, or why it is unknown."""
     held = summary_of(cell).device_memory_bytes
     if held is not None:
         return number_field(held, ".0f", _MB)
     readings = (meter.readings.get("gpu_peak_bytes") for meter in cell.meters)
     reason = next((each.reason for each in readings if each and each.reason), "")
-    return Field("", "", note=f"not measured: {clipped(reason, 120)}") if reason else Field("–", "")
+    return (
+        Field("", "", note=f"not measured: {clipped(reason, 120)}")
+        if reason
+        else Field(MISSING, "")
+    )
 
 
 def _why(cell: CellResult) -> str:
     return summary_of(cell).energy_quality or ("not measured" if cell.samples else "")
 
 
-# The machine before and after each round, and what the canary said.
-
+# The machine before and after each round.
 
 _REASON = 200
 _UNITS = {
@@ -202,8 +205,8 @@ _UNITS = {
 }
 
 
-def resources_section(run: Run, limits: Limits) -> Markup:
-    """The canary as a drawing, the rounds as a table, and what nobody knows."""
+def conditions_section(run: Run, limits: Limits) -> Markup:
+    """The canary as a line chart, the rounds as a table, and which conditions are unknown."""
     rounds = sorted(run.rounds, key=lambda each: each.round)
     return render(
         "conditions.html",
@@ -220,7 +223,7 @@ def resources_section(run: Run, limits: Limits) -> Markup:
 
 
 def _canary(rounds: list[RoundResult]) -> Markup | None:
-    """A fixed small computation, timed before and after every round."""
+    """The reference workload (canary), timed before and after every round."""
     lines = [
         Curve(
             name,
@@ -238,7 +241,7 @@ def _canary(rounds: list[RoundResult]) -> Markup | None:
     known = [each for each in lines if each.points]
     if not known:
         return None
-    return curves(
+    return line_chart(
         "canary",
         known,
         x_axis="round",
@@ -287,7 +290,7 @@ def _mark(each: RoundResult) -> str:
 
 
 def _pair(before: object, after: object, factor: float, form: str) -> Field:
-    """Both values, or the one that they share."""
+    """Both values; only one if they are equal."""
     first, second = _value(before, factor, form), _value(after, factor, form)
     sort_by = before if isinstance(before, int | float) else first
     if first == second:
@@ -307,5 +310,5 @@ def _value(value: object, factor: float, form: str) -> str:
 
 def _reasons(rounds: list[RoundResult]) -> Iterator[tuple[str, str]]:
     for each in rounds:
-        for look in (each.before, each.after):
-            yield from look.unknown.items()
+        for value_of in (each.before, each.after):
+            yield from value_of.unknown.items()

@@ -1,4 +1,4 @@
-"""Every sample: drawn by round, and in a table; of very many, each round's figures."""
+"""The section of samples: drawn by round and in a table; if too many, a row per round."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.compare.speed import COUNTED, State, Taken
 from mac_whisper_speedtest.report.html import curves
-from mac_whisper_speedtest.report.html.curves import Observed
+from mac_whisper_speedtest.report.html.curves import SamplePoint
 from mac_whisper_speedtest.report.html.page import Limits, clipped, render
 from mac_whisper_speedtest.report.html.tables import (
     Field,
@@ -24,11 +24,11 @@ from mac_whisper_speedtest.report.html.tables import (
 from mac_whisper_speedtest.results.cells import MISSING, labels_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
-_MOST_TOOLTIPS = 600  # of drawn samples; a tooltip takes more of a page than its dot
+_MOST_TOOLTIPS = 600  # samples; a tooltip is larger than its dot
 _REASON = 160
 _STATES: dict[State, str] = {
     "counts": "count",
-    "disturbed": "count although they were disturbed",
+    "disturbed": "were disturbed but count",
     "warm-up": "are warm-ups",
     "retaken": "were disturbed and retaken",
     "round retaken": "are of rounds that were retaken",
@@ -38,7 +38,7 @@ _STATES: dict[State, str] = {
 
 
 def samples_section(run: Run, limits: Limits) -> Markup:
-    """The drawings, the table, and what of the samples is not in them."""
+    """The drawings and the table, and how many samples they omit."""
     found = {cell.id: speed.samples_of_cell(run, cell) for cell in run.cells}
     total = sum(map(len, found.values()))
     counted = Counter(each.state for taken in found.values() for each in taken)
@@ -94,19 +94,19 @@ def samples_section(run: Run, limits: Limits) -> Markup:
 def _drawing(
     cell: CellResult, shown: Sequence[Taken], *, name: str, title: str, share: int, tooltips: bool
 ) -> tuple[Markup, int]:
-    """One cell's samples, each as itself if there are no more than ``share``; how many are not."""
+    """One cell's samples, one by one up to ``share``, and how many special ones are not drawn."""
     whole_set = bool(cell.clip.utterances)
     y_axis = "× median of the recording" if whole_set else "seconds"
     if len(shown) <= share:
         observed = [_observed(each, whole_set, tooltips=tooltips) for each in shown]
-        return curves.strip(name, observed, y_axis=y_axis, title=title), 0
+        return curves.strip_chart(name, observed, y_axis=y_axis, title=title), 0
     by_round: defaultdict[int, list[float]] = defaultdict(list)
     for each in shown:
         if each.state in COUNTED:
             by_round[each.sample.round].append(_value(each, whole_set))
     others = [each for each in shown if each.state != "counts"]
     special = [_observed(each, whole_set, tooltips=tooltips) for each in others[:share]]
-    drawing = curves.boxes(name, by_round, special, y_axis=y_axis, title=title)
+    drawing = curves.box_chart(name, by_round, special, y_axis=y_axis, title=title)
     return drawing, len(others) - len(special)
 
 
@@ -114,7 +114,7 @@ def _value(each: Taken, whole_set: bool) -> float:
     return (each.relative or 0.0) if whole_set else each.sample.seconds
 
 
-def _observed(each: Taken, whole_set: bool, *, tooltips: bool) -> Observed:
+def _observed(each: Taken, whole_set: bool, *, tooltips: bool) -> SamplePoint:
     kind = each.state if each.state in {"counts", "disturbed", "failed"} else "aside"
     sample = each.sample
     tooltip = ""
@@ -124,7 +124,7 @@ def _observed(each: Taken, whole_set: bool, *, tooltips: bool) -> Observed:
             f"round {sample.round + 1}, sample {sample.index + 1}{of}: {sample.seconds:.3f} s, "
             f"{each.state}"
         )
-    return Observed(sample.round, _value(each, whole_set), kind, tooltip)
+    return SamplePoint(sample.round, _value(each, whole_set), kind, tooltip)
 
 
 _SAMPLE_COLUMNS = (

@@ -1,4 +1,4 @@
-"""The ranking: a table per model and speech, and the same as a dot plot."""
+"""Sections about speed: the ranking, speed against error rate, and time by length of audio."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from markupsafe import Markup
 
 from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.report.html import charts
-from mac_whisper_speedtest.report.html import curves as pareto
-from mac_whisper_speedtest.report.html.curves import Curve, curves
+from mac_whisper_speedtest.report.html.curves import Curve, line_chart, pareto_front
 from mac_whisper_speedtest.report.html.page import render
 from mac_whisper_speedtest.report.html.tables import (
     Field,
@@ -55,7 +54,7 @@ _COLUMNS = (
 
 
 def ranking_section(run: Run) -> Markup:
-    """Every table and its drawing."""
+    """A table per model and speech, and the same as a dot plot."""
     parts = [
         (table.title, _plot(run, table), _level(table), _table(run, table))
         for table in tables_of(run.cells)
@@ -81,11 +80,11 @@ def _row(table: CellTable, cell: CellResult, *, several: bool) -> TableRow:
     verdict: str | Field = MISSING
     alone = it.rank == 1 and it.rank_last == 1
     if it.fast_but_wrong:
-        verdict = Field("does not count")
+        verdict = Field("ranked separately")
     elif it.verdict:
         verdict = Field(it.verdict, badge=_VERDICTS.get(it.verdict, "warn"))
     elif it.rank is not None and it.times_best == 1:
-        verdict = Field("quickest of its group" if several else "alone in its group")
+        verdict = Field("fastest of its group" if several else "alone in its group")
     spread = (
         Field(MISSING, "")
         if it.min_s is None or it.max_s is None
@@ -129,7 +128,7 @@ def _plot(run: Run, table: CellTable) -> Markup | None:
             heading = ""
             if place == 0 and len(groups) > 1:
                 wrong = it.fast_but_wrong
-                work = "other work" if cell.contract.deviations else "equal work"
+                work = "other settings" if cell.contract.deviations else "equal work"
                 heading = f"group {it.group}: {FAST_BUT_WRONG if wrong else work}"
             rows.append(
                 charts.DotRow(
@@ -151,28 +150,27 @@ def _plot(run: Run, table: CellTable) -> Markup | None:
 
 
 def _level(table: CellTable) -> float | None:
-    """The lowest level of the intervals of RTFx."""
+    """The lowest confidence level of the intervals of RTFx."""
     bounds = [summary_of(cell).rtfx_bounds for cell in table.cells]
     return min((each.level for each in bounds if each is not None), default=None)
 
 
-# Speed against error rate, with the front of those that nobody beats in both.
+# Speed against error rate.
+
+_FRONT = "no other cell here is both faster and more accurate"
 
 
-_FRONT = "nothing here is both faster and more right"
-
-
-def tradeoff_section(run: Run) -> Markup:
-    """A drawing per speech, and its table; and how the error rates come about."""
+def pareto_section(run: Run) -> Markup:
+    """Per speech a scatter plot, its table, and the parts of the error rates."""
     clips = dict.fromkeys(cell.clip.name for cell in run.cells)
     speeches = []
     for number, clip in enumerate(clips):
         cells = [cell for cell in run.cells if cell.clip.name == clip and _rate(cell) is not None]
         known = [cell for cell in cells if summary_of(cell).rtfx is not None]
         if cells:
-            drawn = _drawn(run, known, f"tradeoff-{number}", clip) if known else {"drawing": None}
+            drawn = _drawn(run, known, f"pareto-{number}", clip) if known else {"drawing": None}
             speeches.append({"clip": clip, **drawn, **_rates(run, cells)})
-    return render("tradeoff.html", speeches=speeches, front=_FRONT)
+    return render("pareto.html", speeches=speeches, front=_FRONT)
 
 
 def _rate(cell: CellResult) -> float | None:
@@ -181,10 +179,9 @@ def _rate(cell: CellResult) -> float | None:
 
 
 def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str, object]:
-    """What the template shows of speed against error rates."""
     points = [(summary_of(cell).rtfx or 0.0, _rate(cell) or 0.0) for cell in cells]
     sound = [place for place, cell in enumerate(cells) if not summary_of(cell).fast_but_wrong]
-    front = {sound[place] for place in pareto.front([points[place] for place in sound])}
+    front = {sound[place] for place in pareto_front([points[place] for place in sound])}
     accuracy = summary_of(cells[0]).accuracy
     metric = accuracy.metric.upper() if accuracy else "WER"
     labels = labels_of(run.cells)
@@ -240,7 +237,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
 
 
 def _rates(run: Run, cells: list[CellResult]) -> dict[str, object]:
-    """Where the errors are, and what the accuracy gate says."""
+    """The kinds of errors, and the verdicts of the accuracy gate."""
     labels = labels_of(run.cells)
     rows = []
     judged = [found for cell in cells if (found := summary_of(cell).accuracy) is not None]
@@ -297,11 +294,11 @@ def _rates(run: Run, cells: list[CellResult]) -> dict[str, object]:
     }
 
 
-# How time grows with the audio's length, for runs that measured several lengths.
+# Time by length of the audio.
 
 
-def growth_section(run: Run) -> Markup:
-    """A drawing and a table per model; empty where only one length was measured."""
+def scaling_section(run: Run) -> Markup:
+    """A line chart and a table per model; empty if only one length was measured."""
     parts = []
     for table in tables_of(run.cells):
         cells = [cell for cell in table.cells if summary_of(cell).duration is not None]
@@ -309,8 +306,8 @@ def growth_section(run: Run) -> Markup:
             continue
         lengths = {each.name: each.seconds for each in table.clip.utterances}
         found = [Curve(table.names[cell.id], list(_points(cell, lengths))) for cell in cells]
-        drawing = curves(
-            f"growth-{table.name}",
+        drawing = line_chart(
+            f"scaling-{table.name}",
             [each for each in found if each.points],
             x_axis="seconds of audio",
             y_axis="seconds of processing",
@@ -318,7 +315,7 @@ def growth_section(run: Run) -> Markup:
         )
         fits = _fits(table, cells, list(lengths))
         parts.append((table.title, drawing, fits, list(break_even_lines(cells, table.names))))
-    return render("growth.html", parts=parts)
+    return render("scaling.html", parts=parts)
 
 
 def _points(cell: CellResult, lengths: dict[str, float]) -> Iterator[tuple[float, float]]:

@@ -1,7 +1,6 @@
-"""Tables of a page, which its script can sort; and figures as their fields.
+"""Tables of a page and their fields. The template ``tables.html`` renders them.
 
-The texts of fields are those of :mod:`~mac_whisper_speedtest.results.cells`; ``tables.html`` among
-the templates draws the tables.
+Texts of fields are those of :mod:`~mac_whisper_speedtest.results.cells`.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ class TableColumn:
 
     Attributes:
         heading: its name, with the unit.
-        number: whether its fields are numbers, set to the right.
-        sortable: whether the page may sort by it.
+        number: whether its fields are numbers, aligned right.
         long: whether its fields are sentences.
     """
 
@@ -32,12 +30,12 @@ class TableColumn:
 
     @property
     def heading_class(self) -> str:
-        """The classes of its heading."""
+        """CSS classes of its heading."""
         return f"{'number' * self.number} {'unsortable' * (not self.sortable)}".strip()
 
 
 def number_columns(*headings: str) -> list[TableColumn]:
-    """Columns of numbers."""
+    """One column of numbers per heading."""
     return [TableColumn(each, number=True) for each in headings]
 
 
@@ -46,15 +44,15 @@ class Field:
     """One field.
 
     Attributes:
-        shown: what is read.
-        value: what it is sorted by, where that is not what is read; ``""`` comes last.
-        class_: of ``page.css``.
-        badge: makes what is read a badge of this class: ``good``, ``warn`` or ``bad``.
-        element: ``code`` or ``em``, which what is read then stands in.
-        interval: stands after it, as an interval does.
+        shown: the text.
+        value: what it is sorted by, if not by the text; ``""`` comes last.
+        class_: a class of ``page.css``.
+        badge: shows the text as a badge of this class: ``good``, ``warn`` or ``bad``.
+        element: ``code`` or ``em``, for the text.
+        interval: follows the text.
         bare: whether the interval is only the smallest and the largest value.
-        note: stands after it, small.
-        warning: stands after it, as a badge.
+        note: follows the text in small print.
+        warning: follows the text as a badge.
     """
 
     shown: str
@@ -69,7 +67,7 @@ class Field:
 
     @property
     def plain(self) -> bool:
-        """Whether it is its text and nothing else."""
+        """Whether it is only a text."""
         return not (self.badge or self.element or self.interval or self.note or self.warning)
 
 
@@ -79,8 +77,8 @@ class TableRow:
 
     Attributes:
         fields: as many as there are columns.
-        keys: what the choices of a filter are compared with: ``data-NAME`` → value.
-        class_: of ``page.css``.
+        keys: ``data-NAME`` → value, which filters compare.
+        class_: a class of ``page.css``.
     """
 
     fields: Sequence[str | Field]
@@ -90,16 +88,13 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """A table in a box that scrolls: ``table`` in ``tables.html`` draws it.
+    """A table in a scrolling box.
 
     Attributes:
-        columns: what each field is.
-        bodies: rows that may be sorted among each other; a double line parts one body from the
-            next.
-        caption: what the table is.
-        name: its id, where a filter needs one.
+        bodies: groups of rows, each of which is sorted separately; double lines separate them.
+        name: its id, if a filter needs one.
         sortable: whether headings become buttons.
-        tall: whether it may be long; then it scrolls downwards in its box, too.
+        tall: whether it may be long and therefore scrolls vertically, too.
     """
 
     columns: Sequence[TableColumn]
@@ -110,7 +105,7 @@ class PageTable:
     tall: bool = False
 
     def cells(self, row: TableRow) -> Iterator[tuple[str, str, Field]]:
-        """The element of each field of a row, its classes, and the field."""
+        """Element, CSS classes and field, for each field of a row."""
         element = "th"
         for column, each in zip(self.columns, row.fields, strict=True):
             found = each if isinstance(each, Field) else Field(each)
@@ -119,18 +114,18 @@ class PageTable:
             element = "td"
 
 
-# Figures as fields; where there is none, the field says so and is sorted last.
+# Figures as fields; missing ones are sorted last.
 
 
 def number_field(value: float | None, form: str, factor: float = 1.0) -> Field:
-    """A number: shown by ``form``, sorted by itself."""
+    """A number, shown in the format ``form``."""
     if value is None:
         return Field(MISSING, "")
     return Field(format(value * factor, form), value)
 
 
 def interval_field(value: float | None, bounds: Bounds | None, form: str) -> Field:
-    """A figure with its interval; sorted by the figure."""
+    """A figure with its interval."""
     if value is None or bounds is None:
         return number_field(value, form)
     return Field(
@@ -139,7 +134,7 @@ def interval_field(value: float | None, bounds: Bounds | None, form: str) -> Fie
 
 
 def rank_field(rank: int | None, rank_last: int | None, group: str | None) -> Field:
-    """The ranks that are open to something; sorted by group."""
+    """The possible ranks, sorted by group."""
     if rank is None:
         return Field(MISSING, "")
     text = cells.rank_text(rank, rank_last, group)
@@ -147,14 +142,14 @@ def rank_field(rank: int | None, rank_last: int | None, group: str | None) -> Fi
 
 
 def status_field(cell: CellResult) -> Field:
-    """How the cell ended, in a word; never by color alone."""
+    """How the cell ended, with its findings."""
     status = cells.status_of(cell)
     badge = "good" if status == cells.OK else "bad"
     return Field(status, status, badge=badge, note=cells.findings_of(cell))
 
 
 def error_rate_field(summary: Summary) -> Field:
-    """The corpus rate in per cent; where characters were counted it says so."""
+    """The error rate of the whole speech."""
     found = summary.accuracy
     if found is None or found.rate is None:
         return Field(MISSING, "")

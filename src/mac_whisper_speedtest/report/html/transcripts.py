@@ -1,4 +1,4 @@
-"""What the backends wrote, set against what was said; of a set the worst recordings first."""
+"""The section of transcripts: texts compared with the reference, the worst recordings first."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from mac_whisper_speedtest.report.html.page import Limits, clipped, render
 from mac_whisper_speedtest.results.cells import labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 
-# One text set against another word by word: what is replaced, missing or added.
-
+# Differences between two texts.
 
 _CONTEXT = 8
-"""Units that are kept on either side of what differs, where a long stretch is alike."""
+"""Units shown on either side of a difference, if a long stretch of equal units is cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How texts of one language are made comparable.
+    """How texts of one language are compared.
 
     Attributes:
-        normalizer: what evens out case, punctuation and spelling.
-        by_character: whether characters are compared, as where words are not parted by spaces.
+        normalizer: removes differences of case, punctuation and spelling.
+        by_character: whether characters are compared, for languages without spaces between words.
     """
 
     normalizer: Normalizer
@@ -44,7 +43,7 @@ class Rules:
 
 
 def rules_for(language: str, references: Sequence[str]) -> Rules:
-    """The rules that error rates are counted by: those of ``accuracy.score``."""
+    """The rules of ``accuracy.score``, by which error rates are computed."""
     return Rules(
         normalize.for_texts(language, references),
         normalize.is_spaceless(language, " ".join(references)),
@@ -54,15 +53,15 @@ def rules_for(language: str, references: Sequence[str]) -> Rules:
 def aligned_pieces(
     chunks: Sequence[Chunk], *, by_character: bool, whole: bool, most: int
 ) -> tuple[list[tuple[str, str]], int]:
-    """The aligned text in pieces, and how many units of it were left out at its end.
+    """The aligned text in pieces, and how many units were omitted at its end.
 
-    A piece is a kind and a text: ``alike``, ``gap`` (how much is alike there), ``missing``,
-    ``instead`` of what is missing before it, or ``added``.
+    A piece is a kind and a text: ``alike``, ``gap`` (the number of equal units cut there),
+    ``missing``, ``instead`` (replaces the missing piece before it), or ``added``.
 
     Args:
         chunks: of ``alignment.align``.
-        by_character: whether units are written without spaces between them.
-        whole: whether long stretches that are alike are written in full.
+        by_character: whether units are characters, which are joined without spaces.
+        whole: whether long equal stretches are written in full.
         most: units written at most.
     """
     glue = "" if by_character else " "
@@ -97,7 +96,7 @@ def aligned_pieces(
 def _shortened(
     words: Sequence[str], *, first: bool, last: bool, glue: str
 ) -> list[tuple[str, str]]:
-    """A stretch that is alike: its ends, where something differs there, and how long it is."""
+    """A long equal stretch: its ends next to differences, and the number of units between."""
     before = 0 if first else _CONTEXT
     after = 0 if last else _CONTEXT
     if len(words) <= before + after + _CONTEXT:
@@ -110,12 +109,12 @@ def _shortened(
 
 
 _WHOLE = 250
-"""Texts of so many units or fewer are written in full; of longer ones, where they differ."""
+"""Up to this many units, texts are written in full; longer ones only where they differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """One text of a recording, and all cells that wrote it (in the same normalized units)."""
+    """One text of a recording, and all cells with it (equal after normalizing)."""
 
     cells: list[str]
     text: str | None
@@ -125,7 +124,7 @@ class _Version:
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """A recording and the texts of it, worst first."""
+    """A recording and its texts, the worst first."""
 
     said: Said
     base_name: str
@@ -135,13 +134,13 @@ class _Recording:
 
 @dataclass(frozen=True, slots=True)
 class AlignedTexts:
-    """The texts of one piece of speech, set against what was said.
+    """The texts of one clip, compared with its references.
 
     Attributes:
         clip: its name.
         total: how many recordings it has.
-        recordings: those that were looked at, with the most errors first.
-        ranked: whether errors are known; else recordings are in the order of the speech.
+        recordings: those that were compared, the most errors first.
+        ranked: whether errors are known; else recordings are in the clip's order.
     """
 
     clip: str
@@ -151,24 +150,24 @@ class AlignedTexts:
 
 
 def compare(run: Run, most: int) -> list[AlignedTexts]:
-    """Set the texts of every speech against what was said: of ``most`` recordings, the worst.
+    """Compare the texts of every clip with its references, for the ``most`` worst recordings.
 
-    This takes long for long texts, so it is done once for a page.
+    This is slow for long texts, so it is done once per page.
     """
     found = []
     for clip in dict.fromkeys(cell.clip.name for cell in run.cells):
-        heard = [
+        transcribed = [
             cell
             for cell in run.cells
             if cell.clip.name == clip and any(each.kind == "timed" for each in cell.samples)
         ]
-        if heard:
-            found.append(_compared(run, clip, heard, most))
+        if transcribed:
+            found.append(_compared(run, clip, transcribed, most))
     return found
 
 
 def transcripts_section(compared: Sequence[AlignedTexts], limits: Limits) -> Markup:
-    """Per speech, its recordings with each text that was written of them."""
+    """Per clip, its recordings with each different text."""
     speeches = [
         {
             "clip": each.clip,
@@ -204,7 +203,7 @@ def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Al
         written = {label: every[place].text for label, every in texts.items()}
         base, base_name = said.reference, ""
         if base is None:
-            # Nobody knows what was said: the texts can only be set against one of them.
+            # Without a reference, the texts are compared with one of them.
             base_name = next((label for label, text in written.items() if text is not None), "")
             base = written.get(base_name) or ""
         own = rules.get(normalize.primary(said.language))
@@ -219,14 +218,14 @@ def _versions(written: dict[str, str | None], base: str, rules: Rules) -> list[_
     cells: dict[str | None, list[str]] = {}
     for label, text in written.items():
         cells.setdefault(text, []).append(label)
-    wanted = rules.units(base)
+    reference = rules.units(base)
     alike: dict[tuple[str, ...] | None, _Version] = {}
     for text, labels in cells.items():
         units = None if text is None else tuple(rules.units(text))
         if units in alike:
             alike[units].cells.extend(labels)
             continue
-        chunks = alignment.align(wanted, units or ())
+        chunks = alignment.align(reference, units or ())
         counts = alignment.count(chunks)
         errors = counts.substitutions + counts.deletions + counts.insertions
         alike[units] = _Version(labels, text, chunks, errors)
@@ -234,7 +233,7 @@ def _versions(written: dict[str, str | None], base: str, rules: Rules) -> list[_
 
 
 def _recording(found: _Recording, limits: Limits) -> dict[str, object]:
-    """What the template writes of a recording."""
+    """What the template shows of a recording."""
     reference = found.said.reference
     return {
         "name": clipped(found.said.name, 120),
@@ -247,7 +246,7 @@ def _recording(found: _Recording, limits: Limits) -> dict[str, object]:
 
 
 def _version(rules: Rules, version: _Version, limits: Limits) -> dict[str, object]:
-    """What the template writes of a text; without errors no pieces."""
+    """What the template shows of a text; without errors no pieces."""
     chunks = version.chunks
     pieces, left = aligned_pieces(
         chunks,
@@ -265,10 +264,10 @@ def _version(rules: Rules, version: _Version, limits: Limits) -> dict[str, objec
 
 
 def _errors(chunks: Sequence[Chunk], unit: str) -> str:
-    """How many units differ, and how; or that none does."""
+    """How many units differ, and how."""
     counts = alignment.count(chunks)
     total = counts.hits + counts.substitutions + counts.deletions
-    said = [
+    errors = [
         f"{number} {what}"
         for number, what in (
             (counts.substitutions, "replaced"),
@@ -277,7 +276,7 @@ def _errors(chunks: Sequence[Chunk], unit: str) -> str:
         )
         if number
     ]
-    return f"{', '.join(said)} of {total} {unit}" if said else f"all {total} {unit} alike"
+    return f"{', '.join(errors)} of {total} {unit}" if errors else f"all {total} {unit} equal"
 
 
 def _unit(rules: Rules) -> str:
