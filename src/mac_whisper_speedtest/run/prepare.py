@@ -330,6 +330,7 @@ def _weights_info(weights: Weights | None) -> s.WeightsInfo | None:
     )
 
 
+@functools.cache
 def _git_sha() -> str | None:
     """The commit of the checkout this package runs from; ``None`` when it was installed whole."""
     root = Path(__file__).resolve().parents[3]
