@@ -98,7 +98,7 @@ def test_kill_minus_9_loses_no_finished_sample_and_ends_the_workers(
     assert list(tool.temporary.glob("speedtest-work-*"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tool.temporary))
-        process_tree.sweep()
+        process_tree.remove_leftover_folders()
     assert not list(tool.temporary.glob("speedtest-work-*"))
 
 

@@ -115,7 +115,7 @@ def test_a_library_of_another_name_than_the_recipe_s_distribution_has_no_version
         ),
         (
             replace(TESTING, recipe=None, managed=True),
-            "not installed — the tool has no recipe to make it an environment of its own",
+            "not installed — the tool has no recipe to create an environment for it",
         ),
     ],
 )
@@ -162,5 +162,5 @@ def test_killing_takes_processes_that_left_the_session(tmp_path: Path) -> None:
 def test_an_exit_is_classified_by_its_status_and_the_kernel_s_count(
     returncode: int, kills: int, status: Status, error_class: str
 ) -> None:
-    ending = exit_status.of_exit(returncode, Stage.LOAD, oom_kills=kills)
+    ending = exit_status.from_returncode(returncode, Stage.LOAD, oom_kills=kills)
     assert (ending.status, ending.error_class, ending.stage) == (status, error_class, "load")

@@ -166,7 +166,7 @@ def test_one_that_is_refused_and_loads_all_the_same_has_loaded(
     found = load("swallowed", wants=listener.address)
     assert found.outcome is LoadOutcome.LOADED
     assert found.hosts == (listener.address,)
-    assert "went on without" in found.message
+    assert "and continued without" in found.message
     assert listener.reached == 0
 
 
@@ -268,6 +268,6 @@ def test_one_look_shows_no_progress() -> None:
 
 def test_slow_is_never_called_incomplete_or_corrupt() -> None:
     ending = WorkerExit(Status.TIMEOUT, "load", "Deadline", "no answer after 120 s of load; killed")
-    found = load_check.judge_load(ending, [], working=True, waited_s=120.0)
+    found = load_check.classify_load(ending, [], working=True, waited_s=120.0)
     assert found.outcome is LoadOutcome.TOO_SLOW
     assert not any(word in found.message for word in ("incomplete", "corrupt", "missing"))

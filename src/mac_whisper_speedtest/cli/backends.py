@@ -323,10 +323,10 @@ def _facts(backend: Backend) -> dict[str, Any]:
     }
     if backend.broken:
         facts |= {"runs_from": "broken", "broken": backend.broken}
-    elif backend.command or backend.python or launch.in_place(backend):
+    elif backend.command or backend.python or launch.runs_in_place(backend):
         facts |= {
             "runs_from": "beside the tool",
-            "version": launch.version_here(recipe) if recipe else "",
+            "version": launch.installed_version(recipe) if recipe else "",
             "path": with_tilde(Path(backend.python or sys.executable)),
         }
     elif recipe is not None:

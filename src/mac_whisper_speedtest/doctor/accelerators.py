@@ -123,8 +123,8 @@ def place(backend: Backend) -> InterpreterLocation:
     recipe = backend.recipe
     if backend.python:
         where = "its own interpreter"
-    elif launch.in_place(backend):
-        where = f"{launch.version_here(recipe) if recipe else ''} beside the tool".strip()
+    elif launch.runs_in_place(backend):
+        where = f"{launch.installed_version(recipe) if recipe else ''} beside the tool".strip()
     else:
         version = backend.version or (locks.default_version(recipe) if recipe else "")
         where = f"{version} in its own environment"

@@ -22,7 +22,7 @@ def installed_versions(backend: Backend, *, threads: int) -> Versions:
 
     The worker loads no weights.
     """
-    with process_tree.folder() as work:
+    with process_tree.temporary_folder() as work:
         started = launch(backend, scratch=work, threads=threads)
         if started is None:
             return "", {}

@@ -83,8 +83,8 @@ def measure(
     """
     for concern in host.concerns():
         observer.notify(concern)
-    process_tree.sweep_orphans()
-    process_tree.sweep()
+    process_tree.kill_orphans()
+    process_tree.remove_leftover_folders()
     request = prepared.request
     orders = plan.schedule(
         [cell.id for cell in prepared.cells],
@@ -95,7 +95,10 @@ def measure(
     run_directory = resume or directory.create()
     # The journal is locked before there is a manifest: nobody takes a run that begins for a lost
     # one. What it holds is read when nobody else can add to it any more.
-    with journal.Journal(run_directory.journal_path) as book, process_tree.folder() as work:
+    with (
+        journal.Journal(run_directory.journal_path) as book,
+        process_tree.temporary_folder() as work,
+    ):
         lines = journal.read_timed(run_directory.journal_path)
         there = past.resume_state(lines)
         told: list[s.Event] = [line.event for line in lines]

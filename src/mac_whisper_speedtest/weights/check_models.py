@@ -189,8 +189,8 @@ def try_loading(
     """
     from mac_whisper_speedtest.worker import process_tree
 
-    process_tree.sweep_orphans()
-    process_tree.sweep()
+    process_tree.kill_orphans()
+    process_tree.remove_leftover_folders()
     return [_tried(row, request, loading) for row in rows]
 
 
@@ -250,13 +250,15 @@ def _key(backend: Backend, info: ModelInfo, chosen: CachedCopy, device: str) -> 
     another answer: the interpreter, the device and the very files.
     """
     from mac_whisper_speedtest.environments import locks
-    from mac_whisper_speedtest.worker.launch import in_place, interpreter, version_here
+    from mac_whisper_speedtest.worker.launch import installed_version, interpreter, runs_in_place
 
     recipe = backend.recipe
     if recipe is None or backend.command:
         return ""
-    here = in_place(backend)
-    version = version_here(recipe) if here else backend.version or locks.default_version(recipe)
+    here = runs_in_place(backend)
+    version = (
+        installed_version(recipe) if here else backend.version or locks.default_version(recipe)
+    )
     files = [(str(file.path), file.size, file.path.stat().st_mtime_ns) for file in chosen.files]
     words = [
         str(CheckMethod.LOAD),

@@ -1,8 +1,8 @@
 """The first file a worker process runs: ``python -P bootstrap.py module:Class [folder ...]``.
 
 It must work inside a backend's own environment, where this package is not installed, so it makes
-the package importable from its own location without putting the tool's site-packages (which hold
-other versions of numpy and friends) on the import path. Before anything else it keeps the real
+the package importable from its own location without putting the tool's site-packages (with other
+versions of numpy and other libraries) on the import path. Before anything else it keeps the real
 stdin and stdout for the protocol and points file descriptor 1 at stderr, because backends print.
 """
 
@@ -11,7 +11,7 @@ import sys
 
 
 def main() -> int:
-    """Take over the protocol's file descriptors, then hand them to the worker's loop."""
+    """Move the protocol off file descriptors 0 and 1, then run the worker's loop."""
     protocol_in, protocol_out = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -32,9 +32,9 @@ def main() -> int:
     spec.loader.exec_module(module)
 
     from mac_whisper_speedtest.worker.child import serve
-    from mac_whisper_speedtest.worker.offline import refuse_if_asked
+    from mac_whisper_speedtest.worker.offline import block_network_if_requested
 
-    refuse_if_asked()
+    block_network_if_requested()
     sys.path[:0] = sys.argv[2:]
     return serve(protocol_in, protocol_out, sys.argv[1])
 

@@ -36,47 +36,42 @@ from mac_whisper_speedtest.worker import protocol as m
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
 
+T = TypeVar("T")
 
-# What the frameworks' own allocators have held, asked inside the worker after a call.
-#
-# Standard library only. Nothing is imported here: a framework that the backend has not imported has
-# allocated nothing.
+_TRACEBACK_CHARACTERS = 4000
+_OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "insufficient memory")
 
 
-def peaks() -> dict[str, int]:
+# Memory that the frameworks' own allocators report. Nothing is imported here: a framework that the
+# backend has not imported has allocated nothing.
+
+
+def allocator_bytes() -> dict[str, int]:
     """Bytes by figure, of the frameworks that are in use; empty if none is.
 
-    ``mlx_peak_bytes`` is the highest since the start or `reset`, of the whole process;
-    ``mlx_active_bytes`` and ``mlx_cache_bytes`` are now. ``torch_cuda_peak_bytes`` and
-    ``torch_cuda_reserved_peak_bytes`` are torch's own allocator's, over all GPUs.
-    ``torch_mps_driver_bytes`` and ``torch_mps_current_bytes`` are now: Metal's allocator in torch
-    keeps no peak, and the first is what it has reserved, which is more than what is used.
+    ``mlx_peak_bytes`` is the highest since the process started; ``mlx_active_bytes`` and
+    ``mlx_cache_bytes`` are current. ``torch_cuda_peak_bytes`` and
+    ``torch_cuda_reserved_peak_bytes`` are torch's own allocator's, summed over all GPUs.
+    ``torch_mps_driver_bytes`` (reserved) and ``torch_mps_current_bytes`` (in use) are current:
+    torch's Metal allocator keeps no peak.
 
-    Call it after the device was waited for. Never raises; what cannot be asked is left out.
+    Call it after the device was synchronized. Never raises; figures that are not available are
+    left out.
     """
     found: dict[str, int] = {}
-    for name, ask in _questions():
-        value = _answer(ask)
+    for name, query in _allocator_queries():
+        value = _value_or_none(query)
         if isinstance(value, int | float):
             found[name] = int(value)
     return found
 
 
-def reset() -> None:
-    """Reset the peaks that can be reset. Never raises."""
-    mlx, torch = _imported()
-    if mlx is not None:
-        _answer(lambda: _mlx(mlx, "reset_peak_memory"))
-    if torch is not None and _cuda_in_use(torch):
-        _answer(lambda: _on_all_gpus(torch, "reset_peak_memory_stats"))
-
-
 def _imported() -> tuple[Any, Any]:
-    """MLX's core and torch, as far as the backend has imported them."""
+    """MLX's core and torch, each ``None`` unless the backend has imported it."""
     return sys.modules.get("mlx.core"), sys.modules.get("torch")
 
 
-def _questions() -> Iterator[tuple[str, Callable[[], Any]]]:
+def _allocator_queries() -> Iterator[tuple[str, Callable[[], Any]]]:
     mlx, torch = _imported()
     if mlx is not None:
         yield "mlx_peak_bytes", lambda: _mlx(mlx, "get_peak_memory")
@@ -90,42 +85,36 @@ def _questions() -> Iterator[tuple[str, Callable[[], Any]]]:
             "torch_cuda_reserved_peak_bytes",
             lambda: sum(_on_all_gpus(torch, "max_memory_reserved")),
         )
-    if _answer(lambda: _ask(torch, "backends.mps.is_available")):
-        yield "torch_mps_driver_bytes", lambda: _ask(torch, "mps.driver_allocated_memory")
-        yield "torch_mps_current_bytes", lambda: _ask(torch, "mps.current_allocated_memory")
+    if _value_or_none(lambda: _call(torch, "backends.mps.is_available")):
+        yield "torch_mps_driver_bytes", lambda: _call(torch, "mps.driver_allocated_memory")
+        yield "torch_mps_current_bytes", lambda: _call(torch, "mps.current_allocated_memory")
 
 
 def _cuda_in_use(torch: Any) -> bool:
-    """Asking for memory would set CUDA up where the backend has not."""
-    return bool(_answer(lambda: _ask(torch, "cuda.is_initialized")))
+    # A query for memory would initialize CUDA where the backend has not.
+    return bool(_value_or_none(lambda: _call(torch, "cuda.is_initialized")))
 
 
 def _on_all_gpus(torch: Any, name: str) -> list[Any]:
-    ask = attrgetter(f"cuda.{name}")(torch)
-    return [ask(device) for device in range(torch.cuda.device_count())]
+    query = attrgetter(f"cuda.{name}")(torch)
+    return [query(device) for device in range(torch.cuda.device_count())]
 
 
 def _mlx(mlx: Any, name: str) -> Any:
     """Call a function of MLX; releases of early 2025 and before have it under ``metal`` only."""
-    return _ask(mlx, name if hasattr(mlx, name) else f"metal.{name}")
+    return _call(mlx, name if hasattr(mlx, name) else f"metal.{name}")
 
 
-def _ask(module: Any, path: str) -> Any:
+def _call(module: Any, path: str) -> Any:
     return attrgetter(path)(module)()
 
 
-def _answer(ask: Callable[[], Any]) -> Any:
-    """What ``ask`` returns; ``None`` if this release of the framework cannot say."""
+def _value_or_none(query: Callable[[], Any]) -> Any:
+    """What ``query`` returns; ``None`` if this release of the framework does not support it."""
     try:
-        return ask()
-    except Exception:  # noqa: BLE001 - whatever a framework raises, it costs one figure
+        return query()
+    except Exception:  # noqa: BLE001 - a framework may raise anything; it costs one figure
         return None
-
-
-T = TypeVar("T")
-
-_TRACEBACK_CHARACTERS = 4000
-_OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "failed to allocate", "insufficient memory")
 
 
 class _CallError(Exception):
@@ -137,15 +126,12 @@ class _CallError(Exception):
 
 
 def serve(protocol_in: int, protocol_out: int, target: str) -> int:
-    """Answer calls until ``shutdown`` or the end of input.
+    """Answer calls until ``shutdown`` or the end of input; return the process's exit status.
 
     Args:
         protocol_in: file descriptor that calls arrive on.
         protocol_out: file descriptor that answers leave on.
         target: ``module:Class`` of the adapter.
-
-    Returns:
-        The process's exit status.
     """
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     leaving = threading.Event()
@@ -160,18 +146,18 @@ def serve(protocol_in: int, protocol_out: int, target: str) -> int:
 
 
 def _read(stream: BinaryIO, lines: queue.SimpleQueue[bytes], leaving: threading.Event) -> None:
-    """Queue every line. When the tool is gone, so are we, whatever the backend is busy with."""
+    """Queue every line; at the end of input exit at once, even while the backend computes."""
     for line in stream:
         lines.put(line)
     if leaving.is_set():
         return  # shutdown was answered: the process is on its way to exit status 0
     if os.getpgid(0) == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # takes what the backend has started along
+        os.killpg(0, signal.SIGKILL)  # with every process that the backend has started
     os._exit(0)
 
 
 class _Session:
-    """One worker's state: the adapter once hello was said, and whether weights are loaded."""
+    """One worker's state: the adapter after ``hello``, and whether weights are loaded."""
 
     def __init__(self, out: Any, target: str, leaving: threading.Event) -> None:
         self._out = out  # a raw binary stream
@@ -192,7 +178,7 @@ class _Session:
             result = self._dispatch(request["method"], request.get("params") or {})
             # Encoding is part of the try: a backend's NaN is that backend's error.
             reply = _encode({"jsonrpc": "2.0", "id": identity, "result": result})
-        except Exception as error:  # noqa: BLE001 - whatever a backend raises is an answer
+        except Exception as error:  # noqa: BLE001 - anything a backend raises is answered
             reply = _encode({"jsonrpc": "2.0", "id": identity, "error": _describe(error)})
         if expected:
             self._write(reply)
@@ -251,7 +237,7 @@ class _Session:
     def _load(self, params: LoadParams) -> Mapping[str, Any]:
         adapter = self._ready()
         params = replace(params, model=_build(ModelParams, params.model))
-        self._loaded = False  # whatever was loaded before may be half gone if this fails
+        self._loaded = False  # if this fails, an earlier model may be half gone
         peak_before = _peak_rss_bytes()
         started = time.perf_counter()
         loaded = adapter.load(params)
@@ -290,7 +276,8 @@ class _Session:
         cpu_s = time.process_time() - cpu_before
 
         effective: EffectiveSettings = adapter.effective(contract)
-        said = transcription.breakdown() if transcription.breakdown else Breakdown()
+        breakdown = transcription.breakdown() if transcription.breakdown else Breakdown()
+        fallbacks = breakdown.fallbacks
         text = transcription.text
         return asdict(
             m.TranscribeResult(
@@ -304,24 +291,22 @@ class _Session:
                 remarks=list(effective.remarks),
                 cpu_s=cpu_s,
                 peak_rss_bytes=_peak_rss_bytes(),
-                fallbacks=said.fallbacks
-                if said.fallbacks is not None
-                else _fallbacks(pieces, contract),
+                fallbacks=_fallbacks(pieces, contract) if fallbacks is None else fallbacks,
                 first_segment_s=first_segment_s,
-                stages_s={name: float(value) for name, value in said.stages_s.items()},
-                allocator_bytes=peaks(),
+                stages_s={name: float(value) for name, value in breakdown.stages_s.items()},
+                allocator_bytes=allocator_bytes(),
             )
         )
 
     def _ready(self, *, loaded: bool = False) -> Adapter:
         if self._adapter is None:
-            raise _CallError(m.ErrorCode.WRONG_STATE, "say hello first")
+            raise _CallError(m.ErrorCode.WRONG_STATE, "call hello first")
         if loaded and not self._loaded:
             raise _CallError(m.ErrorCode.WRONG_STATE, "load a model first")
         return self._adapter
 
     def _samples(self, audio: m.AudioParams) -> Audio:
-        """The recording, read once and kept: the same file is decoded many times."""
+        """The recording; kept after the first read, because one file is decoded many times."""
         key = (audio.path, audio.samples)
         if self._audio is None or self._audio[0] != key:
             import numpy as np
@@ -336,7 +321,7 @@ class _Session:
                 raise _CallError(
                     m.ErrorCode.AUDIO_UNUSABLE,
                     f"expected {audio.samples} samples at 16000 Hz, the file has {samples.size} "
-                    f"and is said to be at {audio.sample_rate} Hz",
+                    f"and its rate is given as {audio.sample_rate} Hz",
                 )
             if not np.isfinite(samples).all():
                 raise _CallError(m.ErrorCode.AUDIO_UNUSABLE, "the audio is not finite everywhere")
@@ -356,7 +341,7 @@ def _fallbacks(pieces: Sequence[Segment], contract: DecodeContract) -> int | Non
 
 
 def _plain(segment: Segment) -> Segment:
-    """The segment in plain numbers: libraries also give their arrays' own."""
+    """The segment with Python's own numbers: libraries also give numpy's."""
     return Segment(float(segment.start_s), float(segment.end_s), str(segment.text))
 
 
@@ -365,7 +350,7 @@ def _encode(message: Mapping[str, Any]) -> bytes:
 
 
 def _build(kind: type[T], params: Any) -> T:  # params: decoded JSON
-    """Make ``kind`` from a JSON object, ignoring keys that only a newer tool knows."""
+    """Build a ``kind`` from a JSON object; keys that only a newer tool knows are ignored."""
     try:
         known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
         return kind(**{key: value for key, value in params.items() if key in known})
@@ -384,7 +369,6 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _describe(error: Exception) -> dict[str, Any]:
-    """An exception as a JSON-RPC error object."""
     if isinstance(error, _CallError):
         code = error.code
     elif isinstance(error, BackendUnavailableError):
@@ -403,7 +387,7 @@ def _describe(error: Exception) -> dict[str, Any]:
 
 
 def _peak_rss_bytes() -> int | None:
-    """The highest resident memory of this process.
+    """The highest resident memory of this process; ``None`` if unknown.
 
     Linux: ``VmHWM``, because ``ru_maxrss`` there also remembers the parent's size from before
     exec. macOS: ``ru_maxrss``, which is in bytes there (getrusage(2)).

@@ -1,4 +1,4 @@
-"""How a worker can end, and the rules that decide which of these it was."""
+"""How a worker can end, and the rules that classify it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ class WorkerExit:
     """How one worker ended.
 
     Attributes:
-        status: the outcome.
-        stage: where in the worker's life it happened.
-        error_class: an exception's class, a signal's name, or a word of this tool.
+        stage: the stage in which it ended.
+        error_class: an exception's class, a signal's name, or one of this tool's own names.
         message: one line for a person.
         log_tail: the end of what the worker wrote to stderr, and its traceback if it sent one.
         exit_code: the process's exit status, when it exited by itself.
@@ -47,20 +46,20 @@ class WorkerExit:
 
 
 class WorkerFailureError(Exception):
-    """A worker did not do what it was asked; ``ending`` says how."""
+    """A worker did not carry out a call; ``ending`` has the reason."""
 
     def __init__(self, ending: WorkerExit) -> None:
         super().__init__(ending.message)
         self.ending = ending
 
 
-def of_exit(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerExit:
-    """Classify a worker that went away without answering.
+def from_returncode(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerExit:
+    """Classify a worker that exited without answering.
 
     Args:
         returncode: as ``subprocess`` gives it: negative for a signal.
-        stage: what it was doing.
-        oom_kills: how many processes the kernel killed for memory while it ran.
+        stage: the stage it was in.
+        oom_kills: number of processes that the kernel killed for memory while it ran.
     """
     if returncode < 0:
         name = _signal_name(-returncode)
@@ -94,8 +93,10 @@ def of_exit(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerExit:
     )
 
 
-def of_error(code: int, message: str, error_class: str, stage: Stage, traceback: str) -> WorkerExit:
-    """Classify an error that a worker answered with."""
+def from_error(
+    code: int, message: str, error_class: str, stage: Stage, traceback: str
+) -> WorkerExit:
+    """Classify an error answer."""
     status = {
         ErrorCode.UNAVAILABLE: Status.UNAVAILABLE,
         ErrorCode.OUT_OF_MEMORY: Status.OUT_OF_MEMORY,
@@ -104,15 +105,15 @@ def of_error(code: int, message: str, error_class: str, stage: Stage, traceback:
     return WorkerExit(status, stage, error_class or str(code), first_line, traceback)
 
 
-def of_timeout(stage: Stage, limit_s: float) -> WorkerExit:
-    """A stage outran its deadline."""
+def timed_out(stage: Stage, limit_s: float) -> WorkerExit:
+    """The exit of a worker that was killed at a stage's deadline."""
     return WorkerExit(
         Status.TIMEOUT, stage, "Deadline", f"no answer after {limit_s:g} s of {stage}; killed"
     )
 
 
-def of_memory(stage: Stage, rss_bytes: int, limit_bytes: int) -> WorkerExit:
-    """A worker outgrew the memory it was allowed."""
+def over_memory_limit(stage: Stage, rss_bytes: int, limit_bytes: int) -> WorkerExit:
+    """The exit of a worker that was killed for using more memory than allowed."""
     return WorkerExit(
         Status.OUT_OF_MEMORY,
         stage,
@@ -122,13 +123,13 @@ def of_memory(stage: Stage, rss_bytes: int, limit_bytes: int) -> WorkerExit:
     )
 
 
-def of_violation(stage: Stage, what: str) -> WorkerExit:
-    """A worker said something that is not the protocol."""
+def violated_protocol(stage: Stage, what: str) -> WorkerExit:
+    """The exit of a worker whose messages do not follow the protocol."""
     return WorkerExit(Status.PROTOCOL_VIOLATION, stage, "ProtocolViolation", what)
 
 
 def kernel_oom_kills() -> int:
-    """How many processes the kernel has killed for memory so far; 0 where it does not say.
+    """Number of processes the kernel has killed for memory so far; 0 where it is not reported.
 
     Linux: ``oom_kill`` in the memory cgroup's events and in /proc/vmstat.
     """

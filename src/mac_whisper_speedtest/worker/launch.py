@@ -1,4 +1,4 @@
-"""How a backend becomes a process: which interpreter, which arguments, which environment."""
+"""How a backend is started: its interpreter, its arguments and its environment variables."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Launch:
 
 
 def interpreter(backend: Backend) -> str | None:
-    """The Python that can run ``backend``, or ``None`` when it is installed nowhere.
+    """The Python that can run ``backend``, or ``None`` when it is not installed.
 
     In this order: the one its description names; this one, if it can import the library in the
-    version that is wanted; the managed environment of that version. A backend that asks for its
-    managed environment runs in no other place.
+    requested version; the managed environment of that version. A backend that requests its managed
+    environment runs only there.
     """
     if backend.python:
         return backend.python
-    if in_place(backend):
+    if runs_in_place(backend):
         return sys.executable
     recipe = backend.recipe
     if recipe is None:
@@ -49,21 +49,21 @@ def interpreter(backend: Backend) -> str | None:
     return environments.python_of(recipe, backend.version or locks.default_version(recipe))
 
 
-def in_place(backend: Backend) -> bool:
-    """Whether ``backend`` runs with this interpreter, next to the tool."""
+def runs_in_place(backend: Backend) -> bool:
+    """Whether ``backend`` runs in the tool's own environment."""
     if backend.managed or not backend.importable_here():
         return False
     if not backend.version:
         return True
-    return backend.recipe is not None and version_here(backend.recipe) == backend.version
+    return backend.recipe is not None and installed_version(backend.recipe) == backend.version
 
 
 def not_installed(backend: Backend) -> str:
-    """Why :func:`interpreter` found nothing, and the command to type."""
+    """Why :func:`interpreter` returned ``None``, and the command to type."""
     recipe = backend.recipe
     if recipe is None:
         if backend.managed:
-            return "not installed — the tool has no recipe to make it an environment of its own"
+            return "not installed — the tool has no recipe to create an environment for it"
         return f"not installed — {backend.import_name} cannot be imported; install it by hand"
     if not recipe.works_here():
         return f"not for this machine: it works on {' and '.join(recipe.platforms)}"
@@ -71,8 +71,8 @@ def not_installed(backend: Backend) -> str:
     return f"not installed — speedtest backends install {backend.name}{version}"
 
 
-def version_here(recipe: Recipe) -> str:
-    """The version of the recipe's distribution next to this tool; empty if there is none."""
+def installed_version(recipe: Recipe) -> str:
+    """The version of the recipe's distribution in the tool's environment; empty if not there."""
     try:
         return metadata.version(recipe.distribution)
     except metadata.PackageNotFoundError:
@@ -80,13 +80,13 @@ def version_here(recipe: Recipe) -> str:
 
 
 def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
-    """How to start a worker for ``backend``, or ``None`` when it is installed nowhere.
+    """How to start a worker for ``backend``, or ``None`` when it is not installed.
 
     Args:
         backend: what to run.
         scratch: an empty folder: the worker's current directory and temporary folder, so that
-            whatever a backend drops there goes when the worker has gone.
-        threads: what OpenMP and BLAS libraries are told, beside what the adapter is told.
+            files a backend leaves there are removed after the worker.
+        threads: for OpenMP and BLAS libraries; the adapter gets its own number with ``load``.
     """
     environment = {key: value for key, value in os.environ.items() if key not in _SECRETS}
     if backend.command:
@@ -98,7 +98,7 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
         argv = (python, "-P", str(_BOOTSTRAP), backend.adapter, *backend.search_path)
         if folder := environments.bytecode_of(python):
             # Where the user's variable forbids bytecode, as in many containers, every worker would
-            # compile its modules anew: on two slow cores 20 s for transformers instead of 8 s.
+            # compile its modules again: on two slow cores 20 s for transformers instead of 8 s.
             environment.pop("PYTHONDONTWRITEBYTECODE", None)
             environment["PYTHONPYCACHEPREFIX"] = str(folder)
     own = psutil.Process()

@@ -1,4 +1,4 @@
-"""Do these weights load? Asked of the backend itself, in a worker that reaches no network."""
+"""Whether weights load: the backend itself tries, in a worker without a network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.offline import refused_network
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
-# What libraries say when their offline variable keeps them from asking the hub: huggingface-hub's
+# How libraries report that their offline variable keeps them from asking the hub: huggingface-hub's
 # exceptions by name, and its and transformers' messages.
 _OFFLINE_ERRORS = {
     "OfflineModeIsEnabled",
@@ -49,14 +49,13 @@ class LoadOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LoadCheck:
-    """What one load showed.
+    """The result of one attempt to load weights.
 
     Attributes:
-        outcome: how it ended.
         seconds: the load alone, when it loaded; else from start to end.
         error_class: an exception's class, or a signal's name.
-        message: one line for a person, without anything personal.
-        hosts: who was asked for and refused, also when it loaded all the same.
+        message: one line for a person, without private data.
+        hosts: hosts that were requested and refused, also when the load succeeded.
         version: of the backend's library.
     """
 
@@ -70,13 +69,9 @@ class LoadCheck:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is to be loaded.
+    """The weights to load, the backend that loads them, and the deadlines.
 
     Attributes:
-        backend: by whom.
-        model: its weights.
-        device: as for a run.
-        threads: as for a run.
         load_s: deadline of the load itself, in seconds.
         import_s: deadline of importing the library, in seconds.
     """
@@ -90,12 +85,12 @@ class Trial:
 
 
 def check(trial: Trial) -> LoadCheck:
-    """Load the weights once in a worker of their own, and leave nothing of it behind.
+    """Load the weights once in a worker of their own, and remove everything it leaves behind.
 
-    A deadline that passes while the worker computes or reads is ``too slow``: it says nothing
-    against the weights.
+    A deadline that passes while the worker computes or reads is ``too slow``: that is no fault of
+    the weights.
     """
-    with process_tree.folder() as work, refused_network(work) as network:
+    with process_tree.temporary_folder() as work, refused_network(work) as network:
         started = launch(trial.backend, scratch=work, threads=trial.threads)
         if started is None:
             return LoadCheck(LoadOutcome.NOT_CHECKED, message=not_installed(trial.backend))
@@ -106,25 +101,28 @@ def check(trial: Trial) -> LoadCheck:
         began = time.monotonic()
         version, working = "", False
         try:
-            with Worker(started, limits) as worker, process_tree.Watch(worker.pid) as watch:
+            with (
+                Worker(started, limits) as worker,
+                process_tree.ProgressMonitor(worker.pid) as watch,
+            ):
                 try:
                     version = worker.hello().value.version
                     loaded = worker.load(LoadParams(trial.model, trial.device, trial.threads))
                 finally:
-                    # Starting up is no sign of life where the deadline is short.
+                    # With a short deadline, starting up must not count as progress.
                     working = watch.was_working(trial.load_s / 2)
                 late = worker.shutdown()
         except WorkerFailureError as failure:
             ending = failure.ending
             waited = time.monotonic() - began
             return dataclasses.replace(
-                judge_load(ending, network.attempts(), working=working, waited_s=waited),
+                classify_load(ending, network.attempts(), working=working, waited_s=waited),
                 version=version,
             )
         remarks = [late.message] if late.message else []
         hosts = tuple(network.attempts())
         if hosts:
-            remarks.append(f"it asked for {', '.join(hosts)} and went on without")
+            remarks.append(f"it requested {', '.join(hosts)} and continued without")
         return LoadCheck(
             LoadOutcome.LOADED,
             loaded.value.load_s,
@@ -134,45 +132,45 @@ def check(trial: Trial) -> LoadCheck:
         )
 
 
-def judge_load(
+def classify_load(
     ending: WorkerExit, attempts: list[str], *, working: bool, waited_s: float
 ) -> LoadCheck:
-    """What a load that did not end well shows.
+    """Classify a load that failed.
 
     Args:
         ending: how the worker ended.
-        attempts: the hosts it asked for in vain.
+        attempts: the hosts it requested and was refused.
         working: whether it was computing, reading or writing until the end.
         waited_s: from start to end, in seconds.
     """
-    told = LoadCheck(
+    failed = LoadCheck(
         LoadOutcome.FAILED, waited_s, ending.error_class, scrub(ending.message), tuple(attempts)
     )
     if ending.status is Status.UNAVAILABLE:
-        return dataclasses.replace(told, outcome=LoadOutcome.NOT_CHECKED)
-    offline_host = _refused_by_itself(ending)
+        return dataclasses.replace(failed, outcome=LoadOutcome.NOT_CHECKED)
+    offline_host = _host_of_offline_error(ending)
     if attempts or offline_host:
         hosts = tuple(attempts) or (offline_host,)
-        message = f"wanted to reach {', '.join(hosts)}: {told.message}"
+        message = f"tried to reach {', '.join(hosts)}: {failed.message}"
         return dataclasses.replace(
-            told, outcome=LoadOutcome.WOULD_DOWNLOAD, hosts=hosts, message=message
+            failed, outcome=LoadOutcome.WOULD_DOWNLOAD, hosts=hosts, message=message
         )
     if ending.status is Status.TIMEOUT and working:
         message = f"still working after {waited_s:.0f} s: a longer --timeout may show more"
-        return dataclasses.replace(told, outcome=LoadOutcome.TOO_SLOW, message=message)
+        return dataclasses.replace(failed, outcome=LoadOutcome.TOO_SLOW, message=message)
     if ending.status in {Status.CRASHED, Status.OUT_OF_MEMORY, Status.PROTOCOL_VIOLATION}:
-        return dataclasses.replace(told, outcome=LoadOutcome.CRASHED)
+        return dataclasses.replace(failed, outcome=LoadOutcome.CRASHED)
     if ending.status is Status.TIMEOUT:
-        message = f"{told.message}; it neither computed nor read anything at the end"
-        return dataclasses.replace(told, message=message)
-    return told
+        message = f"{failed.message}; it neither computed nor read anything at the end"
+        return dataclasses.replace(failed, message=message)
+    return failed
 
 
-def _refused_by_itself(ending: WorkerExit) -> str:
-    """The host that a library says it did not ask because it is offline; empty if it says none."""
-    said = f"{ending.message}\n{ending.log_tail}"
-    if ending.error_class not in _OFFLINE_ERRORS and not _OFFLINE_WORDS.search(said):
+def _host_of_offline_error(ending: WorkerExit) -> str:
+    """The host that a library did not ask because it is offline; empty for other errors."""
+    output = f"{ending.message}\n{ending.log_tail}"
+    if ending.error_class not in _OFFLINE_ERRORS and not _OFFLINE_WORDS.search(output):
         return ""
-    address = _ADDRESS.search(said)
+    address = _ADDRESS.search(output)
     hub = os.environ.get("HF_ENDPOINT") or PUBLIC_HUB
     return urlsplit(address.group() if address else hub).netloc.rpartition("@")[2]

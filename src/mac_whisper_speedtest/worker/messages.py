@@ -1,4 +1,4 @@
-"""A worker's stdout as messages: what one line is, and the thread that reads them."""
+"""A worker's stdout as messages: the type of one line, and the thread that reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ErrorObject:
     """The error object of an answer."""
 
     code: int
@@ -35,7 +35,7 @@ class Message(msgspec.Struct):
     method: str | None = None
     params: msgspec.Raw = msgspec.Raw(b"{}")
     result: msgspec.Raw = msgspec.Raw()
-    error: Problem | msgspec.UnsetType = msgspec.UNSET
+    error: ErrorObject | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def identity(self) -> int | str | None:
@@ -45,7 +45,7 @@ class Message(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message, a line that is none (``broken`` says why), or, with neither, the end of stdout.
+    """A message, an invalid line (``broken`` has the reason), or, with neither, the end of stdout.
 
     ``at`` is when it was read, by ``time.perf_counter``.
     """
@@ -56,7 +56,7 @@ class Arrival:
 
 
 class MessageReader(threading.Thread):
-    """Reads a worker's stdout into ``arrivals``; what is not the protocol ends the reading."""
+    """Reads a worker's stdout into ``arrivals``; stops at the first invalid line."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(daemon=True)
@@ -65,13 +65,13 @@ class MessageReader(threading.Thread):
 
     def run(self) -> None:
         """Read until stdout ends or is closed."""
-        with contextlib.suppress(ValueError, OSError):  # closed under us when the worker is killed
+        with contextlib.suppress(ValueError, OSError):  # closed when the worker is killed
             while line := self._stream.readline(m.MAX_LINE_BYTES):
                 at = time.perf_counter()
                 try:
                     self.arrivals.put(Arrival(at, self.parse(line)))
                 except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    if not self.goes_on(line, at, error):
+                    if not self.handle_broken_line(line, at, error):
                         return
         self.arrivals.put(Arrival(time.perf_counter()))
 
@@ -82,8 +82,8 @@ class MessageReader(threading.Thread):
             raise msgspec.ValidationError(f"jsonrpc is {message.jsonrpc!r}, not '2.0'")
         return message
 
-    def goes_on(self, line: bytes, at: float, error: Exception) -> bool:
-        """Report a line that is no message; whether to read on. Here not."""
+    def handle_broken_line(self, line: bytes, at: float, error: Exception) -> bool:
+        """Report an invalid line; return whether to continue reading, which is never here."""
         shown = line[:_SHOWN_CHARACTERS].decode("utf-8", "replace").rstrip()
         what = f"wrote something else than the protocol to stdout: {shown!r} ({error})"
         self.arrivals.put(Arrival(at, broken=what))
@@ -97,6 +97,6 @@ _DECODER = msgspec.json.Decoder(Message)
 
 
 def encode(identity: int, method: str, params: Mapping[str, Any]) -> bytes:
-    """One call as a line."""
+    """One call as a line of JSON."""
     call = {"jsonrpc": "2.0", "id": identity, "method": method, "params": params}
     return msgspec.json.encode(call) + b"\n"

@@ -1,10 +1,9 @@
-"""Refusing the network inside a worker: every socket of Python's own, and names as well.
+"""Keeps workers off the network: variables for all of them, a block while weights are checked.
 
-Runs in the backend's interpreter: standard library only. Native code that opens sockets by itself
-does not come past here; see `refused_network` for what is done about that.
-
-What stays allowed: sockets of the local file system, and one address, the proxy that only notes
-down whom native code wanted to reach.
+The block has three layers: variables that ask libraries to stay offline; a guard on Python's own
+sockets and name lookups, installed in the backend's interpreter (standard library only); and proxy
+variables for native code, which bypasses both. They lead to a listener that records the requested
+host and refuses. Sockets of the local file system and the listener's address stay allowed.
 """
 
 from __future__ import annotations
@@ -32,13 +31,11 @@ class NetworkRefusedError(ConnectionRefusedError):
     """The network was refused because weights are only being checked."""
 
 
-def refuse_if_asked() -> None:
-    """Refuse the network from now on if the environment says so. Cannot be undone."""
+def block_network_if_requested() -> None:
+    """Block the network for good if `LOG_VARIABLE` is set."""
     log = os.environ.get(LOG_VARIABLE)
     if not log:
         return
-    import socket
-
     proxy = os.environ.get(PROXY_VARIABLE, "")
 
     def refuse(host: str) -> NetworkRefusedError:
@@ -49,7 +46,7 @@ def refuse_if_asked() -> None:
         finally:
             os.close(handle)
         return NetworkRefusedError(
-            errno.ECONNREFUSED, f"the network is refused during a check (wanted: {host})"
+            errno.ECONNREFUSED, f"the network is refused during a check (requested: {host})"
         )
 
     def check(family: int, address: Any) -> None:
@@ -79,7 +76,7 @@ def refuse_if_asked() -> None:
 
 
 def _guard_names(module: Any, name: str, refuse: Callable[[str], NetworkRefusedError]) -> None:
-    """Asking for a name's address is traffic too, unless the answer is known here."""
+    """Refuse name lookups too, unless the answer is known here."""
     original = getattr(module, name)
 
     def call(host: Any, *arguments: Any, **named: Any) -> Any:
@@ -92,7 +89,7 @@ def _guard_names(module: Any, name: str, refuse: Callable[[str], NetworkRefusedE
 
 
 def _is_local(host: str) -> bool:
-    """Whether a name means this machine or is an address already: nobody is asked about those."""
+    """Whether a name is this machine's or already an address: both need no name server."""
     if host in {"", "localhost"}:
         return True
     try:
@@ -102,16 +99,11 @@ def _is_local(host: str) -> bool:
     return True
 
 
-# The tool's side of a refused network: what a worker is told, and whom it wanted to reach.
-#
-# Three layers. Variables that ask libraries to stay offline; a guard on Python's own sockets
-# (`network_guard`); and for native code, which comes past both, proxy variables that lead to a
-# listener here. It notes the host that is asked for and hangs up.
+# The tool's side: the environment of a worker, and the hosts it requested.
 
-
-_MOST_HOSTS = 20
+_MAX_HOSTS = 20
 _REQUEST_BYTES = 4096
-_PATIENCE_S = 2.0
+_REQUEST_TIMEOUT_S = 2.0
 
 OFFLINE: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
@@ -120,7 +112,7 @@ OFFLINE: Mapping[str, str] = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
 }
-"""What every worker is told, so that it fetches nothing on the side while it is measured."""
+"""Set for every worker, so that libraries download nothing while they are measured."""
 
 _ALSO_OFFLINE: Mapping[str, str] = {
     "HF_HUB_DISABLE_XET": "1",
@@ -132,18 +124,18 @@ _ALSO_OFFLINE: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class RefusedNetwork:
-    """What a worker's environment needs, and the file in which attempts are noted."""
+    """Variables for a worker's environment, and the file in which attempts are recorded."""
 
     environment: Mapping[str, str]
     log: Path
 
     def attempts(self) -> list[str]:
-        """The hosts that were asked for, each once, in the order of the first attempt."""
+        """The requested hosts, each once, in the order of the first attempt."""
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return []
-        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))[:_MOST_HOSTS]
+        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))[:_MAX_HOSTS]
 
 
 class _Listener(socketserver.ThreadingTCPServer):
@@ -152,16 +144,16 @@ class _Listener(socketserver.ThreadingTCPServer):
 
 
 class _Refusal(socketserver.BaseRequestHandler):
-    """Reads one request line, writes its host down, refuses."""
+    """Reads one request line, records its host, refuses."""
 
     server: _Listener
     request: socket.socket
 
     def handle(self) -> None:
-        self.request.settimeout(_PATIENCE_S)
+        self.request.settimeout(_REQUEST_TIMEOUT_S)
         with contextlib.suppress(OSError):
             line = self.request.recv(_REQUEST_BYTES).split(b"\r\n", 1)[0]
-            note(self.server.log, _host_of(line.decode("latin-1")))
+            _record_attempt(self.server.log, _host_of(line.decode("latin-1")))
             self.request.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
 
@@ -176,15 +168,14 @@ def _host_of(request_line: str) -> str:
     return urlsplit(words[1]).netloc.rpartition("@")[2] or "an unknown host"
 
 
-def note(log: Path, host: str) -> None:
-    """Add a host to the log of attempts."""
+def _record_attempt(log: Path, host: str) -> None:
     with log.open("a", encoding="utf-8") as stream:
         stream.write(f"{host}\n")
 
 
 @contextlib.contextmanager
 def refused_network(scratch: Path) -> Iterator[RefusedNetwork]:
-    """Everything a worker must be given so that it reaches nobody, while the block lasts.
+    """The variables that keep a worker off the network, valid while the block lasts.
 
     Args:
         scratch: a folder for the log of attempts.

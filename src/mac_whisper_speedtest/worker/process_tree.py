@@ -1,4 +1,4 @@
-"""Ending a worker with everything it started, and finding what an earlier tool left behind."""
+"""Killing a worker with everything it started, its use of CPU and I/O, and its leftovers."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MARK = "SPEEDTEST_WORKER"
 def kill(pid: int, mark: str) -> None:
     """Kill a worker, its process group, its descendants and everything else carrying ``mark``.
 
-    The worker leads a process group of its own. A grandchild may have left it, or may have lost its
-    parent; the mark in its environment still gives it away.
+    The worker leads a process group of its own. A grandchild that has left the group or lost its
+    parent is found by the mark in its environment.
     """
     doomed: list[psutil.Process] = []
     with contextlib.suppress(psutil.Error):
@@ -44,18 +44,18 @@ def marked_processes(mark: str) -> list[psutil.Process]:
     """Every running process of this user whose environment carries ``mark``."""
     found = []
     for process in psutil.process_iter():
-        # Another user's process, one that is just ending, or a system one: not ours.
+        # Suppressed: another user's process, a system process, or one that is just ending.
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
                 found.append(process)
     return found
 
 
-def sweep_orphans() -> int:
-    """Kill workers whose tool is gone (it was killed with SIGKILL); say how many there were.
+def kill_orphans() -> int:
+    """Kill workers whose tool is gone (it was killed with SIGKILL); return how many.
 
     A mark is ``<tool's pid>:<tool's start time>:<random>``, so that a reused pid is not mistaken
-    for a living tool.
+    for a running tool.
     """
     killed = 0
     for process in psutil.process_iter():
@@ -78,14 +78,13 @@ def owner_alive(pid: int, started: float) -> bool:
         return False
 
 
-# What a worker's processes have used so far: the difference between slow and stuck.
+# CPU and I/O of a worker's processes: they distinguish slow from stuck.
 
-
-LOOK_EVERY_S = 0.25
+SAMPLE_INTERVAL_S = 0.25
 WINDOW_S = 5.0
-"""Progress is judged over this long before the deadline."""
+"""Progress is measured over this time before the deadline, in seconds."""
 BUSY_SHARE = 0.05
-"""Working: more than this share of one core. A process that waits for an answer uses far less."""
+"""Working: more than this fraction of one core. A waiting process uses far less."""
 BUSY_BYTES = 1 << 20
 
 
@@ -93,18 +92,18 @@ BUSY_BYTES = 1 << 20
 class TreeUsage:
     """Of a process and all its descendants: processor seconds, and bytes read and written.
 
-    ``io_bytes`` is ``None`` where the system does not tell (macOS).
+    ``io_bytes`` is ``None`` where the system does not report it (macOS).
     """
 
     cpu_s: float
     io_bytes: int | None
 
 
-def usage_of(processes: list[psutil.Process]) -> TreeUsage:
-    """What they have used together.
+def total_usage(processes: list[psutil.Process]) -> TreeUsage:
+    """The usage of all processes together.
 
     Raises:
-        psutil.Error, OSError: one is just ending, or the system does not let us look.
+        psutil.Error, OSError: a process is just ending, or access is denied.
     """
     cpu_s, io_bytes = 0.0, 0
     counts_io = hasattr(psutil.Process, "io_counters")
@@ -113,7 +112,7 @@ def usage_of(processes: list[psutil.Process]) -> TreeUsage:
         cpu_s += times.user + times.system
         if counts_io:
             counters = process.io_counters()
-            # Linux counts what came from its cache apart; both are progress.
+            # Linux counts reads from its page cache separately; both are progress.
             io_bytes += counters.read_bytes + counters.write_bytes
             io_bytes += getattr(counters, "read_chars", 0)
     return TreeUsage(cpu_s, io_bytes if counts_io else None)
@@ -122,20 +121,20 @@ def usage_of(processes: list[psutil.Process]) -> TreeUsage:
 def descendants_cpu_s() -> float | None:
     """Processor seconds used so far by every living descendant of this process together."""
     try:
-        return usage_of(psutil.Process().children(recursive=True)).cpu_s
+        return total_usage(psutil.Process().children(recursive=True)).cpu_s
     except (psutil.Error, OSError):
         return None
 
 
-def made_progress(looks: list[tuple[float, TreeUsage]]) -> bool:
-    """Whether something was computed, read or written between the first look and the last.
+def made_progress(samples: list[tuple[float, TreeUsage]]) -> bool:
+    """Whether something was computed, read or written between the first sample and the last.
 
     Args:
-        looks: (seconds, usage) in order of time.
+        samples: (seconds, usage) in order of time.
     """
-    if len(looks) < 2:
+    if len(samples) < 2:
         return False
-    (began, before), (ended, after) = looks[0], looks[-1]
+    (began, before), (ended, after) = samples[0], samples[-1]
     if after.cpu_s - before.cpu_s > BUSY_SHARE * (ended - began):
         return True
     if before.io_bytes is None or after.io_bytes is None:
@@ -143,17 +142,19 @@ def made_progress(looks: list[tuple[float, TreeUsage]]) -> bool:
     return after.io_bytes - before.io_bytes > BUSY_BYTES
 
 
-class Watch:
-    """Looks at a process and its descendants every so often, in a thread of its own.
+class ProgressMonitor:
+    """Samples the usage of a process and its descendants periodically, in a thread of its own.
 
-    Use as a context manager; the looks that were taken stay when the process is gone.
+    Use as a context manager; the samples remain when the process is gone.
     """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._looks: deque[tuple[float, TreeUsage]] = deque(maxlen=int(WINDOW_S / LOOK_EVERY_S) + 1)
+        self._samples: deque[tuple[float, TreeUsage]] = deque(
+            maxlen=int(WINDOW_S / SAMPLE_INTERVAL_S) + 1
+        )
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._sample_usage, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -169,27 +170,26 @@ class Watch:
         self._thread.join()
 
     def was_working(self, within_s: float = WINDOW_S) -> bool:
-        """Whether it was working in the last seconds, no more than `WINDOW_S`, of its life."""
-        looks = list(self._looks)
-        return made_progress([look for look in looks if looks[-1][0] - look[0] <= within_s])
+        """Whether it was working in its last ``within_s`` seconds, at most `WINDOW_S`."""
+        samples = list(self._samples)
+        return made_progress([each for each in samples if samples[-1][0] - each[0] <= within_s])
 
-    def _look(self) -> None:
-        while not self._over.wait(LOOK_EVERY_S):
+    def _sample_usage(self) -> None:
+        while not self._over.wait(SAMPLE_INTERVAL_S):
             with contextlib.suppress(psutil.Error, OSError):
                 root = psutil.Process(self._pid)
-                usage = usage_of([root, *root.children(recursive=True)])
-                self._looks.append((time.monotonic(), usage))
+                usage = total_usage([root, *root.children(recursive=True)])
+                self._samples.append((time.monotonic(), usage))
 
 
-# Temporary folders that go with the tool, and that a later tool sweeps up if they could not.
-
+# Temporary folders. A later run of the tool removes those that a killed one left behind.
 
 _PREFIX = "speedtest-work-"
 
 
 @contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    """A folder for temporary files; its name says whose it is, should it be left over."""
+def temporary_folder() -> Iterator[Path]:
+    """A folder for temporary files; its name identifies the owning process."""
     own = psutil.Process()
     prefix = f"{_PREFIX}{own.pid}-{own.create_time():.0f}-"
     made = Path(tempfile.mkdtemp(prefix=prefix))
@@ -200,7 +200,7 @@ def folder() -> Iterator[Path]:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def sweep() -> None:
+def remove_leftover_folders() -> None:
     """Remove the folders of tools that were killed."""
     for leftover in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*-*"):
         with contextlib.suppress(ValueError, OSError):

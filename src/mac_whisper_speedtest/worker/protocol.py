@@ -1,6 +1,6 @@
 """The protocol's messages as types, for both sides. Standard library only; see docs/protocol.md.
 
-What adapters get and give as it travels (`LoadParams`, `DecodeContract`, `Segment`) is defined in
+Types that adapters also use (`LoadParams`, `DecodeContract`, `Segment`) are defined in
 ``backends/``.
 
 Every message is one line of JSON-RPC 2.0. The tool calls; the worker answers, and may send
@@ -21,7 +21,7 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 
 
 class Method(StrEnum):
-    """What the tool may ask of a worker."""
+    """The calls a worker answers."""
 
     HELLO = "hello"
     LOAD = "load"
@@ -46,7 +46,7 @@ class ErrorCode(IntEnum):
 
 
 class Stage(StrEnum):
-    """Where a worker is in its life; every stage has a deadline of its own."""
+    """A stage in a worker's life; each has its own deadline."""
 
     SPAWN = "spawn"
     IMPORT = "import"
@@ -59,14 +59,14 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HelloParams:
-    """The first call: who are you?"""
+    """The first call: it asks for the worker's identity."""
 
     protocol: int = PROTOCOL_VERSION
 
 
 @dataclass(frozen=True, slots=True)
 class HelloResult:
-    """Who the worker is. ``versions`` names whatever else could change a number."""
+    """The worker's identity. ``versions`` has everything else that could change a number."""
 
     protocol: int
     name: str
@@ -77,7 +77,7 @@ class HelloResult:
 
 @dataclass(frozen=True, slots=True)
 class LoadReply:
-    """What was really loaded, and how long it took by the worker's clock, in seconds.
+    """What was loaded, and how long it took.
 
     Attributes:
         load_s: seconds this call took, by a monotonic clock.
@@ -116,7 +116,7 @@ class TranscribeParams:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeResult:
-    """What was heard, and how long it took.
+    """The transcript, and how long it took.
 
     Attributes:
         seconds: from samples in memory to all of the text out, by a monotonic clock.
@@ -124,7 +124,7 @@ class TranscribeResult:
         segments: the same in pieces.
         language: the language it was decoded as, where known.
         tokens: decoded tokens, where known.
-        effective: contract setting → value really used.
+        effective: contract setting → value that was used.
         observed: the settings in ``effective`` that were read back from the library.
         remarks: differences no setting expresses.
         cpu_s: processor time of the worker process during the call (all threads), where known.
@@ -132,7 +132,7 @@ class TranscribeResult:
         fallbacks: segments that were decoded again at a higher temperature, where known.
         first_segment_s: from samples in memory to the first segment, where segments stream.
         stages_s: seconds by stage (``mel``, ``encode``, ``decode``), where reported.
-        allocator_bytes: what the library's own allocators say of memory, by name.
+        allocator_bytes: memory that the library's own allocators report, by name.
     """
 
     seconds: float
@@ -161,7 +161,7 @@ class ProgressParams:
 
 @dataclass(frozen=True, slots=True)
 class LogParams:
-    """A notification: something for the log. ``level`` is debug, info, warning or error."""
+    """A notification: a line for the log. ``level`` is debug, info, warning or error."""
 
     level: str
     message: str
@@ -169,7 +169,7 @@ class LogParams:
 
 @dataclass(frozen=True, slots=True)
 class ErrorData:
-    """More about an error: the exception's class and where it came from."""
+    """Details of an error: the exception's class and its traceback."""
 
     error_class: str = ""
     traceback: str = ""

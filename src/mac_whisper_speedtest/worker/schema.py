@@ -1,4 +1,4 @@
-"""The protocol as JSON Schema, made from the types both sides use.
+"""The protocol as JSON Schema, generated from the types both sides use.
 
 ``python -m mac_whisper_speedtest.worker.schema`` prints what docs/protocol.schema.json holds.
 """
@@ -46,7 +46,7 @@ _ID = {"type": ["integer", "null"], "description": "The call's id; null when it 
 def document() -> dict[str, Any]:
     """The whole schema, JSON Schema 2020-12. One line of the protocol validates against its root.
 
-    Objects are open on purpose: what a newer side adds, the other ignores.
+    Objects are open on purpose: each side ignores members that a newer version adds.
     """
     _, components = msgspec.json.schema_components(_TYPES, ref_template="#/$defs/{name}")
     for schema in components.values():
@@ -78,7 +78,7 @@ def document() -> dict[str, Any]:
             **answers,
             **notes,
             "Error": _error(),
-            "Empty": {"description": "Nothing to say.", "type": "object"},
+            "Empty": {"description": "No members are required.", "type": "object"},
             **components,
         },
     }
@@ -89,7 +89,7 @@ def _ref(name: str) -> dict[str, Any]:
 
 
 def _envelope(properties: dict[str, Any]) -> dict[str, Any]:
-    """A JSON-RPC object with these members; members of the other kinds may not be there."""
+    """A JSON-RPC object with these members and none of the other kinds of message."""
     foreign = [key for key in ("id", "method", "result", "error") if key not in properties]
     return {
         "type": "object",
@@ -132,14 +132,14 @@ def _error() -> dict[str, Any]:
 
 
 def _require_all(schema: dict[str, Any]) -> None:
-    """The defaults are the tool's own: what it sends has every field."""
+    """Require every property: the tool sends them all, and the defaults are its own."""
     schema["required"] = list(schema["properties"])
     for each in schema["properties"].values():
         each.pop("default", None)
 
 
 def _describe(schema: dict[str, Any]) -> None:
-    """Give each property its sentence from the class's ``Attributes:`` section."""
+    """Copy each property's description from the class's ``Attributes:`` section."""
     # Compilers before Python 3.13 keep a docstring's indentation, later ones remove it.
     docstring = inspect.cleandoc(schema.get("description", "")).replace("``", "`")
     text, _, attributes = docstring.partition("Attributes:")

@@ -1,7 +1,7 @@
-"""The tool's side of a worker: start it, ask, wait with a deadline, end it, say how it ended.
+"""The tool's side of a worker: start it, call it, enforce deadlines, end it, report how it ended.
 
 Nothing here polls for answers: a thread blocks on the worker's stdout, another on its stderr, and
-the caller blocks on a queue until an answer, a deadline, or the next look at the memory.
+the caller blocks on a queue until an answer, a deadline, or the next check of the memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 LOG_TAIL_BYTES = 16 * 1024
 SLOW_PERIODS = 3
 """A stage is called slow after this fraction (1/3) of its deadline, long before it is killed."""
-_MEMORY_LOOK_S = 0.5
+_MEMORY_CHECK_S = 0.5
 _EXIT_GRACE_S = 5.0
 
 
@@ -44,8 +44,8 @@ class TranscriptionFailedError(Exception):
     """The backend answered that it cannot transcribe this recording; the worker lives on.
 
     Attributes:
-        ending: what it said.
-        wall_s: seconds from asking to hearing it.
+        ending: the error, classified.
+        wall_s: seconds from the call to its answer.
     """
 
     def __init__(self, ending: WorkerExit, wall_s: float) -> None:
@@ -74,7 +74,7 @@ class Deadlines:
     unload_s: float = 30.0
     shutdown_s: float = 10.0
 
-    def of(self, stage: m.Stage) -> float:
+    def for_stage(self, stage: m.Stage) -> float:
         """The deadline of ``stage``."""
         limit: float = getattr(self, f"{stage}_s")
         return limit
@@ -82,7 +82,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """An answer and the supervisor's own wall time from asking to hearing it, in seconds."""
+    """An answer and the supervisor's own wall time from call to answer, in seconds."""
 
     value: T
     wall_s: float
@@ -90,7 +90,7 @@ class Answer(Generic[T]):
 
 @dataclass(slots=True)
 class _Tail:
-    """The last bytes of a stream, and how many there were in all."""
+    """The last bytes of a stream, and the number of all its bytes."""
 
     kept: bytearray = field(default_factory=bytearray)
     total: int = 0
@@ -108,10 +108,10 @@ class _Tail:
 
 
 class Worker:
-    """One worker process. Use as a context manager: leaving it leaves nothing of it behind.
+    """One worker process. A context manager: its exit kills everything that the worker started.
 
     Raises:
-        WorkerFailureError: from every method, when the worker did not do what it was asked.
+        WorkerFailureError: from every method, when the worker did not carry out the call.
     """
 
     def __init__(
@@ -180,11 +180,11 @@ class Worker:
         return self._process.pid
 
     def hello(self) -> Answer[m.HelloResult]:
-        """Greet the worker; it imports its library and says who it is."""
+        """Have the worker import its library and identify itself."""
         answer = self._call(m.Method.HELLO, asdict(m.HelloParams()), m.HelloResult, m.Stage.SPAWN)
         if answer.value.protocol != m.PROTOCOL_VERSION:
             raise self._failure(
-                exit_status.of_violation(
+                exit_status.violated_protocol(
                     m.Stage.IMPORT,
                     f"speaks protocol {answer.value.protocol}, not {m.PROTOCOL_VERSION}",
                 )
@@ -203,9 +203,9 @@ class Worker:
         """Have the worker transcribe once.
 
         Args:
-            params: what, and how.
-            survives_errors: whether the worker goes on living when its backend answers that this
-                recording failed, so that the next one can be asked for.
+            params: the recording and the settings.
+            survives_errors: whether the worker is kept when its backend answers that this recording
+                failed, so that the next one can be sent.
 
         Raises:
             WorkerFailureError: the worker is gone.
@@ -231,11 +231,11 @@ class Worker:
         self._call(m.Method.UNLOAD, {}, dict[str, Any], m.Stage.UNLOAD)
 
     def shutdown(self) -> WorkerExit:
-        """Unload, say goodbye and wait for the process to go by itself.
+        """Unload, then wait for the process to exit by itself.
 
         Returns:
-            An ``ok`` ending. What went wrong after the last answer (a library that crashes while
-            its process ends) does not undo what was measured, but is in its message.
+            An ``ok`` exit. A failure after the last answer (a library that crashes while its
+            process exits) does not invalidate what was measured, but is in its message.
         """
         self.unload()
         self._call(m.Method.SHUTDOWN, {}, dict[str, Any], m.Stage.SHUTDOWN)
@@ -243,15 +243,15 @@ class Worker:
         try:
             returncode = self._process.wait(limit)
         except subprocess.TimeoutExpired:
-            late = exit_status.of_timeout(m.Stage.SHUTDOWN, limit)
+            late = exit_status.timed_out(m.Stage.SHUTDOWN, limit)
         else:
             if returncode == 0:
                 return WorkerExit(Status.OK)
-            late = exit_status.of_exit(returncode, m.Stage.SHUTDOWN, oom_kills=0)
+            late = exit_status.from_returncode(returncode, m.Stage.SHUTDOWN, oom_kills=0)
         return dataclasses.replace(late, status=Status.OK, log_tail=self._tail.text())
 
     def kill(self) -> None:
-        """End the worker and everything it started, and close the pipes. Can be called twice."""
+        """Kill the worker and everything it started, and close the pipes. Can be called twice."""
         process_tree.kill(self._process.pid, self._mark)
         self._process.wait()
         for thread in self._threads:
@@ -272,51 +272,51 @@ class Worker:
     ) -> Answer[T]:
         self._calls += 1
         self._stage = stage
-        asked = time.perf_counter()
+        called = time.perf_counter()
         assert self._process.stdin is not None
-        # A worker that is gone is noticed by its closed stdout, with more to say about why.
+        # The closed stdout of a dead worker is noticed later, with more detail about the cause.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(encode(self._calls, method, params))
             self._process.stdin.flush()
         reply, at = self._await_reply()
         if not isinstance(reply.error, msgspec.UnsetType):
-            problem = reply.error
-            data = problem.data or m.ErrorData()
-            ending = exit_status.of_error(
-                problem.code, problem.message, data.error_class, self._stage, data.traceback
+            answered = reply.error
+            data = answered.data or m.ErrorData()
+            ending = exit_status.from_error(
+                answered.code, answered.message, data.error_class, self._stage, data.traceback
             )
-            if problem.code in survives:
-                raise TranscriptionFailedError(ending, at - asked)
+            if answered.code in survives:
+                raise TranscriptionFailedError(ending, at - called)
             raise self._failure(ending)
         try:
             value = msgspec.json.decode(reply.result, type=kind)
         except msgspec.MsgspecError as error:
             what = f"bad answer to {method}: {error}"
-            raise self._failure(exit_status.of_violation(self._stage, what)) from error
-        return Answer(value, at - asked)
+            raise self._failure(exit_status.violated_protocol(self._stage, what)) from error
+        return Answer(value, at - called)
 
     def _await_reply(self) -> tuple[Message, float]:
-        """Block until the answer to the latest call; everything else on the way is handled.
+        """Block until the answer to the latest call; handle notifications before it.
 
         Returns:
             The answer, and when it was read, by ``time.perf_counter``.
         """
         entered = time.perf_counter()
         seen = {self._stage}
-        limit = self._deadlines.of(self._stage)
+        limit = self._deadlines.for_stage(self._stage)
         warned = False
         while True:
             waited = time.perf_counter() - entered
             if waited >= limit:
-                raise self._failure(exit_status.of_timeout(self._stage, limit))
+                raise self._failure(exit_status.timed_out(self._stage, limit))
             if not warned and waited >= limit / SLOW_PERIODS:
                 warned = True
                 self._observer.slow(self._stage, waited, limit)
-            next_look = limit if warned else limit / SLOW_PERIODS
-            pause = max(next_look - waited, 0.001)
+            next_check = limit if warned else limit / SLOW_PERIODS
+            pause = max(next_check - waited, 0.001)
             if self._memory_limit is not None:
                 self._check_memory(self._memory_limit)
-                pause = min(pause, _MEMORY_LOOK_S)
+                pause = min(pause, _MEMORY_CHECK_S)
             try:
                 arrival = self._arrivals.get(timeout=pause)
             except queue.Empty:
@@ -324,27 +324,27 @@ class Worker:
             if self.spawn_s is None:
                 self.spawn_s = arrival.at - self._started
             if arrival.broken:
-                raise self._failure(exit_status.of_violation(self._stage, arrival.broken))
+                raise self._failure(exit_status.violated_protocol(self._stage, arrival.broken))
             message = arrival.message
             if message is None:
                 raise self._gone()
             if message.method is None:
                 if message.identity != self._calls:
                     raise self._failure(
-                        exit_status.of_violation(
+                        exit_status.violated_protocol(
                             self._stage, f"answered call {message.identity}, not {self._calls}"
                         )
                     )
                 return message, arrival.at
             entry = self._notified(message)
             if entry is not None and entry not in seen:
-                # A stage that has begun gets its own deadline, once: repeating it buys no time.
+                # A new stage gets its own deadline, once: repeating it adds no time.
                 seen.add(entry)
                 self._stage, entered, warned = entry, arrival.at, False
-                limit = self._deadlines.of(entry)
+                limit = self._deadlines.for_stage(entry)
 
     def _notified(self, message: Message) -> m.Stage | None:
-        """Handle a notification; the stage it announces, if it does."""
+        """Handle a notification; return the stage it announces, if any."""
         try:
             if message.method == "progress":
                 progress = msgspec.json.decode(message.params, type=m.ProgressParams)
@@ -355,33 +355,33 @@ class Worker:
                 return None
         except msgspec.MsgspecError as error:
             what = f"bad {message.method}: {error}"
-            raise self._failure(exit_status.of_violation(self._stage, what)) from error
+            raise self._failure(exit_status.violated_protocol(self._stage, what)) from error
         raise self._failure(
-            exit_status.of_violation(self._stage, f"unknown notification {message.method!r}")
+            exit_status.violated_protocol(self._stage, f"unknown notification {message.method!r}")
         )
 
     def _check_memory(self, limit: int) -> None:
         with contextlib.suppress(psutil.Error):
             rss = psutil.Process(self._process.pid).memory_info().rss
             if rss > limit:
-                raise self._failure(exit_status.of_memory(self._stage, rss, limit))
+                raise self._failure(exit_status.over_memory_limit(self._stage, rss, limit))
 
     def _require_seconds(self, value: float, name: str) -> None:
         if not math.isfinite(value) or value < 0:
-            raise self._failure(exit_status.of_violation(self._stage, f"{name} is {value}"))
+            raise self._failure(exit_status.violated_protocol(self._stage, f"{name} is {value}"))
 
     def _gone(self) -> WorkerFailureError:
-        """The worker closed its stdout: it is gone, or as good as gone."""
+        """The failure of a worker that closed its stdout."""
         try:
             returncode = self._process.wait(_EXIT_GRACE_S)
         except subprocess.TimeoutExpired:
-            what = "closed its stdout and went on running"
-            return self._failure(exit_status.of_violation(self._stage, what))
+            what = "closed its stdout but is still running"
+            return self._failure(exit_status.violated_protocol(self._stage, what))
         kills = exit_status.kernel_oom_kills() - self._oom_kills_before
-        return self._failure(exit_status.of_exit(returncode, self._stage, oom_kills=kills))
+        return self._failure(exit_status.from_returncode(returncode, self._stage, oom_kills=kills))
 
     def _failure(self, ending: WorkerExit) -> WorkerFailureError:
-        """End the worker; the error to raise, with the log's tail."""
+        """Kill the worker; return the error to raise, with the log's tail."""
         self.kill()
         tail = self._tail.text()
         if ending.log_tail and ending.log_tail not in tail:

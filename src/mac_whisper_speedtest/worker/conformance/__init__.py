@@ -1,7 +1,7 @@
-"""The conformance kit: does a program speak the protocol of docs/protocol.md?
+"""The conformance kit: whether a program speaks the protocol of docs/protocol.md.
 
-Every check runs against real processes. A check that fails leaves the others meaningful: whenever
-the program has died or lost its place, the next check starts a new one.
+Every check runs against a real process. A failed check does not spoil the others: when the program
+has died or may still be busy, the next check starts a new process.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConformanceFinding:
-    """What one check found: ``seen`` is what happened, ``asks`` what the protocol asks for."""
+    """The result of one check: ``seen`` is what happened, ``asks`` what the protocol requires."""
 
     check: str
     outcome: CheckStatus
@@ -54,16 +54,17 @@ class ConformanceFinding:
 
 
 def run(
-    subject: ConformanceSubject, tell: Callable[[ConformanceFinding], None] = lambda _finding: None
+    subject: ConformanceSubject,
+    on_finding: Callable[[ConformanceFinding], None] = lambda _finding: None,
 ) -> list[ConformanceFinding]:
-    """Run every check in order, telling each finding as it comes."""
+    """Run every check in order; ``on_finding`` gets each result as soon as it is known."""
     findings = []
     folder = Path(tempfile.mkdtemp(prefix="speedtest-conformance-"))
     bench = Bench(subject, folder)
     try:
         for check in CHECKS:
-            finding = _judge(check, bench)
-            tell(finding)
+            finding = _carry_out(check, bench)
+            on_finding(finding)
             findings.append(finding)
     finally:
         bench.retire()
@@ -71,7 +72,7 @@ def run(
     return findings
 
 
-def _judge(check: ConformanceCheck, bench: Bench) -> ConformanceFinding:
+def _carry_out(check: ConformanceCheck, bench: Bench) -> ConformanceFinding:
     try:
         outcome, seen = CheckStatus.PASSED, check.function(bench)
     except SkipError as reason:
@@ -81,7 +82,7 @@ def _judge(check: ConformanceCheck, bench: Bench) -> ConformanceFinding:
     except FailError as failure:
         outcome, seen = CheckStatus.FAILED, str(failure)
     except NoAnswerError as failure:
-        # Whatever it is doing now, its next answer could not be told from a late one.
+        # The next answer of this process could be a late answer to this call.
         bench.retire()
         outcome, seen = CheckStatus.FAILED, str(failure)
     if outcome is CheckStatus.FAILED and check.name in {"hello", "load"}:

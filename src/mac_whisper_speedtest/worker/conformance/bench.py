@@ -1,4 +1,4 @@
-"""What the checks work with: a program under test, and how a check says what it found."""
+"""What the checks work with: the program under test, and the exceptions that end a check."""
 
 from __future__ import annotations
 
@@ -28,19 +28,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ConformanceSubject:
-    """A program under test and what it is fed.
+    """The program under test and its input.
 
     Attributes:
-        backend: what to start.
-        model: weights that it can load.
         samples: audio it can transcribe; shape [samples], 16 kHz mono float32.
-        language: what is spoken in it, ISO 639-1.
-        takes_weights: whether the program looks at ``model.path`` at all.
-        threads: CPU threads it is told to use.
+        language: of the audio, ISO 639-1.
+        takes_weights: whether the program uses ``model.path``.
+        threads: CPU threads it may use.
         timeout_s: deadline of every answer, in seconds.
-        eof_idle_s: how soon it must have gone after the end of input when idle, in seconds.
-        eof_busy_s: the same in the middle of a transcription.
-        children_grace_s: how soon processes of the worker's own must have followed it, in seconds.
+        eof_idle_s: deadline of its exit after the end of input when idle, in seconds.
+        eof_busy_s: the same during a transcription.
+        children_grace_s: deadline of its child processes' exit after its own, in seconds.
     """
 
     backend: Backend
@@ -56,19 +54,19 @@ class ConformanceSubject:
 
 
 class FailError(Exception):
-    """The program did something else than the protocol asks."""
+    """The program violated the protocol."""
 
 
 class DoubtError(Exception):
-    """Allowed, but it makes results worth less."""
+    """The protocol allows it, but it makes results less reliable."""
 
 
 class SkipError(Exception):
-    """There is nothing to check, or what the check builds on has failed already."""
+    """There is nothing to check, or a check that this one depends on has failed."""
 
 
 class Bench:
-    """The program under test: started when a check needs it, again when it has gone."""
+    """The program under test: started when a check needs it, restarted when it has exited."""
 
     def __init__(self, subject: ConformanceSubject, folder: Path) -> None:
         self.subject = subject
@@ -76,52 +74,52 @@ class Bench:
         self.client: Client | None = None
         self.loaded = False
         self.unusable: set[str] = set()
-        self.heard: list[tuple[m.TranscribeResult, float]] = []
+        self.transcriptions: list[tuple[m.TranscribeResult, float]] = []
         self.junk: list[str] = []
         self.wrong_ids: list[str] = []
         self.leftovers: list[str] = []
         self._audio: dict[int, Path] = {}
 
     def start(self) -> Client:
-        """A new process that nothing was said to yet."""
+        """A new process that has received no call yet."""
         self.retire()
         scratch = Path(tempfile.mkdtemp(dir=self.folder))
         started = launch(self.subject.backend, scratch=scratch, threads=self.subject.threads)
         if started is None:
             raise NoAnswerError(f"{self.subject.backend.name} is not installed")
-        with interrupts.held_back():  # a process that nobody knows of could not be ended
+        with interrupts.held_back():  # an unregistered process could not be killed
             self.client, self.loaded = Client(started), False
         return self.client
 
     def retire(self) -> None:
-        """End the current process, keeping what it did wrong in passing."""
+        """Kill the current process, keeping its violations that end no check."""
         if self.client is not None:
             self.client.kill()
             self.junk += self.client.junk
             self.wrong_ids += self.client.wrong_ids
             self.client = None
 
-    def ask(self, client: Client, method: str, params: Any = None) -> WorkerReply:
-        """Call with the deadline that holds for this program."""
+    def call(self, client: Client, method: str, params: Any = None) -> WorkerReply:
+        """Call with the deadline of this program."""
         return client.call(method, params or {}, self.subject.timeout_s)
 
     def greeted(self) -> Client:
-        """A living process that has answered hello."""
+        """A running process that has answered hello."""
         if "hello" in self.unusable:
             raise SkipError("hello failed")
         if self.client is not None and self.client.alive:
             return self.client
         client = self.start()
-        self.ask(client, m.Method.HELLO, asdict(m.HelloParams()))
+        self.call(client, m.Method.HELLO, asdict(m.HelloParams()))
         return client
 
     def ready(self) -> Client:
-        """A living process that has loaded the model."""
+        """A running process that has loaded the model."""
         client = self.greeted()
         if "load" in self.unusable:
             raise SkipError("load failed")
         if not self.loaded:
-            self.result_of(self.ask(client, m.Method.LOAD, self.load_params()), m.LoadReply)
+            self.result_of(self.call(client, m.Method.LOAD, self.load_params()), m.LoadReply)
             self.loaded = True
         return client
 
@@ -145,7 +143,11 @@ class Bench:
 
     @staticmethod
     def result_of(reply: WorkerReply, kind: type[T]) -> T:
-        """The typed result of an answer; anything else fails the check."""
+        """The typed result of an answer.
+
+        Raises:
+            FailError: the answer is an error, or a result of another type.
+        """
         if reply.error is not None:
             raise FailError(f"error {reply.error.code}: {reply.error.message}")
         try:
@@ -154,21 +156,21 @@ class Bench:
             raise FailError(f"a result that does not fit: {error}") from error
 
     def expect_error(self, client: Client, reply: WorkerReply, code: m.ErrorCode) -> str:
-        """Check an error's code and that the program answers the next call, whatever it says."""
+        """Require an error with this code, and any answer to the next call."""
         if reply.error is None:
             shown = reply.result[:80].decode("utf-8", "replace")
             raise FailError(f"a result, not error {code:d}: {shown}")
         if reply.error.code != code:
             raise FailError(f"error {reply.error.code} ({reply.error.message}), not {code:d}")
         try:
-            self.ask(client, "conformance.still_there")
+            self.call(client, "conformance.still_there")
         except NoAnswerError as error:
             raise FailError(f"error {code:d}, but then it {error}") from error
         return f"error {code:d}"
 
 
 def speech_like(seconds: float) -> npt.NDArray[np.float32]:
-    """A deterministic clip that behaves like speech: a buzzing voice in syllables, some breath.
+    """A deterministic clip that resembles speech: a buzzing voice in syllables, some breath.
 
     Args:
         seconds: its duration; the last quarter is silent.

@@ -1,4 +1,4 @@
-"""The checks, in the order they run. Each says in its docstring why anyone should care."""
+"""The checks, in the order they run. Each docstring has the reason for the check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mac_whisper_speedtest.worker.messages import encode
 TIMED_CALLS = 3
 OUTSIDE_CLOCK_S = 0.05
 OUTSIDE_CLOCK_SHARE = 0.05
-"""Wall time that the clock may miss, for pipes and JSON: 50 ms or 5 % of the call, the larger."""
+"""Wall time allowed outside the clock, for pipes and JSON: the larger of 50 ms and 5 % of it."""
 _CLOCK_SLACK_S = 0.001
 _BUSY_AUDIO_S = 60
 _BUSY_AFTER_S = 0.3
@@ -26,7 +26,7 @@ _SPLIT_PAUSE_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ConformanceCheck:
-    """A named check; ``function`` returns what it saw, or raises."""
+    """A named check; ``function`` returns what it observed, or raises."""
 
     name: str
     asks: str
@@ -46,8 +46,8 @@ def _check(name: str, asks: str) -> Callable[[Callable[[Bench], str]], Callable[
 
 @_check("hello", f"protocol {m.PROTOCOL_VERSION}, a name and a version, before the deadline")
 def _hello(bench: Bench) -> str:
-    """Results are filed under this name and version: without them nobody can repeat a run."""
-    reply = bench.ask(bench.start(), m.Method.HELLO, asdict(m.HelloParams()))
+    """Results are filed under this name and version: a run cannot be repeated without them."""
+    reply = bench.call(bench.start(), m.Method.HELLO, asdict(m.HelloParams()))
     result = bench.result_of(reply, m.HelloResult)
     if result.protocol != m.PROTOCOL_VERSION:
         raise FailError(f"protocol {result.protocol}")
@@ -58,15 +58,15 @@ def _hello(bench: Bench) -> str:
 
 @_check("unknown-method", "error -32601, and the worker goes on")
 def _unknown_method(bench: Bench) -> str:
-    """A newer tool may ask more; an old worker must be able to say that it cannot."""
+    """A newer tool may call other methods; an old worker must be able to refuse them."""
     client = bench.greeted()
-    reply = bench.ask(client, "conformance.no_such_method")
+    reply = bench.call(client, "conformance.no_such_method")
     return bench.expect_error(client, reply, m.ErrorCode.METHOD_NOT_FOUND)
 
 
 @_check("malformed-line", "error -32700 with id null, and the worker goes on")
 def _malformed_line(bench: Bench) -> str:
-    """A worker that dies of a bad line looks like a crash of the engine in the results."""
+    """A worker that exits at a bad line looks like a crash of the engine in the results."""
     client = bench.greeted()
     client.send(b'{"jsonrpc": "2.0", "id": \n')
     reply = client.answer(bench.subject.timeout_s)
@@ -93,29 +93,29 @@ def _framing(bench: Bench) -> str:
 
 @_check("wrong-state", "transcribe before load: error -32006, and the worker goes on")
 def _wrong_state(bench: Bench) -> str:
-    """Loading on demand would put the load inside somebody's measured time."""
+    """Loading on demand would add the load to a measured time."""
     client = bench.greeted()
-    reply = bench.ask(client, m.Method.TRANSCRIBE, bench.transcribe_params())
+    reply = bench.call(client, m.Method.TRANSCRIBE, bench.transcribe_params())
     return bench.expect_error(client, reply, m.ErrorCode.WRONG_STATE)
 
 
 @_check("missing-model", "load of a path that does not exist: error -32002, and the worker goes on")
 def _missing_model(bench: Bench) -> str:
-    """A worker that loads something else instead measures a model nobody asked for."""
+    """A worker that loads something else instead measures a model that was not requested."""
     if not bench.subject.takes_weights:
         raise SkipError("the program takes no weights (--no-weights)")
     client = bench.greeted()
     missing = bench.load_params(str(bench.folder / "no-such-weights"))
     return bench.expect_error(
-        client, bench.ask(client, m.Method.LOAD, missing), m.ErrorCode.MODEL_UNUSABLE
+        client, bench.call(client, m.Method.LOAD, missing), m.ErrorCode.MODEL_UNUSABLE
     )
 
 
 @_check("load", "device, precision and load_s: finite seconds, not more than passed")
 def _load(bench: Bench) -> str:
-    """The time to load is a result of its own, and later calls rely on it being over."""
+    """The time to load is a result of its own, and later calls rely on its completion."""
     client = bench.greeted()
-    reply = bench.ask(client, m.Method.LOAD, bench.load_params())
+    reply = bench.call(client, m.Method.LOAD, bench.load_params())
     result = bench.result_of(reply, m.LoadReply)
     if not (math.isfinite(result.load_s) and 0 <= result.load_s <= reply.wall_s + _CLOCK_SLACK_S):
         raise FailError(f"load_s is {result.load_s:g}, the answer took {reply.wall_s:.3f} s")
@@ -125,37 +125,37 @@ def _load(bench: Bench) -> str:
 
 @_check("transcribe", "a result of the types in the schema; seconds finite and not below 0")
 def _transcribe(bench: Bench) -> str:
-    """What the tool cannot read it cannot count; NaN is not even JSON."""
+    """The tool cannot use what it cannot read; NaN is not even JSON."""
     client = bench.ready()
-    heard = []
+    results = []
     for kind in ("warmup", *["timed"] * TIMED_CALLS):
-        reply = bench.ask(client, m.Method.TRANSCRIBE, bench.transcribe_params(kind))
+        reply = bench.call(client, m.Method.TRANSCRIBE, bench.transcribe_params(kind))
         result = bench.result_of(reply, m.TranscribeResult)
         if not (math.isfinite(result.seconds) and result.seconds >= 0):
             raise FailError(f"seconds is {result.seconds}")
         for piece in result.segments:
             if not (math.isfinite(piece.start_s) and math.isfinite(piece.end_s)):
                 raise FailError(f"a segment from {piece.start_s} to {piece.end_s} s")
-        heard.append((result, reply.wall_s))
-    bench.heard = heard
-    return repr(heard[0][0].text[:60])
+        results.append((result, reply.wall_s))
+    bench.transcriptions = results
+    return repr(results[0][0].text[:60])
 
 
 def _timed(bench: Bench) -> list[tuple[m.TranscribeResult, float]]:
-    if not bench.heard:
+    if not bench.transcriptions:
         raise SkipError("transcribe did not pass")
-    return bench.heard[1:]
+    return bench.transcriptions[1:]
 
 
 @_check("clock", "seconds covers all the work and nothing that did not happen")
 def _clock(bench: Bench) -> str:
     """A clock stopped before lazy or asynchronous work is done makes any engine look fast.
 
-    The first call is not judged: reading the audio for the first time is not the engine's work. Of
+    The first call is not checked: reading the audio for the first time is not the engine's work. Of
     the others the best one counts, because a busy machine delays answers.
     """
     timed = _timed(bench)
-    for result, wall_s in bench.heard:
+    for result, wall_s in bench.transcriptions:
         if result.seconds > wall_s + _CLOCK_SLACK_S:
             raise FailError(f"seconds is {result.seconds:.3f}, but only {wall_s:.3f} s passed")
     outside, wall_s = min((wall_s - result.seconds, wall_s) for result, wall_s in timed)
@@ -177,7 +177,7 @@ def _repeat(bench: Bench) -> str:
 
 @_check("effective", "every contract setting by name, with null for what is not known")
 def _effective(bench: Bench) -> str:
-    """A setting nobody reports is a deviation: unknown work is not equal work."""
+    """An unreported setting is a deviation: unknown work is not equal work."""
     result = _timed(bench)[-1][0]
     missing = [name for name in SETTING_NAMES if name not in result.effective]
     if missing:
@@ -190,13 +190,13 @@ def _effective(bench: Bench) -> str:
 
 @_check("unknown-params", "parameters it does not know are ignored")
 def _unknown_params(bench: Bench) -> str:
-    """The protocol grows by new optional parameters; a worker that refuses them ages at once."""
+    """The protocol grows by optional parameters; a worker that refuses them would soon fail."""
     _timed(bench)
     client = bench.ready()
     params = bench.transcribe_params()
     for place in (params, params["audio"], params["contract"]):
         place["conformance_unknown"] = True
-    bench.result_of(bench.ask(client, m.Method.TRANSCRIBE, params), m.TranscribeResult)
+    bench.result_of(bench.call(client, m.Method.TRANSCRIBE, params), m.TranscribeResult)
     return "answered as usual"
 
 
@@ -205,7 +205,7 @@ def _bad_audio(bench: Bench, **changed: Any) -> str:
     params = bench.transcribe_params()
     params["audio"] |= changed
     return bench.expect_error(
-        client, bench.ask(client, m.Method.TRANSCRIBE, params), m.ErrorCode.AUDIO_UNUSABLE
+        client, bench.call(client, m.Method.TRANSCRIBE, params), m.ErrorCode.AUDIO_UNUSABLE
     )
 
 
@@ -215,7 +215,7 @@ def _missing_audio(bench: Bench) -> str:
     return _bad_audio(bench, path=str(bench.folder / "no-such-audio.f32"))
 
 
-@_check("wrong-length", "a file with another number of samples than told: error -32003")
+@_check("wrong-length", "a file with another number of samples than given: error -32003")
 def _wrong_length(bench: Bench) -> str:
     """Half a file is half the work: speed is only comparable over the same samples."""
     return _bad_audio(bench, samples=bench.subject.samples.size + 1)
@@ -223,11 +223,11 @@ def _wrong_length(bench: Bench) -> str:
 
 @_check("unload", "an answer; transcribe after it: error -32006")
 def _unload(bench: Bench) -> str:
-    """Weights that stay behind count as memory of whatever is loaded next."""
+    """Weights that stay in memory would count for the model that is loaded next."""
     client = bench.ready()
-    bench.result_of(bench.ask(client, m.Method.UNLOAD), dict[str, Any])
+    bench.result_of(bench.call(client, m.Method.UNLOAD), dict[str, Any])
     bench.loaded = False
-    reply = bench.ask(client, m.Method.TRANSCRIBE, bench.transcribe_params())
+    reply = bench.call(client, m.Method.TRANSCRIBE, bench.transcribe_params())
     return bench.expect_error(client, reply, m.ErrorCode.WRONG_STATE)
 
 
@@ -235,11 +235,11 @@ def _unload(bench: Bench) -> str:
 def _ids(bench: Bench) -> str:
     """An answer that cannot be matched to its call could be the time of another one."""
     client = bench.greeted()
-    asked = [2044, 2017]
-    client.send(b"".join(encode(identity, "conformance.no_such_method", {}) for identity in asked))
-    answered = [client.answer(bench.subject.timeout_s).id for _ in asked]
-    if answered != asked:
-        raise FailError(f"calls {asked} in one write were answered as {answered}")
+    sent = [2044, 2017]
+    client.send(b"".join(encode(identity, "conformance.no_such_method", {}) for identity in sent))
+    answered = [client.answer(bench.subject.timeout_s).id for _ in sent]
+    if answered != sent:
+        raise FailError(f"calls {sent} in one write were answered as {answered}")
     if wrong := bench.wrong_ids + client.wrong_ids:
         raise FailError(f"{wrong[0]} ({len(wrong)} like this)")
     return "exact, also for two calls in one write"
@@ -249,7 +249,7 @@ def _ids(bench: Bench) -> str:
 def _shutdown(bench: Bench) -> str:
     """A clean end proves that the answers before it did not come from a dying process."""
     client = bench.greeted()
-    bench.result_of(bench.ask(client, m.Method.SHUTDOWN), dict[str, Any])
+    bench.result_of(bench.call(client, m.Method.SHUTDOWN), dict[str, Any])
     status = client.wait(bench.subject.timeout_s)
     bench.leftovers += client.leftovers(bench.subject.children_grace_s)
     bench.retire()
@@ -273,21 +273,21 @@ def _end_of_input(bench: Bench, client: Client, limit_s: float, doing: str) -> s
 
 @_check("eof-idle", "at the end of stdin the worker exits by itself")
 def _eof_idle(bench: Bench) -> str:
-    """When the tool is killed, nobody is left to end the workers: they must notice."""
+    """When the tool is killed, it cannot end its workers: they must notice by themselves."""
     bench.retire()
     return _end_of_input(bench, bench.greeted(), bench.subject.eof_idle_s, "idle")
 
 
 @_check("eof-busy", "at the end of stdin the worker exits, also in the middle of a transcription")
 def _eof_busy(bench: Bench) -> str:
-    """An orphan that computes on slows down whatever is measured next on this machine."""
+    """An orphan that continues to compute slows down the next measurement on this machine."""
     bench.retire()
     client = bench.ready()
     repeats = math.ceil(_BUSY_AUDIO_S * SAMPLE_RATE / bench.subject.samples.size)
     client.send(encode(3001, m.Method.TRANSCRIBE, bench.transcribe_params(repeats=repeats)))
     try:
         client.answer(_BUSY_AFTER_S)
-        doing = f"having transcribed {_BUSY_AUDIO_S} s of audio before anyone could interrupt"
+        doing = f"having transcribed {_BUSY_AUDIO_S} s of audio before it could be interrupted"
     except NoAnswerError as error:
         if not client.alive:
             raise FailError(f"{error}, before the end of its input") from error
@@ -307,7 +307,7 @@ def _leftovers(bench: Bench) -> str:
 
 @_check("stdout", "stdout carries the protocol and nothing else; logs go to stderr")
 def _stdout(bench: Bench) -> str:
-    """One stray line ends a cell: the tool cannot know what else is wrong."""
+    """One other line ends a cell: the tool cannot know what else is wrong."""
     bench.retire()
     if bench.junk:
         raise FailError(f"{len(bench.junk)} other lines, such as {bench.junk[0]!r}")

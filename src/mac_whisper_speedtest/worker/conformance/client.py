@@ -1,7 +1,7 @@
-"""A client that speaks to a worker without trusting it: for the conformance kit only.
+"""A tolerant client for a worker: for the conformance kit only.
 
-The supervisor ends a worker at its first mistake. This one writes the mistake down and carries on,
-so that one fault makes one check fail; and it can send what the supervisor never would.
+The supervisor kills a worker at its first violation. This client records the violation and
+continues, so that one fault fails one check; and it can send what the supervisor never sends.
 """
 
 from __future__ import annotations
@@ -24,16 +24,22 @@ from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import Launch
-from mac_whisper_speedtest.worker.messages import Arrival, Message, MessageReader, Problem, encode
+from mac_whisper_speedtest.worker.messages import (
+    Arrival,
+    ErrorObject,
+    Message,
+    MessageReader,
+    encode,
+)
 
 _SHOWN_CHARACTERS = 100
 _LOG_TAIL_BYTES = 400
 _LAST_WORDS_S = 5.0
-"""How long a process may take to go after it closed its stdout, and pipes to drain after a kill."""
+"""Time for a process to exit after it closed its stdout, and for pipes to drain after a kill."""
 
 
 class NoAnswerError(Exception):
-    """No answer that can be read came; the text says what came instead."""
+    """No readable answer arrived; the message has what happened instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class WorkerReply:
 
     id: int | str | None
     result: bytes
-    error: Problem | None
+    error: ErrorObject | None
     wall_s: float
 
 
@@ -56,7 +62,7 @@ class _CheckingReader(MessageReader):
     def parse(self, line: bytes) -> Message:
         return checked(super().parse(line))
 
-    def goes_on(self, line: bytes, at: float, error: Exception) -> bool:
+    def handle_broken_line(self, line: bytes, at: float, error: Exception) -> bool:
         shown = line[:_SHOWN_CHARACTERS].decode("utf-8", "replace").rstrip()
         if line.lstrip().startswith(b"{"):
             self.arrivals.put(Arrival(at, broken=f"a broken message: {shown} ({error})"))
@@ -66,7 +72,7 @@ class _CheckingReader(MessageReader):
 
 
 class Client:
-    """One worker process and the pipe to it. Leaving the context kills whatever is left.
+    """One worker process and the pipe to it. A context manager: its exit kills the process.
 
     Attributes:
         pid: the worker's process number.
@@ -121,33 +127,33 @@ class Client:
         return self._process.poll() is None
 
     def call(self, method: str, params: Mapping[str, Any], timeout_s: float) -> WorkerReply:
-        """Ask and wait for the next answer, whatever its id. Raises NoAnswerError."""
+        """Send a call and return the next answer, with any id. Raises NoAnswerError."""
         self._calls += 1
-        asked = time.perf_counter()
+        sent = time.perf_counter()
         self.send(encode(self._calls, method, params))
-        reply = self.answer(timeout_s, asked)
+        reply = self.answer(timeout_s, sent)
         if reply.id != self._calls:
             self.wrong_ids.append(f"{method} asked with id {self._calls}, answered {reply.id!r}")
         return reply
 
     def send(self, data: bytes) -> None:
-        """Write bytes as they are. A worker that is gone is noticed by its silence."""
+        """Write bytes as they are. A dead worker is noticed when no answer arrives."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.write(data)
             self._stdin.flush()
 
-    def answer(self, timeout_s: float, asked: float | None = None) -> WorkerReply:
+    def answer(self, timeout_s: float, sent: float | None = None) -> WorkerReply:
         """Wait for the next answer; a stage announced for the first time restarts the deadline.
 
         Args:
             timeout_s: the deadline, in seconds from now.
-            asked: when the call was sent, by ``time.perf_counter``; else now.
+            sent: when the call was sent, by ``time.perf_counter``; else now.
 
         Raises:
-            NoAnswerError: the deadline passed, the program went away, or its answer is broken.
+            NoAnswerError: the deadline passed, the program exited, or its answer is broken.
         """
         entered = time.perf_counter()
-        asked = entered if asked is None else asked
+        sent = entered if sent is None else sent
         stages: set[str] = set()
         while True:
             left = entered + timeout_s - time.perf_counter()
@@ -166,7 +172,7 @@ class Client:
                     id=message.identity,
                     result=bytes(message.result),
                     error=None if message.error is msgspec.UNSET else message.error,
-                    wall_s=arrival.at - asked,
+                    wall_s=arrival.at - sent,
                 )
             if message.method == "progress":
                 stage = msgspec.json.decode(message.params, type=m.ProgressParams).stage
@@ -175,7 +181,7 @@ class Client:
                     entered = arrival.at
 
     def close_stdin(self) -> None:
-        """What a worker sees when the tool has gone."""
+        """End the worker's input, as when the tool has exited."""
         with contextlib.suppress(OSError):
             self._stdin.close()
 
@@ -197,7 +203,7 @@ class Client:
         return named
 
     def kill(self) -> None:
-        """End the process and everything it started, and close the pipes. Can be called twice."""
+        """Kill the process and everything it started, and close the pipes. Can be called twice."""
         with interrupts.held_back():
             process_tree.kill(self.pid, self._mark)
             self._process.wait()
@@ -210,7 +216,7 @@ class Client:
         """How a worker that closed its stdout ended, with the end of what it logged."""
         status = self.wait(_LAST_WORDS_S)
         if status is None:
-            return "closed its stdout and went on running"
+            return "closed its stdout but is still running"
         how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
         # Not by seek(): the processes that write the log share the file's position.
         size = os.fstat(self._log.fileno()).st_size
@@ -220,10 +226,10 @@ class Client:
 
 
 def checked(message: Message) -> Message:
-    """The message, if its envelope is as the protocol has it.
+    """The message, if its envelope follows the protocol.
 
     Raises:
-        msgspec.MsgspecError: it is not an answer and not a known notification.
+        msgspec.MsgspecError: it is neither a valid answer nor a known notification.
     """
     if message.method is None:
         if message.id is msgspec.UNSET:
