@@ -388,11 +388,19 @@ def signature(function: Callable[..., Any]) -> "inspect.Signature":
     own = inspect.signature(function)
     kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
     more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default_of(name))
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_keyword_default(name))
         for name in OPTIONS
         if name not in own.parameters
     ]
     return own.replace(parameters=kept + more)
+
+
+def _keyword_default(name: str) -> Any:
+    """What may be given for a keyword to leave it at its default."""
+    option, default = OPTIONS[name], default_of(name)
+    if option.otherwise:
+        return None
+    return option.kind.text(default) if isinstance(option.kind, OneOf) else default
 
 
 def help_of(name: str) -> str:
