@@ -1,10 +1,8 @@
-"""Downloading files whose size and hash are known: with retries, resumed, verified.
+"""Download files of known size and hash: with retries, resumed, verified.
 
-Weights go through here into the Hugging Face cache (`weights.transfer`), datasets into the tool's
-own. An address that a person gives is fetched by `audio.url`, which checks where it leads; wheels
-are fetched by pip (`wheels`), from the index and through the proxies of its own settings.
-
-The HTTP client is huggingface-hub's, for plain servers too: it is required anyway, and knows
+Weights go into the Hugging Face cache (`weights.transfer`), datasets into the tool's own. Addresses
+from a person are fetched by `audio.url`, which checks their target, and wheels by pip (`wheels`).
+The HTTP client is huggingface-hub's, for plain servers too: it is required anyway and supports
 proxies, certificates and the user's token.
 """
 
@@ -39,52 +37,51 @@ from mac_whisper_speedtest.version import __version__
 Result = TypeVar("Result")
 
 _LARGEST_LISTING: Final = 200_000_000
-"""Bytes of the hub's list of a repository's files: some 300 for each file."""
+"""Largest accepted list of a repository's files in bytes: about 300 for each file."""
 
 PROGRESS_BYTES: Final = 1_000_000
-"""A try that brought so many bytes before it broke does not count as a failure."""
+"""After a try that received so many bytes, the count of failures in a row starts again."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a download goes on in the face of trouble. Times in seconds.
+    """When a failing download is retried, and when it is given up.
 
     Attributes:
-        failures: in a row, after which it is given up.
+        failures: number in a row after which the download is given up.
         first_wait_s: before the second try; doubled for each further one.
-        longest_wait_s: that it is doubled to.
-        longest_asked_s: the longest wait that a server's Retry-After can impose.
-        connect_s: to get a connection.
-        silence_s: without one byte.
-        slowest_bytes_per_s: over ``window_s`` on average; below it the connection is dropped and
-            the file resumed on a new one.
-        window_s: see there.
-        sleep: waits.
-        jitter: a number in [0, 1), so that many machines do not come back in the same moment.
+        longest_wait_s: upper limit of the doubled wait.
+        max_retry_after_s: the longest wait that a server's Retry-After can impose.
+        connect_s: limit for connecting.
+        silence_s: limit for waiting without receiving a byte.
+        min_bytes_per_s: a connection with a lower average over ``window_s`` is replaced by a new
+            one, which resumes the file.
+        window_s: see ``min_bytes_per_s``.
+        jitter: returns a number in [0, 1), so that machines do not retry at the same moment.
     """
 
     failures: int = 5
     first_wait_s: float = 1.0
     longest_wait_s: float = 30.0
-    longest_asked_s: float = 120.0
+    max_retry_after_s: float = 120.0
     connect_s: float = 10.0
     silence_s: float = 30.0
-    slowest_bytes_per_s: float = 10_000.0
+    min_bytes_per_s: float = 10_000.0
     window_s: float = 60.0
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
 
-    def wait_s(self, failures: int, asked_s: float | None) -> float:
-        """How long to wait after so many failures: as asked, else half to all of the doubled."""
-        if asked_s is not None:
-            return min(asked_s, self.longest_asked_s)
-        # The exponent is bounded for the float's sake; the result is bounded long before.
+    def wait_s(self, failures: int, retry_after: float | None) -> float:
+        """The wait after so many failures: as the server requests, else 50-100 % of the doubled."""
+        if retry_after is not None:
+            return min(retry_after, self.max_retry_after_s)
+        # Bounded so that the float cannot overflow; the result reaches its limit long before.
         doubled = self.first_wait_s * 2.0 ** min(failures - 1, 60)
         return min(self.longest_wait_s, doubled) * (0.5 + self.jitter() / 2)
 
     @property
     def timeouts_s(self) -> tuple[float, float, float, float]:
-        """For connecting, reading, writing, and getting a connection out of the pool."""
+        """Limits for connecting, reading, writing, and waiting for the connection pool."""
         return self.connect_s, self.silence_s, self.silence_s, self.connect_s
 
 
@@ -93,12 +90,11 @@ DEFAULT_POLICY: Final = RetryPolicy()
 
 @dataclass(frozen=True, slots=True)
 class DownloadSource:
-    """Where files are fetched from, and how failures are handled.
+    """The server or repository of files, and how failures are handled.
 
     Attributes:
         context: the server, or the repository at a revision.
         notify: receives a line for every failure that is retried.
-        policy: for failing requests.
     """
 
     context: RequestContext
@@ -106,20 +102,20 @@ class DownloadSource:
     policy: RetryPolicy = DEFAULT_POLICY
 
     def request(self, name: str) -> RequestContext:
-        """The request for the file ``name``; for the repository itself where that is empty."""
+        """The request for the file ``name``, or for the repository itself if it is empty."""
         return replace(self.context, name=name)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file on a server.
+    """A file on a server, with its pins.
 
     Attributes:
         name: its path on the server, below the address or the repository.
-        path: where it is put.
+        path: its path on this machine.
         size: in bytes.
         sha256: of its content, in lower-case hexadecimal.
-        git_sha1: git's name of its content, used where the SHA-256 is not known.
+        git_sha1: the git hash of its content, used if the SHA-256 is unknown.
     """
 
     name: str
@@ -130,12 +126,12 @@ class RemoteFile:
 
     @property
     def partial(self) -> Path:
-        """Where it is until it is whole."""
+        """Its path until it is complete."""
         return self.path.with_name(f"{self.path.name}.incomplete")
 
 
-def holds(path: Path, size: int, sha256: str | None, git_sha1: str | None) -> bool:
-    """Whether ``path`` has that size and hash; reads all of it. Without a hash nothing has it."""
+def matches_pins(path: Path, size: int, sha256: str | None, git_sha1: str | None) -> bool:
+    """Whether ``path`` has that size and hash (reads all of it); False if no hash is given."""
     try:
         if path.stat().st_size != size:
             return False
@@ -147,12 +143,12 @@ def holds(path: Path, size: int, sha256: str | None, git_sha1: str | None) -> bo
 
 
 def is_whole(file: RemoteFile) -> bool:
-    """Whether the file is at its path and is the right one."""
-    return holds(file.path, file.size, file.sha256, file.git_sha1)
+    """Whether the file is at its path with the pinned size and hash."""
+    return matches_pins(file.path, file.size, file.sha256, file.git_sha1)
 
 
 def hub_endpoint(given: str = "") -> str:
-    """The hub's address: as given, else ``HF_ENDPOINT`` as it is now, else the public one.
+    """The hub's address: as given, else the current ``HF_ENDPOINT``, else the public hub.
 
     Raises:
         UsageError: it is not an address.
@@ -168,7 +164,7 @@ def hub_endpoint(given: str = "") -> str:
 
 
 def request_headers(context: RequestContext) -> dict[str, str]:
-    """Who asks: this tool, and for a hub with the user's token where there is one."""
+    """This tool's name and, for a hub, the user's token if there is one."""
     if not context.repository:
         return {"User-Agent": f"mac-whisper-speedtest/{__version__}"}
     from huggingface_hub import constants
@@ -176,8 +172,8 @@ def request_headers(context: RequestContext) -> dict[str, str]:
         build_hf_headers,
     )
 
-    # Or else the library asks the hub for a list of programs, looks whether one of them runs us,
-    # and tells the hub.
+    # Otherwise the library fetches a list of agent programs from the hub, checks whether one of
+    # them runs this process, and reports it.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     headers: dict[str, str] = build_hf_headers(
         library_name="mac-whisper-speedtest", library_version=__version__
@@ -186,22 +182,22 @@ def request_headers(context: RequestContext) -> dict[str, str]:
 
 
 def refuse_unless_allowed(what: str, size: int | None, *, allow_download: bool) -> None:
-    """Stop before a download that was not asked for, or that the environment forbids.
+    """Stop before a download that the user did not request or the environment forbids.
 
     Args:
-        what: would be downloaded.
-        size: its bytes; None while not known.
-        allow_download: whether the user asked for it.
+        what: what would be downloaded.
+        size: in bytes, if known.
+        allow_download: whether the user requested it.
 
     Raises:
-        DownloadError: it may not be.
+        DownloadError: it is not allowed.
     """
     refuse_offline(what)
     if not allow_download:
         stated = f" ({megabytes(size)})" if size is not None else ""
         raise DownloadError(
-            f"{what} is not on this machine, and would have to be downloaded{stated}",
-            hint="add --download to fetch it; it is kept, and is not asked for again",
+            f"{what} is not on this machine and must be downloaded{stated}",
+            hint="add --download to fetch it once; it is kept",
         )
 
 
@@ -210,48 +206,48 @@ def with_retries(
     source: DownloadSource,
     name: str = "",
     *,
-    so_far: Callable[[], int] = lambda: 0,
+    bytes_received: Callable[[], int] = lambda: 0,
 ) -> Result:
-    """Do it until it is done, it cannot succeed, or it failed too often in a row.
+    """Call ``act`` until it succeeds, cannot succeed, or failed too often in a row.
 
     Args:
         act: one try.
-        source: what it is for, and the policy.
-        name: the file it is for; empty for the repository itself.
-        so_far: counts the bytes received; a failure after `PROGRESS_BYTES` of them is the first of
-            a new row.
+        source: the server and the retry policy.
+        name: the file; empty for the repository itself.
+        bytes_received: returns the total received; after `PROGRESS_BYTES` more of them, the count
+            of failures in a row starts again.
 
     Raises:
-        DownloadError, StorageError: it was given up; in words for people.
+        DownloadError, StorageError: it was given up.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
-    # The base of all errors of the HTTP library that this release of huggingface-hub is built on.
+    # The base class of all errors of the HTTP library that this huggingface-hub uses.
     http_error = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
     request, policy = source.request(name), source.policy
     failures = 0
     while True:
-        before = so_far()
+        before = bytes_received()
         try:
             return act()
         except (http_error, OSError, BrokenTransferError) as error:  # type: ignore[misc]
-            failures = 1 if so_far() - before >= PROGRESS_BYTES else failures + 1
+            failures = 1 if bytes_received() - before >= PROGRESS_BYTES else failures + 1
             if not transient(error) or failures >= policy.failures:
                 raise to_user_error(error, request) from error
             now = datetime.datetime.now(datetime.UTC)
             wait = policy.wait_s(failures, retry_after_s(error, now))
             source.notify(
-                f"{name or request.repository}: {short_reason(error, request)}; trying again in "
+                f"{name or request.repository}: {short_reason(error, request)}; retrying in "
                 f"{wait:.0f} s ({failures} of {policy.failures - 1})"
             )
         policy.sleep(wait)
 
 
-def ask_hub(source: DownloadSource) -> Any:
+def query_hub(source: DownloadSource) -> Any:
     """The hub's description of the repository at its revision, with its files.
 
     Returns:
-        What JSON makes of the answer; ``None`` where it is not JSON, or endless.
+        The decoded JSON; ``None`` if the answer is not JSON, or endless.
 
     Raises:
         DownloadError: the hub cannot be reached, or refuses.
@@ -265,7 +261,7 @@ def ask_hub(source: DownloadSource) -> Any:
     revision = quote(context.revision, safe="")
     url = f"{context.endpoint}/api/{context.kind}/{context.repository}/revision/{revision}"
 
-    def ask() -> Any:
+    def query() -> Any:
         body = bytearray()
         with get_session().stream(
             "GET",
@@ -283,16 +279,16 @@ def ask_hub(source: DownloadSource) -> Any:
         try:
             return json.loads(body)
         except ValueError:
-            return None  # a page of something that is no hub
+            return None  # a page of some other server
 
-    return with_retries(ask, source)
+    return with_retries(query, source)
 
 
 def ensure_file(file: RemoteFile, source: DownloadSource) -> None:
-    """Have the file at its path, whole; of two processes, one downloads it.
+    """Download the file unless it is complete; another process that downloads it is waited for.
 
     Raises:
-        DownloadError: it cannot be had, or what is served is not what is pinned.
+        DownloadError: the download failed, or the server's file is not the pinned one.
         StorageError: it cannot be written.
     """
     if is_whole(file):
@@ -310,21 +306,21 @@ def download_file(
     source: DownloadSource,
     on_progress: Callable[[int], None] = lambda _bytes_here: None,
 ) -> int:
-    """Download ``file`` to its path, verified; what an earlier call left is resumed.
+    """Download ``file`` to its path and verify it; an unfinished download is resumed.
 
-    What is served wrong is asked for once more. The caller holds a lock on the path.
+    A file with a wrong hash is downloaded once more. The caller must hold a lock on the path.
 
     Args:
-        file: with its size and hash.
-        source: where it is.
-        on_progress: receives how many bytes of the file are here, whenever that changes; fewer
-            than before when what was here had to be discarded.
+        file: the file, with its size and hash.
+        source: its server.
+        on_progress: receives the number of bytes on this machine whenever it changes; it drops
+            when received bytes had to be discarded.
 
     Returns:
-        The bytes that were received by this call.
+        The bytes received by this call.
 
     Raises:
-        DownloadError: it could not be had, or is not what is pinned; nothing wrong is left then.
+        DownloadError: the download failed, or the file is not the pinned one and was removed.
         StorageError: it cannot be written.
     """
     received = 0
@@ -336,9 +332,12 @@ def download_file(
 
     for last in (False, True):
         with_retries(
-            lambda: _receive(file, source, count), source, file.name, so_far=lambda: received
+            lambda: _receive(file, source, count),
+            source,
+            file.name,
+            bytes_received=lambda: received,
         )
-        if holds(file.partial, file.size, file.sha256, file.git_sha1):
+        if matches_pins(file.partial, file.size, file.sha256, file.git_sha1):
             with file.partial.open("rb") as stream:
                 os.fsync(stream.fileno())
             file.partial.replace(file.path)
@@ -346,12 +345,11 @@ def download_file(
             return received
         file.partial.unlink(missing_ok=True)
         if not last:
-            source.notify(f"{file.name} is not what is pinned; fetching it once more")
+            source.notify(f"{file.name} does not have the pinned hash; downloading it once more")
     context = source.context
     where = f"{file.name} of {context.repository}" if context.repository else file.name
     raise DownloadError(
-        f"what {context.host} serves as {where} is not what is pinned: it has another hash, "
-        "twice; it was removed",
+        f"{where} from {context.host} does not have the pinned hash, twice; it was removed",
         hint="a proxy or mirror may alter it: check HF_ENDPOINT and the proxy settings",
     )
 
@@ -359,10 +357,10 @@ def download_file(
 def _receive(
     file: RemoteFile, source: DownloadSource, on_progress: Callable[[int, int], None]
 ) -> None:
-    """Add to the partial file until it has the file's size.
+    """Append to the partial file until it has the file's size.
 
     Raises:
-        BrokenTransferError: it stopped before that; what is there can be resumed.
+        BrokenTransferError: the transfer stopped earlier; it can be resumed.
     """
     from huggingface_hub import get_session
     from huggingface_hub.utils import (  # type: ignore[attr-defined]  # loaded on demand
@@ -377,12 +375,12 @@ def _receive(
     on_progress(here, 0)
     if here == file.size and partial.exists():
         return
-    # A compressed body could be neither resumed nor counted.
+    # A compressed body can be neither resumed nor counted.
     headers = {**request_headers(source.context), "Accept-Encoding": "identity"}
     if here:
         headers["Range"] = f"bytes={here}-"
-    # Redirects are followed again each time, because the addresses of the hub's stores expire; the
-    # session takes the token off when they lead to another host.
+    # Every try follows the redirects, because the addresses of the hub's stores expire; the session
+    # removes the token when a redirect leads to another host.
     with get_session().stream(
         "GET",
         source.request(file.name).url,
@@ -392,13 +390,13 @@ def _receive(
     ) as response:
         if response.status_code == 416:
             partial.unlink(missing_ok=True)
-            raise BrokenTransferError("the server cannot resume where it broke off")
+            raise BrokenTransferError("the server cannot resume the file")
         hf_raise_for_status(response)
         if here and response.status_code != 206:
-            here = 0  # the whole body comes again
+            here = 0  # the server sends the whole body
         elif here and not response.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
             partial.unlink()
-            raise BrokenTransferError("the server resumed at another place than was asked for")
+            raise BrokenTransferError("the server resumed at another byte than requested")
         rate = _MinimumRate(source.policy)
         with partial.open("ab" if here else "wb") as stream:
             for block in response.iter_bytes():
@@ -407,14 +405,14 @@ def _receive(
                 here += fresh
                 on_progress(here, fresh)
                 if fresh < len(block):
-                    break  # longer than pinned: the hash will tell
+                    break  # longer than pinned: the hash will differ
                 rate.check(fresh)
     if here < file.size:
         raise BrokenTransferError("the connection was cut")
 
 
 class _MinimumRate:
-    """Raises when bytes come too slowly to be worth waiting for."""
+    """Raises when a connection is slower than the policy allows."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -426,7 +424,7 @@ class _MinimumRate:
         waited = time.monotonic() - self._since
         if waited < self._policy.window_s:
             return
-        if self._bytes < self._policy.slowest_bytes_per_s * waited:
+        if self._bytes < self._policy.min_bytes_per_s * waited:
             rate = self._bytes / waited / 1000
             raise BrokenTransferError(f"only {rate:.1f} kB/s for {waited:.0f} s")
         self._since += waited

@@ -1,4 +1,4 @@
-"""The errors this program shows to a person, and the exit codes it ends with."""
+"""The errors that the user sees, and the program's exit codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells the shell. Documented in docs/results.md; never renumber."""
+    """Documented in docs/results.md; never renumber."""
 
     OK = 0
     INTERNAL = 1
@@ -24,12 +24,12 @@ class ExitCode(IntEnum):
 
 
 class SpeedtestError(Exception):
-    """Something a person can act on: one line saying what was wrong, and what to do next.
+    """An error that the user can act on.
 
     Attributes:
-        message: what was wrong, with the value seen.
+        message: one line on what was wrong, with the value.
         hint: the next thing to type or to check; may be empty.
-        exit_code: what the process should end with.
+        exit_code: of the process.
     """
 
     exit_code: ExitCode = ExitCode.USAGE
@@ -41,15 +41,15 @@ class SpeedtestError(Exception):
 
 
 class UsageError(SpeedtestError):
-    """The request itself is wrong: a bad option, file, model or backend name."""
+    """The request is wrong: a bad option, file, model or backend name."""
 
 
 class AudioError(UsageError):
-    """The audio cannot be measured on: unreadable, empty, too short, not finite."""
+    """The audio cannot be measured: unreadable, empty, too short, not finite."""
 
 
 class WeightsError(SpeedtestError):
-    """Weights are absent, not what they claim to be, or in a form that cannot be read."""
+    """Weights are missing, damaged or in an unreadable format."""
 
 
 class WeightsMissingError(WeightsError):
@@ -57,7 +57,7 @@ class WeightsMissingError(WeightsError):
 
 
 class NotMeasuredError(SpeedtestError):
-    """Whatever was to be measured came to no end often enough to say anything."""
+    """Too few measurements completed to state a result."""
 
     exit_code = ExitCode.ALL_CELLS_FAILED
 
@@ -69,6 +69,6 @@ class StorageError(SpeedtestError):
 
 
 class DownloadError(SpeedtestError):
-    """Something could not be fetched, or what was served is not what is pinned."""
+    """A download failed, or the downloaded file is not the pinned one."""
 
     exit_code = ExitCode.DOWNLOAD

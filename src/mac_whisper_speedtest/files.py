@@ -1,6 +1,7 @@
-"""Writing files so that they are either whole or not there, even when the power goes.
+"""Atomic and durable writes, locks and hashes of files.
 
-A write is: temporary file beside the target, fsync, rename, fsync of the directory.
+A write is: temporary file beside the target, fsync, rename, fsync of the directory. A file is
+therefore complete or absent, even after a power failure.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _CHUNK = 1 << 20
 
 
 def megabytes(size_bytes: float, decimals: int = 0) -> str:
-    """A size as people read it, in decimal units: ``405 MB``, and from 10^9 bytes ``1.2 GB``."""
+    """A size in decimal units for people: ``405 MB``, and from 10^9 bytes ``1.2 GB``."""
     if size_bytes >= 1e9:
         return f"{size_bytes / 1e9:.1f} GB"
     return f"{size_bytes / 1e6:.{decimals}f} MB"
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes as 64 hexadecimal digits, read in 1 MiB pieces."""
+    """The SHA-256 of a file as 64 hexadecimal digits, read in 1 MiB blocks."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_CHUNK):
@@ -37,18 +38,18 @@ def sha256_file(path: Path) -> str:
 
 
 def git_sha1(path: Path) -> str:
-    """Git's name of a file's content, by which the hub knows small files; as hexadecimal digits.
+    """The git hash of a file, by which the hub identifies small files, as hexadecimal digits.
 
     The SHA-1 of ``blob``, the size, a zero byte and the content (git-hash-object).
     """
     content = path.read_bytes()
-    digest = hashlib.sha1(usedforsecurity=False)  # git's own, no choice of ours
+    digest = hashlib.sha1(usedforsecurity=False)  # as git defines it
     digest.update(b"blob %d\0" % len(content) + content)
     return digest.hexdigest()
 
 
 def fsync_dir(path: Path) -> None:
-    """Make a rename or creation inside ``path`` survive a power cut."""
+    """Make a rename or creation inside ``path`` survive a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -72,11 +73,11 @@ def replacing(
 ) -> Iterator[IO[bytes]]:
     """Yield a stream whose content becomes ``path``, atomically and durably, when the block ends.
 
-    Parent folders are created. On any exception nothing is left and ``path`` is untouched.
+    Parent folders are created. An exception leaves ``path`` unchanged and no temporary file.
 
     Args:
-        path: what to replace.
-        hint: what to do where it cannot be written.
+        path: the file to replace.
+        hint: of the error if it cannot be written.
 
     Raises:
         StorageError: the file could not be written (disk full, no permission, path is a folder).
@@ -103,21 +104,21 @@ def replacing(
 def locked(
     path: Path, *, wait: bool = True, notify: Callable[[], None] | None = None
 ) -> Iterator[bool]:
-    """Hold the lock file at ``path``, as the libraries that share it do (filelock).
+    """Hold the lock file at ``path``, in the way of the libraries that share it (filelock).
 
-    The system releases it when this process ends, however it ends. The file stays: were it removed,
-    two processes could each hold a file of that name.
+    The system releases it when this process ends, even by a crash. The file is not removed:
+    otherwise two processes could each hold a lock file of that name.
 
     Args:
-        path: of the lock file; it and its folder are made where there are none.
+        path: of the lock file; it and its folder are created if missing.
         wait: whether to wait for another process that holds it.
-        notify: called once, before the waiting.
+        notify: called once, before a wait.
 
     Yields:
-        Whether it is held: always, if it may be waited for.
+        Whether it is held: always true with ``wait``.
 
     Raises:
-        OSError: it cannot be made, or the file system has no locks.
+        OSError: it cannot be created, or the file system has no locks.
     """
     import filelock
 
@@ -138,12 +139,12 @@ def locked(
 def claim_handle(handle: int, *, shared: bool = False, wait: bool = False) -> bool:
     """Lock an open file or folder itself, until its handle is closed or this process ends.
 
-    For data whose writer must be known to others from the data alone: no file beside it can be
-    lost, copied or left out. It also costs no import, unlike `locked`.
+    For data that must itself show whether it is in use, without a lock file that could be lost or
+    copied. Unlike `locked`, it needs no import.
 
     Args:
-        handle: of the open file or folder; a lock that it has already is changed to this one.
-        shared: whether others may hold it shared at the same time.
+        handle: of the open file or folder; an existing lock of the handle is converted.
+        shared: whether others may hold a shared lock at the same time.
         wait: whether to wait for another process that holds it.
 
     Returns:
@@ -164,22 +165,22 @@ def claim_handle(handle: int, *, shared: bool = False, wait: bool = False) -> bo
 
 @contextlib.contextmanager
 def staged_directory(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes ``target`` when the block ends well.
+    """Yield an empty folder that becomes ``target`` when the block succeeds.
 
-    Every file inside is fsynced before the rename, so ``target`` either does not exist or is whole.
-    If ``target`` has appeared meanwhile (another process was quicker), theirs is kept and ours is
-    removed. On any exception the staging folder is removed and ``target`` is untouched. What a
-    killed process left of the same target is removed first.
+    Every file inside is fsynced before the rename, so ``target`` is complete or absent. If another
+    process creates ``target`` meanwhile, that one is kept and this one removed. An exception
+    removes the staging folder and leaves ``target`` unchanged. Staging folders of crashed processes
+    for the same target are removed first.
 
     Raises:
-        StorageError: the folder could not be created, filled or moved into place.
+        StorageError: the folder could not be created, filled or renamed.
     """
     import shutil
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target)
-        staging, claim = _claimed(target)
+        _remove_abandoned(target)
+        staging, claim = _create_staging(target)
     except OSError as error:
         raise StorageError(f"cannot create {target}: {error.strerror or error}") from error
     try:
@@ -206,28 +207,31 @@ def staged_directory(target: Path) -> Iterator[Path]:
         os.close(claim)
 
 
-def _claimed(target: Path) -> tuple[Path, int]:
-    """A new staging folder, and the handle that claims it until it is closed or we are dead."""
+def _create_staging(target: Path) -> tuple[Path, int]:
+    """A new staging folder, and a handle that locks it until closed or this process ends."""
     while True:
         staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         claim = os.open(staging, os.O_RDONLY)
         try:
             claim_handle(claim, wait=True)
         except OSError:
-            return staging, claim  # a file system without locks, where nothing is swept either
+            return (
+                staging,
+                claim,
+            )  # no locks here, so nothing is removed either
         if staging.is_dir():
             return staging, claim
-        os.close(claim)  # another process removed it before it was claimed
+        os.close(claim)  # another process removed it before it was locked
 
 
-def _sweep(target: Path) -> None:
-    """Remove the staging folders of ``target`` whose makers are dead."""
+def _remove_abandoned(target: Path) -> None:
+    """Remove the staging folders of ``target`` whose processes have ended."""
     import shutil
 
     for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
         if left.is_symlink() or not left.is_dir():
             continue
-        with contextlib.suppress(OSError):  # it is just going
+        with contextlib.suppress(OSError):  # another process is removing it
             claim = os.open(left, os.O_RDONLY)
             try:
                 if claim_handle(claim):

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: one way to end, and stretches that an end must wait for."""
+"""Ctrl-C, SIGTERM and SIGHUP: handled alike, and delayed while a block must finish."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def as_keyboard_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_back(*, then_drop: bool = False) -> Iterator[None]:
-    """Finish the block whatever is pressed meanwhile, then raise KeyboardInterrupt.
+    """Finish the block despite these signals, and raise KeyboardInterrupt after it.
 
     Args:
-        then_drop: raise nothing afterwards, because the end is already under way.
+        then_drop: raise nothing, because the program is already ending.
     """
-    pressed = threading.Event()
-    with _handled(lambda _number, _frame: pressed.set()):
+    received = threading.Event()
+    with _handled(lambda _number, _frame: received.set()):
         yield
-    if pressed.is_set() and not then_drop:
+    if received.is_set() and not then_drop:
         raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def _handled(handler: signal._HANDLER) -> Iterator[None]:
-    """Only the main thread may set handlers; elsewhere nothing is changed."""
+    """Install the handler in the block; only the main thread can, others run without it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

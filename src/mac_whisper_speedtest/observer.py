@@ -1,4 +1,4 @@
-"""What this tool reports while it works, and to whom: terminal, JSON logs, scripts, tests."""
+"""Progress of a run, check or download, as reported to a terminal, JSON log, script or test."""
 
 from __future__ import annotations
 
@@ -12,53 +12,46 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Override what is of interest; every method does nothing by default.
+    """Subclasses override the methods they need; each does nothing by default.
 
-    Nothing is reported while something is timed, except by `slow` and `log`: those should do
-    little.
+    Only `slow` and `log` are called while something is timed, so they should be fast.
     """
 
     def notify(self, text: str) -> None:
-        """Something that may take long is about to begin, or has to be known."""
+        """A line for the user: a step that may take long begins, or something went wrong."""
 
     def level(self, dbfs: float) -> None:
-        """How loud the microphone's last block was, in dB below full scale."""
-
-    # A run.
+        """The loudness of the microphone's last block, in dB below full scale."""
 
     def visit(self, number: int, rounds: int, cell: str) -> None:
-        """A cell begins the round ``number``, counted from 0; ``rounds`` are planned."""
+        """A cell begins the round ``number`` (from 0) of the planned ``rounds``."""
 
     def status(self, text: str) -> None:
-        """A few words before each stage of a worker."""
+        """A worker begins a stage, described by a few words."""
 
     def event(self, event: Event) -> None:
-        """A line that the journal has got."""
+        """A line was added to the journal."""
 
     def slow(self, stage: str, waited_s: float, limit_s: float) -> None:
-        """A third of a stage's deadline has passed; once per stage."""
+        """A third of a stage's deadline has passed; reported once per stage."""
 
     def log(self, level: str, message: str) -> None:
-        """A worker said something, or does not run as requested."""
-
-    # Checks of weights.
+        """A worker's log line, or a difference between its settings and the requested ones."""
 
     def reading(self, done: int, total: int) -> None:
-        """So many bytes of all that are hashed have been; from several threads."""
+        """``done`` of ``total`` bytes of weights are hashed; called from several threads."""
 
     def loading(self, row: CheckRow) -> None:
         """These weights are about to be loaded."""
 
-    # Downloads of weights. Every byte is counted once.
-
     def download_started(self, files: Sequence[HubFile]) -> None:
-        """These files are fetched now, one after the other."""
+        """The download of these files begins, one after the other."""
 
     def downloaded(self, file: HubFile, bytes_here: int) -> None:
-        """So many bytes of the file are on this machine; never more than its size."""
+        """``bytes_here`` bytes of the file are on this machine."""
 
     def download_ended(self) -> None:
-        """All files are here, or it was given up."""
+        """The download has finished or failed."""
 
     def close(self) -> None:
-        """Nothing more is reported."""
+        """The last report."""

@@ -1,7 +1,6 @@
-"""Where this program keeps what it fetches, makes and records.
+"""The two folders of this program, each set by an environment variable or the user's default.
 
-Two roots, each moved by an environment variable: the cache (weights, clips, environments; safe to
-delete) and the data folder (runs; not safe to delete).
+The cache (weights, clips, environments) is safe to delete; the data folder (runs) is not.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Keeping user names, home folders, host names, tokens and serial numbers out of results and logs.
+"""Remove user names, home folders, host names, tokens and serial numbers from results and logs.
 
-Everything that comes from outside this tool (a backend's log, an exception's message, a path) goes
-through :func:`scrub` before it is written anywhere. What is made to be given away goes through
-:func:`scrub_for_others`, which takes out more. :func:`secrets` says what must not be in it.
+Text from outside this tool (a backend's log, an exception's message, a path) passes :func:`scrub`
+before it is written anywhere. Text for other people passes :func:`scrub_for_others`, which removes
+more. :func:`secrets` lists what must not remain in it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from pathlib import Path
 
 TOKEN = re.compile(
     r"\b(?:hf|api_org)_[A-Za-z0-9]{8,}"  # Hugging Face
-    r"|\bsk-[A-Za-z0-9_-]{16,}"  # OpenAI's form, which others have taken over
+    r"|\bsk-[A-Za-z0-9_-]{16,}"  # OpenAI, and others that adopted its form
     r"|\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"  # Amazon, Google
     r"|\bxox[abeprs]-[A-Za-z0-9-]{10,}|\b(?:npm_|pypi-)[A-Za-z0-9_-]{30,}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"  # RFC 7519, as JSON begins
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"  # JSON Web Tokens (RFC 7519)
 )
-"""What is a token by its form, whatever surrounds it."""
+"""Tokens, recognized by their form."""
 TOKEN_BEGINNINGS = (
     *("hf_", "api_org_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
     *("AKIA", "ASIA", "AIza", "xox", "npm_", "pypi-", "eyJ"),
 )
-"""What every such token begins with: a text without any of them has none."""
+"""The beginnings of all these tokens, to skip texts without any of them."""
 _BEARER = re.compile(r"(?i:\bbearer)\s+[A-Za-z0-9._~+/=-]{12,}")
 MAC_ADDRESS = re.compile(
     r"(?<![0-9A-Fa-f:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])"
@@ -41,7 +41,7 @@ _SERIAL = re.compile(
     re.IGNORECASE,
 )
 _GPU_ID = re.compile(r"\bGPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
-# As long as RFC 5321 lets them be, and begun where a word begins: else long words take minutes.
+# Limited to the lengths of RFC 5321 and to starts of words: otherwise long words take minutes.
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
 _PATH = re.compile(r"\bfile://[^\s'\"]+|(?<![\w/:.<>~])(?:~|/)[^\s'\",;:()\[\]{}<>|]+")
 _SYSTEM_PATHS = ("/usr/", "/lib", "/bin/", "/sbin/", "/sys/", "/proc/", "/dev/", "/System/")
@@ -58,7 +58,7 @@ _SHORTEST_SECRET = 8
 def scrub(text: str) -> str:
     """``text`` without tokens, logins in addresses, home folders, and user and host names.
 
-    MAC addresses, and serial numbers that are called so, are taken out as well.
+    MAC addresses, and serial numbers that are labeled as such, are removed as well.
     """
     text = TOKEN.sub("<token>", text)
     text = _BEARER.sub("<token>", text)
@@ -69,7 +69,7 @@ def scrub(text: str) -> str:
         text = re.sub(rf"{re.escape(home)}(?=[/\s:'\",)\]]|$)", "~", text)
     text = _HOMES.sub("~", text)
     for name, stands_for in _names():
-        # A host is the same in any case (RFC 4343); a user is not, and may be called as a month.
+        # Host names ignore case (RFC 4343). User names do not, and may equal words such as months.
         found = re.IGNORECASE if stands_for == "<host>" else re.NOFLAG
         text = re.sub(
             rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", stands_for, text, flags=found
@@ -79,11 +79,10 @@ def scrub(text: str) -> str:
 
 
 def scrub_for_others(text: str) -> str:
-    """``text`` as it may be given away: scrubbed, and without a few things more.
+    """``text`` for other people: scrubbed, and without further details.
 
-    Also taken out: mail addresses, every path that is not the system's own (it may hold names of
-    people and projects), user and host names in any case, and this machine's serial numbers
-    wherever they stand.
+    Also removed are mail addresses, all paths except the system's own (they may contain names of
+    people and projects), user and host names in any case, and this machine's serial numbers.
     """
     text = scrub(text)
     text = _MAIL.sub("<mail>", text)
@@ -95,13 +94,12 @@ def scrub_for_others(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Something of this machine that nobody else is to read.
+    """A text of this machine that other people must not read.
 
     Attributes:
-        kind: ``token``, ``home folder``, ``user name``, ``host name``, ``MAC address``, ``serial
-            number``. A message names this, and never the secret itself.
-        text: the secret.
-        pattern: finds it, in any case; names only as whole words.
+        kind: ``token``, ``home folder``, ``user name``, ``host name``, ``MAC address`` or ``serial
+            number``. Messages show the kind, never the text.
+        pattern: matches the text in any case; names only as whole words.
     """
 
     kind: str
@@ -110,7 +108,7 @@ class Secret:
 
     @property
     def may_be_a_word(self) -> bool:
-        """Whether somebody could have said it without meaning it: it has letters only."""
+        """Whether it has letters only, so that ordinary text may contain it by chance."""
         return bool(re.fullmatch(r"[^\W\d_]+(?:[ '-][^\W\d_]+)*", self.text))
 
 
@@ -125,7 +123,7 @@ _STANDS_FOR = {
 
 
 def secrets() -> list[Secret]:
-    """Everything of this machine that is known to be secret, the longest first."""
+    """All known secrets of this machine, the longest first."""
     found = [("token", text) for text in _secrets()]
     found += [("home folder", home) for home in _homes()]
     names = {"<user>": "user name", "<host>": "host name"}
@@ -146,7 +144,7 @@ def _pattern(text: str, *, whole: bool) -> re.Pattern[str]:
 
 
 def _secrets() -> list[str]:
-    """Values of environment variables that are named like secrets, longest first."""
+    """Values of environment variables with names of secrets, the longest first."""
     values = {
         value
         for name, value in os.environ.items()
@@ -156,16 +154,16 @@ def _secrets() -> list[str]:
 
 
 def _homes() -> list[str]:
-    """The home folder as configured and as it really is, longest first."""
+    """The home folder as configured and with links resolved, the longest first."""
     homes = {str(Path.home()), str(Path.home().resolve())}
     return sorted((home for home in homes if home != "/"), key=len, reverse=True)
 
 
 @functools.cache
 def _names() -> tuple[tuple[str, str], ...]:
-    """The user's and the host's name, unless they are words that everybody has."""
+    """The user's and the host's name, unless they are common ones."""
     names = []
-    with contextlib.suppress(OSError, KeyError):  # a container may have no name for its user
+    with contextlib.suppress(OSError, KeyError):  # a container's user may have no name
         names.append((getpass.getuser(), "<user>"))
     host = socket.gethostname()
     names += [(host, "<host>"), (host.partition(".")[0], "<host>")]
@@ -178,7 +176,7 @@ def _names() -> tuple[tuple[str, str], ...]:
 
 @functools.cache
 def _full_names() -> tuple[str, ...]:
-    """The user's name as people write it, where the system has one of at least two words."""
+    """The user's full name, if the system has one of at least two words."""
     try:
         import pwd
 
@@ -190,11 +188,11 @@ def _full_names() -> tuple[str, ...]:
 
 @functools.cache
 def _mac_addresses() -> tuple[str, ...]:
-    """Addresses of this machine's network cards, in the three ways that they are written."""
+    """MAC addresses of this machine's network cards, each in three notations."""
     import uuid
 
     node = uuid.getnode()
-    # A made-up one has its multicast bit set (RFC 9562, section 6.10).
+    # A random substitute has its multicast bit set (RFC 9562, section 6.10).
     known = set() if node >> 40 & 1 else {f"{node:012x}"}
     for path in Path("/sys/class/net").glob("*/address"):
         with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -209,8 +207,8 @@ def _mac_addresses() -> tuple[str, ...]:
 
 @functools.cache
 def _serial_numbers() -> tuple[str, ...]:
-    """This machine's serial numbers and ids, where they can be read."""
-    return tuple(sorted({text for text in _machine_ids() if _says_something(text)}))
+    """This machine's readable serial numbers and ids."""
+    return tuple(sorted({text for text in _machine_ids() if _is_real_serial(text)}))
 
 
 def _machine_ids() -> Iterator[str]:
@@ -225,18 +223,18 @@ def _machine_ids() -> Iterator[str]:
         import subprocess
 
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            said = subprocess.run(
+            listed = subprocess.run(
                 ["/usr/sbin/ioreg", "-rd1", "-c", "IOPlatformExpertDevice"],
                 capture_output=True,
                 text=True,
                 check=True,
                 timeout=5,
             ).stdout
-            yield from re.findall(r'"IOPlatform(?:SerialNumber|UUID)" = "([^"]+)"', said)
+            yield from re.findall(r'"IOPlatform(?:SerialNumber|UUID)" = "([^"]+)"', listed)
 
 
-def _says_something(text: str) -> bool:
-    """Whether a serial number is one: makers also write "Default string" and 0123456789."""
+def _is_real_serial(text: str) -> bool:
+    """False for placeholders, such as "Default string" and 0123456789."""
     return (
         len(text) >= _SHORTEST_SECRET
         and any(letter.isdigit() for letter in text)

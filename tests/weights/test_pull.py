@@ -393,5 +393,5 @@ def test_pins_of_the_catalog_outlive_a_listing_that_knows_less(hub: Hub, seen: S
     )
     hub.add("someone/small", COMMIT, {"model.safetensors": b"abc"})
     hub.repositories["someone/small"].files["model.safetensors"].large = False
-    with pytest.raises(DownloadError, match="is not what is pinned"):
+    with pytest.raises(DownloadError, match="does not have the pinned hash"):
         pull.pull_row(row, notify=seen.said.append)

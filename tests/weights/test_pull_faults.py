@@ -65,14 +65,16 @@ def test_a_wrong_body_of_the_right_size_is_fetched_once_more(
     hub.fail(FILE, Fault(alter=True))
     assert (fetch_small() / FILE).read_bytes() == WEIGHTS
     assert [body.range for body in hub.bodies(FILE)] == ["", ""]
-    assert f"{FILE} is not what is pinned; fetching it once more" in seen.said
+    assert f"{FILE} does not have the pinned hash; downloading it once more" in seen.said
 
 
 def test_a_body_that_is_wrong_twice_is_refused_and_nothing_of_it_stays(
     hub: Hub, fetch_small: Fetch, tmp_path: Path
 ) -> None:
     hub.fail(FILE, Fault(alter=True, times=9))
-    with pytest.raises(DownloadError, match="has another hash, twice; it was removed") as caught:
+    with pytest.raises(
+        DownloadError, match="does not have the pinned hash, twice; it was removed"
+    ) as caught:
         fetch_small()
     assert caught.value.exit_code == ExitCode.DOWNLOAD
     assert len(hub.bodies(FILE)) == 2
@@ -129,7 +131,7 @@ def test_too_many_requests_are_waited_out_as_long_as_the_hub_asks(
     hub.fail("", Fault(status=503))
     fetch_small()
     assert seen.waits == [1.0, 120.0, 7.0]
-    assert f"{FILE}: the hub answered 429; trying again in 7 s (1 of 4)" in seen.said
+    assert f"{FILE}: the hub answered 429; retrying in 7 s (1 of 4)" in seen.said
 
 
 def test_an_error_of_the_server_is_tried_again_with_longer_and_longer_waits(
@@ -165,18 +167,18 @@ def test_a_drip_is_cut_off_and_the_file_is_resumed(
     hub: Hub, fetch_small: Fetch, seen: Seen
 ) -> None:
     hub.fail(FILE, Fault(bytes_per_s=50_000))
-    folder = fetch_small(slowest_bytes_per_s=500_000, window_s=0.3)
+    folder = fetch_small(min_bytes_per_s=500_000, window_s=0.3)
     assert (folder / FILE).read_bytes() == WEIGHTS
     first, second = hub.bodies(FILE)
     assert second.range == f"bytes={len(WEIGHTS) - second.sent}-"
     assert 0 < first.sent < 200_000
-    assert [line for line in seen.said if "kB/s for 0 s; trying again" in line]
+    assert [line for line in seen.said if "kB/s for 0 s; retrying" in line]
 
 
 def test_silence_is_cut_off(hub: Hub, fetch_small: Fetch, seen: Seen) -> None:
     hub.fail(FILE, Fault(silent=True))
     assert (fetch_small(silence_s=0.4) / FILE).read_bytes() == WEIGHTS
-    assert f"{FILE}: no answer in time; trying again in 1 s (1 of 4)" in seen.said
+    assert f"{FILE}: no answer in time; retrying in 1 s (1 of 4)" in seen.said
 
 
 def refused(fetch: Fetch) -> SpeedtestError:
@@ -198,12 +200,12 @@ def test_each_refusal_of_the_hub_is_said_in_its_own_words(
 
     repository.gated, repository.private = False, True
     private = refused(fetch_small)
-    assert "wants a login (401): someone/small is private, or does not exist" in private.message
+    assert "requires a login (401): someone/small is private or does not exist" in private.message
     assert "hf auth login" in private.hint
 
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnop")
     hub.fail("", Fault(status=401), Fault(status=403))
-    assert "refused the token it was sent for someone/small (401)" in refused(fetch_small).message
+    assert "refused the token for someone/small (401)" in refused(fetch_small).message
     assert "does not let you read someone/small (403)" in refused(fetch_small).message
 
     repository.private = False
@@ -234,7 +236,7 @@ def test_offline_names_the_variable_and_still_finds_what_is_here(
     monkeypatch.setenv(variable, "1")
     error = refused(fetch_small)
     assert f"{variable}=1 forbids fetching it" in error.message
-    assert error.hint == f"unset {variable} for this one command"
+    assert error.hint == f"unset {variable} for this command"
     assert error.exit_code == ExitCode.DOWNLOAD
     assert hub.log == []
     monkeypatch.delenv(variable)
@@ -272,7 +274,7 @@ def test_a_proxy_is_named_without_its_login(
         error = refused(fetch_small)
     finally:
         close_session()
-    assert error.message == f"the proxy {proxy} did not let the request through: 407"
+    assert error.message == f"the proxy {proxy} refused the request: 407"
     assert "NO_PROXY" in error.hint
     assert "sesame" not in error.message + error.hint
 
@@ -291,7 +293,7 @@ def test_full_disks_and_forbidden_folders_are_errors_of_storage() -> None:
     )
     assert isinstance(full, StorageError)
     assert full.message == "the disk is full: cannot write /x/y"
-    assert "resumed" in full.hint
+    assert "the download resumes" in full.hint
     denied = http_errors.to_user_error(
         PermissionError(errno.EACCES, "Permission denied", "/x/y"), asked
     )

@@ -105,9 +105,10 @@ def test_a_failed_download_has_its_own_exit_code_and_one_line(
     done = tool("models", "pull", SMALL)
     assert done.returncode == 10
     error, hint = done.stderr.splitlines()
-    assert error.endswith("error: 127.0.0.1 refused the token it was sent for someone/small (401)")
-    assert hint.startswith(f"  hint: make a valid one at {hub.endpoint}/settings/tokens, then set")
-    # One question, and none that nobody asked (the library's telemetry).
+    assert error.endswith("error: 127.0.0.1 refused the token for someone/small (401)")
+    tokens = f"{hub.endpoint}/settings/tokens"
+    assert hint.startswith(f"  hint: create a valid one at {tokens}, then set")
+    # One request, and none by the library's telemetry.
     assert [(request.path, request.authorization) for request in hub.log] == [
         (f"api/models/someone/small/revision/{COMMIT}", "Bearer sesame-open-sesame")
     ]

@@ -188,7 +188,7 @@ def test_a_hub_that_serves_damage_is_believed_no_more_than_the_cache(
 ) -> None:
     flip(tmp_path / "hub/models--someone--small/snapshots" / COMMIT / "model.safetensors")
     hub.fail("model.safetensors", Fault(alter=True, times=2))
-    with pytest.raises(DownloadError, match="is not what is pinned"):
+    with pytest.raises(DownloadError, match="does not have the pinned hash"):
         repair(found(whisper), notify=print)
 
 

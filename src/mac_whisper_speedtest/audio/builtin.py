@@ -201,7 +201,7 @@ def _write_to_cache(recording: BuiltinRecording, root: Path, notify: Callable[[s
             [recording.file],
             root=root,
             what="the built-in speech clips",
-            otherwise=_OWN_AUDIO,
+            alternative=_OWN_AUDIO,
             notify=notify,
         )
         data = files[recording.file.path]

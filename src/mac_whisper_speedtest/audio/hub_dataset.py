@@ -23,10 +23,10 @@ from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, Dataset, rea
 from mac_whisper_speedtest.download import (
     DownloadSource,
     RemoteFile,
-    ask_hub,
     ensure_file,
     hub_endpoint,
     is_whole,
+    query_hub,
     refuse_unless_allowed,
 )
 from mac_whisper_speedtest.errors import DownloadError, UsageError
@@ -152,7 +152,7 @@ def list_files(
 
 
 def _query_hub(source: DownloadSource) -> list[_HubFileInfo]:
-    answer = ask_hub(source)
+    answer = query_hub(source)
     try:
         return parse_listing(answer)
     except ValueError as error:

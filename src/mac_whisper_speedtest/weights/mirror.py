@@ -88,7 +88,7 @@ def _fill(
             [member for _, member in pinned],
             root=folder.parent,
             what=f"the weights of {row.network}",
-            otherwise="measure another model",
+            alternative="measure another model",
             notify=notify,
         )
     except StorageError:

@@ -23,9 +23,9 @@ from mac_whisper_speedtest import files
 from mac_whisper_speedtest.download import (
     DownloadSource,
     RemoteFile,
-    ask_hub,
     download_file,
-    holds,
+    matches_pins,
+    query_hub,
     request_headers,
     with_retries,
 )
@@ -47,12 +47,12 @@ def listing(source: DownloadSource, *, custom: bool = False) -> CommitListing:
     Raises:
         DownloadError: the hub cannot be reached, refuses, or does not answer as a hub does.
     """
-    return parse_listing(source.context.repository, ask_hub(source), custom=custom)
+    return parse_listing(source.context.repository, query_hub(source), custom=custom)
 
 
 def whole(path: Path, file: HubFile) -> bool:
     """Whether ``path`` holds exactly ``file``: size, and SHA-256 or git's name of the content."""
-    return holds(path, file.size, file.sha256, file.blob_id)
+    return matches_pins(path, file.size, file.sha256, file.blob_id)
 
 
 def partial_bytes(repository: str, file: HubFile) -> int:
