@@ -169,7 +169,7 @@ class Session:
         """Have it import and load; the precision that it computes in."""
         worker.hello()
         weights = self._weights
-        model = ModelParams(weights.model, str(weights.path), weights.form)
+        model = ModelParams(weights.model, str(weights.path), weights.format)
         return worker.load(LoadParams(model, "auto", self._threads)).value.precision
 
 

@@ -104,7 +104,7 @@ def ready_worker(backend: Backend, pcm: Path) -> Iterator[tuple[int, Callable[[]
         assert started is not None, f"{backend.name} is not installed"
         with Worker(started, PATIENT) as worker:
             worker.hello()
-            model = ModelParams(weights.model, str(weights.path), weights.form)
+            model = ModelParams(weights.model, str(weights.path), weights.format)
             worker.load(LoadParams(model, "auto", threads))
             params = m.TranscribeParams(
                 m.AudioParams(str(pcm), pcm.stat().st_size // 4),

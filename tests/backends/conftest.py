@@ -68,7 +68,7 @@ class Session:
             assert started is not None
             self._worker = opened.enter_context(Worker(started, PATIENT))
             self._worker.hello()
-            model = ModelParams(weights.model, str(weights.path), weights.form)
+            model = ModelParams(weights.model, str(weights.path), weights.format)
             self.loaded = self._worker.load(LoadParams(model, threads=THREADS)).value
             self._opened = opened.pop_all()
         return self

@@ -91,7 +91,7 @@ def test_the_words_that_name_nobody_are_those_of_backends_models_clips_and_setti
         *builtin.builtin_clips().names,
         *SETTING_NAMES,
     ]
-    names += [*CONTRACTS, *catalog.forms()]
+    names += [*CONTRACTS, *catalog.weights_formats()]
     words = {word for name in names for word in re.findall("[a-z0-9]{3,}", name.lower())}
     missing = words - write.PUBLIC_WORDS
     assert missing == set()

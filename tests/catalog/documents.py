@@ -73,7 +73,7 @@ class Model(Struct, forbid_unknown_fields=True):
             raise ValueError("a name that ends in en is of a network for English only")
 
 
-class Form(Struct, forbid_unknown_fields=True):
+class Format(Struct, forbid_unknown_fields=True):
     family: Name
     loaded_by: Annotated[list[Words], Meta(min_length=1)]
     converts_to: list[Precision]
@@ -104,14 +104,14 @@ class Mirror(Struct, forbid_unknown_fields=True):
 
 class Unavailable(Struct, forbid_unknown_fields=True):
     network: str
-    form: str
+    format: str
     precision: Precision
     unavailable: Words
 
 
 class Hosted(Struct, forbid_unknown_fields=True, kw_only=True):
     network: str
-    form: str
+    format: str
     precision: Precision
     license: Words
     files: list[File] = []
@@ -178,7 +178,7 @@ class ModelsFile(Struct, forbid_unknown_fields=True):
 
 class WeightsFile(Struct, forbid_unknown_fields=True):
     schema_version: Literal[SCHEMA_VERSION]  # type: ignore[valid-type]
-    form: dict[Name, Any]
+    format: dict[Name, Any]
     weights: list[Any]
 
 
@@ -209,22 +209,22 @@ def problems(models: Document, weights: Document) -> list[str]:
         for number, row in enumerate(models["model"], 1)
         if (model := checked(f"model {_key(row, 'name') or number}", row, Model))
     }
-    forms = {
-        name: form
-        for name, row in weights["form"].items()
-        if (form := checked(f"form {name}", row, Form))
+    formats = {
+        name: kind
+        for name, row in weights["format"].items()
+        if (kind := checked(f"format {name}", row, Format))
     }
     rows = [
         (where, hosted)
         for number, row in enumerate(weights["weights"], 1)
-        if (where := f"weights {_key(row, 'network', 'form', 'precision') or number}")
+        if (where := f"weights {_key(row, 'network', 'format', 'precision') or number}")
         and (hosted := checked(where, row, _kind_of(row)))
     ]
     # What looks further relies on every row.
     return found or [
         *_sizes(times),
         *(f"model {name}: there is another row of that name" for name in _twice(models["model"])),
-        *_coverage(rows, named, forms),
+        *_coverage(rows, named, formats),
         *_one_name_one_network(rows, named),
     ]
 
@@ -262,8 +262,10 @@ def _sizes(times: Mapping[str, Times | None]) -> Iterator[str]:
 Rows = list[tuple[str, Unavailable | OnHub | AtAddress]]
 
 
-def _coverage(rows: Rows, named: Mapping[str, Model], forms: Mapping[str, Form]) -> Iterator[str]:
-    """That each network has one row per precision, and a row in each form of its family."""
+def _coverage(
+    rows: Rows, named: Mapping[str, Model], formats: Mapping[str, Format]
+) -> Iterator[str]:
+    """That each network has one row per precision, and a row in each format of its family."""
     seen = set()
     for where, row in rows:
         if where in seen:
@@ -271,19 +273,19 @@ def _coverage(rows: Rows, named: Mapping[str, Model], forms: Mapping[str, Form])
         seen.add(where)
         if row.network not in named:
             yield f"{where}: models.toml has no network {row.network!r}"
-        elif row.form not in forms:
-            yield f"{where}: there is no form {row.form!r}"
-        elif forms[row.form].family != named[row.network].family:
-            yield f"{where}: the form holds networks of the family {forms[row.form].family!r}"
-    covered = {(row.network, row.form) for _where, row in rows}
+        elif row.format not in formats:
+            yield f"{where}: there is no format {row.format!r}"
+        elif formats[row.format].family != named[row.network].family:
+            yield f"{where}: the format holds networks of the family {formats[row.format].family!r}"
+    covered = {(row.network, row.format) for _where, row in rows}
     for name, model in named.items():
-        fitting = [key for key, form in forms.items() if form.family == model.family]
-        missing = [form for form in fitting if (name, form) not in covered]
+        fitting = [key for key, kind in formats.items() if kind.family == model.family]
+        missing = [kind for kind in fitting if (name, kind) not in covered]
         if model.family == WHISPER:
-            for form in missing:
-                yield f"model {name}: weights.toml has no row for the form {form}"
+            for kind in missing:
+                yield f"model {name}: weights.toml has no row for the format {kind}"
         elif missing == fitting:
-            yield f"model {name}: weights.toml has no row for it in any form"
+            yield f"model {name}: weights.toml has no row for it in any format"
 
 
 def _one_name_one_network(rows: Rows, named: Mapping[str, Model]) -> Iterator[str]:

@@ -129,7 +129,7 @@ def test_every_backend_has_information_about_every_model(
     assert info.size_class == model.size_class
     assert info.timeouts == _time_outs(model.size_class)
     assert info.obtainable
-    assert info.origin == catalog.find_hosted(model.name, catalog.SOURCE_FORM)
+    assert info.origin == catalog.find_hosted(model.name, catalog.SOURCE_FORMAT)
     assert info.origin is not None
     assert (info.repository, info.revision) == (info.origin.repository, info.origin.revision)
     assert info.files == info.origin.files
@@ -138,13 +138,13 @@ def test_every_backend_has_information_about_every_model(
 @every_backend
 def test_what_is_not_the_source_of_conversions_is_converted_from_it(backend: Backend) -> None:
     info = backend.model_info("tiny.en")
-    published = backend.weights_format == catalog.SOURCE_FORM
+    published = backend.weights_format == catalog.SOURCE_FORMAT
     assert (info.obtained == catalog.AS_PUBLISHED) == published
     assert info.obtained.startswith("converted from Systran/") != published
 
 
 def test_the_published_size_and_hash_are_those_of_the_weights_file() -> None:
-    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORM)
+    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORMAT)
     assert row is not None
     (file,) = (each for each in row.files if each.name == "model.bin")
     info = faster_whisper.BACKEND.model_info("tiny.en")

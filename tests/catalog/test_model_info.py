@@ -87,7 +87,7 @@ def test_outside_the_catalog_bytes_give_the_class(size_bytes: int | None, size_c
 
 @pytest.mark.parametrize("model", catalog.whisper_models())
 def test_nothing_gets_less_time_by_its_size_than_by_its_row(model: str) -> None:
-    source = catalog.find_hosted(model, catalog.SOURCE_FORM)
+    source = catalog.find_hosted(model, catalog.SOURCE_FORMAT)
     assert source is not None
     by_size = catalog.size_class_for(sum(file.size or 0 for file in source.files))
     order = list(catalog.size_classes())

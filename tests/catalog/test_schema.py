@@ -16,12 +16,12 @@ MODELS = document("models.toml")
 WEIGHTS = document("weights.toml")
 
 
-def of(doc: Document, name: str, form: str = "", precision: str = "float16") -> Document:
-    """A model's row, or the row of its weights in a form."""
-    if not form:
+def of(doc: Document, name: str, weights_format: str = "", precision: str = "float16") -> Document:
+    """A model's row, or the row of its weights in a format."""
+    if not weights_format:
         return next(row for row in doc["model"] if row["name"] == name)
-    wanted = (name, form, precision)
-    key = ("network", "form", "precision")
+    wanted = (name, weights_format, precision)
+    key = ("network", "format", "precision")
     return next(row for row in doc["weights"] if tuple(row[each] for each in key) == wanted)
 
 
@@ -142,27 +142,27 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda _m, w: w.update(
             weights=[r for r in w["weights"] if r["network"] != "moonshine-tiny-en"]
         ),
-        "model moonshine-tiny-en: weights.toml has no row for it in any form",
+        "model moonshine-tiny-en: weights.toml has no row for it in any format",
     ),
-    "a Whisper form without row": (
+    "a Whisper format without row": (
         lambda _m, w: w["weights"].remove(of(w, "base", "openai")),
-        "model base: weights.toml has no row for the form openai",
+        "model base: weights.toml has no row for the format openai",
     ),
-    "a form that nothing loads": (
-        lambda _m, w: w["form"]["mlx"].update(loaded_by=[]),
-        "form mlx: Expected `array` of length >= 1 - at `$.loaded_by`",
+    "a format that nothing loads": (
+        lambda _m, w: w["format"]["mlx"].update(loaded_by=[]),
+        "format mlx: Expected `array` of length >= 1 - at `$.loaded_by`",
     ),
-    "a form with half its keys": (
-        lambda _m, w: w["form"]["mlx"].pop("converts_to"),
-        "form mlx: Object missing required field `converts_to`",
+    "a format with half its keys": (
+        lambda _m, w: w["format"]["mlx"].pop("converts_to"),
+        "format mlx: Object missing required field `converts_to`",
     ),
     "a conversion to an unknown precision": (
-        lambda _m, w: w["form"]["mlx"].update(converts_to=["float17"]),
-        "form mlx: Invalid enum value 'float17' - at `$.converts_to[0]`",
+        lambda _m, w: w["format"]["mlx"].update(converts_to=["float17"]),
+        "format mlx: Invalid enum value 'float17' - at `$.converts_to[0]`",
     ),
-    "a form in capitals": (
-        lambda _m, w: w["form"].update(MLX=w["form"].pop("mlx")),
-        "weights.toml: Expected `str` matching Name - at `key` in `$.form`",
+    "a format in capitals": (
+        lambda _m, w: w["format"].update(MLX=w["format"].pop("mlx")),
+        "weights.toml: Expected `str` matching Name - at `key` in `$.format`",
     ),
     "a row twice": (
         lambda _m, w: w["weights"].append(dict(of(w, "tiny", "ggml"))),
@@ -172,13 +172,13 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda _m, w: of(w, "tiny", "ggml").update(network="tiny.de"),
         "weights tiny.de ggml float16: models.toml has no network 'tiny.de'",
     ),
-    "a row in an unknown form": (
-        lambda _m, w: of(w, "tiny", "ggml").update(form="gguf"),
-        "weights tiny gguf float16: there is no form 'gguf'",
+    "a row in an unknown format": (
+        lambda _m, w: of(w, "tiny", "ggml").update(format="gguf"),
+        "weights tiny gguf float16: there is no format 'gguf'",
     ),
-    "a row in another family's form": (
-        lambda _m, w: of(w, "tiny", "ggml").update(form="fluidaudio"),
-        "weights tiny fluidaudio float16: the form holds networks of the family 'parakeet'",
+    "a row in another family's format": (
+        lambda _m, w: of(w, "tiny", "ggml").update(format="fluidaudio"),
+        "weights tiny fluidaudio float16: the format holds networks of the family 'parakeet'",
     ),
     "an unknown precision": (
         lambda _m, w: of(w, "tiny", "ggml").update(precision="f16"),

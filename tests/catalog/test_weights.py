@@ -1,4 +1,4 @@
-"""Every backend's form of every network is known: published, or with the reason why not."""
+"""Every backend's format of every network is known: published, or with the reason why not."""
 
 from __future__ import annotations
 
@@ -13,44 +13,54 @@ from mac_whisper_speedtest.convert.codec import FormatCodec
 
 ROWS = catalog.hosted_weights()
 AVAILABLE = [row for row in ROWS if not row.unavailable]
-WHISPER_FORMS = [form.name for form in catalog.forms().values() if form.family == "whisper"]
+WHISPER_FORMATS = [
+    weights_format.name
+    for weights_format in catalog.weights_formats().values()
+    if weights_format.family == "whisper"
+]
 every_network = pytest.mark.parametrize("network", catalog.whisper_models())
-every_form = pytest.mark.parametrize("form", WHISPER_FORMS)
+every_format = pytest.mark.parametrize("weights_format", WHISPER_FORMATS)
 
 
-def row(network: str, form: str, precision: str = "") -> HostedWeights:
-    found = catalog.find_hosted(network, form, precision)
+def row(network: str, weights_format: str, precision: str = "") -> HostedWeights:
+    found = catalog.find_hosted(network, weights_format, precision)
     assert found is not None
     return found
 
 
-@every_form
+@every_format
 @every_network
-def test_every_whisper_network_is_known_in_every_whisper_form(network: str, form: str) -> None:
-    info = catalog.model_info(network, form, "float16")
+def test_every_whisper_network_is_known_in_every_whisper_form(
+    network: str, weights_format: str
+) -> None:
+    info = catalog.model_info(network, weights_format, "float16")
     assert bool(info.hosted) != bool(info.unavailable)
     assert info.obtainable
     assert info.license
 
 
 def test_a_form_for_every_kind_of_backend() -> None:
-    assert set(catalog.forms()) == {
+    assert set(catalog.weights_formats()) == {
         *("ctranslate2", "ggml", "mlx", "mlx-npz", "huggingface", "openai", "whisperkit"),
         *("parakeet-mlx", "fluidaudio", "moonshine-onnx"),
     }
 
 
-@pytest.mark.parametrize("form", conversion.FORMATS.values(), ids=lambda form: form.name)
+@pytest.mark.parametrize(
+    "weights_format", conversion.FORMATS.values(), ids=lambda weights_format: weights_format.name
+)
 def test_the_precisions_of_a_conversion_are_those_that_the_converter_writes(
-    form: FormatCodec,
+    weights_format: FormatCodec,
 ) -> None:
-    if form.writer is not None and form.name != catalog.SOURCE_FORM:
-        assert set(form.writer.precisions) <= set(catalog.forms()[form.name].converts_to)
+    if weights_format.writer is not None and weights_format.name != catalog.SOURCE_FORMAT:
+        assert set(weights_format.writer.precisions) <= set(
+            catalog.weights_formats()[weights_format.name].converts_to
+        )
 
 
 def test_the_source_of_conversions_is_pinned_for_every_network() -> None:
     for name in catalog.whisper_models():
-        source = row(name, catalog.SOURCE_FORM)
+        source = row(name, catalog.SOURCE_FORMAT)
         assert source.complete
         assert source.revision
         # A name is found in its own repository.
@@ -59,7 +69,7 @@ def test_the_source_of_conversions_is_pinned_for_every_network() -> None:
 
 
 def test_every_address_of_openai_carries_the_hash_of_its_file() -> None:
-    rows = [each for each in AVAILABLE if each.form == "openai"]
+    rows = [each for each in AVAILABLE if each.format == "openai"]
     assert len(rows) == 11
     for each in rows:
         (file,) = each.files
@@ -110,7 +120,7 @@ def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "form", "terms", "size"),
+    ("network", "weights_format", "terms", "size"),
     [
         ("parakeet-tdt-0.6b-v2", "parakeet-mlx", "CC-BY-4.0", 2471559904),
         ("parakeet-tdt-0.6b-v3", "parakeet-mlx", "CC-BY-4.0", 2508288736),
@@ -119,11 +129,11 @@ def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
     ],
 )
 def test_the_other_families_are_taken_as_published(
-    network: str, form: str, terms: str, size: int | None
+    network: str, weights_format: str, terms: str, size: int | None
 ) -> None:
-    info = catalog.model_info(network, form, "float16")
+    info = catalog.model_info(network, weights_format, "float16")
     assert info.obtained == catalog.AS_PUBLISHED
-    assert info.hosted == catalog.find_hosted(network, form)
+    assert info.hosted == catalog.find_hosted(network, weights_format)
     assert (info.license, info.main_file and info.main_file.size) == (terms, size)
 
 

@@ -266,7 +266,7 @@ def _planned(cells: Sequence[FakeCell], speech: AudioSet) -> list[plan.Cell]:
 def _weights(model: str) -> Weights:
     return Weights(
         model=model,
-        form="ggml",
+        format="ggml",
         precision="float16",
         path=Path("weights"),
         files={f"ggml-{model}.bin": "a" * 64},

@@ -53,11 +53,11 @@ class Layout:
     hashed: bool = True
 
     @property
-    def form(self) -> str:
+    def weights_format(self) -> str:
         return backends()[self.backend].weights_format
 
     def row(self) -> catalog.HostedWeights:
-        found = catalog.find_hosted(self.network, self.form)
+        found = catalog.find_hosted(self.network, self.weights_format)
         assert found is not None
         return found
 

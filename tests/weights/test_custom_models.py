@@ -41,8 +41,8 @@ def quiet(_text: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def forms() -> dict[str, Path]:
-    """tiny.en in three forms, from the user's cache."""
+def formats() -> dict[str, Path]:
+    """tiny.en in three formats, from the user's cache."""
     names = {"ctranslate2": "", "huggingface": "", "openai": "model.pt"}
     return {
         name: locate.locate(catalog.model_info("tiny.en", name, "float16"), notify=quiet).path
@@ -65,9 +65,9 @@ def pulled(hub: Hub) -> Callable[[Files], str]:
 
 
 @pytest.fixture
-def transformers(forms: dict[str, Path]) -> Files:
+def transformers(formats: dict[str, Path]) -> Files:
     """What somebody publishes for transformers."""
-    return {path.name: path for path in forms["huggingface"].iterdir()}
+    return {path.name: path for path in formats["huggingface"].iterdir()}
 
 
 @pytest.fixture
@@ -84,8 +84,10 @@ def little() -> Files:
 SPEC = f"someone/my-whisper@{COMMIT}"
 
 
-def checked(form: str, precision: str = "float16", *, checksums: bool = True) -> WeightsCheck:
-    check = CacheCheck().of(CheckSubject(catalog.model_info(SPEC, form, precision)))
+def checked(
+    weights_format: str, precision: str = "float16", *, checksums: bool = True
+) -> WeightsCheck:
+    check = CacheCheck().of(CheckSubject(catalog.model_info(SPEC, weights_format, precision)))
     return with_checksums([check])[0] if checksums else check
 
 
@@ -125,7 +127,9 @@ def test_a_form_is_handed_over_as_it_is_and_converted_for_the_others(
     assert made.network_sha256 == catalog.model("tiny.en").network_sha256
     assert made.english_only
 
-    assert {checked(form).state for form in ("huggingface", "ggml")} == {WeightsState.COMPLETE}
+    assert {checked(weights_format).state for weights_format in ("huggingface", "ggml")} == {
+        WeightsState.COMPLETE
+    }
     assert checked("ggml").chosen is not None
     assert checked("parakeet-mlx").state is WeightsState.UNAVAILABLE
     assert hub.log == []  # nobody was asked for any of this
@@ -135,8 +139,8 @@ def test_another_precision_than_the_published_one_has_to_be_converted(
     pulled: Callable[[Files], str], little: Files
 ) -> None:
     source = locate.official(pulled(little))
-    assert locate.suits(source.form, source.precision, "huggingface", "float16")
-    assert not locate.suits(source.form, source.precision, "huggingface", "float32")
+    assert locate.suits(source.format, source.precision, "huggingface", "float16")
+    assert not locate.suits(source.format, source.precision, "huggingface", "float32")
 
 
 def test_what_cannot_be_written_says_so_and_costs_only_its_own_cells(
@@ -151,19 +155,19 @@ def test_what_cannot_be_written_says_so_and_costs_only_its_own_cells(
 
 
 def test_ctranslate2_weights_suit_whoever_loads_that_form_in_any_precision(
-    pulled: Callable[[Files], str], forms: dict[str, Path]
+    pulled: Callable[[Files], str], formats: dict[str, Path]
 ) -> None:
-    spec = pulled({path.name: path for path in forms["ctranslate2"].iterdir()})
+    spec = pulled({path.name: path for path in formats["ctranslate2"].iterdir()})
     given = locate.locate(catalog.model_info(spec, "ctranslate2", "float32"), notify=quiet)
-    assert (given.form, given.precision, given.english_only) == ("ctranslate2", "float16", True)
+    assert (given.format, given.precision, given.english_only) == ("ctranslate2", "float16", True)
     assert given.path.is_dir()
 
 
 def test_a_pytorch_file_is_known_whatever_it_is_called(
-    pulled: Callable[[Files], str], forms: dict[str, Path]
+    pulled: Callable[[Files], str], formats: dict[str, Path]
 ) -> None:
     given = locate.locate(
-        catalog.model_info(pulled({"fine-tuned.pt": forms["openai"]}), "openai", "float16"),
+        catalog.model_info(pulled({"fine-tuned.pt": formats["openai"]}), "openai", "float16"),
         notify=quiet,
     )
     assert given.path.name == "fine-tuned.pt"

@@ -34,7 +34,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def put_into_cache(hub: Path, model: str, files: dict[str, bytes]) -> Path:
     """Lay files out as the hub's client does: blobs named by content, linked from a snapshot."""
-    row = catalog.find_hosted(model, catalog.SOURCE_FORM)
+    row = catalog.find_hosted(model, catalog.SOURCE_FORMAT)
     assert row is not None
     repository = hub / f"models--{row.repository.replace('/', '--')}"
     snapshot = repository / "snapshots" / REVISION
@@ -53,7 +53,7 @@ def put_into_cache(hub: Path, model: str, files: dict[str, bytes]) -> Path:
 @pytest.fixture
 def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """The catalog as it would be without knowing a revision, a size or a hash of base."""
-    row = catalog.find_hosted("base", catalog.SOURCE_FORM)
+    row = catalog.find_hosted("base", catalog.SOURCE_FORMAT)
     assert row is not None
     files = tuple(replace(file, size=None, sha256=None) for file in row.files)
     loose = replace(row, revision=None, files=files[:1], unpinned="hub-lfs")
@@ -65,7 +65,7 @@ FILES = {"model.bin": b"weights" * 100, "config.json": b"{}", "tokenizer.json": 
 
 def test_the_mirror_s_weights_are_verified_and_name_their_upstream_revision() -> None:
     found = locate.locate(catalog.model_info("tiny.en", "ctranslate2", "float16"), notify=quiet)
-    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORM)
+    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORMAT)
     assert row is not None
     assert found.files == {file.name: file.sha256 for file in row.files}
     assert "Systran/faster-whisper-tiny.en@0d3d19a3" in found.source
@@ -74,8 +74,10 @@ def test_the_mirror_s_weights_are_verified_and_name_their_upstream_revision() ->
 
 def test_converted_weights_are_the_same_network_as_their_source() -> None:
     source = locate.locate(catalog.model_info("tiny.en", "ctranslate2", "float16"), notify=quiet)
-    for form in ("ggml", "mlx"):
-        converted = locate.locate(catalog.model_info("tiny.en", form, "float16"), notify=quiet)
+    for weights_format in ("ggml", "mlx"):
+        converted = locate.locate(
+            catalog.model_info("tiny.en", weights_format, "float16"), notify=quiet
+        )
         assert converted.network_sha256 == source.network_sha256
         assert converted.path.exists()
 
@@ -116,7 +118,7 @@ def test_a_cached_file_of_the_right_size_but_other_content_is_refused(hub: Path)
 def test_a_pinned_file_with_other_content_is_refused_whatever_its_blob_is_called(
     hub: Path,
 ) -> None:
-    row = catalog.find_hosted("base", catalog.SOURCE_FORM)
+    row = catalog.find_hosted("base", catalog.SOURCE_FORMAT)
     assert row is not None
     assert row.revision is not None
     put_into_cache(hub, "base", dict.fromkeys((file.name for file in row.files), b"other"))

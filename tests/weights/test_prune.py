@@ -129,13 +129,16 @@ def test_fetched_weights_of_an_older_pin_go_and_those_of_today_stay(
 
 @pytest.mark.parametrize("network", catalog.whisper_models())
 def test_no_conversion_of_today_is_ever_planned(caches: Path, network: str) -> None:
-    source = catalog.find_hosted(network, catalog.SOURCE_FORM)
+    source = catalog.find_hosted(network, catalog.SOURCE_FORMAT)
     assert source is not None
     assert source.main_file is not None
     assert source.main_file.sha256 is not None
-    for form, kind in catalog.forms().items():
+    for weights_format, kind in catalog.weights_formats().items():
         for precision in kind.converts_to:
-            put(converted_folder(network, form, precision, source.main_file.sha256) / "weights")
+            put(
+                converted_folder(network, weights_format, precision, source.main_file.sha256)
+                / "weights"
+            )
     assert planned(caches) == []
 
 
@@ -143,7 +146,7 @@ def test_what_this_version_does_not_know_is_left_alone(caches: Path, weights: Pa
     old = 100 * HOUR_S
     put(weights / "my-own-weights" / "model.bin", age_s=old)
     put(weights / "notes.txt", age_s=old)
-    put(weights / "other-form-float16-00000000000000ff" / "model.bin", age_s=old)
+    put(weights / "other-format-float16-00000000000000ff" / "model.bin", age_s=old)
     custom = catalog.parse_custom(f"someone/small@{COMMIT}").folder
     put(weights.parent / custom / f"ggml-float16-{COMMIT[:16]}" / "ggml-model.bin", age_s=old)
     put(weights.parent / "tomorrows-network" / "ggml-float16-00000000000000ff" / "x", age_s=old)

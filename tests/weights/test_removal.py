@@ -53,14 +53,14 @@ def remove(name: str, **options: object) -> int:
     return freed
 
 
-def row(network: str, form: str) -> catalog.HostedWeights:
-    found = catalog.find_hosted(network, form)
+def row(network: str, weights_format: str) -> catalog.HostedWeights:
+    found = catalog.find_hosted(network, weights_format)
     assert found is not None
     return found
 
 
-def pinned(network: str, form: str) -> str:
-    revision = row(network, form).revision
+def pinned(network: str, weights_format: str) -> str:
+    revision = row(network, weights_format).revision
     assert revision is not None
     return revision
 
@@ -82,7 +82,7 @@ def test_all_own_copies_of_a_network_go_and_those_of_others_stay(caches: Path) -
 def test_only_the_form_that_is_named_goes(caches: Path) -> None:
     mlx = convert(caches, f"mlx-float16-{KEY}")
     npz = convert(caches, f"mlx-npz-float32-{KEY}")
-    remove("tiny.en", form="mlx")
+    remove("tiny.en", weights_format="mlx")
     assert not mlx.exists()
     assert npz.exists()
 
@@ -90,7 +90,7 @@ def test_only_the_form_that_is_named_goes(caches: Path) -> None:
 def test_what_a_killed_conversion_left_goes_with_its_form(caches: Path) -> None:
     staging = convert(caches, f".ggml-float16-{KEY}.abcd1234")
     other = convert(caches, f".mlx-float16-{KEY}.abcd1234")
-    remove("tiny.en", form="ggml")
+    remove("tiny.en", weights_format="ggml")
     assert not staging.exists()
     assert other.exists()
 
@@ -123,10 +123,10 @@ def test_a_name_that_leads_anywhere_else_is_refused(caches: Path, name: str) -> 
     assert tree(caches) == before
 
 
-@pytest.mark.parametrize("form", ["../..", "moonshine-onnx", "nothing"])
-def test_a_form_that_the_network_does_not_have_is_refused(form: str) -> None:
+@pytest.mark.parametrize("weights_format", ["../..", "moonshine-onnx", "nothing"])
+def test_a_form_that_the_network_does_not_have_is_refused(weights_format: str) -> None:
     with pytest.raises(UsageError, match=r"there are no .* weights"):
-        removal.plan_removal("tiny.en", form=form)
+        removal.plan_removal("tiny.en", weights_format=weights_format)
 
 
 def test_of_a_link_in_the_cache_only_the_link_goes(caches: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_models_folder_that_is_a_link_goes_as_a_link_or_not_at_all(caches: Pat
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere.parent)
     with pytest.raises(UsageError, match="is a link"):
-        removal.plan_removal("tiny.en", form="ggml")
+        removal.plan_removal("tiny.en", weights_format="ggml")
     remove("tiny.en")
     assert not link.is_symlink()
     assert (elsewhere / "precious").is_file()
@@ -237,7 +237,7 @@ def test_of_a_repository_of_many_networks_only_the_own_files_go(caches: Path) ->
     theirs = repository.put(revision, "ggml-tiny.bin", b"theirs")
     other = repository.put(revision, "ggml-base.en-encoder.mlmodelc/coremldata.bin", b"other")
     repository.branch(revision)
-    assert remove("tiny.en", form="ggml", from_hub=True) == 13
+    assert remove("tiny.en", weights_format="ggml", from_hub=True) == 13
     assert not mine.is_symlink()
     assert not quantized.is_symlink()
     assert theirs.read_bytes() == b"theirs"
@@ -286,7 +286,7 @@ def test_a_repository_that_was_pulled_by_its_commit_goes_with_its_record(caches:
     assert not repository.folder.exists()
     assert revisions.custom_listings() == []
     with pytest.raises(UsageError, match="no format of ours"):
-        removal.plan_removal(name, form="ggml", from_hub=True)
+        removal.plan_removal(name, weights_format="ggml", from_hub=True)
 
 
 def test_links_out_of_the_hubs_cache_are_never_followed(caches: Path) -> None:

@@ -197,7 +197,7 @@ def test_files_from_a_wheel_are_taken_out_of_it_again(
 ) -> None:
     source = locate.official("tiny.en").path
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
-    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORM)
+    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORMAT)
     assert row is not None
     folder = fetched_folder(row)
     assert folder is not None
@@ -231,7 +231,7 @@ def test_an_altered_package_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_p
     shutil.copytree(source, package)
     flip(package / "tokenizer.json")
     monkeypatch.setattr(locate, "mirror_folder", lambda _row: package)
-    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORM)
+    row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORMAT)
     assert row is not None
     folder = fetched_folder(row)
     assert folder is not None
@@ -251,7 +251,7 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
     """The conversion itself is somebody else's test: here its result is copied."""
 
     source = locate.official("tiny.en")
-    good = locate.in_form(source, "mlx-npz", "float32", notify=print)
+    good = locate.in_format(source, "mlx-npz", "float32", notify=print)
     made: list[Path] = []
 
     def copied(_source: Path, _form: str, destination: Path, **_: object) -> None:
@@ -262,7 +262,7 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
     monkeypatch.setattr(conversion, "convert", copied)
 
     def find() -> Weights:
-        return locate.in_form(source, "mlx-npz", "float32", notify=print)
+        return locate.in_format(source, "mlx-npz", "float32", notify=print)
 
     folder = find().path
     if damaged == "provenance.json":

@@ -1,7 +1,7 @@
 """Which weights a canonical model name means: read from data files, standard library only.
 
-``models.toml`` says which networks there are, ``weights.toml`` where each is published in the forms
-that backends load; `model_info` puts both together for one backend. The tests check both.
+``models.toml`` says which networks there are, ``weights.toml`` where each is published in the
+formats that backends load; `model_info` puts both together for one backend. The tests check both.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from mac_whisper_speedtest.catalog.hosted import (
     WeightsFormat,
     document,
     find_hosted,
-    forms,
     hosted_weights,
+    weights_formats,
 )
 from mac_whisper_speedtest.catalog.model_info import (
     AS_PUBLISHED,
@@ -118,7 +118,7 @@ __all__ = [
     "AMBIGUOUS",
     "AS_PUBLISHED",
     "SCHEMA_VERSION",
-    "SOURCE_FORM",
+    "SOURCE_FORMAT",
     "UNPINNED_RULES",
     "WHISPER",
     "Custom",
@@ -134,7 +134,6 @@ __all__ = [
     "WeightsLocation",
     "family_models",
     "find_hosted",
-    "forms",
     "hosted_weights",
     "is_custom",
     "model",
@@ -144,6 +143,7 @@ __all__ = [
     "published_locations",
     "size_class_for",
     "size_classes",
+    "weights_formats",
     "whisper_models",
 ]
 
@@ -152,13 +152,13 @@ WHISPER = "whisper"
 """The family whose models ``speedtest`` offers by default."""
 AMBIGUOUS = frozenset({"large", "turbo"})
 """Names that mean different networks to different backends, and are refused."""
-SOURCE_FORM = "ctranslate2"
-"""The form every other Whisper form is converted from."""
+SOURCE_FORMAT = "ctranslate2"
+"""The format every other Whisper format is converted from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network: its canonical name and what is true of it in every form.
+    """A network: its canonical name and what is true of it in every format.
 
     ``network_sha256`` is what ``convert.checkpoint.network_sha256`` gives for its official weights.
     """
@@ -242,7 +242,7 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
 
     Args:
         name: a canonical name of any family, or ``org/name@REVISION``.
-        weights_format: a name in `forms`; empty for a backend that brings its own weights.
+        weights_format: a name in `weights_formats`; empty if the backend brings its own weights.
         precision: what the weights are to be stored in.
         backend: the backend's name, whose library may have a folder of its own.
 
@@ -260,7 +260,7 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
         license=known.license,
         backend=backend,
     )
-    kind = forms().get(weights_format)
+    kind = weights_formats().get(weights_format)
     if kind is None:
         unknown = f"the catalog does not know the format {weights_format!r}"
         return replace(
@@ -273,7 +273,7 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
         return _custom_info(info, parse_custom(name))
     row = find_hosted(name, kind.name, precision)
     hosted = row if row is not None and not row.unavailable else None
-    source = find_hosted(name, SOURCE_FORM) if precision in kind.converts_to else None
+    source = find_hosted(name, SOURCE_FORMAT) if precision in kind.converts_to else None
     if source is None and kind.converts_to and (hosted is None or hosted.precision != precision):
         neither = f"{name} is neither published as {kind.name} {precision} nor converted to it"
         return replace(info, unavailable=neither)

@@ -1,4 +1,4 @@
-"""Where a network's weights are published in each form: read from ``weights.toml``.
+"""Where a network's weights are published in each format: read from ``weights.toml``.
 
 Standard library only; the workers import this too.
 """
@@ -94,11 +94,11 @@ class WeightsFormat:
 
 @dataclass(frozen=True, slots=True)
 class HostedWeights:
-    """One network in one form and precision, where its users normally get it.
+    """One network in one format and precision, where its users normally get it.
 
     Attributes:
         network: the canonical name.
-        form: the form's name.
+        format: the format's name.
         precision: what the weights are stored in.
         repository: on the Hugging Face hub; empty where there is a ``url``.
         url: an https address of the file, or of the folder the files are in.
@@ -113,7 +113,7 @@ class HostedWeights:
     """
 
     network: str
-    form: str
+    format: str
     precision: str
     repository: str = ""
     url: str = ""
@@ -144,7 +144,7 @@ class HostedWeights:
     @property
     def kind(self) -> WeightsFormat:
         """The format."""
-        return forms()[self.form]
+        return weights_formats()[self.format]
 
     @property
     def complete(self) -> bool:
@@ -160,7 +160,7 @@ def document(name: str) -> dict[str, Any]:
 @functools.cache
 def _weights() -> tuple[dict[str, WeightsFormat], tuple[HostedWeights, ...]]:
     read = document("weights.toml")
-    forms = {
+    formats = {
         name: WeightsFormat(
             name=name,
             family=row["family"],
@@ -170,9 +170,9 @@ def _weights() -> tuple[dict[str, WeightsFormat], tuple[HostedWeights, ...]]:
             library_uses_hub=row.get("library_uses_hub", False),
             fetched_by=row.get("fetched_by", ""),
         )
-        for name, row in read["form"].items()
+        for name, row in read["format"].items()
     }
-    return forms, tuple(_publication(row) for row in read["weights"])
+    return formats, tuple(_publication(row) for row in read["weights"])
 
 
 def _publication(row: dict[str, Any]) -> HostedWeights:
@@ -188,31 +188,31 @@ def _mirror(row: dict[str, Any]) -> Mirror:
     return Mirror(**{**row, "wheel": MirrorWheel(**row["wheel"])})
 
 
-def forms() -> dict[str, WeightsFormat]:
-    """Every form by name, in catalog order."""
+def weights_formats() -> dict[str, WeightsFormat]:
+    """Every format by name, in catalog order."""
     return _weights()[0]
 
 
 def hosted_weights() -> tuple[HostedWeights, ...]:
-    """Every row of ``weights.toml``, in catalog order; a form's usual precision comes first."""
+    """Every row of ``weights.toml``, in catalog order; a format's usual precision comes first."""
     return _weights()[1]
 
 
 @functools.cache
-def _by_network_and_form() -> dict[tuple[str, str], list[HostedWeights]]:
+def _by_network_and_format() -> dict[tuple[str, str], list[HostedWeights]]:
     found: dict[tuple[str, str], list[HostedWeights]] = {}
     for row in hosted_weights():
-        found.setdefault((row.network, row.form), []).append(row)
+        found.setdefault((row.network, row.format), []).append(row)
     return found
 
 
-def find_hosted(network: str, form: str, precision: str = "") -> HostedWeights | None:
-    """The row of that network and form: of that precision, else of the form's usual one.
+def find_hosted(network: str, weights_format: str, precision: str = "") -> HostedWeights | None:
+    """The row of that network and format: of that precision, else of the format's usual one.
 
     Returns:
-        ``None`` where the catalog has no such network, no such form, or where the form cannot
+        ``None`` where the catalog has no such network, no such format, or where the format cannot
         hold the network.
     """
-    rows = _by_network_and_form().get((network, form), [])
+    rows = _by_network_and_format().get((network, weights_format), [])
     exact = (row for row in rows if row.precision == precision)
     return next(exact, rows[0] if rows else None)

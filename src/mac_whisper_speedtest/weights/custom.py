@@ -49,13 +49,13 @@ class Held:
     """What the files of a repository are.
 
     Attributes:
-        form: a form that the converter reads.
+        format: a format that the converter reads.
         path: the file or folder that it reads.
         precision: what the weights are stored in, or ``mixed``.
         english_only: whether the vocabulary is that of the networks that know no other language.
     """
 
-    form: str
+    format: str
     path: Path
     precision: str
     english_only: bool
@@ -144,36 +144,38 @@ def held(found: SnapshotFiles) -> Held:
     """What the files of a snapshot are, judged without reading more of the weights than needed.
 
     Raises:
-        WeightsError: no Whisper weights, several forms of them, or none that the converter reads.
+        WeightsError: no Whisper weights, several formats of them, or none that the converter reads.
     """
     from mac_whisper_speedtest.convert.conversion import format_named
 
     name, path = _detected(found)
-    form = format_named(name)
-    if form.file_names[0].endswith(".safetensors"):
-        english_only = _vocabulary_in_config(form, path)
-        return Held(name, path, _safetensors_precision(path / form.file_names[0]), english_only)
-    checkpoint = form.read(path)  # of mapped files: little is read until it is used
-    stored = {key: array for key, array in checkpoint.tensors.items() if key not in form.recomputes}
-    return Held(name, path, _precision(form, stored), not checkpoint.dims.is_multilingual)
+    codec = format_named(name)
+    if codec.file_names[0].endswith(".safetensors"):
+        english_only = _vocabulary_in_config(codec, path)
+        return Held(name, path, _safetensors_precision(path / codec.file_names[0]), english_only)
+    checkpoint = codec.read(path)  # of mapped files: little is read until it is used
+    stored = {
+        key: array for key, array in checkpoint.tensors.items() if key not in codec.recomputes
+    }
+    return Held(name, path, _precision(codec, stored), not checkpoint.dims.is_multilingual)
 
 
 def _detected(found: SnapshotFiles) -> tuple[str, Path]:
-    """The form's name and the path to read: the folder, or its one file of a one-file form."""
+    """The format's name and the path to read: the folder, or its one file of a one-file format."""
     from mac_whisper_speedtest.convert.conversion import FORMATS, detect_format
 
     single = [
-        (form.name, found.path / file.name)
+        (codec.name, found.path / file.name)
         for file in found.files
-        for form in FORMATS.values()
-        if form.is_one_file and form.detect(found.path / file.name)
+        for codec in FORMATS.values()
+        if codec.is_one_file and codec.detect(found.path / file.name)
     ]
     if len(single) == 1:
         return single[0]
     return detect_format(found.path), found.path
 
 
-def _vocabulary_in_config(form: FormatCodec, folder: Path) -> bool:
+def _vocabulary_in_config(codec: FormatCodec, folder: Path) -> bool:
     """Whether the settings give the vocabulary's size as that of the English-only networks.
 
     Raises:
@@ -188,7 +190,7 @@ def _vocabulary_in_config(form: FormatCodec, folder: Path) -> bool:
     size = settings.get("n_vocab", settings.get("vocab_size"))
     # Only transformers has its models say what they are; a pipeline would look there, too, for
     # the repository's own code.
-    foreign = form.name == "huggingface" and settings.get("model_type") != "whisper"
+    foreign = codec.name == "huggingface" and settings.get("model_type") != "whisper"
     if foreign or not isinstance(size, int):
         kind = settings.get("model_type")
         raise WeightsError(
@@ -211,16 +213,17 @@ def _safetensors_precision(path: Path) -> str:
     return floats[0] if len(floats) == 1 else _MIXED
 
 
-def _precision(form: FormatCodec, stored: Mapping[str, Any]) -> str:
-    """The precision at which the form would store every tensor as it is stored here."""
-    if form.writer is None:
+def _precision(codec: FormatCodec, stored: Mapping[str, Any]) -> str:
+    """The precision at which the format would store every tensor as it is stored here."""
+    if codec.writer is None:
         kinds = {array.dtype.name for array in stored.values()}
         return kinds.pop() if len(kinds) == 1 else _MIXED
-    for precision in form.writer.precisions:
+    for precision in codec.writer.precisions:
         if all(
-            form.writer.stored_dtype(name, array.shape, precision) == array.dtype
+            codec.writer.stored_dtype(name, array.shape, precision) == array.dtype
             and not (
-                form.writer.quantization and form.writer.quantization(name, array.shape, precision)
+                codec.writer.quantization
+                and codec.writer.quantization(name, array.shape, precision)
             )
             for name, array in stored.items()
         ):

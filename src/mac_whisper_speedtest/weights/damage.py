@@ -25,7 +25,7 @@ class Damage:
 
     Attributes:
         model: the name as people type it.
-        form: of the weights.
+        format: of the weights.
         names: the files.
         folder: where they are.
         origin: how they came there.
@@ -34,7 +34,7 @@ class Damage:
     """
 
     model: str
-    form: str
+    format: str
     names: tuple[str, ...]
     folder: Path
     origin: WeightsOrigin
@@ -45,7 +45,7 @@ class Damage:
     def message(self) -> str:
         """What is damaged and what is done about it, before and after it is done."""
         if self.origin is WeightsOrigin.CONVERTED:
-            return f"the {self.form} weights of {self.model} are damaged: made again"
+            return f"the {self.format} weights of {self.model} are damaged: made again"
         verb = "is" if len(self.names) == 1 else "are"
         if self.row is None:
             where = "the hub"

@@ -80,7 +80,7 @@ def _expanded(path: str) -> Path:
     return Path(os.path.expandvars(path)).expanduser()
 
 
-# What the names in the tool's own folder of weights mean: ``weights/NETWORK/FORM-PRECISION-KEY``.
+# What the names in the tool's own folder of weights mean: ``weights/NETWORK/FORMAT-PRECISION-KEY``.
 #
 # `locations` makes those names; here they are read back. A name that means nothing here is none of
 # the tool's own, and is left alone by everything that removes.
@@ -95,17 +95,17 @@ class Stored:
     """One folder of weights, as its name describes it.
 
     Attributes:
-        form: of the weights.
+        format: of the weights.
         precision: what they were converted to; empty when they are as published.
         key: the beginning of the SHA-256 of the file they were made from, or of their own.
     """
 
-    form: str
+    format: str
     precision: str
     key: str
 
     def __str__(self) -> str:
-        return f"{self.form} {self.precision}, converted" if self.precision else f"{self.form}"
+        return f"{self.format} {self.precision}, converted" if self.precision else self.format
 
 
 def root() -> Path:
@@ -116,7 +116,7 @@ def root() -> Path:
 def parse(name: str) -> Stored | None:
     """What a folder's name says; ``None`` if it is not a name that this tool gives."""
     found = _NAME.fullmatch(name)
-    if found is None or found["what"] not in catalog.forms():
+    if found is None or found["what"] not in catalog.weights_formats():
         return None
     precision = found["precision"]
     return Stored(found["what"], "" if precision == _PUBLISHED else precision, found["key"])
@@ -132,9 +132,9 @@ def staged_for(name: str) -> str:
 
 def is_pinned(network: str, stored: Stored) -> bool:
     """Whether the catalog of this version of the tool still leads to that folder."""
-    form = stored.form if not stored.precision else catalog.SOURCE_FORM
+    weights_format = stored.format if not stored.precision else catalog.SOURCE_FORMAT
     return any(
         row.main_file is not None and (row.main_file.sha256 or "").startswith(stored.key)
         for row in catalog.hosted_weights()
-        if (row.network, row.form) == (network, form)
+        if (row.network, row.format) == (network, weights_format)
     )

@@ -126,11 +126,11 @@ def copies_of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
     return _found([_everything(custom.repository, custom.revision)])
 
 
-def copies_of_model(network: str, form: str = "") -> tuple[HubCopy, ...]:
-    """What is here of a network's hosted weights, each commit once; of all forms or of one."""
+def copies_of_model(network: str, weights_format: str = "") -> tuple[HubCopy, ...]:
+    """What is here of a network's hosted weights, each commit once; of all formats or of one."""
     claims: dict[tuple[str, str], Claim] = {}
     for row in catalog.hosted_weights():
-        mine = row.network == network and form in {"", row.form}
+        mine = row.network == network and weights_format in {"", row.format}
         claim = _claim(row) if mine and row.repository and not row.unavailable else None
         if claim is not None:
             key = (claim.repository, claim.revision)

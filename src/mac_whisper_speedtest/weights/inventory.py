@@ -34,13 +34,13 @@ class InstalledWeights:
 
     Attributes:
         name: the canonical name, or the repository at its commit.
-        form: of the weights; empty where it is not known.
+        format: of the weights; empty where it is not known.
         precision: what they are stored in; empty where it is not known.
         copy: where it is, and what names and sizes say of it.
     """
 
     name: str
-    form: str
+    format: str
     precision: str
     copy: CachedCopy
 
@@ -48,16 +48,17 @@ class InstalledWeights:
 def installed_weights(network: str) -> list[InstalledWeights]:
     """All copies of a network that are here, whole or not, official ones first."""
     found: dict[tuple[object, ...], InstalledWeights] = {}
-    for form in _forms(catalog.model(network)):
-        for precision in precisions(network, form):
-            for reader in form.loaded_by:
-                info = catalog.model_info(network, form.name, precision, backend=reader)
+    for kind in _formats(catalog.model(network)):
+        for precision in precisions(network, kind):
+            for reader in kind.loaded_by:
+                info = catalog.model_info(network, kind.name, precision, backend=reader)
                 for place in places(info):
                     # Two backends may share a folder, and two precisions a published file.
                     key = (place.folder, tuple(want.names for want in place.wants))
                     stored = _precision(place, info)
                     found.setdefault(
-                        key, InstalledWeights(network, form.name, stored, inspect_copy(place))
+                        key,
+                        InstalledWeights(network, kind.name, stored, inspect_copy(place)),
                     )
     return [each for each in found.values() if each.copy.state is not WeightsState.ABSENT]
 
@@ -69,8 +70,8 @@ def installed_custom(custom: catalog.Custom) -> list[InstalledWeights]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         meant = hub_cache.parse(path.name)
         if meant is not None:
-            copy = inspect_copy(conversion(path, meant.form))
-            found.append(InstalledWeights(str(custom), meant.form, meant.precision, copy))
+            copy = inspect_copy(conversion(path, meant.format))
+            found.append(InstalledWeights(str(custom), meant.format, meant.precision, copy))
     return [each for each in found if each.copy.state is not WeightsState.ABSENT]
 
 
@@ -96,38 +97,43 @@ def official_row(network: str) -> catalog.HostedWeights:
 def official(network: str) -> WeightsCheck:
     """The official weights of a network, as far as names and sizes tell."""
     row = official_row(network)
-    return CacheCheck().of(CheckSubject(catalog.model_info(network, row.form, row.precision)))
+    return CacheCheck().of(CheckSubject(catalog.model_info(network, row.format, row.precision)))
 
 
-def for_backend(network: str, form: str, precision: str = "") -> WeightsCheck:
-    """The copy that a backend of that form would be given, or what is known instead of it.
+def for_backend(network: str, weights_format: str, precision: str = "") -> WeightsCheck:
+    """The copy that a backend of that format would be given, or what is known instead of it.
 
     Args:
         network: a canonical name, or a repository at its commit.
-        form: of the weights.
+        weights_format: of the weights.
         precision: what they are stored in; empty for the first that is whole, in the order in
             which the catalog names them.
 
     Raises:
-        UsageError: no such form of that network, or it is not stored in that precision.
+        UsageError: no such format of that network, or it is not stored in that precision.
     """
     model = catalog.model(network)
-    kinds = {each.name: each for each in _forms(model)}
-    if form not in kinds:
+    kinds = {each.name: each for each in _formats(model)}
+    if weights_format not in kinds:
         raise UsageError(
-            f"there are no {form} weights of {network}", hint=f"formats: {', '.join(kinds)}"
+            f"there are no {weights_format} weights of {network}",
+            hint=f"formats: {', '.join(kinds)}",
         )
-    known = precisions(network, kinds[form])
+    known = precisions(network, kinds[weights_format])
     if precision and precision not in known:
         raise UsageError(
-            f"{form} weights of {network} are not stored in {precision!r}",
+            f"{weights_format} weights of {network} are not stored in {precision!r}",
             hint=f"say {' or '.join(known)}",
         )
     looker = CacheCheck()
     checks = [
-        _exact(looker.of(CheckSubject(catalog.model_info(network, form, each, backend=reader))))
+        _exact(
+            looker.of(
+                CheckSubject(catalog.model_info(network, weights_format, each, backend=reader))
+            )
+        )
         for each in ([precision] if precision else known)
-        for reader in kinds[form].loaded_by
+        for reader in kinds[weights_format].loaded_by
     ]
     return min(checks, key=lambda check: STATE_PRIORITY.index(check.state))
 
@@ -144,15 +150,15 @@ def _exact(check: WeightsCheck) -> WeightsCheck:
     return replace(check, state=state, copies=tuple(of_it), chosen=chosen)
 
 
-def precisions(network: str, form: catalog.WeightsFormat) -> list[str]:
-    """What weights of a network are stored in, in that form: made here, or published."""
+def precisions(network: str, kind: catalog.WeightsFormat) -> list[str]:
+    """What weights of a network are stored in, in that format: made here, or published."""
     published = [
         row.precision
         for row in catalog.hosted_weights()
-        if (row.network, row.form) == (network, form.name) and not row.unavailable
+        if (row.network, row.format) == (network, kind.name) and not row.unavailable
     ]
     # What is taken as it is published outside the catalog may be stored in anything.
-    return list(dict.fromkeys([*form.converts_to, *published])) or [_ANY]
+    return list(dict.fromkeys([*kind.converts_to, *published])) or [_ANY]
 
 
 def _precision(place: CacheLocation, info: catalog.ModelInfo) -> str:
@@ -162,8 +168,8 @@ def _precision(place: CacheLocation, info: catalog.ModelInfo) -> str:
     return info.hosted.precision
 
 
-def _forms(model: catalog.Model) -> list[catalog.WeightsFormat]:
-    return [form for form in catalog.forms().values() if form.family == model.family]
+def _formats(model: catalog.Model) -> list[catalog.WeightsFormat]:
+    return [kind for kind in catalog.weights_formats().values() if kind.family == model.family]
 
 
 # Reading every byte of the copies that are here, and holding them against what is known.
@@ -219,7 +225,7 @@ def verify(
     """
     checks = [
         WeightsCheck(
-            CheckSubject(catalog.model_info(each.name, each.form, each.precision)),
+            CheckSubject(catalog.model_info(each.name, each.format, each.precision)),
             each.copy.state,
             (each.copy,),
             each.copy,

@@ -1,9 +1,9 @@
-"""Finding verified weights on this machine, in the form that a backend needs.
+"""Finding verified weights on this machine, in the format that a backend needs.
 
 Nothing here downloads. Published files are looked for in the tool's own cache (``models pull
 --mirror``), in the package-index mirror that the catalog names, and in the Hugging Face cache
-(``models pull``); other forms of Whisper are converted from the CTranslate2 ones, once, into the
-tool's cache. A model outside the catalog is taken from the Hugging Face cache in the form it is
+(``models pull``); other formats of Whisper are converted from the CTranslate2 ones, once, into the
+tool's cache. A model outside the catalog is taken from the Hugging Face cache in the format it is
 published in, and converted from that. Every file is hashed before it is used.
 """
 
@@ -42,19 +42,19 @@ class Weights:
 
     Attributes:
         model: the canonical name, or ``org/name@REVISION``.
-        form: their form.
+        format: their format.
         precision: what they are stored in.
         path: the file or folder a backend is given.
         files: file name → SHA-256, as hashed.
         size_bytes: of all files together.
         source: where they come from, without any local path.
-        network_sha256: the identity of the network, equal for every form of it; known for
+        network_sha256: the identity of the network, equal for every format of it; known for
             converted weights and for those that the catalog pins.
         english_only: whether the network knows no language but English.
     """
 
     model: str
-    form: str
+    format: str
     precision: str
     path: Path
     files: Mapping[str, str]
@@ -64,36 +64,36 @@ class Weights:
     english_only: bool = False
 
 
-# Other forms of weights that are here: whether one is needed, where it is kept, making it once.
+# Other formats of weights that are here: whether one is needed, where it is kept, making it once.
 
 
-def suits(source_form: str, stored: str, form: str, precision: str) -> bool:
-    """Whether weights are handed over as they are, and not converted first.
+def suits(source_format: str, stored: str, weights_format: str, precision: str) -> bool:
+    """Whether weights can be used as they are, without a conversion.
 
     Args:
-        source_form: their form.
-        stored: what they are stored in.
-        form: the form that is requested.
-        precision: what the weights have to be stored in.
+        source_format: their format.
+        stored: their precision.
+        weights_format: the requested format.
+        precision: the requested precision.
 
     Raises:
         WeightsMissingError: they are not what is requested, and cannot be converted to it.
     """
-    kind = catalog.forms().get(form)
-    # Whoever loads a form that is never converted casts it; others compute in what they find.
+    kind = catalog.weights_formats().get(weights_format)
+    # Whoever loads a format that is never converted casts it; others compute in what they find.
     casts = kind is not None and not kind.converts_to
-    if form == source_form and (casts or precision == stored):
+    if weights_format == source_format and (casts or precision == stored):
         return True
     from mac_whisper_speedtest.convert.conversion import FORMATS
 
-    if form not in FORMATS or FORMATS[form].writer is None:
+    if weights_format not in FORMATS or FORMATS[weights_format].writer is None:
         raise WeightsMissingError(
-            f"{source_form} weights cannot be converted to {form}",
-            hint=f"name a model that is published as {form}",
+            f"{source_format} weights cannot be converted to {weights_format}",
+            hint=f"name a model that is published as {weights_format}",
         )
-    if FORMATS[form].carries_vocabulary and not FORMATS[source_form].carries_vocabulary:
+    if FORMATS[weights_format].carries_vocabulary and not FORMATS[source_format].carries_vocabulary:
         raise WeightsMissingError(
-            f"{source_form} weights have no vocabulary, which {form} ones need",
+            f"{source_format} weights have no vocabulary, which {weights_format} ones need",
             hint="name a model that is published as ctranslate2 or huggingface",
         )
     return False
@@ -101,17 +101,17 @@ def suits(source_form: str, stored: str, form: str, precision: str) -> bool:
 
 def converted(
     source: Weights,
-    form: str,
+    weights_format: str,
     precision: str,
     *,
     notify: Callable[[str], None],
     fresh: bool,
 ) -> Weights:
-    """The same network in another form, from the tool's cache or made now.
+    """The same network in another format, from the tool's cache or made now.
 
     Args:
         source: what to convert.
-        form: a form that the converter writes.
+        weights_format: a format that the converter writes.
         precision: the precision to store it in.
         notify: receives a line before a conversion, which takes seconds to minutes.
         fresh: read every converted file again, whatever is remembered of it.
@@ -123,24 +123,24 @@ def converted(
     """
     from mac_whisper_speedtest.convert import conversion
 
-    target = conversion.format_named(form)
-    folder = folder_of(source, form, precision)
+    target = conversion.format_named(weights_format)
+    folder = folder_of(source, weights_format, precision)
     with durable.locked(Path(f"{folder}.lock")):
         if not folder.exists():
-            notify(f"converting {source.model} to {form} {precision} (once)")
+            notify(f"converting {source.model} to {weights_format} {precision} (once)")
             conversion.convert(
                 source.path,
-                form,
+                weights_format,
                 folder,
                 precision=precision,
-                source_format=source.form,
+                source_format=source.format,
                 provenance={"source": source.source},
             )
-        record, hashes = _checked(source.model, form, folder, fresh=fresh)
+        record, hashes = _checked(source.model, weights_format, folder, fresh=fresh)
     files = target.files(folder)
     return Weights(
         model=source.model,
-        form=form,
+        format=weights_format,
         precision=precision,
         path=files[0] if target.is_one_file else folder,
         files=hashes,
@@ -151,15 +151,15 @@ def converted(
     )
 
 
-def folder_of(source: Weights, form: str, precision: str) -> Path:
+def folder_of(source: Weights, weights_format: str, precision: str) -> Path:
     """Where the conversion of ``source`` is kept: in a folder that names nothing outside it."""
     if catalog.is_custom(source.model):
-        return custom_conversion(catalog.parse_custom(source.model), form, precision)
-    return converted_folder(source.model, form, precision, source.files["model.bin"])
+        return custom_conversion(catalog.parse_custom(source.model), weights_format, precision)
+    return converted_folder(source.model, weights_format, precision, source.files["model.bin"])
 
 
 def _checked(
-    model: str, form: str, folder: Path, *, fresh: bool
+    model: str, weights_format: str, folder: Path, *, fresh: bool
 ) -> tuple[ConversionRecord, dict[str, str]]:
     """What was written down of a conversion, and its files' hashes, which are the same.
 
@@ -169,7 +169,9 @@ def _checked(
     from mac_whisper_speedtest.convert.record import RECORD_NAME, read_record
 
     def damaged(message: str, *names: str) -> DamagedError:
-        found = Damage(model, form, names, folder, WeightsOrigin.CONVERTED, seen=identity(folder))
+        found = Damage(
+            model, weights_format, names, folder, WeightsOrigin.CONVERTED, seen=identity(folder)
+        )
         by_hand = f"remove the folder {folder}; it is rebuilt at the next run"
         return DamagedError(message, found, by_hand=by_hand)
 
@@ -197,7 +199,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def official(name: str, *, fresh: bool = False) -> Weights:
-    """What every form of the Whisper model ``name`` is converted from, with hashes.
+    """What every format of the Whisper model ``name`` is converted from, with hashes.
 
     For a canonical name that is the published CTranslate2 files; for a model outside the catalog
     whatever its repository holds.
@@ -211,7 +213,7 @@ def official(name: str, *, fresh: bool = False) -> Weights:
     """
     if catalog.is_custom(name):
         return _custom(catalog.parse_custom(name), fresh=fresh)
-    return published(name, catalog.SOURCE_FORM, fresh=fresh)
+    return published(name, catalog.SOURCE_FORMAT, fresh=fresh)
 
 
 def locate(
@@ -226,7 +228,7 @@ def locate(
     Args:
         info: the model as the backend sees it.
         notify: receives a line before a conversion, which takes seconds to minutes.
-        official: gives what the forms of a Whisper model are converted from.
+        official: gives what the formats of a Whisper model are converted from.
         fresh: read every file again, whatever is remembered of it; ``official`` sees to its own.
 
     Raises:
@@ -244,21 +246,21 @@ def locate(
     if info.family != catalog.WHISPER:
         return published(info.model, info.weights_format, fresh=fresh)
     source = official(info.model)
-    return in_form(source, info.weights_format, info.precision, notify=notify, fresh=fresh)
+    return in_format(source, info.weights_format, info.precision, notify=notify, fresh=fresh)
 
 
-def in_form(
+def in_format(
     source: Weights,
-    form: str,
+    weights_format: str,
     precision: str,
     *,
     notify: Callable[[str], None],
     fresh: bool = False,
 ) -> Weights:
-    """``source``, as `official` gives it, in that form and precision: as it is, or `converted`."""
-    if suits(source.form, source.precision, form, precision):
+    """``source`` (from `official`) in the requested format and precision, converted if needed."""
+    if suits(source.format, source.precision, weights_format, precision):
         return source
-    return converted(source, form, precision, notify=notify, fresh=fresh)
+    return converted(source, weights_format, precision, notify=notify, fresh=fresh)
 
 
 def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:
@@ -286,7 +288,7 @@ def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:
             )
     return Weights(
         model=info.model,
-        form=info.weights_format or "own",
+        format=info.weights_format or "own",
         precision=info.precision,
         path=path,
         files=hashes,
@@ -299,7 +301,7 @@ def _custom(model: catalog.Custom, *, fresh: bool) -> Weights:
     found = custom.pulled(model, fresh=fresh)
     return Weights(
         model=str(model),
-        form=found.held.form,
+        format=found.held.format,
         precision=found.held.precision,
         path=found.held.path,
         files=found.files,
@@ -309,18 +311,18 @@ def _custom(model: catalog.Custom, *, fresh: bool) -> Weights:
     )
 
 
-def published(name: str, form: str, *, fresh: bool = False) -> Weights:
-    """The files of ``name`` as published in ``form``, wherever they are, with their hashes.
+def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights:
+    """The files of ``name`` as published in that format, wherever they are, with their hashes.
 
     Args:
         name: canonical model name.
-        form: a form that the catalog knows.
+        weights_format: a format that the catalog knows.
         fresh: read every file again, whatever is remembered of it.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
     """
-    row = _row(name, form)
+    row = _row(name, weights_format)
     get = _get(row)
     found = {
         LocationKind.FETCHED: (fetched_folder, "fetched from", WeightsOrigin.FETCHED),
@@ -349,12 +351,12 @@ def published(name: str, form: str, *, fresh: bool = False) -> Weights:
     )
 
 
-def _row(name: str, form: str) -> catalog.HostedWeights:
-    row = catalog.find_hosted(catalog.model(name).name, form)
+def _row(name: str, weights_format: str) -> catalog.HostedWeights:
+    row = catalog.find_hosted(catalog.model(name).name, weights_format)
     if row is None or row.unavailable:
-        reason = row.unavailable if row else f"the catalog knows no {form} weights of it"
+        reason = row.unavailable if row else f"the catalog knows no {weights_format} weights of it"
         raise WeightsMissingError(
-            f"there are no {form} weights of {name}: {reason}",
+            f"there are no {weights_format} weights of {name}: {reason}",
             hint="speedtest models list shows what there is",
         )
     return row
@@ -414,13 +416,13 @@ def _verified(row: catalog.HostedWeights, copy: _Copy, *, fresh: bool) -> Weight
             hashes[name] = seen
     if problems:
         damage = Damage(
-            row.network, row.form, tuple(problems), folder, copy.origin, row, identity(folder)
+            row.network, row.format, tuple(problems), folder, copy.origin, row, identity(folder)
         )
         raise DamagedError(next(iter(problems.values())), damage, by_hand=copy.again)
     is_file = len(names) == 1
     return Weights(
         model=row.network,
-        form=row.form,
+        format=row.format,
         precision=row.precision,
         path=folder / names[0] if is_file else folder,
         files=hashes,
@@ -440,7 +442,7 @@ def _get(row: catalog.HostedWeights) -> str:
     """The command that puts the published files where they are looked for."""
     if row.repository or row.mirror is not None:
         rows = (each for each in catalog.hosted_weights() if each.network == row.network)
-        official = next((each.form for each in rows if not each.unavailable), row.form)
-        form = "" if row.form == official else f" --format {row.form}"
-        return f"speedtest models pull {row.network}{form}"
+        usual = next((each.format for each in rows if not each.unavailable), row.format)
+        option = "" if row.format == usual else f" --format {row.format}"
+        return f"speedtest models pull {row.network}{option}"
     return f"fetch them from {row.place}, and name the folder in a .toml file"

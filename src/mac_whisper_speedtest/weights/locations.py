@@ -35,7 +35,7 @@ FLUIDAUDIO_FILES: Mapping[str, tuple[str, ...]] = {
     "parakeet-tdt-0.6b-v3": ("Preprocessor", "Encoder", "Decoder", "JointDecisionv3"),
 }
 
-# What a copy of each form holds where the catalog does not list its files. A name with
+# What a copy of each format holds where the catalog does not list its files. A name with
 # alternatives is a tuple: any one of them will do.
 _STRUCTURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ctranslate2": (
@@ -144,9 +144,9 @@ def resolve(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
     return _published(location, info.hosted)
 
 
-def structure(form: str) -> tuple[ExpectedFile, ...]:
-    """What a copy of ``form`` holds, as far as names go; empty where that is not known."""
-    return tuple(ExpectedFile(names) for names in _STRUCTURE.get(form, ()))
+def structure(weights_format: str) -> tuple[ExpectedFile, ...]:
+    """What a copy in that format holds, as far as names go; empty where that is not known."""
+    return tuple(ExpectedFile(names) for names in _STRUCTURE.get(weights_format, ()))
 
 
 def _described(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
@@ -169,14 +169,14 @@ def _described(location: WeightsLocation, info: ModelInfo) -> CacheLocation | No
 
 
 def _wants(row: catalog.HostedWeights) -> tuple[ExpectedFile, ...]:
-    """What the catalog, or else the form, says that a copy of ``row`` holds."""
+    """What the catalog, or else the format, says that a copy of ``row`` holds."""
     listed = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in row.files)
-    if row.complete or not _STRUCTURE.get(row.form):
+    if row.complete or not _STRUCTURE.get(row.format):
         return listed
     known = {want.names[0]: want for want in listed}
     return tuple(
         next((known[name] for name in want.names if name in known), want)
-        for want in structure(row.form)
+        for want in structure(row.format)
     )
 
 
@@ -202,7 +202,7 @@ def fetched_folder(row: catalog.HostedWeights) -> Path | None:
     main = row.main_file
     if row.mirror is None or main is None or main.sha256 is None:
         return None
-    folder = f"{row.form}-published-{main.sha256[:16]}"
+    folder = f"{row.format}-published-{main.sha256[:16]}"
     return paths.cache_dir() / "weights" / row.network / folder
 
 
@@ -219,45 +219,47 @@ def mirror_folder(row: catalog.HostedWeights) -> Path | None:
     return Path(str(distribution.locate_file(row.mirror.folder)))
 
 
-def converted_folder(network: str, form: str, precision: str, source_key: str) -> Path:
+def converted_folder(network: str, weights_format: str, precision: str, source_key: str) -> Path:
     """Where the conversion of a source is kept.
 
     Args:
         network: a canonical name, or the folder's name of a custom one.
-        form: the form it was converted to.
+        weights_format: the format it was converted to.
         precision: what it is stored in.
         source_key: SHA-256 of the source's tensors file, or its commit; hexadecimal.
     """
-    folder = f"{form}-{precision}-{source_key[:16]}"
+    folder = f"{weights_format}-{precision}-{source_key[:16]}"
     return paths.cache_dir() / "weights" / network / folder
 
 
-def custom_conversion(custom: catalog.Custom, form: str, precision: str) -> Path:
+def custom_conversion(custom: catalog.Custom, weights_format: str, precision: str) -> Path:
     """Where the conversion of a model outside the catalog is kept.
 
     The commit is all of its name that says what the source holds, and it pins every file.
     """
-    return converted_folder(custom.folder, form, precision, custom.revision)
+    return converted_folder(custom.folder, weights_format, precision, custom.revision)
 
 
 def _converted(info: ModelInfo) -> CacheLocation | None:
-    form, precision = info.weights_format, info.precision
+    weights_format, precision = info.weights_format, info.precision
     if catalog.is_custom(info.model):
-        folder = custom_conversion(catalog.parse_custom(info.model), form, precision)
-        return conversion(folder, form)
+        folder = custom_conversion(catalog.parse_custom(info.model), weights_format, precision)
+        return conversion(folder, weights_format)
     main = info.source.main_file if info.source else None
     if main is None or main.sha256 is None:
         return None
-    return conversion(converted_folder(info.model, form, precision, main.sha256), form)
+    return conversion(
+        converted_folder(info.model, weights_format, precision, main.sha256), weights_format
+    )
 
 
-def conversion(folder: Path, form: str) -> CacheLocation:
-    """A conversion to ``form`` in the tool's cache, which says itself what it holds."""
+def conversion(folder: Path, weights_format: str) -> CacheLocation:
+    """A conversion to that format in the tool's cache, which says itself what it holds."""
     return CacheLocation(
         "the tool's cache (converted)",
         folder,
         for_run=True,
-        is_file=form in {"ggml", "openai"},
+        is_file=weights_format in {"ggml", "openai"},
         record=folder / "provenance.json",
     )
 
@@ -299,7 +301,7 @@ def _hub(row: catalog.HostedWeights) -> CacheLocation:
     if not row.complete and (snapshot := resolve_offline(pull_target(row))):
         revision = snapshot.revision
         wants = tuple(_expected_file(file, row.folder) for file in snapshot.files)
-    shared = bool(row.folder) or row.form == "ggml"  # one repository for many networks
+    shared = bool(row.folder) or row.format == "ggml"  # one repository for many networks
     blobs = repository / "blobs"
     hashes = [want.sha256 for want in wants if want.sha256]
     return CacheLocation(

@@ -111,33 +111,35 @@ MARGIN_BYTES = 200_000_000
 """What must stay free on the disk: the larger of this and `MARGIN_SHARE` of what is fetched."""
 
 
-def row_for(name: str, form: str = "") -> catalog.HostedWeights:
+def row_for(name: str, weights_format: str = "") -> catalog.HostedWeights:
     """The row of the catalog that ``models pull NAME`` means.
 
     Args:
         name: a canonical name.
-        form: of the weights; empty for the official ones (for Whisper, those that every other form
-            is converted from).
+        weights_format: empty for the official one (for Whisper, the one that every other format is
+            converted from).
 
     Raises:
-        UsageError: no such model, no such form, or it is not published.
+        UsageError: no such model, no such format, or it is not published.
     """
     network = catalog.model(name)
-    if form and form not in catalog.forms():
+    if weights_format and weights_format not in catalog.weights_formats():
         raise UsageError(
-            f"unknown weights format {form!r}", hint=f"known: {', '.join(catalog.forms())}"
+            f"unknown weights format {weights_format!r}",
+            hint=f"known: {', '.join(catalog.weights_formats())}",
         )
-    if not form and network.family == catalog.WHISPER:
-        form = catalog.SOURCE_FORM
+    if not weights_format and network.family == catalog.WHISPER:
+        weights_format = catalog.SOURCE_FORMAT
     rows = [row for row in catalog.hosted_weights() if row.network == network.name]
-    fitting = [row for row in rows if not form or row.form == form]
+    fitting = [row for row in rows if not weights_format or row.format == weights_format]
     for row in fitting:
         if not row.unavailable:
             return row
     why = fitting[0].unavailable if fitting else f"it is a {network.family} network"
-    forms = dict.fromkeys(row.form for row in rows if not row.unavailable)
+    formats = dict.fromkeys(row.format for row in rows if not row.unavailable)
     raise UsageError(
-        f"there are no {form} weights of {name}: {why}", hint=f"published: {', '.join(forms)}"
+        f"there are no {weights_format} weights of {name}: {why}",
+        hint=f"published: {', '.join(formats)}",
     )
 
 
@@ -331,9 +333,9 @@ def _from_mirror(row: catalog.HostedWeights, notify: Callable[[str], None]) -> P
     if row.mirror is not None:
         return mirror.fetch_row(row, notify=notify)
     raise UsageError(
-        f"{row.network} as {row.form} is only published at {row.url}, which this tool does not "
+        f"{row.network} as {row.format} is only published at {row.url}, which this tool does not "
         "fetch from",
-        hint=f"the {row.form} library fetches it itself; or pull {row.network} without --format, "
+        hint=f"the {row.format} library fetches it itself; or pull {row.network} without --format, "
         "and it is converted",
     )
 

@@ -39,49 +39,52 @@ class Removal:
         return sum(sizes) + sum(copy.size_bytes for copy in self.hub)
 
 
-def plan_removal(name: str, *, form: str = "", from_hub: bool = False) -> Removal:
+def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False) -> Removal:
     """What removing ``name`` means, as things are now.
 
     Args:
         name: canonical, or ``org/name@`` and a commit.
-        form: only the copies in this form; empty for all.
+        weights_format: only the copies in this format; empty for all.
         from_hub: also the files in the Hugging Face cache.
 
     Raises:
-        UsageError: no such model, or no such form of it.
+        UsageError: no such model, or no such format of it.
     """
     model = catalog.model(name)
-    if form:
-        _check_form(form, model)
+    if weights_format:
+        _check_format(weights_format, model)
     if not catalog.is_custom(name):
-        own = own_copies(model.name, model.name, form)
-        hub = hub_removal.copies_of_model(model.name, form) if from_hub else ()
+        own = own_copies(model.name, model.name, weights_format)
+        hub = hub_removal.copies_of_model(model.name, weights_format) if from_hub else ()
         return Removal(model.name, tuple(own), hub)
     custom = catalog.parse_custom(name)
-    if form and from_hub:
+    if weights_format and from_hub:
         raise UsageError(
             f"the files of {custom.repository} in the Hugging Face cache are in no format of ours",
             hint="leave out --format, or --hub",
         )
-    own = own_copies(model.name, custom.folder, form)
+    own = own_copies(model.name, custom.folder, weights_format)
     return Removal(model.name, tuple(own), hub_removal.copies_of_custom(custom) if from_hub else ())
 
 
-def _check_form(form: str, network: catalog.Model) -> None:
-    known = [each.name for each in catalog.forms().values() if each.family == network.family]
-    if form not in known:
+def _check_format(weights_format: str, network: catalog.Model) -> None:
+    known = [
+        each.name for each in catalog.weights_formats().values() if each.family == network.family
+    ]
+    if weights_format not in known:
         raise UsageError(
-            f"there are no {form} weights of {network.name}", hint=f"formats: {', '.join(known)}"
+            f"there are no {weights_format} weights of {network.name}",
+            hint=f"formats: {', '.join(known)}",
         )
 
 
-def own_copies(name: str, part: str, form: str = "") -> list[TrashItem]:
+def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem]:
     """The tool's own copies of a model, and what killed conversions of it left.
 
     Args:
         name: for messages.
         part: the name of its folder.
-        form: only the copies in this form; empty for all.
+        weights_format: only the copies in this format; empty for all.
 
     Raises:
         UsageError: its folder is a link, and only a part of it is asked for.
@@ -89,7 +92,7 @@ def own_copies(name: str, part: str, form: str = "") -> list[TrashItem]:
     root = hub_cache.root()
     folder = root / part
     if folder.is_symlink():
-        if form:
+        if weights_format:
             raise UsageError(
                 f"the folder of {name} in the tool's cache is a link to another one",
                 hint="leave out --format to remove the link; what it leads to stays",
@@ -99,7 +102,7 @@ def own_copies(name: str, part: str, form: str = "") -> list[TrashItem]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         target = hub_cache.staged_for(path.name)
         meant = hub_cache.parse(target or path.name)
-        if meant is None or form not in {"", meant.form}:
+        if meant is None or weights_format not in {"", meant.format}:
             continue
         what = f"{meant}, unfinished" if target else str(meant)
         if path.is_symlink():

@@ -11,7 +11,7 @@ from mac_whisper_speedtest.errors import DownloadError
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile, cached_listing
 
-# Which files of a repository a backend needs: the weights once, in their safest form, no code.
+# Which files of a repository a backend needs: the weights once, in their safest format, no code.
 
 
 # Weights by the suffix of their file, the best first: one kind is taken, the others hold the same
@@ -44,7 +44,7 @@ def select_files(
 
     Args:
         files: everything in the repository.
-        folder: look only in here; the folders below hold the same network in forms for
+        folder: look only in here; the folders below hold the same network in formats for
             other programs (``onnx/``), unless it is a Core ML model.
         weights: names, relative to ``folder``, of the weights where they are known.
 
@@ -151,7 +151,9 @@ def pull_target(row: catalog.HostedWeights) -> PullTarget:
     """What a row of the catalog that has a repository asks for."""
     folder = f"{row.folder}/" if row.folder else ""
     return PullTarget(
-        name=row.network if row.form == catalog.SOURCE_FORM else f"{row.network} as {row.form}",
+        name=row.network
+        if row.format == catalog.SOURCE_FORMAT
+        else f"{row.network} as {row.format}",
         repository=row.repository,
         revision=row.revision or hub_cache.DEFAULT_BRANCH,
         folder=row.folder,
