@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.request import DEFAULT_MAX_ROUNDS, DEFAULT_ROUNDS
 from mac_whisper_speedtest.stats import intervals, ranking, stopping
 
 BUDGET_ROUNDS = 30
@@ -111,10 +112,10 @@ def true_median(world: World, rnd: random.Random, rounds: int = 40_000) -> float
     return statistics.median(machine.rtf["cell 0"].values())
 
 
-def precision(run: Machine, wanted: float, maximum: int = stopping.MAX_ROUNDS) -> bool:
+def precision(run: Machine, target: float, maximum: int = DEFAULT_MAX_ROUNDS) -> bool:
     """Measure by the rule of ``--ci-width``; whether it was reached."""
     done = 0
-    for look in stopping.looks(stopping.MIN_ROUNDS, maximum):
+    for look in stopping.looks(DEFAULT_ROUNDS, maximum):
         run.measure(look - done)
         done = look
         ranked = ranking.rank(run.rtf, margin=ranking.MARGIN)
@@ -122,7 +123,7 @@ def precision(run: Machine, wanted: float, maximum: int = stopping.MAX_ROUNDS) -
         for name, each in run.rtf.items():
             found = intervals.of_median(list(each.values()))
             widths[f"median of {name}"] = None if found is None else found.inverse()
-        if stopping.check_widths(widths, wanted).reached:
+        if stopping.check_widths(widths, target).reached:
             return True
     return False
 
@@ -131,7 +132,7 @@ def budget(
     run: Machine, margin: float, *, spend: bool = True, rounds: int = BUDGET_ROUNDS
 ) -> float:
     """Measure by the rule of ``--budget``; the level at which the run is to be judged."""
-    looks = stopping.looks(stopping.MIN_ROUNDS, stopping.MAX_ROUNDS, growth=stopping.BUDGET_GROWTH)
+    looks = stopping.looks(DEFAULT_ROUNDS, DEFAULT_MAX_ROUNDS, growth=stopping.BUDGET_GROWTH)
     left, done = rounds * len(run.names), 0
     cells: Sequence[str] = run.names
     for number, look in enumerate(looks):

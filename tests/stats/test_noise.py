@@ -20,7 +20,7 @@ def test_the_floor_is_the_smallest_margin_with_the_verdict_same() -> None:
     assert found.floor > 0
     assert ranking.verdict_of(found.ratio, found.floor * 1.0001) is Verdict.SAME
     assert ranking.verdict_of(found.ratio, found.floor * 0.9999) is Verdict.AMBIGUOUS
-    assert not found.false_verdict
+    assert found.verdict not in ranking.OPPOSITE
     assert found.rounds == 12
 
 
@@ -43,7 +43,7 @@ def test_noise_that_both_share_is_no_floor() -> None:
 def test_a_machine_that_separates_identical_cells_is_detected() -> None:
     found = stopping.noise_floor(cell(0.005, 1), cell(0.005, 2, speed=1.1))
     assert found is not None
-    assert found.false_verdict
+    assert found.verdict in ranking.OPPOSITE
     assert found.floor > 0.1
 
 

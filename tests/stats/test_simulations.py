@@ -11,7 +11,8 @@ import random
 import pytest
 
 from fakes.worlds import INDEPENDENT, WORLDS, Machine, World, budget, precision, true_median
-from mac_whisper_speedtest.stats import intervals, ranking, stopping
+from mac_whisper_speedtest.request import DEFAULT_MAX_ROUNDS
+from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.ranking import Verdict
 
 BY_NAME = {world.name: world for world in WORLDS}
@@ -88,7 +89,7 @@ def test_precision_stops_as_soon_as_it_is_reached() -> None:
     assert precision(quiet, 0.02)
     assert len(quiet.rtf["cell 0"]) < 30
     assert not precision(noisy, 0.02)
-    assert len(noisy.rtf["cell 0"]) == stopping.MAX_ROUNDS
+    assert len(noisy.rtf["cell 0"]) == DEFAULT_MAX_ROUNDS
 
 
 @pytest.mark.parametrize("margin", [0.0, ranking.MARGIN])

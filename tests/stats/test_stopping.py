@@ -66,7 +66,7 @@ def test_precision_is_not_reached_while_an_interval_is_unknown() -> None:
     found = stopping.check_widths({"a": interval(1.0, 1.0), "b": None}, 0.02)
     assert (found.reached, found.name, found.widest) == (False, "b", None)
     assert stopping.check_widths({}, 0.02).reached
-    with pytest.raises(ValueError, match="precision"):
+    with pytest.raises(ValueError, match="target width"):
         stopping.check_widths({}, 0.0)
 
 

@@ -77,7 +77,7 @@ class Adaptive:
     def looks(self) -> tuple[int, ...]:
         """Rounds after which the data are looked at."""
         by_budget = self.request.ci_width is None
-        growth = stopping.BUDGET_GROWTH if by_budget else stopping.PRECISION_GROWTH
+        growth = stopping.BUDGET_GROWTH if by_budget else stopping.WIDTH_GROWTH
         return stopping.looks(self.request.rounds, self.request.planned_rounds, growth=growth)
 
     @property

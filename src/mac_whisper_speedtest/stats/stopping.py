@@ -52,11 +52,6 @@ class NoiseFloor:
     ratio: Interval
     verdict: Verdict
 
-    @property
-    def false_verdict(self) -> bool:
-        """Whether two identical cells were reported as different."""
-        return self.verdict in ranking.OPPOSITE
-
 
 def noise_floor(
     a: Mapping[int, float], b: Mapping[int, float], level: float = intervals.LEVEL
@@ -163,13 +158,7 @@ def _detectable(rounds: int, level: float, power: float) -> float:
     return (ends + quantiles.student_t(rounds - 1, power)) / math.sqrt(rounds)
 
 
-MIN_ROUNDS = 6
-"""Rounds before the first look; with fewer, a median has no interval at 95 %."""
-
-MAX_ROUNDS = 60
-"""Default number of rounds after which a run ends in any case."""
-
-PRECISION_GROWTH = 1.25
+WIDTH_GROWTH = 1.25
 """Each look of ``--ci-width`` comes after a quarter more rounds, which is the most that a run can
 measure in excess. Looks at widths cost no coverage (benchmarks/statistics.py)."""
 
@@ -177,7 +166,7 @@ BUDGET_GROWTH = 1.5
 """Looks of ``--budget`` each cost a share of the error, so there are fewer: 7 from 6 to 60."""
 
 
-def looks(minimum: int, maximum: int, *, growth: float = PRECISION_GROWTH) -> tuple[int, ...]:
+def looks(minimum: int, maximum: int, *, growth: float = WIDTH_GROWTH) -> tuple[int, ...]:
     """The round counts of the interim looks: a geometric series.
 
     Args:
@@ -237,7 +226,7 @@ class WidthCheck:
     name: str | None
 
 
-def check_widths(widths: Mapping[str, Interval | None], precision: float) -> WidthCheck:
+def check_widths(widths: Mapping[str, Interval | None], target_width: float) -> WidthCheck:
     """Whether every interval is as narrow as requested: the rule of ``--ci-width``.
 
     It sees the widths of intervals, never their position, so no verdict can stop it; rules of this
@@ -248,13 +237,13 @@ def check_widths(widths: Mapping[str, Interval | None], precision: float) -> Wid
     Args:
         widths: name → interval: of every cell's RTFx, and of every cell's ratio to the best of its
             group at the ranking's simultaneous level (``Ranking.against_best``).
-        precision: largest full width / estimate of each, as a fraction.
+        target_width: largest full width / estimate of each, as a fraction.
 
     Raises:
-        ValueError: for a precision that is not above zero.
+        ValueError: for a target width that is not above zero.
     """
-    if not precision > 0:
-        raise ValueError(f"a precision must be above zero, not {precision!r}")
+    if not target_width > 0:
+        raise ValueError(f"a target width must be above zero, not {target_width!r}")
     known: dict[str, float] = {}
     for name, interval in widths.items():
         if interval is None:
@@ -263,7 +252,7 @@ def check_widths(widths: Mapping[str, Interval | None], precision: float) -> Wid
     if not known:
         return WidthCheck(reached=True, widest=None, name=None)
     widest = max(known, key=lambda each: known[each])
-    return WidthCheck(reached=known[widest] <= precision, widest=known[widest], name=widest)
+    return WidthCheck(reached=known[widest] <= target_width, widest=known[widest], name=widest)
 
 
 def undecided_cells(
