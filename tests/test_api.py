@@ -96,7 +96,7 @@ def test_files_are_written_and_their_paths_returned(measured: st.Results, tmp_pa
     samples = [each for each in trace["traceEvents"] if each.get("cat") == "sample"]
     assert len(samples) == 4
     assert "note" not in trace["otherData"]  # its times are known
-    with pytest.raises(st.SpeedtestError, match="unknown ending"):
+    with pytest.raises(st.SpeedtestError, match="unknown suffix"):
         measured.export(tmp_path / "cells.xls")
 
 

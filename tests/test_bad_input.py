@@ -46,7 +46,7 @@ CASES: dict[str, tuple[Callable[[Path], list[object]], str, str]] = {
     "unknown backend": (lambda _: ["-b", "faster-whisperer"], "faster-whisperer", "faster-whisper"),
     "missing backend file": (lambda _: ["-b", "no.toml"], "no.toml", "path"),
     "unknown clip": (lambda _: ["--clip", "shortt"], "shortt", "short"),
-    "unknown ending": (lambda d: ["-o", d / "out.xml"], ".xml", ".json"),
+    "unknown suffix": (lambda d: ["-o", d / "out.xml"], ".xml", ".json"),
     "unwritable output": (lambda d: ["-o", d / "missing" / "out.json"], "out.json", "folder"),
     "output is a folder": (lambda d: ["-o", _folder(d / "out.json")], "out.json", "folder"),
     "negative passes": (lambda _: ["--passes", -1], "--passes is -1", "--help"),

@@ -134,9 +134,9 @@ def test_a_format_must_be_known_from_somewhere(speedtest: Call, first: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-f", "json", "--table", "samples"], "json holds whole runs"),
+        (["-f", "json", "--table", "samples"], "json contains whole runs"),
         (["-f", "csv", "--text"], "--text is for --table samples"),
-        (["-o", "out.xlsx"], "unknown ending '.xlsx'"),
+        (["-o", "out.xlsx"], "unknown suffix '.xlsx'"),
         (["-f", "csv", "-o", "no/such/folder/out.csv"], "No such file or directory"),
         (["-f", "xml"], "xml"),
     ],

@@ -362,7 +362,7 @@ def test_the_ending_of_a_file_names_the_format(run: s.Run, tmp_path: Path, name:
 
 
 def test_an_unknown_ending_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"unknown ending '\.xlsx'") as error:
+    with pytest.raises(UsageError, match=r"unknown suffix '\.xlsx'") as error:
         files.check_writable(tmp_path / "out.xlsx")
     assert all(f".{name}" in error.value.hint for name in files.FORMATS)
 
@@ -394,7 +394,7 @@ def test_a_stream_gets_everything_or_nothing(run: s.Run) -> None:
 
 
 def test_json_of_samples_is_refused_because_it_holds_whole_runs(run: s.Run) -> None:
-    with pytest.raises(UsageError, match="json holds whole runs") as error:
+    with pytest.raises(UsageError, match="json contains whole runs") as error:
         files.check_format("json", "samples")
     assert "jsonl" in error.value.hint
 

@@ -114,7 +114,7 @@ def export(
     }[table]
     files.check_format(name, table)
     if output is not None:
-        files.check_place(output)
+        files.check_path(output)
         files.save(_loaded(runs), output, name, chosen)
         return
     if name == files.PARQUET and sys.stdout.isatty():

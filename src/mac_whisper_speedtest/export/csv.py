@@ -1,4 +1,4 @@
-"""Tables as CSV and TSV, in a form that no spreadsheet takes for formulas."""
+"""Tables as CSV and TSV, without texts that a spreadsheet would run as formulas."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import IO
 
 from mac_whisper_speedtest.results.columns import FlatColumn, Value
 
-BETWEEN = "; "
-"""Joins the texts of a list."""
+_SEPARATOR = "; "
+"""Between the texts of a list."""
 
-# OWASP, "CSV Injection": what a spreadsheet may run, with the full-width signs and the line feed.
-# White space before it is skipped by some programs. A text that has apostrophes before it already
-# gets one more, so that taking one away from every such text gives back what was there.
+# What a spreadsheet may run as a formula (OWASP, "CSV Injection"), also with full-width signs, a
+# line feed, or white space in front. A text that already has apostrophes in front gets one more, so
+# that removing one from every such text restores the original.
 _FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 _TSV_ESCAPES = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
@@ -24,7 +24,7 @@ _TSV_ESCAPES = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r")
 def write_csv(
     columns: Sequence[FlatColumn], rows: Iterable[Sequence[Value]], stream: IO[bytes]
 ) -> None:
-    """RFC 4180 in UTF-8, a header line first; what is not known is an empty field."""
+    """RFC 4180 in UTF-8 with a header line; an unknown value is an empty field."""
     writer = csv.writer(codecs.getwriter("utf-8")(stream))
     writer.writerow(column.name for column in columns)
     for values in rows:
@@ -34,7 +34,7 @@ def write_csv(
 def write_tsv(
     columns: Sequence[FlatColumn], rows: Iterable[Sequence[Value]], stream: IO[bytes]
 ) -> None:
-    r"""One line per row, whatever is in it, and no quotes.
+    r"""One line per row, without quotes.
 
     A tab, a line feed, a carriage return and a backslash in a text are written as ``\t``, ``\n``,
     ``\r`` and ``\\``.
@@ -45,13 +45,16 @@ def write_tsv(
         stream.write("\t".join(fields).encode() + b"\n")
 
 
-def _field(value: Value) -> str:
-    """A value's text; one that a spreadsheet would run as a formula gets an apostrophe in front."""
+def value_text(value: Value) -> str:
+    """A value as text; empty if it is unknown."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    text = value if isinstance(value, str) else BETWEEN.join(value)
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _SEPARATOR.join(value) if isinstance(value, list) else str(value)
+
+
+def _field(value: Value) -> str:
+    """A value as text; a formula gets an apostrophe in front."""
+    text = value_text(value)
+    return f"'{text}" if isinstance(value, str | list) and _FORMULA.match(text) else text

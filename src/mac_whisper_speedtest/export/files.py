@@ -1,7 +1,4 @@
-"""Writing runs for other programs: JSON (everything), and tables in several formats.
-
-The formats and columns are documented in docs/results.md; ``schema_version`` is in all of them.
-"""
+"""Writes runs as JSON (everything) or as tables in several formats; see docs/results.md."""
 
 from __future__ import annotations
 
@@ -26,11 +23,11 @@ from mac_whisper_speedtest.results.schema import Run
 JSON, PARQUET = "json", "parquet"
 
 _IN_MEMORY = 1 << 26
-"""Bytes to a stream above which they wait on the disk."""
+"""Bytes for a stream that are buffered in memory; more are buffered on disk."""
 
 
 def to_json(run: Run) -> str:
-    """The whole run, exactly as ``run.json``."""
+    """The whole run, equal to ``run.json``."""
     return pretty(run).decode()
 
 
@@ -42,7 +39,7 @@ def to_csv(run: Run) -> str:
 
 
 def _write_json(_table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
-    """One run as ``run.json``; several as an array of these."""
+    """One run as ``run.json``, several as an array."""
     several = iter(runs)
     documents = [pretty(each) for _, each in zip(range(2), several, strict=False)]
     if len(documents) == 1:
@@ -55,7 +52,7 @@ def _write_json(_table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
 
 
 def _write_jsonl(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
-    """One object per row and line: every column, null where it is not known."""
+    """One object with every column per row and line; unknown values are null."""
     encoder = msgspec.json.Encoder()
     for record in table.records(runs):
         stream.write(encoder.encode(record) + b"\n")
@@ -82,11 +79,11 @@ FORMATS: Mapping[str, Write] = MappingProxyType(
         "html": markup.write_html,
     }
 )
-"""Name, which is also the ending of a file → what writes it."""
+"""Name, which is also the suffix of a file → its writer."""
 
 
 def format_of(path: Path) -> str:
-    """The format that the ending of ``path`` names.
+    """The format that the suffix of ``path`` names.
 
     Raises:
         UsageError: it names none.
@@ -94,33 +91,29 @@ def format_of(path: Path) -> str:
     name = path.suffix.lower().removeprefix(".")
     if name not in FORMATS:
         raise UsageError(
-            f"cannot write {path}: unknown ending {path.suffix!r}",
+            f"cannot write {path}: unknown suffix {path.suffix!r}",
             hint=f"use one of {', '.join(f'.{each}' for each in FORMATS)}",
         )
     return name
 
 
 def check_format(name: str, table: str = CELLS.name) -> None:
-    """Find out beforehand whether ``name`` can be written here.
-
-    Args:
-        name: a format.
-        table: the name of a table.
+    """Make sure that a table can be written in the format ``name``.
 
     Raises:
-        UsageError: Parquet without pyarrow, or JSON of anything but whole runs.
+        UsageError: Parquet without pyarrow, or JSON of a table other than ``cells``.
     """
     if name == PARQUET:
         parquet.check_installed()
     if name == JSON and table != CELLS.name:
         raise UsageError(
-            f"json holds whole runs, not a table of {table}",
+            f"json contains whole runs, not a table of {table}",
             hint="for one object per row: --format jsonl",
         )
 
 
-def check_place(path: Path) -> None:
-    """Find out beforehand whether a file can be written there.
+def check_path(path: Path) -> None:
+    """Make sure that a file can be written at ``path``.
 
     Raises:
         UsageError: it cannot.
@@ -138,36 +131,36 @@ def check_place(path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before anything is measured whether ``path`` can be written.
+    """Make sure, before anything is measured, that ``path`` can be written.
 
     Raises:
-        UsageError: an unknown ending, a format that cannot be written here, or a place that cannot.
+        UsageError: an unknown suffix, a format that needs a missing library, or an unwritable path.
     """
     check_format(format_of(path))
-    check_place(path)
+    check_path(path)
 
 
 def write_export(run: Run, path: Path) -> None:
-    """Write the run in the format that the ending of ``path`` names.
+    """Write the run in the format that the suffix of ``path`` names.
 
     Raises:
-        UsageError: an unknown ending, or Parquet without pyarrow.
+        UsageError: an unknown suffix, or Parquet without pyarrow.
         StorageError: the file could not be written.
     """
     save([run], path, format_of(path), CELLS)
 
 
 def save(runs: Iterable[Run], path: Path, name: str, table: Table) -> None:
-    """Write runs as one file, which is either whole or as it was before.
+    """Write runs as one file, completely or not at all.
 
     Args:
-        runs: with summaries; asked for one after the other.
-        path: where to.
+        runs: with summaries; iterated once.
+        path: the file.
         name: the format.
-        table: of what; JSON has whole runs instead.
+        table: ignored for JSON, which contains whole runs.
 
     Raises:
-        UsageError: see :func:`check_format`, and what making ``runs`` raises.
+        UsageError: see :func:`check_format`.
         StorageError: the file could not be written.
     """
     check_format(name, table.name)
@@ -176,16 +169,16 @@ def save(runs: Iterable[Run], path: Path, name: str, table: Table) -> None:
 
 
 def send(runs: Iterable[Run], stream: IO[bytes], name: str, table: Table) -> None:
-    """Write runs to a stream, such as stdout, once everything is there: no half of a table.
+    """Write runs to a stream, such as stdout, once all of the output is ready.
 
     Args:
-        runs: as for :func:`save`.
-        stream: where to.
+        runs: with summaries; iterated once.
+        stream: receives the output.
         name: the format.
-        table: likewise.
+        table: ignored for JSON, which contains whole runs.
 
     Raises:
-        UsageError: see :func:`save`.
+        UsageError: see :func:`check_format`.
     """
     check_format(name, table.name)
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as whole:

@@ -1,4 +1,4 @@
-"""Tables for people: Markdown and one static HTML page. Nothing in a text can become markup."""
+"""Tables as Markdown and as one static HTML page, with every text escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import IO
 
-from mac_whisper_speedtest.export.csv import BETWEEN
+from mac_whisper_speedtest.export.csv import value_text
 from mac_whisper_speedtest.export.tables import Table
 from mac_whisper_speedtest.printable import printable, printable_line
 from mac_whisper_speedtest.results import schema as s
@@ -27,7 +27,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]|~#!])")
 
 
 def write_markdown(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
-    """A table of GitHub's Markdown, with the columns for people; other numbers to four digits."""
+    """A table in GitHub's Markdown, with the brief columns and :func:`brief_text`."""
     brief = table.brief()
     stream.write(_row(column.name for column in brief.columns))
     stream.write(_row("---:" if each.kind in _NUMBERS else "---" for each in brief.columns))
@@ -36,7 +36,7 @@ def write_markdown(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> No
 
 
 def write_html(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> None:
-    """One page with every column, as it is: no script, nothing fetched."""
+    """One page with every column, without a script or a request."""
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     head = "".join(_heading(column) for column in table.columns)
@@ -59,21 +59,13 @@ def _row(cells: Iterable[str]) -> bytes:
     return f"| {' | '.join(cells)} |\n".encode()
 
 
-def _text(value: Value) -> str:
-    """A value in words; empty where it is not known."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return BETWEEN.join(value)
-    return str(value)
+def brief_text(value: Value) -> str:
+    """A value as text, with four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
 
 
 def _in_markdown(value: Value) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    line = printable_line(_text(value))
+    line = printable_line(brief_text(value))
     return html.escape(_MARKDOWN.sub(r"\\\1", line), quote=False)
 
 
@@ -83,5 +75,5 @@ def _heading(column: FlatColumn) -> str:
 
 
 def _cell(value: Value, right: bool) -> str:
-    text = html.escape(printable(_text(value)))
+    text = html.escape(printable(value_text(value)))
     return f'<td class="n">{text}</td>' if right else f"<td>{text}</td>"

@@ -1,7 +1,7 @@
-"""Tables as Parquet, by pyarrow: typed columns, zstd, and the column dictionary in the file.
+"""Tables as Parquet, by pyarrow: typed columns and zstd.
 
 The file's metadata has ``schema_version``, ``table`` and ``columns`` (a JSON list of name, type,
-unit and meaning); each Arrow field has its own ``unit`` and ``meaning`` besides.
+unit and meaning); each Arrow field also has its own ``unit`` and ``meaning``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 
 _ROWS_AT_ONCE = 1 << 16
-"""Rows of a row group: what is in memory at a time."""
+"""Rows of a row group, which is in memory at once."""
 
 
 def check_installed() -> None:
-    """Find out before anything is measured whether Parquet can be written.
+    """Make sure that Parquet can be written, before anything is measured.
 
     Raises:
-        UsageError: pyarrow is not there; it comes with the extra ``parquet``.
+        UsageError: pyarrow, of the extra ``parquet``, is not installed.
     """
     if util.find_spec("pyarrow") is None:
         raise UsageError(
@@ -54,7 +54,7 @@ def write_parquet(table: Table, runs: Iterable[s.Run], stream: IO[bytes]) -> Non
 
 
 def _schema(table: Table) -> Any:
-    """The Arrow schema of a table, with what its columns mean."""
+    """The Arrow schema of a table, with the meanings of its columns."""
     import pyarrow as pa
 
     types = {
@@ -82,12 +82,12 @@ def _schema(table: Table) -> Any:
 
 
 def _typed(column: FlatColumn, values: Sequence[Value]) -> Sequence[object]:
-    """The values as Arrow takes them; a time that cannot be read is null."""
+    """The values as Arrow accepts them; a malformed time is null."""
     return [_moment(each) for each in values] if column.kind is Kind.TIME else values
 
 
 def _moment(text: Value) -> datetime | None:
-    """A time stamp in UTC that says nothing of a zone, so that every reader leaves it alone."""
+    """A time stamp in UTC without a zone, so that no reader converts it."""
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:

@@ -1,7 +1,6 @@
-"""Runs as tables: of cells, of samples, of utterances. Rows are made one at a time.
+"""Runs as tables of cells, samples or utterances. Rows are generated one at a time.
 
-The columns of each are derived from what its row's fields declare; ``python -m
-mac_whisper_speedtest.reference`` writes them to docs/reference/columns.md.
+The columns are derived from the declared fields of a row; docs/reference/columns.md lists them.
 """
 
 from __future__ import annotations
@@ -22,19 +21,16 @@ if TYPE_CHECKING:
     import polars
 
 
-# The rows of the tables: what a column's path begins at.
+# Rows, at which a column's path begins.
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedCell:
-    """A cell and the run that it is of; the run has summaries.
+    """A cell of a run with summaries.
 
     Attributes:
-        cell: one of the run's cells.
-        run: the run.
-        name: of the cell, unique in its table of the run.
-        comparable: what the run can be compared by.
-        comparable_key: its key.
+        name: unique in the cell's table of the run.
+        comparable: what makes runs comparable.
     """
 
     cell: s.CellResult
@@ -57,17 +53,17 @@ class ExportedCell:
 
     @property
     def deviations(self) -> Annotated[list[str], Column()]:
-        """Settings in which the backend did other work than the contract requests."""
+        """Settings that deviate from the contract."""
         return sorted({each.setting for each in self.cell.contract.deviations})
 
     @property
     def network_sha256(self) -> Annotated[str | None, Column()]:
-        """Hash of the network, whatever the format of its weights."""
+        """Hash of the network, which does not depend on the format of its weights."""
         return comparable.network_sha256(self.cell.model.weights)
 
     @property
     def recordings(self) -> Annotated[int, Column()]:
-        """How many recordings there are in the clip."""
+        """Number of recordings in the clip."""
         return len(self.cell.clip.utterances) or 1
 
     @property
@@ -128,7 +124,7 @@ class UtteranceRow(ExportedCell):
 
     Attributes:
         score: one of the cell's scores.
-        recording: what was scored; ``None`` where no recording has its name.
+        recording: the scored one; ``None`` if no recording has its name.
         accuracy: the cell's.
     """
 
@@ -137,7 +133,7 @@ class UtteranceRow(ExportedCell):
     accuracy: Annotated[
         s.AccuracyResult,
         Column("metric", of="metric", meaning="`wer` or `cer`", brief=True),
-        Column(of="normalizer", meaning="rules that both texts went through first"),
+        Column(of="normalizer", meaning="rules that both texts were normalized by"),
     ]
 
 
@@ -145,18 +141,17 @@ _IDENTITY = (
     *("schema_version", "run", "run_id", "tags", "cell", "backend", "backend_version", "device"),
     *("precision", "model", "clip", "contract", "threads", "hardware_class", "comparable_key"),
 )
-"""Columns that every table begins with: they say what a row is about."""
+"""The first columns of every table, which identify a row."""
 _BRIEF = ("run", "backend", "model", "clip")
-"""Those of them that are in tables of samples and utterances for people."""
+"""Those of them that are brief in tables of samples and utterances."""
 _CELLS = {column.name: column for column in flat_columns(ExportedCell)}
 _FIRST = tuple(_CELLS[name] for name in _IDENTITY)
 
 SHARED = tuple(replace(column, brief=column.name in _BRIEF) for column in _FIRST)
-"""The columns of cells that the tables of samples and utterances have too."""
-
+"""Columns of cells that tables of samples and utterances also have."""
 
 _SHOWN_AS = {"backend": "name", "rank": "rank", "wer": "error_rate", "status": "status"}
-"""Columns that have another text in tables for people → the row's property with that text."""
+"""Brief columns with another text → the row's attribute with that text."""
 NAMES = ("cells", "samples", "utterances")
 
 Counted = Callable[[s.Run, s.CellResult], Collection[s.SampleResult]]
@@ -169,8 +164,7 @@ class Table:
 
     Attributes:
         name: one of ``NAMES``.
-        columns: in order.
-        rows: what a run has in it; the run has summaries.
+        rows: yields the rows of a run with summaries.
     """
 
     name: str
@@ -178,7 +172,7 @@ class Table:
     rows: Callable[[s.Run], Iterator[ExportedCell]]
 
     def values(self, runs: Iterable[s.Run]) -> Iterator[list[Value]]:
-        """One list per row, as long as ``columns``; a run is asked for when its rows are due."""
+        """One list per row, as long as ``columns``; runs are iterated lazily."""
         own = [(at, each) for at, each in enumerate(self.columns) if not _of_cell(each)]
         for run in runs:
             cell: s.CellResult | None = None
@@ -193,13 +187,13 @@ class Table:
                 yield values
 
     def records(self, runs: Iterable[s.Run]) -> Iterator[dict[str, Value]]:
-        """One object per row: column name → value. Data frames can be made from a list of these."""
+        """One dict per row: column name → value."""
         names = [column.name for column in self.columns]
         for values in self.values(runs):
             yield dict(zip(names, values, strict=True))
 
     def brief(self) -> Table:
-        """The same rows with the columns for people only, as text where a report has text too."""
+        """The same rows with only the brief columns; ranks and rates are texts as in reports."""
         columns = (
             replace(each, path=_SHOWN_AS[each.name], kind=Kind.STRING)
             if each.name in _SHOWN_AS
@@ -214,8 +208,8 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
     """The table of samples.
 
     Args:
-        counted: says which of a cell's samples are in its medians.
-        text: whether to have the transcripts too.
+        counted: returns the samples of a cell that are in its medians.
+        text: whether to include transcripts.
     """
 
     def rows(run: s.Run) -> Iterator[ExportedCell]:
@@ -223,7 +217,7 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
             cell = row.cell
             lengths = {each.name: each.seconds for each in cell.clip.utterances}
             lengths = lengths or {"": cell.clip.seconds}
-            there = set(map(id, counted(run, cell)))
+            in_medians = set(map(id, counted(run, cell)))
             for each in cell.samples:
                 yield SampleRow(
                     run=run,
@@ -233,7 +227,7 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
                     comparable_key=row.comparable_key,
                     sample=each,
                     audio_s=lengths.get(each.utterance),
-                    counted=id(each) in there,
+                    counted=id(each) in in_medians,
                 )
 
     own = flat_columns(SampleRow, inherited=False)
@@ -243,17 +237,17 @@ def samples(counted: Counted, *, text: bool = False) -> Table:
 
 
 def _of_cell(column: FlatColumn) -> bool:
-    """Whether every row of a cell has the same value."""
+    """Whether all rows of a cell have the same value."""
     return hasattr(ExportedCell, column.path.partition(".")[0])
 
 
 def _cells(run: s.Run) -> Iterator[ExportedCell]:
-    of = comparable.comparable_part(run.manifest)
-    key = of.key
+    shared = comparable.comparable_part(run.manifest)
+    key = shared.key
     names = cells.names_of_run(run.cells)
     for cell in run.cells:
         yield ExportedCell(
-            run=run, cell=cell, name=names[cell.id], comparable=of, comparable_key=key
+            run=run, cell=cell, name=names[cell.id], comparable=shared, comparable_key=key
         )
 
 
@@ -282,8 +276,7 @@ UTTERANCES = Table(
 )
 
 
-# Runs as data frames: a table's columns with their types, also where a column is empty.
-
+# Data frames. A column has its declared type, even if it is empty.
 
 _PANDAS = {
     Kind.STRING: "string",
@@ -292,7 +285,7 @@ _PANDAS = {
     Kind.BOOLEAN: "boolean",
     Kind.STRINGS: "object",
 }
-"""Types that can be null; a number that is not known is NaN."""
+"""Nullable types; an unknown number is NaN."""
 
 
 def to_pandas(table: Table, runs: Iterable[s.Run]) -> pandas.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.export.markup import brief_text
 from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.report import comparison
 from mac_whisper_speedtest.report.html.page import render
@@ -15,7 +16,7 @@ from mac_whisper_speedtest.results.schema import Run
 def run_html(run: Run, label: str) -> str:
     """The run's cells, in the columns that are meant for reading, and their findings."""
     brief = CELLS.brief()
-    rows = [[_text(value) for value in values] for values in brief.values([run])]
+    rows = [list(map(brief_text, values)) for values in brief.values([run])]
     outcome = run.manifest.outcome
     state = f" ({outcome.state})" if outcome is not None and outcome.state != "complete" else ""
     labels = labels_of(run.cells)
@@ -44,11 +45,3 @@ def _html(
     notes: Sequence[str],
 ) -> str:
     return str(render("notebook.html", heading=heading, tables=tables, notes=notes))
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
