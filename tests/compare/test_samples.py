@@ -62,6 +62,6 @@ def test_the_median_over_rounds_is_the_summarys() -> None:
 def test_what_was_said_is_the_most_frequent_text_and_none_where_it_failed() -> None:
     clip = collection({"x": "some words", "y": None})
     run = run_of(FakeCell("a", text={"x": "some words", "y": None}), speech=clip).run
-    x, y = speed.said(run.cells[0])
+    x, y = speed.texts_of_cell(run.cells[0])
     assert (x.name, x.reference, x.text) == ("x", "some words", "some words")
     assert (y.reference, y.text) == (None, None)

@@ -154,19 +154,19 @@ def _processor(cell: s.CellResult) -> float | None:
 State = Literal[
     "counts", "disturbed", "warm-up", "retaken", "round retaken", "attempt retaken", "failed"
 ]
-"""``disturbed`` counts too: nothing could be taken in its place."""
+"""``disturbed`` counts, because the sample could not be retaken."""
 COUNTED: frozenset[State] = frozenset({"counts", "disturbed"})
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A sample, and what became of it.
+class ClassifiedSample:
+    """A sample, and whether it counts.
 
     Attributes:
-        sample: as it was measured.
-        state: whether it counts, else why it does not.
-        relative: its seconds as a multiple of the median of the samples of the same recording that
-            count; ``None`` where none does, or it failed.
+        sample: as measured.
+        state: ``counts``, or the reason why it is special.
+        relative: its seconds as a multiple of the median of its recording's samples that count;
+            ``None`` if none counts or it failed.
     """
 
     sample: s.SampleResult
@@ -175,15 +175,15 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a cell wrote of one recording.
+class CellText:
+    """The text of one cell for one recording.
 
     Attributes:
-        name: the recording's; of a single one the clip's.
-        seconds: its length.
-        reference: what was said; ``None`` where nobody knows.
-        language: its code.
-        text: what the cell wrote most often; ``None`` where it gave no text.
+        name: of the recording; if there is only one, of the clip.
+        seconds: duration of the recording.
+        reference: the reference text, if there is one.
+        language: two-letter code.
+        text: the most frequent text of the cell; ``None`` without any.
     """
 
     name: str
@@ -193,8 +193,8 @@ class Said:
     text: str | None
 
 
-def samples_of_cell(run: s.Run, cell: s.CellResult) -> list[Taken]:
-    """Every sample of a cell, warm-ups too, in the order in which they were taken."""
+def samples_of_cell(run: s.Run, cell: s.CellResult) -> list[ClassifiedSample]:
+    """Every sample of a cell, including warm-ups, in the order measured."""
     counted = {id(sample) for sample in samples.timed_samples(cell)}
     replaced = samples.replaced_rounds(cell, run.rounds)
     states = [_state(each, id(each) in counted, each.round in replaced) for each in cell.samples]
@@ -204,7 +204,7 @@ def samples_of_cell(run: s.Run, cell: s.CellResult) -> list[Taken]:
             usual[sample.utterance].append(sample.seconds)
     medians = {name: statistics.median(each) for name, each in usual.items()}
     return [
-        Taken(
+        ClassifiedSample(
             sample,
             state,
             sample.seconds / medians[sample.utterance]
@@ -216,7 +216,6 @@ def samples_of_cell(run: s.Run, cell: s.CellResult) -> list[Taken]:
 
 
 def _state(sample: s.SampleResult, last: bool, replaced: bool) -> State:
-    """The first reason for which it does not count."""
     if sample.failed:
         return "failed"
     if sample.kind != "timed":
@@ -236,11 +235,11 @@ def rtfx_by_round(run: s.Run, cell: s.CellResult) -> dict[int, float]:
     return {number: 1 / rtf for number, rtf in sorted(found.items()) if rtf > 0}
 
 
-def said(cell: s.CellResult) -> Iterator[Said]:
-    """What the cell wrote, recording by recording, in the order of the speech."""
+def texts_of_cell(cell: s.CellResult) -> Iterator[CellText]:
+    """The cell's text of each recording, in the order of the clip."""
     texts = rightness.texts(cell)
     for each in samples.recordings(cell.clip):
-        yield Said(
+        yield CellText(
             name=each.name or cell.clip.name,
             seconds=each.seconds,
             reference=each.reference,

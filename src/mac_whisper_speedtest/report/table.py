@@ -38,7 +38,7 @@ def _notes(run: Run) -> Iterator[str]:
     """Every failure, deviation and finding, one line each."""
     groups = {cell.summary.group for cell in run.cells if cell.summary} - {None}
     if groups - {FIRST_GROUP}:
-        yield "Cells that a line separates decoded with other settings and are ranked separately."
+        yield "Only cells between two lines are ranked against each other."
     yield from _ranking(run)
     if run.decisions:
         yield f"The run ended because {run.decisions[-1].reason}."

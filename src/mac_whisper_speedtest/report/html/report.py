@@ -73,9 +73,7 @@ def _group(table: CellTable, cells: Sequence[CellResult], *, deviating: bool) ->
     names = table.names
     speed = with_bounds(summary_of(best).rtfx, summary_of(best).rtfx_bounds, ".2f")
     if len(cells) == 1:
-        alone = (
-            "is the only one with its decode settings" if deviating else "is the only ranked cell"
-        )
+        alone = "is the only one with its decode settings" if deviating else "has no competitor"
         yield f"{names[best.id]} {alone}: RTFx {speed}."
         return
     among = "Among cells with other decode settings, " if deviating else ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from mac_whisper_speedtest.compare import speed
-from mac_whisper_speedtest.compare.speed import COUNTED, State, Taken
+from mac_whisper_speedtest.compare.speed import COUNTED, ClassifiedSample, State
 from mac_whisper_speedtest.report.html import curves
 from mac_whisper_speedtest.report.html.curves import SamplePoint
 from mac_whisper_speedtest.report.html.page import Limits, clipped, render
@@ -92,7 +92,13 @@ def samples_section(run: Run, limits: Limits) -> Markup:
 
 
 def _drawing(
-    cell: CellResult, shown: Sequence[Taken], *, name: str, title: str, share: int, tooltips: bool
+    cell: CellResult,
+    shown: Sequence[ClassifiedSample],
+    *,
+    name: str,
+    title: str,
+    share: int,
+    tooltips: bool,
 ) -> tuple[Markup, int]:
     """One cell's samples, one by one up to ``share``, and how many special ones are not drawn."""
     whole_set = bool(cell.clip.utterances)
@@ -110,11 +116,11 @@ def _drawing(
     return drawing, len(others) - len(special)
 
 
-def _value(each: Taken, whole_set: bool) -> float:
+def _value(each: ClassifiedSample, whole_set: bool) -> float:
     return (each.relative or 0.0) if whole_set else each.sample.seconds
 
 
-def _observed(each: Taken, whole_set: bool, *, tooltips: bool) -> SamplePoint:
+def _observed(each: ClassifiedSample, whole_set: bool, *, tooltips: bool) -> SamplePoint:
     kind = each.state if each.state in {"counts", "disturbed", "failed"} else "aside"
     sample = each.sample
     tooltip = ""
@@ -151,11 +157,11 @@ _ROUND_COLUMNS = (
 )
 
 
-def _sample_rows(label: str, taken: Sequence[Taken]) -> list[TableRow]:
+def _sample_rows(label: str, taken: Sequence[ClassifiedSample]) -> list[TableRow]:
     return [_sample_row(label, each) for each in taken]
 
 
-def _sample_row(label: str, each: Taken) -> TableRow:
+def _sample_row(label: str, each: ClassifiedSample) -> TableRow:
     sample = each.sample
     attempt = f", attempt {sample.attempt + 1}" if sample.attempt else ""
     processor = sample.tree_cpu_s if sample.tree_cpu_s is not None else sample.cpu_s
@@ -176,8 +182,8 @@ def _sample_row(label: str, each: Taken) -> TableRow:
     )
 
 
-def _round_rows(label: str, taken: Sequence[Taken]) -> list[TableRow]:
-    by_round: defaultdict[int, list[Taken]] = defaultdict(list)
+def _round_rows(label: str, taken: Sequence[ClassifiedSample]) -> list[TableRow]:
+    by_round: defaultdict[int, list[ClassifiedSample]] = defaultdict(list)
     for each in taken:
         if each.state != "warm-up":
             by_round[each.sample.round].append(each)

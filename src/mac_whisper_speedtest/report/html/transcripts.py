@@ -13,7 +13,7 @@ from mac_whisper_speedtest.accuracy import score as alignment
 from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Chunk
 from mac_whisper_speedtest.compare import speed
-from mac_whisper_speedtest.compare.speed import Said
+from mac_whisper_speedtest.compare.speed import CellText
 from mac_whisper_speedtest.report.html.page import Limits, clipped, render
 from mac_whisper_speedtest.results.cells import labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
@@ -126,7 +126,7 @@ class _Version:
 class _Recording:
     """A recording and its texts, the worst first."""
 
-    said: Said
+    source: CellText
     base_name: str
     rules: Rules
     versions: list[_Version]
@@ -184,7 +184,7 @@ def transcripts_section(compared: Sequence[AlignedTexts], limits: Limits) -> Mar
 
 def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> AlignedTexts:
     labels = labels_of(run.cells)
-    texts = {labels[cell.id]: list(speed.said(cell)) for cell in cells}
+    texts = {labels[cell.id]: list(speed.texts_of_cell(cell)) for cell in cells}
     spoken = next(iter(texts.values()))
     references: dict[str, list[str]] = {}
     for each in spoken:
@@ -199,18 +199,18 @@ def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Al
     order = sorted(range(len(spoken)), key=lambda place: -errors[spoken[place].name])
     recordings = []
     for place in order[:most]:
-        said = spoken[place]
+        source = spoken[place]
         written = {label: every[place].text for label, every in texts.items()}
-        base, base_name = said.reference, ""
+        base, base_name = source.reference, ""
         if base is None:
             # Without a reference, the texts are compared with one of them.
             base_name = next((label for label, text in written.items() if text is not None), "")
             base = written.get(base_name) or ""
-        own = rules.get(normalize.primary(said.language))
+        own = rules.get(normalize.primary(source.language))
         if own is None or base_name:
-            own = rules_for(said.language, [base])
+            own = rules_for(source.language, [base])
         versions = _versions(written, base, own)
-        recordings.append(_Recording(said, base_name, own, versions))
+        recordings.append(_Recording(source, base_name, own, versions))
     return AlignedTexts(clip, len(spoken), recordings, ranked=bool(references))
 
 
@@ -234,10 +234,10 @@ def _versions(written: dict[str, str | None], base: str, rules: Rules) -> list[_
 
 def _recording(found: _Recording, limits: Limits) -> dict[str, object]:
     """What the template shows of a recording."""
-    reference = found.said.reference
+    reference = found.source.reference
     return {
-        "name": clipped(found.said.name, 120),
-        "seconds": found.said.seconds,
+        "name": clipped(found.source.name, 120),
+        "seconds": found.source.seconds,
         "base_name": found.base_name,
         "unit": _unit(found.rules),
         "versions": [_version(found.rules, each, limits) for each in found.versions],
