@@ -46,8 +46,8 @@ def flac(tmp_path: Path, encode: Encode) -> Callable[[float], bytes]:
     return make
 
 
-def got(text: str, *, allow_download: bool = False, **wanted: Any) -> AudioSet:
-    choice = AudioSource(dataset=text, **wanted)
+def got(text: str, *, allow_download: bool = False, **options: Any) -> AudioSet:
+    choice = AudioSource(dataset=text, **options)
     return load_audio(choice, notify=lambda _line: None, allow_download=allow_download)
 
 

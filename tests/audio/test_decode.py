@@ -58,12 +58,12 @@ def test_16_khz_mono_int16_is_decoded_bit_exactly(tmp_path: Path) -> None:
 def test_every_raw_sample_format_keeps_its_values(
     codec: str, step: float, tmp_path: Path, encode: Encode
 ) -> None:
-    wanted = np.concatenate([[-1.0, 0.0, 0.5], sine(SAMPLE_RATE)])
+    expected = np.concatenate([[-1.0, 0.0, 0.5], sine(SAMPLE_RATE)])
 
-    samples = decode(encode(tmp_path / "a.wav", wanted[None], rate=SAMPLE_RATE, codec=codec))
+    samples = decode(encode(tmp_path / "a.wav", expected[None], rate=SAMPLE_RATE, codec=codec))
 
     # Half a step of the file's own rounding (24-bit encoding truncates), half one of float32.
-    np.testing.assert_allclose(samples, wanted, rtol=0, atol=step + 2.0**-25)
+    np.testing.assert_allclose(samples, expected, rtol=0, atol=step + 2.0**-25)
     assert samples[0] == -1.0
     assert samples[1] == 0.0
     assert samples[2] == 0.5

@@ -62,12 +62,12 @@ def test_an_endless_microphone_is_read_only_as_long_as_needed() -> None:
 
 
 def test_the_level_is_told_for_every_block() -> None:
-    told: list[float] = []
+    levels: list[float] = []
 
-    gather(blocks(16_000, 1), 16_000, None, told.append)
+    gather(blocks(16_000, 1), 16_000, None, levels.append)
 
-    assert len(told) == 32
-    assert told[5] == pytest.approx(-9.03, abs=0.2)
+    assert len(levels) == 32
+    assert levels[5] == pytest.approx(-9.03, abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def library(**changes: Any) -> ModuleType:
     return module
 
 
-def recorded(**wanted: Any) -> tuple[Recording, list[str]]:
+def recorded(**source: Any) -> tuple[Recording, list[str]]:
     said: list[str] = []
-    speech = load_audio(AudioSource(**wanted), notify=said.append)
+    speech = load_audio(AudioSource(**source), notify=said.append)
     return speech.recordings[0], said
 
 

@@ -21,8 +21,8 @@ def silent(message: str) -> None:
     raise AssertionError(f"nothing should be announced: {message}")
 
 
-def chosen(**wanted: Any) -> AudioSet:
-    return load_audio(AudioSource(**wanted), notify=silent)
+def chosen(**source: Any) -> AudioSet:
+    return load_audio(AudioSource(**source), notify=silent)
 
 
 @pytest.fixture

@@ -57,14 +57,14 @@ def wav(tmp_path: Path, encode: Callable[..., Path]) -> bytes:
     return encode(tmp_path / "a.wav", noise, rate=16_000).read_bytes()
 
 
-def measured_on(url: str, policy: FetchPolicy = LOCAL, **wanted: object) -> AudioSet:
-    choice = replace(AudioSource(audio=url), **wanted)  # type: ignore[arg-type]
+def measured_on(url: str, policy: FetchPolicy = LOCAL, **options: object) -> AudioSet:
+    choice = replace(AudioSource(audio=url), **options)  # type: ignore[arg-type]
     return load_audio(choice, notify=lambda _line: None, policy=policy)
 
 
-def refusal(url: str, policy: FetchPolicy = LOCAL, **wanted: object) -> str:
+def refusal(url: str, policy: FetchPolicy = LOCAL, **options: object) -> str:
     with pytest.raises(DownloadError) as caught:
-        measured_on(url, policy, **wanted)
+        measured_on(url, policy, **options)
     assert caught.value.hint
     return caught.value.message
 

@@ -138,6 +138,9 @@ MIN_SECONDS: Final = 0.1
 """Shortest accepted audio. whisper.cpp ignores input below 100 ms ("input is too short",
 whisper_full_with_state), so below it the backends would not do the same work."""
 
+MAX_SECONDS: Final = 3600.0
+"""Longest cut and longest recording from the microphone: 230 MB of samples in memory."""
+
 MAX_LOST_SECONDS: Final = 0.1
 """Longest gap accepted inside a file. Joined mp3 files lose a frame or two (26 ms each) at the seam
 and are otherwise intact; a gap as long as a syllable changes the words."""

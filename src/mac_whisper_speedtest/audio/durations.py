@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE
+from mac_whisper_speedtest.audio.decode import MAX_SECONDS, MIN_SECONDS, SAMPLE_RATE
 from mac_whisper_speedtest.audio.recording import AudioSet, Recording
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS: Final = (2.0, 5.0, 10.0, 20.0, 30.0, 31.0, 60.0, 120.0)
 """Lengths that show the fixed cost (2-10 s), the step at Whisper's 30 s window, and the slope."""
-
-LONGEST_SECONDS: Final = 3600.0
-"""Longest cut: 230 MB of samples."""
 
 _FRAME: Final = SAMPLE_RATE // 100
 """10 ms: the unit in which loudness is compared. Gaps between words, and the closures of stop
@@ -49,10 +46,10 @@ def cut_durations(reading: Recording, seconds: Sequence[float]) -> AudioSet:
     lengths = list(dict.fromkeys(seconds))
     for length in lengths:
         # Written so that NaN is refused as well.
-        if not MIN_SECONDS <= length <= LONGEST_SECONDS:
+        if not MIN_SECONDS <= length <= MAX_SECONDS:
             raise UsageError(
                 f"--durations contains {length:g}; lengths are {MIN_SECONDS:g} to "
-                f"{LONGEST_SECONDS:g} seconds",
+                f"{MAX_SECONDS:g} seconds",
                 hint="for example --durations 2,5,10,20,30,31,60,120",
             )
     if not lengths:

@@ -14,16 +14,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE, resampled
+from mac_whisper_speedtest.audio.decode import MAX_SECONDS, MIN_SECONDS, SAMPLE_RATE, resampled
 from mac_whisper_speedtest.audio.recording import Recording
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-LONGEST_SECONDS: Final = 3600.0
-"""Longest recording: 230 MB of samples in memory."""
 
 QUIETEST_DBFS: Final = -60.0
 """The left end of the level meter: about the level of a quiet room."""
@@ -54,10 +51,10 @@ def record(
         AudioError: nothing was recorded, or nothing but digital silence.
     """
     # Written so that NaN is refused as well.
-    if seconds is not None and not MIN_SECONDS <= seconds <= LONGEST_SECONDS:
+    if seconds is not None and not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise UsageError(
             f"{seconds:g} seconds cannot be recorded",
-            hint=f"record for {MIN_SECONDS:g} to {LONGEST_SECONDS:g} seconds",
+            hint=f"record for {MIN_SECONDS:g} to {MAX_SECONDS:g} seconds",
         )
     if seconds is None and not sys.stdin.isatty():
         raise UsageError(

@@ -23,50 +23,6 @@ from mac_whisper_speedtest.errors import AudioError, UsageError
 from mac_whisper_speedtest.request import MAX_DOWNLOAD_BYTES
 
 
-def load_recording(
-    *,
-    audio: Path | None,
-    clip: str | None,
-    reference: str | None = None,
-    language: str | None = None,
-    notify: Callable[[str], None],
-) -> Recording:
-    """Load ``--audio FILE`` (as `decode_recording`) or ``--clip NAME``, else the default clip.
-
-    Args:
-        audio: the user's file.
-        clip: name of a built-in clip.
-        reference: the words spoken in ``audio``, as text.
-        language: two-letter code of the speech.
-        notify: receives a line before anything is downloaded.
-
-    Raises:
-        UsageError: both given, an unknown clip, a reference or language for a built-in clip, or a
-            reference that is blank or unreadable.
-        AudioError: the file cannot be measured.
-        SpeedtestError: a built-in clip could not be fetched.
-    """
-    if audio is None:
-        if reference is not None:
-            raise UsageError(
-                "a reference text belongs to an audio file; built-in clips have their own",
-                hint="add --audio FILE, or omit the reference",
-            )
-        name = clip if clip is not None else builtin.DEFAULT_CLIP
-        recording = builtin.load(name, notify=notify)
-        if language not in {None, recording.language}:
-            raise UsageError(
-                f"the built-in clip {name} is spoken in {recording.language!r}, not {language!r}",
-                hint="omit the language, or use your own recording with --audio FILE",
-            )
-        return recording
-    if clip is not None:
-        raise UsageError(
-            f"--audio {audio} and --clip {clip} exclude each other", hint="give one of them"
-        )
-    return decode_recording(audio, reference=reference, language=language)
-
-
 def decode_recording(
     audio: Path,
     *,
@@ -291,14 +247,21 @@ def _load_one(
     audio = source.audio
     if audio is not None and _is_address(audio):
         return _load_url(audio, source, policy, notify)
+    if audio is not None:
+        return decode_recording(Path(audio), reference=source.reference, language=source.language)
+    return _load_builtin(source, notify)
+
+
+def _load_builtin(source: AudioSource, notify: Callable[[str], None]) -> Recording:
     default = builtin.DEFAULT_CLIP if not source.durations else DURATIONS_CLIP
-    return load_recording(
-        audio=None if audio is None else Path(audio),
-        clip=source.clip or (default if audio is None else None),
-        reference=source.reference,
-        language=source.language,
-        notify=notify,
-    )
+    recording = builtin.load(source.clip or default, notify=notify)
+    if source.language not in {None, recording.language}:
+        raise UsageError(
+            f"the built-in clip {recording.name} is spoken in {recording.language!r}, "
+            f"not {source.language!r}",
+            hint="omit the language, or use your own recording with --audio FILE",
+        )
+    return recording
 
 
 def _load_url(
