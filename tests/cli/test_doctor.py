@@ -136,7 +136,7 @@ def test_planted_secrets_do_not_come_out(
     for form in ((), ("--json",)):
         called = tool("doctor", "--quick", "--online", *form)
         written = called.stdout + called.stderr
-        assert "~/cache: not there yet" in written
+        assert "~/cache: does not exist yet" in written
         assert "hub.invalid" in written
         for secret in (str(home), "clara", "opensesame", "hf_AbC"):
             assert secret not in written

@@ -11,7 +11,7 @@ import pytest
 from fakes import machines as m
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.doctor import accelerators
-from mac_whisper_speedtest.doctor.accelerators import InterpreterAnswers, InterpreterLocation
+from mac_whisper_speedtest.doctor.accelerators import InterpreterLocation
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
 NONE = Unknown("nvidia-smi is not installed")
@@ -22,16 +22,16 @@ H200 = "NVIDIA H200, 570.86.15, 143771, 4, {busy}, 33, Disabled, {mask}"
     ("listed", "state", "seen", "kinds"),
     [
         (m.AGX, "ok", "Apple M3 Pro, 18 cores, Metal", {"metal"}),
-        ("", "unknown", "not known: ioreg lists no GPU", set()),
+        ("", "unknown", "not known: ioreg lists no Apple GPU", set()),
         ("<plist", "unknown", "not known", set()),
         (plistlib.dumps({"model": "?"}).decode(), "unknown", "not known", set()),
         (NONE, "unknown", "not known: nvidia-smi is not installed", set()),
     ],
 )
-def test_apples_gpu_is_told_with_its_cores(
+def test_apples_gpu_is_named_with_its_cores(
     listed: Answer, state: str, seen: str, kinds: set[str]
 ) -> None:
-    found = accelerators.apple(listed)
+    found = accelerators.apple_gpu(listed)
     assert found.lines[0].state == state
     assert seen in found.lines[0].seen
     assert found.kinds == kinds
@@ -48,7 +48,7 @@ def test_apples_gpu_is_told_with_its_cores(
     ],
 )
 def test_other_gpus_of_macs_are_named(listed: Answer, state: str, seen: str) -> None:
-    (line,) = accelerators.other_mac(listed).lines
+    (line,) = accelerators.other_mac_gpus(listed).lines
     assert line.state == state
     assert seen in line.seen
 
@@ -71,26 +71,26 @@ def test_other_gpus_of_macs_are_named(listed: Answer, state: str, seen: str) -> 
 def test_a_gpu_that_is_hot_or_in_use_is_noticed(
     busy: str, mask: str, state: str, seen: str
 ) -> None:
-    found = accelerators.nvidia(H200.format(busy=busy, mask=mask))
+    found = accelerators.nvidia_gpus(H200.format(busy=busy, mask=mask))
     (line,) = found.lines
     assert (line.topic, line.state) == ("gpu", state)
     assert seen in line.seen
     assert found.kinds == {"cuda"}
 
 
-def test_several_gpus_are_numbered_and_mig_is_told() -> None:
+def test_several_gpus_are_numbered_and_mig_is_named() -> None:
     rows = [
         "NVIDIA A100-SXM4-40GB, 550.54, 40960, 0, 0, 30, Enabled",
         "NVIDIA A100-SXM4-40GB, 550.54, [N/A], [N/A], [N/A], [N/A], Disabled",
     ]
-    lines = accelerators.nvidia("\n".join(rows)).lines
+    lines = accelerators.nvidia_gpus("\n".join(rows)).lines
     assert [line.topic for line in lines] == ["gpu 0", "gpu 1"]
     assert lines[0].seen.endswith("MIG")
     assert lines[1].seen == "NVIDIA A100-SXM4-40GB, driver 550.54"
 
 
 def test_a_table_that_is_none_tells_nothing() -> None:
-    found = accelerators.nvidia("No devices were found")
+    found = accelerators.nvidia_gpus("No devices were found")
     assert found.lines[0].state == "unknown"
     assert found.kinds == frozenset()
 
@@ -99,11 +99,11 @@ def test_a_table_that_is_none_tells_nothing() -> None:
     ("driver", "displays", "state", "seen"),
     [
         (["Model: \t\t NVIDIA L4\nIRQ: 1\n"], ["0x10de"], "unknown", "the state of NVIDIA L4"),
-        ([], ["0x10de", "0x8086"], "warn", "without a driver that works"),
-        ([Unknown("gone")], ["0x10de"], "warn", "without a driver that works"),
-        ([], ["0x1002"], "ok", "none of NVIDIA's"),
+        ([], ["0x10de", "0x8086"], "warn", "without a working driver"),
+        ([Unknown("gone")], ["0x10de"], "warn", "without a working driver"),
+        ([], ["0x1002"], "ok", "no NVIDIA GPU"),
         ([], [], "ok", "none"),
-        ([], None, "unknown", "nvidia-smi is not installed, and the PCI bus is not shown"),
+        ([], None, "unknown", "nvidia-smi is not installed, and the PCI bus is not visible"),
     ],
 )
 def test_without_nvidia_smi_the_kernel_is_asked(
@@ -141,14 +141,12 @@ RECIPE = Recipe("tiny", "tiny-lib", "1.0", platforms=(sys.platform,))
 CT2 = Backend("ct2", import_name="faster_whisper", devices=("cpu", "cuda"), recipe=RECIPE)
 MLX = Backend("mlx", import_name="mlx_whisper", devices=("cpu", "metal", "cuda"))
 TORCH = Backend("torch", import_name="whisper", devices=("cpu", "cuda", "mps"))
-MODERN = "WHISPER_CPP_SAYS WHISPER : COREML = 0 | OPENVINO = 0 | MTL : EMBED_LIBRARY = 1 | CPU : "
+MODERN = "system info: WHISPER : COREML = 0 | OPENVINO = 0 | MTL : EMBED_LIBRARY = 1 | CPU : "
 
 
 def judged(backend: Backend, answer: Answer, *gpus: str) -> tuple[str, str]:
     place = InterpreterLocation(backend, "1.0 beside the tool", "/python", "a question")
-    (line,) = accelerators.judge_accelerators(
-        [place], InterpreterAnswers({place.key: answer}), gpus
-    )
+    (line,) = accelerators.judge_accelerators([place], {place.key: answer}, gpus)
     assert line.topic == f"backend {backend.name}"
     return line.state, line.seen
 
@@ -176,18 +174,18 @@ def test_a_library_that_does_not_see_the_gpu_is_warned_about(
 
 
 @pytest.mark.parametrize(
-    ("said", "devices"),
+    ("answer", "devices"),
     [
-        ("WHISPER_CPP_SAYS AVX = 1 | METAL = 0 | COREML = 0 | CUDA = 0", ["cpu"]),
-        ("WHISPER_CPP_SAYS NEON = 1 | METAL = 1 | COREML = 1", ["cpu", "coreml", "metal"]),
+        ("system info: AVX = 1 | METAL = 0 | COREML = 0 | CUDA = 0", ["cpu"]),
+        ("system info: NEON = 1 | METAL = 1 | COREML = 1", ["cpu", "coreml", "metal"]),
         (MODERN, ["cpu", "metal"]),
-        ("WHISPER_CPP_SAYS COREML = 0 | CUDA : ARCHS = 750 | CPU : SSE3 = 1", ["cpu", "cuda"]),
+        ("system info: COREML = 0 | CUDA : ARCHS = 750 | CPU : SSE3 = 1", ["cpu", "cuda"]),
         ("Segmentation fault", None),
         ("", None),
     ],
 )
-def test_whisper_cpp_tells_what_it_is_built_for(said: str, devices: list[str] | None) -> None:
-    assert accelerators.devices_of(said) == devices
+def test_whisper_cpp_tells_what_it_is_built_for(answer: str, devices: list[str] | None) -> None:
+    assert accelerators.parse_devices(answer) == devices
 
 
 def test_what_is_not_installed_is_named_in_one_line_with_the_command() -> None:
@@ -203,10 +201,15 @@ def test_what_is_not_installed_is_named_in_one_line_with_the_command() -> None:
             Backend("plain", devices=("cpu",)), "1.0 in its own environment", "/python"
         ),
     ]
-    lines = accelerators.judge_accelerators(places, InterpreterAnswers(asked=False), ())
-    cannot = "it cannot be asked cheaply what it sees"
+    lines = accelerators.judge_accelerators(places, None, ())
+    cannot = "what it sees cannot be queried cheaply"
     assert [(line.topic, line.state, line.seen, line.next) for line in lines] == [
-        ("backend ct2", "ok", "1.0 beside the tool; may use cpu, cuda; not asked what it sees", ""),
+        (
+            "backend ct2",
+            "ok",
+            "1.0 beside the tool; may use cpu, cuda; what it sees was not queried",
+            "",
+        ),
         ("backend bad", "warn", "it cannot be loaded", "speedtest backends info bad"),
         ("backend own", "ok", f"a program of its own; may use what it has; {cannot}", ""),
         ("backend plain", "ok", "1.0 in its own environment; uses the CPU only", ""),
@@ -216,7 +219,7 @@ def test_what_is_not_installed_is_named_in_one_line_with_the_command() -> None:
 
 
 def test_a_machine_without_any_backend_is_told_how_to_install_one() -> None:
-    lines = accelerators.judge_accelerators([InterpreterLocation(CT2)], InterpreterAnswers(), ())
+    lines = accelerators.judge_accelerators([InterpreterLocation(CT2)], {}, ())
     assert (lines[0].topic, lines[0].state) == ("backends", "warn")
     assert "speedtest backends install" in lines[0].next
 
@@ -262,13 +265,13 @@ def test_the_questions_are_put_in_words_that_the_libraries_understand(
     m.files(tmp_path, stubs)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     key = (sys.executable, accelerators._QUESTIONS[question.import_name])
-    answer = accelerators.ask_interpreter(Reader(), key)
+    answer = accelerators.query_interpreter(Reader(), key)
     if devices is None:
         assert isinstance(answer, Unknown)
         assert "libcudart is missing" in answer.reason
     else:
         assert isinstance(answer, str)
-        assert accelerators.devices_of(answer) == devices
+        assert accelerators.parse_devices(answer) == devices
 
 
 def test_every_built_in_backend_with_a_gpu_has_a_question() -> None:

@@ -1,4 +1,4 @@
-"""Whole machines: what one page says of each, and that nothing breaks where nothing answers."""
+"""Whole machines: the page for each, and that nothing breaks where nothing answers."""
 
 from __future__ import annotations
 
@@ -199,6 +199,6 @@ def test_nothing_names_the_user_or_shows_a_secret(clara: Path) -> None:
     examined: Checkup = checkup.examine(m.Recorded(commands, platform="darwin"))
     text = " ".join(f"{line.topic} {line.seen} {line.next}" for line in examined.lines)
     assert "failed in ~/x for <user> with <token>" in text
-    assert "~/cache: not there yet" in text
+    assert "~/cache: does not exist yet" in text
     for secret in (str(clara), "clara", "opensesame"):
         assert secret not in text

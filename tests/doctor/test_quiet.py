@@ -8,6 +8,7 @@ import pytest
 
 from fakes import machines as m
 from mac_whisper_speedtest.doctor import load
+from mac_whisper_speedtest.machine import power
 from mac_whisper_speedtest.machine.power import Zone
 from mac_whisper_speedtest.machine.reader import Answer, Unknown
 
@@ -26,7 +27,7 @@ NONE = Unknown("pmset is not installed")
     ],
 )
 def test_a_mac_that_is_not_on_mains_is_warned_about(text: Answer, state: str, seen: str) -> None:
-    line = load.macos_source(text)
+    line = load.judge_supply(power.macos_supply(text))
     assert line.state == state
     assert line.seen.startswith(seen)
 
@@ -54,7 +55,7 @@ MOUSE = {"type": "Battery", "scope": "Device", "status": "Discharging"}
 def test_linux_on_its_battery_is_warned_about(
     supplies: Mapping[str, Mapping[str, str]], known: bool, state: str
 ) -> None:
-    assert load.linux_source(supplies, known=known).state == state
+    assert load.judge_supply(power.linux_supply(supplies, known=known)).state == state
 
 
 @pytest.mark.parametrize(
@@ -71,12 +72,15 @@ def test_linux_on_its_battery_is_warned_about(
     ],
 )
 def test_low_power_mode_is_known_under_both_its_names(modes: str, state: str, then: str) -> None:
-    line = load.macos_low_power(m.SETTINGS.format(mode=modes))
+    line = load.judge_low_power(power.macos_low_power(m.SETTINGS.format(mode=modes)))
     assert (line.state, line.next) == (state, then)
 
 
 def test_without_pmset_low_power_mode_is_not_known() -> None:
-    assert load.macos_low_power(NONE).seen == "not known: pmset is not installed"
+    assert (
+        load.judge_low_power(power.macos_low_power(NONE)).seen
+        == "not known: pmset is not installed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ def test_without_pmset_low_power_mode_is_not_known() -> None:
     [("performance", "ok"), ("balanced", "ok"), ("low-power", "warn"), (NONE, "unknown")],
 )
 def test_the_platform_profile_of_linux_is_judged(profile: Answer, state: str) -> None:
-    assert load.linux_low_power(profile).state == state
+    assert load.judge_low_power(power.linux_low_power(profile)).state == state
 
 
 @pytest.mark.parametrize(
@@ -102,7 +106,7 @@ def test_the_platform_profile_of_linux_is_judged(profile: Answer, state: str) ->
 def test_a_governor_that_saves_power_is_warned_about(
     governors: list[Answer], driver: Answer, state: str, seen: str
 ) -> None:
-    line = load.governor(governors, driver)
+    line = load.judge_governor(governors, driver)
     assert line.state == state
     assert seen in line.seen
 
@@ -116,10 +120,10 @@ def test_a_governor_that_saves_power_is_warned_about(
         (2, m.NO_WARNINGS, "fail", "heavy"),
         (3, m.NO_WARNINGS, "fail", "trapping"),
         (4, m.NO_WARNINGS, "fail", "sleeping"),
-        (0, m.INTEL_HOT, "warn", "held to 62 % of its speed"),
-        (NONE, m.INTEL_HOT, "warn", "held to 62 % of its speed"),
+        (0, m.INTEL_HOT, "warn", "limited to 62 % of its speed"),
+        (NONE, m.INTEL_HOT, "warn", "limited to 62 % of its speed"),
         (0, "CPU_Speed_Limit = 100", "ok", "nominal"),
-        # What pmset does not say on Apple silicon proves nothing.
+        # An empty report of pmset on Apple silicon proves nothing.
         (NONE, m.NO_WARNINGS, "unknown", "not known"),
         (77, m.NO_WARNINGS, "unknown", "not known: level 77"),
     ],
@@ -127,7 +131,7 @@ def test_a_governor_that_saves_power_is_warned_about(
 def test_the_heat_of_a_mac_fails_from_heavy_on(
     level: int | Unknown, therm: Answer, state: str, seen: str
 ) -> None:
-    line = load.macos(level, therm)
+    line = load.judge_macos_heat(level, therm)
     assert line.state == state
     assert seen in line.seen
 
@@ -149,7 +153,7 @@ TRIPS = (("passive", 95.0), ("critical", 105.0))
 def test_the_heat_of_linux_is_judged_by_its_trip_points(
     zones: list[Zone], state: str, seen: str
 ) -> None:
-    line = load.linux(zones)
+    line = load.judge_linux_heat(zones)
     assert line.state == state
     assert seen in line.seen
 
@@ -169,11 +173,11 @@ def test_the_heat_of_linux_is_judged_by_its_trip_points(
 def test_work_of_others_is_warned_about_now_and_over_the_last_minute(
     busy: float | Unknown, average: float | Unknown, state: str
 ) -> None:
-    assert load.background(load.Load(busy, average, 8, ())).state == state
+    assert load.judge_load(load.Load(busy, average, 8, ())).state == state
 
 
 def test_the_busiest_program_is_the_one_to_end() -> None:
-    line = load.background(load.Load(0.5, 4.2, 8, (("mds_stores", 2.04), ("backupd", 0.9))))
+    line = load.judge_load(load.Load(0.5, 4.2, 8, (("mds_stores", 2.04), ("backupd", 0.9))))
     assert line.seen == (
         "50 % of 8 cores busy; load average 4.2; "
         "busiest: mds_stores (2.0 cores), backupd (0.9 cores)"
@@ -181,7 +185,7 @@ def test_the_busiest_program_is_the_one_to_end() -> None:
     assert line.next == "end mds_stores, then: speedtest doctor"
 
 
-def test_only_names_of_programs_are_told_and_only_three() -> None:
+def test_only_names_of_programs_are_shown_and_only_three() -> None:
     used = [
         ("postgres: clara salaries", 0.5),
         ("/opt/x/Google Chrome Helper", 0.4),
@@ -201,8 +205,8 @@ def test_only_names_of_programs_are_told_and_only_three() -> None:
 
 def test_lines_of_ps_are_percents_and_names() -> None:
     text = " 12.5 Google Chrome Helper (Renderer)\n  0,1 launchd\n%CPU COMM\n"
-    assert load.of_ps(text) == [("Google Chrome Helper (Renderer)", 0.125), ("launchd", 0.001)]
-    assert load.of_ps(NONE) == []
+    assert load.parse_ps(text) == [("Google Chrome Helper (Renderer)", 0.125), ("launchd", 0.001)]
+    assert load.parse_ps(NONE) == []
 
 
 @pytest.mark.parametrize(
@@ -215,4 +219,4 @@ def test_lines_of_ps_are_percents_and_names() -> None:
     ],
 )
 def test_threads_that_wait_for_a_core_are_warned_about(text: Answer, state: str) -> None:
-    assert load.stalls(text).state == state
+    assert load.judge_stalls(text).state == state

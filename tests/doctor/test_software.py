@@ -54,7 +54,7 @@ def test_a_folder_that_cannot_be_written_fails_only_if_runs_need_it(
 def test_a_folder_that_is_not_there_yet_is_fine_and_is_not_made(tmp_path: Path) -> None:
     line = storage.inspect_storage(folder(tmp_path / "deep" / "cache"))
     assert line.state == "ok"
-    assert line.seen.endswith("not there yet")
+    assert line.seen.endswith("does not exist yet")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,11 +80,11 @@ def test_a_disk_without_room_for_weights_fails(free: int, cache: bool, state: st
 
 
 def test_folders_on_one_disk_share_a_line(tmp_path: Path) -> None:
-    lines = storage.disks([folder(tmp_path / "a"), folder(tmp_path / "b")])
+    lines = storage.inspect_disks([folder(tmp_path / "a"), folder(tmp_path / "b")])
     assert [line.topic for line in lines] == ["disk"]
 
 
-def lookup(known: dict[str, Installed]) -> packages.Look:
+def lookup(known: dict[str, Installed]) -> packages.Lookup:
     return known.get
 
 
@@ -98,7 +98,7 @@ TOOL = Installed("0.1.0", ("click>=8.1", "numpy>=2", 'winreg-x>=1; sys_platform 
         (
             {"tool": TOOL, "click": Installed("8.5"), "numpy": Installed("2.4")},
             "ok",
-            "tool 0.1.0 and all that it needs fit together",
+            "tool 0.1.0 and all its requirements are met",
             "",
         ),
         (
@@ -129,7 +129,7 @@ TOOL = Installed("0.1.0", ("click>=8.1", "numpy>=2", 'winreg-x>=1; sys_platform 
 def test_what_is_installed_is_compared_with_what_is_declared(
     known: dict[str, Installed], state: str, seen: str, then: str
 ) -> None:
-    line = packages.judge_microphone("tool", lookup(known))
+    line = packages.judge_packages("tool", lookup(known))
     assert (line.state, line.seen, line.next) == (state, seen, then)
 
 
@@ -160,10 +160,10 @@ def test_previews_and_in_house_versions_are_no_conflicts() -> None:
         ("/x/uv", Unknown("uv did not answer in 5 s"), "unknown", "not known: uv did not"),
     ],
 )
-def test_uv_is_wanted_but_not_necessary(
+def test_uv_is_recommended_but_not_necessary(
     found: str | Unknown, version: Answer, state: str, seen: str
 ) -> None:
-    line = system.uv(found, version)
+    line = system.judge_uv(found, version)
     assert line.state == state
     assert line.seen.startswith(seen)
 
@@ -179,7 +179,7 @@ def test_uv_is_wanted_but_not_necessary(
 def test_swift_never_counts_against_a_machine(
     developer: Answer, version: Answer, state: str, seen: str, then: str
 ) -> None:
-    line = system.swift(developer, version)
+    line = system.judge_swift(developer, version)
     assert (line.state, line.next) == (state, then)
     assert seen in line.seen
 
@@ -203,7 +203,7 @@ def test_swift_is_not_called_without_developer_tools() -> None:
 def test_microphones_of_a_mac_are_counted_and_not_named(
     listed: Answer, state: str, seen: str
 ) -> None:
-    line = packages.macos(listed)
+    line = packages.macos_microphones(listed)
     assert line.state == state
     assert seen in line.seen
 
@@ -221,7 +221,7 @@ def test_microphones_of_a_mac_are_counted_and_not_named(
 def test_microphones_of_linux_are_counted(
     cards: Answer, devices: Answer, state: str, seen: str
 ) -> None:
-    line = packages.linux(cards, devices)
+    line = packages.linux_microphones(cards, devices)
     assert line.state == state
     assert line.seen.startswith(seen)
 
@@ -249,8 +249,8 @@ def test_only_addresses_of_http_are_asked_and_never_with_a_login(
     [
         (200, "", "ok", "hub.test answers 200 in 120 ms"),
         (403, "", "ok", "hub.test answers 403"),
-        (407, "", "warn", "the proxy wants a login"),
-        (503, "", "warn", "it is in trouble"),
+        (407, "", "warn", "the proxy requires a login"),
+        (503, "", "warn", "the server has an error"),
         (0, "timed out", "warn", "hub.test cannot be reached: timed out"),
     ],
 )

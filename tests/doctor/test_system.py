@@ -1,4 +1,4 @@
-"""Interpreter, system, chip, cores, memory and swap: what is judged of what each machine says."""
+"""Interpreter, system, chip, cores, memory and swap: how the answers of machines are judged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_oldest_python_is_the_one_that_the_project_declares() -> None:
     ("version", "state"), [((3, 10, 14), "fail"), ((3, 11, 0), "ok"), ((3, 14, 2), "ok")]
 )
 def test_a_python_that_is_too_old_fails(version: tuple[int, int, int], state: str) -> None:
-    line = system.python(version, "CPython, arm64")
+    line = system.judge_python(version, "CPython, arm64")
     assert line.state == state
     assert line.seen.startswith(".".join(map(str, version)))
 
@@ -54,7 +54,7 @@ def test_a_python_that_is_too_old_fails(version: tuple[int, int, int], state: st
 def test_only_a_translated_python_fails(
     machine: str, translated: Answer, macos: bool, state: str, seen: str
 ) -> None:
-    line = system.architecture(machine, translated, macos=macos)
+    line = system.judge_architecture(machine, translated, macos=macos)
     assert (line.state, bool(line.next)) == (state, state == "fail")
     assert seen in line.seen
 
@@ -67,7 +67,7 @@ def test_only_a_translated_python_fails(
         (NONE, "25C56", "not known: sysctl is not installed"),
     ],
 )
-def test_the_release_of_macos_is_told_with_its_build(
+def test_the_release_of_macos_is_named_with_its_build(
     version: Answer, build: Answer, seen: str
 ) -> None:
     assert system.macos_version(version, build).seen == seen
@@ -84,7 +84,7 @@ def test_a_virtual_mac_is_warned_about(present: Answer, state: str) -> None:
         (m.CPUINFO_METAL, "ASUS", "System Product Name", "6.8.0", False, "ok", "no"),
         (m.CPUINFO_METAL, "Amazon EC2", "c7i.metal-24xl", "6.8.0", False, "ok", "no"),
         (m.CPUINFO_VM, "QEMU", "Standard PC (Q35)", "6.8.0", False, "warn", "QEMU Standard PC"),
-        (m.CPUINFO_VM, NONE, NONE, "6.8.0", True, "warn", "processor says so, in a container"),
+        (m.CPUINFO_VM, NONE, NONE, "6.8.0", True, "warn", "the flag hypervisor, in a container"),
         (m.CPUINFO_METAL, NONE, NONE, NONE, True, "ok", "no, in a container"),
         (
             m.CPUINFO_VM,
@@ -100,7 +100,7 @@ def test_a_virtual_mac_is_warned_about(present: Answer, state: str) -> None:
         (NONE, NONE, NONE, NONE, False, "unknown", "not known: sysctl is not installed"),
     ],
 )
-def test_a_virtual_linux_is_warned_about_and_a_container_is_only_told(
+def test_a_virtual_linux_is_warned_about_and_a_container_is_only_named(
     cpuinfo: Answer,
     vendor: Answer,
     product: Answer,
@@ -151,11 +151,11 @@ def test_the_chip_is_the_processors_name_or_the_boards(
         (m.HW_M3_PRO.replace("Performance", "Super"), "12: 6 Super + 6 Efficiency"),
         (m.HW_VIRTUAL, "4 physical, 4 logical"),
         (m.HW_INTEL, "8 physical, 16 logical"),
-        ("hw.ncpu: 4", "not known: sysctl does not name hw.physicalcpu"),
+        ("hw.ncpu: 4", "not known: sysctl does not report hw.physicalcpu"),
         (NONE, "not known: sysctl is not installed"),
     ],
 )
-def test_the_cores_of_a_mac_are_told_by_kind(hw: Answer, seen: str) -> None:
+def test_the_cores_of_a_mac_are_counted_by_kind(hw: Answer, seen: str) -> None:
     assert system.macos_cores(hw).seen == seen
 
 
@@ -192,7 +192,7 @@ def test_memory_is_judged_by_what_can_be_had_now(
     state: str,
     seen: str,
 ) -> None:
-    line = load.memory(total=total, available=available, limit=limit, pressure=pressure)
+    line = load.judge_memory(total=total, available=available, limit=limit, pressure=pressure)
     assert line.state == state
     assert seen in line.seen
 
@@ -210,7 +210,7 @@ def test_memory_is_judged_by_what_can_be_had_now(
 def test_the_swap_of_macos_is_warned_about_when_it_is_much(
     text: Answer, state: str, seen: str
 ) -> None:
-    line = load.swap(memory.macos_swap(text))
+    line = load.judge_swap(memory.macos_swap(text))
     assert line.state == state
     assert seen in line.seen
 
@@ -225,4 +225,4 @@ def test_the_swap_of_macos_is_warned_about_when_it_is_much(
     ],
 )
 def test_the_swap_of_linux_is_warned_about_when_it_is_much(text: Answer, state: str) -> None:
-    assert load.swap(memory.linux_swap(text)).state == state
+    assert load.judge_swap(memory.linux_swap(text)).state == state

@@ -1,7 +1,7 @@
-"""Which accelerators each installed backend's own library sees, asked in its own interpreter.
+"""The GPUs of this machine, and which accelerators each installed backend's library sees.
 
-Nothing of a backend is imported into this process. Only questions that load no model are asked;
-backends that share an interpreter and a question are asked once.
+The libraries are queried in their own interpreters, once per interpreter and library, and no model
+is loaded; this process imports nothing of a backend.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import sys
 import xml.parsers.expat
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 
@@ -20,7 +20,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
 from mac_whisper_speedtest.environments import locks
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.machine.describe import gpu_of_information
+from mac_whisper_speedtest.machine.describe import gpu_model
 from mac_whisper_speedtest.machine.gpu import (
     HW_SLOWDOWN,
     HW_THERMAL,
@@ -32,12 +32,13 @@ from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attemp
 from mac_whisper_speedtest.worker import launch
 
 TIMEOUT_S = 10.0
-"""torch takes two to four seconds to import from a disk that has just been read, and can take
-twenty from one that has not: that is not waited for."""
+"""Importing torch takes two to four seconds when the system has cached its files, and up to twenty
+when it has not; the doctor does not wait for the latter."""
 
 _MARK = "devices:"
+_WHISPER_CPP_MARK = "system info:"
 
-# A build of torch for CPUs says so in a small file: there is no need to import the rest.
+# version.py identifies a CPU-only build of torch without importing the rest.
 _TORCH = f"""
 import importlib.util, pathlib, runpy, sys
 folder = pathlib.Path(importlib.util.find_spec("torch").origin).parent
@@ -58,13 +59,13 @@ import mlx.core as mx
 cuda = getattr(mx, "cuda", None)
 print("{_MARK} cpu", "metal" * mx.metal.is_available(), "cuda" * bool(cuda and cuda.is_available()))
 """
-_WHISPER_CPP = """
+_WHISPER_CPP = f"""
 import _pywhispercpp
-print("WHISPER_CPP_SAYS", _pywhispercpp.whisper_print_system_info())
+print("{_WHISPER_CPP_MARK}", _pywhispercpp.whisper_print_system_info())
 """
 _QUESTIONS = {
     "faster_whisper": _CTRANSLATE2,
-    "whisperx": _CTRANSLATE2,  # its recognizer's; torch only aligns
+    "whisperx": _CTRANSLATE2,  # of its recognizer; torch only aligns
     "pywhispercpp": _WHISPER_CPP,
     "whisper": _TORCH,
     "transformers": _TORCH,
@@ -73,7 +74,7 @@ _QUESTIONS = {
     "whisper_mps": _MLX,
     "parakeet_mlx": _MLX,
 }
-"""By the module that a backend imports."""
+"""Scripts that print the devices a library sees, by the module that a backend imports."""
 
 # "MTL : EMBED_LIBRARY = 1" today, "METAL = 1" in releases before whisper.cpp 1.7.5.
 _BUILT_IN = re.compile(r"\b(MTL|METAL|CUDA|VULKAN|COREML)\b(?: = 1| :)", re.IGNORECASE)
@@ -86,35 +87,30 @@ class InterpreterLocation:
     """Where a backend would run from.
 
     Attributes:
-        backend: which one.
-        where: in words; empty when it is installed nowhere.
-        python: the interpreter to ask; empty when there is none.
-        question: what to run in it; empty when there is no cheap question.
-        why_not: why none of this could be found out; empty when it could.
+        where: in words; empty when the backend is not installed.
+        python: the interpreter to query; empty when there is none.
+        question: the script to run in it; empty when no script is cheap enough.
+        failure: why the location could not be determined; empty when it could.
     """
 
     backend: Backend
     where: str = ""
     python: str = ""
     question: str = ""
-    why_not: str = ""
+    failure: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
-        """Places with the same key get the same answer."""
+        """Locations with the same key get the same answer."""
         return self.python, self.question
 
 
-@dataclass(frozen=True, slots=True)
-class InterpreterAnswers:
-    """Answers, by `Place.key`; empty where nothing was to be asked (``--quick``)."""
-
-    answers: Mapping[tuple[str, str], Answer] = field(default_factory=dict)
-    asked: bool = True
+InterpreterAnswers = Mapping[tuple[str, str], Answer]
+"""By `InterpreterLocation.key`."""
 
 
-def place(backend: Backend) -> InterpreterLocation:
-    """Where ``backend`` would run from. Starts nothing and imports nothing of it."""
+def locate_interpreter(backend: Backend) -> InterpreterLocation:
+    """Where ``backend`` would run from. Starts no process and imports nothing of it."""
     if backend.command:
         return InterpreterLocation(backend, "a program of its own")
     python = launch.interpreter(backend)
@@ -131,35 +127,36 @@ def place(backend: Backend) -> InterpreterLocation:
     return InterpreterLocation(backend, where, python, _QUESTIONS.get(backend.import_name, ""))
 
 
-def ask_interpreter(reader: Reader, key: tuple[str, str]) -> Answer:
+def query_interpreter(reader: Reader, key: tuple[str, str]) -> Answer:
     """Run one question in one interpreter, offline."""
     python, question = key
-    argv = [python, "-P", "-c", question]
-    return reader.run(argv, timeout_s=TIMEOUT_S, variables=_OFFLINE)
+    return reader.run([python, "-P", "-c", question], timeout_s=TIMEOUT_S, variables=_OFFLINE)
 
 
 def judge_accelerators(
-    places: Iterable[InterpreterLocation], asked: InterpreterAnswers, gpus: Collection[str]
+    locations: Iterable[InterpreterLocation],
+    answers: InterpreterAnswers | None,
+    gpus: Collection[str],
 ) -> list[CheckupLine]:
-    """One line per backend that is installed, and one that names the others.
+    """One line per installed backend, and one that names the others.
 
     Args:
-        places: of all backends there are.
-        asked: what their interpreters said.
+        locations: of all known backends.
+        answers: of their interpreters; ``None`` if they were not queried (``--quick``).
         gpus: what this machine has: ``cuda``, ``metal``.
     """
     lines = []
     absent: list[str] = []
     elsewhere: list[str] = []
-    for each in places:
+    for each in locations:
         recipe = each.backend.recipe
         info = f"speedtest backends info {each.backend.name}"
         if each.backend.broken:
             lines.append(warn(_topic(each.backend), each.backend.broken, info))
-        elif each.why_not:
-            lines.append(unknown(_topic(each.backend), each.why_not, info))
+        elif each.failure:
+            lines.append(unknown(_topic(each.backend), each.failure, info))
         elif each.where:
-            lines.append(_installed(each, asked, gpus))
+            lines.append(_installed(each, answers, gpus))
         elif recipe is not None and not recipe.works_here():
             elsewhere.append(each.backend.name)
         else:
@@ -175,45 +172,41 @@ def judge_accelerators(
     return lines
 
 
-def devices_of(answer: str) -> list[str] | None:
-    """The devices that an answer names, the CPU first; ``None`` if it names none at all."""
+def parse_devices(answer: str) -> list[str] | None:
+    """The devices that an answer names, the CPU first; ``None`` if it names none."""
     for line in reversed(answer.splitlines()):
         if line.startswith(_MARK):
             return line.removeprefix(_MARK).split()
-        if line.startswith("WHISPER_CPP_SAYS"):
+        if line.startswith(_WHISPER_CPP_MARK):
             built_in = {_NAMES.get(name.upper(), name.lower()) for name in _BUILT_IN.findall(line)}
-            # "COREML :" does not occur; "COREML = 0" is what most builds say.
+            # Most builds print "COREML = 0"; none prints "COREML :".
             return ["cpu", *sorted(built_in)]
     return None
 
 
 def _installed(
-    placed: InterpreterLocation, asked: InterpreterAnswers, gpus: Collection[str]
+    location: InterpreterLocation, answers: InterpreterAnswers | None, gpus: Collection[str]
 ) -> CheckupLine:
-    backend = placed.backend
+    backend = location.backend
     topic = _topic(backend)
+    info = f"speedtest backends info {backend.name}"
     may = ", ".join(backend.devices) or "what it has"
     if backend.devices == ("cpu",):
-        return ok(topic, f"{placed.where}; uses the CPU only")
-    if not placed.question:
-        return ok(topic, f"{placed.where}; may use {may}; it cannot be asked cheaply what it sees")
-    if not asked.asked:
-        return ok(topic, f"{placed.where}; may use {may}; not asked what it sees")
-    answer = asked.answers.get(placed.key, Unknown("it was not asked"))
-    sees = devices_of(answer) if isinstance(answer, str) else None
+        return ok(topic, f"{location.where}; uses the CPU only")
+    if not location.question:
+        return ok(topic, f"{location.where}; may use {may}; what it sees cannot be queried cheaply")
+    if answers is None:
+        return ok(topic, f"{location.where}; may use {may}; what it sees was not queried")
+    answer = answers.get(location.key, Unknown("it was not queried"))
+    sees = parse_devices(answer) if isinstance(answer, str) else None
     if sees is None:
         reason = answer.reason if isinstance(answer, Unknown) else "its answer names no device"
-        slow = "did not answer" in reason
-        info = f"speedtest backends info {backend.name}"
-        line = unknown(topic, reason, "speedtest doctor, once more" if slow else info)
-        return CheckupLine(
-            topic, line.state, f"{placed.where}; accelerators {line.seen}", line.next
-        )
-    verb = "is built for" if placed.question == _WHISPER_CPP else "sees"
-    seen = f"{placed.where}; may use {may}; {verb} {', '.join(sees)}"
-    missed = _missed(backend, sees, gpus)
-    if missed:
-        info = f"speedtest backends info {backend.name}"
+        seen = f"{location.where}; accelerators not known: {reason}"
+        then = "speedtest doctor, once more" if "did not answer" in reason else info
+        return CheckupLine(topic, Readiness.UNKNOWN, seen, then)
+    verb = "is built for" if location.question == _WHISPER_CPP else "sees"
+    seen = f"{location.where}; may use {may}; {verb} {', '.join(sees)}"
+    if missed := _missed(backend, sees, gpus):
         return warn(topic, f"{seen}: not this machine's GPU ({missed})", info)
     return ok(topic, seen)
 
@@ -232,46 +225,44 @@ def _topic(backend: Backend) -> str:
     return f"backend {backend.name}"
 
 
-def places() -> list[InterpreterLocation]:
-    """Where every backend there is would run from."""
+def interpreter_locations() -> list[InterpreterLocation]:
+    """Where every known backend would run from."""
     from mac_whisper_speedtest.backends import registry
 
     found = []
     for backend in registry.installed().values():
-        looked = attempt(partial(place, backend))
-        found.append(
-            looked
-            if isinstance(looked, InterpreterLocation)
-            else InterpreterLocation(backend, why_not=looked.reason)
-        )
+        location = attempt(partial(locate_interpreter, backend))
+        if isinstance(location, Unknown):
+            location = InterpreterLocation(backend, failure=location.reason)
+        found.append(location)
     return found
 
 
-# Graphics processors: which there are, their driver, and whether they are hot or in use.
+# The GPUs, their drivers, and whether they are hot or busy.
 
 
 BUSY_PERCENT = 10
-"""Of the time of NVIDIA's last sample (a sixth of a second to a second): someone else computes."""
+"""Utilization over NVIDIA's last sampling period (a sixth of a second to a second) above which
+another program is using the GPU."""
 
 _FIELDS = (
     *("name", "driver_version", "memory.total", "memory.used", "utilization.gpu"),
     *("temperature.gpu", "mig.mode.current"),
 )
 _REASON_FIELDS = ("clocks_event_reasons.active", "clocks_throttle_reasons.active")
-"""The mask of why the clocks are low: its name since driver 535, and before."""
+"""The bit mask of reasons for low clocks: its name since driver 535, and the older name."""
 
-_TIMEOUT_S = OPEN_TIMEOUT_S
 _MEBIBYTE = 1024 * 1024
 _PCI = "/sys/bus/pci/devices"
 _NVIDIA = "0x10de"
 _DISPLAY_CLASSES = ("0x0300", "0x0302", "0x0380")
 
-# Prints what nvidia-smi prints. In a process of its own: a driver in trouble never answers.
+# Prints what nvidia-smi prints, in its own process because a faulty driver may never answer.
 _NVML = """
 import pynvml as n
-def told(look, *arguments):
+def query(function, *arguments):
     try:
-        value = look(*arguments)
+        value = function(*arguments)
         return value.decode() if isinstance(value, bytes) else value
     except n.NVMLError:
         return "[N/A]"
@@ -279,24 +270,24 @@ n.nvmlInit()
 for index in range(n.nvmlDeviceGetCount()):
     gpu = n.nvmlDeviceGetHandleByIndex(index)
     memory = n.nvmlDeviceGetMemoryInfo(gpu)
-    mig = told(lambda: ("Disabled", "Enabled")[n.nvmlDeviceGetMigMode(gpu)[0]])
+    mig = query(lambda: ("Disabled", "Enabled")[n.nvmlDeviceGetMigMode(gpu)[0]])
     print(
-        told(n.nvmlDeviceGetName, gpu), told(n.nvmlSystemGetDriverVersion),
+        query(n.nvmlDeviceGetName, gpu), query(n.nvmlSystemGetDriverVersion),
         memory.total // 2**20, memory.used // 2**20,
-        told(lambda: n.nvmlDeviceGetUtilizationRates(gpu).gpu),
-        told(n.nvmlDeviceGetTemperature, gpu, n.NVML_TEMPERATURE_GPU), mig,
-        told(n.nvmlDeviceGetCurrentClocksThrottleReasons, gpu), sep=", ",
+        query(lambda: n.nvmlDeviceGetUtilizationRates(gpu).gpu),
+        query(n.nvmlDeviceGetTemperature, gpu, n.NVML_TEMPERATURE_GPU), mig,
+        query(n.nvmlDeviceGetCurrentClocksThrottleReasons, gpu), sep=", ",
     )
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """What was found.
+    """The GPUs of a machine.
 
     Attributes:
-        lines: one per GPU, or one that says there is none.
-        kinds: what backends can compute on, as they name it: ``cuda``, ``metal``.
+        lines: one per GPU, or a single line if there is none.
+        kinds: the devices that backends can compute on: ``cuda``, ``metal``.
     """
 
     lines: tuple[CheckupLine, ...]
@@ -304,28 +295,28 @@ class Gpus:
 
 
 def inspect_gpu(reader: Reader) -> Gpus:
-    """Ask for the GPUs of this machine."""
+    """The GPUs of this machine."""
     if reader.macos:
-        found = apple(reader.run(["/usr/sbin/ioreg", "-rc", "AGXAccelerator", "-d1", "-a"]))
+        found = apple_gpu(reader.run(["/usr/sbin/ioreg", "-rc", "AGXAccelerator", "-d1", "-a"]))
         if found.kinds:
             return found
         displays = ["/usr/sbin/system_profiler", "SPDisplaysDataType", "-json"]
-        return other_mac(reader.run(displays, timeout_s=_TIMEOUT_S))
+        return other_mac_gpus(reader.run(displays, timeout_s=OPEN_TIMEOUT_S))
     if isinstance(attempt(lambda: metadata.version("nvidia-ml-py")), str):
-        table = reader.run([sys.executable, "-P", "-c", _NVML], timeout_s=_TIMEOUT_S)
+        table = reader.run([sys.executable, "-P", "-c", _NVML], timeout_s=OPEN_TIMEOUT_S)
         if isinstance(table, str) and table:
-            return nvidia(table)
+            return nvidia_gpus(table)
     query = ["nvidia-smi", f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"]
-    table = reader.run(query, timeout_s=_TIMEOUT_S)
+    table = reader.run(query, timeout_s=OPEN_TIMEOUT_S)
     if isinstance(table, str):
-        return nvidia(_with_reasons(table, _reasons(reader)))
+        return nvidia_gpus(_with_reasons(table, _reasons(reader)))
     driver = [
         reader.read(path) for path in reader.matching("/proc/driver/nvidia/gpus/*/information")
     ]
     return without_nvidia_smi(table, driver, _pci_displays(reader))
 
 
-def apple(listed: Answer) -> Gpus:
+def apple_gpu(listed: Answer) -> Gpus:
     """The GPU of Apple silicon, from ioreg's property list."""
     if isinstance(listed, Unknown):
         return Gpus((unknown("gpu", listed.reason),))
@@ -335,15 +326,12 @@ def apple(listed: Answer) -> Gpus:
         return Gpus((unknown("gpu", f"ioreg's list cannot be read: {error}"),))
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and "gpu-core-count" in entry:
-            name = entry.get("model", "Apple GPU")
-            return Gpus(
-                (ok("gpu", f"{name}, {entry['gpu-core-count']} cores, Metal"),),
-                frozenset({"metal"}),
-            )
-    return Gpus((unknown("gpu", "ioreg lists no GPU of Apple's"),))
+            seen = f"{entry.get('model', 'Apple GPU')}, {entry['gpu-core-count']} cores, Metal"
+            return Gpus((ok("gpu", seen),), frozenset({"metal"}))
+    return Gpus((unknown("gpu", "ioreg lists no Apple GPU"),))
 
 
-def other_mac(listed: Answer) -> Gpus:
+def other_mac_gpus(listed: Answer) -> Gpus:
     """The GPUs of a virtual machine or an Intel Mac, from system_profiler's JSON."""
     if isinstance(listed, Unknown):
         return Gpus((unknown("gpu", listed.reason),))
@@ -352,13 +340,11 @@ def other_mac(listed: Answer) -> Gpus:
         names = [entry["sppci_model"] for entry in entries if "sppci_model" in entry]
     except (ValueError, LookupError, TypeError):
         return Gpus((unknown("gpu", "system_profiler's list cannot be read"),))
-    if not names:
-        return Gpus((ok("gpu", "none"),))
-    return Gpus((ok("gpu", ", ".join(names)),))
+    return Gpus((ok("gpu", ", ".join(names) or "none"),))
 
 
-def nvidia(table: str) -> Gpus:
-    """NVIDIA's GPUs, from lines of `_FIELDS` and, where known, the mask of reasons."""
+def nvidia_gpus(table: str) -> Gpus:
+    """The NVIDIA GPUs, from lines of `_FIELDS` and, where known, the bit mask of reasons."""
     rows = [[cell.strip() for cell in line.split(",")] for line in table.splitlines()]
     whole = [row for row in rows if len(row) >= len(_FIELDS)]
     if not whole:
@@ -369,36 +355,27 @@ def nvidia(table: str) -> Gpus:
 
 
 def without_nvidia_smi(
-    why: Unknown, driver: Sequence[Answer], displays: Sequence[str] | None
+    failure: Unknown, driver: Sequence[Answer], displays: Sequence[str] | None
 ) -> Gpus:
-    """What the kernel knows where nvidia-smi does not answer.
+    """What the kernel reports where nvidia-smi does not answer.
 
     Args:
-        why: nvidia-smi's reason.
+        failure: of nvidia-smi.
         driver: texts of the driver's files, one per GPU.
-        displays: the makers' numbers of the display devices on the PCI bus; ``None`` where that
-            cannot be seen.
+        displays: the PCI vendor ids of the display devices; ``None`` where the bus is not visible.
     """
-    told = [attempt(partial(gpu_of_information, text)) for text in driver if isinstance(text, str)]
-    known = [name for name in told if isinstance(name, str)]
+    models = [attempt(partial(gpu_model, text)) for text in driver if isinstance(text, str)]
+    known = [name for name in models if isinstance(name, str)]
     if known:
-        line = unknown("gpu", f"the state of {', '.join(known)}: {why.reason}", "nvidia-smi")
+        line = unknown("gpu", f"the state of {', '.join(known)}: {failure.reason}", "nvidia-smi")
         return Gpus((line,), frozenset({"cuda"}))
     if displays is None:
-        return Gpus((unknown("gpu", f"{why.reason}, and the PCI bus is not shown"),))
+        return Gpus((unknown("gpu", f"{failure.reason}, and the PCI bus is not visible"),))
     if _NVIDIA in displays:
-        return Gpus(
-            (
-                warn(
-                    "gpu",
-                    f"one of NVIDIA's, without a driver that works ({why.reason})",
-                    "install NVIDIA's driver, then: nvidia-smi",
-                ),
-            )
-        )
-    if displays:
-        return Gpus((ok("gpu", "none of NVIDIA's; backends here use no other"),))
-    return Gpus((ok("gpu", "none"),))
+        seen = f"an NVIDIA GPU without a working driver ({failure.reason})"
+        return Gpus((warn("gpu", seen, "install NVIDIA's driver, then: nvidia-smi"),))
+    seen = "no NVIDIA GPU; backends use no other here" if displays else "none"
+    return Gpus((ok("gpu", seen),))
 
 
 def _nvidia_line(topic: str, row: Sequence[str]) -> CheckupLine:
@@ -419,7 +396,7 @@ def _nvidia_line(topic: str, row: Sequence[str]) -> CheckupLine:
     if reasons & (HW_SLOWDOWN | POWER_BRAKE):
         return warn(topic, f"{seen}: its clocks are held down", "nvidia-smi -q -d PERFORMANCE")
     if busy.isdecimal() and int(busy) > BUSY_PERCENT:
-        return warn(topic, f"{seen}: {busy} % busy with other work", "nvidia-smi")
+        return warn(topic, f"{seen}: {busy} % busy with other programs", "nvidia-smi")
     return ok(topic, seen)
 
 
@@ -429,10 +406,10 @@ def _mask(text: str) -> int:
 
 
 def _reasons(reader: Reader) -> Answer:
-    answer: Answer = Unknown("not asked")
+    answer: Answer = Unknown("not queried")
     for reason in _REASON_FIELDS:
         query = ["nvidia-smi", f"--query-gpu={reason}", "--format=csv,noheader"]
-        answer = reader.run(query, timeout_s=_TIMEOUT_S)
+        answer = reader.run(query, timeout_s=OPEN_TIMEOUT_S)
         if isinstance(answer, str):
             break
     return answer
@@ -451,7 +428,7 @@ def _pci_displays(reader: Reader) -> list[str] | None:
         return None
     found = []
     for folder in reader.matching(f"{_PCI}/*"):
-        kind, maker = reader.read(f"{folder}/class"), reader.read(f"{folder}/vendor")
-        if isinstance(kind, str) and isinstance(maker, str) and kind[:6] in _DISPLAY_CLASSES:
-            found.append(maker)
+        kind, vendor = reader.read(f"{folder}/class"), reader.read(f"{folder}/vendor")
+        if isinstance(kind, str) and isinstance(vendor, str) and kind[:6] in _DISPLAY_CLASSES:
+            found.append(vendor)
     return found

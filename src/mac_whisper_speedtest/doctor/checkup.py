@@ -1,4 +1,4 @@
-"""Looking at everything, at the same time where that disturbs nothing, and putting it in order."""
+"""Runs all checks, concurrently where they do not disturb each other, and orders their lines."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from mac_whisper_speedtest.doctor.lines import Checkup, CheckupLine, Section, un
 from mac_whisper_speedtest.machine.reader import Reader, Unknown
 from mac_whisper_speedtest.privacy import scrub
 
-_AT_ONCE = 8  # nearly all of them wait for a program
+_MAX_THREADS = 8  # nearly all of them wait for a program
 
 
 def examine(reader: Reader | None = None, *, quick: bool = False, online: bool = False) -> Checkup:
-    """Look at this machine. No probe that fails ends it; what it would have said is "not known".
+    """Check this machine. A check that fails yields a line "not known" and does not end the others.
 
     Args:
         reader: where answers come from; by default this machine.
-        quick: do not start the backends' interpreters to ask which accelerators they see.
-        online: ask the hub; without it nothing is sent anywhere.
+        quick: do not start the backends' interpreters to query which accelerators they see.
+        online: contact the hub; without it nothing is sent anywhere.
     """
     reader = reader or Reader()
-    # Before anything else is started, which would be seen as load.
-    busy = _guarded("background load", lambda: load.inspect_load(reader))
+    # First, because anything started before it would be counted as load.
+    load_lines = _guarded("background load", lambda: load.inspect_load(reader))
     uv = system.find_uv()
-    pool = ThreadPoolExecutor(_AT_ONCE)
+    pool = ThreadPoolExecutor(_MAX_THREADS)
     try:
-        return _together(reader, busy, uv, pool, quick=quick, online=online)
+        return _run_checks(reader, load_lines, uv, pool, quick=quick, online=online)
     finally:
         reader.stop()
         pool.shutdown(cancel_futures=True)
 
 
-def _together(
+def _run_checks(
     reader: Reader,
-    busy: list[CheckupLine],
+    load_lines: list[CheckupLine],
     uv: str | Unknown,
     pool: ThreadPoolExecutor,
     *,
     quick: bool,
     online: bool,
 ) -> Checkup:
-    def begin(topic: str, look: Callable[[], Iterable[CheckupLine]]) -> Future[list[CheckupLine]]:
-        return pool.submit(_guarded, topic, look)
+    def begin(topic: str, check: Callable[[], Iterable[CheckupLine]]) -> Future[list[CheckupLine]]:
+        return pool.submit(_guarded, topic, check)
 
     gpus = pool.submit(_gpus, reader)
     backends = begin("backends", lambda: _backends(reader, gpus, pool, quick=quick))
-    hub = begin("hub", lambda: [storage.inspect_network() if online else storage.not_asked()])
+    hub = begin("hub", lambda: [storage.inspect_network() if online else storage.hub_not_checked()])
     programs = begin("uv", lambda: system.inspect_tools(reader, uv))
     microphones = begin("microphone", lambda: packages.inspect_microphone(reader))
-    kept = begin("tool cache", lambda: _storage(storage.folders(reader, uv), pool))
+    stored = begin("tool cache", lambda: _storage(storage.folders(reader, uv), pool))
     conflicts = begin("packages", lambda: [packages.inspect_packages()])
     machine = [
         *_guarded("python", lambda: system.inspect_interpreter(reader)),
@@ -61,21 +61,20 @@ def _together(
     quiet = [
         *_guarded("power source", lambda: load.inspect_power(reader)),
         *_guarded("thermal state", lambda: load.inspect_thermal(reader)),
-        *busy,
+        *load_lines,
     ]
     return Checkup(
         (
             _section("machine", [*machine, *gpus.result().lines]),
             _section("quiet", quiet),
             _section("backends", backends.result()),
-            _section("storage", kept.result()),
+            _section("storage", stored.result()),
             _section(
                 "software",
                 [
-                    *conflicts.result(),
-                    *programs.result(),
-                    *microphones.result(),
-                    *hub.result(),
+                    line
+                    for check in (conflicts, programs, microphones, hub)
+                    for line in check.result()
                 ],
             ),
         )
@@ -85,27 +84,23 @@ def _together(
 def _backends(
     reader: Reader, gpus: Future[accelerators.Gpus], pool: ThreadPoolExecutor, *, quick: bool
 ) -> list[CheckupLine]:
-    places = accelerators.places()
-    if quick:
-        return accelerators.judge_accelerators(
-            places, accelerators.InterpreterAnswers(asked=False), gpus.result().kinds
-        )
-    keys = {place.key for place in places if place.question}
-    answers = {key: pool.submit(accelerators.ask_interpreter, reader, key) for key in keys}
-    asked = accelerators.InterpreterAnswers(
-        {key: answer.result() for key, answer in answers.items()}
-    )
-    return accelerators.judge_accelerators(places, asked, gpus.result().kinds)
+    locations = accelerators.interpreter_locations()
+    answers = None
+    if not quick:
+        keys = {location.key for location in locations if location.question}
+        started = {key: pool.submit(accelerators.query_interpreter, reader, key) for key in keys}
+        answers = {key: answer.result() for key, answer in started.items()}
+    return accelerators.judge_accelerators(locations, answers, gpus.result().kinds)
 
 
 def _storage(folders: Sequence[storage.Folder], pool: ThreadPoolExecutor) -> list[CheckupLine]:
-    """One line per folder, all counted at the same time, and one per disk."""
+    """One line per folder, all measured concurrently, and one per disk."""
 
     def one(folder: storage.Folder) -> list[CheckupLine]:
         return _guarded(folder.topic, lambda: [storage.inspect_storage(folder)])
 
     sizes = [pool.submit(one, folder) for folder in folders]
-    disks = _guarded("disk", lambda: storage.disks(folders))
+    disks = _guarded("disk", lambda: storage.inspect_disks(folders))
     return [*(line for size in sizes for line in size.result()), *disks]
 
 
@@ -116,16 +111,16 @@ def _gpus(reader: Reader) -> accelerators.Gpus:
         return accelerators.Gpus((unknown("gpu", f"{type(error).__name__}: {error}"),))
 
 
-def _guarded(topic: str, look: Callable[[], Iterable[CheckupLine]]) -> list[CheckupLine]:
-    """What ``look`` says; if it breaks on a machine nobody has tried, that costs its own lines."""
+def _guarded(topic: str, check: Callable[[], Iterable[CheckupLine]]) -> list[CheckupLine]:
+    """The lines of ``check``; an error on untested hardware affects only these lines."""
     try:
-        return list(look())
+        return list(check())
     except Exception as error:  # noqa: BLE001 - see above
         return [unknown(topic, f"{type(error).__name__}: {error}")]
 
 
 def _section(title: str, lines: Iterable[CheckupLine]) -> Section:
-    """The lines without names, home folders and tokens, each on one line."""
+    """The lines without user names, home folders, tokens and line breaks."""
     return Section(
         title,
         tuple(replace(line, seen=_clean(line.seen), next=_clean(line.next)) for line in lines),

@@ -1,4 +1,4 @@
-"""What a checkup consists of: lines with a state, in sections."""
+"""A checkup: sections of lines, each with a state."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from enum import StrEnum
 
 
 class Readiness(StrEnum):
-    """How one fact bears on measuring."""
+    """How one fact affects benchmarking."""
 
     OK = "ok"
-    WARN = "warn"  # numbers will be noisier, or something is missing that may be wanted
-    FAIL = "fail"  # numbers will be wrong, or runs impossible
-    UNKNOWN = "unknown"  # nothing was guessed; never counts against the machine
+    WARN = "warn"  # numbers will be noisier, or something optional is missing
+    FAIL = "fail"  # numbers will be wrong, or runs are impossible
+    UNKNOWN = "unknown"  # never guessed, never counted against the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,8 @@ class CheckupLine:
     """One fact, judged.
 
     Attributes:
-        topic: what it is about; the same on every machine.
-        state: how it bears on measuring.
-        seen: what was found; for ``unknown`` it holds ``not known: reason``.
+        topic: a fixed name, the same on every machine.
+        seen: what was found; for ``unknown`` it contains ``not known: reason``.
         next: what to type or to do about it; empty when there is nothing to do.
     """
 
@@ -34,7 +33,7 @@ class CheckupLine:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Lines that belong together, under a title."""
+    """A titled group of lines."""
 
     title: str
     lines: tuple[CheckupLine, ...]
@@ -42,27 +41,27 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """Everything that was looked at."""
+    """All judged facts about this machine."""
 
     sections: tuple[Section, ...]
 
     @property
     def lines(self) -> list[CheckupLine]:
-        """All lines, in order."""
+        """The lines of all sections, in order."""
         return [line for section in self.sections for line in section.lines]
 
     @property
     def fit(self) -> bool:
-        """Whether nothing fails. Warnings and what is not known do not count."""
+        """Whether no line fails. Warnings and unknown facts do not count."""
         return all(line.state != Readiness.FAIL for line in self.lines)
 
     def count(self, state: Readiness) -> int:
-        """How many lines are in ``state``."""
+        """The number of lines in ``state``."""
         return sum(line.state == state for line in self.lines)
 
 
 def ok(topic: str, seen: str) -> CheckupLine:
-    """A line about something that is as it should be."""
+    """A line about something that is in order."""
     return CheckupLine(topic, Readiness.OK, seen)
 
 
@@ -77,5 +76,5 @@ def fail(topic: str, seen: str, then: str) -> CheckupLine:
 
 
 def unknown(topic: str, reason: str, then: str = "") -> CheckupLine:
-    """A line about something that could not be found out, and why."""
+    """A line about something that could not be determined, and why."""
     return CheckupLine(topic, Readiness.UNKNOWN, f"not known: {reason}", then)

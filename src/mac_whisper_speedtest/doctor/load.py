@@ -1,4 +1,4 @@
-"""What else this machine is doing: every core that others use is one that a backend waits for."""
+"""Load, power, heat and memory: what on this machine makes numbers noisy or wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mac_whisper_speedtest.machine.memory import (
     linux_swap,
     macos_pressure,
     macos_swap,
-    of_meminfo,
+    meminfo_bytes,
 )
 from mac_whisper_speedtest.machine.power import (
     LEVELS,
@@ -32,33 +32,32 @@ from mac_whisper_speedtest.machine.power import (
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
 
 WINDOW_S = 0.5
-"""Long enough for fifty of the ticks that Linux counts processor time in."""
+"""Fifty of the ticks in which Linux counts processor time."""
 
 BUSY_SHARE = 0.10
-"""Of all cores. A backend with a thread on every core loses at least this much to others."""
+"""Of all cores. A backend with a thread on every core loses at least this share."""
 
 LOAD_PER_CORE = 0.5
-"""Of the load average over a minute. Half a waiting thread per core is more than a desktop's idle
-programs make; it also shows work that came and went, such as an index or a backup."""
+"""Load average over one minute. Idle desktop programs stay below half a runnable thread per core;
+the average also shows work that has just ended, such as indexing or a backup."""
 
 STALLED_PERCENT = 5.0
-"""Of ten seconds in which some thread waited for a processor (Linux, Documentation/accounting/psi).
-"""
+"""Of ten seconds in which a thread waited for a core (Linux, Documentation/accounting/psi)."""
 
-_NAMED = 3  # processes
-_WORTH_NAMING_CORES = 0.05  # that is shown as 0.1
-_PROGRAMS_OF_ITS_OWN = {"ps"}
+_NAMED = 3  # programs
+_WORTH_NAMING_CORES = 0.05  # shown as 0.1
+_OWN_PROGRAMS = {"ps"}
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was seen of other programs' work.
+    """Work of other programs.
 
     Attributes:
         busy: the share of all cores in use during the window, 0 to 1.
         average: the load average over one minute.
         cores: logical cores.
-        busiest: programs' names and how many cores each used, the busiest first.
+        busiest: program names and the cores each used, in descending order.
     """
 
     busy: float | Unknown
@@ -68,14 +67,14 @@ class Load:
 
 
 def inspect_load(reader: Reader) -> list[CheckupLine]:
-    """The lines about other work. Takes `WINDOW_S`, in which nothing else should be started."""
+    """The lines about other work. Takes `WINDOW_S`; start nothing else meanwhile."""
     pressure = None if reader.macos else reader.read("/proc/pressure/cpu")
-    lines = [background(_observe(reader))]
-    return lines if pressure is None else [*lines, stalls(pressure)]
+    lines = [judge_load(_observe(reader))]
+    return lines if pressure is None else [*lines, judge_stalls(pressure)]
 
 
-def background(load: Load) -> CheckupLine:
-    """Whether other programs take so much that it shows in the numbers."""
+def judge_load(load: Load) -> CheckupLine:
+    """Whether other programs use so much that it affects the numbers."""
     topic = "background load"
     if isinstance(load.busy, Unknown) and isinstance(load.average, Unknown):
         return unknown(topic, load.busy.reason)
@@ -97,14 +96,14 @@ def background(load: Load) -> CheckupLine:
     return warn(topic, text, f"{which}, then: speedtest doctor")
 
 
-def stalls(pressure: Answer) -> CheckupLine:
-    """Whether threads wait for a processor, from /proc/pressure/cpu."""
+def judge_stalls(pressure: Answer) -> CheckupLine:
+    """Whether threads wait for a core, from /proc/pressure/cpu."""
     topic = "waiting for a core"
     if isinstance(pressure, Unknown):
         return unknown(topic, pressure.reason)
     found = re.search(r"^some avg10=([\d.]+)", pressure, re.MULTILINE)
     if not found:
-        return unknown(topic, "/proc/pressure/cpu does not say")
+        return unknown(topic, "/proc/pressure/cpu has no avg10")
     percent = float(found[1])
     seen = f"{percent:g} % of the last 10 s"
     if percent > STALLED_PERCENT:
@@ -113,19 +112,19 @@ def stalls(pressure: Answer) -> CheckupLine:
 
 
 def busiest(used: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
-    """The names of the busiest programs, and how many cores all their processes use together."""
+    """The names of the busiest programs, with the cores that all processes of each use together."""
     totals: dict[str, float] = {}
     for title, cores in used:
-        # Some programs write what they are at, and for whom, behind their name.
+        # Some programs append their current task and its user to their name, after a colon.
         name = title.rpartition("/")[2].partition(":")[0].strip()
-        if name and name not in _PROGRAMS_OF_ITS_OWN:
+        if name and name not in _OWN_PROGRAMS:
             totals[name] = totals.get(name, 0.0) + cores
     ranked = sorted(totals.items(), key=lambda item: -item[1])
     return tuple(item for item in ranked[:_NAMED] if item[1] >= _WORTH_NAMING_CORES)
 
 
-def of_ps(text: Answer) -> list[tuple[str, float]]:
-    """Names and cores, from lines of percent and name (``ps -A -c -o pcpu=,comm=``)."""
+def parse_ps(text: Answer) -> list[tuple[str, float]]:
+    """Names and cores used, from the lines of ``ps -A -c -o pcpu=,comm=``."""
     if isinstance(text, Unknown):
         return []
     found = re.findall(r"^\s*(\d+(?:[.,]\d+)?)\s+(\S.*?)\s*$", text, re.MULTILINE)
@@ -137,8 +136,8 @@ def _observe(reader: Reader) -> Load:
     before = {} if reader.macos else _times()
     busy = attempt(lambda: float(psutil.cpu_percent(interval=WINDOW_S)) / 100)
     if reader.macos:
-        # psutil sees only the user's own processes there; ps may see all, Spotlight among them.
-        used = of_ps(reader.run(["/bin/ps", "-A", "-c", "-o", "pcpu=,comm="]))
+        # psutil sees only the user's processes there; ps sees all, including Spotlight.
+        used = parse_ps(reader.run(["/bin/ps", "-A", "-c", "-o", "pcpu=,comm="]))
     else:
         used = _used(before, _times(), time.monotonic() - began)
     return Load(
@@ -150,7 +149,7 @@ def _observe(reader: Reader) -> Load:
 
 
 _Times = Mapping[tuple[int, float], tuple[str, float]]
-"""A program's name and the seconds it has computed, by process id and time of start."""
+"""Program name and processor seconds used, by process id and start time."""
 
 
 def _times() -> _Times:
@@ -171,69 +170,45 @@ def _used(before: _Times, after: _Times, seconds: float) -> list[tuple[str, floa
     ]
 
 
-# Whether the machine runs on mains, and at the speed it could.
+# Power source, low-power mode and CPU governor.
 
 
 _CPU = "/sys/devices/system/cpu"
 _PLUG_IN = "plug the power adapter in, then: speedtest doctor"
 _SCALES_BY_LOAD = ("intel_pstate", "amd-pstate-epp", "amd_pstate_epp")
-"""Drivers whose "powersave" still follows the load, unlike that of all others."""
+"""Drivers whose "powersave" governor still follows the load, unlike that of all others."""
 
 
 def inspect_power(reader: Reader) -> list[CheckupLine]:
     """The lines about power."""
-    lines = [_source(power.supply(reader)), _low_power(power.low_power(reader))]
+    lines = [judge_supply(power.supply(reader)), judge_low_power(power.low_power(reader))]
     if reader.macos:
         return lines
     governors = [
         reader.read(path) for path in reader.matching(f"{_CPU}/cpu[0-9]*/cpufreq/scaling_governor")
     ]
-    return [*lines, governor(governors, reader.read(f"{_CPU}/cpu0/cpufreq/scaling_driver"))]
+    return [*lines, judge_governor(governors, reader.read(f"{_CPU}/cpu0/cpufreq/scaling_driver"))]
 
 
-def macos_source(text: Answer) -> CheckupLine:
-    """Mains or battery, from what ``pmset -g batt`` prints."""
-    return _source(power.macos_supply(text))
-
-
-def linux_source(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> CheckupLine:
-    """Mains or battery, from /sys/class/power_supply.
-
-    Args:
-        supplies: the files of each supply, by its name.
-        known: whether the system has that folder at all.
-    """
-    return _source(power.linux_supply(supplies, known=known))
-
-
-def macos_low_power(text: Answer) -> CheckupLine:
-    """Whether Low Power Mode is on, from what ``pmset -g`` prints."""
-    return _low_power(power.macos_low_power(text))
-
-
-def linux_low_power(profile: Answer) -> CheckupLine:
-    """Whether the firmware was told to save power."""
-    return _low_power(power.linux_low_power(profile))
-
-
-def governor(governors: Sequence[Answer], driver: Answer) -> CheckupLine:
-    """Who chooses the processor's frequency, and whether it was told to choose a low one."""
+def judge_governor(governors: Sequence[Answer], driver: Answer) -> CheckupLine:
+    """Which governor sets the CPU frequency, and whether it saves power."""
     topic = "cpu governor"
     names = sorted({each for each in governors if isinstance(each, str) and each})
     if not names:
-        return unknown(topic, "this kernel shows no frequency governor")
+        return unknown(topic, "this kernel reports no frequency governor")
     by = f" ({driver})" if isinstance(driver, str) and driver else ""
     seen = f"{', '.join(names)}{by}"
     if "powersave" in names:
         if isinstance(driver, str) and driver in _SCALES_BY_LOAD:
-            seen += ": clocks rise with the load, and late"
+            seen += ": clocks rise with the load, with a delay"
         else:
             seen += ": the lowest frequency"
         return warn(topic, seen, "sudo cpupower frequency-set -g performance")
     return ok(topic, seen)
 
 
-def _source(found: Supply | Unknown) -> CheckupLine:
+def judge_supply(found: Supply | Unknown) -> CheckupLine:
+    """Whether the machine runs on battery."""
     topic = "power source"
     if isinstance(found, Unknown):
         return unknown(topic, found.reason)
@@ -242,7 +217,8 @@ def _source(found: Supply | Unknown) -> CheckupLine:
     return ok(topic, found.seen)
 
 
-def _low_power(found: LowPower | Unknown) -> CheckupLine:
+def judge_low_power(found: LowPower | Unknown) -> CheckupLine:
+    """Whether the system saves power, and the command that ends it."""
     topic = "low-power mode"
     if isinstance(found, Unknown):
         return unknown(topic, found.reason)
@@ -253,11 +229,11 @@ def _low_power(found: LowPower | Unknown) -> CheckupLine:
     return warn(topic, found.seen, f"sudo pmset -a {found.setting} 0")
 
 
-# Whether the machine is so hot that it slows itself down.
+# Heat: whether the machine slows itself down.
 
 
 _HEAVY = LEVELS.index("heavy")
-"""From here on macOS holds the whole processor back, not only background work."""
+"""From this level on macOS throttles the whole processor, not only background work."""
 
 _COOL_DOWN = "let it cool down for some minutes, then: speedtest doctor"
 
@@ -265,15 +241,17 @@ _COOL_DOWN = "let it cool down for some minutes, then: speedtest doctor"
 def inspect_thermal(reader: Reader) -> list[CheckupLine]:
     """The line about heat."""
     if reader.macos:
-        return [macos(attempt(pressure_level), reader.run(["/usr/bin/pmset", "-g", "therm"]))]
-    return [linux(zones(reader))]
+        return [
+            judge_macos_heat(attempt(pressure_level), reader.run(["/usr/bin/pmset", "-g", "therm"]))
+        ]
+    return [judge_linux_heat(zones(reader))]
 
 
-def macos(level: int | Unknown, therm: Answer) -> CheckupLine:
-    """What the pressure level means; ``pmset -g therm`` is heard too, mostly for Intel Macs.
+def judge_macos_heat(level: int | Unknown, therm: Answer) -> CheckupLine:
+    """Judge the thermal pressure level and, mostly for Intel Macs, ``pmset -g therm``.
 
-    On Apple silicon that often says nothing even when the chip is held back, so its silence proves
-    nothing.
+    On Apple silicon pmset often reports nothing while the chip is throttled, so an empty report
+    proves nothing.
 
     Args:
         level: 0 nominal, 1 moderate, 2 heavy, 3 trapping, 4 sleeping.
@@ -284,7 +262,7 @@ def macos(level: int | Unknown, therm: Answer) -> CheckupLine:
     if isinstance(therm, str):
         limit = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", therm)
     limited = limit is not None and int(limit[1]) < 100
-    speed = f"the processor is held to {limit[1]} % of its speed" if limit and limited else ""
+    speed = f"the processor is limited to {limit[1]} % of its speed" if limit and limited else ""
     if isinstance(level, Unknown):
         return warn(topic, speed, _COOL_DOWN) if speed else unknown(topic, level.reason)
     name = level_name(level)
@@ -298,35 +276,35 @@ def macos(level: int | Unknown, therm: Answer) -> CheckupLine:
     return ok(topic, seen)
 
 
-def linux(found: Sequence[Zone]) -> CheckupLine:
-    """The hottest zone, and what the kernel does about it."""
+def judge_linux_heat(found: Sequence[Zone]) -> CheckupLine:
+    """The hottest zone, and which trip points have been reached."""
     topic = "thermal state"
-    sane = connected(found)
-    if not sane:
-        return unknown(topic, "this kernel shows no thermal zones")
-    for zone in sane:
+    valid = connected(found)
+    if not valid:
+        return unknown(topic, "this kernel reports no thermal zones")
+    for zone in valid:
         if zone.reached("hot", "critical"):
             return fail(topic, f"{_shown(zone)}: emergency measures", _COOL_DOWN)
-    for zone in sane:
+    for zone in valid:
         if zone.reached("passive"):
             return warn(topic, f"{_shown(zone)}: the kernel slows it down", _COOL_DOWN)
-    return ok(topic, f"hottest: {_shown(max(sane, key=lambda zone: zone.celsius))}")
+    return ok(topic, f"hottest: {_shown(max(valid, key=lambda zone: zone.celsius))}")
 
 
 def _shown(zone: Zone) -> str:
     return f"{zone.name} at {zone.celsius:.0f} °C"
 
 
-# Memory and swap: whether a model fits, and whether the system pages while it runs.
+# Memory and swap.
 
 
 LOW_MEMORY_BYTES = 2_000_000_000
-"""Less than this available, and a worker with the model small (1 GB in float32) beside what its
-library takes begins to push other programs out."""
+"""With less available, a worker with the model small (1 GB in float32, plus its library) displaces
+other programs."""
 
 SWAP_IN_USE_BYTES = 1_000_000_000
-"""More than this in swap, and memory has been short. Less is what a healthy system has moved out
-once and never needed again."""
+"""More than this in swap means that memory was short. A healthy system also swaps out some memory
+that it never needs again."""
 
 _CLOSE_PROGRAMS = "close programs that hold memory, then: speedtest doctor"
 
@@ -336,43 +314,43 @@ def inspect_memory(reader: Reader) -> list[CheckupLine]:
     if reader.macos:
         total = reader.sysctl("hw.memsize")
         return [
-            memory(
+            judge_memory(
                 total=int(total) if isinstance(total, str) and total.isdecimal() else total,
                 available=attempt(lambda: int(psutil.virtual_memory().available)),
                 pressure=reader.sysctl("kern.memorystatus_vm_pressure_level"),
             ),
-            swap(macos_swap(reader.sysctl("vm.swapusage"))),
+            judge_swap(macos_swap(reader.sysctl("vm.swapusage"))),
         ]
     meminfo = reader.read("/proc/meminfo")
     return [
-        memory(
-            total=of_meminfo(meminfo, "MemTotal"),
-            available=of_meminfo(meminfo, "MemAvailable"),
+        judge_memory(
+            total=meminfo_bytes(meminfo, "MemTotal"),
+            available=meminfo_bytes(meminfo, "MemAvailable"),
             limit=cgroup.memory_limit(reader),
         ),
-        swap(linux_swap(meminfo)),
+        judge_swap(linux_swap(meminfo)),
     ]
 
 
-def memory(
+def judge_memory(
     *,
     total: int | str | Unknown,
     available: int | Unknown,
     limit: float | None = None,
     pressure: Answer = "",
 ) -> CheckupLine:
-    """How much memory there is, and how much of it is to be had now.
+    """How much memory there is, and how much of it is available now.
 
     Args:
-        total: bytes of the machine; another text than a number was no answer.
-        available: bytes that can be had without swapping.
+        total: bytes of the machine; a text that is not a number is treated as no answer.
+        available: bytes that can be allocated without swapping.
         limit: bytes that the control group allows; ``None`` for no limit.
         pressure: macOS's own level: 1 normal, 2 warning, 4 critical.
     """
     if isinstance(total, Unknown):
         return unknown("memory", total.reason)
     if isinstance(total, str):
-        return unknown("memory", "the system does not say how much")
+        return unknown("memory", "the system does not report its size")
     seen = megabytes(total)
     room = available if isinstance(available, int) else None
     if isinstance(available, int):
@@ -388,8 +366,8 @@ def memory(
     return ok("memory", seen)
 
 
-def swap(used: int | Unknown) -> CheckupLine:
-    """Whether so much is in swap (bytes) that memory must have been short."""
+def judge_swap(used: int | Unknown) -> CheckupLine:
+    """Whether so much is in swap (bytes) that memory was short."""
     if isinstance(used, Unknown):
         return unknown("swap", used.reason)
     if used > SWAP_IN_USE_BYTES:

@@ -1,4 +1,4 @@
-"""Whether what the tool declares to need is what is installed, all the way down."""
+"""Whether the installed packages meet the tool's requirements, and which microphones there are."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A requirement that what is installed does not meet.
+    """A requirement that is not met.
 
     Attributes:
-        by: the distribution that asks.
-        requirement: what it asks for, without the condition it asks on.
-        found: the version that is there; empty for none.
+        by: the distribution that declares it.
+        requirement: without its environment marker.
+        found: the installed version; empty for none.
     """
 
     by: str
@@ -41,21 +41,20 @@ class Conflict:
     found: str
 
     def __str__(self) -> str:
-        """In one phrase."""
         has = f"has {self.found}" if self.found else "it is not installed"
         return f"{self.by} needs {self.requirement}, {has}"
 
 
-Look = Callable[[str], Installed | None]
+Lookup = Callable[[str], Installed | None]
 
 
 def inspect_packages() -> CheckupLine:
     """The line about packages."""
-    return judge_microphone(DISTRIBUTION, installed)
+    return judge_packages(DISTRIBUTION, installed)
 
 
 def installed(name: str) -> Installed | None:
-    """The distribution of that name beside the tool, or ``None``."""
+    """The distribution of that name in the tool's environment, or ``None``."""
     try:
         found = metadata.distribution(name)
     except (metadata.PackageNotFoundError, ValueError):
@@ -63,15 +62,15 @@ def installed(name: str) -> Installed | None:
     return Installed(found.version, tuple(found.requires or ()))
 
 
-def judge_microphone(root: str, lookup: Look) -> CheckupLine:
-    """Whether ``root`` has what it needs. Its own needs are the tool's; the rest may do without."""
+def judge_packages(root: str, lookup: Lookup) -> CheckupLine:
+    """Whether all requirements are met; only an unmet one of ``root`` itself fails the check."""
     topic = "packages"
     own = lookup(root)
     if own is None:
         return unknown(topic, f"{root} is not installed as a package")
     found = list(conflicts(root, lookup))
     if not found:
-        return ok(topic, f"{root} {own.version} and all that it needs fit together")
+        return ok(topic, f"{root} {own.version} and all its requirements are met")
     seen = "; ".join(map(str, found))
     then = _install(found)
     if any(conflict.by == root for conflict in found):
@@ -79,8 +78,8 @@ def judge_microphone(root: str, lookup: Look) -> CheckupLine:
     return warn(topic, seen, then)
 
 
-def conflicts(root: str, lookup: Look) -> Iterator[Conflict]:
-    """Every requirement of ``root``, and of what it needs, that is not met."""
+def conflicts(root: str, lookup: Lookup) -> Iterator[Conflict]:
+    """Every requirement of ``root``, direct or indirect, that is not met."""
     waiting: list[tuple[str, frozenset[str]]] = [(root, frozenset())]
     visited = set()
     while waiting:
@@ -93,9 +92,9 @@ def conflicts(root: str, lookup: Look) -> Iterator[Conflict]:
         for requirement in _needed(here.requires if here else (), extras):
             there = lookup(requirement.name)
             if there is None or not _meets(requirement, there.version):
-                wanted = Requirement(str(requirement))
-                wanted.marker = None
-                yield Conflict(name, str(wanted), there.version if there else "")
+                requested = Requirement(str(requirement))
+                requested.marker = None
+                yield Conflict(name, str(requested), there.version if there else "")
             if there is not None:
                 waiting.append((requirement.name, frozenset(requirement.extras)))
 
@@ -106,7 +105,7 @@ def _needed(lines: Sequence[str], extras: frozenset[str]) -> Iterator[Requiremen
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
-            continue  # metadata of somebody else's; pip has taken it
+            continue  # invalid metadata that pip accepted
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""}):
             yield requirement
@@ -120,16 +119,14 @@ def _meets(requirement: Requirement, version: str) -> bool:
 
 
 def _install(found: Sequence[Conflict]) -> str:
-    wanted = dict.fromkeys(conflict.requirement for conflict in found)
-    return f"python -m pip install {' '.join(map(shlex.quote, wanted))}"
+    requirements = dict.fromkeys(conflict.requirement for conflict in found)
+    return f"python -m pip install {' '.join(map(shlex.quote, requirements))}"
 
 
-# Whether there is something to record with. Nothing is recorded, and no device is named.
-#
-# People's headphones and telephones carry their owner's name, so only kinds and numbers are told.
+# Microphones. Only kinds and counts are shown: device names often contain their owner's name.
 
 
-_TIMEOUT_S = 8.0  # system_profiler asks every Bluetooth device
+_TIMEOUT_S = 8.0  # system_profiler queries every Bluetooth device
 _TOPIC = "microphone"
 _KIND = "coreaudio_device_type_"
 
@@ -138,11 +135,12 @@ def inspect_microphone(reader: Reader) -> list[CheckupLine]:
     """The line about microphones. None is needed for measuring."""
     if reader.macos:
         listing = ["/usr/sbin/system_profiler", "SPAudioDataType", "-json"]
-        return [macos(reader.run(listing, timeout_s=_TIMEOUT_S))]
-    return [linux(reader.read("/proc/asound/cards"), reader.read("/proc/asound/pcm"))]
+        return [macos_microphones(reader.run(listing, timeout_s=_TIMEOUT_S))]
+    cards, devices = reader.read("/proc/asound/cards"), reader.read("/proc/asound/pcm")
+    return [linux_microphones(cards, devices)]
 
 
-def macos(listed: Answer) -> CheckupLine:
+def macos_microphones(listed: Answer) -> CheckupLine:
     """The input devices that system_profiler lists, by kind."""
     if isinstance(listed, Unknown):
         return unknown(_TOPIC, listed.reason)
@@ -154,18 +152,20 @@ def macos(listed: Answer) -> CheckupLine:
         ]
     except (ValueError, LookupError, TypeError, AttributeError):
         return unknown(_TOPIC, "system_profiler's list cannot be read")
-    if not kinds:
-        return ok(_TOPIC, "none; only recording needs one")
-    return ok(_TOPIC, f"{len(kinds)} input{'s' * (len(kinds) > 1)} ({', '.join(kinds)})")
+    return _microphones(len(kinds), f" ({', '.join(kinds)})")
 
 
-def linux(cards: Answer, devices: Answer) -> CheckupLine:
+def linux_microphones(cards: Answer, devices: Answer) -> CheckupLine:
     """The capture devices that ALSA lists."""
     if isinstance(cards, Unknown):
         return unknown(_TOPIC, cards.reason)
     if isinstance(devices, Unknown):
         return unknown(_TOPIC, devices.reason)
     count = len(re.findall(r":\s*capture \d+", devices))
-    if "no soundcards" in cards or not count:
+    return _microphones(0 if "no soundcards" in cards else count)
+
+
+def _microphones(count: int, kinds: str = "") -> CheckupLine:
+    if not count:
         return ok(_TOPIC, "none; only recording needs one")
-    return ok(_TOPIC, f"{count} input{'s' * (count > 1)}")
+    return ok(_TOPIC, f"{count} input{'s' * (count > 1)}{kinds}")

@@ -1,4 +1,4 @@
-"""Where weights, environments and runs lie, how much they take, and whether more fits."""
+"""The folders of weights, environments and runs: their sizes, free disk space, and the hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,25 +24,24 @@ from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import hub_cache
 
 COUNTING_S = 2.0
-"""Per folder. A cache of a hundred thousand files takes longer from a cold disk."""
+"""Time limit per folder. A cache of a hundred thousand files takes longer on a cold disk."""
 
 TOO_LITTLE_BYTES = 2_000_000_000
-"""Free on a disk with a cache: less than one conversion of the model medium writes (1.5 GB)."""
+"""Free space on a disk with a cache; converting the model medium writes 1.5 GB."""
 
 LITTLE_BYTES = 10_000_000_000
-"""Free on any disk: one environment with torch and CUDA takes 7 GB, large-v3 in one form 3 GB."""
+"""Free space on any disk: an environment with torch and CUDA takes 7 GB, large-v3 takes 3 GB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that the tool or a backend keeps things in.
+    """A folder in which the tool or a backend stores files.
 
     Attributes:
-        topic: what it is.
-        path: where.
-        move: how to have it somewhere else.
-        needed: whether a run is impossible where it cannot be written.
-        cache: whether weights and environments go there.
+        topic: of its line.
+        move: the environment variable that moves it.
+        needed: whether runs are impossible if it is not writable.
+        cache: whether it holds weights or environments.
     """
 
     topic: str
@@ -54,22 +53,22 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much lies in a folder, in bytes; not ``whole`` if there was no time to count it all."""
+    """The size of a folder; not ``whole`` if the time limit ended the count."""
 
     bytes: int
     whole: bool
 
 
 def folders(reader: Reader, uv: str | Unknown) -> list[Folder]:
-    """The folders that there are on this machine, or would be; ``uv`` is its program."""
+    """The folders of this machine, existing or not; ``uv`` is the path of the program."""
     found = [
         Folder("tool cache", paths.cache_dir(), "SPEEDTEST_CACHE_DIR", needed=True),
         Folder("tool data", paths.data_dir(), "SPEEDTEST_DATA_DIR", needed=True, cache=False),
         Folder("hugging face cache", hub_cache.cache_dir(), "HF_HUB_CACHE"),
     ]
-    said = reader.run([uv, "--no-config", "cache", "dir"]) if isinstance(uv, str) else uv
-    if isinstance(said, str) and said:
-        found.append(Folder("uv cache", Path(said), "UV_CACHE_DIR"))
+    uv_cache = reader.run([uv, "--no-config", "cache", "dir"]) if isinstance(uv, str) else uv
+    if isinstance(uv_cache, str) and uv_cache:
+        found.append(Folder("uv cache", Path(uv_cache), "UV_CACHE_DIR"))
     return found
 
 
@@ -80,22 +79,22 @@ def inspect_storage(folder: Folder) -> CheckupLine:
 
 
 def judge_storage(folder: Folder, size: Size | Unknown | None, refusal: str) -> CheckupLine:
-    """What it means that a folder holds so much, or cannot be written.
+    """The size of a folder, and whether it is writable.
 
     Args:
-        folder: which one.
-        size: what lies in it; ``None`` when it does not exist yet.
-        refusal: why it cannot be written; empty when it can.
+        folder: the one that is judged.
+        size: ``None`` if the folder does not exist yet.
+        refusal: why it is not writable; empty if it is.
     """
     seen = with_tilde(folder.path)
     if isinstance(size, Size):
         seen += f": {'' if size.whole else 'more than '}{megabytes(size.bytes)}"
     elif size is None:
-        seen += ": not there yet"
+        seen += ": does not exist yet"
     else:
         seen += f": size not known ({size.reason})"
     if refusal:
-        then = f"export {folder.move}=/a/folder/that/can/be/written"
+        then = f"export {folder.move}=/a/writable/folder"
         return (fail if folder.needed else warn)(folder.topic, f"{seen}; {refusal}", then)
     return ok(folder.topic, seen)
 
@@ -122,44 +121,40 @@ def size_of(path: Path, limit_s: float) -> Size:
                         linked.add(file)
                         total += status.st_size
         except OSError:
-            continue  # gone meanwhile, or not ours to see
+            continue  # deleted meanwhile, or not readable
     return Size(total, whole=True)
 
 
 def why_not_writable(path: Path) -> str:
-    """Why nothing can be put there; empty if it can. Writes nothing to find out."""
-    there = _nearest(path)
+    """Why ``path`` is not writable; empty if it is. Writes nothing to find out."""
+    there = _nearest_existing(path)
     if not there.is_dir():
         return f"{'it' if there == path else with_tilde(there)} is not a folder"
     if not os.access(there, os.W_OK | os.X_OK):
-        return "it cannot be written" if there == path else f"{with_tilde(there)} cannot be written"
+        return "it is not writable" if there == path else f"{with_tilde(there)} is not writable"
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A file system, in bytes, and the folders on it."""
+    """A file system: the folders on it, and its free and total bytes."""
 
     folders: tuple[Folder, ...]
     free: int
     total: int
 
 
-def disks(found: Sequence[Folder]) -> list[CheckupLine]:
-    """One line per file system that any of the folders is on."""
+def inspect_disks(found: Sequence[Folder]) -> list[CheckupLine]:
+    """One line per file system that holds any of the folders."""
     groups: dict[int, list[Folder]] = {}
     for folder in found:
         device = attempt(partial(_device, folder.path))
         groups.setdefault(device if isinstance(device, int) else -1, []).append(folder)
-    usages = {
-        device: attempt(partial(shutil.disk_usage, _nearest(on[0].path)))
-        for device, on in groups.items()
-    }
-    return [_disk_line(groups, device, usages[device]) for device in groups]
+    return [_disk_line(tuple(group), only=len(groups) == 1) for group in groups.values()]
 
 
 def judge_disk(topic: str, disk: Disk) -> CheckupLine:
-    """Whether there is room for what a run, a conversion or an installation writes."""
+    """Whether there is space for what a run, a conversion or an installation writes."""
     seen = f"{megabytes(disk.free)} of {megabytes(disk.total)} free"
     then = "speedtest backends remove --all, or speedtest models --help"
     if disk.free < TOO_LITTLE_BYTES and any(folder.cache for folder in disk.folders):
@@ -169,31 +164,28 @@ def judge_disk(topic: str, disk: Disk) -> CheckupLine:
     return ok(topic, seen)
 
 
-def _disk_line(groups: Mapping[int, Sequence[Folder]], device: int, usage: object) -> CheckupLine:
-    names = ", ".join(folder.topic for folder in groups[device])
-    topic = "disk" if len(groups) == 1 else f"disk of {names}"
+def _disk_line(group: tuple[Folder, ...], *, only: bool) -> CheckupLine:
+    topic = "disk" if only else f"disk of {', '.join(folder.topic for folder in group)}"
+    usage = attempt(lambda: shutil.disk_usage(_nearest_existing(group[0].path)))
     if isinstance(usage, Unknown):
         return unknown(topic, usage.reason)
-    assert isinstance(usage, tuple)
-    total, _, free = usage
-    return judge_disk(topic, Disk(tuple(groups[device]), free=free, total=total))
+    return judge_disk(topic, Disk(group, free=usage.free, total=usage.total))
 
 
 def _device(path: Path) -> int:
-    return _nearest(path).stat().st_dev
+    return _nearest_existing(path).stat().st_dev
 
 
-def _nearest(path: Path) -> Path:
-    """The path itself if there is something, else the nearest above it where there is."""
+def _nearest_existing(path: Path) -> Path:
+    """The path itself if it exists, else its nearest existing parent."""
     return next((each for each in (path, *path.parents) if os.path.lexists(each)), Path("/"))
 
 
-# Whether the hub that weights come from can be reached. Asked only with ``--online``.
+# Whether the hub that hosts weights can be reached, only with ``--online``.
 
 
 TIMEOUT_S = 5.0
-"""For connecting and for each answer. A name that cannot be looked up may take the system longer;
-that is waited for only `_GRACE_S` more."""
+"""For connecting and for each answer. A failing name lookup may take `_GRACE_S` longer."""
 
 _GRACE_S = 1.0
 _TOPIC = "hub"
@@ -202,12 +194,11 @@ _CHECK = "check HTTPS_PROXY and HF_ENDPOINT, then: speedtest doctor --online"
 
 @dataclass(frozen=True, slots=True)
 class HubReply:
-    """What came back.
+    """The hub's reply.
 
     Attributes:
-        status: of HTTP; 0 when nothing came.
-        seconds: that it took.
-        error: why nothing came.
+        status: of HTTP; 0 without a reply.
+        error: why there was no reply.
     """
 
     status: int
@@ -215,24 +206,24 @@ class HubReply:
     error: str = ""
 
 
-def not_asked() -> CheckupLine:
+def hub_not_checked() -> CheckupLine:
     """The line without ``--online``."""
-    return unknown(_TOPIC, "not asked", "speedtest doctor --online")
+    return unknown(_TOPIC, "not checked", "speedtest doctor --online")
 
 
 def inspect_network() -> CheckupLine:
-    """Ask the hub once, through the user's proxy, without his token."""
+    """Contact the hub once, through the user's proxy, without a token."""
     if variable := offline_variable():
         name = variable.partition("=")[0]
         return unknown(_TOPIC, f"{name} forbids the network", f"unset {name}")
     address, host = endpoint(os.environ.get("HF_ENDPOINT") or PUBLIC_HUB)
     if not address:
-        return warn(_TOPIC, "HF_ENDPOINT is not an address of HTTP", "unset HF_ENDPOINT")
+        return warn(_TOPIC, "HF_ENDPOINT is not an HTTP address", "unset HF_ENDPOINT")
     return judge_network(host, _in_time(address))
 
 
 def endpoint(text: str) -> tuple[str, str]:
-    """The address to ask and the host to show, both without a login; empty if it is no address."""
+    """The address to contact and the host to show, both without credentials; empty if invalid."""
     try:
         parts = urllib.parse.urlsplit(text.strip())
         host = parts.hostname or ""
@@ -246,27 +237,27 @@ def endpoint(text: str) -> tuple[str, str]:
 
 
 def judge_network(host: str, reply: HubReply) -> CheckupLine:
-    """Any answer but a server's own trouble means that it can be reached."""
+    """Every reply means that the hub can be reached; 407 and server errors are warnings."""
     if not reply.status:
         return warn(_TOPIC, f"{host} cannot be reached: {reply.error}", _CHECK)
     seen = f"{host} answers {reply.status} in {reply.seconds * 1000:.0f} ms"
     if reply.status == 407:
-        return warn(_TOPIC, f"{seen}: the proxy wants a login", _CHECK)
+        return warn(_TOPIC, f"{seen}: the proxy requires a login", _CHECK)
     if reply.status >= 500:
-        return warn(_TOPIC, f"{seen}: it is in trouble", "speedtest doctor --online, later")
+        return warn(_TOPIC, f"{seen}: the server has an error", "speedtest doctor --online, later")
     return ok(_TOPIC, seen)
 
 
 def _in_time(address: str) -> HubReply:
-    """The reply, or that none came: looking a name up cannot be given a time limit."""
+    """The reply, within the time limit; a thread, because name lookups take no timeout."""
     replies: list[HubReply] = []
-    asking = threading.Thread(target=lambda: replies.append(_ask(address)), daemon=True)
-    asking.start()
-    asking.join(TIMEOUT_S + _GRACE_S)
+    thread = threading.Thread(target=lambda: replies.append(_contact(address)), daemon=True)
+    thread.start()
+    thread.join(TIMEOUT_S + _GRACE_S)
     return replies[0] if replies else HubReply(0, TIMEOUT_S, f"no answer in {TIMEOUT_S:g} s")
 
 
-def _ask(address: str) -> HubReply:
+def _contact(address: str) -> HubReply:
     request = urllib.request.Request(  # noqa: S310 - endpoint() lets only http and https through
         address, method="HEAD", headers={"User-Agent": f"mac-whisper-speedtest/{__version__}"}
     )

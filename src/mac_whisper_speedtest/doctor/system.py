@@ -1,4 +1,4 @@
-"""What this machine is: operating system, virtual or not, chip and cores."""
+"""Operating system, virtualization, chip and cores; the tool's Python, uv and Swift."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
 from mac_whisper_speedtest.machine import cgroup
-from mac_whisper_speedtest.machine.describe import cpu_of_cpuinfo
+from mac_whisper_speedtest.machine.describe import cpu_model
 from mac_whisper_speedtest.machine.reader import SYSCTL, Answer, Reader, Unknown, attempt
 
 _VIRTUAL_PRODUCTS = re.compile(
@@ -23,7 +23,7 @@ _VIRTUAL_PRODUCTS = re.compile(
 )
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 _CONTAINER_GROUPS = re.compile(r"docker|kubepods|containerd|/lxc|libpod")
-_ON_METAL = "compare only with numbers of this same machine"
+_SAME_MACHINE = "compare only with numbers of this same machine"
 
 
 def inspect_system(reader: Reader) -> list[CheckupLine]:
@@ -64,14 +64,14 @@ def inspect_system(reader: Reader) -> list[CheckupLine]:
 
 
 def macos_version(version: Answer, build: Answer) -> CheckupLine:
-    """The release of macOS. The build matters: Core ML's caches depend on it."""
+    """The release and build of macOS; Core ML's caches depend on the build."""
     if isinstance(version, Unknown):
         return unknown("system", version.reason)
     return ok("system", f"macOS {version}" + (f" ({build})" if isinstance(build, str) else ""))
 
 
 def linux_version(os_release: Answer, kernel: str) -> CheckupLine:
-    """The distribution and the kernel."""
+    """The names of the distribution and the kernel."""
     named = None
     if isinstance(os_release, str):
         named = re.search(r'^PRETTY_NAME="?([^"\n]+)', os_release, re.MULTILINE)
@@ -85,22 +85,22 @@ def macos_virtual(present: Answer) -> CheckupLine:
     if present.strip() == "1":
         return warn(
             "virtual machine",
-            "yes: without the Neural Engine, and the host's other work is not seen",
-            _ON_METAL,
+            "yes: without the Neural Engine, and the load of the host is not visible",
+            _SAME_MACHINE,
         )
     return ok("virtual machine", "no")
 
 
 @dataclass(frozen=True, slots=True)
 class LinuxSigns:
-    """Where Linux shows that it is not alone on its hardware.
+    """What reveals a virtual machine or a container on Linux.
 
     Attributes:
         cpuinfo: the text of /proc/cpuinfo; x86 has the flag ``hypervisor`` in virtual machines.
-        vendor: the maker in the firmware's tables.
-        product: the product's name there.
-        kernel: the kernel's release; that of WSL has "microsoft" in it.
-        container: whether a container's marks were found.
+        vendor: of the system, in the firmware's tables.
+        product: its name there.
+        kernel: its release; that of WSL contains "microsoft".
+        container: whether files or control groups of a container engine were found.
     """
 
     cpuinfo: Answer
@@ -119,17 +119,17 @@ def linux_virtual(signs: LinuxSigns) -> CheckupLine:
     )
     cpuinfo = signs.cpuinfo if isinstance(signs.cpuinfo, str) else ""
     if isinstance(signs.kernel, str) and "microsoft" in signs.kernel.lower():
-        return warn(topic, f"yes: WSL{inside}", _ON_METAL)
-    # Cloud machines "on metal" carry the product names of their virtual siblings.
+        return warn(topic, f"yes: WSL{inside}", _SAME_MACHINE)
+    # Bare-metal cloud instances have the product names of their virtual counterparts.
     if _VIRTUAL_PRODUCTS.search(firmware) and not re.search(r"\bmetal\b", firmware):
-        return warn(topic, f"yes: {firmware}{inside}", _ON_METAL)
+        return warn(topic, f"yes: {firmware}{inside}", _SAME_MACHINE)
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
     if flags and "hypervisor" in flags[1].split():
-        return warn(topic, f"yes: the processor says so{inside}", _ON_METAL)
+        return warn(topic, f"yes: the processor has the flag hypervisor{inside}", _SAME_MACHINE)
     if flags or firmware:
         return ok(topic, f"no{inside}")
     reasons = [each.reason for each in (signs.cpuinfo, signs.vendor) if isinstance(each, Unknown)]
-    return unknown(topic, f"{'; '.join(reasons) or 'this processor does not say'}{inside}")
+    return unknown(topic, f"{'; '.join(reasons) or 'this processor does not report it'}{inside}")
 
 
 def in_container_group(cgroup: Answer) -> bool:
@@ -138,16 +138,16 @@ def in_container_group(cgroup: Answer) -> bool:
 
 
 def macos_chip(brand: Answer, model: Answer) -> CheckupLine:
-    """The chip and the model identifier; neither names the owner."""
+    """The chip and the model identifier; neither identifies the owner."""
     if isinstance(brand, Unknown):
         return unknown("chip", brand.reason)
     return ok("chip", f"{brand} ({model})" if isinstance(model, str) and model else brand)
 
 
 def linux_chip(cpuinfo: Answer, device_tree: Answer) -> CheckupLine:
-    """The processor's model name, or the board's where the processor has none."""
+    """The model name of the processor, or of the board if the processor has none."""
     if isinstance(cpuinfo, str):
-        named = attempt(lambda: cpu_of_cpuinfo(cpuinfo))
+        named = attempt(lambda: cpu_model(cpuinfo))
         if isinstance(named, str):
             return ok("chip", named)
     else:
@@ -171,7 +171,7 @@ def macos_cores(hw: Answer) -> CheckupLine:
         if f"perflevel{level}.physicalcpu" in values
     ]
     if "physicalcpu" not in values:
-        return unknown("cores", "sysctl does not name hw.physicalcpu")
+        return unknown("cores", "sysctl does not report hw.physicalcpu")
     seen = values["physicalcpu"]
     if len(kinds) > 1:
         return ok("cores", f"{seen}: {' + '.join(kinds)}")
@@ -183,8 +183,8 @@ def linux_cores(
 ) -> CheckupLine:
     """The cores this process may use.
 
-    A control group's limit holds every thread back for the rest of a tenth of a second once it is
-    used up (Linux, Documentation/scheduler/sched-bwc), which no median hides.
+    Once a control group's quota is used up, its threads stop for the rest of a tenth of a second
+    (Linux, Documentation/scheduler/sched-bwc), which distorts even medians.
 
     Args:
         usable: logical cores that the scheduler gives this process.
@@ -205,7 +205,7 @@ def linux_cores(
     return ok("cores", seen)
 
 
-# The Python that the tool runs in, and whether the machine's processor runs it without help.
+# The Python that the tool runs in.
 
 
 OLDEST_PYTHON = (3, 11)
@@ -216,19 +216,19 @@ _ARM64_PYTHON = "uv python install 3.12, and install the tool with that one"
 
 def inspect_interpreter(reader: Reader) -> list[CheckupLine]:
     """The lines about this interpreter."""
-    # A translated process's children are translated too, so sysctl can answer for this one.
+    # Children of a translated process are translated too, so the answer holds for this process.
     translated = reader.sysctl("sysctl.proc_translated")
     version = sys.version_info
     return [
-        python(
+        judge_python(
             (version.major, version.minor, version.micro),
             f"{platform.python_implementation()}, {platform.machine()}",
         ),
-        architecture(platform.machine(), translated, macos=reader.macos),
+        judge_architecture(platform.machine(), translated, macos=reader.macos),
     ]
 
 
-def python(version: tuple[int, int, int], kind: str) -> CheckupLine:
+def judge_python(version: tuple[int, int, int], kind: str) -> CheckupLine:
     """Whether Python is one that the tool supports."""
     seen = f"{'.'.join(map(str, version))} ({kind})"
     if version[:2] < OLDEST_PYTHON:
@@ -237,13 +237,13 @@ def python(version: tuple[int, int, int], kind: str) -> CheckupLine:
     return ok("python", seen)
 
 
-def architecture(machine: str, translated: Answer, *, macos: bool) -> CheckupLine:
-    """Whether this Python's instructions are the processor's own.
+def judge_architecture(machine: str, translated: Answer, *, macos: bool) -> CheckupLine:
+    """Whether this Python runs natively.
 
     Args:
-        machine: what this Python was built for, such as ``arm64``.
-        translated: what ``sysctl -n sysctl.proc_translated`` says: 1 under Rosetta, 0 without, and
-            an error on an Intel Mac, which has no such name.
+        machine: the architecture that this Python was built for, such as ``arm64``.
+        translated: the answer of ``sysctl -n sysctl.proc_translated``: 1 under Rosetta, 0 without,
+            and an error on an Intel Mac, which has no such name.
         macos: whether this is macOS.
     """
     topic = "architecture"
@@ -260,46 +260,46 @@ def architecture(machine: str, translated: Answer, *, macos: bool) -> CheckupLin
     return ok(topic, f"{machine}, native: an Intel Mac, on which MLX does not work")
 
 
-# Programs beside the tool: uv, which makes environments, and Swift, which builds bridges.
+# uv, which creates environments, and Swift, which builds bridges.
 
 
-_SWIFT_TIMEOUT_S = 8.0  # its first call after an update of macOS is slow
+_SWIFT_TIMEOUT_S = 8.0  # the first call after an update of macOS is slow
 
 
 def find_uv() -> str | Unknown:
-    """Where the uv package keeps its program.
+    """The path of the program in the uv package.
 
-    Not to be called in two threads at once: some releases of Python 3.11 give the second
-    one half of what ``sysconfig`` knows (CPython issue 92452).
+    Do not call it from two threads at once: in some releases of Python 3.11 the second call gets
+    incomplete data from ``sysconfig`` (CPython issue 92452).
     """
     return attempt(_find_uv)
 
 
 def inspect_tools(reader: Reader, found: str | Unknown) -> list[CheckupLine]:
-    """The lines about programs; ``found`` is what :func:`find_uv` says."""
-    said = reader.run([found, "--version"]) if isinstance(found, str) else found
-    lines = [uv(found, said)]
+    """The lines about programs; ``found`` is the result of :func:`find_uv`."""
+    version = reader.run([found, "--version"]) if isinstance(found, str) else found
+    lines = [judge_uv(found, version)]
     if not reader.macos:
         return [*lines, ok("swift", "not needed here: Swift backends are for macOS")]
     developer = reader.run(["/usr/bin/xcode-select", "-p"])
-    # Without developer tools, /usr/bin/swift opens a window that offers to install them.
+    # Without developer tools, /usr/bin/swift opens a window to install them.
     compiler: Answer = developer
     if isinstance(developer, str):
         compiler = reader.run(["swift", "--version"], timeout_s=_SWIFT_TIMEOUT_S)
-    return [*lines, swift(developer, compiler)]
+    return [*lines, judge_swift(developer, compiler)]
 
 
-def uv(found: str | Unknown, version: Answer) -> CheckupLine:
-    """Whether environments for backends can be made.
+def judge_uv(found: str | Unknown, version: Answer) -> CheckupLine:
+    """Whether environments for backends can be created.
 
     Args:
-        found: where the uv package keeps its program.
-        version: what that says of itself.
+        found: the path of the program.
+        version: the output of ``uv --version``.
     """
     if isinstance(found, Unknown):
         return warn(
             "uv",
-            f"not installed: no environments for backends can be made ({found.reason})",
+            f"not installed: no environments for backends can be created ({found.reason})",
             "python -m pip install uv",
         )
     if isinstance(version, Unknown):
@@ -307,7 +307,7 @@ def uv(found: str | Unknown, version: Answer) -> CheckupLine:
     return ok("uv", " ".join(version.split()[:2]).removeprefix("uv "))
 
 
-def swift(developer: Answer, version: Answer) -> CheckupLine:
+def judge_swift(developer: Answer, version: Answer) -> CheckupLine:
     """Whether Swift backends can be built on this Mac; nothing else needs it."""
     if isinstance(developer, Unknown):
         seen = f"no developer tools ({developer.reason}); only Swift backends need them"

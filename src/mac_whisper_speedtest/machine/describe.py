@@ -152,10 +152,10 @@ def _cores(*, logical: bool) -> int:
 def _cpu(reader: Reader) -> str:
     if _MACOS:
         return _text(reader.sysctl("machdep.cpu.brand_string"))
-    return cpu_of_cpuinfo(_text(reader.read("/proc/cpuinfo")))
+    return cpu_model(_text(reader.read("/proc/cpuinfo")))
 
 
-def cpu_of_cpuinfo(text: str) -> str:
+def cpu_model(text: str) -> str:
     """The model name in the text of /proc/cpuinfo.
 
     Raises:
@@ -174,12 +174,11 @@ def _gpus(reader: Reader) -> list[str]:
     if not reader.exists(root):
         raise LookupError("no NVIDIA driver; other GPUs are not looked for")
     return [
-        gpu_of_information(_text(reader.read(path)))
-        for path in reader.matching(f"{root}/*/information")
+        gpu_model(_text(reader.read(path))) for path in reader.matching(f"{root}/*/information")
     ]
 
 
-def gpu_of_information(text: str) -> str:
+def gpu_model(text: str) -> str:
     """The model in the text of one /proc/driver/nvidia/gpus/*/information.
 
     Raises:

@@ -292,13 +292,13 @@ def macos_swap(text: Answer) -> int | Unknown:
 
 def linux_swap(meminfo: Answer) -> int | Unknown:
     """Bytes in use, from /proc/meminfo."""
-    total, free = of_meminfo(meminfo, "SwapTotal"), of_meminfo(meminfo, "SwapFree")
+    total, free = meminfo_bytes(meminfo, "SwapTotal"), meminfo_bytes(meminfo, "SwapFree")
     if isinstance(total, Unknown):
         return total
     return free if isinstance(free, Unknown) else total - free
 
 
-def of_meminfo(text: Answer, name: str) -> int | Unknown:
+def meminfo_bytes(text: Answer, name: str) -> int | Unknown:
     """One figure of /proc/meminfo, in bytes."""
     if isinstance(text, Unknown):
         return text
