@@ -186,7 +186,7 @@ _LABEL = 60
 def _drawing(name: str, board: Board) -> Markup | None:
     """A dot plot of the speeds; ``None`` if no row has one."""
     rows = []
-    called = row_names(board)
+    names = row_names(board)
     for group, row in _with_speed(board)[:_MOST_DRAWN]:
         assert row.rtfx is not None
         heading = ""
@@ -196,7 +196,7 @@ def _drawing(name: str, board: Board) -> Markup | None:
             )
         rows.append(
             charts.DotRow(
-                label=clipped(called[group.name, row.configuration], _LABEL),
+                label=clipped(names[group.name, row.configuration], _LABEL),
                 value=row.rtfx.value,
                 low=row.rtfx.low,
                 high=row.rtfx.high,
@@ -224,12 +224,12 @@ _SPREAD, _ENERGY = "spread", "J/h audio"
 _BOARD_COLUMNS = (
     TableColumn("backend"),
     *number_columns("rank", "RTFx", "error rate"),
-    *map(TableColumn, ("state", "runs ok", "rests on")),
+    *map(TableColumn, ("state", "runs ok", "based on")),
     TableColumn(_SPREAD, number=True),
     *map(TableColumn, ("device", "precision", "threads")),
     *number_columns("peak MB", _ENERGY, "load s"),
 )
-_WHERE_KNOWN = frozenset({_SPREAD, _ENERGY})
+_OPTIONAL = frozenset({_SPREAD, _ENERGY})
 """Omitted if empty: not every machine reports energy, and a spread needs two bundles."""
 
 
@@ -246,15 +246,15 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
         board: the board.
         off: names of the bundles that differ from their peers.
     """
-    called = row_names(board)
+    names = row_names(board)
     bodies = [
         [
-            _board_row(board, group, row, name=called[group.name, row.configuration], off=off)
+            _board_row(board, group, row, name=names[group.name, row.configuration], off=off)
             for row in group.rows
         ]
         for group in board.groups
     ]
-    columns, bodies = _known(bodies)
+    columns, bodies = _without_empty(bodies)
     title = board_title(board)
     return {
         "title": title,
@@ -276,7 +276,7 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
     }
 
 
-def _known(
+def _without_empty(
     bodies: list[list[TableRow]],
 ) -> tuple[list[TableColumn], list[list[TableRow]]]:
     """The columns that are not empty, and the rows with these columns."""
@@ -284,7 +284,7 @@ def _known(
     kept = [
         index
         for index, column in enumerate(_BOARD_COLUMNS)
-        if column.heading not in _WHERE_KNOWN
+        if column.heading not in _OPTIONAL
         or any(row.fields[index] != Field(MISSING, "") for row in rows)
     ]
     return [_BOARD_COLUMNS[index] for index in kept], [

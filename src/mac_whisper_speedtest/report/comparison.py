@@ -41,7 +41,6 @@ BAD = frozenset({"SLOWER", "MORE", "wrong", d.FAILED, d.MISSING, d.FAILED_IN_BOT
 GOOD = frozenset({"FASTER", "LESS", d.FIXED})
 """Words to highlight."""
 
-_WRONG = {"worse": "wrong"}
 _ARROW = "→"
 
 
@@ -132,9 +131,7 @@ def _row(cell: d.CellChange) -> Iterator[str]:
         )
         yield speed.verdict
     yield _rates(cell.accuracy)
-    yield (_WRONG.get(cell.accuracy.verdict, cell.accuracy.verdict) if cell.accuracy else "") or (
-        MISSING
-    )
+    yield _accuracy_word(cell.accuracy) or MISSING
     yield f"{cell.texts.same} of {cell.texts.recordings}" if cell.texts else MISSING
     yield _quantity(cell, "peak RSS", ".0f", 1e-6)
     yield _quantity(cell, "energy", ".0f")
@@ -155,6 +152,11 @@ def _name(cell: d.CellChange) -> str:
 
 def _change(base: str | None, new: str | None) -> str | None:
     return base if base == new else f"{base or '?'} {_ARROW} {new or '?'}"
+
+
+def _accuracy_word(accuracy: d.AccuracyChange | None) -> str:
+    verdict = accuracy.verdict if accuracy else ""
+    return "wrong" if verdict == "worse" else verdict
 
 
 def _rates(accuracy: d.AccuracyChange | None) -> str:
@@ -213,7 +215,7 @@ def _cell_notes(cell: d.CellChange) -> Iterator[str]:
         yield f"accuracy{_delta(accuracy)}: {accuracy.how}"
     if cell.texts is not None and cell.texts.changed:
         unit = "characters" if cell.texts.metric == "cer" else "words"
-        yield f"{cell.texts.changed:.2%} of the base's {unit} were replaced, left out or added"
+        yield f"{cell.texts.changed:.2%} of the base's {unit} were replaced, omitted or added"
     for each in cell.quantities:
         if each.verdict != "SAME" and each.ratio is not None:
             yield (
@@ -228,7 +230,7 @@ def _delta(accuracy: d.AccuracyChange) -> str:
     if accuracy.delta is None or accuracy.low is None or accuracy.high is None:
         return ""
     return (
-        f" {_WRONG.get(accuracy.verdict, accuracy.verdict)}, {accuracy.delta * 100:+.1f} points "
+        f" {_accuracy_word(accuracy)}, {accuracy.delta * 100:+.1f} points "
         f"({accuracy.low * 100:+.1f} to {accuracy.high * 100:+.1f})"
     )
 

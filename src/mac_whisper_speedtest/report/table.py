@@ -199,7 +199,7 @@ def _packed(table: CellTable, console: Console) -> list[list[_Column]]:
     Every table begins with rank and name and has all rows.
     """
     packed: list[list[_Column]] = []
-    for column in (*_RANKING, *_DETAILS, *_known(table.cells)):
+    for column in (*_RANKING, *_DETAILS, *_optional_columns(table.cells)):
         if not packed:
             packed.append([])
         wider = _table(table, [*packed[-1], column], "")
@@ -294,7 +294,7 @@ _DETAILS: tuple[_Column, ...] = (
 )
 
 
-_WHERE_KNOWN: tuple[tuple[str, _Column], ...] = (
+_OPTIONAL: tuple[tuple[str, _Column], ...] = (
     ("first_segment_s", ("first segment s", "right", _figure("first_segment_s", ".3f"))),
     ("load_cold_s", ("cold load s", "right", _figure("load_cold_s", ".2f"))),
     ("load_warm_s", ("warm load s", "right", _figure("load_warm_s", ".2f"))),
@@ -304,11 +304,11 @@ _WHERE_KNOWN: tuple[tuple[str, _Column], ...] = (
 )
 
 
-def _known(cells: Sequence[CellResult]) -> list[_Column]:
+def _optional_columns(cells: Sequence[CellResult]) -> list[_Column]:
     """Columns that not every machine and backend reports, if any cell has a value."""
     return [
         column
-        for name, column in _WHERE_KNOWN
+        for name, column in _OPTIONAL
         if any(getattr(cell.summary, name) is not None for cell in cells)
     ]
 

@@ -242,7 +242,7 @@ def with_bounds(value: float | None, bounds: Bounds | None, form: str) -> str:
 
 
 def counted(number: int, one: str, several: str = "") -> str:
-    """``1 round``, ``2 rounds``; ``several`` where it takes more than an s."""
+    """``1 round``, ``2 rounds``; ``several`` is the plural if it is not ``one`` with an s."""
     return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
