@@ -158,7 +158,7 @@ def test_the_device_of_whisper_cpp_is_what_its_log_says_it_started(
 
 
 def test_stages_and_fallbacks_of_whisper_cpp_are_what_its_log_says() -> None:
-    found = native.of_timings(
+    found = native.parse_timings(
         [
             "whisper_print_timings:     load time =   120.33 ms",
             "whisper_print_timings:     fallbacks =   2 p /   1 h",
@@ -169,7 +169,7 @@ def test_stages_and_fallbacks_of_whisper_cpp_are_what_its_log_says() -> None:
     )
     assert found.stages_s == {"mel": 0.0125, "encode": 0.25}
     assert found.fallbacks == 3
-    assert native.of_timings([]) == Breakdown()
+    assert native.parse_timings([]) == Breakdown()
 
 
 def test_whisper_cpp_tells_the_stages_of_each_call_alone(session: Session) -> None:
@@ -188,5 +188,5 @@ def test_the_device_of_whisper_cpp_is_read_from_the_log_of_this_machine(
     if session.backend.name != "whisper.cpp":
         pytest.skip("about whisper.cpp")
     assert session.loaded.device != "unknown"
-    assert session.loaded.details["backend"] != native.NOT_SAID
+    assert session.loaded.details["backend"] != native.NOT_LOGGED
     assert "COREML" in session.loaded.details["system_info"]

@@ -49,10 +49,10 @@ def test_a_backend_follows_the_contract_except_where_it_has_no_choice() -> None:
 
 def test_what_costs_words_is_not_asked_for_and_left_alone_where_nothing_is_asked() -> None:
     backend = Backend("b", instead={"timestamps": False})
-    asked = backend.asked(DecodeContract())
+    asked = backend.library_contract(DecodeContract())
     assert asked == replace(DecodeContract(), timestamps=False)
     assert backend.decodes_with(DecodeContract()) == asked.settings()
-    assert backend.asked(CONTRACTS["as-shipped"]) == CONTRACTS["as-shipped"]
+    assert backend.library_contract(CONTRACTS["as-shipped"]) == CONTRACTS["as-shipped"]
     assert backend.decodes_with(CONTRACTS["as-shipped"])["timestamps"] is True
 
 

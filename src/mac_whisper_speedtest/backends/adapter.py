@@ -1,4 +1,4 @@
-"""What a Python backend implements: load once, transcribe many times, say what was done.
+"""What a Python backend implements: load once, transcribe many times, report what was done.
 
 An adapter runs inside the worker process, in the backend's own environment. It may import the
 standard library, numpy and the backend's library, the latter only inside its methods.
@@ -7,9 +7,10 @@ standard library, numpy and the backend's library, the latter only inside its me
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
     Audio = npt.NDArray[np.float32]
     """16 kHz mono float32, shape [samples], contiguous, finite, about ±1."""
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class ModelParams:
-    """Which weights, on this machine's disk.
+    """The weights, on this machine's disk.
 
     Attributes:
         name: the canonical model name, such as ``tiny.en``.
         path: a file or folder on this machine; a worker looks nowhere else.
-        format: the weights' format (``ctranslate2``, ``ggml``, ``mlx``, or a program's own word).
+        format: the weights' format (``ctranslate2``, ``ggml``, ``mlx``, or a program's own name).
         precision: what to compute in, or ``auto`` for the backend's native choice on the device.
     """
 
@@ -40,7 +43,7 @@ class ModelParams:
 
 @dataclass(frozen=True, slots=True)
 class LoadParams:
-    """Load these weights, so that no later call has to.
+    """Load these weights completely, so that no later call has to.
 
     Attributes:
         model: the weights.
@@ -55,7 +58,7 @@ class LoadParams:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a backend really loaded: the device and precision in use, and facts for the record."""
+    """What a backend loaded: the device and precision in use, and facts for the record."""
 
     device: str
     precision: str
@@ -73,19 +76,18 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class DecodedSegment(Segment):
-    """A segment of a library that tells at which temperature it was decoded, or ``None``."""
+    """A segment with the temperature it was decoded at; ``None`` if unknown."""
 
     temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """What a library says of its last call.
+    """What a library reports of its last call.
 
     Attributes:
         stages_s: seconds of each stage: ``mel``, ``encode``, ``decode``, and others it names.
-        fallbacks: how often it decoded again at a higher temperature; ``None`` where it is not
-            said.
+        fallbacks: how often it decoded again at a higher temperature; ``None`` if unknown.
     """
 
     stages_s: Mapping[str, float] = field(default_factory=dict)
@@ -98,10 +100,10 @@ class Transcription:
 
     Attributes:
         segments: in order. May be lazy: the harness drains it inside the clock.
-        language: what the backend says it decoded as, or ``None``.
-        tokens: decoded tokens including timestamps, where the backend tells.
+        language: the language it was decoded as, or ``None``.
+        tokens: decoded tokens including timestamps, where the backend reports them.
         text: the whole transcript when it is not simply the segments joined.
-        breakdown: tells more of this call, where the library can; asked outside the clock.
+        breakdown: reports more of this call, where the library can; called outside the clock.
     """
 
     segments: Iterable[Segment]
@@ -116,11 +118,11 @@ class BackendUnavailableError(Exception):
 
 
 class ModelUnusableError(Exception):
-    """The weights handed over cannot be loaded by this backend."""
+    """The backend cannot use these weights, this device, this precision or this setting."""
 
 
 class Adapter(Protocol):
-    """What the worker asks of a backend."""
+    """The methods that the worker calls."""
 
     def import_library(self) -> Mapping[str, str]:
         """Import the backend's library and return the versions of everything that matters.
@@ -142,10 +144,10 @@ class Adapter(Protocol):
         """Decode ``audio``; everything this returns, lazily or not, is drained inside the clock."""
 
     def synchronize(self) -> None:
-        """Wait until asynchronous work of the last call is really done. Runs inside the clock."""
+        """Wait until asynchronous work of the last call is done. Runs inside the clock."""
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """The settings the last transcription really used. Runs outside the clock."""
+        """The settings that the last transcription used. Runs outside the clock."""
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
@@ -155,7 +157,7 @@ def import_or_unavailable(*modules: str) -> None:
     """Import a backend's modules.
 
     Raises:
-        BackendUnavailableError: one cannot be imported; the message names it and says why.
+        BackendUnavailableError: one cannot be imported; the message has its name and the reason.
     """
     for module in modules:
         try:
@@ -164,9 +166,72 @@ def import_or_unavailable(*modules: str) -> None:
             raise BackendUnavailableError(f"{module}: {error}") from error
 
 
-def told(**settings: Any) -> dict[str, Any]:  # a library's keyword arguments
+@contextmanager
+def unusable_on(*errors: type[Exception]) -> Iterator[None]:
+    """Turn these errors of a library that loads weights into a ModelUnusableError."""
+    try:
+        yield
+    except errors as error:
+        raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
+
+
+def without_none(**settings: Any) -> dict[str, Any]:  # a library's keyword arguments
     """The keyword arguments that have a value: what a contract leaves open is left out."""
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def openai_arguments(contract: DecodeContract) -> dict[str, Any]:
+    """The contract as keyword arguments of a ``transcribe`` that descends from OpenAI's."""
+    return without_none(
+        language=contract.language,
+        task=contract.task,
+        temperature=contract.temperatures,
+        best_of=contract.best_of,
+        condition_on_previous_text=contract.condition_on_previous_text,
+        without_timestamps=None if contract.timestamps is None else not contract.timestamps,
+    )
+
+
+def openai_transcription(result: Mapping[str, Any], language: str) -> Transcription:
+    """The result of a ``transcribe`` that descends from OpenAI's."""
+    segments = result["segments"]
+    return Transcription(
+        segments=[
+            DecodedSegment(each["start"], each["end"], each["text"], each.get("temperature"))
+            for each in segments
+        ],
+        language=language,
+        tokens=sum(len(each["tokens"]) for each in segments),
+        text=result["text"],
+    )
+
+
+def temperature_argument(contract: DecodeContract) -> float | tuple[float, ...] | None:
+    """One temperature as a number, which switches the fallback off; more of them as a tuple."""
+    ladder = contract.temperatures or ()
+    return ladder[0] if len(ladder) == 1 else tuple(ladder) or None
+
+
+def record_calls(target: Any, method: str, describe: Callable[..., T]) -> list[T]:
+    """Record every later call of a library's method.
+
+    Args:
+        target: the object whose ``method`` is replaced; these libraries are untyped.
+        method: its name.
+        describe: called with the arguments of each call, before it; its value is recorded.
+
+    Returns:
+        One entry per call, in order; it grows. Clear it before each transcription.
+    """
+    calls: list[T] = []
+    original = getattr(target, method)
+
+    def recorded(*arguments: Any, **named: Any) -> Any:
+        calls.append(describe(*arguments, **named))
+        return original(*arguments, **named)
+
+    setattr(target, method, recorded)
+    return calls
 
 
 def effective(
@@ -174,7 +239,7 @@ def effective(
     observed: Mapping[str, SettingValue],
     *remarks: str,
 ) -> EffectiveSettings:
-    """What a backend declared it would decode with, corrected by what was read back."""
+    """The declared settings of a backend, corrected by those that were read back."""
     return EffectiveSettings({**declared, **observed}, tuple(observed), remarks)
 
 

@@ -29,11 +29,8 @@ from mac_whisper_speedtest.catalog import (
     WeightsLocation,
 )
 
-# How a backend's own environment is made: what to install, and into which Python.
-
-
-# What torch's build from the package index brings along on Linux beyond the CPU build: the CUDA
-# libraries, which are there whether the machine has such a device or not.
+# On Linux, torch's build from the package index installs these CUDA libraries, with or without a
+# CUDA device; the CPU build does not.
 _CUDA_LIBRARIES_BYTES = 5_200_000_000
 
 
@@ -42,23 +39,22 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The requirements of one backend's environment, and the version that ships locked.
+    """How a backend's own environment is created: what to install, and for which Python.
 
     Attributes:
         name: of the environment; backends with the same library share one recipe.
         distribution: the distribution whose version names the environment.
         version: the version that a lock ships for (``locks/<name>@<version>.txt``).
-        requirements: what else to install: PEP 508 lines, without versions where the lock decides.
-        overrides: requirements that replace what the distributions ask for themselves, such as a
-            pin that has no wheel; ``package; python_version < "0"`` leaves a package out.
+        requirements: what else to install: PEP 508 lines, without versions where the lock has them.
+        overrides: requirements that replace those of the distributions, such as a pin that has no
+            wheel; ``package; python_version < "0"`` leaves a package out.
         python: the range of Pythons it works in, as a PEP 440 specifier.
-        platforms: where it can work, as ``sys.platform`` or ``sys.platform-machine`` words, such
-            as ``linux`` or ``darwin-arm64``.
-        size_bytes: of the environment once it is made, all of its files counted; with the CPU build
-            of torch where that is used.
-        uses_torch: whether torch is among them; on Linux a CPU build is preferred where the machine
+        platforms: where it works, as ``sys.platform`` or ``sys.platform-machine``: ``linux``,
+            ``darwin-arm64``.
+        size_bytes: of all files of the environment; with the CPU build of torch where that is used.
+        uses_torch: whether torch is installed; on Linux a CPU build is preferred where the machine
             has no NVIDIA driver and pip is configured with a folder that holds one.
-        notes: what a reader of ``speedtest backends info`` should know.
+        notes: shown by ``speedtest backends info``.
     """
 
     name: str
@@ -83,13 +79,13 @@ class Recipe:
 
 
 def this_platform() -> str:
-    """The word for this operating system and machine, such as ``darwin-arm64``."""
+    """This operating system and machine, such as ``darwin-arm64``."""
     return f"{sys.platform}-{platform.machine()}"
 
 
 @dataclass(frozen=True, slots=True)
 class BackendModel:
-    """What the description of a backend itself states of one model; empty: what the catalog says.
+    """What a backend's description states about one model; empty fields come from the catalog.
 
     Attributes:
         path: the file or folder with the weights, instead of the official ones.
@@ -112,7 +108,7 @@ class BackendModel:
     files: tuple[PublishedFile, ...] = ()
 
     def problem(self) -> str:
-        """Why it cannot be used: the key and what is wrong with it; empty when it can."""
+        """Why it cannot be used: the key and its error; empty when it can be used."""
         if self.size_class and self.size_class not in catalog.size_classes():
             known = ", ".join(catalog.size_classes())
             return f"size_class is {self.size_class!r}, not one of {known}"
@@ -130,11 +126,11 @@ class BackendModel:
         if self.path is None:
             needing = ("license", "repository", "revision", "files")
             if stated := [name for name in needing if getattr(self, name)]:
-                return f"{stated[0]} is of weights of its own, and it names none by path"
+                return f"{stated[0]} describes weights of its own, which need a path"
         return ""
 
     def applied_to(self, info: ModelInfo) -> ModelInfo:
-        """``info`` with what is stated here in place of what the catalog says."""
+        """``info`` with the stated values in place of the catalog's."""
         size_class = self.size_class or info.size_class
         timeouts = self.timeouts or catalog.size_classes()[size_class]
         info = replace(info, size_class=size_class, timeouts=timeouts)
@@ -165,30 +161,29 @@ class Backend:
         name: what people type and the tables show.
         adapter: ``module:Class`` of the Python adapter; empty for an external program.
         import_name: the module that must be importable for the backend to be usable in place.
-        weights_format: the format of the weights it loads.
         weights_precision: the precision of the weights it loads.
-        weights_follow_precision: whether ``--precision`` chooses the weights' precision too.
+        weights_follow_precision: whether ``--precision`` also chooses the weights' precision.
         summary: one line for ``speedtest backends list``.
         command: for an external program, its argument vector.
         cwd: for an external program, the folder it starts in; else a scratch folder.
         environment: extra variables for the worker process.
         search_path: folders put on the worker's import path before the adapter is imported.
         python: the interpreter for a Python adapter; empty for "where it is installed".
-        models: what it states itself of models, such as where its own weights are; by canonical
-            name.
-        networks: for a backend that is not Whisper, the networks of its own that it can run, the
-            one it runs when a Whisper model is asked for first; empty for Whisper backends.
-        devices: what ``--device`` may say to it, besides ``auto``; empty for "it will tell".
-        fixed: contract settings that it always decodes with, whatever is asked.
-        instead: contract settings that cost it words, and what it is asked for in place of them;
-            not where the contract leaves them to the library.
-        shipped: what its library does when told nothing, where that is not ``greedy``.
-        recipe: how its own environment is made; ``None`` when the tool cannot make one.
-        version: the release to measure, out of ``name@version``; empty for whichever is there.
-        precision: what to compute in, out of ``name:precision``; empty for what the run asks.
+        models: what it states about models, such as the path of its own weights; by canonical name.
+        networks: for a backend that is not Whisper, the networks that it can run. When a Whisper
+            model is requested it runs the first. Empty for Whisper backends.
+        devices: the values of ``--device`` it accepts, besides ``auto``; empty for "known when it
+            loads".
+        fixed: contract settings that it always decodes with, whatever is requested.
+        instead: contract settings that make it lose words, and the values that are requested in
+            place of them; not where the contract leaves them to the library.
+        shipped: the defaults of its library, where they are not those of ``greedy``.
+        recipe: how its own environment is created; ``None`` when the tool cannot create one.
+        version: the release to measure, from ``name@version``; empty for the installed one.
+        precision: what to compute in, from ``name:precision``; empty for the run's.
         managed: whether to run it from its own environment even if it is importable here.
         source: where this description was read from.
-        broken: why an installed description cannot be used; empty when it can.
+        broken: why an installed description cannot be used; empty when it can be used.
     """
 
     name: str
@@ -218,13 +213,13 @@ class Backend:
 
     @property
     def label(self) -> str:
-        """The name with the version and precision that were asked for: unique in a run."""
+        """The name with the requested version and precision: unique in a run."""
         version = f"@{self.version}" if self.version else ""
         precision = f":{self.precision}" if self.precision else ""
         return f"{self.name}{version}{precision}"
 
     def network_for(self, model: str) -> str | None:
-        """The network it runs when ``model`` is asked for; ``None`` when that is not for it.
+        """The network it runs when ``model`` is requested; ``None`` if it does not run for it.
 
         Raises:
             UsageError: the catalog has no such model.
@@ -234,20 +229,20 @@ class Backend:
             return model if family == "whisper" else None
         if model in self.networks:
             return model
-        # Beside a network that everybody knows it runs its own; nobody who names a repository
-        # asked for that.
+        # It competes with its own network against Whisper models of the catalog, but not against
+        # those that are requested by their repository.
         return self.networks[0] if family == "whisper" and not catalog.is_custom(model) else None
 
     def has_device(self, device: str) -> bool:
-        """Whether ``--device`` may say ``device`` to it; one that lists none is asked itself."""
+        """Whether it accepts ``device``; one that lists no devices decides when it loads."""
         return device == "auto" or not self.devices or device in self.devices
 
     def decodes_with(self, contract: DecodeContract) -> dict[str, SettingValue]:
-        """The settings it is expected to decode with when asked for ``contract``."""
-        return declared(self.asked(contract), fixed=self.fixed, shipped=self.shipped)
+        """The settings it is expected to decode with when ``contract`` is requested."""
+        return declared(self.library_contract(contract), fixed=self.fixed, shipped=self.shipped)
 
-    def asked(self, contract: DecodeContract) -> DecodeContract:
-        """``contract`` as it is put to the library: with what it is asked for instead."""
+    def library_contract(self, contract: DecodeContract) -> DecodeContract:
+        """The contract to pass to the library: ``contract`` with `instead` applied."""
         settings = contract.settings()
         changed: dict[str, Any] = {  # the field's own types
             name: value for name, value in self.instead.items() if settings[name] is not None
@@ -255,7 +250,7 @@ class Backend:
         return replace(contract, **changed)
 
     def refuses(self, contract: DecodeContract) -> Deviation | None:
-        """The first setting of ``contract`` without which it would do another job, if any."""
+        """The first essential setting of ``contract`` that it cannot decode with, if any."""
         for deviation in deviations(contract, self.decodes_with(contract)):
             if deviation.setting in ESSENTIAL and deviation.effective is not None:
                 return deviation
@@ -264,7 +259,7 @@ class Backend:
     def importable_here(self) -> bool:
         """Whether this interpreter could import the backend's library. Imports nothing."""
         if not self.import_name or self.search_path:
-            return True  # what lies on another path is found out by the worker
+            return True  # the worker finds out what is on another path
         try:
             # Only the top-level name: looking for a.b would import a.
             return importlib.util.find_spec(self.import_name.partition(".")[0]) is not None
@@ -272,12 +267,12 @@ class Backend:
             return False
 
     def model_info(self, model: str, precision: str = "auto") -> ModelInfo:
-        """What is known of ``model`` for this backend: what the catalog says, and its description.
+        """The facts about ``model`` for this backend, from the catalog and its description.
 
         Args:
             model: a canonical name, or ``org/name@REVISION``; a backend that is not Whisper runs
-                its own network when a Whisper model is asked for.
-            precision: what a run computes in; the backend's own, if it has one, goes before it.
+                its own network when a Whisper model is requested.
+            precision: what a run computes in; the backend's own, if it has one, overrides it.
 
         Raises:
             UsageError: the catalog has no such model.
@@ -293,10 +288,8 @@ class Backend:
         )
 
 
-# The Swift frameworks whose weights can be checked here, though nothing measures them yet.
-#
-# Descriptions only: they are no entry points, and a backend of the same name takes their place.
-
+# Swift frameworks whose weights can be checked but not measured yet. They are not entry points: an
+# installed backend of the same name replaces them.
 
 NO_BRIDGE = "its Swift bridge is not part of this release, so nothing here can load it"
 

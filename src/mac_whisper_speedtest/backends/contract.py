@@ -1,4 +1,4 @@
-"""The decode contract: what "equal work" means, and where a backend did not do it.
+"""The decode contract: what "equal work" means, and where a backend deviated from it.
 
 Imports the standard library only, because the worker side runs inside backend environments.
 """
@@ -11,31 +11,31 @@ from dataclasses import asdict, dataclass, field, fields
 SettingValue = str | int | float | bool | list[float] | None
 """A contract setting as it travels in JSON.
 
-In a contract ``None`` means "what the library does by itself"; in what a backend reports it means
-"cannot say", and in what it declares, "no such setting here".
+In a contract ``None`` means "the library's default"; in what a backend reports, "unknown"; and in
+what it declares, "no such setting".
 """
 
 ESSENTIAL = ("language", "task", "beam_size")
-"""Settings without which it would be another job: who cannot keep one of these is not run."""
+"""Settings that define the task: a backend that cannot meet one of these is not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeContract:
-    """The settings every backend is asked to decode with. The defaults are ``greedy``.
+    """The settings that every backend is requested to decode with. The defaults are ``greedy``.
 
     ``None`` leaves a setting to the library.
 
     Attributes:
-        name: what people call this contract.
+        name: of the contract; not a setting itself.
         language: ISO 639-1 code, given because detecting it costs an extra encoder pass.
         task: ``transcribe`` (``translate`` is other work).
         beam_size: 1 is greedy search; not every backend has more.
         best_of: candidates sampled per window; only matters above temperature 0.
-        temperatures: the ladder tried in turn; one entry means no fallback.
+        temperatures: tried in turn; one entry means no fallback.
         condition_on_previous_text: feed the last window's text to the next one.
         vad: drop what a voice-activity detector calls silence before decoding.
         timestamps: predict segment times; they change both the work and the words.
-        window: how audio beyond 30 s is walked through. ``sequential-30s``: the next window begins
+        window: how audio beyond 30 s is divided. ``sequential-30s``: the next window begins
             where the last segment ended; ``fixed-30s``: every 30 s; ``chunked-30s``: overlapping
             chunks of 30 s, merged by their words; ``vad-chunks``: stretches of speech of up to
             30 s; ``whole``: all of it at once.
@@ -72,17 +72,17 @@ CONTRACTS: Mapping[str, DecodeContract] = {
     )
 }
 """``greedy`` is comparable across all backends; ``beam5`` across those with beam search;
-``as-shipped`` is what each library does when it is told nothing but the audio."""
+``as-shipped`` leaves every setting to the library."""
 
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
-    """What a backend says it really decoded with.
+    """The settings that a backend reports it decoded with.
 
     Attributes:
         values: setting name → value, the names of :class:`DecodeContract`.
-        observed: the settings read back from the library after the call. The others are only
-            what the adapter passed in or knows of the library.
+        observed: the settings read back from the library after the call. The others were passed in
+            or are known of the library.
         remarks: differences that no setting expresses, such as how the last window is padded.
     """
 
@@ -93,7 +93,7 @@ class EffectiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """One setting in which a backend did other work than the contract asks for."""
+    """One setting in which a backend's work differed from the contract."""
 
     setting: str
     requested: SettingValue
@@ -119,12 +119,12 @@ def declared(
     fixed: Mapping[str, SettingValue],
     shipped: Mapping[str, SettingValue],
 ) -> dict[str, SettingValue]:
-    """What a backend is expected to decode with when asked for ``contract``.
+    """The settings a backend is expected to decode with when ``contract`` is requested.
 
     Args:
-        contract: what is asked for.
-        fixed: the settings the backend has no choice in.
-        shipped: what its library does when not told; a missing setting is that of ``greedy``.
+        contract: the request.
+        fixed: the settings that the backend cannot change.
+        shipped: the library's defaults; a missing setting is that of ``greedy``.
     """
     defaults = {**DecodeContract().settings(), **shipped}
     return {

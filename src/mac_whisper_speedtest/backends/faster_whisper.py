@@ -14,7 +14,8 @@ from mac_whisper_speedtest.backends.adapter import (
     effective,
     import_or_unavailable,
     library_versions,
-    told,
+    openai_arguments,
+    without_none,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
@@ -26,7 +27,7 @@ RECIPE = Recipe(
     name="faster-whisper",
     distribution="faster-whisper",
     version="1.2.1",
-    # CTranslate2 loads cuBLAS and cuDNN by itself where a CUDA machine has them.
+    # CTranslate2 loads cuBLAS and cuDNN by itself on a machine with CUDA.
     platforms=("darwin-arm64", "darwin-x86_64", "linux"),
     size_bytes=417_000_000,
 )
@@ -64,14 +65,11 @@ class FasterWhisper:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA.
 
         float16 weights are widened to float32 on CPUs because CTranslate2 has no float16 kernels
-        there; int8 would be quicker but is other arithmetic than the other backends do.
+        there; int8 would be faster, but is not the arithmetic of the other backends.
         """
-        import ctranslate2
         from faster_whisper import WhisperModel
 
-        device = params.device
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        device = ctranslate2_device(params.device)
         precision = params.model.precision
         if precision == "auto":
             precision = "float16" if device == "cuda" else "float32"
@@ -90,7 +88,7 @@ class FasterWhisper:
         return LoadedModel(device=inner.device, precision=inner.compute_type)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """The generator that faster-whisper returns does the work when it is drained."""
+        """Return a generator: faster-whisper does the work when it is drained."""
         segments, self._info = self._model.transcribe(audio, **arguments(contract))
         return Transcription(segments=plain(segments), language=self._info.language)
 
@@ -106,22 +104,23 @@ class FasterWhisper:
         self._model.model.unload_model()
 
 
+def ctranslate2_device(requested: str) -> str:
+    """The device to use; ``auto`` is CUDA where CTranslate2 finds it, else the CPU."""
+    import ctranslate2
+
+    if requested != "auto":
+        return requested
+    return "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+
+
 def arguments(contract: DecodeContract) -> dict[str, Any]:
     """The contract as keyword arguments of the library's ``transcribe``."""
-    return told(
-        language=contract.language,
-        task=contract.task,
-        beam_size=contract.beam_size,
-        best_of=contract.best_of,
-        temperature=contract.temperatures,
-        condition_on_previous_text=contract.condition_on_previous_text,
-        without_timestamps=None if contract.timestamps is None else not contract.timestamps,
-        vad_filter=contract.vad,
-    )
+    own = without_none(beam_size=contract.beam_size, vad_filter=contract.vad)
+    return openai_arguments(contract) | own
 
 
 def read_back(info: Any) -> dict[str, SettingValue]:
-    """The settings that a ``TranscriptionInfo`` says were used."""
+    """The settings in a ``TranscriptionInfo``."""
     used = info.transcription_options
     return {
         "language": info.language,

@@ -1,4 +1,4 @@
-"""faster-whisper's batched pipeline: speech cut up by a voice detector, eight pieces at a time."""
+"""faster-whisper's batched pipeline: stretches of speech found by a VAD, eight at a time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BACKEND = replace(
         "vad": True,
         "window": "vad-chunks",
         "batch_size": BATCH_SIZE,
-        # It decodes every chunk on its own, at the first temperature only.
+        # It decodes every chunk independently, at the first temperature only.
         "condition_on_previous_text": False,
     },
     instead={"timestamps": False},
@@ -57,16 +57,16 @@ class FasterWhisperBatched(plain.FasterWhisper):
         return loaded
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """Lazy as well: the batches are decoded as the segments are taken."""
-        told = plain.arguments(BACKEND.asked(contract))
-        told.pop("condition_on_previous_text", None)
-        told |= {"batch_size": BATCH_SIZE, "vad_filter": True}
-        segments, self._info = self._pipeline.transcribe(audio, **told)
+        """Return a generator: the batches are decoded when it is drained."""
+        arguments = plain.arguments(BACKEND.library_contract(contract))
+        arguments.pop("condition_on_previous_text", None)
+        arguments |= {"batch_size": BATCH_SIZE, "vad_filter": True}
+        segments, self._info = self._pipeline.transcribe(audio, **arguments)
         return Transcription(segments=plain.plain(segments), language=self._info.language)
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back like the plain one; the pipeline keeps only the first temperature."""
-        remarks = () if BACKEND.asked(contract) == contract else (REMARK,)
+        remarks = () if BACKEND.library_contract(contract) == contract else (REMARK,)
         return effective(BACKEND.decodes_with(contract), plain.read_back(self._info), *remarks)
 
     def unload(self) -> None:

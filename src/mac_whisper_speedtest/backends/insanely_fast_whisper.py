@@ -15,11 +15,13 @@ from mac_whisper_speedtest.backends.adapter import (
     effective,
     import_or_unavailable,
     library_versions,
-    told,
+    temperature_argument,
+    unusable_on,
+    without_none,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.torch_device import choose_device, choose_precision, wait_for
+from mac_whisper_speedtest.backends.torch_device import prepare, wait_for
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 BATCH_SIZE = 24  # the command line's defaults
 CHUNK_S = 30
 
-# What makes a window "failed" and tried again hotter. transformers compresses tokens instead of
-# letters, so that its documentation puts 1.35 where OpenAI has 2.4.
+# A window beyond these is decoded again at a higher temperature. transformers compresses tokens
+# instead of letters, so its documentation recommends 1.35 where OpenAI has 2.4.
 THRESHOLDS = {"compression_ratio_threshold": 1.35, "logprob_threshold": -1.0}
 
 RECIPE = Recipe(
@@ -65,7 +67,7 @@ class InsanelyFastWhisper:
     """The ``automatic-speech-recognition`` pipeline over a folder of Hugging Face weights."""
 
     def import_library(self) -> Mapping[str, str]:
-        """Import what the pipeline would import later, too: transformers itself is lazy."""
+        """Import also what the pipeline would import later: transformers itself is lazy."""
         import_or_unavailable(
             "torch", "transformers.pipelines", "transformers.models.whisper.modeling_whisper"
         )
@@ -81,11 +83,9 @@ class InsanelyFastWhisper:
 
         if not Path(params.model.path).is_dir():  # transformers would take it for a name on the hub
             raise ModelUnusableError(f"{params.model.path} is not a folder")
-        device = choose_device(params.device)
-        precision = choose_precision(params.model.precision, device)
+        device, precision = prepare(params)
         flash = device == "cuda" and precision == "float16" and is_flash_attn_2_available()
-        torch.set_num_threads(params.threads)
-        try:
+        with unusable_on(OSError, ValueError, KeyError, TypeError):
             self._pipeline = pipeline(
                 "automatic-speech-recognition",
                 model=params.model.path,
@@ -94,8 +94,6 @@ class InsanelyFastWhisper:
                 trust_remote_code=False,
                 model_kwargs={"attn_implementation": "flash_attention_2" if flash else "sdpa"},
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
         self._model = self._pipeline.model
         self._multilingual = bool(self._model.generation_config.is_multilingual)
         self._batches = watch_batches(self._model)
@@ -151,7 +149,7 @@ class InsanelyFastWhisper:
         return self._prompt()[1] if self._multilingual else "en"
 
     def _prompt(self) -> list[str]:
-        """What the decoder was begun with: start of transcript, language, task."""
+        """The tokens that the decoder started with: start of transcript, language, task."""
         prompt = self._batches[-1].prompt.tolist()
         tokens = self._pipeline.tokenizer.convert_ids_to_tokens(prompt)
         return [token.strip("<|>") for token in tokens]
@@ -161,24 +159,23 @@ def arguments(contract: DecodeContract, *, multilingual: bool) -> dict[str, Any]
     """The contract as keyword arguments of ``generate``.
 
     Raises:
-        ModelUnusableError: an English-only model is asked for anything but English.
+        ModelUnusableError: an English-only model, and a language or task other than English.
     """
-    ladder = contract.temperatures or ()
     language, task = contract.language, contract.task or "transcribe"
     if not multilingual and (language not in {None, "en"} or task != "transcribe"):
         raise ModelUnusableError(f"an English-only model cannot {task} {language!r}")
-    return told(
-        # English-only models refuse to be told either.
+    return without_none(
+        # English-only models refuse both.
         language=language if multilingual else None,
         task=task if multilingual else None,
         num_beams=contract.beam_size,
-        temperature=ladder[0] if len(ladder) == 1 else tuple(ladder) or None,
-        **(THRESHOLDS if len(ladder) > 1 else {}),
+        temperature=temperature_argument(contract),
+        **(THRESHOLDS if len(contract.temperatures or ()) > 1 else {}),
     )
 
 
 class Batch(NamedTuple):
-    """What one batch of chunks was generated with."""
+    """The settings, prompt and output size of one batch of chunks."""
 
     settings: dict[str, SettingValue]
     prompt: Any  # tensor of token ids
@@ -186,7 +183,7 @@ class Batch(NamedTuple):
 
 
 def watch_batches(model: Any) -> list[Batch]:
-    """Every batch of chunks that ``model`` decodes from now on."""
+    """Record every later batch of chunks: its settings before the call, which changes them."""
     seen: list[Batch] = []
     generate = model.generate_with_fallback
 
@@ -195,7 +192,7 @@ def watch_batches(model: Any) -> list[Batch]:
         ladder = [float(value or 0.0) for value in named["temperatures"]]
         settings: dict[str, SettingValue] = {
             "beam_size": used.num_beams,
-            # Without a threshold no window ever fails, and only the first rung is used.
+            # Without a threshold no window ever fails, and only the first temperature is used.
             "temperatures": ladder if used.compression_ratio_threshold else ladder[:1],
             "timestamps": bool(used.return_timestamps),
             "condition_on_previous_text": bool(used.condition_on_prev_tokens),

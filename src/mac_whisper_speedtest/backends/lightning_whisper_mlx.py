@@ -14,6 +14,7 @@ from mac_whisper_speedtest.backends.adapter import (
     Segment,
     Transcription,
     effective,
+    openai_arguments,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
@@ -49,7 +50,7 @@ BACKEND = Backend(
     fixed={
         "beam_size": 1,
         "best_of": 1,
-        "temperatures": [0.0, 1.0],  # whatever ``temperature`` says
+        "temperatures": [0.0, 1.0],  # with any ``temperature``
         "vad": False,
         "window": "fixed-30s",
         "batch_size": BATCH_SIZE,
@@ -66,13 +67,12 @@ REMARKS = (
 )
 
 
-class LightningWhisperMlx:
+class LightningWhisperMlx(mlx_runtime.MlxWhisperAdapter):
     """The library's ``transcribe_audio``; its class only adds a download to the current folder."""
 
     def import_library(self) -> Mapping[str, str]:
         """Import mlx and lightning_whisper_mlx."""
-        self._mlx = mlx_runtime.Runtime()
-        return self._mlx.import_modules("lightning-whisper-mlx", "lightning_whisper_mlx.transcribe")
+        return self.import_modules("lightning-whisper-mlx", "lightning_whisper_mlx.transcribe")
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Fill the library's own model holder."""
@@ -80,46 +80,32 @@ class LightningWhisperMlx:
 
         if not (Path(params.model.path) / "weights.npz").is_file():
             raise ModelUnusableError(f"no weights.npz in {params.model.path}")
-        loaded, self._watch = self._mlx.fill(ModelHolder, params)
-        self._path, self._half = params.model.path, loaded.precision == "float16"
-        return loaded
+        return self.fill(ModelHolder, params)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """A segment is a whole window: its first frame, its last frame and its text."""
         from lightning_whisper_mlx.transcribe import transcribe_audio
 
-        wanted = mlx_runtime.arguments(BACKEND.asked(contract))
-        wanted.pop("temperature", None)  # ignored
-        wanted.pop("best_of", None)  # an error: its first try is at temperature 0
-        self._watch.clear()
+        arguments = openai_arguments(BACKEND.library_contract(contract))
+        arguments.pop("temperature", None)  # ignored
+        arguments.pop("best_of", None)  # an error: its first try is at temperature 0
+        self._options.clear()
         result = transcribe_audio(
             audio,
             path_or_hf_repo=self._path,
             batch_size=BATCH_SIZE,
             fp16=self._half,
-            **wanted,
+            **arguments,
         )
         return Transcription(
             segments=[
                 Segment(first / FRAMES_PER_SECOND, last / FRAMES_PER_SECOND, text)
                 for first, last, text in result["segments"]
             ],
-            language=self._watch.language(result["language"]),
+            language=self.language(result["language"]),
             text=result["text"],
         )
 
-    def synchronize(self) -> None:
-        """Wait for MLX."""
-        self._mlx.synchronize()
-
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that each batch was really decoded with."""
-        return effective(BACKEND.decodes_with(contract), self._watch.observed(), *REMARKS)
-
-    def unload(self) -> None:
-        """Empty the library's holder and MLX's buffer cache."""
-        from lightning_whisper_mlx.transcribe import ModelHolder
-
-        ModelHolder.model = ModelHolder.model_path = None
-        del self._watch
-        self._mlx.free()
+        return effective(BACKEND.decodes_with(contract), self.observed(), *REMARKS)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
 from mac_whisper_speedtest.backends.adapter import (
-    DecodedSegment,
     LoadedModel,
     LoadParams,
     Transcription,
     effective,
+    openai_arguments,
+    openai_transcription,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
@@ -50,55 +51,29 @@ BACKEND = Backend(
 )
 
 
-class MlxWhisper:
+class MlxWhisper(mlx_runtime.MlxWhisperAdapter):
     """``mlx_whisper.transcribe`` with its model holder filled beforehand."""
 
     def import_library(self) -> Mapping[str, str]:
         """Import mlx and mlx_whisper."""
-        self._mlx = mlx_runtime.Runtime()
-        return self._mlx.import_modules("mlx-whisper", "mlx_whisper")
+        return self.import_modules("mlx-whisper", "mlx_whisper")
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Fill the library's own model holder."""
         from mlx_whisper.transcribe import ModelHolder
 
-        loaded, self._watch = self._mlx.fill(ModelHolder, params)
-        self._path, self._half = params.model.path, loaded.precision == "float16"
-        return loaded
+        return self.fill(ModelHolder, params)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """All is done when the call returns; MLX's queue is waited for by ``synchronize``."""
         import mlx_whisper
 
-        self._watch.clear()
+        self._options.clear()
         result = mlx_whisper.transcribe(
-            audio,
-            path_or_hf_repo=self._path,
-            fp16=self._half,
-            **mlx_runtime.arguments(contract),
+            audio, path_or_hf_repo=self._path, fp16=self._half, **openai_arguments(contract)
         )
-        return Transcription(
-            segments=[
-                DecodedSegment(s["start"], s["end"], s["text"], s.get("temperature"))
-                for s in result["segments"]
-            ],
-            language=self._watch.language(result["language"]),
-            tokens=sum(len(s["tokens"]) for s in result["segments"]),
-            text=result["text"],
-        )
-
-    def synchronize(self) -> None:
-        """Wait for MLX."""
-        self._mlx.synchronize()
+        return openai_transcription(result, self.language(result["language"]))
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that each window was really decoded with."""
-        return effective(BACKEND.decodes_with(contract), self._watch.observed())
-
-    def unload(self) -> None:
-        """Empty the library's holder and MLX's buffer cache."""
-        from mlx_whisper.transcribe import ModelHolder
-
-        ModelHolder.model = ModelHolder.model_path = None
-        del self._watch
-        self._mlx.free()
+        return effective(BACKEND.decodes_with(contract), self.observed())

@@ -15,6 +15,7 @@ from mac_whisper_speedtest.backends.adapter import (
     effective,
     import_or_unavailable,
     library_versions,
+    unusable_on,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
@@ -68,29 +69,25 @@ class MoonshineVoice:
         return library_versions("moonshine-voice", "numpy")
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Load a folder of .ort files; the library calls every fault "Unknown error"."""
+        """Check and load a folder of .ort files: the library reports every fault as unknown."""
         from moonshine_voice import ModelArch, MoonshineError, Transcriber
 
         if params.model.precision not in {"auto", "int8"}:
             raise ModelUnusableError(f"Moonshine's weights are int8, not {params.model.precision}")
         if params.model.name not in _ARCHITECTURES:
-            raise ModelUnusableError(
-                f"{params.model.name} is no Moonshine network that is known here"
-            )
+            raise ModelUnusableError(f"{params.model.name} is not a known Moonshine network")
         for name in ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"):
             if not (Path(params.model.path) / name).is_file():
                 raise ModelUnusableError(f"the weights lack {name}")
-        try:
+        with unusable_on(MoonshineError):
             self._transcriber = Transcriber(
                 params.model.path, getattr(ModelArch, _ARCHITECTURES[params.model.name])
             )
-        except MoonshineError as error:
-            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
         return LoadedModel(device="cpu", precision="int8")
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:  # noqa: ARG002
-        """Nothing of a contract can be chosen here; `BACKEND` says what it always does."""
-        # The library copies element by element and asks for a list, so its user pays for one.
+        """Decode with the library's fixed settings, which `BACKEND` lists."""
+        # The library requires a list and copies it element by element: its users pay for both.
         lines = self._transcriber.transcribe_without_streaming(audio.tolist(), 16000).lines
         return Transcription(
             segments=[
@@ -104,7 +101,7 @@ class MoonshineVoice:
         """ONNX Runtime on a CPU returns when it is done."""
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """The library reports nothing back: all of this is known of it, none observed."""
+        """Known of the library, not read back: it reports no settings."""
         return effective(BACKEND.decodes_with(contract), {}, _REMARK)
 
     def unload(self) -> None:

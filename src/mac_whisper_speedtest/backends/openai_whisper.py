@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
-    DecodedSegment,
     LoadedModel,
     LoadParams,
-    ModelUnusableError,
     Transcription,
     effective,
     import_or_unavailable,
     library_versions,
-    told,
+    openai_arguments,
+    openai_transcription,
+    record_calls,
+    temperature_argument,
+    unusable_on,
+    without_none,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.torch_device import choose_device, choose_precision, wait_for
+from mac_whisper_speedtest.backends.torch_device import prepare, wait_for
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -52,7 +55,7 @@ BACKEND = Backend(
     recipe=RECIPE,
 )
 
-# What reading a file that is missing, damaged or of another kind may raise.
+# What reading a missing or damaged file, or one in another format, may raise.
 _UNREADABLE = (
     *(OSError, RuntimeError, EOFError, LookupError, AttributeError, TypeError, ValueError),
     pickle.UnpicklingError,
@@ -70,65 +73,47 @@ class OpenaiWhisper:
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a ``.pt`` file; ``auto`` is float32 on a CPU and float16 elsewhere.
 
-        Weights that come by path leave the alignment heads at a default. Only word times use them,
-        and those are never asked for.
+        Weights loaded by path leave the alignment heads at a default. Only word times use them, and
+        those are never requested.
         """
-        import torch
         import whisper
 
-        device = choose_device(params.device)
-        precision = choose_precision(params.model.precision, device)
+        device, precision = prepare(params)
         self._half = precision == "float16"
-        torch.set_num_threads(params.threads)
-        try:
+        with unusable_on(*_UNREADABLE):
             model = whisper.load_model(params.model.path, device="cpu")
-        except _UNREADABLE as error:
-            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
-        # The heads are a sparse tensor, which Metal has not got; as a dense one they can move.
+        # Metal has no sparse tensors; as a dense one, the alignment heads can move there.
         heads = model.alignment_heads.to_dense()
         model.register_buffer("alignment_heads", heads, persistent=False)
         self._model = model.to(device)
-        self._windows = watch_windows(self._model)
+        self._windows = record_calls(self._model, "decode", lambda _mel, options: options)
         return LoadedModel(next(self._model.parameters()).device.type, precision)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """One temperature goes in as a number: that switches the fallback off."""
+        """Decode in windows; the options of each are recorded."""
         self._windows.clear()
-        ladder = contract.temperatures or ()
         self._result = self._model.transcribe(
             audio,
             verbose=None,
             fp16=self._half,
-            **told(
-                language=contract.language,
-                task=contract.task,
+            **openai_arguments(contract)
+            | without_none(
                 beam_size=None if contract.beam_size == 1 else contract.beam_size,
-                best_of=contract.best_of,
-                temperature=ladder[0] if len(ladder) == 1 else tuple(ladder) or None,
-                condition_on_previous_text=contract.condition_on_previous_text,
-                without_timestamps=None if contract.timestamps is None else not contract.timestamps,
+                temperature=temperature_argument(contract),
             ),
         )
-        segments = self._result["segments"]
-        return Transcription(
-            segments=[
-                DecodedSegment(each["start"], each["end"], each["text"], each.get("temperature"))
-                for each in segments
-            ],
-            language=self._result["language"] if self._model.is_multilingual else "en",
-            tokens=sum(len(each["tokens"]) for each in segments),
-            text=self._result["text"],
-        )
+        language = self._result["language"] if self._model.is_multilingual else "en"
+        return openai_transcription(self._result, language)
 
     def synchronize(self) -> None:
         """Wait for the queue of the GPU; on a CPU nothing is queued."""
         wait_for(self._model.device.type)
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from the options that every window was really decoded with."""
+        """Read back from the options that every window was decoded with."""
         declared = BACKEND.decodes_with(contract)
         seen = read_back(self._windows, self._result, declared["temperatures"])
-        if not self._model.is_multilingual:  # it ignores what it is told, but repeats it
+        if not self._model.is_multilingual:  # it ignores these settings, but repeats them
             seen |= {"language": "en", "task": "transcribe"}
         return effective(declared, seen)
 
@@ -138,21 +123,8 @@ class OpenaiWhisper:
         del self._model
 
 
-def watch_windows(model: Any) -> list[Any]:
-    """The ``DecodingOptions`` of every window that ``model`` decodes from now on, retries too."""
-    seen: list[Any] = []
-    decode = model.decode
-
-    def watched(mel: Any, options: Any) -> Any:
-        seen.append(options)
-        return decode(mel, options)
-
-    model.decode = watched
-    return seen
-
-
 def read_back(windows: list[Any], result: Any, ladder: SettingValue) -> dict[str, SettingValue]:
-    """What the options show. Settings that left no trace in this recording are left out."""
+    """The settings that the options show; those without effect in this recording are left out."""
     seen: dict[str, SettingValue] = {"language": result["language"]}
     if not windows:
         return seen
@@ -165,7 +137,7 @@ def read_back(windows: list[Any], result: Any, ladder: SettingValue) -> dict[str
             seen["best_of"] = options.best_of or 1
     tried: list[float] = sorted({float(options.temperature) for options in windows})
     if not isinstance(ladder, list) or tried == ladder or not set(tried) <= set(ladder):
-        seen["temperatures"] = tried  # else higher rungs were there, but not needed
+        seen["temperatures"] = tried  # else higher rungs were requested, but not needed
     if any(options.prompt for options in windows):
         seen["condition_on_previous_text"] = True
     elif len({segment["seek"] for segment in result["segments"]}) > 1:

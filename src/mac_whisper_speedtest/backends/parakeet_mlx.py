@@ -14,6 +14,7 @@ from mac_whisper_speedtest.backends.adapter import (
     Segment,
     Transcription,
     effective,
+    unusable_on,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
@@ -57,37 +58,32 @@ PRECISIONS = ("bfloat16", "float16", "float32")
 REMARK = "computes on float32 features; the precision is that of the weights"
 
 
-class ParakeetMlx:
+class ParakeetMlx(mlx_runtime.MlxAdapter):
     """``generate`` on features made in memory: ``transcribe`` takes files and needs ffmpeg."""
 
     def import_library(self) -> Mapping[str, str]:
         """Import mlx and parakeet_mlx, and with it librosa."""
-        self._mlx = mlx_runtime.Runtime()
-        return self._mlx.import_modules("parakeet-mlx", "parakeet_mlx.audio", "librosa.filters")
+        return self.import_modules("parakeet-mlx", "parakeet_mlx.audio", "librosa.filters")
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a folder; the weights are cast to the precision, bfloat16 by default."""
         import mlx.core as mx
         from parakeet_mlx import from_pretrained
 
-        device = self._mlx.choose_device(params.device)
+        device = self.choose_device(params.device)
         precision = "bfloat16" if params.model.precision == "auto" else params.model.precision
         if precision not in PRECISIONS:
             raise ModelUnusableError(f"it computes in {', '.join(PRECISIONS)}, not in {precision}")
-        try:
+        with unusable_on(Exception):  # dacite may raise anything at an invalid config
             # Absolute, because the library asks Hugging Face about a relative path first.
             folder = str(Path(params.model.path).absolute())
             self._model = from_pretrained(folder, dtype=getattr(mx, precision))
-        except Exception as error:  # a config of another shape raises whatever dacite likes
-            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
         mx.eval(self._model.parameters())  # else the first transcription reads and casts them
-        details = self._mlx.details(
-            device, self._model.encoder.layers[0].conv.pointwise_conv1.weight
-        )
+        details = self.details(device, self._model.encoder.layers[0].conv.pointwise_conv1.weight)
         return LoadedModel(device, details["weights"], details)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """Greedy, or the library's beam search where more than one beam is asked for."""
+        """Greedy, or the library's beam search where more than one beam is requested."""
         import mlx.core as mx
         from parakeet_mlx import Beam, DecodingConfig, Greedy
         from parakeet_mlx.audio import get_logmel
@@ -102,15 +98,11 @@ class ParakeetMlx:
             text=result.text,
         )
 
-    def synchronize(self) -> None:
-        """Wait for MLX."""
-        self._mlx.synchronize()
-
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Known of the library, not read back: it tells nothing."""
+        """Known of the library, not read back: it reports no settings."""
         return effective(BACKEND.decodes_with(contract), {}, REMARK)
 
     def unload(self) -> None:
         """Drop the model and MLX's buffer cache."""
         del self._model
-        self._mlx.free()
+        self.free()

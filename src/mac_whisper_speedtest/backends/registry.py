@@ -1,4 +1,4 @@
-"""Which backends there are: installed entry points, and programs described in a TOML file.
+"""The known backends: installed entry points, and programs described in a TOML file.
 
 A third-party distribution adds a backend by declaring an entry point in the group
 ``mac_whisper_speedtest.backends`` that points at a :class:`Backend`; see docs/adding-a-backend.md.
@@ -48,7 +48,7 @@ _FORMAT = "see docs/adding-a-backend.md for the format"
 def installed() -> dict[str, Backend]:
     """Every backend that an installed distribution declares, by name, in name order.
 
-    One that cannot be loaded is listed as ``broken``: it costs its own cells, not the run.
+    One that cannot be loaded is listed as ``broken``: only its own cells fail, not the run.
 
     Raises:
         UsageError: two distributions declare a backend of the same name.
@@ -81,7 +81,7 @@ def _loaded(entry: metadata.EntryPoint) -> Backend:
 
 
 def _problem(backend: Backend, source: str) -> str:
-    """What is wrong with what an installed description states of its models; empty when nothing."""
+    """The first error in what an installed description states about models; empty if none."""
     for name, stated in backend.models.items():
         try:
             catalog.model(name)
@@ -89,20 +89,20 @@ def _problem(backend: Backend, source: str) -> str:
         except (UsageError, TypeError, AttributeError) as error:
             why = str(error)
         if why:
-            return f"{source} states something wrong of the model {name!r}: {why}"
+            return f"{source} describes the model {name!r} wrongly: {why}"
     return ""
 
 
-def select(wanted: Iterable[str], available: Mapping[str, Backend]) -> list[Backend]:
-    """The wanted backends in the order given; all that are available when none is wanted.
+def select(requested: Iterable[str], available: Mapping[str, Backend]) -> list[Backend]:
+    """The requested backends in order; all that are available when none is requested.
 
     Each is ``NAME[@VERSION][:PRECISION]``, or a file that ends in ``.toml`` and describes one.
 
     Raises:
-        UsageError: a name is unknown, a version or precision is none, or a file does not describe
-            a backend.
+        UsageError: a name is unknown, a version or precision is invalid, or a file does not
+            describe a backend.
     """
-    specs = list(wanted)
+    specs = list(requested)
     if not specs:
         return list(available.values())
     chosen: dict[str, Backend] = {}
@@ -120,7 +120,7 @@ def _specified(spec: str, available: Mapping[str, Backend]) -> Backend:
     found = _SPEC.fullmatch(spec)
     if not found:
         raise UsageError(
-            f"{spec!r} does not say which backend",
+            f"{spec!r} does not name a backend",
             hint="write NAME, NAME@VERSION, NAME:PRECISION or NAME@VERSION:PRECISION",
         )
     backend = _named(found["name"], available)
@@ -137,7 +137,7 @@ def _version(text: str | None, backend: Backend) -> str:
     if backend.recipe is None:
         raise UsageError(
             f"{backend.name}@{text}: only backends with a recipe have versions",
-            hint=f"say {backend.name}, which is whatever is installed",
+            hint=f"write {backend.name}, which uses the installed version",
         )
     try:
         return str(Version(text))
@@ -234,7 +234,6 @@ def _canonical(model: str, path: Path) -> str:
 
 
 def _model(name: str, value: object, path: Path) -> BackendModel:
-    """What the file states of one model."""
     where = f'models."{name}"'
     table = {"path": value} if isinstance(value, str) else value
     if not isinstance(table, dict):

@@ -1,10 +1,24 @@
-"""Where PyTorch computes and in what: chosen openly, and never another than was asked for."""
+"""Where PyTorch computes and in what precision: what is requested, or an error."""
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.backends.adapter import ModelUnusableError
+from mac_whisper_speedtest.backends.adapter import LoadParams, ModelUnusableError
 
-DEVICES = ("cuda", "mps", "cpu")  # in the order in which ``auto`` takes them
+DEVICES = ("cuda", "mps", "cpu")  # ``auto`` is the first of these that is present
+
+
+def prepare(params: LoadParams) -> tuple[str, str]:
+    """The device and the precision to use; also sets torch's number of threads.
+
+    Raises:
+        ModelUnusableError: as `choose_device` and `choose_precision`.
+    """
+    import torch
+
+    device = choose_device(params.device)
+    precision = choose_precision(params.model.precision, device)
+    torch.set_num_threads(params.threads)
+    return device, precision
 
 
 def choose_device(requested: str) -> str:
@@ -23,18 +37,19 @@ def choose_device(requested: str) -> str:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    there = [name for name in DEVICES if present[name]]
+    available = [name for name in DEVICES if present[name]]
     if requested == "auto":
-        return there[0]
-    if requested not in there:
+        return available[0]
+    if requested not in available:
+        names = ", ".join(available)
         raise ModelUnusableError(
-            f"torch {torch.__version__} has no device {requested!r} here, only {', '.join(there)}"
+            f"torch {torch.__version__} has no device {requested!r} here, only {names}"
         )
     return requested
 
 
 def choose_precision(requested: str, device: str) -> str:
-    """What to compute in: ``auto`` is float16 on a GPU, float32 on a CPU.
+    """The precision to compute in: ``auto`` is float16 on a GPU, float32 on a CPU.
 
     Raises:
         ModelUnusableError: anything but float32, and float16 on a GPU.

@@ -15,7 +15,7 @@ from mac_whisper_speedtest.backends.adapter import (
     distribution_versions,
     effective,
     import_or_unavailable,
-    told,
+    without_none,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
@@ -62,7 +62,7 @@ class WhisperCpp:
         return versions | native.library_version(Path(_pywhispercpp.__file__).parent)
 
     def load(self, params: LoadParams) -> LoadedModel:
-        """Load a ggml file after checking its head: whisper.cpp crashes on what is not one."""
+        """Load a ggml file after checking its header: whisper.cpp crashes on other files."""
         stored = native.stored_precision(Path(params.model.path))
         if params.model.precision not in {"auto", stored}:
             raise ModelUnusableError(
@@ -93,7 +93,7 @@ class WhisperCpp:
         )
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
-        """Parameters persist from call to call in pywhispercpp, so they are made anew each time."""
+        """Parameters persist from call to call in pywhispercpp, so each call gets new ones."""
         from _pywhispercpp import whisper_full_default_params, whisper_sampling_strategy
 
         strategy = int((contract.beam_size or 1) > 1)  # 0 greedy, 1 beam search
@@ -125,13 +125,13 @@ class WhisperCpp:
 
 
 def _arguments(contract: DecodeContract) -> dict[str, Any]:
-    """The contract in whisper.cpp's words."""
+    """The contract as whisper.cpp's parameters."""
     ladder, condition = contract.temperatures, contract.condition_on_previous_text
-    arguments = told(
+    arguments = without_none(
         language=contract.language,
         translate=None if contract.task is None else contract.task == "translate",
         temperature=None if ladder is None else ladder[0],
-        # whisper.cpp climbs by a fixed step; 0 means no fallback.
+        # whisper.cpp raises the temperature by a fixed step; 0 means no fallback.
         temperature_inc=None if ladder is None else (ladder[1] - ladder[0] if ladder[1:] else 0.0),
         greedy=None if contract.best_of is None else {"best_of": contract.best_of},
         # whisper.cpp's no_context is about earlier calls; this is about earlier windows.

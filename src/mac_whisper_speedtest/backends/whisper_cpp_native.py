@@ -1,4 +1,4 @@
-"""What whisper.cpp tells about itself: file heads, its log while it starts, its parameter block."""
+"""What whisper.cpp reports: file headers, its log while it starts, its parameters and timings."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _FTYPES = {0: "float32", 1: "float16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0
 _QUANTIZATION_FACTOR = 1000  # a quantized file's type number is this × format version + type
 
 _DEVICES = {"MTL": "metal", "METAL": "metal", "CUDA": "cuda", "VULKAN": "vulkan"}
-NOT_SAID = "not known: whisper.cpp's log did not say"
+NOT_LOGGED = "not known: whisper.cpp's log did not say"
 
 
 @dataclass(frozen=True, slots=True)
 class Initialized:
-    """What really started, from the log of a model's initialization.
+    """What a model's initialization started, from its log.
 
     Attributes:
         device: ``cpu``, ``metal``, ``cuda``, ``vulkan``; ``coreml`` where the encoder runs in Core
-            ML; ``unknown`` where the log does not say.
+            ML; ``unknown`` where the log does not name it.
         backend: whisper.cpp's own name of the backend it uses, such as ``MTL0``.
         coreml: ``loaded``, ``failed`` (and the encoder runs elsewhere) or ``not tried``.
     """
@@ -39,7 +39,7 @@ class Initialized:
 
 
 def initialized(log: Sequence[str]) -> Initialized:
-    """Read the log lines that whisper.cpp 1.7 to 1.9 write while a model is made ready."""
+    """Parse the log lines that whisper.cpp 1.7 to 1.9 write while a model is initialized."""
     text = "\n".join(log)
     coreml = "not tried"
     if "Core ML model loaded" in text:
@@ -49,16 +49,16 @@ def initialized(log: Sequence[str]) -> Initialized:
     used = re.search(r"using (\S+) backend", text)
     backend = used[1] if used else "CPU"
     if used is None and "no GPU found" not in text and not re.search(r"use gpu\s*= 0", text):
-        return Initialized("coreml" if coreml == "loaded" else "unknown", NOT_SAID, coreml)
+        return Initialized("coreml" if coreml == "loaded" else "unknown", NOT_LOGGED, coreml)
     device = _DEVICES.get(backend.rstrip("0123456789").upper(), backend.lower())
     return Initialized("coreml" if coreml == "loaded" else device, backend, coreml)
 
 
 @contextmanager
 def init_log(library: Any, *, show: bool = True) -> Iterator[list[str]]:
-    """Collect whisper.cpp's log lines, and with ``show`` still write each to stderr as it comes.
+    """Collect whisper.cpp's log lines; with ``show``, also write each to stderr immediately.
 
-    Never around a timed call: a Python callback inside it would cost time.
+    Never use it around a timed call: the Python callback would cost time.
     """
     lines: list[str] = []
     set_log = getattr(library, "whisper_log_set", None)  # pywhispercpp has it since 1.5
@@ -79,9 +79,9 @@ def init_log(library: Any, *, show: bool = True) -> Iterator[list[str]]:
 
 
 def breakdown(model: Any) -> Breakdown:
-    """What whisper.cpp counted since it was last asked; its counters then start at zero again.
+    """What whisper.cpp has counted since the last call of this function, which resets its counters.
 
-    The first answer of a process therefore covers all calls so far, loading left out.
+    The first result of a process therefore covers all calls so far, without loading.
     """
     import _pywhispercpp
 
@@ -90,14 +90,14 @@ def breakdown(model: Any) -> Breakdown:
     with init_log(_pywhispercpp, show=False) as lines:
         _pywhispercpp.whisper_print_timings(model._ctx)  # noqa: SLF001
     _pywhispercpp.whisper_reset_timings(model._ctx)  # noqa: SLF001
-    return of_timings(lines)
+    return parse_timings(lines)
 
 
-def of_timings(log: Sequence[str]) -> Breakdown:
-    """Read what ``whisper_print_timings`` of whisper.cpp 1.7 to 1.9 prints, in milliseconds.
+def parse_timings(log: Sequence[str]) -> Breakdown:
+    """Parse the output of ``whisper_print_timings`` of whisper.cpp 1.7 to 1.9, in milliseconds.
 
     Its ``fallbacks = N p / M h`` are windows decoded again for a bad mean probability (p) and for
-    a text that repeats itself (h). Load and total time are no stages of a call.
+    a text that repeats itself (h). Load and total time are not stages of a call.
     """
     text = "\n".join(log)
     stages = {
@@ -105,8 +105,8 @@ def of_timings(log: Sequence[str]) -> Breakdown:
         for name, milliseconds in re.findall(r"(\w+) time\s*=\s*([\d.]+) ms", text)
         if name not in {"load", "total"}
     }
-    again = re.search(r"fallbacks\s*=\s*(\d+) p /\s*(\d+) h", text)
-    return Breakdown(stages, int(again[1]) + int(again[2]) if again else None)
+    fallbacks = re.search(r"fallbacks\s*=\s*(\d+) p /\s*(\d+) h", text)
+    return Breakdown(stages, int(fallbacks[1]) + int(fallbacks[2]) if fallbacks else None)
 
 
 def stored_precision(path: Path) -> str:
@@ -127,7 +127,7 @@ def stored_precision(path: Path) -> str:
 
 
 def library_version(folder: Path) -> dict[str, str]:
-    """whisper.cpp's version, which only the name of the bundled library tells."""
+    """whisper.cpp's version, from the file name of the bundled library."""
     for library in sorted(folder.rglob("libwhisper*")):
         found = re.search(r"(\d+\.\d+\.\d+)", library.name)
         if found:
@@ -136,11 +136,10 @@ def library_version(folder: Path) -> dict[str, str]:
 
 
 def segments(model: Any) -> list[Segment]:
-    """What the last call wrote, as whisper.cpp wrote it.
+    """The segments of the last call, with whisper.cpp's own text.
 
-    pywhispercpp strips the space off both ends of every segment, and with it the gap between the
-    last word of one and the first of the next; a text without gaps needs none. Times there are in
-    units of 10 ms.
+    pywhispercpp strips the spaces at both ends of every segment, and with them the gap between the
+    words of two segments. whisper.cpp's times are in units of 10 ms.
     """
     import _pywhispercpp as pw
 
@@ -180,8 +179,8 @@ def read_back(model: Any) -> dict[str, SettingValue]:
 
 
 def _ladder(first: float, step: float) -> list[float]:
-    """whisper.cpp climbs from the first temperature to 1 by a fixed step; 0 means it does not."""
+    """The temperatures from the first to 1 in fixed steps; a step of 0 means only the first."""
     first, step = round(first, 4), round(step, 4)  # they are float32 there
     if step <= 0:
         return [first]
-    return [round(first + step * rung, 4) for rung in range(int((1.0 - first) / step + 1e-6) + 1)]
+    return [round(first + step * index, 4) for index in range(int((1.0 - first) / step + 1e-6) + 1)]

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 from mac_whisper_speedtest.backends.adapter import (
     LoadedModel,
     LoadParams,
-    ModelUnusableError,
     Segment,
     Transcription,
     effective,
     import_or_unavailable,
     library_versions,
-    told,
+    record_calls,
+    unusable_on,
+    without_none,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
+from mac_whisper_speedtest.backends.faster_whisper import ctranslate2_device
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -47,7 +49,7 @@ BACKEND = Backend(
     weights_format="ctranslate2",
     summary="WhisperX without alignment: CTranslate2 on pyannote's VAD chunks, 8 at once",
     environment={
-        "PYANNOTE_METRICS_ENABLED": "false",  # it reports its use over the network otherwise
+        "PYANNOTE_METRICS_ENABLED": "false",  # otherwise it reports its use over the network
         "TORCH_HOME": "torch",  # a folder it makes, in the worker's scratch folder
     },
     devices=("cpu", "cuda"),
@@ -55,7 +57,7 @@ BACKEND = Backend(
         "vad": True,
         "window": "vad-chunks",
         "batch_size": BATCH_SIZE,
-        # It decodes every chunk once, on its own and without times.
+        # It decodes every chunk once, independently and without times.
         "best_of": 1,
         "temperatures": [0.0],
         "condition_on_previous_text": False,
@@ -78,40 +80,39 @@ class WhisperX:
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA."""
-        import ctranslate2
         import torch
         from whisperx.asr import load_model
 
-        device = params.device
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        precision = params.model.precision
         torch.set_num_threads(params.threads)
-        try:
+        with unusable_on(ValueError, RuntimeError, OSError):
             self._pipeline = load_model(
                 params.model.path,
-                device=device,
-                compute_type="default"
-                if params.model.precision == "auto"
-                else params.model.precision,
-                # It tells English-only models by their name, which a folder has not got.
+                device=ctranslate2_device(params.device),
+                compute_type="default" if precision == "auto" else precision,
+                # It recognizes English-only models by their name, which a folder does not have.
                 language="en" if params.model.name.endswith(".en") else None,
                 vad_method="pyannote",
                 local_files_only=True,
                 threads=params.threads,
             )
-        except (ValueError, RuntimeError, OSError) as error:
-            raise ModelUnusableError(f"{type(error).__name__}: {error}") from error
         self._shipped = self._pipeline.options
-        self._batches = watch_batches(self._pipeline.model)
+        self._batches = record_calls(
+            self._pipeline.model, "generate_segment_batched", describe_batch
+        )
         inner = self._pipeline.model.model
         return LoadedModel(device=inner.device, precision=inner.compute_type)
 
     def transcribe(self, audio: Audio, contract: DecodeContract) -> Transcription:
         """Decoding options belong to the pipeline, language and task to the call."""
         self._batches.clear()
-        self._pipeline.options = replace(self._shipped, **told(beam_size=contract.beam_size))
+        self._pipeline.options = replace(
+            self._shipped, **without_none(beam_size=contract.beam_size)
+        )
         self._result = self._pipeline.transcribe(
-            audio, batch_size=BATCH_SIZE, **told(language=contract.language, task=contract.task)
+            audio,
+            batch_size=BATCH_SIZE,
+            **without_none(language=contract.language, task=contract.task),
         )
         return Transcription(
             segments=[
@@ -125,7 +126,7 @@ class WhisperX:
         """CTranslate2 hands results back only when they are computed."""
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
-        """Read back from what the batches were decoded with; silence makes no batch."""
+        """Read back from the options of the last batch; silence has none."""
         seen: dict[str, SettingValue] = {"language": self._result["language"]}
         for batch in self._batches[-1:]:
             seen |= batch
@@ -141,14 +142,8 @@ class WhisperX:
         del self._pipeline
 
 
-def watch_batches(model: Any) -> list[dict[str, SettingValue]]:
-    """What every batch of chunks is decoded with from now on."""
-    seen: list[dict[str, SettingValue]] = []
-    decode = model.generate_segment_batched
-
-    def watched(features: Any, tokenizer: Any, options: Any, *extra: Any) -> Any:
-        seen.append({"beam_size": options.beam_size, "timestamps": not options.without_timestamps})
-        return decode(features, tokenizer, options, *extra)
-
-    model.generate_segment_batched = watched
-    return seen
+def describe_batch(
+    _features: Any, _tokenizer: Any, options: Any, *_: Any
+) -> dict[str, SettingValue]:
+    """The settings that a batch of chunks was decoded with."""
+    return {"beam_size": options.beam_size, "timestamps": not options.without_timestamps}
