@@ -224,7 +224,7 @@ def unreadable(main: Path) -> None:
 
 
 def check(layout: Layout) -> WeightsCheck:
-    return CacheCheck().of(CheckSubject(backends()[layout.backend].model_info(layout.network)))
+    return CacheCheck().check(CheckSubject(backends()[layout.backend].model_info(layout.network)))
 
 
 CASES: dict[str, tuple[Callable[[Path], None], WeightsState, str]] = {
@@ -237,7 +237,7 @@ CASES: dict[str, tuple[Callable[[Path], None], WeightsState, str]] = {
     ),
     "folder": (a_folder, WeightsState.CORRUPT, "is not a file"),
     "dangling link": (dangling, WeightsState.PARTIAL, "link to a file that is gone"),
-    "unreadable": (unreadable, WeightsState.NOT_CHECKABLE, "cannot be looked at"),
+    "unreadable": (unreadable, WeightsState.NOT_CHECKABLE, "cannot be examined"),
 }
 
 
@@ -440,17 +440,17 @@ def test_a_conversion_without_its_record_is_corrupt(home: Path) -> None:
 def test_absent_weights_that_can_be_made_from_whole_ones_say_so(home: Path) -> None:
     source = next(each for each in layouts() if each.backend == "faster-whisper")
     layout = next(each for each in layouts() if each.backend == "whisper.cpp")
-    assert not check(layout).can_be_made
+    assert not check(layout).can_be_converted
     main = whole(home, source)
     found = check(layout)
     assert found.state is WeightsState.ABSENT
-    assert found.can_be_made
+    assert found.can_be_converted
     truncated(main)
-    assert not check(layout).can_be_made
+    assert not check(layout).can_be_converted
 
 
 def test_what_a_backend_cannot_hold_is_unavailable() -> None:
-    found = CacheCheck().of(
+    found = CacheCheck().check(
         CheckSubject(catalog.model_info("parakeet-tdt-0.6b-v2", "ggml", "float16"))
     )
     assert found.state is WeightsState.UNAVAILABLE
@@ -458,7 +458,7 @@ def test_what_a_backend_cannot_hold_is_unavailable() -> None:
 
 
 def test_a_form_nobody_knows_is_not_checkable() -> None:
-    found = CacheCheck().of(CheckSubject(catalog.model_info("tiny", "my-own", "float16")))
+    found = CacheCheck().check(CheckSubject(catalog.model_info("tiny", "my-own", "float16")))
     assert found.state is WeightsState.NOT_CHECKABLE
     assert "my-own" in found.reason
 
@@ -493,9 +493,9 @@ def test_a_description_may_name_a_folder_whose_contents_are_its_own_affair(tmp_p
     weights = tmp_path / "weights"
     mine = Backend(name="mine", models={"tiny": BackendModel(weights)})
     subject = CheckSubject(mine.model_info("tiny"))
-    assert CacheCheck().of(subject).state is WeightsState.ABSENT
+    assert CacheCheck().check(subject).state is WeightsState.ABSENT
     weights.mkdir()
-    assert CacheCheck().of(subject).state is WeightsState.COMPLETE
+    assert CacheCheck().check(subject).state is WeightsState.COMPLETE
 
 
 def test_a_small_file_is_told_by_the_name_that_git_has_for_it(home: Path) -> None:
@@ -527,10 +527,10 @@ def test_what_a_description_states_of_its_files_is_looked_at_by_size_and_by_hash
     stated = BackendModel(tmp_path / "weights", files=files)
     subject = CheckSubject(Backend(name="mine", models={"tiny": stated}).model_info("tiny"))
     (tmp_path / "weights").mkdir()
-    states = [CacheCheck().of(subject).state]
+    states = [CacheCheck().check(subject).state]
     for name, content in [("a.bin", b"right"), ("b.bin", b"short"), ("b.bin", b"too long")]:
         (tmp_path / "weights" / name).write_bytes(content)
-        by_size = CacheCheck().of(subject)
+        by_size = CacheCheck().check(subject)
         (by_hash,) = with_checksums([by_size], fresh=True)
         states += [by_size.state, by_hash.state]
     assert states == [

@@ -87,7 +87,7 @@ SPEC = f"someone/my-whisper@{COMMIT}"
 def checked(
     weights_format: str, precision: str = "float16", *, checksums: bool = True
 ) -> WeightsCheck:
-    check = CacheCheck().of(CheckSubject(catalog.model_info(SPEC, weights_format, precision)))
+    check = CacheCheck().check(CheckSubject(catalog.model_info(SPEC, weights_format, precision)))
     return with_checksums([check])[0] if checksums else check
 
 
@@ -108,7 +108,7 @@ def test_a_form_is_handed_over_as_it_is_and_converted_for_the_others(
 ) -> None:
     spec = pulled(transformers)
     assert spec == SPEC
-    assert checked("ggml").can_be_made
+    assert checked("ggml").can_be_converted
 
     given = locate.locate(catalog.model_info(spec, "huggingface", "float16"), notify=quiet)
     assert given.path == tmp_path / "hub/models--someone--my-whisper/snapshots" / COMMIT

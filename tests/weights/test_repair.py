@@ -75,7 +75,7 @@ def test_a_damaged_conversion_is_announced_cleared_and_asked_for_again(folder: P
             raise converted(folder)
         return FOUND
 
-    words = "the ggml weights of tiny.en are damaged: made again"
+    words = "the ggml weights of tiny.en are damaged: converted again"
     assert repair(find, notify=notify) == (FOUND, [words])
     assert (said, there_when_said) == ([words], [True])
     assert {path.name for path in folder.parent.iterdir()} == {"mlx", "ggml.lock"}
@@ -143,7 +143,7 @@ def found(spec: str) -> Callable[[], object]:
         snapshot = resolve_custom(custom.parse_custom(spec))
         assert snapshot is not None
         try:
-            return custom.pulled(custom.parse_custom(spec))
+            return custom.verify_pulled(custom.parse_custom(spec))
         except DamagedError:
             raise
         except WeightsError:
@@ -274,6 +274,6 @@ def test_a_conversion_of_any_damage_is_made_again_from_its_source(
 
     weights, done = repair(find, notify=lambda _text: None)
 
-    assert done == ["the mlx-npz weights of tiny.en are damaged: made again"]
+    assert done == ["the mlx-npz weights of tiny.en are damaged: converted again"]
     assert made == [folder, folder]
     assert weights.files == good.files

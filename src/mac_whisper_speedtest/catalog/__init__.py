@@ -38,11 +38,8 @@ from mac_whisper_speedtest.catalog.model_info import (
 )
 from mac_whisper_speedtest.errors import UsageError
 
-# Models outside the catalog: the one way to write them, ``org/name@`` and a whole commit.
-#
-# A branch or a tag can move, and a name from outside becomes part of a path, so nothing looser than
-# this is taken. Standard library only; the workers import this too.
-
+# Models outside the catalog are written ``org/name@`` and a whole commit: a branch or a tag can
+# move, and the name becomes part of a path.
 
 # What the hub itself allows in the names of accounts and repositories, and how long.
 _PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")

@@ -126,9 +126,9 @@ class ModelInfo:
         revision: the pinned commit; ``None`` when it is determined at the first pull.
         files: those that are known, with sizes and hashes.
         path: weights that the backend's description names itself.
-        hosted: where its users normally get it in this format; ``None`` when nobody publishes it.
+        hosted: where its users normally get it in this format; ``None`` if it is not published.
         source: what it is converted from; ``None`` when it is taken as it is.
-        unavailable: why nobody publishes it in this format; empty when somebody does. It may still
+        unavailable: why it is not published in this format; empty if it is. It may still
             be converted: see `obtainable`.
         locations: every place where it can be located; the first of those for a run is used.
     """

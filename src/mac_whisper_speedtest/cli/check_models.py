@@ -156,7 +156,7 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
     """
     from mac_whisper_speedtest.weights.check_models import make_complete
 
-    makeable = [row for row in report.rows if row.check.can_be_made]
+    makeable = [row for row in report.rows if row.check.can_be_converted]
     if not cost.needs and not makeable:
         click.echo("nothing can be fetched or made", err=True)
         return False
@@ -401,7 +401,7 @@ def _row(row: CheckRow) -> dict[str, Any]:
         "evidence": check.evidence and str(check.evidence),
         "problems": list(check.problems),
         "size_bytes": check.chosen.size_bytes if check.chosen else None,
-        "can_be_made_here": check.can_be_made,
+        "can_be_made_here": check.can_be_converted,
         "next": needs.advice(check),
         "copies": [_copy(copy) for copy in check.copies],
         "load": None

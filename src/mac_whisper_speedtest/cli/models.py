@@ -130,7 +130,7 @@ def _custom_facts(custom: catalog.Custom) -> dict[str, Any]:
     copy = inventory.custom_copy(custom)
     return {
         "name": str(custom),
-        "size_bytes": sum(want.size or 0 for want in copy.place.wants),
+        "size_bytes": sum(file.size or 0 for file in copy.place.expected),
         "state": str(copy.state),
         "problems": list(copy.problems),
     }
@@ -389,9 +389,9 @@ def verify_models(
 
     if everything and names:
         raise UsageError("--all and a name exclude each other", hint="leave out one of them")
-    holdings, nowhere = _here(names)
+    copies, nowhere = _here(names)
     with as_keyboard_interrupt():
-        verdicts = inventory.verify(holdings, progress=check_models.progress(sys.stderr).reading)
+        verdicts = inventory.verify(copies, progress=check_models.progress(sys.stderr).reading)
     if as_json:
         options.echo_json(_document(verdicts, nowhere))
     else:
@@ -409,7 +409,7 @@ def _here(names: tuple[str, ...]) -> tuple[list[InstalledWeights], list[str]]:
     from mac_whisper_speedtest.weights import inventory
 
     if not names:
-        return inventory.everything(), []
+        return inventory.all_installed(), []
     found = {
         name: inventory.installed_custom(catalog.parse_custom(name))
         if catalog.is_custom(name)
@@ -434,7 +434,7 @@ def _exit_code(verdicts: list[CopyVerdict], nowhere: list[str]) -> ExitCode:
 def _print(verdict: CopyVerdict) -> None:
     from mac_whisper_speedtest.cli.check_models import size
 
-    held = verdict.holding
+    held = verdict.weights
     what = " ".join(filter(None, (held.name, held.format, held.precision)))
     options.echo(
         f"{verdict.outcome:13} {what}: {held.copy.place.where}, {size(held.copy.size_bytes)}"
@@ -451,7 +451,7 @@ def _summary(verdicts: list[CopyVerdict]) -> str:
     if not verdicts:
         return "there is nothing to verify"
     counts = Counter(verdict.outcome for verdict in verdicts)
-    read = size(sum(verdict.holding.copy.size_bytes for verdict in verdicts))
+    read = size(sum(verdict.weights.copy.size_bytes for verdict in verdicts))
     return f"{', '.join(f'{n} {outcome}' for outcome, n in counts.items())}; {read} in all"
 
 
@@ -460,12 +460,12 @@ def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> dict[str, Any]
         "schema_version": _SCHEMA_VERSION,
         "copies": [
             {
-                "model": verdict.holding.name,
-                "format": verdict.holding.format,
-                "precision": verdict.holding.precision,
-                "where": verdict.holding.copy.place.where,
-                "path": str(verdict.holding.copy.path),
-                "size_bytes": verdict.holding.copy.size_bytes,
+                "model": verdict.weights.name,
+                "format": verdict.weights.format,
+                "precision": verdict.weights.precision,
+                "where": verdict.weights.copy.place.where,
+                "path": str(verdict.weights.copy.path),
+                "size_bytes": verdict.weights.copy.size_bytes,
                 "outcome": str(verdict.outcome),
                 "problems": list(verdict.problems),
                 "files_without_hash": list(verdict.unknown),

@@ -1,4 +1,4 @@
-"""Which weights are on this machine, and are they whole: for any backend, without running it.
+"""Whether a backend's weights are on this machine and complete, without running the backend.
 
 `CacheCheck` reads names and sizes; `with_checksums` reads contents too. Neither starts a process,
 imports a backend or opens a connection.
@@ -29,8 +29,8 @@ from mac_whisper_speedtest.weights.locations import (
     conversion,
     custom_conversion,
     custom_pulled,
+    hosted_places,
     places,
-    published_places,
 )
 
 
@@ -40,7 +40,7 @@ class CheckSubject:
 
     Attributes:
         info: the model as the backend sees it.
-        backend: how people call the backend, with its version and precision.
+        backend: its label, with version and precision.
     """
 
     info: ModelInfo
@@ -49,15 +49,14 @@ class CheckSubject:
 
 @dataclass(frozen=True, slots=True)
 class WeightsCheck:
-    """What is known of one subject's weights.
+    """State of one subject's weights.
 
     Attributes:
-        subject: which.
         state: of the copy that a run would use if there is one, else of the best other one.
-        copies: every place that was looked in.
-        chosen: the copy that ``state`` is of; ``None`` when nothing was looked for.
+        copies: one per location examined.
+        chosen: the copy that ``state`` is of; ``None`` if no location was examined.
         reason: why it is unavailable or not checkable.
-        source: the official weights it can be made from here, for formats that are converted.
+        source: the official weights it is converted from, for formats that are converted.
     """
 
     subject: CheckSubject
@@ -73,8 +72,8 @@ class WeightsCheck:
         return self.chosen.evidence if self.chosen and self.state is WeightsState.COMPLETE else None
 
     @property
-    def can_be_made(self) -> bool:
-        """Whether it can be made here from weights that are whole, without any download."""
+    def can_be_converted(self) -> bool:
+        """Whether it can be converted from complete local weights, without any download."""
         whole = self.source is not None and self.source.state is WeightsState.COMPLETE
         return whole and self.state in {
             WeightsState.ABSENT,
@@ -98,49 +97,49 @@ class WeightsCheck:
 
 
 class CacheCheck:
-    """Looks at subjects one by one, and at every place once."""
+    """Checks subjects one by one, and examines every location once."""
 
     def __init__(self) -> None:
         self._seen: dict[CacheLocation, CachedCopy] = {}
 
-    def of(self, subject: CheckSubject) -> WeightsCheck:
-        """What names and sizes say of one subject's weights."""
+    def check(self, subject: CheckSubject) -> WeightsCheck:
+        """Check one subject's weights by names and sizes."""
         info = subject.info
         if info.path is None and info.weights_format not in catalog.weights_formats():
             return WeightsCheck(subject, WeightsState.NOT_CHECKABLE, reason=info.unavailable)
         if info.path is None and catalog.is_custom(info.model) and info.locations:
-            return self._of_custom(subject, catalog.parse_custom(info.model))
+            return self._check_custom(subject, catalog.parse_custom(info.model))
         where = places(info)
         if not where:
-            reason = info.unavailable or "it is not published, and this tool cannot make it"
+            reason = info.unavailable or "it is not published, and this tool cannot convert it"
             return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=reason)
-        check = _checked(subject, [self._look(place) for place in where])
+        check = _checked(subject, [self._inspect(place) for place in where])
         if info.source is None:
             return check
-        source = best([self._look(place) for place in published_places(info.source)])
+        source = best([self._inspect(place) for place in hosted_places(info.source)])
         return replace(check, source=source)
 
-    def _of_custom(self, subject: CheckSubject, model: catalog.Custom) -> WeightsCheck:
-        """What it is told by its files: as published where they suit, else what is made of them."""
+    def _check_custom(self, subject: CheckSubject, model: catalog.Custom) -> WeightsCheck:
+        """Check the pulled files if they can be used as they are, else their conversion."""
         files = snapshot.resolve_custom(model)
-        source = self._look(custom_pulled(model, files))
+        source = self._inspect(custom_pulled(model, files))
         pull = f"speedtest models pull {model}"
         if source.state is not WeightsState.COMPLETE or files is None:
             return replace(_checked(subject, [source]), reason=pull)
         weights_format, precision = subject.info.weights_format, subject.info.precision
         try:
-            held = custom.held(files)
+            held = custom.detect(files)
             as_it_is = suits(held.format, held.precision, weights_format, precision)
         except WeightsError as error:
             return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=error.message)
         if as_it_is:
             one_file = replace(source.place, is_file=held.path.is_file())
-            return replace(_checked(subject, [self._look(one_file)]), reason=pull)
+            return replace(_checked(subject, [self._inspect(one_file)]), reason=pull)
         folder = custom_conversion(model, weights_format, precision)
-        check = _checked(subject, [self._look(conversion(folder, weights_format))])
+        check = _checked(subject, [self._inspect(conversion(folder, weights_format))])
         return replace(check, source=source, reason=pull)
 
-    def _look(self, place: CacheLocation) -> CachedCopy:
+    def _inspect(self, place: CacheLocation) -> CachedCopy:
         if place not in self._seen:
             self._seen[place] = inspect_copy(place)
         return self._seen[place]
@@ -168,7 +167,7 @@ def with_checksums(
 
     Args:
         checks: what `CacheCheck` found.
-        fresh: read every file again, whatever is remembered of it.
+        fresh: read every file again, even if its hash is remembered.
         progress: receives bytes done and bytes in all, from several threads.
     """
     copies = {copy for check in checks for copy in (*check.copies, check.source) if copy}
@@ -220,14 +219,14 @@ def _hashed(copy: CachedCopy, hashes: dict[Path, str | OSError]) -> CachedCopy:
 
 
 def _git_name(path: Path) -> str | OSError:
-    """Small files only: they are read whole, and not remembered."""
+    """Hash a small file, which is read whole; the hash is not remembered."""
     try:
         return git_sha1(path)
     except OSError as error:
         return error
 
 
-# What would have to be fetched so that weights that are not whole become so, and at what cost.
+# What has to be fetched to complete the weights, and at what cost.
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +235,7 @@ class Need:
 
     Attributes:
         row: what to fetch.
-        missing_bytes: what is not here of it yet; ``None`` where its size is not known.
+        missing_bytes: bytes to download; ``None`` if its size is not known.
     """
 
     row: catalog.HostedWeights
@@ -268,13 +267,13 @@ def need(check: WeightsCheck) -> Need | None:
         return None
     info = check.subject.info
     row = info.origin
-    if check.can_be_made or row is None or row.kind.fetched_by:
+    if check.can_be_converted or row is None or row.kind.fetched_by:
         return None
     return Need(row, _missing_bytes(row, check.source if info.source else check.chosen))
 
 
 def _missing_bytes(row: catalog.HostedWeights, here: CachedCopy | None) -> int | None:
-    """What is not here of ``row``; what is damaged has to be fetched again."""
+    """Bytes of ``row`` to download; damaged files count as missing."""
     if not row.complete:
         return row.main_file.size if row.main_file else None
     whole: set[str] = set()
@@ -315,18 +314,18 @@ def advice(check: WeightsCheck) -> str:
         return check.reason
     chosen = check.chosen
     if check.state is WeightsState.CORRUPT and chosen is not None:
-        return _mend(check, chosen)
-    if check.can_be_made:
-        return "nothing to fetch: the next run makes it, or check-models --download does"
-    return _get(check)
+        return _repair_advice(check, chosen)
+    if check.can_be_converted:
+        return "nothing to fetch: the next run converts it, or check-models --download does"
+    return _fetch_advice(check)
 
 
-def _mend(check: WeightsCheck, chosen: CachedCopy) -> str:
-    """What to do about a damaged copy."""
+def _repair_advice(check: WeightsCheck, chosen: CachedCopy) -> str:
+    """How to repair a damaged copy."""
     network = check.subject.info.model
     remove = f"speedtest models remove {network} --format {check.subject.info.weights_format}"
     if chosen.place.record is not None:
-        return f"{remove}; the next run makes it again"
+        return f"{remove}; the next run converts it again"
     if chosen.place.for_run and chosen.place.hub_repository:
         return f"speedtest models pull {network} fetches what is damaged again"
     if chosen.place.folder.is_relative_to(paths.cache_dir()):
@@ -334,8 +333,8 @@ def _mend(check: WeightsCheck, chosen: CachedCopy) -> str:
     return f"remove it from {chosen.place.where}"
 
 
-def _get(check: WeightsCheck) -> str:
-    """What to do about a copy that is not there."""
+def _fetch_advice(check: WeightsCheck) -> str:
+    """How to get a missing copy."""
     kind = catalog.weights_formats()[check.subject.info.weights_format]
     if kind.fetched_by:
         return f"{kind.fetched_by} fetches it itself"

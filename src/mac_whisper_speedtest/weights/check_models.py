@@ -1,4 +1,4 @@
-"""``check-models`` as a function: names and sizes, then hashes, then a load, as far as is asked."""
+"""``check-models`` as a function: names and sizes, then hashes, then a load, as requested."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class CheckMethod(StrEnum):
-    """How closely weights are looked at."""
+    """How thoroughly weights are checked."""
 
     AUTO = "auto"
     CACHE_CHECK = "cache-check"
@@ -46,10 +46,9 @@ class CheckRequest:
     Attributes:
         backends: whose weights.
         models: canonical names, or ``org/name@REVISION``; empty for every canonical one.
-        method: how closely.
-        load: with ``auto``: load what is there as well.
+        load: with ``auto``: also load what is present.
         timeout_s: deadline of each load in seconds; ``None`` for the size class's own.
-        fresh: whether to find everything out again that is remembered.
+        fresh: ignore remembered results.
         device: for loads, as for a run.
         threads: for loads, as for a run; ``None`` for as many as a run would take.
     """
@@ -71,9 +70,9 @@ class CheckRow:
     Attributes:
         backend: whose weights.
         check: what names, sizes and hashes say.
-        load: what loading showed, if it was tried.
-        load_remembered: whether that was found out on an earlier day.
-        seconds: what loading took with everything around it.
+        load: result of loading; ``None`` if it was not tried.
+        load_remembered: whether that result is from an earlier call.
+        seconds: duration of the load, with the start of the worker.
     """
 
     backend: Backend
@@ -100,8 +99,8 @@ def check_models(request: CheckRequest, observer: Observer | None = None) -> Rep
     observer = observer or Observer()
     stages: dict[str, float] = {}
     with _timed(stages, "cache-check"):
-        looker = CacheCheck()
-        rows = [CheckRow(backend, looker.of(subject)) for backend, subject in subjects(request)]
+        cache = CacheCheck()
+        rows = [CheckRow(backend, cache.check(subject)) for backend, subject in subjects(request)]
     if request.method is not CheckMethod.CACHE_CHECK:
         with _timed(stages, "checksum"):
             checks = with_checksums(
@@ -110,11 +109,11 @@ def check_models(request: CheckRequest, observer: Observer | None = None) -> Rep
             rows = [replace(row, check=check) for row, check in zip(rows, checks, strict=True)]
     everything = request.method is CheckMethod.LOAD or request.load
     if everything or request.method is CheckMethod.AUTO:
-        to_load = [row for row in rows if everything or _nothing_cheaper_tells(row)]
+        to_load = [row for row in rows if everything or _only_a_load_can_tell(row)]
         if to_load:
             with _timed(stages, "load"):
-                tried = try_loading(to_load, request, observer.loading)
-            loads = {id(row): done for row, done in zip(to_load, tried, strict=True)}
+                loaded = load_rows(to_load, request, observer.loading)
+            loads = {id(row): done for row, done in zip(to_load, loaded, strict=True)}
             rows = [loads.get(id(row), row) for row in rows]
     return Report(tuple(rows), stages)
 
@@ -137,8 +136,8 @@ def subjects(request: CheckRequest) -> list[tuple[Backend, CheckSubject]]:
     return list(found.values())
 
 
-def _nothing_cheaper_tells(row: CheckRow) -> bool:
-    """Whether only a load can say anything: weights are there, and nothing is known of them."""
+def _only_a_load_can_tell(row: CheckRow) -> bool:
+    """Whether weights are present of which no size or hash is known."""
     chosen = row.check.chosen
     return (
         not row.backend.broken
@@ -149,20 +148,20 @@ def _nothing_cheaper_tells(row: CheckRow) -> bool:
 
 
 def make_complete(report: Report, cost: Cost, *, notify: Callable[[str], None]) -> None:
-    """Fetch what is missing and make the formats that backends load of it.
+    """Fetch what is missing and convert it to the formats that backends load.
 
     Raises:
-        DownloadError: something could not be fetched; what was fetched before stays.
-        WeightsError: what was fetched is not what it should be.
+        DownloadError: a download failed; earlier ones are kept.
+        WeightsError: fetched files are not the published ones.
         StorageError: a cache cannot be written.
     """
     from mac_whisper_speedtest.weights import locate, pull
 
     for need in cost.needs:
         pull.pull_row(need.row, notify=notify)
-    looker = CacheCheck()
+    cache = CacheCheck()
     for row in report.rows:
-        if looker.of(row.check.subject).can_be_made:
+        if cache.check(row.check.subject).can_be_converted:
             locate.locate(row.check.subject.info, notify=notify)
 
 
@@ -177,10 +176,10 @@ _LOADABLE = {
 }
 
 
-def try_loading(
+def load_rows(
     rows: Sequence[CheckRow], request: CheckRequest, loading: Callable[[CheckRow], None]
 ) -> list[CheckRow]:
-    """The rows after everything of them that is here was loaded, one after the other.
+    """Load the weights of each row that are present, one after the other.
 
     Args:
         rows: what names, sizes and hashes say.
@@ -191,11 +190,11 @@ def try_loading(
 
     process_tree.kill_orphans()
     process_tree.remove_leftover_folders()
-    return [_tried(row, request, loading) for row in rows]
+    return [_loaded(row, request, loading) for row in rows]
 
 
-def _tried(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], None]) -> CheckRow:
-    """The row after its weights were loaded, if there is anything to load and anyone to do it."""
+def _loaded(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], None]) -> CheckRow:
+    """Load one row's weights, if they are present and the backend works."""
     from mac_whisper_speedtest.backends.adapter import ModelParams
     from mac_whisper_speedtest.machine import describe
     from mac_whisper_speedtest.worker import load_check
@@ -244,10 +243,10 @@ def _remembered(key: str) -> LoadCheck | None:
 
 
 def _key(backend: Backend, info: ModelInfo, chosen: CachedCopy, device: str) -> str:
-    """What a load's outcome depends on; empty where the backend's version is not known.
+    """Key of a remembered load; empty if the backend's version is not known.
 
-    Model, backend, version and method, and beside them what could make the same question have
-    another answer: the interpreter, the device and the very files.
+    It covers everything that the outcome depends on: model, backend, version, method, interpreter,
+    device and files.
     """
     from mac_whisper_speedtest.environments import locks
     from mac_whisper_speedtest.worker.launch import installed_version, interpreter, runs_in_place

@@ -1,8 +1,8 @@
-"""Weights of models outside the catalog: pulled before, verified, and judged by what they hold.
+"""Weights of models outside the catalog: verified after a pull, and identified by their contents.
 
-How such a model is written is `catalog.custom`'s. A repository's code is never pulled
-(`selection.chosen`) and nothing of it is executed: weights are read by this tool's own readers or
-handed to libraries that are told not to trust them.
+`catalog.parse_custom` reads such a model's name. A repository's code is never pulled
+(`snapshot.select_files`) or executed: weights are read by this tool's own readers or by libraries
+in a mode that runs no code of the repository.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Custom",
-    "Held",
-    "Pulled",
-    "held",
+    "DetectedWeights",
+    "VerifiedFiles",
+    "detect",
     "is_custom",
     "parse_custom",
-    "pulled",
+    "verify_pulled",
     "with_listing",
 ]
 
@@ -45,8 +45,8 @@ _MIXED = "mixed"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What the files of a repository are.
+class DetectedWeights:
+    """Format of the files of a repository.
 
     Attributes:
         format: a format that the converter reads.
@@ -62,16 +62,16 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulled:
+class VerifiedFiles:
     """Verified files of a model outside the catalog.
 
     Attributes:
-        held: what they are.
+        detected: what they are.
         files: file name → SHA-256, as hashed.
         size_bytes: of all files together.
     """
 
-    held: Held
+    detected: DetectedWeights
     files: Mapping[str, str]
     size_bytes: int
 
@@ -93,12 +93,12 @@ def with_listing(info: ModelInfo) -> ModelInfo:
     )
 
 
-def pulled(custom: Custom, *, fresh: bool = False) -> Pulled:
+def verify_pulled(custom: Custom, *, fresh: bool = False) -> VerifiedFiles:
     """The files of ``custom`` on this machine, each as the hub listed it.
 
     Args:
-        custom: which.
-        fresh: read every file again, whatever is remembered of it.
+        custom: the repository and commit.
+        fresh: read every file again, even if its hash is remembered.
 
     Raises:
         WeightsMissingError: they are not all here.
@@ -118,7 +118,7 @@ def pulled(custom: Custom, *, fresh: bool = False) -> Pulled:
             by_hand=command,
         )
     files = {file.name: str(hashes[found.path / file.name]) for file in found.files}
-    return Pulled(held(found), files, sum(file.size for file in found.files))
+    return VerifiedFiles(detect(found), files, sum(file.size for file in found.files))
 
 
 def _damaged(found: SnapshotFiles, hashes: Mapping[Path, str | OSError]) -> list[str]:
@@ -140,7 +140,7 @@ def _damaged(found: SnapshotFiles, hashes: Mapping[Path, str | OSError]) -> list
     return damaged
 
 
-def held(found: SnapshotFiles) -> Held:
+def detect(found: SnapshotFiles) -> DetectedWeights:
     """What the files of a snapshot are, judged without reading more of the weights than needed.
 
     Raises:
@@ -152,12 +152,16 @@ def held(found: SnapshotFiles) -> Held:
     codec = format_named(name)
     if codec.file_names[0].endswith(".safetensors"):
         english_only = _vocabulary_in_config(codec, path)
-        return Held(name, path, _safetensors_precision(path / codec.file_names[0]), english_only)
+        return DetectedWeights(
+            name, path, _safetensors_precision(path / codec.file_names[0]), english_only
+        )
     checkpoint = codec.read(path)  # of mapped files: little is read until it is used
     stored = {
         key: array for key, array in checkpoint.tensors.items() if key not in codec.recomputes
     }
-    return Held(name, path, _precision(codec, stored), not checkpoint.dims.is_multilingual)
+    return DetectedWeights(
+        name, path, _precision(codec, stored), not checkpoint.dims.is_multilingual
+    )
 
 
 def _detected(found: SnapshotFiles) -> tuple[str, Path]:

@@ -11,7 +11,7 @@ from mac_whisper_speedtest.errors import WeightsError
 
 
 class WeightsOrigin(StrEnum):
-    """How damaged files came to where they are, and so how others come there."""
+    """How weights got into their folder, and so how they are replaced."""
 
     CONVERTED = "converted"
     FETCHED = "fetched"
@@ -21,7 +21,7 @@ class WeightsOrigin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Files of one copy that are not what they should be.
+    """Damaged files of one copy.
 
     Attributes:
         model: the name as people type it.
@@ -30,7 +30,7 @@ class Damage:
         folder: where they are.
         origin: how they came there.
         row: where they are published; ``None`` for conversions and models outside the catalog.
-        seen: which folder it was when it was looked at; another process may replace it meanwhile.
+        seen: `identity` of the folder when it was read; another process may replace it meanwhile.
     """
 
     model: str
@@ -45,7 +45,7 @@ class Damage:
     def message(self) -> str:
         """What is damaged and what is done about it, before and after it is done."""
         if self.origin is WeightsOrigin.CONVERTED:
-            return f"the {self.format} weights of {self.model} are damaged: made again"
+            return f"the {self.format} weights of {self.model} are damaged: converted again"
         verb = "is" if len(self.names) == 1 else "are"
         if self.row is None:
             where = "the hub"
@@ -58,26 +58,26 @@ class Damage:
 
 
 class DamagedError(WeightsError):
-    """A copy is here and is not what it should be.
+    """A copy is present but damaged.
 
     Attributes:
-        damage: which files, and how they can be put right.
-        by_hand: the next thing to do without ``--repair``.
+        damage: which files, and how they can be replaced.
+        by_hand: what to do without ``--repair``.
     """
 
     def __init__(
-        self, message: str, damage: Damage, *, by_hand: str, in_vain: bool = False
+        self, message: str, damage: Damage, *, by_hand: str, repair_failed: bool = False
     ) -> None:
-        """``in_vain``: a repair was tried, and is not to be advised again."""
+        """``repair_failed``: a repair was tried, so the hint does not suggest it again."""
         super().__init__(
-            message, hint=by_hand if in_vain else f"{by_hand}; or: speedtest run --repair"
+            message, hint=by_hand if repair_failed else f"{by_hand}; or: speedtest run --repair"
         )
         self.damage = damage
         self.by_hand = by_hand
 
 
 def identity(folder: Path) -> tuple[int, int]:
-    """What tells a folder from one that was put in its place; zeros if it cannot be looked at."""
+    """Inode and change time, which distinguish a folder from its replacement; zeros if unknown."""
     try:
         status = folder.stat()
     except OSError:

@@ -17,11 +17,8 @@ from typing import Any
 
 from mac_whisper_speedtest import paths
 
-# What was once found out about files, in one small database in the tool's cache.
-#
-# Everything in it can be found out again: where it cannot be read or written, nothing is remembered
-# and nothing fails.
-
+# Remembered hashes and loads, in a small database in the tool's cache. It can be rebuilt, so an
+# unreadable or unwritable database is no error.
 
 _WAIT_S = 5.0
 _TABLES = (
@@ -50,7 +47,7 @@ def query_facts(query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]
 
 
 def store_facts(statement: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Write rows down, all or none; silently none when the database cannot be written."""
+    """Store rows, all or none; none if the database cannot be written."""
     with contextlib.suppress(sqlite3.Error, OSError), _database() as database:
         database.executemany(statement, rows)
 
@@ -86,7 +83,7 @@ def sha256_files(
 
     Args:
         files: each is hashed once, however often it is named.
-        fresh: read every file again, whatever is remembered.
+        fresh: ignore remembered hashes.
         progress: receives how many more bytes are done, from several threads; what is remembered
             counts as done.
     """
@@ -143,7 +140,7 @@ def _remembered(identity: Identity) -> str | None:
 
 
 def _remember(path: Path, before: Identity, digest: str) -> None:
-    """Write a hash down, unless the file changed meanwhile or may still be changing."""
+    """Store a hash, unless the file changed meanwhile or may still be changing."""
     try:
         unchanged = _identity(path) == before
     except OSError:

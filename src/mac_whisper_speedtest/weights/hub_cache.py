@@ -53,7 +53,7 @@ def branch_file(repository: str) -> Path:
 
 
 def branch_commit(repository: str) -> str | None:
-    """The commit that the default branch was at; ``None`` where the cache says none.
+    """The commit that the default branch was at; ``None`` where the cache has none.
 
     What a file in the cache says becomes part of paths, so nothing but a whole commit is taken.
     """
@@ -68,7 +68,7 @@ def free_bytes() -> int:
     """Free space on the disk that the cache is on, or would be.
 
     Raises:
-        OSError: the system does not tell.
+        OSError: the system does not report it.
     """
     place = cache_dir()
     while not place.exists() and place != place.parent:
@@ -80,11 +80,8 @@ def _expanded(path: str) -> Path:
     return Path(os.path.expandvars(path)).expanduser()
 
 
-# What the names in the tool's own folder of weights mean: ``weights/NETWORK/FORMAT-PRECISION-KEY``.
-#
-# `locations` makes those names; here they are read back. A name that means nothing here is none of
-# the tool's own, and is left alone by everything that removes.
-
+# Names in the tool's own folder of weights: ``weights/NETWORK/FORMAT-PRECISION-KEY``, made by
+# `locations`. Nothing removes a folder with any other name.
 
 _NAME = re.compile(r"(?P<what>.+)-(?P<precision>[a-z0-9_]+)-(?P<key>[0-9a-f]{16})")
 _PUBLISHED = "published"
@@ -114,7 +111,7 @@ def root() -> Path:
 
 
 def parse(name: str) -> Stored | None:
-    """What a folder's name says; ``None`` if it is not a name that this tool gives."""
+    """Parse a folder's name; ``None`` if this tool does not make such names."""
     found = _NAME.fullmatch(name)
     if found is None or found["what"] not in catalog.weights_formats():
         return None
@@ -123,7 +120,7 @@ def parse(name: str) -> Stored | None:
 
 
 def staged_for(name: str) -> str:
-    """The folder that something unfinished was to become, or had been; empty if it is none.
+    """The final name of an unfinished or half-removed folder; empty if it is neither.
 
     Both `files.staged_directory` and a removal call it ``.FOLDER.`` and one word more.
     """
@@ -131,7 +128,7 @@ def staged_for(name: str) -> str:
 
 
 def is_pinned(network: str, stored: Stored) -> bool:
-    """Whether the catalog of this version of the tool still leads to that folder."""
+    """Whether this version's catalog still uses that folder."""
     weights_format = stored.format if not stored.precision else catalog.SOURCE_FORMAT
     return any(
         row.main_file is not None and (row.main_file.sha256 or "").startswith(stored.key)

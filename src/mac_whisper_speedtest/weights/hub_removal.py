@@ -1,4 +1,4 @@
-"""Taking one commit of a repository out of the Hugging Face cache, and nothing else.
+"""Removal of one commit of a repository from the Hugging Face cache.
 
 Other commits, other networks' files in the same repository, and blobs that either of them links to
 stay. Links go before blobs, that of the weights first, so that what a killed removal leaves is
@@ -55,7 +55,7 @@ class CacheContents:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Which files of a commit are meant.
+    """Which files of a commit to remove.
 
     Attributes:
         repository: ``org/name``.
@@ -73,8 +73,8 @@ class Claim:
     names: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
 
-    def takes(self, name: str) -> bool:
-        """Whether that file is meant."""
+    def includes(self, name: str) -> bool:
+        """Whether the claim covers that file."""
         below = any(name.startswith(f"{folder}/") for folder in self.folders)
         return self.everything or below or name in self.names
 
@@ -127,7 +127,7 @@ def copies_of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
 
 
 def copies_of_model(network: str, weights_format: str = "") -> tuple[HubCopy, ...]:
-    """What is here of a network's hosted weights, each commit once; of all formats or of one."""
+    """Cached files of a network's hosted weights, one entry per commit; all formats or one."""
     claims: dict[tuple[str, str], Claim] = {}
     for row in catalog.hosted_weights():
         mine = row.network == network and weights_format in {"", row.format}
@@ -181,7 +181,7 @@ def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
     """The claims of which anything is here, be it the empty folders of a killed removal."""
     found = []
     for claim in claims:
-        if _leads_away(hub_cache.repository_dir(claim.repository)):
+        if _has_links(hub_cache.repository_dir(claim.repository)):
             continue
         contents = read_cache(claim.repository)
         removable = decide(contents, claim)
@@ -201,14 +201,14 @@ def decide(contents: CacheContents, claim: Claim) -> Removable:
     """What of a repository goes for a claim, and what other files still need."""
     here = contents.snapshots.get(claim.revision, {})
     files = sorted(
-        filter(claim.takes, here),
+        filter(claim.includes, here),
         key=lambda name: (-(here[name].size or contents.blobs.get(here[name].blob, 0)), name),
     )
     needed = {
         entry.blob
         for revision, entries in contents.snapshots.items()
         for name, entry in entries.items()
-        if revision != claim.revision or not claim.takes(name)
+        if revision != claim.revision or not claim.includes(name)
     }
     whole = len(files) == len(here)
     meant = {here[name].blob for name in files} | claim.addresses
@@ -227,12 +227,12 @@ def decide(contents: CacheContents, claim: Claim) -> Removable:
 def read_cache(repository: str) -> CacheContents:
     """What the cache holds of a repository."""
     base = hub_cache.repository_dir(repository)
-    if not base.is_dir() or _leads_away(base):
+    if not base.is_dir() or _has_links(base):
         return CacheContents()
     blobs = base / "blobs"
     return CacheContents(
-        snapshots={path.name: _entries(path, blobs) for path in _children(base / "snapshots")},
-        blobs={path.name: trash.size_bytes(_payload(path)) for path in _children(blobs)},
+        snapshots={path.name: _entries(path, blobs) for path in trash.children(base / "snapshots")},
+        blobs={path.name: trash.size_bytes(_payload(path)) for path in trash.children(blobs)},
         refs=_refs(base / "refs"),
         is_there=True,
     )
@@ -248,16 +248,9 @@ def _payload(blob: Path) -> Path:
     return target if blob.is_symlink() and shared in target.parents else blob
 
 
-def _leads_away(base: Path) -> bool:
+def _has_links(base: Path) -> bool:
     """Whether a repository's folder, or a part of it, is a link, which a person made."""
     return any((base / part).is_symlink() for part in ("", "blobs", "snapshots", "refs"))
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _entries(snapshot: Path, blobs: Path) -> dict[str, SnapshotFile]:
@@ -318,11 +311,11 @@ def carry_out(copy: HubCopy, *, notify: Callable[[str], None]) -> int:
 
 def _remove(claim: Claim, removable: Removable) -> int:
     base = hub_cache.repository_dir(claim.repository)
-    if _leads_away(base):
+    if _has_links(base):
         return 0
     freed = _remove_files(base / "snapshots" / claim.revision, removable.files)
     if removable.whole_snapshot:
-        _remove_notes(base, claim.revision, removable.refs)
+        _remove_references(base, claim.revision, removable.refs)
     freed += sum(_remove_blob(base, blob) for blob in removable.blobs)
     for name in ("blobs", "refs", "snapshots", ".no_exist"):
         _drop_empty(base / name)
@@ -345,7 +338,7 @@ def _remove_files(snapshot: Path, names: Sequence[str]) -> int:
     return freed
 
 
-def _remove_notes(base: Path, revision: str, refs: Sequence[str]) -> None:
+def _remove_references(base: Path, revision: str, refs: Sequence[str]) -> None:
     """Remove the branches that lead nowhere now, and which optional files the commit lacks."""
     for name in refs:
         (base / "refs" / name).unlink(missing_ok=True)
@@ -360,7 +353,7 @@ def _remove_blob(base: Path, name: str) -> int:
     with trash.held([lock] if lock.exists() else []) as mine:
         needed = {
             entry.blob
-            for path in _children(base / "snapshots")
+            for path in trash.children(base / "snapshots")
             for entry in _entries(path, base / "blobs").values()
         }
         if not mine or name in needed:

@@ -1,6 +1,6 @@
-"""What is in a location: whole, half, damaged or nothing. Reads names and sizes, never contents.
+"""State of a copy: complete, partial, corrupt or absent. Reads names and sizes, never contents.
 
-(The first bytes of a file that is as small as a git-lfs pointer are the one exception.)
+The one exception: the first bytes of a file as small as a git-lfs pointer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GIT_NAME = re.compile(r"[0-9a-f]{40}")
 
 
 class WeightsState(StrEnum):
-    """What is known of weights on this machine."""
+    """State of weights on this machine."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -47,14 +47,13 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """One expected file that is there.
+    """One expected file that exists.
 
     Attributes:
-        path: where.
         size: in bytes.
         name: for messages.
-        sha256: what it should be, where anything says so.
-        git_name: what git should call its content, where that is said instead.
+        sha256: expected hash, if known.
+        git_name: expected SHA-1 of the git blob, if that is known instead.
     """
 
     path: Path
@@ -65,21 +64,18 @@ class FoundFile:
 
     @property
     def verifiable(self) -> bool:
-        """Whether anything says what it should hold."""
+        """Whether its expected hash is known."""
         return bool(self.sha256 or self.git_name)
 
 
 @dataclass(frozen=True, slots=True)
 class CachedCopy:
-    """What one place holds.
+    """The copy at one location.
 
     Attributes:
-        place: where it was looked.
-        state: of this copy alone.
         problems: what is missing, damaged or not readable, one line each.
-        remarks: what else a person may need to know.
-        files: the expected files that are there.
-        evidence: what ``complete`` rests on.
+        remarks: further facts for the user.
+        files: the expected files that exist.
     """
 
     place: CacheLocation
@@ -91,19 +87,19 @@ class CachedCopy:
 
     @property
     def size_bytes(self) -> int:
-        """Of the expected files that are there, together."""
+        """Total size of the expected files that exist."""
         return sum(file.size for file in self.files)
 
     @property
     def path(self) -> Path:
-        """What a backend would be given."""
+        """The file or folder to pass to a backend."""
         if self.place.is_file and self.files:
             return self.files[0].path
         return self.place.folder
 
 
 def inspect_copy(place: CacheLocation) -> CachedCopy:
-    """Compare what is in ``place`` with what a whole copy holds."""
+    """Compare the files at ``place`` with those of a complete copy."""
     remarks: list[str] = []
     if place.hub_repository:
         place, remark = _in_hub(place)
@@ -112,14 +108,14 @@ def inspect_copy(place: CacheLocation) -> CachedCopy:
         listed, problem = _recorded(place.record)
         if problem:
             return CachedCopy(place, WeightsState.CORRUPT, (problem,))
-        place = replace(place, wants=listed)
+        place = replace(place, expected=listed)
     if place.outdated is not None and place.outdated[0].is_dir():
         folder, whose = place.outdated
         remarks.append(f"a copy {whose} is in {folder.name}; newer releases do not look there")
     if place.etags is not None and place.revision is not None:
         remark = _other_commit(place.etags, place.revision)
         remarks += [remark] if remark else []
-    seen = [_look_at(place, want) for want in place.wants]
+    seen = [_find(place, file) for file in place.expected]
     files = tuple(found for found, _, _ in seen if found is not None)
     problems = [problem for _, _, problem in seen if problem]
     states = {state for _, state, _ in seen}
@@ -132,7 +128,7 @@ def inspect_copy(place: CacheLocation) -> CachedCopy:
     state = _state(states, anything=bool(files or unfinished))
     if state is WeightsState.ABSENT:
         problems = []
-    known = bool(files) and all(want.size is not None for want in place.wants)
+    known = bool(files) and all(file.size is not None for file in place.expected)
     return CachedCopy(
         place,
         state,
@@ -153,12 +149,10 @@ def _state(states: set[WeightsState], *, anything: bool) -> WeightsState:
     return WeightsState.COMPLETE if states else WeightsState.ABSENT
 
 
-def _look_at(
-    place: CacheLocation, want: ExpectedFile
-) -> tuple[FoundFile | None, WeightsState, str]:
-    """One expected file: where it is, the state it alone would give, and what is wrong with it."""
+def _find(place: CacheLocation, file: ExpectedFile) -> tuple[FoundFile | None, WeightsState, str]:
+    """Find one expected file: the file, the state it implies for the copy, and its problem."""
     dangling = ""
-    for name in want.names:
+    for name in file.names:
         path = place.folder / name
         try:
             status = path.stat()
@@ -168,38 +162,38 @@ def _look_at(
                     dangling = f"{name} is a link to a file that is gone"
                 continue
             reason = error.strerror or str(error)
-            return None, WeightsState.NOT_CHECKABLE, f"{name} cannot be looked at: {reason}"
+            return None, WeightsState.NOT_CHECKABLE, f"{name} cannot be examined: {reason}"
         short = name.rpartition("/")[2] if name.startswith("/") else name
-        return _judge(place, want, path, short, status)
+        return _check_found(place, file, path, short, status)
     if dangling:
         return None, WeightsState.PARTIAL, dangling
     # Alternatives outside the folder are named without their path.
-    name = " or ".join(dict.fromkeys(Path(n).name if n.startswith("/") else n for n in want.names))
+    name = " or ".join(dict.fromkeys(Path(n).name if n.startswith("/") else n for n in file.names))
     return None, WeightsState.ABSENT, f"{name} is missing"
 
 
-def _judge(
-    place: CacheLocation, want: ExpectedFile, path: Path, name: str, status: os.stat_result
+def _check_found(
+    place: CacheLocation, file: ExpectedFile, path: Path, name: str, status: os.stat_result
 ) -> tuple[FoundFile | None, WeightsState, str]:
-    """A file that is there: is it a file, readable, and as large as it should be?"""
+    """Check that an existing path is a readable file of the expected size."""
     if not stat.S_ISREG(status.st_mode):
         if place.may_be_folders and stat.S_ISDIR(status.st_mode):
             return FoundFile(path, 0, name), WeightsState.COMPLETE, ""
         return None, WeightsState.CORRUPT, f"{name} is not a file"
     if not os.access(path, os.R_OK):
         return None, WeightsState.NOT_CHECKABLE, f"{name} cannot be read: permission denied"
-    found = _with_noted_hash(
-        FoundFile(path, status.st_size, name, want.sha256, want.git_name), place
+    found = _with_cached_hash(
+        FoundFile(path, status.st_size, name, file.sha256, file.git_name), place
     )
-    problem = _wrong_size(found, want)
+    problem = _wrong_size(found, file)
     return found, WeightsState.CORRUPT if problem else WeightsState.COMPLETE, problem
 
 
-def _with_noted_hash(file: FoundFile, place: CacheLocation) -> FoundFile:
-    """``file`` with what the hub's client left about it, where nothing better is known.
+def _with_cached_hash(file: FoundFile, place: CacheLocation) -> FoundFile:
+    """``file`` with the hash that the hub's client recorded, if no better one is known.
 
-    In a hub cache that is the name of the blob that the link points at; in a local folder, the
-    second line of its metadata. Both are a large file's SHA-256, or git's name of a small one.
+    In a hub cache that is the name of the link's target; in a local folder, the second line of
+    its metadata. Both are SHA-256 for a large file, the git blob's SHA-1 for a small one.
     """
     if file.verifiable:
         return file
@@ -208,28 +202,28 @@ def _with_noted_hash(file: FoundFile, place: CacheLocation) -> FoundFile:
         etag = Path(os.readlink(file.path)).name  # noqa: PTH115 - the name alone, not resolved
     elif place.etags is not None and file.path.is_relative_to(place.folder):
         metadata = place.etags / f"{file.path.relative_to(place.folder)}.metadata"
-        etag = _noted(metadata, line=1)
+        etag = _metadata_line(metadata, line=1)
     if _SHA256.fullmatch(etag):
         return replace(file, sha256=etag)
     return replace(file, git_name=etag) if _GIT_NAME.fullmatch(etag) else file
 
 
-def _noted(metadata: Path, line: int) -> str:
-    """One line of what the local-folder mode notes down: commit, hash, time; else nothing."""
+def _metadata_line(metadata: Path, line: int) -> str:
+    """One line of the local-folder mode's metadata (commit, hash, time), or an empty string."""
     try:
         return metadata.read_text(encoding="utf-8").split("\n")[line].strip()
     except (OSError, UnicodeDecodeError, IndexError):
         return ""
 
 
-def _wrong_size(found: FoundFile, want: ExpectedFile) -> str:
-    """What a file's size says against it; empty when nothing."""
-    if want.size is not None and found.size == want.size:
+def _wrong_size(found: FoundFile, file: ExpectedFile) -> str:
+    """The problem with a file's size; empty if there is none."""
+    if file.size is not None and found.size == file.size:
         return ""
     if found.size < LFS_POINTER_BYTES and _is_lfs_pointer(found.path):
-        return f"{found.name} is a git-lfs pointer, not the file it stands for"
-    if want.size is not None:
-        return f"{found.name} has {found.size} bytes, should have {want.size}"
+        return f"{found.name} is a git-lfs pointer, not the file itself"
+    if file.size is not None:
+        return f"{found.name} has {found.size} bytes, should have {file.size}"
     return "" if found.size else f"{found.name} is empty"
 
 
@@ -242,7 +236,7 @@ def _is_lfs_pointer(path: Path) -> bool:
 
 
 def _unfinished(place: CacheLocation) -> list[str]:
-    """What an unfinished download left behind, in words."""
+    """Problem lines for unfinished downloads."""
     names: list[str] = []
     for folder, pattern in place.unfinished:
         with contextlib.suppress(OSError):
@@ -255,7 +249,7 @@ def _shortened(name: str) -> str:
 
 
 def _in_hub(place: CacheLocation) -> tuple[CacheLocation, str]:
-    """``place`` with its commit settled, and a remark if only other commits are there."""
+    """``place`` with its commit resolved, and a remark if only other commits are present."""
     snapshots = hub_cache.repository_dir(place.hub_repository) / "snapshots"
     inside = place.folder.relative_to(snapshots / (place.revision or ""))
     revision = place.revision
@@ -282,15 +276,15 @@ def _names(folder: Path) -> list[str]:
 
 
 def _other_commit(etags: Path, pinned: str) -> str:
-    """A remark if the local-folder mode noted down another commit than the pinned one."""
-    commit = _noted(etags / "config.json.metadata", line=0)
+    """A remark if the local-folder mode recorded another commit than the pinned one."""
+    commit = _metadata_line(etags / "config.json.metadata", line=0)
     if commit and commit != pinned:
-        return f"fetched at commit {commit[:8]}, the catalog knows {pinned[:8]}"
+        return f"fetched at commit {commit[:8]}, the catalog pins {pinned[:8]}"
     return ""
 
 
 def _recorded(record: Path) -> tuple[tuple[ExpectedFile, ...], str]:
-    """What a conversion wrote down of its files; a problem if that cannot be read."""
+    """The files in a conversion's record, and the problem if it cannot be read."""
     if not record.parent.is_dir():
         return (ExpectedFile((record.name,)),), ""
     from mac_whisper_speedtest.convert.record import read_record
@@ -313,9 +307,9 @@ STATE_PRIORITY = (
     WeightsState.ABSENT,
     WeightsState.UNAVAILABLE,
 )
-"""Whole first, then what tells most about what is wrong."""
+"""Complete first, then the states that tell most about a problem."""
 
 
 def best(copies: Sequence[CachedCopy]) -> CachedCopy | None:
-    """The most useful copy: a whole one, else the one that tells most about what is wrong."""
+    """The most useful copy by `STATE_PRIORITY`."""
     return min(copies, key=lambda copy: STATE_PRIORITY.index(copy.state), default=None)

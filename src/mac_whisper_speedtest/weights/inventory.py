@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.weights import hub_cache, snapshot
+from mac_whisper_speedtest.weights import hub_cache, snapshot, trash
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
     CheckSubject,
@@ -54,7 +54,7 @@ def installed_weights(network: str) -> list[InstalledWeights]:
                 info = catalog.model_info(network, kind.name, precision, backend=reader)
                 for place in places(info):
                     # Two backends may share a folder, and two precisions a published file.
-                    key = (place.folder, tuple(want.names for want in place.wants))
+                    key = (place.folder, tuple(file.names for file in place.expected))
                     stored = _precision(place, info)
                     found.setdefault(
                         key,
@@ -67,7 +67,7 @@ def installed_custom(custom: catalog.Custom) -> list[InstalledWeights]:
     """What is here of a repository at a commit: its files, and what was converted from them."""
     found = [InstalledWeights(str(custom), "", "", custom_copy(custom))]
     folder = hub_cache.root() / custom.folder
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in trash.children(folder):
         meant = hub_cache.parse(path.name)
         if meant is not None:
             copy = inspect_copy(conversion(path, meant.format))
@@ -75,7 +75,7 @@ def installed_custom(custom: catalog.Custom) -> list[InstalledWeights]:
     return [each for each in found if each.copy.state is not WeightsState.ABSENT]
 
 
-def everything() -> list[InstalledWeights]:
+def all_installed() -> list[InstalledWeights]:
     """All copies of all networks, and of every repository that was pulled by its commit."""
     found = [each for network in catalog.models() for each in installed_weights(network)]
     for record in custom_listings():
@@ -89,19 +89,19 @@ def custom_copy(custom: catalog.Custom) -> CachedCopy:
 
 
 def official_row(network: str) -> catalog.HostedWeights:
-    """Where the weights of a network are published that everybody measures with."""
+    """Where the official weights of a network are published."""
     rows = (row for row in catalog.hosted_weights() if row.network == network)
     return next(row for row in rows if not row.unavailable)
 
 
 def official(network: str) -> WeightsCheck:
-    """The official weights of a network, as far as names and sizes tell."""
+    """State of the official weights of a network, by names and sizes."""
     row = official_row(network)
-    return CacheCheck().of(CheckSubject(catalog.model_info(network, row.format, row.precision)))
+    return CacheCheck().check(CheckSubject(catalog.model_info(network, row.format, row.precision)))
 
 
 def for_backend(network: str, weights_format: str, precision: str = "") -> WeightsCheck:
-    """The copy that a backend of that format would be given, or what is known instead of it.
+    """The copy that a backend of that format would load, and its state.
 
     Args:
         network: a canonical name, or a repository at its commit.
@@ -125,10 +125,10 @@ def for_backend(network: str, weights_format: str, precision: str = "") -> Weigh
             f"{weights_format} weights of {network} are not stored in {precision!r}",
             hint=f"say {' or '.join(known)}",
         )
-    looker = CacheCheck()
+    cache = CacheCheck()
     checks = [
         _exact(
-            looker.of(
+            cache.check(
                 CheckSubject(catalog.model_info(network, weights_format, each, backend=reader))
             )
         )
@@ -172,14 +172,12 @@ def _formats(model: catalog.Model) -> list[catalog.WeightsFormat]:
     return [kind for kind in catalog.weights_formats().values() if kind.family == model.family]
 
 
-# Reading every byte of the copies that are here, and holding them against what is known.
-#
-# Files are verified by SHA-256: of the catalog, of the hub's listing, of a conversion's record.
-# Small files of a hub repository have git's name instead, a SHA-1.
+# Verification of every byte: by the SHA-256 of the catalog, the hub's listing or a conversion's
+# record; by the SHA-1 of the git blob for small files of a hub repository.
 
 
 class ReadOutcome(StrEnum):
-    """What reading a copy showed."""
+    """Result of reading a copy."""
 
     OK = "ok"
     CORRUPT = "corrupt"
@@ -197,30 +195,29 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class CopyVerdict:
-    """What is true of one copy.
+    """Result of reading one copy.
 
     Attributes:
-        holding: which.
         outcome: of its worst file; ``UNKNOWN`` when no hash is known of any.
         problems: which files are wrong, with what was expected and seen.
         unknown: files of which no hash is known.
     """
 
-    holding: InstalledWeights
+    weights: InstalledWeights
     outcome: ReadOutcome
     problems: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
 def verify(
-    holdings: Sequence[InstalledWeights],
+    installed: Sequence[InstalledWeights],
     *,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> list[CopyVerdict]:
-    """Read all files again, whatever is remembered of them.
+    """Read all files again, even if hashes are remembered.
 
     Args:
-        holdings: what is here.
+        installed: what is here.
         progress: receives bytes done and bytes in all, from several threads.
     """
     checks = [
@@ -230,18 +227,18 @@ def verify(
             (each.copy,),
             each.copy,
         )
-        for each in holdings
+        for each in installed
     ]  # fmt: skip
     hashed = with_checksums(checks, fresh=True, progress=progress)
     return [
-        _judged(holding, check.copies[0]) for holding, check in zip(holdings, hashed, strict=True)
+        _judged(weights, check.copies[0]) for weights, check in zip(installed, hashed, strict=True)
     ]
 
 
-def _judged(holding: InstalledWeights, copy: CachedCopy) -> CopyVerdict:
+def _judged(weights: InstalledWeights, copy: CachedCopy) -> CopyVerdict:
     """The verdict on a copy whose files were read."""
     unknown = tuple(file.name for file in copy.files if not file.verifiable)
     outcome = _OUTCOMES.get(copy.state, ReadOutcome.OK)
     if outcome is ReadOutcome.OK and len(unknown) == len(copy.files):
         outcome = ReadOutcome.UNKNOWN
-    return CopyVerdict(holding, outcome, copy.problems, unknown)
+    return CopyVerdict(weights, outcome, copy.problems, unknown)

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.convert.record import ConversionRecord
 
 
-# Weights that a backend can be given: what is known of them once they were found and hashed.
+# Weights that were located and hashed.
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights that are on this machine and are what they should be.
+    """Verified weights on this machine.
 
     Attributes:
         model: the canonical name, or ``org/name@REVISION``.
@@ -50,7 +50,7 @@ class Weights:
         source: where they come from, without any local path.
         network_sha256: the identity of the network, equal for every format of it; known for
             converted weights and for those that the catalog pins.
-        english_only: whether the network knows no language but English.
+        english_only: whether the network supports English only.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Weights:
     english_only: bool = False
 
 
-# Other formats of weights that are here: whether one is needed, where it is kept, making it once.
+# Conversion: whether it is needed, where its result is kept, and doing it once.
 
 
 def suits(source_format: str, stored: str, weights_format: str, precision: str) -> bool:
@@ -80,7 +80,7 @@ def suits(source_format: str, stored: str, weights_format: str, precision: str) 
         WeightsMissingError: they are not what is requested, and cannot be converted to it.
     """
     kind = catalog.weights_formats().get(weights_format)
-    # Whoever loads a format that is never converted casts it; others compute in what they find.
+    # Backends cast a format that is never converted; others compute in the stored precision.
     casts = kind is not None and not kind.converts_to
     if weights_format == source_format and (casts or precision == stored):
         return True
@@ -107,14 +107,14 @@ def converted(
     notify: Callable[[str], None],
     fresh: bool,
 ) -> Weights:
-    """The same network in another format, from the tool's cache or made now.
+    """The same network in another format, from the tool's cache or converted now.
 
     Args:
         source: what to convert.
         weights_format: a format that the converter writes.
         precision: the precision to store it in.
         notify: receives a line before a conversion, which takes seconds to minutes.
-        fresh: read every converted file again, whatever is remembered of it.
+        fresh: read every converted file again, even if its hash is remembered.
 
     Raises:
         DamagedError: what is in the cache is not what was converted.
@@ -124,7 +124,7 @@ def converted(
     from mac_whisper_speedtest.convert import conversion
 
     target = conversion.format_named(weights_format)
-    folder = folder_of(source, weights_format, precision)
+    folder = conversion_folder(source, weights_format, precision)
     with durable.locked(Path(f"{folder}.lock")):
         if not folder.exists():
             notify(f"converting {source.model} to {weights_format} {precision} (once)")
@@ -151,7 +151,7 @@ def converted(
     )
 
 
-def folder_of(source: Weights, weights_format: str, precision: str) -> Path:
+def conversion_folder(source: Weights, weights_format: str, precision: str) -> Path:
     """Where the conversion of ``source`` is kept: in a folder that names nothing outside it."""
     if catalog.is_custom(source.model):
         return custom_conversion(catalog.parse_custom(source.model), weights_format, precision)
@@ -206,7 +206,7 @@ def official(name: str, *, fresh: bool = False) -> Weights:
 
     Args:
         name: canonical model name, or ``org/name@REVISION``.
-        fresh: read every file again, whatever is remembered of it.
+        fresh: read every file again, even if its hash is remembered.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
@@ -229,7 +229,7 @@ def locate(
         info: the model as the backend sees it.
         notify: receives a line before a conversion, which takes seconds to minutes.
         official: gives what the formats of a Whisper model are converted from.
-        fresh: read every file again, whatever is remembered of it; ``official`` sees to its own.
+        fresh: read every file again, even if its hash is remembered; ``official`` sees to its own.
 
     Raises:
         WeightsMissingError: no copy is on this machine, or there is no such copy anywhere.
@@ -298,16 +298,16 @@ def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:
 
 
 def _custom(model: catalog.Custom, *, fresh: bool) -> Weights:
-    found = custom.pulled(model, fresh=fresh)
+    found = custom.verify_pulled(model, fresh=fresh)
     return Weights(
         model=str(model),
-        format=found.held.format,
-        precision=found.held.precision,
-        path=found.held.path,
+        format=found.detected.format,
+        precision=found.detected.precision,
+        path=found.detected.path,
         files=found.files,
         size_bytes=found.size_bytes,
         source=f"custom: {model}",
-        english_only=found.held.english_only,
+        english_only=found.detected.english_only,
     )
 
 
@@ -317,13 +317,13 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
     Args:
         name: canonical model name.
         weights_format: a format that the catalog knows.
-        fresh: read every file again, whatever is remembered of it.
+        fresh: read every file again, even if its hash is remembered.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
     """
     row = _row(name, weights_format)
-    get = _get(row)
+    get = _pull_command(row)
     found = {
         LocationKind.FETCHED: (fetched_folder, "fetched from", WeightsOrigin.FETCHED),
         LocationKind.PACKAGE: (mirror_folder, "mirror of", WeightsOrigin.PACKAGE),
@@ -341,7 +341,7 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
             again = get if kind is LocationKind.HUB else from_wheel
             if kind is LocationKind.FETCHED:
                 again = f"remove {folder}, then: {from_wheel}"
-            return _verified(row, _Copy(folder, how, origin, again), fresh=fresh)
+            return _verified(row, _PublishedCopy(folder, how, origin, again), fresh=fresh)
     looked = [
         f"{row.repository} in {each.where}" if each.kind is LocationKind.HUB else each.where
         for each in locations
@@ -374,7 +374,7 @@ def _hub_folder(row: catalog.HostedWeights) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Copy:
+class _PublishedCopy:
     """Published files: where, ``how`` they came here and what gets them ``again``, for people."""
 
     folder: Path
@@ -383,7 +383,7 @@ class _Copy:
     again: str
 
 
-def _verified(row: catalog.HostedWeights, copy: _Copy, *, fresh: bool) -> Weights:
+def _verified(row: catalog.HostedWeights, copy: _PublishedCopy, *, fresh: bool) -> Weights:
     """Hash every file and compare: with the catalog, else with the hub's content address.
 
     Raises:
@@ -438,7 +438,7 @@ def _files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def _get(row: catalog.HostedWeights) -> str:
+def _pull_command(row: catalog.HostedWeights) -> str:
     """The command that puts the published files where they are looked for."""
     if row.repository or row.mirror is not None:
         rows = (each for each in catalog.hosted_weights() if each.network == row.network)

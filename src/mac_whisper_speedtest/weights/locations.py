@@ -1,7 +1,7 @@
-"""Where the weights of a network can be on this machine, and what a whole copy holds.
+"""Where the weights of a network can be on this machine, and what a complete copy holds.
 
-Data and path arithmetic only: nothing is opened here (`inspect` does that), no backend is imported
-and no library of theirs. Sources: each library's own code, as noted at the functions; WhisperKit
+Path arithmetic only: no file is opened (`inspect` does that) and no backend or its library is
+imported. Sources: each library's own code, as noted at the functions; WhisperKit
 1.1.0 and FluidAudio 0.15.6 for the Swift frameworks.
 """
 
@@ -26,7 +26,7 @@ from mac_whisper_speedtest.weights.snapshot import (
 )
 
 CORE_ML_BUNDLE = ("coremldata.bin", "model.mil", "weights/weight.bin")
-"""What a compiled Core ML model needs to load; half-fetched ones lack the last."""
+"""What a compiled Core ML model needs to load; a partly downloaded one lacks the last."""
 
 WHISPERKIT_BUNDLES = ("AudioEncoder", "MelSpectrogram", "TextDecoder")
 
@@ -36,7 +36,7 @@ FLUIDAUDIO_FILES: Mapping[str, tuple[str, ...]] = {
 }
 
 # What a copy of each format holds where the catalog does not list its files. A name with
-# alternatives is a tuple: any one of them will do.
+# alternatives is a tuple: any one of them suffices.
 _STRUCTURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ctranslate2": (
         ("model.bin",),
@@ -58,13 +58,13 @@ _STRUCTURE: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ExpectedFile:
-    """One file that a whole copy holds.
+    """One file of a complete copy.
 
     Attributes:
-        names: its path inside the place; of several, any one.
-        size: in bytes, where known.
-        sha256: in lower-case hexadecimal, where known.
-        git_name: what git calls its content, where the hub says that instead.
+        names: paths relative to the folder; any one of them suffices.
+        size: in bytes, if known.
+        sha256: in lower-case hexadecimal, if known.
+        git_name: SHA-1 of the git blob, which the hub states for small files instead.
     """
 
     names: tuple[str, ...]
@@ -74,7 +74,7 @@ class ExpectedFile:
 
     @property
     def name(self) -> str:
-        """How it is called in messages."""
+        """Name for messages."""
         return " or ".join(self.names)
 
 
@@ -83,24 +83,24 @@ class CacheLocation:
     """One place where a copy can be.
 
     Attributes:
-        where: what people call it.
+        where: name for messages.
         folder: the folder that the expected names are relative to.
-        wants: what a whole copy holds.
+        expected: files of a complete copy.
         for_run: whether ``speedtest run`` takes weights from here.
         is_file: whether the backend is given the one expected file, and not the folder.
         may_be_folders: whether what is expected may be a folder as well.
-        unfinished: folders and patterns of names that only an unfinished download leaves.
+        unfinished: folders and name patterns of unfinished downloads.
         hub_repository: for the Hugging Face cache, the repository.
         revision: for the Hugging Face cache, the pinned commit.
         hash_named: whether a link's target may be named by the file's SHA-256.
-        etags: where the hub client's local-folder mode notes down each file's commit and hash.
+        etags: where the hub client's local-folder mode records each file's commit and hash.
         record: the file that lists what a converted copy holds.
-        outdated: another folder that older versions of the library used, and the words for it.
+        outdated: a folder that older versions of the library used, and its description.
     """
 
     where: str
     folder: Path
-    wants: tuple[ExpectedFile, ...] = ()
+    expected: tuple[ExpectedFile, ...] = ()
     for_run: bool = False
     is_file: bool = False
     may_be_folders: bool = False
@@ -118,7 +118,7 @@ def places(info: ModelInfo) -> list[CacheLocation]:
     return [found for each in info.locations if (found := resolve(each, info)) is not None]
 
 
-def published_places(row: catalog.HostedWeights) -> list[CacheLocation]:
+def hosted_places(row: catalog.HostedWeights) -> list[CacheLocation]:
     """Where published files can be, in the order in which a run looks for them."""
     return [
         found
@@ -128,7 +128,7 @@ def published_places(row: catalog.HostedWeights) -> list[CacheLocation]:
 
 
 def resolve(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
-    """One location with its path; ``None`` where this machine has no such place."""
+    """One location with its path; ``None`` if this machine has no such place."""
     if location.kind is LocationKind.DESCRIPTION:
         return _described(location, info)
     if location.kind is LocationKind.CONVERTED:
@@ -145,38 +145,38 @@ def resolve(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
 
 
 def structure(weights_format: str) -> tuple[ExpectedFile, ...]:
-    """What a copy in that format holds, as far as names go; empty where that is not known."""
+    """The file names of a complete copy in that format; empty if not known."""
     return tuple(ExpectedFile(names) for names in _STRUCTURE.get(weights_format, ()))
 
 
 def _described(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
-    """The weights that a backend's description names itself: there, or not."""
+    """The weights that a backend's description names."""
     path = info.path
     if path is None:
         return None
-    wants = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in info.files)
-    if wants and [file.name for file in info.files] != [path.name]:
-        return CacheLocation(location.where, path, wants, for_run=True)
-    # Where it lists no files, a folder's contents are the backend's own affair.
+    expected = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in info.files)
+    if expected and [file.name for file in info.files] != [path.name]:
+        return CacheLocation(location.where, path, expected, for_run=True)
+    # Where it lists no files, any contents of the folder are accepted.
     return CacheLocation(
         location.where,
         path.parent,
-        wants or (ExpectedFile((path.name,)),),
+        expected or (ExpectedFile((path.name,)),),
         for_run=True,
-        is_file=bool(wants),
-        may_be_folders=not wants,
+        is_file=bool(expected),
+        may_be_folders=not expected,
     )
 
 
-def _wants(row: catalog.HostedWeights) -> tuple[ExpectedFile, ...]:
-    """What the catalog, or else the format, says that a copy of ``row`` holds."""
+def _expected_files(row: catalog.HostedWeights) -> tuple[ExpectedFile, ...]:
+    """The files of a complete copy of ``row``, from the catalog or else from its format."""
     listed = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in row.files)
     if row.complete or not _STRUCTURE.get(row.format):
         return listed
-    known = {want.names[0]: want for want in listed}
+    known = {file.names[0]: file for file in listed}
     return tuple(
-        next((known[name] for name in want.names if name in known), want)
-        for want in structure(row.format)
+        next((known[name] for name in file.names if name in known), file)
+        for file in structure(row.format)
     )
 
 
@@ -192,13 +192,13 @@ def _published(location: WeightsLocation, row: catalog.HostedWeights) -> CacheLo
         folder = fetched_folder(row) if fetched else mirror_folder(row)
         if folder is None:
             return None
-        found = CacheLocation(location.where, folder, _wants(row))
+        found = CacheLocation(location.where, folder, _expected_files(row))
     is_file = len(row.files) == 1 and row.complete
     return replace(found, for_run=location.for_run, is_file=is_file)
 
 
 def fetched_folder(row: catalog.HostedWeights) -> Path | None:
-    """Where a mirror's files are put; a new pin never meets an old one."""
+    """The folder of files fetched from a mirror; its name contains the pinned hash."""
     main = row.main_file
     if row.mirror is None or main is None or main.sha256 is None:
         return None
@@ -235,7 +235,7 @@ def converted_folder(network: str, weights_format: str, precision: str, source_k
 def custom_conversion(custom: catalog.Custom, weights_format: str, precision: str) -> Path:
     """Where the conversion of a model outside the catalog is kept.
 
-    The commit is all of its name that says what the source holds, and it pins every file.
+    The commit identifies the source: it pins every file.
     """
     return converted_folder(custom.folder, weights_format, precision, custom.revision)
 
@@ -254,7 +254,7 @@ def _converted(info: ModelInfo) -> CacheLocation | None:
 
 
 def conversion(folder: Path, weights_format: str) -> CacheLocation:
-    """A conversion to that format in the tool's cache, which says itself what it holds."""
+    """A conversion in the tool's cache; its record lists its files."""
     return CacheLocation(
         "the tool's cache (converted)",
         folder,
@@ -265,12 +265,11 @@ def conversion(folder: Path, weights_format: str) -> CacheLocation:
 
 
 def custom_pulled(custom: catalog.Custom, snapshot: SnapshotFiles | None) -> CacheLocation:
-    """What a pull has put into the Hugging Face cache of a model outside the catalog.
+    """The pulled files of a model outside the catalog, in the Hugging Face cache.
 
     Args:
-        custom: which.
-        snapshot: the files that it fetches, the only thing that says what a whole copy holds;
-            ``None`` where it was never pulled.
+        custom: the repository and commit.
+        snapshot: the files to pull; ``None`` if it was never pulled.
     """
     files = sorted(snapshot.files if snapshot else (), key=lambda file: -file.size)
     repository = hub_cache.repository_dir(custom.repository)
@@ -296,19 +295,19 @@ def _expected_file(file: HubFile, folder: str) -> ExpectedFile:
 
 def _hub(row: catalog.HostedWeights) -> CacheLocation:
     repository = hub_cache.repository_dir(row.repository)
-    revision, wants = row.revision, _wants(row)
-    # The listing that an earlier pull stored says more than the catalog does.
+    revision, expected = row.revision, _expected_files(row)
+    # A listing stored by an earlier pull is more complete than the catalog.
     if not row.complete and (snapshot := resolve_offline(pull_target(row))):
         revision = snapshot.revision
-        wants = tuple(_expected_file(file, row.folder) for file in snapshot.files)
+        expected = tuple(_expected_file(file, row.folder) for file in snapshot.files)
     shared = bool(row.folder) or row.format == "ggml"  # one repository for many networks
     blobs = repository / "blobs"
-    hashes = [want.sha256 for want in wants if want.sha256]
+    hashes = [file.sha256 for file in expected if file.sha256]
     return CacheLocation(
         "the Hugging Face cache",
         repository / "snapshots" / (revision or "") / row.folder,
-        wants,
-        # A blob in the making is named by its hash, which tells whose it is where we know it.
+        expected,
+        # An unfinished blob is named by its hash, which identifies its file if the hash is known.
         unfinished=tuple((blobs, f"{sha256}*.incomplete") for sha256 in hashes)
         if shared or row.complete
         else ((blobs, "*.incomplete"),),
@@ -326,7 +325,7 @@ def _pywhispercpp(where: str, _backend: str, row: catalog.HostedWeights) -> Cach
     import platformdirs
 
     folder = Path(platformdirs.user_data_dir("pywhispercpp")) / "models"
-    return CacheLocation(where, folder, _wants(row), is_file=True)
+    return CacheLocation(where, folder, _expected_files(row), is_file=True)
 
 
 def _openai(where: str, backend: str, row: catalog.HostedWeights) -> CacheLocation:
@@ -334,8 +333,10 @@ def _openai(where: str, backend: str, row: catalog.HostedWeights) -> CacheLocati
     cache = Path.home() / ".cache"
     if backend != "whisper-mps" and (configured := os.environ.get("XDG_CACHE_HOME")):
         cache = Path(configured)
-    wants = tuple(replace(want, names=(_local_name(want.names[0]),)) for want in _wants(row))
-    return CacheLocation(where, cache / "whisper", wants, is_file=True)
+    expected = tuple(
+        replace(file, names=(_local_name(file.names[0]),)) for file in _expected_files(row)
+    )
+    return CacheLocation(where, cache / "whisper", expected, is_file=True)
 
 
 def _local_name(name: str) -> str:
@@ -350,7 +351,7 @@ def _lightning(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLo
     return CacheLocation(
         where,
         folder,
-        _wants(row),
+        _expected_files(row),
         unfinished=((download, "**/*.incomplete"),),
         etags=download,
     )
@@ -364,7 +365,7 @@ def _moonshine(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLo
         "moonshine_voice"
     )
     address = row.url.partition("://")[2]
-    return CacheLocation(where, Path(cache) / address, _wants(row))
+    return CacheLocation(where, Path(cache) / address, _expected_files(row))
 
 
 def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
@@ -377,18 +378,18 @@ def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     repository = base / row.repository
     tokenizer = base / "openai" / f"whisper-{_tokenizer_size(row.network)}" / "tokenizer.json"
     download = repository / ".cache" / "huggingface" / "download" / row.folder
-    wants = [
+    expected = [
         ExpectedFile((f"{bundle}.mlmodelc/{file}",))
         for bundle in WHISPERKIT_BUNDLES
         for file in CORE_ML_BUNDLE
     ]
-    wants += [ExpectedFile(("config.json",)), ExpectedFile(("generation_config.json",))]
+    expected += [ExpectedFile(("config.json",)), ExpectedFile(("generation_config.json",))]
     # An absolute path stays itself when it is joined to the folder.
-    wants.append(ExpectedFile(("tokenizer.json", str(tokenizer))))
+    expected.append(ExpectedFile(("tokenizer.json", str(tokenizer))))
     return CacheLocation(
         where,
         repository / row.folder,
-        tuple(wants),
+        tuple(expected),
         unfinished=((download, "**/*.incomplete"),),
         etags=download,
         revision=row.revision,
@@ -404,18 +405,18 @@ def _fluidaudio(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     """FluidAudio since 0.13.4; until 0.13.2 the folder's name ended in ``-coreml``."""
     models = Path.home() / "Library" / "Application Support" / "FluidAudio" / "Models"
     folder = models / row.network
-    wants = [
+    expected = [
         ExpectedFile((f"{bundle}.mlmodelc/{file}",))
         for bundle in FLUIDAUDIO_FILES[row.network]
         # Every bundle is checked by FluidAudio for this one alone; some have no weights.
         for file in CORE_ML_BUNDLE[:1]
     ]
-    wants.append(ExpectedFile((f"Encoder.mlmodelc/{CORE_ML_BUNDLE[2]}",)))
-    wants.append(ExpectedFile(("parakeet_vocab.json",)))
+    expected.append(ExpectedFile((f"Encoder.mlmodelc/{CORE_ML_BUNDLE[2]}",)))
+    expected.append(ExpectedFile(("parakeet_vocab.json",)))
     return CacheLocation(
         where,
         folder,
-        tuple(wants),
+        tuple(expected),
         unfinished=((folder, "**/*.partial"),),
         outdated=(models / f"{row.network}-coreml", "of FluidAudio 0.13.2 and older"),
     )

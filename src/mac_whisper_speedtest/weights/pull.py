@@ -54,18 +54,17 @@ from mac_whisper_speedtest.weights.snapshot import (
     resolve_offline,
 )
 
-# How fast downloads were on this machine, so that the next one can say how long it will take.
-
+# Rates of earlier downloads, to estimate how long the next one takes.
 
 KEPT = 20
 """How many downloads are kept; a connection changes, so older ones say little."""
 
 LEAST_BYTES = 1_000_000
-"""Smaller downloads are mostly waiting for answers: their rate says nothing about large ones."""
+"""Smaller downloads are dominated by latency: their rate does not predict that of large ones."""
 
 
 def record(size_bytes: int, seconds: float) -> None:
-    """Keep that ``size_bytes`` took ``seconds``, if that says anything.
+    """Store the duration of a download, unless it was smaller than `LEAST_BYTES`.
 
     Raises:
         StorageError: the tool's cache cannot be written.
@@ -151,7 +150,7 @@ def pull_row(
     endpoint: str = "",
     policy: RetryPolicy = DEFAULT_POLICY,
 ) -> Path:
-    """Have the published files of ``row`` on this machine, whole and verified.
+    """Download the published files of ``row`` if needed, and verify them.
 
     Files that are here and right are not fetched again, an interrupted download is resumed, and a
     second process that requests the same waits. With everything here, no request is sent.
@@ -167,8 +166,8 @@ def pull_row(
         The folder with the files.
 
     Raises:
-        UsageError: it can only be had from an address that this tool does not fetch from.
-        DownloadError: it could not be had, or what is served is not what is pinned.
+        UsageError: it is only published at an address that this tool does not fetch from.
+        DownloadError: the download failed, or the server's files are not the pinned ones.
         StorageError: no room, or the cache cannot be written.
     """
     if not row.repository:
@@ -185,7 +184,7 @@ def pull_custom(
     endpoint: str = "",
     policy: RetryPolicy = DEFAULT_POLICY,
 ) -> Path:
-    """Have the weights of a repository outside the catalog on this machine; recorded as custom.
+    """Download the weights of a repository outside the catalog; they are recorded as custom.
 
     Weights, settings and vocabularies are fetched, code never. Arguments, result and errors are
     those of `pull_row`.
@@ -224,9 +223,9 @@ class _Puller:
             snapshot = resolve_offline(target)
             if snapshot is None or missing_by_size(snapshot):
                 refuse_offline(target.name)
-                snapshot = snapshot or self._learn(target)
+                snapshot = snapshot or self._list_files(target)
             if target.custom:
-                _note_custom(snapshot)
+                _record_custom(snapshot)
             missing = snapshot.missing(transfer.whole)
             if missing:
                 refuse_offline(target.name)
@@ -234,11 +233,11 @@ class _Puller:
             else:
                 self.notify(f"{target.name} is already here")
             if target.revision == hub_cache.DEFAULT_BRANCH:
-                _note_branch(snapshot)
+                _record_branch(snapshot)
         return snapshot
 
-    def _learn(self, target: PullTarget) -> SnapshotFiles:
-        """Ask the hub what the revision holds, and keep the answer."""
+    def _list_files(self, target: PullTarget) -> SnapshotFiles:
+        """Request the hub's listing of the revision, and store it."""
         found = transfer.listing(self._source(target, target.revision), custom=target.custom)
         if target.revision not in {hub_cache.DEFAULT_BRANCH, found.revision}:
             raise DownloadError(
@@ -300,7 +299,7 @@ class _Puller:
             yield
 
 
-def _note_branch(snapshot: SnapshotFiles) -> None:
+def _record_branch(snapshot: SnapshotFiles) -> None:
     """Let libraries that know no commit find this one; it is pinned by that from now on."""
     path = hub_cache.branch_file(snapshot.repository)
     with contextlib.suppress(OSError):
@@ -309,7 +308,7 @@ def _note_branch(snapshot: SnapshotFiles) -> None:
     files.write_bytes(path, snapshot.revision.encode())
 
 
-def _note_custom(snapshot: SnapshotFiles) -> None:
+def _record_custom(snapshot: SnapshotFiles) -> None:
     """Mark the listing of a commit that was first pulled for a row of the catalog."""
     found = cached_listing(snapshot.repository, snapshot.revision)
     if found is not None and not found.custom:

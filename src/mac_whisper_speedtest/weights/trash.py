@@ -73,6 +73,14 @@ def _statuses(path: Path) -> Iterator[os.stat_result]:
                     yield file.lstat()
 
 
+def children(folder: Path) -> list[Path]:
+    """The entries of ``folder`` in order of names; none if it cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
 def inside(path: Path, root: Path) -> bool:
     """Whether ``path`` itself, be it a link or not, is really below ``root``."""
     really = path.parent.resolve() / path.name
