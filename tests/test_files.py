@@ -1,4 +1,4 @@
-"""Folders that are whole or not there, whoever is killed while one is made."""
+"""Folders are complete or absent, whichever process is killed while one is created."""
 
 from __future__ import annotations
 

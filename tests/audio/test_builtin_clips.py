@@ -1,4 +1,4 @@
-"""The built-in clips are what the data file says, cut where nobody speaks."""
+"""The built-in clips are what the data file says, cut in pauses."""
 
 from __future__ import annotations
 
