@@ -91,7 +91,7 @@ def all_probes() -> list[Probe]:
     library = nvml.shared()
     gpu = GpuMemory(StandIn() if isinstance(library, Unknown) else library)
     memory: Probe = MacMemory() if sys.platform == "darwin" else LinuxMemory()
-    return [Cpu(), memory, Swap(), Energy(energy.counters()), gpu]
+    return [Cpu(), memory, Swap(), Energy(energy.available_counters()), gpu]
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ NONE = Unknown("pmset is not installed")
         (m.DESKTOP, "ok", "AC Power"),
         (m.ON_BATTERY, "warn", "Battery Power, battery at 63 %"),
         ("Now drawing from 'UPS Power'\n", "warn", "UPS Power"),
-        ("", "unknown", "not known: pmset does not name it"),
+        ("", "unknown", "not known: pmset does not report it"),
         (NONE, "unknown", "not known: pmset is not installed"),
     ],
 )

@@ -203,7 +203,7 @@ def test_memory_is_judged_by_what_can_be_had_now(
         (m.SWAP.format(used="0.00M"), "ok", "0 MB in use"),
         (m.SWAP.format(used="512.25M"), "ok", "537 MB in use"),
         (m.SWAP.format(used="3,50G"), "warn", "3.8 GB in use"),
-        (m.SWAP.format(used="much"), "unknown", "not known: vm.swapusage does not say"),
+        (m.SWAP.format(used="much"), "unknown", "not known: vm.swapusage does not report"),
         (NONE, "unknown", "not known: sysctl is not installed"),
     ],
 )

@@ -20,15 +20,15 @@ def test_a_bundle_of_this_program_and_build_is_a_cache(tmp_path: Path) -> None:
     bundle = bundles(tmp_path, "bridge", "25A354") / "A1"
     bundle.mkdir(parents=True)
     seen = caches.compile_caches("bridge", home=tmp_path, build="25A354")
-    assert caches.state("ane", seen) == caches.THERE
-    assert caches.state("coreml", seen) == caches.THERE
+    assert caches.cache_state("ane", seen) == caches.PRESENT
+    assert caches.cache_state("coreml", seen) == caches.PRESENT
 
 
 @pytest.mark.parametrize(("program", "build"), [("other", "25A354"), ("bridge", "25B1")])
 def test_one_of_another_program_or_system_is_none(tmp_path: Path, program: str, build: str) -> None:
     (bundles(tmp_path, "bridge", "25A354") / "A1").mkdir(parents=True)
     seen = caches.compile_caches(program, home=tmp_path, build=build)
-    assert caches.state("ane", seen) == caches.ABSENT
+    assert caches.cache_state("ane", seen) == caches.ABSENT
 
 
 def test_an_empty_folder_is_none(tmp_path: Path) -> None:
@@ -38,9 +38,9 @@ def test_an_empty_folder_is_none(tmp_path: Path) -> None:
 
 def test_the_cpu_compiles_nothing_and_metal_cannot_be_known() -> None:
     seen = Caches(Unknown("not looked"))
-    assert caches.state("cpu", seen) == caches.NOTHING
-    assert caches.state("metal", seen).startswith("unknown: Metal")
-    assert caches.state("ane", seen) == "unknown: not looked"
+    assert caches.cache_state("cpu", seen) == caches.NOTHING
+    assert caches.cache_state("metal", seen).startswith("unknown: Metal")
+    assert caches.cache_state("ane", seen) == "unknown: not looked"
 
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="this is what other systems say")

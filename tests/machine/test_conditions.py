@@ -66,7 +66,7 @@ def test_a_quiet_mac_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.power_source == "mains"
     assert found.low_power_mode is False
     assert found.cpu_mhz is None
-    assert "macOS tells clocks to root alone" in found.unknown["cpu_mhz"]
+    assert "macOS reports clocks to root only" in found.unknown["cpu_mhz"]
     assert len(reader.asked) == 3
 
 
@@ -139,7 +139,7 @@ def test_nothing_changed_is_no_words() -> None:
         (replace(CALM, memory_stall_share=0.2), "tasks waited for memory in 20 % of 10 s"),
         (replace(CALM, zones_reached=("cpu",)), "thermal limit reached: cpu"),
         (replace(CALM, gpu_throttle=("power cap",)), "GPU held back: power cap"),
-        (replace(CALM, cpu_limit_mhz=2000.0), "the limit on the clocks: 4000 -> 2000 MHz"),
+        (replace(CALM, cpu_limit_mhz=2000.0), "clock limit: 4000 -> 2000 MHz"),
     ],
 )
 def test_each_change_is_named(after: Conditions, words: str) -> None:
@@ -170,7 +170,7 @@ def test_clocks_come_from_the_frequency_driver_where_there_is_one(tmp_path: Path
 
 
 def test_a_kernel_without_clocks_says_so() -> None:
-    assert isinstance(conditions.of_cpuinfo("processor : 0\n"), Unknown)
+    assert isinstance(conditions.cpuinfo_clocks("processor : 0\n"), Unknown)
 
 
 def test_levels_of_heat_have_names() -> None:

@@ -44,7 +44,7 @@ def test_a_span_too_short_for_the_ticks_is_neither() -> None:
     short = Outside(cpu_s=0.005, wall_s=0.05, resolution_s=0.024)
     judged = cpu.judge_contention(short, cores=2, threads=2)
     assert judged.disturbed is None
-    assert "too short to tell" in judged.words
+    assert "too short to judge" in judged.words
 
 
 def test_a_short_span_is_judged_where_both_ends_of_the_error_agree() -> None:
@@ -56,8 +56,8 @@ def test_a_short_span_is_judged_where_both_ends_of_the_error_agree() -> None:
 
 def test_short_spans_together_make_one_that_can_be_judged() -> None:
     short = Outside(cpu_s=0.04, wall_s=0.05, resolution_s=0.002)
-    assert cpu.together([]) is None
-    joined = cpu.together([short] * 20)
+    assert cpu.combine([]) is None
+    joined = cpu.combine([short] * 20)
     assert joined is not None
     assert joined.cores == pytest.approx(0.8)
     assert joined.resolution_s == pytest.approx(0.04)
@@ -74,7 +74,7 @@ def test_a_figure_that_was_not_metered_is_a_reason() -> None:
         "wall_s": Reading(1.0, "s"),
         "cpu_resolution_s": Reading(0.02, "s"),
     }
-    assert cpu.of_readings(readings) == "the worker was gone"
-    assert cpu.of_readings({}) == "outside_cpu_s was not metered"
+    assert cpu.outside_work(readings) == "the worker was gone"
+    assert cpu.outside_work({}) == "outside_cpu_s was not metered"
     readings["outside_cpu_s"] = Reading(0.5, "s")
-    assert cpu.of_readings(readings) == Outside(0.5, 1.0, 0.02)
+    assert cpu.outside_work(readings) == Outside(0.5, 1.0, 0.02)

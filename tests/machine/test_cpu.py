@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from mac_whisper_speedtest.machine import cpu
-from mac_whisper_speedtest.machine.cpu import Cpu, Look
+from mac_whisper_speedtest.machine.cpu import Cpu, CpuCounters
 from mac_whisper_speedtest.machine.probe import Target
 
 SPIN = "import sys\nprint('on', flush=True)\nwhile True: pass"
@@ -47,8 +47,8 @@ def spinning() -> Iterator[int]:
 
 
 def test_outside_is_what_the_machine_did_without_the_worker_and_this_tool() -> None:
-    before = Look(wall_s=10.0, machine_s=100.0, tree_s=5.0, tool_s=1.0)
-    after = Look(wall_s=12.0, machine_s=104.5, tree_s=8.0, tool_s=1.25)
+    before = CpuCounters(wall_s=10.0, machine_s=100.0, tree_s=5.0, tool_s=1.0)
+    after = CpuCounters(wall_s=12.0, machine_s=104.5, tree_s=8.0, tool_s=1.25)
     used = cpu.usage(before, after, 0.02)
     assert used == cpu.CpuUsage(wall_s=2.0, cpu_s=3.0, outside_cpu_s=1.25, resolution_s=0.02)
     figures = cpu.readings(used)
@@ -58,8 +58,8 @@ def test_outside_is_what_the_machine_did_without_the_worker_and_this_tool() -> N
 
 
 def test_rounding_never_makes_outside_work_negative() -> None:
-    before = Look(wall_s=0.0, machine_s=0.0, tree_s=0.0, tool_s=0.0)
-    after = Look(wall_s=1.0, machine_s=1.99, tree_s=2.0, tool_s=0.0)
+    before = CpuCounters(wall_s=0.0, machine_s=0.0, tree_s=0.0, tool_s=0.0)
+    after = CpuCounters(wall_s=1.0, machine_s=1.99, tree_s=2.0, tool_s=0.0)
     assert cpu.usage(before, after, 0.02).outside_cpu_s == 0.0
 
 
@@ -97,7 +97,7 @@ def test_a_process_outside_the_worker_is_seen_taking_a_core(waiting: int, spinni
     assert own is not None
     assert own < 0.05
     assert outside > taken - 0.1
-    found = cpu.of_readings(figures)
+    found = cpu.outside_work(figures)
     assert isinstance(found, cpu.Outside)
     assert cpu.judge_contention(found, cores=2, threads=2).disturbed
 

@@ -29,7 +29,7 @@ IDLE = Window(4.0, {"cpu": 20.0, "gpu": 20.0})  # 10 W
 
 def test_joules_per_audio_hour_is_what_exceeds_idle() -> None:
     work = Window(10.0, {"cpu": 300.0, "gpu": 100.0})
-    found = energy.spent([work], IDLE, audio_s=60.0)
+    found = energy.energy_use([work], IDLE, audio_s=60.0)
     # 400 J - 10 W * 10 s = 300 J in a minute of audio.
     assert found.joules_per_audio_hour.value == pytest.approx(18_000)
     assert found.watts.value == pytest.approx(40.0)
@@ -40,13 +40,13 @@ def test_joules_per_audio_hour_is_what_exceeds_idle() -> None:
 
 def test_windows_of_several_rounds_are_added() -> None:
     half = Window(5.0, {"cpu": 150.0, "gpu": 50.0})
-    found = energy.spent([half, half], IDLE, audio_s=60.0)
+    found = energy.energy_use([half, half], IDLE, audio_s=60.0)
     assert found.joules_per_audio_hour.value == pytest.approx(18_000)
 
 
 def test_only_counters_that_were_read_every_time_are_added() -> None:
     work = Window(10.0, {"cpu": 300.0, "dram": 999.0})
-    found = energy.spent([work], IDLE, audio_s=60.0)
+    found = energy.energy_use([work], IDLE, audio_s=60.0)
     assert found.domains == ("cpu",)
     assert found.joules_per_audio_hour.value == pytest.approx(3600 * (300 - 50) / 60)
 
@@ -60,7 +60,7 @@ def test_only_counters_that_were_read_every_time_are_added() -> None:
         ([Window(2.0, {"npu": 9.0})], IDLE, 60.0, "in every window"),
         ([Window(2.0, {"cpu": 9.0})], Window(2.9, {"cpu": 1.0}), 60.0, "no idle power"),
         ([Window(2.0, {"cpu": 9.0})], Window(4.0, {"cpu": 0.0}), 60.0, "no idle power"),
-        ([Window(2.0, {"cpu": 9.0})], Unknown("nobody looked"), 60.0, "nobody looked"),
+        ([Window(2.0, {"cpu": 9.0})], Unknown("not metered"), 60.0, "not metered"),
         ([], IDLE, 60.0, "no audio"),
         ([Window(2.0, {"cpu": 9.0})], IDLE, 0.0, "no audio"),
     ],
@@ -68,14 +68,14 @@ def test_only_counters_that_were_read_every_time_are_added() -> None:
 def test_what_is_no_measurement_is_refused_with_a_reason(
     windows: list[Window], idle: Window | Unknown, audio_s: float, reason: str
 ) -> None:
-    found = energy.spent(windows, idle, audio_s)
+    found = energy.energy_use(windows, idle, audio_s)
     for each in (found.joules_per_audio_hour, found.watts, found.idle_watts):
         assert each.value is None
         assert reason in each.reason
 
 
 def test_work_that_costs_no_more_than_idling_has_no_figure() -> None:
-    found = energy.spent([Window(10.0, {"cpu": 49.0, "gpu": 50.0})], IDLE, 60.0)
+    found = energy.energy_use([Window(10.0, {"cpu": 49.0, "gpu": 50.0})], IDLE, 60.0)
     assert found.joules_per_audio_hour.value is None
     assert "no more than" in found.joules_per_audio_hour.reason
     assert found.watts.value == pytest.approx(9.9)
@@ -83,14 +83,14 @@ def test_work_that_costs_no_more_than_idling_has_no_figure() -> None:
 
 def test_quality_says_short_windows_estimates_and_little_above_idle() -> None:
     work = Window(2.0, {"cpu": 10.5, "gpu": 10.5}, quality="estimate")
-    found = energy.spent([work], IDLE, 60.0)
+    found = energy.energy_use([work], IDLE, 60.0)
     assert found.joules_per_audio_hour.quality == "coarse, estimate, near idle"
 
 
 def test_a_counter_that_wraps_is_followed_and_one_that_was_reset_is_left_out() -> None:
     before = {"package-0": Count(90.0, wraps_at=100.0), "gpu0": Count(50.0)}
     after = {"package-0": Count(15.0, wraps_at=100.0), "gpu0": Count(3.0)}
-    assert energy.between(before, after) == {"package-0": 25.0}
+    assert energy.joules_between(before, after) == {"package-0": 25.0}
 
 
 # RAPL
@@ -150,7 +150,7 @@ def test_a_package_whose_energy_is_not_readable_is_a_reason(tmp_path: Path) -> N
     texts = zones({"intel-rapl:0": {"name": "package-0"}})
     found = Rapl(m.Recorded({}, platform="linux", root=m.files(tmp_path, texts))).read()
     assert isinstance(found, Unknown)
-    assert "takes root" in found.reason
+    assert "only root can read it" in found.reason
 
 
 def test_a_machine_without_rapl_says_so() -> None:
@@ -211,7 +211,7 @@ def test_the_total_of_the_cpu_is_preferred_to_its_parts() -> None:
     chip = Metrics(
         cpu_total_mj=9000, performance_cluster_mj=[5000], efficiency_cluster_mj=[2000], ane_mj=0
     )
-    assert energy.counts(chip) == {"cpu": Count(9.0), "ane": Count(0.0)}
+    assert energy.apple_counts(chip) == {"cpu": Count(9.0), "ane": Count(0.0)}
 
 
 def test_clusters_stand_in_for_a_total_and_cores_never_do() -> None:
@@ -220,13 +220,13 @@ def test_clusters_stand_in_for_a_total_and_cores_never_do() -> None:
         efficiency_cluster_mj=[2000],
         performance_cores_mj=[99, 99],
     )
-    assert energy.counts(chip) == {"cpu": Count(8.0)}
-    assert isinstance(energy.counts(Metrics(performance_cores_mj=[99])), Unknown)
+    assert energy.apple_counts(chip) == {"cpu": Count(8.0)}
+    assert isinstance(energy.apple_counts(Metrics(performance_cores_mj=[99])), Unknown)
 
 
 def test_a_chip_without_gpu_sram_is_metered_without_it() -> None:
     chip = Metrics(cpu_total_mj=1000, gpu_mj=2000, ane_mj=3000, dram_mj=500)
-    found = energy.counts(chip)
+    found = energy.apple_counts(chip)
     assert not isinstance(found, Unknown)
     assert set(found) == {"cpu", "gpu", "ane", "dram"}
     assert sum(each.joules for each in found.values()) == pytest.approx(6.5)
@@ -264,14 +264,14 @@ def test_where_the_library_is_missing_the_reason_says_what_to_install() -> None:
 
 @dataclass
 class Scripted:
-    """A counter that says these joules, one after the other."""
+    """A counter that returns these joules, one after the other."""
 
-    says: list[float]
+    values: list[float]
     name: str = "scripted"
     quality: str = ""
 
     def read(self) -> Counts | Unknown:
-        return {"all": Count(self.says.pop(0))}
+        return {"all": Count(self.values.pop(0))}
 
 
 def test_a_span_below_a_second_is_not_measured() -> None:
@@ -299,22 +299,22 @@ def test_idle_power_is_measured_over_three_seconds() -> None:
 
     # The first reading only tells whether there is anything to read.
     counters = [Scripted([0.0, 100.0, 130.0])]
-    found = energy.idle(counters, sleep=sleep, clock=lambda: now[0])
+    found = energy.meter_idle(counters, sleep=sleep, clock=lambda: now[0])
     assert not isinstance(found, Unknown)
     assert found == Window(3.0, {"all": 30.0})
     assert slept == [3.0]
-    assert energy.watts(found) == {"all": 10.0}
+    assert energy.mean_watts(found) == {"all": 10.0}
 
 
 def test_a_machine_without_counters_is_not_waited_for() -> None:
     slept: list[float] = []
-    found = energy.idle([Rapl(m.Recorded({}, platform="linux"))], sleep=slept.append)
+    found = energy.meter_idle([Rapl(m.Recorded({}, platform="linux"))], sleep=slept.append)
     assert isinstance(found, Unknown)
     assert slept == []
 
 
 def test_each_system_has_its_own_counters() -> None:
-    names = [each.name for each in energy.counters(m.Recorded({}, platform="darwin"))]
+    names = [each.name for each in energy.available_counters(m.Recorded({}, platform="darwin"))]
     assert names == ["apple"]
-    names = [each.name for each in energy.counters(m.Recorded({}, platform="linux"))]
+    names = [each.name for each in energy.available_counters(m.Recorded({}, platform="linux"))]
     assert names == ["rapl", "nvml"]

@@ -84,7 +84,7 @@ def test_without_a_driver_there_is_a_reason_and_no_thread() -> None:
 
 
 def test_before_it_was_asked_there_is_nothing() -> None:
-    assert gpu.readings(Peak(), 0)["gpu_peak_bytes"].reason == "NVML was never asked"
+    assert gpu.readings(Peak(), 0)["gpu_peak_bytes"].reason == "NVML was never polled"
     probe = GpuMemory(Nvml(FakeNvml()))
     assert probe.end(Target(OWN))["gpu_peak_bytes"].value is None
 

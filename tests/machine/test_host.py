@@ -26,18 +26,18 @@ def script(folder: Path, body: str) -> str:
 
 
 def test_a_mac_is_kept_awake_by_a_program_that_is_gone_afterwards(tmp_path: Path) -> None:
-    said = tmp_path / "said"
+    record = tmp_path / "record"
     program = script(
-        tmp_path, f"echo \"$@\" >'{said}.part'; mv '{said}.part' '{said}'; exec sleep 60"
+        tmp_path, f"echo \"$@\" >'{record}.part'; mv '{record}.part' '{record}'; exec sleep 60"
     )
     own = psutil.Process()
     before = set(own.children())  # such as the browser of other tests
     with host.caffeinate(program, platform="darwin") as words:
         assert words == "caffeinate -ims"
         deadline = time.monotonic() + 10
-        while not said.exists() and time.monotonic() < deadline:
+        while not record.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert said.read_text(encoding="utf-8").strip() == f"-ims -w {os.getpid()}"
+        assert record.read_text(encoding="utf-8").strip() == f"-ims -w {os.getpid()}"
         children = set(own.children()) - before
     assert children
     assert not any(child.is_running() for child in children)
@@ -96,20 +96,20 @@ def test_a_worker_gets_the_cores_and_the_niceness() -> None:
     core = max(os.sched_getaffinity(0))
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        assert host.place(child.pid, host.placement(cores=[core], nice=3)) == []
+        assert host.apply_placement(child.pid, host.placement(cores=[core], nice=3)) == []
         assert os.sched_getaffinity(child.pid) == {core}
         own = os.getpriority(os.PRIO_PROCESS, 0)
         assert os.getpriority(os.PRIO_PROCESS, child.pid) == min(19, own + 3)
     finally:
         child.kill()
         child.wait()
-    failed = host.place(child.pid, Placement((core,), 3))
+    failed = host.apply_placement(child.pid, Placement((core,), 3))
     assert [each.partition(" was not set")[0] for each in failed] == ["affinity", "niceness"]
 
 
 def test_being_nice_is_a_concern() -> None:
-    assert host.concerns(0) == []
-    assert "niceness 10" in host.concerns(10)[0]
+    assert host.slowdown_warnings(0) == []
+    assert "niceness 10" in host.slowdown_warnings(10)[0]
 
 
 HYPERTHREADS = {0: {0, 2}, 1: {1, 3}, 2: {0, 2}, 3: {1, 3}}

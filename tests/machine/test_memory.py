@@ -12,8 +12,14 @@ from pathlib import Path
 import pytest
 
 from fakes import machines as m
-from mac_whisper_speedtest.machine import memory as swap_probe
-from mac_whisper_speedtest.machine.memory import LinuxMemory, MacMemory, Rusage, Swap, figures
+from mac_whisper_speedtest.machine import memory
+from mac_whisper_speedtest.machine.memory import (
+    LinuxMemory,
+    MacMemory,
+    Rusage,
+    Swap,
+    rusage_figures,
+)
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import Unknown
 
@@ -53,7 +59,7 @@ def test_the_peak_remembers_what_has_been_freed(waiting: int) -> None:
 
 
 def test_peaks_of_several_processes_are_an_upper_bound() -> None:
-    found = swap_probe.of_statuses([STATUS, CHILD])
+    found = memory.status_figures([STATUS, CHILD])
     assert found["rss_bytes"].value == 1280 * 1024
     assert found["peak_rss_bytes"].value == 2048 * 1024
     assert found["tree_peak_rss_bytes"].value == 2560 * 1024
@@ -61,7 +67,7 @@ def test_peaks_of_several_processes_are_an_upper_bound() -> None:
 
 
 def test_a_process_without_memory_figures_is_not_counted_as_zero() -> None:
-    found = swap_probe.of_statuses(["Name:\tkthread\n"])
+    found = memory.status_figures(["Name:\tkthread\n"])
     assert found["rss_bytes"].value is None
     assert "VmRSS" in found["rss_bytes"].reason
 
@@ -101,25 +107,25 @@ def buffer(version: int, words: dict[int, int], spare: int = 0) -> bytes:
 def test_version_6_of_macos_accounts_is_read_as_laid_out() -> None:
     words = {6: 60, 7: 70, 28: 280, 40: 400, 44: 440, 45: 450}
     assert len(buffer(6, words)) == 464
-    found = swap_probe.parse(buffer(6, words, spare=560), 6)
+    found = memory.parse_rusage(buffer(6, words, spare=560), 6)
     assert found == Rusage(60, 70, 280, neural=440, neural_peak=450, energy_nj=400)
 
 
 def test_version_4_knows_nothing_of_the_neural_engine() -> None:
     words = {6: 60, 7: 70, 28: 280}
     assert len(buffer(4, words)) == 296
-    found = swap_probe.parse(buffer(4, words, spare=500), 4)
+    found = memory.parse_rusage(buffer(4, words, spare=500), 4)
     assert found == Rusage(60, 70, 280)
 
 
 def test_figures_beyond_32_bits_are_whole() -> None:
-    assert swap_probe.parse(buffer(6, {28: 5 << 40}), 6).footprint_peak == 5 << 40
+    assert memory.parse_rusage(buffer(6, {28: 5 << 40}), 6).footprint_peak == 5 << 40
 
 
 @pytest.mark.parametrize(("data", "version"), [(bytes(463), 6), (bytes(464), 5), (b"", 4)])
 def test_a_buffer_that_cannot_be_right_is_refused(data: bytes, version: int) -> None:
     with pytest.raises(ValueError, match="rusage_info"):
-        swap_probe.parse(data, version)
+        memory.parse_rusage(data, version)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="there it works")
@@ -130,7 +136,7 @@ def test_where_there_is_no_macos_its_accounts_are_not_known() -> None:
 
 def test_a_mac_worker_is_given_all_its_processes_together() -> None:
     one = Rusage(1, 10, 100, neural=5, neural_peak=50, energy_nj=0)
-    found = figures([one, one])
+    found = rusage_figures([one, one])
     assert found["footprint_bytes"].value == 20
     assert found["peak_footprint_bytes"].value == 200
     assert found["peak_footprint_bytes"].quality == "upper bound"
@@ -138,7 +144,7 @@ def test_a_mac_worker_is_given_all_its_processes_together() -> None:
 
 
 def test_before_macos_13_neural_memory_is_a_reason_not_zero() -> None:
-    found = figures([Rusage(1, 10, 100)])
+    found = rusage_figures([Rusage(1, 10, 100)])
     assert found["peak_footprint_bytes"].value == 100
     assert found["neural_footprint_bytes"].value is None
     assert "macOS" in found["neural_footprint_bytes"].reason
@@ -173,8 +179,8 @@ def test_swap_that_grows_in_a_span_is_seen(tmp_path: Path) -> None:
 
 
 def test_on_macos_only_swap_in_use_is_known() -> None:
-    said = "total = 2048.00M  used = 1.50M  free = 2046.50M  (encrypted)"
-    probe = Swap(m.Recorded({f"{m.SYSCTL} -n vm.swapusage": said}, platform="darwin"))
+    text = "total = 2048.00M  used = 1.50M  free = 2046.50M  (encrypted)"
+    probe = Swap(m.Recorded({f"{m.SYSCTL} -n vm.swapusage": text}, platform="darwin"))
     probe.begin(Target(None))
     found = probe.end(Target(None))
     assert found["swap_used_bytes"].value == 1.5 * 1024**2
@@ -186,12 +192,12 @@ def test_swap_that_cannot_be_read_is_a_reason() -> None:
     probe = Swap(m.Recorded({}, platform="linux"))
     probe.begin(Target(None))
     assert all(each.value is None and each.reason for each in probe.end(Target(None)).values())
-    assert isinstance(swap_probe.swapped("pswpin 3", 4096), Unknown)
+    assert isinstance(memory.swapped("pswpin 3", 4096), Unknown)
 
 
 def test_levels_of_memory_pressure_have_names_and_shares() -> None:
-    assert swap_probe.macos_pressure("2\n") == "warning"
-    assert isinstance(swap_probe.macos_pressure("3"), Unknown)
+    assert memory.macos_pressure("2\n") == "warning"
+    assert isinstance(memory.macos_pressure("3"), Unknown)
     text = "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=1.00"
-    assert swap_probe.linux_pressure(text) == 0.125
-    assert isinstance(swap_probe.linux_pressure("nothing"), Unknown)
+    assert memory.linux_pressure(text) == 0.125
+    assert isinstance(memory.linux_pressure("nothing"), Unknown)

@@ -1,4 +1,4 @@
-"""Forgetting files: seen to be gone, or said why not."""
+"""Evicting files: verified, or with the reason why not."""
 
 from __future__ import annotations
 

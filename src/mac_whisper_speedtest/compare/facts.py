@@ -279,12 +279,12 @@ def _reading(name: str) -> Callable[[s.CellResult], _CellFacts]:
 
 def _energy(cell: s.CellResult) -> _CellFacts:
     """Joules per audio hour of every process; of windows too short for that, of all together."""
-    each = [found for meter in cell.meters if (found := meters.energy([meter])) is not None]
+    each = [found for meter in cell.meters if (found := meters.cell_energy([meter])) is not None]
     known = [found.joules_per_audio_hour.value for found in each]
     values = [value for value in known if value is not None]
     if values:
         return _CellFacts(values)
-    together = meters.energy(cell.meters)
+    together = meters.cell_energy(cell.meters)
     if together is None:
         return _CellFacts([], "energy was not metered")
     whole = together.joules_per_audio_hour

@@ -1,4 +1,4 @@
-"""Forgetting files: the page cache's share of a load, where the system lets us take it away."""
+"""Caches that make a load faster: evicting files from the page cache, and compiler caches."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine.reader import Unknown, attempt
 
 _NEARLY_NONE = 0.01
-"""Of the pages: what may stay in memory of files that count as forgotten."""
+"""Share of the pages that may remain in memory of files that count as evicted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What became of the attempt.
+    """The result of evicting files.
 
     Attributes:
-        dropped: whether the files have to be read from the disk again; ``None`` where the system
-            was asked to forget them and does not let us see whether it did.
-        reason: why not, or why it is not known; empty if they are forgotten.
-        files: how many were asked for.
-        bytes: of all of them.
-        resident_before: bytes of them in memory before; ``None`` where it cannot be seen.
+        dropped: whether the files must be read from the disk again; ``None`` where that is unknown.
+        reason: why they were not evicted, or why it is unknown; empty if they were.
+        files: the number of files.
+        bytes: of all files.
+        resident_before: bytes of them in memory before; ``None`` where it is unknown.
         resident_after: the same after.
     """
 
@@ -43,39 +42,37 @@ class Dropped:
 
 
 def drop(paths: Iterable[Path]) -> Dropped:
-    """Make the system forget what it has cached of these files and of all below these folders.
+    """Evict these files, and all files below these folders, from the page cache.
 
-    ``posix_fadvise(POSIX_FADV_DONTNEED)`` needs no rights; pages that a running program has mapped
-    stay. Whether it worked is looked up with ``mincore``. It empties neither the disk's own cache
-    nor that of a virtual machine's host.
+    ``posix_fadvise(POSIX_FADV_DONTNEED)`` needs no special rights; pages that a running program has
+    mapped remain. ``mincore`` shows whether it worked. The disk's own cache and the cache of a
+    virtual machine's host are not emptied.
     """
     if not hasattr(os, "posix_fadvise"):
-        how = "sudo purge" if sys.platform == "darwin" else "no way is known"
-        return Dropped(
-            dropped=False, reason=f"not permitted: this system forgets files for root alone ({how})"
-        )
+        how = "sudo purge" if sys.platform == "darwin" else "no command is known"
+        return Dropped(dropped=False, reason=f"not permitted: only root can evict files ({how})")
     files = sorted(set(_files(paths)))
     if not files:
         return Dropped(dropped=False, reason="there are no such files")
     total = sum(path.stat().st_size for path in files)
     before = _resident(files)
-    failed = attempt(lambda: _forget(files))
+    failed = attempt(lambda: _evict(files))
     if isinstance(failed, Unknown):
         return Dropped(dropped=False, reason=failed.reason)
     after = _resident(files)
     if isinstance(after, Unknown):
-        reason = f"it cannot be seen whether they were forgotten: {after.reason}"
+        reason = f"not known whether they were evicted: {after.reason}"
         return Dropped(None, reason, len(files), total, _number(before))
     gone = after <= _NEARLY_NONE * total
-    reason = "" if gone else f"{megabytes(after)} of {megabytes(total)} stay: they are in use"
+    reason = "" if gone else f"{megabytes(after)} of {megabytes(total)} remain: they are in use"
     return Dropped(gone, reason, len(files), total, _number(before), after)
 
 
 def resident_bytes(path: Path) -> int:
     """How much of a file is in memory.
 
-    ``mincore`` tells this of files that this user owns or may write; of others Linux says that all
-    of it is there.
+    ``mincore`` reports this for files that this user owns or may write; of other files Linux
+    reports all pages as resident.
 
     Raises:
         OSError: the file cannot be opened, or the system has no ``mincore``.
@@ -88,12 +85,12 @@ def resident_bytes(path: Path) -> int:
     library = ctypes.CDLL(None, use_errno=True)
     library.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_ubyte)]
     with path.open("rb") as stream:
-        # A private mapping may be written to, which ctypes asks for to tell an address; it is not.
+        # ctypes needs a writable mapping to take its address; nothing is written to it.
         mapped = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY)
     with mapped:
         anchor = ctypes.c_ubyte.from_buffer(mapped)
         status = library.mincore(ctypes.addressof(anchor), size, seen)
-        del anchor  # the mapping cannot be closed while it is pointed to
+        del anchor  # the mapping cannot be closed while it is referenced
     if status:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -101,11 +98,11 @@ def resident_bytes(path: Path) -> int:
     return min(size, pages * page)
 
 
-def _forget(files: Iterable[Path]) -> None:
+def _evict(files: Iterable[Path]) -> None:
     for path in files:
         with path.open("rb") as stream:
             descriptor = stream.fileno()
-            os.fsync(descriptor)  # what is not on the disk yet cannot be forgotten
+            os.fsync(descriptor)  # only pages that are on the disk can be evicted
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
@@ -125,17 +122,17 @@ def _number(found: int | Unknown) -> int | None:
     return None if isinstance(found, Unknown) else found
 
 
-# Whether a device's compiler had compiled before: a first-ever load may take minutes.
+# Compiler caches: without them a first load may take minutes.
 #
 # Core ML keeps what it compiled for the Neural Engine in ``~/Library/Caches/<program>/
-# com.apple.e5rt.e5bundlecache/<OS build>/``. Nobody says which network is in it, so that a bundle
-# is there proves only that the program has compiled something under this OS build. Metal's cache of
-# compiled kernels cannot be looked into at all.
+# com.apple.e5rt.e5bundlecache/<OS build>/``. Its bundles do not name their model, so a bundle
+# proves only that the program has compiled something under this OS build. Metal's cache of compiled
+# kernels cannot be inspected.
 
 
 NOTHING = ""
-"""Where nothing is compiled for a device: the CPU."""
-THERE, ABSENT = "there", "absent"
+"""For devices without a compiler: the CPU."""
+PRESENT, ABSENT = "there", "absent"
 
 _BUNDLES = "com.apple.e5rt.e5bundlecache"
 _COREML = {"coreml", "ane"}
@@ -144,7 +141,7 @@ _METAL = {"metal", "mps", "gpu"}
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """What was seen before a worker was started.
+    """Compiler caches before a worker started.
 
     Attributes:
         coreml: whether the program has Core ML bundles of this OS build.
@@ -154,12 +151,12 @@ class Caches:
 
 
 def compile_caches(program: str, *, home: Path | None = None, build: str | None = None) -> Caches:
-    """Look before a worker is started; elsewhere than on macOS there is nothing to see.
+    """The compiler caches; call it before a worker starts. Only macOS has them.
 
     Args:
         program: the name of the executable that loads.
-        home: of the user; for tests.
-        build: of macOS, such as ``25A354``; for tests.
+        home: for tests; by default the user's home folder.
+        build: of macOS, such as ``25A354``; by default that of this system.
     """
     if build is None:
         if platform.system() != "Darwin":
@@ -172,19 +169,19 @@ def compile_caches(program: str, *, home: Path | None = None, build: str | None 
     return Caches(attempt(lambda: folder.is_dir() and any(folder.iterdir())))
 
 
-def state(device: str, seen: Caches) -> str:
-    """What is known of a load on ``device``: `NOTHING`, `THERE`, `ABSENT`, or ``unknown: why``."""
+def cache_state(device: str, seen: Caches) -> str:
+    """For a load on ``device``: `NOTHING`, `PRESENT`, `ABSENT`, or ``unknown: reason``."""
     family = device.partition(":")[0].lower()
     if family in _COREML:
         if isinstance(seen.coreml, Unknown):
             return f"unknown: {seen.coreml.reason}"
-        return THERE if seen.coreml else ABSENT
+        return PRESENT if seen.coreml else ABSENT
     if family in _METAL:
-        return "unknown: Metal's compiled kernels cannot be looked for"
+        return "unknown: Metal's compiled kernels cannot be inspected"
     return NOTHING
 
 
-@functools.cache  # it takes a program to find out, and no run outlives it
+@functools.cache  # it runs a program; the build does not change during a run
 def _build() -> str:
     done = subprocess.run(
         ["/usr/bin/sw_vers", "-buildVersion"],

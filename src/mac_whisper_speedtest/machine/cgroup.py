@@ -1,7 +1,7 @@
 """Limits and peaks of a process's control groups on Linux, versions 1 and 2.
 
-Groups are nested and every one of them limits the process, so the smallest limit counts. In a
-container the path of the group may exist only outside it, and its own group is the root.
+Groups are nested and each limits the process, so the smallest limit counts. In a container the
+group's path may exist only outside it, and its own group is the root.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
 _ROOT = "/sys/fs/cgroup"
 _UNLIMITED_BYTES = 1 << 62
-"""Version 1 writes no limit as the largest number of whole pages below 2**63."""
+"""Version 1 represents no limit as the largest number of whole pages below 2**63."""
 
 
 def cpu_quota(reader: Reader) -> float | None:
-    """Cores' worth of processor time that this process may use; ``None`` for no limit."""
+    """Processor time that this process may use, in cores; ``None`` for no limit."""
     found = [parse_cpu_max(text) for text in _answers(reader, "", "cpu.max")]
     for folder in _own_folders(reader, "cpu"):
         quota, period = (reader.read(f"{folder}/cpu.cfs_{each}_us") for each in ("quota", "period"))
@@ -37,7 +37,7 @@ def memory_limit(reader: Reader) -> int | None:
 
 
 def memory_peak(reader: Reader, pid: int) -> int | Unknown:
-    """The most bytes that a process's whole group has used (version 2), with cached files."""
+    """Peak bytes of a process's whole group (version 2), including cached files."""
     groups = reader.read(f"/proc/{pid}/cgroup")
     if isinstance(groups, Unknown):
         return groups
@@ -47,7 +47,7 @@ def memory_peak(reader: Reader, pid: int) -> int | Unknown:
         text = reader.read(f"{folder}/memory.peak")
         if isinstance(text, str) and text.isdecimal():
             return int(text)
-    return text if isinstance(text, Unknown) else Unknown(f"memory.peak says {text[:20]!r}")
+    return text if isinstance(text, Unknown) else Unknown(f"memory.peak contains {text[:20]!r}")
 
 
 def parse_cpu_max(text: str) -> float | None:

@@ -13,22 +13,22 @@ from mac_whisper_speedtest.machine import gpu, memory, power
 from mac_whisper_speedtest.machine.gpu import Nvml
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
 
-# How fast the processor's cores run at this moment, as Linux says it.
+# CPU clocks on Linux.
 
 
 _CPUFREQ = "/sys/devices/system/cpu/cpu{core}/cpufreq"
 _CORES = 8
-"""No more than these are asked: reading one may wake it, and they are a sample of the machine."""
+"""At most this many cores are read: a sample is enough, and reading one may wake it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Clocks of the cores that were asked, in MHz.
+    """Clocks of the cores that were read, in MHz.
 
     Attributes:
         now_mhz: the highest of them at this moment.
-        limit_mhz: the highest that the system allows at present; ``None`` where it does not say.
-            Firmware and users lower it, for heat or to save power.
+        limit_mhz: the highest that the system allows at present; ``None`` where unknown. Firmware
+            and users lower it, because of heat or to save power.
     """
 
     now_mhz: float
@@ -36,13 +36,13 @@ class Clocks:
 
 
 def read_clocks(reader: Reader) -> Clocks | Unknown:
-    """Ask some of the cores this process may use.
+    """The clocks of some of the cores that this process may use.
 
-    The highest is given because idle cores run slowly: between two samples it tells what the system
-    lets one core do, not what it does under load.
+    The highest counts because idle cores run slowly: between two samples it shows the clock that
+    the system allows one core, not the clock under load.
     """
     if reader.macos:
-        return Unknown("macOS tells clocks to root alone (powermetrics)")
+        return Unknown("macOS reports clocks to root only (powermetrics)")
     now, limits = [], []
     for core in sorted(os.sched_getaffinity(0))[:_CORES]:
         folder = _CPUFREQ.format(core=core)
@@ -54,15 +54,15 @@ def read_clocks(reader: Reader) -> Clocks | Unknown:
             limits.append(limit)
     if now:
         return Clocks(max(now), max(limits, default=None))
-    return of_cpuinfo(reader.read("/proc/cpuinfo"))
+    return cpuinfo_clocks(reader.read("/proc/cpuinfo"))
 
 
-def of_cpuinfo(text: Answer) -> Clocks | Unknown:
-    """The highest clock in /proc/cpuinfo; a virtual machine shows a nominal one there."""
+def cpuinfo_clocks(text: Answer) -> Clocks | Unknown:
+    """The highest clock in /proc/cpuinfo; in a virtual machine it is nominal."""
     if isinstance(text, Unknown):
         return text
     found = [float(each) for each in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", text, re.MULTILINE)]
-    return Clocks(max(found), None) if found else Unknown("this kernel shows no clocks")
+    return Clocks(max(found), None) if found else Unknown("this kernel reports no clocks")
 
 
 def _kilohertz(text: Answer) -> float | None:
@@ -73,34 +73,32 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 SWAP_GREW_BYTES = 100_000_000
-"""More than this into swap during a round, and memory was short while it was measured."""
+"""If swap grows by more during a round, memory was short."""
 
 PRESSURE_SHARE = 0.05
-"""Of ten seconds in which some task waited for memory: beyond idle housekeeping."""
+"""Of ten seconds in which a task waited for memory; idle housekeeping stays below it."""
 
 CLOCK_LIMIT_SHARE = 0.05
-"""A limit on the clocks that moved by less is the rounding of the driver's steps."""
+"""Smaller changes of the clock limit are rounding by the driver."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What the machine is like at one moment; ``None`` where ``unknown`` has the reason.
+    """The state of the machine at one moment; ``None`` where ``unknown`` has the reason.
 
     Attributes:
-        load_average_1m: threads that ran or waited, over a minute. The tool's own worker is in it.
-        swap_used_bytes: in swap.
+        load_average_1m: threads that ran or waited, over a minute, including the tool's own worker.
         memory_pressure: ``normal``, ``warning`` or ``critical`` on macOS.
-        memory_stall_share: Linux: of the last 10 s in which some task waited for memory.
+        memory_stall_share: Linux: share of the last 10 s in which a task waited for memory.
         thermal_pressure: macOS: ``nominal`` to ``sleeping``.
         hottest_c: Linux: the hottest zone, in °C.
-        zones_reached: Linux: zones that are as hot as a trip point at which the kernel acts.
-        gpu_throttle: why NVIDIA's GPUs are held back; empty if they are not.
-        gpu_clocks_mhz: of their multiprocessors.
+        zones_reached: Linux: zones that have reached a trip point at which the kernel acts.
+        gpu_throttle: why NVIDIA GPUs are throttled; empty if they are not.
+        gpu_clocks_mhz: of the multiprocessors of NVIDIA GPUs.
         cpu_mhz: Linux: the highest clock of some cores.
         cpu_limit_mhz: Linux: the highest clock that the system allows.
         power_source: ``mains`` or ``battery``.
-        low_power_mode: whether the system was told to save power.
-        unknown: by field, why it is ``None``.
+        unknown: the reason, by the name of the field that is ``None``.
     """
 
     load_average_1m: float | None = None
@@ -120,20 +118,20 @@ class Conditions:
 
 
 def read_conditions(reader: Reader | None = None, gpus: Nvml | Unknown | None = None) -> Conditions:
-    """Look at this machine now. Never raises, and nothing is looked at for long.
+    """The present state of this machine. Never raises, and takes tens of milliseconds.
 
-    On Linux it reads some dozens of files and, where there is an NVIDIA driver, asks it. On macOS
+    On Linux it reads some dozens of files and queries the NVIDIA driver if there is one. On macOS
     it starts three programs of about 10 ms each (pmset twice, sysctl once).
 
     Args:
         reader: where answers come from; by default this machine.
-        gpus: NVIDIA's GPUs; by default those that are shared by the whole process.
+        gpus: NVIDIA GPUs; by default the instance shared by the whole process.
     """
     reader = reader or Reader()
     unknown: dict[str, str] = {}
 
-    def known(name: str, ask: Callable[[], T | Unknown]) -> T | None:
-        found = attempt(ask)
+    def known(name: str, query: Callable[[], T | Unknown]) -> T | None:
+        found = attempt(query)
         if isinstance(found, Unknown):
             unknown[name] = found.reason
             return None
@@ -199,9 +197,9 @@ def _thermal_pressure(reader: Reader) -> str | Unknown:
 
 def _zones(reader: Reader) -> list[power.Zone] | Unknown:
     if reader.macos:
-        return Unknown("macOS shows no thermal zones; see thermal_pressure")
+        return Unknown("macOS reports no thermal zones; see thermal_pressure")
     zones = power.connected(power.zones(reader))
-    return zones or Unknown("this kernel shows no thermal zones")
+    return zones or Unknown("this kernel reports no thermal zones")
 
 
 def _hottest(zones: list[power.Zone] | Unknown) -> float | Unknown:
@@ -225,7 +223,7 @@ def _gpu_clocks(library: Nvml | Unknown) -> tuple[int, ...] | Unknown:
 
 
 def _limit(found: Clocks) -> float | Unknown:
-    return found.limit_mhz or Unknown("this kernel shows no limit on the clocks")
+    return found.limit_mhz or Unknown("this kernel reports no clock limit")
 
 
 def _or(found: T | Unknown, then: Callable[[T], U | Unknown]) -> U | Unknown:
@@ -233,10 +231,10 @@ def _or(found: T | Unknown, then: Callable[[T], U | Unknown]) -> U | Unknown:
 
 
 def changed(before: Conditions, after: Conditions) -> list[str]:
-    """What became worse or different between two looks, in words; empty if nothing did.
+    """What became worse or different between two moments, in words.
 
-    A value that is not known on either side is no change. Neither is the load average: the worker
-    that was measured is in it.
+    A value that is unknown on either side is not a change, and neither is the load average, which
+    includes the measured worker.
     """
     return [
         *_became("power", before.power_source, after.power_source),
@@ -260,7 +258,7 @@ def _figures(before: Conditions, after: Conditions) -> list[str]:
         words.append(f"tasks waited for memory in {100 * stall:.0f} % of 10 s")
     old, new = before.cpu_limit_mhz, after.cpu_limit_mhz
     if old and new and abs(new - old) > CLOCK_LIMIT_SHARE * old:
-        words.append(f"the limit on the clocks: {old:.0f} -> {new:.0f} MHz")
+        words.append(f"clock limit: {old:.0f} -> {new:.0f} MHz")
     return words
 
 

@@ -1,4 +1,4 @@
-"""What machine this is: facts that change a number, and nothing that names its owner."""
+"""Facts about this machine that affect results, without anything that identifies its owner."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _MACOS = platform.system() == "Darwin"
 
 
 def describe() -> MachineInfo:
-    """Look at this machine. A probe that fails leaves ``None`` and its reason, never a guess."""
+    """Describe this machine. An unreadable fact is ``None`` with a reason, never a guess."""
     reader = Reader()
     unknown: dict[str, str] = {}
 
-    def probe(name: str, look: Callable[[], T]) -> T | None:
+    def probe(name: str, query: Callable[[], T]) -> T | None:
         try:
-            return look()
+            return query()
         except (OSError, LookupError, ValueError) as error:
             unknown[name] = f"{type(error).__name__}: {error}"
             return None
@@ -48,10 +48,9 @@ def describe() -> MachineInfo:
 
 
 def default_threads() -> int:
-    """How many CPU threads backends get by default: one per physical performance core.
+    """The default number of CPU threads of a backend: one per physical performance core.
 
-    Efficiency cores slow every thread down to their pace where work is split evenly, and so does a
-    second thread on the same core (:func:`~mac_whisper_speedtest.machine.describe.usable_cores`).
+    The reasons are in :func:`~mac_whisper_speedtest.machine.describe.usable_cores`.
     """
     reader = Reader()
     if _MACOS:
@@ -61,26 +60,21 @@ def default_threads() -> int:
 
 
 def memory_limit(reader: Reader | None = None) -> int:
-    """How much memory one worker may take, in bytes: 90 % of what this machine or container has."""
+    """The memory limit of one worker in bytes: 90 % of what this machine or container has."""
     total = psutil.virtual_memory().total
     return int(min(total, cgroup.memory_limit(reader or Reader()) or total) * 0.9)
 
 
-# Which cores a backend's threads should get: whole, fast ones, and no more than are allowed.
+# The cores for a backend's threads: physical, fast ones, within the limits of this process.
 
 
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list"
 _FAST_CORES = "/sys/devices/cpu_core/cpus"
-"""Where Linux lists the performance cores of an Intel processor that has two kinds."""
+"""The performance cores of an Intel processor with two kinds of core, on Linux."""
 
 
 def linux_threads(reader: Reader, affinity: Collection[int]) -> int:
-    """How many threads fit: physical performance cores within the affinity and the group's quota.
-
-    Args:
-        reader: the machine.
-        affinity: logical cores that this process may use; one at least.
-    """
+    """Physical performance cores within the affinity (one core at least) and the group's quota."""
     fast = reader.read(_FAST_CORES)
     siblings = {}
     for core in affinity:
@@ -101,20 +95,20 @@ def usable_cores(
     fast: Collection[int] = (),
     quota: float | None = None,
 ) -> int:
-    """How many physical cores there are to compute on, one at least.
+    """The number of physical cores to compute on, one at least.
 
-    Two threads on one core share its arithmetic units, which matrix products fill alone. Slow cores
-    hold up all threads where work is split evenly. A quota stops every thread once it is used up,
-    so a fraction of a core is rounded down.
+    Two threads on one core share its arithmetic units, which one thread's matrix products already
+    fill. Where work is split evenly, all threads wait for the slow cores. A quota stops every
+    thread once it is used up, so a fraction of a core is rounded down.
 
     Args:
         affinity: logical cores that may be used.
-        siblings: by logical core, all that share its physical one; empty where it is not known.
-        fast: the performance cores; empty where there is one kind.
-        quota: cores' worth of time; ``None`` for no limit.
+        siblings: by logical core, all that share its physical core; empty where that is unknown.
+        fast: the performance cores; empty where there is only one kind.
+        quota: processor time in cores; ``None`` for no limit.
     """
     usable = set(affinity) & set(fast) or set(affinity)
-    # A core is counted by the lowest of its siblings.
+    # The lowest sibling represents a physical core.
     physical = {min(siblings.get(core) or (core,)) for core in usable}
     count = len(physical)
     if quota is not None:
@@ -137,7 +131,7 @@ def parse_cpu_list(text: str) -> frozenset[int]:
 def macos_performance_cores(hw: str | Unknown) -> int | None:
     """The performance cores, from ``sysctl -n hw.perflevel0.physicalcpu``.
 
-    ``None`` on Macs with one kind of core, which do not know that name.
+    ``None`` on Macs with one kind of core, which do not have that variable.
     """
     return int(hw) if isinstance(hw, str) and hw.isdecimal() and int(hw) > 0 else None
 
@@ -145,7 +139,7 @@ def macos_performance_cores(hw: str | Unknown) -> int | None:
 def _cores(*, logical: bool) -> int:
     count = psutil.cpu_count(logical=logical)
     if not count:
-        raise LookupError("the system does not say")
+        raise LookupError("the system does not report it")
     return int(count)
 
 
@@ -172,7 +166,7 @@ def _gpus(reader: Reader) -> list[str]:
         return [f"{_text(reader.sysctl('machdep.cpu.brand_string'))} (integrated)"]
     root = "/proc/driver/nvidia/gpus"
     if not reader.exists(root):
-        raise LookupError("no NVIDIA driver; other GPUs are not looked for")
+        raise LookupError("no NVIDIA driver; other GPUs are not detected")
     return [
         gpu_model(_text(reader.read(path))) for path in reader.matching(f"{root}/*/information")
     ]

@@ -1,4 +1,4 @@
-"""The interface of what counts energy, and the probe that puts spans around it."""
+"""Energy: the counters of this machine, the probe that reads them, and joules per hour of audio."""
 
 from __future__ import annotations
 
@@ -14,32 +14,29 @@ from mac_whisper_speedtest.machine.gpu import Nvml
 from mac_whisper_speedtest.machine.probe import Reading, Target
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
 
-# From counters to joules per hour of audio. Nothing here asks a machine.
-
-
 SHORTEST_WINDOW_S = 1.0
-"""NVML's counter moves every 20 to 100 ms and Apple's models are noise below 10 ms: in one second
-the first is exact to a tenth at the worst. Shorter windows are not measured."""
+"""Shorter windows are not measured. NVML's counter moves every 20 to 100 ms, so over one second its
+error is a tenth at most; Apple's models are noise below 10 ms."""
 
 COARSE_BELOW_S = 5.0
-"""Windows in which a counter that moves every 100 ms is worse than 2 %."""
+"""In shorter windows the error of a counter that moves every 100 ms exceeds 2 %."""
 
 SHORTEST_IDLE_S = 3.0
 
 NEAR_IDLE_SHARE = 0.10
-"""Where the work adds less than this to what the machine takes anyway, the difference is mostly
-that of two idle readings."""
+"""Where the work adds less than this share to the idle energy, the difference is mostly noise."""
 
 _HOUR_S = 3600.0
+_NO_COUNTER = "this machine has no readable energy counter"
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What one counter says.
+    """The value of one counter.
 
     Attributes:
-        joules: since some fixed origin.
-        wraps_at: the joules after which it starts again at zero; ``None`` if it does not.
+        joules: since a fixed origin.
+        wraps_at: joules at which it restarts from zero; ``None`` if it does not.
     """
 
     joules: float
@@ -47,7 +44,7 @@ class Count:
 
 
 Counts = Mapping[str, Count]
-"""By domain: ``package-0``, ``gpu0``, ``ane``. Domains do not overlap; their sum makes sense."""
+"""By domain: ``package-0``, ``gpu0``, ``ane``. Domains do not overlap, so they may be added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,8 @@ class Window:
     """Energy between two readings.
 
     Attributes:
-        seconds: the time between them.
         joules: by domain.
-        quality: what kind of figure the source gives: ``estimate``, ``sampled``; empty for an
-            ordinary counter.
+        quality: of the source: ``estimate``, ``sampled``; empty for an ordinary counter.
     """
 
     seconds: float
@@ -73,13 +68,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class EnergyUse:
-    """What transcribing took.
+    """The energy of transcribing.
 
     Attributes:
         joules_per_audio_hour: above idle.
-        watts: the machine's mean power while it worked, idle included, as far as it is metered.
-        idle_watts: before the work.
-        domains: which counters are in these figures.
+        watts: mean power of all metered domains during the work, including idle power.
+        idle_watts: mean power before the work.
+        domains: the counters that these figures include.
     """
 
     joules_per_audio_hour: Reading
@@ -88,12 +83,18 @@ class EnergyUse:
     domains: tuple[str, ...] = ()
 
 
-def between(before: Counts, after: Counts) -> dict[str, float]:
-    """Joules by domain, of those that are in both readings.
+def no_energy(reason: str) -> EnergyUse:
+    """An energy use of which no figure is known."""
+    power = Reading(None, "W", reason)
+    return EnergyUse(Reading(None, "J/h", reason), power, power)
 
-    A counter that is lower than before has wrapped, once: over windows of minutes it cannot have
-    done so twice (a package's range of 262 kJ lasts 22 minutes at 200 W). One that has no range and
-    is lower was reset and is left out.
+
+def joules_between(before: Counts, after: Counts) -> dict[str, float]:
+    """Joules of each domain that is in both readings.
+
+    A counter that is lower than before has wrapped, and only once in windows of minutes (a
+    package's range of 262 kJ lasts 22 minutes at 200 W). One without a range that is lower was
+    reset; its domain is left out.
     """
     found = {}
     for domain, then in before.items():
@@ -109,10 +110,10 @@ def between(before: Counts, after: Counts) -> dict[str, float]:
     return found
 
 
-def refused(window: Window, shortest_s: float = SHORTEST_WINDOW_S) -> str:
-    """Why a window is no measurement; empty if it is one."""
+def refusal_reason(window: Window, shortest_s: float = SHORTEST_WINDOW_S) -> str:
+    """Why a window is not a valid measurement; empty if it is."""
     if window.seconds < shortest_s:
-        return f"{window.seconds:.2f} s are too short: energy takes {shortest_s:g} s and more"
+        return f"{window.seconds:.2f} s are too short: energy needs at least {shortest_s:g} s"
     if not window.joules:
         return "no counter gave two readings"
     if window.total <= 0:
@@ -120,39 +121,38 @@ def refused(window: Window, shortest_s: float = SHORTEST_WINDOW_S) -> str:
     return ""
 
 
-def watts(window: Window) -> dict[str, float]:
-    """Mean power by domain: joules / seconds."""
+def mean_watts(window: Window) -> dict[str, float]:
+    """Mean power in watts, by domain."""
     return {domain: joules / window.seconds for domain, joules in window.joules.items()}
 
 
-def spent(windows: Sequence[Window], idle: Window | Unknown, audio_s: float) -> EnergyUse:
-    """What transcribing took, above what the machine takes anyway.
+def energy_use(windows: Sequence[Window], idle: Window | Unknown, audio_s: float) -> EnergyUse:
+    """The energy of transcribing, above that of the idle machine.
 
         joules per audio hour = 3600 * (J - W_idle * t) / audio
 
-    with J and t summed over the windows, and W_idle the mean power of a quiet window of at least
-    `SHORTEST_IDLE_S` before the work; only domains that are in all of them. The subtraction is what
-    zeus and MLPerf Power describe as dynamic energy: these counters are of the whole machine.
+    with J and t summed over the windows, and W_idle the mean power of an idle window of at least
+    `SHORTEST_IDLE_S` before the work; only domains that are in all windows count. The counters are
+    of the whole machine; zeus and MLPerf Power call this difference dynamic energy.
 
     Args:
         windows: around the work, each at least `SHORTEST_WINDOW_S` long.
-        idle: before it.
+        idle: before the work.
         audio_s: seconds of audio that were transcribed in all windows together.
     """
-    reason = _reason(windows, idle, audio_s)
+    reason = _unmeasurable_reason(windows, idle, audio_s)
     if reason or isinstance(idle, Unknown):
-        power = Reading(None, "W", reason)
-        return EnergyUse(Reading(None, "J/h", reason), power, power)
+        return no_energy(reason)
     domains = _shared_domains([*windows, idle])
     seconds = sum(window.seconds for window in windows)
     joules = sum(window.joules[name] for window in windows for name in domains)
-    rest_w = sum(watts(idle)[name] for name in domains)
+    rest_w = sum(mean_watts(idle)[name] for name in domains)
     rest_j = rest_w * seconds
     power = Reading(joules / seconds, "W", quality=_quality(windows, idle))
     rest = Reading(rest_w, "W", quality=idle.quality)
     above = joules - rest_j
     if above <= 0:
-        why = f"{joules:.1f} J are no more than the {rest_j:.1f} J of an idle machine"
+        why = f"{joules:.1f} J are no more than the {rest_j:.1f} J of the idle machine"
         return EnergyUse(Reading(None, "J/h", why), power, rest, domains)
     flags = [_quality(windows, idle)]
     if above < NEAR_IDLE_SHARE * rest_j:
@@ -162,15 +162,14 @@ def spent(windows: Sequence[Window], idle: Window | Unknown, audio_s: float) -> 
     return EnergyUse(per_hour, power, rest, domains)
 
 
-def _reason(windows: Sequence[Window], idle: Window | Unknown, audio_s: float) -> str:
-    """Why nothing can be said; empty if something can."""
+def _unmeasurable_reason(windows: Sequence[Window], idle: Window | Unknown, audio_s: float) -> str:
     without = "no idle power to subtract"
     if isinstance(idle, Unknown):
         return f"{without}: {idle.reason}"
     if not windows or audio_s <= 0:
         return "no audio was transcribed in a metered window"
-    not_idle = refused(idle, SHORTEST_IDLE_S)
-    reasons = [*map(refused, windows), f"{without}: {not_idle}" if not_idle else ""]
+    not_idle = refusal_reason(idle, SHORTEST_IDLE_S)
+    reasons = [*map(refusal_reason, windows), f"{without}: {not_idle}" if not_idle else ""]
     if not _shared_domains([*windows, idle]):
         reasons.append("no counter gave readings in every window")
     return next(filter(None, reasons), "")
@@ -193,22 +192,22 @@ class EnergyCounter(Protocol):
 
     Attributes:
         name: ``nvml``, ``rapl``, ``apple``.
-        quality: how far its figures can be trusted where that is not fully.
+        quality: as in `Window`.
     """
 
     name: str
     quality: str
 
     def read(self) -> Counts | Unknown:
-        """All its domains now; may raise what `attempt` turns into a reason."""
+        """The present counts of all its domains; may raise what `attempt` turns into a reason."""
 
 
 class Energy:
     """Energy of the whole machine over a span, by domain.
 
     Put it around all timed samples of a round rather than one: spans shorter than
-    `joules.SHORTEST_WINDOW_S` are not measured. Figures: ``energy_<domain>_j`` for each domain,
-    ``energy_wall_s``, and ``energy_j`` for their sum. `window` gives the same for `joules.spent`.
+    `SHORTEST_WINDOW_S` are not measured. Figures: ``energy_<domain>_j`` for each domain,
+    ``energy_wall_s``, and ``energy_j`` for the sum. `window` has the same data for `energy_use`.
     """
 
     name = "energy"
@@ -220,38 +219,38 @@ class Energy:
         self._clock = clock
         self._before: dict[str, Counts | Unknown] = {}
         self._began = 0.0
-        self.window: Window | Unknown = Unknown("nothing was metered yet")
+        self.window: Window | Unknown = Unknown("nothing has been metered yet")
 
     def begin(self, target: Target) -> None:  # noqa: ARG002 - the whole machine's
         """Read all counters, the clock last."""
-        self._before = {each.name: _read(each) for each in self._counters}
+        self._before = {each.name: attempt(each.read) for each in self._counters}
         self._began = self._clock()
 
     def end(self, target: Target) -> dict[str, Reading]:  # noqa: ARG002 - the whole machine's
         """Read the clock, then all counters again."""
         seconds = self._clock() - self._began
-        spent: dict[str, float] = {}
+        joules: dict[str, float] = {}
         reasons, flags = [], set()
         for counter in self._counters:
             before = self._before.get(counter.name, Unknown("begin was not called"))
-            after = _read(counter)
-            if isinstance(before, Unknown) or isinstance(after, Unknown):
-                failed = before if isinstance(before, Unknown) else after
-                assert isinstance(failed, Unknown)
-                reasons.append(f"{counter.name}: {failed.reason}")
-                continue
-            spent |= between(before, after)
-            flags.add(counter.quality)
+            after = attempt(counter.read)
+            if isinstance(before, Unknown):
+                reasons.append(f"{counter.name}: {before.reason}")
+            elif isinstance(after, Unknown):
+                reasons.append(f"{counter.name}: {after.reason}")
+            else:
+                joules |= joules_between(before, after)
+                flags.add(counter.quality)
         quality = ", ".join(sorted(filter(None, flags)))
-        self.window = self._judged(Window(seconds, spent, quality), reasons)
+        self.window = self._judged(Window(seconds, joules, quality), reasons)
         return self._readings(seconds)
 
     def _judged(self, window: Window, reasons: Sequence[str]) -> Window | Unknown:
         if not self._counters:
-            return Unknown("this machine has no energy counter that can be read")
+            return Unknown(_NO_COUNTER)
         if not window.joules and reasons:
             return Unknown("; ".join(reasons))
-        reason = refused(window)
+        reason = refusal_reason(window)
         return Unknown(reason) if reason else window
 
     def _readings(self, seconds: float) -> dict[str, Reading]:
@@ -267,20 +266,20 @@ class Energy:
         return {"energy_wall_s": wall, "energy_j": total, **each}
 
 
-def idle(
+def meter_idle(
     counters: Sequence[EnergyCounter],
     *,
     seconds: float = SHORTEST_IDLE_S,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Window | Unknown:
-    """The energy of a quiet machine over some seconds, to be called before any worker is started.
+    """The energy of the idle machine; call it before any worker starts.
 
-    Where there is nothing to read it returns at once.
+    It returns at once where no counter can be read.
     """
-    usable = [each for each in counters if not isinstance(_read(each), Unknown)]
+    usable = [each for each in counters if not isinstance(attempt(each.read), Unknown)]
     if not usable:
-        return Unknown("this machine has no energy counter that can be read")
+        return Unknown(_NO_COUNTER)
     probe = Energy(usable, clock)
     probe.begin(Target(None))
     sleep(seconds)
@@ -288,11 +287,7 @@ def idle(
     return probe.window
 
 
-def _read(counter: EnergyCounter) -> Counts | Unknown:
-    return attempt(counter.read)
-
-
-# Energy of Intel's and AMD's processors on Linux, from the powercap files.
+# Intel and AMD processors on Linux, from the powercap files.
 
 
 _ROOT = "/sys/class/powercap"
@@ -300,11 +295,11 @@ _MICRO = 1e-6
 
 
 class Rapl:
-    """RAPL: microjoules of every package, and of its memory where it is metered.
+    """RAPL: microjoules of every package, and of its memory where that is metered.
 
-    A package's core and uncore zones are part of it, ``psys`` contains it, and ``intel-rapl-mmio``
-    repeats it: none of these is added. AMD's processors appear under the same names. Since
-    CVE-2020-8694 the files can only be read by root unless the administrator allows more.
+    A package contains its core and uncore zones, ``psys`` contains the package, and
+    ``intel-rapl-mmio`` repeats it: none of these is added. AMD processors have the same names.
+    Since CVE-2020-8694 only root can read the files, unless the administrator allows more.
     """
 
     name = "rapl"
@@ -316,7 +311,7 @@ class Rapl:
     def read(self) -> Counts | Unknown:
         """``package-0``, ``package-0-dram`` and so on."""
         if self._reader.macos:
-            return Unknown("RAPL's files are Linux's")
+            return Unknown("RAPL files exist on Linux only")
         found: dict[str, Count] = {}
         failed: Unknown | None = None
         for zone in self._reader.matching(f"{_ROOT}/intel-rapl:*"):
@@ -331,7 +326,7 @@ class Rapl:
         return found or failed or Unknown(f"there is no RAPL below {_ROOT}")
 
     def _domain(self, zone: str) -> str:
-        """What a zone is called here; empty where it is contained in another."""
+        """The domain of a zone; empty if another zone contains it."""
         name = self._reader.read(f"{zone}/name")
         if not isinstance(name, str):
             return ""
@@ -341,31 +336,33 @@ class Rapl:
             package = self._reader.read(f"{zone.rpartition(':')[0]}/name")
             if isinstance(package, str):
                 return f"{package}-dram"
-            # Without its package's name the zone's number still tells two apart.
+            # Without its package's name the zone's number still distinguishes two of them.
             return f"dram-{zone.rpartition('/')[2].partition(':')[2]}"
         return ""
 
     def _count(self, zone: str) -> Count | Unknown:
         energy = self._reader.read(f"{zone}/energy_uj")
         if isinstance(energy, Unknown):
-            return Unknown(f"{energy.reason} (it takes root unless the administrator allows more)")
+            return Unknown(
+                f"{energy.reason} (only root can read it, unless the administrator allows more)"
+            )
         if not re.fullmatch(r"\d+", energy):
-            return Unknown(f"{zone}/energy_uj says {energy[:20]!r}")
+            return Unknown(f"{zone}/energy_uj contains {energy[:20]!r}")
         most = self._reader.read(f"{zone}/max_energy_range_uj")
         range_uj = int(most) if isinstance(most, str) and most.isdecimal() else 0
         return Count(int(energy) * _MICRO, range_uj * _MICRO or None)
 
 
-# Energy of NVIDIA GPUs, from the driver's own counter.
+# NVIDIA GPUs, from the driver's counter.
 
 
 class NvmlEnergy:
     """``nvmlDeviceGetTotalEnergyConsumption``: millijoules since the driver was loaded.
 
-    Volta and newer; needs no rights. The counter moves every 20 to 100 ms, and behind it the sensor
-    of an A100 or H100 looks only a quarter of the time (arXiv 2312.02741): hence ``sampled``. All
-    GPUs of the machine are counted, the idle ones too, which subtracting idle power takes out
-    again. Instances of a MIG GPU have no counters of their own.
+    Volta and newer; needs no special rights. The counter moves every 20 to 100 ms, and the sensor
+    of an A100 or H100 samples only a quarter of the time (arXiv 2312.02741): hence ``sampled``. All
+    GPUs of the machine count; subtracting idle power removes the unused ones. Instances of a MIG
+    GPU have no counters of their own.
     """
 
     name = "nvml"
@@ -382,33 +379,33 @@ class NvmlEnergy:
         return {f"gpu{index}": Count(each / 1e3) for index, each in enumerate(energies)}
 
 
-# Energy of Apple silicon, from the counters behind powermetrics, without its root.
+# Apple silicon, from the counters behind powermetrics, which do not require root.
 
 
 _MILLI = 1e-3
-_ALONE = ("gpu_mj", "gpu_sram_mj", "ane_mj", "dram_mj")
+_COMPONENTS = ("gpu_mj", "gpu_sram_mj", "ane_mj", "dram_mj")
 _CLUSTERS = ("efficiency_cluster_mj", "performance_cluster_mj")
 
 
 class AppleEnergy:
     """zeus-apple-silicon's cumulative counters: CPU, GPU, its SRAM, Neural Engine and DRAM.
 
-    They are the chip's own model of its energy, not a sensor's: hence ``estimate``. They are of the
-    whole chip, whoever uses it, and leave out the display, the drive and the power supply's loss.
+    They come from the chip's energy model and not from a sensor: hence ``estimate``. They cover the
+    work of all programs on the chip, without the display, the drive and the power supply's loss.
     """
 
     name = "apple"
     quality = "estimate"
 
     def __init__(self, monitor: Any) -> None:
-        """Read ``monitor``, an ``AppleEnergyMonitor``, or give the reason that stands for it."""
+        """Read ``monitor``, an ``AppleEnergyMonitor``, or an `Unknown` in its place."""
         self._monitor = monitor
 
     def read(self) -> Counts | Unknown:
-        """``cpu``, ``gpu``, ``gpu_sram``, ``ane``, ``dram``, as far as the chip has them."""
+        """``cpu``, ``gpu``, ``gpu_sram``, ``ane`` and ``dram``, where the chip has them."""
         if isinstance(self._monitor, Unknown):
             return self._monitor
-        return counts(self._monitor.get_cumulative_energy())
+        return apple_counts(self._monitor.get_cumulative_energy())
 
 
 def open_monitor() -> Any:
@@ -421,15 +418,15 @@ def open_monitor() -> Any:
     return attempt(library.AppleEnergyMonitor)
 
 
-def counts(metrics: Any) -> Counts | Unknown:
-    """The domains of one reading.
+def apple_counts(metrics: Any) -> Counts | Unknown:
+    """The domains of one reading of the monitor.
 
-    The CPU is ``cpu_total_mj``; where a chip has none, the sum of its clusters. Single cores are
-    never added up: they leave out the cache and fabric that a cluster shares.
+    The CPU is ``cpu_total_mj``; where a chip has none, the sum of its clusters. Single cores
+    are never added: they leave out the cache and fabric that a cluster shares.
 
     Args:
-        metrics: with the attributes of ``AppleEnergyMetrics``: millijoules, ``None`` where the chip
-            has no such channel.
+        metrics: an ``AppleEnergyMetrics``: millijoules, ``None`` where the chip has no such
+            channel.
     """
     found: dict[str, Count] = {}
     total = getattr(metrics, "cpu_total_mj", None)
@@ -439,18 +436,15 @@ def counts(metrics: Any) -> Counts | Unknown:
         total = sum(known) if known else None
     if total is not None:
         found["cpu"] = Count(total * _MILLI)
-    for name in _ALONE:
+    for name in _COMPONENTS:
         value = getattr(metrics, name, None)
         if value is not None:
             found[name.removesuffix("_mj")] = Count(value * _MILLI)
-    return found or Unknown("the chip names no energy channel")
+    return found or Unknown("the chip has no energy channel")
 
 
-# Which energy counters this machine has.
-
-
-def counters(reader: Reader | None = None) -> list[EnergyCounter]:
-    """Those that can exist on this system; each says itself why it cannot be read.
+def available_counters(reader: Reader | None = None) -> list[EnergyCounter]:
+    """The counters that can exist on this system; each reports why it cannot be read.
 
     Their domains do not overlap: a processor's package and its memory, discrete GPUs, Apple's chip.
     """

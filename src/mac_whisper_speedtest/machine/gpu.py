@@ -1,4 +1,4 @@
-"""NVIDIA's management library: opened once, and asked in words of this program."""
+"""NVIDIA GPUs: NVML opened once per process, and the probe of device memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mac_whisper_speedtest.machine.reader import Unknown, attempt
 T = TypeVar("T")
 
 HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x8, 0x20, 0x40, 0x80
-"""Bits of the mask of why clocks are low (nvml.h, nvmlClocksEventReasons)."""
+"""Bits of the mask of reasons for low clocks (nvml.h, nvmlClocksEventReasons)."""
 SW_POWER_CAP = 0x4
 
 THROTTLE_WORDS = {
@@ -30,23 +30,23 @@ THROTTLE_WORDS = {
     HW_THERMAL: "thermal (hardware)",
     POWER_BRAKE: "power brake",
 }
-"""The bits that hold a GPU back; an idle GPU and clocks that the user chose are no throttling."""
+"""The bits that mean throttling; an idle GPU and clocks chosen by the user do not."""
 
 OPEN_TIMEOUT_S = 8.0
-"""Without persistence mode the driver starts every GPU anew; a driver in trouble never answers."""
+"""Without persistence mode the driver restarts every GPU first; a faulty driver never answers."""
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 
 
 class Nvml:
-    """The GPUs of this machine, in NVML's order (by PCI bus), whatever CUDA_VISIBLE_DEVICES says.
+    """The GPUs of this machine, in NVML's order (by PCI bus), regardless of CUDA_VISIBLE_DEVICES.
 
     Every method raises what :func:`~mac_whisper_speedtest.machine.reader.attempt` turns into a
     reason.
     """
 
     def __init__(self, library: Any) -> None:
-        """Ask ``library``, the module ``pynvml`` of nvidia-ml-py, after its ``nvmlInit``."""
+        """Use ``library``, the module ``pynvml`` of nvidia-ml-py, after its ``nvmlInit``."""
         self._library = library
         with _as_runtime_error(library):
             count = library.nvmlDeviceGetCount()
@@ -57,15 +57,15 @@ class Nvml:
         return self._each(self._library.nvmlDeviceGetTotalEnergyConsumption)
 
     def used_bytes(self) -> int:
-        """Memory in use on all GPUs, by anyone."""
+        """Memory in use on all GPUs, by all programs."""
         found = self._each(self._library.nvmlDeviceGetMemoryInfo)
         return sum(int(each.used) for each in found)
 
     def used_by(self, pids: Collection[int]) -> int | None:
         """Memory that these processes use on all GPUs, in bytes.
 
-        ``None`` where the driver does not show them: it names processes as the host counts them,
-        which a container does not.
+        ``None`` where the driver does not show them: it uses the host's process ids, which differ
+        in a container.
         """
         total, seen = 0, False
         for running in self._each(self._library.nvmlDeviceGetComputeRunningProcesses):
@@ -76,13 +76,13 @@ class Nvml:
         return total if seen else None
 
     def sm_clocks_mhz(self) -> list[int]:
-        """Each GPU's present clock of its multiprocessors, in MHz."""
+        """The present clock of each GPU's multiprocessors, in MHz."""
         library = self._library
         return self._each(lambda gpu: library.nvmlDeviceGetClockInfo(gpu, library.NVML_CLOCK_SM))
 
     def throttle_masks(self) -> list[int]:
-        """Each GPU's mask of why its clocks are low."""
-        # Its name since driver 535, and before.
+        """Each GPU's bit mask of reasons for low clocks."""
+        # The name since driver 535; below, the older name.
         new = getattr(self._library, "nvmlDeviceGetCurrentClocksEventReasons", None)
         try:
             if new is not None:
@@ -91,20 +91,20 @@ class Nvml:
             pass
         return self._each(self._library.nvmlDeviceGetCurrentClocksThrottleReasons)
 
-    def _each(self, look: Callable[[Any], T]) -> list[T]:
+    def _each(self, query: Callable[[Any], T]) -> list[T]:
         with _as_runtime_error(self._library):
-            return [look(gpu) for gpu in self._gpus]
+            return [query(gpu) for gpu in self._gpus]
 
 
 def throttled(masks: Collection[int]) -> tuple[str, ...]:
-    """The reasons in these masks that hold a GPU back, in words, each once."""
+    """The reasons for throttling in these masks, in words, each once."""
     together = functools.reduce(lambda left, right: left | right, masks, 0)
     return tuple(word for bit, word in THROTTLE_WORDS.items() if together & bit)
 
 
 @functools.cache
 def shared() -> Nvml | Unknown:
-    """NVML, opened once for this process; or why it cannot be."""
+    """NVML, opened once for this process, or why it cannot be opened."""
     if not _DRIVER.exists():
         return Unknown("no NVIDIA driver is loaded")
     try:
@@ -115,17 +115,17 @@ def shared() -> Nvml | Unknown:
     return within(OPEN_TIMEOUT_S, lambda: _opened(library))
 
 
-def within(seconds: float, look: Callable[[], T]) -> T | Unknown:
-    """What ``look`` returns, unless it fails or takes longer than this.
+def within(seconds: float, query: Callable[[], T]) -> T | Unknown:
+    """The result of ``query``, or why it failed or took longer than ``seconds``.
 
-    What takes longer goes on in a thread that nobody waits for.
+    A query that takes longer continues in a daemon thread.
     """
     found: list[T | Unknown] = []
 
     def run() -> None:
         try:
-            found.append(look())
-        except Exception as error:  # noqa: BLE001 - whatever a driver's library raises is a reason
+            found.append(query())
+        except Exception as error:  # noqa: BLE001 - any error of a driver's library is a reason
             found.append(Unknown(f"{type(error).__name__}: {error}"))
 
     thread = threading.Thread(target=run, daemon=True)
@@ -141,25 +141,25 @@ def _opened(library: Any) -> Nvml:
 
 @contextmanager
 def _as_runtime_error(library: Any) -> Iterator[None]:
-    """NVML's errors share a class of its own that is only known once it is imported."""
+    """Convert NVML's errors, whose class exists only once the library is imported."""
     try:
         yield
     except library.NVMLError as error:
         raise RuntimeError(str(error)) from error
 
 
-# The most memory a worker's tree had on NVIDIA GPUs during a span.
+# The peak memory of a worker's tree on NVIDIA GPUs during a span.
 
 
 PERIOD_S = 0.05
-"""NVML keeps no peak, so it is looked at this often, in a thread of the tool; shorter peaks are
+"""Interval between polls by a thread of the tool, because NVML keeps no peak; shorter peaks are
 missed."""
 
 COST_SHARE = 0.0025
-"""Of all cores, at the most, for looking: where a look is slow, there are fewer of them."""
+"""Maximum share of all cores for polling: where a poll is slow, there are fewer of them."""
 
 _POLLS_PER_WALK = 20
-"""The worker's tree is walked once a second, because that costs more than asking the driver."""
+"""The worker's tree is walked once a second, because that costs more than querying the driver."""
 
 UNITS = {"gpu_peak_bytes": "bytes", "gpu_polls": ""}
 
@@ -170,9 +170,9 @@ class Peak:
 
     Attributes:
         own: of the worker's tree; ``None`` while the driver shows none of its processes.
-        device: of all GPUs, by anyone.
-        polls: how often was looked.
-        reason: why the last look failed; empty if none did.
+        device: of all GPUs, by all programs.
+        polls: the number of polls.
+        reason: why the last failed poll failed; empty if none did.
     """
 
     own: int | None = None
@@ -181,7 +181,7 @@ class Peak:
     reason: str = ""
 
     def add(self, own: int | None, device: int) -> None:
-        """Take one look into account."""
+        """Include one poll."""
         self.polls += 1
         self.device = device if self.device is None else max(self.device, device)
         if own is not None:
@@ -191,9 +191,9 @@ class Peak:
 class GpuMemory:
     """Device memory, polled every `PERIOD_S`, or more rarely (`COST_SHARE`).
 
-    Make one before the worker starts: what the GPUs hold then is the baseline where the driver
-    hides whose memory it is (containers). ``gpu_peak_bytes`` is the tree's own, or the rise over
-    that baseline, marked ``device total``: other programs' memory is in it.
+    Create it before the worker starts: the memory in use at that time is the baseline where the
+    driver does not show memory by process (containers). ``gpu_peak_bytes`` is the tree's own, or
+    the rise over that baseline, marked ``device total``, which includes other programs' memory.
     """
 
     name = "gpu memory"
@@ -206,14 +206,15 @@ class GpuMemory:
         self._peak = Peak()
 
     def begin(self, target: Target) -> None:
-        """Look once, and go on looking in a thread."""
+        """Poll once, then continue in a thread."""
         self._peak, self._over = Peak(), threading.Event()
         if isinstance(self._nvml, Unknown) or target.pid is None:
             return
         self._poll(self._nvml, _tree(target.pid))
-        # Each thread has its own event: one that a driver holds up must not see the next span's.
+        # Each thread has its own event: a thread blocked by the driver must not see the next
+        # span's.
         arguments = (self._nvml, target.pid, self._over)
-        self._thread = threading.Thread(target=self._go_on, args=arguments, daemon=True)
+        self._thread = threading.Thread(target=self._poll_until, args=arguments, daemon=True)
         self._thread.start()
 
     def end(self, target: Target) -> dict[str, Reading]:
@@ -230,7 +231,7 @@ class GpuMemory:
         self._poll(self._nvml, _tree(target.pid))
         return readings(self._peak, self._rest)
 
-    def _go_on(self, library: Nvml, pid: int, over: threading.Event) -> None:
+    def _poll_until(self, library: Nvml, pid: int, over: threading.Event) -> None:
         pids, wait_s, polls = _tree(pid), PERIOD_S, 0
         while not over.wait(wait_s):
             polls += 1
@@ -251,26 +252,26 @@ class GpuMemory:
         return library if isinstance(library, Unknown) else attempt(library.used_bytes)
 
 
-def period_s(look_s: float, cores: int) -> float:
-    """How long to wait between two looks that take ``look_s`` of a processor's time each."""
-    return max(PERIOD_S, look_s / (COST_SHARE * cores))
+def period_s(poll_s: float, cores: int) -> float:
+    """How long to wait between two polls that take ``poll_s`` of processor time each."""
+    return max(PERIOD_S, poll_s / (COST_SHARE * cores))
 
 
 def _tree(pid: int) -> frozenset[int]:
-    """The worker's processes; only itself where they cannot be seen."""
+    """The process ids of the worker's tree; only its own where they cannot be read."""
     found = attempt(lambda: frozenset(cpu.pids(pid)))
     return frozenset({pid}) if isinstance(found, Unknown) else found
 
 
 def readings(peak: Peak, rest: int | Unknown) -> dict[str, Reading]:
-    """Figures from the highest looks.
+    """The figures of a span.
 
     Args:
-        peak: the highest of the span.
+        peak: of the span.
         rest: bytes in use on all GPUs before the worker started.
     """
     if not peak.polls:
-        return unmeasured(UNITS, peak.reason or "NVML was never asked")
+        return unmeasured(UNITS, peak.reason or "NVML was never polled")
     polls = Reading(peak.polls, "")
     if peak.own is not None:
         return {"gpu_peak_bytes": Reading(peak.own, "bytes"), "gpu_polls": polls}
@@ -279,6 +280,6 @@ def readings(peak: Peak, rest: int | Unknown) -> dict[str, Reading]:
         return {"gpu_peak_bytes": Reading(None, "bytes", reason), "gpu_polls": polls}
     rise = max(0, peak.device - rest)
     if not rise:
-        why = "the driver shows no process of the worker, and the GPUs hold no more than before it"
+        why = "the driver shows no process of the worker, and GPU memory did not rise"
         return {"gpu_peak_bytes": Reading(None, "bytes", why), "gpu_polls": polls}
     return {"gpu_peak_bytes": Reading(rise, "bytes", quality="device total"), "gpu_polls": polls}

@@ -1,4 +1,4 @@
-"""Keeping the host out of the way: idle sleep, priority, and which cores a worker may use."""
+"""Control over the host: idle sleep, priority, and the cores of a worker."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> It
     """Keep a Mac awake inside the ``with``; elsewhere do nothing.
 
     ``caffeinate -ims -w PID`` holds assertions against idle sleep (``-i``), disk sleep (``-m``)
-    and, on mains, system sleep (``-s``). It ends by itself when this process does, however that
-    ends, and is ended on leaving. App Nap slows down programs whose windows are not seen; programs
-    started from a terminal have none.
+    and, on mains, system sleep (``-s``). It is terminated at the end of the ``with``, and exits by
+    itself when this process ends in any way. App Nap affects only programs with windows.
 
     Yields:
-        what was done, or why nothing was, in words for the manifest.
+        what was done, or why nothing was done, in words for the manifest.
     """
     if platform != "darwin":
         yield "not needed: only macOS goes to sleep while programs run"
@@ -52,16 +51,16 @@ def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> It
 
 
 class PlacementError(SpeedtestError):
-    """Cores or a niceness were asked for that this machine or user cannot have."""
+    """The requested cores or niceness are not available on this machine or to this user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a worker runs and how it is preferred.
+    """The cores and the priority of a worker.
 
     Attributes:
-        cores: logical cores it may use; empty for all that the tool may use.
-        nice: added to the tool's own niceness; 0 leaves it.
+        cores: logical cores; empty for all that the tool may use.
+        nice: added to the tool's own niceness.
     """
 
     cores: tuple[int, ...] = ()
@@ -71,64 +70,64 @@ class Placement:
 def placement(
     *, cores: Collection[int] = (), nice: int = 0, platform: str = sys.platform
 ) -> Placement:
-    """Check what was asked for, before any worker is started.
+    """Check the requested cores and niceness, before any worker starts.
 
     Raises:
-        PlacementError: macOS has no affinity; a core is none of those this process may use; a
-            priority above the tool's takes root.
+        PlacementError: macOS has no affinity; this process may not use one of the cores; a priority
+            above the tool's needs root.
     """
     if cores and platform != "linux":
         raise PlacementError(
-            f"cores {_listed(cores)} cannot be given to a worker: this system has no affinity",
-            hint="leave the option out; --threads decides how many cores are used",
+            f"cores {_listed(cores)} cannot be assigned to a worker: this system has no affinity",
+            hint="omit the option; --threads sets how many cores are used",
         )
     allowed = os.sched_getaffinity(0) if cores else set()
     if foreign := sorted(set(cores) - allowed):
         raise PlacementError(
-            f"cores {_listed(foreign)} are none that this process may use",
-            hint=f"it may use {_listed(allowed)}",
+            f"cores {_listed(foreign)} are not available to this process",
+            hint=f"available: {_listed(allowed)}",
         )
     if nice < 0 and os.geteuid() != 0:
         raise PlacementError(
-            f"a niceness of {nice} puts workers above other programs, which takes root",
-            hint="leave the option out: 0 is what programs have",
+            f"a niceness of {nice} gives workers priority over other programs, which needs root",
+            hint="omit the option: 0 is the default",
         )
     return Placement(tuple(sorted(set(cores))), nice)
 
 
-def place(pid: int, wanted: Placement) -> list[str]:
+def apply_placement(pid: int, placement: Placement) -> list[str]:
     """Apply to a worker that has just been started; threads that it starts later inherit it.
 
-    To be called between starting the process and ``hello``, while it has one thread. It is done
-    from here because nothing may run between fork and exec in a process that has threads.
+    Call it between starting the process and ``hello``, while the worker has one thread. The parent
+    does it because no code may run between fork and exec in a process that has threads.
 
     Returns:
-        what could not be done, in words; empty if all was.
+        what failed, in words.
     """
     failed = []
-    if wanted.cores:
+    if placement.cores:
         try:
-            os.sched_setaffinity(pid, wanted.cores)
+            os.sched_setaffinity(pid, placement.cores)
         except (OSError, AttributeError) as error:
             failed.append(f"affinity was not set: {error}")
-    if wanted.nice:
+    if placement.nice:
         try:
             own = os.getpriority(os.PRIO_PROCESS, 0)
-            os.setpriority(os.PRIO_PROCESS, pid, own + wanted.nice)
+            os.setpriority(os.PRIO_PROCESS, pid, own + placement.nice)
         except OSError as error:
             failed.append(f"niceness was not set: {error}")
     return failed
 
 
-def concerns(own_nice: int | None = None) -> list[str]:
-    """What about this process would slow every worker down, in words; empty if nothing would.
+def slowdown_warnings(own_nice: int | None = None) -> list[str]:
+    """What about this process slows every worker down, in words.
 
     Args:
-        own_nice: the tool's niceness, which workers inherit; asked of the system by default.
+        own_nice: the tool's niceness, which workers inherit; read from the system by default.
     """
     nice = os.getpriority(os.PRIO_PROCESS, 0) if own_nice is None else own_nice
     if nice > 0:
-        return [f"this tool runs with niceness {nice}, and so do its workers: others come first"]
+        return [f"this tool and its workers run with niceness {nice}: other programs have priority"]
     return []
 
 

@@ -1,4 +1,4 @@
-"""Memory of the worker's tree on Linux: what is resident, and the highest it has been."""
+"""Memory of a worker's tree on Linux and macOS, and swap and memory pressure of the machine."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ LINUX_UNITS = {
 
 
 class LinuxMemory:
-    """Resident memory of the tree now (``rss_bytes``), and its high-water marks.
+    """Resident memory of the tree now (``rss_bytes``), and its peaks.
 
     ``peak_rss_bytes`` is the worker's own ``VmHWM`` since it started (proc(5)).
-    ``tree_peak_rss_bytes`` is the sum of all its processes' marks: they need not have been reached
-    at the same time and may share pages, so it is an upper bound. ``cgroup_peak_bytes`` is the mark
-    of the worker's whole control group, with this tool and the files that it has cached; it is
-    given only if it rose during the span, because otherwise it tells of something else.
+    ``tree_peak_rss_bytes`` is the sum over all its processes: an upper bound, because their peaks
+    may be at different times and they may share pages. ``cgroup_peak_bytes`` is the peak of the
+    worker's whole control group, which includes this tool and cached files; it is given only if it
+    rose during the span, because otherwise it belongs to earlier work.
     """
 
     name = "memory"
@@ -40,17 +40,17 @@ class LinuxMemory:
         self._group_before: int | Unknown = Unknown("begin was not called")
 
     def begin(self, target: Target) -> None:
-        """Remember the control group's mark."""
+        """Remember the control group's peak."""
         self._group_before = self._group_peak(target)
 
     def end(self, target: Target) -> dict[str, Reading]:
-        """Read the marks."""
+        """Read the peaks."""
         pid = target.pid
         if pid is None:
             return unmeasured(LINUX_UNITS, "there is no worker to meter")
         found = attempt(lambda: self._tree(pid))
         figures = unmeasured(LINUX_UNITS, found.reason) if isinstance(found, Unknown) else found
-        figures["cgroup_peak_bytes"] = risen(self._group_before, self._group_peak(target))
+        figures["cgroup_peak_bytes"] = risen_peak(self._group_before, self._group_peak(target))
         return figures
 
     def _tree(self, pid: int) -> dict[str, Reading]:
@@ -61,7 +61,7 @@ class LinuxMemory:
                 texts.append(text)
             elif process.pid == pid:
                 raise psutil.NoSuchProcess(pid)
-        return of_statuses(texts)
+        return status_figures(texts)
 
     def _group_peak(self, target: Target) -> int | Unknown:
         if target.pid is None:
@@ -69,7 +69,7 @@ class LinuxMemory:
         return cgroup.memory_peak(self._reader, target.pid)
 
 
-def of_statuses(texts: list[str]) -> dict[str, Reading]:
+def status_figures(texts: list[str]) -> dict[str, Reading]:
     """Figures from the texts of /proc/PID/status, the worker's first."""
     rss = [_field(text, "VmRSS") for text in texts]
     peaks = [_field(text, "VmHWM") for text in texts]
@@ -80,8 +80,8 @@ def of_statuses(texts: list[str]) -> dict[str, Reading]:
     }
 
 
-def risen(before: int | Unknown, after: int | Unknown) -> Reading:
-    """The mark of the control group, if the span has set it."""
+def risen_peak(before: int | Unknown, after: int | Unknown) -> Reading:
+    """The peak of the control group, if it is from this span."""
     for each in (before, after):
         if isinstance(each, Unknown):
             return Reading(None, "bytes", each.reason)
@@ -104,7 +104,7 @@ def _sum(values: list[int | None], name: str, quality: str = "") -> Reading:
     return Reading(sum(known), "bytes", quality=quality)
 
 
-# What macOS accounts to one process: ``proc_pid_rusage`` and the layout of what it gives.
+# ``proc_pid_rusage`` of macOS, and the layout of its result.
 
 
 UUID_BYTES = 16
@@ -119,22 +119,22 @@ _LIFETIME_MAX_NEURAL_FOOTPRINT = 45
 _RESIDENT_SIZE = 6
 
 _BUFFER_BYTES = 1024
-"""More than any version takes, in case the kernel's grows."""
+"""More than any known version needs, in case the kernel writes a larger one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rusage:
-    """One process's accounts, in bytes unless said otherwise.
+    """The resource use of one process, in bytes except ``energy_nj``.
 
     Attributes:
-        resident: pages in memory, those of mapped files included.
-        footprint: what Activity Monitor shows as memory: with Metal's buffers and compressed pages,
-            without clean pages of mapped files.
-        footprint_peak: the highest footprint of the process's life.
-        neural: the ledger of the Neural Engine, kept apart; ``None`` before macOS 13.
-        neural_peak: its highest.
-        energy_nj: processor energy that the system attributes to the process, in nanojoules;
-            ``None`` before macOS 13. Without the GPU and the Neural Engine.
+        resident: pages in memory, including those of mapped files.
+        footprint: the memory that Activity Monitor shows: with Metal's buffers and compressed
+            pages, without clean pages of mapped files.
+        footprint_peak: over the life of the process.
+        neural: memory of the Neural Engine, accounted separately; ``None`` before macOS 13.
+        neural_peak: over the life of the process.
+        energy_nj: processor energy that the system attributes to the process, in nanojoules,
+            without the GPU and the Neural Engine; ``None`` before macOS 13.
     """
 
     resident: int
@@ -145,15 +145,15 @@ class Rusage:
     energy_nj: int | None = None
 
 
-def parse(buffer: bytes, version: int) -> Rusage:
-    """Read the buffer that ``proc_pid_rusage`` has filled.
+def parse_rusage(buffer: bytes, version: int) -> Rusage:
+    """Parse the buffer that ``proc_pid_rusage`` has filled.
 
     Args:
         buffer: 16 bytes of UUID and native 64-bit words; 464 bytes in version 6, 296 in version 4.
         version: 4 or 6.
 
     Raises:
-        ValueError: the buffer is too short for the version, or the version is not known here.
+        ValueError: the buffer is too short for the version, or the version is unknown.
     """
     count = _WORDS.get(version)
     if count is None:
@@ -176,8 +176,8 @@ def parse(buffer: bytes, version: int) -> Rusage:
     )
 
 
-def of_process(pid: int) -> Rusage:
-    """Ask macOS about one of this user's processes. Version 6, or 4 before macOS 13.
+def process_rusage(pid: int) -> Rusage:
+    """The resource use of one of this user's processes: version 6, or 4 before macOS 13.
 
     Raises:
         OSError: there is no such process, it is another user's, or this is not macOS.
@@ -187,12 +187,9 @@ def of_process(pid: int) -> Rusage:
     buffer = ctypes.create_string_buffer(_BUFFER_BYTES)
     for version in sorted(_WORDS, reverse=True):
         if library.proc_pid_rusage(ctypes.c_int(pid), ctypes.c_int(version), buffer) == 0:
-            return parse(buffer.raw, version)
+            return parse_rusage(buffer.raw, version)
     code = ctypes.get_errno()
     raise OSError(code, f"proc_pid_rusage of process {pid} failed with errno {code}")
-
-
-# Memory of the worker's tree on macOS: its footprint, and that of the Neural Engine.
 
 
 MACOS_UNITS = {
@@ -205,37 +202,36 @@ MACOS_UNITS = {
 
 
 class MacMemory:
-    """Footprints of all the tree's processes, and the highest of their lives.
+    """Footprints of the tree's processes, and the peaks over their lives.
 
-    The footprint counts buffers of the GPU that the process has asked for, which resident memory
-    misses, and leaves out weights that are mapped from a file and could be read again. The Neural
-    Engine's memory is a ledger of its own. Peaks of several processes are added although they need
-    not have been reached at the same time: then the sum is an upper bound.
+    Unlike resident memory, the footprint includes GPU buffers of the process and excludes weights
+    that are mapped from a file. The Neural Engine's memory is accounted separately. The sum of the
+    peaks of several processes is an upper bound, because they may be at different times.
     """
 
     name = "memory"
 
-    def __init__(self, look: Callable[[int], Rusage] = of_process) -> None:
-        self._look = look
+    def __init__(self, query: Callable[[int], Rusage] = process_rusage) -> None:
+        self._query = query
 
     def begin(self, target: Target) -> None:
-        """Nothing: the marks are kept by the system."""
+        """Nothing: the system keeps the peaks."""
 
     def end(self, target: Target) -> dict[str, Reading]:
-        """Read the marks."""
+        """Read the peaks."""
         pid = target.pid
         if pid is None:
             return unmeasured(MACOS_UNITS, "there is no worker to meter")
         found = attempt(lambda: self._tree(pid))
-        return (
-            unmeasured(MACOS_UNITS, found.reason) if isinstance(found, Unknown) else figures(found)
-        )
+        if isinstance(found, Unknown):
+            return unmeasured(MACOS_UNITS, found.reason)
+        return rusage_figures(found)
 
     def _tree(self, pid: int) -> list[Rusage]:
         found = []
         for process in cpu.members(pid):
             try:
-                found.append(self._look(process.pid))
+                found.append(self._query(process.pid))
             except OSError:
                 if process.pid == pid:
                     raise
@@ -244,7 +240,7 @@ class MacMemory:
         return found
 
 
-def figures(processes: Sequence[Rusage]) -> dict[str, Reading]:
+def rusage_figures(processes: Sequence[Rusage]) -> dict[str, Reading]:
     """The sums over a tree's processes (one at least), by name."""
     bound = "upper bound" if len(processes) > 1 else ""
     return {
@@ -261,11 +257,11 @@ def figures(processes: Sequence[Rusage]) -> dict[str, Reading]:
 def _neural(values: Sequence[int | None], quality: str) -> Reading:
     known = [value for value in values if value is not None]
     if len(known) < len(values):
-        return Reading(None, "bytes", "this release of macOS does not tell (it takes 13)")
+        return Reading(None, "bytes", "this release of macOS does not report it (macOS 13 does)")
     return Reading(sum(known), "bytes", quality=quality)
 
 
-# What the system says of its memory as a whole: swap, and how short memory is.
+# Swap and memory pressure of the whole machine.
 
 
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -273,7 +269,7 @@ _PRESSURE = {"1": "normal", "2": "warning", "4": "critical"}
 
 
 def swap_used(reader: Reader) -> int | Unknown:
-    """Bytes in swap."""
+    """Bytes in use."""
     if reader.macos:
         return macos_swap(reader.sysctl("vm.swapusage"))
     return linux_swap(reader.read("/proc/meminfo"))
@@ -285,8 +281,8 @@ def macos_swap(text: Answer) -> int | Unknown:
         return text
     found = re.search(r"used = ([\d.,]+)([KMGT])", text)
     if not found:
-        return Unknown("vm.swapusage does not say what is used")
-    # Some locales print a comma for the point.
+        return Unknown("vm.swapusage does not report what is used")
+    # Some locales print a decimal comma.
     return int(float(found[1].replace(",", ".")) * _UNITS[found[2]])
 
 
@@ -314,27 +310,24 @@ def macos_pressure(level: Answer) -> str | Unknown:
 
 
 def linux_pressure(text: Answer) -> float | Unknown:
-    """The share of the last 10 s, 0 to 1, in which some task waited for memory.
+    """The share of the last 10 s, 0 to 1, in which a task waited for memory.
 
     From /proc/pressure/memory (Linux, Documentation/accounting/psi).
     """
     if isinstance(text, Unknown):
         return text
     found = re.search(r"^some avg10=([\d.]+)", text, re.MULTILINE)
-    return float(found[1]) / 100 if found else Unknown("/proc/pressure/memory does not say")
-
-
-# Whether the machine paged to disk during a span.
+    return float(found[1]) / 100 if found else Unknown("/proc/pressure/memory has no avg10")
 
 
 SWAP_UNITS = {"swap_used_bytes": "bytes", "swap_grew_bytes": "bytes", "swapped_bytes": "bytes"}
 
 
 class Swap:
-    """Swap of the whole machine: what is in use, by how much it grew, what went in and out.
+    """Swap of the whole machine: bytes in use, their growth, and bytes swapped in and out.
 
-    ``swap_grew_bytes`` is negative where it shrank. ``swapped_bytes`` is only known on Linux: the
-    counters of macOS include pages that come from files, such as weights.
+    ``swap_grew_bytes`` is negative where swap shrank. ``swapped_bytes`` is known on Linux only: the
+    counters of macOS include pages of files, such as weights.
     """
 
     name = "swap"
@@ -345,11 +338,11 @@ class Swap:
         self._moved: int | Unknown = self._used
 
     def begin(self, target: Target) -> None:  # noqa: ARG002 - the whole machine's
-        """Remember what is in swap."""
+        """Remember the swap in use."""
         self._used, self._moved = swap_used(self._reader), self._pages()
 
     def end(self, target: Target) -> dict[str, Reading]:  # noqa: ARG002 - the whole machine's
-        """Compare."""
+        """Read again, and return the differences."""
         used = swap_used(self._reader)
         if isinstance(used, Unknown):
             return unmeasured(SWAP_UNITS, used.reason)
@@ -361,7 +354,7 @@ class Swap:
 
     def _pages(self) -> int | Unknown:
         if self._reader.macos:
-            return Unknown("macOS counts pages of files among those swapped in")
+            return Unknown("macOS counts pages of files as swapped in")
         return swapped(self._reader.read("/proc/vmstat"), os.sysconf("SC_PAGE_SIZE"))
 
 
@@ -371,7 +364,7 @@ def swapped(vmstat: Answer, page_bytes: int) -> int | Unknown:
         return vmstat
     pages = re.findall(r"^pswp(?:in|out) (\d+)$", vmstat, re.MULTILINE)
     if len(pages) != 2:
-        return Unknown("/proc/vmstat does not count swapped pages")
+        return Unknown("/proc/vmstat has no counts of swapped pages")
     return sum(map(int, pages)) * page_bytes
 
 

@@ -1,12 +1,12 @@
-"""What is metered around each worker's timed samples, and what its energy readings come to."""
+"""The probes around each worker's timed samples, and the energy of a cell from their readings."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 
-from mac_whisper_speedtest.machine import energy as counter
-from mac_whisper_speedtest.machine.energy import Window
+from mac_whisper_speedtest.machine import energy
+from mac_whisper_speedtest.machine.energy import EnergyUse, Window
 from mac_whisper_speedtest.machine.gpu import GpuMemory
 from mac_whisper_speedtest.machine.memory import LinuxMemory, MacMemory, Swap
 from mac_whisper_speedtest.machine.probe import Probe, Reading, Target
@@ -18,7 +18,7 @@ _JOULES = "_j"
 
 
 class _Idle:
-    """What the machine took before any worker was started; the same at every look."""
+    """The idle energy before any worker started: the same readings after every span."""
 
     name = "idle energy"
 
@@ -26,22 +26,22 @@ class _Idle:
         self._readings = _idle_readings(window)
 
     def begin(self, target: Target) -> None:
-        """There is nothing to look at."""
+        """Nothing is read."""
 
     def end(self, target: Target) -> dict[str, Reading]:  # noqa: ARG002 - the whole machine's
-        """What was read beforehand."""
+        """The idle readings."""
         return self._readings
 
 
 def available() -> tuple[Probe, ...]:
-    """The probes for this machine. Where it counts energy, it is left alone for some seconds first.
+    """The probes for this machine. If it has energy counters, idle power is metered for 3 s first.
 
-    To be called before any worker runs: what is there now is the baseline.
+    Call it before any worker runs: the present state is the baseline.
     """
-    counters = counter.counters()
+    counters = energy.available_counters()
     memory: Probe = MacMemory() if sys.platform == "darwin" else LinuxMemory()
-    energy = counter.Energy(counters)
-    return (memory, Swap(), GpuMemory(), energy, _Idle(counter.idle(counters)))
+    idle = _Idle(energy.meter_idle(counters))
+    return (memory, Swap(), GpuMemory(), energy.Energy(counters), idle)
 
 
 def _idle_readings(window: Window | Unknown) -> dict[str, Reading]:
@@ -56,8 +56,8 @@ def _idle_readings(window: Window | Unknown) -> dict[str, Reading]:
     }
 
 
-def energy(meters: Sequence[s.MeterResult]) -> counter.EnergyUse | None:
-    """What a cell's audio took, above idle; ``None`` where nothing was metered at all."""
+def cell_energy(meters: Sequence[s.MeterResult]) -> EnergyUse | None:
+    """The energy of a cell's audio, above idle; ``None`` where nothing was metered at all."""
     if not meters:
         return None
     windows, audio_s = [], 0.0
@@ -70,13 +70,12 @@ def energy(meters: Sequence[s.MeterResult]) -> counter.EnergyUse | None:
         windows.append(window)
         audio_s += meter.audio_s
     if not windows:
-        power = Reading(None, "W", reason)
-        return counter.EnergyUse(Reading(None, "J/h", reason), power, power)
-    return counter.spent(windows, _window(meters[0].readings, _IDLE), audio_s)
+        return energy.no_energy(reason)
+    return energy.energy_use(windows, _window(meters[0].readings, _IDLE), audio_s)
 
 
 def _window(readings: Mapping[str, s.ReadingInfo], prefix: str) -> Window | Unknown:
-    """The window that readings of one prefix tell of."""
+    """The window that the readings of one prefix describe."""
     wall = readings.get(f"{prefix}wall_s")
     if wall is None or wall.value is None:
         return Unknown(wall.reason if wall else "energy was not metered")

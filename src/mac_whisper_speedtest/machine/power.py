@@ -1,4 +1,4 @@
-"""Where the power comes from, and whether the system has been told to save it."""
+"""Power source, low-power mode and heat, as the system reports them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Supply:
     """Where the power comes from.
 
     Attributes:
-        battery: whether from a battery.
-        seen: in words, with the battery's charge where it says.
+        battery: whether it is a battery.
+        seen: in words, with the battery's charge where it is reported.
     """
 
     battery: bool
@@ -34,9 +34,8 @@ class LowPower:
     """Whether the system saves power.
 
     Attributes:
-        on: whether it does.
         seen: in words.
-        setting: what turns it on and off: macOS's name, or ``platform profile``.
+        setting: the name of the setting: that of macOS, or ``platform profile``.
     """
 
     on: bool
@@ -45,7 +44,7 @@ class LowPower:
 
 
 def supply(reader: Reader) -> Supply | Unknown:
-    """Ask where the power comes from; a program of about 10 ms on macOS, files on Linux."""
+    """The power source; runs a program of about 10 ms on macOS, reads files on Linux."""
     if reader.macos:
         return macos_supply(reader.run([_PMSET, "-g", "batt"]))
     supplies = {
@@ -60,7 +59,7 @@ def supply(reader: Reader) -> Supply | Unknown:
 
 
 def low_power(reader: Reader) -> LowPower | Unknown:
-    """Ask whether power is saved; a program of about 10 ms on macOS, a file on Linux."""
+    """Whether the system saves power; runs a program of about 10 ms on macOS."""
     if reader.macos:
         return macos_low_power(reader.run([_PMSET, "-g"]))
     return linux_low_power(reader.read(PROFILE))
@@ -72,7 +71,7 @@ def macos_supply(text: Answer) -> Supply | Unknown:
         return text
     found = re.search(r"drawing from '([^']+)'", text)
     if not found:
-        return Unknown("pmset does not name it")
+        return Unknown("pmset does not report it")
     charge = re.search(r"(\d+)%", text)
     seen = found[1] + (f", battery at {charge[1]} %" if charge else "")
     return Supply(battery=found[1] != "AC Power", seen=seen)
@@ -103,13 +102,13 @@ def linux_supply(supplies: Mapping[str, Mapping[str, str]], *, known: bool) -> S
         each.get("status") in {"Charging", "Full", "Not charging"} for each in batteries
     ):
         return Supply(battery=False, seen=f"mains{seen}")
-    return Unknown("neither the battery nor the adapter says")
+    return Unknown("neither the battery nor the adapter reports it")
 
 
 def macos_low_power(text: Answer) -> LowPower | Unknown:
     """Whether Low Power Mode is on, from the settings in use that ``pmset -g`` prints.
 
-    Macs that have a High Power Mode print ``powermode`` in place of ``lowpowermode`` or beside it.
+    Macs with a High Power Mode print ``powermode``, with or without ``lowpowermode``.
     """
     if isinstance(text, Unknown):
         return text
@@ -118,14 +117,14 @@ def macos_low_power(text: Answer) -> LowPower | Unknown:
         if settings.get(name) == "1":
             return LowPower(on=True, seen="on", setting=name)
     if not settings:
-        return Unknown("pmset names neither lowpowermode nor powermode")
+        return Unknown("pmset reports neither lowpowermode nor powermode")
     mode = _POWER_MODES.get(settings.get("powermode", ""))
     seen = f"off (power mode: {mode})" if mode else "off"
     return LowPower(on=False, seen=seen, setting=next(iter(settings)))
 
 
 def linux_low_power(profile: Answer) -> LowPower | Unknown:
-    """Whether the firmware was told to save power."""
+    """Whether the firmware saves power, from its platform profile."""
     if isinstance(profile, Unknown):
         return profile
     name = "platform profile"
@@ -134,21 +133,21 @@ def linux_low_power(profile: Answer) -> LowPower | Unknown:
     return LowPower(on=False, seen=f"off ({name}: {profile})", setting=name)
 
 
-# How hot the machine is, as the system says it.
+# Heat.
 
 
 LEVELS = ("nominal", "moderate", "heavy", "trapping", "sleeping")
-"""What macOS's thermal pressure levels 0 to 4 are called."""
+"""The names of macOS's thermal pressure levels 0 to 4."""
 
-_COLDEST_C, _HOTTEST_C = -40.0, 150.0  # a sensor that says more or less is broken or not connected
+_COLDEST_C, _HOTTEST_C = -40.0, 150.0  # readings outside come from broken sensors
 
 
 def pressure_level() -> int:
-    """The thermal pressure that macOS sees, 0 to 4. Needs no special rights.
+    """The thermal pressure level of macOS, 0 to 4. Needs no special rights.
 
     The state of the Darwin notification ``com.apple.system.thermalpressurelevel`` (notify(3)),
-    which is finer than ``NSProcessInfo.thermalState``. It is known to stay nominal on some machines
-    while clocks fall, so it is never the only sign that is looked at.
+    which is finer than ``NSProcessInfo.thermalState``. On some machines it stays nominal while the
+    clocks fall, so it is never the only evidence.
 
     Raises:
         OSError: there is no such library or notification.
@@ -158,10 +157,10 @@ def pressure_level() -> int:
     state = ctypes.c_uint64()
     name = b"com.apple.system.thermalpressurelevel"
     if status := library.notify_register_check(name, ctypes.byref(token)):
-        raise OSError(f"notify_register_check says {status}")
+        raise OSError(f"notify_register_check returned {status}")
     try:
         if status := library.notify_get_state(token, ctypes.byref(state)):
-            raise OSError(f"notify_get_state says {status}")
+            raise OSError(f"notify_get_state returned {status}")
     finally:
         library.notify_cancel(token)
     return state.value
@@ -172,7 +171,7 @@ def level_name(level: int | Unknown) -> str | Unknown:
     if isinstance(level, Unknown):
         return level
     if not 0 <= level < len(LEVELS):
-        return Unknown(f"level {level} has no meaning that is known")
+        return Unknown(f"level {level} has no known meaning")
     return LEVELS[level]
 
 
@@ -182,7 +181,6 @@ class Zone:
 
     Attributes:
         name: its type, such as ``x86_pkg_temp``.
-        celsius: its temperature.
         trips: its trip points' kinds and temperatures in °C: at ``passive`` the kernel begins to
             slow the processor down, at ``hot`` and ``critical`` it takes emergency measures.
     """
@@ -192,12 +190,12 @@ class Zone:
     trips: tuple[tuple[str, float], ...] = ()
 
     def reached(self, *kinds: str) -> bool:
-        """Whether it is as hot as a trip point of one of these kinds."""
+        """Whether it has reached a trip point of one of these kinds."""
         return any(kind in kinds and self.celsius >= at > 0 for kind, at in self.trips)
 
 
 def connected(zones: Sequence[Zone]) -> list[Zone]:
-    """The zones whose sensor says something that can be true."""
+    """The zones whose sensor gives a plausible temperature."""
     return [zone for zone in zones if _COLDEST_C < zone.celsius < _HOTTEST_C]
 
 
@@ -220,7 +218,7 @@ def zones(reader: Reader) -> list[Zone]:
 
 
 def _celsius(text: Answer) -> float | None:
-    """Thousandths of a degree, as the kernel writes them."""
+    """From thousandths of a degree, as the kernel writes them."""
     if isinstance(text, str) and re.fullmatch(r"-?\d+", text):
         return int(text) / 1000
     return None

@@ -1,4 +1,4 @@
-"""The interface of every probe: asked just before and just after a span, never inside it."""
+"""The interface of every probe: read just before and just after a span, never inside it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Reading:
     """One figure, or why there is none.
 
     Attributes:
-        value: the figure; ``None`` where it is not known.
-        unit: ``s``, ``bytes``, ``cores``, ``J``, ``W`` and the like.
+        value: ``None`` where it is not known.
+        unit: for example ``s``, ``bytes``, ``cores``, ``J``, ``W``.
         reason: why it is not known; empty where it is.
-        quality: how far it can be trusted where that is not fully: ``upper bound``, ``estimate``.
+        quality: a restriction on how far to trust it: ``upper bound``, ``estimate``.
     """
 
     value: float | None
@@ -32,17 +32,17 @@ class Target:
 
 
 class Probe(Protocol):
-    """Something that is metered over a span. Used for one span after the other, in one thread."""
+    """Something that is metered over spans, one after the other, in one thread."""
 
     name: str
 
     def begin(self, target: Target) -> None:
-        """Look before the span. Never raises; what fails is a reason in what `end` gives."""
+        """Read before the span. Never raises: `end` returns the reason of a failure."""
 
     def end(self, target: Target) -> dict[str, Reading]:
-        """Look after the span, and give every figure by its name. Never raises."""
+        """Read after the span, and return every figure by its name. Never raises."""
 
 
 def unmeasured(units: Mapping[str, str], reason: str) -> dict[str, Reading]:
-    """The same reason for all figures of a probe, whose units are given by their names."""
+    """The same reason for all figures of a probe; ``units`` has their units by name."""
     return {name: Reading(None, unit, reason) for name, unit in units.items()}

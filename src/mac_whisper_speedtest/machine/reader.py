@@ -1,6 +1,6 @@
-"""Asking this machine: programs, files and libraries, each answered by a text or by a reason.
+"""Queries to this machine: programs, files and libraries; each returns a value or a reason.
 
-Nothing here raises, nothing here waits for ever, and nothing here judges.
+Nothing here raises, waits without a limit, or judges the answers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ import psutil
 T = TypeVar("T")
 
 COMMAND_TIMEOUT_S = 5.0
-"""For programs that read something the system already knows; the slowest takes a third of one."""
+"""For programs that read something the system already knows; the slowest takes a third of a
+second."""
 
 SYSCTL = "/usr/sbin/sysctl"
-_AFTER_KILL_S = 1.0  # for the system to close the pipes of what was killed
-_LONGEST_READ = 1_000_000  # characters; what is read here is short, and a device file has no end
+_AFTER_KILL_S = 1.0  # for the system to close the pipes of killed processes
+_LONGEST_READ = 1_000_000  # characters; the files read here are short, but a device file has no end
 _LONGEST_REASON = 160  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nothing was learned, for this reason."""
+    """The value could not be determined, for this reason."""
 
     reason: str
 
@@ -40,7 +41,7 @@ Answer = str | Unknown
 
 
 class Reader:
-    """Where answers come from. Tests give it another root folder, or answers of other machines."""
+    """Source of answers. Tests give it another root folder, or answers of other machines."""
 
     def __init__(self, *, root: Path = Path("/"), platform: str = sys.platform) -> None:
         """Read below ``root``, as on the operating system ``platform``."""
@@ -80,12 +81,12 @@ class Reader:
         timeout_s: float = COMMAND_TIMEOUT_S,
         variables: Mapping[str, str] | None = None,
     ) -> Answer:
-        """What the program prints on stdout, if it ends with status 0 in time.
+        """The stdout of a program, if it exits with status 0 in time.
 
         Args:
             argv: the program, as an absolute path or a name to look up in ``PATH``, and arguments.
-            timeout_s: after this many seconds it is killed, with all that it started.
-            variables: for its environment, beside this process's own.
+            timeout_s: after this many seconds it is killed, with all its children.
+            variables: for its environment, in addition to this process's own.
         """
         program = shutil.which(argv[0])
         name = Path(argv[0]).name
@@ -105,7 +106,7 @@ class Reader:
                     encoding="utf-8",
                     errors="replace",
                     env=environment,
-                    start_new_session=True,  # so that all it started can be killed with it
+                    start_new_session=True,  # so that its children can be killed with it
                 )
                 self._running.add(process)
         except (OSError, ValueError) as error:
@@ -127,7 +128,7 @@ class Reader:
         return self.run([SYSCTL, "-n", *names])
 
     def stop(self) -> None:
-        """Kill what is running, and start nothing more: the user has had enough."""
+        """Kill all running programs, and start no more."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -137,10 +138,10 @@ class Reader:
         return self._root / path.lstrip("/")
 
 
-def attempt(look: Callable[[], T]) -> T | Unknown:
-    """What ``look`` returns, or why the system did not tell it."""
+def attempt(query: Callable[[], T]) -> T | Unknown:
+    """The result of ``query``, or why it failed."""
     try:
-        return look()
+        return query()
     except (
         *(OSError, LookupError, ValueError, AttributeError, RuntimeError, ImportError),
         psutil.Error,
@@ -159,13 +160,13 @@ def _last_line(text: str) -> str:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Kill ``process`` with all that it started, and let go of its pipes."""
+    """Kill ``process`` with all its children, and close its pipes."""
     _kill(process)
     try:
         process.communicate(timeout=_AFTER_KILL_S)
     except subprocess.TimeoutExpired:
-        # Something that it started has left its session and holds the pipes, or the process is in
-        # a system call that cannot be ended. Neither is worth waiting for.
+        # A child has left the session and holds the pipes, or the process is in a system call that
+        # cannot be interrupted. Waiting longer would not help.
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()

@@ -63,7 +63,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
                 with Worker(
                     started, task.deadlines, memory_limit=task.memory_limit, observer=observer
                 ) as worker:
-                    for problem in host.place(worker.pid, task.placement):
+                    for problem in host.apply_placement(worker.pid, task.placement):
                         observer.log("warning", f"{task.cell.id}: {problem}")
                     _Conversation(worker, task, record, observer, caches).hold(rung, note)
                     # Nothing is timed any more, so looking disturbs nothing.
@@ -185,7 +185,7 @@ class _Conversation:
                 warnings=warnings,
                 rung=rung,
                 rung_note=note,
-                compile_cache=compile_caches.state(load.value.device, self.caches),
+                compile_cache=compile_caches.cache_state(load.value.device, self.caches),
             )
         )
 
@@ -245,7 +245,7 @@ class _Conversation:
 
     def _disturbed(self, readings: dict[str, Reading]) -> str:
         """What other programs took meanwhile, in words; empty when it was little or not known."""
-        outside = cpu.of_readings(readings)
+        outside = cpu.outside_work(readings)
         if isinstance(outside, str):
             return ""
         judged = cpu.judge_contention(outside, cores=self.task.cores, threads=self.task.threads)

@@ -81,7 +81,7 @@ def measure(
     Raises:
         StorageError: the results cannot be written; what is already on disk stays valid.
     """
-    for concern in host.concerns():
+    for concern in host.slowdown_warnings():
         observer.notify(concern)
     process_tree.kill_orphans()
     process_tree.remove_leftover_folders()

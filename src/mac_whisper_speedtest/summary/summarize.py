@@ -115,7 +115,7 @@ def _summary(
     against = group.ranking.against_best.get(cell.id) if group else None
     best_rtf = compared.median_rtf(best) if best else None
     judged = compared.judged.get(cell.id)
-    energy = meters.energy(cell.meters)
+    energy = meters.cell_energy(cell.meters)
     peaks = [each.peak_rss_bytes for each in cell.samples if each.peak_rss_bytes is not None]
     found = [
         *findings.findings_for_cell(cell, timed, request),
