@@ -8,15 +8,14 @@ imports the standard library alone, because ``--help`` imports it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 _Declared = TypeVar("_Declared")
 
 
-@dataclass(frozen=True, slots=True)
-class Doc:
+class Doc(NamedTuple):
     """One line for a reader who sees nothing else.
 
     Attributes:
@@ -30,8 +29,7 @@ class Doc:
     null: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """The field is a column of flat tables: of exports, and of the index.
 
     Where the field is an object, ``of`` names the one of its fields that is the column; the field
@@ -80,9 +78,13 @@ def declarations(owner: type, kind: type[_Declared]) -> dict[str, _Declared]:
 
     Fields without such a declaration are left out.
     """
-    hints = get_type_hints(owner, include_extras=True)
-    found = {name: declared(hint, kind) for name, hint in hints.items()}
+    found = {name: declared(hint, kind) for name, hint in _annotations(owner).items()}
     return {name: each[-1] for name, each in found.items() if each}
+
+
+@cache
+def _annotations(owner: type) -> dict[str, Any]:
+    return get_type_hints(owner, include_extras=True)
 
 
 def declared(hint: object, kind: type[_Declared]) -> tuple[_Declared, ...]:

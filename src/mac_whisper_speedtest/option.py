@@ -11,10 +11,9 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mac_whisper_speedtest.errors import UsageError
 
@@ -54,6 +53,9 @@ class ValueKind:
         return str(value)
 
 
+_TEXT = ValueKind()
+
+
 def _hint(name: str) -> str:
     return "see speedtest run --help" if name.startswith("-") else "see help(st.run)"
 
@@ -67,11 +69,11 @@ class FilePath(ValueKind):
         return Path(super().check(value, name))
 
 
-@dataclass(frozen=True)
 class OneOf(ValueKind):
     """One of these names."""
 
-    names: tuple[str, ...]
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
 
     @property
     def metavar(self) -> str:
@@ -95,12 +97,13 @@ class Switch(ValueKind):
         return value
 
 
-@dataclass(frozen=True)
 class WholeNumber(ValueKind):
     """A whole number that is not below ``least``."""
 
     metavar = "N"
-    least: int | None = None
+
+    def __init__(self, least: int | None = None) -> None:
+        self.least = least
 
     def parse(self, text: str, name: str) -> int:
         if not re.fullmatch(r"[+-]?\d+", text.strip()):
@@ -245,9 +248,10 @@ class Processors(ValueKind):
         return ",".join(map(str, value))
 
 
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+# Compiled when a tag is given, not for --help.
+_TAG = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
+_RUN_ID = r"[0-9A-Fa-f]{8,}"
 _RESERVED = ("latest", "previous-comparable")
-_RUN_ID = re.compile(r"[0-9A-Fa-f]{8,}")
 
 
 class TagName(ValueKind):
@@ -256,7 +260,7 @@ class TagName(ValueKind):
     def check(self, value: Any, name: str) -> str:
         text: str = super().check(value, name)
         wrong = ""
-        if not _TAG.fullmatch(text):
+        if not re.fullmatch(_TAG, text):
             wrong = "has other characters than letters, digits, '.', '_', '+' and '-', or too many"
             if text[:1] in {".", "_", "+", "-"}:
                 wrong = "does not begin with a letter or digit"
@@ -264,7 +268,7 @@ class TagName(ValueKind):
             wrong = "is a run's number"
         elif text.lower() in _RESERVED:
             wrong = "means a run already"
-        elif _RUN_ID.fullmatch(text):
+        elif re.fullmatch(_RUN_ID, text):
             wrong = "looks like a run's id (8 or more hexadecimal digits)"
         elif text.lower().endswith((".zip", ".json")):
             wrong = "looks like a file"
@@ -275,15 +279,11 @@ class TagName(ValueKind):
         return text
 
 
-@dataclass(frozen=True)
 class Several(ValueKind):
-    """One value or more, each once; typed by giving the option again.
+    """One value or more, each once and of the kind ``each``; typed by giving the option again."""
 
-    Attributes:
-        each: the kind of one of them.
-    """
-
-    each: ValueKind = field(default_factory=ValueKind)
+    def __init__(self, each: ValueKind = _TEXT) -> None:
+        self.each = each
 
     def check(self, value: Any, name: str) -> tuple[Any, ...]:
         given = [value] if isinstance(value, str | os.PathLike) else value
@@ -302,8 +302,7 @@ class Newest(ValueKind):
         return text
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """An option of the command line, and a keyword of the Python interface.
 
     Attributes:
@@ -320,7 +319,7 @@ class Option:
 
     flag: str
     group: Group
-    kind: ValueKind = field(default_factory=ValueKind)
+    kind: ValueKind = _TEXT
     short: str = ""
     off: str = ""
     rare: bool = False

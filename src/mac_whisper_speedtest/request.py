@@ -63,9 +63,10 @@ def settings_of(contract: DecodeContract) -> dict[str, SettingValue]:
     return {"name": contract.name, **contract.settings()}
 
 
-@dataclass(frozen=True, kw_only=True)
+# Only a part of `Request`, so it needs no methods of its own; --help is faster without.
+@dataclass(init=False, repr=False, eq=False, frozen=True, kw_only=True)
 class RecordedRequest:
-    """What was asked for, as a run writes it down; ``request_sha256`` is over exactly this.
+    """What was requested, as a run records it; ``request_sha256`` is over exactly this.
 
     In a manifest every default that depends on the machine or the speech is filled in.
     """

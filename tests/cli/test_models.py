@@ -230,7 +230,7 @@ def test_path_of_what_has_the_wrong_size_exits_with_7(models: Call, ggml: Path) 
     ("arguments", "words"),
     [
         (("path", "../../x"), "is not a model of the catalog"),
-        (("path", "tiny.en", "--precision", "q5_1"), "--precision is for --format"),
+        (("path", "tiny.en", "--precision", "q5_1"), "--precision needs --format"),
         (("path", "tiny.en", "--format", "moonshine-onnx"), "there are no moonshine-onnx weights"),
         (("path", "tiny.en", "--format", "mlx", "--precision", "q5_1"), "not stored in 'q5_1'"),
         (("verify", "large"), "means different networks"),

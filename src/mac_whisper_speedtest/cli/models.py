@@ -1,8 +1,7 @@
-"""``speedtest models``: canonical names, and weights from one format to another."""
+"""``speedtest models``: list, locate, convert and verify the weights of models."""
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import models_pull, options
+from mac_whisper_speedtest.cli import models_pull, models_remove, options
+from mac_whisper_speedtest.cli.check_models import size
 from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, WeightsMissingError
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.weights.inspect import CachedCopy
     from mac_whisper_speedtest.weights.inventory import CopyVerdict, InstalledWeights
-    from mac_whisper_speedtest.weights.remove import Removal
 
 
 @click.group("models")
@@ -62,7 +61,7 @@ def convert(
     click.echo(f"{destination}: {record.target_format} {record.precision}; {proof}")
 
 
-# ``speedtest models list``: every model, its official weights, and whether they are here.
+# models list
 
 
 _SCHEMA_VERSION = 1
@@ -71,10 +70,10 @@ _SCHEMA_VERSION = 1
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_models(as_json: bool) -> None:
-    """List every canonical model name and the official weights behind it.
+    """List every canonical model name and its official weights.
 
-    What is here is judged by names and sizes; nothing is opened or asked for. Repositories that
-    were pulled by their commit are listed too.
+    Local files are judged by their names and sizes; no file is opened and no server is contacted.
+    Repositories that were pulled by their commit are listed too.
     """
     from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.weights.revisions import custom_listings
@@ -114,7 +113,7 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
 
 
 def _size_bytes(row: catalog.HostedWeights) -> int | None:
-    """Of all files, where anybody knows; else of the weights file; else nothing."""
+    """Of all files if their sizes are known; else of the weights file; else ``None``."""
     from mac_whisper_speedtest.weights.snapshot import pull_target, resolve_offline
 
     if row.repository and (snapshot := resolve_offline(pull_target(row))) is not None:
@@ -142,8 +141,6 @@ def _cells(facts: dict[str, Any]) -> list[str]:
 
 
 def _size_and_state(facts: dict[str, Any]) -> list[str]:
-    from mac_whisper_speedtest.cli.check_models import size
-
     return [size(facts["size_bytes"]), facts["state"]]
 
 
@@ -155,7 +152,7 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-# ``speedtest models path``: where the weights of one model are, for scripts.
+# models path
 
 
 class _NotHereError(WeightsMissingError):
@@ -175,45 +172,46 @@ class _DamagedError(WeightsError):
 def path(name: str, weights_format: str, precision: str) -> None:
     """Print the path of the weights of NAME, and nothing else.
 
-    It is the file or folder that a backend would be given: the official weights, with --format the
-    copy converted to it, or else the one that libraries of that format keep themselves. Nothing is
-    fetched or converted, and files are judged by their size alone (see models verify).
+    This is the file or folder that a backend would load: the official weights; with --format the
+    copy converted to that format, or else the copy that libraries of that format keep themselves.
+    Nothing is downloaded or converted, and files are judged by their size alone (see models
+    verify).
 
     \b
     whisper-cli --model "$(speedtest models path tiny.en --format ggml)" --file talk.wav
 
-    Exit codes: 0 it is printed; 6 it is not here; 7 it is damaged.
+    Exit codes: 0 printed; 6 not on this machine; 7 damaged.
     """
     if precision and not weights_format:
-        raise UsageError("--precision is for --format", hint="say which format as well")
-    click.echo(_found(name, weights_format, precision).path)
+        raise UsageError("--precision needs --format", hint="add the format: --format ggml")
+    click.echo(_located(name, weights_format, precision).path)
 
 
-def _found(name: str, weights_format: str, precision: str) -> CachedCopy:
-    """The copy that is meant, if it is whole. Raises UsageError, WeightsError."""
+def _located(name: str, weights_format: str, precision: str) -> CachedCopy:
+    """The requested copy, if it is complete. Raises UsageError, WeightsError."""
     from mac_whisper_speedtest import catalog
-    from mac_whisper_speedtest.weights import check as needs
-    from mac_whisper_speedtest.weights import inventory
+    from mac_whisper_speedtest.weights import check, inventory
     from mac_whisper_speedtest.weights.inspect import WeightsState
 
     model = catalog.model(name).name
     if catalog.is_custom(name) and not weights_format:
         copy = inventory.custom_copy(catalog.parse_custom(name))
-        return _whole(copy, f"the files of {model}", f"speedtest models pull {model}")
-    if weights_format:
-        check = inventory.for_backend(model, weights_format, precision)
-    else:
-        check = inventory.official(model)
-    if check.state is WeightsState.UNAVAILABLE:
-        raise UsageError(f"there are no {weights_format} weights of {model}: {check.reason}")
+        return _complete(copy, f"the files of {model}", f"speedtest models pull {model}")
+    found = (
+        inventory.for_backend(model, weights_format, precision)
+        if weights_format
+        else inventory.official(model)
+    )
+    if found.state is WeightsState.UNAVAILABLE:
+        raise UsageError(f"there are no {weights_format} weights of {model}: {found.reason}")
     what = f"{weights_format} {precision}".strip() or "official"
-    # Where nothing can be advised, the table of all places says more.
-    hint = needs.advice(check) or f"speedtest check-models -m {model} -v"
-    return _whole(check.chosen, f"the {what} weights of {model}", hint)
+    # Without advice, the table of all locations helps further.
+    hint = check.advice(found) or f"speedtest check-models -m {model} -v"
+    return _complete(found.chosen, f"the {what} weights of {model}", hint)
 
 
-def _whole(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
-    """``copy``, if it is whole. Raises WeightsError."""
+def _complete(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
+    """``copy``, if it is complete. Raises WeightsError."""
     from mac_whisper_speedtest.weights.inspect import WeightsState
 
     if copy is None or copy.state is WeightsState.ABSENT:
@@ -223,145 +221,16 @@ def _whole(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
     problems = "; ".join(copy.problems)
     if copy.state is WeightsState.CORRUPT:
         raise _DamagedError(f"{what} are damaged in {copy.place.where}: {problems}", hint=hint)
-    raise _NotHereError(f"{what} are not whole in {copy.place.where}: {problems}", hint=hint)
+    raise _NotHereError(f"{what} are incomplete in {copy.place.where}: {problems}", hint=hint)
 
 
-# ``speedtest models remove``: copies of weights that are no longer
-
-
-@click.command("remove")
-@click.argument("names", nargs=-1, required=True)
-@click.option("--format", "weights_format", default="", help="Only the copies in this format.")
-@click.option("--hub", "from_hub", is_flag=True, help="Also what the Hugging Face cache holds.")
-@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def remove_model(
-    names: tuple[str, ...], weights_format: str, from_hub: bool, dry_run: bool, yes: bool
-) -> None:
-    """Remove the copies of NAMES that this tool converted or downloaded. Asks first.
-
-    A NAME is a canonical model name, or org/name@REVISION. With --hub the pinned commit goes out of
-    the Hugging Face cache too; other commits, and other networks' files in the same repository,
-    stay. Other libraries' folders and installed packages are never touched.
-
-    \b
-    speedtest models remove tiny.en --format ggml
-    speedtest models remove small --hub --dry-run
-    """
-    from mac_whisper_speedtest.cli.check_models import size
-    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.weights import remove
-
-    removals = [
-        remove.plan_removal(name, weights_format=weights_format, from_hub=from_hub)
-        for name in dict.fromkeys(names)
-    ]
-    for each in removals:
-        _show(each, weights_format=weights_format, from_hub=from_hub)
-    removals = [each for each in removals if each.own or each.hub]
-    if not removals:
-        return
-    click.echo(f"{size(sum(each.size_bytes for each in removals))} in all")
-    if dry_run or not options.given(yes=yes):
-        return
-    with as_keyboard_interrupt():
-        freed = sum(remove.carry_out(each, notify=_say) for each in removals)
-    click.echo(f"freed {size(freed)} ({freed} bytes)")
-
-
-def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
-    """What goes of one model, or where it may still be when there is nothing."""
-    from mac_whisper_speedtest.cli.check_models import size
-
-    for item in removal.own:
-        options.echo(f"{removal.name}: {item.what}: {size(item.size_bytes)}: {item.path}")
-    for copy in removal.hub:
-        claim, going = copy.claim, copy.removable
-        what = "all files" if going.whole_snapshot else ", ".join(going.files)
-        click.echo(
-            f"{removal.name}: the Hugging Face cache: {size(copy.size_bytes)}: {what} of "
-            f"{claim.repository}@{claim.revision}"
-        )
-    if removal.own or removal.hub:
-        return
-    what = f"{weights_format} weights of {removal.name}".lstrip()
-    if from_hub:
-        click.echo(f"there are no {what} to remove")
-        return
-    click.echo(f"this tool keeps no {what} of its own" + _elsewhere(removal.name, weights_format))
-
-
-def _elsewhere(name: str, weights_format: str) -> str:
-    from mac_whisper_speedtest import catalog
-    from mac_whisper_speedtest.cli.check_models import size
-    from mac_whisper_speedtest.weights import remove
-
-    if weights_format and catalog.is_custom(name):
-        return ""
-    held = remove.plan_removal(name, weights_format=weights_format, from_hub=True).size_bytes
-    return f"; the Hugging Face cache holds {size(held)} of them: add --hub" if held else ""
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-# ``speedtest models prune``: what killed processes and older versions left behind.
-
-
-_DAYS = 7.0
-
-
-@click.command("prune")
-@click.option(
-    "--older-than",
-    "days",
-    type=float,
-    default=_DAYS,
-    show_default=True,
-    help="Unfinished downloads go when nothing was added for so many days.",
-)
-@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def prune(days: float, dry_run: bool, yes: bool) -> None:
-    """Remove unused and unfinished files: leftovers and partial downloads. Asks first.
-
-    In the tool's own cache: what killed conversions and removals left, conversions of weights that
-    the catalog no longer names, locks and empty folders. In the Hugging Face cache: unfinished
-    downloads of repositories that this tool fetches from. What another process is at work on stays.
-    """
-    from mac_whisper_speedtest.cli.check_models import size
-    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-    from mac_whisper_speedtest.weights import remove, trash
-
-    if not (math.isfinite(days) and days >= 0):
-        raise UsageError(f"--older-than is {days:g}, but must be a number of days from 0 on")
-    leftovers = remove.plan_pruning(older_than_s=days * remove.DAY_S)
-    for item in leftovers:
-        options.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
-    if not leftovers:
-        click.echo("there is nothing to remove")
-        return
-    click.echo(f"{size(sum(item.size_bytes for item in leftovers))} in all")
-    if dry_run or not options.given(yes=yes):
-        return
-    freed = 0
-    with as_keyboard_interrupt():
-        for item in leftovers:
-            gone = trash.remove_item(item)
-            if gone is None:
-                options.echo(f"left, another process has begun to use it: {item.path}")
-            freed += gone or 0
-    click.echo(f"freed {size(freed)} ({freed} bytes)")
-
-
-# ``speedtest models verify``: every byte of every copy that is here.
+# models verify
 
 
 @click.command("verify")
 @click.argument("names", nargs=-1)
 @click.option(
-    "--all", "everything", is_flag=True, help="Everything that is here, as without NAMES."
+    "--all", "everything", is_flag=True, help="All local copies; the default without NAMES."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 @click.pass_context
@@ -370,18 +239,18 @@ def verify_models(
 ) -> None:
     """Verify every byte of the copies of NAMES against pinned hashes.
 
-    All formats in all places are read, also those that other libraries keep; nothing that was found
-    out before is believed.
+    All formats in all locations are read, also those that other libraries keep; earlier results are
+    not reused.
 
     \b
-    ok            every hash that is known is right
-    corrupt       a file is not what was published or converted
+    ok            every known hash matches
+    corrupt       a file differs from what was published or converted
     partial       a file is missing
-    not known     nobody knows a hash of it
+    not known     no hash of it is known
     not readable  a file cannot be read
 
-    Exit codes: 0 nothing is wrong; 6 a model is nowhere, or a copy is not whole; 7 something is
-    corrupt.
+    Exit codes: 0 no problem found; 6 no copy of a model was found, or a copy is incomplete; 7 a
+    copy is corrupt.
     """
     from mac_whisper_speedtest.cli import check_models
     from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
@@ -389,7 +258,7 @@ def verify_models(
 
     if everything and names:
         raise UsageError("--all and a name exclude each other", hint="leave out one of them")
-    copies, nowhere = _here(names)
+    copies, nowhere = _installed(names)
     with as_keyboard_interrupt():
         verdicts = inventory.verify(copies, progress=check_models.progress(sys.stderr).reading)
     if as_json:
@@ -403,8 +272,8 @@ def verify_models(
     ctx.exit(_exit_code(verdicts, nowhere))
 
 
-def _here(names: tuple[str, ...]) -> tuple[list[InstalledWeights], list[str]]:
-    """What is here of ``names``, or everything, and the names that are nowhere."""
+def _installed(names: tuple[str, ...]) -> tuple[list[InstalledWeights], list[str]]:
+    """The local copies of ``names``, or all, and the names without one."""
     from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.weights import inventory
 
@@ -432,8 +301,6 @@ def _exit_code(verdicts: list[CopyVerdict], nowhere: list[str]) -> ExitCode:
 
 
 def _print(verdict: CopyVerdict) -> None:
-    from mac_whisper_speedtest.cli.check_models import size
-
     held = verdict.weights
     what = " ".join(filter(None, (held.name, held.format, held.precision)))
     options.echo(
@@ -446,8 +313,6 @@ def _print(verdict: CopyVerdict) -> None:
 
 
 def _summary(verdicts: list[CopyVerdict]) -> str:
-    from mac_whisper_speedtest.cli.check_models import size
-
     if not verdicts:
         return "there is nothing to verify"
     counts = Counter(verdict.outcome for verdict in verdicts)
@@ -476,5 +341,12 @@ def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> dict[str, Any]
     }
 
 
-for _each in (list_models, path, models_pull.command, verify_models, remove_model, prune):
+for _each in (
+    list_models,
+    path,
+    models_pull.command,
+    verify_models,
+    models_remove.command,
+    models_remove.prune,
+):
     command.add_command(_each)

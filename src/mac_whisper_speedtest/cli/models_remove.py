@@ -1,0 +1,129 @@
+"""``speedtest models remove`` and ``prune``: free the space of weights that are not needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import click
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli.check_models import size
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
+from mac_whisper_speedtest.weights import remove, trash
+from mac_whisper_speedtest.weights.remove import Removal
+from mac_whisper_speedtest.weights.trash import TrashItem
+
+
+@click.command("remove")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--format", "weights_format", default="", help="Only the copies in this format.")
+@click.option("--hub", "from_hub", is_flag=True, help="Also the copies in the Hugging Face cache.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def command(
+    names: tuple[str, ...], weights_format: str, from_hub: bool, dry_run: bool, yes: bool
+) -> None:
+    """Remove the copies of NAMES that this tool converted or downloaded. Asks first.
+
+    A NAME is a canonical model name, or org/name@REVISION. With --hub the pinned commit is removed
+    from the Hugging Face cache too; other commits, and other models' files in the same repository,
+    stay. Other libraries' folders and installed packages are never touched.
+
+    \b
+    speedtest models remove tiny.en --format ggml
+    speedtest models remove small --hub --dry-run
+    """
+    removals = [
+        remove.plan_removal(name, weights_format=weights_format, from_hub=from_hub)
+        for name in dict.fromkeys(names)
+    ]
+    for each in removals:
+        _show(each, weights_format=weights_format, from_hub=from_hub)
+    removals = [each for each in removals if each.own or each.hub]
+    if removals and _confirmed(removals, dry_run=dry_run, yes=yes):
+        _free(
+            remove.carry_out(each, notify=lambda text: click.echo(text, err=True))
+            for each in removals
+        )
+
+
+def _confirmed(going: Sequence[Removal | TrashItem], *, dry_run: bool, yes: bool) -> bool:
+    """Whether to remove what was just listed; shows its size first."""
+    click.echo(f"{size(sum(each.size_bytes for each in going))} in all")
+    return not dry_run and options.given(yes=yes)
+
+
+def _free(removing: Iterable[int]) -> None:
+    """Remove item by item, as the bytes of each are drawn, and print the sum."""
+    with as_keyboard_interrupt():
+        freed = sum(removing)
+    click.echo(f"freed {size(freed)} ({freed} bytes)")
+
+
+def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
+    """Print what is removed of one model, or where else copies of it are."""
+    for item in removal.own:
+        options.echo(f"{removal.name}: {item.what}: {size(item.size_bytes)}: {item.path}")
+    for copy in removal.hub:
+        claim, going = copy.claim, copy.removable
+        what = "all files" if going.whole_snapshot else ", ".join(going.files)
+        click.echo(
+            f"{removal.name}: the Hugging Face cache: {size(copy.size_bytes)}: {what} of "
+            f"{claim.repository}@{claim.revision}"
+        )
+    if removal.own or removal.hub:
+        return
+    what = f"{weights_format} weights of {removal.name}".lstrip()
+    if from_hub:
+        click.echo(f"there are no {what} to remove")
+        return
+    click.echo(f"this tool keeps no {what} of its own" + _elsewhere(removal.name, weights_format))
+
+
+def _elsewhere(name: str, weights_format: str) -> str:
+    if weights_format and catalog.is_custom(name):
+        return ""
+    held = remove.plan_removal(name, weights_format=weights_format, from_hub=True).size_bytes
+    return f"; the Hugging Face cache holds {size(held)} of them: add --hub" if held else ""
+
+
+@click.command("prune")
+@click.option(
+    "--older-than",
+    "days",
+    type=float,
+    default=7.0,
+    show_default=True,
+    help="Remove unfinished downloads that did not grow for this many days.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def prune(days: float, dry_run: bool, yes: bool) -> None:
+    """Remove unused and unfinished files: leftovers and partial downloads. Asks first.
+
+    In the tool's own cache: leftovers of killed conversions and removals, conversions of weights
+    that the catalog no longer lists, locks and empty folders. In the Hugging Face cache: unfinished
+    downloads of repositories that this tool downloads from. Files that another process is using
+    stay.
+    """
+    if not (math.isfinite(days) and days >= 0):
+        raise UsageError(f"--older-than is {days:g}, but must be a number of days, 0 or more")
+    leftovers = remove.plan_pruning(older_than_s=days * remove.DAY_S)
+    for item in leftovers:
+        options.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
+    if not leftovers:
+        click.echo("there is nothing to remove")
+        return
+    if _confirmed(leftovers, dry_run=dry_run, yes=yes):
+        _free(_remove(item) for item in leftovers)
+
+
+def _remove(item: TrashItem) -> int:
+    """Bytes freed: 0 if another process uses it now."""
+    freed = trash.remove_item(item)
+    if freed is None:
+        options.echo(f"kept, because another process has begun to use it: {item.path}")
+    return freed or 0
