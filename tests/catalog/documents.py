@@ -190,10 +190,10 @@ def problems(models: Document, weights: Document) -> list[str]:
         try:
             return msgspec.convert(row, kind)
         except msgspec.ValidationError as error:
-            said = str(error)
+            message = str(error)
             for name, pattern in PATTERNS.items():
-                said = said.replace(f"regex {pattern!r}", name)
-            found.append(f"{where}: {said}")
+                message = message.replace(f"regex {pattern!r}", name)
+            found.append(f"{where}: {message}")
             return None
 
     checked("models.toml", models, ModelsFile)

@@ -20,9 +20,9 @@ def of(doc: Document, name: str, weights_format: str = "", precision: str = "flo
     """A model's row, or the row of its weights in a format."""
     if not weights_format:
         return next(row for row in doc["model"] if row["name"] == name)
-    wanted = (name, weights_format, precision)
+    needed = (name, weights_format, precision)
     key = ("network", "format", "precision")
-    return next(row for row in doc["weights"] if tuple(row[each] for each in key) == wanted)
+    return next(row for row in doc["weights"] if tuple(row[each] for each in key) == needed)
 
 
 def test_the_catalog_has_no_problem() -> None:
@@ -98,7 +98,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda m, _w: m["model"].append(dict(of(m, "tiny"))),
         "model tiny: there is another row of that name",
     ),
-    "a key that nobody reads": (
+    "an unknown key at the top": (
         lambda m, _w: of(m, "tiny").update(licence="MIT"),
         "model tiny: Object contains unknown field `licence`",
     ),

@@ -44,9 +44,9 @@ def small(hub: Hub) -> pull.Custom:
 
 @dataclass
 class Seen(Observer):
-    """Everything that a pull said, waited for and showed."""
+    """Everything that a pull reported, waited for and showed."""
 
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     files: list[HubFile] = field(default_factory=list)
     here: dict[str, list[int]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ def fetch_small(seen: Seen, small: pull.Custom) -> Callable[..., Path]:
 
     def fetch(**policy: float) -> Path:
         quick = pull.RetryPolicy(sleep=seen.waits.append, jitter=lambda: 1.0, **policy)  # type: ignore[arg-type]
-        return pull.pull_custom(small, notify=seen.said.append, progress=seen, policy=quick)
+        return pull.pull_custom(small, notify=seen.messages.append, progress=seen, policy=quick)
 
     return fetch
 

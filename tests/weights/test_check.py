@@ -1,4 +1,4 @@
-"""What lies in the folders of every library, in every state it can be in.
+"""What is in the folders of every library, in every state it can be in.
 
 A home folder is built by hand, with literal paths: each library's own layout as it is documented,
 not as the tool believes it to be. Files that are only looked at by size are holes of that size.
@@ -298,7 +298,7 @@ def test_a_truncated_file_is_corrupt_where_its_size_is_known(home: Path, layout:
     truncated(whole(home, layout))
     known = layout.size(layout.main) != 7
     assert check(layout).state is (WeightsState.CORRUPT if known else WeightsState.COMPLETE)
-    # Core ML bundles have no catalogd sizes; that they were judged by names alone is said.
+    # Core ML bundles have no cataloged sizes; the result states that names alone were checked.
     assert known or check(layout).evidence is Evidence.NAMES
 
 
@@ -392,7 +392,7 @@ def test_whisperkits_tokenizer_may_lie_inside_the_models_folder(home: Path) -> N
 
 
 def test_the_tools_copy_decides_and_a_damaged_other_one_is_still_told(home: Path) -> None:
-    """A run takes the tool's own copy; what lies in the library's folder does not change that."""
+    """A run takes the tool's own copy; what is in the library's folder does not change that."""
     layout = next(each for each in layouts() if each.backend == "whisper.cpp")
     truncated(whole(home, layout))
     assert check(layout).state is WeightsState.CORRUPT

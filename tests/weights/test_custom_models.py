@@ -132,7 +132,7 @@ def test_a_form_is_handed_over_as_it_is_and_converted_for_the_others(
     }
     assert checked("ggml").chosen is not None
     assert checked("parakeet-mlx").state is WeightsState.UNAVAILABLE
-    assert hub.log == []  # nobody was asked for any of this
+    assert hub.log == []  # no request was sent for any of this
 
 
 def test_another_precision_than_the_published_one_has_to_be_converted(

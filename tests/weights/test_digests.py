@@ -1,4 +1,4 @@
-"""Hashes of files: right, remembered only while the file is the same, and told as they grow."""
+"""Hashes of files: right, remembered only while the file is the same, and reported as they grow."""
 
 from __future__ import annotations
 

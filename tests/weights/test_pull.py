@@ -47,7 +47,7 @@ def test_a_catalog_row_is_fetched_file_by_file_into_the_layout_that_libraries_re
     hub.redirect_large = True
     assert pull.cost(official) == 78_090_594
 
-    folder = pull.pull_row(official, notify=seen.said.append, progress=seen)
+    folder = pull.pull_row(official, notify=seen.messages.append, progress=seen)
 
     for file in official.files:
         found = hf_hub_download(
@@ -66,7 +66,7 @@ def test_a_catalog_row_is_fetched_file_by_file_into_the_layout_that_libraries_re
     assert {bool(request.authorization) for request in hub.log if request.server == "hub"} == {True}
     (stored,) = [request for request in hub.log if request.server == "store"]
     assert (stored.name, stored.authorization) == ("model.bin", "")
-    assert "hf_abcdefghijklmnop" not in "".join(seen.said)
+    assert "hf_abcdefghijklmnop" not in "".join(seen.messages)
     assert pull.cost(official) == 0
 
 
@@ -75,23 +75,23 @@ def test_what_is_whole_is_not_asked_for_again(
 ) -> None:
     first = fetch_small()
     hub.log.clear()
-    seen.said.clear()
+    seen.messages.clear()
 
     assert fetch_small() == first
 
     assert hub.log == []
-    assert seen.said == [f"someone/small@{COMMIT} is already here"]
+    assert seen.messages == [f"someone/small@{COMMIT} is already here"]
 
 
 def test_it_says_beforehand_what_it_fetches_and_afterwards_how_fast(
     fetch_small: Callable[..., Path], seen: Seen
 ) -> None:
     fetch_small()
-    assert seen.said[0] == (
+    assert seen.messages[0] == (
         f"Fetching someone/small@{COMMIT}: 2 files, 2.0 MB, of someone/small@c0ffee00 "
         "from 127.0.0.1"
     )
-    assert seen.said[-1].endswith("MB/s)")
+    assert seen.messages[-1].endswith("MB/s)")
 
 
 def test_progress_counts_every_byte_once(fetch_small: Callable[..., Path], seen: Seen) -> None:
@@ -108,9 +108,9 @@ def test_progress_counts_every_byte_once(fetch_small: Callable[..., Path], seen:
 @pytest.fixture(scope="session")
 def converted() -> Path:
     """tiny.en as this tool converts it for transformers."""
-    said: list[str] = []
+    messages: list[str] = []
     return locate.locate(
-        catalog.model_info("tiny.en", "huggingface", "float16"), notify=said.append
+        catalog.model_info("tiny.en", "huggingface", "float16"), notify=messages.append
     ).path
 
 
@@ -130,7 +130,7 @@ def test_safetensors_are_preferred_and_code_is_never_fetched(
     hub.add("someone/whisper", COMMIT, {**files, **dict.fromkeys(decoys, b"decoy")})
 
     folder = pull.pull_custom(
-        pull.parse_custom(f"someone/whisper@{COMMIT}"), notify=seen.said.append
+        pull.parse_custom(f"someone/whisper@{COMMIT}"), notify=seen.messages.append
     )
 
     assert "model.safetensors" in needed
@@ -158,7 +158,7 @@ def test_an_unpinned_row_is_pinned_to_the_commit_it_was_first_fetched_at(
 ) -> None:
     assert pull.cost(unpinned) is None
 
-    folder = pull.pull_row(unpinned, notify=seen.said.append)
+    folder = pull.pull_row(unpinned, notify=seen.messages.append)
 
     assert folder.name == COMMIT
     assert (folder.parents[1] / "refs" / "main").read_text() == COMMIT
@@ -170,14 +170,14 @@ def test_an_unpinned_row_is_pinned_to_the_commit_it_was_first_fetched_at(
     assert pull.cost(unpinned) == 0
     hub.add(unpinned.repository, "1" * 40, {"weights.npz": b"newer", "config.json": b"{}"})
     hub.log.clear()
-    assert pull.pull_row(unpinned, notify=seen.said.append) == folder
+    assert pull.pull_row(unpinned, notify=seen.messages.append) == folder
     assert hub.log == []
 
 
 def test_only_the_row_s_folder_is_fetched(hub: Hub, seen: Seen) -> None:
     row = pull.row_for("tiny", "whisperkit")
     assert row.revision is not None
-    wanted = {
+    needed = {
         f"{row.folder}/config.json": b"{}",
         f"{row.folder}/AudioEncoder.mlmodelc/weights/weight.bin": WEIGHTS,
         f"{row.folder}/AudioEncoder.mlmodelc/coremldata.bin": b"core",
@@ -188,12 +188,12 @@ def test_only_the_row_s_folder_is_fetched(hub: Hub, seen: Seen) -> None:
         "config.json": b"{}",
         f"{row.folder}/AudioEncoder.mlpackage/Data/weight.bin": b"again",
     }
-    hub.add(row.repository, row.revision, {**wanted, **others})
+    hub.add(row.repository, row.revision, {**needed, **others})
 
-    folder = pull.pull_row(row, notify=seen.said.append)
+    folder = pull.pull_row(row, notify=seen.messages.append)
 
     assert folder.name == row.folder
-    assert {request.name for request in hub.bodies()} == set(wanted)
+    assert {request.name for request in hub.bodies()} == set(needed)
 
 
 def test_a_listing_that_differs_from_the_catalog_is_refused(hub: Hub, seen: Seen) -> None:
@@ -201,7 +201,7 @@ def test_a_listing_that_differs_from_the_catalog_is_refused(hub: Hub, seen: Seen
     assert row.revision is not None
     hub.add(row.repository, row.revision, {"model.safetensors": b"other", "config.json": b"{}"})
     with pytest.raises(DownloadError, match="is not the pinned file on the hub"):
-        pull.pull_row(row, notify=seen.said.append)
+        pull.pull_row(row, notify=seen.messages.append)
     assert hub.bodies() == []
 
 
@@ -212,7 +212,7 @@ def test_a_file_that_differs_from_the_catalog_is_refused_before_it_is_transferre
     names = [file.name for file in official.files]
     hub.add(TINY_EN, official.revision, dict.fromkeys(names, b"other"))
     with pytest.raises(DownloadError, match=r"model\.bin of .* is not the pinned file"):
-        pull.pull_row(official, notify=seen.said.append)
+        pull.pull_row(official, notify=seen.messages.append)
     assert hub.bodies() == []
     assert cached(tmp_path) == []
 
@@ -225,7 +225,7 @@ def test_a_file_name_that_leaves_the_folder_condemns_the_repository(
 ) -> None:
     hub.add("someone/small", COMMIT, {"model.safetensors": WEIGHTS, name: b"evil"})
     with pytest.raises(DownloadError, match="would be outside its folder; nothing was fetched"):
-        pull.pull_custom(small, notify=seen.said.append)
+        pull.pull_custom(small, notify=seen.messages.append)
     assert hub.bodies() == []
     assert list(tmp_path.rglob("*evil*")) == []
 
@@ -233,7 +233,7 @@ def test_a_file_name_that_leaves_the_folder_condemns_the_repository(
 def test_a_repository_without_weights_is_refused(hub: Hub, seen: Seen) -> None:
     hub.add("someone/small", COMMIT, {"config.json": b"{}", "script.py": b""})
     with pytest.raises(DownloadError, match="holds no weights that this tool knows"):
-        pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), notify=seen.said.append)
+        pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), notify=seen.messages.append)
     assert cached_listing("someone/small", COMMIT) is None
 
 
@@ -250,7 +250,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again_and_only_that(
 
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert [request.name for request in hub.bodies()] == ["model.safetensors"]
-    assert [line for line in seen.said if "model.safetensors of someone/small" in line]
+    assert [line for line in seen.messages if "model.safetensors of someone/small" in line]
 
 
 def test_a_file_that_another_commit_has_too_is_only_linked(
@@ -261,7 +261,9 @@ def test_a_file_that_another_commit_has_too_is_only_linked(
     hub.add("someone/small", newer, {"model.safetensors": WEIGHTS, "config.json": b"{ }"})
     hub.log.clear()
 
-    folder = pull.pull_custom(pull.parse_custom(f"someone/small@{newer}"), notify=seen.said.append)
+    folder = pull.pull_custom(
+        pull.parse_custom(f"someone/small@{newer}"), notify=seen.messages.append
+    )
 
     assert [request.name for request in hub.bodies()] == ["config.json"]
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
@@ -305,9 +307,9 @@ def test_rows_without_a_repository_come_from_their_mirror_or_name_their_address(
 
     monkeypatch.setattr(mirror, "fetch_row", mirrored)
     moonshine = pull.row_for("moonshine-tiny-en")
-    assert pull.pull_row(moonshine, notify=seen.said.append) == Path("moonshine-tiny-en")
+    assert pull.pull_row(moonshine, notify=seen.messages.append) == Path("moonshine-tiny-en")
     with pytest.raises(UsageError, match=r"only published at https://openaipublic\..*") as caught:
-        pull.pull_row(pull.row_for("tiny", "openai"), notify=seen.said.append)
+        pull.pull_row(pull.row_for("tiny", "openai"), notify=seen.messages.append)
     assert "pull tiny without --format" in caught.value.hint
 
 
@@ -328,7 +330,7 @@ def test_an_endpoint_that_is_no_address_is_refused(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "hub.example")
     with pytest.raises(UsageError, match="HF_ENDPOINT is not an address"):
-        pull.pull_custom(small, notify=seen.said.append)
+        pull.pull_custom(small, notify=seen.messages.append)
 
 
 @pytest.mark.parametrize(
@@ -394,4 +396,4 @@ def test_pins_of_the_catalog_outlive_a_listing_that_knows_less(hub: Hub, seen: S
     hub.add("someone/small", COMMIT, {"model.safetensors": b"abc"})
     hub.repositories["someone/small"].files["model.safetensors"].large = False
     with pytest.raises(DownloadError, match="does not have the pinned hash"):
-        pull.pull_row(row, notify=seen.said.append)
+        pull.pull_row(row, notify=seen.messages.append)

@@ -35,7 +35,7 @@ def test_a_connection_cut_at_each_quarter_is_resumed_where_it_was_cut(hub: Hub, 
 
     folder = pull.pull_row(
         row,
-        notify=seen.said.append,
+        notify=seen.messages.append,
         progress=seen,
         policy=pull.RetryPolicy(sleep=seen.waits.append),
     )
@@ -65,7 +65,7 @@ def test_a_wrong_body_of_the_right_size_is_fetched_once_more(
     hub.fail(FILE, Fault(alter=True))
     assert (fetch_small() / FILE).read_bytes() == WEIGHTS
     assert [body.range for body in hub.bodies(FILE)] == ["", ""]
-    assert f"{FILE} does not have the pinned hash; downloading it once more" in seen.said
+    assert f"{FILE} does not have the pinned hash; downloading it once more" in seen.messages
 
 
 def test_a_body_that_is_wrong_twice_is_refused_and_nothing_of_it_stays(
@@ -131,7 +131,7 @@ def test_too_many_requests_are_waited_out_as_long_as_the_hub_asks(
     hub.fail("", Fault(status=503))
     fetch_small()
     assert seen.waits == [1.0, 120.0, 7.0]
-    assert f"{FILE}: the hub answered 429; retrying in 7 s (1 of 4)" in seen.said
+    assert f"{FILE}: the hub answered 429; retrying in 7 s (1 of 4)" in seen.messages
 
 
 def test_an_error_of_the_server_is_tried_again_with_longer_and_longer_waits(
@@ -172,13 +172,13 @@ def test_a_drip_is_cut_off_and_the_file_is_resumed(
     first, second = hub.bodies(FILE)
     assert second.range == f"bytes={len(WEIGHTS) - second.sent}-"
     assert 0 < first.sent < 200_000
-    assert [line for line in seen.said if "kB/s for 0 s; retrying" in line]
+    assert [line for line in seen.messages if "kB/s for 0 s; retrying" in line]
 
 
 def test_silence_is_cut_off(hub: Hub, fetch_small: Fetch, seen: Seen) -> None:
     hub.fail(FILE, Fault(silent=True))
     assert (fetch_small(silence_s=0.4) / FILE).read_bytes() == WEIGHTS
-    assert f"{FILE}: no answer in time; retrying in 1 s (1 of 4)" in seen.said
+    assert f"{FILE}: no answer in time; retrying in 1 s (1 of 4)" in seen.messages
 
 
 def refused(fetch: Fetch) -> SpeedtestError:
@@ -216,7 +216,7 @@ def test_each_refusal_of_the_hub_is_said_in_its_own_words(
     assert "there is no repository someone/small on 127.0.0.1" in refused(fetch_small).message
 
     assert seen.waits == []  # none of these is tried again
-    assert "hf_abcdefghijklmnop" not in str(seen.said)
+    assert "hf_abcdefghijklmnop" not in str(seen.messages)
 
 
 def test_a_file_that_the_commit_lacks_is_named(hub: Hub, seen: Seen) -> None:
@@ -224,7 +224,7 @@ def test_a_file_that_the_commit_lacks_is_named(hub: Hub, seen: Seen) -> None:
     assert row.revision is not None
     hub.add(row.repository, row.revision, {"config.json": b"{}"})
     with pytest.raises(DownloadError, match=r"has no file model\.bin at 0d3d19a3"):
-        pull.pull_row(row, notify=seen.said.append)
+        pull.pull_row(row, notify=seen.messages.append)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_an_address_that_is_no_hub_is_refused(hub: Hub, seen: Seen) -> None:
     row = pull.row_for("base.en", "mlx")
     hub.add(row.repository, "../..", {"weights.npz": WEIGHTS})
     with pytest.raises(DownloadError, match=r"'\.\./\.\.' is not a commit"):
-        pull.pull_row(row, notify=seen.said.append)
+        pull.pull_row(row, notify=seen.messages.append)
 
 
 def test_full_disks_and_forbidden_folders_are_errors_of_storage() -> None:

@@ -73,10 +73,10 @@ def test_two_pulls_of_the_same_model_at_once_do_the_work_once(
             assert second.stderr is not None
             waiting = second.stderr.readline()
             slow.bytes_per_s = 0
-            said = [process.communicate(timeout=60) for process in (first, second)]
+            messages = [process.communicate(timeout=60) for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0]
     assert waiting == "another process is fetching someone/small; waiting for it\n"
-    assert said[1][1] == f"{SMALL} is already here\n"
+    assert messages[1][1] == f"{SMALL} is already here\n"
     assert sorted(body.name for body in slow.bodies()) == ["config.json", FILE]
     assert sum(body.sent for body in slow.bodies(FILE)) == len(WEIGHTS)
 

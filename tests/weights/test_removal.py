@@ -171,20 +171,20 @@ def test_nothing_outside_its_root_is_ever_taken_away(caches: Path) -> None:
 
 def test_a_removal_waits_for_a_conversion_of_the_same_weights(caches: Path) -> None:
     folder = convert(caches, f"ggml-float16-{KEY}")
-    said: list[str] = []
+    messages: list[str] = []
     lock = filelock.FileLock(f"{folder}.lock")
     with lock:
         worker = threading.Thread(
             target=removal.carry_out,
             args=(removal.plan_removal("tiny.en"),),
-            kwargs={"notify": said.append},
+            kwargs={"notify": messages.append},
         )
         worker.start()
-        wait_until(lambda: said)
+        wait_until(lambda: messages)
         assert folder.exists()
     worker.join(timeout=30)
     assert not folder.exists()
-    assert "waiting for it" in said[0]
+    assert "waiting for it" in messages[0]
 
 
 # --- the Hugging Face cache ----------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_a_repository_that_was_pulled_by_its_commit_goes_with_its_record(caches:
     assert remove(name, from_hub=True) == 9
     assert not repository.folder.exists()
     assert revisions.custom_listings() == []
-    with pytest.raises(UsageError, match="no format of ours"):
+    with pytest.raises(UsageError, match="is the repository's own"):
         removal.plan_removal(name, weights_format="ggml", from_hub=True)
 
 

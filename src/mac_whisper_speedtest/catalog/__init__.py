@@ -1,7 +1,7 @@
-"""Which weights a canonical model name means: read from data files, standard library only.
+"""The models of the catalog and where their weights are; standard library only.
 
-``models.toml`` says which networks there are, ``weights.toml`` where each is published in the
-formats that backends load; `model_info` puts both together for one backend. The tests check both.
+``models.toml`` lists the networks, ``weights.toml`` where each is published in the formats that
+backends load; `model_info` puts both together for one backend. The tests check both.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ SOURCE_FORMAT = "ctranslate2"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network: its canonical name and what is true of it in every format.
+    """A network: its canonical name and the facts that hold in every format.
 
     ``network_sha256`` is what ``convert.checkpoint.network_sha256`` gives for its official weights.
     """
@@ -169,7 +169,7 @@ class Model:
 
     @property
     def english_only(self) -> bool:
-        """Whether the network knows no language but English."""
+        """Whether the network supports English only."""
         return self.languages == "en"
 
 

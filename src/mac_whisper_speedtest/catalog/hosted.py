@@ -77,7 +77,7 @@ class WeightsFormat:
         family: of the networks it can hold.
         loaded_by: the backends and libraries that read it.
         converts_to: the precisions in which this tool writes it from CTranslate2 weights.
-        library_folder: what people call the folder in which the library itself keeps such weights;
+        library_folder: name of the folder in which the library itself keeps such weights;
             ``{backend}`` stands for the backend's name. Empty where it has none.
         library_uses_hub: whether the library itself looks in the Hugging Face cache.
         fetched_by: the framework that alone fetches it, and never into the Hugging Face cache.
@@ -108,7 +108,7 @@ class HostedWeights:
         license: of the weights.
         unpinned: a key of `UNPINNED_RULES`, for whatever is not pinned here.
         unavailable: why this is not published; empty where it is.
-        note: what else a person should know.
+        note: further facts for the user.
         mirror: a distribution on the package index with exactly these files.
     """
 

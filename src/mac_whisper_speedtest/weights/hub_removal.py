@@ -110,19 +110,19 @@ class Removable:
 
 @dataclass(frozen=True, slots=True)
 class HubCopy:
-    """A claim, and what was found of it."""
+    """A claim, and the cached files it covers."""
 
     claim: Claim
     removable: Removable
 
     @property
     def size_bytes(self) -> int:
-        """What is freed by removing it."""
+        """Bytes that its removal frees."""
         return self.removable.size_bytes
 
 
 def copies_of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
-    """All files of a repository at a commit, if any of it is here."""
+    """All cached files of a repository at a commit."""
     return _found([_everything(custom.repository, custom.revision)])
 
 
@@ -139,7 +139,7 @@ def copies_of_model(network: str, weights_format: str = "") -> tuple[HubCopy, ..
 
 
 def _claim(row: catalog.HostedWeights) -> Claim | None:
-    """The files of one row; ``None`` where its commit is not known."""
+    """The files of one row; ``None`` if its commit is not known."""
     revision = row.revision or hub_cache.branch_commit(row.repository)
     if revision is None:
         return None
@@ -178,7 +178,7 @@ def _everything(repository: str, revision: str) -> Claim:
 
 
 def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
-    """The claims of which anything is here, be it the empty folders of a killed removal."""
+    """The claims of which anything is cached, even only empty folders of a killed removal."""
     found = []
     for claim in claims:
         if _has_links(hub_cache.repository_dir(claim.repository)):
@@ -198,7 +198,7 @@ def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
 
 
 def decide(contents: CacheContents, claim: Claim) -> Removable:
-    """What of a repository goes for a claim, and what other files still need."""
+    """What to remove of a repository for a claim; blobs that other files need stay."""
     here = contents.snapshots.get(claim.revision, {})
     files = sorted(
         filter(claim.includes, here),
@@ -225,7 +225,7 @@ def decide(contents: CacheContents, claim: Claim) -> Removable:
 
 
 def read_cache(repository: str) -> CacheContents:
-    """What the cache holds of a repository."""
+    """Contents of a repository's folder in the cache."""
     base = hub_cache.repository_dir(repository)
     if not base.is_dir() or _has_links(base):
         return CacheContents()
@@ -339,7 +339,7 @@ def _remove_files(snapshot: Path, names: Sequence[str]) -> int:
 
 
 def _remove_references(base: Path, revision: str, refs: Sequence[str]) -> None:
-    """Remove the branches that lead nowhere now, and which optional files the commit lacks."""
+    """Remove branches that pointed to the commit, and the client's notes of its absent files."""
     for name in refs:
         (base / "refs" / name).unlink(missing_ok=True)
     notes = base / ".no_exist"
@@ -348,7 +348,7 @@ def _remove_references(base: Path, revision: str, refs: Sequence[str]) -> None:
 
 
 def _remove_blob(base: Path, name: str) -> int:
-    """Remove a blob, unless another process is fetching it or needs it by now."""
+    """Remove a blob, unless another process is fetching it or a snapshot now links to it."""
     lock = hub_cache.cache_dir() / ".locks" / base.name / f"{name.partition('.')[0]}.lock"
     with trash.held([lock] if lock.exists() else []) as mine:
         needed = {
@@ -368,7 +368,7 @@ def _remove_blob(base: Path, name: str) -> int:
 
 
 def _sweep_shared(blob: Path) -> None:
-    """Have the library remove a link into the shared store, and its target with the last link."""
+    """Let the library remove a link into the shared store, and the target with the last link."""
     from huggingface_hub import DeleteCacheStrategy
 
     nothing: frozenset[Path] = frozenset()

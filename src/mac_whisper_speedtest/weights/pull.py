@@ -1,4 +1,4 @@
-"""Fetching weights on request: pinned, verified, resumed, once.
+"""Downloads of weights on request: pinned, verified, resumed.
 
 From scripts::
 
@@ -57,19 +57,19 @@ from mac_whisper_speedtest.weights.snapshot import (
 # Rates of earlier downloads, to estimate how long the next one takes.
 
 KEPT = 20
-"""How many downloads are kept; a connection changes, so older ones say little."""
+"""Downloads kept; older ones say little, because connections change."""
 
-LEAST_BYTES = 1_000_000
+MIN_BYTES = 1_000_000
 """Smaller downloads are dominated by latency: their rate does not predict that of large ones."""
 
 
 def record(size_bytes: int, seconds: float) -> None:
-    """Store the duration of a download, unless it was smaller than `LEAST_BYTES`.
+    """Store the duration of a download, unless it was smaller than `MIN_BYTES`.
 
     Raises:
         StorageError: the tool's cache cannot be written.
     """
-    if size_bytes < LEAST_BYTES or seconds <= 0:
+    if size_bytes < MIN_BYTES or seconds <= 0:
         return
     kept = [*_read(), (size_bytes, round(seconds, 3))][-KEPT:]
     files.write_bytes(_path(), json.dumps(kept).encode())
@@ -300,7 +300,7 @@ class _Puller:
 
 
 def _record_branch(snapshot: SnapshotFiles) -> None:
-    """Let libraries that know no commit find this one; it is pinned by that from now on."""
+    """Point the default branch at this commit, for libraries that request no commit."""
     path = hub_cache.branch_file(snapshot.repository)
     with contextlib.suppress(OSError):
         if path.read_text(encoding="ascii") == snapshot.revision:

@@ -1,7 +1,7 @@
 """What ``models remove`` removes: the tool's own copies, and on request the hub's.
 
-Deciding (`plan`) reads and touches nothing; `carry_out` acts. Other libraries' folders and
-installed packages are never looked at.
+`plan_removal` and `plan_pruning` only read; `carry_out` and `trash.remove_item` delete. Other
+libraries' folders and installed packages are never read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mac_whisper_speedtest.weights.trash import TrashItem, trash_item
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What goes of one model.
+    """What to remove of one model.
 
     Attributes:
         name: canonical, or a repository at a commit.
@@ -34,13 +34,13 @@ class Removal:
 
     @property
     def size_bytes(self) -> int:
-        """What is freed by it."""
+        """Bytes that it frees."""
         sizes = [item.size_bytes for item in self.own]
         return sum(sizes) + sum(copy.size_bytes for copy in self.hub)
 
 
 def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False) -> Removal:
-    """What removing ``name`` means, as things are now.
+    """What removing ``name`` would delete now.
 
     Args:
         name: canonical, or ``org/name@`` and a commit.
@@ -60,7 +60,7 @@ def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False)
     custom = catalog.parse_custom(name)
     if weights_format and from_hub:
         raise UsageError(
-            f"the files of {custom.repository} in the Hugging Face cache are in no format of ours",
+            f"the format of {custom.repository} in the Hugging Face cache is the repository's own",
             hint="leave out --format, or --hub",
         )
     own = own_copies(model.name, custom.folder, weights_format)
@@ -79,7 +79,7 @@ def _check_format(weights_format: str, network: catalog.Model) -> None:
 
 
 def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem]:
-    """The tool's own copies of a model, and what killed conversions of it left.
+    """The tool's own copies of a model, and leftovers of killed conversions.
 
     Args:
         name: for messages.
@@ -87,7 +87,7 @@ def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem
         weights_format: only the copies in this format; empty for all.
 
     Raises:
-        UsageError: its folder is a link, and only a part of it is asked for.
+        UsageError: its folder is a link, and only one format is requested.
     """
     root = hub_cache.root()
     folder = root / part
@@ -113,10 +113,10 @@ def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem
 
 
 def carry_out(removal: Removal, *, notify: Callable[[str], None]) -> int:
-    """Remove what was planned; what went meanwhile is no matter.
+    """Remove what was planned; files that are already gone are ignored.
 
     Args:
-        removal: from `plan`.
+        removal: from `plan_removal`.
         notify: receives a line when another process has to be waited for.
 
     Returns:
@@ -129,14 +129,11 @@ def carry_out(removal: Removal, *, notify: Callable[[str], None]) -> int:
     return freed + sum(hub_removal.carry_out(copy, notify=notify) for copy in removal.hub)
 
 
-# Leftovers of killed processes and older versions in the caches.
-#
-# Looked for in the tool's own cache; of the Hugging Face cache only what is unfinished, in
-# repositories that this tool fetches from. `plan` decides, `trash.remove_item` removes.
-
+# Leftovers of killed processes and older versions in the tool's own cache; of the Hugging Face
+# cache only unfinished downloads, of repositories that this tool fetches from.
 
 YOUNG_S = 3600.0
-"""Younger leftovers stay, unless a lock that no process holds shows that their maker is gone."""
+"""Younger leftovers stay, unless their lock exists and no process holds it."""
 DAY_S = 86400.0
 USUAL_AGE_S = 7 * DAY_S
 """How long an unfinished download is kept to be resumed from."""
@@ -145,11 +142,11 @@ USUAL_AGE_S = 7 * DAY_S
 def plan_pruning(
     *, older_than_s: float = USUAL_AGE_S, now_s: float | None = None
 ) -> list[TrashItem]:
-    """Everything that is to go, as things are now.
+    """Everything that pruning would delete now.
 
     Args:
-        older_than_s: unfinished downloads that moved since are kept, in seconds.
-        now_s: the time it is, in seconds since 1970.
+        older_than_s: age in seconds from which unfinished downloads are deleted.
+        now_s: the current time in seconds since 1970.
     """
     now = time.time() if now_s is None else now_s
     return [
@@ -192,7 +189,7 @@ def _network_leftovers(folder: Path, now: float) -> Iterator[TrashItem]:
 
 
 def _unfinished(path: Path, now: float) -> TrashItem | None:
-    """A folder in the making, or one that was being removed; ``None`` while a process is at it."""
+    """An unfinished or half-removed folder; ``None`` while a process works on it."""
     locks = _locks_of(path)
     if not all(map(trash.is_free, locks)) or (_young(path, now) and not _maker_is_gone(path)):
         return None
@@ -200,7 +197,7 @@ def _unfinished(path: Path, now: float) -> TrashItem | None:
 
 
 def _outdated(path: Path) -> TrashItem | None:
-    """Weights that no version of the catalog from this one on leads to; else ``None``."""
+    """Weights that this version's catalog no longer uses; else ``None``."""
     network, meant = path.parent.name, hub_cache.parse(path.name)
     # What is not named as this tool names it may be anything.
     if meant is None or network not in catalog.models() or hub_cache.is_pinned(network, meant):
@@ -213,7 +210,7 @@ def _outdated(path: Path) -> TrashItem | None:
 
 
 def _locks_of(unfinished: Path) -> list[Path]:
-    """The locks that a process at work on it would hold."""
+    """The locks that a process working on it would hold."""
     own = _own_lock(unfinished)
     if own is not None:
         return [own] if own.exists() else []
@@ -227,7 +224,7 @@ def _own_lock(unfinished: Path) -> Path | None:
 
 
 def _maker_is_gone(unfinished: Path) -> bool:
-    """Whether a lock is there that its maker would hold, if there still were one."""
+    """Whether its lock exists, which a living maker would hold."""
     own = _own_lock(unfinished)
     return own is not None and own.exists()
 

@@ -1,7 +1,7 @@
-"""The hub's listings of commits, kept in the tool's cache from the first pull on.
+"""The hub's file listings of commits, stored in the tool's cache at the first pull.
 
-A commit never changes, so its listing is a pin: sizes, and the SHA-256 of large files or the git
-object name of small ones.
+A commit never changes, so its listing pins its files: sizes, and the SHA-256 of large files or the
+SHA-1 of the git blob of small ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class HubFile:
         name: its path in the repository.
         size: in bytes.
         sha256: of its bytes, in lower-case hexadecimal; the hub states it for large files only.
-        blob_id: git's name of its content (a SHA-1), which tells small files from any other.
+        blob_id: SHA-1 of its git blob; the hub states it for small files only.
     """
 
     name: str
@@ -65,7 +65,7 @@ def cached_listing(repository: str, revision: str) -> CommitListing | None:
             custom=read["custom"],
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # the hub is asked again then
+        return None  # the hub is then asked again
 
 
 def store_listing(found: CommitListing) -> None:
@@ -156,7 +156,7 @@ def _file(sibling: Mapping[str, Any]) -> HubFile:
         name=str(sibling["rfilename"]),
         size=int(large.get("size", sibling["size"])),
         sha256=large.get("sha256"),
-        # Of a large file git knows but the pointer.
+        # For a large file the git blob is only the pointer.
         blob_id=None if large else sibling.get("blobId"),
     )
 

@@ -1,12 +1,12 @@
-"""One file from the hub into the Hugging Face cache: resumed, watched, verified, then put in place.
+"""Download of one hub file into the Hugging Face cache: resumed, verified, then put in place.
 
-huggingface-hub asks, signs in and reads the answers; the bytes are written by `download`. Its own
+huggingface-hub signs requests and parses answers; `download` writes the bytes. The library's own
 downloader (``hf_hub_download`` of 2.4.0) starts every file from nothing, under a name that is never
-used again, takes a wrong body of the right size for the file, and waits for ever on a server that
-drips. Its Xet protocol cannot be resumed like this either, and was seen to stall, so every file
-is asked for over plain HTTP, which the hub serves for all of them.
+used again, accepts a wrong body of the right size, and waits forever for a server that sends a few
+bytes at a time. Its Xet protocol cannot be resumed either and was seen to stall, so every file is
+requested over plain HTTP, which the hub serves for all of them.
 
-The layout is the library's own (`hub_cache`), so that every library finds what is put there.
+The layout is the library's own (`hub_cache`), so that every library finds the files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Removing files and folders so that what a killed removal leaves never looks like weights.
+"""Removal of files and folders; what a killed removal leaves never looks like weights.
 
 A folder first gets a name that begins with a dot, in one step; only then are its files deleted.
 Links are removed, never what they lead to, and nothing outside a given folder is touched.
@@ -24,7 +24,7 @@ class TrashItem:
 
     Attributes:
         path: a file, a folder or a link.
-        what: it is, for people.
+        what: description for messages.
         size_bytes: what its removal frees.
         root: the folder that it has to be in.
         locks: held while it is removed.
@@ -58,7 +58,7 @@ def newest_change_s(path: Path) -> float:
 
 
 def _statuses(path: Path) -> Iterator[os.stat_result]:
-    """The status of every file of ``path``; one that goes meanwhile is left out."""
+    """The status of every file of ``path``; one that vanishes meanwhile is left out."""
     if path.is_symlink():
         return
     if not path.is_dir():
@@ -96,7 +96,7 @@ def remove_item(item: TrashItem, waiting: Callable[[str], None] | None = None) -
             that another process holds is not waited for.
 
     Returns:
-        The bytes that were freed; ``None`` if another process is at it and was not waited for.
+        The bytes that were freed; ``None`` if another process holds a lock and was not waited for.
 
     Raises:
         StorageError: it cannot be removed, or is outside its root.
@@ -133,7 +133,7 @@ def _remove(item: TrashItem) -> None:
 
 
 def _hidden(path: Path) -> Path:
-    """Give a folder a name that nothing looks for."""
+    """Rename a folder so that nothing finds it."""
     hidden = path.with_name(f".{path.name}.removed")
     if hidden.is_symlink():
         hidden.unlink()
@@ -144,7 +144,7 @@ def _hidden(path: Path) -> Path:
 
 @contextlib.contextmanager
 def held(locks: Sequence[Path], waiting: Callable[[str], None] | None = None) -> Iterator[bool]:
-    """Hold all ``locks``; yields whether that could be had (always, if it may be waited for).
+    """Hold all ``locks``; yields whether it holds them (always true with ``waiting``).
 
     Raises:
         OSError: a lock cannot be written.
@@ -169,7 +169,7 @@ def is_free(lock: Path) -> bool:
     if not lock.exists():
         return True
     try:
-        with held([lock]) as had:
-            return had
+        with held([lock]) as is_held:
+            return is_held
     except OSError:
         return False  # it cannot be tested
