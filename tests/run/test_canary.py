@@ -98,12 +98,12 @@ def test_waiting_has_a_bound() -> None:
 def test_a_bound_of_nothing_looks_once() -> None:
     machine = Machine(recovers_after_s=1e9)
     found = machine.wait(0.0)
-    assert (found.recovered, found.looks, machine.slept) == (False, 1, [])
+    assert (found.recovered, found.canaries, machine.slept) == (False, 1, [])
 
 
 def test_a_machine_that_is_well_is_not_waited_for() -> None:
     machine = Machine(recovers_after_s=0.0)
-    assert machine.wait(60.0).looks == 1
+    assert machine.wait(60.0).canaries == 1
     assert machine.slept == []
 
 

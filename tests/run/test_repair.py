@@ -30,7 +30,7 @@ from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
 UNREADABLE = WorkerExit(Status.FAILED, "load", "ModelUnusableError", "cannot read it")
-WHOLE = "its weights were read again and are whole, so nothing was fetched"
+WHOLE = "its weights were read again and are intact, so nothing was downloaded"
 AGAIN = "the ggml weights of tiny.en are damaged: converted again"
 COMMIT = "c0ffee" + "0" * 34
 SPEC = f"someone/my-whisper@{COMMIT}"

@@ -40,7 +40,7 @@ def test_a_cell_that_is_not_precise_enough_is_visited_until_the_maximum(
     _, run = measure(prepared(rounds=6, ci_width=0.02, max_rounds=10), execute)
     assert max(rounds_of(execute, "b")) == 9
     assert run.decisions[-1].after == 10
-    assert "10 rounds are the most that were allowed" in run.decisions[-1].reason
+    assert "10 rounds are the maximum" in run.decisions[-1].reason
     assert all(cell.status == "ok" for cell in run.cells)  # rounds that were not due are no gap
     assert [each.after for each in run.decisions] == [6, 8, 10]
 

@@ -78,7 +78,7 @@ def test_a_round_in_which_nothing_was_measured_is_not_retaken(
 
 def watcher(canaries: Iterator[float], *looks: Conditions) -> MachineWatcher:
     seen = iter(looks)
-    return MachineWatcher(measure=lambda: next(canaries), look=lambda: next(seen))
+    return MachineWatcher(measure=lambda: next(canaries), read_conditions=lambda: next(seen))
 
 
 def test_a_canary_as_fast_as_at_the_start_marks_nothing() -> None:

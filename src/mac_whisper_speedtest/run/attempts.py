@@ -1,4 +1,4 @@
-"""One round of one cell: a worker, and others after it where that one did not do everything."""
+"""One round of one cell: a worker, and further workers for what it did not finish."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
-# Weights that a worker could not load: verified again, and repaired where that was requested.
-
 
 @dataclass(slots=True)
 class WeightsRepairer:
-    """Looks after the weights of a run's cells while it runs.
+    """Verifies weights that a worker could not load, and repairs them where that was requested.
 
-    ``spent_s`` is the time it has taken since it was last set to zero: no part of what a cell's
-    time is for.
+    Attributes:
+        spent_s: time used since it was last set to zero; it does not count as the cell's time.
+        read: ids of the cells whose weights were verified again.
     """
 
     prepared: Prepared
@@ -39,7 +38,7 @@ class WeightsRepairer:
     read: set[str] = field(default_factory=set)
 
     def concerns(self, cell: Cell, ended: s.WorkerEnded) -> bool:
-        """Whether to read the weights again: a load failed, for the first time in this cell."""
+        """Whether to verify the weights again: a load failed, for the first time in this cell."""
         return (
             self.prepared.request.repair
             and ended.stage == m.Stage.LOAD
@@ -48,26 +47,28 @@ class WeightsRepairer:
         )
 
     def reverify(self, cell: Cell) -> tuple[str, DamagedError | None]:
-        """What is found of a cell's weights and of what they were made from: words, and damage."""
+        """Verify a cell's weights and their sources; return the finding in words, and damage."""
         self.read.add(cell.id)
         began = time.monotonic()
         try:
             found = self._found_again(cell)
         except DamagedError as error:
             return error.message, error
-        except (SpeedtestError, OSError) as error:  # whatever it is, it is one cell's
+        except (SpeedtestError, OSError) as error:  # it concerns one cell only
             words = f"its weights cannot be read again: {error}"
         else:
-            words = "its weights were read again and are whole, so nothing was fetched"
+            words = "its weights were read again and are intact, so nothing was downloaded"
             if found.files != self.prepared.weights[cell.id].files:
-                words = "its weights are not those that it began with, and nobody publishes them"
+                words = (
+                    "its weights have changed since the run began, and are not published anywhere"
+                )
         finally:
             self.spent_s += time.monotonic() - began
         self.notify(scrub(f"{cell.id}: {words}"))
         return words, None
 
     def repair(self, cell: Cell, damage: DamagedError) -> list[str]:
-        """Repair weights; what was done, or nothing where that failed and the failure stands."""
+        """Repair weights; return what was done, or nothing if the repair failed."""
         began = time.monotonic()
         done: list[str] = []
         try:
@@ -90,22 +91,21 @@ class WeightsRepairer:
 
 
 MAX_CRASHING = 3
-"""Recordings of a set that may each end a worker in a round. A backend that dies on more of them is
-broken, and every such recording costs the start of a process, or a whole deadline."""
+"""Recordings of a set that may each end a worker in a round. A backend that crashes on more of them
+is broken, and every such recording costs the start of a process, or a whole deadline."""
 
 MAX_SILENT = 1
-"""The same while no recording has given any text in that round: with the second one, the backend
+"""The same while no recording has produced text in that round: after the second one, the backend
 most likely fails on all of them."""
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """What became of one worker.
+    """The outcome of one worker.
 
     Attributes:
-        ending: how it ended.
-        taken: the samples it gave, and whether each is a failure.
-        damage: what is wrong with its weights, where it could not load them for that.
+        taken: the samples it produced, and whether each is a failure.
+        damage: the damage to its weights that kept it from loading them.
     """
 
     ending: WorkerExit
@@ -114,7 +114,7 @@ class _Outcome:
 
     @property
     def broke_on(self) -> SampleKey | None:
-        """The sample in which the worker ended; ``None`` where it was not about one of a set."""
+        """The sample in which the worker ended; ``None`` if it did not end in one of a set."""
         last = next(reversed(self.taken), None)
         transcribing = self.ending.stage in {m.Stage.WARMUP, m.Stage.TRANSCRIBE}
         return last if transcribing and last is not None and self.taken[last] else None
@@ -126,10 +126,8 @@ class Attempts:
 
     Attributes:
         execute: runs one worker.
-        record: writes an event down.
-        observer: receives what happens meanwhile.
-        repairer: looks after weights that cannot be loaded.
-        retries: how often a failed round is tried again.
+        record: writes an event to the journal.
+        retries: how often a failed round is retried.
     """
 
     execute: Executor
@@ -139,11 +137,11 @@ class Attempts:
     retries: int
 
     def carry_out(self, task: Task) -> WorkerExit:
-        """Start workers until one ends well, or there is no more to hope for; how the last ended.
+        """Start workers until one succeeds or no retry is left; return how the last one ended.
 
-        A later worker takes only what the earlier ones have not. A failed round is tried again as
-        often as was asked for, and after a repair. Beyond that, a recording of a set that ends its
-        worker counts as failed in this round, and the next worker goes on with the others.
+        A later worker takes only the samples that are missing. A failed round is retried as often
+        as requested, and after a repair. Beyond that, a recording of a set that ends its worker
+        counts as failed in this round, and the next worker continues with the others.
         """
         left, repaired = self.retries, list[str]()
         crashed_on: set[str] = set()
@@ -160,7 +158,7 @@ class Attempts:
             if not repaired and left > 0:
                 left -= 1
                 if broke_on is not None:
-                    del worker.taken[broke_on]  # it has another chance
+                    del worker.taken[broke_on]  # it is retried
             elif not repaired:
                 if broke_on is None:
                     return worker.ending
@@ -177,9 +175,9 @@ class Attempts:
                 task.budget.samples += 1  # its failure was the last of that pass
 
     def _one(self, task: Task, repaired: list[str]) -> _Outcome:
-        """One worker, and what is damaged of its weights if it could not load them.
+        """Run one worker; verify its weights if it could not load them.
 
-        What was found is in the journal, with the worker's end, before anything is done about it.
+        The finding is in the journal, with the worker's end, before anything is repaired.
         """
         damage: DamagedError | None = None
         taken: dict[SampleKey, bool] = {}

@@ -1,4 +1,4 @@
-"""Running one round of one cell in a fresh worker process, and writing down what happens."""
+"""Runs one round of one cell in a new worker process, and records what happens."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from mac_whisper_speedtest.worker.supervisor import Answer, TranscriptionFailedE
 
 _QUIET_WINDOW_S = 0.05
 _QUIET_S = 0.009
-"""A worker rests when it used less than a fifth of a core for 50 ms: one of the hundredths of a
-second that the system counts in. Housekeeping threads wake up for less, and not in each of the ten
-windows that make ``findings.BUSY_AFTER_S``; on a busy machine it may get no more than that."""
+"""A worker is idle when it used less than a fifth of a core for 50 ms: under one of the hundredths
+of a second that the system counts in. Housekeeping threads use less, and not in each of the ten
+windows of ``findings.BUSY_AFTER_S``; on a busy machine a worker may get no more than that."""
 
 _MEASURED = tuple(
     each.name
     for each in fields(m.TranscribeResult)
     if each.name in s.Sample.__struct_fields__ and each.name != "segments"
 )
-"""What the journal has of an answer under the same name; the rest is settings."""
+"""Fields of an answer that the journal has under the same name; the others are settings."""
 
 
 def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Observer) -> WorkerExit:
-    """Spawn, load, warm up, sample, end: the real executor."""
+    """The real executor: spawn, load, warm up, sample, shut down."""
     busy_after_s = None
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
         rung, note = _drop_weights(task)
@@ -66,7 +66,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
                     for problem in host.apply_placement(worker.pid, task.placement):
                         observer.log("warning", f"{task.cell.id}: {problem}")
                     _Conversation(worker, task, record, observer, caches).hold(rung, note)
-                    # Nothing is timed any more, so looking disturbs nothing.
+                    # Nothing is timed any more, so this disturbs nothing.
                     busy_after_s = _busy_after_s()
                     ending = worker.shutdown()
             except WorkerFailureError as failure:
@@ -87,7 +87,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
 
 
 def _drop_weights(task: Task) -> tuple[str, str]:
-    """For a cold load, take the weights out of the page cache: the load's rung, and a note."""
+    """Drop the weights from the page cache for a cold load; return the load's rung and a note."""
     if not (task.cold_load and task.round == 0 and task.weights is not None):
         return s.LOAD_FRESH, ""
     done = compile_caches.drop([task.weights])
@@ -101,7 +101,7 @@ def _drop_weights(task: Task) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class _Conversation:
-    """What is said to one worker, in order; every answer is on disk before the next question."""
+    """The calls to one worker, in order; every answer is on disk before the next call."""
 
     worker: Worker
     task: Task
@@ -113,7 +113,7 @@ class _Conversation:
     effective: s.Effective | None = None
 
     def hold(self, rung: str, note: str) -> None:
-        """Everything up to the last answer; what is ``ending`` comes after it."""
+        """Make all calls but the shutdown."""
         task, observer = self.task, self.observer
         observer.status("starting")
         hello = self.worker.hello()
@@ -129,7 +129,7 @@ class _Conversation:
             if not missing:
                 continue
             elapsed = time.monotonic() - self.began
-            # A pass that an earlier attempt has begun is finished in any case.
+            # A pass that an earlier attempt began is always finished.
             if len(missing) == len(task.recordings) and not task.budget.another_sample(
                 task.round, in_round=index, elapsed_s=elapsed
             ):
@@ -194,23 +194,23 @@ class _Conversation:
 
     def _warm_up(self, recording: TaskRecording) -> None:
         task = self.task
-        asked = time.monotonic()
+        called = time.monotonic()
         try:
             answer = self.worker.transcribe(
                 self._params(recording, "warmup"), survives_errors=len(task.recordings) > 1
             )
         except TranscriptionFailedError:
-            return  # it is asked for again, and then written down
+            return  # it is requested again as a timed sample, and recorded then
         except WorkerFailureError as failure:
             due = [index for index in range(task.passes) if recording in task.missing(index)]
             if due and len(task.recordings) > 1:
-                waited_s = time.monotonic() - asked
+                waited_s = time.monotonic() - called
                 self._write_failure(recording, failure.ending, waited_s, due[0])
             raise
         self._write(recording, answer, -1, {}, disturbed="", retaken=False)
 
     def _time(self, recording: TaskRecording, index: int) -> float:
-        """Take a timed sample, once more when others took the processor meanwhile.
+        """Take a timed sample; retake it when other programs used the processor meanwhile.
 
         Returns:
             Seconds of audio that were transcribed.
@@ -220,7 +220,7 @@ class _Conversation:
         while True:
             cpu = Cpu()
             cpu.begin(target)
-            asked = time.monotonic()
+            called = time.monotonic()
             try:
                 answer = self.worker.transcribe(
                     params, survives_errors=len(self.task.recordings) > 1
@@ -231,7 +231,7 @@ class _Conversation:
             except WorkerFailureError as failure:
                 # Of a set, the others can still be measured by another worker.
                 if len(self.task.recordings) > 1:
-                    waited_s = time.monotonic() - asked
+                    waited_s = time.monotonic() - called
                     self._write_failure(recording, failure.ending, waited_s, index)
                 raise
             readings = cpu.end(target)
@@ -244,7 +244,7 @@ class _Conversation:
             self.retakes += 1
 
     def _disturbed(self, readings: dict[str, Reading]) -> str:
-        """What other programs took meanwhile, in words; empty when it was little or not known."""
+        """The use of other programs meanwhile, in words; empty when it was small or unknown."""
         outside = cpu.outside_work(readings)
         if isinstance(outside, str):
             return ""
@@ -252,7 +252,7 @@ class _Conversation:
         return judged.words if judged.disturbed else ""
 
     def _may_retake(self, cost_s: float) -> bool:
-        """Whether a disturbed sample is retaken: as often as there are samples, in the time."""
+        """Whether to retake a disturbed sample: within the time, and once per sample on average."""
         if not self.task.retake:
             return False
         allowed = self.task.passes * len(self.task.recordings)
@@ -271,7 +271,7 @@ class _Conversation:
         disturbed: str,
         retaken: bool,
     ) -> None:
-        """Have a sample on disk before anything else happens; settings only when they change."""
+        """Record a sample on disk immediately; its settings only when they changed."""
         value, where = answer.value, self.task.where
         effective = s.Effective(
             **where,
@@ -323,9 +323,9 @@ class _Conversation:
         )
 
 
-def _scrubbed(said: Mapping[str, str]) -> dict[str, str]:
-    """What a backend says of itself, without what names this machine or its user."""
-    return {scrub(name): scrub(text) for name, text in said.items()}
+def _scrubbed(reported: Mapping[str, str]) -> dict[str, str]:
+    """What a backend reports, without names of this machine or its user."""
+    return {scrub(name): scrub(text) for name, text in reported.items()}
 
 
 def _value(readings: Mapping[str, Reading], name: str) -> float | None:
@@ -340,13 +340,13 @@ def _reading(each: Reading) -> s.ReadingInfo:
 
 
 def _busy_after_s() -> float | None:
-    """For how long the worker goes on computing after its last answer, in seconds.
+    """How long the worker continues to compute after its last answer, in seconds.
 
-    There is one worker at a time, so it and what it started are all of this process's descendants.
-    Looks until the worker rests, and no longer than ``findings.BUSY_AFTER_S``.
+    There is one worker at a time, so all descendants of this process belong to it. Waits until the
+    worker is idle, at most ``findings.BUSY_AFTER_S``.
 
     Returns:
-        ``None`` where the system does not tell.
+        ``None`` where the system does not report it.
     """
     began = time.monotonic()
     used = descendants_cpu_s()

@@ -1,4 +1,4 @@
-"""Which release of a backend is here now, by its own worker; and adding what is not here."""
+"""Installed version of a backend, as its worker reports it; installs backends on request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mac_whisper_speedtest.worker.launch import interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 Versions = tuple[str, Mapping[str, str]]
-"""The version, and whatever else could change a number: as in ``Loaded``."""
+"""The version, and everything else that could change a number: as in ``Loaded``."""
 
 
 def installed_versions(backend: Backend, *, threads: int) -> Versions:
-    """What the backend's worker says of itself; an empty version where it cannot be started.
+    """The versions that the backend's worker reports; an empty one if it cannot be started.
 
     The worker loads no weights.
     """
@@ -35,9 +35,9 @@ def installed_versions(backend: Backend, *, threads: int) -> Versions:
 
 
 def add_missing(backends: Iterable[Backend], notify: Callable[[str], None]) -> None:
-    """Make the environments of those that are installed nowhere and could be.
+    """Create the environments of backends that are not installed.
 
-    One that cannot be made costs its own cells only: its rows will say that it is not installed.
+    If one cannot be created, only its own cells are affected: they are reported as not installed.
     """
     with as_keyboard_interrupt():
         for backend in backends:

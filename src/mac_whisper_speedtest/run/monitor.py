@@ -1,4 +1,4 @@
-"""Looking at the machine around each round: is it still the one that the run began on?"""
+"""Monitors the machine around each round: conditions, and the speed of a reference workload."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-# A fixed small computation between rounds: when it takes longer, the machine has become slower.
-
+# The canary: a small fixed computation between rounds. If it takes longer, the machine has become
+# slower.
 
 REPEATS = 3
-"""The fastest counts: whatever interrupts one of them makes it slower, never faster."""
+"""The fastest counts: an interruption makes one slower, never faster."""
 
 _SIDE = 96
 _PRODUCTS = 8
@@ -34,10 +34,10 @@ _HASHES = 3
 """Sized so that one repeat takes about 8 ms on a laptop of 2023, and `run` about 25 ms."""
 
 LIMIT = 0.10
-"""Relative change of the canary beyond which a round is flagged, on a machine that is steadier."""
+"""Relative change of the canary beyond which a round is flagged, on a steady machine."""
 
 _CONFIDENCE = 0.99
-"""One-sided: of a machine that only varies, about one canary in a hundred is said to be slow."""
+"""One-sided: on a machine with random variation only, one canary in a hundred counts as slow."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
 
@@ -48,8 +48,8 @@ def run() -> float:
     Half of it multiplies float32 matrices (numpy's own loops by ``einsum``, because a BLAS would
     use every core or a coprocessor of its own), half hashes bytes with SHA-256: arithmetic and
     integer work that stays in the caches, in this one thread. Its time follows the clock of the
-    core it runs on. It cannot see a GPU or Neural Engine that is held back, and where a machine has
-    two kinds of cores the system chooses which one it gets.
+    core it runs on. It cannot detect a throttled GPU or Neural Engine, and on a machine with two
+    kinds of cores the system chooses which one it gets.
     """
     import numpy as np
 
@@ -76,7 +76,7 @@ def tolerance(baseline: Sequence[float], limit: float = LIMIT) -> float:
         t(n - 1) * s * sqrt(1 + 1 / n), on the log scale
 
     the prediction interval for one more observation (Hahn & Meeker, Statistical Intervals, section
-    4.8), one-sided 99 %. With fewer than three values there is no spread to speak of.
+    4.8), one-sided 99 %. With fewer than three values the spread is unknown.
 
     Args:
         baseline: seconds of the canaries at the start, all above 0.
@@ -93,8 +93,8 @@ def tolerance(baseline: Sequence[float], limit: float = LIMIT) -> float:
 def drifted(baseline: Sequence[float], now: float, limit: float = LIMIT) -> float | None:
     """The relative change against the baseline's median, if it is beyond the `tolerance`.
 
-    Positive is slower. Faster counts too: then the baseline was taken of a slower machine, and
-    rounds before and after do not compare.
+    Positive is slower. Faster counts too: then the machine was slower during the baseline, and
+    rounds before and after are not comparable.
 
     Args:
         baseline: seconds of the canaries at the start; one at least, all above 0.
@@ -111,19 +111,19 @@ def drifted(baseline: Sequence[float], now: float, limit: float = LIMIT) -> floa
 
 @dataclass(frozen=True, slots=True)
 class CoolDown:
-    """How waiting for the machine to recover ended.
+    """The result of waiting for the machine to recover.
 
     Attributes:
-        waited_s: seconds from the first look to the last.
-        recovered: whether the last canary is back within the tolerance.
+        waited_s: seconds from the first canary to the last.
+        recovered: whether the last canary is within the tolerance.
         change: the last canary against the baseline, relative; positive is slower.
-        looks: how many canaries were run.
+        canaries: number of canaries run.
     """
 
     waited_s: float
     recovered: bool
     change: float
-    looks: int
+    canaries: int
 
 
 def cool_down(
@@ -137,29 +137,29 @@ def cool_down(
 ) -> CoolDown:
     """Wait until the canary is as fast as at the start, but no longer than ``bound_s``.
 
-    Pauses of 1, 2, 4, ... and at most 15 s: no longer than the heat needs. Afterwards the machine
-    is cold in another sense (a GPU that has gone to sleep, memory given back), so what is measured
-    next has to be warmed up again. A canary that is faster than the baseline does not wait.
+    Pauses of 1, 2, 4, ... and at most 15 s, so that it does not wait longer than necessary.
+    Afterwards a GPU may sleep and memory may be freed, so the next measurement must warm up again.
+    A canary that is faster than the baseline does not wait.
 
     Args:
         measure: the canary, normally `run`.
         baseline: seconds of the canaries at the start.
-        bound_s: seconds to wait at the most; 0 looks once.
+        bound_s: longest wait in seconds; 0 runs one canary.
         limit: as for `drifted`.
         sleep: for tests.
         clock: for tests.
     """
     began = clock()
     pause = _FIRST_PAUSE_S
-    looks = 0
+    canaries = 0
     while True:
         now = measure()
-        looks += 1
+        canaries += 1
         change = now / statistics.median(baseline) - 1
         waited = clock() - began
         slow = (drifted(baseline, now, limit) or 0.0) > 0
         if not slow or waited >= bound_s:
-            return CoolDown(waited, not slow, change, looks)
+            return CoolDown(waited, not slow, change, canaries)
         sleep(min(pause, bound_s - waited))
         pause = min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -169,12 +169,12 @@ BASELINE = 4
 
 COOL_DOWN_S = 30.0
 """Longest wait after a round in which the machine became slower, and never longer than that round
-took: waiting must not cost more than what it saves. Fans and clocks take seconds; a machine that
-has not recovered after half a minute will not for the next round either."""
+took: waiting must not cost more than it saves. Fans and clocks take seconds; a machine that has not
+recovered after half a minute will not recover before the next round either."""
 
 
 class MachineMonitor(Protocol):
-    """Looks at the machine, outside of everything that is timed."""
+    """Monitors the machine between rounds, when nothing is timed."""
 
     def begin(self) -> None:
         """Before the first round."""
@@ -183,26 +183,26 @@ class MachineMonitor(Protocol):
         """Immediately before a round."""
 
     def after_round(self, number: int, *, last: bool) -> s.RoundWatched | None:
-        """Immediately after it; what there is to write down, without the round that replaces it.
+        """Immediately after a round; returns the event to record, without its replacement.
 
         Args:
             number: the round.
-            last: whether no other can follow.
+            last: whether no other round can follow.
         """
 
 
 @dataclass(slots=True)
 class MachineWatcher:
-    """Conditions and a canary: the real watcher.
+    """The real monitor: conditions and a canary.
 
-    A round is flagged when the canary after it is off by more than its own spread explains, or when
-    the machine's conditions changed in it. After a slower canary the next round waits until it is
-    back, within a bound; the next worker's warm-up then warms the machine up again.
+    A round is flagged when the canary after it differs by more than its own spread explains, or
+    when the machine's conditions changed during it. After a slower canary the next round waits
+    until the machine has recovered, within a bound; the next worker's warm-up warms it up again.
     """
 
     notify: Callable[[str], None] = lambda _text: None
     measure: Callable[[], float] = run
-    look: Callable[[], Conditions] = conditions.read_conditions
+    read_conditions: Callable[[], Conditions] = conditions.read_conditions
     baseline: list[float] = field(default_factory=list)
     latest_s: float | None = None
     before: Conditions = field(default_factory=Conditions)
@@ -213,15 +213,15 @@ class MachineWatcher:
         self._take_baseline()
 
     def before_round(self) -> None:
-        """Look; the canary of the round before stands for this moment."""
-        self.before = self.look()
+        """Read the conditions; the canary after the previous round also counts as before this."""
+        self.before = self.read_conditions()
         self.began_s = time.monotonic()
 
     def after_round(self, number: int, *, last: bool) -> s.RoundWatched:
-        """Look again, run the canary, and wait if it is slow and something else is to be timed."""
+        """Read the conditions, run the canary, and wait if it is slow and another round follows."""
         bound_s = min(COOL_DOWN_S, time.monotonic() - self.began_s)
         was_s, now_s = self.latest_s, self.measure()
-        after = self.look()
+        after = self.read_conditions()
         changes = conditions.changed(self.before, after)
         change = drifted(self.baseline, now_s)
         flagged = list(changes)
@@ -237,7 +237,7 @@ class MachineWatcher:
             cooled_s = cooled.waited_s
             self.latest_s = (1 + cooled.change) * statistics.median(self.baseline)
         elif change is not None and change < 0:
-            # The first one was of a slower machine: what follows is compared with this one.
+            # The machine was slower during the first baseline: later rounds need a new one.
             self._take_baseline()
         else:
             self.latest_s = now_s

@@ -1,4 +1,4 @@
-"""This machine's noise: one cell measured against itself, as two that take turns."""
+"""This machine's noise: one cell measured against itself, as two alternating cells."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mac_whisper_speedtest.summary import ranking
 
 QUICK_ROUNDS = 6
 ROUNDS = 20
-"""Twenty rounds know a spread to within a third (the 95 % interval of a standard deviation is 0.76
-to 1.46 times it); six only to within a factor of two."""
+"""Twenty rounds determine a spread to a factor of about 1.5 (the 95 % interval of a standard
+deviation is 0.76 to 1.46 times it); six only to a factor of more than two."""
 
 
 def duplicate_cell(prepared: Prepared) -> Prepared:
     """The first cell that can be measured, as two identical ones.
 
     Raises:
-        SpeedtestError: none can; the message is the first one's reason.
+        SpeedtestError: no cell can be measured; the message has the reason of the first one.
     """
     usable = [cell for cell in prepared.cells if cell.id not in prepared.unavailable]
     if not usable:
@@ -38,7 +38,7 @@ def duplicate_cell(prepared: Prepared) -> Prepared:
 
 
 def noise_floor(run: s.Run) -> NoiseFloor | None:
-    """What the rounds of a run made by `twice` say; ``None`` from fewer than three common ones."""
+    """The noise floor of a run of `duplicate_cell`; ``None`` below three common rounds."""
     rtf = ranking.compare(run).rtf
     if len(rtf) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The noise floors that were found on this machine."""
+"""Storage of the noise floors measured on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Kept(s.Struct, frozen=True, kw_only=True):
 
 
 def keep(run: s.Run, found: NoiseFloor) -> s.NoiseInfo:
-    """Remember the result for later runs on this machine.
+    """Store the result for later runs on this machine.
 
     Raises:
         StorageError: the data folder cannot be written.
@@ -44,7 +44,7 @@ def keep(run: s.Run, found: NoiseFloor) -> s.NoiseInfo:
 
 
 def last() -> s.NoiseInfo | None:
-    """The largest floor that was found on this machine; ``None`` before any was looked for."""
+    """The largest floor measured on this machine; ``None`` if none was measured."""
     return max(_read().values(), key=lambda each: each.floor, default=None)
 
 
@@ -52,11 +52,11 @@ def _read() -> dict[str, s.NoiseInfo]:
     try:
         return msgspec.json.decode(_path().read_bytes(), type=_Kept).found
     except (OSError, msgspec.MsgspecError):
-        return {}  # it was never measured here, or by another version: measure again
+        return {}  # never measured, or by another version: measure again
 
 
 def _path() -> Path:
-    """By what the machine is, never by readings that change from boot to boot."""
+    """Named by the machine's hardware and system, not by readings that change at each boot."""
     facts = describe.describe()
     steady = (
         facts.os,

@@ -13,32 +13,32 @@ from mac_whisper_speedtest.catalog import ModelInfo
 
 MAX_TIME_S = 120.0
 MAX_TIME_PER_AUDIO = 5.0
-"""What a cell may take when nothing is said: two minutes, and more than that for long audio. A
-backend that transcribes in real time or quicker then gets five passes at least."""
+"""Default time limit of a cell: two minutes, and more for long audio, so that a backend that
+transcribes in real time or faster gets at least five passes."""
 
 MAX_RETAKEN_ROUNDS = 2
-"""Rounds retaken because the machine was disturbed in them. More would turn a run on a machine
-that is always disturbed into one without end."""
+"""Rounds retaken because the machine was disturbed in them. Without a limit, a run on a machine
+that is always disturbed would not end."""
 
 
 def passes(requested: int, recordings: int) -> int:
-    """Timed passes over the speech in a process: as requested, else two, of sets one.
+    """Timed passes over the speech in a process: as requested, else two, or one of a set.
 
-    A set has a sample of every recording in each pass, so that one is enough to see spread.
+    A set has a sample of every recording in each pass, so one pass is enough to measure the spread.
     """
     return requested or (2 if recordings == 1 else 1)
 
 
-def time_limit_s(asked: float | None, audio_s: float, *, adaptive: bool) -> float:
-    """Seconds that one cell may take in all: as asked, else by the audio, else what the rule says.
+def time_limit_s(requested: float | None, audio_s: float, *, adaptive: bool) -> float:
+    """Seconds that one cell may take in total: as requested, else by the audio's duration.
 
     Args:
-        asked: ``--max-time``.
+        requested: ``--max-time``.
         audio_s: seconds of the speech.
-        adaptive: whether a stopping rule decides instead.
+        adaptive: whether a stopping rule ends the run, so that there is no limit by default.
     """
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     return math.inf if adaptive else max(MAX_TIME_S, MAX_TIME_PER_AUDIO * audio_s)
 
 
@@ -60,7 +60,7 @@ class Cell:
 def cells(
     models: Sequence[str], backends: Sequence[Backend], clip: str, precision: str = "auto"
 ) -> list[Cell]:
-    """Every backend with every model on the clip, in the order asked for.
+    """Every backend with every model on the clip, in the requested order.
 
     A backend that is not Whisper runs its own network beside the Whisper models, once; a network of
     another family concerns only the backends of that family.
@@ -83,7 +83,7 @@ def cells(
 
 
 def schedule(ids: Sequence[str], rounds: int, seed: int) -> list[list[str]]:
-    """Each round visits every cell once, in an order shuffled anew by the seed.
+    """Each round visits every cell once, in a new order; the seed determines all of them.
 
     Interleaving keeps a machine's drift (heat, other jobs) from falling on one backend alone; see
     docs/methodology.md.
@@ -99,14 +99,13 @@ def schedule(ids: Sequence[str], rounds: int, seed: int) -> list[list[str]]:
 
 @dataclass(slots=True)
 class Budget:
-    """What is left of one cell's time, shared evenly over the rounds still to come.
+    """The time left for one cell, shared evenly over the rounds that remain.
 
-    ``samples`` counts the cell's timed passes so far; whoever takes one adds it.
-    ``spent_s`` counts finished rounds; whoever ends one adds it. A run that is taken up again
-    begins with what both were.
+    ``samples`` counts the cell's timed passes, ``spent_s`` the seconds of its finished rounds; the
+    callers add to both. A resumed run continues with its earlier values.
 
-    A cell always gets ``MINIMUM_SAMPLES`` timed passes, whatever they cost: one number alone says
-    nothing about its spread.
+    A cell always gets ``MINIMUM_SAMPLES`` timed passes, whatever they cost: a single number has no
+    spread.
     """
 
     limit_s: float
@@ -127,7 +126,7 @@ class Budget:
     def another_sample(self, round_index: int, *, in_round: int, elapsed_s: float) -> bool:
         """Whether a round that took ``elapsed_s`` for ``in_round`` timed passes takes another.
 
-        Every round takes one, or it was for nothing; the last one makes the minimum full.
+        Every round takes at least one; the last round completes the minimum.
         """
         last = round_index == self.rounds - 1
         if in_round == 0 or (last and self.samples < self.MINIMUM_SAMPLES):
@@ -136,5 +135,5 @@ class Budget:
         return elapsed_s + per_sample <= self.share_s(round_index)
 
     def room_for(self, round_index: int, *, cost_s: float, elapsed_s: float) -> bool:
-        """Whether a round that took ``elapsed_s`` may spend ``cost_s`` more on a repetition."""
+        """Whether a round that took ``elapsed_s`` may spend ``cost_s`` more on a retake."""
         return elapsed_s + cost_s <= self.share_s(round_index)

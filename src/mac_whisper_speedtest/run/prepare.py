@@ -42,15 +42,14 @@ _LIBRARIES = ("av", "jiwer", "msgspec", "numpy", "psutil", "soxr", "whisper-norm
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request with everything it needs at hand.
+    """A request with everything that it needs.
 
     Attributes:
-        request: with the contract's language settled, the backends' labels and the threads.
-        speech: the audio.
-        cells: what will be visited.
+        request: with the contract's language, the backends' labels and the threads filled in.
         weights: cell id → verified weights.
         unavailable: cell id → why it cannot be measured here.
-        repaired: what was damaged and put right.
+        repaired: repairs of damaged weights, one line each.
+        noise: the noise floor measured earlier on this machine.
     """
 
     request: Request
@@ -69,7 +68,7 @@ def backends_of(request: Request) -> tuple[Backend, ...]:
 
 
 def source_of(request: Request) -> AudioSource:
-    """What a request measures on."""
+    """The audio source that a request names."""
     named = {each.name for each in fields(AudioSource)} & {each.name for each in fields(request)}
     return AudioSource(**{name: getattr(request, name) for name in named})
 
@@ -81,18 +80,18 @@ def prepare(
     notify: Callable[[str], None],
     level: Callable[[float], None] = lambda _dbfs: None,
 ) -> Prepared:
-    """Decode the audio and find the weights; with ``repair``, put damaged ones right first.
+    """Decode the audio and locate the weights; with ``repair``, repair damaged ones first.
 
     Args:
-        request: what is to be measured.
-        backends: what to measure it with, see `backends_of`.
-        notify: told of what takes a while, before it does.
-        level: told the loudness of what the microphone hears, in dB below full scale.
+        request: what to measure.
+        backends: see `backends_of`.
+        notify: called with a line before anything that takes long.
+        level: called with the loudness at the microphone, in dB below full scale.
 
     Raises:
-        UsageError: a model is unknown or does not know the language, or the audio is no good.
-        WeightsError: weights are here but are not what they should be.
-        DownloadError: they could not be fetched again.
+        UsageError: a model is unknown or does not support the language, or the audio is unusable.
+        WeightsError: local weights are damaged.
+        DownloadError: they could not be downloaded again.
     """
     for model in request.models:
         catalog.model(model)
@@ -103,7 +102,7 @@ def prepare(
     language = speech.language or request.language or _only_language(speech)
     for model in request.models:
         if catalog.model(model).english_only:
-            _refuse_foreign(model, language)
+            _require_english(model, language)
     cells = prepared_cells(request, backends, speech.name)
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
@@ -126,10 +125,10 @@ def prepare(
         try:
             weights[cell.id] = find()
         except WeightsError as error:
-            unavailable[cell.id] = _of_no_use(cell.model, error)
+            unavailable[cell.id] = _unavailable_reason(cell.model, error)
             continue
         if weights[cell.id].english_only:
-            _refuse_foreign(cell.model, language)
+            _require_english(cell.model, language)
     contract = request.contract
     if contract["language"] is not None:  # else it is left to the libraries
         contract = {**contract, "language": language}
@@ -140,21 +139,21 @@ def prepare(
         contract=contract,
         threads=request.threads or describe.default_threads(),
     )
-    told = tuple(scrub(text) for text in repaired)
-    return Prepared(settled, speech, cells, weights, unavailable, told, noise_floor.last())
+    repairs = tuple(scrub(text) for text in repaired)
+    return Prepared(settled, speech, cells, weights, unavailable, repairs, noise_floor.last())
 
 
 def prepared_cells(request: Request, backends: Sequence[Backend], clip: str) -> list[Cell]:
-    """What is to be measured, with what earlier pulls learnt of models outside the catalog."""
+    """The cells to measure, with the facts that earlier pulls stored about custom models."""
     found = plan.cells(request.models, backends, clip, request.precision)
     return [replace(cell, info=custom.with_listing(cell.info)) for cell in found]
 
 
 def _only_language(speech: AudioSet) -> str:
-    """The language that every backend is told: that of all recordings, English if none says.
+    """The language to request from every backend: that of all recordings, English if unknown.
 
     Raises:
-        UsageError: they are spoken in several, and a contract has one.
+        UsageError: the recordings are in several languages, and a contract has one.
     """
     spoken = sorted({each.language for each in speech.recordings if each.language is not None})
     if len(spoken) > 1:
@@ -165,17 +164,17 @@ def _only_language(speech: AudioSet) -> str:
     return spoken[0] if spoken else "en"
 
 
-def _of_no_use(model: str, error: WeightsError) -> str:
-    """Why a cell has no weights, where that is no reason to stop the run; else raises ``error``."""
+def _unavailable_reason(model: str, error: WeightsError) -> str:
+    """Why a cell has no weights, where that does not stop the run; else raises ``error``."""
     if isinstance(error, WeightsMissingError):
         return scrub(f"{error.message}: {error.hint}")
-    # Whole and not to be read or converted: that is as somebody outside the catalog published it.
+    # Custom weights can be intact and still be in a format that cannot be read or converted.
     if catalog.is_custom(model) and not isinstance(error, DamagedError):
         return scrub(error.message)
     raise error
 
 
-def _refuse_foreign(model: str, language: str) -> None:
+def _require_english(model: str, language: str) -> None:
     if language != "en":
         such = f", such as {model.removesuffix('.en')}" if model.endswith(".en") else ""
         raise UsageError(
@@ -185,14 +184,14 @@ def _refuse_foreign(model: str, language: str) -> None:
 
 
 def precision_of(backend: Backend, request: Request) -> str:
-    """What a backend is asked to compute in: what its own name says, else what the run says."""
+    """The precision to request from a backend: that of its label, else the run's."""
     return backend.precision or request.precision
 
 
 def _unavailable(cell: Cell, request: Request) -> str:
-    """Why a cell cannot be measured here under this request; empty when nothing speaks against.
+    """Why a cell cannot be measured here under this request; empty when it can be.
 
-    It is found out before anything is started, so that it costs nothing.
+    Checked before anything is started.
     """
     backend, info = cell.backend, cell.info
     if backend.broken:
@@ -215,12 +214,14 @@ def _unavailable(cell: Cell, request: Request) -> str:
 
 def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]]) -> s.Manifest:
     """Everything known before the first sample."""
-    asked = prepared.request
-    limit = plan.time_limit_s(asked.max_time_s, prepared.speech.seconds, adaptive=asked.adaptive)
+    requested = prepared.request
+    limit = plan.time_limit_s(
+        requested.max_time_s, prepared.speech.seconds, adaptive=requested.adaptive
+    )
     settled = replace(
-        asked,
+        requested,
         clips=(prepared.speech.name,),
-        passes=plan.passes(asked.passes, len(prepared.speech.recordings)),
+        passes=plan.passes(requested.passes, len(prepared.speech.recordings)),
         max_time_s=limit if math.isfinite(limit) else None,
     )
     request = s.RequestInfo(
@@ -245,7 +246,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
                 clip=cell.clip,
                 model_info=_model_record(cell.info, prepared.weights.get(cell.id)),
                 weights=_weights_info(prepared.weights.get(cell.id)),
-                declared=_declared(cell.backend, asked.decode_contract),
+                declared=_declared(cell.backend, requested.decode_contract),
             )
             for cell in prepared.cells
         ],
@@ -253,12 +254,12 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         repaired=list(prepared.repaired),
         noise=prepared.noise,
         run_id=uuid.uuid4().hex,
-        tags=list(asked.tags),
+        tags=list(requested.tags),
     )
 
 
 def resumed() -> s.Resumed:
-    """What is written down when a run is taken up again, now and by this tool."""
+    """The event that records that this tool resumes a run now."""
     return s.Resumed(at=_now(), tool=_this_tool())
 
 
@@ -271,7 +272,7 @@ def _this_tool() -> s.ToolInfo:
 
 
 def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingValue]:
-    """What the description says it decodes with; nothing where it says nothing about that."""
+    """The settings that the description declares; empty where it declares none."""
     described = bool(backend.fixed or backend.shipped)
     return backend.decodes_with(contract) if described else {}
 
@@ -307,7 +308,7 @@ def _clip_info(speech: AudioSet) -> s.ClipInfo:
 
 
 def _model_record(info: ModelInfo, weights: Weights | None) -> s.ModelRecord:
-    """What is known of a model; format and precision are those of the weights that were found."""
+    """The facts about a model; format and precision are those of the located weights."""
     return s.ModelRecord(
         format=weights.format if weights else info.weights_format or "own",
         precision=weights.precision if weights else info.precision,
@@ -332,7 +333,7 @@ def _weights_info(weights: Weights | None) -> s.WeightsInfo | None:
 
 @functools.cache
 def _git_sha() -> str | None:
-    """The commit of the checkout this package runs from; ``None`` when it was installed whole."""
+    """The commit of the checkout this package runs from; ``None`` for an installed package."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None

@@ -20,8 +20,7 @@ from mac_whisper_speedtest.run.install import Versions
 from mac_whisper_speedtest.run.prepare import Prepared, manifest, source_of
 from mac_whisper_speedtest.run.task import SampleKey
 
-# What a run that is resumed has measured already: a pure function of its journal.
-
+# What the run has measured already: a pure function of its journal.
 
 Visit = tuple[str, int]
 """A cell's id and the number of a round."""
@@ -29,12 +28,12 @@ Visit = tuple[str, int]
 
 @dataclass(slots=True)
 class RoundProgress:
-    """What there is of one cell's round.
+    """The progress of one cell's round.
 
     Attributes:
         attempts: workers that were started for it.
         taken: finished samples, and whether each is a failure.
-        ended: whether nothing is left of it to measure.
+        ended: whether nothing is left to measure.
     """
 
     attempts: int = 0
@@ -43,20 +42,20 @@ class RoundProgress:
 
     @property
     def crashed_on(self) -> frozenset[str]:
-        """Recordings that gave no text: none of them is a good first call."""
+        """Recordings that failed: none of them is used for the warm-up."""
         return frozenset(name for (name, _), failed in self.taken.items() if failed)
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeState:
-    """What the earlier sessions of a run left; empty for a run that begins.
+    """The results of earlier sessions of a run; empty for a new run.
 
     Attributes:
-        visits: what there is, by cell and round.
+        visits: progress by cell and round.
         spent_s: cell → seconds that its workers took, from start to end.
         replaced_by: round → the round that replaces it.
-        decided: rounds that were done → what the stopping rule then decided, the latest of several.
-        elapsed_s: seconds that the sessions took together.
+        decided: number of rounds done → the stopping rule's latest decision then.
+        elapsed_s: seconds of all sessions together.
     """
 
     visits: Mapping[Visit, RoundProgress] = field(default_factory=dict)
@@ -66,12 +65,12 @@ class ResumeState:
     elapsed_s: float = 0.0
 
     def visit(self, cell: str, number: int) -> RoundProgress:
-        """What there is of a cell's round."""
+        """The progress of a cell's round."""
         return self.visits.get((cell, number), RoundProgress())
 
     @property
     def reached(self) -> int:
-        """The last round that was begun; -1 where none was."""
+        """The last round that has begun; -1 if none has."""
         return max((number for _, number in self.visits), default=-1)
 
     @property
@@ -80,11 +79,11 @@ class ResumeState:
         return sum(len(each.taken) for each in self.visits.values())
 
     def rounds_of(self, cell: str) -> int:
-        """In how many rounds the cell had a worker."""
+        """Number of rounds in which the cell had a worker."""
         return sum(name == cell and each.attempts > 0 for (name, _), each in self.visits.items())
 
     def passes_of(self, cell: str, recordings: int) -> int:
-        """How many passes over all ``recordings`` the cell has come to the end of."""
+        """Number of complete passes of the cell over all ``recordings``."""
         found = 0
         for (name, _), each in self.visits.items():
             if name == cell:
@@ -94,11 +93,10 @@ class ResumeState:
 
 
 def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
-    """What these lines of a journal record.
+    """The state that these lines of a journal record.
 
-    A sample that was finished counts, whatever became of its worker. A round is over when its last
-    worker ended well, or when there was nothing to measure; one that failed or was
-    interrupted is not.
+    A finished sample counts, however its worker ended. A round is over when its last worker
+    succeeded, or when there was nothing to measure, but not when it failed or was interrupted.
     """
     visits: collections.defaultdict[Visit, RoundProgress] = collections.defaultdict(RoundProgress)
     replaced_by: dict[int, int] = {}
@@ -125,7 +123,7 @@ def resume_state(lines: Sequence[TimedEvent]) -> ResumeState:
 
 
 def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:
-    """Seconds of all sessions, and of each cell's workers; an interrupted one to its last line.
+    """Seconds of all sessions, and of each cell's workers; interrupted ones count to the last line.
 
     There is at most one worker at a time.
     """
@@ -149,14 +147,13 @@ def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:
     return elapsed_s + now_s, dict(spent_s)
 
 
-# What differs from when a run began: why it cannot be resumed. Pure functions.
-
+# Differences from when a run began, for which it cannot be resumed: pure functions.
 
 _LONGEST_VALUE = 80
 
 
 def changes(then: s.Manifest, now: s.Manifest) -> list[str]:
-    """Every way in which the same run would now measure something else, in a few words each.
+    """Every difference that makes the same request measure something else, in a few words each.
 
     Args:
         then: the manifest of the run that is to be resumed.
@@ -174,7 +171,7 @@ def changes(then: s.Manifest, now: s.Manifest) -> list[str]:
 def version_changes(
     then: Mapping[str, s.Loaded], now: Mapping[str, tuple[str, Mapping[str, str]]]
 ) -> list[str]:
-    """Backends whose releases differ.
+    """Backends whose versions differ.
 
     Args:
         then: backend name → what its last worker reported when it had loaded.
@@ -197,7 +194,7 @@ def version_changes(
 
 
 def remarks(then: s.Manifest, now: s.Manifest) -> list[str]:
-    """What differs and does not keep the run from being resumed."""
+    """Differences that do not prevent the run from being resumed."""
     if then.tool == now.tool:
         return []
     return [f"this tool was {_tool(then.tool)} and is {_tool(now.tool)}"]
@@ -289,13 +286,13 @@ _NEW = "start a new run: leave --resume out"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What ``--resume`` leads to.
+    """The result of ``--resume``.
 
     Attributes:
         prepared: the request, fitted to the run that is resumed.
         run: that run, or a complete one of the same request; ``None``: a new one is started.
         complete: whether nothing is left to measure.
-        words: why, a line each, for a person.
+        words: the reasons, as lines for a person.
     """
 
     prepared: Prepared
@@ -305,7 +302,7 @@ class Decision:
 
 
 def check(request: Request) -> None:
-    """Refuse what can never be resumed, before anything is recorded or decoded.
+    """Refuse a request that can never be resumed, before anything is recorded or decoded.
 
     Raises:
         UsageError: the microphone is the source.
@@ -319,7 +316,7 @@ def check(request: Request) -> None:
 
 def decide(
     prepared: Prepared,
-    wanted: str | None = None,
+    requested: str | None = None,
     *,
     versions: Callable[..., Versions] = install.installed_versions,
 ) -> Decision:
@@ -332,17 +329,17 @@ def decide(
 
     Args:
         prepared: what is requested now.
-        wanted: this run and no other.
+        requested: the only run to consider.
         versions: returns the installed release of a backend.
 
     Raises:
-        UsageError: the run ``wanted`` is of another request (every difference is named), or it is
-            still being written.
+        UsageError: the run ``requested`` is of another request (the message has every
+            difference), or it is still being written.
         StorageError: a run cannot be read.
     """
     now = manifest(prepared, run=0, schedule=())
-    if wanted is not None:
-        return _this(directory.find(wanted), prepared, now, versions)
+    if requested is not None:
+        return _this(directory.find(requested), prepared, now, versions)
     complete: Decision | None = None
     refused: list[str] = []
     for run, then in _of_request(now):
@@ -372,7 +369,7 @@ def _of_request(now: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
     for run in reversed(directory.every()):
         try:
             data = run.manifest_path.read_bytes()
-            if digits in data:  # most are of other requests, and need not be decoded
+            if digits in data:  # most are of other requests and need no decoding
                 yield run, run.manifest()
         except (OSError, StorageError):
             continue
@@ -381,7 +378,7 @@ def _of_request(now: s.Manifest) -> Iterator[tuple[RunDirectory, s.Manifest]]:
 def _this(
     run: RunDirectory, prepared: Prepared, now: s.Manifest, versions: Callable[..., Versions]
 ) -> Decision:
-    """Resume this run, or say why not."""
+    """Resume this run, or raise an error with the reason."""
     name = directory.name_of(run)
     if journal.is_being_written(run.journal_path):
         raise _still_written(name)
@@ -401,7 +398,7 @@ def _this(
 def _other_releases(
     run: RunDirectory, prepared: Prepared, versions: Callable[..., Versions]
 ) -> list[str]:
-    """Backends that were measured in another release than is installed now."""
+    """Backends that were measured in another version than is installed now."""
     backends = {cell.id: cell.backend for cell in prepared.cells}
     events, _damaged = journal.read_journal(run.journal_path)
     loaded: dict[str, s.Loaded] = {}

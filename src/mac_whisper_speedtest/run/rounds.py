@@ -1,4 +1,4 @@
-"""The round loop: every cell once in each round, and again the rounds that were disturbed."""
+"""The round loop: every cell once in each round; disturbed rounds are retaken."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ from mac_whisper_speedtest.worker.supervisor import Deadlines
 
 @dataclass(slots=True)
 class Rounds:
-    """The round loop and what it has to remember.
+    """The round loop and its state.
 
     Attributes:
-        prepared: what is measured.
-        recordings: what every worker is given.
-        work: a folder for what workers leave behind.
-        record: writes an event down.
-        observer: receives what happens meanwhile.
+        recordings: the input of every worker.
+        work: a folder for files that workers leave behind.
+        record: writes an event to the journal.
         execute: carries out a round of a cell.
-        watcher: looks at the machine around each round.
-        rule: says which cells a round visits.
-        probes: are read around each worker's timed samples.
-        past: what an earlier session of this run has measured; it is not measured again.
+        rule: decides which cells a round visits.
+        probes: read around each worker's timed samples.
+        past: what an earlier session of this run measured; it is not measured again.
+        budgets: cell id → the time left for it.
+        failed: ids of cells that are not visited again.
+        stopped: why the run was stopped early; empty if it was not.
+        visits: cell id → number of rounds in which it had a worker.
     """
 
     prepared: Prepared
@@ -65,7 +66,7 @@ class Rounds:
     attempts: Attempts = field(init=False)
 
     def __post_init__(self) -> None:
-        """Every cell has its time before it, less what an earlier session took of it."""
+        """Give every cell its time, less what an earlier session used."""
         request = self.prepared.request
         limit = plan.time_limit_s(
             request.max_time_s, self.prepared.speech.seconds, adaptive=request.adaptive
@@ -88,7 +89,7 @@ class Rounds:
         )
 
     def visit_all(self, schedule: Sequence[Sequence[str]], spare: Sequence[Sequence[str]]) -> str:
-        """Visit the cells of every round; the reason for stopping early, or an empty string.
+        """Visit the cells of every round; return the reason for stopping early, or an empty string.
 
         Args:
             schedule: the ids of the cells in visiting order, a list per round.
@@ -109,7 +110,7 @@ class Rounds:
                 for name in visit
                 if name in chosen and not self.past.visit(name, number).ended
             ]
-            if self.stopped:  # what is left is written down as skipped; there is nothing to watch
+            if self.stopped:  # the other rounds are recorded as skipped
                 if self.prepared.request.adaptive:
                     break
                 self._visit_each(due, number)
@@ -119,7 +120,7 @@ class Rounds:
                 again = self._watched(due, number, again, unused, more=bool(ahead))
             if again is not None:
                 ahead.appendleft((again, orders[again]))
-        else:  # the rule has its last word on what all rounds came to
+        else:  # the rule also judges the result of all rounds
             self.rule.cells(len(schedule), self.failed, self._round_s())
         return self.stopped
 
@@ -132,13 +133,13 @@ class Rounds:
         *,
         more: bool,
     ) -> int | None:
-        """Visit cells in this order, and look at the machine before and after.
+        """Visit cells in this order, and monitor the machine before and after.
 
         Args:
             cells: those that are due in this round.
             number: the round.
-            again: the round that replaces it, where that has been settled before.
-            unused: numbers of rounds that may still replace one; the one chosen is taken out.
+            again: the round that replaces it, if an earlier session has decided that.
+            unused: numbers of rounds that may still replace one; a chosen one is removed.
             more: whether rounds follow in any case.
 
         Returns:
@@ -157,12 +158,12 @@ class Rounds:
         return again
 
     def _visit_each(self, cells: Sequence[Cell], number: int) -> bool:
-        """Visit cells in this order; whether any of them was measured."""
+        """Visit cells in this order; return whether any of them was measured."""
         measured = [self._visit(cell, number) for cell in cells]
         return any(measured)
 
     def _round_s(self) -> dict[str, float]:
-        """What a round of each cell took so far, on average, in seconds."""
+        """Mean duration of a round of each cell so far, in seconds."""
         return {name: self.budgets[name].spent_s / visits for name, visits in self.visits.items()}
 
     def _visit(self, cell: Cell, number: int) -> bool:
@@ -173,7 +174,7 @@ class Rounds:
         self.observer.visit(number, self.prepared.request.planned_rounds, cell.id)
         began, self.repairer.spent_s = time.monotonic(), 0.0
         ending = self.attempts.carry_out(self._task(cell, number))
-        # Reading and fetching weights again is no part of what the cell's time is for.
+        # Verifying and repairing weights does not count as the cell's time.
         self.budgets[cell.id].spent_s += time.monotonic() - began - self.repairer.spent_s
         self.visits[cell.id] += 1
         if ending.status is not Status.OK:
@@ -243,7 +244,7 @@ class Rounds:
 
 
 def deadlines(timeouts: Timeouts, audio_s: float, override_s: float | None) -> Deadlines:
-    """How long each stage of a cell may take: the model's own time-outs, or one for all."""
+    """The deadlines of a cell's stages: the model's own time-outs, or one for all."""
     if override_s is not None:
         return Deadlines(
             spawn_s=override_s,

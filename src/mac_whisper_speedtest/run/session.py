@@ -1,4 +1,4 @@
-"""A whole run: prepare, visit every cell in every round, write everything down, seal."""
+"""A whole run: prepare, visit every cell in every round, record everything, seal."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from mac_whisper_speedtest.worker import protocol as m
 
 
 def perform(request: Request, observer: Observer) -> tuple[RunDirectory, s.Run]:
-    """Prepare what is requested and measure it, or what an unfinished run of it has left.
+    """Prepare and measure a request, or resume an unfinished run of it.
 
     Raises:
         UsageError: the request is wrong or cannot be met.
-        WeightsError: weights are not what they should be.
+        WeightsError: weights are damaged.
         StorageError: results cannot be written.
     """
     backends = backends_of(request)
@@ -68,15 +68,15 @@ def measure(
 ) -> tuple[RunDirectory, s.Run]:
     """Measure everything that was prepared and return the sealed run.
 
-    An interrupt (Ctrl-C, SIGTERM, SIGHUP) seals what there is and comes back as a run whose outcome
-    is ``interrupted``. No process and no temporary file outlives this call.
+    An interrupt (Ctrl-C, SIGTERM, SIGHUP) seals the partial run and returns it with the outcome
+    ``interrupted``. No process and no temporary file outlives this call.
 
     Args:
         prepared: what to measure.
-        observer: receives what happens meanwhile.
-        resume: a run to go on with, which `resumption.decide` found to be of this request.
+        observer: receives progress and events.
+        resume: a run to resume, which `resume.decide` found to be of this request.
         execute: carries out a round of a cell; by default in a worker process.
-        watcher: looks at the machine around each round; by default a real one.
+        watcher: monitors the machine around each round; by default a real one.
 
     Raises:
         StorageError: the results cannot be written; what is already on disk stays valid.
@@ -93,19 +93,19 @@ def measure(
     )
     schedule, spare = orders[: request.planned_rounds], orders[request.planned_rounds :]
     run_directory = resume or directory.create()
-    # The journal is locked before there is a manifest: nobody takes a run that begins for a lost
-    # one. What it holds is read when nobody else can add to it any more.
+    # The journal is locked before the manifest exists, so that a new run is not mistaken for an
+    # abandoned one; and it is read under the lock, when no other process can add to it.
     with (
         journal.Journal(run_directory.journal_path) as book,
         process_tree.temporary_folder() as work,
     ):
         lines = journal.read_timed(run_directory.journal_path)
         there = past.resume_state(lines)
-        told: list[s.Event] = [line.event for line in lines]
+        events: list[s.Event] = [line.event for line in lines]
 
         def record(event: s.Event) -> None:
             book.append(event)
-            told.append(event)
+            events.append(event)
             observer.event(event)
 
         if resume is None:
@@ -125,11 +125,11 @@ def measure(
                     observer=observer,
                     execute=execute,
                     watcher=watcher or MachineWatcher(observer.notify),
-                    rule=stopping.rule(head, request, told, record, there),
+                    rule=stopping.rule(head, request, events, record, there),
                     past=there,
                     probes=meters.available() if execute is run_in_worker else (),
                 )
-                # A rule that may go on takes another round anyway.
+                # An adaptive rule takes further rounds anyway.
                 repeats = request.retake and not request.adaptive
                 stopped = rounds.visit_all(schedule, spare if repeats else ())
             ended = s.RunEnded(state="stopped" if stopped else "complete", message=stopped)
@@ -144,14 +144,14 @@ def measure(
 
 
 def resummarize(run: RunDirectory) -> s.Run:
-    """A run that has ended, from its journal; it is sealed if that has not been done.
+    """Summarize a run that has ended from its journal, and seal it if that was not done.
 
     Raises:
         StorageError: it cannot be read.
     """
     found = summarize(run.replay())
     if not run.sealed_path.exists():
-        with contextlib.suppress(StorageError):  # a copy that may only be read can still be shown
+        with contextlib.suppress(StorageError):  # a read-only copy can still be shown
             run.seal(found)
     return found
 
@@ -159,7 +159,7 @@ def resummarize(run: RunDirectory) -> s.Run:
 def _start_run(
     run: RunDirectory, prepared: Prepared, schedule: Sequence[Sequence[str]]
 ) -> s.Manifest:
-    """Write what is known beforehand of a new run."""
+    """Write the manifest of a new run, and its recording if that is to be kept."""
     head = manifest(prepared, run=run.number, schedule=schedule)
     run.write_manifest(head)
     if prepared.request.keep_recording:
@@ -168,9 +168,10 @@ def _start_run(
 
 
 def _drop_seal(run: RunDirectory) -> None:
-    """Take away what was made of a run that goes on; it is made again when that has ended.
+    """Remove the seal of a run that is resumed; it is written again when the run ends.
 
-    It comes first: a journal with more lines than ``run.json`` knows of would look like damage.
+    Do it before anything is recorded: a journal with more lines than ``run.json`` counts would look
+    damaged.
 
     Raises:
         StorageError: the file cannot be removed.
@@ -186,13 +187,13 @@ def _drop_seal(run: RunDirectory) -> None:
 
 
 def _task_recordings(recordings: Sequence[Recording], work: Path) -> tuple[TaskRecording, ...]:
-    """What workers are given: a file for every recording, which stays until the run has ended."""
+    """The input of workers: a file for every recording, which exists until the run has ended."""
     found = []
     for number, recording in enumerate(recordings):
         path = work / f"{number:05d}.f32"
         linked = False
         if recording.pcm_path is not None:
-            # Another name for the cached file: it may be cleared from the cache meanwhile.
+            # A hard link: the cached file may be removed from the cache meanwhile.
             with contextlib.suppress(OSError):
                 os.link(recording.pcm_path, path)
                 linked = True

@@ -1,4 +1,4 @@
-"""Which cells a round visits, and when a run has seen enough."""
+"""Which cells a round visits, and when a run ends."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Rule(Protocol):
         """The ids of the cells that round ``number`` visits; none ends the run.
 
         Args:
-            number: the round, from 0; so many are done.
+            number: the round, from 0, which is also the number of rounds done.
             failed: ids of cells that will not be visited again.
-            round_s: cell → seconds that a round of it took so far, on average.
+            round_s: cell → mean duration of its rounds so far, in seconds.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """As many rounds as were asked for, of every cell."""
+    """The requested number of rounds, of every cell."""
 
     ids: Sequence[str]
 
@@ -45,27 +45,26 @@ class Planned:
         failed: Collection[str],  # noqa: ARG002
         round_s: Mapping[str, float],  # noqa: ARG002
     ) -> Collection[str]:
-        """All of them: a failed one is written down as skipped."""
+        """All cells: a failed one is recorded as skipped."""
         return self.ids
 
 
 @dataclass(slots=True)
 class Adaptive:
-    """``--ci-width`` and ``--budget``: looks after round counts that are fixed beforehand.
+    """``--ci-width`` and ``--budget``: looks at the data after fixed numbers of rounds.
 
     Attributes:
-        manifest: of the run.
-        request: with its target or its budget, or both.
-        told: every event so far.
-        record: writes a decision down.
+        request: has a target width or a budget, or both.
+        events: every event so far.
+        record: writes a decision to the journal.
         clock: seconds, monotonic.
-        past: what an earlier session of the run measured and decided. Its decisions stand, so that
-            no look at the data is taken twice; its time is spent.
+        past: what an earlier session of the run measured and decided. Its decisions are kept, so
+            that no look at the data is repeated; its time counts as spent.
     """
 
     manifest: s.Manifest
     request: Request
-    told: Sequence[s.Event]
+    events: Sequence[s.Event]
     record: Callable[[s.Event], None]
     clock: Callable[[], float] = time.monotonic
     past: ResumeState = field(default_factory=ResumeState)
@@ -75,14 +74,14 @@ class Adaptive:
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """Rounds after which the data are looked at."""
+        """Numbers of rounds after which the rule looks at the data."""
         by_budget = self.request.ci_width is None
         growth = stopping.BUDGET_GROWTH if by_budget else stopping.WIDTH_GROWTH
         return stopping.looks(self.request.rounds, self.request.planned_rounds, growth=growth)
 
     @property
     def level(self) -> float:
-        """What intervals are taken at: a rule that sees verdicts pays for every look."""
+        """The confidence level: a rule that uses verdicts needs a higher one for repeated looks."""
         if self.request.ci_width is not None:
             return intervals.LEVEL
         return stopping.level_at(self.look, self.looks)
@@ -102,7 +101,7 @@ class Adaptive:
             self.look = self.looks.index(number)
             self._decide(number, failed, round_s)
         self.current -= frozenset(failed)
-        if number <= self.past.reached:  # there was time for this round when it was begun
+        if number <= self.past.reached:  # there was time for this round when it began
             return self.current
         cost_s = sum(round_s.get(name, 0.0) for name in self.current)
         if self.current and cost_s > self._left_s():
@@ -116,53 +115,53 @@ class Adaptive:
         return self.request.budget_s - (self.clock() - self.began_s)
 
     def _decide(self, number: int, failed: Collection[str], round_s: Mapping[str, float]) -> None:
-        run = assemble(self.manifest, self.told, running=True)
+        run = assemble(self.manifest, self.events, running=True)
         compared = ranking.compare(run, level=self.level)
         if self.request.ci_width is not None:
-            wanted, reason = self._too_wide(compared, self.request.ci_width)
+            chosen, reason = self._too_wide(compared, self.request.ci_width)
         else:
-            wanted, reason = self._undecided(compared, round_s)
-        self.current = frozenset(wanted) - frozenset(failed)
+            chosen, reason = self._undecided(compared, round_s)
+        self.current = frozenset(chosen) - frozenset(failed)
         later = [each for each in self.looks if each > number]
         if self.current and not later:
             self.current = frozenset()
-            reason = f"{reason}; {number} rounds are the most that were allowed (--max-rounds)"
+            reason = f"{reason}; {number} rounds are the maximum (--max-rounds)"
         self._write(number, later[0] if later and self.current else number, reason)
 
     def _too_wide(self, compared: RunComparison, target: float) -> tuple[set[str], str]:
         """Cells with an interval that is too wide, and those that they are compared with."""
-        wanted: set[str] = set()
+        chosen: set[str] = set()
         widest: dict[str, Interval | None] = {}
         for name, interval in compared.medians.items():
             widest[name] = interval
             if interval is None or interval.relative_width > target:
-                wanted.add(name)
+                chosen.add(name)
         for name, group in compared.groups.items():
             pair = group.ranking.against_best.get(name)
             if pair is None:
                 continue
             widest[f"{name} against {pair.b}"] = pair.ratio
             if pair.ratio is None or pair.ratio.relative_width > target:
-                wanted |= {name, pair.b}
+                chosen |= {name, pair.b}
         if not widest:
             return set(), "no cell can be measured"
         state = stopping.check_widths(widest, target)
         if state.reached:
             return set(), f"every interval is at most {target:.1%} wide"
         width = "unknown" if state.widest is None else f"{state.widest:.1%}"
-        return wanted, f"the interval of {state.name} is {width} wide, {target:.1%} was asked for"
+        return chosen, f"the interval of {state.name} is {width} wide, {target:.1%} was requested"
 
     def _undecided(
         self, compared: RunComparison, round_s: Mapping[str, float]
     ) -> tuple[set[str], str]:
         """Cells of pairs without a verdict, where the time left narrows the ranking most."""
         rankings = {id(group): group.ranking for group in compared.groups.values()}
-        wanted = set(
+        chosen = set(
             stopping.undecided_cells(*rankings.values(), round_s=round_s, left_s=self._left_s())
         )
-        if not wanted:
-            return wanted, "every pair has a verdict"
-        return wanted, f"{len(wanted)} cells are in pairs without a verdict"
+        if not chosen:
+            return chosen, "every pair has a verdict"
+        return chosen, f"{len(chosen)} cells are in pairs without a verdict"
 
     def _write(self, number: int, until: int, reason: str) -> None:
         self.record(
@@ -180,11 +179,11 @@ class Adaptive:
 def rule(
     manifest: s.Manifest,
     request: Request,
-    told: Sequence[s.Event],
+    events: Sequence[s.Event],
     record: Callable[[s.Event], None],
     past: ResumeState | None = None,
 ) -> Rule:
-    """The rule that a request asks for; ``past`` as in `Adaptive`."""
+    """The rule of a request; ``past`` as in `Adaptive`."""
     if request.adaptive:
-        return Adaptive(manifest, request, told, record, past=past or ResumeState())
+        return Adaptive(manifest, request, events, record, past=past or ResumeState())
     return Planned([plan.id for plan in manifest.cells])

@@ -1,4 +1,4 @@
-"""One round of one cell as a task, and who carries it out."""
+"""One round of one cell as a task, and the interface of its executor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mac_whisper_speedtest.worker.supervisor import Deadlines
 
 
 class RoundKey(TypedDict):
-    """Which worker an event is about."""
+    """The worker that an event concerns."""
 
     cell: str
     round: int
@@ -28,12 +28,12 @@ class RoundKey(TypedDict):
 
 
 SampleKey = tuple[str, int]
-"""One timed sample of a round: the recording's name, and which pass over the speech."""
+"""One timed sample of a round: the recording's name, and the index of the pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRecording:
-    """One thing to transcribe: its name in a set (empty for a single recording), and its file."""
+    """A recording to transcribe: its name in a set (empty for a single one), and its file."""
 
     name: str
     audio: m.AudioParams
@@ -46,12 +46,12 @@ class TaskRecording:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One round of one cell: everything that a worker needs.
+    """One round of one cell.
 
     ``round`` and ``attempt`` count from 0; ``passes`` are timed passes over the recordings. The
-    ``probes`` are read around the timed samples. With ``cold_load`` the first round's load is a
-    cold one, and the weights are loaded once more at the end. With ``retake`` a disturbed sample is
-    retaken.
+    ``probes`` are read around the timed samples. With ``cold_load`` the first round loads with a
+    cold page cache, and the weights are loaded once more at the end. With ``retake`` a disturbed
+    sample is retaken.
 
     ``done`` are the samples that an earlier attempt of this round has taken. ``crashed_on`` names
     the recordings that ended an earlier attempt's worker.
@@ -81,24 +81,24 @@ class Task:
 
     @property
     def where(self) -> RoundKey:
-        """What every event of this task begins with."""
+        """The fields that identify this task in its events."""
         return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
 
     @property
     def first(self) -> TaskRecording:
-        """What the worker is warmed up on: the first recording that has not ended a worker."""
+        """The recording of the warm-up: the first that has not ended a worker."""
         sound = (each for each in self.recordings if each.name not in self.crashed_on)
         return next(sound, self.recordings[0])
 
     def missing(self, index: int) -> tuple[TaskRecording, ...]:
-        """What pass ``index`` still has to take."""
+        """The recordings that pass ``index`` still lacks."""
         return tuple(each for each in self.recordings if (each.name, index) not in self.done)
 
 
 class Executor(Protocol):
-    """Something that runs a round; a fake one makes the round loop testable without processes."""
+    """Runs a round; a fake one makes the round loop testable without processes."""
 
     def __call__(
         self, task: Task, record: Callable[[s.Event], None], observer: Observer
     ) -> WorkerExit:
-        """Run ``task``, recording every event as it happens, and say how it ended."""
+        """Run ``task``, recording every event as it happens; return how it ended."""
