@@ -145,14 +145,19 @@ class CacheCheck:
         return self._seen[place]
 
 
-def _checked(subject: CheckSubject, copies: Sequence[CachedCopy]) -> WeightsCheck:
-    """The state of a subject from those of its copies.
+def chosen_copy(copies: Sequence[CachedCopy]) -> CachedCopy | None:
+    """The copy that a run would use, else the best one.
 
-    A run takes the first of its own places that holds anything; what libraries keep elsewhere
-    counts only where a run's places are empty.
+    A run uses the first of its own locations that holds anything; other locations of libraries
+    count only if a run's locations are empty.
     """
-    own = [copy for copy in copies if copy.place.for_run and copy.state is not WeightsState.ABSENT]
-    chosen = own[0] if own else best(copies)
+    own = (copy for copy in copies if copy.place.for_run and copy.state is not WeightsState.ABSENT)
+    return next(own, best(copies))
+
+
+def _checked(subject: CheckSubject, copies: Sequence[CachedCopy]) -> WeightsCheck:
+    """The state of a subject, which is that of `chosen_copy`."""
+    chosen = chosen_copy(copies)
     assert chosen is not None
     return WeightsCheck(subject, chosen.state, tuple(copies), chosen)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from mac_whisper_speedtest.weights import hub_cache
+from mac_whisper_speedtest.weights import hub_cache, trash
 from mac_whisper_speedtest.weights.locations import CacheLocation, ExpectedFile
 
 LFS_POINTER = b"version https://git-lfs"
@@ -256,23 +256,16 @@ def _in_hub(place: CacheLocation) -> tuple[CacheLocation, str]:
     if revision is None:
         revision = hub_cache.branch_commit(place.hub_repository)
         if revision is None:
-            others = _names(snapshots)
-            return place, f"no reference to any of {len(others)} commits" if others else ""
+            count = len(trash.children(snapshots))
+            return place, f"no reference to any of {count} commits" if count else ""
         return replace(place, folder=snapshots / revision / inside, revision=revision), ""
     if (snapshots / revision).is_dir():
         return place, ""
-    others = [name for name in _names(snapshots) if (snapshots / name / inside).is_dir()]
+    others = [path.name for path in trash.children(snapshots) if (path / inside).is_dir()]
     if others:
-        shown = ", ".join(other[:8] for other in sorted(others)[:3])
+        shown = ", ".join(other[:8] for other in others[:3])
         return place, f"another revision is here ({shown}); the pinned one is {revision[:8]}"
     return place, ""
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except OSError:
-        return []
 
 
 def _other_commit(etags: Path, pinned: str) -> str:

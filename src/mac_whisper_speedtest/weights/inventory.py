@@ -13,13 +13,13 @@ from mac_whisper_speedtest.weights.check import (
     CacheCheck,
     CheckSubject,
     WeightsCheck,
+    chosen_copy,
     with_checksums,
 )
 from mac_whisper_speedtest.weights.inspect import (
     STATE_PRIORITY,
     CachedCopy,
     WeightsState,
-    best,
     inspect_copy,
 )
 from mac_whisper_speedtest.weights.locations import CacheLocation, conversion, custom_pulled, places
@@ -144,8 +144,7 @@ def _exact(check: WeightsCheck) -> WeightsCheck:
     of_it = [copy for copy in check.copies if info.precision == _precision(copy.place, info)]
     if len(of_it) == len(check.copies):
         return check
-    own = [copy for copy in of_it if copy.place.for_run and copy.state is not WeightsState.ABSENT]
-    chosen = own[0] if own else best(of_it)
+    chosen = chosen_copy(of_it)
     state = chosen.state if chosen else WeightsState.ABSENT
     return replace(check, state=state, copies=tuple(of_it), chosen=chosen)
 

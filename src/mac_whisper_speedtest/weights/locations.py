@@ -334,14 +334,9 @@ def _openai(where: str, backend: str, row: catalog.HostedWeights) -> CacheLocati
     if backend != "whisper-mps" and (configured := os.environ.get("XDG_CACHE_HOME")):
         cache = Path(configured)
     expected = tuple(
-        replace(file, names=(_local_name(file.names[0]),)) for file in _expected_files(row)
+        replace(file, names=(PurePosixPath(file.names[0]).name,)) for file in _expected_files(row)
     )
     return CacheLocation(where, cache / "whisper", expected, is_file=True)
-
-
-def _local_name(name: str) -> str:
-    """A file's name without the folders of its address."""
-    return name.rpartition("/")[2]
 
 
 def _lightning(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
