@@ -452,7 +452,7 @@ def test_every_key_of_the_toml_file_is_documented() -> None:
 
 
 def test_everything_that_can_be_stated_of_a_model_is_documented() -> None:
-    assert _documented("### What is known of a model") == {
+    assert _documented("### What a description states about a model") == {
         field.name for field in fields(BackendModel)
     }
 
