@@ -61,18 +61,6 @@ _SETTLED_S = 2.0
 Identity = tuple[str, int, int, int]
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of one file as 64 hexadecimal digits.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest = sha256_files([path])[path]
-    if isinstance(digest, OSError):
-        raise digest
-    return digest
-
-
 def sha256_files(
     files: Sequence[Path],
     *,
