@@ -73,12 +73,12 @@ def test_a_list_without_runs_says_so(call: Call) -> None:
     assert call("list").out == "there is no run yet\n"
 
 
-def test_a_damaged_index_is_made_anew_with_a_word_on_stderr(call: Call, data: Path) -> None:
+def test_a_damaged_index_is_rebuilt_with_a_message_on_stderr(call: Call, data: Path) -> None:
     stored()
     (data / "index.sqlite").write_bytes(b"rubbish" * 1000)
     said = call("list", "--json")
     assert [run["number"] for run in said.json["runs"]] == [1]
-    assert "is made anew from the runs" in said.err
+    assert "is rebuilt from the runs" in said.err
 
 
 def test_verify_without_a_name_verifies_every_run(call: Call) -> None:
@@ -149,7 +149,7 @@ def test_gc_removes_what_killed_tools_left(call: Call, data: Path) -> None:
     trash.mkdir()
     (trash / "journal.jsonl").write_bytes(b"x" * 1000)
     dry = call("gc", "--dry-run").out
-    assert "of a removal that was cut off" in dry
+    assert "an interrupted removal" in dry
     assert trash.exists()
     assert "freed 0.0 MB (1000 bytes)" in call("gc", "--yes").out
     assert not trash.exists()

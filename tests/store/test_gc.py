@@ -1,4 +1,4 @@
-"""Removing runs and leftovers: only what is meant, and never what somebody is writing."""
+"""Removing runs and leftovers: only the intended files, and never files that are being written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mac_whisper_speedtest.results.journal import Journal
 from mac_whisper_speedtest.store import maintenance
 from mac_whisper_speedtest.store.index import open_index
 
-LATER_S = 2 * maintenance.REST_S
+LATER_S = 2 * maintenance.MINIMUM_AGE_S
 
 
 def left(later_s: float = LATER_S) -> dict[str, str]:
@@ -30,14 +30,14 @@ def test_a_removed_run_is_gone_and_its_number_with_it() -> None:
     assert maintenance.remove(run) == size
     assert [each.number for each in directory.every()] == [1]
     assert directory.create().number == 3
-    assert left() == {"000003": "a run without a manifest: its tool was killed at once"}
+    assert left() == {"000003": "a run without a manifest: its tool was killed at the start"}
 
 
 def test_a_run_that_is_being_written_is_not_removed() -> None:
     run = stored(seal=False)
     with Journal(run.journal_path):
-        for act in (maintenance.check, maintenance.remove):
-            with pytest.raises(UsageError, match="run 1 is being written just now"):
+        for act in (maintenance.require_removable, maintenance.remove):
+            with pytest.raises(UsageError, match="run 1 is being written"):
                 act(run)
     assert run.journal_path.exists()
 
@@ -63,12 +63,12 @@ def test_a_link_to_a_run_elsewhere_is_not_followed(tmp_path: Path) -> None:
 
 def test_a_removal_that_was_cut_off_is_finished_by_gc() -> None:
     run = stored()
-    trash = maintenance.out_of_sight(run.path)
+    trash = maintenance.hide(run.path)
     assert directory.every() == []
     (item,) = maintenance.leftovers()
     assert item.path == trash
     assert item.size_bytes > 1000
-    maintenance.take_away(item)
+    maintenance.remove_leftover(item)
     assert left() == {}
     assert not trash.exists()
 
@@ -86,7 +86,7 @@ def test_files_that_were_not_written_to_their_end_are_leftovers_and_the_run_stay
     temporary.write_bytes(b"x" * 100)
     (item,) = maintenance.leftovers(time.time() + LATER_S)
     assert (item.path, item.size_bytes) == (temporary, 100)
-    maintenance.take_away(item)
+    maintenance.remove_leftover(item)
     assert left() == {}
     assert run.sealed_path.exists()
 
@@ -95,7 +95,7 @@ def test_a_folder_without_a_manifest_is_a_leftover_and_its_number_is_not_given_a
     run = directory.create()
     assert set(left()) == {run.path.name}
     for item in maintenance.leftovers(time.time() + LATER_S):
-        maintenance.take_away(item)
+        maintenance.remove_leftover(item)
     assert not run.path.exists()
     assert directory.create().number == run.number + 1
 
@@ -103,7 +103,7 @@ def test_a_folder_without_a_manifest_is_a_leftover_and_its_number_is_not_given_a
 def test_what_was_touched_within_the_hour_stays() -> None:
     directory.create()
     (stored().path / ".run.json.abc123").touch()
-    assert left(later_s=maintenance.REST_S - 60) == {}
+    assert left(later_s=maintenance.MINIMUM_AGE_S - 60) == {}
     assert len(left()) == 2
 
 
@@ -130,7 +130,7 @@ def test_an_index_that_was_set_aside_is_a_leftover(data: Path) -> None:
         pass
     assert left(0.0) == {"index.sqlite.set-aside": "an index that could not be used"}
     for item in maintenance.leftovers():
-        maintenance.take_away(item)
+        maintenance.remove_leftover(item)
     assert left() == {}
 
 
@@ -144,4 +144,4 @@ def test_removing_what_is_gone_already_is_no_error() -> None:
     temporary.touch()
     (item,) = maintenance.leftovers(time.time() + LATER_S)
     temporary.unlink()
-    maintenance.take_away(item)
+    maintenance.remove_leftover(item)

@@ -226,7 +226,7 @@ def test_a_newer_run_says_that_a_newer_tool_is_needed(index: Index) -> None:
     assert "schema version 99" in index.runs()[0].message
 
 
-def test_the_index_made_anew_is_the_same_index(data: Path) -> None:
+def test_the_rebuilt_index_is_the_same_index(data: Path) -> None:
     for seed in range(3):
         stored(seed=seed, tags=["base"])
     with open_index() as index:
@@ -253,13 +253,13 @@ def test_a_forced_refresh_puts_right_what_was_written_over(data: Path, index: In
 def test_what_is_no_database_is_set_aside_with_a_word(data: Path, damage: bytes) -> None:
     stored()
     path(data).write_bytes(damage)
-    said: list[str] = []
-    with open_index(said.append) as index:
+    messages: list[str] = []
+    with open_index(messages.append) as index:
         assert [row.number for row in index.runs()] == [1]
     aside = path(data).with_name("index.sqlite.set-aside")
-    assert bool(said) == aside.exists() == bool(damage)  # an empty file is an empty database
+    assert bool(messages) == aside.exists() == bool(damage)  # an empty file is an empty database
     if damage:
-        assert "is made anew from the runs" in said[0]
+        assert "is rebuilt from the runs" in messages[0]
         assert aside.read_bytes() == damage
 
 
@@ -268,13 +268,13 @@ def test_a_database_of_another_program_is_never_read(data: Path) -> None:
     with raw(path(data)) as connection:
         connection.execute("CREATE TABLE runs (number INTEGER)")
         connection.execute("INSERT INTO runs VALUES (77)")
-    said: list[str] = []
-    with open_index(said.append) as index:
+    messages: list[str] = []
+    with open_index(messages.append) as index:
         assert [row.number for row in index.runs()] == [1]
-    assert "not made by this program" in said[0]
+    assert "not created by this program" in messages[0]
 
 
-def test_an_index_of_another_version_is_made_anew(data: Path) -> None:
+def test_an_index_of_another_version_is_rebuilt(data: Path) -> None:
     stored()
     with open_index():
         pass
@@ -293,10 +293,10 @@ def test_a_table_that_is_gone_comes_back(data: Path, table: str) -> None:
         pass
     with raw(path(data)) as connection:
         connection.execute(f"DROP TABLE {table}")
-    said: list[str] = []
-    with open_index(said.append) as index:
+    messages: list[str] = []
+    with open_index(messages.append) as index:
         assert len(index.cells(tag="base")) == 2
-    assert said
+    assert messages
 
 
 def test_a_table_that_is_no_text_any_more_is_set_aside(data: Path) -> None:
@@ -306,10 +306,10 @@ def test_a_table_that_is_no_text_any_more_is_set_aside(data: Path) -> None:
     content = path(data).read_bytes()
     assert b"AS (json_extract" in content
     path(data).write_bytes(content.replace(b"AS (json_extract", b") " + b"\xff " * 7))
-    said: list[str] = []
-    with open_index(said.append) as index:
+    messages: list[str] = []
+    with open_index(messages.append) as index:
         assert len(index.cells(tag="base")) == 2
-    assert "damaged" in said[0]
+    assert "damaged" in messages[0]
 
 
 def test_pages_of_rubbish_in_the_middle_are_found_at_the_latest_by_reindex(data: Path) -> None:
@@ -321,13 +321,13 @@ def test_pages_of_rubbish_in_the_middle_are_found_at_the_latest_by_reindex(data:
     for start in range(8192, len(content) - 4096, 8192):
         content[start : start + 4096] = os.urandom(4096)
     path(data).write_bytes(content)
-    said: list[str] = []
-    with open_index(said.append, refresh=False) as index:
+    messages: list[str] = []
+    with open_index(messages.append, refresh=False) as index:
         if damage := index.check():
-            index.renew(damage)
+            index.recreate(damage)
         index.refresh(everything=True)
         assert all_of(index) == before
-    assert said
+    assert messages
 
 
 def test_damage_that_shows_in_a_question_costs_one_reading_and_no_row(data: Path) -> None:
@@ -358,11 +358,11 @@ def test_a_failed_write_leaves_the_run_as_it_was(data: Path, index: Index) -> No
 def test_a_place_that_cannot_be_written_means_an_index_in_memory(data: Path) -> None:
     stored(tags=["base"])
     path(data).mkdir()
-    said: list[str] = []
-    with open_index(said.append) as index:
+    messages: list[str] = []
+    with open_index(messages.append) as index:
         assert index.path is None
         assert len(index.runs(tag="base")) == 1
-    assert "only in memory" in said[0]
+    assert "only in memory" in messages[0]
 
 
 def test_an_index_that_may_only_be_read_does_not_keep_runs_from_being_listed(data: Path) -> None:
@@ -384,12 +384,14 @@ def test_a_busy_index_is_waited_for(data: Path, monkeypatch: pytest.MonkeyPatch)
         pass
     monkeypatch.setattr(database, "BUSY_S", 0.05)
     stored()
-    said: list[str] = []
+    messages: list[str] = []
     with raw(path(data)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        with open_index(said.append) as index:  # in vain here: made in memory, and complete
+        with open_index(
+            messages.append
+        ) as index:  # not written: it is built in memory, and complete
             assert len(index.runs()) == 2
-    assert "locked" in said[0]
+    assert "locked" in messages[0]
     with open_index() as index:
         assert len(index.runs()) == 2
         assert index.path == path(data)

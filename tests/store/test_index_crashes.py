@@ -89,10 +89,10 @@ def check(promised: list[list[str]], before: int) -> None:
         assert (rows, cells) == (index.runs(), index.cells())
 
 
-def mend(later_s: float = 2 * maintenance.REST_S) -> None:
+def mend(later_s: float = 2 * maintenance.MINIMUM_AGE_S) -> None:
     """What a person does then; afterwards there is nothing left to do."""
     for item in maintenance.leftovers(time.time() + later_s):
-        maintenance.take_away(item)
+        maintenance.remove_leftover(item)
     for run in directory.every():
         if not run.sealed_path.exists():
             run.seal(summarize(run.replay()))

@@ -133,8 +133,8 @@ def test_a_full_disk_is_a_storage_error_wherever_it_strikes(small_disk: Path, le
     except StorageError as error:
         why = error.message
     assert "No space left on device" in why
-    said: list[str] = []
-    with open_index(said.append) as index:  # in memory, if need be
+    messages: list[str] = []
+    with open_index(messages.append) as index:  # in memory, if need be
         assert len(index.runs()) == len(directory.every()) >= 1
     for path, content in before.items():
         assert path.read_bytes() == content

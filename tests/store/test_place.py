@@ -1,4 +1,4 @@
-"""Where the index lies, by what real systems said of their file systems."""
+"""Where the index is, by the mount tables of real systems."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_mounts_that_cannot_be_read_leave_the_index_beside_the_runs(
         raise PermissionError("/etc/mtab")
 
     monkeypatch.setattr(psutil, "disk_partitions", refuse)
-    assert location.here() == location.IndexLocation(data / "index.sqlite")
+    assert location.index_location() == location.IndexLocation(data / "index.sqlite")
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smbfs", "9p", "fuse.sshfs", "NFS"])
@@ -100,7 +100,7 @@ def test_these_are_not(kind: str) -> None:
 
 
 def chosen(kind: str = "ext4", *, data: bool = True, cache: bool = True) -> location.IndexLocation:
-    return location.choose(
+    return location.choose_location(
         Path("/data"), Path("/cache"), kind=kind, data_writable=data, cache_writable=cache
     )
 
@@ -117,7 +117,7 @@ def test_on_a_network_file_system_it_lies_in_the_local_cache_and_says_why() -> N
 
 
 def test_two_data_folders_have_two_indexes_in_one_cache() -> None:
-    other = location.choose(
+    other = location.choose_location(
         Path("/data2"), Path("/cache"), kind="nfs", data_writable=True, cache_writable=True
     )
     assert other.path != chosen("nfs").path
@@ -127,7 +127,7 @@ def test_a_data_folder_that_may_only_be_read_has_its_index_in_the_cache() -> Non
     found = chosen(data=False)
     assert found.path is not None
     assert found.path.parent == Path("/cache")
-    assert found.reason == "/data may only be read"
+    assert found.reason == "/data is read-only"
 
 
 def test_where_nothing_can_be_written_there_is_no_file() -> None:
@@ -136,4 +136,4 @@ def test_where_nothing_can_be_written_there_is_no_file() -> None:
 
 def test_here_is_beside_the_runs_before_there_are_any(data: Path) -> None:
     assert not data.exists()
-    assert location.here() == location.IndexLocation(data / "index.sqlite")
+    assert location.index_location() == location.IndexLocation(data / "index.sqlite")

@@ -65,7 +65,7 @@ def test_an_edited_figure_is_found_under_a_digest_that_was_made_to_fit() -> None
     run = stored()
     resealed(run, faster)
     (problem,) = verify.verify(run)
-    assert problem.startswith("run.json has other figures than its samples give")
+    assert problem.startswith("the figures in run.json differ from those of its samples")
 
 
 def test_figures_of_another_version_are_no_damage() -> None:
@@ -84,7 +84,7 @@ def test_an_edited_sample_in_the_seal_is_wrong_whatever_version_wrote_it() -> No
     run.seal(summarize(run.replay()))
     resealed(run, lambda content: content["cells"][0]["samples"][1].update(text="other words"))
     (problem,) = verify.verify(run)
-    assert "not what was measured" in problem
+    assert "differs from what was measured" in problem
     assert "cells.0.samples.1.text" in problem
 
 
@@ -110,9 +110,7 @@ def test_a_damaged_line_is_counted_and_named() -> None:
     at = content.index(b'"event":"sample"')
     content[at : at + 40] = bytes(40)
     run.journal_path.write_bytes(content)
-    assert "journal.jsonl has 1 damaged lines, and nobody knows what they said" in verify.verify(
-        run
-    )
+    assert "journal.jsonl has 1 damaged lines, which cannot be read" in verify.verify(run)
 
 
 def test_an_edited_manifest_is_named() -> None:
@@ -126,7 +124,7 @@ def test_an_edited_request_no_longer_has_its_hash() -> None:
     run = stored(seal=False)
     edit(run.manifest_path, lambda content: content["request"].update(rounds=20))
     (problem,) = verify.verify(run)
-    assert "its request does not have the SHA-256" in problem
+    assert "its request does not have the recorded SHA-256" in problem
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "journal.jsonl"])
@@ -161,7 +159,7 @@ def test_a_run_that_was_not_sealed_is_no_damage() -> None:
 def test_a_run_that_is_being_written_is_no_damage() -> None:
     run = stored(seal=False)
     with Journal(run.journal_path):
-        assert verify.examine(run) == verify.Verification((), ("it is being written just now",))
+        assert verify.examine(run) == verify.Verification((), ("it is being written",))
 
 
 def test_a_run_that_was_taken_up_again_is_no_damage() -> None:

@@ -130,7 +130,7 @@ def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
 
     chosen = list(dict.fromkeys(directory.find(name) for name in runs))
     for run in chosen:
-        maintenance.check(run)
+        maintenance.require_removable(run)
         taken = size(maintenance.size_bytes(run.path))
         options.echo(f"run {directory.name_of(run)}: {taken}: {run.path}")
     if dry_run or not options.given(yes=yes):
@@ -169,7 +169,7 @@ def gc(dry_run: bool, yes: bool) -> None:
     if dry_run or not options.given(yes=yes):
         return
     for item in found:
-        maintenance.take_away(item)
+        maintenance.remove_leftover(item)
     click.echo(f"freed {size(total)} ({total} bytes)")
 
 
@@ -219,7 +219,7 @@ def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> Non
     ctx.exit(ExitCode.STORAGE if wrong else ExitCode.OK)
 
 
-# ``speedtest results reindex``: the index, made anew from the runs.
+# ``speedtest results reindex``: rebuilds the index from the runs.
 
 
 _NEWS_EVERY_S = 0.2
@@ -238,7 +238,7 @@ def reindex() -> None:
     from mac_whisper_speedtest.store import location
     from mac_whisper_speedtest.store.index import open_index
 
-    decided = location.here()
+    decided = location.index_location()
     if decided.path is None:
         raise StorageError(f"there is no place for the index: {decided.reason}")
     if decided.reason:
@@ -246,7 +246,7 @@ def reindex() -> None:
     began_s = time.monotonic()
     with open_index(warn, refresh=False) as index:
         if damage := index.check():
-            index.renew(damage)
+            index.recreate(damage)
         done = index.refresh(everything=True, progress=_progress())
         kept = index.path
     if kept is None:

@@ -1,7 +1,7 @@
-"""Opening the index's database: one that is whole, ours and of this version, or a new one.
+"""Opens the index's database, or creates a new one in place of one that cannot be used.
 
-Whatever else lies there is set aside with a word about it and never read: nothing stands only in
-the index, so it can always be made again from the runs.
+A damaged or foreign file is set aside with a notice and never read: the index holds nothing that
+cannot be computed again from the runs.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.store import rows
 
 BUSY_S = 30.0
-"""How long one tool waits for another's transaction, which takes milliseconds."""
-ASIDE = ".set-aside"
-"""At the end of the name of what lay there and was no index; ``results gc`` takes it away."""
-_BESIDE = ("-wal", "-shm", "-journal")
+"""How long to wait for another process's transaction, which takes milliseconds."""
+SET_ASIDE = ".set-aside"
+"""Suffix of a file that was set aside; ``results gc`` removes it."""
+_SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
-def opened(path: Path, notify: Callable[[str], None]) -> sqlite3.Connection:
-    """The database at ``path``, which is made where there is none.
+def open_database(path: Path, notify: Callable[[str], None]) -> sqlite3.Connection:
+    """The database at ``path``, created if there is none.
 
     Args:
         path: of the file.
-        notify: told when what was there could not be used.
+        notify: called with a message if the existing file cannot be used.
 
     Raises:
-        StorageError: it can be neither read nor made.
+        StorageError: it can be neither read nor created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path):  # tools that start at once would each find half of what another makes
+        with _exclusive(path):  # else another process could see a database that is half created
             return _usable(path, notify)
     except (sqlite3.Error, OSError) as error:
         raise unusable(path, error) from error
 
 
 def in_memory() -> sqlite3.Connection:
-    """A database that goes when it is closed."""
+    """A database in memory, which is lost when it is closed."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    _fill(connection)
+    _create_tables(connection)
     return connection
 
 
-def made_anew(path: Path, why: str, notify: Callable[[str], None]) -> sqlite3.Connection:
-    """The same after it turned out to be damaged. Raises StorageError."""
+def recreate(path: Path, why: str, notify: Callable[[str], None]) -> sqlite3.Connection:
+    """A new database in place of the damaged one at ``path``. Raises StorageError."""
     try:
-        with _alone(path):
+        with _exclusive(path):
             _set_aside(path, why, notify)
             return _usable(path, notify)
     except (sqlite3.Error, OSError) as error:
@@ -59,16 +59,16 @@ def made_anew(path: Path, why: str, notify: Callable[[str], None]) -> sqlite3.Co
 
 
 def unusable(path: Path | None, error: Exception) -> StorageError:
-    """What to tell people of an index that cannot be used."""
+    """The error for an index that cannot be used."""
     return StorageError(
         f"cannot use the index {path or 'in memory'}: {error}",
-        hint="the runs are not touched by this; check the free disk space, then "
+        hint="the runs are not affected; check the free disk space, then "
         "`speedtest results reindex`",
     )
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the database is not what it was made to be, rather than locked or out of space."""
+    """Whether the database itself is damaged, rather than locked or out of space."""
     if isinstance(error, sqlite3.OperationalError):  # among others: there is no such table
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
     return not isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError)
@@ -76,12 +76,12 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of the block's changes, or none."""
+    """Apply all of the block's changes, or none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        if connection.in_transaction:  # a full disk ends it by itself
+        if connection.in_transaction:  # a full disk rolls back by itself
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
@@ -96,7 +96,7 @@ def _usable(path: Path, notify: Callable[[str], None]) -> sqlite3.Connection:
             connection.close()
             raise
         why = str(error)
-    except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
+    except UnicodeDecodeError as error:  # SQLite's message quotes undecodable bytes
         why = f"its tables are damaged: {error}"
     except BaseException:
         connection.close()
@@ -107,7 +107,7 @@ def _usable(path: Path, notify: Callable[[str], None]) -> sqlite3.Connection:
     _set_aside(path, why, notify)
     connection = _connected(path)
     try:
-        _fill(connection)
+        _create_tables(connection)
     except BaseException:
         connection.close()
         raise
@@ -118,38 +118,38 @@ def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # A power cut may take the last changes along; they are made again from the runs.
+        # A power cut may lose the last changes; they are computed again from the runs.
         connection.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             connection.close()
-            raise  # if it is damaged, the next question says so again
-    except UnicodeDecodeError:  # the message quotes a damaged table; likewise
+            raise  # damage is reported by the next query as well
+    except UnicodeDecodeError:  # likewise; the message quotes a damaged table
         pass
     return connection
 
 
 def _problem(connection: sqlite3.Connection) -> str:
-    """Why the database cannot be used; empty where it can. Fills one that is empty."""
-    (ours,) = connection.execute("PRAGMA application_id").fetchone()
+    """Why the database cannot be used; empty if it can. Creates the tables in an empty one."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if not (ours or version or objects):
-        _fill(connection)
+    if not (application or version or objects):
+        _create_tables(connection)
         return ""
-    if ours != rows.APPLICATION_ID:
-        return "it was not made by this program"
+    if application != rows.APPLICATION_ID:
+        return "it was not created by this program"
     if version == rows.VERSION:
         return ""
-    # In place: a tool of the other version may have it open just now.
+    # In place, because a tool of the other version may have it open.
     with transaction(connection):
         for statement in rows.DROP:
             connection.execute(statement)
-    _fill(connection)
+    _create_tables(connection)
     return ""
 
 
-def _fill(connection: sqlite3.Connection) -> None:
+def _create_tables(connection: sqlite3.Connection) -> None:
     with transaction(connection):
         for statement in rows.CREATE:
             connection.execute(statement)
@@ -158,17 +158,17 @@ def _fill(connection: sqlite3.Connection) -> None:
 
 
 def _set_aside(path: Path, why: str, notify: Callable[[str], None]) -> None:
-    """Take away what lies there; its log must not be played into the new one."""
-    notify(f"the index {path} cannot be used ({why}); it is made anew from the runs")
+    """Set the file aside, and remove its log, which must not be replayed into the new database."""
+    notify(f"the index {path} cannot be used ({why}); it is rebuilt from the runs")
     with contextlib.suppress(FileNotFoundError):
-        path.replace(path.with_name(path.name + ASIDE))
-    for ending in _BESIDE:
-        path.with_name(path.name + ending).unlink(missing_ok=True)
+        path.replace(path.with_name(path.name + SET_ASIDE))
+    for suffix in _SIDE_FILES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other tool opens this index; held until the block or the process ends."""
+def _exclusive(path: Path) -> Iterator[None]:
+    """Wait until no other process opens this index, and lock it until the block or process ends."""
     handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
         with contextlib.suppress(OSError):  # a file system without locks

@@ -1,4 +1,4 @@
-"""From a run's directory to its rows in the index, and whether they have to be made again."""
+"""Reads a run's directory into its rows of the index, if they are out of date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.version import __version__
 
 COMPUTED_BY = f"{__version__}/{s.SCHEMA_VERSION}"
-"""Another version of this program may compute other figures from the same samples."""
+"""Another version of this program may compute different figures from the same samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class IndexEntry:
     files: FilesRow
 
 
-def recomputed(run: RunDirectory) -> s.Run:
+def recompute(run: RunDirectory) -> s.Run:
     """A run with every figure, from its manifest and journal.
 
     Raises:
-        StorageError: they are missing, damaged, or do not fit together.
+        StorageError: they are missing, damaged, or contradict each other.
     """
     try:
         return summarize(run.replay())
     except StorageError:
         raise
-    except Exception as error:  # what is wrong with one run must not stop the others
+    except Exception as error:  # a fault in one run must not stop the others
         raise StorageError(
             f"{run.path}: its manifest and journal do not fit together: "
             f"{type(error).__name__}: {error}"
@@ -46,20 +46,20 @@ def recomputed(run: RunDirectory) -> s.Run:
 
 
 def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | FilesRow | None:
-    """What is new about a run.
+    """The rows of a run that need an update.
 
-    A run that cannot be read is an entry too, whose state says so: it is neither hidden nor read
-    again before it changes.
+    A run that cannot be read gets an entry too, with a state that says so: it is neither hidden nor
+    read again before it changes.
 
     Args:
         run: the directory.
-        before: its files when its rows were made; ``None`` to make them in any case.
+        before: its files when its rows were computed; ``None`` to compute them in any case.
 
     Returns:
-        Its rows, made anew; or only its files, where they hold what they held before, as after a
-        copy; or ``None`` where they were not touched.
+        All rows; or only that of its files, if their content is the same, as after a copy; or
+        ``None`` if they were not touched.
     """
-    # Looked at first: whatever is written while the run is read makes it be read again.
+    # Before the run is read, so that a change during the reading causes another one.
     now = _files(run)
     if before is not None and before.computed_by == COMPUTED_BY:
         if now == replace(before, sha256=""):
@@ -74,7 +74,7 @@ def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | Files
 def _read(run: RunDirectory) -> tuple[RunRow, list[CellRow]]:
     sealed = run.sealed_path.is_file()
     try:
-        return rows.index_rows(recomputed(run), number=run.number, sealed=sealed)
+        return rows.index_rows(recompute(run), number=run.number, sealed=sealed)
     except StorageError as error:
         state = rows.OUTDATED if isinstance(error, OutdatedRunError) else rows.UNREADABLE
         why = scrub(error.message)
@@ -82,7 +82,7 @@ def _read(run: RunDirectory) -> tuple[RunRow, list[CellRow]]:
 
 
 def _files(run: RunDirectory) -> FilesRow:
-    """A run's files as they are, without their digest."""
+    """The present state of a run's files, without their digest."""
     manifest, journal = _status(run.manifest_path), _status(run.journal_path)
     return FilesRow(
         number=run.number,
@@ -96,7 +96,7 @@ def _files(run: RunDirectory) -> FilesRow:
 
 
 def _status(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of change in ns; zeros where there is no file."""
+    """Size in bytes and modification time in ns; zeros if there is no file."""
     try:
         status = path.stat()
     except OSError:

@@ -1,7 +1,7 @@
 """The index of runs: their summaries in an SQLite database, so that many runs can be searched.
 
-The run directories are the truth. The index holds nothing that is not computed from them, notices
-which of them have changed, and can be deleted at any time.
+Everything in the index is computed from the run directories. It detects which of them have changed,
+and can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from mac_whisper_speedtest.store.database import transaction
 from mac_whisper_speedtest.store.entry import IndexEntry
 from mac_whisper_speedtest.store.rows import RUNNING, CellRow, FilesRow, RunRow
 
-# The conditions of a question to the index, as SQL: names are this program's, values are bound.
+# Conditions in SQL: the names are constants of this program, the values are bound.
 
 
 class Query:
-    """Conditions that all have to hold, and the values in them. An empty text asks nothing."""
+    """Conditions that must all hold, with their values. An empty text adds no condition."""
 
     def __init__(self) -> None:
         self._conditions: list[str] = []
@@ -34,33 +34,33 @@ class Query:
 
     @property
     def where(self) -> str:
-        """The clause, with a place for each of ``values``; empty without a condition."""
+        """The clause, with a placeholder for each of ``values``; empty without a condition."""
         return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
 
     def equal(self, column: str, value: str | int | None) -> None:
-        """A column has that value."""
+        """Require a value of a column."""
         if value not in {"", None}:
             self._add(f"{column} = ?", value)
 
     def version_of(self, column: str, backend: str) -> None:
-        """A column has that backend, or a version of it: ``name`` or ``name@version``."""
+        """Require a backend in a column, in any version: ``name`` or ``name@version``."""
         if backend:
-            # Not LIKE: a name may have characters in it that mean something there.
+            # Not LIKE: a name may contain its wildcards.
             start = f"{backend}@"
             self._add(f"({column} = ? OR substr({column}, 1, ?) = ?)", backend, len(start), start)
 
     def tagged(self, tag: str) -> None:
-        """The run has that tag."""
+        """Require a tag of the run."""
         if tag:
             self._add("runs.number IN (SELECT number FROM tags WHERE tag = ?)", tag)
 
     def having_cell(self, backend: str, model: str) -> None:
-        """The run has a cell of that backend and model."""
+        """Require a cell of that backend and model in the run."""
         cell = Query()
         cell.version_of("cells.backend", backend)
         cell.equal("cells.model", model)
         if cell.where:
-            inner = f"SELECT number FROM cells {cell.where}"  # noqa: S608 - our own names
+            inner = f"SELECT number FROM cells {cell.where}"  # noqa: S608 - constant names
             self._add(f"runs.number IN ({inner})", *cell.values)
 
     def _add(self, condition: str, *values: str | int) -> None:
@@ -68,17 +68,17 @@ class Query:
         self.values += values
 
 
-# Bringing the index up to date with the run directories, one run and one transaction at a time.
+# Updating the index from the run directories, one run and one transaction at a time.
 
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What a refresh did.
+    """The result of a refresh, in numbers of runs.
 
     Attributes:
         read: runs whose files were read.
-        unchanged: runs whose files are what they were.
-        gone: runs that are no longer there.
+        unchanged: runs whose files have not changed.
+        gone: runs that no longer exist.
         samples: in the runs that were read.
     """
 
@@ -94,26 +94,26 @@ def refresh(
     everything: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Refreshed:
-    """Read the runs that have changed since they were read last.
+    """Read the runs that have changed since they were last read.
 
     Args:
-        connection: an index's.
-        everything: read every run, whatever is known of it.
-        progress: told how many runs have been looked at, and how many there are.
+        connection: of an index.
+        everything: read every run, changed or not.
+        progress: called with the number of runs checked and the number of all runs.
 
     Raises:
         StorageError: the folder of runs cannot be read.
         sqlite3.Error: the index cannot be read or written.
     """
-    sql = f"SELECT {tables.columns(FilesRow)} FROM files"  # noqa: S608 - our own names
+    sql = f"SELECT {tables.columns(FilesRow)} FROM files"  # noqa: S608 - constant names
     known = {row.number: row for row in tables.rows(FilesRow, connection.execute(sql))}
-    # A tool that was killed changes no file: its runs have to be asked whether they still run.
+    # A killed tool changes no file: runs recorded as running must be read again.
     rows = connection.execute("SELECT number, state, sealed FROM runs").fetchall()
     running = {number for number, state, _ in rows if state == RUNNING}
     sealed = {number: bool(each) for number, _, each in rows}
-    there = directory.every()
+    present = directory.every()
     read = samples = 0
-    for done, run in enumerate(there, start=1):
+    for done, run in enumerate(present, start=1):
         number = run.number
         again = everything or number in running
         found = reading.read_entry(run, None if again else known.get(number))
@@ -127,12 +127,12 @@ def refresh(
             if sealed.get(number) is not (now := run.sealed_path.is_file()):
                 connection.execute("UPDATE runs SET sealed = ? WHERE number = ?", (now, number))
         if progress is not None:
-            progress(done, len(there))
-    gone = known.keys() - {run.number for run in there}
+            progress(done, len(present))
+    gone = known.keys() - {run.number for run in present}
     for number in gone:
         with transaction(connection):
             _remove(connection, number)
-    return Refreshed(read, len(there) - read, len(gone), samples)
+    return Refreshed(read, len(present) - read, len(gone), samples)
 
 
 def _write(connection: sqlite3.Connection, entry: IndexEntry) -> None:
@@ -173,33 +173,33 @@ def open_index(
 ) -> Index:
     """The index of this user's runs, up to date. Use as a context manager.
 
-    Where it cannot be written (a full disk, a folder that may only be read) it is made in memory.
+    Where it cannot be written (a full disk, a read-only folder) it is built in memory.
 
     Args:
-        notify: told what is not as usual, in a sentence each.
-        refresh: whether to look which runs have changed first.
-        where: the database's path; by default as ``place`` decides.
+        notify: called with a sentence about anything unusual.
+        refresh: whether to update the index from changed runs first.
+        where: the database's path; by default as ``location`` decides.
 
     Raises:
         StorageError: the runs cannot be read.
     """
     path, why = where, ""
     if path is None:
-        decided = location.here()
+        decided = location.index_location()
         path, why = decided.path, decided.reason
     if path is not None:
         try:
             return _on_disk(path, notify, refresh=refresh)
         except StorageError as error:
             why = error.message
-    notify(f"the index is only in memory, for this once: {why}")
+    notify(f"the index is only in memory, for this command: {why}")
     index = Index(database.in_memory(), None, notify)
     index.refresh()
     return index
 
 
 def _on_disk(path: Path, notify: Callable[[str], None], *, refresh: bool) -> Index:
-    index = Index(database.opened(path, notify), path, notify)
+    index = Index(database.open_database(path, notify), path, notify)
     try:
         if refresh:
             index.refresh()
@@ -210,7 +210,7 @@ def _on_disk(path: Path, notify: Callable[[str], None], *, refresh: bool) -> Ind
 
 
 class Index:
-    """Summaries of runs and cells, in a database that is opened."""
+    """Summaries of runs and cells, in an open database."""
 
     def __init__(
         self,
@@ -243,38 +243,38 @@ class Index:
         everything: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Refreshed:
-        """Bring the index up to date with the run directories.
+        """Update the index from the run directories.
 
-        A run is read when its files have another size or time of change than when it was read last,
-        when another version of this program computed its figures, or when it was still running. One
-        run is in memory at a time, and each is one transaction, so that what was done stays done.
+        A run is read if the size or modification time of its files has changed, if another version
+        of this program computed its figures, or if it was still running. One run is in memory at a
+        time, and each is one transaction, so that an interruption loses no finished work.
 
         Args:
-            everything: read every run, whatever is known of it.
-            progress: told how many runs have been looked at, and how many there are.
+            everything: read every run, changed or not.
+            progress: called with the number of runs checked and the number of all runs.
 
         Raises:
             StorageError: the runs cannot be read, or the index cannot be written.
         """
-        return self._whole(
+        return self._retry_if_damaged(
             lambda: refresh(self._connection, everything=everything, progress=progress)
         )
 
     def check(self) -> str:
-        """What SQLite finds wrong with the database; empty when nothing is."""
+        """What SQLite finds wrong with the database; empty if nothing."""
         try:
             (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
         except sqlite3.DatabaseError as error:
             return str(error)
         return "" if found == "ok" else str(found)
 
-    def renew(self, why: str) -> None:
-        """Begin with an empty database. Raises StorageError."""
+    def recreate(self, why: str) -> None:
+        """Replace the database by an empty one. Raises StorageError."""
         self._connection.close()
         if self.path is None:
             self._connection = database.in_memory()
         else:
-            self._connection = database.made_anew(self.path, why, self._notify)
+            self._connection = database.recreate(self.path, why, self._notify)
 
     def runs(
         self,
@@ -287,12 +287,12 @@ class Index:
         hardware: str = "",
         run_id: str = "",
     ) -> list[RunRow]:
-        """The runs that have all of what is given, in order of their numbers.
+        """The runs that meet all given conditions, in order of their numbers.
 
         Args:
             tag: a tag.
             state: as in ``RunRow``.
-            backend: with a cell of that backend, in whatever version: ``faster-whisper`` also finds
+            backend: with a cell of that backend, in any version: ``faster-whisper`` also finds
                 ``faster-whisper@1.2.1``.
             model: with a cell of that model.
             comparable: the key of ``results.comparable``.
@@ -302,15 +302,17 @@ class Index:
         Raises:
             StorageError: the index cannot be read.
         """
-        asked = Query()
-        asked.equal("runs.state", state)
-        asked.equal("runs.comparable", comparable)
-        asked.equal("runs.hardware", hardware)
-        asked.equal("runs.run_id", run_id)
-        asked.tagged(tag)
-        asked.having_cell(backend, model)
-        sql = f"SELECT {tables.columns(RunRow, 'runs')} FROM runs {asked.where} ORDER BY number"  # noqa: S608 - our own words
-        return self._whole(lambda: tables.rows(RunRow, self._connection.execute(sql, asked.values)))
+        query = Query()
+        query.equal("runs.state", state)
+        query.equal("runs.comparable", comparable)
+        query.equal("runs.hardware", hardware)
+        query.equal("runs.run_id", run_id)
+        query.tagged(tag)
+        query.having_cell(backend, model)
+        sql = f"SELECT {tables.columns(RunRow, 'runs')} FROM runs {query.where} ORDER BY number"  # noqa: S608 - constant names
+        return self._retry_if_damaged(
+            lambda: tables.rows(RunRow, self._connection.execute(sql, query.values))
+        )
 
     def cells(
         self,
@@ -325,7 +327,7 @@ class Index:
         comparable: str = "",
         hardware: str = "",
     ) -> list[CellRow]:
-        """The cells that have all of what is given, in order of runs, and of places in each.
+        """The cells that meet all given conditions, in order of runs and of positions in them.
 
         Args:
             number: of their run.
@@ -341,27 +343,27 @@ class Index:
         Raises:
             StorageError: the index cannot be read.
         """
-        asked = Query()
-        asked.equal("cells.number", number)
-        asked.version_of("cells.backend", backend)
-        asked.equal("cells.model", model)
-        asked.equal("cells.clip", clip)
-        asked.equal("cells.pcm_sha256", pcm_sha256)
-        asked.equal("cells.status", status)
-        asked.equal("runs.comparable", comparable)
-        asked.equal("runs.hardware", hardware)
-        asked.tagged(tag)
+        query = Query()
+        query.equal("cells.number", number)
+        query.version_of("cells.backend", backend)
+        query.equal("cells.model", model)
+        query.equal("cells.clip", clip)
+        query.equal("cells.pcm_sha256", pcm_sha256)
+        query.equal("cells.status", status)
+        query.equal("runs.comparable", comparable)
+        query.equal("runs.hardware", hardware)
+        query.tagged(tag)
         sql = (
-            f"SELECT {tables.columns(CellRow, 'cells')} FROM cells "  # noqa: S608 - our own words
-            f"JOIN runs ON runs.number = cells.number {asked.where} "
+            f"SELECT {tables.columns(CellRow, 'cells')} FROM cells "  # noqa: S608 - constant names
+            f"JOIN runs ON runs.number = cells.number {query.where} "
             "ORDER BY cells.number, cells.place"
         )
-        return self._whole(
-            lambda: tables.rows(CellRow, self._connection.execute(sql, asked.values))
+        return self._retry_if_damaged(
+            lambda: tables.rows(CellRow, self._connection.execute(sql, query.values))
         )
 
-    def _whole(self, action: Callable[[], _Found]) -> _Found:
-        """Do something; where the database turns out to be damaged, once more on a new one."""
+    def _retry_if_damaged(self, action: Callable[[], _Found]) -> _Found:
+        """The result of ``action``, retried on a rebuilt database if it is damaged."""
         try:
             return action()
         except sqlite3.DatabaseError as error:
@@ -369,7 +371,7 @@ class Index:
                 raise database.unusable(self.path, error) from error
             why = str(error)
         try:
-            self.renew(why)
+            self.recreate(why)
             refresh(self._connection)
             return action()
         except sqlite3.Error as error:

@@ -1,8 +1,8 @@
-"""Where the index is: beside the runs, unless that folder is on another machine's disk.
+"""Where the index is: beside the runs, unless that folder is on a network file system.
 
 SQLite's write-ahead log needs memory that all its users share, so they must be on one machine
-(https://sqlite.org/wal.html). Over a network file system neither that memory nor its locks can be
-relied on. The runs themselves need neither: they are files that are written once.
+(https://sqlite.org/wal.html). On a network file system neither that memory nor its locks are
+reliable. The runs themselves need neither: they are files that are written once.
 """
 
 from __future__ import annotations
@@ -27,58 +27,58 @@ _NETWORK = frozenset(
 )
 """Names of file systems whose files another machine, or another system on this one, may have open.
 
-What is not named here counts as local, except FUSE without another name, which may be either."""
+All others count as local, except ``fuse`` without a subtype, which may be either."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexLocation:
-    """Where the index is to be.
+    """Where to put the index.
 
     Attributes:
-        path: of the database; ``None`` where it can only be kept in memory.
-        reason: why it is not beside the runs; empty where it is.
+        path: of the database; ``None`` if it can only be kept in memory.
+        reason: why it is not beside the runs; empty if it is.
     """
 
     path: Path | None
     reason: str = ""
 
 
-def choose(
+def choose_location(
     data: Path, cache: Path, *, kind: str, data_writable: bool, cache_writable: bool
 ) -> IndexLocation:
-    """Where the index of the runs in ``data`` is to be. Pure.
+    """Where to put the index of the runs in ``data``. Pure.
 
     Args:
         data: the data folder.
         cache: this machine's cache folder.
-        kind: of the file system that ``data`` is on; empty where that is unknown.
-        data_writable: whether this user may write into ``data``.
-        cache_writable: likewise into ``cache``.
+        kind: of the file system of ``data``; empty if unknown.
+        data_writable: whether this user may write to ``data``.
+        cache_writable: likewise to ``cache``.
     """
     if data_writable and not is_network(kind):
         return IndexLocation(data / NAME)
     why = f"{data} is on a network file system ({kind})"
     if not data_writable:
-        why = f"{data} may only be read"
+        why = f"{data} is read-only"
     if not cache_writable:
-        return IndexLocation(None, f"{why}, and {cache} cannot be written to")
-    # One cache serves every data folder, and each has an index of its own.
+        return IndexLocation(None, f"{why}, and {cache} is not writable")
+    # One cache serves every data folder, and each has its own index.
     own = hashlib.sha256(str(data).encode()).hexdigest()[:16]
     return IndexLocation(cache / f"index-{own}.sqlite", why)
 
 
 def is_network(kind: str) -> bool:
-    """Whether a file system of that name may be open on another machine too."""
+    """Whether another machine may use a file system of that name at the same time."""
     return kind.lower() in _NETWORK or kind.lower() == "fuse"
 
 
 def kind_at(path: PurePosixPath, mounts: Iterable[tuple[str, str, str, str]]) -> str:
-    """The kind of file system that ``path`` is on; empty where no mount holds it.
+    """The kind of file system that ``path`` is on; empty if no mount contains it.
 
     Args:
         path: absolute, without links.
         mounts: device, mount point, kind and options, as :func:`psutil.disk_partitions` gives them;
-            of several at one mount point the last hides the others.
+            the last of several at one mount point hides the others.
     """
     best, depth = "", -1
     for _device, where, kind, _options in mounts:
@@ -88,10 +88,10 @@ def kind_at(path: PurePosixPath, mounts: Iterable[tuple[str, str, str, str]]) ->
     return best
 
 
-def here() -> IndexLocation:
-    """Where the index of this user's runs is to be. Makes no folder."""
+def index_location() -> IndexLocation:
+    """Where to put the index of this user's runs. Creates no folder."""
     data, cache = paths.data_dir(), paths.cache_dir()
-    return choose(
+    return choose_location(
         data,
         cache,
         kind=_kind(data),
@@ -101,7 +101,7 @@ def here() -> IndexLocation:
 
 
 def _kind(path: Path) -> str:
-    """The kind of file system of ``path``, or of where it would be; empty if unknown."""
+    """The kind of file system of ``path``, existing or not; empty if unknown."""
     try:
         return kind_at(PurePosixPath(path.resolve()), psutil.disk_partitions(all=True))
     except (OSError, psutil.Error):
@@ -109,12 +109,12 @@ def _kind(path: Path) -> str:
 
 
 def _writable(path: Path) -> bool:
-    """Whether ``path``, or the folder that it would be made in, can be written to."""
+    """Whether ``path``, or the folder in which it would be created, is writable."""
     while not path.exists() and path != path.parent:
         path = path.parent
     return path.is_dir() and os.access(path, os.W_OK | os.X_OK) and not _read_only(path)
 
 
 def _read_only(path: Path) -> bool:
-    """Whether the file system takes no writes: root may write wherever the permissions say no."""
+    """Whether the file system is read-only; for root the permissions do not show it."""
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)

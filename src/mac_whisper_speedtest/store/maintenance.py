@@ -1,4 +1,4 @@
-"""Leftovers of crashed processes in the data folder: found, and removed."""
+"""Removes runs, and finds and removes leftovers of crashed processes in the data folder."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ from mac_whisper_speedtest.results import journal as seal
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.store import database, location
 
-# Removing runs: in one step out of sight, then file by file, and never one that is being written.
-#
-# The number of a removed run is never given to another.
+# Removing runs: one rename hides the run, then its files are deleted. A run that is being written
+# is never removed, and the number of a removed run is never used again.
 
 
 TRASH = ".removed-"
-"""At the beginning of the name that a run has while its files go."""
+"""Prefix of a run's folder while its files are deleted."""
 
 
-def check(run: RunDirectory) -> None:
-    """Find out whether ``run`` may be removed.
+def require_removable(run: RunDirectory) -> None:
+    """Check that ``run`` may be removed.
 
     Raises:
-        UsageError: it is being written, or does not lie in the data folder.
+        UsageError: it is being written, or is not in the data folder.
     """
     if run.path.resolve().parent != directory.runs_dir().resolve():
         raise UsageError(
-            f"{run.path} is not in the data folder", hint="remove it by hand, if it is to go"
+            f"{run.path} is not in the data folder", hint=f"to remove it: rm -r {run.path}"
         )
     with _claimed(run):
         pass
@@ -44,16 +43,16 @@ def remove(run: RunDirectory) -> int:
     """Remove a run, and return the bytes that this freed.
 
     Raises:
-        UsageError: as ``check``.
-        StorageError: it cannot be removed; it is then either still there or half-removed trash
-            that ``gc`` takes away.
+        UsageError: as ``require_removable``.
+        StorageError: it cannot be removed; it is then either unchanged or partly deleted, and
+            ``gc`` removes the rest.
     """
-    check(run)
+    require_removable(run)
     root = directory.runs_dir()
     try:
         directory.retire(root, run.number)
         with _claimed(run):
-            trash = out_of_sight(run.path)
+            trash = hide(run.path)
         freed = size_bytes(trash)
         shutil.rmtree(trash)
     except OSError as error:
@@ -64,10 +63,10 @@ def remove(run: RunDirectory) -> int:
     return freed
 
 
-def out_of_sight(path: Path) -> Path:
-    """Give a run's folder a name that nothing looks for, durably. Raises OSError."""
+def hide(path: Path) -> Path:
+    """Rename a run's folder durably, so that it is no longer a run. Raises OSError."""
     trash = path.with_name(f"{TRASH}{path.name}")
-    if trash.exists():  # of a removal that was killed, when numbers were still given twice
+    if trash.exists():  # of an interrupted removal, by a version that reused numbers
         shutil.rmtree(trash)
     path.rename(trash)
     files.fsync_dir(trash.parent)
@@ -75,7 +74,7 @@ def out_of_sight(path: Path) -> Path:
 
 
 def size_bytes(path: Path) -> int:
-    """What a file, or a folder and all in it, takes; what goes meanwhile counts as nothing."""
+    """The size of a file, or of a folder with its content; files deleted meanwhile do not count."""
     total = 0
     for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
         with contextlib.suppress(OSError):
@@ -86,10 +85,10 @@ def size_bytes(path: Path) -> int:
 
 @contextlib.contextmanager
 def _claimed(run: RunDirectory) -> Iterator[None]:
-    """Hold a run's journal, so that no tool can begin to write it meanwhile.
+    """Lock a run's journal, so that no tool starts to write it meanwhile.
 
     Raises:
-        UsageError: one does already.
+        UsageError: a tool is writing it.
     """
     try:
         handle = os.open(run.journal_path, os.O_RDONLY)
@@ -102,7 +101,7 @@ def _claimed(run: RunDirectory) -> Iterator[None]:
             claimed = files.claim_handle(handle)
         if not claimed:
             raise UsageError(
-                f"run {directory.name_of(run)} is being written just now",
+                f"run {directory.name_of(run)} is being written",
                 hint="wait until it has ended, or end it with Ctrl-C",
             )
         yield
@@ -110,12 +109,12 @@ def _claimed(run: RunDirectory) -> Iterator[None]:
         os.close(handle)
 
 
-REST_S = 3600.0
-"""What was touched within the last hour may still be somebody's: a tool makes a run's folder before
-it writes the manifest, and seals it after it has let go of the journal."""
+MINIMUM_AGE_S = 3600.0
+"""Files modified within the last hour may be in use: a tool creates a run's folder before it writes
+the manifest, and seals it after it has closed the journal."""
 
 _IMPORT = ".import"
-"""Where an import puts its files together; see ``unpack``."""
+"""The folder in which an import assembles a run; see ``bundle.read``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +123,8 @@ class Leftover:
 
     Attributes:
         path: a file or a folder.
-        what: it is, for people.
-        size_bytes: what its removal frees.
+        what: a description, for people.
+        size_bytes: freed by its removal.
     """
 
     path: Path
@@ -137,22 +136,22 @@ def leftovers(now_s: float | None = None) -> list[Leftover]:
     """Every leftover, in a fixed order. Removes nothing.
 
     Args:
-        now_s: seconds since 1970; by default the present.
+        now_s: seconds since 1970; by default the current time.
 
     Raises:
         StorageError: the data folder cannot be read.
     """
     root = directory.runs_dir()
-    before_s = (time.time() if now_s is None else now_s) - REST_S
+    before_s = (time.time() if now_s is None else now_s) - MINIMUM_AGE_S
     try:
-        found = [*_of_runs(root, before_s), *_of_index()]
+        found = [*_run_leftovers(root, before_s), *_index_leftovers()]
     except OSError as error:
         raise StorageError(f"cannot read {root}: {error.strerror}") from error
     return [Leftover(path, what, size_bytes(path)) for path, what in found]
 
 
-def take_away(item: Leftover) -> None:
-    """Remove one of them. A folder goes out of sight first, in one step.
+def remove_leftover(item: Leftover) -> None:
+    """Remove a leftover. A run's folder is hidden first, by one rename.
 
     Raises:
         StorageError: it cannot be removed.
@@ -164,10 +163,10 @@ def take_away(item: Leftover) -> None:
             return
         if directory.is_number(path.name):
             directory.retire(path.parent, int(path.name))
-            path = out_of_sight(path)
+            path = hide(path)
         shutil.rmtree(path)
     except FileNotFoundError:
-        return  # another was quicker
+        return  # another process has removed it
     except OSError as error:
         raise StorageError(
             f"cannot remove {path}: {error.strerror or error}",
@@ -175,44 +174,44 @@ def take_away(item: Leftover) -> None:
         ) from error
 
 
-def _of_runs(root: Path, before_s: float) -> Iterator[tuple[Path, str]]:
+def _run_leftovers(root: Path, before_s: float) -> Iterator[tuple[Path, str]]:
     if not root.is_dir():
         return
     for path in sorted(root.iterdir()):
         if path.name.startswith(TRASH):
-            yield path, "of a removal that was cut off"
-        elif path.name.startswith(".") and _staged(path) and _at_rest(path, before_s):
-            yield path, "of a tool that was killed"
+            yield path, "an interrupted removal"
+        elif path.name.startswith(".") and _staged(path) and _is_old(path, before_s):
+            yield path, "files of a killed tool"
         elif path.is_dir() and directory.is_number(path.name):
-            yield from _of_run(path, before_s)
+            yield from _leftovers_in_run(path, before_s)
 
 
-def _of_run(path: Path, before_s: float) -> Iterator[tuple[Path, str]]:
-    if seal.is_being_written(path / "journal.jsonl") or not _at_rest(path, before_s):
+def _leftovers_in_run(path: Path, before_s: float) -> Iterator[tuple[Path, str]]:
+    if seal.is_being_written(path / "journal.jsonl") or not _is_old(path, before_s):
         return
     if not (path / "manifest.json").exists():
-        yield path, "a run without a manifest: its tool was killed at once"
+        yield path, "a run without a manifest: its tool was killed at the start"
         return
     for item in sorted(path.iterdir()):
         if item.name.startswith(".") and item.is_file():
-            yield item, "a file that was not written to its end"
+            yield item, "an incomplete file"
 
 
-def _of_index() -> Iterator[tuple[Path, str]]:
-    path = location.here().path
+def _index_leftovers() -> Iterator[tuple[Path, str]]:
+    path = location.index_location().path
     if path is not None:
-        aside = path.with_name(path.name + database.ASIDE)
+        aside = path.with_name(path.name + database.SET_ASIDE)
         if aside.exists():
             yield aside, "an index that could not be used"
 
 
 def _staged(path: Path) -> bool:
-    """Whether something was to become a run: under its number, or as an import."""
+    """Whether it is a folder in which a run or an import was being assembled."""
     return path.name == _IMPORT or directory.is_number(path.name[1:].partition(".")[0])
 
 
-def _at_rest(path: Path, before_s: float) -> bool:
-    """Whether neither it nor anything in it was touched since."""
+def _is_old(path: Path, before_s: float) -> bool:
+    """Whether it and its content were last modified before ``before_s``."""
     newest = [path.lstat().st_mtime]
     newest += [each.lstat().st_mtime for each in path.rglob("*")] if path.is_dir() else []
     return max(newest) < before_s

@@ -1,7 +1,7 @@
-"""What the index knows of a run and of its cells: a summary of each, in one row. Pure.
+"""The rows of the index: a summary of each run and each cell, and their tables. Pure.
 
-Every value is computed from the manifest and the journal and can be computed again; nothing stands
-only here. What a column means is declared at its field; docs/reference/index.md is made from that.
+Every value is computed from the manifest and the journal. The meaning of a column is declared at
+its field; docs/reference/index.md is generated from that.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 
 RUNNING, OUTDATED, UNREADABLE = "running", "too old", "unreadable"
 STATES = ("complete", "stopped", "interrupted", "recovered", RUNNING, OUTDATED, UNREADABLE)
-"""Those of ``Outcome``, that of a run by an unreleased version of this tool, and that of one whose
-manifest or journal cannot be read."""
+"""Those of ``Outcome``, of a run by an unreleased version of this tool, and of a run whose manifest
+or journal cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class RunRow:
 
     @property
     def directory(self) -> RunDirectory:
-        """Its directory."""
+        """The run's directory."""
         return RunDirectory(directory.runs_dir() / directory.run_name(self.number))
 
 
@@ -67,8 +67,8 @@ class RunRow:
 class CellRow:
     """A cell with its figures, without its samples.
 
-    The table has ``cell`` as JSON, and a column for each of the flat columns that exports have of a
-    cell, which SQLite computes from it.
+    The table has ``cell`` as JSON, and a column for each flat column of a cell in exports, which
+    SQLite computes from it.
     """
 
     number: Annotated[int, Doc("the folder's number of its run")]
@@ -116,7 +116,7 @@ def index_rows(run: s.Run, *, number: int, sealed: bool) -> tuple[RunRow, list[C
 
 def _cell(cell: s.CellResult, number: int, place: int) -> CellRow:
     summary = cell.summary
-    assert summary is not None, "a run has to be summarized first"
+    assert summary is not None, "a run must be summarized first"
     if summary.accuracy is not None:
         accuracy = msgspec.structs.replace(summary.accuracy, utterances=[])
         summary = msgspec.structs.replace(summary, accuracy=accuracy)
@@ -138,18 +138,16 @@ def _contract(settings: Mapping[str, object]) -> str:
     return str(settings.get("name") or "")
 
 
-# The index's tables: which there are, and how a row becomes an object and the other way round.
-#
-# Tables have the fields of the objects as columns, so that neither can be forgotten in the other.
+# The tables, whose columns are the fields of the row types, and the conversion of rows.
 
 
 APPLICATION_ID = 0x73706478
-"""Written into the database's header: ``spdx``, for this program's index."""
+"""In the database's header: ``spdx``, for this program's index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesRow:
-    """The files that a run's rows were made from, as they were then."""
+    """The state of a run's files when its rows were computed."""
 
     number: Annotated[int, Doc("the folder's number of the run")]
     manifest_size: Annotated[int, Doc("size of the manifest", unit="byte")]
@@ -164,18 +162,18 @@ Row = TypeVar("Row", RunRow, CellRow, FilesRow)
 
 _NAMES = {RunRow: "runs", CellRow: "cells", FilesRow: "files"}
 _HINTS = {kind: get_type_hints(kind) for kind in _NAMES}
-_NUMBERS = {int: "INTEGER", bool: "INTEGER", float: "REAL"}  # all others are texts
+_NUMBERS = {int: "INTEGER", bool: "INTEGER", float: "REAL"}  # all others: TEXT
 
 _KINDS = {Kind.INTEGER: "INTEGER", Kind.BOOLEAN: "INTEGER", Kind.NUMBER: "REAL"}
 
 
 def sql_type(column: FlatColumn) -> str:
-    """What SQLite keeps a flat column's values as."""
+    """The SQLite type of a flat column."""
     return _KINDS.get(column.kind, "TEXT")
 
 
 def column_of(field: str) -> str:
-    """The column of a row's field: ``cell`` is the id of one in flat tables."""
+    """The column of a field; ``cell`` is renamed, because it is a cell's id in flat tables."""
     return "content" if field == "cell" else field
 
 
@@ -184,7 +182,7 @@ FIGURES = tuple(
     for column in flat_columns(CellRow)
     if column.path.startswith("cell.") and column.kind is not Kind.STRINGS
 )
-"""The flat columns of a cell, which are columns of the table too."""
+"""The flat columns of a cell, which are also columns of the table."""
 _COMPUTED = ", ".join(
     f'"{column.name}" {sql_type(column)} '
     f"AS (json_extract(content, '$.{column.path.removeprefix('cell.')}'))"
@@ -213,17 +211,17 @@ CREATE = (
     "CREATE INDEX tags_number ON tags (number)",
 )
 VERSION = zlib.crc32("".join(CREATE).encode()) >> 1
-"""Of these tables: an index of other tables is rebuilt. SQLite keeps 31 bits of it."""
+"""Of these tables: an index with other tables is rebuilt. SQLite stores 31 bits of it."""
 DROP = tuple(f"DROP TABLE IF EXISTS {name}" for name in (*_NAMES.values(), "tags"))
 REMOVE = tuple(
-    f"DELETE FROM {name} WHERE number = ?"  # noqa: S608 - our own names
+    f"DELETE FROM {name} WHERE number = ?"  # noqa: S608 - constant names
     for name in (*_NAMES.values(), "tags")
 )
-"""Each takes a run's number, and takes away what is known of it."""
+"""Statements that delete all rows of a run; the parameter is its number."""
 
 
 def columns(kind: type[Row], table: str = "") -> str:
-    """The columns of a table that its rows are made of, in order, for a ``SELECT``."""
+    """The stored columns of a table, in order, for a ``SELECT``."""
     start = f"{table}." if table else ""
     return ", ".join(f'{start}"{column_of(field)}"' for field in _HINTS[kind])
 
@@ -232,19 +230,19 @@ def columns(kind: type[Row], table: str = "") -> str:
 def insert(kind: type[Row]) -> str:
     """The statement that writes one row."""
     places = ", ".join("?" for _ in _HINTS[kind])
-    return f"INSERT INTO {_NAMES[kind]} ({columns(kind)}) VALUES ({places})"  # noqa: S608 - our own names
+    return f"INSERT INTO {_NAMES[kind]} ({columns(kind)}) VALUES ({places})"  # noqa: S608 - constant names
 
 
 def values(row: Row) -> tuple[object, ...]:
-    """A row as ``insert`` takes it."""
+    """The parameters of ``insert`` for a row."""
     return tuple(_stored(getattr(row, field)) for field in _HINTS[type(row)])
 
 
 def rows(kind: type[Row], found: Iterable[Sequence[object]]) -> list[Row]:
-    """What a ``SELECT`` of all ``columns`` gave, as objects.
+    """The result of a ``SELECT`` of all ``columns``, as objects.
 
     Raises:
-        sqlite3.DatabaseError: it holds what was never written there.
+        sqlite3.DatabaseError: a value is of the wrong type.
     """
     hints = _HINTS[kind]
     try:
@@ -255,7 +253,7 @@ def rows(kind: type[Row], found: Iterable[Sequence[object]]) -> list[Row]:
             for each in found
         ]
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
-        raise sqlite3.DatabaseError(f"it holds a value that is none: {error}") from error
+        raise sqlite3.DatabaseError(f"it contains an invalid value: {error}") from error
 
 
 def _stored(value: object) -> object:

@@ -1,7 +1,7 @@
-"""Are a run's files what was written, and are its figures what comes out of them?
+"""Verifies that a run's files are unchanged and that its figures follow from its samples.
 
-Digests show damage and careless edits. They are no signature: who edits a file on purpose can make
-new ones. The figures are held against the samples in any case.
+Digests show damage and careless edits. They are not signatures: a deliberate edit can include new
+digests. The figures are compared with the samples in any case.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.store import entry as reading
+from mac_whisper_speedtest.store.entry import recompute
 from mac_whisper_speedtest.version import __version__
 
-# Where two JSON values differ, place by place. Pure.
+# Differences between two JSON values. Pure.
 
 
 _REL = 1e-9
-"""Logarithms and sums may differ in their last digits from one machine's C library to another's."""
+"""The last digits of logarithms and sums depend on the machine's C library."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place.
+    """A difference at one position.
 
     Attributes:
         where: names and positions from the top.
-        was: the one value, shortened.
-        now: the other.
+        was: the first value, shortened.
+        now: the second value, shortened.
     """
 
     where: tuple[str, ...]
@@ -45,12 +45,12 @@ class Difference:
 
 
 def differences(was: object, now: object, where: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """Every place in which two values differ, in order.
+    """Every position at which two JSON values differ, in order.
 
     Args:
-        was: what JSON can hold.
-        now: likewise.
-        where: the two values' own place.
+        was: the first value.
+        now: the second value.
+        where: the position of the values themselves.
     """
     if isinstance(was, dict) and isinstance(now, dict):
         for name in was | now:
@@ -78,19 +78,19 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-_SOME = 5
-"""Differences that are named one by one; a run has thousands of figures."""
+_MAX_NAMED = 5
+"""Differences that a message names; a run has thousands of figures."""
 _COPIED = {"samples", "loads", "meters", "clip", "model"}
-"""What a cell of ``run.json`` has word for word from the manifest and the journal."""
+"""Fields of a cell in ``run.json`` that are copied from the manifest and the journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found.
+    """The result of a verification.
 
     Attributes:
-        problems: what is wrong, a sentence each; empty where nothing is.
-        remarks: what could not be checked, or is unusual and yet not wrong.
+        problems: what is wrong, a sentence each.
+        remarks: what could not be checked, or is unusual but not wrong.
     """
 
     problems: tuple[str, ...]
@@ -99,7 +99,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """A run's files, and the run that comes out of the first two of them."""
+    """A run's files, and the run computed from the manifest and the journal."""
 
     manifest: bytes
     journal: bytes
@@ -113,18 +113,18 @@ class _Files:
 
 
 def verify(run: RunDirectory) -> list[str]:
-    """What is wrong with a run's files, a sentence each; empty where nothing is."""
+    """What is wrong with a run's files, a sentence each."""
     return list(examine(run).problems)
 
 
 def examine(run: RunDirectory) -> Verification:
-    """Compute a run's digests and figures again, and hold them against what was sealed."""
+    """Compute a run's digests and figures again, and compare them with the sealed ones."""
     try:
         files = _Files(
             _read(run, "manifest.json"),
             _read(run, "journal.jsonl") if run.journal_path.exists() else b"",
             _read(run, "run.json") if run.sealed_path.exists() else None,
-            reading.recomputed(run),
+            recompute(run),
         )
         problems = list(_facts(run, files))
         sealed = _sealed(files)
@@ -132,7 +132,7 @@ def examine(run: RunDirectory) -> Verification:
         return Verification((error.message,))
     remarks = [] if run.journal_path.exists() else ["it has no journal.jsonl: nothing was measured"]
     if files.state == "running":
-        return Verification(tuple(problems), (*remarks, "it is being written just now"))
+        return Verification(tuple(problems), (*remarks, "it is being written"))
     if isinstance(sealed, str):
         return Verification(tuple(problems), (*remarks, sealed))
     if sealed.digests is None:
@@ -154,7 +154,7 @@ def _read(run: RunDirectory, name: str) -> bytes:
 
 
 def _sealed(files: _Files) -> s.Run | str:
-    """What was sealed, or why there is nothing to compare with.
+    """The sealed run, or why there is none.
 
     Raises:
         StorageError: ``run.json`` is damaged, or of a newer version.
@@ -181,16 +181,13 @@ class _VersionHead(s.Struct, frozen=True, kw_only=True):
 
 
 def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
-    """What is wrong with the manifest and the journal, whatever was sealed."""
+    """What is wrong with the manifest and the journal, independent of the seal."""
     written = files.computed.manifest.request_sha256
     if written not in journal.of_request(files.manifest):
-        yield (
-            f"manifest.json: its request does not have the SHA-256 written beside it "
-            f"({written[:12]}…)"
-        )
+        yield (f"manifest.json: its request does not have the recorded SHA-256 ({written[:12]}…)")
     _, damaged = journal.read_journal(run.journal_path)
     if damaged:
-        yield f"journal.jsonl has {damaged} damaged lines, and nobody knows what they said"
+        yield f"journal.jsonl has {damaged} damaged lines, which cannot be read"
 
 
 def _digests(sealed: s.DigestsInfo, files: _Files) -> Iterator[str]:
@@ -204,16 +201,18 @@ def _digests(sealed: s.DigestsInfo, files: _Files) -> Iterator[str]:
 
 
 def _figures(sealed: s.Run, computed: s.Run) -> tuple[list[str], list[str]]:
-    """What is wrong in ``run.json``, and what only another version would have computed so."""
+    """What is wrong in ``run.json``, and what another version computed differently."""
     found = list(differences(_content(sealed), _content(computed)))
     copied = [each for each in found if _is_copied(each.where)]
     figures = [each for each in found if each not in copied]
-    wrong = _named("run.json has not what was measured", copied)
+    wrong = _named("run.json differs from what was measured", copied)
     if sealed.manifest.tool.version == __version__:
-        return wrong + _named("run.json has other figures than its samples give", figures), []
+        return wrong + _named(
+            "the figures in run.json differ from those of its samples", figures
+        ), []
     by = sealed.manifest.tool.version
     return wrong, _named(
-        f"run.json was computed by another version ({by}), which found other figures", figures
+        f"run.json was computed by another version ({by}), with different figures", figures
     )
 
 
@@ -231,6 +230,6 @@ def _is_copied(where: Sequence[str]) -> bool:
 def _named(what: str, differences: Sequence[Difference]) -> list[str]:
     if not differences:
         return []
-    some = "; ".join(map(str, differences[:_SOME]))
-    more = f"; and {len(differences) - _SOME} more" if len(differences) > _SOME else ""
+    some = "; ".join(map(str, differences[:_MAX_NAMED]))
+    more = f"; and {len(differences) - _MAX_NAMED} more" if len(differences) > _MAX_NAMED else ""
     return [f"{what}: {some}{more}"]
