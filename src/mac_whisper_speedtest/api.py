@@ -1,4 +1,4 @@
-"""What the command line can do, from Python; docs/python-api.md has examples."""
+"""The Python interface; docs/python-api.md has examples."""
 
 from __future__ import annotations
 
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     import polars
 
 
-# A run for notebooks and scripts: its figures as rows, data frames, files and pages.
-
-
 StrPath = str | os.PathLike[str]
 
 
@@ -47,7 +44,7 @@ class Results:
     """A run, with every figure computed again from its samples.
 
     Attributes:
-        source: the run and where it lies.
+        source: the run and its location.
     """
 
     source: RunSource
@@ -133,7 +130,7 @@ def load(name: StrPath | int = "latest") -> Results:
     """A run: its number, a tag, a run id, ``latest``, or the path of a directory or a bundle.
 
     Raises:
-        UsageError: there is no such run, or the bundle is not to be trusted.
+        UsageError: there is no such run, or the bundle is refused.
         StorageError: its files are missing or damaged.
     """
     return Results(sources.load(str(name)))
@@ -146,25 +143,25 @@ def _table(name: str, *, text: bool) -> Table:
         "utterances": tables.UTTERANCES,
     }
     if name not in known:
-        raise UsageError(f"there is no table {name!r}", hint=f"say one of {', '.join(known)}")
+        raise UsageError(f"there is no table {name!r}", hint=f"use one of {', '.join(known)}")
     return known[name]
 
 
 class _LineProgress(Observer):
-    """Hands what happens in a run to one function that takes a line of text."""
+    """Sends each event of a run to a function as a line of text."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self._send = send
 
     def notify(self, text: str) -> None:
-        self._tell(text)
+        self._send(text)
 
     def visit(self, number: int, rounds: int, cell: str) -> None:
-        self._tell(f"round {number + 1} of {rounds}: {cell}")
+        self._send(f"round {number + 1} of {rounds}: {cell}")
 
     def event(self, event: s.Event) -> None:
         if isinstance(event, s.WorkerEnded) and event.status != "ok":
-            self._tell(f"{event.cell}: {event.status}: {event.message}")
+            self._send(f"{event.cell}: {event.status}: {event.message}")
 
 
 def run(
@@ -191,19 +188,16 @@ def run(
     Raises:
         TypeError: an option that does not exist.
         UsageError: the request is wrong or cannot be met.
-        WeightsError: weights are not what they should be.
+        WeightsError: weights are damaged.
         StorageError: results cannot be written.
     """
-    wanted = request.from_keywords(models=models, **options)
+    requested = request.from_keywords(models=models, **options)
     observer = Observer() if progress is None else _LineProgress(progress)
-    found, _ = session.perform(wanted, observer)
+    found, _ = session.perform(requested, observer)
     return Results(sources.of_directory(found))
 
 
 run.__signature__ = request.signature(run)  # type: ignore[attr-defined]
-
-
-# Two runs compared, for notebooks and scripts.
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +212,12 @@ class Comparison:
 
     @property
     def cells(self) -> list[CellChange]:
-        """What became of each cell."""
+        """The change of each cell."""
         return self.document.cells
 
     @property
     def regressions(self) -> list[str]:
-        """What ``fail_on`` found, in words; empty when nothing got worse."""
+        """The regressions that ``fail_on`` names, in words."""
         return [f"{each.cell}: {each.message}" for each in self.document.regressions]
 
     def to_markdown(self) -> str:
@@ -264,7 +258,7 @@ def compare(
     """
     if margin is not None:
         Share().check(margin, "margin")
-    wanted = between.kinds([fail_on] if isinstance(fail_on, str) else fail_on)
+    kinds = between.kinds([fail_on] if isinstance(fail_on, str) else fail_on)
     judged = new.source if isinstance(new, Results) else sources.load(str(new))
     if isinstance(base, Results):
         against = base.source
@@ -273,4 +267,4 @@ def compare(
     else:
         against = sources.load(str(base))
     found = between.compare(against, judged, margin=margin, anyway=anyway)
-    return Comparison(between.judged(found, wanted))
+    return Comparison(between.judged(found, kinds))

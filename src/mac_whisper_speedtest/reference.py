@@ -1,4 +1,4 @@
-"""The reference pages: made of what is declared at fields, so that no page restates it.
+"""The reference pages, generated from the declarations at fields.
 
 ``python -m mac_whisper_speedtest.reference docs/reference`` writes them.
 """
@@ -121,7 +121,7 @@ def bundles() -> str:
         _table(("how", "meaning"), ([_word(how), how.value] for how in FieldPolicy)),
         _table(("struct", "fields"), structs),
         "## Computed",
-        "In no bundle; whoever reads one computes these again.",
+        "In no bundle; the reader of a bundle recomputes these.",
         _table(
             ("struct", "fields"),
             ([f"`{each.__name__}`", _names(policies(each))] for each in computed),
@@ -171,7 +171,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "bundles.md": bundles,
     "compare.md": comparison,
 }
-"""File name → what makes its text."""
+"""File name → the function that returns its text."""
 
 
 def write(folder: Path) -> None:

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - the methods of a kind of value are those of ValueKind
-"""What a run is asked for: every option once, with its type, check, meaning and bundle policy.
+"""A run's request: every option once, with its type, check, meaning and bundle policy.
 
 Derived from these fields, by short loops: the options of ``speedtest run`` (cli/options.py), the
 keywords and checks of the Python interface (`from_keywords`), the manifest's request (the struct
@@ -270,10 +270,10 @@ class RecordedRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Request(RecordedRequest):
-    """All that a run is asked for: also where its recordings are and what to do before it.
+    """The whole request of a run: also its recordings, and steps before it.
 
-    What is not recorded here is recorded as what it led to (the clip with its source and hash, the
-    tags), or changes nothing of what is measured.
+    These fields are recorded by their effect (the clip with its source and hash, the tags), or do
+    not change what is measured.
     """
 
     audio: Annotated[
@@ -375,7 +375,7 @@ DOCS: Mapping[str, Doc] = declarations(Request, Doc)
 
 
 def default_of(name: str) -> Any:
-    """What a field of a request is where it is not given; ``None`` where it must be."""
+    """The default of a field; ``None`` if the field is required."""
     declared: Field[Any] = Request.__dataclass_fields__[name]
     if declared.default_factory is not MISSING:
         return declared.default_factory()
@@ -397,7 +397,7 @@ def signature(function: Callable[..., Any]) -> "inspect.Signature":
 
 
 def _keyword_default(name: str) -> Any:
-    """What may be given for a keyword to leave it at its default."""
+    """The value of a keyword that leaves it at its default."""
     option, default = OPTIONS[name], default_of(name)
     if option.otherwise:
         return None

@@ -359,7 +359,7 @@ def asked(tool: Tool, call: tuple[str, ...], answer: str) -> int:
     finally:
         os.close(master)
         os.close(slave)
-    assert "Go on?" in done.stderr
+    assert "Continue?" in done.stderr
     return done.returncode
 
 

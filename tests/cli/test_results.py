@@ -60,7 +60,7 @@ def test_a_list_can_be_narrowed(call: Call, arguments: list[str], numbers: list[
     assert found.code == 0
     assert [run["number"] for run in found.json["runs"]] == numbers
     assert found.json["schema_version"] == 1
-    assert call("list", *arguments).out.startswith("run" if numbers else "no run is like that")
+    assert call("list", *arguments).out.startswith("run" if numbers else "no run matches")
 
 
 def test_a_state_that_does_not_exist_is_an_error(call: Call) -> None:
@@ -122,7 +122,7 @@ def test_rm_shows_what_goes_and_removes_it_when_told(call: Call) -> None:
     for tag in ("one", "two", "three"):
         stored(tags=[tag])
     assert call("rm", "two", "--dry-run").out.startswith("run 2: ")
-    unasked = call("rm", "2")  # nobody is there to be asked
+    unasked = call("rm", "2")  # stdin is not a terminal
     assert (unasked.code, len(directory.every())) == (2, 3)
     said = call("rm", "two", "3", "2", "--yes")
     assert said.code == 0

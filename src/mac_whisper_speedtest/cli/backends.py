@@ -70,11 +70,11 @@ def info(name: str, model: str | None, as_json: bool) -> None:
     if model is not None:
         from mac_whisper_speedtest.cli import model_info
 
-        told = model_info.facts(backend, model)
+        info = model_info.facts(backend, model)
         if as_json:
-            _print_json(told)
+            _print_json(info)
         else:
-            model_info.show(told)
+            model_info.show(info)
         return
     facts = _facts(backend)
     if as_json:

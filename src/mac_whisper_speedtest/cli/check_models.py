@@ -152,7 +152,7 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
     """Fetch and make what is missing, if the user agrees; whether anything was done.
 
     Raises:
-        UsageError: nobody can be asked, and nobody said yes beforehand.
+        UsageError: --yes was not given and stdin is not a terminal.
     """
     from mac_whisper_speedtest.weights.check_models import make_complete
 
@@ -162,11 +162,8 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
         return False
     for line in plan(cost, makeable):
         click.echo(line, err=True)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("nobody is there to be asked", hint="add --yes to fetch all of it")
-        if not click.confirm("Go on?", err=True):
-            return False
+    if not options.confirmed(yes=yes, action="download"):
+        return False
     make_complete(report, cost, notify=lambda text: click.echo(text, err=True))
     return True
 
@@ -222,7 +219,7 @@ def size(count: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people read them, or that nobody knows."""
+    """Seconds in words; ``None`` if unknown."""
     if seconds is None:
         return "time not known: nothing was fetched here yet"
     if seconds < 90:
@@ -275,7 +272,7 @@ def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) ->
         check = row.check
         if check.state in quiet and not every_row:
             continue
-        told = "; ".join(text for text in (*check.problems, needs.advice(check)) if text)
+        message = "; ".join(text for text in (*check.problems, needs.advice(check)) if text)
         table.add_row(
             check.subject.backend,
             check.subject.info.model,
@@ -284,7 +281,7 @@ def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) ->
             size(check.chosen.size_bytes) if check.chosen and check.chosen.files else "",
             # What a library says may hold brackets, which are its own and no styles of ours.
             *([escape(_load_words(row))] if with_loads else []),
-            escape(scrub(told)) if told else "",
+            escape(scrub(message)) if message else "",
         )
     if table.row_count:
         console.print(table)
@@ -347,16 +344,16 @@ def _print_places(report: Report) -> None:
         for copy in row.check.copies:
             if copy.state is WeightsState.ABSENT and not copy.remarks:
                 continue
-            told = "; ".join((*copy.problems, *copy.remarks))
+            message = "; ".join((*copy.problems, *copy.remarks))
             line = f"{row.check.subject.backend} {row.check.subject.info.model}: "
             line += f"{copy.place.where}: {copy.state}: {copy.path}"
-            click.echo(scrub(f"{line}: {told}" if told else line))
+            click.echo(scrub(f"{line}: {message}" if message else line))
 
 
 def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str, Any]:
     """Everything that was found, for programs; docs/check-models.md lists every field.
 
-    Paths are in it as they are: whoever prints it scrubs it, once.
+    Paths are in it as they are: its caller scrubs it.
     """
     return {
         "schema_version": SCHEMA_VERSION,

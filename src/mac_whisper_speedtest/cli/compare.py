@@ -75,7 +75,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.report import comparison as terminal
 
-    wanted = compare.kinds(fail_on)
+    kinds = compare.kinds(fail_on)
     chosen = form or (_by_suffix(output) if output is not None else "table")
     judged = sources.load(new)
     against = (
@@ -83,7 +83,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         if base == sources.PREVIOUS
         else sources.load(base)
     )
-    found = compare.judged(compare.compare(against, judged, margin=margin, anyway=anyway), wanted)
+    found = compare.judged(compare.compare(against, judged, margin=margin, anyway=anyway), kinds)
     if output is not None:
         files.write_bytes(output, _rendered(found, chosen).encode())
     if output is not None or chosen == "table":

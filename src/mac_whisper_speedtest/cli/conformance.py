@@ -24,7 +24,7 @@ _SOME_FAILED = 1
 @click.command("conformance", context_settings={"show_default": True})
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 @click.option("--backend", "-b", "name", help="Check this backend, or the one a .toml describes.")
-@click.option("--model", "-m", default="tiny.en", help="Model name the worker is told.")
+@click.option("--model", "-m", default="tiny.en", help="Model name to send to the worker.")
 @click.option(
     "--model-path", type=click.Path(path_type=Path, exists=True), help="Weights for it to load."
 )

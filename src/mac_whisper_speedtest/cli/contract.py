@@ -73,8 +73,8 @@ def _matrix(asked: DecodeContract, backends: Sequence[Backend]) -> Table:
     table.add_column("backend")
     for setting in asked.settings():
         table.add_column(setting.replace("_", " "))
-    wanted = [_word(value, "library's own") for value in asked.settings().values()]
-    table.add_row(asked.name, *wanted, style="bold")
+    requested = [_word(value, "library's own") for value in asked.settings().values()]
+    table.add_row(asked.name, *requested, style="bold")
     for each in backends:
         values = each.decodes_with(asked)
         other = {found.setting for found in deviations(asked, values)}

@@ -87,7 +87,7 @@ def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def show(told: dict[str, Any]) -> None:
+def show(found: dict[str, Any]) -> None:
     """Print what `facts` gives: folded on a terminal, in whole lines in a pipe."""
     from rich.console import Console
     from rich.table import Table
@@ -97,7 +97,7 @@ def show(told: dict[str, Any]) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for heading, lines in _rows(told):
+    for heading, lines in _rows(found):
         for number, line in enumerate(lines or ["-"]):
             words = ("" if number else heading, line)
             table.add_row(*map(Text, words))
@@ -107,25 +107,25 @@ def show(told: dict[str, Any]) -> None:
         console.print(table)
 
 
-def _rows(told: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def _rows(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Headings with what is known under each; nothing: not known."""
-    converted = told["obtained"].startswith("converted from")
-    obtained = "converted from the files below" if converted else told["obtained"]
-    unavailable = told["unavailable"]
+    converted = found["obtained"].startswith("converted from")
+    obtained = "converted from the files below" if converted else found["obtained"]
+    unavailable = found["unavailable"]
     plain = ("backend", "model", "format", "precision", "license")
     rows = [
-        *((key, [told[key]] if told[key] else []) for key in plain),
+        *((key, [found[key]] if found[key] else []) for key in plain),
         ("obtained", [obtained or f"not: {unavailable}"]),
         *([("published", [f"not: {unavailable}"])] if obtained and unavailable else []),
-        *((key, [told[key]]) for key in ("url", "repository", "revision") if told[key]),
-        ("files", [_file(file) for file in told["files"]]),
-        ("locations", [line for each in told["locations"] for line in _place(each)]),
-        ("size class", [told["size_class"]]),
-        ("time-outs", [_limit(stage, each) for stage, each in told["timeouts"].items()]),
+        *((key, [found[key]]) for key in ("url", "repository", "revision") if found[key]),
+        ("files", [_file(file) for file in found["files"]]),
+        ("locations", [line for each in found["locations"] for line in _place(each)]),
+        ("size class", [found["size_class"]]),
+        ("time-outs", [_limit(stage, each) for stage, each in found["timeouts"].items()]),
     ]
     replaced = [
         f"of {command} replaces {', '.join(map(_stage, stages))}"
-        for command, stages in told["replaced_by_timeout"].items()
+        for command, stages in found["replaced_by_timeout"].items()
     ]
     return [*rows, ("--timeout", replaced)]
 

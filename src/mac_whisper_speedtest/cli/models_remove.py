@@ -53,7 +53,7 @@ def command(
 def _confirmed(going: Sequence[Removal | TrashItem], *, dry_run: bool, yes: bool) -> bool:
     """Whether to remove what was just listed; shows its size first."""
     click.echo(f"{size(sum(each.size_bytes for each in going))} in all")
-    return not dry_run and options.given(yes=yes)
+    return not dry_run and options.confirmed(yes=yes)
 
 
 def _free(removing: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""Options declared at fields as click has them, help in groups, and asking before removal."""
+"""Options declared at fields, as click has them; confirmation; scrubbed output."""
 
 from __future__ import annotations
 
@@ -111,37 +111,38 @@ def _click_option(name: str, option: Option) -> Callable[[_Command], _Command]:
     )
 
 
-# Asking before anything is removed.
+# Questions and output
 
 
-def given(*, yes: bool) -> bool:
+def confirmed(*, yes: bool, action: str = "remove") -> bool:
     """Whether the user agrees to what was just shown.
 
     Args:
-        yes: they said so beforehand.
+        yes: whether --yes was given.
+        action: what happens then, as a verb.
 
     Raises:
-        UsageError: they did not, and nobody is there to be asked.
+        UsageError: --yes was not given and stdin is not a terminal.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError("nobody is there to be asked", hint="add --yes to remove all of it")
-    return click.confirm("Go on?", err=True)
-
-
-# Output that names nobody: home folders and user names are taken out before it is printed.
+        raise UsageError(
+            "cannot ask for confirmation: stdin is not a terminal",
+            hint=f"add --yes to {action} all of it",
+        )
+    return click.confirm("Continue?", err=True)
 
 
 def echo(text: str) -> None:
-    """Print a line."""
+    """Print a line without home folders and user names."""
     from mac_whisper_speedtest.privacy import scrub
 
     click.echo(scrub(text))
 
 
 def echo_json(value: Any) -> None:
-    """Print a value as JSON."""
+    """Print a value as JSON without home folders and user names."""
     import json
 
     from mac_whisper_speedtest.privacy import scrub

@@ -138,7 +138,7 @@ def _deserves_a_look(event: s.Event) -> bool:
 
 
 def _strict(value: Any) -> Any:
-    """A value as strict JSON that names nobody."""
+    """A value as strict JSON, scrubbed."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""``speedtest results``: what is kept, found again, checked, shared and removed."""
+"""``speedtest results``: list, check, share and remove runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def warn(message: str) -> None:
-    """Say on stderr what is not as usual, without naming anybody."""
+    """Print a warning on stderr, scrubbed."""
     click.echo(f"speedtest: {scrub(message)}", err=True)
 
 
@@ -31,7 +31,7 @@ def command() -> None:
     """List, check, share and remove runs."""
 
 
-# ``speedtest results list``: which runs there are.
+# results list
 
 
 _SCHEMA_VERSION = 1
@@ -62,7 +62,7 @@ def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> 
     from mac_whisper_speedtest.store.rows import STATES
 
     if state and state not in STATES:
-        raise UsageError(f"no run has the state {state!r}", hint=f"say one of {', '.join(STATES)}")
+        raise UsageError(f"no run has the state {state!r}", hint=f"use one of {', '.join(STATES)}")
     with open_index(warn) as index:
         found = index.runs(model=model, backend=backend, tag=tag, state=state)
     if as_json:
@@ -71,7 +71,7 @@ def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> 
         return
     if not found:
         narrowed = model or backend or tag or state
-        click.echo("no run is like that" if narrowed else "there is no run yet")
+        click.echo("no run matches" if narrowed else "there is no run yet")
         return
     rows = [_HEADINGS, *(_texts(row) for row in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -104,12 +104,12 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_SOME]) + more
 
 
-# ``speedtest results rm``: runs that are no longer wanted.
+# results rm
 
 
 @click.command("rm")
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     """Remove RUNS with all their samples. Asks first.
@@ -133,26 +133,26 @@ def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
         maintenance.require_removable(run)
         taken = size(maintenance.size_bytes(run.path))
         options.echo(f"run {directory.name_of(run)}: {taken}: {run.path}")
-    if dry_run or not options.given(yes=yes):
+    if dry_run or not options.confirmed(yes=yes):
         return
     freed = sum(maintenance.remove(run) for run in chosen)
     click.echo(f"freed {size(freed)} ({freed} bytes)")
 
 
-# ``speedtest results gc``: leftovers of crashed processes beside the runs.
+# results gc
 
 
 @click.command("gc")
-@click.option("--dry-run", is_flag=True, help="Show what would go, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def gc(dry_run: bool, yes: bool) -> None:
     """Remove leftovers of crashed processes. Asks first; runs are never touched.
 
-    That is: files that were not written to their end, folders of runs whose tool was killed before
-    it wrote anything, half-removed runs, and indexes that could not be used. What was touched
-    within the last hour, or is being written, stays.
+    These are incomplete files, folders of runs that were killed before anything was written,
+    half-removed runs, and unusable indexes. Files that changed within the last hour or are being
+    written stay.
 
-    Exit codes: 0 removed, declined, or nothing there; 2 nobody was there to be asked; 5 something
+    Exit codes: 0 removed, declined, or nothing found; 2 confirmation was not possible; 5 something
     could not be removed.
     """
     from mac_whisper_speedtest.cli.check_models import size
@@ -166,14 +166,14 @@ def gc(dry_run: bool, yes: bool) -> None:
         return
     total = sum(item.size_bytes for item in found)
     click.echo(f"{size(total)} in all")
-    if dry_run or not options.given(yes=yes):
+    if dry_run or not options.confirmed(yes=yes):
         return
     for item in found:
         maintenance.remove_leftover(item)
     click.echo(f"freed {size(total)} ({total} bytes)")
 
 
-# ``speedtest results verify``: are the files what was written, the figures what comes of them?
+# results verify
 
 
 @click.command("verify")
@@ -190,8 +190,7 @@ def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> Non
     speedtest results verify
     speedtest results verify latest 12
 
-    Exit codes: 0 nothing is wrong; 2 the request was wrong; 5 something is wrong, or cannot be
-    read.
+    Exit codes: 0 no problem found; 2 the request was wrong; 5 a run is damaged or cannot be read.
     """
     from mac_whisper_speedtest.results import directory
     from mac_whisper_speedtest.store import verify
@@ -219,18 +218,18 @@ def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> Non
     ctx.exit(ExitCode.STORAGE if wrong else ExitCode.OK)
 
 
-# ``speedtest results reindex``: rebuilds the index from the runs.
+# results reindex
 
 
-_NEWS_EVERY_S = 0.2
+_PROGRESS_EVERY_S = 0.2
 
 
 @click.command("reindex")
 def reindex() -> None:
     """Rebuild the index from the runs.
 
-    The index is made and kept up by itself; this is for when it is not to be trusted. Nothing
-    stands only in it.
+    The index is created and updated automatically; rebuild it if it seems wrong. It holds nothing
+    that is not in the runs.
 
     Exit codes: 0 done; 5 the runs cannot be read, or the index cannot be written.
     """
@@ -240,7 +239,7 @@ def reindex() -> None:
 
     decided = location.index_location()
     if decided.path is None:
-        raise StorageError(f"there is no place for the index: {decided.reason}")
+        raise StorageError(f"no location for the index: {decided.reason}")
     if decided.reason:
         options.echo(decided.reason)
     began_s = time.monotonic()
@@ -256,26 +255,26 @@ def reindex() -> None:
 
 
 def _progress() -> Callable[[int, int], None] | None:
-    """Says how far it is, on a terminal only."""
+    """Shows progress, on a terminal only."""
     stream = sys.stderr
     if not stream.isatty():
         return None
     last_s = 0.0
 
-    def news(done: int, total: int) -> None:
+    def show_progress(done: int, total: int) -> None:
         nonlocal last_s
         now_s = time.monotonic()
-        if done < total and now_s - last_s < _NEWS_EVERY_S:
+        if done < total and now_s - last_s < _PROGRESS_EVERY_S:
             return
         last_s = now_s
         end = "\r\x1b[K" if done >= total else ""
         stream.write(f"\r\x1b[Kread {done} of {total} runs{end}")
         stream.flush()
 
-    return news
+    return show_progress
 
 
-# ``speedtest results bundle``: a run as one file to give away.
+# results bundle
 
 
 @click.command("bundle")
@@ -290,7 +289,7 @@ def _progress() -> Callable[[int, int], None] | None:
 @click.option(
     "--without-texts",
     is_flag=True,
-    help="Leave out what was said in your own recordings. Nobody can then compute WER again.",
+    help="Leave out the texts of your own recordings. WER can then not be recomputed.",
 )
 def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None:
     """Write RUN (a number, a tag, an id, a path, or "latest") as a file that others can check.
@@ -331,21 +330,21 @@ def _size(path: Path) -> str:
 
 
 def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:
-    """Say so where the user's own words are given away, or where leaving them out costs the WER."""
+    """Warn that the user's own texts are shared, or that WER is lost without them."""
     from mac_whisper_speedtest.bundle import redact
 
     if not redact.private_clips(run.manifest()):
         return
     if without_texts:
-        click.echo("It has no transcripts of your recordings: nobody can compute WER from it.")
+        click.echo("It has no transcripts of your recordings: WER cannot be recomputed from it.")
     else:
         click.echo(
-            "It has what was said in your own recordings, word for word. --without-texts leaves "
-            "that out."
+            "It has the texts of your own recordings, word for word. --without-texts leaves them "
+            "out."
         )
 
 
-# ``speedtest results import``: bundles of other machines among one's own runs.
+# results import
 
 
 @click.command("import")
@@ -355,8 +354,8 @@ def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:
 def import_bundles(files: tuple[Path, ...]) -> None:
     """Check the bundle FILE, compute its figures again, and give it the next number of a run.
 
-    Nothing in a bundle is believed: what is damaged, changed or cannot have been measured is
-    refused with a reason. The same bundle twice is one run.
+    Nothing in a bundle is trusted: a bundle that is damaged, changed or implausible is refused with
+    a reason. The same bundle twice is one run.
 
     \b
     speedtest results import m2-air.zip

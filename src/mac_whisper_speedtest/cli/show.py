@@ -141,17 +141,17 @@ def score_command(  # noqa: PLR0917 - one parameter per option
     )
 
 
-def named(wanted: str, cells: list[CellResult]) -> str:
-    """The backend of a run that ``wanted`` means. Raises UsageError naming those there are."""
+def named(name: str, cells: list[CellResult]) -> str:
+    """The backend of a run by its name or alias. Raises UsageError, which lists the backends."""
     from mac_whisper_speedtest.backends.registry import ALIASES
     from mac_whisper_speedtest.errors import UsageError
 
     there = list(dict.fromkeys(cell.backend.name for cell in cells))
-    known = ALIASES.get(wanted.lower(), wanted)
+    known = ALIASES.get(name.lower(), name)
     if known in there:
         return known
     raise UsageError(
-        f"the run has no backend {wanted!r}", hint=f"it has {', '.join(there) or 'none'}"
+        f"the run has no backend {name!r}", hint=f"it has {', '.join(there) or 'none'}"
     )
 
 
@@ -285,9 +285,9 @@ def _recordings(cell: CellResult) -> list[str]:
 
 
 def _parts(
-    first: CellResult, second: CellResult, wanted: str | None, rules: Normalizer | None
+    first: CellResult, second: CellResult, recording: str | None, rules: Normalizer | None
 ) -> list[RecordingDiff]:
-    """What differs, recording by recording, and the sum; empty where none is called ``wanted``."""
+    """Differences recording by recording, and their sum; empty if no recording has that name."""
     from mac_whisper_speedtest.accuracy import differing_spans
     from mac_whisper_speedtest.report.texts import RecordingDiff
     from mac_whisper_speedtest.summary import accuracy, samples
@@ -298,7 +298,7 @@ def _parts(
     looked = alike = both_wrong = 0
     for each in samples.recordings(first.clip):
         name = each.name or first.clip.name
-        if wanted not in {None, name}:
+        if recording not in {None, name}:
             continue
         looked += 1
         a, b = ours[each.name], theirs[each.name]

@@ -225,7 +225,7 @@ def _status(
 
 
 def _was_due(cell: str, number: int, decisions: Sequence[s.DecisionResult]) -> bool:
-    """Whether the stopping rule, where there is one, wanted this cell in this round."""
+    """Whether this cell was due in this round, by the stopping rule if there is one."""
     before = [each for each in decisions if each.after <= number]
     return not before or (cell in before[-1].cells and number < before[-1].until)
 

@@ -28,9 +28,8 @@ from mac_whisper_speedtest.results.schema.base import Struct
 
 # The numbers of runs: each is given once, to one tool, and never again.
 #
-# The folder that carries a number is the claim to it. What was removed is remembered by a mark
-# beside the folders, ``.last-000042``: an empty file whose name says it, so that nobody has to read
-# a mark before writing a higher one.
+# The folder with a number claims it. Removed numbers are remembered by a mark beside the folders,
+# ``.last-000042``: an empty file, so that no mark has to be read before a higher one is written.
 
 
 _MARK = ".last-"

@@ -34,7 +34,7 @@ _Read = TypeVar("_Read")
 class Journal:
     """Appends events to a file. Use as a context manager.
 
-    A file that is there already is gone on with, after its last whole line.
+    An existing file is continued after its last complete line.
 
     Args:
         path: the file.
@@ -141,7 +141,7 @@ class TimedEvent:
 
     Attributes:
         at_s: seconds since the tool that wrote it opened the journal; ``None`` where it has none.
-            After a ``Resumed`` event, which another tool wrote, it begins anew.
+            It restarts at a ``Resumed`` event, which another process wrote.
         event: what happened.
     """
 
@@ -284,7 +284,7 @@ def of_request(manifest: bytes) -> set[str]:
     """What ``request_sha256`` may be for the request in ``manifest.json``.
 
     The fields are those of the version that wrote it, in the order of the schema; in a file that
-    was written anew they may come in another.
+    was rewritten they may have another.
 
     Raises:
         StorageError: it is no manifest.

@@ -131,17 +131,16 @@ def _times(lines: Sequence[TimedEvent]) -> tuple[float, dict[str, float]]:
     spent_s: collections.defaultdict[str, float] = collections.defaultdict(float)
     running: tuple[str, float] | None = None
     for line in lines:
-        ended = isinstance(line.event, s.WorkerEnded)
-        if isinstance(line.event, s.Resumed):  # another process's clock: it restarts
-            if running is not None:
-                spent_s[running[0]] += now_s - running[1]
-            elapsed_s, now_s, running = elapsed_s + now_s, 0.0, None
-        now_s = max(now_s, line.at_s or 0.0)
-        if isinstance(line.event, s.WorkerStarted):
-            running = (line.event.cell, now_s)
-        elif ended and running is not None:
+        resumed = isinstance(line.event, s.Resumed)
+        if not resumed:
+            now_s = max(now_s, line.at_s or 0.0)
+        if running is not None and (resumed or isinstance(line.event, s.WorkerEnded)):
             spent_s[running[0]] += now_s - running[1]
             running = None
+        if resumed:  # another process's clock: it restarts
+            elapsed_s, now_s = elapsed_s + now_s, max(line.at_s or 0.0, 0.0)
+        elif isinstance(line.event, s.WorkerStarted):
+            running = (line.event.cell, now_s)
     if running is not None:
         spent_s[running[0]] += now_s - running[1]
     return elapsed_s + now_s, dict(spent_s)

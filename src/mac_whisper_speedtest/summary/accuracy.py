@@ -1,4 +1,4 @@
-"""How right each cell's texts are, and which cells are fast but wrong."""
+"""How accurate each cell is, and which cells are fast but wrong."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from mac_whisper_speedtest.summary import samples as timings
 
 @dataclass(frozen=True, slots=True)
 class CellAccuracy:
-    """A cell's score, and the gate's word on it.
+    """A cell's score, and the gate's verdict.
 
     Attributes:
-        score: of its texts.
         against: id of the cell of the reference backend; ``None`` for that cell itself.
-        gate: what the comparison says; ``None`` likewise.
+        gate: the comparison with it; ``None`` likewise.
     """
 
     score: Score
@@ -36,30 +35,30 @@ class CellAccuracy:
 
 
 def texts(cell: s.CellResult) -> dict[str, str | None]:
-    """What the cell says of each recording; ``None`` where it gave no text.
+    """Recording → the text that the cell produced; ``None`` if it produced none.
 
     Where its timed samples differ, the most frequent text, of equally frequent ones the first; a
     failure counts as a text of its own.
     """
-    said: dict[str, str | None] = {each.name: None for each in timings.recordings(cell.clip)}
+    found: dict[str, str | None] = {each.name: None for each in timings.recordings(cell.clip)}
     for name, samples in timings.by_recording(timings.timed_samples(cell)).items():
         counts = collections.Counter(None if each.failed else each.text for each in samples)
-        said[name] = counts.most_common(1)[0][0]
-    return said
+        found[name] = counts.most_common(1)[0][0]
+    return found
 
 
 def score(cell: s.CellResult, normalizer: Normalizer | None = None) -> Score | None:
-    """The score of a cell's texts; ``None`` where no words are known or nothing was measured."""
+    """The score of a cell's texts; ``None`` without a reference text or timed sample."""
     if not any(sample.kind == "timed" for sample in cell.samples):
         return None
-    said = texts(cell)
+    produced = texts(cell)
     known = [
         accuracy.Utterance(
             name=each.name or cell.clip.name,
             reference=each.reference,
-            # A contract that leaves the language to the library says nothing of what was spoken.
+            # A contract that leaves the language to the library has none.
             language=each.language or str(cell.contract.requested.get("language") or "en"),
-            hypothesis=said[each.name],
+            hypothesis=produced[each.name],
         )
         for each in timings.recordings(cell.clip)
         if each.reference is not None
@@ -97,13 +96,13 @@ def judge_accuracy(
 
 
 def _judged(
-    table: Mapping[str, s.CellResult], found: Mapping[str, CellAccuracy], wanted: str | None
+    table: Mapping[str, s.CellResult], found: Mapping[str, CellAccuracy], backend: str | None
 ) -> dict[str, CellAccuracy]:
     names: dict[str, str] = {}
     for name, each in table.items():
         names.setdefault(each.backend.name, name)
     sound = [each.backend.name for each in table.values() if each.status == "ok"]
-    chosen = wanted if wanted in sound else gate.choose_reference(sound)
+    chosen = backend if backend in sound else gate.choose_reference(sound)
     if chosen is None:
         return {}
     against = names[chosen]
@@ -117,7 +116,7 @@ def _judged(
 
 
 def result(judged: CellAccuracy) -> s.AccuracyResult:
-    """What is written down of it."""
+    """The accuracy as results record it."""
     scored, verdict = judged.score, judged.gate
     return s.AccuracyResult(
         metric=scored.metric,

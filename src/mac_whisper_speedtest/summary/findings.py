@@ -36,13 +36,13 @@ SLOW_FIRST_RATIO = 2.0
 SLOW_FIRST_S = 0.25
 """A first call is slow when it takes twice the usual and a quarter of a second more. Cold processor
 caches cost a few per cent; compilation costs 3–10 s and late imports 10–20 × the call
-(claude-code-tools#131, vllm#30706). What costs less than 0.25 s once concerns nobody."""
+(claude-code-tools#131, vllm#30706). A single delay below 0.25 s is not worth reporting."""
 
 LATE_LOAD_SHARE = 0.5
 LATE_LOAD_MIN_BYTES = 30_000_000
 """Weights came with the first call when memory grew by half of their size in it, and by less than
 that in the load. Where that is below 30 MB, numpy (about 20 MB, with the first recording) and
-buffers would pass for them, and nothing is said."""
+buffers could be mistaken for them, and nothing is reported."""
 
 DRIFT_RATIO = 0.10
 DRIFT_Z = 2.576
