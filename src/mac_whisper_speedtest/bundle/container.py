@@ -1,8 +1,8 @@
 """The zip file of a bundle, read without trust and without unpacking.
 
-Everything is looked at before anything is decompressed, and what is decompressed is counted. A
-bundle holds three files by fixed names, so that a name is right or wrong, and never a path.
-The format is PKWARE's APPNOTE 6.3; zipfile reads it, and what it lets pass is refused here.
+Everything is checked before anything is decompressed, and decompressed bytes are counted. A bundle
+has three files with fixed names, so a name is valid or not, and never a path. The format is
+PKWARE's APPNOTE 6.3; the checks here cover what zipfile accepts and a bundle may not contain.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LARGEST_MEMBER = {INFO: 64 << 10, MANIFEST: 64 << 20, JOURNAL: 1 << 30, SEALED: 
 LARGEST_RATIO = 100
 """Decompressed ÷ compressed. Journals have 5 to 20; DEFLATE reaches 1032 on a single letter."""
 _RATIO_FROM = 1 << 20
-"""Bytes below which a ratio is nobody's business: a short text of one word is small anyway."""
+"""Texts shorter than this (bytes) are exempt: their compression ratio is meaningless."""
 _LARGEST_DIRECTORY = 4096
 """Bytes: four entries take some 250."""
 _END = struct.Struct("<4s4H2LH")
@@ -48,7 +48,7 @@ _BLOCK = 1 << 16
 
 
 class BundleError(UsageError):
-    """A file that is no bundle, or one that cannot be believed."""
+    """A file that is not a bundle, or one that is not plausible."""
 
 
 class Container:
@@ -223,7 +223,7 @@ def _check_size(entry: zipfile.ZipInfo) -> None:
 
 
 def _check_places(entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at: int) -> None:
-    """Refuse members that lie in each other, and anything that lies between them."""
+    """Refuse overlapping members, and anything between them."""
     at = 0
     for entry in sorted(entries, key=lambda each: each.header_offset):
         file.seek(entry.header_offset)
@@ -233,10 +233,10 @@ def _check_places(entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at:
         *_, name_length, extra_length = _LOCAL.unpack(header)
         at += _LOCAL.size + name_length + extra_length + entry.compress_size
     if at != directory_at:
-        raise BundleError("something lies behind its members, or they overlap its directory")
+        raise BundleError("there is something after its members, or they overlap its directory")
 
 
-# How large and how long a single value can be, whatever it belongs to. Pure.
+# Limits of single values. Pure.
 
 
 LONGEST_S = 1e8
@@ -298,7 +298,7 @@ def _range(name: str) -> tuple[float, float]:
 
 
 def check_texts(struct: s.Struct, where: str) -> None:
-    """Refuse a text that nobody can have said. Raises BundleError."""
+    """Refuse a text that is too long to have been spoken. Raises BundleError."""
     for text in _texts(struct):
         if len(text) > LONGEST_TEXT:
             raise BundleError(
@@ -321,7 +321,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-# Where a run came from that was not measured here: ``origin.json`` beside its manifest.
+# The origin of an imported run: ``origin.json`` beside its manifest.
 
 
 NAME = "origin.json"
@@ -364,6 +364,6 @@ def read_origin(run: RunDirectory) -> ImportOrigin | None:
 
 
 def write_origin(run: RunDirectory, origin: ImportOrigin) -> None:
-    """Write it down. Raises StorageError."""
+    """Write ``origin.json``. Raises StorageError."""
     text = msgspec.json.format(msgspec.json.encode(origin), indent=2)
     files.write_bytes(run.path / NAME, text + b"\n")

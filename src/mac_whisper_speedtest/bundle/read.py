@@ -1,8 +1,8 @@
-"""Reading a bundle that somebody else made, and making it a run of this machine's folder.
+"""Reads bundles from other people, and imports them as runs of this machine's folder.
 
-Nothing in it is believed. What is no zip file with three known members is refused before a byte is
-decompressed; every line is checked against the schema and against what can have happened; every
-figure is computed again. A summary that is in it is only looked at to be refused when it is wrong.
+Nothing in a bundle is trusted. A file that is not a zip file with three known members is refused
+before a byte is decompressed; every line is checked against the schema and for plausibility; every
+figure is computed again. A summary in the bundle is only compared, and refused if it is wrong.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Imported:
     """A bundle that is a run of this machine's folder now.
 
     Attributes:
-        run: where it lies.
-        new: whether this import made it; else it had been there.
+        run: its directory.
+        new: whether this import created it; else it existed before.
     """
 
     run: RunDirectory
@@ -61,7 +61,7 @@ def import_bundle(path: Path) -> RunDirectory:
     """The run of this machine's folder that a bundle is; it is imported unless it was before.
 
     Raises:
-        UsageError, StorageError: as :func:`bring`.
+        UsageError, StorageError: as :func:`import_verified`.
     """
     return import_verified(path).run
 
@@ -70,7 +70,8 @@ def import_verified(path: Path) -> Imported:
     """Import a bundle, once.
 
     Raises:
-        UsageError: as :func:`read`; or there is a run of the same id that holds something else.
+        UsageError: as :func:`read_bundle`; or there is a run of the same id that holds something
+            else.
         StorageError: it cannot be read, or the run cannot be written.
     """
     root = directory.runs_dir()

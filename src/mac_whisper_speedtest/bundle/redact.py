@@ -49,7 +49,7 @@ def is_public(clip: s.ClipInfo) -> bool:
 
 
 def source(clip: s.ClipInfo) -> str:
-    """Where speech comes from, in words that name nobody."""
+    """Where speech comes from, in words that identify no person."""
     named = is_public(clip) or _GENERAL.fullmatch(clip.source)
     return clip.source if named else NOT_PUBLIC
 
@@ -131,7 +131,7 @@ def choose(manifest: s.Manifest) -> Names:
         names = clips.get(plan.clip)
         new = plan.id
         if names is not None and names.name != plan.clip:
-            # An id ends with its clip's name; what does not is told by its number alone.
+            # An id ends with its clip's name; other ids are replaced by a number.
             begin = plan.id.removesuffix(plan.clip)
             new = begin + names.name if begin != plan.id else f"cell-{len(cells) + 1:04d}"
         cells[plan.id] = new
@@ -278,13 +278,13 @@ def changing_fields(kind: type[s.Struct]) -> tuple[tuple[str, FieldPolicy], ...]
     """The fields of a struct that are not simply kept, with how they go.
 
     Raises:
-        TypeError: a field does not declare it, so nobody has decided that it may be given away.
+        TypeError: a field does not declare it, so whether it may be shared is undecided.
     """
     hows = POLICIES[kind]
     if undecided := [name for name in kind.__struct_fields__ if name not in hows]:
         raise TypeError(f"no FieldPolicy at {', '.join(undecided)} of {kind.__name__}")
     named = [(name, hows[name]) for name in kind.__struct_fields__]
-    # What is computed over others is seen to by whoever has these.
+    # Fields computed from others are recomputed by the callers.
     return tuple(
         (name, how) for name, how in named if how not in {FieldPolicy.KEPT, FieldPolicy.RECOMPUTED}
     )

@@ -1,4 +1,4 @@
-"""Letters that do something to whoever shows a text, and have no place in what is given away.
+"""Control characters, which could attack the program that shows a text, and are not shared.
 
 Fewer than those that :mod:`~mac_whisper_speedtest.printable` hides when a text is shown: marks such
 as U+200E belong to a transcript, and its error rate must be the same in a bundle.
@@ -37,7 +37,7 @@ def has_control_characters(line: bytes) -> bool:
 
 
 def shown(value: object, longest: int = 60) -> str:
-    """What somebody else wrote, as it may stand in a message: quoted, escaped and cut off."""
+    """Untrusted text for use in a message: quoted, escaped and shortened."""
     if isinstance(value, int) and abs(value) >> 64:
         return f"a number of {value.bit_length()} bits"  # its digits are not worth their time
     text = ascii(value)

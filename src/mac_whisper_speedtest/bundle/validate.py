@@ -1,7 +1,7 @@
-"""A bundle's content, looked at until it is known to be sound; or why it is not.
+"""Validates the content of a bundle, or refuses it with a reason.
 
-The order: the zip file, digests, schema, letters, what can have happened, and the figures. All is
-read as a stream from the zip file, and written nowhere.
+The order: the zip file, digests, schema, control characters, plausibility, and the figures. All is
+read as a stream from the zip file, and nothing is written.
 """
 
 from __future__ import annotations
@@ -44,11 +44,10 @@ from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.summary import samples
 from mac_whisper_speedtest.summary.summarize import summarize
 
-# Whether a manifest and a journal can be what a run wrote: everything that no honest one has.
+# Whether a run can have written a manifest and a journal. Pure.
 #
-# Pure. What is refused here would break a figure, fake one beyond belief, or do something to
-# whoever shows it. What an honest but broken backend may do (a clock that is wrong, times out of
-# order) is let through: findings say that beside the number.
+# Refused is what would break a figure, fake an impossible one, or attack the program that shows it.
+# What a broken backend may produce (a wrong clock, times out of order) passes: findings report it.
 
 
 FASTEST_RTFX = 1e6
@@ -237,7 +236,7 @@ _Decoded = TypeVar("_Decoded")
 
 @dataclass(frozen=True, slots=True)
 class ValidatedBundle:
-    """A bundle that nothing was found against.
+    """A bundle that passed all checks.
 
     Attributes:
         info: what ``bundle.json`` says.
@@ -275,7 +274,7 @@ def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
     except BundleError as error:
         raise BundleError(
             f"{path} is refused: {error.message}",
-            hint=error.hint or "ask whoever made it for a bundle that was not changed",
+            hint=error.hint or "ask its author for an unchanged bundle",
         ) from error
 
 
@@ -387,7 +386,7 @@ def _decoded(data: bytes, kind: type[_Decoded], name: str) -> _Decoded:
 
 
 def _check_letters(data: bytes, where: str) -> None:
-    """Refuse letters that do something to whoever shows them; the tool writes none."""
+    """Refuse control characters, which could attack a terminal; the tool writes none."""
     if not has_control_characters(data):
         return
     for text in _every_text(msgspec.json.decode(data)):

@@ -37,11 +37,10 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.schema.base import Struct
 from mac_whisper_speedtest.version import __version__
 
-# The last look before something is given away: is anything of this machine still in it?
+# The last check before a bundle is written: does it still contain anything private?
 #
-# The allow-list has done its work by then. This knows nothing of it but which fields may hold words
-# that somebody said, or that everybody's runs have: there, a user called ``may`` or ``whisper`` is
-# no find.
+# It runs after the allow-list and is independent of it, except for the fields that may contain
+# spoken or public words: there, a user name such as ``may`` or ``whisper`` is not a leak.
 
 
 PUBLIC_WORDS = frozenset(
@@ -54,8 +53,8 @@ PUBLIC_WORDS = frozenset(
     | {"temperatures", "text", "timestamps", "tiny", "tokenizer", "torch", "transcribe", "turbo"}
     | {"vad", "vocabulary", "voice", "whisper", "whisperkit", "whisperx", "window"}
 )
-"""Words in the names of backends, models, clips and settings. Whoever is called so is not named by
-them; a test holds them against the names that there are."""
+"""Words in the names of backends, models, clips and settings, which identify no user with the same
+name; a test holds them against the names that there are."""
 
 _SHAPES = bytes(
     ord("x") if chr(code) in "0123456789abcdefABCDEF" else ord(":") if chr(code) in ":-" else 0
@@ -225,8 +224,8 @@ def write_bundle(run: RunDirectory, path: Path, *, texts: bool = True) -> Bundle
     Args:
         run: one that is not being written.
         path: the file, which is replaced if it is there.
-        texts: whether what was said in recordings of the user's own goes along. Without it nobody
-            can compute how right the texts are.
+        texts: whether to include the texts of the user's own recordings. Without them the error
+            rates cannot be computed.
 
     Returns:
         What ``bundle.json`` says.
@@ -256,11 +255,11 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
 
     Args:
         run: one that is not being written.
-        texts: as for :func:`write`.
+        texts: as for :func:`write_bundle`.
         scratch: a folder for a file without a name, as long as the journal.
 
     Raises:
-        UsageError, StorageError: as :func:`write`.
+        UsageError, StorageError: as :func:`write_bundle`.
     """
     if journal.is_being_written(run.journal_path):
         raise UsageError(

@@ -126,7 +126,7 @@ def _labeled(cells: Sequence[d.CellChange]) -> list[d.CellChange]:
 
 
 def _not_installed(run: s.Run) -> set[tuple[str, str]]:
-    """Backends and models that nobody asked for by name and that could not be tried."""
+    """Backends and models that were not requested by name and could not be tried."""
     if run.manifest.request.backends_named:
         return set()
     return {_name(cell) for cell in run.cells if cell.status == "unavailable"}
@@ -261,10 +261,10 @@ def _message(cell: s.CellResult) -> str:
     return f"{cell.status}: {first.message}" if first else cell.status
 
 
-def _margin(base: s.Run, new: s.Run, wanted: float | None) -> tuple[float, str]:
+def _margin(base: s.Run, new: s.Run, requested: float | None) -> tuple[float, str]:
     """What speeds must differ by, and where that comes from."""
-    if wanted is not None:
-        return wanted, "--margin"
+    if requested is not None:
+        return requested, "--margin"
     sides = (("base", base), ("new", new))
     side, run = max(sides, key=lambda each: ranking_module.margin(each[1].manifest))
     margin = ranking_module.margin(run.manifest)
@@ -329,33 +329,33 @@ def kinds(texts: Sequence[str]) -> list[str]:
     Raises:
         UsageError: one is not known.
     """
-    wanted = [each.strip().lower() for text in texts for each in text.split(",")]
-    for each in wanted:
+    requested = [each.strip().lower() for text in texts for each in text.split(",")]
+    for each in requested:
         if each not in KINDS:
             raise UsageError(
-                f"--fail-on is {each!r}", hint=f"say one or more of {', '.join(KINDS)}"
+                f"--fail-on is {each!r}", hint=f"give one or more of {', '.join(KINDS)}"
             )
-    return [each for each in KINDS if each in wanted]
+    return [each for each in KINDS if each in requested]
 
 
-def judged(compared: Compared, wanted: Sequence[str]) -> Compared:
+def judged(compared: Compared, requested: Sequence[str]) -> Compared:
     """The comparison with everything in it that ``--fail-on`` asks to fail on.
 
     AMBIGUOUS and ``unclear`` never fail: they say that more rounds are needed.
     """
-    found = [each for cell in compared.cells for each in _of_cell(cell, wanted)]
-    return msgspec.structs.replace(compared, fail_on=list(wanted), regressions=found)
+    found = [each for cell in compared.cells for each in _of_cell(cell, requested)]
+    return msgspec.structs.replace(compared, fail_on=list(requested), regressions=found)
 
 
-def _of_cell(cell: CellChange, wanted: Collection[str]) -> Iterator[Regression]:
+def _of_cell(cell: CellChange, requested: Collection[str]) -> Iterator[Regression]:
     if cell.state in {FAILED, MISSING} and cell.base_status == "ok":
-        if _NEEDS_AN_END & set(wanted):
+        if _NEEDS_AN_END & set(requested):
             gone = "it is not in the new run" if cell.state == MISSING else cell.message
             yield Regression(
                 cell=cell.name, kind=_BROKEN, message=f"it was measured in the base, and now {gone}"
             )
         return
-    if SLOWER in wanted and cell.speed is not None and cell.speed.verdict == Verdict.SLOWER:
+    if SLOWER in requested and cell.speed is not None and cell.speed.verdict == Verdict.SLOWER:
         assert cell.speed.ratio is not None  # without one it is AMBIGUOUS
         ratio = cell.speed.ratio
         yield Regression(
@@ -365,7 +365,7 @@ def _of_cell(cell: CellChange, wanted: Collection[str]) -> Iterator[Regression]:
             f"{ratio.high:.3f})",
         )
     accuracy = cell.accuracy
-    if WRONG in wanted and accuracy is not None and accuracy.verdict == "worse":
+    if WRONG in requested and accuracy is not None and accuracy.verdict == "worse":
         assert accuracy.delta is not None
         yield Regression(
             cell=cell.name,
@@ -374,7 +374,7 @@ def _of_cell(cell: CellChange, wanted: Collection[str]) -> Iterator[Regression]:
             f"points from {accuracy.base_rate:.1%} to {accuracy.new_rate:.1%}",
         )
     for each in cell.quantities:
-        if each.kind in {MEMORY, ENERGY} & set(wanted) and each.verdict == facts.MORE:
+        if each.kind in {MEMORY, ENERGY} & set(requested) and each.verdict == facts.MORE:
             yield Regression(cell=cell.name, kind=each.kind, message=_grown(each))
 
 

@@ -45,8 +45,8 @@ def match(
     """Pair cells of the same backend, model and speech.
 
     Equal names go first, version included. What is left is paired without the version, where only
-    one cell on either side has that name: of two versions in one run nobody knows which one the
-    other run's is to be compared with. Several cells of one name (as ``speedtest noise`` makes)
+    one cell on either side has that name: with two versions in one run it is ambiguous
+    which one to compare. Several cells of one name (as ``speedtest noise`` makes)
     are paired in order.
 
     Args:

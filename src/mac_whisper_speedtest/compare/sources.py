@@ -29,7 +29,7 @@ class RunSource:
     Attributes:
         label: what tables call it: its number here, or the name of its folder or file.
         run: with every figure computed again from its samples.
-        directory: where it lies; ``None`` for a bundle.
+        directory: of the run; ``None`` for a bundle.
     """
 
     label: str
@@ -170,9 +170,9 @@ def _names(manifest: s.Manifest) -> str:
     return ", ".join(dict.fromkeys(f"{cell.backend} {cell.model}" for cell in manifest.cells))
 
 
-def _sound(run: s.Run, wanted: tuple[str, str]) -> bool:
+def _sound(run: s.Run, requested: tuple[str, str]) -> bool:
     return any(
         cell.status == "ok" and samples.round_rtf(cell, run.rounds)
         for cell in run.cells
-        if (without_version(cell.backend.name), cell.model.name) == wanted
+        if (without_version(cell.backend.name), cell.model.name) == requested
     )

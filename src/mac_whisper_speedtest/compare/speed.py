@@ -90,8 +90,8 @@ def judge_speed(
     """The verdict on a change, and what a reader must know of it; may be empty.
 
     Where the canary shows that the machine itself became faster or slower beyond the margin, a
-    verdict stands only if it is the same with that change left in and taken out: nobody knows
-    which part of it this backend felt.
+    verdict stands only if it is the same with and without that change: it is not known
+    how much of it affected this backend.
 
     Args:
         ratio: new time / base time.
@@ -270,7 +270,7 @@ def accuracy(base: s.CellResult, new: s.CellResult) -> AccuracyChange:
         return _unjudged(None, None, "a bundle's texts were left out")
     before, after = rightness.score(base), rightness.score(new)
     if before is None or after is None:
-        return _unjudged(before, after, "nobody wrote down what was said")
+        return _unjudged(before, after, "there is no reference text")
     try:
         found = gate.judge_gate(before, _named_alike(base, new, after))
     except ValueError:
