@@ -288,8 +288,6 @@ def meter_idle(
 
 
 # Intel and AMD processors on Linux, from the powercap files.
-
-
 _ROOT = "/sys/class/powercap"
 _MICRO = 1e-6
 
@@ -354,8 +352,6 @@ class Rapl:
 
 
 # NVIDIA GPUs, from the driver's counter.
-
-
 class NvmlEnergy:
     """``nvmlDeviceGetTotalEnergyConsumption``: millijoules since the driver was loaded.
 
@@ -380,8 +376,6 @@ class NvmlEnergy:
 
 
 # Apple silicon, from the counters behind powermetrics, which do not require root.
-
-
 _MILLI = 1e-3
 _COMPONENTS = ("gpu_mj", "gpu_sram_mj", "ane_mj", "dram_mj")
 _CLUSTERS = ("efficiency_cluster_mj", "performance_cluster_mj")
