@@ -27,7 +27,7 @@ from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.results.journal import TimedEvent
+from mac_whisper_speedtest.results.journal import Journal, TimedEvent
 from mac_whisper_speedtest.run import plan, prepare
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.weights.locate import Weights
@@ -139,12 +139,22 @@ class FakeRun:
         """The run with its figures."""
         return summarize(assemble(self.manifest, self.events))
 
-    def write(self, folder: Path) -> Path:
-        """Write the run as a directory that is not sealed, and return where it is."""
+    def write(self, folder: Path, *, synced: bool = False) -> Path:
+        """Write the run as a directory that is not sealed, and return where it is.
+
+        Args:
+            folder: where.
+            synced: through the journal itself, which waits for the disk at each line, for tests of
+                disks that refuse one.
+        """
         there = RunDirectory(folder)
         folder.mkdir(parents=True, exist_ok=True)
         there.write_manifest(self.manifest)
-        # As a journal does, but without waiting for the disk at each line.
+        if synced:
+            with Journal(there.journal_path) as journal:
+                for event in self.events:
+                    journal.append(event)
+            return folder
         times = self.at_s or [number / 8 for number in range(len(self.events))]
         lines = [
             msgspec.to_builtins(event) | ({} if at is None else {"at_s": at})
@@ -372,13 +382,16 @@ def source(made: FakeRun) -> RunSource:
 TWO = (FakeCell("a"), FakeCell("b", rtf=0.09))
 
 
-def stored(*cells: FakeCell, seal: bool = True, seed: int = 1, **options: Any) -> RunDirectory:
+def stored(
+    *cells: FakeCell, seal: bool = True, seed: int = 1, synced: bool = False, **options: Any
+) -> RunDirectory:
     """The next run of the data folder: of two backends in two rounds where nothing is said.
 
     Args:
         cells: see ``run_of``.
         seal: whether it came to its end; else the tool was killed before the last line.
         seed: of its noise.
+        synced: see ``FakeRun.write``.
         options: of ``run_of``.
     """
     there = directory.create()
@@ -388,7 +401,7 @@ def stored(*cells: FakeCell, seal: bool = True, seed: int = 1, **options: Any) -
         **{"rounds": 2, "state": "complete" if seal else "", **options},
     )
     head = msgspec.structs.replace(made.manifest, run=there.number, run_id=uuid.uuid4().hex)
-    FakeRun(head, made.events).write(there.path)
+    FakeRun(head, made.events).write(there.path, synced=synced)
     if seal:
         there.seal(summarize(there.replay()))
     return there

@@ -89,7 +89,7 @@ from mac_whisper_speedtest.store.index import open_index
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 try:
-    stored()
+    stored(synced=True)
     with open_index(print) as index:
         print(len(index.runs()), index.path)
 except StorageError as error:
@@ -128,7 +128,7 @@ def test_a_full_disk_is_a_storage_error_wherever_it_strikes(small_disk: Path, le
     before = {path: path.read_bytes() for path in small_disk.rglob("*.json*")}
     ballast = disks.fill(small_disk, leave)
     try:
-        stored()
+        stored(synced=True)
         why = "No space left on device"
     except StorageError as error:
         why = error.message
