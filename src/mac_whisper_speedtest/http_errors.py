@@ -1,18 +1,16 @@
 """Failed and forbidden requests: whether to retry them, and the error that the user sees.
 
 huggingface-hub 1 is built on httpx and 2 on httpx2. Their errors have the same names, so they are
-recognized by name and neither is imported.
+recognized by name and neither is imported. Rooms that can download import this module for commands
+that never do, too, so it imports ssl and urllib.request only where a request failed.
 """
 
 from __future__ import annotations
 
 import datetime
-import email.utils
 import errno
 import os
 import socket
-import ssl
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -105,6 +103,8 @@ def _offline(what: str, variable: str) -> DownloadError:
 
 def transient(error: BaseException) -> bool:
     """Whether the same request may succeed a little later."""
+    import ssl
+
     if isinstance(error, BrokenTransferError):
         return True
     if (status := _status(error)) is not None:
@@ -116,12 +116,14 @@ def transient(error: BaseException) -> bool:
 
 def retry_after_s(error: BaseException, now: datetime.datetime) -> float | None:
     """The wait that the server requests by ``Retry-After``, a number or a date (RFC 9110)."""
+    from email.utils import parsedate_to_datetime
+
     headers = getattr(getattr(error, "response", None), "headers", {})
     value = str(headers.get("Retry-After", "")).strip()
     if value.isdigit():
         return float(value)
     try:
-        return max(0.0, (email.utils.parsedate_to_datetime(value) - now).total_seconds())
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
     except (ValueError, TypeError):  # no date, or one without a time zone
         return None
 
@@ -206,6 +208,8 @@ def _no_login(error: BaseException, request: RequestContext) -> tuple[str, str]:
 
 def _no_answer(error: BaseException, request: RequestContext) -> tuple[str, str]:
     """Message and hint for a request without a complete answer."""
+    import ssl
+
     host, what = request.host, request.name or request.repository
     proxy = _proxy_in_use(request.endpoint)
     through = f" through the proxy {proxy}" if proxy else ""
@@ -237,6 +241,8 @@ def _proxy(why: str, endpoint: str) -> tuple[str, str]:
 
 def _proxy_in_use(endpoint: str) -> str:
     """Host and port of the proxy for ``endpoint``, without its login; empty without a proxy."""
+    import urllib.request
+
     address = urlsplit(endpoint)
     proxies = urllib.request.getproxies()
     found = proxies.get(address.scheme) or proxies.get("all") or ""
