@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mac_whisper_speedtest import files as durable
+from mac_whisper_speedtest import files as file_io
 from mac_whisper_speedtest import request
-from mac_whisper_speedtest.compare import compare as between
+from mac_whisper_speedtest.compare import compare as comparing
 from mac_whisper_speedtest.compare import sources
 from mac_whisper_speedtest.compare.document import CellChange, Compared
 from mac_whisper_speedtest.compare.sources import RunSource
@@ -104,7 +104,7 @@ class Results:
         """Write the run as one HTML page that needs no network. Raises StorageError."""
         from mac_whisper_speedtest.report.html.report import render_report
 
-        durable.write_bytes(Path(path), render_report(self.run, label=self.source.label).encode())
+        file_io.write_bytes(Path(path), render_report(self.run, label=self.source.label).encode())
         return Path(path)
 
     def timeline(self) -> Timeline:
@@ -115,7 +115,7 @@ class Results:
 
     def trace(self, path: StrPath) -> Path:
         """Write the timeline as Chrome trace JSON, for Perfetto. Raises StorageError."""
-        durable.write_bytes(Path(path), export.to_json(self.timeline()))
+        file_io.write_bytes(Path(path), export.to_json(self.timeline()))
         return Path(path)
 
     def __repr__(self) -> str:
@@ -258,7 +258,7 @@ def compare(
     """
     if margin is not None:
         Share().check(margin, "margin")
-    kinds = between.kinds([fail_on] if isinstance(fail_on, str) else fail_on)
+    kinds = comparing.kinds([fail_on] if isinstance(fail_on, str) else fail_on)
     judged = new.source if isinstance(new, Results) else sources.load(str(new))
     if isinstance(base, Results):
         against = base.source
@@ -266,5 +266,5 @@ def compare(
         against = sources.load_previous_comparable(judged.run.manifest)
     else:
         against = sources.load(str(base))
-    found = between.compare(against, judged, margin=margin, anyway=anyway)
-    return Comparison(between.judged(found, kinds))
+    found = comparing.compare(against, judged, margin=margin, anyway=anyway)
+    return Comparison(comparing.judged(found, kinds))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mac_whisper_speedtest import files as durable
+from mac_whisper_speedtest import files as file_io
 from mac_whisper_speedtest import paths, wheels
 from mac_whisper_speedtest.audio.recording import Recording
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
@@ -146,7 +146,7 @@ def is_cached(name: str) -> bool:
 def is_whole(recording: BuiltinRecording) -> bool:
     """Whether an unaltered copy is in the cache. Hashes it; never fetches."""
     try:
-        return durable.sha256_file(recording.cached_path) == recording.file.sha256
+        return file_io.sha256_file(recording.cached_path) == recording.file.sha256
     except OSError:
         return False
 
@@ -180,7 +180,7 @@ def ensure_recording(recording: BuiltinRecording, *, notify: Callable[[str], Non
     root = paths.cache_dir() / "clips"
     waiting = "Another process is fetching the built-in clips; waiting for it."
     try:
-        with durable.locked(root / f"{recording.file.sha256}.lock", notify=lambda: notify(waiting)):
+        with file_io.locked(root / f"{recording.file.sha256}.lock", notify=lambda: notify(waiting)):
             if not is_whole(recording):
                 _write_to_cache(recording, root, notify)
     except OSError as error:
@@ -205,7 +205,7 @@ def _write_to_cache(recording: BuiltinRecording, root: Path, notify: Callable[[s
             notify=notify,
         )
         data = files[recording.file.path]
-    durable.write_bytes(recording.cached_path, data)
+    file_io.write_bytes(recording.cached_path, data)
 
 
 def load(

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest import files
-from mac_whisper_speedtest.bundle import container as origin
+from mac_whisper_speedtest.bundle import container as bundle_origin
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.bundle.container import JOURNAL, MANIFEST, Container, ImportOrigin
 from mac_whisper_speedtest.bundle.validate import ValidatedBundle, counted, opened
@@ -102,7 +102,7 @@ def _with_id(run_id: str) -> RunDirectory | None:
 
 def _check_same(there: RunDirectory, found: ValidatedBundle, path: Path) -> None:
     """Refuse a bundle that has the id of a run here, and is not that run."""
-    known = origin.read_origin(there)
+    known = bundle_origin.read_origin(there)
     if known is not None:
         members = known.members
     else:  # it was measured here, and may have been given away
@@ -126,7 +126,7 @@ def _written(found: ValidatedBundle, container: Container, staging: Path) -> Run
         filled = RunDirectory(staging)
         for name in (MANIFEST, JOURNAL):
             _copy(container, name, staging / name, found.info)
-        origin.write_origin(
+        bundle_origin.write_origin(
             filled,
             ImportOrigin(
                 imported_at=datetime.now(UTC).isoformat(timespec="seconds"),

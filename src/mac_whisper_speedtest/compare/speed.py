@@ -19,7 +19,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.stats.ranking import Verdict
-from mac_whisper_speedtest.summary import accuracy as rightness
+from mac_whisper_speedtest.summary import accuracy as cell_accuracy
 from mac_whisper_speedtest.summary import ranking as ranking_module
 from mac_whisper_speedtest.summary import samples
 
@@ -237,7 +237,7 @@ def rtfx_by_round(run: s.Run, cell: s.CellResult) -> dict[int, float]:
 
 def texts_of_cell(cell: s.CellResult) -> Iterator[CellText]:
     """The cell's text of each recording, in the order of the clip."""
-    texts = rightness.texts(cell)
+    texts = cell_accuracy.texts(cell)
     for each in samples.recordings(cell.clip):
         yield CellText(
             name=each.name or cell.clip.name,
@@ -268,7 +268,7 @@ def accuracy(base: s.CellResult, new: s.CellResult) -> AccuracyChange:
     """The accuracy gate between a cell's texts before and after: both heard the same recordings."""
     if _left_out(base) or _left_out(new):
         return _unjudged(None, None, "a bundle's texts were left out")
-    before, after = rightness.score(base), rightness.score(new)
+    before, after = cell_accuracy.score(base), cell_accuracy.score(new)
     if before is None or after is None:
         return _unjudged(before, after, "there is no reference text")
     try:
@@ -312,7 +312,7 @@ def change(base: s.CellResult, new: s.CellResult) -> TextChange | None:
     """
     if _left_out(base) or _left_out(new):
         return None
-    before, after = rightness.texts(base), rightness.texts(new)
+    before, after = cell_accuracy.texts(base), cell_accuracy.texts(new)
     usual = str(new.contract.requested.get("language") or "en")
     texts = [
         (ours.language or usual, before[ours.name], after[theirs.name])

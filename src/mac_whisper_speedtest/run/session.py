@@ -17,7 +17,7 @@ from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.run import install, plan, stopping
-from mac_whisper_speedtest.run import resume as past
+from mac_whisper_speedtest.run import resume as resuming
 from mac_whisper_speedtest.run.execute import run_in_worker
 from mac_whisper_speedtest.run.monitor import MachineMonitor, MachineWatcher
 from mac_whisper_speedtest.run.prepare import (
@@ -44,13 +44,13 @@ def perform(request: Request, observer: Observer) -> tuple[RunDirectory, s.Run]:
     """
     backends = backends_of(request)
     if request.resume is not None:
-        past.check(request)
+        resuming.check(request)
     if request.install:
         install.add_missing(backends, observer.notify)
     prepared = prepare(request, backends, notify=observer.notify, level=observer.level)
     if request.resume is None:
         return measure(prepared, observer)
-    decided = past.decide(prepared, request.resume or None)
+    decided = resuming.decide(prepared, request.resume or None)
     for line in decided.words:
         observer.notify(line)
     if decided.run is not None and decided.complete:
@@ -100,7 +100,7 @@ def measure(
         process_tree.temporary_folder() as work,
     ):
         lines = journal.read_timed(run_directory.journal_path)
-        there = past.resume_state(lines)
+        there = resuming.resume_state(lines)
         events: list[s.Event] = [line.event for line in lines]
 
         def record(event: s.Event) -> None:

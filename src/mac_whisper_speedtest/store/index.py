@@ -17,7 +17,7 @@ from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.store import database, location
 from mac_whisper_speedtest.store import entry as reading
-from mac_whisper_speedtest.store import rows as tables
+from mac_whisper_speedtest.store import rows as index_tables
 from mac_whisper_speedtest.store.database import transaction
 from mac_whisper_speedtest.store.entry import IndexEntry
 from mac_whisper_speedtest.store.rows import RUNNING, CellRow, FilesRow, RunRow
@@ -105,8 +105,8 @@ def refresh(
         StorageError: the folder of runs cannot be read.
         sqlite3.Error: the index cannot be read or written.
     """
-    sql = f"SELECT {tables.columns(FilesRow)} FROM files"  # noqa: S608 - constant names
-    known = {row.number: row for row in tables.rows(FilesRow, connection.execute(sql))}
+    sql = f"SELECT {index_tables.columns(FilesRow)} FROM files"  # noqa: S608 - constant names
+    known = {row.number: row for row in index_tables.rows(FilesRow, connection.execute(sql))}
     # A killed tool changes no file: runs recorded as running must be read again.
     rows = connection.execute("SELECT number, state, sealed FROM runs").fetchall()
     running = {number for number, state, _ in rows if state == RUNNING}
@@ -139,10 +139,10 @@ def _write(connection: sqlite3.Connection, entry: IndexEntry) -> None:
     number = entry.run.number
     with transaction(connection):
         _remove(connection, number)
-        connection.execute(tables.insert(RunRow), tables.values(entry.run))
-        connection.execute(tables.insert(FilesRow), tables.values(entry.files))
+        connection.execute(index_tables.insert(RunRow), index_tables.values(entry.run))
+        connection.execute(index_tables.insert(FilesRow), index_tables.values(entry.files))
         connection.executemany(
-            tables.insert(CellRow), [tables.values(cell) for cell in entry.cells]
+            index_tables.insert(CellRow), [index_tables.values(cell) for cell in entry.cells]
         )
         connection.executemany(
             "INSERT INTO tags VALUES (?, ?)",
@@ -153,11 +153,11 @@ def _write(connection: sqlite3.Connection, entry: IndexEntry) -> None:
 def _touch(connection: sqlite3.Connection, files: FilesRow) -> None:
     with transaction(connection):
         connection.execute("DELETE FROM files WHERE number = ?", (files.number,))
-        connection.execute(tables.insert(FilesRow), tables.values(files))
+        connection.execute(index_tables.insert(FilesRow), index_tables.values(files))
 
 
 def _remove(connection: sqlite3.Connection, number: int) -> None:
-    for statement in tables.REMOVE:
+    for statement in index_tables.REMOVE:
         connection.execute(statement, (number,))
 
 
@@ -309,9 +309,11 @@ class Index:
         query.equal("runs.run_id", run_id)
         query.tagged(tag)
         query.having_cell(backend, model)
-        sql = f"SELECT {tables.columns(RunRow, 'runs')} FROM runs {query.where} ORDER BY number"  # noqa: S608 - constant names
+        sql = (
+            f"SELECT {index_tables.columns(RunRow, 'runs')} FROM runs {query.where} ORDER BY number"  # noqa: S608 - constant names
+        )
         return self._retry_if_damaged(
-            lambda: tables.rows(RunRow, self._connection.execute(sql, query.values))
+            lambda: index_tables.rows(RunRow, self._connection.execute(sql, query.values))
         )
 
     def cells(
@@ -354,12 +356,12 @@ class Index:
         query.equal("runs.hardware", hardware)
         query.tagged(tag)
         sql = (
-            f"SELECT {tables.columns(CellRow, 'cells')} FROM cells "  # noqa: S608 - constant names
+            f"SELECT {index_tables.columns(CellRow, 'cells')} FROM cells "  # noqa: S608 - constant names
             f"JOIN runs ON runs.number = cells.number {query.where} "
             "ORDER BY cells.number, cells.place"
         )
         return self._retry_if_damaged(
-            lambda: tables.rows(CellRow, self._connection.execute(sql, query.values))
+            lambda: index_tables.rows(CellRow, self._connection.execute(sql, query.values))
         )
 
     def _retry_if_damaged(self, action: Callable[[], _Found]) -> _Found:

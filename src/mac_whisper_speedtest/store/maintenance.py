@@ -13,7 +13,7 @@ from pathlib import Path
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory
-from mac_whisper_speedtest.results import journal as seal
+from mac_whisper_speedtest.results import journal as journaling
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.store import database, location
 
@@ -187,7 +187,7 @@ def _run_leftovers(root: Path, before_s: float) -> Iterator[tuple[Path, str]]:
 
 
 def _leftovers_in_run(path: Path, before_s: float) -> Iterator[tuple[Path, str]]:
-    if seal.is_being_written(path / "journal.jsonl") or not _is_old(path, before_s):
+    if journaling.is_being_written(path / "journal.jsonl") or not _is_old(path, before_s):
         return
     if not (path / "manifest.json").exists():
         yield path, "a run without a manifest: its tool was killed at the start"

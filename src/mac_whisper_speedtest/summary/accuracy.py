@@ -12,7 +12,7 @@ from mac_whisper_speedtest.accuracy.gate import Gate
 from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary import samples as timings
+from mac_whisper_speedtest.summary import samples as cell_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def texts(cell: s.CellResult) -> dict[str, str | None]:
     Where its timed samples differ, the most frequent text, of equally frequent ones the first; a
     failure counts as a text of its own.
     """
-    found: dict[str, str | None] = {each.name: None for each in timings.recordings(cell.clip)}
-    for name, samples in timings.by_recording(timings.timed_samples(cell)).items():
+    found: dict[str, str | None] = {each.name: None for each in cell_samples.recordings(cell.clip)}
+    for name, samples in cell_samples.by_recording(cell_samples.timed_samples(cell)).items():
         counts = collections.Counter(None if each.failed else each.text for each in samples)
         found[name] = counts.most_common(1)[0][0]
     return found
@@ -60,7 +60,7 @@ def score(cell: s.CellResult, normalizer: Normalizer | None = None) -> Score | N
             language=each.language or str(cell.contract.requested.get("language") or "en"),
             hypothesis=produced[each.name],
         )
-        for each in timings.recordings(cell.clip)
+        for each in cell_samples.recordings(cell.clip)
         if each.reference is not None
     ]
     return accuracy.score(known, normalizer=normalizer) if known else None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary import samples as timings
+from mac_whisper_speedtest.summary import samples as cell_samples
 from mac_whisper_speedtest.summary import text_findings
 
 CLOCK_SLACK_S = 0.05
@@ -221,7 +221,7 @@ def drift(timed: Sequence[s.SampleResult]) -> Iterator[str]:
     """A speed that changes: inside the processes, or from round to round."""
     good = [sample for sample in timed if not sample.failed]
     rounds: defaultdict[int, list[float]] = defaultdict(list)
-    for sample, relative in zip(good, timings.relative(good), strict=True):
+    for sample, relative in zip(good, cell_samples.relative(good), strict=True):
         rounds[sample.round].append(relative)
     inside = trend(list(rounds.values()))
     if inside is not None:
@@ -325,7 +325,7 @@ def samples(
     cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
 ) -> Iterator[str]:
     """Fewer samples than were asked for."""
-    asked = request.rounds * request.passes * len(timings.recordings(cell.clip))
+    asked = request.rounds * request.passes * len(cell_samples.recordings(cell.clip))
     if cell.status == "ok" and len(timed) < asked and request.max_time_s is not None:
         yield (
             f"{len(timed)} of {asked} timed samples in the {request.max_time_s:g} s of --max-time"
@@ -339,7 +339,7 @@ def _times(cell: s.CellResult) -> Iterator[str]:
     if spoken and not any(segment.end_s > segment.start_s for segment in segments):
         yield "reports timestamps, but gives no times"
         return
-    lengths = {each.name: each.seconds for each in timings.recordings(cell.clip)}
+    lengths = {each.name: each.seconds for each in cell_samples.recordings(cell.clip)}
     for sample in spoken:
         last = max((segment.end_s for segment in sample.segments), default=0.0)
         audio_s = lengths[sample.utterance]

@@ -15,7 +15,7 @@ from mac_whisper_speedtest.stats import duration
 from mac_whisper_speedtest.stats.duration import DurationModel, Point
 from mac_whisper_speedtest.stats.intervals import Interval
 from mac_whisper_speedtest.summary import accuracy, findings, ranking, text_findings
-from mac_whisper_speedtest.summary import samples as timings
+from mac_whisper_speedtest.summary import samples as cell_samples
 from mac_whisper_speedtest.summary.ranking import RunComparison
 
 # How each cell's time grows with the audio's length, where a run measured several lengths.
@@ -52,10 +52,10 @@ def fits(run: s.Run) -> dict[str, s.DurationFit]:
 
 def _points(cell: s.CellResult, rounds: list[s.RoundResult]) -> dict[int, list[Point]]:
     """Round → (audio seconds, median seconds) of each length, where there are two at least."""
-    lengths = {each.name: each.seconds for each in timings.recordings(cell.clip)}
-    left_out = timings.replaced_rounds(cell, rounds)
+    lengths = {each.name: each.seconds for each in cell_samples.recordings(cell.clip)}
+    left_out = cell_samples.replaced_rounds(cell, rounds)
     found: defaultdict[int, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for sample in timings.timed_samples(cell):
+    for sample in cell_samples.timed_samples(cell):
         if not sample.failed and sample.round not in left_out and sample.seconds > 0:
             found[sample.round][sample.utterance].append(sample.seconds)
     return {
@@ -67,7 +67,7 @@ def _points(cell: s.CellResult, rounds: list[s.RoundResult]) -> dict[int, list[P
 
 def _result(cell: s.CellResult, model: DurationModel) -> s.DurationFit:
     by_length: defaultdict[str, list[float]] = defaultdict(list)
-    for sample in timings.timed_samples(cell):
+    for sample in cell_samples.timed_samples(cell):
         if not sample.failed:
             by_length[sample.utterance].append(sample.seconds)
     every = list(model.fits.values())
@@ -101,13 +101,13 @@ def _summary(
     run: s.Run, cell: s.CellResult, compared: RunComparison, duration: s.DurationFit | None
 ) -> s.Summary:
     request = run.manifest.request
-    counting = timings.timed_samples(cell)
-    left_out = timings.replaced_rounds(cell, run.rounds, counting)
+    counting = cell_samples.timed_samples(cell)
+    left_out = cell_samples.replaced_rounds(cell, run.rounds, counting)
     timed = [sample for sample in counting if sample.round not in left_out]
     good = [sample for sample in timed if not sample.failed]
     seconds = [sample.seconds for sample in good]
     # Also of a cell that failed later, or was cut off: it did take these times.
-    rtf = _median(timings.round_rtf(cell, run.rounds, counting).values())
+    rtf = _median(cell_samples.round_rtf(cell, run.rounds, counting).values())
     started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
     group = compared.groups.get(cell.id)
     rank = group.ranking.ranks[cell.id] if group else None
@@ -126,7 +126,9 @@ def _summary(
         rank_last=rank.last if rank else None,
         group=group.name if group else None,
         timed_samples=len(timed),
-        timed_samples_asked=request.rounds * request.passes * len(timings.recordings(cell.clip)),
+        timed_samples_asked=request.rounds
+        * request.passes
+        * len(cell_samples.recordings(cell.clip)),
         rounds_ok=len({end.round for end in cell.endings if _measured(end)} - left_out),
         rounds_asked=request.rounds,
         retries=sum(1 for end in cell.endings if (end.attempt or 0) > 0),

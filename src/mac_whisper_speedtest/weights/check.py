@@ -15,7 +15,7 @@ from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import WeightsError
 from mac_whisper_speedtest.files import git_sha1
 from mac_whisper_speedtest.weights import custom, hub_cache, pull, snapshot
-from mac_whisper_speedtest.weights import hashes as digests
+from mac_whisper_speedtest.weights import hashes as weight_hashes
 from mac_whisper_speedtest.weights.inspect import (
     CachedCopy,
     Evidence,
@@ -184,7 +184,7 @@ def with_checksums(
         done += count
         progress(done, total)
 
-    hashes = digests.sha256_files(list(files), fresh=fresh, progress=more)
+    hashes = weight_hashes.sha256_files(list(files), fresh=fresh, progress=more)
     hashed = {copy: _hashed(copy, hashes) for copy in copies}
     return [_rechecked(check, hashed) for check in checks]
 

@@ -22,7 +22,7 @@ from mac_whisper_speedtest.catalog import (
     size_classes,
 )
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
-from mac_whisper_speedtest.weights import hashes as digests
+from mac_whisper_speedtest.weights import hashes as weight_hashes
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin
 from mac_whisper_speedtest.weights.snapshot import SnapshotFiles, resolve_custom
 
@@ -109,7 +109,9 @@ def verify_pulled(custom: Custom, *, fresh: bool = False) -> VerifiedFiles:
     command = f"speedtest models pull {custom}"
     if found is None or any(not (found.path / file.name).exists() for file in found.files):
         raise WeightsMissingError(f"no weights for {custom} on this machine", hint=command)
-    hashes = digests.sha256_files([found.path / file.name for file in found.files], fresh=fresh)
+    hashes = weight_hashes.sha256_files(
+        [found.path / file.name for file in found.files], fresh=fresh
+    )
     damaged = _damaged(found, hashes)
     if damaged:
         raise DamagedError(

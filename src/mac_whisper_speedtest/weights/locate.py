@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest import files as durable
+from mac_whisper_speedtest import files as file_io
 from mac_whisper_speedtest.catalog import LocationKind, ModelInfo
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import custom, hub_cache
@@ -125,7 +125,7 @@ def converted(
 
     target = conversion.format_named(weights_format)
     folder = conversion_folder(source, weights_format, precision)
-    with durable.locked(Path(f"{folder}.lock")):
+    with file_io.locked(Path(f"{folder}.lock")):
         if not folder.exists():
             notify(f"converting {source.model} to {weights_format} {precision} (once)")
             conversion.convert(
