@@ -48,14 +48,14 @@ def is_public(clip: s.ClipInfo) -> bool:
     return _PUBLIC.fullmatch(clip.source) is not None
 
 
-def source(clip: s.ClipInfo) -> str:
+def shared_source(clip: s.ClipInfo) -> str:
     """Where speech comes from, in words that identify no person."""
     named = is_public(clip) or _GENERAL.fullmatch(clip.source)
     return clip.source if named else NOT_PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
-class ClipNames:
+class ClipPseudonyms:
     """What one clip of a run and its recordings are called in a bundle.
 
     Attributes:
@@ -70,7 +70,7 @@ class ClipNames:
 
 
 @dataclass(frozen=True)
-class Names:
+class Pseudonyms:
     """What a bundle calls everything of a run that has a name of the user's.
 
     Attributes:
@@ -79,11 +79,15 @@ class Names:
         clip_of: cell's id in the run → its clip's name there.
     """
 
-    clips: Mapping[str, ClipNames]
+    clips: Mapping[str, ClipPseudonyms]
     cells: Mapping[str, str]
     clip_of: Mapping[str, str]
 
-    def in_text(self, text: str) -> str:
+    def of_clip(self, name: str) -> str:
+        """A clip's name in the bundle."""
+        return self.clips[name].name if name in self.clips else "recording"
+
+    def replaced_in(self, text: str) -> str:
         """``text`` with the names that the bundle has, wherever one of the run's stands in it."""
         for old, new in self._phrases:
             text = text.replace(old, new)
@@ -120,9 +124,9 @@ class Names:
         }
 
 
-def choose(manifest: s.Manifest) -> Names:
+def pseudonyms_of(manifest: s.Manifest) -> Pseudonyms:
     """What a bundle of that run calls its clips, recordings and cells."""
-    clips: dict[str, ClipNames] = {}
+    clips: dict[str, ClipPseudonyms] = {}
     for clip in manifest.clips:
         taken = {each.name for each in clips.values()}
         clips[clip.name] = _clip(clip, taken)
@@ -135,14 +139,14 @@ def choose(manifest: s.Manifest) -> Names:
             begin = plan.id.removesuffix(plan.clip)
             new = begin + names.name if begin != plan.id else f"cell-{len(cells) + 1:04d}"
         cells[plan.id] = new
-    return Names(clips, cells, {plan.id: plan.clip for plan in manifest.cells})
+    return Pseudonyms(clips, cells, {plan.id: plan.clip for plan in manifest.cells})
 
 
-def _clip(clip: s.ClipInfo, taken: set[str]) -> ClipNames:
+def _clip(clip: s.ClipInfo, taken: set[str]) -> ClipPseudonyms:
     if is_public(clip):
         own = [each.name for each in clip.utterances]
         own += [each.name for each in (*clip.left_out, *clip.unscored)]
-        return ClipNames(public=True, name=clip.name, inside={name: name for name in own})
+        return ClipPseudonyms(public=True, name=clip.name, inside={name: name for name in own})
     stem = f"{_KINDS.get(clip.kind, 'recording')}-{clip.pcm_sha256[:8]}"
     name, number = stem, 1
     while name in taken:
@@ -156,10 +160,10 @@ def _clip(clip: s.ClipInfo, taken: set[str]) -> ClipNames:
     others = (each.name for each in (*clip.left_out, *clip.unscored) if each.name not in inside)
     for number, other in enumerate(dict.fromkeys(others), start=1):
         inside[other] = f"entry-{number:04d}"
-    return ClipNames(public=False, name=name, inside=inside)
+    return ClipPseudonyms(public=False, name=name, inside=inside)
 
 
-TEXTS_LEFT_OUT = "its texts were left out of the bundle: nobody can say how right they are"
+TEXTS_LEFT_OUT = "its texts were left out of the bundle, so its accuracy cannot be computed"
 """The reason in ``unscored`` of a clip whose words are not in the bundle."""
 
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
@@ -170,8 +174,8 @@ _OWN_FILES = "named in the backend's description"
 _Struct = TypeVar("_Struct", bound=s.Struct)
 
 
-class Sharing:
-    """How one run is given away.
+class Redactor:
+    """Gives away one run: its manifest and journal by the policy of each field.
 
     Args:
         manifest: the run's, as it was written.
@@ -181,57 +185,74 @@ class Sharing:
     def __init__(self, manifest: s.Manifest, *, texts: bool = True) -> None:
         self._manifest = manifest
         self._texts = texts
-        self._names = choose(manifest)
+        self._names = pseudonyms_of(manifest)
         self._scrubbed = functools.lru_cache(maxsize=4096)(self._scrub_text)
-        self._do: Mapping[FieldPolicy, Callable[[Any, str | None], Any]] = {
-            FieldPolicy.NAME: lambda value, _clip: _each_text(value, cleaned),
-            FieldPolicy.SCRUBBED: lambda value, _clip: _each_text(value, self._scrubbed),
-            FieldPolicy.SAID: lambda value, clip: cleaned(value) if self._has_texts(clip) else "",
-            FieldPolicy.REFERENCE: self._reference,
-            FieldPolicy.CLIP: lambda value, _clip: _each_text(value, self._clip_name),
-            FieldPolicy.UTTERANCE: self._utterance,
-            FieldPolicy.CELL: lambda value, _clip: _each_text(value, self._cell),
-            FieldPolicy.NUMBERS: lambda value, _clip: _first_number(value),
-            FieldPolicy.DETAILS: lambda value, _clip: {
-                key: self._scrubbed(text) for key, text in value.items() if key in DETAILS
-            },
-            FieldPolicy.DROPPED: lambda value, _clip: type(value)(),
-            FieldPolicy.INSIDE: self._inside,
+        self._text_changes: Mapping[FieldPolicy, Callable[[str], str]] = {
+            FieldPolicy.NAME: cleaned,
+            FieldPolicy.SCRUBBED: self._scrubbed,
+            FieldPolicy.CLIP: self._names.of_clip,
+            FieldPolicy.CELL: lambda name: self._names.cells.get(name, "cell-0000"),
         }
 
     def manifest(self) -> s.Manifest:
         """The manifest to give away."""
         own = self._manifest
-        shared = self._struct(own, None)
-        clips = [self._marked(old, new) for old, new in zip(own.clips, shared.clips, strict=True)]
+        shared = self._redacted(own, None)
         canonical = msgspec.json.encode(shared.request, order="deterministic")
         return msgspec.structs.replace(
             shared,
-            clips=clips,
+            clips=[
+                self._noting_missing_texts(old, new)
+                for old, new in zip(own.clips, shared.clips, strict=True)
+            ],
             request_sha256=hashlib.sha256(canonical).hexdigest(),
         )
 
     def event(self, event: s.Event) -> s.Event:
         """A journal line to give away."""
         cell = getattr(event, "cell", None)
-        return self._struct(event, self._names.clip_of.get(cell) if cell is not None else None)
+        return self._redacted(event, self._names.clip_of.get(cell) if cell is not None else None)
 
-    def _struct(self, struct: _Struct, clip: str | None) -> _Struct:
-        """``struct`` field by field; one that the list does not name is a KeyError."""
-        changed: dict[str, Any] = {}
-        for name, how in changing_fields(type(struct)):
-            old = getattr(struct, name)
-            if old is None or old == "":
-                continue
-            if how is FieldPolicy.SOURCE:
-                assert isinstance(struct, s.ClipInfo)
-                changed[name] = source(struct)
-            elif how is FieldPolicy.FILES:
-                assert isinstance(struct, s.WeightsInfo)
-                changed[name] = _files(struct)
-            else:
-                changed[name] = self._do[how](old, clip)
+    def _redacted(self, struct: _Struct, clip: str | None) -> _Struct:
+        changed = {
+            name: self._value(struct, policy, old, clip)
+            for name, policy in changing_fields(type(struct))
+            if (old := getattr(struct, name)) is not None and old != ""
+        }
         return msgspec.structs.replace(struct, **changed)
+
+    def _value(self, struct: s.Struct, policy: FieldPolicy, value: Any, clip: str | None) -> Any:
+        """The value of a field of ``struct``, which is of ``clip``, as its policy has it."""
+        if policy in self._text_changes:
+            return _each_text(value, self._text_changes[policy])
+        own = self._names.clips.get(clip) if clip is not None else None
+        new: Any
+        match policy:
+            case FieldPolicy.UTTERANCE:
+                # A name that the manifest does not have means nothing to other people.
+                new = own.inside.get(value, "utterance-0000") if own else "utterance-0000"
+            case FieldPolicy.SAID:
+                new = cleaned(value) if self._has_texts(own) else ""
+            case FieldPolicy.REFERENCE:
+                new = cleaned(value) if self._has_texts(own) else None
+            case FieldPolicy.INSIDE:
+                new = self._inside(value, clip)
+            case FieldPolicy.DETAILS:
+                new = {key: self._scrubbed(value[key]) for key in value if key in DETAILS}
+            case FieldPolicy.NUMBERS:
+                found = _NUMBERS.match(value)
+                new = found[0] if found else ""
+            case FieldPolicy.SOURCE:
+                assert isinstance(struct, s.ClipInfo)
+                new = shared_source(struct)
+            case FieldPolicy.FILES:
+                assert isinstance(struct, s.WeightsInfo)
+                new = _files(struct)
+            case FieldPolicy.DROPPED:
+                new = type(value)()
+            case _:
+                raise AssertionError(f"{policy} changes no field")
+        return new
 
     def _inside(self, value: Any, clip: str | None) -> Any:
         if isinstance(value, list):
@@ -240,34 +261,17 @@ class Sharing:
             return {_key(name, self._scrubbed): self._inside(value[name], clip) for name in value}
         if isinstance(value, s.ClipInfo):
             clip = value.name
-        return self._struct(value, clip)
+        return self._redacted(value, clip)
 
     def _scrub_text(self, text: str) -> str:
-        return cleaned(scrub_for_others(self._names.in_text(text))) if text else text
+        return cleaned(scrub_for_others(self._names.replaced_in(text))) if text else text
 
-    def _has_texts(self, clip: str | None) -> bool:
-        names = self._names.clips.get(clip) if clip is not None else None
-        return self._texts or (names is not None and names.public)
+    def _has_texts(self, clip: ClipPseudonyms | None) -> bool:
+        return self._texts or (clip is not None and clip.public)
 
-    def _reference(self, value: str, clip: str | None) -> str | None:
-        return cleaned(value) if self._has_texts(clip) else None
-
-    def _clip_name(self, name: str) -> str:
-        names = self._names.clips.get(name)
-        return names.name if names is not None else "recording"
-
-    def _utterance(self, name: str, clip: str | None) -> str:
-        names = self._names.clips.get(clip) if clip is not None else None
-        # A name that the manifest does not have says nothing to anybody but the user.
-        return names.inside.get(name, "utterance-0000") if names is not None else "utterance-0000"
-
-    def _cell(self, name: str) -> str:
-        return self._names.cells.get(name, "cell-0000")
-
-    def _marked(self, old: s.ClipInfo, new: s.ClipInfo) -> s.ClipInfo:
-        """The clip, which says so where its words are not there."""
-        there = any(each.reason == TEXTS_LEFT_OUT for each in new.unscored)
-        if self._has_texts(old.name) or there:
+    def _noting_missing_texts(self, old: s.ClipInfo, new: s.ClipInfo) -> s.ClipInfo:
+        noted = any(each.reason == TEXTS_LEFT_OUT for each in new.unscored)
+        if noted or self._has_texts(self._names.clips[old.name]):
             return new
         note = s.LeftOutInfo(name=new.name, reason=TEXTS_LEFT_OUT)
         return msgspec.structs.replace(new, unscored=[*new.unscored, note])
@@ -313,11 +317,6 @@ def _each_text(value: Any, change: Callable[[str], str]) -> Any:
 
 def _key(key: str, change: Callable[[str], str]) -> str:
     return key if _KEY.fullmatch(key) else change(key)
-
-
-def _first_number(text: str) -> str:
-    found = _NUMBERS.match(text)
-    return found[0] if found else ""
 
 
 def _files(weights: s.WeightsInfo) -> dict[str, str]:

@@ -137,11 +137,11 @@ def _check_clip(clip: s.ClipInfo) -> None:
         )
 
 
-class SanityChecker:
-    """Looks at a journal's events one by one, as they would have happened.
+class EventChecker:
+    """Checks a journal's events one by one, in their order.
 
     Args:
-        manifest: what they belong to, which was found to be sound.
+        manifest: theirs; it has passed :func:`check_manifest`.
     """
 
     def __init__(self, manifest: s.Manifest) -> None:
@@ -152,7 +152,7 @@ class SanityChecker:
         }
         self._transcribed: defaultdict[tuple[str, int, int], float] = defaultdict(float)
 
-    def look(self, event: s.Event, where: str) -> None:
+    def check(self, event: s.Event, where: str) -> None:
         """Refuse an event that cannot have happened in this run.
 
         Raises:
@@ -270,7 +270,7 @@ def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
     """
     try:
         with Container(path) as container:
-            yield _sound(container), container
+            yield _validated(container), container
     except BundleError as error:
         raise BundleError(
             f"{path} is refused: {error.message}",
@@ -278,7 +278,7 @@ def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
         ) from error
 
 
-def _sound(container: Container) -> ValidatedBundle:
+def _validated(container: Container) -> ValidatedBundle:
     info = _info(container)
     # First of all, so that what was changed is called so, and not by what the change has broken.
     for _ in counted(container, JOURNAL, info):
@@ -326,7 +326,7 @@ def _info(container: Container) -> BundleInfo:
 def _events(container: Container, manifest: s.Manifest) -> Iterator[s.Event]:
     """The journal's events, each of them possible."""
     decoder, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(write.JournalLine)
-    witness = SanityChecker(manifest)
+    checker = EventChecker(manifest)
     for number, line in enumerate(_lines(container), start=1):
         where = f"journal line {number}"
         if number > MOST_LINES:
@@ -342,7 +342,7 @@ def _events(container: Container, manifest: s.Manifest) -> Iterator[s.Event]:
             _check_letters(line, where)
         if len(line) > LONGEST_TEXT:  # else no text in it is longer
             check_texts(event, where)
-        witness.look(event, where)
+        checker.check(event, where)
         yield event
 
 

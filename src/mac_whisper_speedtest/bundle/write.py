@@ -27,7 +27,7 @@ from mac_whisper_speedtest.bundle.container import (
     MemberInfo,
 )
 from mac_whisper_speedtest.bundle.fields import POLICIES
-from mac_whisper_speedtest.bundle.redact import Sharing
+from mac_whisper_speedtest.bundle.redact import Redactor
 from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.privacy import MAC_ADDRESS, TOKEN, TOKEN_BEGINNINGS, Secret, secrets
@@ -103,7 +103,7 @@ class LeakScanner:
         Raises:
             UsageError: it does; the message names the field, and not the secret.
         """
-        if not self._worth_a_look(line):
+        if not self._may_hold_a_secret(line):
             return
         for field, how, value in _texts(msgspec.json.decode(line, type=kind), ""):
             found = self.found(value, how)
@@ -114,7 +114,7 @@ class LeakScanner:
                     "yours, report this as a bug",
                 )
 
-    def _worth_a_look(self, line: bytes) -> bool:
+    def _may_hold_a_secret(self, line: bytes) -> bool:
         """Whether a line may hold a secret, quickly: a run has a million lines."""
         text = line.decode()
         low = text.lower()
@@ -267,21 +267,21 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
             hint="wait until it has ended",
         )
     manifest = run.manifest()
-    shared = Sharing(manifest, texts=texts)
-    look = LeakScanner()
+    redactor = Redactor(manifest, texts=texts)
+    scanner = LeakScanner()
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=scratch) as lines:
             digest = hashlib.sha256()
-            for number, line in enumerate(_shared_lines(run, shared), start=1):
-                look.refuse(line, f"line {number} of the journal", s.Event)
+            for number, line in enumerate(_shared_lines(run, redactor), start=1):
+                scanner.refuse(line, f"line {number} of the journal", s.Event)
                 digest.update(line)
                 lines.write(line)
             size = lines.tell()
             lines.seek(0)
-            given = shared.manifest()
+            given = redactor.manifest()
             text = directory.pretty(given)
-            look.refuse(text, "the manifest", s.Manifest)
+            scanner.refuse(text, "the manifest", s.Manifest)
             for name, there in ((JOURNAL, size), (MANIFEST, len(text))):
                 if there > LARGEST_MEMBER[name]:
                     raise UsageError(
@@ -312,7 +312,7 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
         ) from error
 
 
-def _shared_lines(run: RunDirectory, shared: Sharing) -> Iterator[bytes]:
+def _shared_lines(run: RunDirectory, redactor: Redactor) -> Iterator[bytes]:
     """The journal's whole lines as they are given away, one at a time.
 
     As ``journal.read`` goes through them: a last line without its end is none, and damaged lines
@@ -323,7 +323,7 @@ def _shared_lines(run: RunDirectory, shared: Sharing) -> Iterator[bytes]:
     damaged = 0
     for number, line in enumerate(_raw_lines(run.journal_path), start=1):
         try:
-            found: s.Event = shared.event(event.decode(line))
+            found: s.Event = redactor.event(event.decode(line))
             at_s = envelope.decode(line).at_s
         except msgspec.ValidationError as error:
             raise StorageError(f"{run.journal_path} line {number}: {error}") from error

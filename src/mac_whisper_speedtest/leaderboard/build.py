@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mac_whisper_speedtest.accuracy import gate
@@ -148,7 +148,7 @@ def below_reference(cells: Sequence[SubmittedCell]) -> set[int]:
     Args:
         cells: of one board, in a fixed order.
     """
-    found = {number for number, each in enumerate(cells) if each.fast_but_wrong}
+    found = {number for number, each in enumerate(cells) if each.summary.fast_but_wrong}
     unjudged = {number: each.score for number, each in enumerate(cells) if each.score is not None}
     reference = _reference(cells, unjudged)
     if reference is None:
@@ -244,7 +244,7 @@ def _board(
         workload=workload,
         contract=here[0].contracts[workload.contract],
         speech=min((each.speech[workload.speech] for each in here), key=lambda it: it.name),
-        metric=min((each.metric for each in cells if each.metric), default=""),
+        metric=min((it.metric for each in cells if (it := each.summary.accuracy)), default=""),
         bundles=len(here),
         margin=margin,
         groups=tuple(_groups(cells, margin, {each.name: each.level for each in here})),
@@ -328,7 +328,11 @@ def _rows(
         own = members[configuration]
         ok = [each for each in own if each.rtf]
         rank = ranks.get(name)
-        energy = [each for each in ok if each.joules_per_audio_hour is not None]
+        qualities = {
+            each.summary.energy_quality
+            for each in ok
+            if each.summary.joules_per_audio_hour is not None
+        }
         rows.append(
             BoardRow(
                 configuration=configuration,
@@ -336,11 +340,11 @@ def _rows(
                 rank_last=rank.last if rank else None,
                 rtfx=placing.pooled_rtfx(ok) if ok else None,
                 error_rate=placing.pooled_error_rate(ok),
-                peak_rss_bytes=_median(ok, lambda each: each.peak_rss_bytes),
-                device_memory_bytes=_median(ok, lambda each: each.device_memory_bytes),
-                joules_per_audio_hour=_median(energy, lambda each: each.joules_per_audio_hour),
-                energy_quality="; ".join(sorted({each.energy_quality for each in energy} - {""})),
-                load_s=_median(ok, lambda each: each.load_s),
+                peak_rss_bytes=_median(ok, "peak_rss_bytes"),
+                device_memory_bytes=_median(ok, "device_memory_bytes"),
+                joules_per_audio_hour=_median(ok, "joules_per_audio_hour"),
+                energy_quality="; ".join(sorted(qualities - {""})),
+                load_s=_median(ok, "load_s"),
                 runs_ok=len(ok),
                 runs=len(own),
                 endings=dict(sorted(collections.Counter(each.status for each in own).items())),
@@ -360,10 +364,9 @@ def _speed(row: BoardRow) -> float:
     return row.rtfx.value if row.rtfx else 0.0
 
 
-def _median(
-    cells: Sequence[SubmittedCell], value: Callable[[SubmittedCell], float | int | None]
-) -> float | None:
-    known = [found for each in cells if (found := value(each)) is not None]
+def _median(cells: Sequence[SubmittedCell], figure: str) -> float | None:
+    """Of the cells in which that field of the summary is known."""
+    known = [value for each in cells if (value := getattr(each.summary, figure)) is not None]
     return statistics.median(known) if known else None
 
 

@@ -250,8 +250,8 @@ def pooled_rtfx(cells: Sequence[SubmittedCell]) -> PooledFigure:
         ValueError: no cell, or an impossible time.
     """
     values = [1 / statistics.median(each.rtf.values()) for each in cells]
-    if len(cells) == 1 and (only := cells[0]).low is not None:
-        return _figure(values, only.low, only.high, "rounds")
+    if len(cells) == 1 and (bounds := cells[0].bounds) is not None:
+        return _figure(values, bounds.low, bounds.high, "rounds")
     return _between(values)
 
 
@@ -273,7 +273,8 @@ def speed_of_cell(cell: SubmittedCell) -> Speed:
 
     On a logarithmic scale, half the width of its interval is 1.96 standard errors.
     """
-    error = math.log(cell.high / cell.low) / 2 / _Z if cell.low and cell.high else None
+    bounds = cell.bounds
+    error = math.log(bounds.high / bounds.low) / 2 / _Z if bounds and bounds.low else None
     return Speed(1 / statistics.median(cell.rtf.values()), error)
 
 

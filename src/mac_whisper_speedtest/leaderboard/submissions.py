@@ -113,19 +113,15 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedCell:
-    """One cell of one bundle. A figure that was not measured is ``None``.
+    """One cell of one bundle.
 
     Attributes:
         bundle: name of its submission.
         settings: the effective decode settings as JSON; equal for equal work.
         deviations: each setting that differs from the requested one, in words.
         rtf: round → processing seconds per audio second; empty unless the status is ``ok``.
-        low: lower end of the interval of RTFx over these rounds; ``None`` with too few rounds.
-        high: upper end.
-        metric: ``wer`` or ``cer``; empty without reference texts.
-        fast_but_wrong: whether its own run's accuracy gate judged it worse than the reference.
+        summary: its figures, computed from its samples.
         score: kept only if its own run had no reference to compare it with.
-        energy_quality: how trustworthy ``joules_per_audio_hour`` is.
     """
 
     bundle: str
@@ -135,17 +131,18 @@ class SubmittedCell:
     settings: str
     deviations: tuple[str, ...]
     rtf: dict[int, float]
-    low: float | None
-    high: float | None
-    metric: str
-    error_rate: float | None
-    fast_but_wrong: bool
+    summary: s.Summary
     score: Score | None
-    peak_rss_bytes: int | None
-    device_memory_bytes: int | None
-    joules_per_audio_hour: float | None
-    energy_quality: str
-    load_s: float | None
+
+    @property
+    def bounds(self) -> s.Bounds | None:
+        """The interval of RTFx over its rounds; ``None`` with too few, or if it is not ``ok``."""
+        return self.summary.rtfx_bounds if self.rtf else None
+
+    @property
+    def error_rate(self) -> float | None:
+        """A fraction; ``None`` without reference texts."""
+        return self.summary.accuracy.rate if self.summary.accuracy else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +242,8 @@ def _workload(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
 def _cell(run: s.Run, cell: s.CellResult, bundle: str, workload: Workload) -> SubmittedCell:
     summary = cell.summary
     assert summary is not None, "summarized before"
-    found = summary.accuracy
     ok = cell.status == "ok"
-    bounds = summary.rtfx_bounds if ok else None
-    unjudged = found is not None and found.against is None
+    unjudged = summary.accuracy is not None and summary.accuracy.against is None
     return SubmittedCell(
         bundle=bundle,
         workload=workload,
@@ -260,17 +255,8 @@ def _cell(run: s.Run, cell: s.CellResult, bundle: str, workload: Workload) -> Su
             for each in cell.contract.deviations
         ),
         rtf=samples.round_rtf(cell, run.rounds) if ok else {},
-        low=bounds.low if bounds else None,
-        high=bounds.high if bounds else None,
-        metric=found.metric if found else "",
-        error_rate=found.rate if found else None,
-        fast_but_wrong=summary.fast_but_wrong,
+        summary=summary,
         score=accuracy.score(cell) if unjudged and ok else None,
-        peak_rss_bytes=summary.peak_rss_bytes,
-        device_memory_bytes=summary.device_memory_bytes,
-        joules_per_audio_hour=summary.joules_per_audio_hour,
-        energy_quality=summary.energy_quality if summary.joules_per_audio_hour is not None else "",
-        load_s=summary.load_s,
     )
 
 
