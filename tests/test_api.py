@@ -21,7 +21,7 @@ from fakes.runs import timed
 from mac_whisper_speedtest import api as st
 from mac_whisper_speedtest import request
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.run.prepare import backends_of, source_of
+from mac_whisper_speedtest.run.prepare import backends_of
 from test_startup import HEAVY
 
 PAGE = Path(__file__).parents[1] / "docs" / "python-api.md"
@@ -184,8 +184,7 @@ def test_options_become_the_request_of_the_command_line(tmp_path: Path) -> None:
         margin=None,
     )
     assert (found.precision, found.max_memory_bytes, found.affinity) == ("int8", 10**9, (0, 1))
-    assert (found.threads, found.seed, source_of(found).seed) == (3, 7, 7)
-    assert source_of(found).clip == "cities"
+    assert (found.threads, found.seed, found.clip) == (3, 7, "cities")
     assert all(each.managed for each in backends_of(found))
     assert found.decode_contract.beam_size == 5
     assert found.adaptive

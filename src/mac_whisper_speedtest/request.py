@@ -353,6 +353,11 @@ class Request(RecordedRequest):
     ] = ()
 
     @property
+    def records(self) -> bool:
+        """Whether the microphone is the source of the audio."""
+        return self.mic or self.mic_seconds is not None
+
+    @property
     def adaptive(self) -> bool:
         """Whether a rule decides during the run how many rounds there are."""
         return self.budget_s is not None or self.ci_width is not None

@@ -11,8 +11,9 @@ import pytest
 
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.audio.recording import Recording
-from mac_whisper_speedtest.audio.select import AudioSource, load_audio
+from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.errors import AudioError, UsageError
+from mac_whisper_speedtest.request import Request
 
 
 def silent(message: str) -> None:
@@ -20,7 +21,7 @@ def silent(message: str) -> None:
 
 
 def loaded(**source: Any) -> Recording:
-    (recording,) = load_audio(AudioSource(**source), notify=silent).recordings
+    (recording,) = load_audio(Request(models=(), **source), notify=silent).recordings
     return recording
 
 
@@ -47,12 +48,6 @@ def test_the_text_beside_the_audio_is_its_reference(talk: Path) -> None:
     assert loaded(audio=str(talk)).reference == "Grüße."
 
 
-def test_a_reference_given_wins_over_the_one_beside(talk: Path) -> None:
-    talk.with_suffix(".txt").write_text("beside")
-
-    assert loaded(audio=str(talk), reference=" given ").reference == "given"
-
-
 @pytest.mark.parametrize(("text", "reason"), [(b" \n", "is blank"), (b"\xff\xfe\x80", "not UTF-8")])
 def test_a_useless_text_beside_the_audio_is_an_error(talk: Path, text: bytes, reason: str) -> None:
     talk.with_suffix(".txt").write_bytes(text)
@@ -64,16 +59,6 @@ def test_a_useless_text_beside_the_audio_is_an_error(talk: Path, text: bytes, re
 def test_audio_and_clip_exclude_each_other(talk: Path) -> None:
     with pytest.raises(UsageError, match="exclude each other"):
         loaded(audio=str(talk), clip="short")
-
-
-def test_a_blank_reference_is_refused(talk: Path) -> None:
-    with pytest.raises(UsageError, match="blank"):
-        loaded(audio=str(talk), reference="  ")
-
-
-def test_a_built_in_clip_takes_no_other_reference() -> None:
-    with pytest.raises(UsageError, match="have their own"):
-        loaded(clip="short", reference="other words")
 
 
 def test_the_default_is_the_short_clip(short_clip: Recording) -> None:

@@ -18,8 +18,9 @@ from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.audio import datasets, hub_dataset
 from mac_whisper_speedtest.audio.dataset_entries import Dataset
 from mac_whisper_speedtest.audio.recording import AudioSet
-from mac_whisper_speedtest.audio.select import AudioSource, load_audio
+from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
+from mac_whisper_speedtest.request import Request
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 Encode = Callable[..., Path]
@@ -46,9 +47,9 @@ def flac(tmp_path: Path, encode: Encode) -> Callable[[float], bytes]:
     return make
 
 
-def got(text: str, *, allow_download: bool = False, **options: Any) -> AudioSet:
-    choice = AudioSource(dataset=text, **options)
-    return load_audio(choice, notify=lambda _line: None, allow_download=allow_download)
+def got(text: str, **options: Any) -> AudioSet:
+    choice = Request(models=(), dataset=text, **options)
+    return load_audio(choice, notify=lambda _line: None)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_librispeech_is_not_downloaded_unasked(server: Web) -> None:
 
 @pytest.mark.usefixtures("archive")
 def test_librispeech_is_read_out_of_its_archive_with_words_and_speakers(server: Web) -> None:
-    speech = got("librispeech:test-clean", allow_download=True)
+    speech = got("librispeech:test-clean", download=True)
 
     assert (speech.name, speech.language, speech.kind) == ("librispeech:test-clean", "en", "set")
     assert {clip.name: clip.reference for clip in speech.recordings} == {
@@ -146,7 +147,7 @@ def test_librispeech_is_read_out_of_its_archive_with_words_and_speakers(server: 
 
 @pytest.mark.usefixtures("archive")
 def test_a_sample_of_librispeech_takes_from_every_speaker_and_obeys_the_seed() -> None:
-    speech = got("librispeech:test-clean:n=2", allow_download=True, seed=4)
+    speech = got("librispeech:test-clean:n=2", download=True, seed=4)
 
     assert speech.name == "librispeech:test-clean:n=2"
     assert len(speech.recordings) == 2
@@ -159,12 +160,12 @@ def test_another_archive_than_the_pinned_one_is_refused(server: Web, archive: by
     server.pages["/test-clean.tar.gz"] = archive[:-1] + b"?"
 
     with pytest.raises(DownloadError, match="does not have the pinned hash, twice"):
-        got("librispeech:test-clean", allow_download=True)
+        got("librispeech:test-clean", download=True)
 
 
 def test_a_part_of_librispeech_that_is_not_pinned_is_refused() -> None:
     with pytest.raises(UsageError, match="no split 'train-clean-100'") as caught:
-        got("librispeech:train-clean-100", allow_download=True)
+        got("librispeech:train-clean-100", download=True)
     assert "test-clean, test-other, dev-clean, dev-other" in caught.value.hint
 
 
@@ -219,7 +220,7 @@ def test_nothing_of_the_hub_is_downloaded_unasked(folder_of_audio: Web) -> None:
 def test_a_folder_of_audio_on_the_hub_becomes_a_set(folder_of_audio: Web) -> None:
     name = f"hf:org/name@{COMMIT}:test"
 
-    speech = got(name, allow_download=True)
+    speech = got(name, download=True)
 
     assert (speech.name, speech.language) == ("hf:org/name:test", "de")
     assert speech.source == f"org/name at {COMMIT} on the Hugging Face hub"
@@ -233,7 +234,7 @@ def test_a_folder_of_audio_on_the_hub_becomes_a_set(folder_of_audio: Web) -> Non
 
 
 def test_only_the_sample_is_downloaded(folder_of_audio: Web) -> None:
-    speech = got(f"hf:org/name@{COMMIT}:test:n=2", allow_download=True, seed=1)
+    speech = got(f"hf:org/name@{COMMIT}:test:n=2", download=True, seed=1)
 
     assert len(speech.recordings) + len(speech.left_out) == 2
     audio = [asked for asked in folder_of_audio.asked if asked.path.endswith(".flac")]
@@ -248,7 +249,7 @@ def test_a_manifest_of_nemo_on_the_hub_is_read_too(
     line = json.dumps({"audio_filepath": "a.flac", "text": "words"})
     publish(server, {"a.flac": flac(1), "manifest.jsonl": line.encode()})
 
-    (clip,) = got(f"hf:org/name@{COMMIT}", allow_download=True, language="en").recordings
+    (clip,) = got(f"hf:org/name@{COMMIT}", download=True, language="en").recordings
 
     assert (clip.reference, clip.language) == ("words", "en")
 
@@ -265,14 +266,14 @@ def test_other_layouts_are_named(server: Web, files: dict[str, bytes], said: str
     publish(server, files)
 
     with pytest.raises(UsageError, match=said):
-        got(f"hf:org/name@{COMMIT}:test", allow_download=True)
+        got(f"hf:org/name@{COMMIT}:test", download=True)
 
 
 def test_an_unknown_dataset_says_what_the_hub_answered(server: Web) -> None:
     with pytest.raises(
         DownloadError, match=rf"no repository org/name .* \(404 for revision {COMMIT}\)"
     ):
-        got(f"hf:org/name@{COMMIT}", allow_download=True)
+        got(f"hf:org/name@{COMMIT}", download=True)
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"siblings": 3}', b'{"siblings": [3]}'])
@@ -280,7 +281,7 @@ def test_a_page_that_is_no_hub_is_said(server: Web, answer: bytes) -> None:
     server.pages[f"/api/datasets/org/name/revision/{COMMIT}"] = answer
 
     with pytest.raises(DownloadError, match="cannot ask the hub about org/name"):
-        got(f"hf:org/name@{COMMIT}", allow_download=True)
+        got(f"hf:org/name@{COMMIT}", download=True)
 
 
 def test_file_names_that_lead_out_of_the_folder_are_not_taken() -> None:

@@ -24,8 +24,9 @@ import pytest
 from mac_whisper_speedtest.audio import microphone
 from mac_whisper_speedtest.audio.microphone import gather, loudness, meter
 from mac_whisper_speedtest.audio.recording import Recording, write_wav
-from mac_whisper_speedtest.audio.select import AudioSource, load_audio
+from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.errors import AudioError, UsageError
+from mac_whisper_speedtest.request import Request
 
 Block = npt.NDArray[np.float32]
 
@@ -124,7 +125,7 @@ def library(**changes: Any) -> ModuleType:
 
 def recorded(**source: Any) -> tuple[Recording, list[str]]:
     said: list[str] = []
-    speech = load_audio(AudioSource(**source), notify=said.append)
+    speech = load_audio(Request(models=(), **source), notify=said.append)
     return speech.recordings[0], said
 
 
@@ -154,7 +155,7 @@ def test_enter_ends_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
             if len(heard) == 100:
                 os.write(leader, b"\n")
 
-        speech = load_audio(AudioSource(mic=True), notify=ignore, level=level)
+        speech = load_audio(Request(models=(), mic=True), notify=ignore, level=level)
     os.close(leader)
 
     assert 0.5 < speech.seconds < 3

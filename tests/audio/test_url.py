@@ -17,9 +17,10 @@ import pytest
 from fakes import web as fake
 from fakes.web import Web
 from mac_whisper_speedtest.audio.recording import AudioSet
-from mac_whisper_speedtest.audio.select import AudioSource, load_audio
+from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.audio.url import STRICT, FetchPolicy, is_public
 from mac_whisper_speedtest.errors import AudioError, DownloadError, UsageError
+from mac_whisper_speedtest.request import Request
 
 LOCAL = replace(
     STRICT,
@@ -58,7 +59,7 @@ def wav(tmp_path: Path, encode: Callable[..., Path]) -> bytes:
 
 
 def measured_on(url: str, policy: FetchPolicy = LOCAL, **options: object) -> AudioSet:
-    choice = replace(AudioSource(audio=url), **options)  # type: ignore[arg-type]
+    choice = replace(Request(models=(), audio=url), **options)  # type: ignore[arg-type]
     return load_audio(choice, notify=lambda _line: None, policy=policy)
 
 
@@ -74,10 +75,10 @@ def test_a_recording_is_fetched_and_named_without_query_or_login(server: Web, wa
     said: list[str] = []
     url = server.url("/talks/one.wav?token=secret", "audio.test")
 
-    speech = load_audio(AudioSource(audio=url, reference="x"), notify=said.append, policy=LOCAL)
+    speech = load_audio(Request(models=(), audio=url), notify=said.append, policy=LOCAL)
 
     (clip,) = speech.recordings
-    assert (speech.name, clip.seconds, clip.reference) == ("one.wav", 2.0, "x")
+    assert (speech.name, clip.seconds, clip.reference) == ("one.wav", 2.0, None)
     assert speech.source == "one.wav, from audio.test"
     assert said == ["Fetching one.wav from audio.test."]
     (asked,) = server.asked

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import Enum, auto
-from typing import Literal
+from typing import Literal, cast
 
 from mac_whisper_speedtest.accuracy import normalize
 from mac_whisper_speedtest.accuracy.normalize import Metric, Normalizer
 
 Kind = Literal["equal", "substitute", "delete", "insert"]
-_FROM_JIWER: dict[str, Kind] = {
-    "equal": "equal",
-    "substitute": "substitute",
-    "delete": "delete",
-    "insert": "insert",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +32,36 @@ class Chunk:
     hypothesis: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """The parts of an error rate; hits + substitutions + deletions is the reference's length."""
+    """The parts of an error rate, in words, or in characters for CER.
+
+    Attributes:
+        hits: right units.
+        substitutions: replaced units.
+        deletions: missing units.
+        insertions: added units.
+    """
 
     hits: int = 0
     substitutions: int = 0
     deletions: int = 0
     insertions: int = 0
+
+    @property
+    def errors(self) -> int:
+        """S + D + I."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def reference_words(self) -> int:
+        """The reference's length in units: H + S + D."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def rate(self) -> float | None:
+        """Errors / the reference's length; ``None`` if the normalized reference is empty."""
+        return self.errors / self.reference_words if self.reference_words else None
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[Chunk, ...]:
@@ -67,7 +84,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[Chunk, .
     (found,) = jiwer.process_words([texts[0]], [texts[1]]).alignments
     return tuple(
         Chunk(
-            kind=_FROM_JIWER[each.type],
+            kind=cast("Kind", each.type),
             reference=tuple(reference[each.ref_start_idx : each.ref_end_idx]),
             hypothesis=tuple(hypothesis[each.hyp_start_idx : each.hyp_end_idx]),
         )
@@ -77,7 +94,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[Chunk, .
 
 def count(chunks: Sequence[Chunk]) -> Counts:
     """The number of units of each kind."""
-    sizes = dict.fromkeys(_FROM_JIWER.values(), 0)
+    sizes: Counter[Kind] = Counter()
     for chunk in chunks:
         sizes[chunk.kind] += max(len(chunk.reference), len(chunk.hypothesis))
     return Counts(
@@ -140,59 +157,34 @@ class Utterance:
     hypothesis: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class UtteranceErrors:
-    """One utterance's errors, in words, or in characters if the metric is CER.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UtteranceErrors(Counts):
+    """One utterance's errors.
 
     Attributes:
         name: of the utterance.
-        rate: errors / the reference's length; ``None`` if the normalized reference is empty.
-        substitutions: replaced units.
-        deletions: missing units.
-        insertions: added units.
-        hits: right units.
         failed: whether the backend produced no text.
         errors_at: errors at each of the reference's units, for resampling pieces of it; see
             :func:`errors_at`.
     """
 
     name: str
-    rate: float | None
-    substitutions: int
-    deletions: int
-    insertions: int
-    hits: int
     failed: bool
     errors_at: tuple[int, ...] = field(default=(), repr=False)
 
-    @property
-    def errors(self) -> int:
-        """S + D + I."""
-        return self.substitutions + self.deletions + self.insertions
 
-    @property
-    def reference_words(self) -> int:
-        """The reference's length in units: H + S + D."""
-        return self.hits + self.substitutions + self.deletions
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score(Counts):
     """The errors of one backend's texts over a set.
+
+    The counts are those of all utterances: deletions include those of failed ones, insertions text
+    over an empty reference. So ``rate`` is the corpus rate (micro average).
 
     Attributes:
         metric: ``wer``, or ``cer``; one for the whole set.
         normalizer: names and versions of the normalizers, by language if there are several.
-        rate: the corpus rate, (S + D + I) of all utterances / the length of all references (micro
-            average); ``None`` if no reference has a word.
         mean_rate: the mean of the utterances' own rates (macro average), in which a short utterance
             weighs as much as a long one; for comparison with tools that report this one.
-        substitutions: of all utterances, as are the next three.
-        deletions: including those of failed utterances.
-        insertions: including text over an empty reference.
-        hits: right units.
-        reference_words: the length of all references in units (characters if ``metric`` is
-            ``cer``).
         failed: number of utterances for which the backend produced no text.
         cer: the corpus character error rate; equal to ``rate`` if ``metric`` is ``cer``.
         per_utterance: each utterance's errors, in the given order.
@@ -200,21 +192,10 @@ class Score:
 
     metric: Metric
     normalizer: str
-    rate: float | None
     mean_rate: float | None
-    substitutions: int
-    deletions: int
-    insertions: int
-    hits: int
-    reference_words: int
     failed: int
     cer: float | None
     per_utterance: tuple[UtteranceErrors, ...]
-
-    @property
-    def errors(self) -> int:
-        """S + D + I."""
-        return self.substitutions + self.deletions + self.insertions
 
 
 def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = None) -> Score:
@@ -260,17 +241,12 @@ def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = No
     total = _sum(scored)
     rates = [each.rate for each in scored if each.rate is not None]
     return Score(
+        **asdict(total),
         metric=metric,
         normalizer=_described(rules),
-        rate=_rate(total),
         mean_rate=statistics.fmean(rates) if rates else None,
-        substitutions=total.substitutions,
-        deletions=total.deletions,
-        insertions=total.insertions,
-        hits=total.hits,
-        reference_words=total.hits + total.substitutions + total.deletions,
         failed=sum(each.failed for each in scored),
-        cer=_rate(_sum(characters)),
+        cer=_sum(characters).rate,
         per_utterance=tuple(scored),
     )
 
@@ -288,14 +264,7 @@ def _score_one(name: str, reference: str, hypothesis: str | None, unit: _Unit) -
     """The errors of one utterance, from normalized texts."""
     counts, errors_at = _errors(reference, hypothesis or "", unit)
     return UtteranceErrors(
-        name=name,
-        rate=_rate(counts),
-        substitutions=counts.substitutions,
-        deletions=counts.deletions,
-        insertions=counts.insertions,
-        hits=counts.hits,
-        failed=hypothesis is None,
-        errors_at=errors_at,
+        **asdict(counts), name=name, failed=hypothesis is None, errors_at=errors_at
     )
 
 
@@ -306,22 +275,13 @@ def _errors(reference: str, hypothesis: str, unit: _Unit) -> tuple[Counts, tuple
     return count(chunks), errors_at(chunks)
 
 
-def _sum(scored: Iterable[UtteranceErrors]) -> Counts:
-    total = Counts()
-    for each in scored:
-        total = Counts(
-            hits=total.hits + each.hits,
-            substitutions=total.substitutions + each.substitutions,
-            deletions=total.deletions + each.deletions,
-            insertions=total.insertions + each.insertions,
-        )
-    return total
-
-
-def _rate(counts: Counts) -> float | None:
-    length = counts.hits + counts.substitutions + counts.deletions
-    errors = counts.substitutions + counts.deletions + counts.insertions
-    return errors / length if length else None
+def _sum(scored: Sequence[Counts]) -> Counts:
+    return Counts(
+        hits=sum(each.hits for each in scored),
+        substitutions=sum(each.substitutions for each in scored),
+        deletions=sum(each.deletions for each in scored),
+        insertions=sum(each.insertions for each in scored),
+    )
 
 
 def _described(rules: Mapping[str, Normalizer]) -> str:

@@ -227,15 +227,12 @@ class _Connection(http.client.HTTPConnection):
 
 
 @contextlib.contextmanager
-def fetched_file(url: str, policy: FetchPolicy) -> Iterator[tuple[Path, WebAddress]]:
+def fetched_file(url: str, policy: FetchPolicy) -> Iterator[Path]:
     """Yield the recording at ``url`` in a file that is removed when the block ends.
 
     Args:
         url: its address; redirects are followed, and each is checked like the first address.
         policy: the limits.
-
-    Yields:
-        The file, and the requested address.
 
     Raises:
         UsageError: the address is malformed or not allowed.
@@ -251,7 +248,7 @@ def fetched_file(url: str, policy: FetchPolicy) -> Iterator[tuple[Path, WebAddre
         try:
             with os.fdopen(handle, "wb") as stream:
                 _fetch(address, policy, stream)
-            yield path, address
+            yield path
         finally:
             path.unlink(missing_ok=True)
 

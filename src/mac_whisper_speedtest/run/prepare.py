@@ -8,7 +8,7 @@ import math
 import subprocess
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ import msgspec
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.accuracy.hallucination import silent_spans
 from mac_whisper_speedtest.audio.recording import AudioSet
-from mac_whisper_speedtest.audio.select import AudioSource, load_audio
+from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
@@ -67,12 +67,6 @@ def backends_of(request: Request) -> tuple[Backend, ...]:
     return tuple(replace(each, managed=each.managed or request.managed) for each in found)
 
 
-def source_of(request: Request) -> AudioSource:
-    """The audio source that a request names."""
-    named = {each.name for each in fields(AudioSource)} & {each.name for each in fields(request)}
-    return AudioSource(**{name: getattr(request, name) for name in named})
-
-
 def prepare(
     request: Request,
     backends: Sequence[Backend],
@@ -96,9 +90,7 @@ def prepare(
     for model in request.models:
         catalog.model(model)
     host.placement(cores=request.affinity or (), nice=request.nice)
-    speech = load_audio(
-        source_of(request), notify=notify, allow_download=request.download, level=level
-    )
+    speech = load_audio(request, notify=notify, level=level)
     language = speech.language or request.language or _only_language(speech)
     for model in request.models:
         if catalog.model(model).english_only:

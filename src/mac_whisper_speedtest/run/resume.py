@@ -17,7 +17,7 @@ from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import TimedEvent
 from mac_whisper_speedtest.run import install
 from mac_whisper_speedtest.run.install import Versions
-from mac_whisper_speedtest.run.prepare import Prepared, manifest, source_of
+from mac_whisper_speedtest.run.prepare import Prepared, manifest
 from mac_whisper_speedtest.run.task import SampleKey
 
 # What the run has measured already: a pure function of its journal.
@@ -306,7 +306,7 @@ def check(request: Request) -> None:
     Raises:
         UsageError: the microphone is the source.
     """
-    if source_of(request).records:
+    if request.records:
         raise UsageError(
             "--resume cannot be used with --mic: no two recordings are the same",
             hint="save the recording with --keep-recording, and measure on it with --audio",
