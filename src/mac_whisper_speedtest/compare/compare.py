@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
+from mac_whisper_speedtest.compare import accuracy, facts, match, quantities, sources, speed
 from mac_whisper_speedtest.compare import document as d
-from mac_whisper_speedtest.compare import facts, match, sources, speed
-from mac_whisper_speedtest.compare.document import (
-    FAILED,
-    MISSING,
-    CellChange,
-    Compared,
-    QuantityChange,
-    Regression,
-)
-from mac_whisper_speedtest.compare.match import Matched
 from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import comparable
@@ -29,7 +19,6 @@ from mac_whisper_speedtest.summary import ranking as ranking_module
 from mac_whisper_speedtest.summary import samples
 
 _OK = "ok"
-_SETTING = facts.SETTING
 _TIMES = (
     "The two runs were measured at different times: what the machine did meanwhile is in every "
     "difference. Two versions are compared more sharply in one run: "
@@ -77,8 +66,8 @@ def compare(
         )
     least, least_from = _margin(base.run, new.run, margin)
     machine = speed.machine(base.run, new.run)
-    pairs = [_Pair(ours, theirs, base.run, new.run) for ours, theirs in matched.pairs]
-    sound = [(each.base, each.new) for each in pairs if each.state == d.COMPARED]
+    states = [_state(base.run, before, new.run, after) for before, after in matched.pairs]
+    sound = [pair for pair, state in zip(matched.pairs, states, strict=True) if state == d.COMPARED]
     speeds = speed.compare(base.run, new.run, sound, margin=least, machine=machine)
     return d.Compared(
         schema_version=d.SCHEMA_VERSION,
@@ -88,19 +77,20 @@ def compare(
         margin=least,
         margin_from=least_from,
         level=intervals.LEVEL,
-        machine=facts.written(machine),
+        machine=d.RatioInfo.of(machine),
         cells=_labeled(
             [
-                *(_both(each, speeds.get(each.new.id)) for each in pairs),
-                *(_alone(cell, matched, base=True) for cell in matched.only_base),
-                *(_alone(cell, matched, base=False) for cell in matched.only_new),
+                *(
+                    _in_both(before, after, state, speeds.get(after.id))
+                    for (before, after), state in zip(matched.pairs, states, strict=True)
+                ),
+                *(_in_one(each, matched.only_new, in_base=True) for each in matched.only_base),
+                *(_in_one(each, matched.only_base, in_base=False) for each in matched.only_new),
             ]
         ),
         conditions=facts.conditions(base.run, new.run),
         facts=facts.of_runs(base.run, new.run),
         findings=[*_findings(base.run, new.run, margin), *_left_out(absent)],
-        fail_on=[],
-        regressions=[],
     )
 
 
@@ -141,24 +131,14 @@ def _left_out(absent: Collection[tuple[str, str]]) -> list[str]:
     return [f"Not installed for either run, and left out here: {names}."] if names else []
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A cell in both runs."""
-
-    base: s.CellResult
-    new: s.CellResult
-    base_run: s.Run
-    new_run: s.Run
-
-    @property
-    def state(self) -> str:
-        """What became of it."""
-        before, after = _measured(self.base_run, self.base), _measured(self.new_run, self.new)
-        if before and after:
-            return d.COMPARED
-        if before or after:
-            return d.FAILED if before else d.FIXED
-        return d.FAILED_IN_BOTH
+def _state(base_run: s.Run, base: s.CellResult, new_run: s.Run, new: s.CellResult) -> str:
+    """What became of a cell that both runs have."""
+    before, after = _measured(base_run, base), _measured(new_run, new)
+    if before and after:
+        return d.COMPARED
+    if before or after:
+        return d.FAILED if before else d.FIXED
+    return d.FAILED_IN_BOTH
 
 
 def _measured(run: s.Run, cell: s.CellResult) -> bool:
@@ -169,88 +149,80 @@ def _measured(run: s.Run, cell: s.CellResult) -> bool:
     return sound and bool(samples.round_rtf(cell, run.rounds))
 
 
-def _both(pair: _Pair, change: d.SpeedChange | None) -> d.CellChange:
-    base, new = pair.base, pair.new
-    state = pair.state
-    compared = state == d.COMPARED
-    # Texts of other speech, or of a cell that broke off, say nothing of each other.
-    judged = compared and base.clip.pcm_sha256 == new.clip.pcm_sha256
-    right = speed.accuracy(base, new) if judged else None
-    changes = facts.of_cells(base, new) if compared else []
+def _cell(
+    base: s.CellResult | None, new: s.CellResult | None, state: str, message: str = ""
+) -> d.CellChange:
+    """A cell with what is known of it without comparing anything; one side is there at least."""
+    shown = new or base
+    assert shown is not None
     return d.CellChange(
         label="",
-        backend=without_version(new.backend.name),
-        model=new.model.name,
-        clip=new.clip.name,
-        audio_s=new.clip.seconds,
+        backend=without_version(shown.backend.name),
+        model=shown.model.name,
+        clip=shown.clip.name,
+        audio_s=shown.clip.seconds,
         state=state,
-        base_backend=base.backend.name,
-        new_backend=new.backend.name,
-        base_version=base.backend.version,
-        new_version=new.backend.version,
-        base_precision=base.backend.precision,
-        new_precision=new.backend.precision,
-        base_status=base.status,
-        new_status=new.status,
-        message="" if compared else _message(base if state == d.FIXED else new),
-        speed=_with_why(change, right, changes) if change is not None else None,
-        accuracy=right,
-        texts=speed.change(base, new) if judged else None,
-        quantities=facts.compare(base, new) if compared else [],
+        base_backend=base.backend.name if base else None,
+        new_backend=new.backend.name if new else None,
+        base_version=base.backend.version if base else None,
+        new_version=new.backend.version if new else None,
+        base_precision=base.backend.precision if base else None,
+        new_precision=new.backend.precision if new else None,
+        base_status=base.status if base else None,
+        new_status=new.status if new else None,
+        message=message,
+    )
+
+
+def _in_both(
+    base: s.CellResult, new: s.CellResult, state: str, speed_change: d.SpeedChange | None
+) -> d.CellChange:
+    if state != d.COMPARED:
+        return _cell(base, new, state, _message(base if state == d.FIXED else new))
+    # Texts of other speech say nothing of each other.
+    same_speech = base.clip.pcm_sha256 == new.clip.pcm_sha256
+    accuracy_change = accuracy.accuracy_change(base, new) if same_speech else None
+    changes = facts.of_cells(base, new)
+    return msgspec.structs.replace(
+        _cell(base, new, state),
+        speed=_with_why(speed_change, accuracy_change, changes) if speed_change else None,
+        accuracy=accuracy_change,
+        texts=accuracy.text_change(base, new) if same_speech else None,
+        quantities=quantities.compare(base, new),
         changes=changes,
     )
 
 
 def _with_why(
-    change: d.SpeedChange, right: d.AccuracyChange | None, changes: Sequence[d.FactChange]
+    change: d.SpeedChange, accuracy: d.AccuracyChange | None, changes: Sequence[d.FactChange]
 ) -> d.SpeedChange:
     """The speed with all that puts its verdict in another light."""
-    said = [change.why] if change.why else []
-    other = [each.name.removeprefix(_SETTING) for each in changes if each.name.startswith(_SETTING)]
-    if other:
-        said.append(f"other work was done ({', '.join(other)})")
-    if right is not None and right.verdict == "worse":
-        said.append("its texts are wrong now, so its speed does not count for it")
-    return msgspec.structs.replace(change, why="; ".join(said))
-
-
-def _alone(cell: s.CellResult, matched: Matched, *, base: bool) -> d.CellChange:
-    others = matched.only_new if base else matched.only_base
-    name = without_version(cell.backend.name)
-    namesakes = [
-        other.backend.name
-        for other in others
-        if (without_version(other.backend.name), other.model.name) == (name, cell.model.name)
+    reasons = [change.why] if change.why else []
+    other = [
+        each.name.removeprefix(facts.SETTING)
+        for each in changes
+        if each.name.startswith(facts.SETTING)
     ]
-    message = ""
+    if other:
+        reasons.append(f"other work was done ({', '.join(other)})")
+    if accuracy is not None and accuracy.verdict == "worse":
+        reasons.append("its texts are wrong now, so its speed does not count for it")
+    return msgspec.structs.replace(change, why="; ".join(reasons))
+
+
+def _in_one(
+    cell: s.CellResult, elsewhere: Sequence[s.CellResult], *, in_base: bool
+) -> d.CellChange:
+    """A cell that was paired with none; ``elsewhere`` are such cells of the other run."""
+    namesakes = [other.backend.name for other in elsewhere if _name(other) == _name(cell)]
+    state, message = d.MISSING if in_base else d.ADDED, ""
     if namesakes:
+        state = d.UNMATCHED
         message = (
             f"it is not clear which of {', '.join(namesakes)} is to be compared with "
             f"{cell.backend.name}"
         )
-    alone = d.MISSING if base else d.ADDED
-    return d.CellChange(
-        label="",
-        backend=name,
-        model=cell.model.name,
-        clip=cell.clip.name,
-        audio_s=cell.clip.seconds,
-        state=d.UNMATCHED if namesakes else alone,
-        base_backend=cell.backend.name if base else None,
-        new_backend=None if base else cell.backend.name,
-        base_version=cell.backend.version if base else None,
-        new_version=None if base else cell.backend.version,
-        base_precision=cell.backend.precision if base else None,
-        new_precision=None if base else cell.backend.precision,
-        base_status=cell.status if base else None,
-        new_status=None if base else cell.status,
-        message=message,
-        speed=None,
-        accuracy=None,
-        texts=None,
-        quantities=[],
-        changes=[],
-    )
+    return _cell(cell if in_base else None, None if in_base else cell, state, message)
 
 
 def _message(cell: s.CellResult) -> str:
@@ -277,21 +249,21 @@ def _margin(base: s.Run, new: s.Run, requested: float | None) -> tuple[float, st
 
 def _findings(base: s.Run, new: s.Run, margin: float | None) -> list[str]:
     """What a reader must know of the whole comparison."""
-    said = [_TIMES]
+    findings = [_TIMES]
     floors = [run.manifest.noise.floor for run in (base, new) if run.manifest.noise]
     if margin is not None and floors and margin < max(floors):
-        said.append(
+        findings.append(
             f"The margin of {margin:.1%} is below what identical cells differ by on this machine "
             f"({max(floors):.1%})."
         )
     if not floors:
-        said.append("What the machine's noise hides is not known: speedtest noise")
+        findings.append("What the machine's noise hides is not known: speedtest noise")
     for side, run in (("base", base), ("new", new)):
         outcome = run.manifest.outcome
         if outcome is not None and outcome.state != "complete":
             detail = f": {outcome.message}" if outcome.message else ""
-            said.append(f"The {side} run is {outcome.state}{detail}.")
-    return said
+            findings.append(f"The {side} run is {outcome.state}{detail}.")
+    return findings
 
 
 def _info(source: RunSource) -> d.RunInfo:
@@ -338,7 +310,7 @@ def kinds(texts: Sequence[str]) -> list[str]:
     return [each for each in KINDS if each in requested]
 
 
-def judged(compared: Compared, requested: Sequence[str]) -> Compared:
+def judged(compared: d.Compared, requested: Sequence[str]) -> d.Compared:
     """The comparison with everything in it that ``--fail-on`` asks to fail on.
 
     AMBIGUOUS and ``unclear`` never fail: they say that more rounds are needed.
@@ -347,18 +319,18 @@ def judged(compared: Compared, requested: Sequence[str]) -> Compared:
     return msgspec.structs.replace(compared, fail_on=list(requested), regressions=found)
 
 
-def _of_cell(cell: CellChange, requested: Collection[str]) -> Iterator[Regression]:
-    if cell.state in {FAILED, MISSING} and cell.base_status == "ok":
+def _of_cell(cell: d.CellChange, requested: Collection[str]) -> Iterator[d.Regression]:
+    if cell.state in {d.FAILED, d.MISSING} and cell.base_status == "ok":
         if _NEEDS_AN_END & set(requested):
-            gone = "it is not in the new run" if cell.state == MISSING else cell.message
-            yield Regression(
+            gone = "it is not in the new run" if cell.state == d.MISSING else cell.message
+            yield d.Regression(
                 cell=cell.name, kind=_BROKEN, message=f"it was measured in the base, and now {gone}"
             )
         return
     if SLOWER in requested and cell.speed is not None and cell.speed.verdict == Verdict.SLOWER:
         assert cell.speed.ratio is not None  # without one it is AMBIGUOUS
         ratio = cell.speed.ratio
-        yield Regression(
+        yield d.Regression(
             cell=cell.name,
             kind=SLOWER,
             message=f"it takes {ratio.estimate:.3f} times as long ({ratio.low:.3f}–"
@@ -367,18 +339,18 @@ def _of_cell(cell: CellChange, requested: Collection[str]) -> Iterator[Regressio
     accuracy = cell.accuracy
     if WRONG in requested and accuracy is not None and accuracy.verdict == "worse":
         assert accuracy.delta is not None
-        yield Regression(
+        yield d.Regression(
             cell=cell.name,
             kind=WRONG,
             message=f"its {(accuracy.metric or '').upper()} rose by {accuracy.delta * 100:.1f} "
             f"points from {accuracy.base_rate:.1%} to {accuracy.new_rate:.1%}",
         )
     for each in cell.quantities:
-        if each.kind in {MEMORY, ENERGY} & set(requested) and each.verdict == facts.MORE:
-            yield Regression(cell=cell.name, kind=each.kind, message=_grown(each))
+        if each.kind in {MEMORY, ENERGY} & set(requested) and each.verdict == quantities.MORE:
+            yield d.Regression(cell=cell.name, kind=each.kind, message=_grown(each))
 
 
-def _grown(quantity: QuantityChange) -> str:
+def _grown(quantity: d.QuantityChange) -> str:
     assert quantity.ratio is not None  # without one there is no verdict
     return (
         f"its {quantity.name} grew {quantity.ratio.estimate:.2f} times "

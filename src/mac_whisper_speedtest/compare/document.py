@@ -8,6 +8,7 @@ import msgspec
 
 from mac_whisper_speedtest.declared import Doc
 from mac_whisper_speedtest.results.schema.base import Struct
+from mac_whisper_speedtest.stats.intervals import Interval
 
 SCHEMA_VERSION = 1
 
@@ -54,6 +55,13 @@ class RatioInfo(Struct, frozen=True, kw_only=True):
     low: Annotated[float, Doc("the interval's lower end")]
     high: Annotated[float, Doc("its upper end")]
     level: Annotated[float, Doc("the confidence with which it covers")]
+
+    @classmethod
+    def of(cls, ratio: Interval | None) -> RatioInfo | None:
+        """An interval of a ratio as it is written down."""
+        if ratio is None:
+            return None
+        return cls(estimate=ratio.estimate, low=ratio.low, high=ratio.high, level=ratio.level)
 
 
 class SpeedChange(Struct, frozen=True, kw_only=True):
@@ -176,25 +184,25 @@ class CellChange(Struct, frozen=True, kw_only=True):
     base_status: Annotated[str | None, Doc("as in `CellResult`", null="no such cell")]
     new_status: Annotated[str | None, Doc("likewise", null="likewise")]
     message: Annotated[str, Doc("why it is not compared; may be empty")]
-    speed: Annotated[SpeedChange | None, Doc("its speed", null="it is not compared")]
+    speed: Annotated[SpeedChange | None, Doc("its speed", null="it is not compared")] = None
     accuracy: Annotated[
         AccuracyChange | None,
         Doc("how accurate it is", null="it is not compared, or the speech differs"),
-    ]
+    ] = None
     texts: Annotated[
         TextChange | None,
         Doc("whether the words are the same", null="likewise, or a bundle's texts were left out"),
-    ]
+    ] = None
     quantities: Annotated[
         list[QuantityChange], Doc("memory, energy, loading; empty where it is not compared")
-    ]
+    ] = msgspec.field(default_factory=list)
     changes: Annotated[
         list[FactChange],
         Doc(
             "version, libraries, device, precision, weights and effective settings: only what "
             "differs"
         ),
-    ]
+    ] = msgspec.field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -241,8 +249,12 @@ class Compared(Struct, frozen=True, kw_only=True):
         list[FactChange], Doc("tool, system, request and libraries: only what differs")
     ]
     findings: Annotated[list[str], Doc("what a reader must know of the whole")]
-    fail_on: Annotated[list[str], Doc("what `--fail-on` named")]
-    regressions: Annotated[list[Regression], Doc("what was found of it")]
+    fail_on: Annotated[list[str], Doc("what `--fail-on` named")] = msgspec.field(
+        default_factory=list
+    )
+    regressions: Annotated[list[Regression], Doc("what was found of it")] = msgspec.field(
+        default_factory=list
+    )
 
 
 def to_json(value: Struct) -> str:

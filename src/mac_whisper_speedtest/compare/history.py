@@ -189,7 +189,7 @@ def _change(
     visits: Sequence[HistoryPoint], found: changepoints.ChangePoint, margin: float
 ) -> h.LastingChange:
     before, after = visits[found.index - 1], visits[found.index]
-    ratio = facts.written(found.ratio)
+    ratio = h.RatioInfo.of(found.ratio)
     assert ratio is not None
     return h.LastingChange(
         run=after.run.number,

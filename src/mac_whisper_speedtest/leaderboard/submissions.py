@@ -10,7 +10,6 @@ from mac_whisper_speedtest.backends.contract import SETTING_NAMES, SettingValue
 from mac_whisper_speedtest.results import comparable, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
-from mac_whisper_speedtest.stats import intervals
 from mac_whisper_speedtest.summary import accuracy, ranking, samples
 
 # Digests: are two files of the same run, and do they agree?
@@ -216,7 +215,7 @@ def submission_of(run: s.Run) -> Submission:
         contracts={shared.contract: manifest.request.contract},
         speech={clip.pcm_sha256: _speech(clip) for clip in manifest.clips},
         margin=ranking.margin(manifest),
-        level=run.decisions[-1].level if run.decisions else intervals.LEVEL,
+        level=ranking.level_of(run),
         cells=tuple(_cell(run, cell, name, _workload(cell, shared)) for cell in run.cells),
     )
 

@@ -47,20 +47,53 @@ def texts(cell: s.CellResult) -> dict[str, str | None]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class CellText:
+    """The text of one cell for one recording.
+
+    Attributes:
+        name: of the recording; if there is only one, of the clip.
+        seconds: duration of the recording.
+        reference: the reference text, if there is one.
+        language: two-letter code.
+        text: the most frequent text of the cell; ``None`` without any.
+    """
+
+    name: str
+    seconds: float
+    reference: str | None
+    language: str
+    text: str | None
+
+
+def texts_in_order(cell: s.CellResult) -> list[CellText]:
+    """The cell's text of each recording, in the order of the clip."""
+    produced = texts(cell)
+    return [
+        CellText(
+            name=each.name or cell.clip.name,
+            seconds=each.seconds,
+            reference=each.reference,
+            # A contract that leaves the language to the library has none.
+            language=each.language or str(cell.contract.requested.get("language") or "en"),
+            text=produced[each.name],
+        )
+        for each in cell_samples.recordings(cell.clip)
+    ]
+
+
 def score(cell: s.CellResult, normalizer: Normalizer | None = None) -> Score | None:
     """The score of a cell's texts; ``None`` without a reference text or timed sample."""
     if not any(sample.kind == "timed" for sample in cell.samples):
         return None
-    produced = texts(cell)
     known = [
         accuracy.Utterance(
-            name=each.name or cell.clip.name,
+            name=each.name,
             reference=each.reference,
-            # A contract that leaves the language to the library has none.
-            language=each.language or str(cell.contract.requested.get("language") or "en"),
-            hypothesis=produced[each.name],
+            language=each.language,
+            hypothesis=each.text,
         )
-        for each in cell_samples.recordings(cell.clip)
+        for each in texts_in_order(cell)
         if each.reference is not None
     ]
     return accuracy.score(known, normalizer=normalizer) if known else None

@@ -123,6 +123,11 @@ def margin(manifest: s.Manifest) -> float:
     return ranking.margin(manifest.noise.floor if manifest.noise else None)
 
 
+def level_of(run: s.Run) -> float:
+    """The confidence with which all intervals of a ranking hold together."""
+    return run.decisions[-1].level if run.decisions else intervals.LEVEL
+
+
 def compare(run: s.Run, *, level: float | None = None) -> RunComparison:
     """Compare all cells of a run, sealed or not.
 
@@ -132,7 +137,7 @@ def compare(run: s.Run, *, level: float | None = None) -> RunComparison:
             own interval decides nothing and stays at 95 %.
     """
     if level is None:
-        level = run.decisions[-1].level if run.decisions else intervals.LEVEL
+        level = level_of(run)
     sound = [cell for cell in run.cells if cell.status == "ok" or _running(run, cell)]
     rtf = {cell.id: each for cell in sound if (each := samples.round_rtf(cell, run.rounds))}
     request = run.manifest.request

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from mac_whisper_speedtest.results import schema as s
 
@@ -100,25 +102,85 @@ def by_recording(samples: Sequence[s.SampleResult]) -> Mapping[str, list[s.Sampl
 
 def relative(samples: Sequence[s.SampleResult]) -> list[float]:
     """Each sample's seconds as a multiple of its recording's median, so that they compare."""
-    medians = {
-        name: statistics.median(each.seconds for each in group)
-        for name, group in by_recording(samples).items()
-    }
+    medians = _medians(samples)
     return [
         sample.seconds / medians[sample.utterance] if medians[sample.utterance] > 0 else 1.0
         for sample in samples
     ]
 
 
-# Which samples are in a cell's medians, as one answer for those who list samples.
+def _medians(samples: Sequence[s.SampleResult]) -> dict[str, float]:
+    """Recording → its median seconds."""
+    return {
+        name: statistics.median(each.seconds for each in group)
+        for name, group in by_recording(samples).items()
+    }
+
+
+State = Literal[
+    "counts", "disturbed", "warm-up", "retaken", "round retaken", "attempt retaken", "failed"
+]
+"""``disturbed`` counts, because the sample could not be retaken."""
+COUNTED: frozenset[State] = frozenset({"counts", "disturbed"})
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedSample:
+    """A sample, and whether it counts.
+
+    Attributes:
+        sample: as measured.
+        state: ``counts``, or the reason why it is special.
+        relative: its seconds as a multiple of the median of its recording's samples that count;
+            ``None`` if none counts or it failed.
+    """
+
+    sample: s.SampleResult
+    state: State
+    relative: float | None
+
+
+def classified(run: s.Run, cell: s.CellResult) -> list[ClassifiedSample]:
+    """Every sample of a cell, including warm-ups, in the order measured."""
+    last = {id(sample) for sample in timed_samples(cell)}
+    replaced = replaced_rounds(cell, run.rounds)
+    states = [_state(each, id(each) in last, each.round in replaced) for each in cell.samples]
+    counting = [
+        sample for sample, state in zip(cell.samples, states, strict=True) if state in COUNTED
+    ]
+    medians = _medians(counting)
+    return [
+        ClassifiedSample(
+            sample,
+            state,
+            sample.seconds / medians[sample.utterance]
+            if state != "failed" and medians.get(sample.utterance, 0.0) > 0
+            else None,
+        )
+        for sample, state in zip(cell.samples, states, strict=True)
+    ]
+
+
+def _state(sample: s.SampleResult, last: bool, replaced: bool) -> State:
+    if sample.failed:
+        return "failed"
+    if sample.kind != "timed":
+        return "warm-up"
+    if sample.retaken:
+        return "retaken"
+    if not last:
+        return "attempt retaken"
+    if replaced:
+        return "round retaken"
+    return "disturbed" if sample.disturbed else "counts"
 
 
 def counted(run: s.Run, cell: s.CellResult) -> list[s.SampleResult]:
-    """The samples that the cell's medians and intervals are made of: the objects themselves.
+    """The samples that the cell's medians and intervals are made of."""
+    return [each.sample for each in classified(run, cell) if each.state in COUNTED]
 
-    Timed ones of last attempts with a text, without what was retaken and without rounds that
-    others replace.
-    """
-    left_out = replaced_rounds(cell, run.rounds)
-    timed = (each for each in timed_samples(cell) if not each.failed)
-    return [each for each in timed if each.round not in left_out]
+
+def rtfx_by_round(run: s.Run, cell: s.CellResult) -> dict[int, float]:
+    """Audio seconds per processing second of every round that counts."""
+    found = round_rtf(cell, run.rounds)
+    return {number: 1 / rtf for number, rtf in sorted(found.items()) if rtf > 0}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
 
-from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report import reproduce
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
@@ -34,6 +33,7 @@ from mac_whisper_speedtest.results.schema import (
     Run,
     WeightsInfo,
 )
+from mac_whisper_speedtest.summary import ranking
 
 # Headlines.
 
@@ -222,8 +222,8 @@ def method_section(run: Run) -> Markup:
     """How intervals, ranks and verdicts are computed, in short."""
     return render(
         "method.html",
-        level=speed.ranking_level(run),
-        margin=percent(speed.margin(run.manifest)),
+        level=ranking.level_of(run),
+        margin=percent(ranking.margin(run.manifest)),
         margin_requested=run.manifest.request.margin is not None,
         noise=run.manifest.noise,
         ended=run.decisions[-1].reason if run.decisions else "",

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from mac_whisper_speedtest.compare import speed
-from mac_whisper_speedtest.compare.speed import COUNTED, ClassifiedSample, State
 from mac_whisper_speedtest.report.html import curves
 from mac_whisper_speedtest.report.html.curves import SamplePoint
 from mac_whisper_speedtest.report.html.page import Limits, clipped, render
@@ -23,6 +21,7 @@ from mac_whisper_speedtest.report.html.tables import (
 )
 from mac_whisper_speedtest.results.cells import MISSING, labels_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
+from mac_whisper_speedtest.summary.samples import COUNTED, ClassifiedSample, State, classified
 
 _MOST_TOOLTIPS = 600  # samples; a tooltip is larger than its dot
 _REASON = 160
@@ -39,7 +38,7 @@ _STATES: dict[State, str] = {
 
 def samples_section(run: Run, limits: Limits) -> Markup:
     """The drawings and the table, and how many samples they omit."""
-    found = {cell.id: speed.samples_of_cell(run, cell) for cell in run.cells}
+    found = {cell.id: classified(run, cell) for cell in run.cells}
     total = sum(map(len, found.values()))
     counted = Counter(each.state for taken in found.values() for each in taken)
     words = ", ".join(f"{counted[state]} {how}" for state, how in _STATES.items() if counted[state])

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from mac_whisper_speedtest.compare import speed
 from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.html.curves import Curve, line_chart, pareto_front
 from mac_whisper_speedtest.report.html.page import render
@@ -37,6 +36,7 @@ from mac_whisper_speedtest.results.cells import (
     with_bounds,
 )
 from mac_whisper_speedtest.results.schema import CellResult, Run
+from mac_whisper_speedtest.summary.samples import rtfx_by_round
 
 _VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}
 _COLUMNS = (
@@ -137,7 +137,7 @@ def _plot(run: Run, table: CellTable) -> Markup | None:
                     low=it.rtfx_bounds.low if it.rtfx_bounds else None,
                     high=it.rtfx_bounds.high if it.rtfx_bounds else None,
                     note=with_bounds(it.rtfx, it.rtfx_bounds, ".2f"),
-                    spots=list(speed.rtfx_by_round(run, cell).values()),
+                    spots=list(rtfx_by_round(run, cell).values()),
                     heading=heading,
                     bad=it.fast_but_wrong,
                 )

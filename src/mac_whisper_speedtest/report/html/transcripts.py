@@ -12,11 +12,10 @@ from mac_whisper_speedtest.accuracy import normalize
 from mac_whisper_speedtest.accuracy import score as alignment
 from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Chunk
-from mac_whisper_speedtest.compare import speed
-from mac_whisper_speedtest.compare.speed import CellText
 from mac_whisper_speedtest.report.html.page import Limits, clipped, render
 from mac_whisper_speedtest.results.cells import labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
+from mac_whisper_speedtest.summary.accuracy import CellText, texts_in_order
 
 # Differences between two texts.
 
@@ -184,7 +183,7 @@ def transcripts_section(compared: Sequence[AlignedTexts], limits: Limits) -> Mar
 
 def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> AlignedTexts:
     labels = labels_of(run.cells)
-    texts = {labels[cell.id]: list(speed.texts_of_cell(cell)) for cell in cells}
+    texts = {labels[cell.id]: texts_in_order(cell) for cell in cells}
     spoken = next(iter(texts.values()))
     references: dict[str, list[str]] = {}
     for each in spoken:
