@@ -18,6 +18,7 @@ from fakes.hub import Hub
 from fakes.sessions import OK, Rule, Scripted, Unwatched, by_name, summary
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.request import Request
@@ -25,7 +26,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import session
 from mac_whisper_speedtest.run.prepare import Prepared, prepare
 from mac_whisper_speedtest.weights import locate, pull
-from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 
@@ -50,7 +51,7 @@ class Disk:
         self.looked.append(fresh)
         if self.damaged and self.folder.exists():
             damage = Damage(
-                "tiny.en", "ggml", ("x",), self.folder, WeightsOrigin.CONVERTED, seen=self.damaged
+                "tiny.en", "ggml", ("x",), self.folder, LocationKind.CONVERTED, seen=self.damaged
             )
             raise DamagedError("x is not what was converted", damage, by_hand="remove it")
         if self.fails is not None:
@@ -319,7 +320,7 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
 
     files: dict[str, bytes | Path] = {path.name: path for path in source.iterdir()}
     hub.add("someone/my-whisper", COMMIT, {**files, "modeling.py": b"raise SystemExit"})
-    folder = pull.pull_custom(pull.parse_custom(SPEC), notify=print)
+    folder = pull.pull_custom(catalog.parse_custom(SPEC), notify=print)
     weights = (folder / "model.bin").resolve()
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from fakes.hub import Hub
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.download import RetryPolicy
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import pull
 from mac_whisper_speedtest.weights.revisions import HubFile
@@ -36,10 +38,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def small(hub: Hub) -> pull.Custom:
+def small(hub: Hub) -> catalog.Custom:
     """A repository of two files, 2 MB."""
     hub.add("someone/small", COMMIT, {"model.safetensors": WEIGHTS, "config.json": b"{}"})
-    return pull.parse_custom(SMALL)
+    return catalog.parse_custom(SMALL)
 
 
 @dataclass
@@ -65,11 +67,11 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-def fetch_small(seen: Seen, small: pull.Custom) -> Callable[..., Path]:
+def fetch_small(seen: Seen, small: catalog.Custom) -> Callable[..., Path]:
     """Pull the small repository, without really waiting."""
 
     def fetch(**policy: float) -> Path:
-        quick = pull.RetryPolicy(sleep=seen.waits.append, jitter=lambda: 1.0, **policy)  # type: ignore[arg-type]
+        quick = RetryPolicy(sleep=seen.waits.append, jitter=lambda: 1.0, **policy)  # type: ignore[arg-type]
         return pull.pull_custom(small, notify=seen.messages.append, progress=seen, policy=quick)
 
     return fetch

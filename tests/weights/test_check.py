@@ -23,7 +23,6 @@ from mac_whisper_speedtest.catalog import PublishedFile
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
-    CheckSubject,
     WeightsCheck,
     with_checksums,
 )
@@ -224,7 +223,7 @@ def unreadable(main: Path) -> None:
 
 
 def check(layout: Layout) -> WeightsCheck:
-    return CacheCheck().check(CheckSubject(backends()[layout.backend].model_info(layout.network)))
+    return CacheCheck().check(backends()[layout.backend].model_info(layout.network))
 
 
 CASES: dict[str, tuple[Callable[[Path], None], WeightsState, str]] = {
@@ -450,15 +449,13 @@ def test_absent_weights_that_can_be_made_from_whole_ones_say_so(home: Path) -> N
 
 
 def test_what_a_backend_cannot_hold_is_unavailable() -> None:
-    found = CacheCheck().check(
-        CheckSubject(catalog.model_info("parakeet-tdt-0.6b-v2", "ggml", "float16"))
-    )
+    found = CacheCheck().check(catalog.model_info("parakeet-tdt-0.6b-v2", "ggml", "float16"))
     assert found.state is WeightsState.UNAVAILABLE
     assert "parakeet" in found.reason
 
 
 def test_a_form_nobody_knows_is_not_checkable() -> None:
-    found = CacheCheck().check(CheckSubject(catalog.model_info("tiny", "my-own", "float16")))
+    found = CacheCheck().check(catalog.model_info("tiny", "my-own", "float16"))
     assert found.state is WeightsState.NOT_CHECKABLE
     assert "my-own" in found.reason
 
@@ -492,10 +489,10 @@ def test_the_hub_cache_is_where_huggingface_hub_says(
 def test_a_description_may_name_a_folder_whose_contents_are_its_own_affair(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     mine = Backend(name="mine", models={"tiny": BackendModel(weights)})
-    subject = CheckSubject(mine.model_info("tiny"))
-    assert CacheCheck().check(subject).state is WeightsState.ABSENT
+    info = mine.model_info("tiny")
+    assert CacheCheck().check(info).state is WeightsState.ABSENT
     weights.mkdir()
-    assert CacheCheck().check(subject).state is WeightsState.COMPLETE
+    assert CacheCheck().check(info).state is WeightsState.COMPLETE
 
 
 def test_a_small_file_is_told_by_the_name_that_git_has_for_it(home: Path) -> None:
@@ -525,12 +522,12 @@ def test_what_a_description_states_of_its_files_is_looked_at_by_size_and_by_hash
     sha256 = hashlib.sha256(b"right").hexdigest()
     files = (PublishedFile("a.bin", 5, sha256), PublishedFile("b.bin", 5, sha256))
     stated = BackendModel(tmp_path / "weights", files=files)
-    subject = CheckSubject(Backend(name="mine", models={"tiny": stated}).model_info("tiny"))
+    info = Backend(name="mine", models={"tiny": stated}).model_info("tiny")
     (tmp_path / "weights").mkdir()
-    states = [CacheCheck().check(subject).state]
+    states = [CacheCheck().check(info).state]
     for name, content in [("a.bin", b"right"), ("b.bin", b"short"), ("b.bin", b"too long")]:
         (tmp_path / "weights" / name).write_bytes(content)
-        by_size = CacheCheck().check(subject)
+        by_size = CacheCheck().check(info)
         (by_hash,) = with_checksums([by_size], fresh=True)
         states += [by_size.state, by_hash.state]
     assert states == [

@@ -18,18 +18,18 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams, ModelUnusableError
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.insanely_fast_whisper import InsanelyFastWhisper
+from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.run.prepare import prepared_cells
 from mac_whisper_speedtest.weights import custom, locate, pull
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
-    CheckSubject,
     WeightsCheck,
     with_checksums,
 )
 from mac_whisper_speedtest.weights.check_models import CheckRequest, subjects
-from mac_whisper_speedtest.weights.damage import DamagedError, WeightsOrigin
+from mac_whisper_speedtest.weights.damage import DamagedError
 from mac_whisper_speedtest.weights.inspect import WeightsState
 from weights.conftest import COMMIT
 
@@ -56,7 +56,7 @@ def pulled(hub: Hub) -> Callable[[Files], str]:
 
     def offer(files: Files) -> str:
         hub.add("someone/my-whisper", COMMIT, files)
-        custom = pull.parse_custom(f"someone/my-whisper@{COMMIT}")
+        custom = catalog.parse_custom(f"someone/my-whisper@{COMMIT}")
         pull.pull_custom(custom, notify=quiet)
         hub.log.clear()
         return str(custom)
@@ -87,7 +87,7 @@ SPEC = f"someone/my-whisper@{COMMIT}"
 def checked(
     weights_format: str, precision: str = "float16", *, checksums: bool = True
 ) -> WeightsCheck:
-    check = CacheCheck().check(CheckSubject(catalog.model_info(SPEC, weights_format, precision)))
+    check = CacheCheck().check(catalog.model_info(SPEC, weights_format, precision))
     return with_checksums([check])[0] if checksums else check
 
 
@@ -195,7 +195,7 @@ def test_a_file_that_is_not_the_listed_one_is_refused_whatever_its_size(
 
     assert caught.value.hint == f"speedtest models pull {spec}; or: speedtest run --repair"
     assert caught.value.damage.names == (name,)
-    assert caught.value.damage.origin is WeightsOrigin.HUB
+    assert caught.value.damage.origin is LocationKind.HUB
     if name == "model.safetensors":
         assert checked("huggingface").state is WeightsState.CORRUPT
         # As a disk does it, without leaving a trace: only reading it again can tell.
@@ -298,9 +298,9 @@ def test_once_it_is_pulled_its_size_gives_its_time_outs_and_the_hub_its_files(
     before = custom.with_listing(backend.model_info(SPEC))
     assert (before.size_class, before.files) == ("large", ())
     spec = pulled(little)
-    (_, subject) = subjects(CheckRequest((backend,), (spec,)))[0]
+    (_, checked) = subjects(CheckRequest((backend,), (spec,)))[0]
     (cell,) = prepared_cells(Request(models=(spec,)), (backend,), "speech")
-    for info in (subject.info, cell.info):
+    for info in (checked, cell.info):
         assert info.size_class == "tiny"
         assert info.timeouts == catalog.size_classes()["tiny"]
         assert {file.name: file.size for file in info.files} == {

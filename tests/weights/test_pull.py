@@ -130,7 +130,7 @@ def test_safetensors_are_preferred_and_code_is_never_fetched(
     hub.add("someone/whisper", COMMIT, {**files, **dict.fromkeys(decoys, b"decoy")})
 
     folder = pull.pull_custom(
-        pull.parse_custom(f"someone/whisper@{COMMIT}"), notify=seen.messages.append
+        catalog.parse_custom(f"someone/whisper@{COMMIT}"), notify=seen.messages.append
     )
 
     assert "model.safetensors" in needed
@@ -221,7 +221,7 @@ def test_a_file_that_differs_from_the_catalog_is_refused_before_it_is_transferre
     "name", ["../../evil.json", "/etc/evil.json", "a/../../evil.json", "a\\..\\evil.json", "a//b"]
 )
 def test_a_file_name_that_leaves_the_folder_condemns_the_repository(
-    name: str, hub: Hub, small: pull.Custom, seen: Seen, tmp_path: Path
+    name: str, hub: Hub, small: catalog.Custom, seen: Seen, tmp_path: Path
 ) -> None:
     hub.add("someone/small", COMMIT, {"model.safetensors": WEIGHTS, name: b"evil"})
     with pytest.raises(DownloadError, match="would be outside its folder; nothing was fetched"):
@@ -233,7 +233,9 @@ def test_a_file_name_that_leaves_the_folder_condemns_the_repository(
 def test_a_repository_without_weights_is_refused(hub: Hub, seen: Seen) -> None:
     hub.add("someone/small", COMMIT, {"config.json": b"{}", "script.py": b""})
     with pytest.raises(DownloadError, match="holds no weights that this tool knows"):
-        pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), notify=seen.messages.append)
+        pull.pull_custom(
+            catalog.parse_custom(f"someone/small@{COMMIT}"), notify=seen.messages.append
+        )
     assert cached_listing("someone/small", COMMIT) is None
 
 
@@ -262,7 +264,7 @@ def test_a_file_that_another_commit_has_too_is_only_linked(
     hub.log.clear()
 
     folder = pull.pull_custom(
-        pull.parse_custom(f"someone/small@{newer}"), notify=seen.messages.append
+        catalog.parse_custom(f"someone/small@{newer}"), notify=seen.messages.append
     )
 
     assert [request.name for request in hub.bodies()] == ["config.json"]
@@ -326,7 +328,7 @@ def test_names_and_forms_that_nobody_publishes_are_refused() -> None:
 
 
 def test_an_endpoint_that_is_no_address_is_refused(
-    small: pull.Custom, seen: Seen, monkeypatch: pytest.MonkeyPatch
+    small: catalog.Custom, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "hub.example")
     with pytest.raises(UsageError, match="HF_ENDPOINT is not an address"):
@@ -356,15 +358,15 @@ def test_an_endpoint_that_is_no_address_is_refused(
     ],
 )
 def test_a_custom_model_is_a_repository_and_a_whole_commit_and_nothing_else(text: str) -> None:
-    assert pull.is_custom(text)
+    assert catalog.is_custom(text)
     with pytest.raises(UsageError) as caught:
-        pull.parse_custom(text)
+        catalog.parse_custom(text)
     assert "org/name@REVISION" in caught.value.hint
 
 
 def test_a_custom_model_is_told_from_a_canonical_name() -> None:
-    assert not any(pull.is_custom(name) for name in catalog.models())
-    custom = pull.parse_custom(f"org/na.me_x-1@{COMMIT}")
+    assert not any(catalog.is_custom(name) for name in catalog.models())
+    custom = catalog.parse_custom(f"org/na.me_x-1@{COMMIT}")
     assert (custom.repository, custom.revision) == ("org/na.me_x-1", COMMIT)
 
 

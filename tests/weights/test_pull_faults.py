@@ -13,6 +13,7 @@ import pytest
 
 from fakes.hub import Fault, Hub, refusing_port
 from mac_whisper_speedtest import catalog, http_errors
+from mac_whisper_speedtest.download import RetryPolicy
 from mac_whisper_speedtest.errors import DownloadError, ExitCode, SpeedtestError, StorageError
 from mac_whisper_speedtest.weights import locate, pull
 from weights.conftest import COMMIT, WEIGHTS, Seen, cached
@@ -37,7 +38,7 @@ def test_a_connection_cut_at_each_quarter_is_resumed_where_it_was_cut(hub: Hub, 
         row,
         notify=seen.messages.append,
         progress=seen,
-        policy=pull.RetryPolicy(sleep=seen.waits.append),
+        policy=RetryPolicy(sleep=seen.waits.append),
     )
 
     bodies = hub.bodies("model.bin")
@@ -157,8 +158,8 @@ def test_an_error_of_the_server_that_stays_is_given_up_with_what_is_here_kept(
 
 
 def test_waits_have_a_limit_and_jitter() -> None:
-    calm = pull.RetryPolicy(jitter=lambda: 0.0)
-    hasty = pull.RetryPolicy(jitter=lambda: 1.0)
+    calm = RetryPolicy(jitter=lambda: 0.0)
+    hasty = RetryPolicy(jitter=lambda: 1.0)
     assert [calm.wait_s(failures, None) for failures in (1, 2, 3)] == [0.5, 1.0, 2.0]
     assert [hasty.wait_s(failures, None) for failures in (1, 5, 6, 999)] == [1.0, 16.0, 30.0, 30.0]
 

@@ -10,7 +10,9 @@ import pytest
 
 from conftest import Tool, wait_until
 from fakes.hub import Fault, Hub
+from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.cli import models_pull
+from mac_whisper_speedtest.download import RetryPolicy
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.weights import pull
 from weights.conftest import COMMIT, SMALL, WEIGHTS, cached
@@ -20,7 +22,7 @@ SNAPSHOT = f"models--someone--small/snapshots/{COMMIT}"
 
 
 @pytest.fixture
-def slow(hub: Hub, small: pull.Custom, tool: Tool) -> Iterator[Hub]:
+def slow(hub: Hub, small: catalog.Custom, tool: Tool) -> Iterator[Hub]:
     """A hub that takes ten seconds for the small repository; no process outlives it."""
     hub.bytes_per_s = 200_000
     yield hub
@@ -81,7 +83,7 @@ def test_two_pulls_of_the_same_model_at_once_do_the_work_once(
     assert sum(body.sent for body in slow.bodies(FILE)) == len(WEIGHTS)
 
 
-def test_what_is_printed(hub: Hub, small: pull.Custom, tool: Tool, tmp_path: Path) -> None:
+def test_what_is_printed(hub: Hub, small: catalog.Custom, tool: Tool, tmp_path: Path) -> None:
     done = tool("models", "pull", SMALL)
     folder = tmp_path / "hub" / SNAPSHOT
     assert done.stdout == f"the weights of {SMALL} are here: {folder}\n"
@@ -98,7 +100,7 @@ def test_what_is_printed(hub: Hub, small: pull.Custom, tool: Tool, tmp_path: Pat
 
 
 def test_a_failed_download_has_its_own_exit_code_and_one_line(
-    hub: Hub, small: pull.Custom, tool: Tool, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, small: catalog.Custom, tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "sesame-open-sesame")
     hub.fail("", Fault(status=401))
@@ -119,7 +121,7 @@ def test_a_failed_download_has_its_own_exit_code_and_one_line(
     [["someone/small@main"], [f"../small@{COMMIT}"], ["tinny"], ["--format", "mlx"], ["--mirror"]],
 )
 def test_nothing_is_fetched_if_one_of_the_names_is_wrong(
-    wrong: list[str], hub: Hub, small: pull.Custom
+    wrong: list[str], hub: Hub, small: catalog.Custom
 ) -> None:
     with pytest.raises(UsageError):
         models_pull.command.main([SMALL, *wrong], standalone_mode=False)
@@ -127,11 +129,11 @@ def test_nothing_is_fetched_if_one_of_the_names_is_wrong(
 
 
 def test_the_bars_on_a_terminal_end_at_the_true_number_of_bytes(
-    hub: Hub, small: pull.Custom, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, small: catalog.Custom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.fail(FILE, Fault(cut_at=500_000), Fault(ignore_range=True))
     drawn = models_pull._Drawn()
-    quick = pull.RetryPolicy(sleep=lambda _: None)
+    quick = RetryPolicy(sleep=lambda _: None)
     pull.pull_custom(small, notify=lambda _: None, progress=drawn, policy=quick)
     done = {task.description: (task.completed, task.total) for task in drawn._bars.tasks}
     whole = len(WEIGHTS)

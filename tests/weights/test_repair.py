@@ -11,11 +11,12 @@ import pytest
 
 from fakes.hub import Fault, Hub
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.convert import conversion
 from mac_whisper_speedtest.errors import DownloadError, WeightsError
 from mac_whisper_speedtest.weights import locate, mirror, pull
 from mac_whisper_speedtest.weights import repair as the_module
-from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.weights.locations import fetched_folder
 from weights.conftest import COMMIT, WEIGHTS
@@ -43,7 +44,7 @@ def flip(path: Path) -> None:
 
 
 def converted(folder: Path, name: str = "tiny.en") -> DamagedError:
-    damage = Damage(name, "ggml", ("x",), folder, WeightsOrigin.CONVERTED, seen=identity(folder))
+    damage = Damage(name, "ggml", ("x",), folder, LocationKind.CONVERTED, seen=identity(folder))
     return DamagedError("x is broken", damage, by_hand="do it by hand")
 
 
@@ -130,7 +131,7 @@ def whisper(hub: Hub) -> str:
             "config.json": b'{"model_type": "whisper", "vocab_size": 51864}',
         },
     )
-    pull.pull_custom(pull.parse_custom(f"someone/small@{COMMIT}"), notify=lambda _text: None)
+    pull.pull_custom(catalog.parse_custom(f"someone/small@{COMMIT}"), notify=lambda _text: None)
     hub.log.clear()
     return f"someone/small@{COMMIT}"
 
@@ -140,10 +141,10 @@ def found(spec: str) -> Callable[[], object]:
     from mac_whisper_speedtest.weights.snapshot import resolve_custom
 
     def look() -> object:
-        snapshot = resolve_custom(custom.parse_custom(spec))
+        snapshot = resolve_custom(catalog.parse_custom(spec))
         assert snapshot is not None
         try:
-            return custom.verify_pulled(custom.parse_custom(spec))
+            return custom.verify_pulled(catalog.parse_custom(spec))
         except DamagedError:
             raise
         except WeightsError:

@@ -206,7 +206,7 @@ class _CheckProgress(Observer):
             self._stream.flush()
 
     def loading(self, row: CheckRow) -> None:
-        self._stream.write(f"loading {row.check.subject.info.model} in {row.backend.label}\n")
+        self._stream.write(f"loading {row.check.info.model} in {row.backend.label}\n")
 
 
 def size(count: int | None) -> str:
@@ -235,8 +235,8 @@ def plan(cost: Cost, makeable: Sequence[CheckRow]) -> list[str]:
         for need in cost.needs
     ]
     lines += [
-        f"make {row.check.subject.info.weights_format} {row.check.subject.info.precision} of "
-        f"{row.check.subject.info.model} here"
+        f"make {row.check.info.weights_format} {row.check.info.precision} of "
+        f"{row.check.info.model} here"
         for row in makeable
     ]
     return [*lines, _totals(cost)]
@@ -274,8 +274,8 @@ def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) ->
             continue
         message = "; ".join(text for text in (*check.problems, needs.advice(check)) if text)
         table.add_row(
-            check.subject.backend,
-            check.subject.info.model,
+            row.backend.label,
+            check.info.model,
             f"[{_STYLES[check.state]}]{check.state}[/]",
             str(check.evidence or ""),
             size(check.chosen.size_bytes) if check.chosen and check.chosen.files else "",
@@ -296,7 +296,7 @@ def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) ->
         for row in report.rows:
             if row.seconds is not None:
                 click.echo(
-                    f"load of {row.check.subject.info.model} in {row.backend.label}, "
+                    f"load of {row.check.info.model} in {row.backend.label}, "
                     f"start to end: {row.seconds:.3f} s"
                 )
 
@@ -319,8 +319,7 @@ def _summed_up(report: Report) -> list[str]:
         by_backend: dict[str, list[str]] = {}
         for row in report.rows:
             if row.check.state is state:
-                subject = row.check.subject
-                by_backend.setdefault(subject.backend, []).append(subject.info.model)
+                by_backend.setdefault(row.backend.label, []).append(row.check.info.model)
         lines += [f"{state}: {name}: {', '.join(of)}" for name, of in by_backend.items()]
     return lines
 
@@ -345,7 +344,7 @@ def _print_places(report: Report) -> None:
             if copy.state is WeightsState.ABSENT and not copy.remarks:
                 continue
             message = "; ".join((*copy.problems, *copy.remarks))
-            line = f"{row.check.subject.backend} {row.check.subject.info.model}: "
+            line = f"{row.backend.label} {row.check.info.model}: "
             line += f"{copy.place.where}: {copy.state}: {copy.path}"
             click.echo(scrub(f"{line}: {message}" if message else line))
 
@@ -390,10 +389,10 @@ def _row(row: CheckRow) -> dict[str, Any]:
 
     check, load = row.check, row.load
     return {
-        "backend": check.subject.backend,
-        "model": check.subject.info.model,
-        "format": check.subject.info.weights_format,
-        "precision": check.subject.info.precision,
+        "backend": row.backend.label,
+        "model": check.info.model,
+        "format": check.info.weights_format,
+        "precision": check.info.precision,
         "state": str(check.state),
         "evidence": check.evidence and str(check.evidence),
         "problems": list(check.problems),

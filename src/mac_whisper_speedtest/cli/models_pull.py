@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest import catalog, interrupts
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.observer import Observer
@@ -65,8 +65,8 @@ def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
 
     if mirror and weights_format:
         raise UsageError("--mirror carries the official weights only", hint="leave out --format")
-    if pull.is_custom(name):
-        custom = pull.parse_custom(name)
+    if catalog.is_custom(name):
+        custom = catalog.parse_custom(name)
         if mirror or weights_format:
             raise UsageError(
                 f"{'--mirror' if mirror else '--format'} is for models of the catalog",

@@ -68,8 +68,8 @@ def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
     for item in removal.own:
         options.echo(f"{removal.name}: {item.what}: {size(item.size_bytes)}: {item.path}")
     for copy in removal.hub:
-        claim, going = copy.claim, copy.removable
-        what = "all files" if going.whole_snapshot else ", ".join(going.files)
+        claim = copy.claim
+        what = "all files" if copy.whole_snapshot else ", ".join(copy.files)
         click.echo(
             f"{removal.name}: the Hugging Face cache: {size(copy.size_bytes)}: {what} of "
             f"{claim.repository}@{claim.revision}"

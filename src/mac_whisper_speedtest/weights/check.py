@@ -35,23 +35,11 @@ from mac_whisper_speedtest.weights.locations import (
 
 
 @dataclass(frozen=True, slots=True)
-class CheckSubject:
-    """A backend and a model, as far as weights are concerned.
+class WeightsCheck:
+    """State of one model's weights.
 
     Attributes:
         info: the model as the backend sees it.
-        backend: its label, with version and precision.
-    """
-
-    info: ModelInfo
-    backend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsCheck:
-    """State of one subject's weights.
-
-    Attributes:
         state: of the copy that a run would use if there is one, else of the best other one.
         copies: one per location examined.
         chosen: the copy that ``state`` is of; ``None`` if no location was examined.
@@ -59,7 +47,7 @@ class WeightsCheck:
         source: the official weights it is converted from, for formats that are converted.
     """
 
-    subject: CheckSubject
+    info: ModelInfo
     state: WeightsState
     copies: tuple[CachedCopy, ...] = ()
     chosen: CachedCopy | None = None
@@ -97,46 +85,45 @@ class WeightsCheck:
 
 
 class CacheCheck:
-    """Checks subjects one by one, and examines every location once."""
+    """Checks models one by one, and examines every location once."""
 
     def __init__(self) -> None:
         self._seen: dict[CacheLocation, CachedCopy] = {}
 
-    def check(self, subject: CheckSubject) -> WeightsCheck:
-        """Check one subject's weights by names and sizes."""
-        info = subject.info
+    def check(self, info: ModelInfo) -> WeightsCheck:
+        """Check one model's weights by names and sizes."""
         if info.path is None and info.weights_format not in catalog.weights_formats():
-            return WeightsCheck(subject, WeightsState.NOT_CHECKABLE, reason=info.unavailable)
+            return WeightsCheck(info, WeightsState.NOT_CHECKABLE, reason=info.unavailable)
         if info.path is None and catalog.is_custom(info.model) and info.locations:
-            return self._check_custom(subject, catalog.parse_custom(info.model))
+            return self._check_custom(info, catalog.parse_custom(info.model))
         where = places(info)
         if not where:
             reason = info.unavailable or "it is not published, and this tool cannot convert it"
-            return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=reason)
-        check = _checked(subject, [self._inspect(place) for place in where])
+            return WeightsCheck(info, WeightsState.UNAVAILABLE, reason=reason)
+        check = _checked(info, [self._inspect(place) for place in where])
         if info.source is None:
             return check
         source = best([self._inspect(place) for place in hosted_places(info.source)])
         return replace(check, source=source)
 
-    def _check_custom(self, subject: CheckSubject, model: catalog.Custom) -> WeightsCheck:
+    def _check_custom(self, info: ModelInfo, model: catalog.Custom) -> WeightsCheck:
         """Check the pulled files if they can be used as they are, else their conversion."""
         files = snapshot.resolve_custom(model)
         source = self._inspect(custom_pulled(model, files))
         pull = f"speedtest models pull {model}"
         if source.state is not WeightsState.COMPLETE or files is None:
-            return replace(_checked(subject, [source]), reason=pull)
-        weights_format, precision = subject.info.weights_format, subject.info.precision
+            return replace(_checked(info, [source]), reason=pull)
+        weights_format, precision = info.weights_format, info.precision
         try:
             held = custom.detect(files)
             as_it_is = suits(held.format, held.precision, weights_format, precision)
         except WeightsError as error:
-            return WeightsCheck(subject, WeightsState.UNAVAILABLE, reason=error.message)
+            return WeightsCheck(info, WeightsState.UNAVAILABLE, reason=error.message)
         if as_it_is:
             one_file = replace(source.place, is_file=held.path.is_file())
-            return replace(_checked(subject, [self._inspect(one_file)]), reason=pull)
+            return replace(_checked(info, [self._inspect(one_file)]), reason=pull)
         folder = custom_conversion(model, weights_format, precision)
-        check = _checked(subject, [self._inspect(conversion(folder, weights_format))])
+        check = _checked(info, [self._inspect(conversion(folder, weights_format))])
         return replace(check, source=source, reason=pull)
 
     def _inspect(self, place: CacheLocation) -> CachedCopy:
@@ -155,11 +142,11 @@ def chosen_copy(copies: Sequence[CachedCopy]) -> CachedCopy | None:
     return next(own, best(copies))
 
 
-def _checked(subject: CheckSubject, copies: Sequence[CachedCopy]) -> WeightsCheck:
-    """The state of a subject, which is that of `chosen_copy`."""
+def _checked(info: ModelInfo, copies: Sequence[CachedCopy]) -> WeightsCheck:
+    """The state of a model's weights, which is that of `chosen_copy`."""
     chosen = chosen_copy(copies)
     assert chosen is not None
-    return WeightsCheck(subject, chosen.state, tuple(copies), chosen)
+    return WeightsCheck(info, chosen.state, tuple(copies), chosen)
 
 
 def with_checksums(
@@ -193,7 +180,7 @@ def _rechecked(check: WeightsCheck, hashed: dict[CachedCopy, CachedCopy]) -> Wei
     source = hashed[check.source] if check.source else None
     if not check.copies:
         return replace(check, source=source)
-    again = _checked(check.subject, [hashed[copy] for copy in check.copies])
+    again = _checked(check.info, [hashed[copy] for copy in check.copies])
     return replace(again, source=source, reason=check.reason)
 
 
@@ -267,10 +254,10 @@ class Cost:
 
 
 def need(check: WeightsCheck) -> Need | None:
-    """What has to be fetched for one subject; ``None`` when nothing has to, or nothing can."""
+    """What has to be fetched for one model; ``None`` when nothing has to, or nothing can."""
     if check.state in {WeightsState.COMPLETE, WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}:
         return None
-    info = check.subject.info
+    info = check.info
     row = info.origin
     if check.can_be_converted or row is None or row.kind.fetched_by:
         return None
@@ -309,12 +296,12 @@ def _free_bytes() -> int | None:
 
 
 def advice(check: WeightsCheck) -> str:
-    """The next thing to do about one subject; empty when there is nothing to do."""
+    """The next thing to do about one model; empty when there is nothing to do."""
     if check.state is WeightsState.COMPLETE:
         return ""
     if (
         check.state in {WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}
-        or check.subject.info.path is not None
+        or check.info.path is not None
     ):
         return check.reason
     chosen = check.chosen
@@ -327,8 +314,8 @@ def advice(check: WeightsCheck) -> str:
 
 def _repair_advice(check: WeightsCheck, chosen: CachedCopy) -> str:
     """How to repair a damaged copy."""
-    network = check.subject.info.model
-    remove = f"speedtest models remove {network} --format {check.subject.info.weights_format}"
+    network = check.info.model
+    remove = f"speedtest models remove {network} --format {check.info.weights_format}"
     if chosen.place.record is not None:
         return f"{remove}; the next run converts it again"
     if chosen.place.for_run and chosen.place.hub_repository:
@@ -340,7 +327,7 @@ def _repair_advice(check: WeightsCheck, chosen: CachedCopy) -> str:
 
 def _fetch_advice(check: WeightsCheck) -> str:
     """How to get a missing copy."""
-    kind = catalog.weights_formats()[check.subject.info.weights_format]
+    kind = catalog.weights_formats()[check.info.weights_format]
     if kind.fetched_by:
         return f"{kind.fetched_by} fetches it itself"
     one = need(check)

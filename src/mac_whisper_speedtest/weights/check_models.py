@@ -19,7 +19,6 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import custom, hashes
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
-    CheckSubject,
     WeightsCheck,
     with_checksums,
 )
@@ -100,7 +99,7 @@ def check_models(request: CheckRequest, observer: Observer | None = None) -> Rep
     stages: dict[str, float] = {}
     with _timed(stages, "cache-check"):
         cache = CacheCheck()
-        rows = [CheckRow(backend, cache.check(subject)) for backend, subject in subjects(request)]
+        rows = [CheckRow(backend, cache.check(info)) for backend, info in subjects(request)]
     if request.method is not CheckMethod.CACHE_CHECK:
         with _timed(stages, "checksum"):
             checks = with_checksums(
@@ -125,14 +124,14 @@ def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
     stages[name] = time.perf_counter() - began
 
 
-def subjects(request: CheckRequest) -> list[tuple[Backend, CheckSubject]]:
+def subjects(request: CheckRequest) -> list[tuple[Backend, ModelInfo]]:
     """Which weights the request is about, each backend's together and none twice."""
-    found: dict[tuple[str, str], tuple[Backend, CheckSubject]] = {}
+    found: dict[tuple[str, str], tuple[Backend, ModelInfo]] = {}
     for backend in request.backends:
         own = backend.networks or tuple(catalog.whisper_models())
         for model in request.models or own:
-            subject = CheckSubject(custom.with_listing(backend.model_info(model)), backend.label)
-            found.setdefault((backend.label, subject.info.model), (backend, subject))
+            info = custom.with_listing(backend.model_info(model))
+            found.setdefault((backend.label, info.model), (backend, info))
     return list(found.values())
 
 
@@ -143,7 +142,7 @@ def _only_a_load_can_tell(row: CheckRow) -> bool:
         not row.backend.broken
         and row.check.state is WeightsState.COMPLETE
         and chosen is not None
-        and row.check.subject.info.path is not None
+        and row.check.info.path is not None
     )
 
 
@@ -161,8 +160,8 @@ def make_complete(report: Report, cost: Cost, *, notify: Callable[[str], None]) 
         pull.pull_row(need.row, notify=notify)
     cache = CacheCheck()
     for row in report.rows:
-        if cache.check(row.check.subject).can_be_converted:
-            locate.locate(row.check.subject.info, notify=notify)
+        if cache.check(row.check.info).can_be_converted:
+            locate.locate(row.check.info, notify=notify)
 
 
 # Loading weights to see whether they load, and remembering that they did.
@@ -205,7 +204,7 @@ def _loaded(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], 
         return row
     if row.backend.broken:
         return replace(row, load=LoadCheck(LoadOutcome.NOT_CHECKED, message=row.backend.broken))
-    info = row.check.subject.info
+    info = row.check.info
     key = _key(row.backend, info, chosen, request.device)
     if not request.fresh and key and (known := _remembered(key)):
         return replace(row, load=known, load_remembered=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.catalog import (
     Custom,
+    LocationKind,
     ModelInfo,
     PublishedFile,
     is_custom,
@@ -23,22 +24,11 @@ from mac_whisper_speedtest.catalog import (
 )
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import hashes as weight_hashes
-from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError
 from mac_whisper_speedtest.weights.snapshot import SnapshotFiles, resolve_custom
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.convert.codec import FormatCodec
-
-__all__ = [
-    "Custom",
-    "DetectedWeights",
-    "VerifiedFiles",
-    "detect",
-    "is_custom",
-    "parse_custom",
-    "verify_pulled",
-    "with_listing",
-]
 
 _SAFETENSORS = {"F16": "float16", "F32": "float32", "BF16": "bfloat16", "F64": "float64"}
 _MIXED = "mixed"
@@ -116,7 +106,7 @@ def verify_pulled(custom: Custom, *, fresh: bool = False) -> VerifiedFiles:
     if damaged:
         raise DamagedError(
             f"{damaged[0]} of {custom} is not the file that the hub listed",
-            Damage(str(custom), "published", tuple(damaged), found.path, WeightsOrigin.HUB),
+            Damage(str(custom), "published", tuple(damaged), found.path, LocationKind.HUB),
             by_hand=command,
         )
     files = {file.name: str(hashes[found.path / file.name]) for file in found.files}

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.errors import WeightsError
-
-
-class WeightsOrigin(StrEnum):
-    """How weights got into their folder, and so how they are replaced."""
-
-    CONVERTED = "converted"
-    FETCHED = "fetched"
-    PACKAGE = "package"
-    HUB = "hub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +19,7 @@ class Damage:
         format: of the weights.
         names: the files.
         folder: where they are.
-        origin: how they came there.
+        origin: how they came there, and so how they are replaced.
         row: where they are published; ``None`` for conversions and models outside the catalog.
         seen: `identity` of the folder when it was read; another process may replace it meanwhile.
     """
@@ -37,19 +28,19 @@ class Damage:
     format: str
     names: tuple[str, ...]
     folder: Path
-    origin: WeightsOrigin
+    origin: LocationKind
     row: catalog.HostedWeights | None = None
     seen: tuple[int, int] = field(default=(0, 0), compare=False)
 
     @property
     def message(self) -> str:
         """What is damaged and what is done about it, before and after it is done."""
-        if self.origin is WeightsOrigin.CONVERTED:
+        if self.origin is LocationKind.CONVERTED:
             return f"the {self.format} weights of {self.model} are damaged: converted again"
         verb = "is" if len(self.names) == 1 else "are"
         if self.row is None:
             where = "the hub"
-        elif self.origin is not WeightsOrigin.HUB and self.row.mirror is not None:
+        elif self.origin is not LocationKind.HUB and self.row.mirror is not None:
             where = f"the package {self.row.mirror.distribution}"
         else:
             where = self.row.place

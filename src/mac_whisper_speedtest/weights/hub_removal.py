@@ -90,10 +90,11 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Removable:
+class HubCopy:
     """What is removed for a claim.
 
     Attributes:
+        claim: the files that are to go.
         files: of the snapshot, the largest first.
         blobs: that nothing else links to.
         refs: that lead to nothing afterwards.
@@ -101,24 +102,12 @@ class Removable:
         size_bytes: what is freed; less if another repository shares a blob.
     """
 
+    claim: Claim
     files: tuple[str, ...]
     blobs: tuple[str, ...]
     refs: tuple[str, ...]
     whole_snapshot: bool
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class HubCopy:
-    """A claim, and the cached files it covers."""
-
-    claim: Claim
-    removable: Removable
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes that its removal frees."""
-        return self.removable.size_bytes
 
 
 def copies_of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
@@ -184,20 +173,18 @@ def _found(claims: list[Claim]) -> tuple[HubCopy, ...]:
         if _has_links(hub_cache.repository_dir(claim.repository)):
             continue
         contents = read_cache(claim.repository)
-        removable = decide(contents, claim)
+        copy = decide(contents, claim)
         hollow = not contents.blobs and not contents.snapshots and contents.is_there
-        left = claim.revision in contents.snapshots and removable.whole_snapshot
-        record = (
-            revisions.cached_listing(claim.repository, claim.revision)
-            if removable.whole_snapshot
-            else None
+        emptied = copy.whole_snapshot and (
+            claim.revision in contents.snapshots
+            or revisions.cached_listing(claim.repository, claim.revision) is not None
         )
-        if removable.files or removable.blobs or removable.refs or hollow or left or record:
-            found.append(HubCopy(claim, removable))
+        if copy.files or copy.blobs or copy.refs or hollow or emptied:
+            found.append(copy)
     return tuple(found)
 
 
-def decide(contents: CacheContents, claim: Claim) -> Removable:
+def decide(contents: CacheContents, claim: Claim) -> HubCopy:
     """What to remove of a repository for a claim; blobs that other files need stay."""
     here = contents.snapshots.get(claim.revision, {})
     files = sorted(
@@ -221,7 +208,7 @@ def decide(contents: CacheContents, claim: Claim) -> Removable:
     ]
     refs = [name for name, commit in contents.refs.items() if commit == claim.revision]
     size = sum(contents.blobs[blob] for blob in blobs) + sum(here[name].size for name in files)
-    return Removable(tuple(files), tuple(blobs), tuple(refs) if whole else (), whole, size)
+    return HubCopy(claim, tuple(files), tuple(blobs), tuple(refs) if whole else (), whole, size)
 
 
 def read_cache(repository: str) -> CacheContents:
@@ -299,7 +286,7 @@ def carry_out(copy: HubCopy, *, notify: Callable[[str], None]) -> int:
     locks = [revisions.lock_path(claim.repository, claim.revision)]
     try:
         with trash.held([*locks, *([branch] if branch.exists() else [])], notify):
-            freed = _remove(claim, decide(read_cache(claim.repository), claim))
+            freed = _remove(decide(read_cache(claim.repository), claim))
     except OSError as error:
         raise StorageError(
             f"cannot remove {claim.repository} from the Hugging Face cache: "
@@ -309,20 +296,21 @@ def carry_out(copy: HubCopy, *, notify: Callable[[str], None]) -> int:
     return freed
 
 
-def _remove(claim: Claim, removable: Removable) -> int:
-    base = hub_cache.repository_dir(claim.repository)
+def _remove(copy: HubCopy) -> int:
+    repository, revision = copy.claim.repository, copy.claim.revision
+    base = hub_cache.repository_dir(repository)
     if _has_links(base):
         return 0
-    freed = _remove_files(base / "snapshots" / claim.revision, removable.files)
-    if removable.whole_snapshot:
-        _remove_references(base, claim.revision, removable.refs)
-    freed += sum(_remove_blob(base, blob) for blob in removable.blobs)
+    freed = _remove_files(base / "snapshots" / revision, copy.files)
+    if copy.whole_snapshot:
+        _remove_references(base, revision, copy.refs)
+    freed += sum(_remove_blob(base, blob) for blob in copy.blobs)
     for name in ("blobs", "refs", "snapshots", ".no_exist"):
         _drop_empty(base / name)
     with contextlib.suppress(OSError):  # the folder of a repository that holds more stays
         base.rmdir()
-    if removable.whole_snapshot:
-        revisions.discard_listing(claim.repository, claim.revision)
+    if copy.whole_snapshot:
+        revisions.discard_listing(repository, revision)
     return freed
 
 

@@ -11,7 +11,6 @@ from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.weights import hub_cache, snapshot, trash
 from mac_whisper_speedtest.weights.check import (
     CacheCheck,
-    CheckSubject,
     WeightsCheck,
     chosen_copy,
     with_checksums,
@@ -97,7 +96,7 @@ def official_row(network: str) -> catalog.HostedWeights:
 def official(network: str) -> WeightsCheck:
     """State of the official weights of a network, by names and sizes."""
     row = official_row(network)
-    return CacheCheck().check(CheckSubject(catalog.model_info(network, row.format, row.precision)))
+    return CacheCheck().check(catalog.model_info(network, row.format, row.precision))
 
 
 def for_backend(network: str, weights_format: str, precision: str = "") -> WeightsCheck:
@@ -127,11 +126,7 @@ def for_backend(network: str, weights_format: str, precision: str = "") -> Weigh
         )
     cache = CacheCheck()
     checks = [
-        _exact(
-            cache.check(
-                CheckSubject(catalog.model_info(network, weights_format, each, backend=reader))
-            )
-        )
+        _exact(cache.check(catalog.model_info(network, weights_format, each, backend=reader)))
         for each in ([precision] if precision else known)
         for reader in kinds[weights_format].loaded_by
     ]
@@ -140,7 +135,7 @@ def for_backend(network: str, weights_format: str, precision: str = "") -> Weigh
 
 def _exact(check: WeightsCheck) -> WeightsCheck:
     """``check`` without the copies that are stored in another precision than was asked for."""
-    info = check.subject.info
+    info = check.info
     of_it = [copy for copy in check.copies if info.precision == _precision(copy.place, info)]
     if len(of_it) == len(check.copies):
         return check
@@ -221,7 +216,7 @@ def verify(
     """
     checks = [
         WeightsCheck(
-            CheckSubject(catalog.model_info(each.name, each.format, each.precision)),
+            catalog.model_info(each.name, each.format, each.precision),
             each.copy.state,
             (each.copy,),
             each.copy,

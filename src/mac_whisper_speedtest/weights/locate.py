@@ -20,7 +20,7 @@ from mac_whisper_speedtest import files as file_io
 from mac_whisper_speedtest.catalog import LocationKind, ModelInfo
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import custom, hub_cache
-from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 from mac_whisper_speedtest.weights.hashes import sha256_files
 from mac_whisper_speedtest.weights.locations import (
     converted_folder,
@@ -170,7 +170,7 @@ def _checked(
 
     def damaged(message: str, *names: str) -> DamagedError:
         found = Damage(
-            model, weights_format, names, folder, WeightsOrigin.CONVERTED, seen=identity(folder)
+            model, weights_format, names, folder, LocationKind.CONVERTED, seen=identity(folder)
         )
         by_hand = f"remove the folder {folder}; it is rebuilt at the next run"
         return DamagedError(message, found, by_hand=by_hand)
@@ -325,9 +325,9 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
     row = _row(name, weights_format)
     get = _pull_command(row)
     found = {
-        LocationKind.FETCHED: (fetched_folder, "fetched from", WeightsOrigin.FETCHED),
-        LocationKind.PACKAGE: (mirror_folder, "mirror of", WeightsOrigin.PACKAGE),
-        LocationKind.HUB: (_hub_folder, "Hugging Face cache,", WeightsOrigin.HUB),
+        LocationKind.FETCHED: (fetched_folder, "fetched from", LocationKind.FETCHED),
+        LocationKind.PACKAGE: (mirror_folder, "mirror of", LocationKind.PACKAGE),
+        LocationKind.HUB: (_hub_folder, "Hugging Face cache,", LocationKind.HUB),
     }
     locations = catalog.published_locations(row)
     # Each is only looked for when the one before is not there.
@@ -379,7 +379,7 @@ class _PublishedCopy:
 
     folder: Path
     how: str
-    origin: WeightsOrigin
+    origin: LocationKind
     again: str
 
 

@@ -2,10 +2,11 @@
 
 From scripts::
 
+    from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.weights import pull
 
     pull.pull_row(pull.row_for("small"), notify=print)
-    pull.pull_custom(pull.parse_custom("org/name@" + commit), notify=print)
+    pull.pull_custom(catalog.parse_custom("org/name@" + commit), notify=print)
     pull.cost(pull.row_for("small"))  # bytes still missing; sends no request
 
 Files go into the Hugging Face cache (`hub_cache`), where every library finds them; the listings of
@@ -36,7 +37,6 @@ from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import RequestContext, refuse_offline
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
-from mac_whisper_speedtest.weights.custom import Custom, is_custom, parse_custom
 from mac_whisper_speedtest.weights.locations import fetched_folder
 from mac_whisper_speedtest.weights.revisions import (
     HubFile,
@@ -93,17 +93,6 @@ def _read() -> list[tuple[int, float]]:
 def _path() -> Path:
     return paths.cache_dir() / "downloads.json"
 
-
-__all__ = [
-    "Custom",
-    "RetryPolicy",
-    "cost",
-    "is_custom",
-    "parse_custom",
-    "pull_custom",
-    "pull_row",
-    "row_for",
-]
 
 MARGIN_SHARE = 0.05
 MARGIN_BYTES = 200_000_000
@@ -177,7 +166,7 @@ def pull_row(
 
 
 def pull_custom(
-    custom: Custom,
+    custom: catalog.Custom,
     *,
     notify: Callable[[str], None],
     progress: Observer | None = None,

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from mac_whisper_speedtest import catalog, files
+from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.weights.damage import Damage, DamagedError, WeightsOrigin, identity
+from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 
 _Found = TypeVar("_Found")
 
@@ -64,14 +65,14 @@ def _replace(damage: Damage, notify: Callable[[str], None]) -> None:
     """Remove the damaged copy and fetch it again; a conversion is remade when next requested."""
     from mac_whisper_speedtest.weights import mirror, pull
 
-    if damage.origin in {WeightsOrigin.CONVERTED, WeightsOrigin.FETCHED}:
+    if damage.origin in {LocationKind.CONVERTED, LocationKind.FETCHED}:
         _clear(damage)
-    if damage.origin is WeightsOrigin.CONVERTED:
+    if damage.origin is LocationKind.CONVERTED:
         return
     row = damage.row
     if row is None:
         pull.pull_custom(catalog.parse_custom(damage.model), notify=notify)
-    elif damage.origin is WeightsOrigin.HUB:
+    elif damage.origin is LocationKind.HUB:
         pull.pull_row(row, notify=notify)
     else:
         # A package is not ours and stays; what the tool's own cache has is preferred to it.
