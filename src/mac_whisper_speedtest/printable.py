@@ -1,23 +1,38 @@
-"""Removes characters from foreign text that are invisible but act on a terminal or a page.
+"""Foreign text, freed from characters that are invisible but act on a terminal or a page.
 
-Texts of backends, recordings, tags and bundles pass one of these functions before they are shown.
-Escaping (HTML, Markdown) is the task of each format.
+Texts of backends, recordings, tags and bundles pass one of these functions before they are stored
+or shown. Escaping (HTML, Markdown) is the task of each format.
 """
 
 from __future__ import annotations
 
 import re
 
-UNSEEN = re.compile(
-    # Control characters except tabs and line feeds, and marks that change the direction of text
-    # (Trojan Source: Boucher and Anderson 2021).
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-    # Line ends that only some programs know, deprecated shaping controls, tags, lone surrogates,
-    # and noncharacters (which XML 1.0 cannot represent).
-    "\u2028\u2029\u206a-\u206f\ufeff\U000e0000-\U000e007f\ud800-\udfff\ufffe\uffff]"
-)
 REPLACEMENT = "\ufffd"
 _NEW_LINE = re.compile(r"\r\n?")
+
+# Control characters but for tab and newline: a terminal obeys them. The embeddings, overrides and
+# isolates of UAX #9: they make a text look like another (Trojan Source: Boucher and Anderson 2021).
+# Lone surrogates: no UTF-8 has them.
+_CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+CONTROL = re.compile(f"[{_CONTROL}]")
+"""What no stored text has. Marks such as U+200E belong to a transcript: its error rate must be the
+same in a bundle."""
+UNSEEN = re.compile(
+    # Also the other marks of direction, line ends that only some programs know, deprecated shaping
+    # controls, tags, and noncharacters (which XML 1.0 cannot represent).
+    f"[{_CONTROL}\u061c\u200e\u200f\u2028\u2029\u206a-\u206f\ufeff\U000e0000-\U000e007f\ufffe\uffff]"
+)
+"""What no text that is shown has."""
+_MAY_BE_CONTROL = re.compile(
+    rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]"
+    rb"|\\[bfr]|\\u(?:00[01789]|20[26]|[dD][89a-fA-F])"
+)
+
+
+def without_control(text: str) -> str:
+    """``text`` with line feeds as line ends, and U+FFFD for every character of :data:`CONTROL`."""
+    return CONTROL.sub(REPLACEMENT, _NEW_LINE.sub("\n", text))
 
 
 def printable(text: str) -> str:
@@ -36,3 +51,22 @@ def printable_name(text: str) -> str:
     Stricter than :func:`printable_line`: a bundle with any other name is refused.
     """
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
+def control_character(text: str) -> str | None:
+    """The first of ``text``'s :data:`CONTROL`, as ``U+001B``; ``None`` where it has none."""
+    found = CONTROL.search(text)
+    return f"U+{ord(found[0]):04X}" if found else None
+
+
+def may_have_control(line: bytes) -> bool:
+    """Whether a line of JSON may hold a control character, raw or escaped; it need not."""
+    return _MAY_BE_CONTROL.search(line) is not None
+
+
+def shown(value: object, longest: int = 60) -> str:
+    """A foreign value for use in a message: quoted, escaped and shortened."""
+    if isinstance(value, int) and abs(value) >> 64:
+        return f"a number of {value.bit_length()} bits"  # its digits are not worth their time
+    text = ascii(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from mac_whisper_speedtest.bundle.fields import DETAILS, POLICIES
-from mac_whisper_speedtest.bundle.unsafe_text import cleaned
 from mac_whisper_speedtest.declared import FieldPolicy
+from mac_whisper_speedtest.printable import without_control
 from mac_whisper_speedtest.privacy import scrub_for_others
 from mac_whisper_speedtest.results import schema as s
 
@@ -188,7 +188,7 @@ class Redactor:
         self._names = pseudonyms_of(manifest)
         self._scrubbed = functools.lru_cache(maxsize=4096)(self._scrub_text)
         self._text_changes: Mapping[FieldPolicy, Callable[[str], str]] = {
-            FieldPolicy.NAME: cleaned,
+            FieldPolicy.NAME: without_control,
             FieldPolicy.SCRUBBED: self._scrubbed,
             FieldPolicy.CLIP: self._names.of_clip,
             FieldPolicy.CELL: lambda name: self._names.cells.get(name, "cell-0000"),
@@ -232,9 +232,9 @@ class Redactor:
                 # A name that the manifest does not have means nothing to other people.
                 new = own.inside.get(value, "utterance-0000") if own else "utterance-0000"
             case FieldPolicy.SAID:
-                new = cleaned(value) if self._has_texts(own) else ""
+                new = without_control(value) if self._has_texts(own) else ""
             case FieldPolicy.REFERENCE:
-                new = cleaned(value) if self._has_texts(own) else None
+                new = without_control(value) if self._has_texts(own) else None
             case FieldPolicy.INSIDE:
                 new = self._inside(value, clip)
             case FieldPolicy.DETAILS:
@@ -264,7 +264,7 @@ class Redactor:
         return self._redacted(value, clip)
 
     def _scrub_text(self, text: str) -> str:
-        return cleaned(scrub_for_others(self._names.replaced_in(text))) if text else text
+        return without_control(scrub_for_others(self._names.replaced_in(text))) if text else text
 
     def _has_texts(self, clip: ClipPseudonyms | None) -> bool:
         return self._texts or (clip is not None and clip.public)

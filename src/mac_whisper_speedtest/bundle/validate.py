@@ -18,26 +18,20 @@ from typing import TypeVar
 
 import msgspec
 
+from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.bundle.container import (
     INFO,
     JOURNAL,
-    LONGEST_S,
-    LONGEST_TEXT,
     MANIFEST,
     SEALED,
     BundleError,
     Container,
-    check_numbers,
-    check_texts,
 )
 from mac_whisper_speedtest.bundle.redact import PSEUDONYM
-from mac_whisper_speedtest.bundle.unsafe_text import (
-    control_character,
-    has_control_characters,
-    shown,
-)
 from mac_whisper_speedtest.bundle.write import BundleInfo
+from mac_whisper_speedtest.limits import LONGEST_LINE, LONGEST_NAME, LONGEST_S, LimitError
+from mac_whisper_speedtest.printable import control_character, may_have_control, shown
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
@@ -53,8 +47,6 @@ from mac_whisper_speedtest.summary.summarize import summarize
 FASTEST_RTFX = 1e6
 """Times real time: an hour of audio in 3.6 ms. The fastest that is known are near 10 000."""
 MOST_CELLS, MOST_RECORDINGS, MOST_ROUNDS = 500, 200_000, 100_000
-LONGEST_NAME = 300
-"""Letters. An id has three names."""
 STATUSES = frozenset(
     {"ok", "failed", "timeout", "crashed", "out_of_memory", "protocol_violation", "unavailable"}
     | {"skipped"}
@@ -84,8 +76,7 @@ def check_manifest(manifest: s.Manifest) -> None:
     _at_most("cells", len(manifest.cells), MOST_CELLS)
     _at_most("clips", len(manifest.clips), MOST_CELLS)
     _at_most("rounds", len(manifest.schedule), MOST_ROUNDS)
-    check_numbers(manifest, "the manifest")
-    check_texts(manifest, "the manifest")
+    _check_limits(manifest, "the manifest")
     for clip in manifest.clips:
         _check_clip(clip)
     clips = [clip.name for clip in manifest.clips]
@@ -161,7 +152,7 @@ class EventChecker:
         cell = getattr(event, "cell", None)
         if cell is not None and cell not in self._lengths:
             raise BundleError(f"{where} is of {shown(cell)}, which is no cell of the run")
-        check_numbers(event, where)
+        _check_limits(event, where)
         match event:
             case s.Sample():
                 self._sample(event, where)
@@ -205,6 +196,14 @@ class EventChecker:
         )
 
 
+def _check_limits(struct: s.Struct, where: str) -> None:
+    """Refuse numbers that measure nothing, and texts too long to have been spoken."""
+    try:
+        limits.check(struct)
+    except LimitError as error:
+        raise BundleError(f"{where}: {error}") from error
+
+
 def _check_name(name: str) -> None:
     _demand(
         0 < len(name) <= LONGEST_NAME and name.isprintable(),
@@ -228,8 +227,6 @@ def _demand(holds: object, otherwise: str) -> None:
         raise BundleError(otherwise)
 
 
-LONGEST_LINE = 8 << 20
-"""Bytes of a journal's line: an hour of speech with its segments has some 300 000."""
 MOST_LINES = 3_000_000
 _Decoded = TypeVar("_Decoded")
 
@@ -332,16 +329,15 @@ def _events(container: Container, manifest: s.Manifest) -> Iterator[s.Event]:
         if number > MOST_LINES:
             raise BundleError(f"its journal has more than {MOST_LINES} lines")
         try:
+            limits.check_depth(line)
             event: s.Event = decoder.decode(line)
             at_s = envelope.decode(line).at_s
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BundleError(f"{where} is no event: {shown(str(error), 200)}") from error
         if at_s is not None and not 0 <= at_s <= LONGEST_S:
             raise BundleError(f"{where} was written at {shown(at_s)} s")
-        if has_control_characters(line):
+        if may_have_control(line):
             _check_letters(line, where)
-        if len(line) > LONGEST_TEXT:  # else no text in it is longer
-            check_texts(event, where)
         checker.check(event, where)
         yield event
 
@@ -378,8 +374,9 @@ def counted(container: Container, name: str, info: BundleInfo) -> Iterator[bytes
 
 def _decoded(data: bytes, kind: type[_Decoded], name: str) -> _Decoded:
     try:
+        limits.check_depth(data)
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BundleError(f"its {name} is not what it should be: {shown(str(error), 200)}") from (
             error
         )
@@ -387,7 +384,7 @@ def _decoded(data: bytes, kind: type[_Decoded], name: str) -> _Decoded:
 
 def _check_letters(data: bytes, where: str) -> None:
     """Refuse control characters, which could attack a terminal; the tool writes none."""
-    if not has_control_characters(data):
+    if not may_have_control(data):
         return
     for text in _every_text(msgspec.json.decode(data)):
         letter = control_character(text)

@@ -1,0 +1,196 @@
+"""Limits for data from outside: workers' answers, journals, manifests, engine files and bundles.
+
+:func:`check_depth` belongs before a decoder, :func:`check` after it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from mac_whisper_speedtest.printable import shown
+
+LONGEST_LINE = 8 << 20
+"""Bytes of a message or of a journal's line: an hour of speech with its segments has 300 000."""
+LONGEST_TEXT = 1 << 20
+"""Characters: an hour of speech has some 50 000."""
+LONGEST_MESSAGE = 2000
+"""Characters of an error's message, a remark or a line of a log."""
+LONGEST_NAME = 300
+"""Characters of a name, a version, a device or a language. A cell's id has three names."""
+MOST_FACTS = 100
+"""Entries of a mapping or a list that describes: versions, details, settings, remarks, stages."""
+MOST_ITEMS = 1_000_000
+"""Entries of any list or mapping: a million samples."""
+LONGEST_S = 1e8
+"""Seconds: three years."""
+LARGEST_BYTES = 1 << 60
+LARGEST_NUMBER = 1e15
+LARGEST_SEED = 1 << 64
+DEEPEST = 64
+"""Levels of objects, lists and tables within each other. The schema of a run has eight.
+
+Decoders give up near 1000 with a RecursionError, where on the stack is chance.
+"""
+
+_SIGNED = frozenset({"exit_code", "index", "start_s", "end_s", "nice", "seed", "value", "values"})
+"""Fields that may be below 0: what is read may have shrunk, and temperatures are in degrees."""
+
+
+class LimitError(ValueError):
+    """A value from outside is out of its limits.
+
+    Attributes:
+        path: the field, such as ``segments[3].end_s``; empty for the whole.
+        problem: what is wrong with it, with the value.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} {problem}" if path else problem)
+        self.path = path
+        self.problem = problem
+
+    def below(self, parent: str) -> LimitError:
+        """The same error, with the path of the field above it in front."""
+        dot = "." if parent and self.path and not self.path.startswith("[") else ""
+        return LimitError(f"{parent}{dot}{self.path}", self.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class SizeLimits:
+    """How long texts and collections may be. Limits of numbers follow from their fields' names."""
+
+    longest_text: int = LONGEST_TEXT
+    most_items: int = MOST_ITEMS
+    deepest: int = DEEPEST
+
+
+ANY = SizeLimits()
+
+
+def check(value: object, path: str = "", limits: SizeLimits = ANY) -> None:
+    """Check every number, text, list and mapping of decoded data.
+
+    Numbers must be finite. A field's name says what it can be: seconds (``seconds``, ``*_s``) at
+    most `LONGEST_S`, bytes (``*_bytes``) at most `LARGEST_BYTES`, others at most `LARGEST_NUMBER`,
+    and only a few may be below 0. Entries of a list or mapping are checked as the field that holds
+    them; in a mapping that no field holds, the keys are the fields' names.
+
+    Args:
+        value: msgspec structs, dataclasses, mappings, lists, tuples and scalars, in any nesting.
+        path: where it stands, for the message.
+        limits: for texts and collections.
+
+    Raises:
+        LimitError: names the first field that is out of its limits.
+    """
+    try:
+        _check(value, None, limits, 0)
+    except LimitError as error:
+        raise error.below(path) from None
+
+
+def _check(value: Any, field: str | None, limits: SizeLimits, depth: int) -> None:
+    kind: Any = type(value)
+    if kind is float or kind is int:
+        check_number(value, field or "")
+    elif kind is str:
+        if len(value) > limits.longest_text:
+            raise LimitError("", f"has {len(value)} characters; at most {limits.longest_text}")
+    elif value is None or kind is bool:
+        return
+    elif depth > limits.deepest:
+        raise LimitError("", f"is nested deeper than {limits.deepest} levels")
+    elif isinstance(value, Mapping):
+        _check_size(value, limits)
+        for key, each in value.items():
+            if isinstance(key, str) and len(key) > limits.longest_text:
+                raise LimitError("", f"has a key of {len(key)} characters")
+            own = str(key) if field is None else field
+            _check_entry(each, _name_of(key), own, limits, depth)
+    elif isinstance(value, list | tuple | set | frozenset):
+        _check_size(value, limits)
+        for number, each in enumerate(value):
+            _check_entry(each, f"[{number}]", field, limits, depth)
+    else:
+        for name in field_names(kind):
+            _check_entry(getattr(value, name), name, name, limits, depth)
+
+
+def _check_entry(value: Any, name: str, field: str | None, limits: SizeLimits, depth: int) -> None:
+    try:
+        _check(value, field, limits, depth + 1)
+    except LimitError as error:
+        raise error.below(name) from None
+
+
+def _check_size(value: Any, limits: SizeLimits) -> None:
+    if len(value) > limits.most_items:
+        raise LimitError("", f"has {len(value)} entries; at most {limits.most_items}")
+
+
+def _name_of(key: object) -> str:
+    return key if isinstance(key, str) and key.isidentifier() else f"[{shown(key)}]"
+
+
+@functools.cache
+def field_names(kind: type) -> tuple[str, ...]:
+    """The fields of a msgspec struct or a dataclass; of any other class, none."""
+    if dataclasses.is_dataclass(kind):
+        return tuple(each.name for each in dataclasses.fields(kind))
+    return tuple(getattr(kind, "__struct_fields__", ()))
+
+
+def check_number(value: float, field: str) -> None:
+    """Check one number as :func:`check` does, by the name of its field. Raises LimitError."""
+    least, most = number_range(field)
+    if not least <= value <= most:  # NaN is never within
+        raise LimitError("", f"is {shown(value)}, not within {least:g} to {most:g}")
+
+
+@functools.cache
+def number_range(field: str) -> tuple[float, float]:
+    """The least and the most that a number in a field of that name can be."""
+    most: float = LARGEST_NUMBER
+    if field.endswith("_bytes") or field in {"value", "values"}:
+        most = LARGEST_BYTES
+    elif field == "seconds" or field.endswith("_s"):
+        most = LONGEST_S
+    elif field == "seed":
+        most = LARGEST_SEED
+    return (-most if field in _SIGNED else 0), most
+
+
+_JSON_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_TOML_TEXT = re.compile(
+    rb'"""(?:[^"\\]|\\.|"(?!""))*+"{0,5}'
+    rb"|'''(?:[^']|'(?!''))*+'{0,5}"
+    rb"|" + _JSON_TEXT.pattern + rb"|'[^'\n]*+'?|\#[^\n]*+",
+    re.DOTALL,
+)
+_OPENING, _CLOSING = b"[{", b"]}"
+_NO_BRACKET = bytes(set(range(256)) - set(_OPENING + _CLOSING))
+_STEP = dict.fromkeys(_OPENING, 1) | dict.fromkeys(_CLOSING, -1)
+
+
+def check_depth(data: bytes | str, deepest: int = DEEPEST, *, toml: bool = False) -> None:
+    """Check how deep JSON or TOML is nested, before it is decoded.
+
+    Brackets in texts (and in TOML's comments) do not count. Costs a few milliseconds per megabyte,
+    and next to nothing where there are few brackets. The data need not be well-formed.
+
+    Raises:
+        LimitError: it is nested deeper than ``deepest`` levels.
+    """
+    if isinstance(data, str):
+        data = data.encode("utf-8", "replace")
+    if sum(map(data.count, (b"[", b"{"))) <= deepest:
+        return
+    brackets = (_TOML_TEXT if toml else _JSON_TEXT).sub(b"", data).translate(None, _NO_BRACKET)
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > deepest:
+        raise LimitError("", f"is nested deeper than {deepest} levels")
