@@ -52,7 +52,7 @@ def test_a_narrow_terminal_gets_two_tables_and_loses_nothing() -> None:
     run = measured(FakeCell("faster-whisper", rtf=0.3), FakeCell("b", rtf=0.2))
     narrow = printed(run, width=80)
     assert max(len(line) for line in narrow.splitlines()) <= 80
-    for word in ("faster-whisper", "float32", "3.000", "16.7%", "spread", "first", "peak", "ok"):
+    for word in ("faster-whisper", "float32", "3.000", "16.7%", "min–max", "first", "peak", "ok"):
         assert word in narrow
 
 

@@ -17,10 +17,9 @@ from mac_whisper_speedtest.leaderboard.build import (
 from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, PooledFigure
 from mac_whisper_speedtest.leaderboard.submissions import Configuration
 from mac_whisper_speedtest.report.html import charts
-from mac_whisper_speedtest.report.html.page import clipped
-from mac_whisper_speedtest.report.html.tables import (
+from mac_whisper_speedtest.report.tables import (
     Field,
-    PageTable,
+    ReportTable,
     TableColumn,
     TableRow,
     number_columns,
@@ -33,6 +32,7 @@ from mac_whisper_speedtest.results.cells import (
     MISSING,
     OK,
     backend_name,
+    clipped,
     counted,
     distinct,
     error_rate_text,
@@ -119,7 +119,7 @@ def machines_section(classes: Sequence[MachineClass]) -> list[dict[str, object]]
     found: list[dict[str, object]] = []
     for number, each in enumerate(classes):
         hardware = clipped(each.hardware, _LONGEST)
-        members = PageTable(
+        members = ReportTable(
             _MACHINE_COLUMNS,
             [[_machine_row(member) for member in each.members]],
             caption=f"Bundles of {hardware}",
@@ -254,7 +254,6 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
         ]
         for group in board.groups
     ]
-    columns, bodies = _without_empty(bodies)
     title = board_title(board)
     return {
         "title": title,
@@ -266,31 +265,14 @@ def board_section(number: int, board: Board, off: Collection[str]) -> dict[str, 
         "margin": percent(board.margin),
         "drawing": _drawing(f"plot-{number}", board),
         "most_drawn": _MOST_DRAWN if len(_with_speed(board)) > _MOST_DRAWN else None,
-        "rows": PageTable(
-            columns,
+        "rows": ReportTable(
+            _BOARD_COLUMNS,
             bodies,
             caption=f"{title}: contract {contract_name(board)}",
             name=table_id(number),
-        ),
+        ).without_empty(_OPTIONAL),
         "notes": list(_notes(board)),
     }
-
-
-def _without_empty(
-    bodies: list[list[TableRow]],
-) -> tuple[list[TableColumn], list[list[TableRow]]]:
-    """The columns that are not empty, and the rows with these columns."""
-    rows = [row for body in bodies for row in body]
-    kept = [
-        index
-        for index, column in enumerate(_BOARD_COLUMNS)
-        if column.heading not in _OPTIONAL
-        or any(row.fields[index] != Field(MISSING, "") for row in rows)
-    ]
-    return [_BOARD_COLUMNS[index] for index in kept], [
-        [replace(row, fields=[row.fields[index] for index in kept]) for row in body]
-        for body in bodies
-    ]
 
 
 def _audio(board: Board) -> str:

@@ -22,9 +22,8 @@ from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow,
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS
 from mac_whisper_speedtest.report.html import page
-from mac_whisper_speedtest.report.html.page import clipped
-from mac_whisper_speedtest.report.html.tables import PageTable, TableColumn, TableRow
-from mac_whisper_speedtest.results.cells import MISSING, counted
+from mac_whisper_speedtest.report.tables import ReportTable, TableColumn, TableRow
+from mac_whisper_speedtest.results.cells import MISSING, clipped, counted
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 from mac_whisper_speedtest.stats.outliers import CUT
 
@@ -88,7 +87,7 @@ def _kinds(
     ]
 
 
-def _refused(refused: tuple[Refusal, ...]) -> PageTable | None:
+def _refused(refused: tuple[Refusal, ...]) -> ReportTable | None:
     if not refused:
         return None
     columns = (TableColumn("file"), TableColumn("SHA-256"), TableColumn("reason", long=True))
@@ -102,7 +101,7 @@ def _refused(refused: tuple[Refusal, ...]) -> PageTable | None:
         )
         for each in refused
     ]
-    return PageTable(columns, [rows], caption="Bundles that were refused", name="refused-files")
+    return ReportTable(columns, [rows], caption="Bundles that were refused", name="refused-files")
 
 
 # JSON and CSV. Numbers have nine significant digits: more than any measurement has, but without the

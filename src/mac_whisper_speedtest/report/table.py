@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from rich.console import Console, JustifyMethod, RenderableType
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from mac_whisper_speedtest.printable import printable_line
-from mac_whisper_speedtest.report.terminal import output_console, plain_table
+from mac_whisper_speedtest.report.figures import duration_table, ranking_table
+from mac_whisper_speedtest.report.terminal import fitted, output_console
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import (
     FIRST_GROUP,
-    MISSING,
-    CellTable,
     break_even_lines,
-    by_table,
-    counted,
-    measured_amount,
-    number_text,
-    range_text,
     summary_of,
     tables_of,
-    with_bounds,
 )
 from mac_whisper_speedtest.results.schema import CellResult, ClipInfo, Run
 from mac_whisper_speedtest.stats import ranking
@@ -121,47 +113,14 @@ def _wrong(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
     )
 
 
-# How time grows with the length of the audio.
-
-
-def _duration_tables(run: Run) -> Iterator[Table | Text]:
-    """Per model: fixed cost, seconds per audio second, and the time of every length."""
-    for group in by_table(run.cells):
-        cells = [cell for cell in group if cell.summary is not None and cell.summary.duration]
-        if not cells:
-            continue
-        names = named.names_of(group)
-        yield _duration_table(cells, names)
-        lines = [f"  {line}" for line in break_even_lines(cells, names)]
-        if lines:
-            yield Text("\n".join(lines))
-
-
-def _duration_table(cells: Sequence[CellResult], names: Mapping[str, str]) -> Table:
-    lengths = [each.name for each in cells[0].clip.utterances]
-    table = plain_table(f"{cells[0].model.name}: seconds by length of the audio")
-    table.add_column("backend")
-    for heading in ("fixed s", "s per audio s", "grows by", "30 s window s", *lengths):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for cell in cells:
-        assert cell.summary is not None
-        fit = cell.summary.duration
-        assert fit is not None
-        table.add_row(
-            names[cell.id],
-            with_bounds(fit.fixed_s, fit.fixed, ".2f"),
-            with_bounds(fit.per_audio_s, fit.per_audio, ".4f"),
-            fit.shape or MISSING,
-            number_text(fit.window_s, ".3f"),
-            *(number_text(fit.seconds_by_duration.get(each), ".2f") for each in lengths),
-        )
-    return table
-
-
-_ANY_WIDTH = 1000
-
-_Show = Callable[[CellTable, CellResult], str | Text]
-_Column = tuple[str, JustifyMethod, _Show]
+_COLUMNS = (
+    *("rank", "backend", "device", "median s", "RTFx", "× best", "WER", "status"),
+    *("contract", "min–max s", "load s", "first s", "peak MB"),
+)
+_OPTIONAL = ("first segment s", "cold load s", "warm load s", "cores", "device MB", "J/h audio")
+"""Columns that not every machine and backend reports."""
+_NAMING = 2
+"""The columns that name a row."""
 
 
 def show_run(run: Run, *, saved_as: str = "", console: Console | None = None) -> None:
@@ -182,135 +141,17 @@ def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType
     ]
     # A model that was not requested and is unavailable needs no table; the notes name it.
     for table in drawn or found:
-        heading = _title(run, table)
-        for columns in _packed(table, console):
-            yield _table(table, columns, heading)
-            heading = ""
-    yield from _duration_tables(run)
+        ranking = ranking_table(run, table, (*_COLUMNS, *_OPTIONAL)).without_empty(_OPTIONAL)
+        yield from fitted(ranking, console, naming=_NAMING)
+    for table in found:
+        cells = [cell for cell in table.cells if summary_of(cell).duration is not None]
+        if cells:
+            yield from fitted(duration_table(cells, table.names), console)
+            yield from (Text(f"  {line}") for line in break_even_lines(cells, table.names))
     notes = dict.fromkeys(map(printable_line, _notes(run)))
     if notes:
         yield Text("\n".join(f"  {line}" for line in notes))
     yield Text(_footer(run, saved_as), style="dim")
-
-
-def _packed(table: CellTable, console: Console) -> list[list[_Column]]:
-    """All columns, split over as many tables as the console's width requires.
-
-    Every table begins with rank and name and has all rows.
-    """
-    packed: list[list[_Column]] = []
-    for column in (*_RANKING, *_DETAILS, *_optional_columns(table.cells)):
-        if not packed:
-            packed.append([])
-        wider = _table(table, [*packed[-1], column], "")
-        natural = console.measure(wider, options=console.options.update_width(_ANY_WIDTH)).maximum
-        if natural > console.width and len(packed[-1]) > len(_NAMING):
-            packed.append([*_NAMING])
-        packed[-1].append(column)
-    return packed
-
-
-def _title(run: Run, table: CellTable) -> str:
-    request = run.manifest.request
-    info = next(each for each in run.manifest.clips if each.name == table.clip.name)
-    audio = f"{info.seconds:.1f} s"
-    if info.utterances:
-        what = "lengths" if info.kind == "durations" else "utterances"
-        audio = f"{len(info.utterances)} {what}, {audio}"
-    measured = measured_amount(run, whole_set=bool(info.utterances))
-    return (
-        f"{table.title} ({audio}), contract {request.contract['name']}, "
-        f"{measured}, {counted(request.threads, 'thread')}"
-    )
-
-
-def _table(table: CellTable, columns: Sequence[_Column], title: str) -> Table:
-    drawn = plain_table(title)
-    for heading, justify, _ in columns:
-        drawn.add_column(heading, justify=justify, overflow="fold", no_wrap=justify == "right")
-    for number, group in enumerate(table.groups()):
-        if number:
-            drawn.add_section()
-        for cell in group:
-            drawn.add_row(*(_printable(show(table, cell)) for _, _, show in columns))
-    return drawn
-
-
-def _printable(field: str | Text) -> Text:
-    return field if isinstance(field, Text) else Text(printable_line(field))
-
-
-def _status(_table: CellTable, cell: CellResult) -> Text:
-    status = named.status_of(cell)
-    shown = Text(status, style="green" if status == named.OK else "red")
-    findings = named.findings_of(cell)
-    if findings:
-        shown.append(f" ({findings})", style="yellow")
-    return shown
-
-
-def _contract(_table: CellTable, cell: CellResult) -> Text:
-    return Text(named.contract_of(cell), style="yellow" if cell.contract.deviations else "")
-
-
-def _bounded(name: str, bounds: str) -> _Show:
-    """A column with one figure of the summary and its interval."""
-
-    def show(_table: CellTable, cell: CellResult) -> str:
-        summary = summary_of(cell)
-        return with_bounds(getattr(summary, name), getattr(summary, bounds), ".2f")
-
-    return show
-
-
-def _figure(name: str, form: str, factor: float = 1.0) -> _Show:
-    """A column with one figure of the summary."""
-    return lambda _, cell: number_text(getattr(summary_of(cell), name), form, factor)
-
-
-def _spread(_table: CellTable, cell: CellResult) -> str:
-    return range_text(summary_of(cell).min_s, summary_of(cell).max_s, ".3f")
-
-
-_NAMING: tuple[_Column, ...] = (
-    ("rank", "right", lambda _, cell: named.rank_of(cell)),
-    ("backend", "left", lambda table, cell: table.names[cell.id]),
-)
-_RANKING: tuple[_Column, ...] = (
-    *_NAMING,
-    ("device", "left", lambda _, cell: cell.backend.device or MISSING),
-    ("median s", "right", _figure("median_s", ".3f")),
-    ("RTFx", "right", _bounded("rtfx", "rtfx_bounds")),
-    ("× best", "right", _bounded("times_best", "times_best_bounds")),
-    ("WER", "right", lambda _, cell: named.error_rate_of(cell)),
-    ("status", "left", _status),
-)
-_DETAILS: tuple[_Column, ...] = (
-    ("contract", "left", _contract),
-    ("spread s", "right", _spread),
-    ("load s", "right", _figure("load_s", ".2f")),
-    ("first s", "right", _figure("first_s", ".3f")),
-    ("peak MB", "right", _figure("peak_rss_bytes", ".0f", 1e-6)),
-)
-
-
-_OPTIONAL: tuple[tuple[str, _Column], ...] = (
-    ("first_segment_s", ("first segment s", "right", _figure("first_segment_s", ".3f"))),
-    ("load_cold_s", ("cold load s", "right", _figure("load_cold_s", ".2f"))),
-    ("load_warm_s", ("warm load s", "right", _figure("load_warm_s", ".2f"))),
-    ("cores_used", ("cores", "right", _figure("cores_used", ".1f"))),
-    ("device_memory_bytes", ("device MB", "right", _figure("device_memory_bytes", ".0f", 1e-6))),
-    ("joules_per_audio_hour", ("J/h audio", "right", _figure("joules_per_audio_hour", ".0f"))),
-)
-
-
-def _optional_columns(cells: Sequence[CellResult]) -> list[_Column]:
-    """Columns that not every machine and backend reports, if any cell has a value."""
-    return [
-        column
-        for name, column in _OPTIONAL
-        if any(getattr(cell.summary, name) is not None for cell in cells)
-    ]
 
 
 def _footer(run: Run, saved_as: str) -> str:

@@ -1,14 +1,21 @@
-"""What all reports on a terminal share: the width of a pipe, and the style of tables."""
+"""What all reports on a terminal share: the width of a pipe, and how tables look."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.report.tables import Field, ReportTable, as_field
+
 PIPE_WIDTH = 200
 """Characters per line where the output is not a terminal."""
+_ANY_WIDTH = 1000
+_STYLES = {"good": "green", "warn": "yellow", "bad": "red"}
 
 
 def output_console(console: Console | None) -> Console:
@@ -28,3 +35,52 @@ def plain_table(title: str) -> Table:
         title_style="bold",
         pad_edge=False,
     )
+
+
+def drawn(table: ReportTable, *, title: str | None = None) -> Table:
+    """A table as it is printed, with a line between its bodies; by default its caption on top."""
+    made = plain_table(table.caption if title is None else title)
+    for column in table.columns:
+        made.add_column(
+            printable_line(column.heading),
+            justify="right" if column.number else "left",
+            overflow="fold",
+            no_wrap=column.number,
+        )
+    for number, body in enumerate(table.bodies):
+        if number:
+            made.add_section()
+        for row in body:
+            made.add_row(*map(_text, map(as_field, row.fields)))
+    return made
+
+
+def _text(field: Field) -> Text:
+    style = "yellow" if field.class_ == "other" else _STYLES.get(field.badge, "")
+    text = Text(printable_line(field.shown), style=style)
+    if field.interval:
+        text.append(f" ({field.interval})")
+    if field.note and not field.missing:
+        text.append(f" ({printable_line(field.note)})", style="yellow")
+    return text
+
+
+def fitted(table: ReportTable, console: Console, *, naming: int = 1) -> Iterator[Table]:
+    """All columns, split over as many tables as the console's width requires.
+
+    Args:
+        table: what is shown.
+        console: where.
+        naming: how many of its first columns begin every table.
+    """
+    head = list(range(naming))
+    chosen = list(head)
+    title: str | None = None
+    for at in range(naming, len(table.columns)):
+        wider = drawn(table.with_columns([*chosen, at]), title="")
+        natural = console.measure(wider, options=console.options.update_width(_ANY_WIDTH)).maximum
+        if natural > console.width and len(chosen) > naming:
+            yield drawn(table.with_columns(chosen), title=title)
+            chosen, title = list(head), ""
+        chosen.append(at)
+    yield drawn(table.with_columns(chosen), title=title)

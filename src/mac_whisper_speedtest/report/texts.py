@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from mac_whisper_speedtest.report.terminal import output_console, plain_table
+from mac_whisper_speedtest.report.figures import accuracy_table, references
+from mac_whisper_speedtest.report.tables import ReportTable, TableColumn, TableRow, number_columns
+from mac_whisper_speedtest.report.terminal import fitted, output_console
 from mac_whisper_speedtest.results import cells as named
-from mac_whisper_speedtest.results.cells import MISSING, percent
+from mac_whisper_speedtest.results.cells import percent
 from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult
-
-_STYLES = {"as good": "green", "worse": "bold red", "unclear": "yellow"}
 
 
 def show_scores(
@@ -39,46 +38,21 @@ def show_scores(
             continue
         ranked = sorted(scored, key=lambda cell: _order(found[cell.id]))
         names = named.names_of(group)
-        console.print(_table(ranked, found, names))
+        first, accuracy = ranked[0], found[ranked[0].id]
+        caption = f"{first.model.name} on {first.clip.name}, {accuracy.normalizer}"
+        table = accuracy_table(ranked, found, names, caption=caption)
+        # How each was compared is in the lines below.
+        for part in fitted(table.with_columns(range(len(table.columns) - 1)), console):
+            console.print(part)
         for line in dict.fromkeys(_notes(group, ranked, found, names)):
             console.print(Text(f"  {line}"))
         if per_utterance:
-            console.print(_utterances(ranked, found, names))
+            for part in fitted(_utterances(ranked, found, names), console):
+                console.print(part)
 
 
 def _order(accuracy: AccuracyResult) -> tuple[bool, float]:
     return accuracy.rate is None, accuracy.rate or 0.0
-
-
-def _table(
-    cells: Sequence[CellResult], found: Mapping[str, AccuracyResult], names: Mapping[str, str]
-) -> Table:
-    first = cells[0]
-    accuracy = found[first.id]
-    metric = accuracy.metric.upper()
-    unit = "words" if accuracy.metric == "wer" else "characters"
-    table = plain_table(f"{first.model.name} on {first.clip.name}, {accuracy.normalizer}")
-    table.add_column("backend", overflow="fold")
-    headings = [metric, *(["CER"] if accuracy.metric == "wer" else []), f"mean {metric}"]
-    headings += ["S", "D", "I", unit, "failed", "Δ points", "interval"]
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict")
-    against = _against(cells, found)
-    for cell in cells:
-        one = found[cell.id]
-        own = "reference" if cell.id in against else MISSING
-        rates = [one.rate, *([one.cer] if one.metric == "wer" else []), one.mean_rate]
-        counts = [one.substitutions, one.deletions, one.insertions, one.reference_words, one.failed]
-        table.add_row(
-            names[cell.id],
-            *(percent(rate, 2) for rate in rates),
-            *map(str, counts),
-            _points(one.delta),
-            _interval(one),
-            Text(one.verdict or own, style=_STYLES.get(one.verdict, "")),
-        )
-    return table
 
 
 def _notes(
@@ -87,7 +61,7 @@ def _notes(
     found: Mapping[str, AccuracyResult],
     names: Mapping[str, str],
 ) -> Iterable[str]:
-    against = _against(scored, found)
+    against = references(found[cell.id] for cell in scored)
     if not against:
         yield "No reference backend among them, so none is compared."
     for cell in group:
@@ -106,32 +80,18 @@ def _notes(
 
 def _utterances(
     cells: Sequence[CellResult], found: Mapping[str, AccuracyResult], names: Mapping[str, str]
-) -> Table:
-    table = plain_table("by utterance, worst first")
-    table.add_column("utterance", overflow="fold")
-    for cell in cells:
-        table.add_column(names[cell.id], justify="right", overflow="fold")
+) -> ReportTable:
     rows = list(zip(*(found[cell.id].utterances for cell in cells), strict=True))
     rows.sort(key=lambda row: -sum(each.rate or 0.0 for each in row))
-    for row in rows:
-        shown = ["failed" if each.failed else percent(each.rate, 2) for each in row]
-        table.add_row(row[0].name, *shown)
-    return table
-
-
-def _against(cells: Sequence[CellResult], found: Mapping[str, AccuracyResult]) -> set[str]:
-    """The id of the reference cell, if there is one."""
-    return {one for cell in cells if (one := found[cell.id].against) is not None}
-
-
-def _points(delta: float | None) -> str:
-    return MISSING if delta is None else f"{delta * 100:+.2f}"
-
-
-def _interval(accuracy: AccuracyResult) -> str:
-    if accuracy.delta_low is None or accuracy.delta_high is None:
-        return MISSING
-    return f"{accuracy.delta_low * 100:+.2f} to {accuracy.delta_high * 100:+.2f}"
+    shown = [
+        [row[0].name, *("failed" if each.failed else percent(each.rate, 2) for each in row)]
+        for row in rows
+    ]
+    return ReportTable(
+        [TableColumn("utterance"), *number_columns(*(names[cell.id] for cell in cells))],
+        [list(map(TableRow, shown))],
+        caption="by utterance, worst first",
+    )
 
 
 # Two texts side by side, where they differ.

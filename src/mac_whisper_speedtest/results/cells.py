@@ -241,6 +241,13 @@ def with_bounds(value: float | None, bounds: Bounds | None, form: str) -> str:
     return interval_text(value, bounds.low, bounds.high, form)
 
 
+def clipped(text: str, limit: int) -> str:
+    """At most ``limit`` characters of ``text``, and how many were cut."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text) - limit} characters more)"
+
+
 def counted(number: int, one: str, several: str = "") -> str:
     """``1 round``, ``2 rounds``; ``several`` is the plural if it is not ``one`` with an s."""
     return f"{number} {one if number == 1 else several or f'{one}s'}"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.report.html.page import Limits, clipped, render
-from mac_whisper_speedtest.report.html.tables import Field, PageTable, TableColumn, TableRow
-from mac_whisper_speedtest.results.cells import MISSING, OK, labels_of, summary_of
+from mac_whisper_speedtest.report.html.page import Limits, render
+from mac_whisper_speedtest.report.tables import Field, ReportTable, TableColumn, TableRow
+from mac_whisper_speedtest.results.cells import MISSING, OK, clipped, labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, LeftOutInfo, Run
 
 
@@ -47,7 +47,7 @@ def failures_section(run: Run, limits: Limits) -> Markup:
     labels = labels_of(run.cells)
     shown = list(found.items())[: limits.entries]
     total = sum(map(len, found.values()))
-    endings = PageTable(
+    endings = ReportTable(
         (
             *map(TableColumn, ("cell", "rounds", "status", "stage", "error")),
             TableColumn("message", long=True),
@@ -138,13 +138,13 @@ def left_out_section(run: Run, limits: Limits) -> Markup:
     return render("left_out.html", lists=lists)
 
 
-def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> PageTable:
+def _left_out(title: str, entries: list[LeftOutInfo], limits: Limits) -> ReportTable:
     columns = (TableColumn("recording"), TableColumn("why", long=True))
     rows = [
         TableRow([clipped(each.name, 120), _scrubbed(each.reason, limits.message)])
         for each in entries
     ]
-    return PageTable(columns, [rows], caption=title, tall=True)
+    return ReportTable(columns, [rows], caption=title, tall=True)
 
 
 def _scrubbed(text: str, limit: int) -> str:
@@ -185,7 +185,9 @@ def contract_section(run: Run, limits: Limits) -> Markup:
     rows = [_row(labels[cell.id], cell, settings) for cell in run.cells if cell.contract.effective]
     return render(
         "contract.html",
-        settings=PageTable(columns, [[first], rows], caption="The decode contract", sortable=False),
+        settings=ReportTable(
+            columns, [[first], rows], caption="The decode contract", sortable=False
+        ),
         silent=[labels[cell.id] for cell in run.cells if not cell.contract.effective],
         findings=[
             (labels[cell.id], clipped(each, limits.message))

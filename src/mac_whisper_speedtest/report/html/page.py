@@ -171,10 +171,3 @@ class Limits:
             message=max(100, self.message // 2),
             entries=max(5, self.entries // 2),
         )
-
-
-def clipped(text: str, limit: int) -> str:
-    """At most ``limit`` characters of ``text``, and how many were cut."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}… ({len(text) - limit} characters more)"

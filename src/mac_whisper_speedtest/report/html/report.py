@@ -11,8 +11,8 @@ from mac_whisper_speedtest.report import reproduce
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
 from mac_whisper_speedtest.report.html import speed as speed_sections
 from mac_whisper_speedtest.report.html.page import Limits, page, render
-from mac_whisper_speedtest.report.html.tables import Field, PageTable, TableColumn, TableRow
 from mac_whisper_speedtest.report.html.transcripts import AlignedTexts
+from mac_whisper_speedtest.report.tables import Field, ReportTable, TableColumn, TableRow
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
@@ -158,7 +158,7 @@ def _machine(machine: MachineInfo) -> str:
     )
 
 
-def _backends(run: Run) -> PageTable:
+def _backends(run: Run) -> ReportTable:
     labels = labels_of(run.cells)
     rows = []
     for cell in run.cells:
@@ -182,10 +182,10 @@ def _backends(run: Run) -> PageTable:
         TableColumn("libraries", long=True),
         TableColumn("details", long=True),
     )
-    return PageTable(columns, [rows], caption="Backends as reported")
+    return ReportTable(columns, [rows], caption="Backends as reported")
 
 
-def _weights(run: Run) -> PageTable | None:
+def _weights(run: Run) -> ReportTable | None:
     found: dict[tuple[str, str, str], WeightsInfo] = {}
     for cell in run.cells:
         info, one = cell.model.info, cell.model.weights
@@ -215,7 +215,7 @@ def _weights(run: Run) -> PageTable | None:
         TableColumn("network SHA-256", long=True),
         TableColumn("files, SHA-256", long=True),
     )
-    return PageTable(columns, [rows], caption="Weights")
+    return ReportTable(columns, [rows], caption="Weights")
 
 
 def method_section(run: Run) -> Markup:

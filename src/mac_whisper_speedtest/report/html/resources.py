@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from markupsafe import Markup
 
+from mac_whisper_speedtest.report.figures import cell_table
 from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.html.curves import Curve, line_chart
-from mac_whisper_speedtest.report.html.page import Limits, clipped, render
-from mac_whisper_speedtest.report.html.tables import (
+from mac_whisper_speedtest.report.html.page import Limits, render
+from mac_whisper_speedtest.report.tables import (
     Field,
-    PageTable,
+    ReportTable,
     TableColumn,
     TableRow,
-    number_columns,
     number_field,
 )
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     CellTable,
+    clipped,
     labels_of,
     summary_of,
     tables_of,
@@ -31,10 +32,6 @@ _MB = 1e-6
 
 def memory_section(run: Run) -> Markup:
     """Peak memory of each cell's process and device, and the size of its weights."""
-    columns = (
-        TableColumn("backend"),
-        *number_columns("peak MB", "device MB", "weights MB"),
-    )
     parts = []
     for table in _with_samples(run):
         drawing = _drawn(
@@ -45,13 +42,9 @@ def memory_section(run: Run) -> Markup:
             axis="peak memory in MB, less is better",
             title=f"Peak memory of {table.title}",
         )
-        rows = []
-        for cell in table.cells:
-            weights = cell.model.weights.size_bytes if cell.model.weights else None
-            peak = number_field(summary_of(cell).peak_rss_bytes, ".0f", _MB)
-            size = number_field(weights, ".0f", _MB)
-            rows.append(TableRow([table.names[cell.id], peak, _device(cell), size]))
-        numbers = PageTable(columns, [rows], caption=f"Memory of {table.title}")
+        columns = ("backend", "peak MB", "device MB", "weights MB")
+        caption = f"Memory of {table.title}"
+        numbers = cell_table(columns, [table.cells], table.names, caption=caption)
         parts.append((table.title, drawing, numbers))
     return render("memory.html", parts=parts)
 
@@ -86,7 +79,7 @@ def energy_section(run: Run, limits: Limits) -> Markup:
             )
             for cell in table.cells
         ]
-        numbers = PageTable(columns, [rows], caption=f"Energy of {table.title}")
+        numbers = ReportTable(columns, [rows], caption=f"Energy of {table.title}")
         parts.append((table.title, drawing, numbers))
     return render("energy.html", reason=reason, parts=parts)
 
@@ -97,44 +90,17 @@ def _with_samples(run: Run) -> list[CellTable]:
 
 def readiness_section(run: Run) -> Markup:
     """The time until the first text: import, load, first call."""
-    labels = labels_of(run.cells)
-    rows = []
-    for cell in run.cells:
-        it = summary_of(cell)
-        if not cell.loads:
-            continue
-        seconds: Sequence[tuple[float | None, str]] = (
-            (it.import_s, ".2f"),
-            (it.load_s, ".2f"),
-            (it.load_cold_s, ".2f"),
-            (it.load_warm_s, ".2f"),
-            (it.first_s, ".3f"),
-            (it.first_segment_s, ".3f"),
-            (it.cores_used, ".1f"),
-        )
-        rows.append(
-            TableRow(
-                [
-                    labels[cell.id],
-                    *(number_field(value, form) for value, form in seconds),
-                ]
-            )
-        )
-    headings = (
-        "import s",
-        "load s",
-        "cold load s",
-        "warm load s",
-        "first call s",
-        "first segment s",
-        "cores used",
-    )
-    times = PageTable(
-        [TableColumn("cell"), *number_columns(*headings)],
-        [rows],
+    cells = [cell for cell in run.cells if cell.loads]
+    times = cell_table(
+        (
+            *("backend", "import s", "load s", "cold load s", "warm load s"),
+            *("first s", "first segment s", "cores"),
+        ),
+        [cells],
+        labels_of(run.cells),
         caption="Loading: medians over processes",
     )
-    return render("readiness.html", times=times if rows else None)
+    return render("readiness.html", times=times if cells else None)
 
 
 def _drawn(
@@ -165,20 +131,6 @@ def _drawn(
         for value, cell in found
     ]
     return charts.dot_plot(name, rows, axis=axis, title=title, zero=True)
-
-
-def _device(cell: CellResult) -> Field:
-    """Peak memory of the GPU, or why it is unknown."""
-    held = summary_of(cell).device_memory_bytes
-    if held is not None:
-        return number_field(held, ".0f", _MB)
-    readings = (meter.readings.get("gpu_peak_bytes") for meter in cell.meters)
-    reason = next((each.reason for each in readings if each and each.reason), "")
-    return (
-        Field("", "", note=f"not measured: {clipped(reason, 120)}")
-        if reason
-        else Field(MISSING, "")
-    )
 
 
 def _why(cell: CellResult) -> str:
@@ -252,7 +204,7 @@ def _canary(rounds: list[RoundResult]) -> Markup | None:
     )
 
 
-def _table(rounds: list[RoundResult]) -> PageTable:
+def _table(rounds: list[RoundResult]) -> ReportTable:
     there = {name for each in rounds for name in (*each.before.values, *each.after.values)}
     names = [name for name in (*_UNITS, *sorted(there - _UNITS.keys())) if name in there]
     columns = [
@@ -278,7 +230,7 @@ def _table(rounds: list[RoundResult]) -> PageTable:
         )
         for each in rounds
     ]
-    return PageTable(columns, [rows], caption="Before → after each round")
+    return ReportTable(columns, [rows], caption="Before → after each round")
 
 
 def _mark(each: RoundResult) -> str:

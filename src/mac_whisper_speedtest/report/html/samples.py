@@ -10,16 +10,16 @@ from markupsafe import Markup
 
 from mac_whisper_speedtest.report.html import curves
 from mac_whisper_speedtest.report.html.curves import SamplePoint
-from mac_whisper_speedtest.report.html.page import Limits, clipped, render
-from mac_whisper_speedtest.report.html.tables import (
+from mac_whisper_speedtest.report.html.page import Limits, render
+from mac_whisper_speedtest.report.tables import (
     Field,
-    PageTable,
+    ReportTable,
     TableColumn,
     TableRow,
     number_columns,
     number_field,
 )
-from mac_whisper_speedtest.results.cells import MISSING, labels_of
+from mac_whisper_speedtest.results.cells import MISSING, clipped, labels_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 from mac_whisper_speedtest.summary.samples import COUNTED, ClassifiedSample, State, classified
 
@@ -75,7 +75,7 @@ def samples_section(run: Run, limits: Limits) -> Markup:
         each_drawn=all(len(taken) <= share for taken in drawn.values()),
         drawings=drawings,
         by_round=by_round,
-        rows=PageTable(
+        rows=ReportTable(
             columns,
             [kept],
             caption=f"The rounds of {total} samples" if by_round else f"All {total} samples",

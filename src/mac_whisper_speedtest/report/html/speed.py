@@ -6,31 +6,30 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
+from mac_whisper_speedtest.report.figures import (
+    accuracy_table,
+    duration_table,
+    ranking_table,
+    references,
+)
 from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.html.curves import Curve, line_chart, pareto_front
 from mac_whisper_speedtest.report.html.page import render
-from mac_whisper_speedtest.report.html.tables import (
+from mac_whisper_speedtest.report.tables import (
     Field,
-    PageTable,
+    ReportTable,
     TableColumn,
     TableRow,
     error_rate_field,
     interval_field,
     number_columns,
-    number_field,
-    rank_field,
-    status_field,
 )
 from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
-    MISSING,
     CellTable,
     break_even_lines,
-    contract_of,
     labels_of,
-    measured_amount,
     percent,
-    range_text,
     summary_of,
     tables_of,
     with_bounds,
@@ -38,85 +37,19 @@ from mac_whisper_speedtest.results.cells import (
 from mac_whisper_speedtest.results.schema import CellResult, Run
 from mac_whisper_speedtest.summary.samples import rtfx_by_round
 
-_VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}
 _COLUMNS = (
-    TableColumn("backend"),
-    *number_columns("rank", "RTFx", "× best"),
-    TableColumn("verdict"),
-    TableColumn("WER", number=True),
-    TableColumn("status"),
-    *number_columns("median s", "min–max s", "peak MB", "J/h audio", "load s", "first s"),
-    TableColumn("device"),
-    TableColumn("precision"),
-    TableColumn("rounds", number=True),
-    TableColumn("contract"),
+    *("backend", "rank", "RTFx", "× best", "verdict", "WER", "status", "median s", "min–max s"),
+    *("peak MB", "J/h audio", "load s", "first s", "device", "precision", "rounds", "contract"),
 )
 
 
 def ranking_section(run: Run) -> Markup:
     """A table per model and speech, and the same as a dot plot."""
     parts = [
-        (table.title, _plot(run, table), _level(table), _table(run, table))
+        (table.title, _plot(run, table), _level(table), ranking_table(run, table, _COLUMNS))
         for table in tables_of(run.cells)
     ]
     return render("ranking.html", parts=parts)
-
-
-def _table(run: Run, table: CellTable) -> PageTable:
-    bodies = [
-        [_row(table, cell, several=len(group) > 1) for cell in group] for group in table.groups()
-    ]
-    request = run.manifest.request
-    measured = measured_amount(run, whole_set=bool(table.clip.utterances))
-    caption = (
-        f"{table.title}: contract {request.contract.get('name', MISSING)}, {measured}, "
-        f"{request.threads} threads"
-    )
-    return PageTable(_COLUMNS, bodies, caption=caption, name=f"ranking-{table.name}")
-
-
-def _row(table: CellTable, cell: CellResult, *, several: bool) -> TableRow:
-    it = summary_of(cell)
-    verdict: str | Field = MISSING
-    alone = it.rank == 1 and it.rank_last == 1
-    if it.fast_but_wrong:
-        verdict = Field("ranked separately")
-    elif it.verdict:
-        verdict = Field(it.verdict, badge=_VERDICTS.get(it.verdict, "warn"))
-    elif it.rank is not None and it.times_best == 1:
-        verdict = Field("fastest of its group" if several else "alone in its group")
-    spread = (
-        Field(MISSING, "")
-        if it.min_s is None or it.max_s is None
-        else Field(range_text(it.min_s, it.max_s, ".3f"), it.min_s)
-    )
-    energy = (
-        Field("not measured", "")
-        if it.joules_per_audio_hour is None
-        else number_field(it.joules_per_audio_hour, ".0f")
-    )
-    return TableRow(
-        [
-            table.names[cell.id],
-            rank_field(it.rank, it.rank_last, it.group),
-            interval_field(it.rtfx, it.rtfx_bounds, ".2f"),
-            interval_field(it.times_best, it.times_best_bounds, ".2f"),
-            verdict,
-            error_rate_field(it),
-            status_field(cell),
-            number_field(it.median_s, ".3f"),
-            spread,
-            number_field(it.peak_rss_bytes, ".0f", 1e-6),
-            energy,
-            number_field(it.load_s, ".2f"),
-            number_field(it.first_s, ".3f"),
-            cell.backend.device or MISSING,
-            cell.backend.precision or MISSING,
-            Field(f"{it.rounds_ok} of {it.rounds_asked}", it.rounds_ok),
-            contract_of(cell),
-        ],
-        class_="first" if alone and several and not it.fast_but_wrong else "",
-    )
 
 
 def _plot(run: Run, table: CellTable) -> Markup | None:
@@ -212,14 +145,14 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
                     label,
                     Field(str(place + 1), place + 1),
                     interval_field(it.rtfx, it.rtfx_bounds, ".2f"),
-                    number_field(rate * 100, ".2f"),
+                    error_rate_field(it),
                     on_front,
                 ]
             )
         )
     columns = (
         TableColumn("cell"),
-        *number_columns("number", "RTFx", f"{metric} %"),
+        *number_columns("number", "RTFx", metric),
         TableColumn("on the front"),
     )
     return {
@@ -232,65 +165,20 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
             front_note=_FRONT,
         ),
         "numbered": len(dots) > charts.MOST_NAMED,
-        "numbers": PageTable(columns, [rows], caption=f"Speed and {metric} on {clip}"),
+        "numbers": ReportTable(columns, [rows], caption=f"Speed and {metric} on {clip}"),
     }
 
 
 def _rates(run: Run, cells: list[CellResult]) -> dict[str, object]:
     """The kinds of errors, and the verdicts of the accuracy gate."""
     labels = labels_of(run.cells)
-    rows = []
-    judged = [found for cell in cells if (found := summary_of(cell).accuracy) is not None]
-    reference_ids = {found.against for found in judged if found.against is not None}
-    against = [labels.get(each, each) for each in reference_ids]
-    for cell, found in zip(cells, judged, strict=True):
-        delta: str | Field = MISSING
-        if found.delta is not None:
-            ends = (
-                f" ({found.delta_low * 100:+.2f} to {found.delta_high * 100:+.2f})"
-                if found.delta_low is not None and found.delta_high is not None
-                else ""
-            )
-            delta = Field(f"{found.delta * 100:+.2f}{ends}", found.delta)
-        rows.append(
-            TableRow(
-                [
-                    labels[cell.id],
-                    number_field(found.rate, ".2%"),
-                    number_field(found.cer, ".2%"),
-                    number_field(found.mean_rate, ".2%"),
-                    str(found.substitutions),
-                    str(found.deletions),
-                    str(found.insertions),
-                    str(found.reference_words),
-                    str(found.failed),
-                    delta,
-                    found.verdict or ("reference" if cell.id in reference_ids else MISSING),
-                    found.how or MISSING,
-                ]
-            )
-        )
-    first = judged[0]
-    columns = (
-        TableColumn("cell"),
-        *number_columns(
-            first.metric.upper(),
-            "CER",
-            f"mean {first.metric.upper()}",
-            "replaced",
-            "missing",
-            "added",
-            "words" if first.metric == "wer" else "characters",
-            "failed",
-            "Δ points",
-        ),
-        TableColumn("verdict"),
-        TableColumn("how", long=True),
-    )
+    judged = {cell.id: found for cell in cells if (found := summary_of(cell).accuracy) is not None}
+    table = accuracy_table(cells, judged, labels, caption=f"Errors on {cells[0].clip.name}")
+    against = sorted(labels.get(each, each) for each in references(judged.values()))
     return {
-        "normalizer": first.normalizer,
-        "against": sorted(against),
-        "rates": PageTable(columns, [rows], caption=f"Errors on {cells[0].clip.name}"),
+        "normalizer": judged[cells[0].id].normalizer,
+        "against": against,
+        "rates": table,
     }
 
 
@@ -313,8 +201,8 @@ def scaling_section(run: Run) -> Markup:
             y_axis="seconds of processing",
             title=f"Processing time by length of the audio, {table.title}",
         )
-        fits = _fits(table, cells, list(lengths))
-        parts.append((table.title, drawing, fits, list(break_even_lines(cells, table.names))))
+        pairs = list(break_even_lines(cells, table.names))
+        parts.append((table.title, drawing, duration_table(cells, table.names), pairs))
     return render("scaling.html", parts=parts)
 
 
@@ -323,28 +211,3 @@ def _points(cell: CellResult, lengths: dict[str, float]) -> Iterator[tuple[float
     for name, seconds in sorted(lengths.items(), key=lambda item: item[1]):
         if fit is not None and name in fit.seconds_by_duration:
             yield seconds, fit.seconds_by_duration[name]
-
-
-def _fits(table: CellTable, cells: list[CellResult], lengths: list[str]) -> PageTable:
-    rows = []
-    for cell in cells:
-        fit = summary_of(cell).duration
-        assert fit is not None
-        rows.append(
-            TableRow(
-                [
-                    table.names[cell.id],
-                    interval_field(fit.fixed_s, fit.fixed, ".2f"),
-                    interval_field(fit.per_audio_s, fit.per_audio, ".4f"),
-                    fit.shape or MISSING,
-                    number_field(fit.window_s, ".3f"),
-                    *(number_field(fit.seconds_by_duration.get(each), ".2f") for each in lengths),
-                ]
-            )
-        )
-    headings = ("fixed s", "s per audio s", "grows by", "30 s window s", *lengths)
-    columns = [
-        TableColumn("backend"),
-        *(TableColumn(each, number=each != "grows by") for each in headings),
-    ]
-    return PageTable(columns, [rows], caption=f"Seconds by length of the audio, {table.title}")

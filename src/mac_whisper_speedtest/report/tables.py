@@ -1,12 +1,12 @@
-"""Tables of a page and their fields. The template ``tables.html`` renders them.
+"""Tables and their fields, as the terminal (``terminal``) and pages (``tables.html``) dress them.
 
 Texts of fields are those of :mod:`~mac_whisper_speedtest.results.cells`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from mac_whisper_speedtest.results import cells
 from mac_whisper_speedtest.results.cells import MISSING
@@ -46,7 +46,7 @@ class Field:
     Attributes:
         shown: the text.
         value: what it is sorted by, if not by the text; ``""`` comes last.
-        class_: a class of ``page.css``.
+        class_: a class of ``page.css``; ``other`` marks a deviation.
         badge: shows the text as a badge of this class: ``good``, ``warn`` or ``bad``.
         element: ``code`` or ``em``, for the text.
         interval: follows the text.
@@ -70,6 +70,11 @@ class Field:
         """Whether it is only a text."""
         return not (self.badge or self.element or self.interval or self.note or self.warning)
 
+    @property
+    def missing(self) -> bool:
+        """Whether it stands for a figure that is not known."""
+        return self.value == ""
+
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
@@ -87,14 +92,14 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PageTable:
-    """A table in a scrolling box.
+class ReportTable:
+    """A table.
 
     Attributes:
         bodies: groups of rows, each of which is sorted separately; double lines separate them.
-        name: its id, if a filter needs one.
-        sortable: whether headings become buttons.
-        tall: whether it may be long and therefore scrolls vertically, too.
+        name: its id on a page, if a filter needs one.
+        sortable: whether headings become buttons on a page.
+        tall: whether it may be long and therefore scrolls vertically on a page, too.
     """
 
     columns: Sequence[TableColumn]
@@ -104,23 +109,49 @@ class PageTable:
     sortable: bool = True
     tall: bool = False
 
+    def with_columns(self, places: Iterable[int]) -> ReportTable:
+        """The same rows with only the columns at these places."""
+        places = list(places)
+        bodies = [
+            [replace(row, fields=[row.fields[at] for at in places]) for row in body]
+            for body in self.bodies
+        ]
+        return replace(self, columns=[self.columns[at] for at in places], bodies=bodies)
+
+    def without_empty(self, headings: Collection[str]) -> ReportTable:
+        """The table without those of these columns that have no value."""
+        return self.with_columns(
+            at
+            for at, column in enumerate(self.columns)
+            if column.heading not in headings
+            or not all(as_field(row.fields[at]).missing for body in self.bodies for row in body)
+        )
+
     def cells(self, row: TableRow) -> Iterator[tuple[str, str, Field]]:
         """Element, CSS classes and field, for each field of a row."""
         element = "th"
-        for column, each in zip(self.columns, row.fields, strict=True):
-            found = each if isinstance(each, Field) else Field(each)
+        for column, found in zip(self.columns, map(as_field, row.fields), strict=True):
             class_ = f"{found.class_} {'number' * column.number} {'words' * column.long}"
             yield element, " ".join(class_.split()), found
             element = "td"
 
 
+def as_field(shown: str | Field) -> Field:
+    """A plain text as a field; a field as it is."""
+    return shown if isinstance(shown, Field) else Field(shown)
+
+
 # Figures as fields; missing ones are sorted last.
+
+
+UNKNOWN = Field(MISSING, "")
+"""A figure that is not known."""
 
 
 def number_field(value: float | None, form: str, factor: float = 1.0) -> Field:
     """A number, shown in the format ``form``."""
     if value is None:
-        return Field(MISSING, "")
+        return UNKNOWN
     return Field(format(value * factor, form), value)
 
 
@@ -136,7 +167,7 @@ def interval_field(value: float | None, bounds: Bounds | None, form: str) -> Fie
 def rank_field(rank: int | None, rank_last: int | None, group: str | None) -> Field:
     """The possible ranks, sorted by group."""
     if rank is None:
-        return Field(MISSING, "")
+        return UNKNOWN
     text = cells.rank_text(rank, rank_last, group)
     return Field(text, f"{group} {rank:03d} {rank_last or rank:03d}")
 
@@ -152,5 +183,5 @@ def error_rate_field(summary: Summary) -> Field:
     """The error rate of the whole speech."""
     found = summary.accuracy
     if found is None or found.rate is None:
-        return Field(MISSING, "")
+        return UNKNOWN
     return Field(cells.error_rate_text(found.rate, found.metric), found.rate)

@@ -1,0 +1,300 @@
+"""The tables of a run's figures, each column declared once for the terminal and for pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.report.tables import (
+    UNKNOWN,
+    Field,
+    ReportTable,
+    TableColumn,
+    TableRow,
+    error_rate_field,
+    interval_field,
+    number_columns,
+    number_field,
+    rank_field,
+    status_field,
+)
+from mac_whisper_speedtest.results.cells import (
+    MISSING,
+    CellTable,
+    clipped,
+    contract_of,
+    counted,
+    measured_amount,
+    range_text,
+    summary_of,
+)
+from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult, Run, Summary
+
+_MB = 1e-6
+
+# Cells, one per row.
+
+_Show = Callable[[str, CellResult], str | Field]
+"""A field from the cell's name in its table, and the cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellColumn:
+    """One figure of a cell."""
+
+    heading: str
+    show: _Show
+    number: bool = True
+
+
+def _figure(name: str, form: str, factor: float = 1.0) -> _Show:
+    return lambda _, cell: number_field(getattr(summary_of(cell), name), form, factor)
+
+
+def _bounded(name: str, bounds: str) -> _Show:
+    def show(_name: str, cell: CellResult) -> Field:
+        it = summary_of(cell)
+        return interval_field(getattr(it, name), getattr(it, bounds), ".2f")
+
+    return show
+
+
+def _of_summary(show: Callable[[Summary], str | Field]) -> _Show:
+    return lambda _, cell: show(summary_of(cell))
+
+
+_VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}
+
+
+def _verdict(it: Summary) -> str | Field:
+    if it.fast_but_wrong:
+        return "ranked separately"
+    if it.verdict:
+        return Field(it.verdict, badge=_VERDICTS.get(it.verdict, "warn"))
+    return "fastest of its group" if it.rank is not None and it.times_best == 1 else MISSING
+
+
+def _spread(it: Summary) -> Field:
+    if it.min_s is None or it.max_s is None:
+        return UNKNOWN
+    return Field(range_text(it.min_s, it.max_s, ".3f"), it.min_s)
+
+
+def _contract(_name: str, cell: CellResult) -> Field:
+    return Field(contract_of(cell), class_="other" if cell.contract.deviations else "")
+
+
+def _device_memory(_name: str, cell: CellResult) -> Field:
+    """Peak memory of the GPU, or why it is unknown."""
+    held = summary_of(cell).device_memory_bytes
+    if held is not None:
+        return number_field(held, ".0f", _MB)
+    readings = (meter.readings.get("gpu_peak_bytes") for meter in cell.meters)
+    reason = next((each.reason for each in readings if each and each.reason), "")
+    return Field(MISSING, "", note=f"not measured: {clipped(reason, 120)}" if reason else "")
+
+
+def _weights(_name: str, cell: CellResult) -> Field:
+    weights = cell.model.weights
+    return number_field(weights.size_bytes if weights else None, ".0f", _MB)
+
+
+COLUMNS: Mapping[str, CellColumn] = {
+    each.heading: each
+    for each in (
+        CellColumn("backend", lambda name, _: name, number=False),
+        CellColumn("rank", _of_summary(lambda it: rank_field(it.rank, it.rank_last, it.group))),
+        CellColumn("device", lambda _, cell: cell.backend.device or MISSING, number=False),
+        CellColumn("precision", lambda _, cell: cell.backend.precision or MISSING, number=False),
+        CellColumn("RTFx", _bounded("rtfx", "rtfx_bounds")),
+        CellColumn("× best", _bounded("times_best", "times_best_bounds")),
+        CellColumn("verdict", _of_summary(_verdict), number=False),
+        CellColumn("WER", _of_summary(error_rate_field)),
+        CellColumn("status", lambda _, cell: status_field(cell), number=False),
+        CellColumn("contract", _contract, number=False),
+        CellColumn("median s", _figure("median_s", ".3f")),
+        CellColumn("min–max s", _of_summary(_spread)),
+        CellColumn("import s", _figure("import_s", ".2f")),
+        CellColumn("load s", _figure("load_s", ".2f")),
+        CellColumn("cold load s", _figure("load_cold_s", ".2f")),
+        CellColumn("warm load s", _figure("load_warm_s", ".2f")),
+        CellColumn("first s", _figure("first_s", ".3f")),
+        CellColumn("first segment s", _figure("first_segment_s", ".3f")),
+        CellColumn("cores", _figure("cores_used", ".1f")),
+        CellColumn("peak MB", _figure("peak_rss_bytes", ".0f", _MB)),
+        CellColumn("device MB", _device_memory),
+        CellColumn("weights MB", _weights),
+        CellColumn("J/h audio", _figure("joules_per_audio_hour", ".0f")),
+        CellColumn(
+            "rounds",
+            _of_summary(lambda it: Field(f"{it.rounds_ok} of {it.rounds_asked}", it.rounds_ok)),
+        ),
+    )
+}
+"""Heading → column."""
+
+
+def cell_table(
+    columns: Sequence[str],
+    groups: Iterable[Sequence[CellResult]],
+    names: Mapping[str, str],
+    *,
+    caption: str,
+    name: str = "",
+) -> ReportTable:
+    """A table with a row per cell.
+
+    Args:
+        columns: headings of :data:`COLUMNS`; the first names the row.
+        groups: cells of one group are in one body.
+        names: cell id → its name.
+        caption: of the table.
+        name: its id on a page.
+    """
+    chosen = [COLUMNS[each] for each in columns]
+    bodies = [
+        [
+            TableRow(
+                [column.show(names[cell.id], cell) for column in chosen],
+                class_="first" if _certainly_first(cell, group) else "",
+            )
+            for cell in group
+        ]
+        for group in groups
+    ]
+    return ReportTable(
+        [TableColumn(each.heading, number=each.number) for each in chosen],
+        bodies,
+        caption=caption,
+        name=name,
+    )
+
+
+def _certainly_first(cell: CellResult, group: Sequence[CellResult]) -> bool:
+    it = summary_of(cell)
+    return it.rank == it.rank_last == 1 and len(group) > 1 and not it.fast_but_wrong
+
+
+def ranking_table(run: Run, table: CellTable, columns: Sequence[str]) -> ReportTable:
+    """The cells of one model and speech, best first, and what was measured of them."""
+    request, info = run.manifest.request, table.clip
+    audio = f"{info.seconds:.1f} s"
+    if info.utterances:
+        what = "lengths" if info.kind == "durations" else "utterances"
+        audio = f"{len(info.utterances)} {what}, {audio}"
+    measured = measured_amount(run, whole_set=bool(info.utterances))
+    caption = (
+        f"{table.title} ({audio}), contract {request.contract.get('name', MISSING)}, "
+        f"{measured}, {counted(request.threads, 'thread')}"
+    )
+    return cell_table(
+        columns, table.groups(), table.names, caption=caption, name=f"ranking-{table.name}"
+    )
+
+
+# How time grows with the length of the audio.
+
+
+def duration_table(cells: Sequence[CellResult], names: Mapping[str, str]) -> ReportTable:
+    """Fixed cost, seconds per audio second, and the time of every length.
+
+    Args:
+        cells: of one model, with a fit each; at least one.
+        names: cell id → its name.
+    """
+    lengths = [each.name for each in cells[0].clip.utterances]
+    rows = []
+    for cell in cells:
+        fit = summary_of(cell).duration
+        assert fit is not None
+        rows.append(
+            TableRow(
+                [
+                    names[cell.id],
+                    interval_field(fit.fixed_s, fit.fixed, ".2f"),
+                    interval_field(fit.per_audio_s, fit.per_audio, ".4f"),
+                    fit.shape or MISSING,
+                    number_field(fit.window_s, ".3f"),
+                    *(number_field(fit.seconds_by_duration.get(each), ".2f") for each in lengths),
+                ]
+            )
+        )
+    columns = (
+        TableColumn("backend"),
+        *number_columns("fixed s", "s per audio s"),
+        TableColumn("grows by"),
+        *number_columns("30 s window s", *lengths),
+    )
+    return ReportTable(
+        columns, [rows], caption=f"{cells[0].model.name}: seconds by length of the audio"
+    )
+
+
+# Errors.
+
+_GATE = {"as good": "good", "worse": "bad", "unclear": "warn"}
+
+
+def accuracy_table(
+    cells: Sequence[CellResult],
+    found: Mapping[str, AccuracyResult],
+    names: Mapping[str, str],
+    *,
+    caption: str,
+) -> ReportTable:
+    """The kinds of errors and the verdicts of the accuracy gate; the last column says how.
+
+    Args:
+        cells: of one speech, at least one.
+        found: cell id → its accuracy, for each of them.
+        names: cell id → its name.
+        caption: of the table.
+    """
+    metric = found[cells[0].id].metric
+    against = references(found[cell.id] for cell in cells)
+    rows = []
+    for cell in cells:
+        it = found[cell.id]
+        own = "reference" if cell.id in against else MISSING
+        rates = [it.rate, *([it.cer] if metric == "wer" else []), it.mean_rate]
+        counts = [it.substitutions, it.deletions, it.insertions, it.reference_words, it.failed]
+        rows.append(
+            TableRow(
+                [
+                    names[cell.id],
+                    *(number_field(rate, ".2%") for rate in rates),
+                    *map(str, counts),
+                    _difference(it),
+                    Field(it.verdict, badge=_GATE.get(it.verdict, "")) if it.verdict else own,
+                    it.how or MISSING,
+                ]
+            )
+        )
+    columns = (
+        TableColumn("backend"),
+        *number_columns(
+            metric.upper(),
+            *(["CER"] if metric == "wer" else []),
+            f"mean {metric.upper()}",
+            *("replaced", "missing", "added"),
+            "words" if metric == "wer" else "characters",
+            "failed",
+            "Δ points",
+        ),
+        TableColumn("verdict"),
+        TableColumn("how", long=True),
+    )
+    return ReportTable(columns, [rows], caption=caption)
+
+
+def references(found: Iterable[AccuracyResult]) -> set[str]:
+    """The ids of the reference backend's cells."""
+    return {each.against for each in found if each.against is not None}
+
+
+def _difference(it: AccuracyResult) -> Field:
+    if it.delta is None:
+        return UNKNOWN
+    low, high = it.delta_low, it.delta_high
+    ends = "" if low is None or high is None else f"{low * 100:+.2f} to {high * 100:+.2f}"
+    return Field(f"{it.delta * 100:+.2f}", it.delta, interval=ends)
