@@ -23,9 +23,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 COMPARED = dict.fromkeys((*structs_in(document.Compared), *structs_in(document.History)))
 DECLARED = {*POLICIES, *structs_in(s.Run), *COMPARED}
 
-MADE_UP = (
-    '    made_up_s: Annotated[float | None, Doc("a made-up figure", unit="s"), Column()] = None\n'
-)
+MADE_UP = '    made_up_s: float | None = fact("a made-up figure", column=Column(), default=None)\n'
 LOOK = """
 import sqlite3, sys
 from fakes.runs import FakeCell, stored

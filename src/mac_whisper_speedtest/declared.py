@@ -1,9 +1,10 @@
 """What is declared at a field, once: its meaning and unit, and what a bundle does with it.
 
 A field is annotated as ``Annotated[float | None, Doc("seconds of processing", unit="s"),
-FieldPolicy.KEPT]``. Command line, Python interface, manifest, columns, index, bundles and the
-reference pages read these declarations; nothing of them is written a second time. This module
-imports the standard library alone, because ``--help`` imports it.
+FieldPolicy.KEPT]``; ``results.schema.base`` has a shorter form for structs. Command line, Python
+interface, manifest, columns, index, bundles and the reference pages read these declarations;
+nothing of them is written a second time. This module imports the standard library alone, because
+``--help`` imports it.
 """
 
 from __future__ import annotations

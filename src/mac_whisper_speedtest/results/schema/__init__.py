@@ -9,11 +9,9 @@ beside it.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from mac_whisper_speedtest.backends.contract import SettingValue
-from mac_whisper_speedtest.declared import Column, Doc
-from mac_whisper_speedtest.results.schema.base import Computed, Struct
+from mac_whisper_speedtest.declared import Column
+from mac_whisper_speedtest.results.schema.base import Computed, Struct, fact
 from mac_whisper_speedtest.results.schema.journal import (
     ConditionsInfo,
     Decided,
@@ -128,151 +126,122 @@ UNRELEASED_VERSIONS = frozenset({2, 3})
 """What tools before the first release wrote, as a version 1 of their own: the next one is 4."""
 
 
-class BackendResult(Computed, frozen=True, kw_only=True):
+class BackendResult(Computed):
     """The backend as the cell's last worker that got ready reported it."""
 
-    name: Annotated[
-        str,
-        Doc("the backend as it was requested, as in `CellPlan`"),
-        Column("backend", brief=True),
-    ]
-    version: Annotated[
-        str | None,
-        Doc("version of the backend, as its worker reports it", null="no worker got ready"),
-        Column("backend_version"),
-    ]
-    versions: Annotated[
-        dict[str, str], Doc("whatever else could change a number: libraries, Python")
-    ]
-    device: Annotated[
-        str | None,
-        Doc("the device in use, as the backend reports it", null="no worker got ready"),
-        Column(brief=True),
-    ]
-    precision: Annotated[
-        str | None, Doc("the precision in use", null="no worker got ready"), Column()
-    ]
-    details: Annotated[dict[str, str], Doc("further facts, such as compiled-in features")]
+    name: str = fact(
+        "the backend as it was requested, as in `CellPlan`", column=Column("backend", brief=True)
+    )
+    version: str | None = fact(
+        "version of the backend, as its worker reports it",
+        null="no worker got ready",
+        column=Column("backend_version"),
+    )
+    versions: dict[str, str] = fact("whatever else could change a number: libraries, Python")
+    device: str | None = fact(
+        "the device in use, as the backend reports it",
+        null="no worker got ready",
+        column=Column(brief=True),
+    )
+    precision: str | None = fact(
+        "the precision in use", null="no worker got ready", column=Column()
+    )
+    details: dict[str, str] = fact("further facts, such as compiled-in features")
 
 
-class ModelResult(Computed, frozen=True, kw_only=True):
+class ModelResult(Computed):
     """The model, and the weights that were used."""
 
-    name: Annotated[str, Doc("canonical name of the model"), Column("model", brief=True)]
-    info: Annotated[ModelRecord, Doc("what is known of it, as in `CellPlan`")]
-    weights: Annotated[WeightsInfo | None, Doc("the weights handed over", null="as in `CellPlan`")]
+    name: str = fact("canonical name of the model", column=Column("model", brief=True))
+    info: ModelRecord = fact("what is known of it, as in `CellPlan`")
+    weights: WeightsInfo | None = fact("the weights handed over", null="as in `CellPlan`")
 
 
-class DeviationResult(Computed, frozen=True, kw_only=True):
+class DeviationResult(Computed):
     """One setting in which the backend did other work than the contract requests."""
 
-    setting: Annotated[str, Doc("the setting's name")]
-    requested: Annotated[
-        SettingValue,
-        Doc("what the contract asks for", null="never in a deviation: null is no demand"),
-    ]
-    effective: Annotated[
-        SettingValue,
-        Doc("what was done", null="the backend did not report it; unknown does not count as equal"),
-    ]
+    setting: str = fact("the setting's name")
+    requested: SettingValue = fact(
+        "what the contract asks for", null="never in a deviation: null is no demand"
+    )
+    effective: SettingValue = fact(
+        "what was done", null="the backend did not report it; unknown does not count as equal"
+    )
 
 
-class ContractResult(Computed, frozen=True, kw_only=True):
+class ContractResult(Computed):
     """What was requested, what was done, and where the two differ."""
 
-    requested: Annotated[dict[str, SettingValue], Doc("the contract's `name` and settings")]
-    effective: Annotated[
-        dict[str, SettingValue],
-        Doc(
-            "setting → value really used, from the last report. A null in it: not known, or "
-            "does not apply"
-        ),
-    ]
-    observed: Annotated[
-        list[str],
-        Doc(
-            "settings read back from the library after the call. The others are what the "
-            "adapter passed in, or knows of the library"
-        ),
-    ]
-    deviations: Annotated[list[DeviationResult], Doc("differences seen in any round")]
-    remarks: Annotated[list[str], Doc("differences that no setting expresses")]
-    declared: Annotated[dict[str, SettingValue], Doc("as in `CellPlan`")] = {}
+    requested: dict[str, SettingValue] = fact("the contract's `name` and settings")
+    effective: dict[str, SettingValue] = fact(
+        "setting → value really used, from the last report. A null in it: not known, or does not "
+        "apply"
+    )
+    observed: list[str] = fact(
+        "settings read back from the library after the call. The others are what the adapter "
+        "passed in, or knows of the library"
+    )
+    deviations: list[DeviationResult] = fact("differences seen in any round")
+    remarks: list[str] = fact("differences that no setting expresses")
+    declared: dict[str, SettingValue] = fact("as in `CellPlan`", default={})
 
 
-class CellResult(Computed, frozen=True, kw_only=True):
+class CellResult(Computed):
     """One cell of the sealed run."""
 
-    id: Annotated[
-        str, Doc("the cell's id, `backend/model/clip`; unique in its run"), Column("cell")
-    ]
-    backend: Annotated[BackendResult, Doc("the backend as it was found")]
-    model: Annotated[ModelResult, Doc("the model and its weights")]
-    clip: Annotated[ClipInfo, Doc("the audio")]
-    contract: Annotated[ContractResult, Doc("what was requested, what was done")]
-    status: Annotated[
-        str, Doc("how the cell ended: one of the words under *Statuses*"), Column(brief=True)
-    ]
-    endings: Annotated[
-        list[EndingResult], Doc("one per worker and one per round not run, in order of time")
-    ]
-    loads: Annotated[
-        list[LoadResult],
-        Doc("one per worker that got ready; with `--cold-load` two of the first round's"),
-    ]
-    samples: Annotated[
-        list[SampleResult],
-        Doc(
-            "every transcription, in order of time, of failed workers and of disturbed samples too"
-        ),
-    ]
-    meters: Annotated[
-        list[MeterResult],
-        Doc("what probes read around the timed samples, one per worker that ended them"),
-    ] = []
-    summary: Annotated[
-        Summary | None,
-        Doc(
-            "figures computed from the above",
-            null="never in `run.json`; a program may leave it out, and compute it again",
-        ),
-    ] = None
+    id: str = fact("the cell's id, `backend/model/clip`; unique in its run", column=Column("cell"))
+    backend: BackendResult = fact("the backend as it was found")
+    model: ModelResult = fact("the model and its weights")
+    clip: ClipInfo = fact("the audio")
+    contract: ContractResult = fact("what was requested, what was done")
+    status: str = fact(
+        "how the cell ended: one of the words under *Statuses*", column=Column(brief=True)
+    )
+    endings: list[EndingResult] = fact("one per worker and one per round not run, in order of time")
+    loads: list[LoadResult] = fact(
+        "one per worker that got ready; with `--cold-load` two of the first round's"
+    )
+    samples: list[SampleResult] = fact(
+        "every transcription, in order of time, of failed workers and of disturbed samples too"
+    )
+    meters: list[MeterResult] = fact(
+        "what probes read around the timed samples, one per worker that ended them", default=[]
+    )
+    summary: Summary | None = fact(
+        "figures computed from the above",
+        null="never in `run.json`; a program may leave it out, and compute it again",
+        default=None,
+    )
 
 
-class DigestsInfo(Computed, frozen=True, kw_only=True):
+class DigestsInfo(Computed):
     """What the files held when the run was sealed: SHA-256, 64 hexadecimal digits.
 
     Over canonical JSON: keys sorted, no white space, UTF-8, neither NaN nor an infinity.
     ``speedtest results verify`` computes them again.
     """
 
-    manifest: Annotated[str, Doc("of `manifest.json`")]
-    journal: Annotated[str, Doc("of the journal's whole lines, each followed by a newline")]
-    run: Annotated[str, Doc("of `run.json` without its `digests`")]
+    manifest: str = fact("of `manifest.json`")
+    journal: str = fact("of the journal's whole lines, each followed by a newline")
+    run: str = fact("of `run.json` without its `digests`")
 
 
-class Run(Computed, frozen=True, kw_only=True):
+class Run(Computed):
     """A sealed run: the whole of ``run.json``."""
 
-    schema_version: Annotated[int, Doc("version of the schema: 1"), Column()]
-    manifest: Annotated[Manifest, Doc("what was known beforehand, and the outcome")]
-    cells: Annotated[
-        list[CellResult], Doc("one per backend, model and clip, in the order requested")
-    ]
-    rounds: Annotated[
-        list[RoundResult],
-        Doc(
-            "the machine around each round, in order of time; two of a round that was "
-            "resumed; empty where nothing was recorded"
-        ),
-    ] = []
-    decisions: Annotated[
-        list[DecisionResult],
-        Doc(
-            "what the stopping rule decided, in order of time; empty without `--budget` and "
-            "`--ci-width`"
-        ),
-    ] = []
-    digests: Annotated[
-        DigestsInfo | None, Doc("what the files held when the run was sealed", null="not sealed")
-    ] = None
+    schema_version: int = fact("version of the schema: 1", column=Column())
+    manifest: Manifest = fact("what was known beforehand, and the outcome")
+    cells: list[CellResult] = fact("one per backend, model and clip, in the order requested")
+    rounds: list[RoundResult] = fact(
+        "the machine around each round, in order of time; two of a round that was resumed; empty "
+        "where nothing was recorded",
+        default=[],
+    )
+    decisions: list[DecisionResult] = fact(
+        "what the stopping rule decided, in order of time; empty without `--budget` and "
+        "`--ci-width`",
+        default=[],
+    )
+    digests: DigestsInfo | None = fact(
+        "what the files held when the run was sealed", null="not sealed", default=None
+    )

@@ -2,134 +2,87 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from mac_whisper_speedtest.declared import Column, Doc, FieldPolicy
-from mac_whisper_speedtest.results.schema.base import Struct
+from mac_whisper_speedtest.declared import Column, FieldPolicy
+from mac_whisper_speedtest.results.schema.base import Struct, fact, kept, named, scrubbed
 
 
-class ToolInfo(Struct, frozen=True, kw_only=True):
+class ToolInfo(Struct):
     """This program: its version and, from a checkout, its commit."""
 
-    name: Annotated[str, Doc("`mac-whisper-speedtest`"), FieldPolicy.KEPT]
-    version: Annotated[
-        str, Doc("version of this program"), FieldPolicy.KEPT, Column("tool_version")
-    ]
-    git_sha: Annotated[
-        str | None,
-        Doc(
-            "the commit of the checkout it ran from. Uncommitted changes do not show",
-            null="it was not run from a checkout, or git did not answer",
-        ),
-        FieldPolicy.KEPT,
-        Column("tool_git_sha"),
-    ]
+    name: str = kept("`mac-whisper-speedtest`")
+    version: str = kept("version of this program", column=Column("tool_version"))
+    git_sha: str | None = kept(
+        "the commit of the checkout it ran from. Uncommitted changes do not show",
+        null="it was not run from a checkout, or git did not answer",
+        column=Column("tool_git_sha"),
+    )
 
 
-class MachineInfo(Struct, frozen=True, kw_only=True):
+class MachineInfo(Struct):
     """The machine, without anything that names its owner."""
 
-    os: Annotated[str, Doc("`Darwin` or `Linux`"), FieldPolicy.KEPT, Column()]
-    os_version: Annotated[
-        str,
-        Doc("version of the system: that of macOS; on Linux the kernel's release"),
-        FieldPolicy.NUMBERS,
-        Column(),
-    ]
-    architecture: Annotated[str, Doc("`arm64`, `x86_64`, ..."), FieldPolicy.KEPT, Column()]
-    python: Annotated[
-        str, Doc("the tool's Python. A worker's own is in `versions`"), FieldPolicy.KEPT
-    ]
-    cpu: Annotated[
-        str | None,
-        Doc("the processor's model name", null="the system names none"),
-        FieldPolicy.SCRUBBED,
-        Column(),
-    ]
-    physical_cores: Annotated[
-        int | None,
-        Doc("physical cores", null="the system does not report it"),
-        FieldPolicy.KEPT,
-        Column(),
-    ]
-    logical_cores: Annotated[
-        int | None,
-        Doc("hardware threads", null="the system does not report it"),
-        FieldPolicy.KEPT,
-        Column(),
-    ]
-    memory_bytes: Annotated[
-        int | None,
-        Doc(
-            "main memory of the machine, whatever a container allows",
-            unit="byte",
-            null="the system does not report it",
-        ),
-        FieldPolicy.KEPT,
-        Column(),
-    ]
-    gpus: Annotated[
-        list[str] | None,
-        Doc(
-            "GPU model names; only of Apple's and NVIDIA's",
-            null="none of these was found",
-        ),
-        FieldPolicy.SCRUBBED,
-        Column(),
-    ]
-    load_average_1m: Annotated[
-        float | None,
-        Doc(
-            "load average over the last minute, before the run",
-            unit="processes",
-            null="the system does not report it",
-        ),
-        FieldPolicy.KEPT,
-    ]
-    unknown: Annotated[
-        dict[str, str], Doc("field name → the error of the probe that failed"), FieldPolicy.SCRUBBED
-    ] = {}
+    os: str = kept("`Darwin` or `Linux`", column=Column())
+    os_version: str = fact(
+        "version of the system: that of macOS; on Linux the kernel's release",
+        column=Column(),
+        policy=FieldPolicy.NUMBERS,
+    )
+    architecture: str = kept("`arm64`, `x86_64`, ...", column=Column())
+    python: str = kept("the tool's Python. A worker's own is in `versions`")
+    cpu: str | None = scrubbed(
+        "the processor's model name", null="the system names none", column=Column()
+    )
+    physical_cores: int | None = kept(
+        "physical cores", null="the system does not report it", column=Column()
+    )
+    logical_cores: int | None = kept(
+        "hardware threads", null="the system does not report it", column=Column()
+    )
+    memory_bytes: int | None = kept(
+        "main memory of the machine, whatever a container allows",
+        null="the system does not report it",
+        column=Column(),
+    )
+    gpus: list[str] | None = scrubbed(
+        "GPU model names; only of Apple's and NVIDIA's",
+        null="none of these was found",
+        column=Column(),
+    )
+    load_average_1m: float | None = kept(
+        "load average over the last minute, before the run",
+        "processes",
+        null="the system does not report it",
+    )
+    unknown: dict[str, str] = scrubbed(
+        "field name → the error of the probe that failed", default={}
+    )
 
 
-class NoiseInfo(Struct, frozen=True, kw_only=True):
+class NoiseInfo(Struct):
     """What ``speedtest noise`` found by measuring one cell against itself on this machine.
 
     The largest floor of all backends tried. Differences are fractions: 0.02 is 2 %.
     """
 
-    floor: Annotated[
-        float,
-        Doc(
-            "noise floor of the machine, which identical cells may differ by: the farther end "
-            "of the 95 % interval of their ratio",
-            unit="fraction",
-        ),
-        FieldPolicy.KEPT,
-        Column("noise_floor"),
-    ]
-    smallest_detectable: Annotated[
-        float,
-        Doc("the difference that so many rounds find in nine of ten runs", unit="fraction"),
-        FieldPolicy.KEPT,
-    ]
-    spread: Annotated[
-        float, Doc("standard deviation of the logarithm of one round's ratio"), FieldPolicy.KEPT
-    ]
-    ratio: Annotated[float, Doc("time of the one cell ÷ time of the other"), FieldPolicy.KEPT]
-    verdict: Annotated[
-        str,
-        Doc("what was said of the two at a margin of 2 %. `FASTER` or `SLOWER` is a false one"),
-        FieldPolicy.KEPT,
-    ]
-    rounds: Annotated[int, Doc("rounds that both have"), FieldPolicy.KEPT]
-    rounds_for: Annotated[
-        dict[str, int | None],
-        Doc(
-            "difference (`0.01`, `0.02`, `0.05`) → rounds that find it in nine of ten runs; null "
-            "in it where no number of rounds does",
-        ),
-        FieldPolicy.KEPT,
-    ]
-    backend: Annotated[str, Doc("what it was measured with"), FieldPolicy.NAME]
-    model: Annotated[str, Doc("canonical model name"), FieldPolicy.NAME]
-    measured_at: Annotated[str, Doc("ISO 8601, UTC"), FieldPolicy.KEPT]
+    floor: float = kept(
+        "noise floor of the machine, which identical cells may differ by: the farther end of the "
+        "95 % interval of their ratio",
+        "fraction",
+        column=Column("noise_floor"),
+    )
+    smallest_detectable: float = kept(
+        "the difference that so many rounds find in nine of ten runs", "fraction"
+    )
+    spread: float = kept("standard deviation of the logarithm of one round's ratio")
+    ratio: float = kept("time of the one cell ÷ time of the other")
+    verdict: str = kept(
+        "what was said of the two at a margin of 2 %. `FASTER` or `SLOWER` is a false one"
+    )
+    rounds: int = kept("rounds that both have")
+    rounds_for: dict[str, int | None] = kept(
+        "difference (`0.01`, `0.02`, `0.05`) → rounds that find it in nine of ten runs; null in "
+        "it where no number of rounds does"
+    )
+    backend: str = named("what it was measured with")
+    model: str = named("canonical model name")
+    measured_at: str = kept("ISO 8601, UTC")
