@@ -15,6 +15,12 @@ JSONL = Path("/data/set.jsonl")
 CSV = Path("/data/set.csv")
 
 
+def entries(text: str, path: Path = JSONL) -> list[AudioEntry]:
+    found = parse_manifest(text, path)
+    assert found.left_out == []
+    return found.entries
+
+
 def refusal(text: str, path: Path = JSONL) -> str:
     with pytest.raises(AudioError) as caught:
         parse_manifest(text, path)
@@ -22,8 +28,13 @@ def refusal(text: str, path: Path = JSONL) -> str:
     return caught.value.message
 
 
+def left_out(text: str, path: Path = JSONL) -> LeftOut:
+    (wrong,) = parse_manifest(text, path).left_out
+    return wrong
+
+
 def test_nemo_lines_become_entries_with_paths_relative_to_the_manifest() -> None:
-    (first, second) = parse_manifest(
+    (first, second) = entries(
         '{"audio_filepath": "audio/a.flac", "duration": 4.1, "text": "Grüße", "lang": "de-DE"}\n'
         "\n"
         '{"audio_filepath": "/elsewhere/b.wav", "speaker": 12, "unheard_of": []}\n',
@@ -35,13 +46,13 @@ def test_nemo_lines_become_entries_with_paths_relative_to_the_manifest() -> None
 
 
 def test_an_offset_makes_a_cut_of_the_given_duration() -> None:
-    (entry,) = parse_manifest('{"audio_filepath": "a.wav", "offset": 12.5, "duration": "3"}', JSONL)
+    (entry,) = entries('{"audio_filepath": "a.wav", "offset": 12.5, "duration": "3"}', JSONL)
 
     assert (entry.name, entry.start_s, entry.seconds) == ("a.wav@12.5s", 12.5, 3.0)
 
 
 def test_a_text_that_is_there_and_empty_is_kept_apart_from_one_that_is_not() -> None:
-    empty, absent = parse_manifest(
+    empty, absent = entries(
         '{"audio_filepath": "a.wav", "text": ""}\n{"audio_filepath": "a.wav", "text": null}', JSONL
     )
 
@@ -51,14 +62,14 @@ def test_a_text_that_is_there_and_empty_is_kept_apart_from_one_that_is_not() -> 
 def test_csv_has_the_same_fields_as_columns() -> None:
     text = 'file_name,transcription,lang\na.wav,"one, ""two""\nthree",en\n\nb.wav,,\n'
 
-    first, second = parse_manifest(text, CSV)
+    first, second = entries(text, CSV)
 
     assert first == AudioEntry("a.wav", Path("/data/a.wav"), 'one, "two"\nthree', language="en")
     assert second == AudioEntry("b.wav", Path("/data/b.wav"), "")
 
 
 def test_tsv_is_csv_with_tabs() -> None:
-    (entry,) = parse_manifest("path\tsentence\na.mp3\tone, two\n", Path("/data/train.tsv"))
+    (entry,) = entries("path\tsentence\na.mp3\tone, two\n", Path("/data/train.tsv"))
 
     assert (entry.audio, entry.text) == (Path("/data/a.mp3"), "one, two")
 
@@ -66,7 +77,9 @@ def test_tsv_is_csv_with_tabs() -> None:
 def test_wrong_json_on_line_17_is_named() -> None:
     lines = ['{"audio_filepath": "a.wav", "text": "x"}'] * 16 + ['{"audio_filepath": "b.wav",']
 
-    assert refusal("\n".join(lines)).startswith("/data/set.jsonl, line 17, is not JSON")
+    wrong = left_out("\n".join(lines))
+    assert wrong.name == "line 17"
+    assert wrong.reason.startswith("is not JSON (")
 
 
 @pytest.mark.parametrize(
@@ -88,10 +101,10 @@ def test_wrong_json_on_line_17_is_named() -> None:
     ],
 )
 def test_what_is_wrong_with_a_line_is_said(line: str, said: str) -> None:
-    message = refusal('{"audio_filepath": "a.wav"}\n' + line)
+    wrong = left_out('{"audio_filepath": "a.wav"}\n' + line)
 
-    assert message.startswith("/data/set.jsonl, line 2, ")
-    assert said in message
+    assert wrong.name == "line 2"
+    assert said in wrong.reason
 
 
 def test_wrong_lines_are_left_out_by_number_and_the_others_are_listed(tmp_path: Path) -> None:
@@ -139,9 +152,9 @@ def test_csv_without_the_column_for_the_recording_shows_its_columns() -> None:
 
 
 def test_a_csv_row_with_too_many_cells_is_named_by_the_line_it_begins_on() -> None:
-    message = refusal('path,text\na.wav,"two\nlines"\nb.wav,one,two\n', CSV)
+    wrong = left_out('path,text\na.wav,"two\nlines"\nb.wav,one,two\n', CSV)
 
-    assert message == "/data/set.csv, line 4, has 3 cells for 2 columns"
+    assert wrong == LeftOut("line 4", "has 3 cells for 2 columns")
 
 
 def test_a_quote_that_never_ends_is_no_csv() -> None:

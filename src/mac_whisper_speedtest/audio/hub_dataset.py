@@ -19,7 +19,7 @@ import msgspec
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.audio import manifest, sample
-from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, Dataset, read_text
+from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, Dataset
 from mac_whisper_speedtest.download import (
     DownloadSource,
     RemoteFile,
@@ -29,7 +29,7 @@ from mac_whisper_speedtest.download import (
     query_hub,
     refuse_unless_allowed,
 )
-from mac_whisper_speedtest.errors import DownloadError, UsageError
+from mac_whisper_speedtest.errors import AudioError, DownloadError, UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import RequestContext
 
@@ -59,8 +59,13 @@ def hub_entries(
     files = list_files(dataset, notify=notify, allow_download=allow_download)
     table = remote_file(dataset, _table(dataset, files))
     ensure_files(dataset, [table], notify=notify, allow_download=allow_download)
-    listed = manifest.parse_manifest(read_text(table.path), table.path)
-    known = [(entry, files.get(_within(dataset, entry))) for entry in listed]
+    listed = manifest.list_manifest(table.path)
+    for wrong in listed.left_out:
+        raise AudioError(
+            f"{table.name} of {dataset.name}, {wrong.name}, {wrong.reason}",
+            hint="report it to the dataset's authors, or use another revision",
+        )
+    known = [(entry, files.get(_within(dataset, entry))) for entry in listed.entries]
     items = [
         sample.Item(f"{number}", entry.speaker, file.bytes if file else None)
         for number, (entry, file) in enumerate(known)

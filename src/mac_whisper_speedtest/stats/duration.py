@@ -21,8 +21,9 @@ WINDOW_S = 30.0
 Point = tuple[float, float]
 """Seconds of audio, and seconds that its transcription took."""
 
-SINGULAR = 1e-9
-"""Two columns are collinear if less than this share of the second remains without the first."""
+SINGULAR = 1e-5
+"""Columns of length 1 are collinear if their smallest singular value is below this share of the
+largest."""
 
 SHORTEST_S = 0.01
 LONGEST_S = 100_000.0
@@ -238,44 +239,20 @@ def _prediction_error(shape: Shape, points: Sequence[Point]) -> float | None:
         found = _solve(shape, [each for each in points if each[0] != left_out])
         if found is None:
             return None
-        expected = _dot(found, _columns(shape, left_out))
+        expected = sum(x * y for x, y in zip(found, _columns(shape, left_out), strict=True))
         measured = [seconds for audio_s, seconds in points if audio_s == left_out]
         squares.append(statistics.fmean((expected / seconds - 1) ** 2 for seconds in measured))
     return math.sqrt(statistics.fmean(squares))
 
 
 def _solve(shape: Shape, points: Sequence[Point]) -> list[float] | None:
-    """Weighted least squares; ``None`` if these durations do not determine the coefficients.
+    """Weighted least squares; ``None`` if these durations do not determine the coefficients."""
+    import numpy as np
 
-    By Gram and Schmidt's orthogonalization of the columns (Golub & Van Loan, Matrix Computations,
-    4th ed., section 5.2.8), which is exact enough for two or three of them.
-    """
-    if not points:
+    rows = np.array([_columns(shape, audio_s) for audio_s, _ in points])
+    if len(rows) == 0:
         return None
-    rows = [[each / seconds for each in _columns(shape, audio_s)] for audio_s, seconds in points]
-    columns = [list(each) for each in zip(*rows, strict=True)]
-    rest = [1.0] * len(points)  # every time, divided by itself
-    upper: list[list[float]] = []
-    sides: list[float] = []
-    for index, column in enumerate(columns):
-        whole = _dot(column, column)
-        shares = []
-        for other in columns[:index]:
-            share = _dot(other, column) / _dot(other, other)
-            shares.append(share)
-            column[:] = [y - share * x for x, y in zip(other, column, strict=True)]
-        left = _dot(column, column)
-        if left <= SINGULAR * whole:
-            return None
-        side = _dot(column, rest) / left
-        rest = [y - side * x for x, y in zip(column, rest, strict=True)]
-        upper.append(shares)
-        sides.append(side)
-    for index in reversed(range(len(columns))):
-        for earlier, share in enumerate(upper[index]):
-            sides[earlier] -= share * sides[index]
-    return sides
-
-
-def _dot(x: Sequence[float], y: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(x, y, strict=True))
+    rows /= np.array([[seconds] for _, seconds in points])
+    scale = np.linalg.norm(rows, axis=0)
+    found, _, rank, _ = np.linalg.lstsq(rows / scale, np.ones(len(rows)), rcond=SINGULAR)
+    return (found / scale).tolist() if rank == rows.shape[1] else None
