@@ -34,7 +34,10 @@ def test_the_cities_clip_is_the_whole_recording_and_begins_with_the_short_text(
     cities = builtin.load("cities", notify=print)
 
     assert cities.seconds == pytest.approx(44.374, abs=0.001)
-    assert cities.samples.size == decode(builtin.fetch(notify=print)).size
+    assert (
+        cities.samples.size
+        == decode(builtin.ensure_recording(builtin.builtin_clips().recording, notify=print)).size
+    )
     assert short_clip.reference is not None
     assert cities.reference is not None
     assert cities.reference.startswith(short_clip.reference)
@@ -45,7 +48,7 @@ def test_the_long_clip_repeats_the_reading_and_its_words_for_ten_minutes() -> No
     cities, long = (builtin.load(name, notify=print) for name in ("cities", "long"))
 
     assert long.seconds >= 600
-    assert (builtin.repetitions("cities"), builtin.repetitions("long")) == (1, 14)
+    assert builtin.builtin_clips().repeated["long"].times == 14
     assert long.reference == " ".join([str(cities.reference)] * 14)
     assert "said 14 times" in long.source
     pause = 8_000
@@ -67,14 +70,13 @@ def test_a_cached_clip_needs_no_network(
 ) -> None:
     monkeypatch.setenv("SPEEDTEST_OFFLINE", "1")
 
-    assert builtin.is_cached(short_clip.name)
     assert builtin.load(short_clip.name, notify=print).pcm_sha256 == short_clip.pcm_sha256
 
 
 def test_an_empty_cache_holds_no_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
 
-    assert not builtin.is_cached("short")
+    assert not builtin.is_whole(builtin.builtin_clips().recording)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,7 +90,7 @@ def test_an_unknown_clip_names_the_nearest(wrong: str, meant: str) -> None:
 
 def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(UsageError) as caught:
-        builtin.is_cached("xyz")
+        builtin.load("xyz", notify=print)
 
     assert caught.value.hint == "built-in clips: short, cities, long"
 

@@ -120,44 +120,12 @@ def builtin_clips() -> BuiltinClips:
     return msgspec.toml.decode(text, type=BuiltinClips)
 
 
-def repetitions(name: str) -> int:
-    """How often a built-in clip repeats its text: 1, or more for a repeated reading.
-
-    Raises:
-        UsageError: no such clip.
-    """
-    clips = builtin_clips()
-    clips.cut(name)
-    repeated = clips.repeated.get(name)
-    return repeated.times if repeated else 1
-
-
-def is_cached(name: str) -> bool:
-    """Whether ``load(name)`` would need no network: an unaltered copy is in the cache.
-
-    Raises:
-        UsageError: no such clip.
-    """
-    clips = builtin_clips()
-    clips.cut(name)
-    return is_whole(clips.recording)
-
-
 def is_whole(recording: BuiltinRecording) -> bool:
     """Whether an unaltered copy is in the cache. Hashes it; never fetches."""
     try:
         return file_io.sha256_file(recording.cached_path) == recording.file.sha256
     except OSError:
         return False
-
-
-def fetch(*, notify: Callable[[str], None]) -> Path:
-    """Ensure that the recording behind all built-in clips is in the cache, as `ensure_recording`.
-
-    Returns:
-        The recording's file in the cache.
-    """
-    return ensure_recording(builtin_clips().recording, notify=notify)
 
 
 def ensure_recording(recording: BuiltinRecording, *, notify: Callable[[str], None]) -> Path:

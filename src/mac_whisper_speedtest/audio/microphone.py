@@ -66,7 +66,7 @@ def record(
     until = f"for {seconds:g} s" if seconds is not None else "until Enter is pressed"
     notify(f"Recording {until}. Speak now.")
     lost: list[str] = []
-    stream = _blocks(library, rate, _never if seconds is not None else _enter_pressed, lost)
+    stream = _blocks(library, rate, seconds is None, lost)
     samples = gather(stream, rate, seconds, level)
     if lost:
         notify(f"Parts of the recording were lost because the machine was too busy: {lost[0]}.")
@@ -184,9 +184,9 @@ def _no_microphone(error: Exception) -> UsageError:
 
 
 def _blocks(
-    library: Any, rate: int, stopped: Callable[[], bool], lost: list[str]
+    library: Any, rate: int, until_enter: bool, lost: list[str]
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """The microphone's blocks until ``stopped`` returns true; ``lost`` receives its warnings."""
+    """The microphone's blocks, endless unless Enter ends them; ``lost`` receives its warnings."""
     waiting: queue.SimpleQueue[npt.NDArray[np.float32]] = queue.SimpleQueue()
 
     def arrived(data: npt.NDArray[np.float32], _frames: int, _when: object, status: Any) -> None:
@@ -197,7 +197,10 @@ def _blocks(
     try:
         with library.InputStream(samplerate=rate, channels=1, dtype="float32", callback=arrived):
             last_block_s = time.monotonic()
-            while not stopped() and time.monotonic() - last_block_s < _DEVICE_TIMEOUT_S:
+            while (
+                not (until_enter and _enter_pressed())
+                and time.monotonic() - last_block_s < _DEVICE_TIMEOUT_S
+            ):
                 try:
                     block = waiting.get(timeout=0.05)
                 except queue.Empty:
@@ -217,7 +220,3 @@ def _enter_pressed() -> bool:
         return False
     sys.stdin.readline()
     return True
-
-
-def _never() -> bool:
-    return False

