@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fakes.fake_nvml import FakeNvml, Process
-from mac_whisper_speedtest.machine import gpu
+from mac_whisper_speedtest.machine import gpu, reader
 from mac_whisper_speedtest.machine.gpu import GpuMemory, Nvml, Peak
 from mac_whisper_speedtest.machine.probe import Target
 from mac_whisper_speedtest.machine.reader import Unknown, attempt
@@ -103,14 +103,14 @@ def test_older_drivers_are_asked_by_the_older_name() -> None:
 
 def test_a_driver_that_never_answers_is_not_waited_for() -> None:
     began = time.monotonic()
-    found = gpu.within(0.1, lambda: time.sleep(2.0))
+    found = reader.within(0.1, lambda: time.sleep(2.0))
     assert isinstance(found, Unknown)
     assert found.reason == "no answer in 0.1 s"
     assert time.monotonic() - began < 1.0
 
 
 def test_a_driver_that_cannot_be_opened_gives_its_own_words() -> None:
-    found = gpu.within(5.0, lambda: gpu._opened(FakeNvml(fails=("init",))))
+    found = reader.within(5.0, lambda: gpu._opened(FakeNvml(fails=("init",))))
     assert found == Unknown("NVMLError: Driver Not Loaded")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import statistics
 import subprocess
@@ -448,7 +449,7 @@ def test_a_process_that_computes_is_told_from_one_that_rests(program: str, busy:
         for process in processes:
             assert process.stdout is not None
             process.stdout.readline()
-        seen = [execute._busy_after_s() or 0.0 for _ in range(3)]
+        seen = [execute._busy_after_s(os.getpid()) or 0.0 for _ in range(3)]
     finally:
         for process in processes:
             process.kill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -19,7 +18,7 @@ from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, w
 from mac_whisper_speedtest.environments.environments import with_tilde
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import PUBLIC_HUB, offline_variable
-from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
+from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, within
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import hub_cache
 
@@ -219,7 +218,11 @@ def inspect_network() -> CheckupLine:
     address, host = endpoint(os.environ.get("HF_ENDPOINT") or PUBLIC_HUB)
     if not address:
         return warn(_TOPIC, "HF_ENDPOINT is not an HTTP address", "unset HF_ENDPOINT")
-    return judge_network(host, _in_time(address))
+    # A thread, because name lookups take no timeout.
+    found = within(TIMEOUT_S + _GRACE_S, partial(_contact, address))
+    if isinstance(found, Unknown):
+        found = HubReply(0, TIMEOUT_S, found.reason)
+    return judge_network(host, found)
 
 
 def endpoint(text: str) -> tuple[str, str]:
@@ -248,15 +251,6 @@ def judge_network(host: str, reply: HubReply) -> CheckupLine:
     return ok(_TOPIC, seen)
 
 
-def _in_time(address: str) -> HubReply:
-    """The reply, within the time limit; a thread, because name lookups take no timeout."""
-    replies: list[HubReply] = []
-    thread = threading.Thread(target=lambda: replies.append(_contact(address)), daemon=True)
-    thread.start()
-    thread.join(TIMEOUT_S + _GRACE_S)
-    return replies[0] if replies else HubReply(0, TIMEOUT_S, f"no answer in {TIMEOUT_S:g} s")
-
-
 def _contact(address: str) -> HubReply:
     request = urllib.request.Request(  # noqa: S310 - endpoint() lets only http and https through
         address, method="HEAD", headers={"User-Agent": f"mac-whisper-speedtest/{__version__}"}
@@ -270,5 +264,3 @@ def _contact(address: str) -> HubReply:
             return HubReply(error.code, time.monotonic() - began)
     except urllib.error.URLError as error:
         return HubReply(0, time.monotonic() - began, str(error.reason))
-    except Exception as error:  # noqa: BLE001 - a thread must not end with a traceback
-        return HubReply(0, time.monotonic() - began, f"{type(error).__name__}: {error}")

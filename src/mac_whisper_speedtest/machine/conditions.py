@@ -11,7 +11,7 @@ from typing import TypeVar
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import gpu, memory, power
 from mac_whisper_speedtest.machine.gpu import Nvml
-from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
+from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt, require
 
 # CPU clocks on Linux.
 
@@ -70,7 +70,6 @@ def _kilohertz(text: Answer) -> float | None:
 
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 SWAP_GREW_BYTES = 100_000_000
 """If swap grows by more during a round, memory was short."""
@@ -140,53 +139,48 @@ def read_conditions(reader: Reader | None = None, gpus: Nvml | Unknown | None = 
     library = gpu.shared() if gpus is None else gpus
     zones = _zones(reader)
     clock = attempt(lambda: read_clocks(reader))
-    memory = _mac_memory(reader) if reader.macos else _linux_memory(reader)
+    swap, pressure, stall = _mac_memory(reader) if reader.macos else _linux_memory(reader)
+    no_limit = Unknown("this kernel reports no clock limit")
     return Conditions(
         load_average_1m=known("load_average_1m", lambda: os.getloadavg()[0]),
-        swap_used_bytes=known("swap_used_bytes", lambda: memory.swap),
-        memory_pressure=known("memory_pressure", lambda: memory.pressure),
-        memory_stall_share=known("memory_stall_share", lambda: memory.stall),
+        swap_used_bytes=known("swap_used_bytes", lambda: swap),
+        memory_pressure=known("memory_pressure", lambda: pressure),
+        memory_stall_share=known("memory_stall_share", lambda: stall),
         thermal_pressure=known("thermal_pressure", lambda: _thermal_pressure(reader)),
-        hottest_c=known("hottest_c", lambda: _hottest(zones)),
-        zones_reached=known("zones_reached", lambda: _reached(zones)),
-        gpu_throttle=known("gpu_throttle", lambda: _throttle(library)),
-        gpu_clocks_mhz=known("gpu_clocks_mhz", lambda: _gpu_clocks(library)),
-        cpu_mhz=known("cpu_mhz", lambda: _or(clock, lambda found: found.now_mhz)),
-        cpu_limit_mhz=known("cpu_limit_mhz", lambda: _or(clock, _limit)),
+        hottest_c=known("hottest_c", lambda: max(zone.celsius for zone in require(zones))),
+        zones_reached=known("zones_reached", lambda: _reached(require(zones))),
+        gpu_throttle=known(
+            "gpu_throttle", lambda: gpu.throttled(require(library).throttle_masks())
+        ),
+        gpu_clocks_mhz=known("gpu_clocks_mhz", lambda: tuple(require(library).sm_clocks_mhz())),
+        cpu_mhz=known("cpu_mhz", lambda: require(clock).now_mhz),
+        cpu_limit_mhz=known("cpu_limit_mhz", lambda: require(clock).limit_mhz or no_limit),
         power_source=known(
             "power_source",
-            lambda: _or(power.supply(reader), lambda it: "battery" if it.battery else "mains"),
+            lambda: "battery" if require(power.supply(reader)).battery else "mains",
         ),
-        low_power_mode=known(
-            "low_power_mode", lambda: _or(power.low_power(reader), lambda it: it.on)
-        ),
+        low_power_mode=known("low_power_mode", lambda: require(power.low_power(reader)).on),
         unknown=unknown,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    swap: int | Unknown
-    pressure: str | Unknown
-    stall: float | Unknown
+_Memory = tuple[int | Unknown, str | Unknown, float | Unknown]
+"""Swap in use, pressure, and the share of time in which a task waited for memory."""
 
 
 def _linux_memory(reader: Reader) -> _Memory:
-    return _Memory(
-        swap=memory.swap_used(reader),
-        pressure=Unknown("Linux has no such level; see memory_stall_share"),
-        stall=memory.linux_pressure(reader.read("/proc/pressure/memory")),
-    )
+    pressure = Unknown("Linux has no such level; see memory_stall_share")
+    stall = memory.linux_pressure(reader.read("/proc/pressure/memory"))
+    return memory.swap_used(reader), pressure, stall
 
 
 def _mac_memory(reader: Reader) -> _Memory:
-    names = ["kern.memorystatus_vm_pressure_level", "vm.swapusage"]
-    answer = reader.sysctl(*names)
     stall = Unknown("macOS does not measure it; see memory_pressure")
+    answer = reader.sysctl("kern.memorystatus_vm_pressure_level", "vm.swapusage")
     if isinstance(answer, Unknown):
-        return _Memory(answer, answer, stall)
+        return answer, answer, stall
     level, _, swap = answer.partition("\n")
-    return _Memory(memory.macos_swap(swap), memory.macos_pressure(level), stall)
+    return memory.macos_swap(swap), memory.macos_pressure(level), stall
 
 
 def _thermal_pressure(reader: Reader) -> str | Unknown:
@@ -202,32 +196,8 @@ def _zones(reader: Reader) -> list[power.Zone] | Unknown:
     return zones or Unknown("this kernel reports no thermal zones")
 
 
-def _hottest(zones: list[power.Zone] | Unknown) -> float | Unknown:
-    return zones if isinstance(zones, Unknown) else max(zone.celsius for zone in zones)
-
-
-def _reached(zones: list[power.Zone] | Unknown) -> tuple[str, ...] | Unknown:
-    if isinstance(zones, Unknown):
-        return zones
+def _reached(zones: list[power.Zone]) -> tuple[str, ...]:
     return tuple(zone.name for zone in zones if zone.reached("passive", "hot", "critical"))
-
-
-def _throttle(library: Nvml | Unknown) -> tuple[str, ...] | Unknown:
-    if isinstance(library, Unknown):
-        return library
-    return gpu.throttled(library.throttle_masks())
-
-
-def _gpu_clocks(library: Nvml | Unknown) -> tuple[int, ...] | Unknown:
-    return library if isinstance(library, Unknown) else tuple(library.sm_clocks_mhz())
-
-
-def _limit(found: Clocks) -> float | Unknown:
-    return found.limit_mhz or Unknown("this kernel reports no clock limit")
-
-
-def _or(found: T | Unknown, then: Callable[[T], U | Unknown]) -> U | Unknown:
-    return found if isinstance(found, Unknown) else then(found)
 
 
 def changed(before: Conditions, after: Conditions) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import psutil
 
 from mac_whisper_speedtest.machine import cgroup
-from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
+from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, require
 from mac_whisper_speedtest.results.schema import MachineInfo
 
 T = TypeVar("T")
@@ -26,11 +26,11 @@ def describe() -> MachineInfo:
     unknown: dict[str, str] = {}
 
     def probe(name: str, query: Callable[[], T]) -> T | None:
-        try:
-            return query()
-        except (OSError, LookupError, ValueError) as error:
-            unknown[name] = f"{type(error).__name__}: {error}"
+        found = attempt(query)
+        if isinstance(found, Unknown):
+            unknown[name] = found.reason
             return None
+        return found
 
     return MachineInfo(
         os=platform.system(),
@@ -145,8 +145,8 @@ def _cores(*, logical: bool) -> int:
 
 def _cpu(reader: Reader) -> str:
     if _MACOS:
-        return _text(reader.sysctl("machdep.cpu.brand_string"))
-    return cpu_model(_text(reader.read("/proc/cpuinfo")))
+        return require(reader.sysctl("machdep.cpu.brand_string"))
+    return cpu_model(require(reader.read("/proc/cpuinfo")))
 
 
 def cpu_model(text: str) -> str:
@@ -163,12 +163,12 @@ def cpu_model(text: str) -> str:
 
 def _gpus(reader: Reader) -> list[str]:
     if _MACOS:
-        return [f"{_text(reader.sysctl('machdep.cpu.brand_string'))} (integrated)"]
+        return [f"{require(reader.sysctl('machdep.cpu.brand_string'))} (integrated)"]
     root = "/proc/driver/nvidia/gpus"
     if not reader.exists(root):
         raise LookupError("no NVIDIA driver; other GPUs are not detected")
     return [
-        gpu_model(_text(reader.read(path))) for path in reader.matching(f"{root}/*/information")
+        gpu_model(require(reader.read(path))) for path in reader.matching(f"{root}/*/information")
     ]
 
 
@@ -182,9 +182,3 @@ def gpu_model(text: str) -> str:
     if not found:
         raise LookupError("the NVIDIA driver names no model")
     return found[1].strip()
-
-
-def _text(answer: Answer) -> str:
-    if isinstance(answer, Unknown):
-        raise LookupError(answer.reason)
-    return answer

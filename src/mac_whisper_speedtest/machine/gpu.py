@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mac_whisper_speedtest.machine import cpu
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
-from mac_whisper_speedtest.machine.reader import Unknown, attempt
+from mac_whisper_speedtest.machine.reader import Unknown, attempt, within
 
 T = TypeVar("T")
 
@@ -113,25 +113,6 @@ def shared() -> Nvml | Unknown:
         hint = "python -m pip install 'mac-whisper-speedtest[nvidia]'"
         return Unknown(f"nvidia-ml-py is not installed: {hint}")
     return within(OPEN_TIMEOUT_S, lambda: _opened(library))
-
-
-def within(seconds: float, query: Callable[[], T]) -> T | Unknown:
-    """The result of ``query``, or why it failed or took longer than ``seconds``.
-
-    A query that takes longer continues in a daemon thread.
-    """
-    found: list[T | Unknown] = []
-
-    def run() -> None:
-        try:
-            found.append(query())
-        except Exception as error:  # noqa: BLE001 - any error of a driver's library is a reason
-            found.append(Unknown(f"{type(error).__name__}: {error}"))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return found[0] if found else Unknown(f"no answer in {seconds:g} s")
 
 
 def _opened(library: Any) -> Nvml:

@@ -13,7 +13,7 @@ import psutil
 
 from mac_whisper_speedtest.machine import cgroup, cpu
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
-from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
+from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt, require
 
 LINUX_UNITS = {
     "rss_bytes": "bytes",
@@ -82,12 +82,10 @@ def status_figures(texts: list[str]) -> dict[str, Reading]:
 
 def risen_peak(before: int | Unknown, after: int | Unknown) -> Reading:
     """The peak of the control group, if it is from this span."""
-    for each in (before, after):
-        if isinstance(each, Unknown):
-            return Reading(None, "bytes", each.reason)
-    assert isinstance(before, int)
-    assert isinstance(after, int)
-    if after <= before:
+    rise = _difference(before, after)
+    if isinstance(after, Unknown) or rise.value is None:
+        return rise
+    if rise.value <= 0:
         return Reading(None, "bytes", "the control group's peak is from before this span")
     return Reading(after, "bytes", quality="whole control group")
 
@@ -289,9 +287,7 @@ def macos_swap(text: Answer) -> int | Unknown:
 def linux_swap(meminfo: Answer) -> int | Unknown:
     """Bytes in use, from /proc/meminfo."""
     total, free = meminfo_bytes(meminfo, "SwapTotal"), meminfo_bytes(meminfo, "SwapFree")
-    if isinstance(total, Unknown):
-        return total
-    return free if isinstance(free, Unknown) else total - free
+    return attempt(lambda: require(total) - require(free))
 
 
 def meminfo_bytes(text: Answer, name: str) -> int | Unknown:
@@ -369,9 +365,7 @@ def swapped(vmstat: Answer, page_bytes: int) -> int | Unknown:
 
 
 def _difference(before: int | Unknown, after: int | Unknown) -> Reading:
-    for each in (before, after):
-        if isinstance(each, Unknown):
-            return Reading(None, "bytes", each.reason)
-    assert isinstance(before, int)
-    assert isinstance(after, int)
-    return Reading(after - before, "bytes")
+    found = attempt(lambda: require(after) - require(before))
+    if isinstance(found, Unknown):
+        return Reading(None, "bytes", found.reason)
+    return Reading(found, "bytes")

@@ -40,6 +40,17 @@ class Unknown:
 Answer = str | Unknown
 
 
+class UnknownFactError(Exception):
+    """A fact that a computation needs is not known; `attempt` returns the reason."""
+
+
+def require(found: T | Unknown) -> T:
+    """The value, inside of `attempt`. Raises UnknownFactError with the reason if there is none."""
+    if isinstance(found, Unknown):
+        raise UnknownFactError(found.reason)
+    return found
+
+
 class Reader:
     """Source of answers. Tests give it another root folder, or answers of other machines."""
 
@@ -142,11 +153,32 @@ def attempt(query: Callable[[], T]) -> T | Unknown:
     """The result of ``query``, or why it failed."""
     try:
         return query()
+    except UnknownFactError as error:
+        return Unknown(str(error))
     except (
         *(OSError, LookupError, ValueError, AttributeError, RuntimeError, ImportError),
         psutil.Error,
     ) as error:
         return Unknown(f"{type(error).__name__}: {_cause(error)}")
+
+
+def within(seconds: float, query: Callable[[], T]) -> T | Unknown:
+    """The result of ``query``, or why it failed or took longer than ``seconds``.
+
+    A query that takes longer continues in a daemon thread.
+    """
+    found: list[T | Unknown] = []
+
+    def run() -> None:
+        try:
+            found.append(query())
+        except Exception as error:  # noqa: BLE001 - any error of a library is a reason
+            found.append(Unknown(f"{type(error).__name__}: {error}"))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found[0] if found else Unknown(f"no answer in {seconds:g} s")
 
 
 def _cause(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.files import megabytes
@@ -16,6 +18,7 @@ from mac_whisper_speedtest.machine import caches as compile_caches
 from mac_whisper_speedtest.machine import cpu, host
 from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.machine.cpu import Cpu
+from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Reading, Target
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
@@ -25,7 +28,6 @@ from mac_whisper_speedtest.summary import findings
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
-from mac_whisper_speedtest.worker.process_tree import descendants_cpu_s
 from mac_whisper_speedtest.worker.supervisor import Answer, TranscriptionFailedError, Worker
 
 _QUIET_WINDOW_S = 0.05
@@ -47,7 +49,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
     busy_after_s = None
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
         rung, note = _drop_weights(task)
-        started = launch(task.cell.backend, scratch=Path(scratch), threads=task.threads)
+        started = launch(task.cell.backend, scratch=Path(scratch), threads=task.request.threads)
         where = task.where
         record(s.WorkerStarted(**where))
         if started is None:
@@ -58,16 +60,17 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
                 not_installed(task.cell.backend),
             )
         else:
+            placement = Placement(task.request.affinity or (), task.request.nice)
             caches = compile_caches.compile_caches(Path(started.argv[0]).name)
             try:
                 with Worker(
                     started, task.deadlines, memory_limit=task.memory_limit, observer=observer
                 ) as worker:
-                    for problem in host.apply_placement(worker.pid, task.placement):
+                    for problem in host.apply_placement(worker.pid, placement):
                         observer.log("warning", f"{task.cell.id}: {problem}")
                     _Conversation(worker, task, record, observer, caches).hold(rung, note)
                     # Nothing is timed any more, so this disturbs nothing.
-                    busy_after_s = _busy_after_s()
+                    busy_after_s = _busy_after_s(worker.pid)
                     ending = worker.shutdown()
             except WorkerFailureError as failure:
                 ending = failure.ending
@@ -88,7 +91,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
 
 def _drop_weights(task: Task) -> tuple[str, str]:
     """Drop the weights from the page cache for a cold load; return the load's rung and a note."""
-    if not (task.cold_load and task.round == 0 and task.weights is not None):
+    if not task.loads_cold:
         return s.LOAD_FRESH, ""
     done = compile_caches.drop([task.weights])
     if done.dropped:
@@ -149,7 +152,7 @@ class _Conversation:
                     readings={name: _reading(each) for name, each in readings.items()},
                 )
             )
-        if task.cold_load and task.round == 0:
+        if task.loads_cold:
             observer.status("loading again")
             self.worker.unload()
             self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
@@ -158,9 +161,9 @@ class _Conversation:
     def _load(self, hello: Answer[m.HelloResult], rung: str, note: str) -> None:
         task, observer = self.task, self.observer
         observer.status("loading")
-        load = self.worker.load(LoadParams(task.model, task.device, task.threads))
+        load = self.worker.load(LoadParams(task.model, task.request.device, task.request.threads))
         warnings = findings.fallbacks(
-            device=(task.device, load.value.device),
+            device=(task.request.device, load.value.device),
             precision=(task.model.precision, load.value.precision),
         )
         for warning in warnings:
@@ -171,7 +174,7 @@ class _Conversation:
                 version=scrub(hello.value.version),
                 versions=_scrubbed(hello.value.versions),
                 device=load.value.device,
-                device_asked=task.device,
+                device_asked=task.request.device,
                 precision=load.value.precision,
                 precision_asked=task.model.precision,
                 details=_scrubbed(load.value.details),
@@ -190,7 +193,7 @@ class _Conversation:
         )
 
     def _params(self, recording: TaskRecording, kind: str) -> m.TranscribeParams:
-        return m.TranscribeParams(recording.audio, self.task.contract, kind)
+        return m.TranscribeParams(recording.audio, self.task.request.decode_contract, kind)
 
     def _warm_up(self, recording: TaskRecording) -> None:
         task = self.task
@@ -248,12 +251,14 @@ class _Conversation:
         outside = cpu.outside_work(readings)
         if isinstance(outside, str):
             return ""
-        judged = cpu.judge_contention(outside, cores=self.task.cores, threads=self.task.threads)
+        judged = cpu.judge_contention(
+            outside, cores=self.task.cores, threads=self.task.request.threads
+        )
         return judged.words if judged.disturbed else ""
 
     def _may_retake(self, cost_s: float) -> bool:
         """Whether to retake a disturbed sample: within the time, and once per sample on average."""
-        if not self.task.retake:
+        if not self.task.request.retake:
             return False
         allowed = self.task.passes * len(self.task.recordings)
         elapsed = time.monotonic() - self.began
@@ -339,22 +344,23 @@ def _reading(each: Reading) -> s.ReadingInfo:
     )
 
 
-def _busy_after_s() -> float | None:
+def _busy_after_s(pid: int) -> float | None:
     """How long the worker continues to compute after its last answer, in seconds.
 
-    There is one worker at a time, so all descendants of this process belong to it. Waits until the
-    worker is idle, at most ``findings.BUSY_AFTER_S``.
+    Waits until the worker is idle, at most ``findings.BUSY_AFTER_S``.
 
     Returns:
         ``None`` where the system does not report it.
     """
     began = time.monotonic()
-    used = descendants_cpu_s()
     waited = 0.0
-    while used is not None and waited < findings.BUSY_AFTER_S:
-        time.sleep(_QUIET_WINDOW_S)
-        before, used = used, descendants_cpu_s()
-        if used is not None and used - before < _QUIET_S:
-            return waited
-        waited = time.monotonic() - began
-    return None if used is None else waited
+    with contextlib.suppress(psutil.Error, OSError):
+        used_s = cpu.tree_cpu_s(pid)
+        while waited < findings.BUSY_AFTER_S:
+            time.sleep(_QUIET_WINDOW_S)
+            before_s, used_s = used_s, cpu.tree_cpu_s(pid)
+            if used_s - before_s < _QUIET_S:
+                break
+            waited = time.monotonic() - began
+        return waited
+    return None

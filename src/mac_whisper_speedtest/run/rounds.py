@@ -13,7 +13,6 @@ import msgspec
 from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.catalog import Timeouts
 from mac_whisper_speedtest.machine import describe
-from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Probe
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import schema as s
@@ -214,6 +213,7 @@ class Rounds:
         before = self.past.visit(cell.id, number)
         longest_s = max(recording.seconds for recording in self.recordings)
         return Task(
+            request=request,
             cell=cell,
             round=number,
             attempt=before.attempts,
@@ -225,19 +225,13 @@ class Rounds:
                 precision_of(cell.backend, request),
             ),
             recordings=self.recordings,
-            contract=request.decode_contract,
-            device=request.device,
-            threads=request.threads or describe.default_threads(),
             cores=self.cores,
             deadlines=deadlines(cell.info.timeouts, longest_s, request.timeout_s),
             memory_limit=request.max_memory_bytes or describe.memory_limit(),
             budget=self.budgets[cell.id],
             work=self.work,
             probes=self.probes,
-            cold_load=request.cold_load,
-            retake=request.retake,
             weights=weights.path,
-            placement=Placement(request.affinity or (), request.nice),
             done=frozenset(before.taken),
             crashed_on=before.crashed_on,
         )
@@ -246,13 +240,7 @@ class Rounds:
 def deadlines(timeouts: Timeouts, audio_s: float, override_s: float | None) -> Deadlines:
     """The deadlines of a cell's stages: the model's own time-outs, or one for all."""
     if override_s is not None:
-        return Deadlines(
-            spawn_s=override_s,
-            import_s=override_s,
-            load_s=override_s,
-            warmup_s=override_s,
-            transcribe_s=override_s,
-        )
+        return Deadlines(*[override_s] * 5)
     return Deadlines(
         load_s=timeouts.load_s,
         warmup_s=timeouts.first_call_s(audio_s),

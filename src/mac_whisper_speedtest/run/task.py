@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypedDict
 
 from mac_whisper_speedtest.backends.adapter import ModelParams
-from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.machine.host import Placement
 from mac_whisper_speedtest.machine.probe import Probe
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.plan import Budget, Cell
 from mac_whisper_speedtest.worker import protocol as m
@@ -48,34 +47,32 @@ class TaskRecording:
 class Task:
     """One round of one cell.
 
-    ``round`` and ``attempt`` count from 0; ``passes`` are timed passes over the recordings. The
-    ``probes`` are read around the timed samples. With ``cold_load`` the first round loads with a
-    cold page cache, and the weights are loaded once more at the end. With ``retake`` a disturbed
-    sample is retaken.
-
-    ``done`` are the samples that an earlier attempt of this round has taken. ``crashed_on`` names
-    the recordings that ended an earlier attempt's worker.
+    Attributes:
+        request: of the run, with its threads filled in.
+        round: from 0, as ``attempt``.
+        passes: timed passes over the recordings.
+        weights: the file or folder that is loaded.
+        cores: the logical cores on which other programs would disturb it.
+        memory_limit: in bytes, of the worker with everything that it started.
+        probes: read around the timed samples.
+        done: the samples that an earlier attempt of this round has taken.
+        crashed_on: names of the recordings that ended an earlier attempt's worker.
     """
 
+    request: Request
     cell: Cell
     round: int
     attempt: int
     passes: int
     model: ModelParams
+    weights: Path
     recordings: tuple[TaskRecording, ...]
-    contract: DecodeContract
-    device: str
-    threads: int
     cores: int
     deadlines: Deadlines
     memory_limit: int | None
     budget: Budget
     work: Path
     probes: tuple[Probe, ...] = ()
-    cold_load: bool = False
-    retake: bool = True
-    weights: Path | None = None
-    placement: Placement = field(default_factory=Placement)
     done: frozenset[SampleKey] = frozenset()
     crashed_on: frozenset[str] = frozenset()
 
@@ -83,6 +80,11 @@ class Task:
     def where(self) -> RoundKey:
         """The fields that identify this task in its events."""
         return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
+
+    @property
+    def loads_cold(self) -> bool:
+        """Whether it loads with a cold page cache, and once more at the end."""
+        return self.request.cold_load and self.round == 0
 
     @property
     def first(self) -> TaskRecording:

@@ -19,6 +19,7 @@ from typing import Self
 import psutil
 
 from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.machine import cpu
 
 MARK = "SPEEDTEST_WORKER"
 """Environment variable that every process below a worker inherits, also one that left its group."""
@@ -99,31 +100,20 @@ class TreeUsage:
     io_bytes: int | None
 
 
-def total_usage(processes: list[psutil.Process]) -> TreeUsage:
-    """The usage of all processes together.
+def tree_usage(pid: int) -> TreeUsage:
+    """The usage of the processes below ``pid`` and of itself, together.
 
     Raises:
         psutil.Error, OSError: a process is just ending, or access is denied.
     """
-    cpu_s, io_bytes = 0.0, 0
-    counts_io = hasattr(psutil.Process, "io_counters")
-    for process in processes:
-        times = process.cpu_times()
-        cpu_s += times.user + times.system
-        if counts_io:
-            counters = process.io_counters()
+    cpu_s, io_bytes = cpu.tree_cpu_s(pid), None
+    if hasattr(psutil.Process, "io_counters"):
+        io_bytes = 0
+        for counters in (process.io_counters() for process in cpu.members(pid)):
             # Linux counts reads from its page cache separately; both are progress.
             io_bytes += counters.read_bytes + counters.write_bytes
             io_bytes += getattr(counters, "read_chars", 0)
-    return TreeUsage(cpu_s, io_bytes if counts_io else None)
-
-
-def descendants_cpu_s() -> float | None:
-    """Processor seconds used so far by every living descendant of this process together."""
-    try:
-        return total_usage(psutil.Process().children(recursive=True)).cpu_s
-    except (psutil.Error, OSError):
-        return None
+    return TreeUsage(cpu_s, io_bytes)
 
 
 def made_progress(samples: list[tuple[float, TreeUsage]]) -> bool:
@@ -177,9 +167,7 @@ class ProgressMonitor:
     def _sample_usage(self) -> None:
         while not self._over.wait(SAMPLE_INTERVAL_S):
             with contextlib.suppress(psutil.Error, OSError):
-                root = psutil.Process(self._pid)
-                usage = total_usage([root, *root.children(recursive=True)])
-                self._samples.append((time.monotonic(), usage))
+                self._samples.append((time.monotonic(), tree_usage(self._pid)))
 
 
 # Temporary folders. A later run of the tool removes those that a killed one left behind.
