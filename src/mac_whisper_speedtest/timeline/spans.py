@@ -186,9 +186,9 @@ Facts = Mapping[str, Value]
 RUN_TRACK = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Span:
-    """A step with a duration.
+    """A step with a duration; its end moves until the timeline is complete.
 
     Attributes:
         name: for people.
@@ -210,7 +210,7 @@ class Span:
     end_s: float
     parent: int | None
     error: str = ""
-    arguments: Facts = field(default_factory=dict)
+    arguments: dict[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,36 +252,10 @@ def facts(**values: Value | None) -> dict[str, Value]:
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A span whose end may still move."""
-
-    name: str
-    kind: str
-    track: int
-    start_s: float
-    end_s: float
-    parent: int | None
-    error: str = ""
-    arguments: dict[str, Value] = field(default_factory=dict)
-
-    def span(self) -> Span:
-        return Span(
-            clean(self.name),
-            self.kind,
-            self.track,
-            self.start_s,
-            self.end_s,
-            self.parent,
-            clean(self.error),
-            self.arguments,
-        )
-
-
-@dataclass(slots=True)
 class SpanRecorder:
-    """Collects spans, instants and counters; a span may still grow."""
+    """Collects spans, instants and counters, with cleaned texts."""
 
-    drafts: list[_Draft] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     instants: list[Instant] = field(default_factory=list)
     counters: list[CounterValue] = field(default_factory=list)
 
@@ -306,12 +280,11 @@ class SpanRecorder:
             facts: its arguments.
         """
         if track is None:
-            track = RUN_TRACK if within is None else self.drafts[within].track
+            track = RUN_TRACK if within is None else self.spans[within].track
         start_s, end_s = between
-        self.drafts.append(
-            _Draft(name, kind, track, start_s, end_s, within, arguments=dict(facts or {}))
-        )
-        return len(self.drafts) - 1
+        known = dict(facts or {})
+        self.spans.append(Span(clean(name), kind, track, start_s, end_s, within, "", known))
+        return len(self.spans) - 1
 
     def instant(
         self,
@@ -325,7 +298,7 @@ class SpanRecorder:
     ) -> None:
         """Add a moment in the span with the index ``within``."""
         if track is None:
-            track = self.drafts[within].track
+            track = self.spans[within].track
         self.instants.append(Instant(clean(name), kind, track, at_s, within, facts or {}))
 
     def counter(self, name: str, at_s: float, value: float | None, track: int = RUN_TRACK) -> None:
@@ -337,5 +310,5 @@ class SpanRecorder:
         """Extend a span and its ancestors to ``at_s`` at least."""
         parent: int | None = index
         while parent is not None:
-            self.drafts[parent].end_s = max(self.drafts[parent].end_s, at_s)
-            parent = self.drafts[parent].parent
+            self.spans[parent].end_s = max(self.spans[parent].end_s, at_s)
+            parent = self.spans[parent].parent

@@ -71,7 +71,7 @@ def timeline_of(run: s.Run, events: Sequence[TimedEvent] | None = None) -> Timel
         started_at=manifest.started_at,
         tool_version=clean(manifest.tool.version),
         tracks=tuple(build.tracks),
-        spans=tuple(draft.span() for draft in recorder.drafts),
+        spans=tuple(recorder.spans),
         instants=tuple(sorted(recorder.instants, key=lambda each: each.at_s)),
         counters=tuple(sorted(recorder.counters, key=lambda each: each.at_s)),
         synthetic=placed.synthetic,
@@ -134,7 +134,7 @@ class _Builder:
         """Add the findings on each cell, at the end of its last worker."""
         for cell in run.cells:
             parent = self._last_visit.get(cell.id, self._run)
-            at_s, track = self.recorder.drafts[parent].end_s, self._track_of[cell.id]
+            at_s, track = self.recorder.spans[parent].end_s, self._track_of[cell.id]
             for each in cell.summary.findings if cell.summary else ():
                 name, known = f"{each.kind}: {each.message}", facts(message=each.message)
                 self.recorder.instant(
@@ -229,7 +229,7 @@ class _Builder:
         )
         name = "load" if event.rung == s.LOAD_FRESH else f"load ({event.rung})"
         self._step(name, parent, loading_s, at_s, known)
-        track = self.recorder.drafts[parent].track
+        track = self.recorder.spans[parent].track
         self.recorder.counter("peak_rss_bytes", at_s, event.peak_rss_bytes, track)
         for words in event.warnings:
             self.recorder.instant(f"warning: {words}", "warning", at_s, within=parent)
@@ -257,15 +257,15 @@ class _Builder:
         name = "warm-up" if event.kind == "warmup" else f"sample {event.index + 1}"
         name += f" ({event.utterance})" if event.utterance else ""
         span = self._step(name, parent, end_s - event.wall_s, end_s, known)
-        draft = self.recorder.drafts[span]
-        draft.error = event.failed
-        self.recorder.counter("peak_rss_bytes", end_s, event.peak_rss_bytes, draft.track)
+        drawn = self.recorder.spans[span]
+        drawn.error = clean(event.failed)
+        self.recorder.counter("peak_rss_bytes", end_s, event.peak_rss_bytes, drawn.track)
         if event.disturbed:
             self.recorder.instant(f"disturbed: {event.disturbed}", "disturbed", end_s, within=span)
 
     def _ended(self, event: s.WorkerEnded, at_s: float, parent: int) -> None:
-        draft = self.recorder.drafts[parent]
-        draft.arguments |= facts(
+        visit = self.recorder.spans[parent]
+        visit.arguments |= facts(
             status=event.status,
             stage=event.stage,
             error_class=event.error_class,
@@ -275,21 +275,23 @@ class _Builder:
         )
         self._step("end", parent, self._drawn_s, at_s, {})
         if event.status != "ok":
-            draft.error = f"{event.status}: {event.message}" if event.message else event.status
-            self.recorder.instant(draft.error, "failed", at_s, within=parent)
-        self.recorder.counter("peak_rss_bytes", at_s, 0.0, draft.track)
+            visit.error = clean(
+                f"{event.status}: {event.message}" if event.message else event.status
+            )
+            self.recorder.instant(visit.error, "failed", at_s, within=parent)
+        self.recorder.counter("peak_rss_bytes", at_s, 0.0, visit.track)
 
     def _watched(self, event: s.RoundWatched, at_s: float) -> None:
         if self._round is None or self._round[0] != event.round:  # nothing ran in it
             self._open_round(event.round, max(at_s - spans.duration_s(event), self._now_s))
         assert self._round is not None
         parent = self._round[1]
-        draft = self.recorder.drafts[parent]
-        self._conditions(event.before, draft.start_s)
-        self.recorder.counter("canary_s", draft.start_s, event.canary_before_s)
-        cooling_s = max(draft.end_s, at_s - (event.cooled_s or 0.0))
+        drawn = self.recorder.spans[parent]
+        self._conditions(event.before, drawn.start_s)
+        self.recorder.counter("canary_s", drawn.start_s, event.canary_before_s)
+        cooling_s = max(drawn.end_s, at_s - (event.cooled_s or 0.0))
         if event.canary_after_s is not None:
-            between = (max(draft.end_s, cooling_s - event.canary_after_s), cooling_s)
+            between = (max(drawn.end_s, cooling_s - event.canary_after_s), cooling_s)
             known = facts(canary_s=event.canary_after_s)
             self.recorder.span("canary", "canary", within=parent, between=between, facts=known)
             self.recorder.counter("canary_s", cooling_s, event.canary_after_s)
@@ -298,7 +300,7 @@ class _Builder:
             self.recorder.span("cool down", "cool", within=parent, between=between, facts=known)
         self._conditions(event.after, at_s)
         if event.flagged:
-            draft.arguments |= facts(flagged=event.flagged, replaced_by=event.replaced_by)
+            drawn.arguments |= facts(flagged=event.flagged, replaced_by=event.replaced_by)
             self.recorder.instant(f"disturbed: {event.flagged}", "flagged", at_s, within=parent)
         self.recorder.grow(parent, at_s)
         self._close_round()
