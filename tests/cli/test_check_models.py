@@ -234,7 +234,7 @@ def test_a_damaged_conversion_exits_with_7_and_says_how_to_mend_it(
     found = tool(*call, "checksum")
     assert found.returncode == 7
     row = rows(found)["whisper.cpp", "tiny.en"]
-    assert "is not the published file" in row["problems"][0]
+    assert "is not what was converted" in row["problems"][0]
     assert row["next"].startswith("speedtest models remove tiny.en --format ggml")
 
 

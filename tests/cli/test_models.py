@@ -273,7 +273,7 @@ def test_verify_reads_every_copy_and_believes_nothing_that_is_remembered(
     found = copies(damaged)["tiny.en", "ggml"]
     assert found["outcome"] == "corrupt"
     (problem,) = found["problems"]
-    assert problem.startswith("ggml-model.bin is not the published file: SHA-256 ")
+    assert problem.startswith("ggml-model.bin is not what was converted: SHA-256 ")
     assert copies(damaged)["tiny.en", "ctranslate2"]["outcome"] == "ok"
 
 

@@ -282,7 +282,7 @@ def test_weights_that_break_during_a_run_are_made_again_and_measured(
     assert done.run["manifest"]["request"]["repair"] is True
     assert done.run["manifest"]["repaired"] == []
     first, second = done.cell("breaking")["endings"]
-    assert first["weights_found"].startswith("ggml-model.bin is not what was converted")
+    assert first["weights_found"].startswith("ggml-model.bin of tiny.en is not what was converted")
     assert second["repaired"] == [AGAIN]
     assert second["status"] == "ok"
     assert AGAIN in done.stderr
@@ -326,7 +326,7 @@ def test_somebody_s_own_model_is_measured_by_all_that_can_load_it_and_repaired(
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     hub.log.clear()
 
-    with pytest.raises(DamagedError, match=r"model\.bin of .* is not the file that") as caught:
+    with pytest.raises(DamagedError, match=r"model\.bin of .* is not the published file") as caught:
         prepare(request, chosen, notify=print)
     assert "speedtest run --repair" in caught.value.hint
     assert hub.log == []

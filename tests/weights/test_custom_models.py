@@ -190,7 +190,7 @@ def test_a_file_that_is_not_the_listed_one_is_refused_whatever_its_size(
     content[len(content) // 2] ^= 1
     path.resolve().write_bytes(content)
 
-    with pytest.raises(DamagedError, match=f"{name} of .* is not the file that the hub") as caught:
+    with pytest.raises(DamagedError, match=f"{name} of .* is not the published file") as caught:
         locate.official(spec)
 
     assert caught.value.hint == f"speedtest models pull {spec}; or: speedtest run --repair"

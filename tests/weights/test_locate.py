@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import replace
 from importlib import metadata
@@ -43,7 +42,11 @@ def put_into_cache(hub: Path, model: str, files: dict[str, bytes]) -> Path:
     (repository / "refs" / "main").write_text(REVISION, encoding="ascii")
     for name, content in files.items():
         large = name == "model.bin"
-        digest = hashlib.sha256(content) if large else hashlib.sha1(content)
+        digest = (
+            hashlib.sha256(content)
+            if large
+            else hashlib.sha1(b"blob %d\0" % len(content) + content)
+        )
         blob = repository / "blobs" / digest.hexdigest()
         blob.write_bytes(content)
         (snapshot / name).symlink_to(blob)
@@ -60,7 +63,12 @@ def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "find_hosted", lambda *_: loose)
 
 
-FILES = {"model.bin": b"weights" * 100, "config.json": b"{}", "tokenizer.json": b"{}"}
+FILES = {
+    "model.bin": b"weights" * 100,
+    "config.json": b"{}",
+    "tokenizer.json": b"{}",
+    "vocabulary.txt": b"a",
+}
 
 
 def test_the_mirror_s_weights_are_verified_and_name_their_upstream_revision() -> None:
@@ -89,10 +97,11 @@ def test_converted_weights_that_were_altered_are_refused(
     folder = tmp_path / "weights" / "tiny.en" / good.path.name
     shutil.copytree(good.path, folder)
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["n_text_head"] += 1
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(WeightsError, match=r"config\.json is not what was converted") as caught:
+    config = (folder / "config.json").read_text(encoding="utf-8")
+    (folder / "config.json").write_text(config.replace(": 6,", ": 7,"), encoding="utf-8")
+    with pytest.raises(
+        WeightsError, match=r"config\.json of tiny\.en is not what was converted"
+    ) as caught:
         locate.locate(catalog.model_info("tiny.en", "mlx", "float16"), notify=quiet)
     assert str(folder) in caught.value.hint
 
@@ -121,7 +130,7 @@ def test_a_pinned_file_with_other_content_is_refused_whatever_its_blob_is_called
     row = catalog.find_hosted("base", catalog.SOURCE_FORMAT)
     assert row is not None
     assert row.revision is not None
-    put_into_cache(hub, "base", dict.fromkeys((file.name for file in row.files), b"other"))
+    put_into_cache(hub, "base", {file.name: bytes(file.size or 0) for file in row.files})
     snapshots = hub / "models--Systran--faster-whisper-base" / "snapshots"
     (snapshots / REVISION).rename(snapshots / row.revision)
     with pytest.raises(WeightsError, match=r"of base is not the published file"):

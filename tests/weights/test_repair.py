@@ -14,7 +14,7 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.convert import conversion
 from mac_whisper_speedtest.errors import DownloadError, WeightsError
-from mac_whisper_speedtest.weights import locate, mirror, pull
+from mac_whisper_speedtest.weights import locate, locations, mirror, pull
 from mac_whisper_speedtest.weights import repair as the_module
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 from mac_whisper_speedtest.weights.locate import Weights
@@ -137,14 +137,13 @@ def whisper(hub: Hub) -> str:
 
 
 def found(spec: str) -> Callable[[], object]:
-    from mac_whisper_speedtest.weights import custom
     from mac_whisper_speedtest.weights.snapshot import resolve_custom
 
     def look() -> object:
         snapshot = resolve_custom(catalog.parse_custom(spec))
         assert snapshot is not None
         try:
-            return custom.verify_pulled(catalog.parse_custom(spec))
+            return locate.official(spec)
         except DamagedError:
             raise
         except WeightsError:
@@ -231,7 +230,7 @@ def test_an_altered_package_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_p
     package = tmp_path / "package"
     shutil.copytree(source, package)
     flip(package / "tokenizer.json")
-    monkeypatch.setattr(locate, "mirror_folder", lambda _row: package)
+    monkeypatch.setattr(locations, "mirror_folder", lambda _row: package)
     row = catalog.find_hosted("tiny.en", catalog.SOURCE_FORMAT)
     assert row is not None
     folder = fetched_folder(row)

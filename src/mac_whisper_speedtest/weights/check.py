@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import WeightsError
-from mac_whisper_speedtest.files import git_sha1
 from mac_whisper_speedtest.weights import custom, hub_cache, pull, snapshot
 from mac_whisper_speedtest.weights import hashes as weight_hashes
 from mac_whisper_speedtest.weights.inspect import (
@@ -32,6 +30,7 @@ from mac_whisper_speedtest.weights.locations import (
     hosted_places,
     places,
 )
+from mac_whisper_speedtest.weights.verify import compare_hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ def with_checksums(
         progress(done, total)
 
     hashes = weight_hashes.sha256_files(list(files), fresh=fresh, progress=more)
-    hashed = {copy: _hashed(copy, hashes) for copy in copies}
+    hashed = {copy: compare_hashes(copy, hashes) for copy in copies}
     return [_rechecked(check, hashed) for check in checks]
 
 
@@ -182,40 +181,6 @@ def _rechecked(check: WeightsCheck, hashed: dict[CachedCopy, CachedCopy]) -> Wei
         return replace(check, source=source)
     again = _checked(check.info, [hashed[copy] for copy in check.copies])
     return replace(again, source=source, reason=check.reason)
-
-
-def _hashed(copy: CachedCopy, hashes: dict[Path, str | OSError]) -> CachedCopy:
-    """A copy after its files were read."""
-    damaged, unread = [], []
-    for file in copy.files:
-        if not file.verifiable:
-            continue
-        seen = hashes[file.path] if file.sha256 else _git_name(file.path)
-        what, expected = ("SHA-256", file.sha256) if file.sha256 else ("git's name", file.git_name)
-        if isinstance(seen, OSError):
-            unread.append(f"{file.name} cannot be read: {seen.strerror or seen}")
-        elif expected and seen != expected:
-            damaged.append(
-                f"{file.name} is not the published file: {what} {seen[:12]}…, "
-                f"should be {expected[:12]}…"
-            )
-    if damaged:
-        # A file that is short as well is reported once, by its size.
-        known = {problem.split(" ", 1)[0] for problem in copy.problems}
-        news = [problem for problem in damaged if problem.split(" ", 1)[0] not in known]
-        return replace(copy, state=WeightsState.CORRUPT, problems=(*copy.problems, *news, *unread))
-    if unread:
-        return replace(copy, state=WeightsState.NOT_CHECKABLE, problems=(*copy.problems, *unread))
-    everything = bool(copy.files) and all(file.verifiable for file in copy.files)
-    return replace(copy, evidence=Evidence.HASHES if everything else copy.evidence)
-
-
-def _git_name(path: Path) -> str | OSError:
-    """Hash a small file, which is read whole; the hash is not remembered."""
-    try:
-        return git_sha1(path)
-    except OSError as error:
-        return error
 
 
 # What has to be fetched to complete the weights, and at what cost.

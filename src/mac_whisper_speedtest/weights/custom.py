@@ -1,4 +1,4 @@
-"""Weights of models outside the catalog: verified after a pull, and identified by their contents.
+"""Weights of models outside the catalog, identified by their contents.
 
 `catalog.parse_custom` reads such a model's name. A repository's code is never pulled
 (`snapshot.select_files`) or executed: weights are read by this tool's own readers or by libraries
@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.catalog import (
-    Custom,
-    LocationKind,
     ModelInfo,
     PublishedFile,
     is_custom,
@@ -22,9 +20,7 @@ from mac_whisper_speedtest.catalog import (
     size_class_for,
     size_classes,
 )
-from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
-from mac_whisper_speedtest.weights import hashes as weight_hashes
-from mac_whisper_speedtest.weights.damage import Damage, DamagedError
+from mac_whisper_speedtest.errors import WeightsError
 from mac_whisper_speedtest.weights.snapshot import SnapshotFiles, resolve_custom
 
 if TYPE_CHECKING:
@@ -51,21 +47,6 @@ class DetectedWeights:
     english_only: bool
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedFiles:
-    """Verified files of a model outside the catalog.
-
-    Attributes:
-        detected: what they are.
-        files: file name → SHA-256, as hashed.
-        size_bytes: of all files together.
-    """
-
-    detected: DetectedWeights
-    files: Mapping[str, str]
-    size_bytes: int
-
-
 def with_listing(info: ModelInfo) -> ModelInfo:
     """``info`` with the files that the hub listed of it, and the size class by their size.
 
@@ -81,55 +62,6 @@ def with_listing(info: ModelInfo) -> ModelInfo:
         size_class=size_class,
         timeouts=size_classes()[size_class],
     )
-
-
-def verify_pulled(custom: Custom, *, fresh: bool = False) -> VerifiedFiles:
-    """The files of ``custom`` on this machine, each as the hub listed it.
-
-    Args:
-        custom: the repository and commit.
-        fresh: read every file again, even if its hash is remembered.
-
-    Raises:
-        WeightsMissingError: they are not all here.
-        DamagedError: one is not the listed one.
-        WeightsError: they are no Whisper weights that this tool reads.
-    """
-    found = resolve_custom(custom)
-    command = f"speedtest models pull {custom}"
-    if found is None or any(not (found.path / file.name).exists() for file in found.files):
-        raise WeightsMissingError(f"no weights for {custom} on this machine", hint=command)
-    hashes = weight_hashes.sha256_files(
-        [found.path / file.name for file in found.files], fresh=fresh
-    )
-    damaged = _damaged(found, hashes)
-    if damaged:
-        raise DamagedError(
-            f"{damaged[0]} of {custom} is not the file that the hub listed",
-            Damage(str(custom), "published", tuple(damaged), found.path, LocationKind.HUB),
-            by_hand=command,
-        )
-    files = {file.name: str(hashes[found.path / file.name]) for file in found.files}
-    return VerifiedFiles(detect(found), files, sum(file.size for file in found.files))
-
-
-def _damaged(found: SnapshotFiles, hashes: Mapping[Path, str | OSError]) -> list[str]:
-    """The files that are not the listed ones: of small ones the hub knows git's name only."""
-    from mac_whisper_speedtest.weights import transfer
-
-    damaged = []
-    for file in found.files:
-        path = found.path / file.name
-        seen = hashes[path]
-        if isinstance(seen, OSError) or path.stat().st_size != file.size:
-            whole = False
-        elif file.sha256 is not None:
-            whole = seen == file.sha256
-        else:
-            whole = transfer.whole(path, file)
-        if not whole:
-            damaged.append(file.name)
-    return damaged
 
 
 def detect(found: SnapshotFiles) -> DetectedWeights:

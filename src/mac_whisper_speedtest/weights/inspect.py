@@ -69,21 +69,37 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one file of a copy; both in one line read as a sentence."""
+
+    name: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
 class CachedCopy:
     """The copy at one location.
 
     Attributes:
-        problems: what is missing, damaged or not readable, one line each.
+        faults: what is missing, damaged or not readable.
         remarks: further facts for the user.
         files: the expected files that exist.
     """
 
     place: CacheLocation
     state: WeightsState
-    problems: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
     remarks: tuple[str, ...] = ()
     files: tuple[FoundFile, ...] = field(default=(), repr=False)
     evidence: Evidence = Evidence.NAMES
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The faults, one line each."""
+        return tuple(map(str, self.faults))
 
     @property
     def size_bytes(self) -> int:
@@ -105,9 +121,9 @@ def inspect_copy(place: CacheLocation) -> CachedCopy:
         place, remark = _in_hub(place)
         remarks += [remark] if remark else []
     if place.record is not None:
-        listed, problem = _recorded(place.record)
-        if problem:
-            return CachedCopy(place, WeightsState.CORRUPT, (problem,))
+        listed, unreadable = _recorded(place.record)
+        if unreadable:
+            return CachedCopy(place, WeightsState.CORRUPT, (unreadable,))
         place = replace(place, expected=listed)
     if place.outdated is not None and place.outdated[0].is_dir():
         folder, whose = place.outdated
@@ -117,22 +133,22 @@ def inspect_copy(place: CacheLocation) -> CachedCopy:
         remarks += [remark] if remark else []
     seen = [_find(place, file) for file in place.expected]
     files = tuple(found for found, _, _ in seen if found is not None)
-    problems = [problem for _, _, problem in seen if problem]
+    faults = [fault for _, _, fault in seen if fault is not None]
     states = {state for _, state, _ in seen}
     unfinished = (
         _unfinished(place)
         if WeightsState.ABSENT in states or WeightsState.PARTIAL in states
         else []
     )
-    problems += unfinished
+    faults += unfinished
     state = _state(states, anything=bool(files or unfinished))
     if state is WeightsState.ABSENT:
-        problems = []
+        faults = []
     known = bool(files) and all(file.size is not None for file in place.expected)
     return CachedCopy(
         place,
         state,
-        tuple(problems),
+        tuple(faults),
         tuple(remarks),
         files,
         Evidence.SIZES if known else Evidence.NAMES,
@@ -149,9 +165,11 @@ def _state(states: set[WeightsState], *, anything: bool) -> WeightsState:
     return WeightsState.COMPLETE if states else WeightsState.ABSENT
 
 
-def _find(place: CacheLocation, file: ExpectedFile) -> tuple[FoundFile | None, WeightsState, str]:
-    """Find one expected file: the file, the state it implies for the copy, and its problem."""
-    dangling = ""
+def _find(
+    place: CacheLocation, file: ExpectedFile
+) -> tuple[FoundFile | None, WeightsState, Fault | None]:
+    """Find one expected file: the file, the state it implies for the copy, and its fault."""
+    dangling = None
     for name in file.names:
         path = place.folder / name
         try:
@@ -159,34 +177,36 @@ def _find(place: CacheLocation, file: ExpectedFile) -> tuple[FoundFile | None, W
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ENOTDIR}:
                 if path.is_symlink():
-                    dangling = f"{name} is a link to a file that is gone"
+                    dangling = Fault(name, "is a link to a file that is gone")
                 continue
             reason = error.strerror or str(error)
-            return None, WeightsState.NOT_CHECKABLE, f"{name} cannot be examined: {reason}"
+            return None, WeightsState.NOT_CHECKABLE, Fault(name, f"cannot be examined: {reason}")
         short = name.rpartition("/")[2] if name.startswith("/") else name
         return _check_found(place, file, path, short, status)
     if dangling:
         return None, WeightsState.PARTIAL, dangling
     # Alternatives outside the folder are named without their path.
     name = " or ".join(dict.fromkeys(Path(n).name if n.startswith("/") else n for n in file.names))
-    return None, WeightsState.ABSENT, f"{name} is missing"
+    return None, WeightsState.ABSENT, Fault(name, "is missing")
 
 
 def _check_found(
     place: CacheLocation, file: ExpectedFile, path: Path, name: str, status: os.stat_result
-) -> tuple[FoundFile | None, WeightsState, str]:
+) -> tuple[FoundFile | None, WeightsState, Fault | None]:
     """Check that an existing path is a readable file of the expected size."""
     if not stat.S_ISREG(status.st_mode):
         if place.may_be_folders and stat.S_ISDIR(status.st_mode):
-            return FoundFile(path, 0, name), WeightsState.COMPLETE, ""
-        return None, WeightsState.CORRUPT, f"{name} is not a file"
+            return FoundFile(path, 0, name), WeightsState.COMPLETE, None
+        return None, WeightsState.CORRUPT, Fault(name, "is not a file")
     if not os.access(path, os.R_OK):
-        return None, WeightsState.NOT_CHECKABLE, f"{name} cannot be read: permission denied"
+        unreadable = Fault(name, "cannot be read: permission denied")
+        return None, WeightsState.NOT_CHECKABLE, unreadable
     found = _with_cached_hash(
         FoundFile(path, status.st_size, name, file.sha256, file.git_name), place
     )
-    problem = _wrong_size(found, file)
-    return found, WeightsState.CORRUPT if problem else WeightsState.COMPLETE, problem
+    if wrong := _wrong_size(found, file):
+        return found, WeightsState.CORRUPT, Fault(name, wrong)
+    return found, WeightsState.COMPLETE, None
 
 
 def _with_cached_hash(file: FoundFile, place: CacheLocation) -> FoundFile:
@@ -217,14 +237,14 @@ def _metadata_line(metadata: Path, line: int) -> str:
 
 
 def _wrong_size(found: FoundFile, file: ExpectedFile) -> str:
-    """The problem with a file's size; empty if there is none."""
+    """What is wrong with a file's size; empty if nothing is."""
     if file.size is not None and found.size == file.size:
         return ""
     if found.size < LFS_POINTER_BYTES and _is_lfs_pointer(found.path):
-        return f"{found.name} is a git-lfs pointer, not the file itself"
+        return "is a git-lfs pointer, not the file itself"
     if file.size is not None:
-        return f"{found.name} has {found.size} bytes, should have {file.size}"
-    return "" if found.size else f"{found.name} is empty"
+        return f"has {found.size} bytes, should have {file.size}"
+    return "" if found.size else "is empty"
 
 
 def _is_lfs_pointer(path: Path) -> bool:
@@ -235,13 +255,12 @@ def _is_lfs_pointer(path: Path) -> bool:
         return False
 
 
-def _unfinished(place: CacheLocation) -> list[str]:
-    """Problem lines for unfinished downloads."""
+def _unfinished(place: CacheLocation) -> list[Fault]:
     names: list[str] = []
     for folder, pattern in place.unfinished:
         with contextlib.suppress(OSError):
             names += [path.name for path in folder.glob(pattern)]
-    return [f"{_shortened(name)} was never finished" for name in sorted(names)]
+    return [Fault(_shortened(name), "was never finished") for name in sorted(names)]
 
 
 def _shortened(name: str) -> str:
@@ -276,20 +295,20 @@ def _other_commit(etags: Path, pinned: str) -> str:
     return ""
 
 
-def _recorded(record: Path) -> tuple[tuple[ExpectedFile, ...], str]:
-    """The files in a conversion's record, and the problem if it cannot be read."""
+def _recorded(record: Path) -> tuple[tuple[ExpectedFile, ...], Fault | None]:
+    """The files in a conversion's record, and its fault if it cannot be read."""
     if not record.parent.is_dir():
-        return (ExpectedFile((record.name,)),), ""
+        return (ExpectedFile((record.name,)),), None
     from mac_whisper_speedtest.convert.record import read_record
     from mac_whisper_speedtest.errors import SpeedtestError
 
     try:
         made = read_record(record.parent)
     except SpeedtestError as error:
-        return (), error.message
+        return (), Fault(record.name, error.message.removeprefix(f"{record} "))
     return tuple(
         ExpectedFile((file.name,), file.size, file.sha256) for file in made.output_files
-    ), ""
+    ), None
 
 
 STATE_PRIORITY = (

