@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from mac_whisper_speedtest.bundle.fields import DETAILS, POLICIES
 from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.printable import without_control
 from mac_whisper_speedtest.privacy import scrub_for_others
+from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 
 # What a bundle calls recordings: public ones by their names, the user's own by hash and number.
@@ -198,14 +198,13 @@ class Redactor:
         """The manifest to give away."""
         own = self._manifest
         shared = self._redacted(own, None)
-        canonical = msgspec.json.encode(shared.request, order="deterministic")
         return msgspec.structs.replace(
             shared,
             clips=[
                 self._noting_missing_texts(old, new)
                 for old, new in zip(own.clips, shared.clips, strict=True)
             ],
-            request_sha256=hashlib.sha256(canonical).hexdigest(),
+            request_sha256=journal.sha256(shared.request),
         )
 
     def event(self, event: s.Event) -> s.Event:

@@ -97,7 +97,7 @@ _ID = re.compile(r"[0-9a-f]{8,32}")
 """A run id, or enough of one: fewer digits are too often a number or a word."""
 
 
-class _ManifestHead(Struct, frozen=True, kw_only=True):
+class _ManifestHead(Struct):
     """What of a manifest says whether the rest can be read."""
 
     schema_version: int
@@ -116,11 +116,11 @@ def is_outdated(schema_version: int, run_id: str) -> bool:
     return schema_version in UNRELEASED_VERSIONS or (schema_version == 1 and not run_id)
 
 
-class _Names(Struct, frozen=True, kw_only=True):
+class _Names(Struct):
     """What of a manifest a run can be called by; the rest is not read."""
 
     run_id: str = ""
-    tags: list[str] = []
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,7 @@ import msgspec
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.results.schema import DigestsInfo, Event, RequestInfo, Run
+from mac_whisper_speedtest.results.schema import DigestsInfo, Event, Run
 
 _BLOCK = 1 << 16
 _TRIES, _PAUSE_S = 20, 0.05
@@ -205,20 +204,18 @@ def _lines(path: Path, decode: Callable[[bytes], _Read]) -> tuple[list[_Read], i
 
 
 def canonical(value: object) -> bytes:
-    """``value`` as canonical JSON.
-
-    Args:
-        value: what JSON can hold, or a struct of the schema.
+    """``value``, which JSON can hold or which is a struct of the schema, as canonical JSON.
 
     Raises:
-        StorageError: it holds NaN, an infinity, a key that is no text, or something that JSON has
-            no form for.
+        StorageError: it holds NaN, an infinity, or something that JSON has no form for.
     """
-    plain = msgspec.to_builtins(value, str_keys=False)
-    _check(plain, "$")
-    return json.dumps(
-        plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    try:
+        plain = msgspec.to_builtins(value, str_keys=True)
+        return json.dumps(
+            plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        ).encode()
+    except (TypeError, ValueError) as error:
+        raise StorageError(f"this cannot be written as JSON: {error}") from error
 
 
 def sha256(value: object) -> str:
@@ -232,23 +229,6 @@ def sha256_lines(values: Iterable[object]) -> str:
     for value in values:
         digest.update(canonical(value) + b"\n")
     return digest.hexdigest()
-
-
-def _check(value: object, where: str) -> None:
-    """Refuse what JSON has no strict form for, and say where it is."""
-    if isinstance(value, dict):
-        for key, each in value.items():
-            if not isinstance(key, str):
-                raise StorageError(f"{where} has the key {key!r}; keys are texts")
-            _check(each, f"{where}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, each in enumerate(value):
-            _check(each, f"{where}[{index}]")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise StorageError(f"{where} is {value}; JSON has no such number")
-    elif value is not None and not isinstance(value, str | int | bool):
-        raise StorageError(f"{where} is a {type(value).__name__}; JSON has no form for that")
 
 
 # What a run's files held when it was sealed, as digests. Pure functions of the files' bytes.
@@ -280,26 +260,16 @@ def of_run(data: bytes) -> str:
     return sha256({name: each for name, each in content.items() if name != "digests"})
 
 
-def of_request(manifest: bytes) -> set[str]:
-    """What ``request_sha256`` may be for the request in ``manifest.json``.
-
-    The fields are those of the version that wrote it, in the order of the schema; in a file that
-    was rewritten they may have another.
+def of_request(manifest: bytes) -> str:
+    """The digest of the request in ``manifest.json``: its ``request_sha256``.
 
     Raises:
         StorageError: it is no manifest.
     """
     content = _parsed(manifest, "manifest.json")
-    request = content.get("request") if isinstance(content, dict) else None
-    if not isinstance(request, dict):
+    if not isinstance(content, dict) or "request" not in content:
         raise StorageError("manifest.json is damaged: it has no request")
-    order = RequestInfo.__struct_fields__
-    known = {name: request[name] for name in order if name in request} | request
-    text = b",".join(
-        msgspec.json.encode(name) + b":" + msgspec.json.encode(value, order="deterministic")
-        for name, value in known.items()
-    )
-    return {hashlib.sha256(b"{" + text + b"}").hexdigest(), sha256(request)}
+    return sha256(content["request"])
 
 
 def goes_on(journal: bytes, sealed_as: str) -> bool:

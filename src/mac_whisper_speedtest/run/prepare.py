@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import subprocess
 import uuid
@@ -12,8 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-
-import msgspec
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.accuracy.hallucination import silent_spans
@@ -27,6 +24,7 @@ from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissin
 from mac_whisper_speedtest.machine import describe, host
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.request import Request
+from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import noise_floor, plan
 from mac_whisper_speedtest.run.plan import Cell
@@ -219,7 +217,6 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
     request = s.RequestInfo(
         **{name: getattr(settled, name) for name in s.RequestInfo.__struct_fields__}
     )
-    canonical = msgspec.json.encode(request, order="deterministic")
     return s.Manifest(
         schema_version=s.SCHEMA_VERSION,
         run=run,
@@ -227,7 +224,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         tool=_this_tool(),
         machine=describe.describe(),
         request=request,
-        request_sha256=hashlib.sha256(canonical).hexdigest(),
+        request_sha256=journal.sha256(request),
         libraries={name: metadata.version(name) for name in _LIBRARIES},
         clips=[_clip_info(prepared.speech)],
         cells=[

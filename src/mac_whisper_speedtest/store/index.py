@@ -22,6 +22,8 @@ from mac_whisper_speedtest.store.database import transaction
 from mac_whisper_speedtest.store.entry import IndexEntry
 from mac_whisper_speedtest.store.rows import RUNNING, CellRow, FilesRow, RunRow
 
+_Found = TypeVar("_Found")
+
 # Conditions in SQL: the names are constants of this program, the values are bound.
 
 
@@ -88,23 +90,13 @@ class Refreshed:
     samples: int
 
 
-def refresh(
+def _refresh(
     connection: sqlite3.Connection,
     *,
     everything: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Refreshed:
-    """Read the runs that have changed since they were last read.
-
-    Args:
-        connection: of an index.
-        everything: read every run, changed or not.
-        progress: called with the number of runs checked and the number of all runs.
-
-    Raises:
-        StorageError: the folder of runs cannot be read.
-        sqlite3.Error: the index cannot be read or written.
-    """
+    """As ``Index.refresh``. Raises StorageError and sqlite3.Error."""
     sql = f"SELECT {index_tables.columns(FilesRow)} FROM files"  # noqa: S608 - constant names
     known = {row.number: row for row in index_tables.rows(FilesRow, connection.execute(sql))}
     # A killed tool changes no file: runs recorded as running must be read again.
@@ -159,9 +151,6 @@ def _touch(connection: sqlite3.Connection, files: FilesRow) -> None:
 def _remove(connection: sqlite3.Connection, number: int) -> None:
     for statement in index_tables.REMOVE:
         connection.execute(statement, (number,))
-
-
-_Found = TypeVar("_Found")
 
 
 def _quiet(_message: str) -> None:
@@ -257,7 +246,7 @@ class Index:
             StorageError: the runs cannot be read, or the index cannot be written.
         """
         return self._retry_if_damaged(
-            lambda: refresh(self._connection, everything=everything, progress=progress)
+            lambda: _refresh(self._connection, everything=everything, progress=progress)
         )
 
     def check(self) -> str:
@@ -374,7 +363,7 @@ class Index:
             why = str(error)
         try:
             self.recreate(why)
-            refresh(self._connection)
+            _refresh(self._connection)
             return action()
         except sqlite3.Error as error:
             raise database.unusable(self.path, error) from error

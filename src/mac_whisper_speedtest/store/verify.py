@@ -176,14 +176,14 @@ def _sealed(files: _Files) -> s.Run | str:
         raise StorageError(f"run.json is damaged: {error}") from error
 
 
-class _VersionHead(s.Struct, frozen=True, kw_only=True):
+class _VersionHead(s.Struct):
     schema_version: int
 
 
 def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
     """What is wrong with the manifest and the journal, independent of the seal."""
     written = files.computed.manifest.request_sha256
-    if written not in journal.of_request(files.manifest):
+    if written != journal.of_request(files.manifest):
         yield (f"manifest.json: its request does not have the recorded SHA-256 ({written[:12]}…)")
     _, damaged = journal.read_journal(run.journal_path)
     if damaged:

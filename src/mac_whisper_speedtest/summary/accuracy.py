@@ -6,6 +6,8 @@ import collections
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from mac_whisper_speedtest.accuracy import gate
 from mac_whisper_speedtest.accuracy import score as accuracy
 from mac_whisper_speedtest.accuracy.gate import Gate
@@ -151,30 +153,12 @@ def _judged(
 def result(judged: CellAccuracy) -> s.AccuracyResult:
     """The accuracy as results record it."""
     scored, verdict = judged.score, judged.gate
+    same = [name for name in s.AccuracyResult.__struct_fields__ if hasattr(scored, name)]
     return s.AccuracyResult(
-        metric=scored.metric,
-        normalizer=scored.normalizer,
-        rate=scored.rate,
-        mean_rate=scored.mean_rate,
-        cer=scored.cer,
-        substitutions=scored.substitutions,
-        deletions=scored.deletions,
-        insertions=scored.insertions,
-        hits=scored.hits,
-        reference_words=scored.reference_words,
-        failed=scored.failed,
-        utterances=[
-            s.UtteranceScore(
-                name=each.name,
-                rate=each.rate,
-                substitutions=each.substitutions,
-                deletions=each.deletions,
-                insertions=each.insertions,
-                hits=each.hits,
-                failed=each.failed,
-            )
-            for each in scored.per_utterance
-        ],
+        **{name: getattr(scored, name) for name in same},
+        utterances=msgspec.convert(
+            scored.per_utterance, list[s.UtteranceScore], from_attributes=True
+        ),
         against=judged.against,
         delta=verdict.delta if verdict else None,
         delta_low=verdict.low if verdict else None,
