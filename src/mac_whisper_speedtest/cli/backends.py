@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import contract, options
+from mac_whisper_speedtest.cli import contract, options, output
+from mac_whisper_speedtest.cli.output import notify
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.option import ByteSize
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend, Recipe
     from mac_whisper_speedtest.environments.environments import Environment
-
-
-_WIDE = 200  # columns
 
 
 @click.group("backends")
@@ -29,17 +27,18 @@ command.add_command(contract.command)
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@options.json_flag
 def list_backends(as_json: bool) -> None:
     """List every backend: where it would run from, and what it is. Imports none of them."""
     from mac_whisper_speedtest.backends import registry
 
     found = list(registry.installed().values())
     if as_json:
-        _print_json([_facts(backend) for backend in found])
+        output.echo_json([_facts(backend) for backend in found])
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from mac_whisper_speedtest.report.terminal import output_console
 
     table = Table(box=None, pad_edge=False)
     for heading in ("backend", "version", "here", "weights", "what it is"):
@@ -53,9 +52,8 @@ def list_backends(as_json: bool) -> None:
             backend.weights_format,
             backend.summary,
         )
-    console = Console()
-    # In a pipe nothing is cut off; on a terminal `info` shows what does not fit.
-    (console if console.is_terminal else Console(width=_WIDE)).print(table)
+    # On a terminal `info` shows what does not fit.
+    output_console(None).print(table)
 
 
 @command.command("info")
@@ -63,7 +61,7 @@ def list_backends(as_json: bool) -> None:
 @click.option(
     "--model", "-m", help="Show what it knows of this model: files, locations and time-outs."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@options.json_flag
 def info(name: str, model: str | None, as_json: bool) -> None:
     """Show all that is known of the backend NAME, or NAME@VERSION. Imports nothing of it."""
     (backend,) = _chosen((name,))
@@ -72,13 +70,13 @@ def info(name: str, model: str | None, as_json: bool) -> None:
 
         info = model_info.facts(backend, model)
         if as_json:
-            _print_json(info)
+            output.echo_json(info)
         else:
             model_info.show(info)
         return
     facts = _facts(backend)
     if as_json:
-        _print_json(facts)
+        output.echo_json(facts)
         return
     width = max(map(len, facts))
     for key, value in facts.items():
@@ -117,20 +115,20 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
     with as_keyboard_interrupt():
         for backend, recipe in _with_recipe(names, everything=everything):
             if everything and (why := _left_out(recipe, torch, max_size)):
-                _say(f"{recipe.name}: left out: {why}")
+                notify(f"{recipe.name}: left out: {why}")
                 continue
             try:
                 made = environments.install(
                     recipe,
                     backend.version,
                     torch=torch,
-                    notify=_say,
+                    notify=notify,
                     visible=sys.stderr.isatty(),
                 )
             except SpeedtestError as error:
                 if not everything:
                     raise
-                _say(f"{recipe.name}: not installed: {error.message}")
+                notify(f"{recipe.name}: not installed: {error.message}")
                 failed.append(error)
                 continue
             click.echo(f"{recipe.name} {made.version} is installed in its own environment")
@@ -226,11 +224,11 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
                     hint=f"speedtest backends install {backend.name}@{backend.version}",
                 )
             if everything and (why := _left_out(recipe, torch, None)):
-                _say(f"{recipe.name}: left out: {why}")
+                notify(f"{recipe.name}: left out: {why}")
                 continue
             environments.check_platform(recipe)
             before = locks.default_version(recipe)
-            _say(f"{recipe.name}: asking for the newest release")
+            notify(f"{recipe.name}: asking for the newest release")
             python = uv.minor_version(uv.choose_python(recipe).version)
             newest = locks.resolve(recipe, python=python)
             if Version(newest.version) <= Version(before):
@@ -242,7 +240,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
                 recipe,
                 newest.version,
                 torch=torch,
-                notify=_say,
+                notify=notify,
                 visible=sys.stderr.isatty(),
             )
             # Last of all: until it is installed, the name means what it meant.
@@ -387,13 +385,3 @@ def _locked(made: Any, path: Path) -> None:
 
     count = len(locks.packages(made.text))
     click.echo(f"{made.recipe} {made.version}: {count} packages locked in {with_tilde(path)}")
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

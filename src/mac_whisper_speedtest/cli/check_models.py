@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli import options, output
+from mac_whisper_speedtest.cli.output import size
 from mac_whisper_speedtest.errors import ExitCode, UsageError
-from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.option import Seconds
 from mac_whisper_speedtest.privacy import scrub
@@ -59,7 +58,7 @@ _METHODS = ("auto", "cache-check", "checksum", "load")
 )
 @click.option("--fresh", is_flag=True, help="Find out again what is remembered of earlier checks.")
 @click.option("--verbose", "-v", is_flag=True, help="Every row, every place, every stage's time.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@options.json_flag
 @click.option("--download", is_flag=True, help="Then fetch and make what is missing. Asks first.")
 @click.option("--yes", "-y", is_flag=True, help="With --download: do not ask.")
 @click.pass_context
@@ -114,7 +113,7 @@ def command(  # noqa: PLR0917 - one parameter per option
             report = check_models(request, observer)
             cost = needs.cost(row.check for row in report.rows)
     if as_json:
-        options.echo_json(check_as_json(request, report, cost))
+        output.echo_json(check_as_json(request, report, cost))
     else:
         show_check(report, cost, verbose=verbose, every_row=verbose or bool(models))
     ctx.exit(exit_code(report))
@@ -158,13 +157,13 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
 
     makeable = [row for row in report.rows if row.check.can_be_converted]
     if not cost.needs and not makeable:
-        click.echo("nothing can be fetched or made", err=True)
+        output.notify("nothing can be fetched or made")
         return False
     for line in plan(cost, makeable):
-        click.echo(line, err=True)
+        output.notify(line)
     if not options.confirmed(yes=yes, action="download"):
         return False
-    make_complete(report, cost, notify=lambda text: click.echo(text, err=True))
+    make_complete(report, cost, notify=output.notify)
     return True
 
 
@@ -172,8 +171,6 @@ def _downloaded(report: Report, cost: Cost, *, yes: bool) -> bool:
 
 
 SCHEMA_VERSION = 1
-_WIDE = 200  # columns
-_NEWS_EVERY_S = 0.2
 _STYLES = {
     WeightsState.COMPLETE: "green",
     WeightsState.PARTIAL: "yellow",
@@ -191,31 +188,15 @@ def progress(stream: TextIO) -> Observer:
 
 class _CheckProgress(Observer):
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._line = output.RewrittenLine(stream)
         self._lock = threading.Lock()
-        self._last = 0.0
 
     def reading(self, done: int, total: int) -> None:
         with self._lock:
-            now = time.monotonic()
-            if done < total and now - self._last < _NEWS_EVERY_S:
-                return
-            self._last = now
-            end = "\r\x1b[K" if done >= total else ""
-            self._stream.write(f"\r\x1b[Kreading {size(done)} of {size(total)}{end}")
-            self._stream.flush()
+            self._line.progress(f"reading {size(done)} of {size(total)}", done=done >= total)
 
     def loading(self, row: CheckRow) -> None:
-        self._stream.write(f"loading {row.check.info.model} in {row.backend.label}\n")
-
-
-def size(count: int | None) -> str:
-    """Bytes as people read them, in decimal units."""
-    if count is None:
-        return "?"
-    if count < 10_000_000:
-        return megabytes(count, 1)
-    return megabytes(count) if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+        self._line.write(f"loading {row.check.info.model} in {row.backend.label}\n")
 
 
 def duration(seconds: float | None) -> str:
@@ -252,15 +233,13 @@ def _totals(cost: Cost) -> str:
 
 def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
     """Print the table; what is not there shares a line per backend unless ``every_row``."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from mac_whisper_speedtest.report.terminal import output_console
     from mac_whisper_speedtest.weights import check as needs
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
+    console = output_console(None)
     table = Table(box=None, pad_edge=False)
     with_loads = any(row.load is not None for row in report.rows)
     headings = ["backend", "model", "state", "shown by", "size", *(["load"] if with_loads else [])]

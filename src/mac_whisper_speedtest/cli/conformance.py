@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli import options, output
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.option import Seconds
 
@@ -38,7 +38,7 @@ _SOME_FAILED = 1
 @click.option(
     "--timeout", type=options.Value(Seconds()), default=60.0, help="Time per answer, in seconds."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@options.json_flag
 @click.pass_context
 def command(  # noqa: PLR0917 - one parameter per option
     ctx: click.Context,
@@ -92,7 +92,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         import msgspec
 
         document = {"program": backend.name, "conforms": _conforms(findings), "checks": findings}
-        click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+        output.echo_json(msgspec.to_builtins(document))
     else:
         outcomes = [finding.outcome for finding in findings]
         counts = [(outcomes.count(each), each) for each in conformance.CheckStatus]
@@ -144,7 +144,7 @@ def _weights(backend: Backend, model: str, form: str) -> Path:
             f"no weights for {model} are named",
             hint="name them with --model-path, or say --no-weights if the program takes none",
         )
-    return locate(info, notify=lambda text: click.echo(text, err=True)).path
+    return locate(info, notify=output.notify).path
 
 
 def _say(finding: ConformanceFinding) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, deviations
+from mac_whisper_speedtest.cli import options, output
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +20,7 @@ _ANY_WIDTH = 1000
 
 @click.command("contract", context_settings={"show_default": True})
 @click.option("--contract", type=click.Choice(tuple(CONTRACTS)), default="greedy")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@options.json_flag
 def command(contract: str, as_json: bool) -> None:
     """Print what every backend is expected to decode with, and where that is not the contract.
 
@@ -31,7 +31,7 @@ def command(contract: str, as_json: bool) -> None:
     asked = CONTRACTS[contract]
     backends = [each for each in registry.installed().values() if not each.broken]
     if as_json:
-        click.echo(json.dumps(_document(asked, backends), indent=2))
+        output.echo_json(_document(asked, backends))
         return
     from rich.console import Console
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli import options, output
 from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.option import WholeNumber
 
@@ -23,7 +23,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@options.json_flag
 @click.option("--quick", is_flag=True, help="Do not ask backends which accelerators they see.")
 @click.option("--online", is_flag=True, help="Also ask whether the hub can be reached.")
 @click.pass_context
@@ -40,9 +40,7 @@ def command(context: click.Context, as_json: bool, quick: bool, online: bool) ->
     with as_keyboard_interrupt():
         checkup = examine(quick=quick, online=online)
     if as_json:
-        import json
-
-        click.echo(json.dumps(_document(checkup), indent=2, ensure_ascii=False))
+        output.echo_json(_document(checkup))
     else:
         _print(checkup)
     context.exit(ExitCode.OK if checkup.fit else ExitCode.UNFIT)
@@ -117,7 +115,7 @@ def _verdict(checkup: Checkup) -> str:
     show_default="20",
     help="Rounds, of two processes each.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.json_flag
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.pass_context
 def noise(  # noqa: PLR0917 - one parameter per option
@@ -140,7 +138,6 @@ def noise(  # noqa: PLR0917 - one parameter per option
     speedtest noise
     speedtest noise --quick -b whisper.cpp
     """
-    import json
     import math
 
     import msgspec
@@ -176,7 +173,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
         )
     info = noise_floor.keep(run, found)
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(info), indent=2))
+        output.echo_json(msgspec.to_builtins(info))
     else:
         for line in _lines(info):
             click.echo(line)

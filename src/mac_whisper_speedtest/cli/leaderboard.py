@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mac_whisper_speedtest.cli.output import notify
+
 
 @click.group("leaderboard")
 def command() -> None:
@@ -46,14 +48,13 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.leaderboard import build as leaderboard
     from mac_whisper_speedtest.leaderboard import intake, site
-    from mac_whisper_speedtest.privacy import scrub
 
     site.check_target(output)
     found = intake.read_bundles(intake.find_bundles(_local(sources, download=download)))
     for each in found.refused:
-        click.echo(scrub(f"refused: {each.name}: {each.reason}"), err=True)
+        notify(f"refused: {each.name}: {each.reason}")
     if not found.accepted:
-        click.echo("all bundles were refused; nothing was written", err=True)
+        notify("all bundles were refused; nothing was written")
         raise click.exceptions.Exit(ExitCode.ALL_CELLS_FAILED)
     made = leaderboard.build_leaderboard(found.accepted)
     site.write_site(output, site.site_files(made, found))
@@ -91,7 +92,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         paths = hub_dataset.fetch_dataset(
             dataset,
             intake.BUNDLE,
-            notify=lambda text: click.echo(text, err=True),
+            notify=notify,
             allow_download=download,
         )
         found += map(str, paths)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli.check_models import size
+from mac_whisper_speedtest.cli.output import size
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend

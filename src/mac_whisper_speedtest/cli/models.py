@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import models_pull, models_remove, options
-from mac_whisper_speedtest.cli.check_models import size
+from mac_whisper_speedtest.cli import models_pull, models_remove, options, output
+from mac_whisper_speedtest.cli.output import aligned, size
 from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, WeightsMissingError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ _SCHEMA_VERSION = 1
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@options.json_flag
 def list_models(as_json: bool) -> None:
     """List every canonical model name and its official weights.
 
@@ -84,11 +84,11 @@ def list_models(as_json: bool) -> None:
     ]
     if as_json:
         document = {"schema_version": _SCHEMA_VERSION, "models": models, "custom": custom}
-        options.echo_json(document)
+        output.echo_json(document)
         return
-    for line in _aligned([_cells(facts) for facts in models]):
+    for line in aligned([_cells(facts) for facts in models]):
         click.echo(line)
-    for line in _aligned([[each["name"], *_size_and_state(each)] for each in custom]):
+    for line in aligned([[each["name"], *_size_and_state(each)] for each in custom]):
         click.echo(line)
 
 
@@ -142,14 +142,6 @@ def _cells(facts: dict[str, Any]) -> list[str]:
 
 def _size_and_state(facts: dict[str, Any]) -> list[str]:
     return [size(facts["size_bytes"]), facts["state"]]
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 # models path
@@ -232,7 +224,7 @@ def _complete(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
 @click.option(
     "--all", "everything", is_flag=True, help="All local copies; the default without NAMES."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@options.json_flag
 @click.pass_context
 def verify_models(
     ctx: click.Context, names: tuple[str, ...], everything: bool, as_json: bool
@@ -262,7 +254,7 @@ def verify_models(
     with as_keyboard_interrupt():
         verdicts = inventory.verify(copies, progress=check_models.progress(sys.stderr).reading)
     if as_json:
-        options.echo_json(_document(verdicts, nowhere))
+        output.echo_json(_document(verdicts, nowhere))
     else:
         for verdict in verdicts:
             _print(verdict)
@@ -303,13 +295,13 @@ def _exit_code(verdicts: list[CopyVerdict], nowhere: list[str]) -> ExitCode:
 def _print(verdict: CopyVerdict) -> None:
     held = verdict.weights
     what = " ".join(filter(None, (held.name, held.format, held.precision)))
-    options.echo(
+    output.echo(
         f"{verdict.outcome:13} {what}: {held.copy.place.where}, {size(held.copy.size_bytes)}"
     )
     for problem in verdict.problems:
-        options.echo(f"{'':13}   {problem}")
+        output.echo(f"{'':13}   {problem}")
     if verdict.unknown:
-        options.echo(f"{'':13}   no hash is known of {', '.join(verdict.unknown)}")
+        output.echo(f"{'':13}   no hash is known of {', '.join(verdict.unknown)}")
 
 
 def _summary(verdicts: list[CopyVerdict]) -> str:

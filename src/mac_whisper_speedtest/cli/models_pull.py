@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mac_whisper_speedtest import catalog, interrupts
+from mac_whisper_speedtest.cli.output import notify
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.observer import Observer
@@ -72,15 +73,11 @@ def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
                 f"{'--mirror' if mirror else '--format'} is for models of the catalog",
                 hint=f"leave it out for {custom.repository}",
             )
-        return partial(pull.pull_custom, custom, notify=_notify, progress=_progress())
+        return partial(pull.pull_custom, custom, notify=notify, progress=_progress())
     if mirror:
-        return partial(fetch.fetch_row, fetch.mirrored(name), notify=_notify)
+        return partial(fetch.fetch_row, fetch.mirrored(name), notify=notify)
     row = pull.row_for(name, weights_format)
-    return partial(pull.pull_row, row, notify=_notify, progress=_progress())
-
-
-def _notify(text: str) -> None:
-    click.echo(text, err=True)
+    return partial(pull.pull_row, row, notify=notify, progress=_progress())
 
 
 def _progress() -> Observer:
@@ -97,7 +94,7 @@ class _PullLines(Observer):
 
     def downloaded(self, file: HubFile, bytes_here: int) -> None:
         if bytes_here == file.size and self._left.pop(file.name, None) is not None:
-            _notify(f"{file.name}: {megabytes(file.size, 1)}")
+            notify(f"{file.name}: {megabytes(file.size, 1)}")
 
 
 class _Drawn(Observer):

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import click
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.cli import options
-from mac_whisper_speedtest.cli.check_models import size
+from mac_whisper_speedtest.cli import options, output
+from mac_whisper_speedtest.cli.output import size
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 from mac_whisper_speedtest.weights import remove, trash
@@ -21,8 +21,8 @@ from mac_whisper_speedtest.weights.trash import TrashItem
 @click.argument("names", nargs=-1, required=True)
 @click.option("--format", "weights_format", default="", help="Only the copies in this format.")
 @click.option("--hub", "from_hub", is_flag=True, help="Also the copies in the Hugging Face cache.")
-@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@options.dry_run_flag
+@options.yes_flag
 def command(
     names: tuple[str, ...], weights_format: str, from_hub: bool, dry_run: bool, yes: bool
 ) -> None:
@@ -44,10 +44,7 @@ def command(
         _show(each, weights_format=weights_format, from_hub=from_hub)
     removals = [each for each in removals if each.own or each.hub]
     if removals and _confirmed(removals, dry_run=dry_run, yes=yes):
-        _free(
-            remove.carry_out(each, notify=lambda text: click.echo(text, err=True))
-            for each in removals
-        )
+        _free(remove.carry_out(each, notify=output.notify) for each in removals)
 
 
 def _confirmed(going: Sequence[Removal | TrashItem], *, dry_run: bool, yes: bool) -> bool:
@@ -66,7 +63,7 @@ def _free(removing: Iterable[int]) -> None:
 def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
     """Print what is removed of one model, or where else copies of it are."""
     for item in removal.own:
-        options.echo(f"{removal.name}: {item.what}: {size(item.size_bytes)}: {item.path}")
+        output.echo(f"{removal.name}: {item.what}: {size(item.size_bytes)}: {item.path}")
     for copy in removal.hub:
         claim = copy.claim
         what = "all files" if copy.whole_snapshot else ", ".join(copy.files)
@@ -99,8 +96,8 @@ def _elsewhere(name: str, weights_format: str) -> str:
     show_default=True,
     help="Remove unfinished downloads that did not grow for this many days.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@options.dry_run_flag
+@options.yes_flag
 def prune(days: float, dry_run: bool, yes: bool) -> None:
     """Remove unused and unfinished files: leftovers and partial downloads. Asks first.
 
@@ -113,7 +110,7 @@ def prune(days: float, dry_run: bool, yes: bool) -> None:
         raise UsageError(f"--older-than is {days:g}, but must be a number of days, 0 or more")
     leftovers = remove.plan_pruning(older_than_s=days * remove.DAY_S)
     for item in leftovers:
-        options.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
+        output.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
     if not leftovers:
         click.echo("there is nothing to remove")
         return
@@ -125,5 +122,5 @@ def _remove(item: TrashItem) -> int:
     """Bytes freed: 0 if another process uses it now."""
     freed = trash.remove_item(item)
     if freed is None:
-        options.echo(f"kept, because another process has begun to use it: {item.path}")
+        output.echo(f"kept, because another process has begun to use it: {item.path}")
     return freed or 0

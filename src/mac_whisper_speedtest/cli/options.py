@@ -1,9 +1,10 @@
-"""Options declared at fields, as click has them; confirmation; scrubbed output."""
+"""Options declared at fields, as click has them; options of several commands; confirmation."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,8 +18,6 @@ else:
     _ParamType = click.ParamType  # not generic in click 8.1
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-# What is declared at a field, as click has it.
 
 
 class Value(_ParamType):
@@ -111,7 +110,22 @@ def _click_option(name: str, option: Option) -> Callable[[_Command], _Command]:
     )
 
 
-# Questions and output
+# Options of several commands.
+
+json_flag = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON instead of text for people."
+)
+dry_run_flag = click.option(
+    "--dry-run", is_flag=True, help="Show what would be removed, and remove nothing."
+)
+yes_flag = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+results_files = click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Also write the results here: .json, .jsonl, .csv, .tsv, .parquet, .md or .html.",
+)
 
 
 def confirmed(*, yes: bool, action: str = "remove") -> bool:
@@ -132,19 +146,3 @@ def confirmed(*, yes: bool, action: str = "remove") -> bool:
             hint=f"add --yes to {action} all of it",
         )
     return click.confirm("Continue?", err=True)
-
-
-def echo(text: str) -> None:
-    """Print a line without home folders and user names."""
-    from mac_whisper_speedtest.privacy import scrub
-
-    click.echo(scrub(text))
-
-
-def echo_json(value: Any) -> None:
-    """Print a value as JSON without home folders and user names."""
-    import json
-
-    from mac_whisper_speedtest.privacy import scrub
-
-    click.echo(scrub(json.dumps(value, indent=2, ensure_ascii=False)))

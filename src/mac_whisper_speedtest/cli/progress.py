@@ -17,6 +17,7 @@ from typing import Any, TextIO, get_args
 import msgspec
 
 from mac_whisper_speedtest.audio.microphone import meter
+from mac_whisper_speedtest.cli.output import RewrittenLine
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
@@ -221,19 +222,17 @@ class _Lines(Observer):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._live = stream.isatty()
+        self._line = RewrittenLine(stream)
         self._where = ""
-        self._width = 0
 
     def notify(self, text: str) -> None:
         self._permanent(text)
 
     def level(self, dbfs: float) -> None:
-        if self._live:
-            self._rewrite(meter(dbfs))
+        self._line.write(meter(dbfs))
 
     def close(self) -> None:
-        self._rewrite("")
+        self._line.write("")
 
     def visit(self, number: int, rounds: int, cell: str) -> None:
         # Rounds that replace disturbed ones are numbered after those that were planned.
@@ -241,11 +240,12 @@ class _Lines(Observer):
         self._where = f"round {number + 1}{place}  {cell}"
 
     def status(self, text: str) -> None:
-        if self._live:
-            self._rewrite(f"{self._where}  {text}")
+        self._line.write(f"{self._where}  {text}")
 
     def event(self, event: s.Event) -> None:
-        if isinstance(event, s.WorkerEnded) and (event.status != "ok" or not self._live):
+        if isinstance(event, s.WorkerEnded) and (
+            event.status != "ok" or not self._line.on_terminal
+        ):
             said = event.status + (f": {event.message}" if event.message else "")
             self._permanent(f"{self._where}  {said}")
 
@@ -256,12 +256,6 @@ class _Lines(Observer):
         )
 
     def _permanent(self, text: str) -> None:
-        self._rewrite("")
+        self._line.write("")
         self._stream.write(f"{text}\n")
         self._stream.flush()
-
-    def _rewrite(self, text: str) -> None:
-        if self._live:
-            self._stream.write("\r" + text.ljust(self._width) + ("\r" if not text else ""))
-            self._stream.flush()
-            self._width = len(text)

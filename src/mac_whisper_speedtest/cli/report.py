@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mac_whisper_speedtest.cli.output import notify
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -188,7 +190,7 @@ def trace(run: str, output: Path | None, endpoint: str | None) -> None:
         source.run, journal.read_timed(found.journal_path) if found is not None else None
     )
     if drawn.synthetic:
-        click.echo(f"speedtest: note: {otel.SYNTHETIC}", err=True)
+        notify(f"speedtest: note: {otel.SYNTHETIC}")
     if endpoint is not None:
         sent = otel.send(drawn, endpoint)
         click.echo(f"{sent} spans of run {drawn.run} sent to {otel.printable_address(endpoint)}")

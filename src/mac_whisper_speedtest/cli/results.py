@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +10,19 @@ from typing import TYPE_CHECKING
 import click
 
 from mac_whisper_speedtest.cli import options, show
+from mac_whisper_speedtest.cli.output import (
+    RewrittenLine,
+    aligned,
+    echo,
+    echo_json,
+    notify,
+    size,
+)
 from mac_whisper_speedtest.errors import ExitCode
-from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.privacy import scrub
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.results.directory import RunDirectory
     from mac_whisper_speedtest.store.rows import RunRow
-
-
-def warn(message: str) -> None:
-    """Print a warning on stderr, scrubbed."""
-    click.echo(f"speedtest: {scrub(message)}", err=True)
 
 
 @click.group("results")
@@ -44,7 +43,7 @@ _SOME = 3
 @click.option("--backend", "-b", default="", help="Only runs with a cell of this backend.")
 @click.option("--tag", default="", help="Only runs with this tag.")
 @click.option("--state", default="", help="Only complete, interrupted, recovered, ... runs.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@options.json_flag
 def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> None:
     """List runs in order of their numbers, the newest last.
 
@@ -63,21 +62,18 @@ def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> 
 
     if state and state not in STATES:
         raise UsageError(f"no run has the state {state!r}", hint=f"use one of {', '.join(STATES)}")
-    with open_index(warn) as index:
+    with open_index(notify) as index:
         found = index.runs(model=model, backend=backend, tag=tag, state=state)
     if as_json:
         runs = [asdict(row) for row in found]
-        options.echo_json({"schema_version": _SCHEMA_VERSION, "runs": runs})
+        echo_json({"schema_version": _SCHEMA_VERSION, "runs": runs})
         return
     if not found:
         narrowed = model or backend or tag or state
         click.echo("no run matches" if narrowed else "there is no run yet")
         return
-    rows = [_HEADINGS, *(_texts(row) for row in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        texts = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        options.echo("  ".join(texts).rstrip())
+    for line in aligned([_HEADINGS, *map(_texts, found)]):
+        echo(line)
 
 
 _HEADINGS = ("run", "started", "state", "backends", "models", "speech", "cells", "tags")
@@ -109,8 +105,8 @@ def _some(names: tuple[str, ...]) -> str:
 
 @click.command("rm")
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@options.dry_run_flag
+@options.yes_flag
 def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     """Remove RUNS with all their samples. Asks first.
 
@@ -124,7 +120,6 @@ def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
 
     Exit codes: 0 removed, or declined; 2 the request was wrong; 5 a run could not be removed.
     """
-    from mac_whisper_speedtest.cli.check_models import size
     from mac_whisper_speedtest.results import directory
     from mac_whisper_speedtest.store import maintenance
 
@@ -132,7 +127,7 @@ def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     for run in chosen:
         maintenance.require_removable(run)
         taken = size(maintenance.size_bytes(run.path))
-        options.echo(f"run {directory.name_of(run)}: {taken}: {run.path}")
+        echo(f"run {directory.name_of(run)}: {taken}: {run.path}")
     if dry_run or not options.confirmed(yes=yes):
         return
     freed = sum(maintenance.remove(run) for run in chosen)
@@ -143,8 +138,8 @@ def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
 
 
 @click.command("gc")
-@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@options.dry_run_flag
+@options.yes_flag
 def gc(dry_run: bool, yes: bool) -> None:
     """Remove leftovers of crashed processes. Asks first; runs are never touched.
 
@@ -155,12 +150,11 @@ def gc(dry_run: bool, yes: bool) -> None:
     Exit codes: 0 removed, declined, or nothing found; 2 confirmation was not possible; 5 something
     could not be removed.
     """
-    from mac_whisper_speedtest.cli.check_models import size
     from mac_whisper_speedtest.store import maintenance
 
     found = maintenance.leftovers()
     for item in found:
-        options.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
+        echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
     if not found:
         click.echo("there is nothing to remove")
         return
@@ -178,7 +172,7 @@ def gc(dry_run: bool, yes: bool) -> None:
 
 @click.command("verify")
 @click.argument("runs", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+@options.json_flag
 @click.pass_context
 def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> None:
     """Recompute digests and figures of RUNS (all, if none is named) and report differences.
@@ -206,22 +200,19 @@ def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> Non
             document = {"run": name, "problems": found.problems, "remarks": found.remarks}
             documents.append(document)
             continue
-        options.echo(f"run {name}: {'WRONG' if found.problems else 'good'}")
+        echo(f"run {name}: {'WRONG' if found.problems else 'good'}")
         for problem in found.problems:
-            options.echo(f"  wrong: {problem}")
+            echo(f"  wrong: {problem}")
         for remark in found.remarks:
-            options.echo(f"  note: {remark}")
+            echo(f"  note: {remark}")
     if as_json:
-        options.echo_json({"schema_version": _SCHEMA_VERSION, "runs": documents})
+        echo_json({"schema_version": _SCHEMA_VERSION, "runs": documents})
     else:
         click.echo(f"{len(chosen) - wrong} of {len(chosen)} runs are good")
     ctx.exit(ExitCode.STORAGE if wrong else ExitCode.OK)
 
 
 # results reindex
-
-
-_PROGRESS_EVERY_S = 0.2
 
 
 @click.command("reindex")
@@ -241,37 +232,23 @@ def reindex() -> None:
     if decided.path is None:
         raise StorageError(f"no location for the index: {decided.reason}")
     if decided.reason:
-        options.echo(decided.reason)
+        echo(decided.reason)
     began_s = time.monotonic()
-    with open_index(warn, refresh=False) as index:
+    with open_index(notify, refresh=False) as index:
         if damage := index.check():
             index.recreate(damage)
-        done = index.refresh(everything=True, progress=_progress())
+        line = RewrittenLine()
+        done = index.refresh(
+            everything=True,
+            progress=lambda read, total: line.progress(
+                f"read {read} of {total} runs", done=read >= total
+            ),
+        )
         kept = index.path
     if kept is None:
         raise StorageError("the index could not be written", hint="check the free disk space")
     took_s = time.monotonic() - began_s
-    options.echo(f"{done.read} runs with {done.samples} samples in {took_s:.1f} s: {kept}")
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    """Shows progress, on a terminal only."""
-    stream = sys.stderr
-    if not stream.isatty():
-        return None
-    last_s = 0.0
-
-    def show_progress(done: int, total: int) -> None:
-        nonlocal last_s
-        now_s = time.monotonic()
-        if done < total and now_s - last_s < _PROGRESS_EVERY_S:
-            return
-        last_s = now_s
-        end = "\r\x1b[K" if done >= total else ""
-        stream.write(f"\r\x1b[Kread {done} of {total} runs{end}")
-        stream.flush()
-
-    return show_progress
+    echo(f"{done.read} runs with {done.samples} samples in {took_s:.1f} s: {kept}")
 
 
 # results bundle
@@ -306,7 +283,6 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None
     damaged, or a file cannot be written.
     """
     from mac_whisper_speedtest.bundle import write
-    from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.results import directory
 
@@ -320,13 +296,8 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None
     for run in found:
         path = output / f"run-{run.path.name}.zip" if folder else output
         write.write_bundle(run, path, texts=not without_texts)
-        options.echo(f"Wrote {path}: run {directory.name_of(run)}, {_size(path)}.")
+        echo(f"Wrote {path}: run {directory.name_of(run)}, {size(path.stat().st_size)}.")
         _warn_of_texts(run, without_texts=without_texts)
-
-
-def _size(path: Path) -> str:
-    size = path.stat().st_size
-    return megabytes(size, 1) if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:
@@ -365,7 +336,6 @@ def import_bundles(files: tuple[Path, ...]) -> None:
     read, or a run cannot be written.
     """
     from mac_whisper_speedtest.bundle import read
-    from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.results import directory
 
@@ -380,7 +350,7 @@ def import_bundles(files: tuple[Path, ...]) -> None:
             refused = refused or error
             continue
         name = directory.name_of(done.run)
-        options.echo(f"{path} is run {name}." if done.new else f"{path} is run {name} already.")
+        echo(f"{path} is run {name}." if done.new else f"{path} is run {name} already.")
     if refused is not None:
         raise UsageError("not every file was imported", hint=refused.hint)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli.output import echo_document
 from mac_whisper_speedtest.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -16,14 +17,8 @@ if TYPE_CHECKING:
 
 @click.command("run", cls=options.GroupedCommand)
 @options.declared()
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Also write the results here: .json, .jsonl, .csv, .tsv, .parquet, .md or .html.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, not as a table.")
+@options.results_files
+@options.json_flag
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the table.")
 @click.option("--json-logs", is_flag=True, help="Progress as JSON lines on stderr.")
 @click.pass_context
@@ -69,7 +64,7 @@ def command(
     for path in output:
         files.write_export(run, path)
     if as_json:
-        click.echo(files.to_json(run), nl=False)
+        echo_document(files.to_json(run))
     else:
         table.show_run(run, saved_as=directory.name_of(run_directory))
     ctx.exit(exit_code(run, explicit=bool(request.backends)))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli.output import echo_document, echo_json
+
 if TYPE_CHECKING:
     from mac_whisper_speedtest.accuracy.differing_spans import DifferingSpan
     from mac_whisper_speedtest.accuracy.normalize import Normalizer
@@ -17,14 +20,8 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("run", default="latest")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Also write the results here: .json, .jsonl, .csv, .tsv, .parquet, .md or .html.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@options.results_files
+@options.json_flag
 def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     """Show RUN (a number, a path, a tag, a bundle, or "latest") as a table.
 
@@ -51,7 +48,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     for path in output:
         files.write_export(replayed, path)
     if as_json:
-        click.echo(directory.pretty(replayed).decode(), nl=False)
+        echo_document(directory.pretty(replayed).decode())
     else:
         table.show_run(replayed, saved_as=directory.name_of(found) if found is not None else run)
 
@@ -71,7 +68,7 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     help="A UTF-8 text with what was said, for a run on a single recording.",
 )
 @click.option("--per-utterance", is_flag=True, help="Also show every utterance's rate.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@options.json_flag
 def score_command(  # noqa: PLR0917 - one parameter per option
     run: str,
     normalizer: str | None,
@@ -96,7 +93,6 @@ def score_command(  # noqa: PLR0917 - one parameter per option
     import msgspec
 
     from mac_whisper_speedtest.accuracy import normalize
-    from mac_whisper_speedtest.cli import options
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report import texts
@@ -122,7 +118,7 @@ def score_command(  # noqa: PLR0917 - one parameter per option
     if not as_json:
         texts.show_scores(cells, results, per_utterance=per_utterance)
         return
-    options.echo_json(
+    echo_json(
         {
             "schema_version": replayed.schema_version,
             "run": replayed.manifest.run,

@@ -1,0 +1,77 @@
+"""What commands print: scrubbed lines, JSON, sizes, and a line that is rewritten on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+import click
+
+from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.privacy import scrub
+
+_REWRITTEN_EVERY_S = 0.2
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line without home folders and user names."""
+    click.echo(scrub(text), err=err)
+
+
+def notify(text: str) -> None:
+    """Print a line on stderr: something that takes long begins, or has to be known."""
+    echo(text, err=True)
+
+
+def echo_document(text: str) -> None:
+    """Print text for programs: in UTF-8, whatever the terminal's encoding is."""
+    # A file name that is not UTF-8 has lone surrogates; so escaped they are JSON too.
+    click.echo(text.encode(errors="backslashreplace"), nl=False)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as JSON without home folders and user names."""
+    echo_document(scrub(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
+
+
+def size(count: int | None) -> str:
+    """Bytes as people read them, in decimal units; ``?`` if unknown."""
+    if count is None:
+        return "?"
+    if count < 10_000_000:
+        return megabytes(count, 1)
+    return megabytes(count) if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, every column as wide as its longest text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+class RewrittenLine:
+    """The last line of a terminal, which is written again and again; nothing elsewhere."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self.on_terminal = self._stream.isatty()
+        self._last_s = 0.0
+
+    def write(self, text: str) -> None:
+        """Show ``text`` in place of what the line showed; the empty text removes it."""
+        if self.on_terminal:
+            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.flush()
+
+    def progress(self, text: str, *, done: bool) -> None:
+        """Show a text that changes often: not each time, and no longer when it is ``done``."""
+        now_s = time.monotonic()
+        if done or now_s - self._last_s >= _REWRITTEN_EVERY_S:
+            self._last_s = now_s
+            self.write("" if done else text)
