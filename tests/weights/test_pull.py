@@ -318,7 +318,7 @@ def test_rows_without_a_repository_come_from_their_mirror_or_name_their_address(
 def test_names_and_forms_that_nobody_publishes_are_refused() -> None:
     with pytest.raises(UsageError, match="unknown model 'tinny'"):
         pull.row_for("tinny")
-    with pytest.raises(UsageError, match="unknown weights format 'gguf'"):
+    with pytest.raises(UsageError, match="there are no gguf weights of tiny"):
         pull.row_for("tiny", "gguf")
     with pytest.raises(UsageError, match="there are no mlx weights of parakeet") as caught:
         pull.row_for("parakeet-tdt-0.6b-v2", "mlx")

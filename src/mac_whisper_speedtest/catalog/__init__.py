@@ -20,7 +20,9 @@ from mac_whisper_speedtest.catalog.hosted import (
     WeightsFormat,
     document,
     find_hosted,
+    hosted_by_model,
     hosted_weights,
+    official_weights,
     weights_formats,
 )
 from mac_whisper_speedtest.catalog.model_info import (
@@ -129,15 +131,18 @@ __all__ = [
     "Timeouts",
     "WeightsFormat",
     "WeightsLocation",
-    "family_models",
     "find_hosted",
+    "formats_of",
+    "hosted_by_model",
     "hosted_weights",
     "is_custom",
     "model",
     "model_info",
     "models",
+    "official_weights",
     "parse_custom",
     "published_locations",
+    "require_format",
     "size_class_for",
     "size_classes",
     "weights_formats",
@@ -190,14 +195,9 @@ def models() -> dict[str, Model]:
     }
 
 
-def family_models(family: str) -> dict[str, Model]:
-    """The models of one family by name, in catalog order; none for an unknown family."""
-    return {name: model for name, model in models().items() if model.family == family}
-
-
 def whisper_models() -> dict[str, Model]:
     """The canonical Whisper models: those that every Whisper backend is asked for."""
-    return family_models(WHISPER)
+    return {name: model for name, model in models().items() if model.family == WHISPER}
 
 
 def model(name: str) -> Model:
@@ -221,6 +221,26 @@ def model(name: str) -> Model:
         f"unknown model {name!r}",
         hint=(f"did you mean {', '.join(near)}? " if near else "") + f"known: {', '.join(known)}",
     )
+
+
+def formats_of(model: Model) -> dict[str, WeightsFormat]:
+    """The formats that can hold a model, by name."""
+    return {name: kind for name, kind in weights_formats().items() if kind.family == model.family}
+
+
+def require_format(model: Model, weights_format: str) -> WeightsFormat:
+    """The format of that name.
+
+    Raises:
+        UsageError: there is none, or it cannot hold the model.
+    """
+    known = formats_of(model)
+    if weights_format not in known:
+        raise UsageError(
+            f"there are no {weights_format} weights of {model.name}",
+            hint=f"formats: {', '.join(known)}",
+        )
+    return known[weights_format]
 
 
 def _custom_model(custom: Custom) -> Model:

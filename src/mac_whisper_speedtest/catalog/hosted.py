@@ -199,11 +199,17 @@ def hosted_weights() -> tuple[HostedWeights, ...]:
 
 
 @functools.cache
-def _by_network_and_format() -> dict[tuple[str, str], list[HostedWeights]]:
-    found: dict[tuple[str, str], list[HostedWeights]] = {}
+def hosted_by_model() -> dict[str, tuple[HostedWeights, ...]]:
+    """The rows of each canonical model, in catalog order: the official weights first."""
+    found: dict[str, list[HostedWeights]] = {}
     for row in hosted_weights():
-        found.setdefault((row.network, row.format), []).append(row)
-    return found
+        found.setdefault(row.network, []).append(row)
+    return {name: tuple(rows) for name, rows in found.items()}
+
+
+def official_weights(name: str) -> HostedWeights:
+    """Where the official weights of a canonical model are published."""
+    return next(row for row in hosted_by_model()[name] if not row.unavailable)
 
 
 def find_hosted(network: str, weights_format: str, precision: str = "") -> HostedWeights | None:
@@ -213,6 +219,6 @@ def find_hosted(network: str, weights_format: str, precision: str = "") -> Hoste
         ``None`` where the catalog has no such network, no such format, or where the format cannot
         hold the network.
     """
-    rows = _by_network_and_format().get((network, weights_format), [])
+    rows = [row for row in hosted_by_model().get(network, ()) if row.format == weights_format]
     exact = (row for row in rows if row.precision == precision)
     return next(exact, rows[0] if rows else None)

@@ -93,9 +93,10 @@ def list_models(as_json: bool) -> None:
 
 
 def _facts(model: catalog.Model) -> dict[str, Any]:
+    from mac_whisper_speedtest import catalog
     from mac_whisper_speedtest.weights import inventory
 
-    row = inventory.official_row(model.name)
+    row = catalog.official_weights(model.name)
     check = inventory.official(model.name)
     return {
         "name": model.name,

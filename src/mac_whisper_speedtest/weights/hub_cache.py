@@ -132,6 +132,6 @@ def is_pinned(network: str, stored: Stored) -> bool:
     weights_format = stored.format if not stored.precision else catalog.SOURCE_FORMAT
     return any(
         row.main_file is not None and (row.main_file.sha256 or "").startswith(stored.key)
-        for row in catalog.hosted_weights()
-        if (row.network, row.format) == (network, weights_format)
+        for row in catalog.hosted_by_model().get(network, ())
+        if row.format == weights_format
     )

@@ -118,9 +118,9 @@ def copies_of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
 def copies_of_model(network: str, weights_format: str = "") -> tuple[HubCopy, ...]:
     """Cached files of a network's hosted weights, one entry per commit; all formats or one."""
     claims: dict[tuple[str, str], Claim] = {}
-    for row in catalog.hosted_weights():
-        mine = row.network == network and weights_format in {"", row.format}
-        claim = _claim(row) if mine and row.repository and not row.unavailable else None
+    for row in catalog.hosted_by_model()[network]:
+        mine = weights_format in {"", row.format} and row.repository and not row.unavailable
+        claim = _claim(row) if mine else None
         if claim is not None:
             key = (claim.repository, claim.revision)
             claims[key] = claims[key] | claim if key in claims else claim

@@ -47,7 +47,7 @@ class InstalledWeights:
 def installed_weights(network: str) -> list[InstalledWeights]:
     """All copies of a network that are here, whole or not, official ones first."""
     found: dict[tuple[object, ...], InstalledWeights] = {}
-    for kind in _formats(catalog.model(network)):
+    for kind in catalog.formats_of(catalog.model(network)).values():
         for precision in precisions(network, kind):
             for reader in kind.loaded_by:
                 info = catalog.model_info(network, kind.name, precision, backend=reader)
@@ -87,15 +87,9 @@ def custom_copy(custom: catalog.Custom) -> CachedCopy:
     return inspect_copy(custom_pulled(custom, snapshot.resolve_custom(custom)))
 
 
-def official_row(network: str) -> catalog.HostedWeights:
-    """Where the official weights of a network are published."""
-    rows = (row for row in catalog.hosted_weights() if row.network == network)
-    return next(row for row in rows if not row.unavailable)
-
-
 def official(network: str) -> WeightsCheck:
     """State of the official weights of a network, by names and sizes."""
-    row = official_row(network)
+    row = catalog.official_weights(network)
     return CacheCheck().check(catalog.model_info(network, row.format, row.precision))
 
 
@@ -111,14 +105,8 @@ def for_backend(network: str, weights_format: str, precision: str = "") -> Weigh
     Raises:
         UsageError: no such format of that network, or it is not stored in that precision.
     """
-    model = catalog.model(network)
-    kinds = {each.name: each for each in _formats(model)}
-    if weights_format not in kinds:
-        raise UsageError(
-            f"there are no {weights_format} weights of {network}",
-            hint=f"formats: {', '.join(kinds)}",
-        )
-    known = precisions(network, kinds[weights_format])
+    kind = catalog.require_format(catalog.model(network), weights_format)
+    known = precisions(network, kind)
     if precision and precision not in known:
         raise UsageError(
             f"{weights_format} weights of {network} are not stored in {precision!r}",
@@ -128,7 +116,7 @@ def for_backend(network: str, weights_format: str, precision: str = "") -> Weigh
     checks = [
         _exact(cache.check(catalog.model_info(network, weights_format, each, backend=reader)))
         for each in ([precision] if precision else known)
-        for reader in kinds[weights_format].loaded_by
+        for reader in kind.loaded_by
     ]
     return min(checks, key=lambda check: STATE_PRIORITY.index(check.state))
 
@@ -148,8 +136,8 @@ def precisions(network: str, kind: catalog.WeightsFormat) -> list[str]:
     """What weights of a network are stored in, in that format: made here, or published."""
     published = [
         row.precision
-        for row in catalog.hosted_weights()
-        if (row.network, row.format) == (network, kind.name) and not row.unavailable
+        for row in catalog.hosted_by_model().get(network, ())
+        if row.format == kind.name and not row.unavailable
     ]
     # What is taken as it is published outside the catalog may be stored in anything.
     return list(dict.fromkeys([*kind.converts_to, *published])) or [_ANY]
@@ -160,10 +148,6 @@ def _precision(place: CacheLocation, info: catalog.ModelInfo) -> str:
     if place.record is not None or info.hosted is None:
         return info.precision
     return info.hosted.precision
-
-
-def _formats(model: catalog.Model) -> list[catalog.WeightsFormat]:
-    return [kind for kind in catalog.weights_formats().values() if kind.family == model.family]
 
 
 # Verification of every byte: by the SHA-256 of the catalog, the hub's listing or a conversion's

@@ -363,8 +363,7 @@ def _row(name: str, weights_format: str) -> catalog.HostedWeights:
 def _pull_command(row: catalog.HostedWeights) -> str:
     """The command that puts the published files where they are looked for."""
     if row.repository or row.mirror is not None:
-        rows = (each for each in catalog.hosted_weights() if each.network == row.network)
-        usual = next((each.format for each in rows if not each.unavailable), row.format)
-        option = "" if row.format == usual else f" --format {row.format}"
+        official = catalog.official_weights(row.network).format
+        option = "" if row.format == official else f" --format {row.format}"
         return f"speedtest models pull {row.network}{option}"
     return f"fetch them from {row.place}, and name the folder in a .toml file"

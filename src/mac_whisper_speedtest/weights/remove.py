@@ -52,7 +52,7 @@ def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False)
     """
     model = catalog.model(name)
     if weights_format:
-        _check_format(weights_format, model)
+        catalog.require_format(model, weights_format)
     if not catalog.is_custom(name):
         own = own_copies(model.name, model.name, weights_format)
         hub = hub_removal.copies_of_model(model.name, weights_format) if from_hub else ()
@@ -65,17 +65,6 @@ def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False)
         )
     own = own_copies(model.name, custom.folder, weights_format)
     return Removal(model.name, tuple(own), hub_removal.copies_of_custom(custom) if from_hub else ())
-
-
-def _check_format(weights_format: str, network: catalog.Model) -> None:
-    known = [
-        each.name for each in catalog.weights_formats().values() if each.family == network.family
-    ]
-    if weights_format not in known:
-        raise UsageError(
-            f"there are no {weights_format} weights of {network.name}",
-            hint=f"formats: {', '.join(known)}",
-        )
 
 
 def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem]:
