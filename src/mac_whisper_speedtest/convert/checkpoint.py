@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields
 from functools import cache
 from typing import Any, TypeAlias
@@ -84,10 +84,6 @@ class Checkpoint:
 
 def check_dims(dims: Dims, where: str) -> None:
     """Reject sizes that no Whisper network has, before anything is allocated from them.
-
-    Args:
-        dims: the sizes as read.
-        where: the file they came from, for the message.
 
     Raises:
         WeightsError: a size is not positive, is absurdly large, or two sizes contradict each other.
@@ -243,15 +239,11 @@ def network_sha256(checkpoint: Checkpoint) -> str:
             continue
         array = checkpoint.tensors[name]
         digest.update(f"{name} float32 {'x'.join(map(str, array.shape))}\n".encode())
-        for piece in _pieces(array):
+        flat = array.reshape(-1)
+        for start in range(0, flat.size, _DIGEST_CHUNK):
+            piece = flat[start : start + _DIGEST_CHUNK]
             digest.update(np.ascontiguousarray(piece, dtype="<f4").data)
     return digest.hexdigest()
-
-
-def _pieces(array: Tensor) -> Iterator[Tensor]:
-    flat = array.reshape(-1)
-    for start in range(0, flat.size, _DIGEST_CHUNK):
-        yield flat[start : start + _DIGEST_CHUNK]
 
 
 # Whisper's mel filter bank.
@@ -355,10 +347,6 @@ def check_sinusoidal(table: Tensor) -> None:
 
 def alignment_heads(config: dict[str, Any], name: str) -> tuple[tuple[int, int], ...]:
     """The (decoder layer, head) pairs under ``alignment_heads``; none if it is absent or null.
-
-    Args:
-        config: the file's object.
-        name: the file, for the message.
 
     Raises:
         WeightsError: it is not a list of pairs of integers.

@@ -20,7 +20,9 @@ class Writer:
 
     Attributes:
         precisions: the supported precisions, the usual one first.
-        write: writes a checkpoint into an existing empty folder at a precision.
+        write: writes a validated checkpoint into an existing empty folder at a precision. Raises
+            UsageError for an unknown precision, WeightsError for a value that does not fit it or
+            for something that the format needs and the checkpoint lacks, and OSError.
         stored_dtype: the type in which a tensor (name, shape) is stored at a precision, and which
             the proof after writing expects to read back.
         quantization: the kind of blocks in which a tensor (name, shape) is stored at a precision,
@@ -46,7 +48,9 @@ class FormatCodec:
         looks_like: one line on how it is recognized.
         detect: whether a path holds this format, judged by names and first bytes only.
         files: the files that reading a path uses, in a fixed order.
-        read: the checkpoint at a path; raises WeightsError for anything malformed.
+        read: the checkpoint at a path, with views of the mapped file as tensors where the format
+            allows it. Raises WeightsMissingError if a file does not exist, and WeightsError if it
+            is damaged, incomplete or quantized, or is not Whisper's.
         writer: None if this program only reads the format.
         carries_vocabulary: whether reading gives the byte-pair tokens.
         carries_alignment_heads: whether reading gives the alignment heads.
@@ -67,6 +71,20 @@ class FormatCodec:
     recomputes: frozenset[str] = frozenset()
     carries_suppressed_tokens: bool = False
     is_one_file: bool = False
+
+
+def plain_writer(write: Callable[[Checkpoint, Path, str], None]) -> Writer:
+    """The writer of a format that stores every tensor at one of the two plain precisions."""
+    return Writer(
+        precisions=(FLOAT16, FLOAT32),
+        write=write,
+        stored_dtype=lambda _name, _shape, precision: dtype_of(precision),
+    )
+
+
+def file_in(path: Path, name: str) -> Path:
+    """The file of a format with one file: ``path`` itself, or the one of that name in it."""
+    return path / name if path.is_dir() else path
 
 
 # The two plain precisions; see also `quantize`.

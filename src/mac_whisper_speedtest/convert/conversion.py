@@ -214,11 +214,7 @@ def convert(
         StorageError: the result could not be written.
     """
     target, writer = _writable(target_format, precision)
-    origin = (
-        format_named(source_format)
-        if source_format is not None
-        else format_named(detect_format(source))
-    )
+    origin = format_named(source_format or detect_format(source))
     source_files = _describe(origin.files(source))
     request = (source_files, origin.name, target.name, precision, dict(provenance or {}))
     if _occupied(destination):
@@ -247,7 +243,8 @@ def convert(
             network_sha256=network_sha256(product) if rounding.changed else source_sha256,
             output_files=_describe(target.files(staging)),
         )
-        (staging / RECORD_NAME).write_bytes(_encode(record))
+        content = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+        (staging / RECORD_NAME).write_bytes(content)
     # Another process may have been faster; then its folder was kept, and must be the same.
     if read_record(destination) != record:
         raise UsageError(
@@ -276,10 +273,6 @@ def _describe(paths: tuple[Path, ...]) -> tuple[FileRecord, ...]:
         return tuple(FileRecord(p.name, p.stat().st_size, sha256_file(p)) for p in paths)
     except OSError as error:
         raise WeightsError(f"cannot read {error.filename}: {error.strerror or error}") from error
-
-
-def _encode(record: ConversionRecord) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
 def _occupied(path: Path) -> bool:

@@ -51,14 +51,9 @@ def read(path: Path) -> Checkpoint:
     float16 and float32 tensors stay as stored, as views of the mapped file; bfloat16 tensors are
     widened to float32 in memory, which changes no value.
 
-    Args:
-        path: a folder with ``model.bin``, ``config.json``, ``tokenizer.json`` and
-            ``vocabulary.json`` or ``vocabulary.txt``.
-
     Raises:
-        WeightsMissingError: one of these files does not exist.
-        WeightsError: a file is damaged or incomplete, the weights are quantized, the files
-            contradict each other, or the network is not Whisper's.
+        WeightsMissingError, WeightsError: as `FormatCodec.read`; also if the files contradict
+            each other.
     """
     variables = _read_variables(path / "model.bin")
     dims = _dims(variables)

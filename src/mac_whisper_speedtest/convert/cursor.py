@@ -136,6 +136,15 @@ def read_safetensors(path: Path, check: Callable[[str, str], None]) -> dict[str,
     return arrays
 
 
+def refuse_quantized(settings: object, file: str) -> None:
+    """Raise WeightsError if a file of settings has any on quantization."""
+    if settings is not None:
+        raise WeightsError(
+            f"{file}: these weights are quantized and the original values are gone",
+            hint=UNQUANTIZED_HINT,
+        )
+
+
 def parse_json_object(content: bytes, name: str) -> dict[str, Any]:
     """The object in a JSON file.
 

@@ -23,6 +23,7 @@ from mac_whisper_speedtest.convert.codec import (
     Writer,
     cast,
     dtype_of,
+    file_in,
 )
 from mac_whisper_speedtest.convert.cursor import UNQUANTIZED_HINT, Cursor
 from mac_whisper_speedtest.convert.quantize import QUANTIZATIONS, Quantization
@@ -60,18 +61,11 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
     Even at float16 whisper.cpp requires one-dimensional tensors and positions as float32; see
     `stored_dtype`. A quantized file equals the output of whisper.cpp's own tool for the float16
     file: the matrices become blocks of their float16 values (see `quantization`), the rest is
-    unchanged. This format stores no alignment heads.
-
-    Args:
-        checkpoint: a validated checkpoint with a vocabulary.
-        path: the file to write; its folder exists.
-        precision: ``float16``, ``float32`` or a name in `QUANTIZATIONS`.
+    unchanged. This format needs the vocabulary and stores no alignment heads.
 
     Raises:
-        UsageError: an unknown precision.
-        WeightsError: the checkpoint has no vocabulary, a value does not fit float16, or a matrix's
-            rows do not divide into blocks.
-        OSError: the file cannot be written.
+        UsageError, WeightsError, OSError: as `Writer.write`; also for rows that do not divide into
+            blocks.
     """
     ftype = _file_type(precision)
     if not checkpoint.vocabulary:
@@ -153,20 +147,12 @@ def _stored_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a ggml file; tensors are views of the mapped file.
-
-    Args:
-        path: the file, or a folder that holds it as ``ggml-model.bin``.
-
-    Raises:
-        WeightsMissingError: there is no such file.
-        WeightsError: it is damaged, incomplete or quantized; the message names the offset.
-    """
+    """The checkpoint in a ggml file; the message of an error names the offset."""
     return _read(path, allow_quantized=False)
 
 
 def _read(path: Path, *, allow_quantized: bool) -> Checkpoint:
-    cursor = Cursor(_locate(path))
+    cursor = Cursor(file_in(path, FILE_NAME))
     if (magic := cursor.integer("I", "the magic number")) != _MAGIC:
         raise cursor.error(f"starts with {magic:#010x}, a ggml file with {_MAGIC:#010x}", 0)
     dims = Dims(**{name: cursor.integer("i", name) for name in _HEADER})
@@ -262,14 +248,10 @@ _TENSOR_HEADER = ("rank", "name length", "type")
 def detect(path: Path) -> bool:
     """Whether a path is such a file, or a folder with one under its usual name."""
     try:
-        with _locate(path).open("rb") as stream:
+        with file_in(path, FILE_NAME).open("rb") as stream:
             return stream.read(4) == struct.pack("<I", _MAGIC)
     except OSError:
         return False
-
-
-def _locate(path: Path) -> Path:
-    return path / FILE_NAME if path.is_dir() else path
 
 
 FORMAT = FormatCodec(
@@ -277,7 +259,7 @@ FORMAT = FormatCodec(
     file_names=(FILE_NAME,),
     looks_like=f"a file that starts with ggml's magic number, or a folder with {FILE_NAME}",
     detect=detect,
-    files=lambda path: (_locate(path),),
+    files=lambda path: (file_in(path, FILE_NAME),),
     read=read,
     writer=Writer(
         precisions=(FLOAT16, FLOAT32, *QUANTIZATIONS),

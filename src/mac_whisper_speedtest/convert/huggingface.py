@@ -21,19 +21,13 @@ from mac_whisper_speedtest.convert.checkpoint import (
     expected_shapes,
     token_ids,
 )
-from mac_whisper_speedtest.convert.codec import (
-    FLOAT16,
-    FLOAT32,
-    FormatCodec,
-    Writer,
-    cast,
-    dtype_of,
-)
+from mac_whisper_speedtest.convert.codec import FLOAT16, FormatCodec, cast, dtype_of, plain_writer
 from mac_whisper_speedtest.convert.cursor import (
     UNQUANTIZED_HINT,
     parse_json_object,
     read_safetensors,
     read_side_file,
+    refuse_quantized,
 )
 from mac_whisper_speedtest.convert.vocabulary import END_OF_TEXT, base_vocabulary
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
@@ -65,10 +59,6 @@ _HOP = 160  # samples between two columns of the spectrogram: 10 ms
 
 def side_files(checkpoint: Checkpoint, precision: str) -> dict[str, bytes]:
     """Every file of a transformers folder except the weights, by name.
-
-    Args:
-        checkpoint: a checkpoint whose ``assets`` have the ``tokenizer.json``.
-        precision: in which transformers loads the weights.
 
     Raises:
         WeightsError: there is no tokenizer.json, or it lacks one of Whisper's special tokens.
@@ -279,16 +269,7 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
     """Write all that ``transformers.pipeline`` needs offline into an existing folder.
 
     The output projection equals the token embedding and is not stored, as in the published models.
-
-    Args:
-        checkpoint: a validated checkpoint with a ``tokenizer.json`` among its assets.
-        directory: where to write.
-        precision: ``float16`` or ``float32``; transformers computes in the stored precision.
-
-    Raises:
-        UsageError: an unknown precision.
-        WeightsError: there is no tokenizer.json, it lacks a token, or a value does not fit float16.
-        OSError: a file cannot be written.
+    It needs a ``tokenizer.json`` among the assets; transformers computes in the stored precision.
     """
     from safetensors.numpy import save_file
 
@@ -303,15 +284,11 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
 
 
 def read(directory: Path) -> Checkpoint:
-    """Read an unquantized Whisper model of transformers, in one safetensors file.
-
-    Raises:
-        WeightsMissingError: the weights, config.json or tokenizer.json do not exist.
-        WeightsError: a file is damaged, the weights are bfloat16 (which numpy does not have) or
-            quantized, or they are not Whisper's.
-    """
+    """The checkpoint in one safetensors file; not of bfloat16, which numpy does not have."""
     assets = {item.name: read_side_file(item) for item in files(directory)[1:]}
-    dims = _dims(parse_json_object(assets[_CONFIG], _CONFIG))
+    config = parse_json_object(assets[_CONFIG], _CONFIG)
+    refuse_quantized(config.get("quantization_config"), _CONFIG)
+    dims = dims_from(config, _CONFIG, _CONFIG_KEYS)
     generation = parse_json_object(assets.get(_GENERATION, b"{}"), _GENERATION)
     return Checkpoint(
         dims,
@@ -331,15 +308,6 @@ def files(directory: Path) -> tuple[Path, ...]:
             raise WeightsMissingError(f"there is no file {directory / name}")
     present = [directory / name for name in SIDE_FILES if (directory / name).is_file()]
     return (directory / WEIGHTS_NAME, *present)
-
-
-def _dims(config: dict[str, Any]) -> Dims:
-    if config.get("quantization_config") is not None:
-        raise WeightsError(
-            f"{_CONFIG}: these weights are quantized and the original values are gone",
-            hint=UNQUANTIZED_HINT,
-        )
-    return dims_from(config, _CONFIG, _CONFIG_KEYS)
 
 
 def _tensors(path: Path, dims: Dims) -> dict[str, Tensor]:
@@ -376,11 +344,7 @@ FORMAT = FormatCodec(
     detect=detect,
     files=files,
     read=read,
-    writer=Writer(
-        precisions=(FLOAT16, FLOAT32),
-        write=write,
-        stored_dtype=lambda _name, _shape, precision: dtype_of(precision),
-    ),
+    writer=plain_writer(write),
     carries_vocabulary=True,
     carries_alignment_heads=True,
     carries_suppressed_tokens=True,

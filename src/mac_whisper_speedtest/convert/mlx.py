@@ -28,15 +28,15 @@ from mac_whisper_speedtest.convert.codec import (
     FLOAT16,
     FLOAT32,
     FormatCodec,
-    Writer,
     cast,
     dtype_of,
+    plain_writer,
 )
 from mac_whisper_speedtest.convert.cursor import (
-    UNQUANTIZED_HINT,
     parse_json_object,
     read_safetensors,
     read_side_file,
+    refuse_quantized,
 )
 from mac_whisper_speedtest.errors import WeightsError
 
@@ -111,17 +111,8 @@ def from_mlx(arrays: Mapping[str, Tensor], dims: Dims) -> Checkpoint:
 def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> None:
     """Write the two files into an existing folder.
 
-    mlx-whisper computes in the stored precision, so a float32 run needs float32 weights.
-
-    Args:
-        checkpoint: a validated checkpoint. Its vocabulary is not stored: mlx-whisper ships its own.
-        directory: where to write.
-        precision: ``float16`` or ``float32``.
-
-    Raises:
-        UsageError: an unknown precision.
-        WeightsError: see `to_mlx`.
-        OSError: a file cannot be written.
+    mlx-whisper computes in the stored precision, so a float32 run needs float32 weights. The
+    vocabulary is not stored: it ships its own.
     """
     from safetensors.numpy import save_file
 
@@ -136,12 +127,7 @@ def write_config(dims: Dims, directory: Path) -> None:
 
 
 def read(directory: Path) -> Checkpoint:
-    """Read an unquantized MLX Whisper model stored as safetensors.
-
-    Raises:
-        WeightsMissingError: one of the two files does not exist.
-        WeightsError: a file is damaged, the weights are quantized, or they are not Whisper's.
-    """
+    """The checkpoint of an unquantized MLX Whisper model stored as safetensors."""
     dims = read_config(directory / CONFIG_NAME)
     arrays = read_safetensors(
         directory / WEIGHTS_NAME,
@@ -165,11 +151,7 @@ def read_config(path: Path) -> Dims:
         WeightsError: it is damaged, or the weights are quantized.
     """
     config: dict[str, Any] = parse_json_object(read_side_file(path), path.name)
-    if config.get("quantization") is not None:
-        raise WeightsError(
-            f"{path.name}: these weights are quantized and the original values are gone",
-            hint=UNQUANTIZED_HINT,
-        )
+    refuse_quantized(config.get("quantization"), path.name)
     return dims_from(config, path.name)
 
 
@@ -191,11 +173,7 @@ def mlx_codec(
         detect=lambda path: all(file.is_file() for file in files(path)),
         files=files,
         read=read,
-        writer=Writer(
-            precisions=(FLOAT16, FLOAT32),
-            write=write,
-            stored_dtype=lambda _name, _shape, precision: dtype_of(precision),
-        ),
+        writer=plain_writer(write),
         carries_vocabulary=False,
         carries_alignment_heads=True,
         recomputes=frozenset({ENCODER_POSITIONS}),

@@ -33,18 +33,7 @@ _MAX_HEADER = 4096  # bytes; an array's type and shape need about 120
 
 
 def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> None:
-    """Write the two files into an existing folder; the same bytes every time.
-
-    Args:
-        checkpoint: a validated checkpoint, without its vocabulary; see `mlx.write`.
-        directory: where to write.
-        precision: ``float16`` or ``float32``.
-
-    Raises:
-        UsageError: an unknown precision.
-        WeightsError: see `to_mlx`.
-        OSError: a file cannot be written.
-    """
+    """Write the two files into an existing folder; the same bytes every time."""
     arrays = to_mlx(checkpoint, precision)
 
     def entries() -> Iterator[tuple[str, bytes]]:
@@ -58,13 +47,7 @@ def write(checkpoint: Checkpoint, directory: Path, precision: str = FLOAT16) -> 
 
 
 def read(directory: Path) -> Checkpoint:
-    """Read an unquantized MLX Whisper model stored as npz; tensors are views of the mapped file.
-
-    Raises:
-        WeightsMissingError: one of the two files does not exist.
-        WeightsError: a file is damaged or compressed, the weights are quantized, or they are not
-            Whisper's.
-    """
+    """The checkpoint of an unquantized MLX Whisper model stored as npz, uncompressed."""
     dims = read_config(directory / CONFIG_NAME)
     archive = StoredZip(directory / WEIGHTS_NAME)
     arrays: dict[str, Tensor] = {}

@@ -26,11 +26,11 @@ from mac_whisper_speedtest.convert.checkpoint import (
 )
 from mac_whisper_speedtest.convert.codec import (
     FLOAT16,
-    FLOAT32,
     FormatCodec,
-    Writer,
     cast,
     dtype_of,
+    file_in,
+    plain_writer,
 )
 from mac_whisper_speedtest.convert.cursor import UNQUANTIZED_HINT, Cursor
 from mac_whisper_speedtest.convert.stored_zip import StoredZip, write_stored
@@ -50,16 +50,8 @@ _FOLDER = "archive"
 def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
     """Write the file that ``whisper.load_model(path)`` loads, also with ``weights_only=True``.
 
-    Args:
-        checkpoint: a validated checkpoint. This format stores neither vocabulary nor alignment
-            heads: openai-whisper ships the former, and knows the latter by model name only.
-        path: the file to write; its folder exists.
-        precision: ``float16``, as published, or ``float32``.
-
-    Raises:
-        UsageError: an unknown precision.
-        WeightsError: a value does not fit float16.
-        OSError: the file cannot be written.
+    It stores neither vocabulary nor alignment heads: openai-whisper ships the former, and knows
+    the latter by model name only.
     """
     dtype = dtype_of(precision)
     kind = next(name for name, known in _KINDS.items() if known == dtype)
@@ -85,17 +77,13 @@ def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read such a file; tensors are views of the mapped file, and no code in it is run.
-
-    Args:
-        path: the file, or a folder that holds it as ``model.pt``.
+    """The checkpoint in such a file, of which no code is run.
 
     Raises:
-        WeightsMissingError: there is no such file.
-        WeightsError: it is damaged or incomplete, has the format before PyTorch 1.6, contains
-            anything but tensors, holds bfloat16 or quantized values, or is not Whisper.
+        WeightsMissingError, WeightsError: as `FormatCodec.read`; also for the format before
+            PyTorch 1.6, bfloat16, and anything but tensors.
     """
-    path = _locate(path)
+    path = file_in(path, FILE_NAME)
     start = Cursor(path)
     if start.raw(min(len(_LEGACY), start.remaining), "the start") == _LEGACY:
         raise WeightsError(
@@ -116,14 +104,10 @@ def read(path: Path) -> Checkpoint:
     content = torch_pickle.load(archive.content(pickles[0]).tobytes(), path.name)
     if not isinstance(content, dict) or not {"dims", "model_state_dict"} <= content.keys():
         raise WeightsError(f"{path.name} does not hold dims and model_state_dict")
-    dims = _dims(content["dims"], path.name)
+    if not isinstance(content["dims"], Mapping):
+        raise WeightsError(f"{path.name}: dims is no table of sizes")
+    dims = dims_from(content["dims"], path.name)
     return Checkpoint(dims, _tensors(archive, folder, content["model_state_dict"], dims))
-
-
-def _dims(found: object, name: str) -> Dims:
-    if not isinstance(found, Mapping):
-        raise WeightsError(f"{name}: dims is no table of sizes")
-    return dims_from(found, name)
 
 
 def _tensors(archive: StoredZip, folder: str, state: object, dims: Dims) -> dict[str, Tensor]:
@@ -174,7 +158,7 @@ def _values(archive: StoredZip, entry: str, name: str, stored: StoredTensor) -> 
 
 def detect(path: Path) -> bool:
     """Whether a path is a ``.pt`` file of either format, or a folder with one as ``model.pt``."""
-    path = _locate(path)
+    path = file_in(path, FILE_NAME)
     if path.suffix != ".pt":
         return False
     try:
@@ -185,23 +169,15 @@ def detect(path: Path) -> bool:
     return start.startswith(_ZIP) or start == _LEGACY
 
 
-def _locate(path: Path) -> Path:
-    return path / FILE_NAME if path.is_dir() else path
-
-
 FORMAT = FormatCodec(
     name="openai",
     file_names=(FILE_NAME,),
     looks_like=f"a PyTorch file whose name ends in .pt, or a folder with {FILE_NAME}",
     detect=detect,
-    files=lambda path: (_locate(path),),
+    files=lambda path: (file_in(path, FILE_NAME),),
     read=read,
-    writer=Writer(
-        precisions=(FLOAT16, FLOAT32),
-        write=lambda checkpoint, folder, precision: write(
-            checkpoint, folder / FILE_NAME, precision
-        ),
-        stored_dtype=lambda _name, _shape, precision: dtype_of(precision),
+    writer=plain_writer(
+        lambda checkpoint, folder, precision: write(checkpoint, folder / FILE_NAME, precision)
     ),
     carries_vocabulary=False,
     carries_alignment_heads=False,
