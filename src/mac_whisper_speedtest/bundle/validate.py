@@ -35,7 +35,6 @@ from mac_whisper_speedtest.printable import control_character, may_have_control,
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
-from mac_whisper_speedtest.summary import samples
 from mac_whisper_speedtest.summary.summarize import summarize
 
 # Whether a run can have written a manifest and a journal. Pure.
@@ -99,7 +98,7 @@ def _check_clip(clip: s.ClipInfo) -> None:
     _demand(clip.kind in _KINDS, f"a clip is of the kind {shown(clip.kind)}")
     _at_most("recordings", len(clip.utterances), MOST_RECORDINGS)
     _demand(_HASH.fullmatch(clip.pcm_sha256), f"{shown(clip.pcm_sha256)} is no SHA-256")
-    for each in samples.recordings(clip):
+    for each in clip.recordings:
         name = each.name or clip.name
         _demand(_HASH.fullmatch(each.pcm_sha256), f"{shown(each.pcm_sha256)} is no SHA-256")
         _demand(each.samples > 0, f"{shown(name)} has {each.samples} samples")
@@ -138,7 +137,7 @@ class EventChecker:
     def __init__(self, manifest: s.Manifest) -> None:
         clips = {clip.name: clip for clip in manifest.clips}
         self._lengths = {
-            plan.id: {each.name: each.seconds for each in samples.recordings(clips[plan.clip])}
+            plan.id: {each.name: each.seconds for each in clips[plan.clip].recordings}
             for plan in manifest.cells
         }
         self._transcribed: defaultdict[tuple[str, int, int], float] = defaultdict(float)

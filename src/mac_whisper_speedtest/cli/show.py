@@ -275,9 +275,8 @@ def _title(first: CellResult, second: CellResult, rules: Normalizer | None) -> s
 
 
 def _recordings(cell: CellResult) -> list[str]:
-    from mac_whisper_speedtest.summary import samples
 
-    return [each.name or cell.clip.name for each in samples.recordings(cell.clip)]
+    return [each.name or cell.clip.name for each in cell.clip.recordings]
 
 
 def _parts(
@@ -286,13 +285,13 @@ def _parts(
     """Differences recording by recording, and their sum; empty if no recording has that name."""
     from mac_whisper_speedtest.accuracy import differing_spans
     from mac_whisper_speedtest.report.texts import RecordingDiff
-    from mac_whisper_speedtest.summary import accuracy, samples
+    from mac_whisper_speedtest.summary import accuracy
 
     ours, theirs = accuracy.texts(first), accuracy.texts(second)
     labels = (first.backend.name, second.backend.name)
     parts: list[RecordingDiff] = []
     looked = alike = both_wrong = 0
-    for each in samples.recordings(first.clip):
+    for each in first.clip.recordings:
         name = each.name or first.clip.name
         if recording not in {None, name}:
             continue

@@ -10,7 +10,7 @@ from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.bundle.redact import TEXTS_LEFT_OUT
 from mac_whisper_speedtest.compare.document import AccuracyChange, TextChange
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.summary import accuracy, samples
+from mac_whisper_speedtest.summary import accuracy
 
 
 def accuracy_change(base: s.CellResult, new: s.CellResult) -> AccuracyChange:
@@ -88,11 +88,11 @@ def _left_out(cell: s.CellResult) -> bool:
 def _pairs(base: s.ClipInfo, new: s.ClipInfo) -> list[tuple[s.UtteranceInfo, s.UtteranceInfo]]:
     """The recordings of both clips by their samples: in a bundle they have other names."""
     waiting: dict[str, list[s.UtteranceInfo]] = {}
-    for each in samples.recordings(new):
+    for each in new.recordings:
         waiting.setdefault(each.pcm_sha256, []).append(each)
     return [
         (each, waiting[each.pcm_sha256].pop(0))
-        for each in samples.recordings(base)
+        for each in base.recordings
         if waiting.get(each.pcm_sha256)
     ]
 

@@ -128,7 +128,7 @@ def _usual_spread(sides: Sequence[Sequence[float]]) -> float:
 
 def _processor(cell: s.CellResult) -> float | None:
     """Processor seconds of the worker's tree per second of audio, over all samples that count."""
-    lengths = {each.name: each.seconds for each in samples.recordings(cell.clip)}
+    lengths = {each.name: each.seconds for each in cell.clip.recordings}
     known = [
         (each.tree_cpu_s, lengths[each.utterance])
         for each in samples.timed_samples(cell)

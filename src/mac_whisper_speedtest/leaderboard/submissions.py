@@ -66,9 +66,7 @@ def _timing(each: s.SampleResult) -> list[object]:
 def texts_digest(run: s.Run) -> str:
     """SHA-256 of transcripts and references; empty for a bundle that was made without texts."""
     texts = [sample.text for cell in run.cells for sample in cell.samples]
-    references = [
-        each.reference for clip in run.manifest.clips for each in samples.recordings(clip)
-    ]
+    references = [each.reference for clip in run.manifest.clips for each in clip.recordings]
     return journal.sha256([texts, references]) if any(texts) or any(references) else ""
 
 
@@ -227,7 +225,7 @@ def _speech(clip: s.ClipInfo) -> BoardSpeech:
 def _workload(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
     # A cell that found no weights was meant to run with the network of the others.
     weights = comparable.network_sha256(cell.model.weights)
-    words = [[each.pcm_sha256, each.reference] for each in samples.recordings(cell.clip)]
+    words = [[each.pcm_sha256, each.reference] for each in cell.clip.recordings]
     return Workload(
         hardware=shared.hardware,
         contract=shared.contract,

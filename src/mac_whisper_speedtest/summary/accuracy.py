@@ -42,7 +42,7 @@ def texts(cell: s.CellResult) -> dict[str, str | None]:
     Where its timed samples differ, the most frequent text, of equally frequent ones the first; a
     failure counts as a text of its own.
     """
-    found: dict[str, str | None] = {each.name: None for each in cell_samples.recordings(cell.clip)}
+    found: dict[str, str | None] = {each.name: None for each in cell.clip.recordings}
     for name, samples in cell_samples.by_recording(cell_samples.timed_samples(cell)).items():
         counts = collections.Counter(None if each.failed else each.text for each in samples)
         found[name] = counts.most_common(1)[0][0]
@@ -80,7 +80,7 @@ def texts_in_order(cell: s.CellResult) -> list[CellText]:
             language=each.language or str(cell.contract.requested.get("language") or "en"),
             text=produced[each.name],
         )
-        for each in cell_samples.recordings(cell.clip)
+        for each in cell.clip.recordings
     ]
 
 

@@ -325,7 +325,7 @@ def samples(
     cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
 ) -> Iterator[str]:
     """Fewer samples than were asked for."""
-    asked = request.rounds * request.passes * len(cell_samples.recordings(cell.clip))
+    asked = request.rounds * request.passes * len(cell.clip.recordings)
     if cell.status == "ok" and len(timed) < asked and request.max_time_s is not None:
         yield (
             f"{len(timed)} of {asked} timed samples in the {request.max_time_s:g} s of --max-time"
@@ -339,7 +339,7 @@ def _times(cell: s.CellResult) -> Iterator[str]:
     if spoken and not any(segment.end_s > segment.start_s for segment in segments):
         yield "reports timestamps, but gives no times"
         return
-    lengths = {each.name: each.seconds for each in cell_samples.recordings(cell.clip)}
+    lengths = {each.name: each.seconds for each in cell.clip.recordings}
     for sample in spoken:
         last = max((segment.end_s for segment in sample.segments), default=0.0)
         audio_s = lengths[sample.utterance]

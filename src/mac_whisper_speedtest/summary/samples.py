@@ -11,26 +11,6 @@ from typing import Literal
 from mac_whisper_speedtest.results import schema as s
 
 
-def recordings(clip: s.ClipInfo) -> list[s.UtteranceInfo]:
-    """What a cell transcribes: the utterances of a set, or the one recording, whose name is ``""``.
-
-    That name is what the samples of a single recording carry.
-    """
-    if clip.utterances:
-        return clip.utterances
-    return [
-        s.UtteranceInfo(
-            name="",
-            seconds=clip.seconds,
-            samples=clip.samples,
-            pcm_sha256=clip.pcm_sha256,
-            language=clip.language,
-            reference=clip.reference,
-            silences_s=clip.silences_s,
-        )
-    ]
-
-
 def timed_samples(cell: s.CellResult) -> list[s.SampleResult]:
     """The timed samples that count, failed ones among them, in order of time.
 
@@ -80,7 +60,7 @@ def round_rtf(
         samples: `timed` of the cell, where that is known already.
     """
     samples = timed_samples(cell) if samples is None else samples
-    lengths = {each.name: each.seconds for each in recordings(cell.clip)}
+    lengths = {each.name: each.seconds for each in cell.clip.recordings}
     left_out = replaced_rounds(cell, rounds, samples)
     found: defaultdict[int, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:

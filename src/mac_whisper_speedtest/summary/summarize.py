@@ -52,7 +52,7 @@ def fits(run: s.Run) -> dict[str, s.DurationFit]:
 
 def _points(cell: s.CellResult, rounds: list[s.RoundResult]) -> dict[int, list[Point]]:
     """Round → (audio seconds, median seconds) of each length, where there are two at least."""
-    lengths = {each.name: each.seconds for each in cell_samples.recordings(cell.clip)}
+    lengths = {each.name: each.seconds for each in cell.clip.recordings}
     left_out = cell_samples.replaced_rounds(cell, rounds)
     found: defaultdict[int, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for sample in cell_samples.timed_samples(cell):
@@ -126,9 +126,7 @@ def _summary(
         rank_last=rank.last if rank else None,
         group=group.name if group else None,
         timed_samples=len(timed),
-        timed_samples_asked=request.rounds
-        * request.passes
-        * len(cell_samples.recordings(cell.clip)),
+        timed_samples_asked=request.rounds * request.passes * len(cell.clip.recordings),
         rounds_ok=len({end.round for end in cell.endings if _measured(end)} - left_out),
         rounds_asked=request.rounds,
         retries=sum(1 for end in cell.endings if (end.attempt or 0) > 0),

@@ -46,7 +46,7 @@ def loop(cell: s.CellResult) -> Iterator[str]:
     """Transcripts that repeat themselves, as hallucinations do; not where the speaker does."""
     repeats_itself = {
         each.name
-        for each in samples.recordings(cell.clip)
+        for each in cell.clip.recordings
         if each.reference is not None and hallucination.repetition(each.reference)
     }
     looked = [sample for sample in cell.samples if sample.utterance not in repeats_itself]
@@ -58,7 +58,7 @@ def loop(cell: s.CellResult) -> Iterator[str]:
 
 def silence(cell: s.CellResult) -> Iterator[str]:
     """Words where nothing is to be heard."""
-    for each in samples.recordings(cell.clip):
+    for each in cell.clip.recordings:
         silent = [(start, end) for start, end in each.silences_s]
         said = next((one for one in cell.samples if one.utterance == each.name), None)
         if said is None or not silent:

@@ -101,6 +101,24 @@ class ClipInfo(Struct):
         default=[],
     )
 
+    @property
+    def recordings(self) -> list[UtteranceInfo]:
+        """What a cell transcribes: the utterances of a set, or the one recording.
+
+        That one's name is empty, as in the samples of a single recording.
+        """
+        return self.utterances or [
+            UtteranceInfo(
+                name="",
+                seconds=self.seconds,
+                samples=self.samples,
+                pcm_sha256=self.pcm_sha256,
+                language=self.language,
+                reference=self.reference,
+                silences_s=self.silences_s,
+            )
+        ]
+
 
 class TimeoutsInfo(Struct):
     """How long the model may take before its worker is killed; `--timeout` goes before it."""
