@@ -428,9 +428,9 @@ def test_an_import_that_fails_takes_no_number(
 
 
 def test_an_endings_words_are_those_that_are_believed() -> None:
-    from mac_whisper_speedtest.bundle import validate
+    from mac_whisper_speedtest.results import plausible
 
-    assert set(Status) == validate.STATUSES
+    assert set(Status) == plausible.STATUSES
 
 
 # ---- kill -9

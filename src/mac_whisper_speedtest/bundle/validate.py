@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from mac_whisper_speedtest.printable import control_character, may_have_control,
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
+from mac_whisper_speedtest.results.plausible import EventChecker, ImplausibleError
 from mac_whisper_speedtest.summary.summarize import summarize
 
 # Whether a run can have written a manifest and a journal. Pure.
@@ -43,14 +43,7 @@ from mac_whisper_speedtest.summary.summarize import summarize
 # What a broken backend may produce (a wrong clock, times out of order) passes: findings report it.
 
 
-FASTEST_RTFX = 1e6
-"""Times real time: an hour of audio in 3.6 ms. The fastest that is known are near 10 000."""
 MOST_CELLS, MOST_RECORDINGS, MOST_ROUNDS = 500, 200_000, 100_000
-STATUSES = frozenset(
-    {"ok", "failed", "timeout", "crashed", "out_of_memory", "protocol_violation", "unavailable"}
-    | {"skipped"}
-)
-STATES = frozenset({"complete", "stopped", "interrupted"})
 _KINDS = {"clip", "set", "durations"}
 _RATE = 16000
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -124,74 +117,6 @@ def _check_clip(clip: s.ClipInfo) -> None:
         _demand(
             hashlib.sha256("".join(lines).encode()).hexdigest() == clip.pcm_sha256,
             f"the hash of {shown(clip.name)} is not that of its recordings",
-        )
-
-
-class EventChecker:
-    """Checks a journal's events one by one, in their order.
-
-    Args:
-        manifest: theirs; it has passed :func:`check_manifest`.
-    """
-
-    def __init__(self, manifest: s.Manifest) -> None:
-        clips = {clip.name: clip for clip in manifest.clips}
-        self._lengths = {
-            plan.id: {each.name: each.seconds for each in clips[plan.clip].recordings}
-            for plan in manifest.cells
-        }
-        self._transcribed: defaultdict[tuple[str, int, int], float] = defaultdict(float)
-
-    def check(self, event: s.Event, where: str) -> None:
-        """Refuse an event that cannot have happened in this run.
-
-        Raises:
-            BundleError: says why.
-        """
-        cell = getattr(event, "cell", None)
-        if cell is not None and cell not in self._lengths:
-            raise BundleError(f"{where} is of {shown(cell)}, which is no cell of the run")
-        _check_limits(event, where)
-        match event:
-            case s.Sample():
-                self._sample(event, where)
-            case s.Metered():
-                self._meters(event, where)
-            case s.WorkerEnded() | s.RoundSkipped():
-                _demand(event.status in STATUSES, f"{where} ended {shown(event.status)}")
-            case s.Decided():
-                unknown = [name for name in event.cells if name not in self._lengths]
-                _demand(not unknown, f"{where} has {shown(unknown)}, no cells of the run")
-                _demand(0 < event.level < 1, f"{where} has intervals at {event.level:g}")
-            case s.RunEnded():
-                _demand(event.state in STATES, f"{where} ended {shown(event.state)}")
-            case _:
-                pass
-
-    def _sample(self, sample: s.Sample, where: str) -> None:
-        audio_s = self._lengths[sample.cell].get(sample.utterance)
-        if audio_s is None:
-            raise BundleError(
-                f"{where} is of {shown(sample.utterance)}, which is no recording of its clip"
-            )
-        if sample.kind not in {"warmup", "timed"}:
-            raise BundleError(f"{where} is a sample of kind {shown(sample.kind)}")
-        if sample.failed:
-            _demand(not sample.text, f"{where} failed, and has a text")
-            return
-        if sample.seconds * FASTEST_RTFX < audio_s:
-            raise BundleError(
-                f"{where} has {audio_s:g} s of audio in {sample.seconds:g} s, which no machine does"
-            )
-        if sample.kind == "timed":
-            self._transcribed[sample.cell, sample.round, sample.attempt] += audio_s
-
-    def _meters(self, meter: s.Metered, where: str) -> None:
-        there = self._transcribed[meter.cell, meter.round, meter.attempt]
-        _demand(
-            meter.audio_s <= there * (1 + 1e-6),
-            f"{where} metered {meter.audio_s:g} s of audio, and the samples before it have "
-            f"{there:g} s",
         )
 
 
@@ -337,7 +262,10 @@ def _events(container: Container, manifest: s.Manifest) -> Iterator[s.Event]:
             raise BundleError(f"{where} was written at {shown(at_s)} s")
         if may_have_control(line):
             _check_letters(line, where)
-        checker.check(event, where)
+        try:
+            checker.check(event)
+        except ImplausibleError as error:
+            raise BundleError(f"{where} {error}") from error
         yield event
 
 

@@ -1,0 +1,111 @@
+"""Which journal events can have happened in a run.
+
+Refused is what would break a figure, fake an impossible one, or attack the program that shows it.
+What a broken backend may produce (a wrong clock, times out of order) passes: findings report it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from mac_whisper_speedtest import limits
+from mac_whisper_speedtest.limits import LimitError
+from mac_whisper_speedtest.printable import shown
+from mac_whisper_speedtest.results import schema as s
+
+FASTEST_RTFX = 1e6
+"""Times real time: an hour of audio in 3.6 ms. The fastest that is known are near 10 000."""
+STATUSES = frozenset(
+    {"ok", "failed", "timeout", "crashed", "out_of_memory", "protocol_violation", "unavailable"}
+    | {"skipped"}
+)
+STATES = frozenset({"complete", "stopped", "interrupted"})
+_COUNTS = ("round", "attempt", "index", "until", "replaced_by")
+
+
+class ImplausibleError(ValueError):
+    """An event cannot have happened; the message says why."""
+
+
+class EventChecker:
+    """Checks a journal's events one by one, in their order.
+
+    Args:
+        manifest: theirs.
+    """
+
+    def __init__(self, manifest: s.Manifest) -> None:
+        lengths = {
+            clip.name: {each.name: each.seconds for each in clip.recordings}
+            for clip in manifest.clips
+        }
+        self._lengths = {plan.id: lengths.get(plan.clip, {}) for plan in manifest.cells}
+        self._transcribed: defaultdict[tuple[str, int, int], float] = defaultdict(float)
+
+    @property
+    def cells(self) -> Collection[str]:
+        """The ids of the run's cells."""
+        return self._lengths.keys()
+
+    def check(self, event: s.Event) -> None:
+        """Refuse an event that cannot have happened in this run.
+
+        Raises:
+            ImplausibleError: says why.
+        """
+        cell = getattr(event, "cell", None)
+        if cell is not None and cell not in self._lengths:
+            raise ImplausibleError(f"is of {shown(cell)}, which is no cell of the run")
+        try:
+            limits.check(event)
+        except LimitError as error:
+            raise ImplausibleError(str(error)) from error
+        for name in _COUNTS:
+            number = getattr(event, name, None) or 0
+            _demand(number <= limits.MOST_ITEMS, f"{name} is {number}")
+        match event:
+            case s.Sample():
+                self._sample(event)
+            case s.Metered():
+                self._meters(event)
+            case s.WorkerEnded() | s.RoundSkipped():
+                _demand(event.status in STATUSES, f"ended {shown(event.status)}")
+            case s.Decided():
+                unknown = [name for name in event.cells if name not in self._lengths]
+                _demand(not unknown, f"has {shown(unknown)}, no cells of the run")
+                _demand(0 < event.level < 1, f"has intervals at {event.level:g}")
+            case s.RunEnded():
+                _demand(event.state in STATES, f"ended {shown(event.state)}")
+            case _:
+                pass
+
+    def _sample(self, sample: s.Sample) -> None:
+        audio_s = self._lengths[sample.cell].get(sample.utterance)
+        if audio_s is None:
+            raise ImplausibleError(
+                f"is of {shown(sample.utterance)}, which is no recording of its clip"
+            )
+        if sample.kind not in {"warmup", "timed"}:
+            raise ImplausibleError(f"is a sample of kind {shown(sample.kind)}")
+        if sample.failed:
+            _demand(not sample.text, "failed, and has a text")
+            return
+        if sample.seconds * FASTEST_RTFX < audio_s:
+            raise ImplausibleError(
+                f"has {audio_s:g} s of audio in {sample.seconds:g} s, which no machine does"
+            )
+        if sample.kind == "timed":
+            self._transcribed[sample.cell, sample.round, sample.attempt] += audio_s
+
+    def _meters(self, meter: s.Metered) -> None:
+        there = self._transcribed[meter.cell, meter.round, meter.attempt]
+        _demand(
+            meter.audio_s <= there * (1 + 1e-6),
+            f"metered {meter.audio_s:g} s of audio, and the samples before it have {there:g} s",
+        )
+
+
+def _demand(holds: object, otherwise: str) -> None:
+    if not holds:
+        raise ImplausibleError(otherwise)
