@@ -10,29 +10,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import getpass
+import json
 import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-TOKEN = re.compile(
-    r"\b(?:hf|api_org)_[A-Za-z0-9]{8,}"  # Hugging Face
-    r"|\bsk-[A-Za-z0-9_-]{16,}"  # OpenAI, and others that adopted its form
-    r"|\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}"
-    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"  # Amazon, Google
-    r"|\bxox[abeprs]-[A-Za-z0-9-]{10,}|\b(?:npm_|pypi-)[A-Za-z0-9_-]{30,}"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"  # JSON Web Tokens (RFC 7519)
-)
-"""Tokens, recognized by their form."""
-TOKEN_BEGINNINGS = (
-    *("hf_", "api_org_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
-    *("AKIA", "ASIA", "AIza", "xox", "npm_", "pypi-", "eyJ"),
-)
-"""The beginnings of all these tokens, to skip texts without any of them."""
-_BEARER = re.compile(r"(?i:\bbearer)\s+[A-Za-z0-9._~+/=-]{12,}")
+from mac_whisper_speedtest.secret_forms import REPLACEMENT, is_plain, without_secrets
+
 MAC_ADDRESS = re.compile(
     r"(?<![0-9A-Fa-f:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])"
 )
@@ -45,28 +33,32 @@ _GPU_ID = re.compile(r"\bGPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
 _PATH = re.compile(r"\bfile://[^\s'\"]+|(?<![\w/:.<>~])(?:~|/)[^\s'\",;:()\[\]{}<>|]+")
 _SYSTEM_PATHS = ("/usr/", "/lib", "/bin/", "/sbin/", "/sys/", "/proc/", "/dev/", "/System/")
-_URL_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://)[^/@\s]+@", re.IGNORECASE)
-_SECRET_VARIABLE = re.compile(r"TOKEN|SECRET|PASSWORD|API_KEY|CREDENTIAL", re.IGNORECASE)
 _HOMES = re.compile(r"(/Users|/home)/[^/\s:'\"]+")
 _COMMON_NAMES = frozenset(
     {"root", "user", "admin", "runner", "ubuntu", "localhost", "mac", "macbook", "imac"}
 )
 _SHORTEST_NAME = 3
-_SHORTEST_SECRET = 8
+_SHORTEST_SERIAL = 8
+_ENCODED = re.compile(r"(?<![^\s\"'<>])[^\s\"'<>]+")
+_MOST_DECODED = 3
 
 
 def scrub(text: str) -> str:
-    """``text`` without tokens, logins in addresses, home folders, and user and host names.
+    """``text`` without secrets, logins in addresses, home folders, and user and host names.
 
+    Secrets are the values of environment variables (:func:`environment_secrets`) and what
+    :mod:`~mac_whisper_speedtest.secret_forms` recognizes, also where they are percent-encoded.
     MAC addresses, and serial numbers that are labeled as such, are removed as well.
+
+    Cut texts to length afterwards: half a secret cannot be recognized.
     """
-    text = TOKEN.sub("<token>", text)
-    text = _BEARER.sub("<token>", text)
-    text = _URL_LOGIN.sub(r"\1", text)
-    for secret in _secrets():
-        text = text.replace(secret, "<token>")
+    for each in environment_secrets():
+        if each.text in text:
+            text = each.exact.sub(REPLACEMENT, text)
+    text = without_secrets(text)
     for home in _homes():
-        text = re.sub(rf"{re.escape(home)}(?=[/\s:'\",)\]]|$)", "~", text)
+        if home in text:
+            text = re.sub(rf"{re.escape(home)}(?=[/\s:'\",)\]]|$)", "~", text)
     text = _HOMES.sub("~", text)
     for name, stands_for in _names():
         # Host names ignore case (RFC 4343). User names do not, and may equal words such as months.
@@ -75,7 +67,22 @@ def scrub(text: str) -> str:
             rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", stands_for, text, flags=found
         )
     text = MAC_ADDRESS.sub("<mac>", text)
-    return _SERIAL.sub(r"\1<serial>", _GPU_ID.sub("<serial>", text))
+    text = _SERIAL.sub(r"\1<serial>", _GPU_ID.sub("<serial>", text))
+    return _ENCODED.sub(_scrub_decoded, text) if "%" in text else text
+
+
+def _scrub_decoded(found: re.Match[str]) -> str:
+    """A word, decoded and scrubbed if something is found in it then (RFC 3986, section 2.1)."""
+    from urllib.parse import unquote
+
+    word = found[0]
+    for _ in range(_MOST_DECODED):
+        if "%" not in word or (decoded := unquote(word)) == word:
+            break
+        if (clean := scrub(decoded)) != decoded:
+            return clean
+        word = decoded
+    return found[0]
 
 
 def scrub_for_others(text: str) -> str:
@@ -99,12 +106,22 @@ class Secret:
     Attributes:
         kind: ``token``, ``home folder``, ``user name``, ``host name``, ``MAC address`` or ``serial
             number``. Messages show the kind, never the text.
-        pattern: matches the text in any case; names only as whole words.
+        whole: whether it is looked for as a whole word only.
     """
 
     kind: str
     text: str
-    pattern: re.Pattern[str]
+    whole: bool = True
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """The text in any case."""
+        return _pattern(self.text, re.IGNORECASE, whole=self.whole)
+
+    @property
+    def exact(self) -> re.Pattern[str]:
+        """The text as it is."""
+        return _pattern(self.text, re.NOFLAG, whole=self.whole)
 
     @property
     def may_be_a_word(self) -> bool:
@@ -124,33 +141,82 @@ _STANDS_FOR = {
 
 def secrets() -> list[Secret]:
     """All known secrets of this machine, the longest first."""
-    found = [("token", text) for text in _secrets()]
-    found += [("home folder", home) for home in _homes()]
-    names = {"<user>": "user name", "<host>": "host name"}
-    found += [(names[stands_for], name) for name, stands_for in _names()]
-    found += [("user name", name) for name in _full_names()]
-    found += [("MAC address", text) for text in _mac_addresses()]
-    found += [("serial number", text) for text in _serial_numbers()]
+    found = set(environment_secrets())
+    found |= {Secret("home folder", home) for home in _homes()}
+    kinds = {"<user>": "user name", "<host>": "host name"}
+    found |= {Secret(kinds[stands_for], name) for name, stands_for in _names()}
+    found |= {Secret("user name", name) for name in _full_names()}
+    found |= {Secret("MAC address", text) for text in _mac_addresses()}
+    found |= {Secret("serial number", text) for text in _serial_numbers()}
+    return sorted(found, key=lambda each: (-len(each.text), each.kind, each.text))
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(text: str, flags: re.RegexFlag, *, whole: bool) -> re.Pattern[str]:
+    found = re.escape(text)
+    return re.compile(rf"(?<![A-Za-z0-9]){found}(?![A-Za-z0-9])" if whole else found, flags)
+
+
+# The environment. Every value is taken for a secret that is not plainly something else.
+
+_SECRET_VARIABLE = re.compile(
+    r"TOKEN(?!IZ)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|(?:API|ACCESS|PRIVATE)_?KEY|COOKIE"
+    r"|(?<![A-Z])(?:PASS|PWD|KEYS?|AUTH|SIG|SIGNATURE|SAS|DSN|JWT|PAT|PIN|SALT|WEBHOOK)(?![A-Z])",
+    re.IGNORECASE,
+)
+_HARMLESS_VARIABLE = re.compile(
+    # Names of this machine and its user, which have rules of their own; public hashes.
+    r"\A(?:HOST|HOSTNAME|USER|USERNAME|LOGNAME|NAME)\Z|\A(?:SPEEDTEST|PYTEST)_"
+    r"|(?:SHA\d*|COMMIT|REVISION|DIGEST|HASH)\Z",
+    re.IGNORECASE,
+)
+_HARMLESS_VALUE = re.compile(r"true|false|yes|no|on|off|none|(?:~|\.{0,2})/.*", re.IGNORECASE)
+_SHORTEST_SECRET = 8
+_SHORTEST_NAMED = 6
+"""Characters of a secret whose variable is named like one, if it is not of letters only."""
+_PIECES = re.compile(r"[\s,;=&]+")
+_LOGIN_IN_VALUE = re.compile(r"://([^/@\s:]*):?([^/@\s]*)@")
+
+
+def environment_secrets() -> Sequence[Secret]:
+    """The secrets in this process's environment, the longest first.
+
+    These are values of variables that are named like secrets, and all others of eight characters
+    or more, except paths, numbers and what :func:`~.secret_forms.is_plain`; likewise their pieces
+    and lines, and passwords in addresses.
+    """
+    return _environment_secrets(tuple(os.environ.items()))
+
+
+@functools.lru_cache(maxsize=4)
+def _environment_secrets(environment: tuple[tuple[str, str], ...]) -> Sequence[Secret]:
+    found: set[str] = set()
+    for name, value in environment:
+        named = _SECRET_VARIABLE.search(name) is not None
+        if _HARMLESS_VARIABLE.search(name) and not named:
+            continue
+        if login := _LOGIN_IN_VALUE.search(value):
+            found |= {each for each in login.groups() if _is_secret(each, named=True)}
+        elif _is_secret(value, named=named):
+            found.add(value)
+        found |= {each for each in _PIECES.split(value) if _is_secret(each, named=False)}
+    # As they are in JSON and in the text of Python objects.
+    found |= {json.dumps(each, ensure_ascii=False)[1:-1] for each in found}
     return [
-        Secret(kind, text, _pattern(text, whole=kind != "token"))
-        for kind, text in sorted(set(found), key=lambda each: (-len(each[1]), each))
+        Secret("token", each, whole=len(each) < 2 * _SHORTEST_SECRET)
+        for each in sorted(found, key=lambda each: (-len(each), each))
     ]
 
 
-@functools.lru_cache(maxsize=256)
-def _pattern(text: str, *, whole: bool) -> re.Pattern[str]:
-    found = re.escape(text)
-    return re.compile(rf"(?<![A-Za-z0-9]){found}(?![A-Za-z0-9])" if whole else found, re.IGNORECASE)
+def _is_secret(value: str, *, named: bool) -> bool:
+    if _HARMLESS_VALUE.fullmatch(value):
+        return False
+    if not named:
+        return len(value) >= _SHORTEST_SECRET and not is_plain(value)
+    return len(value) >= (_SHORTEST_SECRET if value.isalpha() else _SHORTEST_NAMED)
 
 
-def _secrets() -> list[str]:
-    """Values of environment variables with names of secrets, the longest first."""
-    values = {
-        value
-        for name, value in os.environ.items()
-        if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST_SECRET
-    }
-    return sorted(values, key=len, reverse=True)
+# Names and numbers of this machine.
 
 
 def _homes() -> list[str]:
@@ -236,7 +302,7 @@ def _machine_ids() -> Iterator[str]:
 def _is_real_serial(text: str) -> bool:
     """False for placeholders, such as "Default string" and 0123456789."""
     return (
-        len(text) >= _SHORTEST_SECRET
+        len(text) >= _SHORTEST_SERIAL
         and any(letter.isdigit() for letter in text)
         and len(set(text) - {"-", " "}) > 3
         and text not in "0123456789"

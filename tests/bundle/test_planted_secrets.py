@@ -2,211 +2,51 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import socket
-import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from conftest import FAKES, write_tone
+from fakes.planted import (
+    HOST,
+    KEY,
+    MAC,
+    OUTPUTS,
+    SERIAL,
+    TOKEN,
+    USER,
+    Measured,
+    Planted,
+    bundled,
+    measure,
+    planting,
+    unzipped,
+)
 from fakes.runs import FakeCell, run_of_set
-from mac_whisper_speedtest import cli, privacy
+from mac_whisper_speedtest import privacy
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.bundle.fields import POLICIES
 from mac_whisper_speedtest.bundle.write import LeakScanner
-from mac_whisper_speedtest.cli import compare as compare_command
 from mac_whisper_speedtest.declared import FieldPolicy
-from mac_whisper_speedtest.errors import ExitCode, UsageError
-from mac_whisper_speedtest.export import files, tables
-from mac_whisper_speedtest.report.html import report
-from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
-from mac_whisper_speedtest.summary.summarize import summarize
-from mac_whisper_speedtest.timeline import export, timeline
-
-TOKEN = "hf_AbCdEfGh0123456789AbCdEfGh"
-USER, HOST = "planteduser", "plantedhost-7"
-KEY, MAC, SERIAL = "correct-horse-battery-7", "02:42:ac:11:00:07", "C02PLANTED77"
-
-
-@dataclass(frozen=True)
-class Planted:
-    """What was planted.
-
-    Attributes:
-        home: the user's home folder.
-        words: a sentence that holds every secret.
-    """
-
-    home: Path
-
-    @property
-    def words(self) -> str:
-        return (
-            f"cannot open {self.home}/Recordings/x.wav with {TOKEN} and {KEY} as {USER}@{HOST} "
-            f"of {HOST.upper()}.example.org ({MAC}), serial number: {SERIAL}"
-        )
-
-    def found(self, data: bytes) -> list[str]:
-        """The secrets that stand in ``data``, in any case."""
-        text = data.decode(errors="replace").lower()
-        secrets = [TOKEN, USER, HOST, KEY, MAC, SERIAL, str(self.home), self.home.name]
-        return [secret for secret in secrets if secret.lower() in text]
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     """A user and a host of those names, and secrets in the environment."""
-    home = tmp_path_factory.mktemp("people") / "home-of-planteduser"
-    home.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(home))
-        patch.setenv("LOGNAME", USER)
-        patch.setenv("USER", USER)
-        patch.setenv("HF_TOKEN", TOKEN)
-        patch.setenv("MY_API_KEY", KEY)
-        patch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path_factory.mktemp("data")))
-        patch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(socket, "gethostname", lambda: f"{HOST}.example.org")
-        patch.setattr(privacy, "_mac_addresses", lambda: (MAC,))
-        patch.setattr(privacy, "_serial_numbers", lambda: (SERIAL,))
-        privacy._names.cache_clear()
-        yield Planted(home)
-    privacy._names.cache_clear()
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A real run of backends that tell what they were told.
-
-    Attributes:
-        run: where it lies.
-        said: stdout and stderr of ``speedtest run --json-logs``.
-    """
-
-    run: RunDirectory
-    said: bytes
+    with planting(tmp_path_factory.mktemp("people"), seed=1) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def measured(planted: Planted) -> Measured:
-    folder = planted.home / "Recordings"
-    folder.mkdir()
-    (folder / "weights.bin").write_bytes(b"not really weights")
-    audio = write_tone(folder / f"{USER}-talks.wav")
-    described = [folder / "good.toml", folder / "bad.toml"]
-    for path in described:
-        path.write_text(
-            f'[backend]\nname = "{path.stem}"\nadapter = "telltale:Telltale"\n'
-            f"search_path = [{json.dumps(str(FAKES))}]\n"
-            f"environment = {{ PLANTED = {json.dumps(planted.words)}, "
-            f'FAULT = "{"yes" if path.stem == "bad" else ""}" }}\n'
-            'models = { "tiny.en" = "weights.bin" }\n',
-            encoding="utf-8",
-        )
-    said = _called(
-        ["run", "--audio", str(audio), "--model", "tiny.en", "--rounds", "1", "--passes", "1"]
-        + [part for path in described for part in ("-b", str(path))]
-        + ["--json-logs"]
-    )
-    return Measured(directory.find("latest"), said)
-
-
-def _called(arguments: list[str]) -> bytes:
-    """What the tool says, called in this process because it must have its planted names."""
-    import io
-    from contextlib import redirect_stderr, redirect_stdout
-
-    out = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(out):
-        patch.setattr(sys, "argv", ["speedtest", *arguments])
-        code = cli.main()
-    assert code in {None, 0, ExitCode.SOME_CELLS_FAILED}, out.getvalue()
-    return out.getvalue().encode()
-
-
-def _own_files(measured: Measured, folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in measured.run.path.iterdir())
-
-
-def _bundle(measured: Measured, folder: Path) -> bytes:
-    write.write_bundle(measured.run, folder / "x.zip")
-    return _unzipped(folder / "x.zip")
-
-
-def _unzipped(path: Path) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        return path.read_bytes() + b"".join(map(archive.read, archive.namelist()))
-
-
-def _report(measured: Measured, folder: Path) -> bytes:
-    return report.render_report(summarize(measured.run.replay())).encode()
-
-
-def _trace(measured: Measured, folder: Path) -> bytes:
-    events = journal.read_timed(measured.run.journal_path)
-    return export.to_json(timeline.timeline_of(summarize(measured.run.replay()), events))
-
-
-def _export(measured: Measured, folder: Path) -> bytes:
-    for name in set(files.FORMATS) - {"parquet"}:  # compressed; it has the same columns
-        for table in ["cells"] if name == "json" else tables.NAMES:
-            path = str(folder / f"{table}.{name}")
-            _called(
-                ["export", str(measured.run.path), "--format", name, "--table", table, "-o", path]
-            )
-    return b"".join(path.read_bytes() for path in folder.iterdir())
-
-
-def _shown(measured: Measured, folder: Path) -> bytes:
-    run = str(measured.run.path)
-    return b"".join(map(_called, (["show", run], ["show", run, "--json"])))
-
-
-def _compared(measured: Measured, folder: Path) -> bytes:
-    other = shutil.copytree(measured.run.path, folder / "other")
-    (other / "run.json").unlink()
-    head = json.loads((other / "manifest.json").read_bytes())
-    (other / "manifest.json").write_text(json.dumps(head | {"run_id": "0" * 32}))
-    words = ["compare", str(measured.run.path), str(other), "--format"]
-    return b"".join(_called([*words, name]) for name in compare_command.FORMATS)
-
-
-def _site(measured: Measured, folder: Path) -> bytes:
-    _called(["leaderboard", "build", str(measured.run.path), "-o", str(folder / "site")])
-    return b"".join(path.read_bytes() for path in (folder / "site").iterdir())
-
-
-def _listed(measured: Measured, folder: Path) -> bytes:
-    said = (["results", "list"], ["results", "show", "latest"], ["history", "good"])
-    store = measured.run.path.parents[1]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPEEDTEST_DATA_DIR", str(store))
-        return b"".join(map(_called, said)) + (store / "index.sqlite").read_bytes()
-
-
-OUTPUTS: dict[str, Callable[[Measured, Path], bytes]] = {
-    "run directory": _own_files,
-    "json logs": lambda measured, folder: measured.said,
-    "bundle": _bundle,
-    "report": _report,
-    "trace": _trace,
-    "export": _export,
-    "show": _shown,
-    "compare": _compared,
-    "leaderboard": _site,
-    "lists and the index": _listed,
-}
-"""Whatever leaves this machine, or may be pasted somewhere. Add to it what is new."""
+    """A real run on that machine."""
+    return measure(planted)
 
 
 def test_the_backends_did_tell(measured: Measured) -> None:
@@ -229,7 +69,7 @@ def test_no_output_of_a_real_run_has_a_planted_secret(
 def test_the_bundle_does_not_even_have_the_recordings_name_or_the_log(
     measured: Measured, tmp_path: Path
 ) -> None:
-    data = _bundle(measured, tmp_path)
+    data = bundled(measured, tmp_path)
     assert b"talks" not in data
     assert b'"details":{"weights":"cannot open <path> with <token> and <token> as <user>@' in data
     assert b'"other":' not in data
@@ -387,7 +227,7 @@ def test_a_secret_in_any_field_is_taken_out_or_nothing_is_written(
         refused = error.message
     assert written is (tmp_path / "x.zip").exists()
     if written:
-        assert planted.found(_unzipped(tmp_path / "x.zip")) == []
+        assert planted.found(unzipped(tmp_path / "x.zip")) == []
         # Else it would be no test: a field without texts holds no secret.
         assert there or POLICIES[kind][field] is FieldPolicy.KEPT
     else:
@@ -416,7 +256,7 @@ def test_a_user_whose_name_everybody_uses_can_give_runs_away(
         write.write_bundle(run, tmp_path / "x.zip")
     finally:
         privacy._names.cache_clear()
-    assert b"she sells sea shells" in _unzipped(tmp_path / "x.zip")
+    assert b"she sells sea shells" in unzipped(tmp_path / "x.zip")
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,12 @@ from mac_whisper_speedtest.bundle.fields import POLICIES
 from mac_whisper_speedtest.bundle.redact import Redactor
 from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.privacy import MAC_ADDRESS, TOKEN, TOKEN_BEGINNINGS, Secret, secrets
+from mac_whisper_speedtest.privacy import MAC_ADDRESS, Secret, secrets
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.schema.base import Struct
+from mac_whisper_speedtest.secret_forms import TOKEN, without_secrets
 from mac_whisper_speedtest.version import __version__
 
 # The last check before a bundle is written: does it still contain anything private?
@@ -120,13 +121,13 @@ class LeakScanner:
         low = text.lower()
         return (
             any(written in low for written in self._written)
-            or any(begin in text for begin in TOKEN_BEGINNINGS)
+            or without_secrets(text) != text
             or _SIX_PAIRS in line.translate(_SHAPES)
         )
 
     def found(self, text: str, how: FieldPolicy) -> str:
         """The kind of secret in the text of a field; empty where there is none."""
-        if TOKEN.search(text):
+        if TOKEN.search(text) if how in _SPOKEN else without_secrets(text) != text:
             return "token"
         if MAC_ADDRESS.search(text):
             return "MAC address"
