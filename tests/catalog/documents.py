@@ -103,14 +103,14 @@ class Mirror(Struct, forbid_unknown_fields=True):
 
 
 class Unavailable(Struct, forbid_unknown_fields=True):
-    network: str
+    model: str
     format: str
     precision: Precision
     unavailable: Words
 
 
 class Hosted(Struct, forbid_unknown_fields=True, kw_only=True):
-    network: str
+    model: str
     format: str
     precision: Precision
     license: Words
@@ -217,7 +217,7 @@ def problems(models: Document, weights: Document) -> list[str]:
     rows = [
         (where, hosted)
         for number, row in enumerate(weights["weights"], 1)
-        if (where := f"weights {_key(row, 'network', 'format', 'precision') or number}")
+        if (where := f"weights {_key(row, 'model', 'format', 'precision') or number}")
         and (hosted := checked(where, row, _kind_of(row)))
     ]
     # What looks further relies on every row.
@@ -271,13 +271,13 @@ def _coverage(
         if where in seen:
             yield f"{where}: there is another row for it"
         seen.add(where)
-        if row.network not in named:
-            yield f"{where}: models.toml has no network {row.network!r}"
+        if row.model not in named:
+            yield f"{where}: models.toml has no model {row.model!r}"
         elif row.format not in formats:
             yield f"{where}: there is no format {row.format!r}"
-        elif formats[row.format].family != named[row.network].family:
+        elif formats[row.format].family != named[row.model].family:
             yield f"{where}: the format holds networks of the family {formats[row.format].family!r}"
-    covered = {(row.network, row.format) for _where, row in rows}
+    covered = {(row.model, row.format) for _where, row in rows}
     for name, model in named.items():
         fitting = [key for key, kind in formats.items() if kind.family == model.family]
         missing = [kind for kind in fitting if (name, kind) not in covered]
@@ -296,16 +296,16 @@ def _one_name_one_network(rows: Rows, named: Mapping[str, Model]) -> Iterator[st
         if isinstance(row, Unavailable):
             continue
         for place in [f"{row.place}/{file.name}" for file in row.files] or [row.place]:
-            owner = by_place.setdefault(place, row.network)
-            if owner != row.network:
-                yield f"{where}: {place} is already the network {owner}"
+            owner = by_place.setdefault(place, row.model)
+            if owner != row.model:
+                yield f"{where}: {place} is already the model {owner}"
         for file in row.files:
             for digest in filter(None, (file.sha256, file.sha1)):
-                owner = by_hash.setdefault(digest, row.network)
-                if owner != row.network and file.name not in SHARED_FILES:
+                owner = by_hash.setdefault(digest, row.model)
+                if owner != row.model and file.name not in SHARED_FILES:
                     yield f"{where}: {file.name} has the hash of a file of {owner}"
         names = " ".join([row.place, *(file.name for file in row.files)])
-        model = named.get(row.network)
+        model = named.get(row.model)
         english = re.search(r"\.en\b", names) is not None
-        if model and model.family == WHISPER and english != row.network.endswith(".en"):
+        if model and model.family == WHISPER and english != row.model.endswith(".en"):
             yield f"{where}: one of the name and {row.place} is English only, the other is not"

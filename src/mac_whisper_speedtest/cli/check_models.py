@@ -211,7 +211,7 @@ def duration(seconds: float | None) -> str:
 def plan(cost: Cost, makeable: Sequence[CheckRow]) -> list[str]:
     """What ``--download`` is about to do, one line for each thing."""
     lines = [
-        f"fetch {need.row.network} ({need.row.format}) from {need.row.place}: "
+        f"fetch {need.row.model} ({need.row.format}) from {need.row.place}: "
         f"{size(need.missing_bytes)}"
         for need in cost.needs
     ]
@@ -324,7 +324,7 @@ def _print_places(report: Report) -> None:
                 continue
             message = "; ".join((*copy.problems, *copy.remarks))
             line = f"{row.backend.label} {row.check.info.model}: "
-            line += f"{copy.place.where}: {copy.state}: {copy.path}"
+            line += f"{copy.location.where}: {copy.state}: {copy.path}"
             click.echo(scrub(f"{line}: {message}" if message else line))
 
 
@@ -350,7 +350,7 @@ def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str
             else ("nothing was fetched here yet" if cost.known_bytes else "nothing to fetch"),
             "publications": [
                 {
-                    "model": need.row.network,
+                    "model": need.row.model,
                     "format": need.row.format,
                     "place": need.row.place,
                     "bytes": need.missing_bytes,
@@ -395,9 +395,9 @@ def _row(row: CheckRow) -> dict[str, Any]:
 
 def _copy(copy: CachedCopy) -> dict[str, Any]:
     return {
-        "where": copy.place.where,
+        "where": copy.location.where,
         "path": str(copy.path),
-        "for_run": copy.place.for_run,
+        "for_run": copy.location.for_run,
         "state": str(copy.state),
         "problems": list(copy.problems),
         "remarks": list(copy.remarks),

@@ -130,7 +130,7 @@ def _custom_facts(custom: catalog.Custom) -> dict[str, Any]:
     copy = inventory.custom_copy(custom)
     return {
         "name": str(custom),
-        "size_bytes": sum(file.size or 0 for file in copy.place.expected),
+        "size_bytes": sum(file.size or 0 for file in copy.location.expected),
         "state": str(copy.state),
         "problems": list(copy.problems),
     }
@@ -213,8 +213,8 @@ def _complete(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
         return copy
     problems = "; ".join(copy.problems)
     if copy.state is WeightsState.CORRUPT:
-        raise _DamagedError(f"{what} are damaged in {copy.place.where}: {problems}", hint=hint)
-    raise _NotHereError(f"{what} are incomplete in {copy.place.where}: {problems}", hint=hint)
+        raise _DamagedError(f"{what} are damaged in {copy.location.where}: {problems}", hint=hint)
+    raise _NotHereError(f"{what} are incomplete in {copy.location.where}: {problems}", hint=hint)
 
 
 # models verify
@@ -297,7 +297,7 @@ def _print(verdict: CopyVerdict) -> None:
     held = verdict.weights
     what = " ".join(filter(None, (held.name, held.format, held.precision)))
     output.echo(
-        f"{verdict.outcome:13} {what}: {held.copy.place.where}, {size(held.copy.size_bytes)}"
+        f"{verdict.outcome:13} {what}: {held.copy.location.where}, {size(held.copy.size_bytes)}"
     )
     for problem in verdict.problems:
         output.echo(f"{'':13}   {problem}")
@@ -321,7 +321,7 @@ def _document(verdicts: list[CopyVerdict], nowhere: list[str]) -> dict[str, Any]
                 "model": verdict.weights.name,
                 "format": verdict.weights.format,
                 "precision": verdict.weights.precision,
-                "where": verdict.weights.copy.place.where,
+                "where": verdict.weights.copy.location.where,
                 "path": str(verdict.weights.copy.path),
                 "size_bytes": verdict.weights.copy.size_bytes,
                 "outcome": str(verdict.outcome),

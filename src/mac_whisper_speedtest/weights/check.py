@@ -27,8 +27,8 @@ from mac_whisper_speedtest.weights.locations import (
     conversion,
     custom_conversion,
     custom_pulled,
-    hosted_places,
-    places,
+    hosted_locations,
+    locations_of,
 )
 from mac_whisper_speedtest.weights.verify import compare_hashes
 
@@ -74,7 +74,7 @@ class WeightsCheck:
         if self.chosen is None:
             return ()
         others = [
-            f"{copy.place.where}: {problem}"
+            f"{copy.location.where}: {problem}"
             for copy in self.copies
             if copy is not self.chosen
             and copy.state in {WeightsState.CORRUPT, WeightsState.PARTIAL}
@@ -95,14 +95,14 @@ class CacheCheck:
             return WeightsCheck(info, WeightsState.NOT_CHECKABLE, reason=info.unavailable)
         if info.path is None and catalog.is_custom(info.model) and info.locations:
             return self._check_custom(info, catalog.parse_custom(info.model))
-        where = places(info)
+        where = locations_of(info)
         if not where:
             reason = info.unavailable or "it is not published, and this tool cannot convert it"
             return WeightsCheck(info, WeightsState.UNAVAILABLE, reason=reason)
-        check = _checked(info, [self._inspect(place) for place in where])
+        check = _checked(info, [self._inspect(location) for location in where])
         if info.source is None:
             return check
-        source = best([self._inspect(place) for place in hosted_places(info.source)])
+        source = best([self._inspect(location) for location in hosted_locations(info.source)])
         return replace(check, source=source)
 
     def _check_custom(self, info: ModelInfo, model: catalog.Custom) -> WeightsCheck:
@@ -119,16 +119,16 @@ class CacheCheck:
         except WeightsError as error:
             return WeightsCheck(info, WeightsState.UNAVAILABLE, reason=error.message)
         if as_it_is:
-            one_file = replace(source.place, is_file=held.path.is_file())
+            one_file = replace(source.location, is_file=held.path.is_file())
             return replace(_checked(info, [self._inspect(one_file)]), reason=pull)
         folder = custom_conversion(model, weights_format, precision)
         check = _checked(info, [self._inspect(conversion(folder, weights_format))])
         return replace(check, source=source, reason=pull)
 
-    def _inspect(self, place: CacheLocation) -> CachedCopy:
-        if place not in self._seen:
-            self._seen[place] = inspect_copy(place)
-        return self._seen[place]
+    def _inspect(self, location: CacheLocation) -> CachedCopy:
+        if location not in self._seen:
+            self._seen[location] = inspect_copy(location)
+        return self._seen[location]
 
 
 def chosen_copy(copies: Sequence[CachedCopy]) -> CachedCopy | None:
@@ -137,7 +137,9 @@ def chosen_copy(copies: Sequence[CachedCopy]) -> CachedCopy | None:
     A run uses the first of its own locations that holds anything; other locations of libraries
     count only if a run's locations are empty.
     """
-    own = (copy for copy in copies if copy.place.for_run and copy.state is not WeightsState.ABSENT)
+    own = (
+        copy for copy in copies if copy.location.for_run and copy.state is not WeightsState.ABSENT
+    )
     return next(own, best(copies))
 
 
@@ -234,7 +236,7 @@ def _missing_bytes(row: catalog.HostedWeights, here: CachedCopy | None) -> int |
     if not row.complete:
         return row.main_file.size if row.main_file else None
     whole: set[str] = set()
-    if here is not None and here.place.hub_repository and here.state is not WeightsState.CORRUPT:
+    if here is not None and here.location.hub_repository and here.state is not WeightsState.CORRUPT:
         whole = {file.name for file in here.files}
     return sum(file.size or 0 for file in row.files if file.name not in whole)
 
@@ -279,15 +281,15 @@ def advice(check: WeightsCheck) -> str:
 
 def _repair_advice(check: WeightsCheck, chosen: CachedCopy) -> str:
     """How to repair a damaged copy."""
-    network = check.info.model
-    remove = f"speedtest models remove {network} --format {check.info.weights_format}"
-    if chosen.place.record is not None:
+    model = check.info.model
+    remove = f"speedtest models remove {model} --format {check.info.weights_format}"
+    if chosen.location.record is not None:
         return f"{remove}; the next run converts it again"
-    if chosen.place.for_run and chosen.place.hub_repository:
-        return f"speedtest models pull {network} fetches what is damaged again"
-    if chosen.place.folder.is_relative_to(paths.cache_dir()):
+    if chosen.location.for_run and chosen.location.hub_repository:
+        return f"speedtest models pull {model} fetches what is damaged again"
+    if chosen.location.folder.is_relative_to(paths.cache_dir()):
         return f"{remove}, then pull it again"
-    return f"remove it from {chosen.place.where}"
+    return f"remove it from {chosen.location.where}"
 
 
 def _fetch_advice(check: WeightsCheck) -> str:
@@ -299,5 +301,5 @@ def _fetch_advice(check: WeightsCheck) -> str:
     if one is None:
         return check.reason
     if one.row.repository or one.row.mirror:
-        return f"speedtest models pull {one.row.network}"
+        return f"speedtest models pull {one.row.model}"
     return f"fetch it from {one.row.url}"

@@ -64,7 +64,7 @@ class CheckRequest:
 
 @dataclass(frozen=True, slots=True)
 class CheckRow:
-    """One backend and network.
+    """One backend and model.
 
     Attributes:
         backend: whose weights.

@@ -80,7 +80,7 @@ def _expanded(path: str) -> Path:
     return Path(os.path.expandvars(path)).expanduser()
 
 
-# Names in the tool's own folder of weights: ``weights/NETWORK/FORMAT-PRECISION-KEY``, made by
+# Names in the tool's own folder of weights: ``weights/MODEL/FORMAT-PRECISION-KEY``, made by
 # `locations`. Nothing removes a folder with any other name.
 
 _NAME = re.compile(r"(?P<what>.+)-(?P<precision>[a-z0-9_]+)-(?P<key>[0-9a-f]{16})")
@@ -127,11 +127,11 @@ def staged_for(name: str) -> str:
     return name[1:].rpartition(".")[0] if name.startswith(".") else ""
 
 
-def is_pinned(network: str, stored: Stored) -> bool:
+def is_pinned(model: str, stored: Stored) -> bool:
     """Whether this version's catalog still uses that folder."""
     weights_format = stored.format if not stored.precision else catalog.SOURCE_FORMAT
     return any(
         row.main_file is not None and (row.main_file.sha256 or "").startswith(stored.key)
-        for row in catalog.hosted_by_model().get(network, ())
+        for row in catalog.hosted_by_model().get(model, ())
         if row.format == weights_format
     )

@@ -1,6 +1,6 @@
 """Removal of one commit of a repository from the Hugging Face cache.
 
-Other commits, other networks' files in the same repository, and blobs that either of them links to
+Other commits, other models' files in the same repository, and blobs that either of them links to
 stay. Links go before blobs, that of the weights first, so that what a killed removal leaves is
 never taken for whole; the listing of the commit goes last, so that the next call can finish.
 
@@ -115,10 +115,10 @@ def copies_of_custom(custom: catalog.Custom) -> tuple[HubCopy, ...]:
     return _found([_everything(custom.repository, custom.revision)])
 
 
-def copies_of_model(network: str, weights_format: str = "") -> tuple[HubCopy, ...]:
-    """Cached files of a network's hosted weights, one entry per commit; all formats or one."""
+def copies_of_model(model: str, weights_format: str = "") -> tuple[HubCopy, ...]:
+    """Cached files of a model's hosted weights, one entry per commit; all formats or one."""
     claims: dict[tuple[str, str], Claim] = {}
-    for row in catalog.hosted_by_model()[network]:
+    for row in catalog.hosted_by_model()[model]:
         mine = weights_format in {"", row.format} and row.repository and not row.unavailable
         claim = _claim(row) if mine else None
         if claim is not None:
@@ -135,7 +135,7 @@ def _claim(row: catalog.HostedWeights) -> Claim | None:
     others = [
         each
         for each in catalog.hosted_weights()
-        if each.repository == row.repository and each.network != row.network
+        if each.repository == row.repository and each.model != row.model
     ]
     snapshot = resolve_offline(pull_target(row))
     files = snapshot.files if snapshot else ()

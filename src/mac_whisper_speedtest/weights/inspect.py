@@ -89,7 +89,7 @@ class CachedCopy:
         files: the expected files that exist.
     """
 
-    place: CacheLocation
+    location: CacheLocation
     state: WeightsState
     faults: tuple[Fault, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -109,34 +109,34 @@ class CachedCopy:
     @property
     def path(self) -> Path:
         """The file or folder to pass to a backend."""
-        if self.place.is_file and self.files:
+        if self.location.is_file and self.files:
             return self.files[0].path
-        return self.place.folder
+        return self.location.folder
 
 
-def inspect_copy(place: CacheLocation) -> CachedCopy:
-    """Compare the files at ``place`` with those of a complete copy."""
+def inspect_copy(location: CacheLocation) -> CachedCopy:
+    """Compare the files at ``location`` with those of a complete copy."""
     remarks: list[str] = []
-    if place.hub_repository:
-        place, remark = _in_hub(place)
+    if location.hub_repository:
+        location, remark = _in_hub(location)
         remarks += [remark] if remark else []
-    if place.record is not None:
-        listed, unreadable = _recorded(place.record)
+    if location.record is not None:
+        listed, unreadable = _recorded(location.record)
         if unreadable:
-            return CachedCopy(place, WeightsState.CORRUPT, (unreadable,))
-        place = replace(place, expected=listed)
-    if place.outdated is not None and place.outdated[0].is_dir():
-        folder, whose = place.outdated
+            return CachedCopy(location, WeightsState.CORRUPT, (unreadable,))
+        location = replace(location, expected=listed)
+    if location.outdated is not None and location.outdated[0].is_dir():
+        folder, whose = location.outdated
         remarks.append(f"a copy {whose} is in {folder.name}; newer releases do not look there")
-    if place.etags is not None and place.revision is not None:
-        remark = _other_commit(place.etags, place.revision)
+    if location.etags is not None and location.revision is not None:
+        remark = _other_commit(location.etags, location.revision)
         remarks += [remark] if remark else []
-    seen = [_find(place, file) for file in place.expected]
+    seen = [_find(location, file) for file in location.expected]
     files = tuple(found for found, _, _ in seen if found is not None)
     faults = [fault for _, _, fault in seen if fault is not None]
     states = {state for _, state, _ in seen}
     unfinished = (
-        _unfinished(place)
+        _unfinished(location)
         if WeightsState.ABSENT in states or WeightsState.PARTIAL in states
         else []
     )
@@ -144,9 +144,9 @@ def inspect_copy(place: CacheLocation) -> CachedCopy:
     state = _state(states, anything=bool(files or unfinished))
     if state is WeightsState.ABSENT:
         faults = []
-    known = bool(files) and all(file.size is not None for file in place.expected)
+    known = bool(files) and all(file.size is not None for file in location.expected)
     return CachedCopy(
-        place,
+        location,
         state,
         tuple(faults),
         tuple(remarks),
@@ -166,12 +166,12 @@ def _state(states: set[WeightsState], *, anything: bool) -> WeightsState:
 
 
 def _find(
-    place: CacheLocation, file: ExpectedFile
+    location: CacheLocation, file: ExpectedFile
 ) -> tuple[FoundFile | None, WeightsState, Fault | None]:
     """Find one expected file: the file, the state it implies for the copy, and its fault."""
     dangling = None
     for name in file.names:
-        path = place.folder / name
+        path = location.folder / name
         try:
             status = path.stat()
         except OSError as error:
@@ -182,7 +182,7 @@ def _find(
             reason = error.strerror or str(error)
             return None, WeightsState.NOT_CHECKABLE, Fault(name, f"cannot be examined: {reason}")
         short = name.rpartition("/")[2] if name.startswith("/") else name
-        return _check_found(place, file, path, short, status)
+        return _check_found(location, file, path, short, status)
     if dangling:
         return None, WeightsState.PARTIAL, dangling
     # Alternatives outside the folder are named without their path.
@@ -191,25 +191,25 @@ def _find(
 
 
 def _check_found(
-    place: CacheLocation, file: ExpectedFile, path: Path, name: str, status: os.stat_result
+    location: CacheLocation, file: ExpectedFile, path: Path, name: str, status: os.stat_result
 ) -> tuple[FoundFile | None, WeightsState, Fault | None]:
     """Check that an existing path is a readable file of the expected size."""
     if not stat.S_ISREG(status.st_mode):
-        if place.may_be_folders and stat.S_ISDIR(status.st_mode):
+        if location.may_be_folders and stat.S_ISDIR(status.st_mode):
             return FoundFile(path, 0, name), WeightsState.COMPLETE, None
         return None, WeightsState.CORRUPT, Fault(name, "is not a file")
     if not os.access(path, os.R_OK):
         unreadable = Fault(name, "cannot be read: permission denied")
         return None, WeightsState.NOT_CHECKABLE, unreadable
     found = _with_cached_hash(
-        FoundFile(path, status.st_size, name, file.sha256, file.git_name), place
+        FoundFile(path, status.st_size, name, file.sha256, file.git_name), location
     )
     if wrong := _wrong_size(found, file):
         return found, WeightsState.CORRUPT, Fault(name, wrong)
     return found, WeightsState.COMPLETE, None
 
 
-def _with_cached_hash(file: FoundFile, place: CacheLocation) -> FoundFile:
+def _with_cached_hash(file: FoundFile, location: CacheLocation) -> FoundFile:
     """``file`` with the hash that the hub's client recorded, if no better one is known.
 
     In a hub cache that is the name of the link's target; in a local folder, the second line of
@@ -218,10 +218,10 @@ def _with_cached_hash(file: FoundFile, place: CacheLocation) -> FoundFile:
     if file.verifiable:
         return file
     etag = ""
-    if place.hash_named and file.path.is_symlink():
+    if location.hash_named and file.path.is_symlink():
         etag = Path(os.readlink(file.path)).name  # noqa: PTH115 - the name alone, not resolved
-    elif place.etags is not None and file.path.is_relative_to(place.folder):
-        metadata = place.etags / f"{file.path.relative_to(place.folder)}.metadata"
+    elif location.etags is not None and file.path.is_relative_to(location.folder):
+        metadata = location.etags / f"{file.path.relative_to(location.folder)}.metadata"
         etag = _metadata_line(metadata, line=1)
     if _SHA256.fullmatch(etag):
         return replace(file, sha256=etag)
@@ -255,9 +255,9 @@ def _is_lfs_pointer(path: Path) -> bool:
         return False
 
 
-def _unfinished(place: CacheLocation) -> list[Fault]:
+def _unfinished(location: CacheLocation) -> list[Fault]:
     names: list[str] = []
-    for folder, pattern in place.unfinished:
+    for folder, pattern in location.unfinished:
         with contextlib.suppress(OSError):
             names += [path.name for path in folder.glob(pattern)]
     return [Fault(_shortened(name), "was never finished") for name in sorted(names)]
@@ -267,24 +267,24 @@ def _shortened(name: str) -> str:
     return name if len(name) <= 40 else f"{name[:12]}…{name[-20:]}"
 
 
-def _in_hub(place: CacheLocation) -> tuple[CacheLocation, str]:
-    """``place`` with its commit resolved, and a remark if only other commits are present."""
-    snapshots = hub_cache.repository_dir(place.hub_repository) / "snapshots"
-    inside = place.folder.relative_to(snapshots / (place.revision or ""))
-    revision = place.revision
+def _in_hub(location: CacheLocation) -> tuple[CacheLocation, str]:
+    """``location`` with its commit resolved, and a remark if only other commits are present."""
+    snapshots = hub_cache.repository_dir(location.hub_repository) / "snapshots"
+    inside = location.folder.relative_to(snapshots / (location.revision or ""))
+    revision = location.revision
     if revision is None:
-        revision = hub_cache.branch_commit(place.hub_repository)
+        revision = hub_cache.branch_commit(location.hub_repository)
         if revision is None:
             count = len(trash.children(snapshots))
-            return place, f"no reference to any of {count} commits" if count else ""
-        return replace(place, folder=snapshots / revision / inside, revision=revision), ""
+            return location, f"no reference to any of {count} commits" if count else ""
+        return replace(location, folder=snapshots / revision / inside, revision=revision), ""
     if (snapshots / revision).is_dir():
-        return place, ""
+        return location, ""
     others = [path.name for path in trash.children(snapshots) if (path / inside).is_dir()]
     if others:
         shown = ", ".join(other[:8] for other in others[:3])
-        return place, f"another revision is here ({shown}); the pinned one is {revision[:8]}"
-    return place, ""
+        return location, f"another revision is here ({shown}); the pinned one is {revision[:8]}"
+    return location, ""
 
 
 def _other_commit(etags: Path, pinned: str) -> str:

