@@ -53,6 +53,13 @@ def printable_name(text: str) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
+def escaped_json(document: str) -> str:
+    """A JSON document with an escape for every character of :data:`UNSEEN`: the same data."""
+    import json
+
+    return UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], document)
+
+
 def control_character(text: str) -> str | None:
     """The first of ``text``'s :data:`CONTROL`, as ``U+001B``; ``None`` where it has none."""
     found = CONTROL.search(text)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
 from fakes.recordings import cuts
 from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.report import table
+from mac_whisper_speedtest.report.console import TextConsole
 from mac_whisper_speedtest.results import schema as s
 
 LENGTHS = (2, 5, 10, 20, 30, 31, 60, 120)
@@ -57,7 +57,7 @@ def test_the_length_at_which_two_backends_take_equally_long_is_said(run: s.Run) 
 
 
 def test_the_table_shows_all_lengths_and_who_wins_where(run: s.Run) -> None:
-    console = Console(file=io.StringIO(), width=200)
+    console = TextConsole(file=io.StringIO(), width=200)
     table.show_run(run, console=console)
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()

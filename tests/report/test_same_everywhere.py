@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import pytest
-from rich.console import Console
 
 from fakes.runs import STEADY, FakeCell, run_of_set, source
 from mac_whisper_speedtest.compare import compare
@@ -20,6 +19,7 @@ from mac_whisper_speedtest.leaderboard import build, site
 from mac_whisper_speedtest.leaderboard.intake import Intake
 from mac_whisper_speedtest.leaderboard.submissions import submission_of
 from mac_whisper_speedtest.report import ci_formats, comparison, comparison_markdown, table, texts
+from mac_whisper_speedtest.report.console import TextConsole
 from mac_whisper_speedtest.report.html import notebook
 from mac_whisper_speedtest.report.html.report import render_report
 from mac_whisper_speedtest.results import schema as s
@@ -67,11 +67,11 @@ def without_findings(found: Shown) -> Shown:
     return [(*row[:3], re.sub(r" \(?contract\)?$", "", row[3])) for row in found]
 
 
-def printed(width: int = 300) -> Console:
-    return Console(file=io.StringIO(), width=width)
+def printed(width: int = 300) -> TextConsole:
+    return TextConsole(file=io.StringIO(), width=width)
 
 
-def columns(console: Console) -> list[list[str]]:
+def columns(console: TextConsole) -> list[list[str]]:
     """The rows of a printed table: its fields are two spaces apart at least."""
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()

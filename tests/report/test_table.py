@@ -7,12 +7,12 @@ import io
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from fakes.recordings import recording
 from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.export import files
 from mac_whisper_speedtest.report import table
+from mac_whisper_speedtest.report.console import TextConsole
 from mac_whisper_speedtest.results import schema as s
 
 
@@ -27,7 +27,7 @@ def measured(*cells: FakeCell, state: str = "complete") -> s.Run:
 
 
 def printed(run: s.Run, width: int = 140) -> str:
-    console = Console(file=io.StringIO(), width=width)
+    console = TextConsole(file=io.StringIO(), width=width)
     table.show_run(run, console=console, saved_as="7")
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

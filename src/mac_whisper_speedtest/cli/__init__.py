@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
+from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.version import __version__
 
 # name -> (module, or module:attribute where a module has several; one line for --help). The lines
@@ -77,9 +78,9 @@ def main() -> Any:
         error.show()
         return int(ExitCode.USAGE)
     except SpeedtestError as error:
-        click.echo(f"speedtest: error: {error.message}", err=True)
+        click.echo(f"speedtest: error: {printable(error.message)}", err=True)
         if error.hint:
-            click.echo(f"  hint: {error.hint}", err=True)
+            click.echo(f"  hint: {printable(error.hint)}", err=True)
         return int(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("speedtest: interrupted", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac_whisper_speedtest.cli import contract, options, output
-from mac_whisper_speedtest.cli.output import notify
+from mac_whisper_speedtest.cli.output import notify, say
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.option import ByteSize
 
@@ -38,7 +38,7 @@ def list_backends(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from mac_whisper_speedtest.report.terminal import output_console
+    from mac_whisper_speedtest.report.console import output_console
 
     table = Table(box=None, pad_edge=False)
     for heading in ("backend", "version", "here", "weights", "what it is"):
@@ -53,7 +53,7 @@ def list_backends(as_json: bool) -> None:
             backend.summary,
         )
     # On a terminal `info` shows what does not fit.
-    output_console(None).print(table)
+    output_console().print(table)
 
 
 @command.command("info")
@@ -82,7 +82,7 @@ def info(name: str, model: str | None, as_json: bool) -> None:
     for key, value in facts.items():
         heading = key.removesuffix("_bytes").replace("_", " ")
         for line in _lines(value):
-            click.echo(f"{heading:{width}}  {line}")
+            say(f"{heading:{width}}  {line}")
             heading = ""
 
 
@@ -131,7 +131,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
                 notify(f"{recipe.name}: not installed: {error.message}")
                 failed.append(error)
                 continue
-            click.echo(f"{recipe.name} {made.version} is installed in its own environment")
+            say(f"{recipe.name} {made.version} is installed in its own environment")
     if failed:
         raise failed[0]
 
@@ -151,18 +151,18 @@ def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
         ]
         label = f"{recipe.name} {backend.version}".strip()
         if not here and not everything:
-            click.echo(f"{label}: there is no environment of it")
+            say(f"{label}: there is no environment of it")
         for environment in here:
             freed = environments.remove(environment)
             held = environment.size_bytes - freed
-            click.echo(
+            say(
                 f"{recipe.name} {environment.version}: removed, "
                 f"{megabytes(freed)} ({freed} bytes) freed"
                 + (f"; {megabytes(held)} stay in uv's cache" if held > 0 else "")
             )
         for version in locks.versions(recipe) if with_locks else ():
             if backend.version in {"", version} and locks.delete_user_lock(recipe, version):
-                click.echo(f"{recipe.name} {version}: your lock is removed")
+                say(f"{recipe.name} {version}: your lock is removed")
 
 
 @command.command("lock")
@@ -191,7 +191,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
         version = backend.version or locks.default_version(recipe)
         known = locks.read_lock(recipe, version)
         if known and known.shipped and output is None:
-            click.echo(
+            say(
                 f"{recipe.name} {version} ships locked, and that lock is used: "
                 f"{with_tilde(locks.shipped_file(recipe, version))}"
             )
@@ -232,7 +232,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
             python = uv.minor_version(uv.choose_python(recipe).version)
             newest = locks.resolve(recipe, python=python)
             if Version(newest.version) <= Version(before):
-                click.echo(f"{recipe.name}: nothing to do, {before} is the newest release")
+                say(f"{recipe.name}: nothing to do, {before} is the newest release")
                 continue
             if locks.read_lock(recipe, newest.version) is None:
                 locks.save(newest)
@@ -245,7 +245,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
             )
             # Last of all: until it is installed, the name means what it meant.
             locks.set_default(recipe, newest.version)
-            click.echo(f"{recipe.name}: upgraded from {before} to {newest.version}")
+            say(f"{recipe.name}: upgraded from {before} to {newest.version}")
 
 
 def _chosen(names: tuple[str, ...]) -> list[Backend]:
@@ -384,4 +384,4 @@ def _locked(made: Any, path: Path) -> None:
     from mac_whisper_speedtest.environments.environments import with_tilde
 
     count = len(locks.packages(made.text))
-    click.echo(f"{made.recipe} {made.version}: {count} packages locked in {with_tilde(path)}")
+    say(f"{made.recipe} {made.version}: {count} packages locked in {with_tilde(path)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from mac_whisper_speedtest.cli import options, output
-from mac_whisper_speedtest.cli.output import size
+from mac_whisper_speedtest.cli.output import say, size
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.option import Seconds
@@ -233,13 +233,13 @@ def _totals(cost: Cost) -> str:
 
 def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) -> None:
     """Print the table; what is not there shares a line per backend unless ``every_row``."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    from mac_whisper_speedtest.report.terminal import output_console
+    from mac_whisper_speedtest.report.console import output_console
     from mac_whisper_speedtest.weights import check as needs
 
-    console = output_console(None)
+    console = output_console()
     table = Table(box=None, pad_edge=False)
     with_loads = any(row.load is not None for row in report.rows)
     headings = ["backend", "model", "state", "shown by", "size", *(["load"] if with_loads else [])]
@@ -255,26 +255,25 @@ def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) ->
         table.add_row(
             row.backend.label,
             check.info.model,
-            f"[{_STYLES[check.state]}]{check.state}[/]",
+            Text(check.state, style=_STYLES[check.state]),
             str(check.evidence or ""),
             size(check.chosen.size_bytes) if check.chosen and check.chosen.files else "",
-            # What a library says may hold brackets, which are its own and no styles of ours.
-            *([escape(_load_words(row))] if with_loads else []),
-            escape(scrub(message)) if message else "",
+            *([_load_words(row)] if with_loads else []),
+            scrub(message) if message else "",
         )
     if table.row_count:
         console.print(table)
     if not every_row:
         for line in _summed_up(report):
-            console.print(line, style="dim", highlight=False)
+            console.print(line, style="dim")
     _print_totals(report, cost)
     if verbose:
         _print_places(report)
         for stage, seconds in report.stages_s.items():
-            click.echo(f"{stage}: {seconds:.3f} s")
+            say(f"{stage}: {seconds:.3f} s")
         for row in report.rows:
             if row.seconds is not None:
-                click.echo(
+                say(
                     f"load of {row.check.info.model} in {row.backend.label}, "
                     f"start to end: {row.seconds:.3f} s"
                 )
@@ -307,14 +306,14 @@ def _print_totals(report: Report, cost: Cost) -> None:
     counts = dict.fromkeys(WeightsState, 0)
     for row in report.rows:
         counts[row.check.state] += 1
-    click.echo(", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    say(", ".join(f"{count} {state}" for state, count in counts.items() if count))
     here = {
         file.path: file.size
         for row in report.rows
         for copy in row.check.copies
         for file in copy.files
     }
-    click.echo(f"{size(sum(here.values()))} of weights here; {_totals(cost)}")
+    say(f"{size(sum(here.values()))} of weights here; {_totals(cost)}")
 
 
 def _print_places(report: Report) -> None:
@@ -325,7 +324,7 @@ def _print_places(report: Report) -> None:
             message = "; ".join((*copy.problems, *copy.remarks))
             line = f"{row.backend.label} {row.check.info.model}: "
             line += f"{copy.location.where}: {copy.state}: {copy.path}"
-            click.echo(scrub(f"{line}: {message}" if message else line))
+            say(scrub(f"{line}: {message}" if message else line))
 
 
 def check_as_json(request: CheckRequest, report: Report, cost: Cost) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mac_whisper_speedtest.cli.output import notify
+from mac_whisper_speedtest.cli.output import notify, say
 
 
 @click.group("clips")
@@ -22,7 +22,7 @@ def list_clips() -> None:
     for name in clips.names:
         repeated = clips.repeated.get(name)
         times = f"  (one reading, {repeated.times} times)" if repeated else ""
-        click.echo(f"{name:10} {here}{times}")
+        say(f"{name:10} {here}{times}")
 
 
 @command.command("fetch")
@@ -31,7 +31,7 @@ def fetch() -> None:
     from mac_whisper_speedtest.audio import builtin
 
     builtin.ensure_recording(builtin.builtin_clips().recording, notify=notify)
-    click.echo("the built-in clips are here")
+    say("the built-in clips are here")
 
 
 @command.command("clear")
@@ -42,4 +42,4 @@ def clear() -> None:
     from mac_whisper_speedtest.results.cells import counted
 
     count, size = cache.clear()
-    click.echo(f"{counted(count, 'decoded recording')} removed ({megabytes(size, 1)})")
+    say(f"{counted(count, 'decoded recording')} removed ({megabytes(size, 1)})")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mac_whisper_speedtest.cli import options, output
+from mac_whisper_speedtest.cli.output import say
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.option import Seconds
 
@@ -96,7 +97,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     else:
         outcomes = [finding.outcome for finding in findings]
         counts = [(outcomes.count(each), each) for each in conformance.CheckStatus]
-        click.echo(f"{backend.name}: " + ", ".join(f"{count} {word}" for count, word in counts))
+        say(f"{backend.name}: " + ", ".join(f"{count} {word}" for count, word in counts))
     ctx.exit(0 if _conforms(findings) else _SOME_FAILED)
 
 
@@ -150,7 +151,7 @@ def _weights(backend: Backend, model: str, form: str) -> Path:
 def _say(finding: ConformanceFinding) -> None:
     from mac_whisper_speedtest.worker.conformance import CheckStatus
 
-    click.echo(f"{finding.outcome:8} {finding.check:15} {finding.seen}")
+    say(f"{finding.outcome:8} {finding.check:15} {finding.seen}")
     if finding.outcome in {CheckStatus.FAILED, CheckStatus.DOUBTED}:
-        click.echo(f"{'':24} the protocol asks for: {finding.asks}")
+        say(f"{'':24} the protocol asks for: {finding.asks}")
     sys.stdout.flush()

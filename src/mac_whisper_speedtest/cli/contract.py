@@ -33,18 +33,19 @@ def command(contract: str, as_json: bool) -> None:
     if as_json:
         output.echo_json(_document(asked, backends))
         return
-    from rich.console import Console
+    from rich.text import Text
 
-    console = Console()
+    from mac_whisper_speedtest.report.console import output_console
+
+    console = output_console(pipe=_ANY_WIDTH)
     table = _matrix(asked, backends)
     wide = console.options.update_width(_ANY_WIDTH)
     if console.is_terminal and console.measure(table, options=wide).maximum > console.width:
         for each in backends:
             found = deviations(asked, each.decodes_with(asked))
             words = ", ".join(f"{one.setting} {_word(one.effective)}" for one in found)
-            console.print(f"[bold]{each.name}[/]: {words or 'as asked'}")
+            console.print(Text.assemble((each.name, "bold"), f": {words or 'as asked'}"))
     else:
-        console = console if console.is_terminal else Console(width=_ANY_WIDTH)
         console.print(table)
     for each in backends:
         refused = each.refuses(asked)

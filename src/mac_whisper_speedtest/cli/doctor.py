@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mac_whisper_speedtest.cli import options, output
+from mac_whisper_speedtest.cli.output import say
 from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.option import WholeNumber
 
@@ -58,14 +60,12 @@ def _document(checkup: Checkup) -> dict[str, Any]:
 
 
 def _print(checkup: Checkup) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    piped = not console.is_terminal
-    if piped:
-        console = Console(highlight=False, width=_WIDE)
+    from mac_whisper_speedtest.report.console import output_console
+
+    console = output_console(pipe=_WIDE)
     table = Table(box=None, pad_edge=False)
     for heading in ("state", "topic", "what", "next"):
         table.add_column(heading, overflow="fold")
@@ -74,15 +74,13 @@ def _print(checkup: Checkup) -> None:
         table.add_row("", Text(section.title.upper(), style="bold"))
         for line in section.lines:
             style = _STYLES[line.state]
-            table.add_row(
-                Text(line.state, style=style), Text(line.topic), Text(line.seen), Text(line.next)
-            )
-    with console.capture() as page:
+            table.add_row(Text(line.state, style=style), line.topic, line.seen, line.next)
+    with contextlib.nullcontext() if console.is_terminal else console.capture() as page:
         console.print(table)
         console.print()
         console.print(Text(_verdict(checkup), style="bold"))
-    for row in page.get().splitlines():
-        click.echo(row.rstrip() if piped else row)
+    if page is not None:  # in a pipe, a line ends where its text ends
+        say("\n".join(row.rstrip() for row in page.get().splitlines()))
 
 
 def _verdict(checkup: Checkup) -> str:
@@ -176,7 +174,7 @@ def noise(  # noqa: PLR0917 - one parameter per option
         output.echo_json(msgspec.to_builtins(info))
     else:
         for line in _lines(info):
-            click.echo(line)
+            say(line)
 
 
 def _lines(info: NoiseInfo) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mac_whisper_speedtest.cli.output import notify
+from mac_whisper_speedtest.cli.output import notify, say
 
 
 @click.group("leaderboard")
@@ -59,7 +59,7 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     made = leaderboard.build_leaderboard(found.accepted)
     site.write_site(output, site.site_files(made, found))
     off = sum(each.outlier.off for kind in made.classes for each in kind.members)
-    click.echo(
+    say(
         f"{output / 'index.html'}: boards: {len(made.boards)}, bundles: {len(found.accepted)} "
         f"(refused: {len(found.refused)}, given twice: {found.repeated}, off their peers: {off}), "
         f"kinds of machine: {len(made.classes)}"

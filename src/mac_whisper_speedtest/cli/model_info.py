@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from mac_whisper_speedtest.cli.output import size
+from mac_whisper_speedtest.cli.output import say, size
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend
@@ -89,20 +87,20 @@ def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
 
 def show(found: dict[str, Any]) -> None:
     """Print what `facts` gives: folded on a terminal, in whole lines in a pipe."""
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console = Console(highlight=False)
+    from mac_whisper_speedtest.report.console import output_console
+
+    console = output_console()
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for heading, lines in _rows(found):
         for number, line in enumerate(lines or ["-"]):
             words = ("" if number else heading, line)
-            table.add_row(*map(Text, words))
+            table.add_row(*words)
             if not console.is_terminal:
-                click.echo(f"{words[0]:{_HEADING}}  {words[1]}")
+                say(f"{words[0]:{_HEADING}}  {words[1]}")
     if console.is_terminal:
         console.print(table)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac_whisper_speedtest.cli import models_pull, models_remove, options, output
-from mac_whisper_speedtest.cli.output import aligned, size
+from mac_whisper_speedtest.cli.output import aligned, say, size
 from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, WeightsMissingError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def convert(
         if record.lossless
         else f"{record.changed_values} of {record.values} values were changed to fit {precision}"
     )
-    click.echo(f"{destination}: {record.target_format} {record.precision}; {proof}")
+    say(f"{destination}: {record.target_format} {record.precision}; {proof}")
 
 
 # models list
@@ -87,9 +87,9 @@ def list_models(as_json: bool) -> None:
         output.echo_json(document)
         return
     for line in aligned([_cells(facts) for facts in models]):
-        click.echo(line)
+        say(line)
     for line in aligned([[each["name"], *_size_and_state(each)] for each in custom]):
-        click.echo(line)
+        say(line)
 
 
 def _facts(model: catalog.Model) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def path(name: str, weights_format: str, precision: str) -> None:
     """
     if precision and not weights_format:
         raise UsageError("--precision needs --format", hint="add the format: --format ggml")
-    click.echo(_located(name, weights_format, precision).path)
+    say(str(_located(name, weights_format, precision).path))
 
 
 def _located(name: str, weights_format: str, precision: str) -> CachedCopy:
@@ -260,8 +260,8 @@ def verify_models(
         for verdict in verdicts:
             _print(verdict)
         for name in nowhere:
-            click.echo(f"{name} is nowhere on this machine")
-        click.echo(_summary(verdicts))
+            say(f"{name} is nowhere on this machine")
+        say(_summary(verdicts))
     ctx.exit(_exit_code(verdicts, nowhere))
 
 

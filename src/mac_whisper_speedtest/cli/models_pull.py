@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mac_whisper_speedtest import catalog, interrupts
-from mac_whisper_speedtest.cli.output import notify
+from mac_whisper_speedtest.cli.output import notify, say
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.observer import Observer
@@ -56,7 +56,7 @@ def command(names: tuple[str, ...], weights_format: str, mirror: bool) -> None:
     with interrupts.as_keyboard_interrupt():
         for name, begin in pulls.items():
             folder = begin()
-            click.echo(f"the weights of {name} are here: {folder}")
+            say(f"the weights of {name} are here: {folder}")
 
 
 def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
@@ -108,7 +108,8 @@ class _Drawn(Observer):
 
     def download_started(self, files: Sequence[HubFile]) -> None:
         from rich import progress
-        from rich.console import Console
+
+        from mac_whisper_speedtest.report.console import TextConsole
 
         self._bars = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
@@ -116,7 +117,7 @@ class _Drawn(Observer):
             progress.DownloadColumn(),
             progress.TransferSpeedColumn(),
             progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=TextConsole(stderr=True),
         )
         # A Core ML model has dozens of files: of many, only the one that moves is drawn.
         self._few = len(files) <= _MOST_BARS

@@ -9,7 +9,7 @@ import click
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.cli import options, output
-from mac_whisper_speedtest.cli.output import size
+from mac_whisper_speedtest.cli.output import say, size
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 from mac_whisper_speedtest.weights import remove, trash
@@ -49,7 +49,7 @@ def command(
 
 def _confirmed(going: Sequence[Removal | TrashItem], *, dry_run: bool, yes: bool) -> bool:
     """Whether to remove what was just listed; shows its size first."""
-    click.echo(f"{size(sum(each.size_bytes for each in going))} in all")
+    say(f"{size(sum(each.size_bytes for each in going))} in all")
     return not dry_run and options.confirmed(yes=yes)
 
 
@@ -57,7 +57,7 @@ def _free(removing: Iterable[int]) -> None:
     """Remove item by item, as the bytes of each are drawn, and print the sum."""
     with as_keyboard_interrupt():
         freed = sum(removing)
-    click.echo(f"freed {size(freed)} ({freed} bytes)")
+    say(f"freed {size(freed)} ({freed} bytes)")
 
 
 def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
@@ -67,7 +67,7 @@ def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
     for copy in removal.hub:
         claim = copy.claim
         what = "all files" if copy.whole_snapshot else ", ".join(copy.files)
-        click.echo(
+        say(
             f"{removal.name}: the Hugging Face cache: {size(copy.size_bytes)}: {what} of "
             f"{claim.repository}@{claim.revision}"
         )
@@ -75,9 +75,9 @@ def _show(removal: Removal, *, weights_format: str, from_hub: bool) -> None:
         return
     what = f"{weights_format} weights of {removal.name}".lstrip()
     if from_hub:
-        click.echo(f"there are no {what} to remove")
+        say(f"there are no {what} to remove")
         return
-    click.echo(f"this tool keeps no {what} of its own" + _elsewhere(removal.name, weights_format))
+    say(f"this tool keeps no {what} of its own" + _elsewhere(removal.name, weights_format))
 
 
 def _elsewhere(name: str, weights_format: str) -> str:
@@ -112,7 +112,7 @@ def prune(days: float, dry_run: bool, yes: bool) -> None:
     for item in leftovers:
         output.echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
     if not leftovers:
-        click.echo("there is nothing to remove")
+        say("there is nothing to remove")
         return
     if _confirmed(leftovers, dry_run=dry_run, yes=yes):
         _free(_remove(item) for item in leftovers)

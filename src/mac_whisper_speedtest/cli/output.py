@@ -11,14 +11,23 @@ from typing import Any, TextIO
 import click
 
 from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.printable import escaped_json, printable
 from mac_whisper_speedtest.privacy import scrub
 
 _REWRITTEN_EVERY_S = 0.2
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, whoever wrote it: a control character in it is shown and does nothing.
+
+    All that commands print passes here, :func:`echo_document` or ``report.console``.
+    """
+    click.echo(printable(text), err=err)
+
+
 def echo(text: str, *, err: bool = False) -> None:
     """Print a line without home folders and user names."""
-    click.echo(scrub(text), err=err)
+    say(scrub(text), err=err)
 
 
 def notify(text: str) -> None:
@@ -27,9 +36,12 @@ def notify(text: str) -> None:
 
 
 def echo_document(text: str) -> None:
-    """Print text for programs: in UTF-8, whatever the terminal's encoding is."""
-    # A file name that is not UTF-8 has lone surrogates; so escaped they are JSON too.
-    click.echo(text.encode(errors="backslashreplace"), nl=False)
+    """Print text for programs: in UTF-8, whatever the terminal's encoding is.
+
+    Control characters are escaped as in JSON, and lone surrogates (of a file name that is not
+    UTF-8) with them.
+    """
+    click.echo(escaped_json(text).encode(), nl=False)
 
 
 def echo_json(value: Any) -> None:
@@ -66,7 +78,7 @@ class RewrittenLine:
     def write(self, text: str) -> None:
         """Show ``text`` in place of what the line showed; the empty text removes it."""
         if self.on_terminal:
-            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.write(f"\r\x1b[K{printable(text)}")
             self._stream.flush()
 
     def progress(self, text: str, *, done: bool) -> None:

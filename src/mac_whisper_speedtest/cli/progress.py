@@ -19,6 +19,7 @@ import msgspec
 from mac_whisper_speedtest.audio.microphone import meter
 from mac_whisper_speedtest.cli.output import RewrittenLine
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 
@@ -214,7 +215,7 @@ class _Notices(Observer):
     """Only what takes long or has to be known: no progress."""
 
     def notify(self, text: str) -> None:
-        print(f"speedtest: {text}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"speedtest: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class _Lines(Observer):
@@ -257,5 +258,5 @@ class _Lines(Observer):
 
     def _permanent(self, text: str) -> None:
         self._line.write("")
-        self._stream.write(f"{text}\n")
+        self._stream.write(f"{printable(text)}\n")
         self._stream.flush()

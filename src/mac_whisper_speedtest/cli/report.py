@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest.cli.output import notify
+from mac_whisper_speedtest.cli.output import notify, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def command(run: str, output: Path | None) -> None:
         raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
     data = render_report(source.run, label=source.label).encode()
     files_module.write_bytes(path, data)
-    click.echo(f"{path}: {len(data) / 1000:.0f} kB; any browser opens it, without a network")
+    say(f"{path}: {len(data) / 1000:.0f} kB; any browser opens it, without a network")
 
 
 # ``speedtest export``: runs as JSON, or as tables for other programs.
@@ -193,11 +193,11 @@ def trace(run: str, output: Path | None, endpoint: str | None) -> None:
         notify(f"speedtest: note: {otel.SYNTHETIC}")
     if endpoint is not None:
         sent = otel.send(drawn, endpoint)
-        click.echo(f"{sent} spans of run {drawn.run} sent to {otel.printable_address(endpoint)}")
+        say(f"{sent} spans of run {drawn.run} sent to {otel.printable_address(endpoint)}")
     if endpoint is None or output is not None:
         path = output or Path(f"run-{drawn.run}.trace.json")
         if output is None and path.exists():
             # The same number may be another run's, from another machine.
             raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
         files_module.write_bytes(path, otel.to_json(drawn))
-        click.echo(f"written to {path}; open it at https://ui.perfetto.dev")
+        say(f"written to {path}; open it at https://ui.perfetto.dev")

@@ -16,6 +16,7 @@ from mac_whisper_speedtest.cli.output import (
     echo,
     echo_json,
     notify,
+    say,
     size,
 )
 from mac_whisper_speedtest.errors import ExitCode
@@ -70,7 +71,7 @@ def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> 
         return
     if not found:
         narrowed = model or backend or tag or state
-        click.echo("no run matches" if narrowed else "there is no run yet")
+        say("no run matches" if narrowed else "there is no run yet")
         return
     for line in aligned([_HEADINGS, *map(_texts, found)]):
         echo(line)
@@ -131,7 +132,7 @@ def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     if dry_run or not options.confirmed(yes=yes):
         return
     freed = sum(maintenance.remove(run) for run in chosen)
-    click.echo(f"freed {size(freed)} ({freed} bytes)")
+    say(f"freed {size(freed)} ({freed} bytes)")
 
 
 # results gc
@@ -156,15 +157,15 @@ def gc(dry_run: bool, yes: bool) -> None:
     for item in found:
         echo(f"{item.what}: {size(item.size_bytes)}: {item.path}")
     if not found:
-        click.echo("there is nothing to remove")
+        say("there is nothing to remove")
         return
     total = sum(item.size_bytes for item in found)
-    click.echo(f"{size(total)} in all")
+    say(f"{size(total)} in all")
     if dry_run or not options.confirmed(yes=yes):
         return
     for item in found:
         maintenance.remove_leftover(item)
-    click.echo(f"freed {size(total)} ({total} bytes)")
+    say(f"freed {size(total)} ({total} bytes)")
 
 
 # results verify
@@ -208,7 +209,7 @@ def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> Non
     if as_json:
         echo_json({"schema_version": _SCHEMA_VERSION, "runs": documents})
     else:
-        click.echo(f"{len(chosen) - wrong} of {len(chosen)} runs are good")
+        say(f"{len(chosen) - wrong} of {len(chosen)} runs are good")
     ctx.exit(ExitCode.STORAGE if wrong else ExitCode.OK)
 
 
@@ -307,9 +308,9 @@ def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:
     if not redact.private_clips(run.manifest()):
         return
     if without_texts:
-        click.echo("It has no transcripts of your recordings: WER cannot be recomputed from it.")
+        say("It has no transcripts of your recordings: WER cannot be recomputed from it.")
     else:
-        click.echo(
+        say(
             "It has the texts of your own recordings, word for word. --without-texts leaves them "
             "out."
         )
@@ -346,7 +347,7 @@ def import_bundles(files: tuple[Path, ...]) -> None:
         except UsageError as error:
             if len(files) == 1:
                 raise
-            click.echo(f"speedtest: error: {error.message}", err=True)
+            say(f"speedtest: error: {error.message}", err=True)
             refused = refused or error
             continue
         name = directory.name_of(done.run)

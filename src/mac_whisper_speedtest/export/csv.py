@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import IO
 
+from mac_whisper_speedtest.printable import without_control
 from mac_whisper_speedtest.results.columns import FlatColumn, Value
 
 _SEPARATOR = "; "
@@ -56,5 +57,5 @@ def value_text(value: Value) -> str:
 
 def _field(value: Value) -> str:
     """A value as text; a formula gets an apostrophe in front."""
-    text = value_text(value)
+    text = without_control(value_text(value))
     return f"'{text}" if isinstance(value, str | list) and _FORMULA.match(text) else text

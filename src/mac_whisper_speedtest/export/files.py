@@ -17,6 +17,7 @@ from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.export import csv, markup, parquet
 from mac_whisper_speedtest.export.tables import CELLS, Table
+from mac_whisper_speedtest.printable import escaped_json
 from mac_whisper_speedtest.results.directory import pretty
 from mac_whisper_speedtest.results.schema import Run
 
@@ -38,16 +39,20 @@ def to_csv(run: Run) -> str:
     return out.getvalue().decode()
 
 
+def _document(run: Run) -> bytes:
+    return escaped_json(pretty(run).decode()).encode()
+
+
 def _write_json(_table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
     """One run as ``run.json``, several as an array."""
     several = iter(runs)
-    documents = [pretty(each) for _, each in zip(range(2), several, strict=False)]
+    documents = [_document(each) for _, each in zip(range(2), several, strict=False)]
     if len(documents) == 1:
         stream.write(documents[0])
         return
     stream.write(b"[\n" + b",\n".join(each.rstrip() for each in documents))
     for each in several:
-        stream.write(b",\n" + pretty(each).rstrip())
+        stream.write(b",\n" + _document(each).rstrip())
     stream.write(b"\n]\n")
 
 
@@ -55,7 +60,7 @@ def _write_jsonl(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:
     """One object with every column per row and line; unknown values are null."""
     encoder = msgspec.json.Encoder()
     for record in table.records(runs):
-        stream.write(encoder.encode(record) + b"\n")
+        stream.write(escaped_json(encoder.encode(record).decode()).encode() + b"\n")
 
 
 def _write_csv(table: Table, runs: Iterable[Run], stream: IO[bytes]) -> None:

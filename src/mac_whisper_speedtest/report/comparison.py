@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.printable import printable_line
-from mac_whisper_speedtest.report.terminal import PIPE_WIDTH, output_console, plain_table
+from mac_whisper_speedtest.report.console import PIPE_WIDTH, TextConsole, output_console
+from mac_whisper_speedtest.report.terminal import plain_table
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     backend_name,
@@ -238,8 +239,8 @@ def _delta(accuracy: d.AccuracyChange) -> str:
 _LEFT = {"backend", "speed", "accuracy"}
 
 
-def show_comparison(compared: Compared, *, console: Console | None = None) -> None:
-    """Print a comparison; see :func:`~mac_whisper_speedtest.report.terminal.output_console`."""
+def show_comparison(compared: Compared, *, console: TextConsole | None = None) -> None:
+    """Print a comparison; see :func:`~mac_whisper_speedtest.report.console.output_console`."""
     console = output_console(console)
     for part in _parts(compared):
         console.print(part)
@@ -248,7 +249,9 @@ def show_comparison(compared: Compared, *, console: Console | None = None) -> No
 def comparison_text(compared: Compared) -> str:
     """What :func:`show_comparison` prints to a pipe."""
     written = io.StringIO()
-    show_comparison(compared, console=Console(file=written, width=PIPE_WIDTH, color_system=None))
+    show_comparison(
+        compared, console=TextConsole(file=written, width=PIPE_WIDTH, color_system=None)
+    )
     return written.getvalue()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.compare.document import History, LastingChange, Point, Series
 from mac_whisper_speedtest.printable import printable_line
-from mac_whisper_speedtest.report.terminal import output_console, plain_table
+from mac_whisper_speedtest.report.console import TextConsole, output_console
+from mac_whisper_speedtest.report.terminal import plain_table
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     counted,
@@ -23,7 +24,7 @@ _MIN_POINTS = 8
 """Runs, four before a change and four after: fewer look like a change too often by chance."""
 
 
-def show_history(history: History, *, console: Console | None = None) -> None:
+def show_history(history: History, *, console: TextConsole | None = None) -> None:
     """Print every series, its oldest run first."""
     console = output_console(console)
     for part in _parts(history):

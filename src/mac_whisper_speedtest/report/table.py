@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.report.console import TextConsole, output_console
 from mac_whisper_speedtest.report.figures import duration_table, ranking_table
-from mac_whisper_speedtest.report.terminal import fitted, output_console
+from mac_whisper_speedtest.report.terminal import fitted
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import (
     FIRST_GROUP,
@@ -123,14 +124,14 @@ _NAMING = 2
 """The columns that name a row."""
 
 
-def show_run(run: Run, *, saved_as: str = "", console: Console | None = None) -> None:
-    """Print the run; see :func:`~mac_whisper_speedtest.report.terminal.output_console`."""
+def show_run(run: Run, *, saved_as: str = "", console: TextConsole | None = None) -> None:
+    """Print the run; see :func:`~mac_whisper_speedtest.report.console.output_console`."""
     console = output_console(console)
     for part in _parts(run, saved_as, console):
         console.print(part)
 
 
-def _parts(run: Run, saved_as: str, console: Console) -> Iterable[RenderableType]:
+def _parts(run: Run, saved_as: str, console: TextConsole) -> Iterable[RenderableType]:
     """A table per model and clip, best first; then the notes."""
     found = tables_of(run.cells)
     drawn = [

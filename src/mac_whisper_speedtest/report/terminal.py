@@ -1,29 +1,19 @@
-"""What all reports on a terminal share: the width of a pipe, and how tables look."""
+"""How tables look on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.report.console import TextConsole
 from mac_whisper_speedtest.report.tables import Field, ReportTable, as_field
 
-PIPE_WIDTH = 200
-"""Characters per line where the output is not a terminal."""
 _ANY_WIDTH = 1000
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red"}
-
-
-def output_console(console: Console | None) -> Console:
-    """``console`` if given, else stdout: a terminal as it is, a pipe wide and without color."""
-    if console is not None:
-        return console
-    stdout = Console()
-    return stdout if stdout.is_terminal else Console(width=PIPE_WIDTH)
 
 
 def plain_table(title: str) -> Table:
@@ -65,7 +55,7 @@ def _text(field: Field) -> Text:
     return text
 
 
-def fitted(table: ReportTable, console: Console, *, naming: int = 1) -> Iterator[Table]:
+def fitted(table: ReportTable, console: TextConsole, *, naming: int = 1) -> Iterator[Table]:
     """All columns, split over as many tables as the console's width requires.
 
     Args:

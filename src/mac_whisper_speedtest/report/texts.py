@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.text import Text
 
+from mac_whisper_speedtest.report.console import TextConsole, output_console
 from mac_whisper_speedtest.report.figures import accuracy_table, references
 from mac_whisper_speedtest.report.tables import ReportTable, TableColumn, TableRow, number_columns
-from mac_whisper_speedtest.report.terminal import fitted, output_console
+from mac_whisper_speedtest.report.terminal import fitted
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import percent
 from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult
@@ -21,7 +21,7 @@ def show_scores(
     found: Mapping[str, AccuracyResult],
     *,
     per_utterance: bool = False,
-    console: Console | None = None,
+    console: TextConsole | None = None,
 ) -> None:
     """Print the error rates of a run's cells, a table per model and speech.
 
@@ -129,7 +129,7 @@ class RecordingDiff:
 
 
 def show_diff(
-    title: str, recordings: Sequence[RecordingDiff], *, console: Console | None = None
+    title: str, recordings: Sequence[RecordingDiff], *, console: TextConsole | None = None
 ) -> None:
     """Print differences; on a terminal correct words are green and wrong ones red.
 
@@ -138,7 +138,7 @@ def show_diff(
         recordings: in order.
         console: by default stdout; lines are not wrapped if it is a pipe.
     """
-    console = console or Console()
+    console = console or TextConsole()
     wrap = console.is_terminal
     console.print(Text(title, style="bold"), soft_wrap=not wrap)
     for recording in recordings:
