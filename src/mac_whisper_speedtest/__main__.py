@@ -1,7 +1,51 @@
-"""``python -m mac_whisper_speedtest`` is the same as ``speedtest``."""
+"""The command line as a process: signals from its first moment on, and streams that may break.
 
+``python -m mac_whisper_speedtest`` is the same as ``speedtest``. Only the standard library is
+imported before signals are handled: an interrupted import ends in a traceback.
+"""
+
+import os
+import signal
 import sys
 
-from mac_whisper_speedtest.cli import main
+_INTERRUPTED = 130
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line as this process, and return its exit code."""
+    _end_at_a_signal(_INTERRUPTED)
+    from mac_whisper_speedtest import interrupts, streams
+    from mac_whisper_speedtest.cli import main as command_line
+    from mac_whisper_speedtest.errors import ExitCode
+
+    output = streams.make_lossy()
+    try:
+        interrupts.handle_for_good()
+        code = int(command_line() or ExitCode.OK)
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except Exception:  # noqa: BLE001 - a defect: all of it is shown, but for secrets
+        import traceback
+
+        from mac_whisper_speedtest.privacy import scrub
+
+        sys.stderr.write(scrub(traceback.format_exc()))
+        code = ExitCode.INTERNAL
+    _end_at_a_signal(code)
+    sys.stdout.flush()
+    lost = output.lost()
+    if lost and code == ExitCode.OK:
+        sys.stderr.write(f"speedtest: error: cannot write the output: {lost}\n")
+        code = ExitCode.STORAGE
+    return code
+
+
+def _end_at_a_signal(code: int) -> None:
+    """Let signals end the process at once: nothing was begun yet, or all was done."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # by nohup
+            signal.signal(number, lambda *_: os._exit(code))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

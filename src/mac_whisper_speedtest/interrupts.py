@@ -1,24 +1,93 @@
-"""Ctrl-C, SIGTERM and SIGHUP: handled alike, and delayed while a block must finish."""
+"""Ctrl-C, SIGTERM and SIGHUP: handled alike, and delayed while a block must finish.
+
+One handler stays in force, and blocks only say whether it may raise: handlers that are exchanged
+while a second signal arrives could be left behind for good.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from types import TracebackType
 
+_AGAIN_AFTER_S = 0.01
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Interrupts:
+    """Of the main thread, the only one that signals interrupt.
+
+    Attributes:
+        levels: how many blocks around the current line must finish; a `released` block begins
+            another level, and the last one decides.
+        received: whether a signal waits for the end of these blocks.
+    """
+
+    def __init__(self) -> None:
+        self.levels = [0]
+        self.received = False
+
+    def on_signal(self, _number: int, _frame: object) -> None:
+        self.received = True
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Raise KeyboardInterrupt if a signal waits and no block must finish."""
+        if self.received and not self.levels[-1]:
+            self.received = False
+            if len(self.levels) > 1:
+                self.levels.pop()  # What follows cleans up after the interrupted block.
+            raise KeyboardInterrupt
+
+
+_interrupts = _Interrupts()
+
+
+def handle_for_good() -> None:
+    """From now on SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, as Ctrl-C does.
+
+    Python only reports an exception in a destructor or in a weak reference's callback, and goes on.
+    A KeyboardInterrupt that hits one is raised again a moment later, where it counts.
+    """
+    _handle()
+    signal.signal(signal.SIGALRM, _interrupts.on_signal)
+    usual = sys.unraisablehook
+
+    def again(unraisable: sys.UnraisableHookArgs) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_AFTER_S)
+        else:
+            usual(unraisable)
+
+    sys.unraisablehook = again
+
+
+def _handle() -> None:
+    for number in _ENDING_SIGNALS:
+        # `nohup` asks for a SIGHUP that is ignored.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupts.on_signal)
 
 
 @contextlib.contextmanager
 def as_keyboard_interrupt() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise KeyboardInterrupt in the block, as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    with _handled(interrupt):
+    if not _interruptible() or signal.getsignal(signal.SIGINT) == _interrupts.on_signal:
         yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
+    _handle()
+    try:
+        yield
+    finally:
+        _interrupts.levels[-1] += 1
+        for number, previous in before.items():
+            signal.signal(number, previous)
+        _interrupts.levels[-1] -= 1
+        _interrupts.deliver()
 
 
 @contextlib.contextmanager
@@ -28,22 +97,40 @@ def held_back(*, then_drop: bool = False) -> Iterator[None]:
     Args:
         then_drop: raise nothing, because the program is already ending.
     """
-    received = threading.Event()
-    with _handled(lambda _number, _frame: received.set()):
-        yield
-    if received.is_set() and not then_drop:
-        raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _handled(handler: signal._HANDLER) -> Iterator[None]:
-    """Install the handler in the block; only the main thread can, others run without it."""
-    if threading.current_thread() is not threading.main_thread():
+    if not _interruptible():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in _ENDING_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
+    with as_keyboard_interrupt():
+        _interrupts.levels[-1] += 1
+        try:
+            yield
+        finally:
+            if then_drop and _interrupts.levels[-1] == 1:
+                _interrupts.received = False
+            _interrupts.levels[-1] -= 1
+            _interrupts.deliver()
+
+
+class released:  # noqa: N801 - used as the functions above are
+    """Within `held_back`: let one signal interrupt the block, also one that came before it."""
+
+    def __enter__(self) -> None:
+        """Raise KeyboardInterrupt if a signal came before."""
+        self._outer = len(_interrupts.levels)
+        if _interruptible():
+            _interrupts.levels.append(0)
+            _interrupts.deliver()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Hold signals back again."""
+        if _interruptible():
+            del _interrupts.levels[self._outer :]
+
+
+def _interruptible() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any
 
 import click
 
 from mac_whisper_speedtest.errors import ExitCode, SpeedtestError
-from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.version import __version__
 
 # name -> (module, or module:attribute where a module has several; one line for --help). The lines
@@ -78,14 +76,12 @@ def main() -> Any:
         error.show()
         return int(ExitCode.USAGE)
     except SpeedtestError as error:
-        click.echo(f"speedtest: error: {printable(error.message)}", err=True)
+        from mac_whisper_speedtest.cli.output import notify
+
+        notify(f"speedtest: error: {error.message}")
         if error.hint:
-            click.echo(f"  hint: {printable(error.hint)}", err=True)
+            notify(f"  hint: {error.hint}")
         return int(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("speedtest: interrupted", err=True)
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output went away (`speedtest show | head`): not our error.
-        sys.stderr.close()
-        return int(ExitCode.OK)

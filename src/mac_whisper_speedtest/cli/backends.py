@@ -107,31 +107,29 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
     fetched that uv has in its cache, so a call that was killed goes on where it was.
     """
     from mac_whisper_speedtest.environments import environments
-    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 
     if max_size and not everything:
         raise UsageError("--max-size is for --all", hint="speedtest backends install --all")
     failed: list[SpeedtestError] = []
-    with as_keyboard_interrupt():
-        for backend, recipe in _with_recipe(names, everything=everything):
-            if everything and (why := _left_out(recipe, torch, max_size)):
-                notify(f"{recipe.name}: left out: {why}")
-                continue
-            try:
-                made = environments.install(
-                    recipe,
-                    backend.version,
-                    torch=torch,
-                    notify=notify,
-                    visible=sys.stderr.isatty(),
-                )
-            except SpeedtestError as error:
-                if not everything:
-                    raise
-                notify(f"{recipe.name}: not installed: {error.message}")
-                failed.append(error)
-                continue
-            say(f"{recipe.name} {made.version} is installed in its own environment")
+    for backend, recipe in _with_recipe(names, everything=everything):
+        if everything and (why := _left_out(recipe, torch, max_size)):
+            notify(f"{recipe.name}: left out: {why}")
+            continue
+        try:
+            made = environments.install(
+                recipe,
+                backend.version,
+                torch=torch,
+                notify=notify,
+                visible=sys.stderr.isatty(),
+            )
+        except SpeedtestError as error:
+            if not everything:
+                raise
+            notify(f"{recipe.name}: not installed: {error.message}")
+            failed.append(error)
+            continue
+        say(f"{recipe.name} {made.version} is installed in its own environment")
     if failed:
         raise failed[0]
 
@@ -214,38 +212,36 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
     from packaging.version import Version
 
     from mac_whisper_speedtest.environments import environments, locks, uv
-    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 
-    with as_keyboard_interrupt():
-        for backend, recipe in _with_recipe(names, everything=everything):
-            if backend.version:
-                raise UsageError(
-                    f"upgrade goes to the newest release, not to {backend.version}",
-                    hint=f"speedtest backends install {backend.name}@{backend.version}",
-                )
-            if everything and (why := _left_out(recipe, torch, None)):
-                notify(f"{recipe.name}: left out: {why}")
-                continue
-            environments.check_platform(recipe)
-            before = locks.default_version(recipe)
-            notify(f"{recipe.name}: asking for the newest release")
-            python = uv.minor_version(uv.choose_python(recipe).version)
-            newest = locks.resolve(recipe, python=python)
-            if Version(newest.version) <= Version(before):
-                say(f"{recipe.name}: nothing to do, {before} is the newest release")
-                continue
-            if locks.read_lock(recipe, newest.version) is None:
-                locks.save(newest)
-            environments.install(
-                recipe,
-                newest.version,
-                torch=torch,
-                notify=notify,
-                visible=sys.stderr.isatty(),
+    for backend, recipe in _with_recipe(names, everything=everything):
+        if backend.version:
+            raise UsageError(
+                f"upgrade goes to the newest release, not to {backend.version}",
+                hint=f"speedtest backends install {backend.name}@{backend.version}",
             )
-            # Last of all: until it is installed, the name means what it meant.
-            locks.set_default(recipe, newest.version)
-            say(f"{recipe.name}: upgraded from {before} to {newest.version}")
+        if everything and (why := _left_out(recipe, torch, None)):
+            notify(f"{recipe.name}: left out: {why}")
+            continue
+        environments.check_platform(recipe)
+        before = locks.default_version(recipe)
+        notify(f"{recipe.name}: asking for the newest release")
+        python = uv.minor_version(uv.choose_python(recipe).version)
+        newest = locks.resolve(recipe, python=python)
+        if Version(newest.version) <= Version(before):
+            say(f"{recipe.name}: nothing to do, {before} is the newest release")
+            continue
+        if locks.read_lock(recipe, newest.version) is None:
+            locks.save(newest)
+        environments.install(
+            recipe,
+            newest.version,
+            torch=torch,
+            notify=notify,
+            visible=sys.stderr.isatty(),
+        )
+        # Last of all: until it is installed, the name means what it meant.
+        locks.set_default(recipe, newest.version)
+        say(f"{recipe.name}: upgraded from {before} to {newest.version}")
 
 
 def _chosen(names: tuple[str, ...]) -> list[Backend]:

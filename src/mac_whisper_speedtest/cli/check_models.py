@@ -91,7 +91,6 @@ def command(  # noqa: PLR0917 - one parameter per option
     Exit codes: 0 all that can be here is complete; 6 something is missing; 7 something is corrupt;
     8 something is complete and could not be loaded.
     """
-    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
     from mac_whisper_speedtest.weights import check as needs
     from mac_whisper_speedtest.weights.check_models import CheckMethod, CheckRequest, check_models
 
@@ -106,12 +105,11 @@ def command(  # noqa: PLR0917 - one parameter per option
         fresh=fresh,
     )
     observer = progress(sys.stderr)
-    with as_keyboard_interrupt():
+    report = check_models(request, observer)
+    cost = needs.cost(row.check for row in report.rows)
+    if download and _downloaded(report, cost, yes=yes):
         report = check_models(request, observer)
         cost = needs.cost(row.check for row in report.rows)
-        if download and _downloaded(report, cost, yes=yes):
-            report = check_models(request, observer)
-            cost = needs.cost(row.check for row in report.rows)
     if as_json:
         output.echo_json(check_as_json(request, report, cost))
     else:

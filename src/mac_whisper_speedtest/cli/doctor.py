@@ -37,10 +37,8 @@ def command(context: click.Context, as_json: bool, quick: bool, online: bool) ->
     Exit codes: 0 ready (there may be warnings); 9 not ready: a line says fail.
     """
     from mac_whisper_speedtest.doctor.checkup import examine
-    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 
-    with as_keyboard_interrupt():
-        checkup = examine(quick=quick, online=online)
+    checkup = examine(quick=quick, online=online)
     if as_json:
         output.echo_json(_document(checkup))
     else:

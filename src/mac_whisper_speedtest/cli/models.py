@@ -246,14 +246,12 @@ def verify_models(
     copy is corrupt.
     """
     from mac_whisper_speedtest.cli import check_models
-    from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
     from mac_whisper_speedtest.weights import inventory
 
     if everything and names:
         raise UsageError("--all and a name exclude each other", hint="leave out one of them")
     copies, nowhere = _installed(names)
-    with as_keyboard_interrupt():
-        verdicts = inventory.verify(copies, progress=check_models.progress(sys.stderr).reading)
+    verdicts = inventory.verify(copies, progress=check_models.progress(sys.stderr).reading)
     if as_json:
         output.echo_json(_document(verdicts, nowhere))
     else:

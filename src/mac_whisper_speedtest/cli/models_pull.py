@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest import catalog, interrupts
+from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.cli.output import notify, say
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.files import megabytes
@@ -53,10 +53,9 @@ def command(names: tuple[str, ...], weights_format: str, mirror: bool) -> None:
     """
     # All names are looked at before the first byte moves.
     pulls = {name: _pull(name, weights_format, mirror) for name in names}
-    with interrupts.as_keyboard_interrupt():
-        for name, begin in pulls.items():
-            folder = begin()
-            say(f"the weights of {name} are here: {folder}")
+    for name, begin in pulls.items():
+        folder = begin()
+        say(f"the weights of {name} are here: {folder}")
 
 
 def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:

@@ -11,7 +11,6 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.cli import options, output
 from mac_whisper_speedtest.cli.output import say, size
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 from mac_whisper_speedtest.weights import remove, trash
 from mac_whisper_speedtest.weights.remove import Removal
 from mac_whisper_speedtest.weights.trash import TrashItem
@@ -55,8 +54,7 @@ def _confirmed(going: Sequence[Removal | TrashItem], *, dry_run: bool, yes: bool
 
 def _free(removing: Iterable[int]) -> None:
     """Remove item by item, as the bytes of each are drawn, and print the sum."""
-    with as_keyboard_interrupt():
-        freed = sum(removing)
+    freed = sum(removing)
     say(f"freed {size(freed)} ({freed} bytes)")
 
 

@@ -81,6 +81,18 @@ def measure(
     Raises:
         StorageError: the results cannot be written; what is already on disk stays valid.
     """
+    # A signal waits except while cells are measured: no half-made run and no file is left behind.
+    with interrupts.held_back(then_drop=True):
+        return _measure(prepared, observer, resume, execute, watcher)
+
+
+def _measure(
+    prepared: Prepared,
+    observer: Observer,
+    resume: RunDirectory | None,
+    execute: Executor,
+    watcher: MachineMonitor | None,
+) -> tuple[RunDirectory, s.Run]:
     for concern in host.slowdown_warnings():
         observer.notify(concern)
     process_tree.kill_orphans()
@@ -116,7 +128,7 @@ def measure(
             _drop_seal(resume)
             record(resumed())
         try:
-            with interrupts.as_keyboard_interrupt(), host.caffeinate():
+            with interrupts.released(), host.caffeinate():
                 rounds = Rounds(
                     prepared=prepared,
                     recordings=_task_recordings(prepared.speech.recordings, work),
@@ -135,11 +147,9 @@ def measure(
             ended = s.RunEnded(state="stopped" if stopped else "complete", message=stopped)
         except KeyboardInterrupt:
             ended = s.RunEnded(state="interrupted", message="interrupted by the user")
-        with interrupts.held_back(then_drop=True):
-            record(ended)
-    with interrupts.held_back(then_drop=True):
-        run = summarize(run_directory.replay())
-        run_directory.seal(run)
+        record(ended)
+    run = summarize(run_directory.replay())
+    run_directory.seal(run)
     return run_directory, run
 
 

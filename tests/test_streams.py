@@ -1,0 +1,68 @@
+"""Streams that break lose what would have been shown, never a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from conftest import Tool
+from fakes.broken_streams import BROKEN, outcome, started
+from fakes.runs import FakeCell, stored
+from mac_whisper_speedtest.results import directory
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    """An environment with a data folder of its own."""
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
+    return os.environ
+
+
+RUNS = ("stderr closed", "stderr on a full disk", "stderr without a reader", "all closed")
+SHOWN = ("stdout on a full disk", "the reader of stdout leaves", "stdout in latin-1", "all closed")
+"""All kinds, with every command: tests/campaign/test_broken_streams.py."""
+
+
+@pytest.mark.parametrize("how", RUNS)
+def test_a_run_is_measured_to_its_end_whatever_breaks(
+    how: str,
+    environment: Mapping[str, str],
+    tool: Tool,
+    fake: Callable[..., Path],
+    tone: Path,
+    tmp_path: Path,
+) -> None:
+    words = ["run", "-m", "tiny.en", "-b", fake("good"), "--audio", tone, "--rounds", 1]
+    with started(BROKEN[how], *words, cwd=tmp_path, environment=tool.environment) as process:
+        code, written = outcome(process)
+    assert "Traceback" not in written
+    assert code == (5 if BROKEN[how].loses_output else 0), written
+    (run,) = directory.every()
+    sealed = run.replay()
+    assert sealed.manifest.outcome is not None
+    assert sealed.manifest.outcome.state == "complete"
+    assert [each.kind for each in sealed.cells[0].samples].count("timed") == 2
+
+
+@pytest.mark.parametrize("how", SHOWN)
+def test_text_of_other_alphabets_is_shown_with_any_streams(
+    how: str, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    stored(FakeCell("a", text="žluťoučký kůň 🐎"), FakeCell("b", text="→ – ×"))
+    with started(BROKEN[how], "diff", 1, "a", "b", cwd=tmp_path) as process:
+        code, written = outcome(process)
+    assert "Traceback" not in written
+    assert code == (5 if BROKEN[how].loses_output else 0), written
+    if how == "stdout in latin-1":
+        assert "\\u2026" in written  # …, which latin-1 does not have
+
+
+def test_json_is_utf_8_in_any_terminal(environment: Mapping[str, str], tmp_path: Path) -> None:
+    stored(FakeCell("a", text="žluťoučký kůň 🐎"))
+    with started(BROKEN["stdout in latin-1"], "show", "--json", cwd=tmp_path) as process:
+        code, written = outcome(process)
+    assert code == 0
+    assert "žluťoučký kůň 🐎" in written
