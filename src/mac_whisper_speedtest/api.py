@@ -21,7 +21,6 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.option import Share
 from mac_whisper_speedtest.report import comparison_markdown
 from mac_whisper_speedtest.report.html import notebook
-from mac_whisper_speedtest.results import journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import Value
 from mac_whisper_speedtest.run import session
@@ -110,7 +109,7 @@ class Results:
     def timeline(self) -> Timeline:
         """The run as spans of time. Raises StorageError where its journal cannot be read."""
         found = self.source.directory
-        events = journal.read_timed(found.journal_path) if found is not None else None
+        events = found.journal().lines if found is not None else None
         return timeline.timeline_of(self.run, events)
 
     def trace(self, path: StrPath) -> Path:

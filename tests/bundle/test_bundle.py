@@ -28,7 +28,7 @@ from mac_whisper_speedtest.bundle import container, read, redact, write
 from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
 from mac_whisper_speedtest.declared import Doc, FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
@@ -155,7 +155,7 @@ def test_every_figure_comes_out_of_a_bundle_as_out_of_the_run(tmp_path: Path, pu
 def test_when_each_line_was_written_goes_along(tmp_path: Path) -> None:
     run = given(tmp_path / "run")
     write.write_bundle(run, tmp_path / "x.zip")
-    written = [each.at_s for each in journal.read_timed(run.journal_path)]
+    written = [each.at_s for each in run.journal().lines]
     assert [line["at_s"] for line in lines(tmp_path / "x.zip")] == written
 
 

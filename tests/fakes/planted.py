@@ -24,7 +24,7 @@ from mac_whisper_speedtest.cli import compare as compare_command
 from mac_whisper_speedtest.errors import ExitCode
 from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.report.html import report
-from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.timeline import export, timeline
@@ -159,7 +159,7 @@ def _report(measured: Measured, folder: Path) -> bytes:
 
 
 def _trace(measured: Measured, folder: Path) -> bytes:
-    events = journal.read_timed(measured.run.journal_path)
+    events = measured.run.journal().lines
     return export.to_json(timeline.timeline_of(summarize(measured.run.replay()), events))
 
 

@@ -18,6 +18,11 @@ def started(number: int) -> s.WorkerStarted:
     return s.WorkerStarted(cell="a/tiny.en/short", round=number, attempt=0)
 
 
+def read(path: Path) -> tuple[list[s.Event], dict[str, journal.UnusableLines]]:
+    found = journal.read_journal(path)
+    return found.events, found.unusable
+
+
 def written(path: Path, count: int = 3) -> Path:
     with journal.Journal(path) as book:
         for number in range(count):
@@ -27,34 +32,51 @@ def written(path: Path, count: int = 3) -> Path:
 
 def test_events_come_back_as_they_went_in(tmp_path: Path) -> None:
     path = written(tmp_path / "j")
-    assert journal.read_journal(path) == ([started(0), started(1), started(2)], 0)
+    assert read(path) == ([started(0), started(1), started(2)], {})
 
 
 def test_a_line_is_in_the_file_as_soon_as_append_returns(tmp_path: Path) -> None:
     with journal.Journal(tmp_path / "j") as book:
         book.append(started(0))
-        assert journal.read_journal(tmp_path / "j") == ([started(0)], 0)
+        assert read(tmp_path / "j") == ([started(0)], {})
 
 
 def test_a_last_line_without_its_end_is_left_out_without_a_word(tmp_path: Path) -> None:
     path = written(tmp_path / "j")
     path.write_bytes(path.read_bytes()[:-10])
-    assert journal.read_journal(path) == ([started(0), started(1)], 0)
+    assert read(path) == ([started(0), started(1)], {})
 
 
 def test_a_hole_in_the_middle_is_counted_and_what_follows_is_kept(tmp_path: Path) -> None:
     path = written(tmp_path / "j")
     first, second, third = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + b"\0" * (len(second) - 1) + b"\n" + third)
-    assert journal.read_journal(path) == ([started(0), started(2)], 1)
+    damaged = journal.UnusableLines(1, 2, 0, "is damaged")
+    assert read(path) == ([started(0), started(2)], {"": damaged})
 
 
-def test_a_line_that_is_json_but_no_event_is_an_error_with_its_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ({"event": "miracle"}, "Invalid value 'miracle' - at `$.event`"),
+        ({"at_s": "noon"}, "Expected `float | null`, got `str` - at `$.at_s`"),
+        ({"at_s": -1}, "Expected `float` >= 0.0 - at `$.at_s`"),
+        ({"round": None}, "Expected `int`, got `null` - at `$.round`"),
+        ({"deep": json.loads("[" * 100 + "]" * 100)}, "is nested deeper than 64 levels"),
+    ],
+)
+def test_lines_that_are_no_event_are_left_out_and_their_cell_is_named(
+    tmp_path: Path, line: dict[str, object], why: str
+) -> None:
     path = written(tmp_path / "j", count=1)
-    with path.open("ab") as stream:
-        stream.write(b'{"event": "miracle"}\n')
-    with pytest.raises(StorageError, match="line 2"):
-        journal.read_journal(path)
+    bad = json.dumps({**msgspec.to_builtins(started(7)), **line}).encode() + b"\n"
+    path.write_bytes(path.read_bytes() + bad + bad + path.read_bytes())
+    events, unusable = read(path)
+    assert events == [started(0), started(0)]
+    (lines,) = unusable.values()
+    assert list(unusable) == ["a/tiny.en/short"]
+    assert (lines.count, lines.number, lines.round) == (2, 2, 0 if "round" in line else 7)
+    assert str(lines) == f"line 2 of the journal is no event: {why} (and 1 more)"
 
 
 def test_whether_it_is_being_written_is_known_while_it_is_and_afterwards(tmp_path: Path) -> None:
@@ -84,7 +106,7 @@ def test_every_line_says_how_long_after_the_opening_it_was_written(tmp_path: Pat
     lines = [json.loads(line) for line in (tmp_path / "j").read_bytes().splitlines()]
     assert [line["at_s"] for line in lines] == [0.0, 1.25]
     assert lines[1] == {**msgspec.to_builtins(started(1)), "at_s": 1.25}
-    assert journal.read_timed(tmp_path / "j") == [
+    assert journal.read_journal(tmp_path / "j").lines == [
         journal.TimedEvent(at_s=0.0, event=started(0)),
         journal.TimedEvent(at_s=1.25, event=started(1)),
     ]
@@ -97,19 +119,25 @@ def test_time_begins_anew_when_the_journal_is_opened_again(tmp_path: Path) -> No
             clock.now += 3.0
             book.append(started(number))
         clock.now += 100.0
-    assert [each.at_s for each in journal.read_timed(tmp_path / "j")] == [3.0, 3.0]
+    assert [each.at_s for each in journal.read_journal(tmp_path / "j").lines] == [3.0, 3.0]
 
 
 def test_a_journal_from_before_there_were_times_is_read_without_them(tmp_path: Path) -> None:
     (tmp_path / "j").write_bytes(msgspec.json.encode(started(0)) + b"\n")
-    assert journal.read_timed(tmp_path / "j") == [journal.TimedEvent(at_s=None, event=started(0))]
+    assert journal.read_journal(tmp_path / "j").lines == [
+        journal.TimedEvent(at_s=None, event=started(0))
+    ]
 
 
-def test_a_time_that_is_no_number_is_an_error_with_its_line(tmp_path: Path) -> None:
-    line = msgspec.to_builtins(started(0)) | {"at_s": "noon"}
-    (tmp_path / "j").write_text(json.dumps(line) + "\n", encoding="utf-8")
-    with pytest.raises(StorageError, match="line 1"):
-        journal.read_timed(tmp_path / "j")
+def test_an_endless_line_is_left_out_and_never_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "LONGEST_LINE", 200)
+    path = written(tmp_path / "j", count=1)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"x" * 1000 + b"\n" + whole + b"y" * 600)
+    assert read(path)[0] == [started(0), started(0)]
+    assert [(each.count, each.number) for each in read(path)[1].values()] == [(1, 2)]
 
 
 @pytest.mark.parametrize("left", [b'{"event":', b'{"event":"sample","text":"' + b"x" * 200_000])
@@ -122,7 +150,7 @@ def test_going_on_after_a_kill_cuts_off_the_line_that_was_begun(
     with journal.Journal(path) as book:
         assert path.read_bytes() == whole
         book.append(started(2))
-    assert journal.read_journal(path) == ([started(0), started(1), started(2)], 0)
+    assert read(path) == ([started(0), started(1), started(2)], {})
 
 
 def test_going_on_with_a_journal_that_has_no_whole_line_begins_it(tmp_path: Path) -> None:
@@ -130,7 +158,7 @@ def test_going_on_with_a_journal_that_has_no_whole_line_begins_it(tmp_path: Path
     path.write_bytes(b'{"event":"worker')
     with journal.Journal(path) as book:
         book.append(started(0))
-    assert journal.read_journal(path) == ([started(0)], 0)
+    assert read(path) == ([started(0)], {})
 
 
 def test_two_tools_cannot_write_one_journal(

@@ -52,7 +52,7 @@ def test_a_run_that_was_killed_anywhere_goes_on_without_a_sample_lost_or_taken_t
     ready = talks(rounds=2, passes=2)
     whole = measure(ready, Dutiful())
     assert whole is not None
-    events, _ = journal.read_journal(whole[0].journal_path)
+    events = whole[0].journal().events
     for point in points(len(events)):
         assert measure(ready, Dutiful(), dies_after=point) is None
         run = latest()
@@ -152,7 +152,7 @@ def test_what_the_stopping_rule_decided_stands(prepared: Callable[..., Prepared]
 
     whole = measure(ready, Dutiful(seconds))
     assert whole is not None
-    events, _ = journal.read_journal(whole[0].journal_path)
+    events = whole[0].journal().events
     decided = [at for at, event in enumerate(events, start=1) if isinstance(event, s.Decided)]
     for point in [*points(len(events))[:2], decided[0] - 1, decided[0], decided[-1]]:
         assert measure(ready, Dutiful(seconds), dies_after=point) is None

@@ -211,8 +211,8 @@ def test_a_run_whose_files_do_not_fit_together_does_not_hide_the_others(index: I
     run.manifest_path.write_text(text.replace('"clip": "speech"', '"clip": "x"'), encoding="utf-8")
     index.refresh()
     assert [row.state for row in index.runs()] == ["unreadable", "complete"]
-    assert "do not fit together: KeyError: 'x'" in index.runs()[0].message
-    assert "do not fit together" in verify.verify(run)[0]
+    assert "it has no clip 'x'" in index.runs()[0].message
+    assert "it has no clip 'x'" in verify.verify(run)[0]
 
 
 def test_a_newer_run_says_that_a_newer_tool_is_needed(index: Index) -> None:

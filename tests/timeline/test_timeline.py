@@ -10,7 +10,7 @@ import pytest
 from fakes.events import A, B, ended, loaded, one_round, resumed, sample, started, watched
 from fakes.runs import stored, timed
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.journal import TimedEvent, read_timed
+from mac_whisper_speedtest.results.journal import TimedEvent
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.timeline import spans, timeline
 from mac_whisper_speedtest.timeline.spans import LONGEST_TEXT, Span
@@ -246,7 +246,7 @@ def test_a_whole_run_can_be_drawn_with_and_without_the_times_of_its_lines(
 ) -> None:
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path))
     folder = stored()
-    run, events = summarize(folder.replay()), read_timed(folder.journal_path)
+    run, events = summarize(folder.replay()), folder.journal().lines
     if not timed:
         events = [TimedEvent(None, each.event) for each in events]
     found = timeline.timeline_of(run, events)

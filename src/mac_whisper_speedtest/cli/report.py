@@ -178,7 +178,6 @@ def trace(run: str, output: Path | None, endpoint: str | None) -> None:
     from mac_whisper_speedtest import files as files_module
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.errors import UsageError
-    from mac_whisper_speedtest.results import journal
     from mac_whisper_speedtest.timeline import export as otel
     from mac_whisper_speedtest.timeline import timeline
 
@@ -186,9 +185,7 @@ def trace(run: str, output: Path | None, endpoint: str | None) -> None:
         endpoint = otel.address(endpoint)
     source = sources.load(run)
     found = source.directory
-    drawn = timeline.timeline_of(
-        source.run, journal.read_timed(found.journal_path) if found is not None else None
-    )
+    drawn = timeline.timeline_of(source.run, found.journal().lines if found is not None else None)
     if drawn.synthetic:
         notify(f"speedtest: note: {otel.SYNTHETIC}")
     if endpoint is not None:

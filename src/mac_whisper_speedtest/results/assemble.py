@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from mac_whisper_speedtest.backends.contract import (
     deviations,
 )
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.journal import UnusableLines
 
 _SETTINGS = {"name", *SETTING_NAMES}
 
@@ -36,13 +38,14 @@ def assemble(
     manifest: s.Manifest,
     events: Sequence[s.Event],
     *,
-    damaged_lines: int = 0,
+    unusable: Mapping[str, UnusableLines] = MappingProxyType({}),
     running: bool = False,
 ) -> s.Run:
     """The run that these events tell of, without summaries.
 
     A worker that was started and has no ending was cut off; its cell is ``skipped`` with what was
-    measured kept. Without a last line the run's state is ``recovered``.
+    measured kept. A cell with unusable lines has violated the protocol. Without a last line the
+    run's state is ``recovered``.
     """
     ended = end_of(events)
     outcome = (
@@ -52,8 +55,9 @@ def assemble(
         if running
         else s.Outcome(state="recovered", message="the tool ended without sealing it")
     )
-    if damaged_lines:
-        note = f"{damaged_lines} damaged journal lines were left out"
+    if unusable:
+        lines = sum(each.count for each in unusable.values())
+        note = f"{lines} damaged journal lines were left out"
         message = f"{outcome.message}; {note}" if outcome.message else note
         outcome = s.Outcome(state=outcome.state, message=message)
     sealed = msgspec.structs.replace(manifest, outcome=outcome)
@@ -67,6 +71,16 @@ def assemble(
     for event in events:
         if isinstance(event, _OF_A_CELL):
             own[event.cell].append(event)
+    for cell, left_out in unusable.items():
+        own[cell].append(
+            s.RoundSkipped(
+                cell=cell,
+                round=left_out.round,
+                status="protocol_violation",
+                error_class="JournalLine",
+                message=f"{left_out}: left out",
+            )
+        )
     return s.Run(
         schema_version=s.SCHEMA_VERSION,
         manifest=sealed,
@@ -171,31 +185,25 @@ def _endings(events: Sequence[s.Event]) -> list[s.EndingResult]:
             running = None
             endings.append(_plain(event, s.EndingResult))
         elif isinstance(event, s.RoundSkipped):
-            endings.append(
-                s.EndingResult(
-                    round=event.round,
-                    attempt=None,
-                    status=event.status,
-                    stage="",
-                    error_class=event.error_class,
-                    message=event.message,
-                    log_tail="",
-                    exit_code=None,
-                )
-            )
+            endings.append(_not_run(event.round, event.status, event.error_class, event.message))
     if running is not None:
         endings.append(_cut_off(running))
     return endings
 
 
 def _cut_off(worker: s.WorkerStarted) -> s.EndingResult:
+    ending = _not_run(worker.round, "skipped", "Interrupted", "interrupted while it ran")
+    return msgspec.structs.replace(ending, attempt=worker.attempt)
+
+
+def _not_run(number: int, status: str, error_class: str, message: str) -> s.EndingResult:
     return s.EndingResult(
-        round=worker.round,
-        attempt=worker.attempt,
-        status="skipped",
+        round=number,
+        attempt=None,
+        status=status,
         stage="",
-        error_class="Interrupted",
-        message="interrupted while it ran",
+        error_class=error_class,
+        message=message,
         log_tail="",
         exit_code=None,
     )

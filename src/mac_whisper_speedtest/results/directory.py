@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from mac_whisper_speedtest import files, paths
+from mac_whisper_speedtest import files, limits, paths
 from mac_whisper_speedtest.errors import StorageError, UsageError
+from mac_whisper_speedtest.printable import shown
 from mac_whisper_speedtest.results import journal as seals
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.schema import (
@@ -163,19 +164,24 @@ class RunDirectory:
         """
         path = self.manifest_path
         data = _bytes(path)
+        head = seals.decoded(data, _ManifestHead, path)
+        if is_outdated(head.schema_version, head.run_id):
+            raise OutdatedRunError(f"{path} {OUTDATED}")
+        if head.schema_version > SCHEMA_VERSION:
+            raise StorageError(
+                f"{path} has schema version {head.schema_version}; this tool reads up to "
+                f"{SCHEMA_VERSION}",
+                hint="install a newer mac-whisper-speedtest",
+            )
+        manifest = seals.decoded(data, Manifest, path)
         try:
-            head = msgspec.json.decode(data, type=_ManifestHead)
-            if is_outdated(head.schema_version, head.run_id):
-                raise OutdatedRunError(f"{path} {OUTDATED}")
-            if head.schema_version > SCHEMA_VERSION:
-                raise StorageError(
-                    f"{path} has schema version {head.schema_version}; this tool reads up to "
-                    f"{SCHEMA_VERSION}",
-                    hint="install a newer mac-whisper-speedtest",
-                )
-            return msgspec.json.decode(data, type=Manifest)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            limits.check(manifest)
+        except limits.LimitError as error:
             raise StorageError(f"{path} is damaged: {error}") from error
+        unknown = {plan.clip for plan in manifest.cells} - {clip.name for clip in manifest.clips}
+        if unknown:
+            raise StorageError(f"{path} is damaged: it has no clip {shown(min(unknown))}")
+        return manifest
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write what is known beforehand. Raises StorageError."""
@@ -194,16 +200,25 @@ class RunDirectory:
             self.sealed_path, pretty(seals.sealed(run, manifest=manifest, journal=lines))
         )
 
+    def journal(self) -> seals.JournalContent:
+        """What was measured, and which lines are left out. Raises StorageError."""
+        return seals.read_journal(self.journal_path, self.manifest())
+
     def replay(self) -> Run:
         """Assemble the run from its manifest and journal, whatever became of the tool.
 
         Raises:
-            StorageError: a file is missing or damaged.
+            StorageError: the manifest is missing or damaged, or the journal cannot be read.
         """
         manifest = self.manifest()
         running = seals.is_being_written(self.journal_path)
-        events, damaged = seals.read_journal(self.journal_path)
-        return assemble(manifest, events, damaged_lines=damaged, running=running)
+        content = seals.read_journal(self.journal_path, manifest)
+        try:
+            return assemble(manifest, content.events, unusable=content.unusable, running=running)
+        except (LookupError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"{self.manifest_path} is damaged: {type(error).__name__}: {error}"
+            ) from error
 
 
 def runs_dir() -> Path:
@@ -321,8 +336,8 @@ def _called(name: str) -> list[tuple[RunDirectory, str]]:
 def _names(run: RunDirectory) -> _Names:
     """What a run can be called by; nothing where its manifest cannot be read."""
     try:
-        return msgspec.json.decode(run.manifest_path.read_bytes(), type=_Names)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return seals.decoded(_bytes(run.manifest_path), _Names, run.manifest_path)
+    except StorageError:
         return _Names()
 
 

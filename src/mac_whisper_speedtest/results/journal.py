@@ -10,18 +10,22 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 import msgspec
 
-from mac_whisper_speedtest import files
+from mac_whisper_speedtest import files, limits
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.results.schema import DigestsInfo, Event, Run
+from mac_whisper_speedtest.limits import LONGEST_LINE, LONGEST_MESSAGE, LONGEST_S, LimitError
+from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.results.plausible import EventChecker, ImplausibleError
+from mac_whisper_speedtest.results.schema import DigestsInfo, Event, Manifest, Run
 
 _BLOCK = 1 << 16
 _TRIES, _PAUSE_S = 20, 0.05
@@ -149,51 +153,122 @@ class TimedEvent:
 
 
 class _Envelope(msgspec.Struct):
-    at_s: float | None = None
+    at_s: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_S)] | None = None
 
 
-def read_journal(path: Path) -> tuple[list[Event], int]:
-    """Every whole event in a journal, in order, and how many damaged lines were passed over.
+@dataclass(frozen=True, slots=True)
+class UnusableLines:
+    """Lines of one cell that are left out.
+
+    Attributes:
+        count: how many.
+        number: of the first of them, from 1.
+        round: which it names; 0 if none.
+        problem: what is wrong with it.
+    """
+
+    count: int
+    number: int
+    round: int
+    problem: str
+
+    def __str__(self) -> str:
+        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
+        return f"line {self.number} of the journal {self.problem}{more}"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalContent:
+    """What a journal holds.
+
+    Attributes:
+        lines: every event that can have happened, in order.
+        unusable: a cell's id → its lines that are none; those of no cell are under ``""``.
+    """
+
+    lines: list[TimedEvent] = field(default_factory=list)
+    unusable: dict[str, UnusableLines] = field(default_factory=dict)
+
+    @property
+    def events(self) -> list[Event]:
+        """The events without their times."""
+        return [line.event for line in self.lines]
+
+
+def read_journal(path: Path, manifest: Manifest | None = None) -> JournalContent:
+    """Read a journal, whatever stands in it.
 
     A last line without its end was being written when the tool was killed; it is left out and not
-    counted, because nothing had been promised about it yet.
+    counted, because nothing had been promised about it yet. One event is in memory at a time
+    beside those that are returned.
+
+    Args:
+        path: of the journal; a missing one is empty.
+        manifest: of the run; without it, events are not checked against the run.
 
     Raises:
-        StorageError: the file cannot be read, or a whole line is not an event.
+        StorageError: the file cannot be read.
     """
-    return _lines(path, msgspec.json.Decoder(Event).decode)
-
-
-def read_timed(path: Path) -> list[TimedEvent]:
-    """Every whole event in a journal, in order, with when it was written.
-
-    Raises:
-        StorageError: the file cannot be read, or a whole line is not an event.
-    """
+    found = JournalContent()
     event, envelope = msgspec.json.Decoder(Event), msgspec.json.Decoder(_Envelope)
-    found, _damaged = _lines(
-        path, lambda line: TimedEvent(at_s=envelope.decode(line).at_s, event=event.decode(line))
-    )
+    checker = EventChecker(manifest) if manifest is not None else None
+    try:
+        for number, line in enumerate(_whole_lines(path), start=1):
+            try:
+                limits.check_depth(line)
+                timed = TimedEvent(at_s=envelope.decode(line).at_s, event=event.decode(line))
+                if checker is not None:
+                    checker.check(timed.event)
+            except (ValueError, msgspec.DecodeError) as error:
+                cell, round_ = _origin(line, error)
+                known = cell if checker is None or cell in checker.cells else ""
+                before = found.unusable.get(known)
+                found.unusable[known] = (
+                    replace(before, count=before.count + 1)
+                    if before
+                    else UnusableLines(1, number, round_, _problem(error))
+                )
+            else:
+                found.lines.append(timed)
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
     return found
 
 
-def _lines(path: Path, decode: Callable[[bytes], _Read]) -> tuple[list[_Read], int]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return [], 0
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    found: list[_Read] = []
-    damaged = 0
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
-        try:
-            found.append(decode(line))
-        except msgspec.ValidationError as error:
-            raise StorageError(f"{path} line {number}: {error}") from error
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            damaged += 1  # a power cut can leave a hole; the lines after it are still good
-    return found, damaged
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """Lines that have an end, without it; of a line that is too long only its beginning."""
+    with path.open("rb") as stream:
+        while line := stream.readline(LONGEST_LINE):
+            rest = line
+            while len(rest) == LONGEST_LINE and not rest.endswith(b"\n"):
+                rest = stream.readline(LONGEST_LINE)
+            if rest.endswith(b"\n"):
+                yield line.removesuffix(b"\n")
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, ImplausibleError):
+        return str(error)
+    if isinstance(error, msgspec.ValidationError | LimitError):
+        return f"is no event: {printable_line(str(error))[:LONGEST_MESSAGE]}"
+    return "is damaged"  # a power cut can leave a hole; the lines after it are still good
+
+
+_CELL = re.compile(rb'"cell":\s*("(?:[^"\\]|\\.)*")')
+_ROUND = re.compile(rb'"round":\s*(\d{1,6})\b')
+
+
+def _origin(line: bytes, error: Exception) -> tuple[str, int]:
+    """The cell and the round that an unusable line names; nothing of a damaged one."""
+    if _problem(error) == "is damaged":
+        return "", 0
+    cell, number = _CELL.search(line), _ROUND.search(line)
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        name = msgspec.json.decode(cell[1], type=str) if cell else ""
+        return name, int(number[1]) if number else 0
+    return "", 0
 
 
 # Digests of what is written down: SHA-256 over canonical JSON.
@@ -240,7 +315,7 @@ def of_manifest(data: bytes) -> str:
     Raises:
         StorageError: it is not JSON.
     """
-    return sha256(_parsed(data, "manifest.json"))
+    return sha256(decoded(data, object, "manifest.json"))
 
 
 def of_journal(data: bytes) -> str:
@@ -254,10 +329,12 @@ def of_run(data: bytes) -> str:
     Raises:
         StorageError: it is not a JSON object.
     """
-    content = _parsed(data, "run.json")
-    if not isinstance(content, dict):
-        raise StorageError("run.json is damaged: it holds no object")
+    content = decoded(data, dict[str, object], "run.json")
     return sha256({name: each for name, each in content.items() if name != "digests"})
+
+
+class _Requested(msgspec.Struct):
+    request: dict[str, object]
 
 
 def of_request(manifest: bytes) -> str:
@@ -266,10 +343,7 @@ def of_request(manifest: bytes) -> str:
     Raises:
         StorageError: it is no manifest.
     """
-    content = _parsed(manifest, "manifest.json")
-    if not isinstance(content, dict) or "request" not in content:
-        raise StorageError("manifest.json is damaged: it has no request")
-    return sha256(content["request"])
+    return sha256(decoded(manifest, _Requested, "manifest.json").request)
 
 
 def goes_on(journal: bytes, sealed_as: str) -> bool:
@@ -309,18 +383,24 @@ def sealed(run: Run, *, manifest: bytes, journal: bytes) -> Run:
     )
 
 
-def _parsed(data: bytes, name: str) -> object:
+def decoded(data: bytes, kind: type[_Read], name: object) -> _Read:
+    """A JSON document of a run.
+
+    Raises:
+        StorageError: ``name`` is damaged.
+    """
     try:
-        found: object = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StorageError(f"{name} is damaged: {error}") from error
-    return found
+        limits.check_depth(data)
+        return msgspec.json.decode(data, type=kind)
+    except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StorageError(
+            f"{name} is damaged: {printable_line(str(error))[:LONGEST_MESSAGE]}"
+        ) from error
 
 
 def _decoded_lines(data: bytes) -> Iterator[object]:
-    """As ``journal.read`` goes through them: a last line without its end is none."""
+    """As ``read_journal`` goes through them: a last line without its end is none."""
     for line in data.split(b"\n")[:-1]:
-        try:
+        with contextlib.suppress(LimitError, msgspec.DecodeError, UnicodeDecodeError):
+            limits.check_depth(line)
             yield msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue

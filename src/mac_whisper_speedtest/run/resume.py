@@ -399,10 +399,9 @@ def _other_releases(
 ) -> list[str]:
     """Backends that were measured in another version than is installed now."""
     backends = {cell.id: cell.backend for cell in prepared.cells}
-    events, _damaged = journal.read_journal(run.journal_path)
     loaded: dict[str, s.Loaded] = {}
     here: dict[str, Versions] = {}
-    for event in events:
+    for event in run.journal().events:
         if isinstance(event, s.Loaded):
             backend = backends[event.cell]
             loaded[backend.label] = event
@@ -417,7 +416,7 @@ def _complete(run: RunDirectory, prepared: Prepared) -> Decision:
 
 
 def _resumed(run: RunDirectory, then: s.Manifest, now: s.Manifest, prepared: Prepared) -> Decision:
-    there = resume_state(journal.read_timed(run.journal_path))
+    there = resume_state(run.journal().lines)
     words = [
         f"Resuming run {directory.name_of(run)}, which has {there.samples} samples.",
         *(f"Note that {each}." for each in remarks(then, now)),
@@ -437,8 +436,7 @@ def _fitted(prepared: Prepared, then: s.Manifest) -> Prepared:
 
 def _ended(run: RunDirectory) -> bool:
     """Whether every round of the run has been visited."""
-    events, _damaged = journal.read_journal(run.journal_path)
-    ended = end_of(events)
+    ended = end_of(run.journal().events)
     return ended is not None and ended.state == "complete"
 
 

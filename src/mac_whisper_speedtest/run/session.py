@@ -111,7 +111,7 @@ def _measure(
         journal.Journal(run_directory.journal_path) as book,
         process_tree.temporary_folder() as work,
     ):
-        lines = journal.read_timed(run_directory.journal_path)
+        lines = [] if resume is None else resume.journal().lines
         there = resuming.resume_state(lines)
         events: list[s.Event] = [line.event for line in lines]
 

@@ -161,19 +161,13 @@ def _sealed(files: _Files) -> s.Run | str:
     """
     if files.sealed is None:
         return f"it is not sealed ({files.state}): `speedtest show` seals it"
-    try:
-        version = msgspec.json.decode(files.sealed, type=_VersionHead).schema_version
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StorageError(f"run.json is damaged: {error}") from error
+    version = journal.decoded(files.sealed, _VersionHead, "run.json").schema_version
     if version > s.SCHEMA_VERSION:
         raise StorageError(
             f"run.json has schema version {version}; this tool reads up to {s.SCHEMA_VERSION}",
             hint="install a newer mac-whisper-speedtest",
         )
-    try:
-        return msgspec.json.decode(files.sealed, type=s.Run)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StorageError(f"run.json is damaged: {error}") from error
+    return journal.decoded(files.sealed, s.Run, "run.json")
 
 
 class _VersionHead(s.Struct):
@@ -185,9 +179,8 @@ def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
     written = files.computed.manifest.request_sha256
     if written != journal.of_request(files.manifest):
         yield (f"manifest.json: its request does not have the recorded SHA-256 ({written[:12]}…)")
-    _, damaged = journal.read_journal(run.journal_path)
-    if damaged:
-        yield f"journal.jsonl has {damaged} damaged lines, which cannot be read"
+    for name, lines in run.journal().unusable.items():
+        yield f"journal.jsonl: {lines}" + (f" ({name})" if name else "")
 
 
 def _digests(sealed: s.DigestsInfo, files: _Files) -> Iterator[str]:

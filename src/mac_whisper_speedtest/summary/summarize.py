@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
@@ -87,7 +88,51 @@ def _result(cell: s.CellResult, model: DurationModel) -> s.DurationFit:
 
 
 def summarize(run: s.Run) -> s.Run:
-    """The run with a summary in every cell."""
+    """The run with a summary in every cell.
+
+    Whatever a cell's samples hold: where its figures cannot be computed, it is ``failed`` with the
+    reason, and the other cells are compared without it.
+    """
+    with contextlib.suppress(Exception):  # arithmetic on arbitrary numbers fails in many ways
+        return _summarized(run)
+    sound: list[s.CellResult] = []
+    found: dict[str, s.CellResult] = {}
+    for cell in run.cells:
+        try:
+            _summarized(msgspec.structs.replace(run, cells=[*sound, cell]))
+            sound.append(cell)
+        except Exception as error:  # noqa: BLE001 - likewise
+            found[cell.id] = _not_computed(run, cell, error)
+    known = _summarized(msgspec.structs.replace(run, cells=sound))
+    found |= {cell.id: cell for cell in known.cells}
+    return msgspec.structs.replace(run, cells=[found[cell.id] for cell in run.cells])
+
+
+def _not_computed(run: s.Run, cell: s.CellResult, error: Exception) -> s.CellResult:
+    """The cell with its samples and no figures."""
+    failed = msgspec.structs.replace(
+        cell,
+        status="failed" if cell.status == "ok" else cell.status,
+        endings=[
+            *cell.endings,
+            s.EndingResult(
+                round=0,
+                attempt=None,
+                status="failed",
+                stage="",
+                error_class=type(error).__name__,
+                message=f"its figures cannot be computed: {error}",
+                log_tail="",
+                exit_code=None,
+            ),
+        ],
+    )
+    bare = msgspec.structs.replace(failed, samples=[], loads=[], meters=[])
+    (computed,) = _summarized(msgspec.structs.replace(run, cells=[bare])).cells
+    return msgspec.structs.replace(failed, summary=computed.summary)
+
+
+def _summarized(run: s.Run) -> s.Run:
     compared = ranking.compare(run)
     durations = fits(run)
     cells = [
