@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
+
 from mac_whisper_speedtest.declared import Column, Doc
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import cells, comparable
@@ -193,7 +195,7 @@ class Table:
             yield dict(zip(names, values, strict=True))
 
     def brief(self) -> Table:
-        """The same rows with only the brief columns; ranks and rates are texts as in reports."""
+        """Only the brief columns, and ranks and rates as texts: as in reports, the best first."""
         columns = (
             replace(each, path=_SHOWN_AS[each.name], kind=Kind.STRING)
             if each.name in _SHOWN_AS
@@ -201,7 +203,13 @@ class Table:
             for each in self.columns
             if each.brief
         )
-        return Table(self.name, tuple(columns), self.rows)
+        return Table(self.name, tuple(columns), lambda run: self.rows(_ordered(run)))
+
+
+def _ordered(run: s.Run) -> s.Run:
+    """The run with its cells as a report shows them: by table, group and rank."""
+    ordered = [cell for table in cells.tables_of(run.cells) for cell in table.cells]
+    return msgspec.structs.replace(run, cells=ordered)
 
 
 def samples(counted: Counted, *, text: bool = False) -> Table:

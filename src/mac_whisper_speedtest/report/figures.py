@@ -121,6 +121,7 @@ COLUMNS: Mapping[str, CellColumn] = {
         CellColumn("first s", _figure("first_s", ".3f")),
         CellColumn("first segment s", _figure("first_segment_s", ".3f")),
         CellColumn("cores", _figure("cores_used", ".1f")),
+        CellColumn("first call peak MB", _figure("first_peak_rss_bytes", ".0f", _MB)),
         CellColumn("peak MB", _figure("peak_rss_bytes", ".0f", _MB)),
         CellColumn("device MB", _device_memory),
         CellColumn("weights MB", _weights),

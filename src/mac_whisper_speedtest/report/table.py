@@ -15,6 +15,7 @@ from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import (
     FIRST_GROUP,
     break_even_lines,
+    calls_of_process,
     summary_of,
     tables_of,
 )
@@ -33,6 +34,9 @@ def _notes(run: Run) -> Iterator[str]:
     if groups - {FIRST_GROUP}:
         yield "Only cells between two lines are ranked against each other."
     yield from _ranking(run)
+    if any(cell.summary and cell.summary.peak_rss_bytes for cell in run.cells):
+        calls = calls_of_process(run)
+        yield f"Peak MB is that of a process after its {calls} calls; more calls may need more."
     if run.decisions:
         yield f"The run ended because {run.decisions[-1].reason}."
     for clip in run.manifest.clips:

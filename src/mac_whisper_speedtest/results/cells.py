@@ -266,6 +266,12 @@ def measured_amount(run: Run, *, whole_set: bool) -> str:
     return f"{counted(rounds, 'round')} × {counted(request.passes, *each)}"
 
 
+def calls_of_process(run: Run) -> int:
+    """The most transcriptions of one process: its warm-up, and every pass over the speech."""
+    recordings = max((len(each.recordings) for each in run.manifest.clips), default=0)
+    return 1 + run.manifest.request.passes * recordings
+
+
 def break_even_lines(cells: Sequence[CellResult], names: Mapping[str, str]) -> Iterator[str]:
     """One line per pair: which cell is faster for short audio, and from which length it is not.
 

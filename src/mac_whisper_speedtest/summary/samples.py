@@ -72,6 +72,26 @@ def round_rtf(
     }
 
 
+def pass_seconds(cell: s.CellResult, samples: Sequence[s.SampleResult]) -> list[float]:
+    """Seconds for the speech, in each pass over it: of those with texts of the most recordings.
+
+    Args:
+        cell: with its clip.
+        samples: timed ones that count, each with a text.
+    """
+    lengths = {each.name: each.seconds for each in cell.clip.recordings}
+    passes: defaultdict[tuple[int, int], list[s.SampleResult]] = defaultdict(list)
+    for sample in samples:
+        passes[sample.round, sample.index].append(sample)
+    most = max(map(len, passes.values()), default=0)
+    return [
+        sum(sample.seconds for sample in each)
+        * (cell.clip.seconds / sum(lengths[sample.utterance] for sample in each))
+        for each in passes.values()
+        if len(each) == most
+    ]
+
+
 def by_recording(samples: Sequence[s.SampleResult]) -> Mapping[str, list[s.SampleResult]]:
     """Samples by the name of what was transcribed, in order."""
     found: defaultdict[str, list[s.SampleResult]] = defaultdict(list)

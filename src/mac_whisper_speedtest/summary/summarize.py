@@ -150,7 +150,7 @@ def _summary(
     left_out = cell_samples.replaced_rounds(cell, run.rounds, counting)
     timed = [sample for sample in counting if sample.round not in left_out]
     good = [sample for sample in timed if not sample.failed]
-    seconds = [sample.seconds for sample in good]
+    seconds = cell_samples.pass_seconds(cell, good)
     # Also of a cell that failed later, or was cut off: it did take these times.
     rtf = _median(cell_samples.round_rtf(cell, run.rounds, counting).values())
     started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
@@ -161,7 +161,9 @@ def _summary(
     best_rtf = compared.median_rtf(best) if best else None
     judged = compared.judged.get(cell.id)
     energy = meters.cell_energy(cell.meters)
-    peaks = [each.peak_rss_bytes for each in cell.samples if each.peak_rss_bytes is not None]
+    peaks = [
+        (each.kind, each.peak_rss_bytes) for each in cell.samples if each.peak_rss_bytes is not None
+    ]
     found = [
         *findings.findings_for_cell(cell, timed, request),
         *text_findings.text_findings_for_cell(run, cell, timed),
@@ -189,7 +191,8 @@ def _summary(
         load_warm_s=_median(load.load_s for load in cell.loads if load.rung == s.LOAD_WARM),
         first_s=_median(sample.seconds for sample in cell.samples if sample.kind == "warmup"),
         first_segment_s=_median(sample.first_segment_s for sample in good),
-        peak_rss_bytes=max(peaks, default=None),
+        peak_rss_bytes=max((peak for _, peak in peaks), default=None),
+        first_peak_rss_bytes=max((peak for kind, peak in peaks if kind == "warmup"), default=None),
         cores_used=_cores_used(good),
         joules_per_audio_hour=energy.joules_per_audio_hour.value if energy else None,
         energy_quality=_quality(energy.joules_per_audio_hour) if energy else "",

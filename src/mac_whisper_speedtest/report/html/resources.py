@@ -20,6 +20,7 @@ from mac_whisper_speedtest.report.tables import (
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     CellTable,
+    calls_of_process,
     clipped,
     labels_of,
     summary_of,
@@ -42,11 +43,11 @@ def memory_section(run: Run) -> Markup:
             axis="peak memory in MB, less is better",
             title=f"Peak memory of {table.title}",
         )
-        columns = ("backend", "peak MB", "device MB", "weights MB")
+        columns = ("backend", "first call peak MB", "peak MB", "device MB", "weights MB")
         caption = f"Memory of {table.title}"
         numbers = cell_table(columns, [table.cells], table.names, caption=caption)
         parts.append((table.title, drawing, numbers))
-    return render("memory.html", parts=parts)
+    return render("memory.html", parts=parts, calls=calls_of_process(run))
 
 
 def energy_section(run: Run, limits: Limits) -> Markup:

@@ -192,7 +192,7 @@ class Summary(Computed):
         "letter of the cells of one model and clip that did equal work: A kept the contract, if "
         "any did. Cells that are fast but wrong have groups of their own, which come last",
         null="as `rank`",
-        column=Column(),
+        column=Column(brief=True),
         default=None,
     )
     timed_samples: int = fact(
@@ -215,10 +215,13 @@ class Summary(Computed):
         column=Column(brief=True),
     )
     min_s: float | None = fact(
-        "the fastest sample of any recording", null="no sample", column=Column()
+        "seconds for the speech in the fastest pass over it: the same as `median_s`, of one pass "
+        "instead of a round; of the passes that got texts of the most recordings",
+        null="no sample",
+        column=Column(),
     )
     max_s: float | None = fact(
-        "the slowest sample of any recording", null="no sample", column=Column()
+        "seconds for the speech in the slowest such pass", null="no sample", column=Column()
     )
     rtfx: float | None = fact(
         "audio seconds per processing second: the speech's seconds ÷ `median_s`",
@@ -288,9 +291,17 @@ class Summary(Computed):
         default=None,
     )
     peak_rss_bytes: int | None = fact(
-        "highest resident memory: the largest `peak_rss_bytes`, of every sample and warm-up",
+        "highest resident memory of a worker process at the end of all its calls (the warm-up and "
+        "the timed ones): the largest `peak_rss_bytes` of all samples. Many backends need more at "
+        "later calls, so it depends on their number",
         null="no sample has it",
         column=Column(brief=True),
+    )
+    first_peak_rss_bytes: int | None = fact(
+        "the same at the end of the first call: the largest `peak_rss_bytes` of the warm-ups",
+        null="no warm-up has it",
+        column=Column(),
+        default=None,
     )
     cores_used: float | None = fact(
         "cores in use during calls: `tree_cpu_s` ÷ `wall_s`, sums over samples",
