@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fakes.secrets import FakeSecret, secrets_of_every_kind
+from fakes.secret_forms import FakeSecret, secrets_of_every_kind
 from mac_whisper_speedtest import secret_forms
 from mac_whisper_speedtest.privacy import environment_secrets, scrub
 from mac_whisper_speedtest.secret_forms import is_plain, without_secrets

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from conftest import FAKES, write_tone
-from fakes.secrets import FakeSecret, secrets_of_every_kind
+from fakes.secret_forms import FakeSecret, secrets_of_every_kind
 from mac_whisper_speedtest import cli, privacy
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.cli import compare as compare_command
