@@ -5,9 +5,12 @@ Chosen by the variable FAULT; whom they ask is in HUNGRY_FOR, ``host:port``.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
+import ctypes
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -86,6 +89,25 @@ class Hungry:
         """A process of its own, without the guard in its interpreter."""
         code = f"import urllib.request as r; r.urlopen('http://{host}:{port}/x', timeout=5).read()"
         subprocess.run([sys.executable, "-c", code], check=True)
+
+    def _low_socket(self, host: str, port: int) -> None:
+        """Below the module that the guard is in."""
+        connection = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        connection.connect((host, port))
+
+    def _libc(self, host: str, port: int) -> None:
+        """Native code in the interpreter's own process."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        family = b"\x10\x02" if sys.platform == "darwin" else struct.pack("=H", socket.AF_INET)
+        address = family + struct.pack("!H4s8x", port, socket.inet_aton(host))
+        handle = libc.socket(socket.AF_INET, socket.SOCK_STREAM, 0)
+        if libc.connect(handle, address, len(address)):
+            raise OSError(ctypes.get_errno(), "connect failed")
+
+    def _clean_child(self, host: str, port: int) -> None:
+        """A program that got none of the worker's variables."""
+        code = f"import socket; socket.create_connection(('{host}', {port}), 5)"
+        subprocess.run([sys.executable, "-I", "-c", code], env={}, check=True)
 
     def _works_on(self, host: str, port: int) -> None:
         end = time.monotonic() + _FOREVER_S

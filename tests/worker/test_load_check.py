@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,17 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from conftest import FAKES, describe_fake
+from conftest import FAKES, describe_fake, wait_until
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.weights import locate
-from mac_whisper_speedtest.worker import load_check, process_tree
+from mac_whisper_speedtest.worker import isolation, load_check, process_tree
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
 from mac_whisper_speedtest.worker.load_check import LoadCheck, LoadOutcome, Trial
 from mac_whisper_speedtest.worker.process_tree import TreeUsage
 
 HUNGRY = "hungry:Hungry"
+needs_isolation = pytest.mark.skipif(
+    bool(isolation.reason_not_blocked()), reason="this system keeps no program off the network"
+)
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 
 
@@ -125,6 +129,96 @@ def test_nobody_is_reached_and_the_host_is_named(
     assert found.hosts == (listener.address,)
     assert listener.address in found.message
     assert listener.reached == 0
+
+
+BELOW_PYTHON = ("low_socket", "libc", "clean_child")
+"""Ways to the network past the guard in Python's sockets and past the variables."""
+
+
+@needs_isolation
+@pytest.mark.parametrize("way", BELOW_PYTHON)
+def test_code_below_python_and_other_programs_reach_nobody(
+    load: Callable[..., LoadCheck], listener: Listener, way: str
+) -> None:
+    found = load(way, wants=listener.address)
+    assert found.outcome is LoadOutcome.FAILED
+    assert (listener.reached, found.network_not_blocked) == (0, "")
+
+
+@pytest.fixture
+def engine(tmp_path: Path, listener: Listener) -> Backend:
+    """A program that is no Python of ours, and fetches something while it loads."""
+    command = [sys.executable, str(FAKES / "broken_engine.py"), "fetches", listener.address]
+    return registry.from_toml(describe_fake(tmp_path, "engine", command=command))
+
+
+@needs_isolation
+def test_an_engine_reaches_nobody(engine: Backend, listener: Listener, tmp_path: Path) -> None:
+    model = ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
+    found = load_check.check(Trial(engine, model, "auto", 1, 30.0))
+    assert found.outcome in {LoadOutcome.FAILED, LoadOutcome.CRASHED}, found
+    assert (listener.reached, found.network_not_blocked) == (0, "")
+
+
+@pytest.fixture
+def a_system_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a container that forbids namespaces, or on a Mac whose sandbox cannot be nested."""
+    launcher = tmp_path / "refusing.py"
+    launcher.write_text("raise SystemExit('cannot block the network: Operation not permitted')")
+    monkeypatch.setattr(isolation, "_LAUNCHER", launcher)
+    monkeypatch.setattr(isolation, "_SANDBOX", "/nowhere/sandbox-exec")
+    isolation.reason_not_blocked.cache_clear()
+    yield
+    isolation.reason_not_blocked.cache_clear()
+
+
+@pytest.mark.usefixtures("a_system_that_refuses")
+@pytest.mark.parametrize("way", BELOW_PYTHON)
+def test_where_the_network_cannot_be_blocked_the_row_says_so(
+    load: Callable[..., LoadCheck], listener: Listener, way: str
+) -> None:
+    found = load(way, wants=listener.address)
+    assert found.outcome is LoadOutcome.LOADED
+    assert "network not blocked: " in found.message
+    assert found.network_not_blocked in found.message
+    wait_until(lambda: listener.reached == 1)
+
+
+@pytest.mark.usefixtures("a_system_that_refuses")
+def test_what_the_guards_keep_off_they_keep_off_there_too(
+    load: Callable[..., LoadCheck], listener: Listener
+) -> None:
+    found = load("another_python", wants=listener.address)
+    assert (found.outcome, found.hosts) == (LoadOutcome.WOULD_DOWNLOAD, (listener.address,))
+    assert "network not blocked: " in found.message
+    assert listener.reached == 0
+
+
+@needs_isolation
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("unshare") is None, reason="needs Linux and unshare"
+)
+def test_a_kernel_that_grants_no_namespace_is_noticed() -> None:
+    """A real one: in a namespace of users whose limit for network namespaces is 0."""
+    limited = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"'
+    ask = (
+        "from mac_whisper_speedtest.worker.isolation import reason_not_blocked as ask; print(ask())"
+    )
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "sh", "-c", limited, "sh", sys.executable, "-c", ask],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "cannot block the network: No space left on device\n"
+
+
+def test_a_program_that_does_not_exist_is_unavailable_as_in_a_run(tmp_path: Path) -> None:
+    described = describe_fake(tmp_path, "engine", command=["/nowhere/engine"])
+    model = ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
+    found = load_check.check(Trial(registry.from_toml(described), model, "auto", 1, 30.0))
+    assert found.outcome is LoadOutcome.NOT_CHECKED
+    assert "cannot start /nowhere/engine" in found.message
 
 
 def test_a_datagram_reaches_nobody(load: Callable[..., LoadCheck], listener: Listener) -> None:

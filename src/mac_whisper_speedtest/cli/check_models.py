@@ -385,6 +385,7 @@ def _row(row: CheckRow) -> dict[str, Any]:
             "message": load.message,
             "hosts": list(load.hosts),
             "version": load.version,
+            "network_not_blocked": load.network_not_blocked,
             "remembered": row.load_remembered,
         },
     }

@@ -259,7 +259,7 @@ def _key(backend: Backend, info: ModelInfo, chosen: CachedCopy, device: str) -> 
     )
     files = [(str(file.path), file.size, file.path.stat().st_mtime_ns) for file in chosen.files]
     words = [
-        str(CheckMethod.LOAD),
+        "loaded without a network",
         info.model,
         backend.label,
         version,

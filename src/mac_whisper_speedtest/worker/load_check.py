@@ -16,8 +16,8 @@ from mac_whisper_speedtest.http_errors import PUBLIC_HUB
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
-from mac_whisper_speedtest.worker.launch import launch, not_installed
-from mac_whisper_speedtest.worker.offline import refused_network
+from mac_whisper_speedtest.worker.isolation import RefusedNetwork, refused_network
+from mac_whisper_speedtest.worker.launch import Launch, launch, not_installed
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 # How libraries report that their offline variable keeps them from asking the hub: huggingface-hub's
@@ -57,6 +57,8 @@ class LoadCheck:
         message: one line for a person, without private data.
         hosts: hosts that were requested and refused, also when the load succeeded.
         version: of the backend's library.
+        network_not_blocked: why the network could not be kept from native code and other
+            programs; empty if it was, or if nothing was started.
     """
 
     outcome: LoadOutcome
@@ -65,6 +67,7 @@ class LoadCheck:
     message: str = ""
     hosts: tuple[str, ...] = ()
     version: str = ""
+    network_not_blocked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,42 +97,47 @@ def check(trial: Trial) -> LoadCheck:
         started = launch(trial.backend, scratch=work, threads=trial.threads)
         if started is None:
             return LoadCheck(LoadOutcome.NOT_CHECKED, message=not_installed(trial.backend))
-        started = dataclasses.replace(
-            started, environment={**started.environment, **network.environment}
-        )
-        limits = Deadlines(import_s=trial.import_s, load_s=trial.load_s)
-        began = time.monotonic()
-        version, working = "", False
-        try:
-            with (
-                Worker(started, limits) as worker,
-                process_tree.ProgressMonitor(worker.pid) as watch,
-            ):
-                try:
-                    version = worker.hello().value.version
-                    loaded = worker.load(LoadParams(trial.model, trial.device, trial.threads))
-                finally:
-                    # With a short deadline, starting up must not count as progress.
-                    working = watch.was_working(trial.load_s / 2)
-                late = worker.shutdown()
-        except WorkerFailureError as failure:
-            ending = failure.ending
-            waited = time.monotonic() - began
-            return dataclasses.replace(
-                classify_load(ending, network.attempts(), working=working, waited_s=waited),
-                version=version,
-            )
-        remarks = [late.message] if late.message else []
-        hosts = tuple(network.attempts())
-        if hosts:
-            remarks.append(f"it requested {', '.join(hosts)} and continued without")
-        return LoadCheck(
-            LoadOutcome.LOADED,
-            loaded.value.load_s,
-            message=scrub("; ".join(remarks)),
-            hosts=hosts,
+        found = _load(trial, network.applied_to(started), network)
+    if not network.not_blocked or found.outcome is LoadOutcome.NOT_CHECKED:
+        return found
+    reason = scrub(network.not_blocked)
+    words = filter(None, (found.message, f"network not blocked: {reason}"))
+    return dataclasses.replace(found, message="; ".join(words), network_not_blocked=reason)
+
+
+def _load(trial: Trial, started: Launch, network: RefusedNetwork) -> LoadCheck:
+    limits = Deadlines(import_s=trial.import_s, load_s=trial.load_s)
+    began = time.monotonic()
+    version, working = "", False
+    try:
+        with (
+            Worker(started, limits) as worker,
+            process_tree.ProgressMonitor(worker.pid) as watch,
+        ):
+            try:
+                version = worker.hello().value.version
+                loaded = worker.load(LoadParams(trial.model, trial.device, trial.threads))
+            finally:
+                # With a short deadline, starting up must not count as progress.
+                working = watch.was_working(trial.load_s / 2)
+            late = worker.shutdown()
+    except WorkerFailureError as failure:
+        waited = time.monotonic() - began
+        return dataclasses.replace(
+            classify_load(failure.ending, network.attempts(), working=working, waited_s=waited),
             version=version,
         )
+    remarks = [late.message] if late.message else []
+    hosts = tuple(network.attempts())
+    if hosts:
+        remarks.append(f"it requested {', '.join(hosts)} and continued without")
+    return LoadCheck(
+        LoadOutcome.LOADED,
+        loaded.value.load_s,
+        message=scrub("; ".join(remarks)),
+        hosts=hosts,
+        version=version,
+    )
 
 
 def classify_load(

@@ -1,25 +1,26 @@
-"""Keeps workers off the network: variables for all of them, a block while weights are checked.
+"""Keeps workers off the network: variables for all, Python's own sockets while weights are checked.
 
-The block has three layers: variables that ask libraries to stay offline; a guard on Python's own
-sockets and name lookups, installed in the backend's interpreter (standard library only); and proxy
-variables for native code, which bypasses both. They lead to a listener that records the requested
-host and refuses. Sockets of the local file system and the listener's address stay allowed.
+Standard library only: it is imported in the backend's interpreter. Sockets of the local file system
+and the address of the tool's listener (`isolation`) stay allowed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import os
 import socket
-import socketserver
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+
+OFFLINE: Mapping[str, str] = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+"""Set for every worker, so that libraries download nothing while they are measured."""
 
 LOG_VARIABLE = "SPEEDTEST_NETWORK_LOG"
 """The file that refused attempts are appended to, one host a line. Set: the network is refused."""
@@ -97,114 +98,3 @@ def _is_local(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-# The tool's side: the environment of a worker, and the hosts it requested.
-
-_MAX_HOSTS = 20
-_REQUEST_BYTES = 4096
-_REQUEST_TIMEOUT_S = 2.0
-
-OFFLINE: Mapping[str, str] = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-}
-"""Set for every worker, so that libraries download nothing while they are measured."""
-
-_ALSO_OFFLINE: Mapping[str, str] = {
-    "HF_HUB_DISABLE_XET": "1",
-    "PIP_NO_INDEX": "1",
-    "UV_OFFLINE": "1",
-    "WANDB_MODE": "offline",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedNetwork:
-    """Variables for a worker's environment, and the file in which attempts are recorded."""
-
-    environment: Mapping[str, str]
-    log: Path
-
-    def attempts(self) -> list[str]:
-        """The requested hosts, each once, in the order of the first attempt."""
-        try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return []
-        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))[:_MAX_HOSTS]
-
-
-class _Listener(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    log: Path
-
-
-class _Refusal(socketserver.BaseRequestHandler):
-    """Reads one request line, records its host, refuses."""
-
-    server: _Listener
-    request: socket.socket
-
-    def handle(self) -> None:
-        self.request.settimeout(_REQUEST_TIMEOUT_S)
-        with contextlib.suppress(OSError):
-            line = self.request.recv(_REQUEST_BYTES).split(b"\r\n", 1)[0]
-            _record_attempt(self.server.log, _host_of(line.decode("latin-1")))
-            self.request.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-
-
-def _host_of(request_line: str) -> str:
-    """``host:port`` out of ``CONNECT host:port HTTP/1.1`` or ``GET http://host/path HTTP/1.1``."""
-    words = request_line.split(" ")
-    if len(words) < 2:
-        return "an unknown host"
-    if words[0] == "CONNECT":
-        return words[1]
-    # Without a login, should the address carry one.
-    return urlsplit(words[1]).netloc.rpartition("@")[2] or "an unknown host"
-
-
-def _record_attempt(log: Path, host: str) -> None:
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(f"{host}\n")
-
-
-@contextlib.contextmanager
-def refused_network(scratch: Path) -> Iterator[RefusedNetwork]:
-    """The variables that keep a worker off the network, valid while the block lasts.
-
-    Args:
-        scratch: a folder for the log of attempts.
-    """
-    log = scratch / "network-attempts.txt"
-    with _Listener(("127.0.0.1", 0), _Refusal) as listener:
-        listener.log = log
-        address = f"127.0.0.1:{listener.server_address[1]}"
-        thread = threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield RefusedNetwork(_environment(address, log), log)
-        finally:
-            listener.shutdown()
-            thread.join()
-
-
-def _environment(address: str, log: Path) -> dict[str, str]:
-    proxies = {
-        name: f"http://{address}"
-        for word in ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
-        for name in (word, word.upper())
-    }
-    return {
-        **OFFLINE,
-        **_ALSO_OFFLINE,
-        **proxies,
-        "no_proxy": "",
-        "NO_PROXY": "",
-        LOG_VARIABLE: os.fspath(log),
-        PROXY_VARIABLE: address,
-    }
