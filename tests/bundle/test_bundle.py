@@ -24,7 +24,8 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.audio import builtin
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import CONTRACTS, SETTING_NAMES
-from mac_whisper_speedtest.bundle import container, read, redact, write
+from mac_whisper_speedtest.bundle import leak_scan, read, redact, write
+from mac_whisper_speedtest.bundle import members as bundle_members
 from mac_whisper_speedtest.bundle.fields import POLICIES, policies, structs_in
 from mac_whisper_speedtest.declared import Doc, FieldPolicy
 from mac_whisper_speedtest.errors import StorageError, UsageError
@@ -93,7 +94,7 @@ def test_the_words_that_name_nobody_are_those_of_backends_models_clips_and_setti
     ]
     names += [*CONTRACTS, *catalog.weights_formats()]
     words = {word for name in names for word in re.findall("[a-z0-9]{3,}", name.lower())}
-    missing = words - write.PUBLIC_WORDS
+    missing = words - leak_scan.PUBLIC_WORDS
     assert missing == set()
 
 
@@ -354,7 +355,7 @@ def test_an_imported_run_is_the_next_one_here_whole_and_marked(
         "run.json",
     ]
     assert verify(run) == []
-    found = container.read_origin(run)
+    found = bundle_members.read_origin(run)
     assert found is not None
     assert found.bundle_sha256 == hashlib.sha256((tmp_path / "x.zip").read_bytes()).hexdigest()
     assert run.replay().manifest.run_id == f"{77:032x}"
@@ -420,7 +421,7 @@ def test_an_import_that_fails_takes_no_number(
 
     write.write_bundle(given(tmp_path / "run"), tmp_path / "x.zip")
     with monkeypatch.context() as patch:
-        patch.setattr(container, "write_origin", full)
+        patch.setattr(bundle_members, "write_origin", full)
         with pytest.raises(StorageError, match="No space left"):
             read.import_verified(tmp_path / "x.zip")
     assert [path.name for path in own_runs.iterdir() if path.is_dir()] == []

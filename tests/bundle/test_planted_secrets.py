@@ -28,7 +28,7 @@ from fakes.runs import FakeCell, run_of_set
 from mac_whisper_speedtest import privacy
 from mac_whisper_speedtest.bundle import write
 from mac_whisper_speedtest.bundle.fields import POLICIES
-from mac_whisper_speedtest.bundle.write import LeakScanner
+from mac_whisper_speedtest.bundle.leak_scan import LeakScanner
 from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import schema as s

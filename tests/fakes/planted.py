@@ -126,7 +126,8 @@ def measure(planted: Planted) -> Measured:
 
 def _called(arguments: list[str]) -> bytes:
     """What the tool says, called in this process because it must have its planted names."""
-    out = io.StringIO()
+    data = io.BytesIO()
+    out = io.TextIOWrapper(data, encoding="utf-8", write_through=True)
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(out),
@@ -134,8 +135,8 @@ def _called(arguments: list[str]) -> bytes:
     ):
         patch.setattr(sys, "argv", ["speedtest", *arguments])
         code = cli.main()
-    assert code in {None, 0, ExitCode.SOME_CELLS_FAILED}, out.getvalue()
-    return out.getvalue().encode()
+    assert code in {None, 0, ExitCode.SOME_CELLS_FAILED}, data.getvalue()
+    return data.getvalue()
 
 
 def _own_files(measured: Measured, folder: Path) -> bytes:

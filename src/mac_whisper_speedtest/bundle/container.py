@@ -14,21 +14,14 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-import msgspec
-
-from mac_whisper_speedtest import files
+from mac_whisper_speedtest.bundle.members import INFO, JOURNAL, MANIFEST, MEMBERS, SEALED
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.printable import shown
-from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.results.schema.base import Struct
-
-INFO, MANIFEST, JOURNAL, SEALED = "bundle.json", "manifest.json", "journal.jsonl", "run.json"
-MEMBERS = (INFO, JOURNAL, MANIFEST)
-"""What this tool writes, in this order. A ``run.json`` may be there too, and is not believed."""
 
 LARGEST_FILE = 256 << 20
 LARGEST_MEMBER = {INFO: 64 << 10, MANIFEST: 64 << 20, JOURNAL: 1 << 30, SEALED: 256 << 20}
@@ -53,21 +46,17 @@ class Container:
     """A bundle's members as streams. Use as a context manager.
 
     Args:
-        path: the file.
+        file: open for reading; it is closed with the container.
+        path: what to call it in messages.
 
     Raises:
         BundleError: it is not a zip file that holds a bundle's members and nothing else.
         StorageError: it cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BufferedReader, path: Path) -> None:
         self._path = path
-        try:
-            self._file = path.open("rb")
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise UsageError(f"there is no file {path}", hint="check the path") from error
-        except OSError as error:
-            raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        self._file = file
         try:
             directory_at = _checked_end(self._file)
             self._zip = zipfile.ZipFile(self._file)
@@ -94,6 +83,10 @@ class Container:
     def __contains__(self, name: str) -> bool:
         return name in self._members
 
+    def size(self) -> int:
+        """The bytes of the file itself."""
+        return self._file.seek(0, os.SEEK_END)
+
     def sha256(self) -> str:
         """The SHA-256 of the file itself."""
         self._file.seek(0)
@@ -115,6 +108,23 @@ class Container:
     def read(self, name: str) -> bytes:
         """A whole member. Raises BundleError."""
         return b"".join(self.blocks(name))
+
+
+def open_container(path: Path) -> Container:
+    """The bundle at ``path``.
+
+    Raises:
+        BundleError: as :class:`Container`.
+        UsageError: there is no such file.
+        StorageError: it cannot be read.
+    """
+    try:
+        file = path.open("rb")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise UsageError(f"there is no file {path}", hint="check the path") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    return Container(file, path)
 
 
 def _refused(error: BaseException, path: Path) -> BaseException:
@@ -213,11 +223,16 @@ def _check_size(entry: zipfile.ZipInfo) -> None:
     size, limit = entry.file_size, LARGEST_MEMBER[entry.filename]
     if size > limit:
         raise BundleError(f"its {entry.filename} has {size} bytes; at most {limit} are read")
-    if size > max(_RATIO_FROM, LARGEST_RATIO * entry.compress_size):
+    if is_too_dense(entry):
         raise BundleError(
             f"its {entry.filename} has {size} bytes in {entry.compress_size}, more than "
             f"{LARGEST_RATIO} to 1: that is how a zip bomb looks"
         )
+
+
+def is_too_dense(entry: zipfile.ZipInfo) -> bool:
+    """Whether a member is compressed more than any journal is; such a one is written stored."""
+    return entry.file_size > max(_RATIO_FROM, LARGEST_RATIO * entry.compress_size)
 
 
 def _check_places(entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at: int) -> None:
@@ -232,51 +247,3 @@ def _check_places(entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at:
         at += _LOCAL.size + name_length + extra_length + entry.compress_size
     if at != directory_at:
         raise BundleError("there is something after its members, or they overlap its directory")
-
-
-# The origin of an imported run: ``origin.json`` beside its manifest.
-
-
-NAME = "origin.json"
-
-
-class MemberInfo(Struct, frozen=True, kw_only=True):
-    """A file in a bundle: the SHA-256 of its bytes, and how many there are."""
-
-    sha256: str
-    bytes: int
-
-
-class ImportOrigin(Struct, frozen=True, kw_only=True):
-    """An import: when (ISO 8601, UTC), and of which bundle.
-
-    ``bundle_sha256`` is of the zip file; ``members`` are the files in it, by name, which are the
-    same however they were compressed.
-    """
-
-    imported_at: str
-    bundle_sha256: str
-    members: dict[str, MemberInfo]
-
-
-def read_origin(run: RunDirectory) -> ImportOrigin | None:
-    """Where ``run`` came from; ``None`` for a run of this machine's.
-
-    Raises:
-        StorageError: the file is damaged, or cannot be read.
-    """
-    path = run.path / NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ImportOrigin)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path} is damaged: {error}") from error
-
-
-def write_origin(run: RunDirectory, origin: ImportOrigin) -> None:
-    """Write ``origin.json``. Raises StorageError."""
-    text = msgspec.json.format(msgspec.json.encode(origin), indent=2)
-    files.write_bytes(run.path / NAME, text + b"\n")

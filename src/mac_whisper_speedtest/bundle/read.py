@@ -16,11 +16,10 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest import files
-from mac_whisper_speedtest.bundle import container as bundle_origin
-from mac_whisper_speedtest.bundle import write
-from mac_whisper_speedtest.bundle.container import JOURNAL, MANIFEST, Container, ImportOrigin
+from mac_whisper_speedtest.bundle import members, write
+from mac_whisper_speedtest.bundle.container import Container
+from mac_whisper_speedtest.bundle.members import JOURNAL, MANIFEST, BundleInfo, ImportOrigin
 from mac_whisper_speedtest.bundle.validate import ValidatedBundle, counted, opened
-from mac_whisper_speedtest.bundle.write import BundleInfo
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
@@ -102,14 +101,14 @@ def _with_id(run_id: str) -> RunDirectory | None:
 
 def _check_same(there: RunDirectory, found: ValidatedBundle, path: Path) -> None:
     """Refuse a bundle that has the id of a run here, and is not that run."""
-    known = bundle_origin.read_origin(there)
+    known = members.read_origin(there)
     if known is not None:
-        members = known.members
+        same = known.members == found.info.members
     else:  # it was measured here, and may have been given away
         texts = not found.info.texts_left_out
         with write.bundle_contents(there, texts=texts, scratch=there.path.parent) as own:
-            members = own.info.members
-    if members != found.info.members:
+            same = own.info.members == found.info.members
+    if not same:
         raise UsageError(
             f"{path} has the id of run {directory.name_of(there)} ({found.info.run_id}), and holds "
             "something else",
@@ -126,7 +125,7 @@ def _written(found: ValidatedBundle, container: Container, staging: Path) -> Run
         filled = RunDirectory(staging)
         for name in (MANIFEST, JOURNAL):
             _copy(container, name, staging / name, found.info)
-        bundle_origin.write_origin(
+        members.write_origin(
             filled,
             ImportOrigin(
                 imported_at=datetime.now(UTC).isoformat(timespec="seconds"),

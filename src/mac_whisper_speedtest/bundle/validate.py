@@ -18,20 +18,22 @@ from typing import TypeVar
 import msgspec
 
 from mac_whisper_speedtest import limits
-from mac_whisper_speedtest.bundle import write
-from mac_whisper_speedtest.bundle.container import (
+from mac_whisper_speedtest.bundle.container import BundleError, Container, open_container
+from mac_whisper_speedtest.bundle.members import (
+    FORMAT,
     INFO,
     JOURNAL,
     MANIFEST,
     SEALED,
-    BundleError,
-    Container,
+    VERSION,
+    BundleInfo,
+    JournalLine,
 )
 from mac_whisper_speedtest.bundle.redact import PSEUDONYM
-from mac_whisper_speedtest.bundle.write import BundleInfo
+from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.limits import LONGEST_LINE, LONGEST_NAME, LONGEST_S, LimitError
 from mac_whisper_speedtest.printable import control_character, may_have_control, shown
-from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.plausible import EventChecker, ImplausibleError
@@ -152,6 +154,10 @@ def _demand(holds: object, otherwise: str) -> None:
 
 
 MOST_LINES = 3_000_000
+_DECODED_FREE = 48 << 20
+_DECODED_PER_BYTE = 150
+_BYTES_OF_A_VALUE = 128
+"""Of an entry of an object or a list, in bytes of memory: from 40 to 170."""
 _Decoded = TypeVar("_Decoded")
 
 
@@ -190,8 +196,8 @@ def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
         StorageError: it cannot be read.
     """
     try:
-        with Container(path) as container:
-            yield _validated(container), container
+        with open_container(path) as container:
+            yield validated(container), container
     except BundleError as error:
         raise BundleError(
             f"{path} is refused: {error.message}",
@@ -199,7 +205,8 @@ def opened(path: Path) -> Iterator[tuple[ValidatedBundle, Container]]:
         ) from error
 
 
-def _validated(container: Container) -> ValidatedBundle:
+def validated(container: Container) -> ValidatedBundle:
+    """A bundle, with its figures, after all checks. Raises BundleError."""
     info = _info(container)
     # First of all, so that what was changed is called so, and not by what the change has broken.
     for _ in counted(container, JOURNAL, info):
@@ -217,11 +224,19 @@ def _validated(container: Container) -> ValidatedBundle:
     manifest = _decoded(data, s.Manifest, MANIFEST)
     _check_letters(data, MANIFEST)
     check_manifest(manifest)
+    requested = journal.of_request(data)
+    if manifest.request_sha256 != requested:
+        raise BundleError(
+            f"its request has the SHA-256 {requested[:12]}…, and its manifest says "
+            f"{shown(manifest.request_sha256[:12])}"
+        )
     if manifest.run_id != info.run_id:
         raise BundleError(
             f"bundle.json is of run {shown(info.run_id)}, the manifest of {shown(manifest.run_id)}"
         )
-    run = _computed(assemble(manifest, list(_events(container, manifest))))
+    budget = _DecodedBudget(container.size())
+    budget.spend(data)
+    run = _computed(assemble(manifest, list(_events(container, manifest, budget))))
     if SEALED in container:
         _check_figures(container, run)
     return ValidatedBundle(info, run, container.sha256())
@@ -230,11 +245,11 @@ def _validated(container: Container) -> ValidatedBundle:
 def _info(container: Container) -> BundleInfo:
     data = container.read(INFO)
     head = _decoded(data, _Head, INFO)
-    if head.format != write.FORMAT:
-        raise BundleError(f"its format is {shown(head.format)}, not {write.FORMAT!r}")
-    if head.version != write.VERSION:
+    if head.format != FORMAT:
+        raise BundleError(f"its format is {shown(head.format)}, not {FORMAT!r}")
+    if head.version != VERSION:
         raise BundleError(
-            f"it has bundle version {shown(head.version)}; this tool reads {write.VERSION}",
+            f"it has bundle version {shown(head.version)}; this tool reads {VERSION}",
             hint="install a newer mac-whisper-speedtest",
         )
     info = _decoded(data, BundleInfo, INFO)
@@ -244,9 +259,38 @@ def _info(container: Container) -> BundleInfo:
     return info
 
 
-def _events(container: Container, manifest: s.Manifest) -> Iterator[s.Event]:
+class _DecodedBudget:
+    """Bounds the memory that decoded JSON takes, by the size of the bundle's file.
+
+    A run takes up to 100 times its bundle: its journal is compressed 5 to 20 times, and an object
+    takes some 5 times its JSON. A file that a forger has made can take 6 times as much again, with
+    the shortest possible values.
+
+    Args:
+        size: of the file, in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._most = self._left = _DECODED_FREE + _DECODED_PER_BYTE * size
+
+    def spend(self, line: bytes) -> None:
+        """Count a line of JSON before it is decoded.
+
+        Raises:
+            BundleError: the bundle would take more memory than its size allows.
+        """
+        self._left -= len(line) + _BYTES_OF_A_VALUE * line.count(b",")
+        if self._left < 0:
+            raise BundleError(
+                f"decoded, it takes more than {megabytes(self._most)}, too much for its size"
+            )
+
+
+def _events(
+    container: Container, manifest: s.Manifest, budget: _DecodedBudget
+) -> Iterator[s.Event]:
     """The journal's events, each of them possible."""
-    decoder, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(write.JournalLine)
+    decoder, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(JournalLine)
     checker = EventChecker(manifest)
     for number, line in enumerate(_lines(container), start=1):
         where = f"journal line {number}"
@@ -254,6 +298,7 @@ def _events(container: Container, manifest: s.Manifest) -> Iterator[s.Event]:
             raise BundleError(f"its journal has more than {MOST_LINES} lines")
         try:
             limits.check_depth(line)
+            budget.spend(line)
             event: s.Event = decoder.decode(line)
             at_s = envelope.decode(line).at_s
         except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:

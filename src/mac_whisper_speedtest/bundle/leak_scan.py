@@ -1,0 +1,146 @@
+"""The last check before a bundle is written: does it still contain anything private?
+
+It runs after the allow-list and is independent of it, except for the fields that may contain spoken
+or public words: there, a user name such as ``may`` or ``whisper`` is not a leak.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from mac_whisper_speedtest.bundle.fields import POLICIES
+from mac_whisper_speedtest.declared import FieldPolicy
+from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.privacy import MAC_ADDRESS, Secret, secrets
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.secret_forms import TOKEN, without_secrets
+
+PUBLIC_WORDS = frozenset(
+    {"base", "batch", "batched", "beam", "beam5", "best", "bin", "cities", "condition", "config"}
+    | {"cpp", "cpu", "ctranslate2", "cuda", "distil", "fast", "faster", "fixed", "float16"}
+    | {"float32", "fluidaudio", "ggml", "gpu", "greedy", "huggingface", "insanely", "int8", "json"}
+    | {"language", "large", "lightning", "long", "mac", "medium", "metal", "mlx", "model"}
+    | {"moonshine", "mps", "npz", "numpy", "onnx", "openai", "parakeet", "previous", "python"}
+    | {"sequential", "shipped", "short", "size", "small", "speedtest", "task", "tdt"}
+    | {"temperatures", "text", "timestamps", "tiny", "tokenizer", "torch", "transcribe", "turbo"}
+    | {"vad", "vocabulary", "voice", "whisper", "whisperkit", "whisperx", "window"}
+)
+"""Words in the names of backends, models, clips and settings, which identify no user with the same
+name; a test holds them against the names that there are."""
+
+_SHAPES = bytes(
+    ord("x") if chr(code) in "0123456789abcdefABCDEF" else ord(":") if chr(code) in ":-" else 0
+    for code in range(256)
+)
+_SIX_PAIRS = b"xx:xx:xx:xx:xx:xx"
+"""How a hardware address looks when every hexadecimal digit is an x."""
+
+_SPOKEN = frozenset(
+    {
+        FieldPolicy.KEPT,
+        FieldPolicy.SAID,
+        FieldPolicy.REFERENCE,
+        FieldPolicy.SOURCE,
+        FieldPolicy.RECOMPUTED,
+    }
+)
+_NAMES = frozenset(
+    {FieldPolicy.NAME, FieldPolicy.CLIP, FieldPolicy.UTTERANCE, FieldPolicy.CELL, FieldPolicy.FILES}
+)
+_PEOPLE = frozenset({"user name", "host name"})
+
+
+class LeakScanner:
+    """Searches what is about to be written.
+
+    Args:
+        known: what is secret; this machine's unless given.
+    """
+
+    def __init__(self, known: Sequence[Secret] | None = None) -> None:
+        self._known = secrets() if known is None else list(known)
+        # As they stand in JSON: quotes and backslashes are escaped there.
+        self._written = [
+            json.dumps(each.text, ensure_ascii=False)[1:-1].lower() for each in self._known
+        ]
+
+    def refuse(self, line: bytes, where: str, kind: Any) -> None:
+        """Refuse a line of JSON that gives something away.
+
+        Args:
+            line: as it is to be written.
+            where: what to call it in the message.
+            kind: the struct that it holds.
+
+        Raises:
+            UsageError: it does; the message names the field, and not the secret.
+        """
+        if not self._may_hold_a_secret(line):
+            return
+        for field, how, value in _texts(msgspec.json.decode(line, type=kind), ""):
+            found = self.found(value, how)
+            if found:
+                raise UsageError(
+                    f"nothing was written: {where} would give away a {found}, in {field}",
+                    hint="rename what is called so, and measure again; if the name is none of "
+                    "yours, report this as a bug",
+                )
+
+    def _may_hold_a_secret(self, line: bytes) -> bool:
+        """Whether a line may hold a secret, quickly: a run has a million lines."""
+        text = line.decode()
+        low = text.lower()
+        return (
+            any(written in low for written in self._written)
+            or without_secrets(text) != text
+            or _SIX_PAIRS in line.translate(_SHAPES)
+        )
+
+    def found(self, text: str, how: FieldPolicy) -> str:
+        """The kind of secret in the text of a field; empty where there is none."""
+        if TOKEN.search(text) if how in _SPOKEN else without_secrets(text) != text:
+            return "token"
+        if MAC_ADDRESS.search(text):
+            return "MAC address"
+        for secret in self._known:
+            if how in _SPOKEN and secret.may_be_a_word:
+                continue
+            if how in _NAMES and secret.kind in _PEOPLE and secret.text.lower() in PUBLIC_WORDS:
+                continue
+            if secret.pattern.search(text):
+                return secret.kind
+        return ""
+
+
+def _texts(value: Any, where: str) -> Iterator[tuple[str, FieldPolicy, str]]:
+    """Every text in a struct of the schema with its field and how that is handled."""
+    if isinstance(value, s.Struct):
+        for name, how in POLICIES[type(value)].items():
+            inner = getattr(value, name)
+            field = f"{where}.{name}" if where else f"{type(value).__name__}.{name}"
+            yield from (
+                _texts(inner, field) if how is FieldPolicy.INSIDE else _plain(inner, how, field)
+            )
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield f"a name in {where}", FieldPolicy.NAME, key
+            yield from _texts(each, where)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each, where)
+
+
+def _plain(value: Any, how: FieldPolicy, field: str) -> Iterator[tuple[str, FieldPolicy, str]]:
+    if isinstance(value, str):
+        yield field, how, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield f"a name in {field}", FieldPolicy.NAME, key
+            yield from _plain(each, how, f"{field}.{key}")
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _plain(each, how, field)

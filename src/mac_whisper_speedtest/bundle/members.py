@@ -1,0 +1,87 @@
+"""What a bundle consists of: its members, ``bundle.json``, and where an imported run came from."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.results.schema.base import Struct
+
+FORMAT = "mac-whisper-speedtest bundle"
+VERSION = 1
+INFO, MANIFEST, JOURNAL, SEALED = "bundle.json", "manifest.json", "journal.jsonl", "run.json"
+MEMBERS = (INFO, JOURNAL, MANIFEST)
+"""What this tool writes, in this order. A ``run.json`` may be there too, and is not believed."""
+
+
+class MemberInfo(Struct, frozen=True, kw_only=True):
+    """A file in a bundle: the SHA-256 of its bytes, and how many there are."""
+
+    sha256: str
+    bytes: int
+
+
+class WriterInfo(Struct, frozen=True, kw_only=True):
+    """The program that wrote a bundle."""
+
+    name: str
+    version: str
+
+
+class BundleInfo(Struct, frozen=True, kw_only=True):
+    """The whole of ``bundle.json``."""
+
+    format: str
+    version: int
+    tool: WriterInfo
+    run_id: str
+    texts_left_out: bool
+    members: dict[str, MemberInfo]
+
+
+class JournalLine(msgspec.Struct):
+    """When a line of the journal was written; the rest of it is an event."""
+
+    at_s: float | None = None
+
+
+# The origin of an imported run: ``origin.json`` beside its manifest.
+
+ORIGIN = "origin.json"
+
+
+class ImportOrigin(Struct, frozen=True, kw_only=True):
+    """An import: when (ISO 8601, UTC), and of which bundle.
+
+    ``bundle_sha256`` is of the zip file; ``members`` are the files in it, by name, which are the
+    same however they were compressed.
+    """
+
+    imported_at: str
+    bundle_sha256: str
+    members: dict[str, MemberInfo]
+
+
+def read_origin(run: RunDirectory) -> ImportOrigin | None:
+    """Where ``run`` came from; ``None`` for a run of this machine's.
+
+    Raises:
+        StorageError: the file is damaged, or cannot be read.
+    """
+    path = run.path / ORIGIN
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ImportOrigin)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
+
+
+def write_origin(run: RunDirectory, origin: ImportOrigin) -> None:
+    """Write ``origin.json``. Raises StorageError."""
+    text = msgspec.json.format(msgspec.json.encode(origin), indent=2)
+    files.write_bytes(run.path / ORIGIN, text + b"\n")
