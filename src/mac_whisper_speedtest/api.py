@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mac_whisper_speedtest import files as file_io
 from mac_whisper_speedtest import request
 from mac_whisper_speedtest.compare import compare as comparing
+from mac_whisper_speedtest.compare import fail_on as gates
 from mac_whisper_speedtest.compare import sources
 from mac_whisper_speedtest.compare.document import CellChange, Compared
 from mac_whisper_speedtest.compare.sources import RunSource
@@ -249,7 +250,8 @@ def compare(
         new: what is judged.
         margin: the relative difference in speed below which nothing counts, such as 0.03.
         anyway: also compare what is not comparable.
-        fail_on: ``slower``, ``wrong``, ``memory``, ``energy``: what belongs into ``regressions``.
+        fail_on: what belongs into ``regressions``: ``slower``, ``wrong``, ``changed``, ``unclear``,
+            ``memory``, ``energy``.
 
     Raises:
         UsageError: there is no such run, or the two cannot be compared.
@@ -257,7 +259,7 @@ def compare(
     """
     if margin is not None:
         Share().check(margin, "margin")
-    kinds = comparing.kinds([fail_on] if isinstance(fail_on, str) else fail_on)
+    kinds = gates.kinds([fail_on] if isinstance(fail_on, str) else fail_on)
     judged = new.source if isinstance(new, Results) else sources.load(str(new))
     if isinstance(base, Results):
         against = base.source
@@ -266,4 +268,4 @@ def compare(
     else:
         against = sources.load(str(base))
     found = comparing.compare(against, judged, margin=margin, anyway=anyway)
-    return Comparison(comparing.judged(found, kinds))
+    return Comparison(gates.judged(found, kinds))

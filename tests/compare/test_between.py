@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from fakes.events import SAID
-from fakes.runs import STEADY, FakeCell, FakeRun, run_of_set, source
+from fakes.recordings import recording
+from fakes.runs import STEADY, FakeCell, FakeRun, run_of, run_of_set, source
 from fakes.worlds import WORLDS, World, rounds_of
+from mac_whisper_speedtest.audio.builtin import builtin_clips
 from mac_whisper_speedtest.backends.contract import DecodeContract
-from mac_whisper_speedtest.compare import compare
+from mac_whisper_speedtest.compare import compare, fail_on
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.errors import UsageError
@@ -19,7 +21,7 @@ from mac_whisper_speedtest.request import settings_of
 from mac_whisper_speedtest.results import schema as s
 
 WRONG = dict.fromkeys(SAID, "something else entirely was written down here by it")
-KINDS = list(compare.KINDS)
+KINDS = list(fail_on.KINDS)
 NOISE = {
     "smallest_detectable": 0.03,
     "spread": 0.02,
@@ -58,7 +60,7 @@ def quantity(found: d.Compared, name: str) -> d.QuantityChange:
 
 
 def failed_on(found: d.Compared) -> list[str]:
-    return [each.kind for each in compare.judged(found, KINDS).regressions]
+    return [each.kind for each in fail_on.judged(found, KINDS).regressions]
 
 
 def slower(by: float, backend: str = "a") -> FakeCell:
@@ -150,7 +152,68 @@ def test_wrong_texts_are_worse_and_others_than_before() -> None:
     assert (texts.same, texts.recordings) == (0, 2)
     assert texts.changed is not None
     assert texts.changed > 0.5
-    assert failed_on(found) == ["wrong"]
+    assert failed_on(found) == ["wrong", "changed"]
+
+
+def three_mistakes() -> d.Compared:
+    """0 % and 8.3 % of the default clip."""
+    reference = builtin_clips().clips["short"].reference.strip()
+    wrong = reference.replace("best", "rest").replace("wisdom", "freedom").replace("epoch", "e", 1)
+    first, second = (
+        source(run_of(FakeCell(text=text), number=number, speech=recording(reference=reference)))
+        for number, text in ((1, reference), (2, wrong))
+    )
+    return compare.compare(first, second)
+
+
+def test_too_little_speech_to_tell_is_not_passed_over_in_silence() -> None:
+    found = fail_on.judged(three_mistakes(), ["wrong"])
+    (each,) = found.cells
+    assert each.accuracy is not None
+    assert (each.accuracy.base_rate, each.accuracy.verdict) == (0.0, "unclear")
+    assert each.accuracy.new_rate == pytest.approx(3 / 36)
+    assert found.regressions == []
+    (undecided,) = found.undecided
+    assert undecided.kind == "wrong"
+    assert undecided.message.startswith(
+        "not enough speech to tell: its WER rose by 8.3 points from 0.0% to 8.3%"
+    )
+    assert "use --fail-on changed or --fail-on unclear, or measure more speech" in undecided.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("changed", "its text differs in 1 of 1 recordings; 8.3% of the words are others"),
+        ("unclear", "not enough speech to tell: its WER rose by 8.3 points from 0.0% to 8.3%; "),
+    ],
+)
+def test_any_text_that_differs_and_any_doubt_can_fail_a_build(kind: str, message: str) -> None:
+    found = fail_on.judged(three_mistakes(), [kind])
+    (regression,) = found.regressions
+    assert (regression.kind, found.undecided) == (kind, [])
+    assert regression.message.startswith(message)
+
+
+def test_equal_texts_fail_nothing_however_little_was_spoken() -> None:
+    few = recording(reference="two words")
+    first, second = (
+        source(run_of(FakeCell(text="others"), number=number, speech=few)) for number in (1, 2)
+    )
+    found = fail_on.judged(compare.compare(first, second), ["wrong", "changed", "unclear"])
+    (each,) = found.cells
+    assert each.accuracy is not None
+    assert each.accuracy.verdict == "unclear"
+    assert (found.regressions, found.undecided) == ([], [])
+
+
+def test_a_speed_and_a_meter_that_cannot_be_judged_are_undecided() -> None:
+    found = compared(FakeCell(rtf=[0.1, 0.1]), FakeCell(rtf=[0.2, 0.2]))
+    undecided = fail_on.judged(found, ["slower", "memory", "energy"]).undecided
+    assert [(each.kind, each.message.partition(":")[0]) for each in undecided] == [
+        ("slower", "not enough rounds to tell (a comparison takes 3 rounds on either side)"),
+        ("energy", "energy not measured"),
+    ]
 
 
 def test_equal_texts_are_as_good_and_the_same() -> None:
@@ -178,7 +241,9 @@ def test_texts_that_nobody_wrote_down_are_still_compared() -> None:
     assert texts is not None
     assert texts.same == 1
     assert texts.changed == pytest.approx(1 / 8)
-    assert failed_on(found) == []
+    assert failed_on(found) == ["changed", "unclear"]
+    (undecided,) = fail_on.judged(found, ["wrong"]).undecided
+    assert "there is no reference text: use --fail-on changed" in undecided.message
 
 
 def test_twice_the_memory_is_more_memory() -> None:
@@ -269,7 +334,7 @@ def test_a_cell_that_fails_now_fails_the_comparison() -> None:
     assert cell(found).message == "failed: no such file"
     assert cell(found).speed is None
     assert failed_on(found) == ["failed"]
-    assert compare.judged(found, ["memory"]).regressions == []
+    assert fail_on.judged(found, ["memory"]).regressions == []
 
 
 def test_a_cell_that_failed_before_is_fixed() -> None:
@@ -281,7 +346,7 @@ def test_a_cell_that_failed_before_is_fixed() -> None:
 def test_a_cell_that_is_gone_fails_the_comparison_and_one_more_does_not() -> None:
     first = source(run_of_set(FakeCell("a"), FakeCell("b")))
     second = source(run_of_set(FakeCell("a"), FakeCell("c"), number=2))
-    found = compare.judged(compare.compare(first, second), ["slower"])
+    found = fail_on.judged(compare.compare(first, second), ["slower"])
     assert {each.backend: each.state for each in found.cells} == {
         "a": d.COMPARED,
         "b": d.MISSING,
@@ -315,7 +380,7 @@ def test_what_is_not_installed_for_either_run_is_left_out_unless_it_was_asked_fo
 def test_a_cell_whose_counterpart_is_not_clear_is_neither_compared_nor_missing() -> None:
     first = source(run_of_set(FakeCell("x"), FakeCell("a@1"), FakeCell("a@2")))
     second = source(run_of_set(FakeCell("x"), FakeCell("a@3"), number=2))
-    found = compare.judged(compare.compare(first, second), KINDS)
+    found = fail_on.judged(compare.compare(first, second), KINDS)
     assert [each.state for each in found.cells] == [d.COMPARED, *[d.UNMATCHED] * 3]
     assert "a@3" in found.cells[1].message
     assert found.regressions == []
@@ -395,10 +460,10 @@ def test_other_threads_and_another_system_are_named() -> None:
     ],
 )
 def test_fail_on_is_repeated_or_parted_by_commas(texts: list[str], kinds: list[str]) -> None:
-    assert compare.kinds(texts) == kinds
+    assert fail_on.kinds(texts) == kinds
 
 
 def test_fail_on_refuses_what_it_does_not_know() -> None:
     with pytest.raises(UsageError, match="faster") as caught:
-        compare.kinds(["slower,faster"])
-    assert "slower, wrong, memory, energy" in caught.value.hint
+        fail_on.kinds(["slower,faster"])
+    assert "slower, wrong, changed, unclear, memory, energy" in caught.value.hint

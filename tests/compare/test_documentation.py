@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mac_whisper_speedtest.cli import compare as command
-from mac_whisper_speedtest.compare import compare, document
+from mac_whisper_speedtest.compare import document, fail_on
 from mac_whisper_speedtest.stats.ranking import Verdict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_every_verdict_on_speed_is_described() -> None:
 
 def test_everything_that_can_fail_a_build_is_described() -> None:
     described = rows(section("Failing a build"), "`--fail-on`")
-    assert list(described)[:-1] == quoted(list(compare.KINDS))
+    assert list(described)[:-1] == quoted(list(fail_on.KINDS))
 
 
 def test_every_format_is_described() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from fakes.events import SAID
 from fakes.runs import STEADY, FakeCell, run_of_set, source
-from mac_whisper_speedtest.compare import compare, document
+from mac_whisper_speedtest.compare import compare, document, fail_on
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.compare.sources import RunSource
 from mac_whisper_speedtest.report import ci_formats, comparison, comparison_markdown
@@ -49,7 +49,7 @@ def found() -> Compared:
     }
     first = source(run_of_set(*base, tags=["base"], **machine))
     second = source(run_of_set(*new, number=2, **machine))
-    return compare.judged(compare.compare(first, second), list(compare.KINDS))
+    return fail_on.judged(compare.compare(first, second), list(fail_on.KINDS))
 
 
 def table_rows(text: str, names: list[str]) -> dict[str, str]:
@@ -78,14 +78,25 @@ def test_the_table_has_a_row_per_cell_with_its_words(found: Compared) -> None:
 def test_what_fails_the_build_is_said_at_the_end(found: Compared) -> None:
     last = comparison.comparison_text(found).splitlines()[-len(found.regressions) :]
     assert [line.partition(":")[0] for line in last] == [
-        "slower", "wrong", "failed", "memory", "failed",
+        "slower", "wrong", "changed", "failed", "memory", "failed",
     ]  # fmt: skip
 
 
 def test_without_anything_to_fail_on_that_is_said(found: Compared) -> None:
-    clean = msgspec.structs.replace(found, regressions=[])
-    assert comparison.outcome(clean) == ["Nothing to fail on (slower, wrong, memory, energy)."]
+    clean = fail_on.judged(msgspec.structs.replace(found, cells=[found.cells[0]]), ["slower"])
+    assert comparison.outcome(clean) == ["Nothing to fail on (slower)."]
     assert comparison.outcome(msgspec.structs.replace(clean, fail_on=[])) == []
+
+
+def test_what_cannot_be_decided_is_said_in_every_format(found: Compared) -> None:
+    unknown = fail_on.judged(msgspec.structs.replace(found, cells=[found.cells[0]]), ["energy"])
+    line = "energy: same tiny.en on speech: energy not measured: no energy counter"
+    assert comparison.outcome(unknown) == [
+        f"not decided: {line}",
+        "Nothing to fail on for sure (energy).",
+    ]
+    assert "- ❔ not decided: energy: same" in comparison_markdown.render(unknown)
+    assert "not decided: energy: energy not measured" in ci_formats.render_junit(unknown)
 
 
 def test_a_comparison_that_should_not_be_made_says_so_first(found: Compared) -> None:
@@ -202,7 +213,7 @@ def test_junit_has_a_case_per_cell_that_fails_for_what_was_asked(found: Compared
 
 
 def test_junit_without_fail_on_fails_nothing(found: Compared) -> None:
-    root = ElementTree.fromstring(ci_formats.render_junit(compare.judged(found, [])))
+    root = ElementTree.fromstring(ci_formats.render_junit(fail_on.judged(found, [])))
     assert not list(root.iter("failure"))
     cases = {each.get("name"): each for each in root.iter("testcase")}
     skipped = {name for name, case in cases.items() if case.find("skipped") is not None}
@@ -224,7 +235,7 @@ def test_variants_of_a_backend_have_names_of_their_own_in_every_format() -> None
     others = [steady("a:int8"), steady("a:int8", peak_bytes=600_000_000)]
     base = run_of_set(steady("a@1.1", version="1.1"), steady("a@1.2", version="1.2"), others[0])
     new = run_of_set(*versions, others[1], number=2)
-    several = compare.judged(compare.compare(source(base), source(new)), list(compare.KINDS))
+    several = fail_on.judged(compare.compare(source(base), source(new)), list(fail_on.KINDS))
 
     labels = ["a@1.1", "a@1.2", "a:int8"]
     names = ["a@1.1 float32", "a@1.2 float32", "a:int8 1.2.3 float32"]

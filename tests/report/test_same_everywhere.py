@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from fakes.runs import STEADY, FakeCell, run_of_set, source
-from mac_whisper_speedtest.compare import compare
+from mac_whisper_speedtest.compare import compare, fail_on
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.export import markup
 from mac_whisper_speedtest.export.tables import CELLS
@@ -53,7 +53,7 @@ def run() -> s.Run:
 @pytest.fixture(scope="module")
 def compared() -> Compared:
     base, new = (source(run_of_set(*MEASURED, number=number)) for number in (1, 2))
-    return compare.judged(compare.compare(base, new), [])
+    return fail_on.judged(compare.compare(base, new), [])
 
 
 def shown(rows: Sequence[Sequence[str]], rate: str = "WER", status: str = "status") -> Shown:

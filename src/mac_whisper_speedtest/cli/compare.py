@@ -26,7 +26,8 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
     "--fail-on",
     multiple=True,
     metavar="WHAT",
-    help="slower, wrong, memory or energy: exit with 11 if so. Repeat it, or part by commas.",
+    help="slower, wrong, changed, unclear, memory or energy: exit with 11 if so. Repeat it, or "
+    "part by commas.",
 )
 @click.option(
     "--margin",
@@ -73,10 +74,11 @@ def command(  # noqa: PLR0917 - one parameter per option
     """
     from mac_whisper_speedtest import files
     from mac_whisper_speedtest.compare import compare, sources
+    from mac_whisper_speedtest.compare import fail_on as gates
     from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.report import comparison as terminal
 
-    kinds = compare.kinds(fail_on)
+    kinds = gates.kinds(fail_on)
     chosen = form or (_by_suffix(output) if output is not None else "table")
     judged = sources.load(new)
     against = (
@@ -84,7 +86,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         if base == sources.PREVIOUS
         else sources.load(base)
     )
-    found = compare.judged(compare.compare(against, judged, margin=margin, anyway=anyway), kinds)
+    found = gates.judged(compare.compare(against, judged, margin=margin, anyway=anyway), kinds)
     if output is not None:
         files.write_bytes(output, _rendered(found, chosen).encode())
     if output is not None or chosen == "table":

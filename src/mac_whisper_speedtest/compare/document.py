@@ -63,6 +63,10 @@ class RatioInfo(Struct, frozen=True, kw_only=True):
             return None
         return cls(estimate=ratio.estimate, low=ratio.low, high=ratio.high, level=ratio.level)
 
+    def __format__(self, form: str) -> str:
+        """Its interval, as ``1.02–1.17``."""
+        return f"{self.low:{form or '.3f'}}–{self.high:{form or '.3f'}}"
+
 
 class SpeedChange(Struct, frozen=True, kw_only=True):
     """Processing seconds per audio second (RTF), before and after."""
@@ -214,7 +218,9 @@ class Regression(Struct, frozen=True, kw_only=True):
     """Something to fail on."""
 
     cell: Annotated[str, Doc("backend, model and speech")]
-    kind: Annotated[str, Doc("`slower`, `wrong`, `memory`, `energy`, or `failed`")]
+    kind: Annotated[
+        str, Doc("`slower`, `wrong`, `changed`, `unclear`, `memory`, `energy`, or `failed`")
+    ]
     message: Annotated[str, Doc("in words")]
 
 
@@ -255,6 +261,10 @@ class Compared(Struct, frozen=True, kw_only=True):
     regressions: Annotated[list[Regression], Doc("what was found of it")] = msgspec.field(
         default_factory=list
     )
+    undecided: Annotated[
+        list[Regression],
+        Doc("what of it cannot be decided, and what to do about that; it fails nothing"),
+    ] = msgspec.field(default_factory=list)
 
 
 def to_json(value: Struct) -> str:

@@ -45,7 +45,13 @@ def render_junit(compared: d.Compared) -> str:
         elif cell.state != d.COMPARED:
             skipped += 1
             ElementTree.SubElement(case, "skipped", message=printable(_why(cell)))
-        ElementTree.SubElement(case, "system-out").text = printable(_shown(cell))
+        undecided = [
+            f"not decided: {each.kind}: {each.message}"
+            for each in compared.undecided
+            if each.cell == cell.name
+        ]
+        shown = "\n".join([_shown(cell), *undecided])
+        ElementTree.SubElement(case, "system-out").text = printable(shown)
     suite.set("tests", str(len(compared.cells)))
     suite.set("failures", str(len(failures)))
     suite.set("errors", "0")

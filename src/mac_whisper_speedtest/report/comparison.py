@@ -90,11 +90,15 @@ def outcome(compared: d.Compared) -> list[str]:
     """What ``--fail-on`` found, one line each; empty without that option."""
     if not compared.fail_on:
         return []
-    if not compared.regressions:
-        return [f"Nothing to fail on ({', '.join(compared.fail_on)})."]
-    return [
-        printable_line(f"{each.kind}: {each.cell}: {each.message}") for each in compared.regressions
-    ]
+    lines = [f"not decided: {_outcome_line(each)}" for each in compared.undecided]
+    if compared.regressions:
+        return [*lines, *map(_outcome_line, compared.regressions)]
+    sure = "to fail on for sure" if lines else "to fail on"
+    return [*lines, f"Nothing {sure} ({', '.join(compared.fail_on)})."]
+
+
+def _outcome_line(found: d.Regression) -> str:
+    return printable_line(f"{found.kind}: {found.cell}: {found.message}")
 
 
 def notes(compared: d.Compared) -> list[str]:

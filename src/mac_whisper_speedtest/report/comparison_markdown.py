@@ -41,7 +41,7 @@ def _head(compared: Compared) -> Iterator[str]:
         yield f"\n> **Not comparable:** {_plain(each)}"
     if compared.fail_on:
         yield ""
-        mark = "❌" if compared.regressions else "✅"
+        mark = "❌" if compared.regressions else "❔" if compared.undecided else "✅"
         yield from (f"- {mark} {_plain(line)}" for line in rows.outcome(compared))
 
 
