@@ -149,7 +149,7 @@ def _version(text: str | None, backend: Backend) -> str:
 
 
 def _named(name: str, available: Mapping[str, Backend]) -> Backend:
-    known = ALIASES.get(name.lower(), name)
+    known = canonical(name)
     if known in available:
         return available[known]
     near = difflib.get_close_matches(name.lower(), [*available, *ALIASES], n=3, cutoff=0.4)
@@ -158,6 +158,12 @@ def _named(name: str, available: Mapping[str, Backend]) -> Backend:
         hint=(f"did you mean {', '.join(near)}? " if near else "")
         + f"known: {', '.join(available)}; or a .toml file that describes a program",
     )
+
+
+def canonical(label: str) -> str:
+    """``NAME[@VERSION][:PRECISION]`` with the name of the backend in place of an alias."""
+    name = re.split("[@:]", label, maxsplit=1)[0]
+    return ALIASES.get(name.lower(), name) + label[len(name) :]
 
 
 def from_toml(path: Path) -> Backend:

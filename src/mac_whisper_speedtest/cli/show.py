@@ -139,11 +139,11 @@ def score_command(  # noqa: PLR0917 - one parameter per option
 
 def named(name: str, cells: list[CellResult]) -> str:
     """The backend of a run by its name or alias. Raises UsageError, which lists the backends."""
-    from mac_whisper_speedtest.backends.registry import ALIASES
+    from mac_whisper_speedtest.backends.registry import canonical
     from mac_whisper_speedtest.errors import UsageError
 
     there = list(dict.fromkeys(cell.backend.name for cell in cells))
-    known = ALIASES.get(name.lower(), name)
+    known = canonical(name)
     if known in there:
         return known
     raise UsageError(
@@ -247,10 +247,12 @@ def _pairs(
     models = list(dict.fromkeys(cell.model.name for cell in cells))
     if model is not None and model not in models:
         raise UsageError(f"the run has no model {model!r}", hint=f"it has {', '.join(models)}")
+    if a == b and [cell.backend.name for cell in cells].count(a) == len(models):
+        raise UsageError(f"{a} is in the run only once", hint="name two backends of the run")
     pairs = [
         (cell, other)
-        for cell in cells
-        for other in cells
+        for place, cell in enumerate(cells)
+        for other in (cells if a != b else cells[place + 1 :])
         if (cell.backend.name, other.backend.name) == (a, b)
         and cell.clip.name == other.clip.name
         and model in {None, cell.model.name, other.model.name}

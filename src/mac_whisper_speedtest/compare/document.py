@@ -322,7 +322,10 @@ class LastingChange(Struct, frozen=True, kw_only=True):
 class Series(Struct, frozen=True, kw_only=True):
     """Runs of one cell that compare with each other, in order of their numbers."""
 
-    backend: Annotated[str, Doc("the backend without a version")]
+    backend: Annotated[
+        str,
+        Doc("the backend without a version; with it, where the runs have several versions each"),
+    ]
     model: Annotated[str, Doc("canonical model name")]
     clip: Annotated[str, Doc("the name of the speech in the newest run")]
     contract: Annotated[str, Doc("the contract's name")]
@@ -343,7 +346,9 @@ class History(Struct, frozen=True, kw_only=True):
     """Every series of a backend."""
 
     schema_version: Annotated[int, Doc("version of this document: 1")]
-    backend: Annotated[str, Doc("the backend without a version")]
+    backend: Annotated[str, Doc("the backend that was asked for")]
     limit: Annotated[int, Doc("how many runs of a series are in it at most: the newest")]
-    left_out: Annotated[int, Doc("cells of it that were not `ok`")]
+    left_out: Annotated[
+        int, Doc("cells of it that were not `ok`, or that their run measured a second time")
+    ]
     series: Annotated[list[Series], Doc("those with the newest run first")]

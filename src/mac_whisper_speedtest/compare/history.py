@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.backends.registry import ALIASES
+from mac_whisper_speedtest.backends.registry import canonical
 from mac_whisper_speedtest.compare import document as h
 from mac_whisper_speedtest.compare import facts, sources
 from mac_whisper_speedtest.compare.document import FactChange
@@ -26,6 +26,7 @@ class HistoryPoint:
     """What is known of a cell in one run.
 
     Attributes:
+        name: of its series: without a version, unless the run has several versions of the backend.
         run: the run.
         cell: the cell in it, without its samples.
         figures: its figures.
@@ -33,6 +34,7 @@ class HistoryPoint:
         manifest: what was known of the run beforehand.
     """
 
+    name: str
     run: RunRow
     cell: s.CellResult
     figures: s.Summary
@@ -43,10 +45,11 @@ class HistoryPoint:
 def history(
     backend: str, *, model: str = "", clip: str = "", contract: str = "", limit: int = LIMIT
 ) -> h.History:
-    """Every series of a backend, in whatever version, those with the newest run first.
+    """Every series of a backend, those with the newest run first.
 
     Args:
-        backend: its name, with a precision where such was asked for, without a version.
+        backend: its name, with a precision where such was asked for; with a version, only cells
+            for which that version was requested.
         model: only this model.
         clip: only speech of this name.
         contract: only contracts of this name.
@@ -56,27 +59,53 @@ def history(
         UsageError: no run has such a cell.
         StorageError: the runs cannot be read.
     """
-    name = without_version(ALIASES.get(backend.lower(), backend))
+    name = canonical(backend)
     cells, runs = _looked_up(name, model=model, clip=clip, contract=contract)
-    sound = [row for row in cells if row.cell.status == "ok" and _figures(row).rtfx]
+    names = _series_names(cells)
     groups: dict[tuple[object, ...], list[HistoryPoint]] = {}
-    for row in reversed(sound):  # the newest first, so that no more than needed are read
+    left_out = 0
+    for row, series_name in reversed(list(zip(cells, names, strict=True))):  # the newest first
+        if row.cell.status != "ok" or not _figures(row).rtfx:
+            left_out += 1
+            continue
         run = runs[row.number]
         manifest = sources.manifest_of(run.directory)
         if manifest is None:
+            left_out += 1
             continue
-        visit = HistoryPoint(run, row.cell, _figures(row), row.network_sha256, manifest)
+        visit = HistoryPoint(
+            series_name, run, row.cell, _figures(row), row.network_sha256, manifest
+        )
         visits = groups.setdefault(_key(visit), [])
-        twice = bool(visits) and visits[-1].run.number == run.number  # as `speedtest noise` does
-        if len(visits) < limit and not twice:
+        if visits and visits[-1].run.number == run.number:  # as `speedtest noise` does
+            left_out += 1
+        elif len(visits) < limit:
             visits.append(visit)
     return h.History(
         schema_version=h.SCHEMA_VERSION,
         backend=name,
         limit=limit,
-        left_out=len(cells) - len(sound),
+        left_out=left_out,
         series=[series(list(reversed(visits))) for visits in groups.values()],
     )
+
+
+def _series_names(cells: Sequence[CellRow]) -> list[str]:
+    """What the series of each cell is called; two versions in one run are never one series."""
+    versions: dict[tuple[object, ...], set[str]] = {}
+    for row in cells:
+        versions.setdefault(_work(row), set()).add(row.cell.backend.name)
+    return [
+        row.cell.backend.name
+        if len(versions[_work(row)]) > 1
+        else without_version(row.cell.backend.name)
+        for row in cells
+    ]
+
+
+def _work(row: CellRow) -> tuple[object, ...]:
+    backend = without_version(row.cell.backend.name)
+    return row.number, backend, row.cell.model.name, row.cell.clip.name
 
 
 def _looked_up(
@@ -84,18 +113,18 @@ def _looked_up(
 ) -> tuple[list[CellRow], dict[int, RunRow]]:
     """The cells in question in order of their runs, and these runs. The one look at the store."""
     with open_index() as index:
-        plain = name.partition(":")[0]
         # The index knows `name@version...` as a version of `name`; `name:precision` it does not.
+        plain = without_version(name)
         found = {
             (cell.number, cell.place): cell
-            for asked in dict.fromkeys((plain, name))
+            for asked in dict.fromkeys((plain.partition(":")[0], plain))
             for cell in index.cells(backend=asked, model=model, clip=clip)
         }
         runs = {run.number: run for run in index.runs()}
     cells = [
         found[place]
         for place in sorted(found)
-        if without_version(found[place].cell.backend.name) == name
+        if name in {found[place].cell.backend.name, without_version(found[place].cell.backend.name)}
         and contract in {"", _contract(found[place].cell)}
     ]
     if not cells:
@@ -121,6 +150,7 @@ def _contract(cell: s.CellResult) -> str:
 def _key(visit: HistoryPoint) -> tuple[object, ...]:
     """What runs of one series have in common."""
     return (
+        visit.name,
         visit.run.comparable,
         visit.network_sha256,
         visit.cell.model.name,
@@ -149,7 +179,7 @@ def series(visits: Sequence[HistoryPoint]) -> h.Series:
     points = [_point(each) for each in visits]
     found = changepoints.find([each.rtf for each in points], margin=margin)
     return h.Series(
-        backend=without_version(last.cell.backend.name),
+        backend=last.name,
         model=last.cell.model.name,
         clip=last.cell.clip.name,
         contract=_contract(last.cell),

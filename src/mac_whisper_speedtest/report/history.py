@@ -38,8 +38,8 @@ def _parts(history: History) -> Iterator[RenderableType]:
         yield _table(series)
         yield Text("\n".join(f"  {line}" for line in _lines(series)))
     if history.left_out:
-        was = "was" if history.left_out == 1 else "were"
-        yield Text(f"{counted(history.left_out, 'cell')} {was} not ok and left out.", style="dim")
+        cells = counted(history.left_out, "cell")
+        yield Text(f"{cells} left out: not ok, or measured twice in a run.", style="dim")
 
 
 def _table(series: Series) -> Table:
