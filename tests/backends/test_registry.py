@@ -129,6 +129,34 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
             PROGRAM + '[backend.models."tiny.en"]\nsize = 1\n',
             "unknown key 'size' in backend.models.\"tiny.en\"",
         ),
+        (PROGRAM + f"x = {'[' * 1000}{']' * 1000}", "is nested deeper than 64 levels"),
+        (PROGRAM + f"{'x.' * 1000}x = 1", "is nested deeper than 64 levels"),
+        (f"[{'backend.' * 1000}x]\n", "is nested deeper than 64 levels"),
+        (
+            PROGRAM + f'summary = "{"x" * 3000}"',
+            "backend.summary has 3000 characters; at most 2000",
+        ),
+        (PROGRAM + "search_path = [" + "1," * 2000 + "]", "search_path has 2000 entries; at most"),
+        ("#" * 2_000_000, "is larger than 1 MB"),
+        (
+            PROGRAM + "timeouts = { load_s = inf }",
+            "backend.timeouts.load_s is inf, not within 0 to",
+        ),
+        *(
+            (
+                PROGRAM + f"models.tiny.timeouts.load_s = {each}",
+                f"backend.models.tiny.timeouts.load_s is {each}, not within 0 to",
+            )
+            for each in ("inf", "nan")
+        ),
+        *(
+            (f'[backend]\ncommand = ["x"]\nname = "{name}"', "backend.name is '")
+            for name in ("a:int8", "a@1.2", "a/b", "a b", "a\\u001b[31m", "a\\u202e", "a\\nb")
+        ),
+        (
+            f'[backend]\ncommand = ["x"]\nname = "{"x" * 301}"',
+            "name has 301 characters; at most 300",
+        ),
         *(
             (PROGRAM + f'[backend.models."tiny.en"]\n{line}\n', f'models."tiny.en"{named}')
             for line, named in [
@@ -141,7 +169,6 @@ def test_every_key_arrives_and_every_path_is_relative_to_the_file(
                 (f"timeouts = {{ {TIMES}, x_s = 1 }}", ".timeouts must be a table of the numbers"),
                 (f"timeouts = {{ {TIMES.replace('= 2', '= true')} }}", ".timeouts must be a table"),
                 (f"timeouts = {{ {TIMES.replace('= 2', '= 0')} }}", ": timeouts.load_s is 0.0"),
-                (f"timeouts = {{ {TIMES.replace('= 2', '= inf')} }}", ": timeouts.load_s is inf"),
                 ('path = "w"\nfiles = "w"', ".files must be a list of tables with name"),
                 ('path = "w"\nfiles = [{ size = 1 }]', ".files must be a list of tables with name"),
                 (

@@ -14,15 +14,18 @@ from dataclasses import fields, replace
 from importlib import metadata
 from pathlib import Path
 
-from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest import catalog, limits
 from mac_whisper_speedtest.backends.backend import Backend, BackendModel
 from mac_whisper_speedtest.catalog import PublishedFile, Timeouts
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.printable import printable_name, shown
 
 GROUP = "mac_whisper_speedtest.backends"
 
 ALIASES = {"pywhispercpp": "whisper.cpp", "whisper-cpp": "whisper.cpp", "whispercpp": "whisper.cpp"}
 
+_NAME = re.compile(r"[^@:/\s]+")
 _SPEC = re.compile(
     r"(?P<name>[^@:\s]+)(@(?P<version>[^@:\s]+))?(:(?P<precision>[a-z0-9]+(_[a-z0-9]+)*))?"
 )
@@ -42,6 +45,9 @@ _TOML_KEYS = {
     "models",
 }
 
+_LONGEST_FILE = 1 << 20
+"""Bytes."""
+_LIMITS = limits.SizeLimits(limits.LONGEST_MESSAGE, most_items=1000)
 _FORMAT = "see docs/adding-a-backend.md for the format"
 
 
@@ -80,8 +86,19 @@ def _loaded(entry: metadata.EntryPoint) -> Backend:
     return replace(backend, source=source, broken=backend.broken or _problem(backend, source))
 
 
+def _name_problem(name: str) -> str:
+    """Why a backend cannot have this name; empty if it can."""
+    if len(name) > limits.LONGEST_NAME:
+        return f"has {len(name)} characters; at most {limits.LONGEST_NAME}"
+    if printable_name(name) != name or not _NAME.fullmatch(name):
+        return f"is {shown(name)}, but a name has no spaces, control characters, '@', ':' or '/'"
+    return ""
+
+
 def _problem(backend: Backend, source: str) -> str:
-    """The first error in what an installed description states about models; empty if none."""
+    """The first error in what an installed description states; empty if there is none."""
+    if why := _name_problem(backend.name):
+        return f"{source} declares a backend whose name {why}"
     for name, stated in backend.models.items():
         try:
             catalog.model(name)
@@ -174,20 +191,12 @@ def from_toml(path: Path) -> Backend:
     Raises:
         UsageError: the file is missing, is not TOML, or lacks or misspells something.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the backend file {path}: {error.strerror}", hint="check the path"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
-    table = document.get("backend")
+    table = _document(path).get("backend")
     if not isinstance(table, dict):
         raise UsageError(f"{path} has no [backend] table", hint=_FORMAT)
     unknown = sorted(set(table) - _TOML_KEYS)
     if unknown:
-        raise UsageError(f"{path}: unknown key {unknown[0]!r} in [backend]", hint=_FORMAT)
+        raise UsageError(f"{path}: unknown key {shown(unknown[0])} in [backend]", hint=_FORMAT)
     if bool(table.get("command")) == bool(table.get("adapter")):
         raise UsageError(
             f"{path}: [backend] needs exactly one of command and adapter", hint=_FORMAT
@@ -196,6 +205,8 @@ def from_toml(path: Path) -> Backend:
     name = _text(table, "name", path)
     if not name:
         raise UsageError(f"{path}: [backend] needs a name", hint=_FORMAT)
+    if why := _name_problem(name):
+        raise UsageError(f"{path}: backend.name {why}", hint=_FORMAT)
     return Backend(
         name=name,
         adapter=_text(table, "adapter", path),
@@ -213,6 +224,27 @@ def from_toml(path: Path) -> Backend:
     )
 
 
+def _document(path: Path) -> dict[str, object]:
+    """The file's tables, within the limits of foreign data."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_LONGEST_FILE + 1)
+        if len(data) > _LONGEST_FILE:
+            raise UsageError(f"{path} is larger than {megabytes(_LONGEST_FILE)}", hint=_FORMAT)
+        limits.check_depth(data, toml=True)
+        document = tomllib.loads(data.decode())
+        limits.check(document, limits=_LIMITS)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the backend file {path}: {error.strerror}", hint="check the path"
+        ) from error
+    except limits.LimitError as error:
+        raise UsageError(f"{path}: {error}", hint=_FORMAT) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    return document
+
+
 def _command(words: list[str], folder: Path) -> tuple[str, ...]:
     return tuple(_beside(word, folder) for word in words)
 
@@ -226,7 +258,7 @@ def _beside(word: str, folder: Path) -> str:
 def _models(value: object, path: Path) -> dict[str, BackendModel]:
     """``[backend.models]``: a path, or a table, for each canonical name."""
     if not isinstance(value, dict):
-        raise UsageError(f"{path}: backend.models must be a table, not {value!r}")
+        raise UsageError(f"{path}: backend.models must be a table, not {shown(value)}")
     return {_canonical(name, path): _model(name, each, path) for name, each in value.items()}
 
 
@@ -243,10 +275,12 @@ def _model(name: str, value: object, path: Path) -> BackendModel:
     where = f'models."{name}"'
     table = {"path": value} if isinstance(value, str) else value
     if not isinstance(table, dict):
-        raise UsageError(f"{path}: backend.{where} must be a path or a table, not {value!r}")
+        raise UsageError(f"{path}: backend.{where} must be a path or a table, not {shown(value)}")
     words = ("path", "precision", "license", "size_class", "repository", "revision")
     if unknown := sorted(set(table) - {*words, "timeouts", "files"}):
-        raise UsageError(f"{path}: unknown key {unknown[0]!r} in backend.{where}", hint=_FORMAT)
+        raise UsageError(
+            f"{path}: unknown key {shown(unknown[0])} in backend.{where}", hint=_FORMAT
+        )
     stated = {key: _text(table, key, path, where) for key in words}
     own_path = stated.pop("path")
     model = BackendModel(
@@ -271,7 +305,7 @@ def _timeouts(value: object, path: Path, where: str) -> Timeouts:
     if sorted(found) != sorted(keys) or len(found) != len(numbers):
         raise UsageError(
             f"{path}: backend.{where}.timeouts must be a table of the numbers {', '.join(keys)}, "
-            f"not {value!r}",
+            f"not {shown(value)}",
             hint=_FORMAT,
         )
     return Timeouts(**found)
@@ -288,7 +322,7 @@ def _files(value: object, path: Path, where: str) -> tuple[PublishedFile, ...]:
         ):
             raise UsageError(
                 f"{path}: backend.{where}.files must be a list of tables with name, size in bytes "
-                f"and sha256, not {row!r}",
+                f"and sha256, not {shown(row)}",
                 hint=_FORMAT,
             )
         found.append(PublishedFile(**row))
@@ -299,19 +333,19 @@ def _text(table: Mapping[str, object], key: str, path: Path, where: str = "") ->
     value = table.get(key, "")
     if not isinstance(value, str):
         name = f"{where}.{key}" if where else key
-        raise UsageError(f"{path}: backend.{name} must be a string, not {value!r}")
+        raise UsageError(f"{path}: backend.{name} must be a string, not {shown(value)}")
     return value
 
 
 def _texts(table: Mapping[str, object], key: str, path: Path) -> list[str]:
     value = table.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UsageError(f"{path}: backend.{key} must be a list of strings, not {value!r}")
+        raise UsageError(f"{path}: backend.{key} must be a list of strings, not {shown(value)}")
     return value
 
 
 def _table(table: Mapping[str, object], key: str, path: Path) -> dict[str, str]:
     value = table.get(key, {})
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise UsageError(f"{path}: backend.{key} must be a table of strings, not {value!r}")
+        raise UsageError(f"{path}: backend.{key} must be a table of strings, not {shown(value)}")
     return value
