@@ -14,7 +14,7 @@ import pytest
 
 from conftest import Call
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.compare import compare, sources
+from mac_whisper_speedtest.compare import compare, fail_on, sources
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.report import ci_formats, comparison
 from mac_whisper_speedtest.report.html import notebook
@@ -74,7 +74,7 @@ def test_two_variants_never_have_one_name(
 
 def test_each_is_compared_with_itself_whatever_the_order(runs: list[Path]) -> None:
     base, new = (sources.load(str(each)) for each in runs)
-    compared = compare.judged(compare.compare(base, new), [])
+    compared = fail_on.judged(compare.compare(base, new), [])
     assert {(each.base_backend, each.new_backend) for each in compared.cells} == {
         (each, each) for each in VARIANTS
     }
