@@ -179,8 +179,9 @@ def staged_directory(target: Path) -> Iterator[Path]:
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(target)
-        staging, claim = _create_staging(target)
+        prefix = f".{target.name}."
+        remove_abandoned_directories(target.parent, prefix)
+        staging, claim = claimed_directory(target.parent, prefix)
     except OSError as error:
         raise StorageError(f"cannot create {target}: {error.strerror or error}") from error
     try:
@@ -207,28 +208,30 @@ def staged_directory(target: Path) -> Iterator[Path]:
         os.close(claim)
 
 
-def _create_staging(target: Path) -> tuple[Path, int]:
-    """A new staging folder, and a handle that locks it until closed or this process ends."""
+def claimed_directory(parent: Path, prefix: str) -> tuple[Path, int]:
+    """A new folder, and a handle that locks it until closed or this process ends.
+
+    `remove_abandoned_directories` removes the folder once nobody holds the lock.
+
+    Raises:
+        OSError: it cannot be created.
+    """
     while True:
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-        claim = os.open(staging, os.O_RDONLY)
-        try:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        claim = os.open(folder, os.O_RDONLY)
+        # On a file system without locks nothing is removed either.
+        with contextlib.suppress(OSError):
             claim_handle(claim, wait=True)
-        except OSError:
-            return (
-                staging,
-                claim,
-            )  # no locks here, so nothing is removed either
-        if staging.is_dir():
-            return staging, claim
+        if folder.is_dir():
+            return folder, claim
         os.close(claim)  # another process removed it before it was locked
 
 
-def _remove_abandoned(target: Path) -> None:
-    """Remove the staging folders of ``target`` whose processes have ended."""
+def remove_abandoned_directories(parent: Path, prefix: str) -> None:
+    """Remove the folders that `claimed_directory` made for processes which have ended."""
     import shutil
 
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
+    for left in parent.glob(f"{glob.escape(prefix)}*"):
         if left.is_symlink() or not left.is_dir():
             continue
         with contextlib.suppress(OSError):  # another process is removing it

@@ -24,11 +24,13 @@ class _Interrupts:
         levels: how many blocks around the current line must finish; a `released` block begins
             another level, and the last one decides.
         received: whether a signal waits for the end of these blocks.
+        for_good: whether this process runs nothing but this tool.
     """
 
     def __init__(self) -> None:
         self.levels = [0]
         self.received = False
+        self.for_good = False
 
     def on_signal(self, _number: int, _frame: object) -> None:
         self.received = True
@@ -52,6 +54,7 @@ def handle_for_good() -> None:
     Python only reports an exception in a destructor or in a weak reference's callback, and goes on.
     A KeyboardInterrupt that hits one is raised again a moment later, where it counts.
     """
+    _interrupts.for_good = True
     _handle()
     signal.signal(signal.SIGALRM, _interrupts.on_signal)
     usual = sys.unraisablehook
@@ -63,6 +66,11 @@ def handle_for_good() -> None:
             usual(unraisable)
 
     sys.unraisablehook = again
+
+
+def owns_process() -> bool:
+    """Whether this process runs nothing but this tool: not inside of another Python program."""
+    return _interrupts.for_good
 
 
 def _handle() -> None:

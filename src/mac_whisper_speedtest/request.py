@@ -199,7 +199,7 @@ class RecordedRequest:
     max_memory_bytes: Annotated[
         int | None,
         Option("--max-memory", Group.MACHINE, ByteSize(), otherwise="90 % of memory"),
-        Doc("memory limit of a worker, such as 4GB", unit="byte", null="not given"),
+        Doc("memory limit of a worker and all it starts, e.g. 4GB", unit="byte", null="not given"),
         FieldPolicy.KEPT,
     ] = None
     affinity: Annotated[

@@ -14,7 +14,7 @@ import pytest
 
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.environments import environments
-from mac_whisper_speedtest.worker import exit_status, process_tree
+from mac_whisper_speedtest.worker import exit_status, ownership, process_tree
 from mac_whisper_speedtest.worker.exit_status import Status
 from mac_whisper_speedtest.worker.launch import interpreter, launch, not_installed
 from mac_whisper_speedtest.worker.protocol import Stage
@@ -42,9 +42,10 @@ def test_every_worker_has_a_mark_of_its_own_that_names_its_living_owner(tmp_path
     assert one is not None
     assert two is not None
     assert one.mark != two.mark
-    pid, started, _ = one.mark.split(":")
-    assert process_tree.owner_alive(int(pid), float(started))
-    assert not process_tree.owner_alive(int(pid), float(started) - 100)
+    namespace, pid, started, _ = one.mark.split(":")
+    assert ownership._owner_lives(one.mark)
+    assert not ownership._owner_lives(f"{namespace}:{pid}:{int(started) - 100}:x")
+    assert ownership._owner_lives(f"1{namespace}:{pid}:{int(started) - 100}:x")  # elsewhere
 
 
 def test_a_backend_that_is_installed_nowhere_has_no_interpreter() -> None:
@@ -141,7 +142,7 @@ def test_killing_takes_processes_that_left_the_session(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        family = process_tree.marked_processes(started.mark)
+        family = ownership.marked_processes(started.mark)
         assert len(family) == 2
         process_tree.kill(process.pid, started.mark)
     gone, alive = psutil.wait_procs(family, timeout=10)

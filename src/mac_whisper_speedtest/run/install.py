@@ -8,7 +8,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.environments import environments
 from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
-from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker import ownership
 from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
 from mac_whisper_speedtest.worker.launch import interpreter, launch
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
@@ -22,7 +22,7 @@ def installed_versions(backend: Backend, *, threads: int) -> Versions:
 
     The worker loads no weights.
     """
-    with process_tree.temporary_folder() as work:
+    with ownership.temporary_folder() as work:
         started = launch(backend, scratch=work, threads=threads)
         if started is None:
             return "", {}

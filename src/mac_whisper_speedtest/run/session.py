@@ -30,7 +30,7 @@ from mac_whisper_speedtest.run.prepare import (
 from mac_whisper_speedtest.run.rounds import Rounds
 from mac_whisper_speedtest.run.task import Executor, TaskRecording
 from mac_whisper_speedtest.summary.summarize import summarize
-from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker import ownership
 from mac_whisper_speedtest.worker import protocol as m
 
 
@@ -95,8 +95,8 @@ def _measure(
 ) -> tuple[RunDirectory, s.Run]:
     for concern in host.slowdown_warnings():
         observer.notify(concern)
-    process_tree.kill_orphans()
-    process_tree.remove_leftover_folders()
+    ownership.kill_orphans()
+    ownership.remove_leftover_folders()
     request = prepared.request
     orders = plan.schedule(
         [cell.id for cell in prepared.cells],
@@ -109,7 +109,7 @@ def _measure(
     # abandoned one; and it is read under the lock, when no other process can add to it.
     with (
         journal.Journal(run_directory.journal_path) as book,
-        process_tree.temporary_folder() as work,
+        ownership.temporary_folder() as work,
     ):
         lines = [] if resume is None else resume.journal().lines
         there = resuming.resume_state(lines)

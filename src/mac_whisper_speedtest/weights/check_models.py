@@ -185,10 +185,10 @@ def load_rows(
         request: deadline, device and threads; whether to ask again what is remembered.
         loading: receives each row before it is loaded.
     """
-    from mac_whisper_speedtest.worker import process_tree
+    from mac_whisper_speedtest.worker import ownership
 
-    process_tree.kill_orphans()
-    process_tree.remove_leftover_folders()
+    ownership.kill_orphans()
+    ownership.remove_leftover_folders()
     return [_loaded(row, request, loading) for row in rows]
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.environments import environments, locks
+from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker.offline import OFFLINE
-from mac_whisper_speedtest.worker.process_tree import MARK
+from mac_whisper_speedtest.worker.ownership import MARK, new_mark
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
@@ -101,8 +99,8 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
             # compile its modules again: on two slow cores 20 s for transformers instead of 8 s.
             environment.pop("PYTHONDONTWRITEBYTECODE", None)
             environment["PYTHONPYCACHEPREFIX"] = str(folder)
-    own = psutil.Process()
-    mark = f"{own.pid}:{own.create_time()}:{secrets.token_hex(8)}"
+    process_tree.adopt_orphans()
+    mark = new_mark()
     environment |= {
         **OFFLINE,
         "OMP_NUM_THREADS": str(threads),

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.http_errors import PUBLIC_HUB
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker import ownership, process_tree
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.isolation import RefusedNetwork, refused_network
 from mac_whisper_speedtest.worker.launch import Launch, launch, not_installed
@@ -93,7 +93,7 @@ def check(trial: Trial) -> LoadCheck:
     A deadline that passes while the worker computes or reads is ``too slow``: that is no fault of
     the weights.
     """
-    with process_tree.temporary_folder() as work, refused_network(work) as network:
+    with ownership.temporary_folder() as work, refused_network(work) as network:
         started = launch(trial.backend, scratch=work, threads=trial.threads)
         if started is None:
             return LoadCheck(LoadOutcome.NOT_CHECKED, message=not_installed(trial.backend))

@@ -1,12 +1,13 @@
-"""Killing a worker with everything it started, its use of CPU and I/O, and its leftovers."""
+"""Killing a worker with everything it started, and its use of memory, CPU and I/O."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
-import shutil
+import re
 import signal
-import tempfile
+import sys
 import threading
 import time
 from collections import deque
@@ -20,63 +21,115 @@ import psutil
 
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.machine import cpu
+from mac_whisper_speedtest.worker.ownership import marked_processes
 
-MARK = "SPEEDTEST_WORKER"
-"""Environment variable that every process below a worker inherits, also one that left its group."""
+_PR_SET_CHILD_SUBREAPER = 36
+_SWEEPS = 100
+"""A process that starts others as fast as it can is killed in a few; without a bound, one that
+cannot be killed (in a system call that does not return) would be waited for without an end."""
+_SWEEP_PAUSE_S = 0.02
+
+
+class _Adopter:
+    """Whether orphans become children of this process, and the children that it has anyway."""
+
+    own: frozenset[int] | None = None
+
+
+def adopt_orphans() -> None:
+    """Let a worker's processes that lose their parent become this process's children (Linux).
+
+    Call it before a worker starts. `kill` then also finds those that left the session and cleared
+    their environment (prctl(2), PR_SET_CHILD_SUBREAPER). It is done only in a process that runs
+    nothing but this tool, which has one worker at a time. In another program, its own children and
+    what these leave behind cannot be told from a worker's, so none may be touched there.
+    """
+    if sys.platform != "linux" or _Adopter.own is not None or not interrupts.owns_process():
+        return
+    children = frozenset(_children())
+    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0:
+        _Adopter.own = children
 
 
 def kill(pid: int, mark: str) -> None:
     """Kill a worker, its process group, its descendants and everything else carrying ``mark``.
 
-    The worker leads a process group of its own. A grandchild that has left the group or lost its
-    parent is found by the mark in its environment.
+    The worker leads a process group of its own. A descendant that has left the group or lost its
+    parent is found by the mark in its environment or, after `adopt_orphans`, as this process's
+    child. This is repeated until nothing is found, because processes can start others meanwhile.
     """
-    doomed: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        doomed = psutil.Process(pid).children(recursive=True)
+    doomed = set(_trees(pid))
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    for process in [*doomed, *marked_processes(mark)]:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
+    for _ in range(_SWEEPS):
+        doomed |= {process.pid for process in marked_processes(mark)} | _adopted(pid)
+        doomed |= set(_trees(*doomed))
+        doomed.discard(pid)  # it is the caller's to wait for
+        doomed = {each for each in doomed if _kill(each)}
+        if not doomed:
+            return
+        time.sleep(_SWEEP_PAUSE_S)
 
 
-def marked_processes(mark: str) -> list[psutil.Process]:
-    """Every running process of this user whose environment carries ``mark``."""
-    found = []
-    for process in psutil.process_iter():
-        # Suppressed: another user's process, a system process, or one that is just ending.
+def _kill(pid: int) -> bool:
+    """Kill a process; return whether it is still there. A child of this one is reaped."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        process.kill()
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return True
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+    return False
+
+
+def _trees(*roots: int) -> Iterator[int]:
+    for root in roots:
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
-    return found
+            yield from cpu.pids(root)
 
 
-def kill_orphans() -> int:
-    """Kill workers whose tool is gone (it was killed with SIGKILL); return how many.
+def _children() -> set[int]:
+    """The children of this process."""
+    with contextlib.suppress(psutil.Error):
+        return {each.pid for each in psutil.Process().children()}
+    return set()
 
-    A mark is ``<tool's pid>:<tool's start time>:<random>``, so that a reused pid is not mistaken
-    for a running tool.
+
+def _adopted(worker: int) -> set[int]:
+    """Orphans of a worker that this process has adopted."""
+    return set() if _Adopter.own is None else _children() - _Adopter.own - {worker}
+
+
+# Memory of all processes of a worker.
+
+
+def memory_use(pid: int, enough: int) -> int:
+    """Bytes of memory that a worker uses with everything that it started.
+
+    The resident memory of all its processes is added up. Where that exceeds ``enough`` and there
+    are several, Linux reports how much of it they share, and such pages count once.
     """
-    killed = 0
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError, ValueError):
-            mark = process.environ().get(MARK)
-            if not mark or process.pid == os.getpid():
-                continue
-            pid, started, _ = mark.split(":", 2)
-            if not owner_alive(int(pid), float(started)):
-                process.kill()
-                killed += 1
-    return killed
+    pids = set(_trees(pid, *_adopted(pid)))
+    total = sum(_resident(each) for each in pids)
+    if total > enough and len(pids) > 1:
+        return sum(_proportional(each) for each in pids)
+    return total
 
 
-def owner_alive(pid: int, started: float) -> bool:
-    """Whether the process that had ``pid`` when it started at ``started`` (epoch s) still runs."""
-    try:
-        return bool(abs(psutil.Process(pid).create_time() - started) < 1.0)
-    except psutil.Error:
-        return False
+def _resident(pid: int) -> int:
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
+
+
+def _proportional(pid: int) -> int:
+    """Resident bytes, with each shared page divided by the number of its users (proc(5), Pss)."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+        if found := re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE):
+            return int(found[1]) * 1024
+    return _resident(pid)
 
 
 # CPU and I/O of a worker's processes: they distinguish slow from stuck.
@@ -168,30 +221,3 @@ class ProgressMonitor:
         while not self._over.wait(SAMPLE_INTERVAL_S):
             with contextlib.suppress(psutil.Error, OSError):
                 self._samples.append((time.monotonic(), tree_usage(self._pid)))
-
-
-# Temporary folders. A later run of the tool removes those that a killed one left behind.
-
-_PREFIX = "speedtest-work-"
-
-
-@contextlib.contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder for temporary files; its name identifies the owning process."""
-    own = psutil.Process()
-    prefix = f"{_PREFIX}{own.pid}-{own.create_time():.0f}-"
-    made = Path(tempfile.mkdtemp(prefix=prefix))
-    try:
-        yield made
-    finally:
-        with interrupts.held_back(then_drop=True):
-            shutil.rmtree(made, ignore_errors=True)
-
-
-def remove_leftover_folders() -> None:
-    """Remove the folders of tools that were killed."""
-    for leftover in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*-*"):
-        with contextlib.suppress(ValueError, OSError):
-            pid, started = leftover.name.removeprefix(_PREFIX).split("-")[:2]
-            if not owner_alive(int(pid), float(started)):
-                shutil.rmtree(leftover, ignore_errors=True)

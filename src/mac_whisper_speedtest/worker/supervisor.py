@@ -20,7 +20,6 @@ from types import TracebackType
 from typing import IO, Any, Generic, Self, TypeVar
 
 import msgspec
-import psutil
 
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.backends.adapter import LoadParams
@@ -361,10 +360,9 @@ class Worker:
         )
 
     def _check_memory(self, limit: int) -> None:
-        with contextlib.suppress(psutil.Error):
-            rss = psutil.Process(self._process.pid).memory_info().rss
-            if rss > limit:
-                raise self._failure(exit_status.over_memory_limit(self._stage, rss, limit))
+        used = process_tree.memory_use(self._process.pid, limit)
+        if used > limit:
+            raise self._failure(exit_status.over_memory_limit(self._stage, used, limit))
 
     def _require_seconds(self, value: float, name: str) -> None:
         if not math.isfinite(value) or value < 0:

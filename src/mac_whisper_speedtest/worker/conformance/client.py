@@ -21,7 +21,7 @@ import msgspec
 import psutil
 
 from mac_whisper_speedtest import interrupts
-from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker import ownership, process_tree
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import Launch
 from mac_whisper_speedtest.worker.messages import (
@@ -194,7 +194,7 @@ class Client:
 
     def leftovers(self, grace_s: float) -> list[str]:
         """Name every process that outlives the worker it belongs to by ``grace_s`` seconds."""
-        own = [each for each in process_tree.marked_processes(self._mark) if each.pid != self.pid]
+        own = [each for each in ownership.marked_processes(self._mark) if each.pid != self.pid]
         _, alive = psutil.wait_procs(own, timeout=grace_s)
         named = []
         for process in alive:

@@ -1,0 +1,133 @@
+"""Everything that a worker started is killed and metered, and nothing that it did not start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from mac_whisper_speedtest.worker import process_tree
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper")
+
+# A worker with a descendant that has left its session and group, lost its parent and its
+# environment, and keeps the worker's stdout open. It names itself there.
+ESCAPE = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        hidden = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+        os.execve(sys.executable, [sys.executable, "-c", hidden], {})
+    os._exit(0)
+os.wait()
+ENDING
+"""
+
+# A program that has children of its own beside a worker: one from before, one that starts
+# meanwhile, and one that a child of its own left behind.
+HOST = """
+import ctypes, json, os, subprocess, sys, time
+from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.worker import process_tree
+ours, escape = json.loads(sys.argv[1])
+sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+before = subprocess.Popen(sleep)
+if ours:
+    interrupts.handle_for_good()
+process_tree.adopt_orphans()
+worker = subprocess.Popen(
+    [sys.executable, "-c", escape], stdout=subprocess.PIPE, start_new_session=True, text=True
+)
+hidden = int(worker.stdout.readline())
+others = [before.pid]
+if not ours:
+    others.append(subprocess.Popen(sleep, start_new_session=True).pid)
+    left = f"import subprocess; print(subprocess.Popen({sleep!r}, stdout=-3).pid)"
+    others.append(int(subprocess.check_output([sys.executable, "-c", left])))
+process_tree.kill(worker.pid, "a mark that nothing has")
+worker.wait()
+rest = worker.stdout.read() if ours else ""
+def state(pid):
+    try:
+        state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]
+        return "zombie" if state == "Z" else "alive"
+    except OSError:
+        return "gone"
+subreaper = ctypes.c_int()
+ctypes.CDLL(None).prctl(37, ctypes.byref(subreaper), 0, 0, 0)
+print(json.dumps([state(hidden), [state(each) for each in others], subreaper.value, rest]))
+for each in {*others, hidden}:
+    if state(each) == "alive":
+        os.kill(each, 9)
+"""
+
+
+def host(*, ours: bool, ending: str) -> list[Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", HOST, json.dumps([ours, ESCAPE.replace("ENDING", ending)])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found: list[Any] = json.loads(done.stdout)
+    return found
+
+
+@linux_only
+@pytest.mark.parametrize("ending", ["time.sleep(600)", "os._exit(1)"])
+def test_the_tool_kills_a_descendant_that_left_session_group_and_mark(ending: str) -> None:
+    hidden, others, subreaper, rest = host(ours=True, ending=ending)
+    assert hidden == "gone"  # not even a zombie
+    assert others == ["alive"]
+    assert subreaper == 1
+    assert rest == ""  # its stdout was closed
+
+
+@linux_only
+def test_inside_another_program_none_of_its_children_is_touched() -> None:
+    _, others, subreaper, _ = host(ours=False, ending="os._exit(1)")
+    assert others == ["alive"] * 3
+    assert subreaper == 0
+
+
+HUNGRY = """
+import os, sys, time
+MB = 1 << 20
+shared = bytearray(os.urandom(MB)) * 60
+children = []
+for _ in range(4):
+    pid = os.fork()
+    if pid == 0:
+        own = bytearray(os.urandom(MB)) * int(sys.argv[1])
+        print("ready", flush=True)
+        time.sleep(600)
+        os._exit(0)
+time.sleep(600)
+"""
+
+
+@linux_only
+@pytest.mark.parametrize(("own_mb", "fits"), [(1, True), (60, False)])
+def test_memory_is_that_of_all_processes_and_shared_pages_count_once(
+    own_mb: int, fits: bool
+) -> None:
+    """Five processes that share 60 MB; four of them have some more of their own."""
+    limit = 200 << 20
+    with subprocess.Popen(
+        [sys.executable, "-c", HUNGRY, str(own_mb)], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for _ in range(4):
+                process.stdout.readline()
+            assert process_tree.memory_use(process.pid, 1 << 40) > limit  # resident, added up
+            used = process_tree.memory_use(process.pid, limit)
+        finally:
+            process_tree.kill(process.pid, "a mark that nothing has")
+    assert (used <= limit) == fits
+    assert used > (60 + 4 * own_mb) << 20
