@@ -105,7 +105,7 @@ def test_a_file_that_is_refused_does_not_stop_the_others(tmp_path: Path, speedte
 
     assert answer.code == 2
     assert "it is no zip file" in answer.err
-    assert "seconds of journal line" in answer.err
+    assert "seconds is -1.0" in answer.err
     assert [run.number for run in directory.every()] == [1]
 
 
