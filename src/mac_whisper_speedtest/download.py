@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
-from mac_whisper_speedtest import files
+from mac_whisper_speedtest import files, limits
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import (
@@ -247,7 +247,7 @@ def query_hub(source: DownloadSource) -> Any:
     """The hub's description of the repository at its revision, with its files.
 
     Returns:
-        The decoded JSON; ``None`` if the answer is not JSON, or endless.
+        The decoded JSON; ``None`` if the answer is not JSON, endless or nested too deep.
 
     Raises:
         DownloadError: the hub cannot be reached, or refuses.
@@ -277,6 +277,7 @@ def query_hub(source: DownloadSource) -> Any:
                 if len(body) > _LARGEST_LISTING:
                     return None
         try:
+            limits.check_depth(bytes(body))
             return json.loads(body)
         except ValueError:
             return None  # a page of some other server

@@ -14,11 +14,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
+from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.errors import StorageError
 
 _CHUNK = 1 << 20
+_Decoded = TypeVar("_Decoded")
 
 
 def megabytes(size_bytes: float, decimals: int = 0) -> str:
@@ -46,6 +48,23 @@ def git_sha1(path: Path) -> str:
     digest = hashlib.sha1(usedforsecurity=False)  # as git defines it
     digest.update(b"blob %d\0" % len(content) + content)
     return digest.hexdigest()
+
+
+def decode_json(data: bytes, kind: type[_Decoded]) -> _Decoded:
+    """JSON as a value of that type, within the program's `limits`.
+
+    Raises:
+        ValueError: it is not JSON, not of that type, or out of its limits.
+    """
+    import msgspec
+
+    limits.check_depth(data)
+    try:
+        value = msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
+    limits.check(value)
+    return value
 
 
 def fsync_dir(path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.convert.checkpoint import Tensor
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 
@@ -152,9 +153,10 @@ def parse_json_object(content: bytes, name: str) -> dict[str, Any]:
         WeightsError: it is not JSON, or not an object.
     """
     try:
+        limits.check_depth(content)
         value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{name} is not valid JSON: {error}") from error
+    except ValueError as error:
+        raise WeightsError(f"{name} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise WeightsError(f"{name} holds a {type(value).__name__}, expected a JSON object")
     return value

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest.errors import WeightsError
+from mac_whisper_speedtest.files import decode_json
 
 RECORD_NAME = "provenance.json"
 FORMAT_VERSION = 1
@@ -68,8 +69,8 @@ def read_record(directory: Path) -> ConversionRecord:
     """
     path = directory / RECORD_NAME
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=ConversionRecord)
-    except (OSError, msgspec.MsgspecError) as error:
+        record = decode_json(path.read_bytes(), ConversionRecord)
+    except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
     if record.format_version != FORMAT_VERSION:
         raise WeightsError(f"{path} has format version {record.format_version}, not 1")

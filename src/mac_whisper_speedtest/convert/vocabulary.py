@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.convert.cursor import parse_json_object
 from mac_whisper_speedtest.errors import WeightsError
 
@@ -91,10 +92,11 @@ def listed_tokens(content: bytes, name: str) -> list[str]:
         WeightsError: it is neither.
     """
     try:
+        limits.check_depth(content)
         text = content.decode("utf-8")
         # split, not splitlines: some tokens are characters that Python treats as line ends.
         listed = json.loads(text) if name.endswith(".json") else text.split("\n")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise WeightsError(f"{name} cannot be read: {error}") from error
     if not isinstance(listed, list) or not all(isinstance(token, str) for token in listed):
         raise WeightsError(f"{name} is not a list of tokens")

@@ -15,6 +15,7 @@ import msgspec
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.catalog import ModelInfo
+from mac_whisper_speedtest.files import decode_json
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import custom, hashes
 from mac_whisper_speedtest.weights.check import (
@@ -236,8 +237,8 @@ def _remembered(key: str) -> LoadCheck | None:
 
     rows = hashes.query_facts("select outcome from loads where key = ?", (key,))
     try:
-        return msgspec.json.decode(rows[0][0], type=LoadCheck) if rows else None
-    except msgspec.MsgspecError:
+        return decode_json(rows[0][0].encode(), LoadCheck) if rows else None
+    except ValueError:
         return None
 
 

@@ -83,9 +83,8 @@ def expected_seconds(size_bytes: int) -> float | None:
 
 def _read() -> list[tuple[int, float]]:
     try:
-        read = json.loads(_path().read_bytes())
-        pairs = [(int(moved), float(seconds)) for moved, seconds in read]
-    except (OSError, ValueError, TypeError):
+        pairs = files.decode_json(_path().read_bytes(), list[tuple[int, float]])
+    except (OSError, ValueError):
         return []  # nothing depends on it
     return [(moved, seconds) for moved, seconds in pairs if moved > 0 and seconds > 0]
 

@@ -7,12 +7,13 @@ SHA-1 of the git blob of small ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from mac_whisper_speedtest import files, paths
+import msgspec
+
+from mac_whisper_speedtest import files, limits, paths
 from mac_whisper_speedtest.catalog import COMMIT
 from mac_whisper_speedtest.errors import DownloadError
 
@@ -32,9 +33,9 @@ class HubFile:
     """
 
     name: str
-    size: int
-    sha256: str | None = None
-    blob_id: str | None = None
+    size: Annotated[int, msgspec.Meta(ge=0, le=limits.LARGEST_BYTES)]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    blob_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,36 @@ class CommitListing:
     custom: bool = False
 
 
+class _StoredLarge(msgspec.Struct, frozen=True):
+    """A file in the hub's store of large files."""
+
+    size: int | None = None
+    sha256: str | None = None
+
+
+class _Sibling(msgspec.Struct, frozen=True):
+    """A file in the hub's description of a repository."""
+
+    rfilename: str
+    size: int | None = None
+    lfs: _StoredLarge | None = None
+    blob_id: str | None = msgspec.field(default=None, name="blobId")
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """The hub's description of a repository, as far as it is used."""
+
+    sha: str
+    siblings: tuple[_Sibling, ...]
+
+
 def cached_listing(repository: str, revision: str) -> CommitListing | None:
     """The stored listing of that commit; ``None`` if there is none, or it cannot be read."""
     try:
-        read = json.loads(_path(repository, revision).read_bytes())
-        return CommitListing(
-            repository=read["repository"],
-            revision=read["revision"],
-            files=tuple(HubFile(**file) for file in read["files"]),
-            custom=read["custom"],
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        found = files.decode_json(_path(repository, revision).read_bytes(), CommitListing)
+    except (OSError, ValueError):
         return None  # the hub is then asked again
+    return found if all(stays_inside(file.name) for file in found.files) else None
 
 
 def store_listing(found: CommitListing) -> None:
@@ -117,12 +136,14 @@ def parse_listing(repository: str, body: Any, *, custom: bool = False) -> Commit
         DownloadError: it is not such an answer, or names a file that would be outside its folder.
     """
     try:
-        files = tuple(_file(sibling) for sibling in body["siblings"])
-        revision = str(body["sha"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _unreadable(repository, f"{type(error).__name__} {error}") from error
-    if not COMMIT.fullmatch(revision):
-        raise _unreadable(repository, f"{revision[:60]!r} is not a commit")
+        described = msgspec.convert(body, _Description)
+        files = msgspec.convert(
+            [_file(sibling) for sibling in described.siblings], tuple[HubFile, ...]
+        )
+    except msgspec.ValidationError as error:
+        raise _unreadable(repository, str(error)) from error
+    if not COMMIT.fullmatch(described.sha):
+        raise _unreadable(repository, f"{described.sha[:60]!r} is not a commit")
     for file in files:
         if not stays_inside(file.name):
             raise DownloadError(
@@ -130,7 +151,7 @@ def parse_listing(repository: str, body: Any, *, custom: bool = False) -> Commit
                 "nothing was fetched",
                 hint="do not use this repository",
             )
-    return CommitListing(repository, revision, files, custom)
+    return CommitListing(repository, described.sha, files, custom)
 
 
 def stays_inside(name: str) -> bool:
@@ -150,15 +171,15 @@ def _unreadable(repository: str, why: str) -> DownloadError:
     )
 
 
-def _file(sibling: Mapping[str, Any]) -> HubFile:
-    large = sibling.get("lfs") or {}
-    return HubFile(
-        name=str(sibling["rfilename"]),
-        size=int(large.get("size", sibling["size"])),
-        sha256=large.get("sha256"),
+def _file(sibling: _Sibling) -> dict[str, Any]:
+    large = sibling.lfs or _StoredLarge()
+    return {
+        "name": sibling.rfilename,
+        "size": sibling.size if large.size is None else large.size,
+        "sha256": large.sha256,
         # For a large file the git blob is only the pointer.
-        blob_id=None if large else sibling.get("blobId"),
-    )
+        "blob_id": None if sibling.lfs else sibling.blob_id,
+    }
 
 
 def listings_folder() -> Path:
