@@ -162,4 +162,4 @@ def test_a_flac_cut_short_says_how_much_is_there(tmp_path: Path, encode: Encode)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
 
-    assert refusal(path).endswith("of the stated 5.0 s")
+    assert refusal(path).endswith("of the stated 5.00 s")

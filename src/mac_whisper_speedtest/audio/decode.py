@@ -7,16 +7,14 @@ back at -15 dB. Here channels are averaged and soxr HQ resamples.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mac_whisper_speedtest.audio import container
 from mac_whisper_speedtest.errors import AudioError
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     import av
     import numpy as np
     import numpy.typing as npt
@@ -131,7 +129,7 @@ def _check_range(plane: npt.NDArray[Any], name: str, seconds: float, per_second:
 SAMPLE_RATE: Final = 16_000
 """Samples per second of everything a backend receives, as Whisper models are trained."""
 
-DECODER: Final = 1
+DECODER: Final = 2
 """Version of the decoding: raised when the same file would give other samples than before."""
 
 MIN_SECONDS: Final = 0.1
@@ -140,18 +138,6 @@ whisper_full_with_state), so below it the backends would not do the same work.""
 
 MAX_SECONDS: Final = 3600.0
 """Longest cut and longest recording from the microphone: 230 MB of samples in memory."""
-
-MAX_LOST_SECONDS: Final = 0.1
-"""Longest gap accepted inside a file. Joined mp3 files lose a frame or two (26 ms each) at the seam
-and are otherwise intact; a gap as long as a syllable changes the words."""
-
-_EXACT_LENGTH: Final = frozenset({"flac", "ogg"})
-"""Containers that state their exact length, so that missing audio is detected. Others state none,
-estimate it from the bit rate (mp3), or count what an edit list hides (mp4)."""
-
-_RATES: Final = range(1_000, 1_000_001)
-"""Accepted source rates. A damaged header that states 1 Hz would otherwise produce sixteen
-thousand output samples per input sample."""
 
 _BLOCK_SAMPLES: Final = 1 << 16
 """Source samples mixed and resampled at a time: about 1.5 s at 44.1 kHz. A frame of mp3 has 1152
@@ -181,8 +167,7 @@ def blocks(audio: Path | bytes, *, name: str = "") -> Iterator[npt.NDArray[np.fl
 
     Channels are averaged with equal weight (identical channels keep their level, opposite ones
     cancel), then soxr HQ resamples. 16-bit mono files at 16 kHz come out as exactly ``int16 /
-    32768``. Undecodable packets before the first or after the last good one are ignored: stray tags
-    are common there.
+    32768``.
 
     Args:
         audio: a file in any container and codec that FFmpeg reads (wav, flac, mp3, m4a, ogg, ...),
@@ -193,18 +178,17 @@ def blocks(audio: Path | bytes, *, name: str = "") -> Iterator[npt.NDArray[np.fl
         Shape ``[samples]``, a second or two each, in order.
 
     Raises:
-        AudioError: no readable file, no audio in it, shorter than ``MIN_SECONDS``, damaged (more
-            than ``MAX_LOST_SECONDS`` missing between its first and last good packet), or samples
-            that are not finite or beyond ``MAX_AMPLITUDE``. It may be raised after some blocks.
+        AudioError: no readable file, no audio in it, shorter than ``MIN_SECONDS``, damaged (see
+            `container.frames`), or samples that are not finite or beyond ``MAX_AMPLITUDE``. It may
+            be raised after some blocks.
     """
     name = name or str(audio if isinstance(audio, Path) else "the recording")
     if isinstance(audio, Path):
         check_file(audio)
     samples = 0
-    with _ffmpeg_errors(name):
-        for block in resampled(_mono_blocks(audio, name)):
-            samples += block.size
-            yield block
+    for block in resampled(_mono_blocks(audio, name)):
+        samples += block.size
+        yield block
     if not samples:
         raise AudioError(
             f"{name} contains no audio (0 samples)",
@@ -243,45 +227,11 @@ def check_file(path: Path) -> None:
         raise AudioError(f"{path} is empty (0 bytes)", hint=hint)
 
 
-@contextlib.contextmanager
-def _ffmpeg_errors(name: str) -> Iterator[None]:
-    import av
-
-    try:
-        yield
-    except av.error.FFmpegError as error:
-        reason = (error.strerror or str(error)).splitlines()[0]
-        raise AudioError(
-            f"{name} cannot be read as audio: {reason}",
-            hint="try it in another player; if it plays there, convert it to wav or flac",
-        ) from error
-
-
-def _opened(audio: Path | bytes) -> av.container.InputContainer:
-    """Open the container, and no other file or address.
-
-    Only the file protocol is allowed, and it is written out: a disguised playlist cannot make
-    FFmpeg use the network, and a file named "concat:..." is just a file.
-    """
-    import io
-
-    import av
-
-    # Before PyAV 19, a tag that is not UTF-8 prevents opening a file unless it is ignored.
-    old = int(av.__version__.partition(".")[0]) < 19
-    tags: dict[str, Any] = {"metadata_errors": "ignore"} if old else {}
-    source: Any = f"file:{audio.absolute()}" if isinstance(audio, Path) else io.BytesIO(audio)
-    container: av.container.InputContainer = av.open(
-        source, options={"protocol_whitelist": "file"}, **tags
-    )
-    return container
-
-
 def _mono_blocks(audio: Path | bytes, name: str) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """Yield ``(rate, samples)`` of several frames at a time, checked and mixed to mono."""
     waiting: list[av.AudioFrame] = []
     samples, seconds = 0, 0.0
-    for frame in _frames(audio, name):
+    for frame in container.frames(audio, name):
         if waiting and (samples >= _BLOCK_SAMPLES or shape_of(frame) != shape_of(waiting[0])):
             yield waiting[0].sample_rate, mono(waiting, name, seconds)
             seconds += samples / waiting[0].sample_rate
@@ -290,56 +240,6 @@ def _mono_blocks(audio: Path | bytes, name: str) -> Iterator[tuple[int, npt.NDAr
         samples += frame.samples
     if waiting:
         yield waiting[0].sample_rate, mono(waiting, name, seconds)
-
-
-def _frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
-    """Yield every decoded frame that has samples; raise on damage."""
-    import av
-
-    with _opened(audio) as container:
-        if not container.streams.audio:
-            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
-            raise AudioError(
-                f"{name} has no audio stream (only {kinds} streams)",
-                hint="choose a file that contains sound",
-            )
-        stream = container.streams.audio[0]
-        seconds = lost = 0.0
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.error.InvalidDataError:
-                lost += _seconds(packet.duration, packet.time_base) if seconds else 0.0
-                continue
-            for frame in frames:
-                if lost > MAX_LOST_SECONDS:
-                    raise _damaged(
-                        name, f"{lost:.1f} s are missing {seconds:.1f} s after its start"
-                    )
-                if not frame.samples:
-                    continue
-                if frame.sample_rate not in _RATES:
-                    raise AudioError(
-                        f"{name} states {frame.sample_rate} samples per second",
-                        hint="convert it to wav or flac with a plausible rate",
-                    )
-                yield frame
-                seconds += frame.samples / frame.sample_rate
-        stated = _seconds(stream.duration, stream.time_base)
-        if container.format.name in _EXACT_LENGTH and 0 < seconds < stated - MAX_LOST_SECONDS:
-            raise _damaged(name, f"it holds {seconds:.1f} s of the stated {stated:.1f} s")
-
-
-def _seconds(ticks: int | None, time_base: Fraction | None) -> float:
-    """A duration in seconds; 0 if FFmpeg does not know it."""
-    return float(ticks * time_base) if ticks and time_base else 0.0
-
-
-def _damaged(name: str, what: str) -> AudioError:
-    return AudioError(
-        f"{name} is damaged: {what}",
-        hint="use an undamaged copy: missing words would count against every backend",
-    )
 
 
 def resampled(
