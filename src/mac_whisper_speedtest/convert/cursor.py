@@ -156,7 +156,7 @@ def parse_json_object(content: bytes, name: str) -> dict[str, Any]:
         limits.check_depth(content)
         value = json.loads(content)
     except ValueError as error:
-        raise WeightsError(f"{name} cannot be read: {error}") from error
+        raise WeightsError(f"{name} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise WeightsError(f"{name} holds a {type(value).__name__}, expected a JSON object")
     return value
