@@ -17,6 +17,8 @@ from mac_whisper_speedtest.printable import shown
 
 LONGEST_LINE = 8 << 20
 """Bytes of a message or of a journal's line: an hour of speech with its segments has 300 000."""
+MOST_MESSAGES, MOST_MESSAGE_BYTES = 10_000, 4 * LONGEST_LINE
+"""What a worker may write to stdout in one call."""
 LONGEST_TEXT = 1 << 20
 """Characters: an hour of speech has some 50 000."""
 LONGEST_MESSAGE = 2000
@@ -32,13 +34,24 @@ LONGEST_S = 1e8
 LARGEST_BYTES = 1 << 60
 LARGEST_NUMBER = 1e15
 LARGEST_SEED = 1 << 64
+FASTEST_RTFX = 1e6
+"""Times real time: an hour of audio in 3.6 ms. The fastest that is known are near 10 000."""
+MOST_PER_AUDIO_S = 1000
+"""Characters, tokens or segments per second of audio: fast speech has 25 characters, and a decoder
+that loops in a phrase some 100."""
+LAST_WINDOW_S = 60.0
+"""How far a segment may end after the audio: Whisper's last window is padded to 30 s."""
+CLOCK_TOLERANCE_S, CLOCK_TOLERANCE = 0.01, 0.001
+"""A worker's clock may differ from this tool's by 10 ms and 0.1 % of what passed."""
 DEEPEST = 64
 """Levels of objects, lists and tables within each other. The schema of a run has eight.
 
 Decoders give up near 1000 with a RecursionError, where on the stack is chance.
 """
 
-_SIGNED = frozenset({"exit_code", "index", "start_s", "end_s", "nice", "seed", "value", "values"})
+_SIGNED = frozenset(
+    {"exit_code", "index", "start_s", "end_s", "nice", "seed", "value", "values", "effective"}
+)
 """Fields that may be below 0: what is read may have shrunk, and temperatures are in degrees."""
 
 

@@ -93,13 +93,14 @@ class Asynchronous(Sound):
 
 
 class FinishesLate(Sound):
-    """Its clock sees none of the 0.2 s it takes: they pass before it answers, but after the clock.
+    """Its clock sees 1 ms of the 0.2 s it takes: the rest passes before it answers, but after the
+    clock.
 
     What a device does that is waited for only when the results are read.
     """
 
     def work(self) -> None:
-        pass
+        time.sleep(0.001)
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         time.sleep(0.2)

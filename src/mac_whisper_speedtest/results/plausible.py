@@ -14,8 +14,6 @@ from mac_whisper_speedtest.limits import LimitError
 from mac_whisper_speedtest.printable import shown
 from mac_whisper_speedtest.results import schema as s
 
-FASTEST_RTFX = 1e6
-"""Times real time: an hour of audio in 3.6 ms. The fastest that is known are near 10 000."""
 STATUSES = frozenset(
     {"ok", "failed", "timeout", "crashed", "out_of_memory", "protocol_violation", "unavailable"}
     | {"skipped"}
@@ -91,7 +89,7 @@ class EventChecker:
         if sample.failed:
             _demand(not sample.text, "failed, and has a text")
             return
-        if sample.seconds * FASTEST_RTFX < audio_s:
+        if sample.seconds * limits.FASTEST_RTFX < audio_s:
             raise ImplausibleError(
                 f"has {audio_s:g} s of audio in {sample.seconds:g} s, which no machine does"
             )

@@ -9,7 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.worker.protocol import ErrorCode, Stage
+from mac_whisper_speedtest.worker.messages import ErrorObject
+from mac_whisper_speedtest.worker.protocol import ErrorCode, ErrorData, Stage
 
 
 class Status(StrEnum):
@@ -93,16 +94,23 @@ def from_returncode(returncode: int, stage: Stage, *, oom_kills: int) -> WorkerE
     )
 
 
-def from_error(
-    code: int, message: str, error_class: str, stage: Stage, traceback: str
-) -> WorkerExit:
+def from_error(error: ErrorObject, stage: Stage) -> WorkerExit:
     """Classify an error answer."""
     status = {
         ErrorCode.UNAVAILABLE: Status.UNAVAILABLE,
         ErrorCode.OUT_OF_MEMORY: Status.OUT_OF_MEMORY,
-    }.get(ErrorCode(code) if code in set(ErrorCode) else ErrorCode.BACKEND_ERROR, Status.FAILED)
-    first_line = message.strip().splitlines()[0] if message.strip() else error_class
-    return WorkerExit(status, stage, error_class or str(code), first_line, traceback)
+    }.get(
+        ErrorCode(error.code) if error.code in set(ErrorCode) else ErrorCode.BACKEND_ERROR,
+        Status.FAILED,
+    )
+    data = error.data or ErrorData()
+    return WorkerExit(
+        status,
+        stage,
+        data.error_class or str(error.code),
+        error.message or data.error_class,
+        data.traceback,
+    )
 
 
 def timed_out(stage: Stage, limit_s: float) -> WorkerExit:

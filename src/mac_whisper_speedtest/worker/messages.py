@@ -1,21 +1,25 @@
-"""A worker's stdout as messages: the type of one line, and the thread that reads them."""
+"""A line of a worker's stdout as a message, and a call as a line."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import queue
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from mac_whisper_speedtest.limits import LONGEST_LINE, LimitError, check_depth
+from mac_whisper_speedtest.printable import shown
+from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.worker import protocol as m
 
+T = TypeVar("T")
 _SHOWN_CHARACTERS = 80
+_SCRUBBED_BYTES = 4096
+
+
+class ViolationError(Exception):
+    """A worker's message does not follow the protocol; the text says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,73 +31,76 @@ class ErrorObject:
     data: m.ErrorData | None = None
 
 
-class Message(msgspec.Struct):
-    """A JSON-RPC answer or notification; ``result`` is empty where there is none."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: either ``error`` is set, or ``result`` holds its JSON."""
 
+    id: int | str | None
+    result: bytes
+    error: ErrorObject | None
+
+
+class _Envelope(msgspec.Struct):
     jsonrpc: str
     id: int | str | msgspec.UnsetType | None = msgspec.UNSET
     method: str | None = None
     params: msgspec.Raw = msgspec.Raw(b"{}")
     result: msgspec.Raw = msgspec.Raw()
-    error: ErrorObject | msgspec.UnsetType = msgspec.UNSET
-
-    @property
-    def identity(self) -> int | str | None:
-        """The id; ``None`` where it is null or missing."""
-        return None if self.id is msgspec.UNSET else self.id
+    error: ErrorObject | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message, an invalid line (``broken`` has the reason), or, with neither, the end of stdout.
+_DECODER = msgspec.json.Decoder(_Envelope)
+_NOTIFICATIONS: dict[str, type[m.ProgressParams | m.LogParams]] = {
+    "progress": m.ProgressParams,
+    "log": m.LogParams,
+}
 
-    ``at`` is when it was read, by ``time.perf_counter``.
+
+def parse(line: bytes) -> Reply | m.ProgressParams | m.LogParams:
+    """The message in a line of stdout.
+
+    Raises:
+        ViolationError: it is none.
     """
-
-    at: float
-    message: Message | None = None
-    broken: str = ""
-
-
-class MessageReader(threading.Thread):
-    """Reads a worker's stdout into ``arrivals``; stops at the first invalid line."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        super().__init__(daemon=True)
-        self.arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
-        self._stream = stream
-
-    def run(self) -> None:
-        """Read until stdout ends or is closed."""
-        with contextlib.suppress(ValueError, OSError):  # closed when the worker is killed
-            while line := self._stream.readline(m.MAX_LINE_BYTES):
-                at = time.perf_counter()
-                try:
-                    self.arrivals.put(Arrival(at, self.parse(line)))
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    if not self.handle_broken_line(line, at, error):
-                        return
-        self.arrivals.put(Arrival(time.perf_counter()))
-
-    def parse(self, line: bytes) -> Message:
-        """The message in a line. Raises MsgspecError or UnicodeDecodeError."""
+    if len(line) > LONGEST_LINE:
+        raise ViolationError(f"wrote a line of more than {LONGEST_LINE} bytes: {start_of(line)}")
+    try:
+        check_depth(line)
         message = _DECODER.decode(line)
-        if message.jsonrpc != "2.0":
-            raise msgspec.ValidationError(f"jsonrpc is {message.jsonrpc!r}, not '2.0'")
-        return message
+    except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ViolationError(
+            f"wrote something else than the protocol to stdout: {start_of(line)} ({error})"
+        ) from error
+    if message.jsonrpc != "2.0":
+        raise ViolationError(f"jsonrpc is {shown(message.jsonrpc)}, not '2.0'")
+    if message.method is not None:
+        kind = _NOTIFICATIONS.get(message.method)
+        if kind is None:
+            raise ViolationError(f"unknown notification {shown(message.method)}")
+        return decode(message.params, kind, message.method)
+    if message.id is msgspec.UNSET:
+        raise ViolationError(f"an answer without an id: {start_of(line)}")
+    if (message.error is None) == (not bytes(message.result)):
+        raise ViolationError(f"an answer has exactly one of result and error: {start_of(line)}")
+    return Reply(message.id, bytes(message.result), message.error)
 
-    def handle_broken_line(self, line: bytes, at: float, error: Exception) -> bool:
-        """Report an invalid line; return whether to continue reading, which is never here."""
-        shown = line[:_SHOWN_CHARACTERS].decode("utf-8", "replace").rstrip()
-        what = f"wrote something else than the protocol to stdout: {shown!r} ({error})"
-        self.arrivals.put(Arrival(at, broken=what))
-        # Keep the pipe empty until the worker is killed, so that nothing blocks on it.
-        while os.read(self._stream.fileno(), 1 << 16):
-            pass
-        return False
+
+def start_of(line: bytes) -> str:
+    """The first characters of a line, for a message."""
+    text = scrub(line[:_SCRUBBED_BYTES].decode("utf-8", "replace").rstrip())
+    return shown(text, _SHOWN_CHARACTERS)
 
 
-_DECODER = msgspec.json.Decoder(Message)
+def decode(data: bytes | msgspec.Raw, kind: type[T], what: str) -> T:
+    """The parameters or the result in a message whose depth was checked.
+
+    Raises:
+        ViolationError: they do not fit; ``what`` names them.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ViolationError(f"bad {what}: {error}") from error
 
 
 def encode(identity: int, method: str, params: Mapping[str, Any]) -> bytes:

@@ -1,42 +1,35 @@
 """The tool's side of a worker: start it, call it, enforce deadlines, end it, report how it ended.
 
-Nothing here polls for answers: a thread blocks on the worker's stdout, another on its stderr, and
-the caller blocks on a queue until an answer, a deadline, or the next check of the memory.
+The caller waits for an answer, a deadline, or the next check of the memory, whichever is first. No
+answer is believed before `worker/answers.py` has checked it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import math
-import os
-import queue
-import subprocess
-import threading
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import IO, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-import msgspec
-
-from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest import interrupts, limits
 from mac_whisper_speedtest.backends.adapter import LoadParams
+from mac_whisper_speedtest.limits import LimitError
 from mac_whisper_speedtest.observer import Observer
-from mac_whisper_speedtest.worker import exit_status, process_tree
+from mac_whisper_speedtest.printable import shown
+from mac_whisper_speedtest.worker import answers, exit_status, process_tree
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import Launch
-from mac_whisper_speedtest.worker.messages import Message, MessageReader, encode
+from mac_whisper_speedtest.worker.messages import Reply, ViolationError, decode, encode, parse
+from mac_whisper_speedtest.worker.process import EXIT_GRACE_S, Line, WorkerProcess
 
 T = TypeVar("T")
 
-LOG_TAIL_BYTES = 16 * 1024
 SLOW_PERIODS = 3
 """A stage is called slow after this fraction (1/3) of its deadline, long before it is killed."""
 _MEMORY_CHECK_S = 0.5
-_EXIT_GRACE_S = 5.0
 
 
 class TranscriptionFailedError(Exception):
@@ -87,25 +80,6 @@ class Answer(Generic[T]):
     wall_s: float
 
 
-@dataclass(slots=True)
-class _Tail:
-    """The last bytes of a stream, and the number of all its bytes."""
-
-    kept: bytearray = field(default_factory=bytearray)
-    total: int = 0
-
-    def add(self, data: bytes) -> None:
-        self.total += len(data)
-        self.kept += data
-        del self.kept[:-LOG_TAIL_BYTES]
-
-    def text(self) -> str:
-        text = self.kept.decode("utf-8", "replace")
-        if self.total > len(self.kept):
-            return f"[{self.total - len(self.kept)} earlier bytes left out]\n{text}"
-        return text
-
-
 class Worker:
     """One worker process. A context manager: its exit kills everything that the worker started.
 
@@ -123,43 +97,25 @@ class Worker:
     ) -> None:
         self._deadlines = deadlines
         self._memory_limit = memory_limit
+        self._memory_checked = 0.0
         self._observer = observer or Observer()
-        self._mark = launch.mark
-        self._tail = _Tail()
         self._stage = m.Stage.SPAWN
-        self._calls = 0
+        self._calls = self._messages = self._bytes = 0
         self._oom_kills_before = exit_status.kernel_oom_kills()
         self.spawn_s: float | None = None
         self._started = time.perf_counter()
         try:
-            self._process = subprocess.Popen(
-                launch.argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=dict(launch.environment),
-                cwd=launch.cwd,
-                start_new_session=True,
-            )
-        except OSError as error:
+            self._process = WorkerProcess(launch)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a word of the command
+            why = error.strerror if isinstance(error, OSError) else error
             raise WorkerFailureError(
                 WorkerExit(
                     Status.UNAVAILABLE,
                     m.Stage.SPAWN,
                     type(error).__name__,
-                    f"cannot start {launch.argv[0]}: {error.strerror}",
+                    f"cannot start {shown(launch.argv[0])}: {why}",
                 )
             ) from error
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        reader = MessageReader(self._process.stdout)
-        self._arrivals = reader.arrivals
-        self._threads = [
-            reader,
-            threading.Thread(target=self._read_stderr, args=(self._process.stderr,), daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -180,21 +136,25 @@ class Worker:
 
     def hello(self) -> Answer[m.HelloResult]:
         """Have the worker import its library and identify itself."""
-        answer = self._call(m.Method.HELLO, asdict(m.HelloParams()), m.HelloResult, m.Stage.SPAWN)
+        answer = self._call(
+            m.Method.HELLO,
+            asdict(m.HelloParams()),
+            m.HelloResult,
+            m.Stage.SPAWN,
+            answers.checked_hello,
+        )
         if answer.value.protocol != m.PROTOCOL_VERSION:
-            raise self._failure(
-                exit_status.violated_protocol(
-                    m.Stage.IMPORT,
-                    f"speaks protocol {answer.value.protocol}, not {m.PROTOCOL_VERSION}",
-                )
+            raise self._violation(
+                f"speaks protocol {shown(answer.value.protocol)}, not {m.PROTOCOL_VERSION}",
+                m.Stage.IMPORT,
             )
         return answer
 
     def load(self, params: LoadParams) -> Answer[m.LoadReply]:
         """Have the worker load weights."""
-        answer = self._call(m.Method.LOAD, asdict(params), m.LoadReply, m.Stage.LOAD)
-        self._require_seconds(answer.value.load_s, "load_s")
-        return answer
+        return self._call(
+            m.Method.LOAD, asdict(params), m.LoadReply, m.Stage.LOAD, answers.checked_load
+        )
 
     def transcribe(
         self, params: m.TranscribeParams, *, survives_errors: bool = False
@@ -210,20 +170,15 @@ class Worker:
             WorkerFailureError: the worker is gone.
             TranscriptionFailedError: with ``survives_errors``, the backend answered an error.
         """
-        stage = m.Stage.WARMUP if params.kind == "warmup" else m.Stage.TRANSCRIBE
-        answer = self._call(
+        audio_s = params.audio.samples / params.audio.sample_rate
+        return self._call(
             m.Method.TRANSCRIBE,
             asdict(params),
             m.TranscribeResult,
-            stage,
+            m.Stage.WARMUP if params.kind == "warmup" else m.Stage.TRANSCRIBE,
+            lambda answer, wall_s: answers.checked_transcript(answer, wall_s, audio_s),
             survives=_ONE_RECORDING if survives_errors else frozenset(),
         )
-        self._require_seconds(answer.value.seconds, "seconds")
-        for name, value in answer.value.stages_s.items():
-            self._require_seconds(value, f"stages_s.{name}")
-        if answer.value.first_segment_s is not None:
-            self._require_seconds(answer.value.first_segment_s, "first_segment_s")
-        return answer
 
     def unload(self) -> None:
         """Have the worker drop its weights; it can load again afterwards."""
@@ -239,26 +194,19 @@ class Worker:
         self.unload()
         self._call(m.Method.SHUTDOWN, {}, dict[str, Any], m.Stage.SHUTDOWN)
         limit = self._deadlines.shutdown_s
-        try:
-            returncode = self._process.wait(limit)
-        except subprocess.TimeoutExpired:
-            late = exit_status.timed_out(m.Stage.SHUTDOWN, limit)
-        else:
-            if returncode == 0:
-                return WorkerExit(Status.OK)
-            late = exit_status.from_returncode(returncode, m.Stage.SHUTDOWN, oom_kills=0)
-        return dataclasses.replace(late, status=Status.OK, log_tail=self._tail.text())
+        returncode = self._process.wait(limit)
+        if returncode == 0:
+            return WorkerExit(Status.OK)
+        late = (
+            exit_status.timed_out(m.Stage.SHUTDOWN, limit)
+            if returncode is None
+            else exit_status.from_returncode(returncode, m.Stage.SHUTDOWN, oom_kills=0)
+        )
+        return dataclasses.replace(late, status=Status.OK, log_tail=self._log_tail())
 
     def kill(self) -> None:
         """Kill the worker and everything it started, and close the pipes. Can be called twice."""
-        process_tree.kill(self._process.pid, self._mark)
-        self._process.wait()
-        for thread in self._threads:
-            thread.join(_EXIT_GRACE_S)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        self._process.kill()
 
     def _call(
         self,
@@ -266,35 +214,37 @@ class Worker:
         params: Mapping[str, Any],
         kind: type[T],
         stage: m.Stage,
+        checked: Callable[[T, float], T] = lambda answer, _wall_s: answer,
         *,
         survives: frozenset[int] = frozenset(),
     ) -> Answer[T]:
         self._calls += 1
+        self._messages = self._bytes = 0
         self._stage = stage
+        # Notifications of before, from threads of the worker for instance.
+        while (early := self._process.receive(0.0)) is not None:
+            if isinstance(self._heard(early), Reply):
+                raise self._violation(f"answered {method} before it was called")
         called = time.perf_counter()
-        assert self._process.stdin is not None
-        # The closed stdout of a dead worker is noticed later, with more detail about the cause.
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(encode(self._calls, method, params))
-            self._process.stdin.flush()
+        self._process.send(encode(self._calls, method, params))
         reply, at = self._await_reply()
-        if not isinstance(reply.error, msgspec.UnsetType):
-            answered = reply.error
-            data = answered.data or m.ErrorData()
-            ending = exit_status.from_error(
-                answered.code, answered.message, data.error_class, self._stage, data.traceback
-            )
-            if answered.code in survives:
-                raise TranscriptionFailedError(ending, at - called)
-            raise self._failure(ending)
+        wall_s = at - called
         try:
-            value = msgspec.json.decode(reply.result, type=kind)
-        except msgspec.MsgspecError as error:
-            what = f"bad answer to {method}: {error}"
-            raise self._failure(exit_status.violated_protocol(self._stage, what)) from error
-        return Answer(value, at - called)
+            if reply.error is None:
+                return Answer(
+                    checked(decode(reply.result, kind, f"answer to {method}"), wall_s), wall_s
+                )
+            error = answers.checked_error(reply.error)
+        except LimitError as problem:
+            raise self._violation(f"bad answer to {method}: {problem}") from problem
+        except ViolationError as violation:
+            raise self._violation(str(violation)) from violation
+        ending = exit_status.from_error(error, self._stage)
+        if error.code in survives:
+            raise TranscriptionFailedError(ending, wall_s)
+        raise self._failure(ending)
 
-    def _await_reply(self) -> tuple[Message, float]:
+    def _await_reply(self) -> tuple[Reply, float]:
         """Block until the answer to the latest call; handle notifications before it.
 
         Returns:
@@ -311,82 +261,79 @@ class Worker:
             if not warned and waited >= limit / SLOW_PERIODS:
                 warned = True
                 self._observer.slow(self._stage, waited, limit)
-            next_check = limit if warned else limit / SLOW_PERIODS
-            pause = max(next_check - waited, 0.001)
+            pause = (limit if warned else limit / SLOW_PERIODS) - waited
             if self._memory_limit is not None:
                 self._check_memory(self._memory_limit)
                 pause = min(pause, _MEMORY_CHECK_S)
-            try:
-                arrival = self._arrivals.get(timeout=pause)
-            except queue.Empty:
+            line = self._process.receive(pause)
+            if line is None:
                 continue
-            if self.spawn_s is None:
-                self.spawn_s = arrival.at - self._started
-            if arrival.broken:
-                raise self._failure(exit_status.violated_protocol(self._stage, arrival.broken))
-            message = arrival.message
-            if message is None:
-                raise self._gone()
-            if message.method is None:
-                if message.identity != self._calls:
-                    raise self._failure(
-                        exit_status.violated_protocol(
-                            self._stage, f"answered call {message.identity}, not {self._calls}"
-                        )
-                    )
-                return message, arrival.at
-            entry = self._notified(message)
-            if entry is not None and entry not in seen:
+            heard = self._heard(line)
+            if isinstance(heard, Reply):
+                if heard.id != self._calls:
+                    raise self._violation(f"answered call {shown(heard.id)}, not {self._calls}")
+                return heard, line.at
+            if heard is not None and heard not in seen:
                 # A new stage gets its own deadline, once: repeating it adds no time.
-                seen.add(entry)
-                self._stage, entered, warned = entry, arrival.at, False
-                limit = self._deadlines.for_stage(entry)
+                seen.add(heard)
+                self._stage, entered, warned = heard, line.at, False
+                limit = self._deadlines.for_stage(heard)
 
-    def _notified(self, message: Message) -> m.Stage | None:
-        """Handle a notification; return the stage it announces, if any."""
+    def _heard(self, line: Line) -> Reply | m.Stage | None:
+        """The answer in a line, or the stage that it announces, if any; log lines are passed on."""
+        if not line.data:
+            raise self._gone()
+        if self.spawn_s is None:
+            self.spawn_s = line.at - self._started
+        self._messages += 1
+        self._bytes += len(line.data)
+        if self._messages > limits.MOST_MESSAGES or self._bytes > limits.MOST_MESSAGE_BYTES:
+            raise self._violation(
+                f"wrote {self._messages} messages of {self._bytes} bytes in one call; at most "
+                f"{limits.MOST_MESSAGES} and {limits.MOST_MESSAGE_BYTES}"
+            )
         try:
-            if message.method == "progress":
-                progress = msgspec.json.decode(message.params, type=m.ProgressParams)
-                return m.Stage(progress.stage) if progress.stage in set(m.Stage) else None
-            if message.method == "log":
-                log = msgspec.json.decode(message.params, type=m.LogParams)
-                self._observer.log(log.level, log.message)
-                return None
-        except msgspec.MsgspecError as error:
-            what = f"bad {message.method}: {error}"
-            raise self._failure(exit_status.violated_protocol(self._stage, what)) from error
-        raise self._failure(
-            exit_status.violated_protocol(self._stage, f"unknown notification {message.method!r}")
-        )
+            message = parse(line.data)
+        except ViolationError as violation:
+            raise self._violation(str(violation)) from violation
+        if isinstance(message, m.LogParams):
+            log = answers.cleaned_log(message)
+            self._observer.log(log.level, log.message)
+            return None
+        if isinstance(message, m.ProgressParams):
+            return m.Stage(message.stage) if message.stage in set(m.Stage) else None
+        return message
 
     def _check_memory(self, limit: int) -> None:
-        used = process_tree.memory_use(self._process.pid, limit)
+        now = time.perf_counter()
+        if now - self._memory_checked < _MEMORY_CHECK_S:
+            return
+        self._memory_checked = now
+        used = process_tree.memory_use(self.pid, limit)
         if used > limit:
             raise self._failure(exit_status.over_memory_limit(self._stage, used, limit))
 
-    def _require_seconds(self, value: float, name: str) -> None:
-        if not math.isfinite(value) or value < 0:
-            raise self._failure(exit_status.violated_protocol(self._stage, f"{name} is {value}"))
-
     def _gone(self) -> WorkerFailureError:
         """The failure of a worker that closed its stdout."""
-        try:
-            returncode = self._process.wait(_EXIT_GRACE_S)
-        except subprocess.TimeoutExpired:
-            what = "closed its stdout but is still running"
-            return self._failure(exit_status.violated_protocol(self._stage, what))
+        returncode = self._process.wait(EXIT_GRACE_S)
+        if returncode is None:
+            return self._violation("closed its stdout but is still running")
         kills = exit_status.kernel_oom_kills() - self._oom_kills_before
         return self._failure(exit_status.from_returncode(returncode, self._stage, oom_kills=kills))
+
+    def _violation(self, what: str, stage: m.Stage | None = None) -> WorkerFailureError:
+        return self._failure(exit_status.violated_protocol(stage or self._stage, what))
 
     def _failure(self, ending: WorkerExit) -> WorkerFailureError:
         """Kill the worker; return the error to raise, with the log's tail."""
         self.kill()
-        tail = self._tail.text()
-        if ending.log_tail and ending.log_tail not in tail:
-            tail = f"{tail}\n{ending.log_tail}" if tail else ending.log_tail
-        return WorkerFailureError(dataclasses.replace(ending, log_tail=tail[-LOG_TAIL_BYTES:]))
+        return WorkerFailureError(
+            dataclasses.replace(ending, log_tail=self._log_tail(ending.log_tail))
+        )
 
-    def _read_stderr(self, stream: IO[bytes]) -> None:
-        with contextlib.suppress(ValueError, OSError):
-            while data := os.read(stream.fileno(), 1 << 16):
-                self._tail.add(data)
+    def _log_tail(self, traceback: str = "") -> str:
+        """The end of the worker's log, and the traceback that it answered unless that is in it."""
+        tail = self._process.log.decode("utf-8", "replace")
+        if traceback and traceback not in tail:
+            tail = f"{tail}\n{traceback}" if tail else traceback
+        return answers.log_tail(tail)

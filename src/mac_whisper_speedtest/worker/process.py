@@ -1,0 +1,194 @@
+"""A worker's process and its three pipes, none of which can hold up the tool.
+
+No thread reads here. The pipes do not block, and the caller waits for all of them at once: a
+process that keeps a pipe open after the worker has ended delays nothing, and what a worker writes
+faster than it is read stays in its own pipe, not in the tool's memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+from mac_whisper_speedtest.limits import LONGEST_LINE
+from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker.launch import Launch
+
+EXIT_GRACE_S = 5.0
+"""Time for a process to exit after it closed its stdout, or was killed."""
+_LOG_BYTES = 64 * 1024
+_EXIT_CHECK_S = 0.02
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a worker's stdout, newline included; empty when stdout has ended.
+
+    A line that is longer than the protocol allows comes in pieces. ``at`` is when its last byte was
+    read, by ``time.perf_counter``.
+    """
+
+    data: bytes
+    at: float
+
+
+class WorkerProcess:
+    """A started worker.
+
+    Attributes:
+        pid: of the process, which leads a session of its own.
+        log: the last 64 KiB that it wrote to stderr.
+
+    Raises:
+        OSError, ValueError: the program cannot be started.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self._mark = launch.mark
+        self._process = subprocess.Popen(
+            launch.argv,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(launch.environment),
+            cwd=launch.cwd,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self.pid = self._process.pid
+        self._stdin, self._stdout, self._stderr = (
+            self._process.stdin,
+            self._process.stdout,
+            self._process.stderr,
+        )
+        for stream in (self._stdin, self._stdout, self._stderr):
+            os.set_blocking(stream.fileno(), False)
+        self.log = bytearray()
+        self._incoming, self._searched, self._read_at = bytearray(), 0, time.perf_counter()
+        self._outgoing = bytearray()
+        self._selector = selectors.DefaultSelector()
+        self._register(self._stdout, selectors.EVENT_READ, self._read_stdout)
+        self._register(self._stderr, selectors.EVENT_READ, self._read_stderr)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def send(self, data: bytes) -> None:
+        """Write to stdin what the worker takes now; `receive` and `wait` write the rest.
+
+        What a dead worker does not take is dropped: its end is noticed at its stdout.
+        """
+        self._outgoing += data
+        self._write_stdin()
+
+    def receive(self, timeout_s: float) -> Line | None:
+        """The next line of stdout; ``None`` if there is none within ``timeout_s`` seconds."""
+        until = time.perf_counter() + timeout_s
+        over = False
+        while True:
+            line = self._next_line()
+            if line is not None or over:
+                return line
+            left = until - time.perf_counter()
+            over = left <= 0
+            self._transfer(max(left, 0.0))
+
+    def wait(self, timeout_s: float) -> int | None:
+        """The exit status as ``subprocess`` gives it; ``None`` if it still runs after that time.
+
+        Meanwhile everything that it writes to stdout is dropped.
+        """
+        until = time.perf_counter() + timeout_s
+        while (status := self._process.poll()) is None:
+            left = until - time.perf_counter()
+            if left <= 0:
+                return None
+            self._transfer(min(left, _EXIT_CHECK_S))
+            self._incoming.clear()
+            self._searched = 0
+        return status
+
+    def close_stdin(self) -> None:
+        """End the worker's input, as when the tool has exited."""
+        self._unregister(self._stdin)
+        self._outgoing.clear()
+        self._stdin.close()
+
+    def kill(self) -> None:
+        """Kill the worker and everything it started, and close the pipes. Can be called twice."""
+        process_tree.kill(self.pid, self._mark)
+        # A process that waits for a broken device or disk cannot even be killed.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(EXIT_GRACE_S)
+        if not self._stderr.closed:
+            for _ in range(_LOG_BYTES // _BLOCK + 1):
+                self._read_stderr()
+        self._selector.close()
+        for stream in (self._stdin, self._stdout, self._stderr):
+            stream.close()
+
+    def _transfer(self, timeout_s: float) -> None:
+        """Wait until a pipe is ready, and read or write what it has or takes."""
+        for key, _ in self._selector.select(timeout_s):
+            key.data()
+
+    def _next_line(self) -> Line | None:
+        end = self._incoming.find(b"\n", self._searched) + 1
+        if not end:
+            self._searched = end = len(self._incoming)
+            ended = self._stdout.fileno() not in self._selector.get_map()
+            if end <= LONGEST_LINE and not ended:
+                return None
+        line = Line(bytes(self._incoming[:end]), self._read_at)
+        del self._incoming[:end]
+        self._searched = 0
+        return line
+
+    def _read_stdout(self) -> None:
+        self._incoming += self._read(self._stdout)
+        self._read_at = time.perf_counter()
+
+    def _read_stderr(self) -> None:
+        self.log += self._read(self._stderr)
+        del self.log[:-_LOG_BYTES]
+
+    def _read(self, stream: IO[bytes]) -> bytes:
+        """What a pipe has now; at its end it is waited for no longer."""
+        try:
+            data = os.read(stream.fileno(), _BLOCK)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self._unregister(stream)
+        return data
+
+    def _write_stdin(self) -> None:
+        try:
+            while self._outgoing:
+                del self._outgoing[: os.write(self._stdin.fileno(), self._outgoing)]
+        except BlockingIOError:
+            self._register(self._stdin, selectors.EVENT_WRITE, self._write_stdin)
+            return
+        except BrokenPipeError:
+            self._outgoing.clear()
+        self._unregister(self._stdin)
+
+    def _register(self, stream: IO[bytes], event: int, ready: Callable[[], None]) -> None:
+        if stream.fileno() not in self._selector.get_map():
+            self._selector.register(stream, event, ready)
+
+    def _unregister(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(stream)
