@@ -40,7 +40,7 @@ class Reply:
     error: ErrorObject | None
 
 
-class _Envelope(msgspec.Struct):
+class _RpcMessage(msgspec.Struct):
     jsonrpc: str
     id: int | str | msgspec.UnsetType | None = msgspec.UNSET
     method: str | None = None
@@ -49,7 +49,7 @@ class _Envelope(msgspec.Struct):
     error: ErrorObject | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Envelope)
+_DECODER = msgspec.json.Decoder(_RpcMessage)
 _NOTIFICATIONS: dict[str, type[m.ProgressParams | m.LogParams]] = {
     "progress": m.ProgressParams,
     "log": m.LogParams,
