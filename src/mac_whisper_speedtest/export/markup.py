@@ -13,6 +13,7 @@ from mac_whisper_speedtest.export.csv import value_text
 from mac_whisper_speedtest.export.tables import Table
 from mac_whisper_speedtest.printable import printable, printable_line
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import LONGEST_FIELD, clipped
 from mac_whisper_speedtest.results.columns import Kind, Value
 
 _NUMBERS = frozenset({Kind.INTEGER, Kind.NUMBER})
@@ -53,8 +54,10 @@ def _row(cells: Iterable[str]) -> bytes:
 
 
 def brief_text(value: Value) -> str:
-    """A value as text, with four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
+    """A value as text, with four significant digits; of a long text the beginning."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return clipped(value_text(value), LONGEST_FIELD)
 
 
 def _in_markdown(value: Value) -> str:

@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import CellChange, Compared, QuantityChange
+from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.report import comparison as rows
-from mac_whisper_speedtest.results.cells import backend_name
+from mac_whisper_speedtest.results.cells import LONGEST_FIELD, backend_name, clipped
 
 
 def render_junit(compared: d.Compared) -> str:
@@ -81,7 +82,7 @@ def _class(cell: d.CellChange) -> str:
 
 
 def _why(cell: d.CellChange) -> str:
-    return f"{cell.state}: {cell.message}" if cell.message else cell.state
+    return f"{cell.state}: {clipped(cell.message, LONGEST_MESSAGE)}" if cell.message else cell.state
 
 
 def _shown(cell: d.CellChange) -> str:
@@ -129,7 +130,7 @@ def _results(cell: CellChange) -> Iterator[dict[str, object]]:
             "exit_codes": [0] * len(times),
             "parameters": {
                 "backend": cell.backend,
-                "version": version or "",
+                "version": clipped(version or "", LONGEST_FIELD),
                 "model": cell.model,
                 "clip": cell.clip,
                 "run": side,

@@ -11,12 +11,15 @@ from rich.text import Text
 
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import Compared
+from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.report.console import PIPE_WIDTH, TextConsole, output_console
 from mac_whisper_speedtest.report.terminal import plain_table
 from mac_whisper_speedtest.results.cells import (
+    LONGEST_FIELD,
     MISSING,
     backend_name,
+    clipped,
     error_rate_text,
     interval_text,
     number_text,
@@ -47,27 +50,32 @@ _ARROW = "→"
 
 def title(compared: d.Compared) -> str:
     """The two runs, in one line."""
-    return printable_line(f"{run_text(compared.base)} {_ARROW} {run_text(compared.new)}")
+    return f"{run_text(compared.base)} {_ARROW} {run_text(compared.new)}"
 
 
 def run_text(run: d.RunInfo) -> str:
     """A run's label, tags and start."""
     tags = f" ({', '.join(run.tags)})" if run.tags else ""
-    return f"run {run.label}{tags} of {run.started_at}"
+    return _plain(f"run {run.label}{tags} of {run.started_at}", LONGEST_FIELD)
 
 
 def tables(compared: d.Compared) -> dict[str, list[tuple[str, ...]]]:
     """Model and speech → a row per cell, with the columns of :data:`HEADINGS`."""
     found: dict[str, list[tuple[str, ...]]] = {}
     for cell in compared.cells:
-        heading = printable_line(f"{cell.model} on {cell.clip} ({cell.audio_s:.1f} s)")
+        heading = _plain(f"{cell.model} on {cell.clip}", LONGEST_FIELD)
+        heading += f" ({cell.audio_s:.1f} s)"
         found.setdefault(heading, []).append(cell_row(cell))
     return found
 
 
 def cell_row(cell: d.CellChange) -> tuple[str, ...]:
     """One text per heading."""
-    return tuple(map(printable_line, _row(cell)))
+    return tuple(_plain(field, LONGEST_FIELD) for field in _row(cell))
+
+
+def _plain(text: str, most: int = LONGEST_MESSAGE) -> str:
+    return printable_line(clipped(text, most))
 
 
 def headline(compared: d.Compared) -> str:
@@ -103,7 +111,7 @@ def _outcome_line(found: d.Regression) -> str:
 
 def notes(compared: d.Compared) -> list[str]:
     """What a reader must know besides the numbers; no line twice."""
-    return list(dict.fromkeys(map(printable_line, _notes(compared))))
+    return list(dict.fromkeys(map(_plain, _notes(compared))))
 
 
 def conditions(compared: d.Compared) -> list[tuple[str, str, str, str]]:
@@ -111,9 +119,9 @@ def conditions(compared: d.Compared) -> list[tuple[str, str, str, str]]:
     rows = [*compared.conditions, *compared.facts]
     return [
         (
-            printable_line(f"{each.name} [{each.unit}]" if each.unit else each.name),
-            printable_line(each.base or MISSING),
-            printable_line(each.new or MISSING),
+            _plain(f"{each.name} [{each.unit}]" if each.unit else each.name, LONGEST_FIELD),
+            _plain(each.base or MISSING, LONGEST_FIELD),
+            _plain(each.new or MISSING, LONGEST_FIELD),
             "differs" if each.differs else "",
         )
         for each in rows

@@ -13,7 +13,9 @@ from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.report.console import TextConsole, output_console
 from mac_whisper_speedtest.report.terminal import plain_table
 from mac_whisper_speedtest.results.cells import (
+    LONGEST_FIELD,
     MISSING,
+    clipped,
     counted,
     interval_text,
     number_text,
@@ -56,7 +58,9 @@ def _table(series: Series) -> Table:
         change = changes.get(point.run)
         if change is not None:
             table.add_section()
-        table.add_row(*(Text(printable_line(each)) for each in _row(point)), _marked(change))
+        table.add_row(
+            *(printable_line(clipped(each, LONGEST_FIELD)) for each in _row(point)), _marked(change)
+        )
     return table
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.console import RenderableType
 from rich.text import Text
 
+from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.report.console import TextConsole, output_console
 from mac_whisper_speedtest.report.figures import duration_table, ranking_table
@@ -16,6 +17,7 @@ from mac_whisper_speedtest.results.cells import (
     FIRST_GROUP,
     break_even_lines,
     calls_of_process,
+    clipped,
     summary_of,
     tables_of,
 )
@@ -153,7 +155,7 @@ def _parts(run: Run, saved_as: str, console: TextConsole) -> Iterable[Renderable
         if cells:
             yield from fitted(duration_table(cells, table.names), console)
             yield from (Text(f"  {line}") for line in break_even_lines(cells, table.names))
-    notes = dict.fromkeys(map(printable_line, _notes(run)))
+    notes = dict.fromkeys(printable_line(clipped(line, LONGEST_MESSAGE)) for line in _notes(run))
     if notes:
         yield Text("\n".join(f"  {line}" for line in notes))
     yield Text(_footer(run, saved_as), style="dim")

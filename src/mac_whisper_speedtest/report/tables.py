@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.results import cells
-from mac_whisper_speedtest.results.cells import MISSING
+from mac_whisper_speedtest.results.cells import LONGEST_FIELD, MISSING, clipped
 from mac_whisper_speedtest.results.schema import Bounds, CellResult, Summary
 
 
@@ -127,10 +128,20 @@ class ReportTable:
             or not all(as_field(row.fields[at]).missing for body in self.bodies for row in body)
         )
 
+    def fields(self, row: TableRow) -> Iterator[tuple[TableColumn, Field]]:
+        """Each field of a row with its column; a foreign text that is too long is cut."""
+        for column, field_ in zip(self.columns, map(as_field, row.fields), strict=True):
+            most = LONGEST_MESSAGE if column.long else LONGEST_FIELD
+            if (len(field_.shown) <= most and len(field_.note) <= most) or field_.class_ == "lines":
+                yield column, field_
+            else:
+                shown, note = clipped(field_.shown, most), clipped(field_.note, most)
+                yield column, replace(field_, shown=shown, note=note)
+
     def cells(self, row: TableRow) -> Iterator[tuple[str, str, Field]]:
         """Element, CSS classes and field, for each field of a row."""
         element = "th"
-        for column, found in zip(self.columns, map(as_field, row.fields), strict=True):
+        for column, found in self.fields(row):
             class_ = f"{found.class_} {'number' * column.number} {'words' * column.long}"
             yield element, " ".join(class_.split()), found
             element = "td"

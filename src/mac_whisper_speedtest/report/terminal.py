@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.report.console import TextConsole
-from mac_whisper_speedtest.report.tables import Field, ReportTable, as_field
+from mac_whisper_speedtest.report.tables import Field, ReportTable
 
 _ANY_WIDTH = 1000
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red"}
@@ -41,7 +41,7 @@ def drawn(table: ReportTable, *, title: str | None = None) -> Table:
         if number:
             made.add_section()
         for row in body:
-            made.add_row(*map(_text, map(as_field, row.fields)))
+            made.add_row(*(_text(field) for _, field in table.fields(row)))
     return made
 
 

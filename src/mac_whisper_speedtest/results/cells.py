@@ -15,6 +15,10 @@ from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, R
 
 MISSING = "–"
 """Shown for a missing value."""
+LONGEST_PART = 60
+"""Characters of a version or a precision in a name, which every table and note repeats."""
+LONGEST_FIELD = 300
+"""Characters of a field of a table that is no sentence."""
 FIRST_GROUP = "A"
 """Ranks of this group have no letter."""
 OK, FAST_BUT_WRONG = "ok", "fast but wrong"
@@ -45,11 +49,11 @@ def backend_name(requested: str, version: str | None, precision: str | None) -> 
     name, _, requested_precision = requested.partition(":")
     requested_version = name.partition("@")[2]
     found = [
-        effective
+        clipped(effective, LONGEST_PART)
         for effective, stated in ((version, requested_version), (precision, requested_precision))
         if effective and effective != stated
     ]
-    return " ".join([requested, *found])
+    return " ".join([clipped(requested, 2 * LONGEST_PART), *found])
 
 
 def name_of(cell: CellResult) -> str:
@@ -74,8 +78,8 @@ def labels_of(cells: Sequence[CellResult]) -> dict[str, str]:
     variants = {}
     for cell in cells:
         parts = [name_of(cell)]
-        parts += [cell.model.name] if models else []
-        parts += [f"on {cell.clip.name}"] if clips else []
+        parts += [clipped(cell.model.name, LONGEST_FIELD)] if models else []
+        parts += [f"on {clipped(cell.clip.name, LONGEST_FIELD)}"] if clips else []
         label = ", ".join(parts)
         # `speedtest noise` measures a backend against itself: only the ids differ.
         variants[cell.id] = (label, f"{label} ({cell.id})")
@@ -126,7 +130,7 @@ class CellTable:
     @property
     def title(self) -> str:
         """The model and the speech."""
-        return f"{self.model} on {self.clip.name}"
+        return f"{clipped(self.model, LONGEST_FIELD)} on {clipped(self.clip.name, LONGEST_FIELD)}"
 
     def groups(self) -> list[list[CellResult]]:
         """Cells of equal work together, the best group first; the last has the unranked cells."""

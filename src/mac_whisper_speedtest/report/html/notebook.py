@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.export.markup import brief_text
 from mac_whisper_speedtest.export.tables import CELLS
+from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.report import comparison
 from mac_whisper_speedtest.report.html.page import render
-from mac_whisper_speedtest.results.cells import labels_of
+from mac_whisper_speedtest.results.cells import clipped, labels_of
 from mac_whisper_speedtest.results.schema import Run
 
 
@@ -21,7 +22,7 @@ def run_html(run: Run, label: str) -> str:
     state = f" ({outcome.state})" if outcome is not None and outcome.state != "complete" else ""
     labels = labels_of(run.cells)
     findings = [
-        f"{labels[cell.id]}: {finding.kind}: {finding.message}"
+        clipped(f"{labels[cell.id]}: {finding.kind}: {finding.message}", LONGEST_MESSAGE)
         for cell in run.cells
         for finding in (cell.summary.findings if cell.summary else ())
     ]

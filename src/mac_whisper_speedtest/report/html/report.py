@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
 
+from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report import reproduce
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
@@ -18,6 +19,7 @@ from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     MISSING,
     CellTable,
+    clipped,
     counted,
     labels_of,
     measured_amount,
@@ -142,7 +144,7 @@ def provenance_section(run: Run) -> Markup:
         "provenance.html",
         command=how.line,
         notes=[scrub(note) for note in how.notes],
-        facts=[(name, value) for name, value in facts if value],
+        facts=[(name, clipped(value, LONGEST_MESSAGE)) for name, value in facts if value],
         backends=_backends(run),
         weights=_weights(run),
     )
@@ -320,7 +322,7 @@ def _facts(run: Run, label: str) -> list[tuple[str, str]]:
     return [
         ("run", f"{label or manifest.run}, {started}"),
         ("machine", comparable.hardware_class(manifest.machine)),
-        ("speech", speech),
+        ("speech", clipped(speech, LONGEST_MESSAGE)),
         ("requested", requested),
         ("tool", f"{manifest.tool.name} {manifest.tool.version}"),
         ("ended", outcome.state if outcome else "unknown"),
