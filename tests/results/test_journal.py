@@ -51,7 +51,7 @@ def test_a_hole_in_the_middle_is_counted_and_what_follows_is_kept(tmp_path: Path
     path = written(tmp_path / "j")
     first, second, third = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + b"\0" * (len(second) - 1) + b"\n" + third)
-    damaged = journal.UnusableLines(1, 2, 0, "is damaged")
+    damaged = journal.UnusableLines(1, 2, 0, "damaged")
     assert read(path) == ([started(0), started(2)], {"": damaged})
 
 
@@ -76,7 +76,7 @@ def test_lines_that_are_no_event_are_left_out_and_their_cell_is_named(
     (lines,) = unusable.values()
     assert list(unusable) == ["a/tiny.en/short"]
     assert (lines.count, lines.number, lines.round) == (2, 2, 0 if "round" in line else 7)
-    assert str(lines) == f"line 2 of the journal is no event: {why} (and 1 more)"
+    assert str(lines) == f"line 2 of the journal: no event: {why} (and 1 more)"
 
 
 def test_whether_it_is_being_written_is_known_while_it_is_and_afterwards(tmp_path: Path) -> None:

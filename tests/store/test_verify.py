@@ -110,7 +110,7 @@ def test_a_damaged_line_is_counted_and_named() -> None:
     at = content.index(b'"event":"sample"')
     content[at : at + 40] = bytes(40)
     run.journal_path.write_bytes(content)
-    assert "journal.jsonl: line 4 of the journal is damaged" in verify.verify(run)
+    assert "line 4 of the journal: damaged" in verify.verify(run)
 
 
 def test_an_edited_manifest_is_named() -> None:

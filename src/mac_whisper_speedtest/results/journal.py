@@ -174,7 +174,7 @@ class UnusableLines:
 
     def __str__(self) -> str:
         more = f" (and {self.count - 1} more)" if self.count > 1 else ""
-        return f"line {self.number} of the journal {self.problem}{more}"
+        return f"line {self.number} of the journal: {self.problem}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +252,8 @@ def _problem(error: Exception) -> str:
     if isinstance(error, ImplausibleError):
         return str(error)
     if isinstance(error, msgspec.ValidationError | LimitError):
-        return f"is no event: {printable_line(str(error))[:LONGEST_MESSAGE]}"
-    return "is damaged"  # a power cut can leave a hole; the lines after it are still good
+        return f"no event: {printable_line(str(error))[:LONGEST_MESSAGE]}"
+    return "damaged"  # a power cut can leave a hole; the lines after it are still good
 
 
 _CELL = re.compile(rb'"cell":\s*("(?:[^"\\]|\\.)*")')
@@ -262,7 +262,7 @@ _ROUND = re.compile(rb'"round":\s*(\d{1,6})\b')
 
 def _origin(line: bytes, error: Exception) -> tuple[str, int]:
     """The cell and the round that an unusable line names; nothing of a damaged one."""
-    if _problem(error) == "is damaged":
+    if _problem(error) == "damaged":
         return "", 0
     cell, number = _CELL.search(line), _ROUND.search(line)
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):

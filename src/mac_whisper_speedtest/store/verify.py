@@ -180,7 +180,7 @@ def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
     if written != journal.of_request(files.manifest):
         yield (f"manifest.json: its request does not have the recorded SHA-256 ({written[:12]}…)")
     for name, lines in run.journal().unusable.items():
-        yield f"journal.jsonl: {lines}" + (f" ({name})" if name else "")
+        yield str(lines) + (f" ({name})" if name else "")
 
 
 def _digests(sealed: s.DigestsInfo, files: _Files) -> Iterator[str]:
