@@ -298,6 +298,9 @@ def _parts(
         if recording not in {None, name}:
             continue
         looked += 1
+        if each.name not in ours or each.name not in theirs:
+            parts.append(RecordingDiff(name, (), ("not reached by both",)))
+            continue
         a, b = ours[each.name], theirs[each.name]
         if a is None or b is None:
             failed = [label for label, text in zip(labels, (a, b), strict=True) if text is None]

@@ -17,7 +17,14 @@ def accuracy_change(base: s.CellResult, new: s.CellResult) -> AccuracyChange:
     """The accuracy gate between a cell's texts before and after: both heard the same recordings."""
     if _left_out(base) or _left_out(new):
         return _unjudged(None, None, "a bundle's texts were left out")
-    before, after = accuracy.score(base), accuracy.score(new)
+    first, second = accuracy.texts(base), accuracy.texts(new)
+    reached = [
+        (old.name, now.name)
+        for old, now in _pairs(base.clip, new.clip)
+        if old.name in first and now.name in second
+    ]
+    before = accuracy.score(base, among={old for old, _ in reached})
+    after = accuracy.score(new, among={now for _, now in reached})
     if before is None or after is None:
         return _unjudged(before, after, "there is no reference text")
     try:
@@ -66,6 +73,7 @@ def text_change(base: s.CellResult, new: s.CellResult) -> TextChange | None:
     texts = [
         (old.language or usual, before[old.name], after[now.name])
         for old, now in _pairs(base.clip, new.clip)
+        if old.name in before and now.name in after
     ]
     both = [
         scores.Utterance(name=str(number), reference=old, language=language, hypothesis=now)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -22,11 +22,14 @@ class CellAccuracy:
     """A cell's score, and the gate's verdict.
 
     Attributes:
+        score: over the recordings that the cell reached.
+        unreached: how many with a reference text it never reached.
         against: id of the cell of the reference backend; ``None`` for that cell itself.
         gate: the comparison with it; ``None`` likewise.
     """
 
     score: Score
+    unreached: int = 0
     against: str | None = None
     gate: Gate | None = None
 
@@ -37,12 +40,13 @@ class CellAccuracy:
 
 
 def texts(cell: s.CellResult) -> dict[str, str | None]:
-    """Recording → the text that the cell produced; ``None`` if it produced none.
+    """Recording → the text that the cell produced; ``None`` if it was tried and produced none.
 
+    Recordings that the cell never reached, because it was interrupted or given up, are left out.
     Where its timed samples differ, the most frequent text, of equally frequent ones the first; a
     failure counts as a text of its own.
     """
-    found: dict[str, str | None] = {each.name: None for each in cell.clip.recordings}
+    found: dict[str, str | None] = {}
     for name, samples in cell_samples.by_recording(cell_samples.timed_samples(cell)).items():
         counts = collections.Counter(None if each.failed else each.text for each in samples)
         found[name] = counts.most_common(1)[0][0]
@@ -58,6 +62,7 @@ class CellText:
         seconds: duration of the recording.
         reference: the reference text, if there is one.
         language: two-letter code.
+        reached: whether the cell came to it.
         text: the most frequent text of the cell; ``None`` without any.
     """
 
@@ -65,6 +70,7 @@ class CellText:
     seconds: float
     reference: str | None
     language: str
+    reached: bool
     text: str | None
 
 
@@ -78,16 +84,26 @@ def texts_in_order(cell: s.CellResult) -> list[CellText]:
             reference=each.reference,
             # A contract that leaves the language to the library has none.
             language=each.language or str(cell.contract.requested.get("language") or "en"),
-            text=produced[each.name],
+            reached=each.name in produced,
+            text=produced.get(each.name),
         )
         for each in cell.clip.recordings
     ]
 
 
-def score(cell: s.CellResult, normalizer: Normalizer | None = None) -> Score | None:
-    """The score of a cell's texts; ``None`` without a reference text or timed sample."""
-    if not any(sample.kind == "timed" for sample in cell.samples):
-        return None
+def score(
+    cell: s.CellResult,
+    normalizer: Normalizer | None = None,
+    *,
+    among: Container[str] | None = None,
+) -> Score | None:
+    """The score of a cell's texts; ``None`` without a reference text or timed sample.
+
+    Args:
+        cell: the cell.
+        normalizer: other rules than each language's own.
+        among: names of the recordings to score, of those that it reached; by default all.
+    """
     known = [
         accuracy.Utterance(
             name=each.name,
@@ -95,8 +111,10 @@ def score(cell: s.CellResult, normalizer: Normalizer | None = None) -> Score | N
             language=each.language,
             hypothesis=each.text,
         )
-        for each in texts_in_order(cell)
+        for each, recording in zip(texts_in_order(cell), cell.clip.recordings, strict=True)
         if each.reference is not None
+        and each.reached
+        and (among is None or recording.name in among)
     ]
     return accuracy.score(known, normalizer=normalizer) if known else None
 
@@ -123,15 +141,20 @@ def judge_accuracy(
     for cell in cells:
         scored = score(cell, normalizer)
         if scored is not None:
-            found[cell.id] = CellAccuracy(scored)
+            with_reference = sum(each.reference is not None for each in cell.clip.recordings)
+            unreached = with_reference - len(scored.per_utterance)
+            found[cell.id] = CellAccuracy(scored, unreached)
             tables.setdefault((cell.model.name, cell.clip.name), {})[cell.id] = cell
     for table in tables.values():
-        found |= _judged(table, found, reference_backend)
+        found |= _judged(table, found, reference_backend, normalizer)
     return found
 
 
 def _judged(
-    table: Mapping[str, s.CellResult], found: Mapping[str, CellAccuracy], backend: str | None
+    table: Mapping[str, s.CellResult],
+    found: Mapping[str, CellAccuracy],
+    backend: str | None,
+    normalizer: Normalizer | None,
 ) -> dict[str, CellAccuracy]:
     names: dict[str, str] = {}
     for name, each in table.items():
@@ -141,13 +164,30 @@ def _judged(
     if chosen is None:
         return {}
     against = names[chosen]
+    reference = table[against]
     return {
-        name: CellAccuracy(
-            found[name].score, against, gate.judge_gate(found[against].score, found[name].score)
-        )
-        for name in table
+        name: replace(found[name], against=against, gate=_gate(reference, cell, found, normalizer))
+        for name, cell in table.items()
         if name != against
     }
+
+
+def _gate(
+    reference: s.CellResult,
+    cell: s.CellResult,
+    found: Mapping[str, CellAccuracy],
+    normalizer: Normalizer | None,
+) -> Gate | None:
+    """The verdict over the recordings that both cells reached; ``None`` if there are none."""
+    first, second = texts(reference).keys(), texts(cell).keys()
+    if first == second:
+        return gate.judge_gate(found[reference.id].score, found[cell.id].score)
+    both = first & second
+    theirs, ours = (score(each, normalizer, among=both) for each in (reference, cell))
+    if theirs is None or ours is None:
+        return None
+    judged = gate.judge_gate(theirs, ours)
+    return replace(judged, how=f"{judged.how}, over the {len(both)} recordings that both reached")
 
 
 def result(judged: CellAccuracy) -> s.AccuracyResult:
@@ -159,6 +199,7 @@ def result(judged: CellAccuracy) -> s.AccuracyResult:
         utterances=msgspec.convert(
             scored.per_utterance, list[s.UtteranceScore], from_attributes=True
         ),
+        unreached=judged.unreached,
         against=judged.against,
         delta=verdict.delta if verdict else None,
         delta_low=verdict.low if verdict else None,

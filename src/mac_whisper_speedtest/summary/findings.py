@@ -105,6 +105,7 @@ def findings_for_cell(
         ("crash", crashes(cell)),
         ("resumed", resumed(cell)),
         ("samples", samples(cell, timed, request)),
+        ("unreached", text_findings.unreached(cell, timed)),
     )
     return [
         s.Finding(kind=kind, message=message) for kind, each in said if (message := "; ".join(each))

@@ -199,7 +199,7 @@ def _summary(
         device_memory_bytes=_largest(_values(cell, "gpu_peak_bytes")),
         wer=judged.score.rate if judged and judged.score.metric == "wer" else None,
         accuracy=accuracy.result(judged) if judged else None,
-        fast_but_wrong=judged is not None and judged.wrong,
+        fast_but_wrong=rank is not None and judged is not None and judged.wrong,
         duration=duration,
         findings=found,
     )

@@ -79,6 +79,13 @@ def failures(timed: Sequence[s.SampleResult]) -> Iterator[str]:
         yield f"no text for {len(bad)} of {asked} recordings, such as {name}: {said}"
 
 
+def unreached(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
+    """Recordings that the cell never came to."""
+    reached, all_ = len({sample.utterance for sample in timed}), len(cell.clip.recordings)
+    if 0 < reached < all_:
+        yield f"only {reached} of {all_} recordings were reached: figures are of those alone"
+
+
 # What a reader must know beside a number that only the whole run shows: one rule per kind.
 
 

@@ -93,6 +93,11 @@ class AccuracyResult(Computed):
     hits: int = fact("words that are right")
     reference_words: int = fact("length of the references in words", column=Column())
     failed: int = fact("recordings without text", column=Column("failed_utterances"))
+    unreached: int = fact(
+        "recordings with a reference that were never reached: they count in nothing",
+        column=Column("unreached_utterances"),
+        default=0,
+    )
     utterances: list[UtteranceScore] = fact("the same of each recording", default=[])
     against: str | None = fact(
         "id of the reference backend's cell",
