@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +139,31 @@ def test_a_lock_that_nobody_holds_is_not_announced(tmp_path: Path) -> None:
         with files.locked(tmp_path / "x.lock", wait=wait, notify=pytest.fail) as held:
             assert held
     assert names(tmp_path) == ["x.lock"]
+
+
+@pytest.mark.parametrize(("private", "modes"), [(True, (0o600, 0o700)), (False, (0o644, 0o755))])
+def test_what_is_written_is_as_private_as_its_folder(
+    private: bool, modes: tuple[int, int], tmp_path: Path
+) -> None:
+    folder = tmp_path / "above" / "folder"
+    if private:
+        files.private_folder(folder)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    files.write_bytes(folder / "file", b"")
+    fill(folder / "filled")
+    written = (folder / "file", folder / "filled")
+    assert tuple(stat.S_IMODE(path.stat().st_mode) for path in written) == modes
+
+
+def test_a_folder_that_others_can_enter_is_made_private(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir(mode=0o777)
+    files.private_folder(tmp_path / "folder")
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o700
+
+
+def test_a_file_of_another_user_is_not_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert files.is_own(tmp_path / "file")
+    another = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: another)
+    assert not files.is_own(tmp_path / "file")

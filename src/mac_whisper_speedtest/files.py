@@ -11,6 +11,7 @@ import fcntl
 import glob
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,31 @@ def fsync_dir(path: Path) -> None:
         os.close(handle)
 
 
+def private_folder(path: Path) -> Path:
+    """``path`` as a folder that this user alone can enter, with the files written into it later.
+
+    Raises:
+        OSError: it cannot be created, or belongs to another user.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def is_own(path: Path) -> bool:
+    """Whether ``path`` belongs to this user; what others can change is not to be trusted.
+
+    Raises:
+        OSError: it cannot be examined.
+    """
+    return path.stat().st_uid == os.geteuid()
+
+
+def _bits_of(folder: Path) -> int:
+    """A mask of permissions: what is written into a private folder is private, too."""
+    return 0o777 if stat.S_IMODE(folder.stat().st_mode) & 0o077 else 0o700
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` with ``data`` atomically and durably, creating parent folders.
 
@@ -92,7 +118,8 @@ def replacing(
 ) -> Iterator[IO[bytes]]:
     """Yield a stream whose content becomes ``path``, atomically and durably, when the block ends.
 
-    Parent folders are created. An exception leaves ``path`` unchanged and no temporary file.
+    Parent folders are created. An exception leaves ``path`` unchanged and no temporary file. In a
+    `private_folder` the file can be read by this user alone, elsewhere by everybody.
 
     Args:
         path: the file to replace.
@@ -109,7 +136,7 @@ def replacing(
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(name).chmod(0o644)
+            Path(name).chmod(0o644 & _bits_of(path.parent))
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -209,7 +236,7 @@ def staged_directory(target: Path) -> Iterator[Path]:
             if item.is_file() and not item.is_symlink():
                 with item.open("rb") as stream:
                     os.fsync(stream.fileno())
-        staging.chmod(0o755)
+        staging.chmod(0o755 & _bits_of(target.parent))
         try:
             staging.rename(target)
         except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,15 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, cache: Path, damage: str)
             connection.execute("create table sha256 (other text)")
         connection.close()
     assert sha256(path) == sha256(path) == hashlib.sha256(DATA).hexdigest()
+
+
+def test_what_is_remembered_is_private_and_another_user_s_is_not_believed(
+    tmp_path: Path, cache: Path, read_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = settled(tmp_path / "file")
+    sha256(path)
+    assert stat.S_IMODE((cache / "found-out.sqlite").stat().st_mode) == 0o600
+    another = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: another)
+    sha256(path)
+    assert read_files == [path, path]

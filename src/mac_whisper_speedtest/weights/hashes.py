@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mac_whisper_speedtest import paths
+from mac_whisper_speedtest import files, paths
 
 # Remembered hashes and loads, in a small database in the tool's cache. It can be rebuilt, so an
-# unreadable or unwritable database is no error.
+# unreadable or unwritable database is no error. It is private: it says which files are where, and
+# what another user's says of a file is not believed.
 
 _WAIT_S = 5.0
 _TABLES = (
@@ -33,6 +34,9 @@ _TABLES = (
 def _database() -> Iterator[sqlite3.Connection]:
     file = paths.cache_dir() / "found-out.sqlite"
     file.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    if not files.is_own(file):
+        raise PermissionError(f"{file} belongs to another user")
     with contextlib.closing(sqlite3.connect(file, timeout=_WAIT_S)) as connection, connection:
         for table in _TABLES:
             connection.execute(table)
@@ -62,7 +66,7 @@ Identity = tuple[str, int, int, int]
 
 
 def sha256_files(
-    files: Sequence[Path],
+    paths_to_hash: Sequence[Path],
     *,
     fresh: bool = False,
     progress: Callable[[int], None] = lambda _count: None,
@@ -70,7 +74,7 @@ def sha256_files(
     """The SHA-256 of every file, or why it cannot be read.
 
     Args:
-        files: each is hashed once, however often it is named.
+        paths_to_hash: each is hashed once, however often it is named.
         fresh: ignore remembered hashes.
         progress: receives how many more bytes are done, from several threads; what is remembered
             counts as done.
@@ -80,7 +84,7 @@ def sha256_files(
     known: dict[Path, str | OSError] = {}
     to_read: list[Path] = []
     identities: dict[Path, Identity] = {}
-    for path in dict.fromkeys(files):
+    for path in dict.fromkeys(paths_to_hash):
         try:
             identities[path] = _identity(path)
         except OSError as error:
