@@ -39,8 +39,8 @@ FASTEST_RTFX = 1e6
 MOST_PER_AUDIO_S = 1000
 """Characters, tokens or segments per second of audio: fast speech has 25 characters, and a decoder
 that loops in a phrase some 100."""
-LAST_WINDOW_S = 60.0
-"""How far a segment may end after the audio: Whisper's last window is padded to 30 s."""
+FIRST_SEGMENT_S, LAST_WINDOW_S = -1.0, 60.0
+"""How far a segment may be outside the audio: Whisper's last window is padded to 30 s."""
 CLOCK_TOLERANCE_S, CLOCK_TOLERANCE = 0.01, 0.001
 """A worker's clock may differ from this tool's by 10 ms and 0.1 % of what passed."""
 DEEPEST = 64

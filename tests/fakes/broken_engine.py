@@ -65,6 +65,7 @@ class Engine:
         started = time.perf_counter()
         if FAULT == "finishes first" and audio["samples"] > LONG_AUDIO_SAMPLES:
             time.sleep(30)
+        time.sleep(0.001)
         seconds = time.perf_counter() - started
         if FAULT == "lazy":
             time.sleep(0.1)
@@ -72,11 +73,22 @@ class Engine:
             seconds += 10
         if FAULT == "nan":
             seconds = float("nan")
+        if FAULT == "no time":
+            seconds = 0.0
         effective = {name: None for name in contract if name != "name"}
         if FAULT == "hides a setting":
             del effective["beam_size"]
         text = f"call {self.calls}" if FAULT == "varies" else "sound"
-        return {"seconds": seconds, "text": text, "effective": effective}
+        result = {"seconds": seconds, "text": text, "effective": effective}
+        if FAULT == "nests":
+            result["extra"] = json.loads("[" * 100 + "]" * 100)
+        if FAULT == "loops":
+            result["text"] = "thank you for watching " * 10_000
+        if FAULT == "negative":
+            result["cpu_s"] = -1.0
+        if FAULT == "overworked":
+            result["cpu_s"] = 100_000.0
+        return result
 
     def unload(self, _params: dict[str, Any]) -> dict[str, Any]:
         self.loaded = FAULT == "keeps the model"

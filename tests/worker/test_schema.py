@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.backends.adapter import LoadParams
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.worker import answers, schema
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker import schema
 from mac_whisper_speedtest.worker.messages import parse
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -105,3 +106,29 @@ def test_every_field_of_an_answer_has_its_place_in_the_journal() -> None:
             assert settings[each.name] in s.Effective.__struct_fields__
         else:
             assert each.name in s.Sample.__struct_fields__
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+def test_the_limits_in_the_documentation_are_those_of_the_program() -> None:
+    page = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    slack = (1000 * limits.CLOCK_TOLERANCE_S, 100 * limits.CLOCK_TOLERANCE)
+    for stated in (
+        f"at most {_spaced(limits.LONGEST_LINE)} bytes",
+        f"at most {limits.DEEPEST} objects and lists",
+        f"seconds at most {limits.LONGEST_S:.0e}".replace("e+0", "e"),
+        f"bytes at most 2^{limits.LARGEST_BYTES.bit_length() - 1}",
+        f"others at most {limits.LARGEST_NUMBER:.0e}".replace("e+", "e"),
+        f"+ {slack[0]:g} ms + {slack[1]:g} %",
+        f"{-limits.FIRST_SEGMENT_S:g} s before the audio to {limits.LAST_WINDOW_S:g} s after it",
+        f"{limits.MOST_PER_AUDIO_S} × (seconds of audio + {limits.LAST_WINDOW_S:g})",
+        f"at most {_spaced(limits.LONGEST_TEXT)} characters",
+        f"at most {limits.LONGEST_NAME} characters",
+        f"at most {limits.MOST_FACTS} entries",
+        f"{_spaced(limits.MOST_MESSAGES)} lines of {limits.MOST_MESSAGE_BYTES >> 20} MiB",
+        f"{limits.LONGEST_MESSAGE}\ncharacters",
+        f"its last {_spaced(answers.LOG_TAIL_CHARACTERS)}",
+    ):
+        assert stated in page, stated

@@ -94,7 +94,7 @@ def checked_transcript(
     _at_most("fallbacks", answer.fallbacks or 0, most)
     for number, piece in enumerate(answer.segments):
         for name, at_s in (("start_s", piece.start_s), ("end_s", piece.end_s)):
-            if not -1.0 <= at_s <= audio_s + limits.LAST_WINDOW_S:
+            if not limits.FIRST_SEGMENT_S <= at_s <= audio_s + limits.LAST_WINDOW_S:
                 raise LimitError(
                     f"segments[{number}].{name}", f"is {at_s:g} s in {audio_s:g} s of audio"
                 )

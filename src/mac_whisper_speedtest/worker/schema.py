@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams, Segment
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.worker import protocol as m
@@ -40,6 +41,8 @@ _METHODS = {
     m.Method.SHUTDOWN: ("Empty", "Empty"),
 }
 _NOTIFICATIONS = {"progress": "ProgressParams", "log": "LogParams"}
+_ANSWERED = {"HelloResult", "LoadReply", "Segment", "TranscribeResult"}
+_NAMES = {"name", "version", "device", "precision", "language", "observed", "effective"}
 _ID = {"type": ["integer", "null"], "description": "The call's id; null when it cannot be read."}
 
 
@@ -49,8 +52,15 @@ def document() -> dict[str, Any]:
     Objects are open on purpose: each side ignores members that a newer version adds.
     """
     _, components = msgspec.json.schema_components(_TYPES, ref_template="#/$defs/{name}")
-    for schema in components.values():
+    for name, schema in components.items():
         _describe(schema)
+        if name in _ANSWERED:
+            for field, value in schema["properties"].items():
+                _limit(value, field)
+    seconds = components["TranscribeResult"]["properties"]["seconds"]
+    seconds["exclusiveMinimum"] = seconds.pop("minimum")
+    for name in ("start_s", "end_s"):
+        components["Segment"]["properties"][name]["minimum"] = limits.FIRST_SEGMENT_S
     components["ProgressParams"]["properties"]["stage"]["examples"] = [str(s) for s in m.Stage]
     _require_all(components["DecodeContract"])
     calls = {f"{method.capitalize()}Call": _call(method) for method in _METHODS}
@@ -129,6 +139,30 @@ def _error() -> dict[str, Any]:
         },
         "required": ["code", "message"],
     }
+
+
+def _limit(schema: dict[str, Any], field: str) -> None:
+    """State how large the value of a field of an answer can be, as `worker/answers.py` checks it.
+
+    Texts without a limit here are cut where they are too long.
+    """
+    for each in schema.get("anyOf", [schema]):
+        match each.get("type"):
+            case "number" | "integer":
+                each["minimum"], each["maximum"] = limits.number_range(field)
+            case "string" if field in _NAMES:
+                each["maxLength"] = limits.LONGEST_NAME
+            case "string" if field == "text":
+                each["maxLength"] = limits.LONGEST_TEXT
+            case "array":
+                each["maxItems"] = limits.MOST_ITEMS if field == "segments" else limits.MOST_FACTS
+                _limit(each["items"], field)
+            case "object":
+                each["maxProperties"] = limits.MOST_FACTS
+                each["propertyNames"] = {"maxLength": limits.LONGEST_NAME}
+                _limit(each["additionalProperties"], field)
+            case _:
+                pass
 
 
 def _require_all(schema: dict[str, Any]) -> None:

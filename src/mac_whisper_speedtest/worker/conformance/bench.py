@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgspec
 
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
@@ -15,9 +14,12 @@ from mac_whisper_speedtest.audio.recording import write_pcm
 from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
+from mac_whisper_speedtest.limits import LimitError
+from mac_whisper_speedtest.worker import answers
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError, WorkerReply
 from mac_whisper_speedtest.worker.launch import launch
+from mac_whisper_speedtest.worker.messages import ViolationError, decode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +81,11 @@ class Bench:
         self.wrong_ids: list[str] = []
         self.leftovers: list[str] = []
         self._audio: dict[int, Path] = {}
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of the audio under test."""
+        return self.subject.samples.size / SAMPLE_RATE
 
     def start(self) -> Client:
         """A new process that has received no call yet."""
@@ -142,18 +149,21 @@ class Bench:
         return asdict(m.TranscribeParams(audio, contract, kind))
 
     @staticmethod
-    def result_of(reply: WorkerReply, kind: type[T]) -> T:
-        """The typed result of an answer.
+    def result_of(
+        reply: WorkerReply, kind: type[T], checked: Callable[[T], T] = lambda result: result
+    ) -> T:
+        """The typed result of an answer, which ``checked`` holds to the limits of a run.
 
         Raises:
-            FailError: the answer is an error, or a result of another type.
+            FailError: the answer is an error, or a result of another type or out of its limits.
         """
         if reply.error is not None:
-            raise FailError(f"error {reply.error.code}: {reply.error.message}")
+            error = answers.checked_error(reply.error)
+            raise FailError(f"error {error.code}: {error.message}")
         try:
-            return msgspec.json.decode(reply.result, type=kind)
-        except msgspec.MsgspecError as error:
-            raise FailError(f"a result that does not fit: {error}") from error
+            return checked(decode(reply.result, kind, "result"))
+        except (LimitError, ViolationError) as problem:
+            raise FailError(f"a result that does not fit: {problem}") from problem
 
     def expect_error(self, client: Client, reply: WorkerReply, code: m.ErrorCode) -> str:
         """Require an error with this code, and any answer to the next call."""
