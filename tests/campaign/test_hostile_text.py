@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import sys
@@ -28,7 +29,7 @@ PIECES = (
     *("\u202e", "\u2066", "\u2069", "\u200f", "\u061c", "\u2028", "\ufeff", "\U000e0041", "\ufffe"),
     *("1[/x]", "[link=https://evil.example]x[/link]", "[bold red]", "[/]", "[", "\\[", "[@a=x]"),
     *(":warning:", "{task}", "%s", "{0}", "<script>alert(1)</script>", "]]>", "-->", "&", "|", "`"),
-    *("=cmd()", "@everyone", "$(id)", "a", " ", "1.2.3", "int8", "x" * 300, "語", "\u0301" * 9),
+    *("=cmd()", "@everyone", "$(id)", "a", " ", "1.2.3", "int8", "x" * 30, "語", "\u0301" * 9),
 )  # fmt: skip
 FIXED = frozenset({"event", "cell", "kind", "status", "stage", "utterance", "at", "state", "rung"})
 """Fields with words of ours: what is anything else here is refused where it is read."""
@@ -60,7 +61,8 @@ def hostile(chance: random.Random) -> str:
 def with_hostile_texts(value: Any, chance: random.Random, field: str = "") -> Any:
     """The same value with foreign text in every second text that may be anything."""
     if isinstance(value, str):
-        return hostile(chance) if field not in FIXED and chance.random() < 0.5 else value
+        keep = field in FIXED or (field == "failed" and not value)  # a text or an error, not both
+        return value if keep or chance.random() < 0.5 else hostile(chance)
     if isinstance(value, list):
         return [with_hostile_texts(each, chance, field) for each in value]
     if isinstance(value, dict):
@@ -156,3 +158,56 @@ def test_no_text_of_a_run_acts_on_a_terminal(
     page = tmp_path / "report.html"
     assert speedtest("report", first, "-o", page)[0] == 0
     check(page.read_text(encoding="utf-8"))
+
+
+ADAPTER = """
+import sys
+from mac_whisper_speedtest.backends.adapter import LoadedModel, Segment, Transcription
+from mac_whisper_speedtest.backends.contract import EffectiveSettings
+
+TEXTS = {texts!r}
+
+
+class Hostile:
+    def import_library(self):
+        print(TEXTS[0], file=sys.stderr)
+        return {{"version": TEXTS[1], TEXTS[2]: TEXTS[3]}}
+
+    def load(self, params):
+        return LoadedModel(device=TEXTS[4], precision=TEXTS[5], details={{TEXTS[6]: TEXTS[7]}})
+
+    def transcribe(self, audio, contract):
+        if {fails!r}:
+            raise RuntimeError(TEXTS[8])
+        return Transcription(segments=[Segment(0.0, 1.0, TEXTS[9])], language=TEXTS[10])
+
+    def synchronize(self):
+        pass
+
+    def effective(self, contract):
+        values = {{**contract.settings(), "window": TEXTS[11]}}
+        return EffectiveSettings(values, (), (TEXTS[12],))
+
+    def unload(self):
+        pass
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_text_of_a_worker_acts_while_it_is_measured(
+    speedtest: Call, fake: Callable[..., Path], tone: Path, tmp_path: Path, seed: int, fails: bool
+) -> None:
+    chance = random.Random(seed)
+    texts = [hostile(chance) for _ in range(13)]
+    (tmp_path / "hostile_adapter.py").write_text(ADAPTER.format(texts=texts, fails=fails))
+    engine = fake("engine", adapter="hostile_adapter:Hostile")
+    described = engine.read_text().replace("search_path = [", f"search_path = [{str(tmp_path)!r}, ")
+    engine.write_text(described)
+    counts = ("--rounds", 1, "--passes", 1, "--threads", 1)
+    code, out, err = speedtest("run", "-m", "tiny.en", "-b", engine, "--audio", tone, *counts)
+    assert code in {0, 4}, err
+    for found in (out, err, *speedtest("show")[1:]):
+        check(found)
+    journal = next((tmp_path / "data").rglob("journal.jsonl")).read_text(encoding="utf-8")
+    stored = list(map(json.loads, journal.splitlines()))
+    assert CONTROL.search(json.dumps(stored, ensure_ascii=False)) is None
