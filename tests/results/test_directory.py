@@ -16,6 +16,7 @@ from fakes.runs import TWO, run_of, stored
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.store.index import open_index
 from mac_whisper_speedtest.summary.summarize import summarize
 
 
@@ -216,3 +217,12 @@ def test_a_journal_that_goes_on_after_its_seal_is_told_from_one_that_was_changed
     assert not journal.goes_on(content[1000:] + resumed, sealed)
     with journal.Journal(run.journal_path):
         assert journal.is_being_written(run.journal_path)
+
+
+def test_only_its_user_can_read_a_run_and_the_index(data: Path) -> None:
+    run = stored(synced=True)
+    with open_index():
+        pass
+    there = [data / "runs", *data.rglob("*")]
+    assert run.sealed_path in there
+    assert [path for path in there if path.stat().st_mode & 0o077] == []

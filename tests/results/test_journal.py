@@ -172,3 +172,29 @@ def test_two_tools_cannot_write_one_journal(
         with pytest.raises(StorageError, match="another speedtest is writing"):
             journal.Journal(path)
         assert path.read_bytes().endswith(b'{"event":')
+
+
+@pytest.mark.parametrize("taken", ["removed", "replaced", "moved with its folder"])
+def test_a_journal_that_was_taken_away_is_said_at_once_and_there_again(
+    tmp_path: Path, taken: str
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    path = folder / "j"
+    with journal.Journal(path) as book:
+        book.append(started(0))
+        if taken == "moved with its folder":
+            folder.rename(tmp_path / "elsewhere")
+        else:
+            path.unlink()
+            if taken == "replaced":
+                path.write_bytes(b"not a journal\n")
+        with pytest.raises(journal.LostJournalError, match="removed or moved away"):
+            book.append(started(1))
+        assert journal.is_being_written(path)
+        book.append(started(2))
+    assert read(path) == ([started(0), started(1), started(2)], {})
+
+
+def test_only_its_user_can_read_a_journal(tmp_path: Path) -> None:
+    assert written(tmp_path / "j").stat().st_mode & 0o777 == 0o600

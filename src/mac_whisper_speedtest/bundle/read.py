@@ -120,7 +120,7 @@ def _check_same(there: RunDirectory, found: ValidatedBundle, path: Path) -> None
 def _written(found: ValidatedBundle, container: Container, staging: Path) -> RunDirectory:
     """The bundle as a run directory: filled elsewhere, then put in the place of an empty one."""
     shutil.rmtree(staging, ignore_errors=True)  # what a killed import has left
-    staging.mkdir()
+    staging.mkdir(mode=0o700)
     try:
         filled = RunDirectory(staging)
         for name in (MANIFEST, JOURNAL):

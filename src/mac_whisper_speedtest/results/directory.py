@@ -63,14 +63,14 @@ def claim(root: Path) -> Path:
     Raises:
         OSError: it cannot be made.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    files.private_folder(root)  # transcripts can be private
     # The folders first: what is retired in between is then seen in one of the two.
     number = max([*list_runs(root), *_marks(root)], default=0)
     while True:
         number += 1
         path = root / run_name(number)
         try:
-            path.mkdir()
+            path.mkdir(mode=0o700)
         except FileExistsError:
             continue
         files.fsync_dir(root)

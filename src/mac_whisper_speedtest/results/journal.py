@@ -34,16 +34,22 @@ _TRIES, _PAUSE_S = 20, 0.05
 _Read = TypeVar("_Read")
 
 
+class LostJournalError(StorageError):
+    """The journal was removed while it was written; it is there again, with all that it held."""
+
+
 class Journal:
     """Appends events to a file. Use as a context manager.
 
-    An existing file is continued after its last complete line.
+    An existing file is continued after its last complete line. A file that was removed or moved
+    away meanwhile is written again at the next event, in its folder or a new one.
 
     Args:
         path: the file.
         clock: seconds from any beginning, which never goes back.
 
     Raises:
+        LostJournalError: from the first write after it was removed.
         StorageError: from every write that the disk did not take.
     """
 
@@ -51,21 +57,24 @@ class Journal:
         self._path = path
         self._clock = clock
         self._encoder = msgspec.json.Encoder()
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        self._handle = self._opened()
+        self._opened_s = clock()
+
+    def _opened(self) -> int:
         try:
-            self._handle = os.open(path, flags, 0o644)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             raise self._refused(error) from error
         try:
-            self._claim()
-            self._cut_off_unfinished_line()
+            self._claim(handle)
+            _cut_off_unfinished_line(handle)
         except OSError as error:
-            os.close(self._handle)
+            os.close(handle)
             raise self._refused(error) from error
         except StorageError:
-            os.close(self._handle)
+            os.close(handle)
             raise
-        self._opened_s = clock()
+        return handle
 
     def __enter__(self) -> Self:
         return self
@@ -93,12 +102,32 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._handle, whole)
             raise self._refused(error) from error
+        if not self._is_there():
+            self._restore()
 
-    def _claim(self) -> None:
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._handle))
+        except OSError:
+            return False
+
+    def _restore(self) -> None:
+        """Write the file again, from what this process still has open. Always raises."""
+        held = os.pread(self._handle, os.fstat(self._handle).st_size, 0)
+        files.write_bytes(self._path, held)
+        os.close(self._handle)
+        self._handle = self._opened()
+        raise LostJournalError(
+            f"{self._path} was removed or moved away while it was written; it is there again, with "
+            "all that was measured",
+            hint="nothing is lost: type the same again with --resume",
+        )
+
+    def _claim(self, handle: int) -> None:
         """Lock the file until this process ends, however it ends: others then know that it runs."""
         for _ in range(_TRIES):
             try:
-                if files.claim_handle(self._handle):
+                if files.claim_handle(handle):
                     return
             except OSError:
                 return  # a file system without locks
@@ -108,25 +137,26 @@ class Journal:
             hint="wait until it has ended; `speedtest show latest` shows what it has so far",
         )
 
-    def _cut_off_unfinished_line(self) -> None:
-        """Take away what a killed tool had begun: the next line must not be glued to it."""
-        size = kept = os.fstat(self._handle).st_size
-        while kept:
-            begin = max(kept - _BLOCK, 0)
-            newline = os.pread(self._handle, kept - begin, begin).rfind(b"\n")
-            if newline >= 0:
-                kept = begin + newline + 1
-                break
-            kept = begin
-        if kept < size:
-            os.ftruncate(self._handle, kept)
-
     def _refused(self, error: OSError) -> StorageError:
         return StorageError(
             f"cannot write the journal {self._path}: {error.strerror}",
             hint="what was measured so far is safe; free some disk space, then type the same again "
             "with --resume",
         )
+
+
+def _cut_off_unfinished_line(handle: int) -> None:
+    """Take away what a killed tool had begun: the next line must not be glued to it."""
+    size = kept = os.fstat(handle).st_size
+    while kept:
+        begin = max(kept - _BLOCK, 0)
+        newline = os.pread(handle, kept - begin, begin).rfind(b"\n")
+        if newline >= 0:
+            kept = begin + newline + 1
+            break
+        kept = begin
+    if kept < size:
+        os.ftruncate(handle, kept)
 
 
 def is_being_written(path: Path) -> bool:

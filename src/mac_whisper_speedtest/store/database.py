@@ -115,6 +115,7 @@ def _usable(path: Path, notify: Callable[[str], None]) -> sqlite3.Connection:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite itself would let all read it
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -169,7 +170,7 @@ def _set_aside(path: Path, why: str, notify: Callable[[str], None]) -> None:
 @contextlib.contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
     """Wait until no other process opens this index, and lock it until the block or process ends."""
-    handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         with contextlib.suppress(OSError):  # a file system without locks
             files.claim_handle(handle, wait=True)
