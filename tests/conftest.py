@@ -27,7 +27,6 @@ from mac_whisper_speedtest.backends.backend import Backend
 pytest_plugins = ["browser"]
 
 FAKES = Path(__file__).parent / "fakes"
-_OWNER = "SPEEDTEST_TEST_OWNER"
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +88,7 @@ def describe_fake(
     path = folder / f"{name}.toml"
     path.write_text(
         f'[backend]\nname = "{name}"\n{how}\nenvironment = {{ FAULT = "{fault}" }}\n'
+        'variables = ["HUNGRY_FOR"]\n'
         'models = { "tiny.en" = "weights.bin" }\n',
         encoding="utf-8",
     )
@@ -161,7 +161,7 @@ class Tool:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "TMPDIR": str(self.temporary), _OWNER: str(self.temporary)}
+        return {**os.environ, "TMPDIR": str(self.temporary)}
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -191,7 +191,8 @@ class Tool:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get(_OWNER) == str(self.temporary):
+                folder = Path(process.environ().get("TMPDIR", ""))
+                if folder.is_relative_to(self.temporary):  # a worker has a folder in that one
                     found.append(process)
         return found
 

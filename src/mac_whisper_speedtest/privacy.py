@@ -208,6 +208,11 @@ def _environment_secrets(environment: tuple[tuple[str, str], ...]) -> Sequence[S
     ]
 
 
+def holds_secret(variable: str, value: str) -> bool:
+    """Whether an environment variable is named like a secret, or is an address with a login."""
+    return bool(_SECRET_VARIABLE.search(variable) or _LOGIN_IN_VALUE.search(value))
+
+
 def _is_secret(value: str, *, named: bool) -> bool:
     if _HARMLESS_VALUE.fullmatch(value):
         return False

@@ -22,14 +22,45 @@ from mac_whisper_speedtest.worker.protocol import Stage
 PROGRAM = Backend(name="p", command=("engine",))
 
 
-def test_a_worker_gets_no_token_and_is_told_to_stay_offline(
+SECRETS = [
+    *("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "DEPLOY", "SSH_AUTH_SOCK", "BASH_ENV"),
+    *("HTTPS_PROXY", "https_proxy", "NVIDIA_API_KEY", "CUDA_MIRROR_PASSWORD", "PYTHON_KEYRING_KEY"),
+]
+NEEDED = [
+    *("PATH", "HOME", "LC_ALL", "HF_HOME", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
+    *("MKL_NUM_THREADS", "GGML_METAL_PATH_RESOURCES", "PYTORCH_ENABLE_MPS_FALLBACK"),
+]
+
+
+def test_a_worker_sees_what_it_needs_and_none_of_the_other_variables(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)
+    for name in SECRETS:
+        monkeypatch.setenv(name, "hunter2-hunter2")
+    for name in NEEDED[2:]:
+        monkeypatch.setenv(name, "C")
+    monkeypatch.setenv("HF_ENDPOINT", "https://me:hunter2-hunter2@hub.example")
+    monkeypatch.setenv("ENGINE_LICENSE", "of the engine")
+    engine = replace(PROGRAM, environment={"OWN": "1"}, variables=("ENGINE_LICENSE", "NOT_SET"))
+    started = launch(engine, scratch=tmp_path, threads=3)
+    assert started is not None
+    done = subprocess.run(
+        ["env", "-0"], env=dict(started.environment), capture_output=True, text=True, check=True
+    )
+    seen = dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
+    assert not set(SECRETS) & set(seen)
+    assert "hunter2" not in done.stdout
+    assert set(NEEDED) <= set(seen)
+    assert (seen["OWN"], seen["ENGINE_LICENSE"]) == ("1", "of the engine")
+    assert "NOT_SET" not in seen
+
+
+def test_a_worker_is_told_to_stay_offline_and_where_to_write(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     started = launch(PROGRAM, scratch=tmp_path, threads=3)
     assert started is not None
-    assert "HF_TOKEN" not in started.environment
     assert started.environment["HF_HUB_OFFLINE"] == "1"
     assert started.environment["OMP_NUM_THREADS"] == "3"
     assert started.environment["TMPDIR"] == str(tmp_path)
@@ -42,10 +73,10 @@ def test_every_worker_has_a_mark_of_its_own_that_names_its_living_owner(tmp_path
     assert one is not None
     assert two is not None
     assert one.mark != two.mark
-    namespace, pid, started, _ = one.mark.split(":")
+    namespace, pid, started, _ = one.mark.split("-")
     assert ownership._owner_lives(one.mark)
-    assert not ownership._owner_lives(f"{namespace}:{pid}:{int(started) - 100}:x")
-    assert ownership._owner_lives(f"1{namespace}:{pid}:{int(started) - 100}:x")  # elsewhere
+    assert not ownership._owner_lives(f"{namespace}-{pid}-{int(started) - 100}-x")
+    assert ownership._owner_lives(f"1{namespace}-{pid}-{int(started) - 100}-x")  # elsewhere
 
 
 def test_a_backend_that_is_installed_nowhere_has_no_interpreter() -> None:

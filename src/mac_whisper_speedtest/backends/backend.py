@@ -167,6 +167,7 @@ class Backend:
         command: for an external program, its argument vector.
         cwd: for an external program, the folder it starts in; else a scratch folder.
         environment: extra variables for the worker process.
+        variables: names of the tool's own variables that the worker gets too.
         search_path: folders put on the worker's import path before the adapter is imported.
         python: the interpreter for a Python adapter; empty for "where it is installed".
         models: what it states about models, such as the path of its own weights; by canonical name.
@@ -196,6 +197,7 @@ class Backend:
     command: tuple[str, ...] = ()
     cwd: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
     search_path: tuple[str, ...] = ()
     python: str = ""
     models: Mapping[str, BackendModel] = field(default_factory=dict)

@@ -42,6 +42,7 @@ _TOML_KEYS = {
     "command",
     "cwd",
     "environment",
+    "variables",
     "models",
 }
 
@@ -219,6 +220,7 @@ def from_toml(path: Path) -> Backend:
         command=_command(_texts(table, "command", path), folder),
         cwd=str(folder / table["cwd"]) if _text(table, "cwd", path) else "",
         environment=_table(table, "environment", path),
+        variables=tuple(_texts(table, "variables", path)),
         models=_models(table.get("models", {}), path),
         source=path.name,
     )

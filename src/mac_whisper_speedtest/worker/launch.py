@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from mac_whisper_speedtest import privacy
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.environments import environments, locks
 from mac_whisper_speedtest.worker import process_tree
@@ -17,7 +18,29 @@ from mac_whisper_speedtest.worker.ownership import MARK, new_mark
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
-_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "OPENAI_API_KEY")
+_PASSED = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ"),
+        *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
+        *("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT"),
+        *("LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "CONDA_PREFIX", "VIRTUAL_ENV"),
+        *("TOKENIZERS_PARALLELISM", "DEVELOPER_DIR", "SDKROOT"),
+    }
+)
+_PASSED_PREFIXES = (
+    *("LC_", "PYTHON", "DYLD_", "MALLOC_"),
+    # Threads, and libraries of linear algebra.
+    *("OMP_", "KMP_", "GOMP_", "RAYON_", "TBB_"),
+    *("MKL_", "OPENBLAS_", "BLIS_", "VECLIB_", "NUMEXPR_", "DNNL_", "ONEDNN_"),
+    # Accelerators and their libraries.
+    *("CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "HIP_", "HSA_", "ROCR_", "ROCM_", "ROCBLAS_"),
+    *("ONEAPI_", "SYCL_", "ZE_", "VK_", "METAL_", "MTL_", "MLX_"),
+    # Engines.
+    *("GGML_", "WHISPER_", "CT2_", "ORT_", "PYTORCH_", "TORCH_", "TORCHINDUCTOR_", "TRITON_"),
+)
+"""What workers get of the tool's variables: what finds programs, libraries and caches, the
+language, and what tunes computing. Everything else, such as a token, is nothing that an engine
+needs for transcribing; a description can name more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +100,12 @@ def installed_version(recipe: Recipe) -> str:
         return ""
 
 
+def _is_passed(name: str, value: str) -> bool:
+    """Whether every worker gets this variable of the tool's environment."""
+    known = name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    return known and not privacy.holds_secret(name, value)
+
+
 def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
     """How to start a worker for ``backend``, or ``None`` when it is not installed.
 
@@ -86,7 +115,11 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
             files a backend leaves there are removed after the worker.
         threads: for OpenMP and BLAS libraries; the adapter gets its own number with ``load``.
     """
-    environment = {key: value for key, value in os.environ.items() if key not in _SECRETS}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in backend.variables or _is_passed(name, value)
+    }
     if backend.command:
         argv = backend.command
     else:

@@ -32,9 +32,9 @@ _ENDED = ("Z", "X")
 
 
 def new_mark() -> str:
-    """A mark for a worker of this process: ``<pid namespace>:<pid>:<start>:<random>``."""
+    """A mark for a worker of this process: ``<pid namespace>-<pid>-<start>-<random>``."""
     pid = os.getpid()
-    return f"{_namespace()}:{pid}:{_start_of(pid)}:{secrets.token_hex(8)}"
+    return f"{_namespace()}-{pid}-{_start_of(pid)}-{secrets.token_hex(8)}"
 
 
 def marked_processes(mark: str) -> list[psutil.Process]:
@@ -65,9 +65,7 @@ def _marks() -> Iterator[tuple[psutil.Process, str]]:
 
 def _owner_lives(mark: str) -> bool:
     """Whether the tool that a mark names still runs, or may run where this process cannot see."""
-    namespace, _, rest = mark.partition(":")
-    pid, _, rest = rest.partition(":")
-    started, _, _random = rest.partition(":")
+    namespace, pid, started, *_ = [*mark.split("-"), "", ""]
     if namespace != _namespace() or not pid.isdecimal():
         return True
     return _start_of(int(pid)) == started
