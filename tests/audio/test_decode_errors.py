@@ -76,6 +76,19 @@ def test_a_disguised_playlist_cannot_reach_other_files(tmp_path: Path, encode: E
     assert "cannot be read as audio" in refusal(playlist)
 
 
+def test_a_playlist_is_not_followed(tmp_path: Path, encode: Encode) -> None:
+    encode(tmp_path / "one.ts", np.zeros((1, 16_000)), rate=16_000, codec="aac")
+    playlist = tmp_path / "a.m3u8"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\none.ts\n#EXT-X-ENDLIST\n")
+
+    assert refusal(playlist) == "is a list of other files (hls)"
+
+
+def test_a_name_that_no_file_can_have_is_not_there() -> None:
+    assert "no audio file at" in refusal(Path("a\0.wav"))
+    assert "File name too long" in refusal(Path("a" * 300))
+
+
 def test_a_film_without_sound_has_no_audio_stream(tmp_path: Path) -> None:
     path = tmp_path / "silent.mp4"
     with av.open(str(path), "w") as container:
@@ -99,7 +112,7 @@ def test_a_header_without_samples_holds_no_audio(tmp_path: Path, encode: Encode)
 def test_audio_below_the_shortest_length_says_how_short(tmp_path: Path, encode: Encode) -> None:
     path = encode(tmp_path / "a.wav", np.zeros((1, 44_100 // 20)), rate=44_100)
 
-    assert refusal(path) == "is too short: 0.050 s, at least 0.1 s is needed"
+    assert refusal(path) == "is too short: 0.050 s, at least 0.2 s is needed"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

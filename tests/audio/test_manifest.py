@@ -98,6 +98,14 @@ def test_wrong_json_on_line_17_is_named() -> None:
         ('{"audio_filepath": "a.wav", "offset": -1}', "has -1 as offset, which must be seconds"),
         ('{"audio_filepath": "a.wav", "lang": "English"}', "the language 'English' is not a code"),
         ('{"audio_filepath": "a.wav", "duration": NaN}', "is not JSON"),
+        ('{"audio_filepath": "a.wav", "offset": 1e308}', "has 1e+308 as offset, which must be"),
+        (f'{{"audio_filepath": "a.wav", "offset": 1{"0" * 400}}}', "as offset, which must be"),
+        (f'{{"audio_filepath": "a.wav", "speaker": 1{"0" * 5000}}}', ""),
+        ('{"audio_filepath": "~no such user/a.wav"}', "is malformed"),
+        ('{"audio_filepath": "a.wav", "text": "\\ud800"}', "is not JSON"),
+        (f'{{"audio_filepath": "a.wav", "x": {"[" * 1000}{"]" * 1000}}}', "nested deeper than 64"),
+        (f'{{"audio_filepath": "a.wav", "x": {"[" * 100_000}', "nested deeper than 64"),
+        (f'{{"audio_filepath": "a.wav", "text": "{"x" * 2_000_000}"}}', "has 2000000 characters"),
     ],
 )
 def test_what_is_wrong_with_a_line_is_said(line: str, said: str) -> None:

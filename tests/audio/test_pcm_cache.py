@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,6 +67,7 @@ def test_a_damaged_entry_is_noticed_and_made_again(talk: Path, damage: str) -> N
     pcm = decoded(talk)
     whole = pcm.path.read_bytes()
     facts = pcm.path.with_suffix(".json")
+    pcm.path.chmod(0o600)
     if damage == "cut":
         pcm.path.write_bytes(whole[:-4])
     elif damage == "altered":
@@ -77,6 +79,27 @@ def test_a_damaged_entry_is_noticed_and_made_again(talk: Path, damage: str) -> N
 
     assert decoded(talk).sha256 == pcm.sha256
     assert pcm.path.read_bytes() == whole
+
+
+def test_only_this_user_can_read_the_samples_and_nobody_can_overwrite_them(
+    talk: Path, own_cache: Path
+) -> None:
+    own_cache.mkdir(parents=True, mode=0o755)  # by an earlier version
+
+    pcm = decoded(talk)
+
+    assert stat.S_IMODE(own_cache.stat().st_mode) == 0o700
+    modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in own_cache.iterdir()}
+    assert modes.pop(pcm.path.name) == 0o400
+    assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser can give files away")
+def test_an_entry_of_another_user_is_not_used(talk: Path) -> None:
+    planted = decoded(talk)
+    os.chown(planted.path, 12_345, -1)
+
+    assert decoded(talk).path.stat().st_uid == os.geteuid()
 
 
 def test_a_recording_that_cannot_be_decoded_to_its_end_leaves_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 import struct
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def test_the_written_file_is_what_was_hashed(tmp_path: Path) -> None:
 
     write_pcm(clip_of(samples), tmp_path / "new" / "a.f32")
     write_pcm(samples, tmp_path / "b.f32")
+    assert stat.S_IMODE((tmp_path / "b.f32").stat().st_mode) == 0o400
 
     written = (tmp_path / "new" / "a.f32").read_bytes()
     assert written == (tmp_path / "b.f32").read_bytes()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fakes.sound_files import sound_file
 from mac_whisper_speedtest.audio.recording import AudioSet, Recording
 from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.errors import AudioError, UsageError
@@ -126,7 +127,7 @@ def test_the_cached_file_of_a_clip_holds_its_samples(recordings: Path) -> None:
 
 
 def test_a_folder_is_every_recording_in_and_below_it_with_the_texts_beside(
-    recordings: Path, encode: Encode
+    recordings: Path, encode: Encode, tmp_path: Path
 ) -> None:
     below = recordings / "84" / "121123"
     below.mkdir(parents=True)
@@ -135,6 +136,14 @@ def test_a_folder_is_every_recording_in_and_below_it_with_the_texts_beside(
     (recordings / "a.txt").write_text("beside\n")
     (recordings / "b.txt").write_bytes(b"\xff\xfe\xfa")
     (recordings / "notes.md").write_text("not audio")
+    (recordings / "a.json").write_text("{}")
+    for name in ("noending", "film.mkv", "other.w64", "some.ac3"):
+        kind = "ac3" if name.endswith("ac3") else "wav"
+        (recordings / name).write_bytes(sound_file(kind, np.zeros(16_000), tmp_path))
+    (recordings / "c.ts").write_bytes(sound_file("ts", np.zeros(16_000), tmp_path))
+    (recordings / "list.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nb.ts\n#EXT-X-ENDLIST\n"
+    )
     for hidden in (recordings / ".hidden.wav", recordings / ".hidden" / "c.wav"):
         hidden.parent.mkdir(exist_ok=True)
         hidden.write_bytes((recordings / "a.wav").read_bytes())
@@ -145,10 +154,17 @@ def test_a_folder_is_every_recording_in_and_below_it_with_the_texts_beside(
         "84-121123-0000.flac": "GO DO YOU HEAR",
         "a.wav": "beside",
         "b.wav": None,
+        "c.ts": None,
+        "film.mkv": None,
+        "noending": None,
+        "other.w64": None,
+        "some.ac3": None,
     }
-    assert {left.name for left in speech.left_out} == {
-        "empty.wav", "nan.wav", "nobytes.wav", "text.wav",
+    left = {left.name: left.reason for left in speech.left_out}
+    assert set(left) == {
+        "empty.wav", "list.m3u8", "nan.wav", "nobytes.wav", "notes.md", "text.wav",
     }  # fmt: skip
+    assert left["notes.md"] == left["list.m3u8"] == "FFmpeg finds no sound in it"
     assert [(left.name, left.reason) for left in speech.unscored] == [
         ("b.wav", "cannot read the reference b.txt: it is not UTF-8 text")
     ]

@@ -3,7 +3,9 @@
 An entry is two files: ``NAME.f32``, the raw little-endian samples that workers read, and
 ``NAME.json``, their number and SHA-256. The hash is checked at every use, so a damaged entry is
 detected and rebuilt. (Hashing an hour's samples takes a fraction of a second, and results need
-the hash anyway.)
+the hash anyway.) Only this user can read the folder, and entries of others are not used: they could
+change after the check. The samples are read-only, so no backend can overwrite what the next one
+reads.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import msgspec
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.audio import decode
+from mac_whisper_speedtest.audio.recording import READ_ONLY
 from mac_whisper_speedtest.errors import AudioError, StorageError
 
 if TYPE_CHECKING:
@@ -131,7 +134,7 @@ def clear() -> tuple[int, int]:
     if not folder.is_dir():
         return 0, 0
     try:
-        handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not files.claim_handle(handle):
                 raise StorageError(
@@ -171,8 +174,8 @@ def _folder() -> Path:
     if folder in _lock_handles:
         return folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o644)
+        files.private_folder(folder)
+        handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StorageError(
             f"cannot write in {folder}: {error.strerror or error}",
@@ -207,15 +210,16 @@ def _make(path: Path, audio: Path | bytes, name: str) -> None:
             digest.update(data)
             stream.write(data)
             samples += block.size
+    path.chmod(READ_ONLY)
     facts = _EntryInfo(samples, digest.hexdigest())
     files.write_bytes(path.with_suffix(".json"), msgspec.json.encode(facts))
 
 
 def _whole(path: Path) -> CachedPcm | None:
-    """The entry, if it is present and undamaged."""
+    """The entry, if it is present, undamaged and this user's."""
     try:
         facts = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=_EntryInfo)
-        if path.stat().st_size != 4 * facts.samples:
+        if path.stat().st_size != 4 * facts.samples or not files.is_own(path):
             return None
         samples = _samples(path)
     except (OSError, msgspec.MsgspecError, ValueError):

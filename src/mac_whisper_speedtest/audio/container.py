@@ -35,6 +35,9 @@ _CLOCK_ERROR: Final = 0.01
 _CLOCK_ERROR_SECONDS: Final = 0.05
 """Share and seconds by which less is accepted than a length that comes from a clock."""
 
+_LISTS: Final = frozenset({"concat", "dash", "hls", "imf", "sdp"})
+"""Formats that name other files or addresses, and hold no sound themselves."""
+
 _ELEMENTARY: Final = frozenset({"aac", "ac3", "amr", "dts", "eac3", "loas", "mp3", "truehd"})
 """Streams of frames without a container: no time stamps, and no stated length but mp3's."""
 
@@ -64,6 +67,11 @@ def frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
             ``MAX_LOST_SECONDS`` of it are missing. It may be raised after some frames.
     """
     with _ffmpeg_errors(name), _opened(audio) as container:
+        if container.format.name in _LISTS:
+            raise AudioError(
+                f"{name} is a list of other files ({container.format.name})",
+                hint="name the sound files themselves, or join them into one",
+            )
         if not container.streams.audio:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no"
             raise AudioError(
@@ -80,6 +88,17 @@ def frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
                     )
                 yield frame
         watch.check_end()
+
+
+def has_sound(path: Path) -> bool:
+    """Whether FFmpeg can open a file and finds an audio stream in it, whatever its name."""
+    import av
+
+    try:
+        with _opened(path) as container:
+            return bool(container.streams.audio) and container.format.name not in _LISTS
+    except av.error.FFmpegError:
+        return False
 
 
 @contextlib.contextmanager

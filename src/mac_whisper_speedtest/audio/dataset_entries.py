@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mac_whisper_speedtest.audio import cache
-from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE
+from mac_whisper_speedtest.audio import cache, container
+from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE, check_file
 from mac_whisper_speedtest.audio.recording import (
     AudioSet,
     LeftOut,
@@ -77,6 +77,14 @@ class AudioEntry:
     start_s: float = 0.0
     seconds: float | None = None
     speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryListing:
+    """What a manifest or a folder lists, perhaps nothing, and what could not become an entry."""
+
+    entries: list[AudioEntry]
+    left_out: list[LeftOut]
 
 
 def load_entries(
@@ -227,22 +235,29 @@ AUDIO_SUFFIXES: Final = frozenset(
         *(".wma", ".wv"),
     )
 )
-"""Endings of the files that count as audio in a folder, which may hold texts and pictures too. One
-that turns out not to be audio is reported as left out."""
+"""Endings of sound files. One that turns out not to be audio is reported as left out."""
 
 
-def folder_entries(folder: Path) -> list[AudioEntry]:
+def list_folder(folder: Path) -> EntryListing:
     """Every recording in ``folder`` and its subfolders, sorted by path, without hidden ones.
 
-    The words of ``talk.mp3`` are those of ``talk.txt`` beside it or, as in LibriSpeech, of the line
-    that begins with ``talk`` in a ``*.trans.txt`` of the same folder.
+    A file with another ending, or none, is a recording if FFmpeg finds sound in it; else it is left
+    out, unless it is a text or belongs to a recording of the same stem. The words of ``talk.mp3``
+    are those of ``talk.txt`` beside it or, as in LibriSpeech, of the line that begins with ``talk``
+    in a ``*.trans.txt`` of the same folder.
 
     Raises:
         AudioError: no recordings are in it, or it cannot be read.
     """
     lines: dict[Path, dict[str, str]] = {}
-    found = []
-    for path in _audio_files(folder):
+    found: list[AudioEntry] = []
+    others: list[Path] = []
+    for path in _files(folder):
+        if path.suffix.lower() == ".txt":
+            continue
+        if path.suffix.lower() not in AUDIO_SUFFIXES and not _has_sound(path):
+            others.append(path)
+            continue
         text, wrong = None, ""
         try:
             if path.parent not in lines:
@@ -255,10 +270,25 @@ def folder_entries(folder: Path) -> list[AudioEntry]:
         found.append(AudioEntry(name=path.name, audio=path, text=text, no_text=wrong))
     if not found:
         raise AudioError(
-            f"there are no recordings in {folder}",
-            hint=f"audio files are recognized by these endings: {' '.join(sorted(AUDIO_SUFFIXES))}",
+            f"there are no recordings in {folder}", hint="name a folder of sound files"
         )
-    return found
+    recordings = {each.audio.with_suffix("") for each in found if isinstance(each.audio, Path)}
+    return EntryListing(
+        found,
+        [
+            LeftOut(display_name(each.name), "FFmpeg finds no sound in it")
+            for each in others
+            if each.with_suffix("") not in recordings
+        ],
+    )
+
+
+def _has_sound(path: Path) -> bool:
+    try:
+        check_file(path)
+    except AudioError:
+        return False
+    return container.has_sound(path)
 
 
 def text_beside(audio: Path) -> str | None:
@@ -300,7 +330,9 @@ def _transcripts(folder: Path) -> dict[str, str]:
     return lines
 
 
-def _audio_files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> list[Path]:
+    """All files that are not hidden, sorted by path."""
+
     def stop(error: OSError) -> None:
         raise AudioError(
             f"cannot read {error.filename}: {error.strerror}",
@@ -308,11 +340,7 @@ def _audio_files(folder: Path) -> Iterator[Path]:
         ) from error
 
     found = []
-    for parent, folders, files in os.walk(folder, onerror=stop):
+    for parent, folders, names in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
-        ]
-    yield from sorted(found)
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    return sorted(found)

@@ -132,9 +132,9 @@ SAMPLE_RATE: Final = 16_000
 DECODER: Final = 2
 """Version of the decoding: raised when the same file would give other samples than before."""
 
-MIN_SECONDS: Final = 0.1
-"""Shortest accepted audio. whisper.cpp ignores input below 100 ms ("input is too short",
-whisper_full_with_state), so below it the backends would not do the same work."""
+MIN_SECONDS: Final = 0.2
+"""Shortest accepted audio, about a syllable. whisper.cpp 1.8.5 makes no text of 110 ms or less and
+says so only in its log, so below it the backends would not do the same work."""
 
 MAX_SECONDS: Final = 3600.0
 """Longest cut and longest recording from the microphone: 230 MB of samples in memory."""
@@ -209,14 +209,16 @@ def check_file(path: Path) -> None:
         AudioError: not a readable regular file, or empty.
     """
     hint = "check the path, or leave --audio out to use the built-in clip"
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder, not an audio file", hint="name one file inside it")
     try:
+        if path.is_dir():
+            raise AudioError(
+                f"{path} is a folder, not an audio file", hint="name one file inside it"
+            )
         if path.exists() and not path.is_file():
             raise AudioError(f"{path} is not a regular file", hint="save the audio to a file first")
         with path.open("rb") as stream:
             empty = not stream.read(1)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # a name with a zero character
         raise AudioError(f"no audio file at {path}", hint=hint) from None
     except OSError as error:
         raise AudioError(

@@ -18,17 +18,22 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, language_code, read_text
+from mac_whisper_speedtest import limits
+from mac_whisper_speedtest.audio.dataset_entries import (
+    AudioEntry,
+    EntryListing,
+    language_code,
+    read_text,
+)
 from mac_whisper_speedtest.audio.recording import LeftOut
 from mac_whisper_speedtest.errors import AudioError
+from mac_whisper_speedtest.limits import LimitError
 
 _NAMES: Final = {
     "audio": ("audio_filepath", "file_name", "path", "audio"),
@@ -55,15 +60,7 @@ class _LineError(ValueError):
     """What is wrong with a line."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestListing:
-    """The entries of a manifest, perhaps none, and its malformed lines by number."""
-
-    entries: list[AudioEntry]
-    left_out: list[LeftOut]
-
-
-def list_manifest(path: Path) -> ManifestListing:
+def list_manifest(path: Path) -> EntryListing:
     """Parse the manifest at ``path`` without opening any recording.
 
     Raises:
@@ -81,8 +78,8 @@ def list_manifest(path: Path) -> ManifestListing:
     return parse_manifest(text, path)
 
 
-def parse_manifest(text: str, path: Path) -> ManifestListing:
-    """The entries of a manifest and its malformed lines.
+def parse_manifest(text: str, path: Path) -> EntryListing:
+    """The entries of a manifest; malformed lines are left out by number.
 
     Args:
         text: its contents.
@@ -110,7 +107,7 @@ def parse_manifest(text: str, path: Path) -> ManifestListing:
             left_out.append(LeftOut(f"line {number}", str(error)))
     if not entries and not left_out:
         raise AudioError(f"{path} lists no recordings", hint=_HINT)
-    return ManifestListing(entries, left_out)
+    return EntryListing(entries, left_out)
 
 
 def _json_rows(text: str) -> Iterator[_Row]:
@@ -121,9 +118,12 @@ def _json_rows(text: str) -> Iterator[_Row]:
 
 def _json_fields(line: str) -> Mapping[str, Any]:
     try:
+        limits.check_depth(line)
         row = msgspec.json.decode(line)
     except msgspec.DecodeError as error:
         raise _LineError(f"is not JSON ({error})") from error
+    except LimitError as error:
+        raise _LineError(str(error)) from error
     if not isinstance(row, dict):
         raise _LineError(f"is not a JSON object but {_kind(row)}")
     return row
@@ -173,7 +173,10 @@ def _entry(row: Mapping[str, Any], folder: Path) -> AudioEntry:
         language = language_code(_text(row, "language"))
     except ValueError as error:
         raise _LineError(f"is malformed: {error}") from error
-    found = folder / Path(audio.strip()).expanduser()
+    try:
+        found = folder / Path(audio.strip()).expanduser()
+    except RuntimeError as error:  # ~nobody/a.wav
+        raise _LineError(f"is malformed: {error}") from error
     return AudioEntry(
         name=found.name if offset is None else f"{found.name}@{offset:g}s",
         audio=found,
@@ -199,6 +202,10 @@ def _text(row: Mapping[str, Any], field: str) -> str | None:
         return str(value)
     if value is not None and not isinstance(value, str):
         raise _LineError(f"has {_kind(value)} as {name}, which must be text")
+    try:
+        limits.check(value, name)
+    except LimitError as error:
+        raise _LineError(str(error)) from error
     return value
 
 
@@ -208,9 +215,9 @@ def _seconds(row: Mapping[str, Any], field: str) -> float | None:
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _LineError(f"has {value!r:.60} as {name}, which must be seconds") from None
-    if not math.isfinite(seconds) or seconds < 0:
+    if not 0 <= seconds <= limits.LONGEST_S:
         raise _LineError(f"has {seconds:g} as {name}, which must be seconds")
     return seconds
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
@@ -69,14 +69,19 @@ class Recording:
         return self.known_sha256 or hashlib.sha256(_pcm_bytes(self.samples)).hexdigest()
 
 
+READ_ONLY: Final = 0o400
+"""Permissions of the samples that workers read: none can overwrite what the next one reads."""
+
+
 def write_pcm(audio: Recording | npt.NDArray[np.float32], path: Path) -> None:
-    """Write the ``.f32`` file that workers read: little-endian float32, no header, atomically.
+    """Write the ``.f32`` file that workers read: little-endian float32, no header, read-only.
 
     Raises:
         StorageError: the file could not be written.
     """
     samples = audio.samples if isinstance(audio, Recording) else audio
     files.write_bytes(path, _pcm_bytes(samples).tobytes())
+    path.chmod(READ_ONLY)
 
 
 def write_wav(audio: Recording, path: Path) -> None:

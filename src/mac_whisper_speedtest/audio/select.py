@@ -109,11 +109,13 @@ def _load_set(request: Request, notify: Callable[[str], None]) -> AudioSet | Non
     path = _folder(request)
     if path is None:
         return None
+    listing = dataset_entries.list_folder(path)
     return dataset_entries.load_entries(
-        dataset_entries.folder_entries(path),
+        listing.entries,
         name=path.resolve().name,
         source="a folder of the user's",
         language=request.language,
+        left_out=listing.left_out,
     )
 
 

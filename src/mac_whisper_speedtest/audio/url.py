@@ -35,6 +35,19 @@ from mac_whisper_speedtest.version import __version__
 _PORTS: Final = {"https": 443, "http": 80}
 # RFC 6052: an IPv4 address in the last 32 bits.
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC: Final = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        "168.63.129.16/32",  # Azure's metadata service
+        "192.0.0.0/24",  # IETF protocol assignments; 192.0.0.192 is Oracle Cloud's metadata
+        "192.88.99.0/24",  # 6to4 relays (RFC 7526)
+        "64:ff9b:1::/48",  # IPv4 addresses behind a local translator (RFC 8215)
+        "3fff::/20",  # documentation (RFC 9637)
+        "5f00::/16",  # segment routing (RFC 9602)
+    )
+)
+"""What the standard library counts as global, in some or all versions of Python since 3.11."""
+
 _HINT: Final = "download it in another way and use the file: --audio FILE"
 
 
@@ -166,8 +179,8 @@ def is_public(number: str) -> bool:
     """Whether a numeric address is on the public internet.
 
     Excluded are loopback, private, shared, link-local, multicast, documentation, reserved and
-    unspecified ones (IANA's special-purpose registries, as the standard library knows them), nor
-    IPv6 addresses that contain such an IPv4 address.
+    unspecified ones (IANA's special-purpose registries, as the standard library knows them),
+    those of ``_NOT_PUBLIC``, and IPv6 addresses that contain such an IPv4 address.
     """
     try:
         address = ipaddress.ip_address(number)
@@ -181,6 +194,8 @@ def is_public(number: str) -> bool:
             return is_public(str(inner))
         if address.teredo is not None or address.is_site_local:
             return False
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
