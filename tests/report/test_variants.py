@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from conftest import Call
+from conftest import Call, describe_fake, write_tone
+from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.compare import compare, fail_on, sources
 from mac_whisper_speedtest.compare.document import Compared
@@ -23,27 +25,26 @@ from parsed_html import Element, parse
 VARIANTS = ("fake", "fake:int8", "fake:float16")
 
 
-@pytest.fixture
-def runs(
-    speedtest: Call,
-    fake: Callable[..., Path],
-    tone: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> list[Path]:
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     """Two runs of the same variants, the second in another order."""
-    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
-    backend = registry.from_toml(fake("fake"))
-    monkeypatch.setattr(registry, "installed", lambda: {"fake": backend})
-    found = []
-    for order in (VARIANTS, VARIANTS[::-1]):
-        chosen = [word for each in order for word in ("-b", each)]
-        counts = ("--rounds", 1, "--passes", 1, "--threads", 1)
-        answer = speedtest("run", "-m", "tiny.en", *chosen, "--audio", tone, *counts, "--json")
-        assert answer.code == 0, answer.err
-        assert [each["backend"]["name"] for each in answer.json["cells"]] == list(order)
-        found.append(tmp_path / "data" / "runs" / f"{answer.json['manifest']['run']:06}")
-    return found
+    folder = tmp_path_factory.mktemp("variants")
+    tone = write_tone(folder / "tone.wav")
+    backend = registry.from_toml(describe_fake(folder, "fake"))
+    counts = ("--rounds", "1", "--passes", "1", "--threads", "1", "--quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPEEDTEST_DATA_DIR", str(folder / "data"))
+        patch.setattr(registry, "installed", lambda: {"fake": backend})
+        for order in (VARIANTS, VARIANTS[::-1]):
+            chosen = [word for each in order for word in ("-b", each)]
+            words = ["run", "-m", "tiny.en", *chosen, "--audio", str(tone), *counts]
+            patch.setattr(sys, "argv", ["speedtest", *words])
+            assert cli.main() == 0
+        found = [folder / "data" / "runs" / f"{number:06}" for number in (1, 2)]
+        for order, path in zip((VARIANTS, VARIANTS[::-1]), found, strict=True):
+            cells = json.loads((path / "run.json").read_text())["cells"]
+            assert [each["backend"]["name"] for each in cells] == list(order)
+        yield found
 
 
 def different(names: list[str], count: int = len(VARIANTS)) -> None:
@@ -70,6 +71,16 @@ def test_two_variants_never_have_one_name(
     different([row.children[1].text for row in made.all("tr")[1:]])  # type: ignore[union-attr]
     exported = csv.DictReader(io.StringIO(speedtest("export", first, "-f", "csv").out))
     different([row["backend"] for row in exported])
+
+
+def test_each_has_a_history_and_a_text_of_its_own(runs: list[Path], speedtest: Call) -> None:
+    for name in VARIANTS:
+        (series,) = speedtest("history", name, "--json").json["series"]
+        assert series["backend"] == name
+        assert len(series["points"]) == len(runs)
+    said = speedtest("diff", runs[0], *VARIANTS[:2])
+    assert said.code == 0
+    assert "fake tiny.en and fake:int8 tiny.en" in said.out
 
 
 def test_each_is_compared_with_itself_whatever_the_order(runs: list[Path]) -> None:
