@@ -18,6 +18,7 @@ from mac_whisper_speedtest.results.cells import (
     break_even_lines,
     calls_of_process,
     clipped,
+    errors_above,
     summary_of,
     tables_of,
 )
@@ -89,8 +90,14 @@ def _left_out(clip: ClipInfo) -> Iterator[str]:
 def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
     summary = cell.summary
     if summary is not None:
-        if summary.fast_but_wrong and summary.accuracy is not None:
-            yield from _wrong(cell, labels)
+        found = summary.accuracy
+        if summary.fast_but_wrong and found is not None:
+            against = (found.against or "").partition("/")[0]
+            words = errors_above(found, labels.get(found.against or "", against))
+            yield (
+                f"{named.FAST_BUT_WRONG}: {words}; {found.how}. "
+                f"See: speedtest diff RUN {against} {cell.backend.name}"
+            )
         for finding in summary.findings:
             yield f"{finding.kind}: {finding.message}"
     for ending in cell.endings:
@@ -102,22 +109,6 @@ def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
     if cell.contract.effective and not cell.contract.deviations:
         for remark in cell.contract.remarks:
             yield f"remark: {remark}"
-
-
-def _wrong(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
-    """Why a cell is ranked separately as fast but wrong."""
-    assert cell.summary is not None
-    found = cell.summary.accuracy
-    assert found is not None
-    if found.delta is None or found.delta_low is None or found.delta_high is None:
-        return
-    against = (found.against or "").partition("/")[0]
-    yield (
-        f"{named.FAST_BUT_WRONG}: {found.metric.upper()} is {found.delta * 100:.1f} points "
-        f"({found.delta_low * 100:.1f} to {found.delta_high * 100:.1f}) above that of "
-        f"{labels.get(found.against or '', against)}; "
-        f"{found.how}. See: speedtest diff RUN {against} {cell.backend.name}"
-    )
 
 
 _COLUMNS = (

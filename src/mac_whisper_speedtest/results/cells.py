@@ -11,7 +11,14 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mac_whisper_speedtest.results.schema import Bounds, CellResult, ClipInfo, Run, Summary
+from mac_whisper_speedtest.results.schema import (
+    AccuracyResult,
+    Bounds,
+    CellResult,
+    ClipInfo,
+    Run,
+    Summary,
+)
 
 MISSING = "–"
 """Shown for a missing value."""
@@ -219,6 +226,16 @@ def error_rate_of(cell: CellResult) -> str:
     """The error rate of a cell's whole speech."""
     found = summary_of(cell).accuracy
     return error_rate_text(found.rate, found.metric) if found else MISSING
+
+
+def errors_above(found: AccuracyResult, reference: str) -> str:
+    """How far an error rate is above that of the reference backend's cell; empty if unknown."""
+    if found.delta is None or found.delta_low is None or found.delta_high is None:
+        return ""
+    return (
+        f"{found.metric.upper()} is {found.delta * 100:.1f} points "
+        f"({found.delta_low * 100:.1f} to {found.delta_high * 100:.1f}) above that of {reference}"
+    )
 
 
 def number_text(value: float | None, form: str, factor: float = 1.0) -> str:

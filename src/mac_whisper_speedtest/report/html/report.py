@@ -21,6 +21,7 @@ from mac_whisper_speedtest.results.cells import (
     CellTable,
     clipped,
     counted,
+    errors_above,
     labels_of,
     measured_amount,
     percent,
@@ -56,8 +57,11 @@ def headlines(table: CellTable) -> Iterator[str]:
     if not groups and len(absent) < len(table.cells):
         yield "No cell has a valid result."
     for cell in table.cells:
-        if summary_of(cell).fast_but_wrong:
-            yield _wrong(table, cell)
+        it = summary_of(cell)
+        if it.fast_but_wrong and it.accuracy is not None:
+            against = it.accuracy.against or ""
+            words = errors_above(it.accuracy, table.names.get(against, against))
+            yield f"{table.names[cell.id]} is {FAST_BUT_WRONG} and ranked separately: its {words}."
     if absent:
         names = ", ".join(table.names[cell.id] for cell in absent)
         yield f"Unavailable on that machine: {names}."
@@ -90,17 +94,6 @@ def _group(table: CellTable, cells: Sequence[CellResult], *, deviating: bool) ->
         times = with_bounds(summary.times_best, summary.times_best_bounds, ".2f")
         verdict = f": {summary.verdict}" if summary.verdict else ""
         yield f"{names[cell.id]} takes {times} times as long as {names[best.id]}{verdict}."
-
-
-def _wrong(table: CellTable, cell: CellResult) -> str:
-    found, name = summary_of(cell).accuracy, table.names[cell.id]
-    if found is None or found.delta is None:
-        return f"{name} is {FAST_BUT_WRONG} and ranked separately."
-    against = table.names.get(found.against or "", found.against)
-    return (
-        f"{name} is {FAST_BUT_WRONG} and ranked separately: its {found.metric.upper()} is "
-        f"{found.delta * 100:.1f} points above that of {against}."
-    )
 
 
 def _listed(names: Sequence[str]) -> str:
