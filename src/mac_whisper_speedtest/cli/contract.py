@@ -36,6 +36,7 @@ def command(contract: str, as_json: bool) -> None:
     from rich.text import Text
 
     from mac_whisper_speedtest.report.console import output_console
+    from mac_whisper_speedtest.results.cells import setting_text
 
     console = output_console(pipe=_ANY_WIDTH)
     table = _matrix(asked, backends)
@@ -43,7 +44,7 @@ def command(contract: str, as_json: bool) -> None:
     if console.is_terminal and console.measure(table, options=wide).maximum > console.width:
         for each in backends:
             found = deviations(asked, each.decodes_with(asked))
-            words = ", ".join(f"{one.setting} {_word(one.effective)}" for one in found)
+            words = ", ".join(f"{one.setting} {setting_text(one.effective)}" for one in found)
             console.print(Text.assemble((each.name, "bold"), f": {words or 'as asked'}"))
     else:
         console.print(table)
@@ -70,30 +71,20 @@ def _matrix(asked: DecodeContract, backends: Sequence[Backend]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from mac_whisper_speedtest.results.cells import setting_text
+
     table = Table(box=None, pad_edge=False)
     table.add_column("backend")
     for setting in asked.settings():
         table.add_column(setting.replace("_", " "))
-    requested = [_word(value, "library's own") for value in asked.settings().values()]
+    requested = [setting_text(value, "library's own") for value in asked.settings().values()]
     table.add_row(asked.name, *requested, style="bold")
     for each in backends:
         values = each.decodes_with(asked)
         other = {found.setting for found in deviations(asked, values)}
         cells = [
-            Text(_word(value), style="yellow" if setting in other else "")
+            Text(setting_text(value), style="yellow" if setting in other else "")
             for setting, value in values.items()
         ]
         table.add_row(each.name, *cells)
     return table
-
-
-def _word(value: object, nothing: str = "–") -> str:
-    """A setting for the eye; a ladder of temperatures by its ends."""
-    if value is None:
-        return nothing
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        ends = [f"{each:g}" for each in value]
-        return ends[0] if len(ends) == 1 else f"{ends[0]}…{ends[-1]}"
-    return str(value)

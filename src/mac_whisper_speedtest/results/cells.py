@@ -212,6 +212,18 @@ def contract_of(cell: CellResult) -> str:
     return f"not met: {', '.join(other)}" if other else "met"
 
 
+def setting_text(value: object, nothing: str = MISSING) -> str:
+    """A setting of a contract as text; a list of temperatures by its ends."""
+    if value is None:
+        return nothing
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        ends = [f"{each:g}" for each in value]
+        return MISSING if not ends else ends[0] if len(ends) == 1 else f"{ends[0]}…{ends[-1]}"
+    return str(value)
+
+
 def percent(rate: float | None, digits: int = 1) -> str:
     """A rate as text."""
     return MISSING if rate is None else f"{rate:.{digits}%}"

@@ -10,7 +10,14 @@ from markupsafe import Markup
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report.html.page import Limits, render
 from mac_whisper_speedtest.report.tables import Field, ReportTable, TableColumn, TableRow
-from mac_whisper_speedtest.results.cells import MISSING, OK, clipped, labels_of, summary_of
+from mac_whisper_speedtest.results.cells import (
+    MISSING,
+    OK,
+    clipped,
+    labels_of,
+    setting_text,
+    summary_of,
+)
 from mac_whisper_speedtest.results.schema import CellResult, LeftOutInfo, Run
 
 
@@ -177,7 +184,7 @@ def contract_section(run: Run, limits: Limits) -> Markup:
     first = TableRow(
         [
             Field(f"requested ({requested.get(_NAME, MISSING)})", element="em"),
-            *(_word(requested[each], "library's own") for each in settings),
+            *(setting_text(requested[each], "library's own") for each in settings),
             "",
         ]
     )
@@ -202,24 +209,12 @@ def _row(label: str, cell: CellResult, settings: list[str]) -> TableRow:
     fields: list[str | Field] = []
     for setting in settings:
         value = cell.contract.effective.get(setting)
-        word = _word(value)
+        word = setting_text(value)
         promised = cell.contract.declared.get(setting, value)
         if setting in other:
             word = f"≠ {word}"
         if promised != value:
-            word = f"{word} (declared: {_word(promised)})"
+            word = f"{word} (declared: {setting_text(promised)})"
         fields.append(Field(word, class_="other" if setting in other else ""))
     seen = ", ".join(each.replace("_", " ") for each in cell.contract.observed)
     return TableRow([label, *fields, seen or MISSING])
-
-
-def _word(value: object, nothing: str = MISSING) -> str:
-    """A setting as text; a list of temperatures by its ends."""
-    if value is None:
-        return nothing
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        ends = [f"{each:g}" for each in value]
-        return MISSING if not ends else ends[0] if len(ends) == 1 else f"{ends[0]}…{ends[-1]}"
-    return str(value)
