@@ -4,9 +4,11 @@
 imported before signals are handled: an interrupted import ends in a traceback.
 """
 
+import atexit
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 _INTERRUPTED = 130
 
@@ -14,6 +16,8 @@ _INTERRUPTED = 130
 def main() -> int:
     """Run the command line as this process, and return its exit code."""
     _end_at_a_signal(_INTERRUPTED)
+    ended_with: list[int] = []
+    atexit.register(_end, ended_with)
     from mac_whisper_speedtest import interrupts, streams
     from mac_whisper_speedtest.cli import main as command_line
     from mac_whisper_speedtest.errors import ExitCode
@@ -21,23 +25,42 @@ def main() -> int:
     output = streams.make_lossy()
     try:
         interrupts.handle_for_good()
-        code = int(command_line() or ExitCode.OK)
+        code = _code_of(command_line)
+        _end_at_a_signal(code)
     except KeyboardInterrupt:
         code = _INTERRUPTED
+        _end_at_a_signal(code)
+    sys.stdout.flush()
+    lost = output.lost()
+    if lost and code == ExitCode.OK:
+        sys.stderr.write(f"speedtest: error: cannot write the output: {lost}\n")
+        code = ExitCode.STORAGE
+        _end_at_a_signal(code)
+    ended_with.append(code)
+    return code
+
+
+def _code_of(command_line: Callable[[], int]) -> int:
+    try:
+        return command_line()
     except Exception:  # noqa: BLE001 - a defect: all of it is shown, but for secrets
         import traceback
 
         from mac_whisper_speedtest.privacy import scrub
 
         sys.stderr.write(scrub(traceback.format_exc()))
-        code = ExitCode.INTERNAL
-    _end_at_a_signal(code)
-    sys.stdout.flush()
-    lost = output.lost()
-    if lost and code == ExitCode.OK:
-        sys.stderr.write(f"speedtest: error: cannot write the output: {lost}\n")
-        code = ExitCode.STORAGE
-    return code
+        return 1
+
+
+def _end(ended_with: list[int]) -> None:
+    """End the process here, after all threads and other exit handlers.
+
+    Python itself would first drop the handlers of signals; and if an interrupt had hit some
+    library's ``exec``, it would now kill itself by SIGINT, whatever became of that interrupt.
+    """
+    if ended_with:
+        sys.stderr.flush()
+        os._exit(ended_with[0])
 
 
 def _end_at_a_signal(code: int) -> None:

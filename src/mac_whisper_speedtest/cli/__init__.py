@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 import click
 
@@ -66,10 +65,11 @@ def speedtest() -> None:
     """
 
 
-def main() -> Any:
+def main() -> int:
     """Run the command line; every expected error becomes one line, a hint and an exit code."""
     try:
-        return speedtest(standalone_mode=False)
+        # click returns what a command returned, or the code that it exited with.
+        return int(speedtest(standalone_mode=False) or ExitCode.OK)
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.ClickException as error:
