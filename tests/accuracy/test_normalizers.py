@@ -21,11 +21,11 @@ GERMAN = "Die Größe der Äpfel"
 def test_a_normalizer_says_its_name_its_version_and_its_rules() -> None:
     assert (
         normalize.named("english").describe()
-        == "english (whisper-normalizer 0.1.15 EnglishTextNormalizer)"
+        == "english (openai-whisper 20250625 EnglishTextNormalizer, by whisper-normalizer 0.1.15)"
     )
     assert (
         normalize.named("basic").describe()
-        == "basic (whisper-normalizer 0.1.15 BasicTextNormalizer)"
+        == "basic (openai-whisper 20250625 BasicTextNormalizer, by whisper-normalizer 0.1.15)"
     )
     assert normalize.named("nfc").describe() == (
         f"nfc (version 1, Unicode {unicodedata.unidata_version})"
@@ -45,6 +45,11 @@ def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
     [
         ("english", "Mr. Brown's COLOR isn't twenty-one", "mister brown is color is not 21"),
         ("english", "(laughs) um, café", "cafe"),
+        (
+            "english",
+            "the sacred cause, I dunno, kinda sorta",
+            "the sacred cause i dunno kinda sorta",
+        ),
         ("basic", "Die Größe der Äpfel – und mehr!", "die größe der äpfel und mehr"),
         ("basic", "[Musik] L'été", "l été"),
         ("nfc", "नमस्ते, दुनिया।", HINDI),

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 from mac_whisper_speedtest.errors import UsageError
 
@@ -78,7 +78,11 @@ def is_alphabetic(text: str) -> bool:
 
 Metric = Literal["wer", "cer"]
 
+_RULES = "openai-whisper 20250625"
+"""Whose rules ``english`` and ``basic`` are; a test compares them with that release."""
 _LIBRARY = "whisper-normalizer"
+_ADDED_RULES = (r"\bkinda\b", r"\bsorta\b", r"\bdunno\b", r"\bcause\b")
+"""Patterns that the library adds to the rules: with them "the sacred cause" is another text."""
 _OWN_VERSION = 1
 """Version of the rules of ``nfc``. Increase it when they give another text."""
 
@@ -112,9 +116,9 @@ class Normalizer:
         return "" if self.name == "none" else f"{_OWN_VERSION}"
 
     def describe(self) -> str:
-        """In full: ``english (whisper-normalizer 0.1.15 EnglishTextNormalizer)``."""
+        """In full, with the version of the rules and of the library that applies them."""
         if self.name in _FROM_LIBRARY:
-            return f"{self.name} ({_LIBRARY} {self.version} {self.what})"
+            return f"{self.name} ({_RULES} {self.what}, by {_LIBRARY} {self.version})"
         if self.name == "nfc":
             return f"nfc (version {self.version}, Unicode {unicodedata.unidata_version})"
         return f"none ({self.what})"
@@ -235,9 +239,13 @@ def _rules(name: str) -> Callable[[str], str]:
         warnings.simplefilter("ignore", SyntaxWarning)
         from whisper_normalizer import basic, english
 
-    library = english.EnglishTextNormalizer if name == "english" else basic.BasicTextNormalizer
-    rules: Callable[[str], str] = library()
-    return rules
+    rules: Any = basic.BasicTextNormalizer()
+    if name == "english":
+        rules = english.EnglishTextNormalizer()
+        for pattern in _ADDED_RULES:
+            del rules.replacers[pattern]
+    applied: Callable[[str], str] = rules
+    return applied
 
 
 def _is_mark(character: str) -> bool:
