@@ -18,7 +18,7 @@ from fakes.runs import FakeCell, run_of
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import execute
-from mac_whisper_speedtest.summary import findings, text_findings
+from mac_whisper_speedtest.summary import contract_findings, findings, text_findings
 
 SETTINGS = DecodeContract().settings()
 INFO = run_of(FakeCell()).run.cells[0].model.info
@@ -252,6 +252,36 @@ def test_memory_that_comes_to_rest_is_no_leak(series: list[list[float]]) -> None
     assert memory_of(*series) == []
 
 
+def growth_of(*series: Sequence[float], **changes: Any) -> list[str]:
+    samples = [
+        sample(i - 1, round_=r, peak_rss_bytes=int(peak * MB), **changes)
+        for r, peaks in enumerate(series)
+        for i, peak in enumerate(peaks)
+    ]
+    return list(findings.growth(cell(samples)))
+
+
+def test_a_peak_that_is_higher_after_the_second_call_is_reported() -> None:
+    (message,) = growth_of([801, 920], [800, 801])
+    assert message == (
+        "peak memory rose from 801 MB after the first call of a process to 920 MB after 2 calls, "
+        "in 1 of 2 processes: it depends on their number"
+    )
+
+
+@pytest.mark.parametrize("series", [[[300, 319]], [[800, 830]], [[300]], [[900, 900, 900]]])
+def test_a_peak_that_hardly_depends_on_the_calls_is_not_reported(series: list[list[float]]) -> None:
+    assert growth_of(*series) == []
+
+
+def test_calls_on_other_recordings_may_need_more() -> None:
+    short, long = (
+        sample(-1, utterance="short"),
+        sample(0, utterance="long", peak_rss_bytes=900 * MB),
+    )
+    assert list(findings.growth(cell([short, long]))) == []
+
+
 def test_random_caches_that_fill_up_are_seldom_called_a_leak() -> None:
     """Every call needs a random amount; the peak is the largest so far."""
     alarms = 0
@@ -336,17 +366,60 @@ def test_a_speaker_who_loops_is_no_finding() -> None:
 )
 def test_a_device_is_what_was_asked_for_or_a_finding(asked: str, used: str, same: bool) -> None:
     loads = [load(device=used, device_asked=asked)]
-    found = list(findings.device(cell(loads=loads)))
+    found = list(contract_findings.device(cell(loads=loads)))
     assert found == ([] if same else [f"ran on {used}, asked for {asked}"])
 
 
 def test_a_device_that_changes_between_processes_is_told() -> None:
     loads = [load(device="cuda"), load(device="cpu", round_=1)]
-    assert list(findings.device(cell(loads=loads))) == ["not the same in every process: cuda, cpu"]
+    assert list(contract_findings.device(cell(loads=loads))) == [
+        "not the same in every process: cuda, cpu"
+    ]
+
+
+NVIDIA = s.MachineInfo(
+    os="Linux",
+    os_version="6.1",
+    architecture="x86_64",
+    python="3.11",
+    cpu=None,
+    physical_cores=8,
+    logical_cores=16,
+    memory_bytes=None,
+    gpus=["NVIDIA H200"],
+    load_average_1m=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("machine", "asked", "used", "versions", "said"),
+    [
+        ({}, "auto", "cpu", {"torch": "2.9.1+cpu"}, True),
+        ({}, "auto", "cpu", {"ctranslate2": "4.6"}, True),
+        ({}, "auto", "cuda:0", {"torch": "2.9.1"}, False),
+        ({}, "cpu", "cpu", {"torch": "2.9.1"}, False),  # as was asked for
+        ({}, "auto", "cpu", {"onnxruntime": "1.22"}, False),
+        ({"gpus": None}, "auto", "cpu", {"torch": "2.9.1"}, False),
+        ({"os": "Darwin", "gpus": ["Apple M4"]}, "auto", "cpu", {"torch": "2.9.1"}, False),
+    ],
+)
+def test_a_gpu_that_nothing_forbade_and_that_was_not_used_is_reported(
+    machine: dict[str, Any], asked: str, used: str, versions: dict[str, str], said: bool
+) -> None:
+    plain = cell(loads=[load(device=used, device_asked=asked)])
+    backend = msgspec.structs.replace(plain.backend, versions=versions)
+    found = contract_findings.unused_gpu(
+        msgspec.structs.replace(plain, backend=backend), msgspec.structs.replace(NVIDIA, **machine)
+    )
+    name, version = next(iter(versions.items()))
+    message = (
+        f"ran on the CPU, though the machine has the GPU NVIDIA H200 ({name} {version} can use one)"
+    )
+    assert list(found) == ([message] if said else [])
 
 
 def test_a_device_that_is_not_named_is_told() -> None:
-    found = list(findings.device(cell(loads=[load(device="auto")])))
+    found = list(contract_findings.device(cell(loads=[load(device="auto")])))
     assert found == ["does not say what it ran on"]
 
 
@@ -362,7 +435,7 @@ def test_a_device_that_is_not_named_is_told() -> None:
 )
 def test_a_precision_is_what_was_asked_for_or_a_finding(asked: str, used: str, same: bool) -> None:
     loads = [load(precision=used, precision_asked=asked)]
-    found = list(findings.precision(cell(loads=loads)))
+    found = list(contract_findings.precision(cell(loads=loads)))
     assert found == ([] if same else [f"computed in {used}, asked for {asked}"])
 
 
@@ -381,7 +454,9 @@ def test_a_precision_is_what_was_asked_for_or_a_finding(asked: str, used: str, s
 def test_what_is_reported_is_held_against_the_description(
     effective: dict[str, Any], declared: dict[str, Any], found: list[str]
 ) -> None:
-    said = list(findings.contract(cell([sample()], effective=effective, declared=declared)))
+    said = list(
+        contract_findings.contract(cell([sample()], effective=effective, declared=declared))
+    )
     assert len(said) == len(found)
     assert all(each.startswith(words) for each, words in zip(said, found, strict=True))
 
@@ -401,14 +476,14 @@ def test_timestamps_that_are_reported_must_be_there(
     times: list[tuple[float, float]], found: list[str]
 ) -> None:
     segments = [s.SegmentInfo(start_s=start, end_s=end, text="word") for start, end in times]
-    assert list(findings.contract(cell([sample(segments=segments)]))) == found
+    assert list(contract_findings.contract(cell([sample(segments=segments)]))) == found
     without = cell([sample(segments=segments)], effective={"timestamps": False})
-    assert list(findings.contract(without)) == []
+    assert list(contract_findings.contract(without)) == []
 
 
 @pytest.mark.parametrize("spoken", ["en", None, "english"])
 def test_a_language_that_fits_the_report_is_no_finding(spoken: str | None) -> None:
-    assert list(findings.contract(cell([sample(language=spoken)]))) == []
+    assert list(contract_findings.contract(cell([sample(language=spoken)]))) == []
 
 
 # The clock
@@ -457,10 +532,37 @@ def test_a_process_that_computes_is_told_from_one_that_rests(program: str, busy:
     assert (statistics.median(seen) >= findings.BUSY_AFTER_S) == busy
 
 
+def test_every_recording_with_words_over_silence_is_reported() -> None:
+    names = [f"u{number}" for number in range(6)]
+    over = s.SegmentInfo(start_s=1.0, end_s=3.0, text="thank you")
+    base = cell()
+    clip = msgspec.structs.replace(
+        base.clip,
+        utterances=[
+            s.UtteranceInfo(
+                name=name, seconds=10.0, samples=160_000, pcm_sha256="", silences_s=[(0.0, 5.0)]
+            )
+            for name in names
+        ],
+    )
+    samples = [sample(i, utterance=name) for name in names for i in range(2)]
+    # The second sample of all but the first recording.
+    samples = [
+        msgspec.structs.replace(each, segments=[over])
+        if each.index == 1 and each.utterance != "u0"
+        else each
+        for each in samples
+    ]
+    found = list(text_findings.silence(msgspec.structs.replace(base, clip=clip, samples=samples)))
+    assert [each.partition(":")[0] for each in found[:3]] == ["u1", "u2", "u3"]
+    assert found[3:] == ["and in 2 more of 6 recordings with silence"]
+
+
 def test_nothing_is_said_of_a_sound_cell() -> None:
     known = {"peak_rss_before_bytes": 100 * MB, "peak_rss_bytes": 250 * MB}
     samples = [sample(i, round_=r) for r in range(6) for i in range(-1, 6)]
     loads = [load(round_=r, **known) for r in range(6)]
     sound = cell(samples, loads=loads, endings=[ending()])
     timed = [each for each in samples if each.kind == "timed"]
-    assert findings.findings_for_cell(sound, timed, request()) == []
+    run = run_of(FakeCell(), rounds=6, passes=6).run
+    assert findings.findings_for_cell(run, sound, timed) == []

@@ -24,7 +24,7 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run.task import Task, TaskRecording
-from mac_whisper_speedtest.summary import findings
+from mac_whisper_speedtest.summary import contract_findings, findings
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
@@ -162,7 +162,7 @@ class _Conversation:
         task, observer = self.task, self.observer
         observer.status("loading")
         load = self.worker.load(LoadParams(task.model, task.request.device, task.request.threads))
-        warnings = findings.fallbacks(
+        warnings = contract_findings.fallbacks(
             device=(task.request.device, load.value.device),
             precision=(task.model.precision, load.value.precision),
         )

@@ -10,12 +10,12 @@ import itertools
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.summary import contract_findings, text_findings
 from mac_whisper_speedtest.summary import samples as cell_samples
-from mac_whisper_speedtest.summary import text_findings
 
 CLOCK_SLACK_S = 0.05
 CLOCK_SLACK_RATIO = 0.05
@@ -62,37 +62,31 @@ LEAK_TAPER = 0.75
 by 5 % or 50 MB in a process, and the last rise has three quarters of the first: caches and
 allocators that approach their size rise less and less."""
 
-SEGMENT_SLACK_S = 1.0
-"""Whisper pads the last window with silence and may set a time into it; seen up to 0.5 s."""
-SEGMENT_ORDER_S = 0.02
-"""Whisper's timestamps count in steps of 0.02 s."""
-
-_GENERIC_DEVICES = {"metal": "gpu", "mps": "gpu", "cuda": "gpu", "rocm": "gpu", "vulkan": "gpu"}
-_SAME_PRECISION = {
-    **dict.fromkeys(("f32", "fp32", "float"), "float32"),
-    **dict.fromkeys(("f16", "fp16", "half"), "float16"),
-    "bf16": "bfloat16",
-}
-_SAYS_NOTHING = {"", "auto", "default", "unknown"}
-
-Pair = tuple[str, str]
-"""What was asked for, and what was used."""
+GROWTH_RATIO = 0.05
+GROWTH_BYTES = 20_000_000
+"""A peak that differs by less between the first call and the last is one and the same figure."""
 
 
 def findings_for_cell(
-    cell: s.CellResult, timed: Sequence[s.SampleResult], request: s.RequestInfo
+    run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]
 ) -> list[s.Finding]:
     """Everything there is to say beside the figures of ``cell``: a finding of each kind at most.
 
     Args:
-        cell: the cell; its summary is not looked at.
-        timed: its timed samples that count.
-        request: what the run was asked for.
+        run: the cell's run; summaries are not looked at.
+        cell: one of its cells.
+        timed: the cell's timed samples that count.
     """
     said = (
-        ("contract", contract(cell)),
-        ("device", device(cell)),
-        ("precision", precision(cell)),
+        ("contract", contract_findings.contract(cell)),
+        (
+            "device",
+            [
+                *contract_findings.device(cell),
+                *contract_findings.unused_gpu(cell, run.manifest.machine),
+            ],
+        ),
+        ("precision", contract_findings.precision(cell)),
         ("text", text_findings.differing(cell)),
         ("loop", text_findings.loop(cell)),
         ("silence", text_findings.silence(cell)),
@@ -100,68 +94,20 @@ def findings_for_cell(
         ("clock", clock(cell, timed)),
         ("first call", first_call(cell)),
         ("drift", drift(timed)),
-        ("memory", memory(cell)),
+        ("memory", [*memory(cell)] or growth(cell)),
         ("exit", endings(cell)),
         ("crash", crashes(cell)),
         ("resumed", resumed(cell)),
-        ("samples", samples(cell, timed, request)),
+        ("samples", samples(cell, timed, run.manifest.request)),
         ("unreached", text_findings.unreached(cell, timed)),
+        ("outlier", text_findings.outlying(run, timed)),
+        ("disturbed", text_findings.disturbed(cell, timed)),
+        ("machine", text_findings.machine(run, cell)),
+        ("placement", text_findings.placement(run, cell)),
     )
     return [
         s.Finding(kind=kind, message=message) for kind, each in said if (message := "; ".join(each))
     ]
-
-
-def fallbacks(*, device: Pair, precision: Pair) -> list[str]:
-    """Where what a worker loaded is not what it was asked for, in words."""
-    return [
-        *_differs(device, _same_device, "ran on"),
-        *_differs(precision, _same_precision, "computed in"),
-    ]
-
-
-def contract(cell: s.CellResult) -> Iterator[str]:
-    """Other work than was asked for, and reports that the worker's own answers contradict."""
-    if cell.contract.deviations:
-        yield "; ".join(_deviation(each) for each in cell.contract.deviations)
-    effective = cell.contract.effective
-    deviating = {each.setting for each in cell.contract.deviations}
-    for setting, described in cell.contract.declared.items():
-        reported = effective.get(setting)
-        known = reported is not None and described is not None and setting not in deviating
-        if known and reported != described:
-            yield f"{setting}: {reported}, but its description says {described}"
-    reported = effective.get("language")
-    spoken = {each.language for each in cell.samples if each.language and len(each.language) == 2}
-    if isinstance(reported, str) and len(reported) == 2 and spoken - {reported}:
-        others = ", ".join(sorted(spoken - {reported}))
-        yield f"reports language {reported}, but its transcripts are in {others}"
-    if effective.get("timestamps") is True:
-        yield from _times(cell)
-
-
-def device(cell: s.CellResult) -> Iterator[str]:
-    """Another device than was requested, different ones, or none that is named."""
-    pairs = [(load.device_asked, load.device) for load in cell.loads]
-    yield from dict.fromkeys(
-        message for pair in pairs for message in _differs(pair, _same_device, "ran on")
-    )
-    used = dict.fromkeys(each for _, each in pairs)
-    if len(used) > 1:
-        yield f"not the same in every process: {', '.join(used)}"
-    if any(each.lower() in _SAYS_NOTHING for each in used):
-        yield "does not say what it ran on"
-
-
-def precision(cell: s.CellResult) -> Iterator[str]:
-    """Another precision than was requested, or different ones."""
-    pairs = [(load.precision_asked, load.precision) for load in cell.loads]
-    yield from dict.fromkeys(
-        message for pair in pairs for message in _differs(pair, _same_precision, "computed in")
-    )
-    used = dict.fromkeys(each for _, each in pairs)
-    if len(used) > 1:
-        yield f"not the same in every process: {', '.join(used)}"
 
 
 def clock(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[str]:
@@ -286,6 +232,28 @@ def memory(cell: s.CellResult) -> Iterator[str]:
         )
 
 
+def growth(cell: s.CellResult) -> Iterator[str]:
+    """A peak that is higher after the last call of a process than after its first.
+
+    Only where every call was on the same recording: a longer one needs more.
+    """
+    found: list[tuple[int, int, int]] = []
+    processes = _processes(cell).values()
+    for calls in processes:
+        peaks = [each.peak_rss_bytes for each in calls if each.peak_rss_bytes is not None]
+        if len(peaks) < 2 or len({each.utterance for each in calls}) > 1:
+            continue
+        if peaks[-1] - peaks[0] > max(GROWTH_RATIO * peaks[0], GROWTH_BYTES):
+            found.append((peaks[-1], peaks[0], len(peaks)))
+    if found:
+        last, first, calls_made = max(found)
+        yield (
+            f"peak memory rose from {megabytes(first)} after the first call of a process to "
+            f"{megabytes(last)} after {calls_made} calls, in {len(found)} of {len(processes)} "
+            "processes: it depends on their number"
+        )
+
+
 def endings(cell: s.CellResult) -> Iterator[str]:
     """What went wrong after a worker's last answer."""
     yield from dict.fromkeys(
@@ -333,28 +301,6 @@ def samples(
         )
 
 
-def _times(cell: s.CellResult) -> Iterator[str]:
-    """What is wrong with the times of segments that are said to be predicted."""
-    spoken = [sample for sample in cell.samples if sample.text.strip()]
-    segments = [segment for sample in spoken for segment in sample.segments]
-    if spoken and not any(segment.end_s > segment.start_s for segment in segments):
-        yield "reports timestamps, but gives no times"
-        return
-    lengths = {each.name: each.seconds for each in cell.clip.recordings}
-    for sample in spoken:
-        last = max((segment.end_s for segment in sample.segments), default=0.0)
-        audio_s = lengths[sample.utterance]
-        if last > audio_s + SEGMENT_SLACK_S:
-            yield f"gives a time of {last:.1f} s in audio of {audio_s:.1f} s"
-            break
-    if any(segment.end_s < segment.start_s for segment in segments) or any(
-        after.start_s < before.start_s - SEGMENT_ORDER_S
-        for sample in spoken
-        for before, after in itertools.pairwise(sample.segments)
-    ):
-        yield "gives segments whose times are not in order"
-
-
 def _processes(cell: s.CellResult) -> dict[tuple[int, int], list[s.SampleResult]]:
     """Every worker's samples, in order, by round and attempt."""
     found: defaultdict[tuple[int, int], list[s.SampleResult]] = defaultdict(list)
@@ -385,29 +331,3 @@ def _late_load(cell: s.CellResult, process: tuple[int, int]) -> str:
 
 def _drifts(change: float, where: str) -> str:
     return f"gets {abs(change):.0%} {'slower' if change > 0 else 'faster'} {where}"
-
-
-def _differs(pair: Pair, same: Callable[[str, str], bool], verb: str) -> list[str]:
-    asked, used = pair
-    if asked == "auto" or same(asked.lower(), used.lower()):
-        return []
-    return [f"{verb} {used}, asked for {asked}"]
-
-
-def _same_device(asked: str, used: str) -> bool:
-    """Whether one names the other: ``gpu`` is any GPU, ``cuda`` any of them."""
-    family = used.partition(":")[0]
-    return asked in {used, family, _GENERIC_DEVICES.get(family)} or (
-        used == _GENERIC_DEVICES.get(asked.partition(":")[0])
-    )
-
-
-def _same_precision(asked: str, used: str) -> bool:
-    """Whether these are two names of one precision; ``int8`` is also any ``int8_...``."""
-    asked, used = _SAME_PRECISION.get(asked, asked), _SAME_PRECISION.get(used, used)
-    return asked == used or used.startswith(f"{asked}_")
-
-
-def _deviation(each: s.DeviationResult) -> str:
-    effective = "not reported" if each.effective is None else each.effective
-    return f"{each.setting}: {effective} instead of {each.requested}"

@@ -15,7 +15,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.stats import duration
 from mac_whisper_speedtest.stats.duration import DurationModel, Point
 from mac_whisper_speedtest.stats.intervals import Interval
-from mac_whisper_speedtest.summary import accuracy, findings, ranking, text_findings
+from mac_whisper_speedtest.summary import accuracy, findings, ranking
 from mac_whisper_speedtest.summary import samples as cell_samples
 from mac_whisper_speedtest.summary.ranking import RunComparison
 
@@ -164,10 +164,6 @@ def _summary(
     peaks = [
         (each.kind, each.peak_rss_bytes) for each in cell.samples if each.peak_rss_bytes is not None
     ]
-    found = [
-        *findings.findings_for_cell(cell, timed, request),
-        *text_findings.text_findings_for_cell(run, cell, timed),
-    ]
     return s.Summary(
         rank=rank.first if rank else None,
         rank_last=rank.last if rank else None,
@@ -201,7 +197,7 @@ def _summary(
         accuracy=accuracy.result(judged) if judged else None,
         fast_but_wrong=rank is not None and judged is not None and judged.wrong,
         duration=duration,
-        findings=found,
+        findings=findings.findings_for_cell(run, cell, timed),
     )
 
 

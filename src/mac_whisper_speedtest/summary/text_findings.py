@@ -10,6 +10,9 @@ from mac_whisper_speedtest.stats import outliers
 from mac_whisper_speedtest.stats.outliers import Outlier, Timing
 from mac_whisper_speedtest.summary import samples
 
+_NAMED = 3
+"""Recordings, outliers and rounds that are described one by one."""
+
 
 def heard_texts(cell: s.CellResult) -> Iterator[repeatability.SampleText]:
     """The text of every sample that gave one."""
@@ -57,17 +60,23 @@ def loop(cell: s.CellResult) -> Iterator[str]:
 
 
 def silence(cell: s.CellResult) -> Iterator[str]:
-    """Words where nothing is to be heard."""
+    """Words where nothing is to be heard, in any sample of any recording."""
+    given = samples.by_recording(cell.samples)
+    looked, said = 0, []
     for each in cell.clip.recordings:
-        silent = [(start, end) for start, end in each.silences_s]
-        said = next((one for one in cell.samples if one.utterance == each.name), None)
-        if said is None or not silent:
+        if not each.silences_s or each.name not in given:
             continue
-        found = hallucination.over_silence(said.segments, silent, audio_s=each.seconds)
-        message = hallucination.describe_over_silence(found)
+        looked += 1
+        found = (
+            hallucination.over_silence(sample.segments, each.silences_s, audio_s=each.seconds)
+            for sample in given[each.name]
+        )
+        message = next(filter(None, map(hallucination.describe_over_silence, found)), "")
         if message:
-            yield f"{each.name}: {message}" if each.name else message
-            return
+            said.append(f"{each.name}: {message}" if each.name else message)
+    yield from said[:_NAMED]
+    if len(said) > _NAMED:
+        yield f"and in {len(said) - _NAMED} more of {looked} recordings with silence"
 
 
 def failures(timed: Sequence[s.SampleResult]) -> Iterator[str]:
@@ -87,30 +96,6 @@ def unreached(cell: s.CellResult, timed: Sequence[s.SampleResult]) -> Iterator[s
 
 
 # What a reader must know beside a number that only the whole run shows: one rule per kind.
-
-
-_NAMED = 3  # outliers, and rounds, that are described one by one
-
-
-def text_findings_for_cell(
-    run: s.Run, cell: s.CellResult, timed: Sequence[s.SampleResult]
-) -> list[s.Finding]:
-    """A finding of each kind at most.
-
-    Args:
-        run: the cell's run; summaries are not looked at.
-        cell: one of its cells.
-        timed: the cell's timed samples that count.
-    """
-    said = (
-        ("outlier", outlying(run, timed)),
-        ("disturbed", disturbed(cell, timed)),
-        ("machine", machine(run, cell)),
-        ("placement", placement(run, cell)),
-    )
-    return [
-        s.Finding(kind=kind, message=message) for kind, each in said if (message := "; ".join(each))
-    ]
 
 
 def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:

@@ -1,0 +1,134 @@
+"""Whether a backend did what it was asked to do, where it was asked to do it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from mac_whisper_speedtest.results import schema as s
+
+SEGMENT_SLACK_S = 1.0
+"""Whisper pads the last window with silence and may set a time into it; seen up to 0.5 s."""
+SEGMENT_ORDER_S = 0.02
+"""Whisper's timestamps count in steps of 0.02 s."""
+_GENERIC_DEVICES = {"metal": "gpu", "mps": "gpu", "cuda": "gpu", "rocm": "gpu", "vulkan": "gpu"}
+_SAME_PRECISION = {
+    **dict.fromkeys(("f32", "fp32", "float"), "float32"),
+    **dict.fromkeys(("f16", "fp16", "half"), "float16"),
+    "bf16": "bfloat16",
+}
+_CUDA_LIBRARIES = ("torch", "ctranslate2")
+"""Libraries that use an NVIDIA GPU if they are built for it."""
+_SAYS_NOTHING = {"", "auto", "default", "unknown"}
+Pair = tuple[str, str]
+"""What was asked for, and what was used."""
+
+
+def fallbacks(*, device: Pair, precision: Pair) -> list[str]:
+    """Where what a worker loaded is not what it was asked for, in words."""
+    return [
+        *_differs(device, _same_device, "ran on"),
+        *_differs(precision, _same_precision, "computed in"),
+    ]
+
+
+def contract(cell: s.CellResult) -> Iterator[str]:
+    """Other work than was asked for, and reports that the worker's own answers contradict."""
+    if cell.contract.deviations:
+        yield "; ".join(_deviation(each) for each in cell.contract.deviations)
+    effective = cell.contract.effective
+    deviating = {each.setting for each in cell.contract.deviations}
+    for setting, described in cell.contract.declared.items():
+        reported = effective.get(setting)
+        known = reported is not None and described is not None and setting not in deviating
+        if known and reported != described:
+            yield f"{setting}: {reported}, but its description says {described}"
+    reported = effective.get("language")
+    spoken = {each.language for each in cell.samples if each.language and len(each.language) == 2}
+    if isinstance(reported, str) and len(reported) == 2 and spoken - {reported}:
+        others = ", ".join(sorted(spoken - {reported}))
+        yield f"reports language {reported}, but its transcripts are in {others}"
+    if effective.get("timestamps") is True:
+        yield from _times(cell)
+
+
+def device(cell: s.CellResult) -> Iterator[str]:
+    """Another device than was requested, different ones, or none that is named."""
+    pairs = [(load.device_asked, load.device) for load in cell.loads]
+    yield from dict.fromkeys(
+        message for pair in pairs for message in _differs(pair, _same_device, "ran on")
+    )
+    used = dict.fromkeys(each for _, each in pairs)
+    if len(used) > 1:
+        yield f"not the same in every process: {', '.join(used)}"
+    if any(each.lower() in _SAYS_NOTHING for each in used):
+        yield "does not say what it ran on"
+
+
+def unused_gpu(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
+    """The CPU, where nothing asked for it and the library could have used an NVIDIA GPU."""
+    known = machine.gpus if machine.os == "Linux" else None  # there, only NVIDIA's are detected
+    libraries = [name for name in _CUDA_LIBRARIES if name in cell.backend.versions]
+    on_cpu = [load for load in cell.loads if (load.device_asked, load.device) == ("auto", "cpu")]
+    if known and libraries and on_cpu:
+        built = f"{libraries[0]} {cell.backend.versions[libraries[0]]}"
+        yield f"ran on the CPU, though the machine has the GPU {known[0]} ({built} can use one)"
+
+
+def precision(cell: s.CellResult) -> Iterator[str]:
+    """Another precision than was requested, or different ones."""
+    pairs = [(load.precision_asked, load.precision) for load in cell.loads]
+    yield from dict.fromkeys(
+        message for pair in pairs for message in _differs(pair, _same_precision, "computed in")
+    )
+    used = dict.fromkeys(each for _, each in pairs)
+    if len(used) > 1:
+        yield f"not the same in every process: {', '.join(used)}"
+
+
+def _times(cell: s.CellResult) -> Iterator[str]:
+    """What is wrong with the times of segments that are said to be predicted."""
+    spoken = [sample for sample in cell.samples if sample.text.strip()]
+    segments = [segment for sample in spoken for segment in sample.segments]
+    if spoken and not any(segment.end_s > segment.start_s for segment in segments):
+        yield "reports timestamps, but gives no times"
+        return
+    lengths = {each.name: each.seconds for each in cell.clip.recordings}
+    for sample in spoken:
+        last = max((segment.end_s for segment in sample.segments), default=0.0)
+        audio_s = lengths[sample.utterance]
+        if last > audio_s + SEGMENT_SLACK_S:
+            yield f"gives a time of {last:.1f} s in audio of {audio_s:.1f} s"
+            break
+    if any(segment.end_s < segment.start_s for segment in segments) or any(
+        after.start_s < before.start_s - SEGMENT_ORDER_S
+        for sample in spoken
+        for before, after in itertools.pairwise(sample.segments)
+    ):
+        yield "gives segments whose times are not in order"
+
+
+def _differs(pair: Pair, same: Callable[[str, str], bool], verb: str) -> list[str]:
+    asked, used = pair
+    if asked == "auto" or same(asked.lower(), used.lower()):
+        return []
+    return [f"{verb} {used}, asked for {asked}"]
+
+
+def _same_device(asked: str, used: str) -> bool:
+    """Whether one names the other: ``gpu`` is any GPU, ``cuda`` any of them."""
+    family = used.partition(":")[0]
+    return asked in {used, family, _GENERIC_DEVICES.get(family)} or (
+        used == _GENERIC_DEVICES.get(asked.partition(":")[0])
+    )
+
+
+def _same_precision(asked: str, used: str) -> bool:
+    """Whether these are two names of one precision; ``int8`` is also any ``int8_...``."""
+    asked, used = _SAME_PRECISION.get(asked, asked), _SAME_PRECISION.get(used, used)
+    return asked == used or used.startswith(f"{asked}_")
+
+
+def _deviation(each: s.DeviationResult) -> str:
+    effective = "not reported" if each.effective is None else each.effective
+    return f"{each.setting}: {effective} instead of {each.requested}"
