@@ -137,10 +137,15 @@ class Attack:
             os.close(each)
         self.hang()
 
-    def escape(self, then: str = "hang", empty: bool = True) -> None:
+    def kill(self, signal: int = 9) -> NoReturn:
+        """Send itself a signal."""
+        os.kill(os.getpid(), signal)
+        self.hang()
+
+    def escape(self, then: str = "hang", empty: bool = True, name: str = "") -> None:
         """Start a process that leaves the session with all pipes open, and perhaps no variable."""
         subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _ESCAPEE],
+            [sys.executable, "-I", "-S", "-c", _ESCAPEE, name],
             env={} if empty else None,
             start_new_session=True,
         )

@@ -311,7 +311,7 @@ def test_a_descendant_that_keeps_the_pipes_open_holds_up_nothing(
         ending.status
         is {
             "hang": Status.TIMEOUT,
-            "leave": Status.TIMEOUT,
+            "leave": Status.PROTOCOL_VIOLATION,
             "answer": Status.OK,
         }[then]
     )

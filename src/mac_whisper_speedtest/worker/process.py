@@ -24,6 +24,8 @@ EXIT_GRACE_S = 5.0
 """Time for a process to exit after it closed its stdout, or was killed."""
 _LOG_BYTES = 64 * 1024
 _EXIT_CHECK_S = 0.02
+_ALIVE_CHECK_S = 1.0
+"""A process that a worker has started may keep stdout open after the worker's own end."""
 _BLOCK = 1 << 16
 
 
@@ -94,7 +96,10 @@ class WorkerProcess:
         self._write_stdin()
 
     def receive(self, timeout_s: float) -> Line | None:
-        """The next line of stdout; ``None`` if there is none within ``timeout_s`` seconds."""
+        """The next line of stdout; ``None`` if there is none within ``timeout_s`` seconds.
+
+        At the end of the worker, stdout has ended as well.
+        """
         until = time.perf_counter() + timeout_s
         over = False
         while True:
@@ -103,7 +108,10 @@ class WorkerProcess:
                 return line
             left = until - time.perf_counter()
             over = left <= 0
-            self._transfer(max(left, 0.0))
+            exited = not over and self._process.poll() is not None
+            ready = self._transfer(0.0 if over or exited else min(left, _ALIVE_CHECK_S))
+            if exited and not ready:
+                self._unregister(self._stdout)
 
     def wait(self, timeout_s: float) -> int | None:
         """The exit status as ``subprocess`` gives it; ``None`` if it still runs after that time.
@@ -139,10 +147,12 @@ class WorkerProcess:
         for stream in (self._stdin, self._stdout, self._stderr):
             stream.close()
 
-    def _transfer(self, timeout_s: float) -> None:
-        """Wait until a pipe is ready, and read or write what it has or takes."""
-        for key, _ in self._selector.select(timeout_s):
+    def _transfer(self, timeout_s: float) -> bool:
+        """Wait until a pipe is ready, and read or write what it has or takes; return whether."""
+        ready = self._selector.select(timeout_s)
+        for key, _ in ready:
             key.data()
+        return bool(ready)
 
     def _next_line(self) -> Line | None:
         end = self._incoming.find(b"\n", self._searched) + 1
