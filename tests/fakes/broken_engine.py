@@ -79,6 +79,13 @@ class Engine:
         if FAULT == "hides a setting":
             del effective["beam_size"]
         text = f"call {self.calls}" if FAULT == "varies" else "sound"
+        if FAULT == "hears":
+            import hashlib
+
+            with open(audio["path"], "rb") as stream:  # noqa: PTH123 - pathlib takes too long
+                text = hashlib.sha256(stream.read()).hexdigest()
+        if FAULT.endswith(" the audio"):
+            damage(audio["path"], 4 * audio["samples"])
         result = {"seconds": seconds, "text": text, "effective": effective}
         if FAULT == "nests":
             result["extra"] = json.loads("[" * 100 + "]" * 100)
@@ -112,6 +119,21 @@ class Engine:
             return {"jsonrpc": "2.0", "id": identity, "result": method(call["params"])}
         except CallError as error:
             return error_of(identity, error.code, str(error))
+
+
+def damage(path: str, size: int) -> None:
+    """Spoil a recording that others will read, where an honest worker may only read it."""
+    os.chmod(path, 0o600)  # noqa: PTH101 - pathlib takes too long
+    if FAULT == "removes the audio":
+        os.unlink(path)  # noqa: PTH108
+    elif FAULT == "links the audio":
+        os.unlink(path)  # noqa: PTH108
+        os.symlink(os.devnull, path)  # noqa: PTH211
+    elif FAULT == "truncates the audio":
+        os.truncate(path, 4)
+    elif FAULT == "silences the audio":
+        with open(path, "r+b") as stream:  # noqa: PTH123
+            stream.write(bytes(size))
 
 
 def error_of(identity: int | None, code: int, message: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,3 +154,29 @@ def _many_samples(audio: Path, backend: Path) -> str:
     words = [sys.executable, "-m", "mac_whisper_speedtest", "run", "-m", "tiny.en"]
     words += ["-b", str(backend), "--audio", str(audio), "--rounds", "1", "--passes", "500"]
     return shlex.join(words)
+
+
+@pytest.mark.parametrize("what", ["scratch", "journal", "run"])
+def test_files_taken_away_end_the_run_at_once_and_what_was_measured_is_sealed(
+    started: tuple[subprocess.Popen[str], Path], tool: Tool, what: str
+) -> None:
+    process, run = started
+    before = len(journal_samples(run))
+    if what == "scratch":
+        (folder,) = tool.temporary.glob("speedtest-work-*")
+        shutil.rmtree(folder)
+    elif what == "journal":
+        (run / "journal.jsonl").unlink()
+    else:
+        shutil.rmtree(run)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 5
+    assert "was removed" in stderr
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
+    sealed = json.loads((run / "run.json").read_bytes())
+    assert sealed["manifest"]["outcome"]["state"] == "stopped"
+    assert "was removed" in sealed["manifest"]["outcome"]["message"]
+    assert sealed_samples(sealed) == len(journal_samples(run)) >= before
+    assert "failed" not in {cell["status"] for cell in sealed["cells"]}
+    assert tool("results", "verify").returncode == 0

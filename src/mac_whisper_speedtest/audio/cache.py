@@ -167,7 +167,7 @@ def to_remove(entries: Iterable[tuple[int, int, Path]], max_bytes: int) -> list[
 def _folder() -> Path:
     """The cache's folder, marked as used by this process until it ends.
 
-    Workers read entries by path, so no entry may be removed during a run. Therefore the cache is
+    A run reads its entries until it ends, so none may be removed meanwhile. Therefore the cache is
     trimmed only when a process starts to use it and no other does; a run may exceed the limit.
     """
     folder = paths.cache_dir() / "pcm"

@@ -163,7 +163,6 @@ def _recording(entry: AudioEntry, name: str, language: str | None, source: str) 
         reference=(entry.text or "").strip() or None,
         language=language,
         source=source,
-        pcm_path=pcm.path if whole else None,
         known_sha256=pcm.sha256 if whole else None,
         speaker=entry.speaker,
     )

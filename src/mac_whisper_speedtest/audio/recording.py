@@ -29,8 +29,6 @@ class Recording:
         reference: the words spoken, or None without a transcript (accuracy is then unknown).
         language: two-letter code of the speech, or None if unknown.
         source: the origin of the audio, for a person; never a path of this machine.
-        pcm_path: a file in the cache with exactly these samples, for workers to read; None for
-            cuts and recordings from the microphone: see `write_pcm`.
         known_sha256: the hash of the samples if it is known already; see `pcm_sha256`.
         speaker: the dataset's name for the speaker; None if unknown.
     """
@@ -40,7 +38,6 @@ class Recording:
     reference: str | None
     language: str | None
     source: str
-    pcm_path: Path | None = None
     known_sha256: str | None = field(default=None, repr=False)
     speaker: str | None = None
 
@@ -66,7 +63,7 @@ class Recording:
     @cached_property
     def pcm_sha256(self) -> str:
         """SHA-256 of the little-endian float32 samples, as backends receive them."""
-        return self.known_sha256 or hashlib.sha256(_pcm_bytes(self.samples)).hexdigest()
+        return self.known_sha256 or hashlib.sha256(pcm_bytes(self.samples)).hexdigest()
 
 
 READ_ONLY: Final = 0o400
@@ -80,7 +77,7 @@ def write_pcm(audio: Recording | npt.NDArray[np.float32], path: Path) -> None:
         StorageError: the file could not be written.
     """
     samples = audio.samples if isinstance(audio, Recording) else audio
-    files.write_bytes(path, _pcm_bytes(samples).tobytes())
+    files.write_bytes(path, pcm_bytes(samples).tobytes())
     path.chmod(READ_ONLY)
 
 
@@ -105,7 +102,7 @@ def write_wav(audio: Recording, path: Path) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
-def _pcm_bytes(samples: npt.NDArray[np.float32]) -> memoryview:
+def pcm_bytes(samples: npt.NDArray[np.float32]) -> memoryview:
     """The bytes of the samples; copied only if they are not contiguous and little-endian."""
     import numpy as np
 

@@ -196,7 +196,6 @@ def _decode_file(
         reference=reference,
         language=language,
         source=source,
-        pcm_path=pcm.path,
         known_sha256=pcm.sha256,
     )
 

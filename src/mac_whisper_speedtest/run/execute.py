@@ -23,8 +23,10 @@ from mac_whisper_speedtest.machine.probe import Reading, Target
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.run.task import Task, TaskRecording
+from mac_whisper_speedtest.run.inputs import TaskRecording
+from mac_whisper_speedtest.run.task import Task
 from mac_whisper_speedtest.summary import contract_findings, findings
+from mac_whisper_speedtest.worker import exit_status
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
@@ -47,6 +49,7 @@ _MEASURED = tuple(
 def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Observer) -> WorkerExit:
     """The real executor: spawn, load, warm up, sample, shut down."""
     busy_after_s = None
+    task.inputs.restore_changed()
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
         rung, note = _drop_weights(task)
         started = launch(task.cell.backend, scratch=Path(scratch), threads=task.request.threads)
@@ -74,6 +77,9 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
                     ending = worker.shutdown()
             except WorkerFailureError as failure:
                 ending = failure.ending
+    if changed := task.inputs.restore_changed():
+        what = f"changed the file of {', '.join(changed)}, which all backends read; it was restored"
+        ending = exit_status.violated_protocol(m.Stage.TRANSCRIBE, what)
     record(
         s.WorkerEnded(
             **where,
@@ -309,6 +315,7 @@ class _Conversation:
     def _write_failure(
         self, recording: TaskRecording, ending: WorkerExit, wall_s: float, index: int
     ) -> None:
+        self.task.inputs.require_folder()  # else it is not the worker's failure
         self.record(
             s.Sample(
                 **self.task.where,

@@ -18,12 +18,13 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import plan
 from mac_whisper_speedtest.run.attempts import Attempts, WeightsRepairer
+from mac_whisper_speedtest.run.inputs import WorkerInputs
 from mac_whisper_speedtest.run.monitor import MachineMonitor
 from mac_whisper_speedtest.run.plan import Budget, Cell
 from mac_whisper_speedtest.run.prepare import Prepared, precision_of
 from mac_whisper_speedtest.run.resume import ResumeState
 from mac_whisper_speedtest.run.stopping import Rule
-from mac_whisper_speedtest.run.task import Executor, Task, TaskRecording
+from mac_whisper_speedtest.run.task import Executor, Task
 from mac_whisper_speedtest.worker.exit_status import Status
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
@@ -33,7 +34,7 @@ class Rounds:
     """The round loop and its state.
 
     Attributes:
-        recordings: the input of every worker.
+        inputs: of every worker.
         work: a folder for files that workers leave behind.
         record: writes an event to the journal.
         execute: carries out a round of a cell.
@@ -47,7 +48,7 @@ class Rounds:
     """
 
     prepared: Prepared
-    recordings: tuple[TaskRecording, ...]
+    inputs: WorkerInputs
     work: Path
     record: Callable[[s.Event], None]
     observer: Observer
@@ -75,7 +76,7 @@ class Rounds:
                 limit,
                 request.planned_rounds,
                 spent_s=self.past.spent_s.get(cell.id, 0.0),
-                samples=self.past.passes_of(cell.id, len(self.recordings)),
+                samples=self.past.passes_of(cell.id, len(self.inputs.recordings)),
             )
             for cell in self.prepared.cells
         }
@@ -211,20 +212,20 @@ class Rounds:
         request = self.prepared.request
         weights = self.prepared.weights[cell.id]
         before = self.past.visit(cell.id, number)
-        longest_s = max(recording.seconds for recording in self.recordings)
+        longest_s = max(recording.seconds for recording in self.inputs.recordings)
         return Task(
             request=request,
             cell=cell,
             round=number,
             attempt=before.attempts,
-            passes=plan.passes(request.passes, len(self.recordings)),
+            passes=plan.passes(request.passes, len(self.inputs.recordings)),
             model=ModelParams(
                 weights.model,
                 str(weights.path),
                 weights.format,
                 precision_of(cell.backend, request),
             ),
-            recordings=self.recordings,
+            inputs=self.inputs,
             cores=self.cores,
             deadlines=deadlines(cell.info.timeouts, longest_s, request.timeout_s),
             memory_limit=request.max_memory_bytes or describe.memory_limit(),

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from mac_whisper_speedtest import files, interrupts
-from mac_whisper_speedtest.audio.recording import Recording, write_pcm, write_wav
+from mac_whisper_speedtest.audio.recording import write_wav
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.machine import host, meters
 from mac_whisper_speedtest.observer import Observer
+from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.results.journal import LostJournalError
 from mac_whisper_speedtest.run import install, plan, stopping
 from mac_whisper_speedtest.run import resume as resuming
 from mac_whisper_speedtest.run.execute import run_in_worker
+from mac_whisper_speedtest.run.inputs import LostFolderError, WorkerInputs
 from mac_whisper_speedtest.run.monitor import MachineMonitor, MachineWatcher
 from mac_whisper_speedtest.run.prepare import (
     Prepared,
@@ -28,10 +29,9 @@ from mac_whisper_speedtest.run.prepare import (
     resumed,
 )
 from mac_whisper_speedtest.run.rounds import Rounds
-from mac_whisper_speedtest.run.task import Executor, TaskRecording
+from mac_whisper_speedtest.run.task import Executor
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker import ownership
-from mac_whisper_speedtest.worker import protocol as m
 
 
 def perform(request: Request, observer: Observer) -> tuple[RunDirectory, s.Run]:
@@ -79,7 +79,8 @@ def measure(
         watcher: monitors the machine around each round; by default a real one.
 
     Raises:
-        StorageError: the results cannot be written; what is already on disk stays valid.
+        StorageError: the results cannot be written, or the run's files were removed while it ran;
+            what was measured until then stays valid.
     """
     # A signal waits except while cells are measured: no half-made run and no file is left behind.
     with interrupts.held_back(then_drop=True):
@@ -127,11 +128,12 @@ def _measure(
             schedule = head.schedule
             _drop_seal(resume)
             record(resumed())
+        lost: StorageError | None = None
         try:
             with interrupts.released(), host.caffeinate():
                 rounds = Rounds(
                     prepared=prepared,
-                    recordings=_task_recordings(prepared.speech.recordings, work),
+                    inputs=WorkerInputs(prepared.speech.recordings, work),
                     work=work,
                     record=record,
                     observer=observer,
@@ -147,9 +149,15 @@ def _measure(
             ended = s.RunEnded(state="stopped" if stopped else "complete", message=stopped)
         except KeyboardInterrupt:
             ended = s.RunEnded(state="interrupted", message="interrupted by the user")
+        except (LostFolderError, LostJournalError) as error:
+            lost, ended = error, s.RunEnded(state="stopped", message=scrub(error.message))
+            if not run_directory.manifest_path.exists():
+                run_directory.write_manifest(head)
         record(ended)
     run = summarize(run_directory.replay())
     run_directory.seal(run)
+    if lost is not None:
+        raise lost
     return run_directory, run
 
 
@@ -194,21 +202,3 @@ def _drop_seal(run: RunDirectory) -> None:
             f"cannot remove {run.sealed_path}: {error.strerror}",
             hint="check the permissions of that folder (ls -ld)",
         ) from error
-
-
-def _task_recordings(recordings: Sequence[Recording], work: Path) -> tuple[TaskRecording, ...]:
-    """The input of workers: a file for every recording, which exists until the run has ended."""
-    found = []
-    for number, recording in enumerate(recordings):
-        path = work / f"{number:05d}.f32"
-        linked = False
-        if recording.pcm_path is not None:
-            # A hard link: the cached file may be removed from the cache meanwhile.
-            with contextlib.suppress(OSError):
-                os.link(recording.pcm_path, path)
-                linked = True
-        if not linked:
-            write_pcm(recording, path)
-        name = recording.name if len(recordings) > 1 else ""
-        found.append(TaskRecording(name, m.AudioParams(str(path), int(recording.samples.size))))
-    return tuple(found)

@@ -12,8 +12,8 @@ from mac_whisper_speedtest.machine.probe import Probe
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.run.inputs import TaskRecording, WorkerInputs
 from mac_whisper_speedtest.run.plan import Budget, Cell
-from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import WorkerExit
 from mac_whisper_speedtest.worker.supervisor import Deadlines
 
@@ -31,19 +31,6 @@ SampleKey = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class TaskRecording:
-    """A recording to transcribe: its name in a set (empty for a single one), and its file."""
-
-    name: str
-    audio: m.AudioParams
-
-    @property
-    def seconds(self) -> float:
-        """Duration of the audio."""
-        return self.audio.samples / self.audio.sample_rate
-
-
-@dataclass(frozen=True, slots=True)
 class Task:
     """One round of one cell.
 
@@ -51,6 +38,7 @@ class Task:
         request: of the run, with its threads filled in.
         round: from 0, as ``attempt``.
         passes: timed passes over the recordings.
+        inputs: the recordings' files.
         weights: the file or folder that is loaded.
         cores: the logical cores on which other programs would disturb it.
         memory_limit: in bytes, of the worker with everything that it started.
@@ -66,7 +54,7 @@ class Task:
     passes: int
     model: ModelParams
     weights: Path
-    recordings: tuple[TaskRecording, ...]
+    inputs: WorkerInputs
     cores: int
     deadlines: Deadlines
     memory_limit: int | None
@@ -80,6 +68,11 @@ class Task:
     def where(self) -> RoundKey:
         """The fields that identify this task in its events."""
         return {"cell": self.cell.id, "round": self.round, "attempt": self.attempt}
+
+    @property
+    def recordings(self) -> tuple[TaskRecording, ...]:
+        """The recordings to transcribe."""
+        return self.inputs.recordings
 
     @property
     def loads_cold(self) -> bool:
