@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from mac_whisper_speedtest.printable import printable
+
+LONGEST_MESSAGE = 4000
+"""Characters of a message or a hint, which may quote a file or a server."""
+
 
 class ExitCode(IntEnum):
     """Documented in docs/results.md; never renumber."""
@@ -35,9 +40,15 @@ class SpeedtestError(Exception):
     exit_code: ExitCode = ExitCode.USAGE
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = _presentable(message)
+        self.hint = _presentable(hint)
+        super().__init__(self.message)
+
+
+def _presentable(text: str) -> str:
+    if len(text) > LONGEST_MESSAGE:
+        text = f"{text[:LONGEST_MESSAGE]}…"
+    return printable(text)
 
 
 class UsageError(SpeedtestError):

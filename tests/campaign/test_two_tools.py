@@ -88,7 +88,7 @@ class Person(threading.Thread):
             self._wait_for(process, at_byte)
             process.send_signal(self._draw.choice(SIGNALS))
         reader.join()
-        self.seen.append((words, process.returncode, "\n".join(said)))
+        self.seen.append((words, process.returncode, said[1]))
         return process.returncode
 
     def _wait_for(self, process: subprocess.Popen[str], at_byte: int) -> None:
@@ -135,7 +135,7 @@ def test_two_tools_that_are_killed_at_any_moment_take_nothing_from_each_other(
         person.join()
 
     story = "\n".join(
-        f"--- {person.name}: {words} ended with {code}\n{said[-2000:]}"
+        f"--- {person.name}: {' '.join(map(str, words))} ended with {code}\n{said[-2000:]}"
         for person in people
         for words, code, said in person.seen
     )
