@@ -106,12 +106,13 @@ def measure(planted: Planted) -> Measured:
     folder.mkdir()
     (folder / "weights.bin").write_bytes(b"not really weights")
     audio = write_tone(folder / f"{USER}-talks.wav")
+    (folder / "words.txt").write_text(planted.words, encoding="utf-8")
     described = [folder / "good.toml", folder / "bad.toml"]
     for path in described:
         path.write_text(
             f'[backend]\nname = "{path.stem}"\nadapter = "telltale:Telltale"\n'
             f"search_path = [{json.dumps(str(FAKES))}]\n"
-            f"environment = {{ PLANTED = {json.dumps(planted.words)}, "
+            f"environment = {{ PLANTED = {json.dumps(str(folder / 'words.txt'))}, "
             f'FAULT = "{"yes" if path.stem == "bad" else ""}" }}\n'
             'models = { "tiny.en" = "weights.bin" }\n',
             encoding="utf-8",

@@ -11,6 +11,7 @@ import random
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ class FakeRun:
                 for event in self.events:
                     journal.append(event)
             return folder
-        times = self.at_s or [number / 8 for number in range(len(self.events))]
+        times = self.at_s or times_of(self.events)
         lines = [
             msgspec.to_builtins(event) | ({} if at is None else {"at_s": at})
             for event, at in zip(self.events, times, strict=True)
@@ -265,6 +266,12 @@ def manifest_of(
         started_at=STARTED_AT,
         run_id=f"{number:032x}",
     )
+
+
+def times_of(events: Sequence[s.Event]) -> list[float]:
+    """When the lines of these events were written: an eighth of a second for all but samples."""
+    lasted = (each.wall_s if isinstance(each, s.Sample) else 0.0 for each in events)
+    return [round(at_s, 6) for at_s in accumulate(0.125 + max(each, 0.0) for each in lasted)]
 
 
 def _planned(cells: Sequence[FakeCell], speech: AudioSet) -> list[plan.Cell]:

@@ -1,10 +1,11 @@
-"""An adapter that tells whoever listens what it was told in the variable PLANTED."""
+"""An adapter that tells whoever listens what stands in the file that PLANTED names."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mac_whisper_speedtest.backends.adapter import LoadedModel, LoadParams, Segment, Transcription
@@ -15,7 +16,7 @@ class Telltale:
     """Puts the words into its log and its details; with FAULT also into its error."""
 
     def __init__(self) -> None:
-        self._words = os.environ["PLANTED"]
+        self._words = Path(os.environ["PLANTED"]).read_text(encoding="utf-8")
 
     def import_library(self) -> Mapping[str, str]:
         return {"version": "1.0"}

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Mapping
 
 import pytest
 
-from mac_whisper_speedtest.leaderboard import placing
-from mac_whisper_speedtest.leaderboard.placing import MachineOutlier, Speed
+from mac_whisper_speedtest.leaderboard import peers
+from mac_whisper_speedtest.leaderboard.peers import MachineOutlier, Speed
 
 
 def machine(*rtfx: float, error: float | None = 0.005) -> dict[Hashable, Speed]:
@@ -18,12 +18,12 @@ def machine(*rtfx: float, error: float | None = 0.005) -> dict[Hashable, Speed]:
 
 
 def off(speeds: Mapping[str, Mapping[Hashable, Speed]]) -> list[str]:
-    found, _ = placing.machine_outliers(speeds)
+    found, _ = peers.machine_outliers(speeds)
     return [name for name, each in found.items() if each.off]
 
 
 def test_a_machine_that_is_half_as_slow_again_as_its_three_peers_is_flagged() -> None:
-    found, spread = placing.machine_outliers(
+    found, spread = peers.machine_outliers(
         {
             "a": machine(10.0, 20.0),
             "b": machine(10.2, 19.8),
@@ -51,7 +51,7 @@ def test_of_three_the_one_that_two_speak_against_is_flagged() -> None:
 
 
 def test_two_that_differ_do_not_say_which_of_them_is_off() -> None:
-    found, spread = placing.machine_outliers({"a": machine(10.0), "b": machine(5.0)})
+    found, spread = peers.machine_outliers({"a": machine(10.0), "b": machine(5.0)})
     assert found == {"a": MachineOutlier(0), "b": MachineOutlier(0)}
     assert spread is None
 
@@ -83,7 +83,7 @@ def test_only_cells_that_three_bundles_share_are_looked_at() -> None:
     speeds["d"] = {"cell 0": Speed(10.0), "only here": Speed(1.0), "another": Speed(1.0)}
     speeds["e"] = {"only there": Speed(1.0)}
 
-    found, spread = placing.machine_outliers(speeds)
+    found, spread = peers.machine_outliers(speeds)
 
     assert found["d"] == MachineOutlier(1, 1.0, 0.0, off=False)
     assert found["e"] == MachineOutlier(0)
@@ -99,7 +99,7 @@ def test_one_odd_backend_does_not_make_a_machine_odd() -> None:
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
 def test_an_rtfx_that_cannot_be_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="above zero"):
-        placing.machine_outliers({name: machine(bad) for name in "abc"})
+        peers.machine_outliers({name: machine(bad) for name in "abc"})
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])

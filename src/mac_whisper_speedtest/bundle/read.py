@@ -52,8 +52,13 @@ def read_bundle(path: Path) -> s.Run:
         UsageError: there is no such file, or it is refused; the message says why.
         StorageError: it cannot be read.
     """
+    return read_validated(path).run
+
+
+def read_validated(path: Path) -> ValidatedBundle:
+    """As :func:`read_bundle`, with what else the checks found."""
     with opened(path) as (found, _container):
-        return found.run
+        return found
 
 
 def import_bundle(path: Path) -> RunDirectory:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +37,7 @@ from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.plausible import EventChecker, ImplausibleError
+from mac_whisper_speedtest.summary.evidence import JournalClock
 from mac_whisper_speedtest.summary.summarize import summarize
 
 # Whether a run can have written a manifest and a journal. Pure.
@@ -169,11 +170,13 @@ class ValidatedBundle:
         info: what ``bundle.json`` says.
         run: with every figure computed here.
         sha256: of the zip file.
+        journal_doubts: cell id → how its samples contradict the times of the journal's lines.
     """
 
     info: BundleInfo
     run: s.Run
     sha256: str
+    journal_doubts: Mapping[str, str]
 
 
 class _Head(msgspec.Struct):
@@ -236,10 +239,11 @@ def validated(container: Container) -> ValidatedBundle:
         )
     budget = _DecodedBudget(container.size())
     budget.spend(data)
-    run = _computed(assemble(manifest, list(_events(container, manifest, budget))))
+    clock = JournalClock()
+    run = _computed(assemble(manifest, list(_events(container, manifest, budget, clock))))
     if SEALED in container:
         _check_figures(container, run)
-    return ValidatedBundle(info, run, container.sha256())
+    return ValidatedBundle(info, run, container.sha256(), clock.doubts())
 
 
 def _info(container: Container) -> BundleInfo:
@@ -287,7 +291,7 @@ class _DecodedBudget:
 
 
 def _events(
-    container: Container, manifest: s.Manifest, budget: _DecodedBudget
+    container: Container, manifest: s.Manifest, budget: _DecodedBudget, clock: JournalClock
 ) -> Iterator[s.Event]:
     """The journal's events, each of them possible."""
     decoder, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(JournalLine)
@@ -311,6 +315,7 @@ def _events(
             checker.check(event)
         except ImplausibleError as error:
             raise BundleError(f"{where} {error}") from error
+        clock.add(at_s, event)
         yield event
 
 

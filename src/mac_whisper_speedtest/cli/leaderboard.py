@@ -59,9 +59,13 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     made = leaderboard.build_leaderboard(found.accepted)
     site.write_site(output, site.site_files(made, found))
     off = sum(each.outlier.off for kind in made.classes for each in kind.members)
+    rows = [row for board in made.boards for group in board.groups for row in group.rows]
+    left_out = sum(len(row.left_out) for row in rows)
+    disputed = sum(row.dispute is not None for row in rows)
     say(
         f"{output / 'index.html'}: boards: {len(made.boards)}, bundles: {len(found.accepted)} "
         f"(refused: {len(found.refused)}, given twice: {found.repeated}, off their peers: {off}), "
+        f"cells left out: {left_out}, rows disputed: {disputed}, "
         f"kinds of machine: {len(made.classes)}"
     )
     if found.refused:

@@ -15,7 +15,15 @@ from mac_whisper_speedtest.accuracy import gate
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.backends.contract import SettingValue
 from mac_whisper_speedtest.leaderboard import placing
-from mac_whisper_speedtest.leaderboard.placing import MachineOutlier, PooledFigure, Spread
+from mac_whisper_speedtest.leaderboard.machines import (
+    MachineClass,
+    OddRows,
+    classes_of,
+    odd_rows,
+    row_key,
+)
+from mac_whisper_speedtest.leaderboard.peers import Dispute
+from mac_whisper_speedtest.leaderboard.placing import PooledFigure
 from mac_whisper_speedtest.leaderboard.submissions import (
     BoardSpeech,
     Configuration,
@@ -24,6 +32,14 @@ from mac_whisper_speedtest.leaderboard.submissions import (
     Workload,
 )
 from mac_whisper_speedtest.summary.ranking import letter
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtedCell:
+    """A cell that is not believed; ``bundle`` is its name."""
+
+    bundle: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,8 @@ class BoardRow:
         endings: status → number of runs.
         rounds: the number of rounds behind the speed.
         bundles: names of the bundles that tried it.
+        dispute: its bundles that contradict each other; such a row has no rank.
+        left_out: bundles whose cell counts in no figure of the row, and why.
     """
 
     configuration: Configuration
@@ -58,6 +76,17 @@ class BoardRow:
     endings: dict[str, int]
     rounds: int
     bundles: tuple[str, ...]
+    dispute: Dispute | None
+    left_out: tuple[DoubtedCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RankTie:
+    """Two rows of which neither is ranked before the other, and why, in words."""
+
+    a: Configuration
+    b: Configuration
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +97,14 @@ class BoardGroup:
         name: its letter; empty for failed runs whose settings are unknown.
         deviations: how the work differs from the contract, in words.
         rows: the fastest first.
+        ties: rows whose ranks overlap although their intervals do not.
     """
 
     name: str
     deviations: tuple[str, ...]
     fast_but_wrong: bool
     rows: tuple[BoardRow, ...]
+    ties: tuple[RankTie, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,36 +131,6 @@ class Board:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassMember:
-    """A bundle among those of its hardware class; see ``Submission``.
-
-    Attributes:
-        cells: the number of cells of its run.
-        outlier: its comparison with its peers.
-        alike: other bundles with exactly the same timings, which no two measurements have.
-    """
-
-    name: str
-    started_at: str
-    os_version: str
-    python: str
-    tool: str
-    cells: int
-    cells_ok: int
-    outlier: MachineOutlier
-    alike: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MachineClass:
-    """All bundles of one hardware class; ``spread`` is ``None`` if too few can be compared."""
-
-    hardware: str
-    members: tuple[ClassMember, ...]
-    spread: Spread | None
-
-
-@dataclass(frozen=True, slots=True)
 class Leaderboard:
     """Boards sorted by hardware, model, contract and speech, and the hardware classes."""
 
@@ -148,7 +149,9 @@ def below_reference(cells: Sequence[SubmittedCell]) -> set[int]:
     Args:
         cells: of one board, in a fixed order.
     """
-    found = {number for number, each in enumerate(cells) if each.summary.fast_but_wrong}
+    found = {
+        number for number, each in enumerate(cells) if each.rtf and each.summary.fast_but_wrong
+    }
     unjudged = {number: each.score for number, each in enumerate(cells) if each.score is not None}
     reference = _reference(cells, unjudged)
     if reference is None:
@@ -186,18 +189,15 @@ def build_leaderboard(submissions: Iterable[Submission]) -> Leaderboard:
     """
     ordered = sorted(submissions, key=lambda each: (each.name, each.content_sha256))
     known = _with_references(ordered)
+    odd = odd_rows(known)
     workloads: defaultdict[Workload, list[SubmittedCell]] = defaultdict(list)
-    classes: defaultdict[str, list[Submission]] = defaultdict(list)
-    for each in known:
-        classes[each.hardware].append(each)
-        for cell in each.cells:
-            workloads[cell.workload].append(cell)
+    for cell in (cell for each in known for cell in each.cells):
+        workloads[cell.workload].append(cell)
     by_name = {each.name: each for each in known}
-    boards = [_board(workload, cells, by_name) for workload, cells in workloads.items()]
-    same_timings = collections.Counter(each.timings_sha256 for each in known)
+    boards = [_board(workload, cells, by_name, odd) for workload, cells in workloads.items()]
     return Leaderboard(
         boards=tuple(sorted((board for board in boards if board.groups), key=_order)),
-        classes=tuple(_class(name, classes[name], known, same_timings) for name in sorted(classes)),
+        classes=classes_of(known, odd),
     )
 
 
@@ -233,7 +233,10 @@ def _order(board: Board) -> tuple[object, ...]:
 
 
 def _board(
-    workload: Workload, cells: Sequence[SubmittedCell], bundles: Mapping[str, Submission]
+    workload: Workload,
+    cells: Sequence[SubmittedCell],
+    bundles: Mapping[str, Submission],
+    odd: OddRows,
 ) -> Board:
     here = [bundles[name] for name in sorted({each.bundle for each in cells})]
     unavailable = collections.Counter(
@@ -247,7 +250,7 @@ def _board(
         metric=min((it.metric for each in cells if (it := each.summary.accuracy)), default=""),
         bundles=len(here),
         margin=margin,
-        groups=tuple(_groups(cells, margin, {each.name: each.level for each in here})),
+        groups=tuple(_groups(cells, _Rules(margin, bundles, odd))),
         unavailable=dict(sorted(unavailable.items())),
     )
 
@@ -256,9 +259,16 @@ _RowKey = tuple[str, bool, Configuration]
 """Effective settings, whether fast but wrong, and the configuration."""
 
 
-def _groups(
-    cells: Sequence[SubmittedCell], margin: float, level: Mapping[str, float]
-) -> list[BoardGroup]:
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What rows of a board are made by."""
+
+    margin: float
+    bundles: Mapping[str, Submission]
+    odd: OddRows
+
+
+def _groups(cells: Sequence[SubmittedCell], rules: _Rules) -> list[BoardGroup]:
     """Groups cells by equal work, as ``summary.ranking`` does in one run."""
     wrong = below_reference(cells)
     rows: defaultdict[_RowKey, list[SubmittedCell]] = defaultdict(list)
@@ -276,16 +286,16 @@ def _groups(
     for (settings, is_wrong, configuration), members in rows.items():
         classes[settings, is_wrong][configuration] = members
     found = [
-        (_deviations(members), is_wrong, _rows(members, margin, level))
+        (_deviations(members), is_wrong, _rows(members, rules))
         for (_, is_wrong), members in classes.items()
     ]
-    found.sort(key=lambda it: (it[1], bool(it[0]), -_speed(it[2][0]), it[0]))
+    found.sort(key=lambda it: (it[1], bool(it[0]), -_speed(it[2][0][0]), it[0]))
     groups = [
-        BoardGroup(letter(index), deviations, is_wrong, tuple(ranked))
-        for index, (deviations, is_wrong, ranked) in enumerate(found)
+        BoardGroup(letter(index), deviations, is_wrong, tuple(ranked), tuple(ties))
+        for index, (deviations, is_wrong, (ranked, ties)) in enumerate(found)
     ]
     if unplaced:
-        failed = tuple(_rows(unplaced, margin, level))
+        failed = tuple(_rows(unplaced, rules)[0])
         groups.append(BoardGroup("", (), fast_but_wrong=False, rows=failed))
     return groups
 
@@ -307,30 +317,35 @@ def _deviations(members: Mapping[Configuration, Sequence[SubmittedCell]]) -> tup
 
 
 def _rows(
-    members: Mapping[Configuration, Sequence[SubmittedCell]],
-    margin: float,
-    level: Mapping[str, float],
-) -> list[BoardRow]:
-    """The ranked rows of one group, the fastest first."""
+    members: Mapping[Configuration, Sequence[SubmittedCell]], rules: _Rules
+) -> tuple[list[BoardRow], list[RankTie]]:
+    """The ranked rows of one group, the fastest first; those without a rank come last."""
     names = {
         str(number): configuration
         for number, configuration in enumerate(sorted(members, key=_identity))
     }
-    rounds = {
-        name: {each.bundle: each.rtf for each in members[configuration] if each.rtf}
-        for name, configuration in names.items()
-    }
-    ranks = placing.rank_rows(
-        {name: own for name, own in rounds.items() if own}, margin=margin, level=level
+    counted = {name: _counted(members[names[name]], rules) for name in names}
+    disputes = {name: _dispute(members[names[name]], rules.odd) for name in names}
+    placed = placing.rank_rows(
+        {
+            name: {each.bundle: each.rtf for each in own}
+            for name, own in counted.items()
+            if own and disputes[name] is None
+        },
+        margin=rules.margin,
+        level={
+            each.bundle: rules.bundles[each.bundle].level
+            for own in counted.values()
+            for each in own
+        },
     )
     rows = []
     for name, configuration in names.items():
-        own = members[configuration]
+        own, good, rank = members[configuration], counted[name], placed.ranks.get(name)
         ok = [each for each in own if each.rtf]
-        rank = ranks.get(name)
         qualities = {
             each.summary.energy_quality
-            for each in ok
+            for each in good
             if each.summary.joules_per_audio_hour is not None
         }
         rows.append(
@@ -338,21 +353,62 @@ def _rows(
                 configuration=configuration,
                 rank=rank.first if rank else None,
                 rank_last=rank.last if rank else None,
-                rtfx=placing.pooled_rtfx(ok) if ok else None,
-                error_rate=placing.pooled_error_rate(ok),
-                peak_rss_bytes=_median(ok, "peak_rss_bytes"),
-                device_memory_bytes=_median(ok, "device_memory_bytes"),
-                joules_per_audio_hour=_median(ok, "joules_per_audio_hour"),
+                rtfx=placing.pooled_rtfx(good) if good else None,
+                error_rate=placing.pooled_error_rate(good),
+                peak_rss_bytes=_median(good, "peak_rss_bytes"),
+                device_memory_bytes=_median(good, "device_memory_bytes"),
+                joules_per_audio_hour=_median(good, "joules_per_audio_hour"),
                 energy_quality="; ".join(sorted(qualities - {""})),
-                load_s=_median(ok, "load_s"),
+                load_s=_median(good, "load_s"),
                 runs_ok=len(ok),
                 runs=len(own),
                 endings=dict(sorted(collections.Counter(each.status for each in own).items())),
-                rounds=sum(len(each.rtf) for each in ok),
+                rounds=sum(len(each.rtf) for each in good),
                 bundles=tuple(sorted({each.bundle for each in own})),
+                dispute=disputes[name],
+                left_out=tuple(
+                    DoubtedCell(each.bundle, why)
+                    for each in ok
+                    if (why := rules.odd.left_out.get((each.bundle, row_key(each))))
+                ),
             )
         )
-    return sorted(rows, key=lambda row: (-_speed(row), _identity(row.configuration)))
+    by_configuration = {row.configuration: row for row in rows}
+    ties = [
+        RankTie(names[a], names[b], why)
+        for (a, b), why in placed.ties.items()
+        if _apart(by_configuration[names[a]].rtfx, by_configuration[names[b]].rtfx)
+    ]
+    rows.sort(key=lambda row: (row.rank is None, -_speed(row), _identity(row.configuration)))
+    return rows, sorted(ties, key=lambda tie: (_identity(tie.a), _identity(tie.b)))
+
+
+def _apart(one: PooledFigure | None, other: PooledFigure | None) -> bool:
+    """Whether two intervals (or ranges) do not overlap."""
+    if one is None or other is None or None in {one.low, one.high, other.low, other.high}:
+        return False
+    return one.high < other.low or other.high < one.low  # type: ignore[operator]
+
+
+def _counted(own: Sequence[SubmittedCell], rules: _Rules) -> list[SubmittedCell]:
+    """The cells that figures and ranks are made of: of one signer only those of the newest run."""
+    good = [
+        each for each in own if each.rtf and (each.bundle, row_key(each)) not in rules.odd.left_out
+    ]
+    newest: dict[str, tuple[str, str]] = {}
+    for each in good:
+        bundle = rules.bundles[each.bundle]
+        age = (bundle.started_at, bundle.name)
+        newest[bundle.signer] = max(newest.get(bundle.signer, age), age)
+    return [
+        each
+        for each in good
+        if not (signer := rules.bundles[each.bundle].signer) or newest[signer][1] == each.bundle
+    ]
+
+
+def _dispute(own: Sequence[SubmittedCell], odd: OddRows) -> Dispute | None:
+    return next((found for each in own if (found := odd.disputed.get(row_key(each)))), None)
 
 
 def _identity(configuration: Configuration) -> tuple[str, ...]:
@@ -368,46 +424,3 @@ def _median(cells: Sequence[SubmittedCell], figure: str) -> float | None:
     """Of the cells in which that field of the summary is known."""
     known = [value for each in cells if (value := getattr(each.summary, figure)) is not None]
     return statistics.median(known) if known else None
-
-
-def _class(
-    hardware: str,
-    members: Sequence[Submission],
-    known: Sequence[Submission],
-    same_timings: Mapping[str, int],
-) -> MachineClass:
-    outliers, spread = placing.machine_outliers(
-        {
-            each.name: {
-                (cell.workload, cell.settings, cell.configuration): placing.speed_of_cell(cell)
-                for cell in each.cells
-                if cell.rtf
-            }
-            for each in members
-        }
-    )
-    return MachineClass(
-        hardware,
-        tuple(
-            ClassMember(
-                name=each.name,
-                started_at=each.started_at,
-                os_version=each.os_version,
-                python=each.python,
-                tool=each.tool,
-                cells=len(each.cells),
-                cells_ok=sum(cell.status == "ok" for cell in each.cells),
-                outlier=outliers[each.name],
-                alike=tuple(
-                    other.name
-                    for other in known
-                    if each.timings_sha256
-                    and same_timings[each.timings_sha256] > 1
-                    and other.timings_sha256 == each.timings_sha256
-                    and other is not each
-                ),
-            )
-            for each in members
-        ),
-        spread,
-    )

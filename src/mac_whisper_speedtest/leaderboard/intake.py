@@ -14,9 +14,9 @@ from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.leaderboard import submissions
 from mac_whisper_speedtest.leaderboard.submissions import Submission
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.results import directory
-from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results import directory, journal
 from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.summary.evidence import JournalClock
 from mac_whisper_speedtest.summary.summarize import summarize
 
 BUNDLE = ".zip"
@@ -116,7 +116,7 @@ def read_bundles(paths: Sequence[Path]) -> Intake:
         sha256 = _sha256(path)
         name = scrub(path.name)
         try:
-            good.append(ReadBundle(submissions.submission_of(_run(path)), name, sha256))
+            good.append(ReadBundle(_submission(path), name, sha256))
         except SpeedtestError as error:
             refused.append(Refusal(name, sha256, _without_folder(error.message, path)))
         # A bundle is untrusted: its values may make any computation fail.
@@ -172,18 +172,23 @@ def _agree(same: Sequence[Submission]) -> bool:
     return len(contents) == 1 and len(texts) <= 1
 
 
-def _run(path: Path) -> s.Run:
-    """The run, with every figure computed from its samples; figures in its files are ignored."""
+def _submission(path: Path) -> Submission:
+    """With every figure computed from its samples; figures in its files are ignored."""
     if not path.is_dir():
         from mac_whisper_speedtest.bundle import read as unpack
 
         if path.suffix.lower() != BUNDLE:
             raise UsageError(f"{path.name} is not a bundle", hint="a bundle's name ends in .zip")
-        return unpack.read_bundle(path)
-    run = RunDirectory(path).replay()
+        found = unpack.read_validated(path)
+        return submissions.submission_of(found.run, journal_doubts=found.journal_doubts)
+    there = RunDirectory(path)
+    run = there.replay()
     if run.manifest.outcome is not None and run.manifest.outcome.state == "running":
         raise UsageError("it is still being measured", hint="wait until the run has ended")
-    return summarize(run)
+    clock = JournalClock()
+    for line in journal.read_journal(there.journal_path, run.manifest).lines:
+        clock.add(line.at_s, line.event)
+    return submissions.submission_of(summarize(run), journal_doubts=clock.doubts())
 
 
 def _sha256(path: Path) -> str:

@@ -1,21 +1,33 @@
-"""Figures of several bundles: ranks of rows, machines that differ from their peers, medians."""
+"""Figures of several bundles: ranks of rows, and medians."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mac_whisper_speedtest.leaderboard.peers import Speed
 from mac_whisper_speedtest.leaderboard.submissions import SubmittedCell
 from mac_whisper_speedtest.stats import intervals, ranking
-from mac_whisper_speedtest.stats.outliers import CUT, FLOOR, SMALL_SAMPLE, TO_SIGMA
 from mac_whisper_speedtest.stats.ranking import Pair, RankRange, Verdict
 
 Rounds = Mapping[int, float]
 """Round → RTF."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """The ranks of a group's rows.
+
+    Attributes:
+        ranks: row → the ranks that it may have.
+        ties: pairs of rows of which neither is faster → why, in words.
+    """
+
+    ranks: Mapping[str, RankRange]
+    ties: Mapping[tuple[str, str], str]
 
 
 def rank_rows(
@@ -23,8 +35,8 @@ def rank_rows(
     *,
     margin: float,
     level: Mapping[str, float],
-) -> dict[str, RankRange]:
-    """The ranks that each row of a group may have.
+) -> Placing:
+    """Rank the rows of a group.
 
     Bundles, not rounds, replicate a comparison: all rounds of one machine share its peculiarities.
     Two rows that share three bundles or more are therefore compared like cells of a run
@@ -52,6 +64,7 @@ def rank_rows(
     }
     first = dict.fromkeys(rows, 1)
     last = dict.fromkeys(rows, len(rows))
+    ties = {}
     for pair in between.pairs:
         found = pair.verdict
         common = sorted(rows[pair.a].keys() & rows[pair.b].keys())
@@ -62,7 +75,30 @@ def rank_rows(
             winner, loser = (pair.a, pair.b) if faster else (pair.b, pair.a)
             first[loser] += 1
             last[winner] -= 1
-    return {row: RankRange(first[row], last[row]) for row in rows}
+        else:
+            ties[pair.a, pair.b] = _why_tied(rows, pair, common, found)
+    return Placing({row: RankRange(first[row], last[row]) for row in rows}, ties)
+
+
+def _why_tied(
+    rows: Mapping[str, Mapping[str, Rounds]], pair: Pair, common: Sequence[str], found: Verdict
+) -> str:
+    if not common:
+        return "no bundle has both, so that a difference may be one of their machines"
+    if found is Verdict.SAME:
+        return "what differs between them is less than the margin"
+    if len(common) >= intervals.MIN_ROUNDS:
+        return (
+            f"the {len(common)} bundles that have both are too few or too different, when all "
+            f"{len(rows)} rows are compared at once"
+        )
+    rounds = min(len(rows[row][name]) for row in (pair.a, pair.b) for name in common)
+    if len(common) == 1:
+        return (
+            f"the {rounds} rounds of the one bundle that has both are too few or too different, "
+            f"when all {len(rows)} rows are compared at once"
+        )
+    return f"the rounds of each of the {len(common)} bundles that have both do not agree on it"
 
 
 def _verdicts(
@@ -75,134 +111,6 @@ def _verdicts(
 
 def _unanimous(verdicts: list[Verdict]) -> Verdict:
     return verdicts[0] if verdicts and len(set(verdicts)) == 1 else Verdict.AMBIGUOUS
-
-
-# Machines of one hardware class should be equally fast. One that differs from its peers was hot,
-# busy, on battery, or is not what it claims to be.
-
-MIN_PEERS = 3
-"""Bundles, including the judged one: if only two differ, either may be the outlier."""
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast one cell was in one bundle.
-
-    Attributes:
-        rtfx: audio seconds per processing second, above zero.
-        error: standard error of log RTFx, derived from its interval; ``None`` with too few rounds.
-    """
-
-    rtfx: float
-    error: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MachineOutlier:
-    """A bundle compared with its peers.
-
-    Attributes:
-        cells: how many of its cells at least ``MIN_PEERS`` bundles share.
-        ratio: its RTFx as a multiple of the usual one; ``None`` if it cannot be judged.
-        score: the modified z-score; ``None`` if it cannot be judged.
-        off: whether it is an outlier.
-    """
-
-    cells: int
-    ratio: float | None = None
-    score: float | None = None
-    off: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How far the bundles of a class differ, as multiples of their median speed.
-
-    Attributes:
-        bundles: how many could be compared.
-        low: the slowest.
-        high: the fastest.
-        sigma: robust standard deviation, as a fraction.
-    """
-
-    bundles: int
-    low: float
-    high: float
-    sigma: float
-
-
-def machine_outliers(
-    speeds: Mapping[str, Mapping[Hashable, Speed]],
-) -> tuple[dict[str, MachineOutlier], Spread | None]:
-    """Judge every bundle of one hardware class.
-
-    A bundle's distance is the median, over its shared cells, of log RTFx minus the median log RTFx
-    of all bundles. Its score is the difference of that distance from the median distance, divided
-    by the median absolute deviation scaled to a standard deviation (the modified z-score of
-    Iglewicz & Hoaglin, How to Detect and Handle Outliers, ASQC 1993, section 3; an outlier is
-    beyond 3.5), with the small-sample correction of Croux & Rousseeuw (``outliers.SMALL_SAMPLE``).
-
-    Few bundles may agree by chance. The divisor is therefore never smaller than the standard error
-    of the bundle's own speeds, nor than a value that makes 10 % the smallest outlier
-    (``outliers.FLOOR``).
-
-    Args:
-        speeds: bundle → cell → its speed. Cells are the same only for equal work, backend, version,
-            device, precision and threads.
-
-    Returns:
-        The judgment of every bundle, and the spread of those that could be judged; ``None`` if
-        these are fewer than ``MIN_PEERS``.
-
-    Raises:
-        ValueError: an RTFx is not finite or not above zero.
-    """
-    usual = _usual(speeds)
-    shared = {name: [cell for cell in own if cell in usual] for name, own in speeds.items()}
-    away = {
-        name: statistics.median(math.log(speeds[name][cell].rtfx) - usual[cell] for cell in cells)
-        for name, cells in shared.items()
-        if cells
-    }
-    found = {name: MachineOutlier(len(cells)) for name, cells in shared.items()}
-    if len(away) < MIN_PEERS:
-        return found, None
-    n = len(away)
-    middle = statistics.median(away.values())
-    deviation = statistics.median(abs(each - middle) for each in away.values())
-    sigma = SMALL_SAMPLE.get(n, n / (n - 0.8)) * TO_SIGMA * deviation
-    errors = {name: _error(speeds[name], shared[name]) for name in away}
-    known = [each for each in errors.values() if each is not None]
-    typical = statistics.median(known) if known else 0.0
-    for name, each in away.items():
-        own = errors[name]
-        unit = max(sigma, typical if own is None else own, math.log(FLOOR) / CUT)
-        score = (each - middle) / unit
-        found[name] = MachineOutlier(
-            len(shared[name]), math.exp(each - middle), score, off=abs(score) > CUT
-        )
-    ratios = [math.exp(each - middle) for each in away.values()]
-    return found, Spread(n, min(ratios), max(ratios), math.expm1(sigma))
-
-
-def _usual(speeds: Mapping[str, Mapping[Hashable, Speed]]) -> dict[Hashable, float]:
-    """The median log RTFx of every cell that enough bundles have."""
-    logs: defaultdict[Hashable, list[float]] = defaultdict(list)
-    for own in speeds.values():
-        for cell, speed in own.items():
-            if not (math.isfinite(speed.rtfx) and speed.rtfx > 0):
-                raise ValueError(f"an RTFx is above zero, not {speed.rtfx!r}")
-            logs[cell].append(math.log(speed.rtfx))
-    return {cell: statistics.median(each) for cell, each in logs.items() if len(each) >= MIN_PEERS}
-
-
-def _error(own: Mapping[Hashable, Speed], cells: list[Hashable]) -> float | None:
-    """The median standard error of a bundle's shared cells.
-
-    It is not divided by their number: a disturbance of the machine affects all cells alike.
-    """
-    known = [error for cell in cells if (error := own[cell].error) is not None]
-    return statistics.median(known) if known else None
 
 
 # One figure pooled over several bundles.

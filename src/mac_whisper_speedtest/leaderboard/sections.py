@@ -11,10 +11,10 @@ from mac_whisper_speedtest.leaderboard.build import (
     Board,
     BoardGroup,
     BoardRow,
-    ClassMember,
-    MachineClass,
 )
-from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS, PooledFigure
+from mac_whisper_speedtest.leaderboard.machines import ClassMember, MachineClass
+from mac_whisper_speedtest.leaderboard.peers import MIN_PEERS, Dispute
+from mac_whisper_speedtest.leaderboard.placing import PooledFigure
 from mac_whisper_speedtest.leaderboard.submissions import Configuration
 from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.tables import (
@@ -40,8 +40,8 @@ from mac_whisper_speedtest.results.cells import (
     range_text,
 )
 
-FAILED = "failed"
-STATES = (OK, FAST_BUT_WRONG, FAILED)
+FAILED, DISPUTED, LEFT_OUT = "failed", "disputed", "left out"
+STATES = (OK, FAST_BUT_WRONG, FAILED, DISPUTED, LEFT_OUT)
 """States of a row."""
 _LONGEST = 200
 """Characters of a foreign text."""
@@ -86,6 +86,10 @@ def row_state(group: BoardGroup, row: BoardRow) -> str:
     """One of :data:`STATES`."""
     if not row.runs_ok:
         return FAILED
+    if row.rtfx is None:
+        return LEFT_OUT
+    if row.dispute is not None:
+        return DISPUTED
     return FAST_BUT_WRONG if group.fast_but_wrong else OK
 
 
@@ -110,7 +114,8 @@ def spread_field(figure: PooledFigure | None) -> Field:
 _MACHINE_COLUMNS = (
     TableColumn("bundle"),
     *number_columns("speed among its peers", "modified z-score", "shared cells"),
-    *map(TableColumn, ("cells ok", "verdict", "started", "system", "Python", "tool")),
+    *map(TableColumn, ("cells ok", "verdict", "odd cells", "signed by")),
+    *map(TableColumn, ("started", "system", "Python", "tool")),
 )
 
 
@@ -134,9 +139,18 @@ def _spread(kind: MachineClass) -> str:
         there = counted(len(kind.members), "bundle")
         return f"{there}; fewer than {MIN_PEERS} share a cell, so they are not compared."
     it = kind.spread
-    return (
+    text = (
         f"{counted(it.bundles, 'bundle')} compared: from {it.low:.2f} to {it.high:.2f} times "
         f"the usual speed, with a robust standard deviation of {it.sigma:.1%}."
+    )
+    return f"{text} {_disputed(it.dispute)}" if it.dispute else text
+
+
+def _disputed(dispute: Dispute) -> str:
+    fast, slow = (", ".join(map(short_name, each)) for each in (dispute.fast, dispute.slow))
+    return (
+        f"The bundles contradict each other, and which are right cannot be known: {fast} are at "
+        f"least {dispute.ratio:.2g} times as fast as {slow}."
     )
 
 
@@ -154,6 +168,8 @@ def _machine_row(member: ClassMember) -> TableRow:
             f"{outlier.cells}",
             Field(f"{member.cells_ok} of {member.cells}", member.cells_ok),
             _verdict(member),
+            clipped("; ".join(member.odd), 500) or MISSING,
+            Field(short_name(member.signer), element="code") if member.signer else MISSING,
             clipped(member.started_at, _LONGEST),
             clipped(member.os_version, _LONGEST),
             clipped(member.python, _LONGEST),
@@ -191,9 +207,7 @@ def _drawing(name: str, board: Board) -> Markup | None:
         assert row.rtfx is not None
         heading = ""
         if row is group.rows[0] and len(board.groups) > 1:
-            heading = f"group {group.name}: " + (
-                FAST_BUT_WRONG if group.fast_but_wrong else "equal work"
-            )
+            heading = f"group {group.name}: {_work(group)}"
         rows.append(
             charts.DotRow(
                 label=clipped(names[group.name, row.configuration], _LABEL),
@@ -214,6 +228,14 @@ def _drawing(name: str, board: Board) -> Markup | None:
         axis="RTFx: seconds of audio per second of processing, more is faster",
         title=f"Speed of {board_title(board)}",
     )
+
+
+def _work(group: BoardGroup) -> str:
+    """What a group has in common. Only the rows of one group did equal work."""
+    settings = (
+        "other settings than the contract's" if group.deviations else "the contract's settings"
+    )
+    return f"{FAST_BUT_WRONG}, {settings}" if group.fast_but_wrong else settings
 
 
 def _with_speed(board: Board) -> list[tuple[BoardGroup, BoardRow]]:
@@ -363,8 +385,19 @@ def _state(row: BoardRow, state: str, off: Collection[str]) -> Field:
 
 
 def _notes(board: Board) -> Iterator[str]:
-    """Why there are groups, and which backends are unavailable."""
+    """Why there are groups, ties and rows without a rank, and which backends are unavailable."""
+    names = row_names(board)
     for group in board.groups:
+        for tie in group.ties:
+            pair = " and ".join(names[group.name, each] for each in (tie.a, tie.b))
+            yield f"{pair} are tied although their intervals do not overlap: {tie.why}."
+        for row in group.rows:
+            name = names[group.name, row.configuration]
+            if row.dispute is not None:
+                yield f"{name} has no rank. {_disputed(row.dispute)}"
+            for each in row.left_out:
+                why = clipped(each.why, _LONGEST)
+                yield f"{name}: the cell of bundle {short_name(each.bundle)} is left out: {why}."
         if not group.name:
             yield "Below the last double line: failed runs whose settings are unknown."
         elif group.deviations:

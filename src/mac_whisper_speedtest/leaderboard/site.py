@@ -20,7 +20,7 @@ from mac_whisper_speedtest.export import csv
 from mac_whisper_speedtest.leaderboard import sections
 from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow, Leaderboard
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
-from mac_whisper_speedtest.leaderboard.placing import MIN_PEERS
+from mac_whisper_speedtest.leaderboard.peers import MIN_PEERS, ODD_FACTOR
 from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.tables import ReportTable, TableColumn, TableRow
 from mac_whisper_speedtest.results.cells import MISSING, clipped, counted
@@ -60,6 +60,7 @@ def index_page(leaderboard: Leaderboard, intake: Intake) -> str:
         machines=sections.machines_section(leaderboard.classes),
         cut=CUT,
         min_peers=MIN_PEERS,
+        odd_factor=ODD_FACTOR,
     )
     return page.page(
         title=_TITLE,
@@ -136,7 +137,7 @@ COLUMNS: tuple[FlatColumn, ...] = (
     FlatColumn("device", _STRING, "", "device in use", "row.configuration.device"),
     FlatColumn("precision", _STRING, "", "precision in use", "row.configuration.precision"),
     FlatColumn("threads", _STRING, "", "threads requested", "row.configuration.threads"),
-    FlatColumn("state", _STRING, "", "ok, fast but wrong or failed", "state"),
+    FlatColumn("state", _STRING, "", "ok, fast but wrong, failed, disputed, left out", "state"),
     FlatColumn("group", _STRING, "", "letter shared by rows that did equal work", "group.name"),
     FlatColumn("rank", _INTEGER, "", "best possible rank in its group", "row.rank"),
     FlatColumn("rank_last", _INTEGER, "", "worst possible rank", "row.rank_last"),

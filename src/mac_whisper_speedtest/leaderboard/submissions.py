@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES, SettingValue
 from mac_whisper_speedtest.results import comparable, journal
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
-from mac_whisper_speedtest.summary import accuracy, ranking, samples
+from mac_whisper_speedtest.summary import accuracy, evidence, ranking, samples
 
 # Digests: are two files of the same run, and do they agree?
 
@@ -119,6 +121,7 @@ class SubmittedCell:
         rtf: round → processing seconds per audio second; empty unless the status is ``ok``.
         summary: its figures, computed from its samples.
         score: kept only if its own run had no reference to compare it with.
+        doubts: what in its samples contradicts the rest of its run, in words.
     """
 
     bundle: str
@@ -130,6 +133,7 @@ class SubmittedCell:
     rtf: dict[int, float]
     summary: s.Summary
     score: Score | None
+    doubts: tuple[str, ...] = ()
 
     @property
     def bounds(self) -> s.Bounds | None:
@@ -167,6 +171,7 @@ class Submission:
         speech: SHA-256 of the PCM samples → the audio.
         margin: the relative difference below which its run ranks nothing.
         level: confidence level of the intervals that its run ranks by.
+        signer: the public key that has signed the bundle; empty if it is not signed.
     """
 
     name: str
@@ -183,14 +188,19 @@ class Submission:
     margin: float
     level: float
     cells: tuple[SubmittedCell, ...]
+    signer: str = ""
 
 
-def submission_of(run: s.Run) -> Submission:
+def submission_of(
+    run: s.Run, *, journal_doubts: Mapping[str, str] = MappingProxyType({}), signer: str = ""
+) -> Submission:
     """A run as a submission.
 
     Args:
         run: with summaries that ``summary.summarize`` has just computed from its samples. Summaries
             that were read from a file must not be passed.
+        journal_doubts: cell id → how its samples contradict the times of the journal's lines.
+        signer: see ``Submission``.
 
     Raises:
         StorageError: something in it cannot be written as JSON.
@@ -214,7 +224,11 @@ def submission_of(run: s.Run) -> Submission:
         speech={clip.pcm_sha256: _speech(clip) for clip in manifest.clips},
         margin=ranking.margin(manifest),
         level=ranking.level_of(run),
-        cells=tuple(_cell(run, cell, name, _workload(cell, shared)) for cell in run.cells),
+        cells=tuple(
+            _cell(run, cell, name, _workload(cell, shared), journal_doubts.get(cell.id, ""))
+            for cell in run.cells
+        ),
+        signer=signer,
     )
 
 
@@ -236,7 +250,9 @@ def _workload(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
     )
 
 
-def _cell(run: s.Run, cell: s.CellResult, bundle: str, workload: Workload) -> SubmittedCell:
+def _cell(
+    run: s.Run, cell: s.CellResult, bundle: str, workload: Workload, doubt: str
+) -> SubmittedCell:
     summary = cell.summary
     assert summary is not None, "summarized before"
     ok = cell.status == "ok"
@@ -254,6 +270,10 @@ def _cell(run: s.Run, cell: s.CellResult, bundle: str, workload: Workload) -> Su
         rtf=samples.round_rtf(cell, run.rounds) if ok else {},
         summary=summary,
         score=accuracy.score(cell) if unjudged and ok else None,
+        doubts=(
+            *([doubt] if doubt else []),
+            *evidence.doubts_of_cell(cell, run.manifest.machine),
+        ),
     )
 
 

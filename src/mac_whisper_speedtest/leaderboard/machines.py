@@ -1,0 +1,153 @@
+"""The bundles of each hardware class, and what is odd about them and about their rows."""
+
+from __future__ import annotations
+
+import collections
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mac_whisper_speedtest.leaderboard import peers, placing
+from mac_whisper_speedtest.leaderboard.peers import Dispute, MachineOutlier, Speed, Spread
+from mac_whisper_speedtest.leaderboard.submissions import (
+    Configuration,
+    Submission,
+    SubmittedCell,
+    Workload,
+)
+
+RowKey = tuple[Workload, str, Configuration]
+"""What makes cells of several bundles one row: workload, effective settings, configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMember:
+    """A bundle among those of its hardware class; see ``Submission``.
+
+    Attributes:
+        cells: the number of cells of its run.
+        outlier: its comparison with its peers.
+        alike: other bundles with exactly the same timings, which no two measurements have.
+        odd: what is odd about single cells of it, in words, sorted.
+    """
+
+    name: str
+    signer: str
+    started_at: str
+    os_version: str
+    python: str
+    tool: str
+    cells: int
+    cells_ok: int
+    outlier: MachineOutlier
+    alike: tuple[str, ...]
+    odd: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineClass:
+    """All bundles of one hardware class; ``spread`` is ``None`` if too few can be compared."""
+
+    hardware: str
+    members: tuple[ClassMember, ...]
+    spread: Spread | None
+
+
+@dataclass(frozen=True, slots=True)
+class OddRows:
+    """What is odd about the cells of all bundles.
+
+    Attributes:
+        left_out: (bundle, row) → why that cell counts in no figure.
+        slower: (bundle, row) → how it is slower than its peers; it counts.
+        disputed: row → its bundles that contradict each other.
+    """
+
+    left_out: Mapping[tuple[str, RowKey], str]
+    slower: Mapping[tuple[str, RowKey], str]
+    disputed: Mapping[RowKey, Dispute]
+
+
+def row_key(cell: SubmittedCell) -> RowKey:
+    """The row that a cell belongs to."""
+    return cell.workload, cell.settings, cell.configuration
+
+
+def odd_rows(known: Sequence[Submission]) -> OddRows:
+    """Judge every cell: by itself, and against its peers."""
+    left_out = {
+        (each.name, row_key(cell)): "; ".join(cell.doubts)
+        for each in known
+        for cell in each.cells
+        if cell.rtf and cell.doubts
+    }
+    slower: dict[tuple[str, RowKey], str] = {}
+    disputed: dict[RowKey, Dispute] = {}
+    classes: defaultdict[str, dict[str, Mapping[RowKey, Speed]]] = defaultdict(dict)
+    for each in known:
+        classes[each.hardware][each.name] = {
+            key: speed for key, speed in _speeds(each).items() if (each.name, key) not in left_out
+        }
+    for speeds in classes.values():
+        found = peers.judge_rows(speeds)
+        disputed |= found.disputed
+        for which, odd in found.odd.items():
+            words = (
+                f"{odd.ratio:.2g} times as fast as with its {odd.peers - 1} peers, "
+                "by what the other cells of its bundle say of its machine"
+            )
+            (left_out if odd.ratio > 1 else slower)[which] = words
+    return OddRows(left_out, slower, disputed)
+
+
+def classes_of(known: Sequence[Submission], odd: OddRows) -> tuple[MachineClass, ...]:
+    """The hardware classes, sorted by name."""
+    same_timings = collections.Counter(each.timings_sha256 for each in known)
+    members: defaultdict[str, list[Submission]] = defaultdict(list)
+    for each in known:
+        members[each.hardware].append(each)
+    return tuple(_class(name, members[name], known, same_timings, odd) for name in sorted(members))
+
+
+def _speeds(each: Submission) -> dict[RowKey, Speed]:
+    return {row_key(cell): placing.speed_of_cell(cell) for cell in each.cells if cell.rtf}
+
+
+def _class(
+    hardware: str,
+    members: Sequence[Submission],
+    known: Sequence[Submission],
+    same_timings: Mapping[str, int],
+    odd: OddRows,
+) -> MachineClass:
+    outliers, spread = peers.machine_outliers({each.name: _speeds(each) for each in members})
+    words: defaultdict[str, list[str]] = defaultdict(list)
+    for (bundle, key), why in (*odd.left_out.items(), *odd.slower.items()):
+        words[bundle].append(f"{key[2].backend}: {why}")
+    return MachineClass(
+        hardware,
+        tuple(
+            ClassMember(
+                name=each.name,
+                signer=each.signer,
+                started_at=each.started_at,
+                os_version=each.os_version,
+                python=each.python,
+                tool=each.tool,
+                cells=len(each.cells),
+                cells_ok=sum(cell.status == "ok" for cell in each.cells),
+                outlier=outliers[each.name],
+                alike=tuple(
+                    other.name
+                    for other in known
+                    if each.timings_sha256
+                    and same_timings[each.timings_sha256] > 1
+                    and other.timings_sha256 == each.timings_sha256
+                    and other is not each
+                ),
+                odd=tuple(sorted(words[each.name])),
+            )
+            for each in members
+        ),
+        spread,
+    )

@@ -1,0 +1,159 @@
+"""Whether the figures of one run agree with each other, as those that were measured do. Pure.
+
+A forger who divides some times has to change a dozen others with them. What is found here needs no
+other run; it is a doubt, and no proof.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import summary_of
+from mac_whisper_speedtest.summary.samples import timed_samples
+
+CORES_SLACK = 1.1
+CPU_SLACK_S = 0.1
+"""Processor time may exceed cores × wall time by this factor and this many seconds: a system counts
+it in ticks of 10 ms for every thread."""
+JOURNAL_SLACK = 1.05
+JOURNAL_SLACK_S = 0.05
+UNACCOUNTED_S = 0.5
+"""Between two samples of a process lie one write to the disk and some readings: 20 to 150 ms."""
+MIN_EQUAL = 6
+"""As many times of one recording that are equal to the last digit are not measured; a clock of
+milliseconds gives some that are."""
+
+_PEAK_OF_CORE = {"float32": 6e9 * 64, "": 6e9 * 2048}
+"""Precision → operations per second of one core at 6 GHz: two 512-bit multiply-adds of 32-bit
+numbers; else the widest matrix unit, AMX on 8-bit numbers (Intel, Architectures Optimization
+Manual, section 20.2)."""
+_PEAK_OF_APPLE_CORE = 1e12
+"""Of any precision; a cluster's matrix unit is counted for each of its cores."""
+_PEAK_OF_DEVICE = {True: 2e14, False: 2e16}
+"""Of any accelerator: of Apple's with all their units; of others, 4-bit numbers on a B200."""
+_ENCODERS = {
+    "tiny": (384, 4),
+    "base": (512, 6),
+    "small": (768, 12),
+    "medium": (1024, 24),
+    "large": (1280, 32),
+}
+"""Size → width and layers of Whisper's encoder (Radford et al. 2022, table 1)."""
+_POSITIONS, _WINDOW_S = 1500, 30.0
+
+
+def doubts_of_cell(cell: s.CellResult, machine: s.MachineInfo) -> list[str]:
+    """What in a cell's samples contradicts the rest of it, in words."""
+    timed = [each for each in timed_samples(cell) if not each.failed]
+    return [
+        *_processor_time(timed, machine),
+        *_own_clock(cell),
+        *_equal_times(timed),
+        *_too_fast(cell, machine),
+    ]
+
+
+def _processor_time(timed: Sequence[s.SampleResult], machine: s.MachineInfo) -> Iterator[str]:
+    cores = machine.logical_cores
+    if not cores:
+        return
+    for sample in timed:
+        used_s = max(sample.cpu_s or 0.0, sample.tree_cpu_s or 0.0)
+        if used_s > cores * sample.wall_s * CORES_SLACK + CPU_SLACK_S:
+            yield (
+                f"{used_s:.2f} s of processor time in {sample.wall_s:.2f} s on {cores} cores, "
+                f"more than there are"
+            )
+            return
+
+
+def _own_clock(cell: s.CellResult) -> Iterator[str]:
+    for finding in summary_of(cell).findings:
+        if finding.kind == "clock":
+            yield f"its worker {finding.message}"
+
+
+def _equal_times(timed: Sequence[s.SampleResult]) -> Iterator[str]:
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    for sample in timed:
+        seconds[sample.utterance].append(sample.seconds)
+    for each in seconds.values():
+        if len(each) >= MIN_EQUAL and len(set(each)) == 1:
+            yield f"{len(each)} times are equal to the last digit: {each[0]!r} s"
+            return
+
+
+def _too_fast(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
+    """Against the operations of the encoder alone, on hardware that is never that fast."""
+    fastest = fastest_rtfx(cell, machine)
+    rtfx = summary_of(cell).rtfx
+    if fastest is not None and rtfx is not None and rtfx > fastest:
+        yield f"{rtfx:.0f} times real time; its encoder alone allows {fastest:.0f} on this machine"
+
+
+def fastest_rtfx(cell: s.CellResult, machine: s.MachineInfo) -> float | None:
+    """RTFx that no machine of the kind exceeds; ``None`` for networks that are not Whisper's.
+
+    The encoder reads windows of 30 s whatever is said in them: per position and layer 12 · width²
+    multiplications for its matrices and 2 · positions · width for attention. Not for cells that
+    skip silence, whose windows are fewer.
+    """
+    size = cell.model.name.partition(".")[0].partition("-")[0]
+    if size not in _ENCODERS or cell.contract.effective.get("vad") is not False:
+        return None
+    width, layers = _ENCODERS[size]
+    per_position = 2 * layers * (12 * width**2 + 2 * _POSITIONS * width)
+    per_audio_s = per_position * _POSITIONS / _WINDOW_S
+    apple = (machine.cpu or "").lower().startswith("apple")
+    if (cell.backend.device or "").lower() != "cpu":
+        return _PEAK_OF_DEVICE[apple] / per_audio_s
+    precision = cell.backend.precision or ""
+    core = _PEAK_OF_APPLE_CORE if apple else _PEAK_OF_CORE.get(precision, _PEAK_OF_CORE[""])
+    return core * (machine.physical_cores or machine.logical_cores or 256) / per_audio_s
+
+
+class JournalClock:
+    """Holds samples against the times at which their lines were written.
+
+    A line is written when its sample has ended. So a sample has lasted no longer than since the
+    line before, and, as nothing else is done between two of one process, hardly shorter.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[float, s.Event] | None = None
+        self._found: dict[str, str] = {}
+        self._gaps: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def add(self, at_s: float | None, event: s.Event) -> None:
+        """Take the journal's next line."""
+        before, self._before = self._before, None if at_s is None else (at_s, event)
+        if at_s is None or before is None or not isinstance(event, s.Sample):
+            return
+        gap_s = at_s - before[0]
+        if event.wall_s > gap_s * JOURNAL_SLACK + JOURNAL_SLACK_S:
+            self._found.setdefault(
+                event.cell,
+                f"a sample lasted {event.wall_s:.2f} s, and was written {gap_s:.2f} s after the "
+                "line before it",
+            )
+        if isinstance(before[1], s.Sample) and _process(before[1]) == _process(event):
+            self._gaps[event.cell].append((gap_s, event.wall_s))
+
+    def doubts(self) -> dict[str, str]:
+        """Cell id → how its samples contradict the journal, in words."""
+        found = dict(self._found)
+        for cell, pairs in self._gaps.items():
+            gap_s = statistics.median(gap for gap, _ in pairs)
+            wall_s = statistics.median(wall for _, wall in pairs)
+            if gap_s - wall_s > max(UNACCOUNTED_S, wall_s):
+                found.setdefault(
+                    cell, f"its samples lasted {wall_s:.2f} s, and were written {gap_s:.2f} s apart"
+                )
+        return found
+
+
+def _process(sample: s.Sample) -> tuple[str, int, int]:
+    return sample.cell, sample.round, sample.attempt
