@@ -10,15 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fakes.recordings import collection
+from fakes.resumed import Dutiful, finished, latest, measure, wanted
 from fakes.runs import FakeCell, stored
 from mac_whisper_speedtest import cli
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
+from mac_whisper_speedtest.run.plan import cells
+from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.summary.summarize import summarize
+from mac_whisper_speedtest.weights.locate import Weights
 
 ODD = (
     *("0", "-0.0", "1", "-1", "0.5", "1e308", "-1e308", "5e-324", "1e-9", "1e15", "1e999", "NaN"),
@@ -181,3 +189,33 @@ def test_a_hostile_manifest_is_shown_or_refused(speedtest: Call, seed: int) -> N
     code, _, err = speedtest("results", "list")
     assert (code, "Traceback" in err) == (ExitCode.OK, False)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before_kb + MOST_MEMORY_KB
+
+
+def test_a_run_is_resumed_whatever_its_journal_holds(speedtest: Call, seed: int) -> None:
+    chance = random.Random(seed)
+    clip = Recording("speech", np.full(32000, 0.1, np.float32), "the best", "en", "made here")
+    backends = tuple(Backend(name=name) for name in "abc")
+    request = Request(models=("tiny.en",), backends=tuple("abc"), rounds=3, passes=2, threads=1)
+    planned = cells(request.models, backends, clip.name)
+    weights = Weights("tiny.en", "own", "float16", Path("w"), {}, 0, "made here")
+    ready = Prepared(
+        request,
+        AudioSet("speech", (clip,), "made here", "clip"),
+        planned,
+        dict.fromkeys((cell.id for cell in planned), weights),
+        {},
+    )
+    assert measure(ready, Dutiful(), dies_after=chance.randrange(20, 50)) is None
+    run = latest()
+    lines = run.journal_path.read_bytes().splitlines()
+    for at in chance.sample(range(len(lines)), chance.choice([1, 2, 10])):
+        lines[at] = mutated(lines[at], chance)
+    run.journal_path.write_bytes(b"\n".join(lines) + b"\n")
+    done = measure(ready, Dutiful(), resume=run)
+    assert done is not None
+    unusable = run.journal().unusable
+    if "" not in unusable:  # what is damaged does not say whose it was
+        sound = {cell.id for cell in done[1].cells if cell.id not in unusable}
+        asked = {taken for taken in wanted(ready, 3, 2) if taken[0] in sound}
+        assert asked <= finished(done[1]).keys()
+    every_command_works(speedtest, run)
