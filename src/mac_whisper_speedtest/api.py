@@ -15,9 +15,8 @@ from mac_whisper_speedtest.compare import fail_on as gates
 from mac_whisper_speedtest.compare import sources
 from mac_whisper_speedtest.compare.document import CellChange, Compared
 from mac_whisper_speedtest.compare.sources import RunSource
-from mac_whisper_speedtest.errors import SpeedtestError, UsageError
+from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.export import files, tables
-from mac_whisper_speedtest.export.tables import Table
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.option import Share
 from mac_whisper_speedtest.report import comparison_markdown
@@ -25,7 +24,6 @@ from mac_whisper_speedtest.report.html import notebook
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import Value
 from mac_whisper_speedtest.run import session
-from mac_whisper_speedtest.summary.samples import counted
 from mac_whisper_speedtest.timeline import export, timeline
 from mac_whisper_speedtest.timeline.timeline import Timeline
 
@@ -79,15 +77,15 @@ class Results:
         Raises:
             UsageError: there is no such table.
         """
-        return list(_table(table, text=text).records([self.run]))
+        return list(tables.named(table, text=text).records([self.run]))
 
     def to_pandas(self, table: str = "cells", *, text: bool = False) -> pandas.DataFrame:
         """The same as a pandas data frame. Raises UsageError, also where there is no pandas."""
-        return tables.to_pandas(_table(table, text=text), [self.run])
+        return tables.to_pandas(tables.named(table, text=text), [self.run])
 
     def to_polars(self, table: str = "cells", *, text: bool = False) -> polars.DataFrame:
         """The same as a polars data frame. Raises UsageError, also where there is no polars."""
-        return tables.to_polars(_table(table, text=text), [self.run])
+        return tables.to_polars(tables.named(table, text=text), [self.run])
 
     def export(self, path: StrPath, table: str = "cells", *, text: bool = False) -> Path:
         """Write a table, or with ``.json`` the whole run, in the format that the ending names.
@@ -97,7 +95,7 @@ class Results:
             StorageError: the file could not be written.
         """
         target = Path(path)
-        files.save([self.run], target, files.format_of(target), _table(table, text=text))
+        files.save([self.run], target, files.format_of(target), tables.named(table, text=text))
         return target
 
     def report(self, path: StrPath) -> Path:
@@ -134,17 +132,6 @@ def load(name: StrPath | int = "latest") -> Results:
         StorageError: its files are missing or damaged.
     """
     return Results(sources.load(str(name)))
-
-
-def _table(name: str, *, text: bool) -> Table:
-    known = {
-        "cells": tables.CELLS,
-        "samples": tables.samples(counted, text=text),
-        "utterances": tables.UTTERANCES,
-    }
-    if name not in known:
-        raise UsageError(f"there is no table {name!r}", hint=f"use one of {', '.join(known)}")
-    return known[name]
 
 
 class _LineProgress(Observer):
@@ -261,11 +248,10 @@ def compare(
         Share().check(margin, "margin")
     kinds = gates.kinds([fail_on] if isinstance(fail_on, str) else fail_on)
     judged = new.source if isinstance(new, Results) else sources.load(str(new))
-    if isinstance(base, Results):
-        against = base.source
-    elif base == sources.PREVIOUS:
-        against = sources.load_previous_comparable(judged.run.manifest)
-    else:
-        against = sources.load(str(base))
+    against = (
+        base.source
+        if isinstance(base, Results)
+        else sources.load_base(str(base), judged.run.manifest)
+    )
     found = comparing.compare(against, judged, margin=margin, anyway=anyway)
     return Comparison(gates.judged(found, kinds))

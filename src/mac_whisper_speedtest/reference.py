@@ -57,7 +57,7 @@ def results() -> str:
 
 def columns() -> str:
     """Columns of exports."""
-    samples = tables.samples(lambda _run, cell: cell.samples, text=True)
+    samples = tables.samples(text=True)
     shared = ", ".join(f"`{column.name}`" for column in tables.SHARED)
     names = {column.name for column in tables.SHARED}
     own = [

@@ -22,9 +22,8 @@ from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.tables import CELLS, UTTERANCES, Table
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind
-from mac_whisper_speedtest.summary.samples import counted
 
-SAMPLES = tables.samples(counted, text=True)
+SAMPLES = tables.samples(text=True)
 NASTY = ["=1+1", "a,b", 'say "so"', "two\nlines", "a\ttab", "café – 語 🎤", "back\\slash", "  "]
 FORMULAS = [
     "=cmd|' /C calc'!A0",
@@ -153,7 +152,7 @@ def test_samples_that_failed_or_were_taken_again_do_not_count() -> None:
 
 
 def test_transcripts_are_there_only_when_asked_for(run: s.Run) -> None:
-    without = tables.samples(counted)
+    without = tables.samples()
     assert SAID["u1"] not in written("csv", without, run)
     assert SAID["u1"] in written("csv", SAMPLES, run)
     assert [column.name for column in SAMPLES.columns] == [

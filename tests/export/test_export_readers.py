@@ -18,9 +18,8 @@ from mac_whisper_speedtest.export import files, tables
 from mac_whisper_speedtest.export.tables import CELLS, UTTERANCES, Table
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import Kind, Value
-from mac_whisper_speedtest.summary.samples import counted
 
-SAMPLES = tables.samples(counted, text=True)
+SAMPLES = tables.samples(text=True)
 TABLES = pytest.mark.parametrize("table", [CELLS, SAMPLES, UTTERANCES], ids=lambda each: each.name)
 MANY = 10_000
 TEXTS = [

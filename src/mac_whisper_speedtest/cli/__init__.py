@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 
 import click
 
@@ -73,15 +74,21 @@ def main() -> int:
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        _notify(text.getvalue().rstrip())
         return int(ExitCode.USAGE)
     except SpeedtestError as error:
-        from mac_whisper_speedtest.cli.output import notify
-
-        notify(f"speedtest: error: {error.message}")
+        _notify(f"speedtest: error: {error.message}")
         if error.hint:
-            notify(f"  hint: {error.hint}")
+            _notify(f"  hint: {error.hint}")
         return int(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("speedtest: interrupted", err=True)
         return int(ExitCode.INTERRUPTED)
+
+
+def _notify(text: str) -> None:
+    from mac_whisper_speedtest.cli.output import notify  # not for --help
+
+    notify(text)

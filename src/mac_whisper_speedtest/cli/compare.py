@@ -9,6 +9,7 @@ import click
 
 from mac_whisper_speedtest.cli import options
 from mac_whisper_speedtest.cli.output import echo_document
+from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.option import Share, WholeNumber
 
 if TYPE_CHECKING:
@@ -75,17 +76,12 @@ def command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest import files
     from mac_whisper_speedtest.compare import compare, sources
     from mac_whisper_speedtest.compare import fail_on as gates
-    from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.report import comparison as terminal
 
     kinds = gates.kinds(fail_on)
     chosen = form or (_by_suffix(output) if output is not None else "table")
     judged = sources.load(new)
-    against = (
-        sources.load_previous_comparable(judged.run.manifest)
-        if base == sources.PREVIOUS
-        else sources.load(base)
-    )
+    against = sources.load_base(base, judged.run.manifest)
     found = gates.judged(compare.compare(against, judged, margin=margin, anyway=anyway), kinds)
     if output is not None:
         files.write_bytes(output, _rendered(found, chosen).encode())
@@ -99,8 +95,6 @@ def command(  # noqa: PLR0917 - one parameter per option
 
 def _by_suffix(path: Path) -> str:
     """Raises UsageError."""
-    from mac_whisper_speedtest.errors import UsageError
-
     form = _BY_SUFFIX.get(path.suffix.lower())
     if form is None:
         raise UsageError(

@@ -9,7 +9,7 @@ import click
 
 from mac_whisper_speedtest.cli import options, output
 from mac_whisper_speedtest.cli.output import say
-from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.errors import ExitCode, NotMeasuredError
 from mac_whisper_speedtest.option import WholeNumber
 
 if TYPE_CHECKING:
@@ -139,7 +139,6 @@ def noise(  # noqa: PLR0917 - one parameter per option
     import msgspec
 
     from mac_whisper_speedtest.cli import progress
-    from mac_whisper_speedtest.errors import ExitCode, NotMeasuredError
     from mac_whisper_speedtest.request import Request
     from mac_whisper_speedtest.run import noise as noise_run
     from mac_whisper_speedtest.run import noise_floor, session

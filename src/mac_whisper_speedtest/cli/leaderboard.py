@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mac_whisper_speedtest.cli.output import notify, say
+from mac_whisper_speedtest.errors import ExitCode, UsageError
 
 
 @click.group("leaderboard")
@@ -45,7 +46,6 @@ def build(sources: tuple[str, ...], output: Path, download: bool) -> None:
     were refused, nothing was written; 2 the request was wrong; 5 the site could not be written;
     10 a dataset is not on this machine and was not downloaded.
     """
-    from mac_whisper_speedtest.errors import ExitCode
     from mac_whisper_speedtest.leaderboard import build as leaderboard
     from mac_whisper_speedtest.leaderboard import intake, site
 
@@ -80,7 +80,6 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         DownloadError: a dataset is not on this machine and was not downloaded.
     """
     from mac_whisper_speedtest.audio import datasets, hub_dataset
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.leaderboard import intake
 
     found: list[str] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mac_whisper_speedtest.cli.output import notify, say
+from mac_whisper_speedtest.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,19 +39,26 @@ def command(run: str, output: Path | None) -> None:
     """
     from mac_whisper_speedtest import files as files_module
     from mac_whisper_speedtest.compare import sources
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report.html.report import render_report
 
     if output is not None and output.is_dir():
         raise UsageError(f"cannot write {output}: it is a folder", hint="name a file in it")
     source = sources.load(run)
-    path = output or Path(f"run-{source.run.manifest.run}.html")
-    if output is None and path.exists():
-        # The same number may be another run's, from another machine.
-        raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
+    path = output or _new_file(f"run-{source.run.manifest.run}.html")
     data = render_report(source.run, label=source.label).encode()
     files_module.write_bytes(path, data)
     say(f"{path}: {len(data) / 1000:.0f} kB; any browser opens it, without a network")
+
+
+def _new_file(name: str) -> Path:
+    """A file of this name here; raises UsageError if there is one.
+
+    The same number may be another run's, from another machine.
+    """
+    path = Path(name)
+    if path.exists():
+        raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
+    return path
 
 
 # ``speedtest export``: runs as JSON, or as tables for other programs.
@@ -99,9 +107,7 @@ def export(
     """
     import sys
 
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.export import files, tables
-    from mac_whisper_speedtest.summary.samples import counted
 
     if text and table != "samples":
         raise UsageError("--text is for --table samples", hint="add --table samples")
@@ -109,11 +115,7 @@ def export(
         if output is None:
             raise UsageError("no format was named", hint="add --format csv, or -o FILE.csv")
         name = files.format_of(output)
-    chosen = {
-        "cells": tables.CELLS,
-        "samples": tables.samples(counted, text=text),
-        "utterances": tables.UTTERANCES,
-    }[table]
+    chosen = tables.named(table, text=text)
     files.check_format(name, table)
     if output is not None:
         files.check_path(output)
@@ -132,7 +134,6 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
         StorageError: it cannot be read.
     """
     from mac_whisper_speedtest.compare import sources
-    from mac_whisper_speedtest.errors import UsageError
 
     seen: dict[str, str] = {}
     for name in names:
@@ -177,7 +178,6 @@ def trace(run: str, output: Path | None, endpoint: str | None) -> None:
     """
     from mac_whisper_speedtest import files as files_module
     from mac_whisper_speedtest.compare import sources
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.timeline import export as otel
     from mac_whisper_speedtest.timeline import timeline
 
@@ -192,9 +192,6 @@ def trace(run: str, output: Path | None, endpoint: str | None) -> None:
         sent = otel.send(drawn, endpoint)
         say(f"{sent} spans of run {drawn.run} sent to {otel.printable_address(endpoint)}")
     if endpoint is None or output is not None:
-        path = output or Path(f"run-{drawn.run}.trace.json")
-        if output is None and path.exists():
-            # The same number may be another run's, from another machine.
-            raise UsageError(f"{path} is there already", hint=f"to replace it: -o {path}")
+        path = output or _new_file(f"run-{drawn.run}.trace.json")
         files_module.write_bytes(path, otel.to_json(drawn))
         say(f"written to {path}; open it at https://ui.perfetto.dev")

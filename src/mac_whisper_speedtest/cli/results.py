@@ -19,7 +19,7 @@ from mac_whisper_speedtest.cli.output import (
     say,
     size,
 )
-from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.errors import ExitCode, StorageError, UsageError
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.results.directory import RunDirectory
@@ -57,7 +57,6 @@ def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> 
 
     Exit codes: 0 listed; 2 the request was wrong; 5 the runs cannot be read.
     """
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.store.index import open_index
     from mac_whisper_speedtest.store.rows import STATES
 
@@ -225,7 +224,6 @@ def reindex() -> None:
 
     Exit codes: 0 done; 5 the runs cannot be read, or the index cannot be written.
     """
-    from mac_whisper_speedtest.errors import StorageError
     from mac_whisper_speedtest.store import location
     from mac_whisper_speedtest.store.index import open_index
 
@@ -284,7 +282,6 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None
     damaged, or a file cannot be written.
     """
     from mac_whisper_speedtest.bundle import write
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.results import directory
 
     found = list({run.path: run for run in map(directory.find, runs)}.values())
@@ -337,7 +334,6 @@ def import_bundles(files: tuple[Path, ...]) -> None:
     read, or a run cannot be written.
     """
     from mac_whisper_speedtest.bundle import read
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.results import directory
 
     refused: UsageError | None = None

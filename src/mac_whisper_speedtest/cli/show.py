@@ -10,6 +10,7 @@ import click
 
 from mac_whisper_speedtest.cli import options
 from mac_whisper_speedtest.cli.output import echo_document, echo_json
+from mac_whisper_speedtest.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.accuracy.differing_spans import DifferingSpan
@@ -29,7 +30,6 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     was killed; such a run is sealed on the way.
     """
     from mac_whisper_speedtest.compare import sources
-    from mac_whisper_speedtest.errors import StorageError
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.results import directory
 
@@ -94,7 +94,6 @@ def score_command(  # noqa: PLR0917 - one parameter per option
 
     from mac_whisper_speedtest.accuracy import normalize
     from mac_whisper_speedtest.compare import sources
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report import texts
     from mac_whisper_speedtest.summary import accuracy
 
@@ -140,7 +139,6 @@ def score_command(  # noqa: PLR0917 - one parameter per option
 def named(name: str, cells: list[CellResult]) -> str:
     """The backend of a run by its name or alias. Raises UsageError, which lists the backends."""
     from mac_whisper_speedtest.backends.registry import canonical
-    from mac_whisper_speedtest.errors import UsageError
 
     there = list(dict.fromkeys(cell.backend.name for cell in cells))
     known = canonical(name)
@@ -158,8 +156,6 @@ def _with_reference(cells: list[CellResult], path: Path) -> list[CellResult]:
         UsageError: the file cannot be read, is empty, or the run has more than one recording.
     """
     import msgspec
-
-    from mac_whisper_speedtest.errors import UsageError
 
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
@@ -215,7 +211,6 @@ def diff_command(  # noqa: PLR0917 - one parameter per option
     """
     from mac_whisper_speedtest.accuracy import normalize
     from mac_whisper_speedtest.compare import sources
-    from mac_whisper_speedtest.errors import UsageError
     from mac_whisper_speedtest.report import texts
 
     rules = normalize.named(normalizer) if normalizer else None
@@ -241,8 +236,6 @@ def _pairs(
     Raises:
         UsageError: a backend or the model is not in the run, or nothing has both.
     """
-    from mac_whisper_speedtest.errors import UsageError
-
     a, b = named(backend_a, cells), named(backend_b, cells)
     models = list(dict.fromkeys(cell.model.name for cell in cells))
     if model is not None and model not in models:

@@ -87,6 +87,11 @@ def _named(name: str) -> RunDirectory | RunSource:
     return RunSource(scrub(path.name), read.read_bundle(path), None)
 
 
+def load_base(name: str, new: s.Manifest) -> RunSource:
+    """The run called ``name`` that ``new`` is to be compared with; see :func:`load`."""
+    return load_previous_comparable(new) if name == PREVIOUS else load(name)
+
+
 def load_previous_comparable(to: s.Manifest) -> RunSource:
     """The newest earlier run of this store that ``to`` can be compared with.
 

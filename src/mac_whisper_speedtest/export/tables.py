@@ -5,7 +5,7 @@ The columns are derived from the declared fields of a row; docs/reference/column
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from mac_whisper_speedtest.results import cells, comparable
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value, flat_columns
 from mac_whisper_speedtest.results.comparable import Comparable
+from mac_whisper_speedtest.summary.samples import counted
 
 if TYPE_CHECKING:
     import pandas
@@ -156,9 +157,6 @@ _SHOWN_AS = {"backend": "name", "rank": "rank", "wer": "error_rate", "status": "
 """Brief columns with another text → the row's attribute with that text."""
 NAMES = ("cells", "samples", "utterances")
 
-Counted = Callable[[s.Run, s.CellResult], Collection[s.SampleResult]]
-"""Which of a cell's samples are in its medians."""
-
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -212,13 +210,8 @@ def _ordered(run: s.Run) -> s.Run:
     return msgspec.structs.replace(run, cells=ordered)
 
 
-def samples(counted: Counted, *, text: bool = False) -> Table:
-    """The table of samples.
-
-    Args:
-        counted: returns the samples of a cell that are in its medians.
-        text: whether to include transcripts.
-    """
+def samples(*, text: bool = False) -> Table:
+    """The table of samples, with transcripts if they were requested."""
 
     def rows(run: s.Run) -> Iterator[ExportedCell]:
         for row in _cells(run):
@@ -282,6 +275,22 @@ CELLS = Table("cells", (*_FIRST, *(each for each in _CELLS.values() if each not 
 UTTERANCES = Table(
     "utterances", (*SHARED, *flat_columns(UtteranceRow, inherited=False)), _utterances
 )
+
+
+def named(name: str, *, text: bool = False) -> Table:
+    """The table of this name.
+
+    Args:
+        name: ``cells``, ``samples`` or ``utterances``.
+        text: with ``samples``: the transcripts too.
+
+    Raises:
+        UsageError: there is no such table.
+    """
+    known = {each.name: each for each in (CELLS, samples(text=text), UTTERANCES)}
+    if name not in known:
+        raise UsageError(f"there is no table {name!r}", hint=f"use one of {', '.join(known)}")
+    return known[name]
 
 
 # Data frames. A column has its declared type, even if it is empty.
