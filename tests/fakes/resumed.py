@@ -68,11 +68,11 @@ class Dutiful:
                 self.taken.append((task.cell.id, task.round, recording.name, index))
                 dies = recording.name in self.deadly
                 said = sample(task.where, index, seconds)
-                record(
-                    msgspec.structs.replace(
-                        said, utterance=recording.name, failed="SIGSEGV: died" if dies else ""
+                if dies:
+                    said = msgspec.structs.replace(
+                        said, failed="SIGSEGV: died", text="", segments=[], language=None
                     )
-                )
+                record(msgspec.structs.replace(said, utterance=recording.name))
                 if dies:
                     return CRASH
             task.budget.samples += bool(missing)
