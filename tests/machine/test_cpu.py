@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from mac_whisper_speedtest.machine import cpu
-from mac_whisper_speedtest.machine.cpu import Cpu, CpuCounters
+from mac_whisper_speedtest.machine.cpu import Cpu, CpuCounters, TreeTimes
 from mac_whisper_speedtest.machine.probe import Target
+from mac_whisper_speedtest.machine.reader import UnknownFactError
 
 SPIN = "import sys\nprint('on', flush=True)\nwhile True: pass"
 WAIT = "import time, sys\nprint('on', flush=True)\ntime.sleep(60)"
@@ -47,9 +48,9 @@ def spinning() -> Iterator[int]:
 
 
 def test_outside_is_what_the_machine_did_without_the_worker_and_this_tool() -> None:
-    before = CpuCounters(wall_s=10.0, machine_s=100.0, tree_s=5.0, tool_s=1.0)
-    after = CpuCounters(wall_s=12.0, machine_s=104.5, tree_s=8.0, tool_s=1.25)
-    used = cpu.usage(before, after, 0.02)
+    before = CpuCounters(wall_s=10.0, machine_s=100.0, tree=TreeTimes({1: 5.0}), tool_s=1.0)
+    after = CpuCounters(wall_s=12.0, machine_s=104.5, tree=TreeTimes({1: 7.0}, 1.0), tool_s=1.25)
+    used = cpu.usage(before, after, 0.02, 2)
     assert used == cpu.CpuUsage(wall_s=2.0, cpu_s=3.0, outside_cpu_s=1.25, resolution_s=0.02)
     figures = cpu.readings(used)
     assert figures["cores_used"].value == 1.5
@@ -58,9 +59,9 @@ def test_outside_is_what_the_machine_did_without_the_worker_and_this_tool() -> N
 
 
 def test_rounding_never_makes_outside_work_negative() -> None:
-    before = CpuCounters(wall_s=0.0, machine_s=0.0, tree_s=0.0, tool_s=0.0)
-    after = CpuCounters(wall_s=1.0, machine_s=1.99, tree_s=2.0, tool_s=0.0)
-    assert cpu.usage(before, after, 0.02).outside_cpu_s == 0.0
+    before = CpuCounters(wall_s=0.0, machine_s=0.0, tree=TreeTimes({}), tool_s=0.0)
+    after = CpuCounters(wall_s=1.0, machine_s=1.99, tree=TreeTimes({1: 2.0}), tool_s=0.0)
+    assert cpu.usage(before, after, 0.02, 2).outside_cpu_s == 0.0
 
 
 def test_a_span_of_a_few_ticks_gives_no_share_but_can_be_added_up() -> None:
@@ -138,6 +139,37 @@ def test_the_time_of_children_that_have_ended_stays_with_the_worker() -> None:
         assert used >= 0.18  # counted in ticks
     finally:
         ended(process)
+
+
+def test_no_more_cores_are_ever_said_to_be_used_than_there_are() -> None:
+    """As where a container's own counters stand beside those of its machine."""
+    before = CpuCounters(wall_s=0.0, machine_s=0.0, tree=TreeTimes({}), tool_s=0.0)
+    after = CpuCounters(wall_s=0.1, machine_s=0.502, tree=TreeTimes({}), tool_s=0.0)
+    with pytest.raises(UnknownFactError, match=r"0\.50 s of other work in 0\.10 s on 2 cores"):
+        cpu.usage(before, after, 0.024, 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_time_of_a_process_that_vanishes_is_not_taken_for_that_of_others() -> None:
+    """A helper that worked before the span, and that nothing waits for when it ends in it."""
+    work = "while time.process_time() < 0.5: pass"
+    helper = f"import time\n{work}\nprint('on', flush=True)\ntime.sleep(60)"
+    between = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {helper!r}])"
+    worker = started(
+        f"import subprocess, sys, time\np = subprocess.Popen([sys.executable, '-c', {between!r}])\n"
+        "time.sleep(60)"
+    )
+    family = [psutil.Process(pid) for pid in cpu.pids(worker.pid)]
+    probe = Cpu()
+    probe.begin(Target(worker.pid))
+    for each in family[1:]:
+        each.kill()
+    psutil.wait_procs(family[2:], timeout=10)
+    figures = probe.end(Target(worker.pid))
+    ended(worker)
+    assert len(family) == 3
+    assert figures["outside_cpu_s"].value is None
+    assert "a process of the worker ended meanwhile" in figures["outside_cpu_s"].reason
 
 
 def test_a_worker_that_is_gone_gives_reasons_and_no_figures() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
-from mac_whisper_speedtest.machine.reader import Unknown, attempt
+from mac_whisper_speedtest.machine.reader import Unknown, UnknownFactError, attempt
 
 BASE_SHARE = 0.05
 """Of all logical cores. Daemons of an idle system stay below it, and a backend with a thread on
@@ -193,18 +193,36 @@ _WORST_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class TreeTimes:
+    """Processor seconds of a worker's tree until one moment.
+
+    Attributes:
+        living: of each process, by its id.
+        ended: of children that have ended and been waited for. macOS does not report it.
+    """
+
+    living: Mapping[int, float]
+    ended: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Of all of them."""
+        return sum(self.living.values()) + self.ended
+
+
+@dataclass(frozen=True, slots=True)
 class CpuCounters:
     """Counters at one moment, all in seconds.
 
     Attributes:
         machine_s: busy time of all cores since the machine started.
-        tree_s: processor time of the worker's tree, including its children that have ended.
+        tree: processor time of the worker's tree.
         tool_s: processor time of this process.
     """
 
     wall_s: float
     machine_s: float
-    tree_s: float
+    tree: TreeTimes
     tool_s: float
 
 
@@ -233,16 +251,36 @@ def resolution_s(cores: int, tick_s: float) -> float:
     return tick_s * (1 + math.sqrt(cores))
 
 
-def usage(before: CpuCounters, after: CpuCounters, resolution: float) -> CpuUsage:
+def usage(before: CpuCounters, after: CpuCounters, resolution: float, cores: int) -> CpuUsage:
     """The processor time used between two readings of the counters.
 
     ``outside = machine - tree - tool``: all other busy time, of daemons, other users and the
     hypervisor's other guests.
+
+    Args:
+        before: at the begin of the span.
+        after: at its end.
+        resolution: see `resolution_s`.
+        cores: of the machine, logical.
+
+    Raises:
+        UnknownFactError: a process of the tree ended and its time is counted nowhere, or the
+            counters contradict each other.
     """
-    tree_s = after.tree_s - before.tree_s
-    tool_s = after.tool_s - before.tool_s
-    outside = after.machine_s - before.machine_s - tree_s - tool_s
-    return CpuUsage(after.wall_s - before.wall_s, tree_s, max(0.0, outside), resolution)
+    gone = sum(s for pid, s in before.tree.living.items() if pid not in after.tree.living)
+    if gone > after.tree.ended - before.tree.ended + resolution:
+        raise UnknownFactError(
+            "a process of the worker ended meanwhile, and the system does not count its time"
+        )
+    wall_s = after.wall_s - before.wall_s
+    tree_s = after.tree.total - before.tree.total
+    outside = after.machine_s - before.machine_s - tree_s - (after.tool_s - before.tool_s)
+    if outside > cores * wall_s + resolution:
+        raise UnknownFactError(
+            f"the counters contradict each other: {outside:.2f} s of other work in {wall_s:.2f} s "
+            f"on {cores} cores"
+        )
+    return CpuUsage(wall_s, tree_s, max(0.0, outside), resolution)
 
 
 def readings(used: CpuUsage) -> dict[str, Reading]:
@@ -281,7 +319,8 @@ class Cpu:
 
     def __init__(self) -> None:
         self._before: CpuCounters | Unknown = Unknown("begin was not called")
-        self._resolution = resolution_s(psutil.cpu_count() or 1, 1 / os.sysconf("SC_CLK_TCK"))
+        self._cores = psutil.cpu_count() or 1
+        self._resolution = resolution_s(self._cores, 1 / os.sysconf("SC_CLK_TCK"))
 
     def begin(self, target: Target) -> None:
         """Read before the span, the machine last, to be close to the span."""
@@ -297,17 +336,15 @@ class Cpu:
         if isinstance(before, Unknown) or pid is None:
             reason = before.reason if isinstance(before, Unknown) else "there is no worker to meter"
             return unmeasured(UNITS, reason)
-        after = attempt(lambda: _counters_after(pid))
-        if isinstance(after, Unknown):
-            return unmeasured(UNITS, after.reason)
-        return readings(usage(before, after, self._resolution))
+        used = attempt(lambda: usage(before, _counters_after(pid), self._resolution, self._cores))
+        return unmeasured(UNITS, used.reason) if isinstance(used, Unknown) else readings(used)
 
 
 def _counters_before(pid: int) -> CpuCounters:
-    tree_s = tree_cpu_s(pid)
+    tree = tree_times(pid)
     tool_s = time.process_time()
     return CpuCounters(
-        machine_s=machine_busy_s(), wall_s=time.perf_counter(), tree_s=tree_s, tool_s=tool_s
+        machine_s=machine_busy_s(), wall_s=time.perf_counter(), tree=tree, tool_s=tool_s
     )
 
 
@@ -315,7 +352,7 @@ def _counters_after(pid: int) -> CpuCounters:
     wall_s = time.perf_counter()
     machine_s = machine_busy_s()
     tool_s = time.process_time()
-    return CpuCounters(machine_s=machine_s, wall_s=wall_s, tree_s=tree_cpu_s(pid), tool_s=tool_s)
+    return CpuCounters(machine_s=machine_s, wall_s=wall_s, tree=tree_times(pid), tool_s=tool_s)
 
 
 def machine_busy_s() -> float:
@@ -325,14 +362,18 @@ def machine_busy_s() -> float:
 
 
 def tree_cpu_s(pid: int) -> float:
-    """Processor seconds of the tree below ``pid``, including its children that have ended.
+    """Processor seconds of the tree below ``pid`` so far; raises as `tree_times` does."""
+    return tree_times(pid).total
 
-    macOS does not report children that have ended.
+
+def tree_times(pid: int) -> TreeTimes:
+    """The processor time of the tree below ``pid`` so far.
 
     Raises:
         psutil.Error, OSError: the process has ended or may not be read.
     """
-    total = 0.0
+    living: dict[int, float] = {}
+    ended = 0.0
     for process in members(pid):
         try:
             times = process.cpu_times()
@@ -340,9 +381,9 @@ def tree_cpu_s(pid: int) -> float:
             if process.pid == pid:
                 raise
             continue  # it has just ended; its time now counts as its parent's children's
-        total += _own_s(process.pid, times.user + times.system)
-        total += times.children_user + times.children_system
-    return total
+        living[process.pid] = _own_s(process.pid, times.user + times.system)
+        ended += times.children_user + times.children_system
+    return TreeTimes(living, ended)
 
 
 def _own_s(pid: int, in_ticks: float) -> float:
