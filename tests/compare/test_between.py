@@ -313,7 +313,9 @@ def test_versions_of_both_sides_are_said() -> None:
     first = source(run_of_set(FakeCell("a@1.1", version="1.1")))
     second = source(run_of_set(FakeCell("a@1.2", version="1.2"), number=2))
     found = cell(compare.compare(first, second))
-    assert (found.backend, found.base_backend, found.new_backend) == ("a", "a@1.1", "a@1.2")
+    assert found.base is not None
+    assert found.new is not None
+    assert (found.backend, found.base.backend, found.new.backend) == ("a", "a@1.1", "a@1.2")
     assert [(each.name, each.base, each.new) for each in found.changes] == [
         ("version", "1.1", "1.2")
     ]

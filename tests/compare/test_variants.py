@@ -19,6 +19,18 @@ def at(level: float, backend: str = "a", **fields: Any) -> FakeCell:
     return FakeCell(backend, rtf=[each * level for each in STEADY], **fields)
 
 
+def backends(cell: d.CellChange) -> tuple[str, str]:
+    assert cell.base is not None
+    assert cell.new is not None
+    return cell.base.backend, cell.new.backend
+
+
+def versions(cell: d.CellChange) -> tuple[str | None, str | None]:
+    assert cell.base is not None
+    assert cell.new is not None
+    return cell.base.version, cell.new.version
+
+
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *runs: tuple[FakeCell, ...]) -> None:
     monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
     for number, cells in enumerate(runs, start=1):
@@ -37,7 +49,7 @@ def test_the_order_in_which_variants_were_named_changes_nothing() -> None:
     first = source(run_of_set(at(1), at(2, "a:int8")))
     swapped = source(run_of_set(at(2, "a:int8"), at(1), number=2))
     found = compare.compare(first, swapped)
-    assert {each.label: (each.base_backend, each.new_backend) for each in found.cells} == {
+    assert {each.label: backends(each) for each in found.cells} == {
         "a": ("a", "a"),
         "a:int8": ("a:int8", "a:int8"),
     }
@@ -50,7 +62,7 @@ def test_versions_are_compared_each_with_itself() -> None:
         source(run_of_set(*cells)), source(run_of_set(*reversed(cells), number=2))
     )
     assert [each.label for each in found.cells] == ["a@1.2.1", "a@1.1.1"]
-    assert [(each.base_version, each.new_version) for each in found.cells] == [
+    assert [versions(each) for each in found.cells] == [
         ("1.2.1", "1.2.1"),
         ("1.1.1", "1.1.1"),
     ]

@@ -102,7 +102,8 @@ def _labeled(cells: Sequence[d.CellChange]) -> list[d.CellChange]:
     variants = {}
     for number, cell in enumerate(cells, start=1):
         work = f" {cell.model} on {cell.clip}"
-        requested = cell.new_backend or cell.base_backend or cell.backend
+        side = cell.new or cell.base
+        requested = side.backend if side else cell.backend
         texts = (cell.backend, requested, f"{requested} ({number})")
         variants[number] = [f"{text}{work}" for text in texts]
     names = distinct(variants)
@@ -161,15 +162,18 @@ def _cell(
         clip=shown.clip.name,
         audio_s=shown.clip.seconds,
         state=state,
-        base_backend=base.backend.name if base else None,
-        new_backend=new.backend.name if new else None,
-        base_version=base.backend.version if base else None,
-        new_version=new.backend.version if new else None,
-        base_precision=base.backend.precision if base else None,
-        new_precision=new.backend.precision if new else None,
-        base_status=base.status if base else None,
-        new_status=new.status if new else None,
+        base=_side(base) if base else None,
+        new=_side(new) if new else None,
         message=message,
+    )
+
+
+def _side(cell: s.CellResult) -> d.CellSide:
+    return d.CellSide(
+        backend=cell.backend.name,
+        version=cell.backend.version,
+        precision=cell.backend.precision,
+        status=cell.status,
     )
 
 

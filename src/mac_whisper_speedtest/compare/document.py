@@ -68,12 +68,12 @@ class RatioInfo(Struct, frozen=True, kw_only=True):
         return f"{self.low:{form or '.3f'}}–{self.high:{form or '.3f'}}"
 
 
-class SpeedChange(Struct, frozen=True, kw_only=True):
-    """Processing seconds per audio second (RTF), before and after."""
+class SideSpeed(Struct, frozen=True, kw_only=True):
+    """Processing seconds per audio second (RTF) of a cell in one run."""
 
-    base_rtf: Annotated[float, Doc("median over rounds", unit="s/s")]
-    new_rtf: Annotated[float, Doc("likewise", unit="s/s")]
-    base_processor: Annotated[
+    rtf: Annotated[float, Doc("median over rounds", unit="s/s")]
+    rounds: Annotated[list[float], Doc("RTF of every round that counts", unit="s/s")]
+    processor: Annotated[
         float | None,
         Doc(
             "processor seconds of the worker's tree per second of audio",
@@ -81,9 +81,13 @@ class SpeedChange(Struct, frozen=True, kw_only=True):
             null="the system does not report it",
         ),
     ]
-    new_processor: Annotated[float | None, Doc("likewise", unit="s/s", null="likewise")]
-    base_rounds: Annotated[list[float], Doc("RTF of every round that counts", unit="s/s")]
-    new_rounds: Annotated[list[float], Doc("likewise", unit="s/s")]
+
+
+class SpeedChange(Struct, frozen=True, kw_only=True):
+    """Its speed, before and after."""
+
+    base: Annotated[SideSpeed, Doc("in the base")]
+    new: Annotated[SideSpeed, Doc("in the new run")]
     ratio: Annotated[
         RatioInfo | None, Doc("time new ÷ base", null="a side has fewer than three rounds")
     ]
@@ -154,6 +158,15 @@ class QuantityChange(Struct, frozen=True, kw_only=True):
     reason: Annotated[str, Doc("why there is no verdict; else empty")]
 
 
+class CellSide(Struct, frozen=True, kw_only=True):
+    """A cell as one run has it."""
+
+    backend: Annotated[str, Doc("as the run names it")]
+    version: Annotated[str | None, Doc("as the worker reported it", null="no worker got ready")]
+    precision: Annotated[str | None, Doc("the effective one", null="likewise")]
+    status: Annotated[str, Doc("as in `CellResult`")]
+
+
 class CellChange(Struct, frozen=True, kw_only=True):
     """One cell in both runs, or in one of them."""
 
@@ -172,21 +185,8 @@ class CellChange(Struct, frozen=True, kw_only=True):
         str,
         Doc("`compared`, `failed`, `fixed`, `failed in both`, `missing`, `added` or `unmatched`"),
     ]
-    base_backend: Annotated[
-        str | None, Doc("the backend as the base names it", null="the base has no such cell")
-    ]
-    new_backend: Annotated[
-        str | None, Doc("as the new run names it", null="the new run has no such cell")
-    ]
-    base_version: Annotated[
-        str | None,
-        Doc("its version as the worker reported it", null="no worker got ready, or no such cell"),
-    ]
-    new_version: Annotated[str | None, Doc("likewise", null="likewise")]
-    base_precision: Annotated[str | None, Doc("its effective precision", null="as `base_version`")]
-    new_precision: Annotated[str | None, Doc("likewise", null="likewise")]
-    base_status: Annotated[str | None, Doc("as in `CellResult`", null="no such cell")]
-    new_status: Annotated[str | None, Doc("likewise", null="likewise")]
+    base: Annotated[CellSide | None, Doc("in the base", null="the base has no such cell")]
+    new: Annotated[CellSide | None, Doc("in the new run", null="the new run has no such cell")]
     message: Annotated[str, Doc("why it is not compared; may be empty")]
     speed: Annotated[SpeedChange | None, Doc("its speed", null="it is not compared")] = None
     accuracy: Annotated[

@@ -59,7 +59,7 @@ def judged(compared: d.Compared, requested: Sequence[str]) -> d.Compared:
 
 def _regressions(cell: d.CellChange, requested: Collection[str]) -> Iterator[tuple[str, str]]:
     """Kind and message of each."""
-    if cell.state in {d.FAILED, d.MISSING} and cell.base_status == "ok":
+    if cell.state in {d.FAILED, d.MISSING} and cell.base and cell.base.status == "ok":
         if _NEED_AN_END & set(requested):
             gone = "it is not in the new run" if cell.state == d.MISSING else cell.message
             yield _BROKEN, f"it was measured in the base, and now {gone}"

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 from mac_whisper_speedtest.compare import facts
-from mac_whisper_speedtest.compare.document import RatioInfo, SpeedChange
+from mac_whisper_speedtest.compare.document import RatioInfo, SideSpeed, SpeedChange
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.stats import intervals, ranking
 from mac_whisper_speedtest.stats.intervals import Interval
@@ -63,12 +63,8 @@ def compare(
         ratio = intervals.of_unpaired_ratio(new_rtf, base_rtf, each_level, min_spread=usual)
         verdict, why = judge_speed(ratio, margin=margin, machine=machine)
         changes[after.id] = SpeedChange(
-            base_rtf=statistics.median(base_rtf),
-            new_rtf=statistics.median(new_rtf),
-            base_processor=_processor(before),
-            new_processor=_processor(after),
-            base_rounds=base_rtf,
-            new_rounds=new_rtf,
+            base=_side(before, base_rtf),
+            new=_side(after, new_rtf),
             ratio=RatioInfo.of(ratio),
             verdict=verdict.value,
             why=why,
@@ -111,6 +107,10 @@ def judge_speed(
     if other is verdict:
         return verdict, what
     return Verdict.AMBIGUOUS, f"{what}; it is {verdict} with that and {other} without"
+
+
+def _side(cell: s.CellResult, rounds: list[float]) -> SideSpeed:
+    return SideSpeed(rtf=statistics.median(rounds), rounds=rounds, processor=_processor(cell))
 
 
 def _rtf_of_rounds(run: s.Run, cell: s.CellResult) -> list[float]:

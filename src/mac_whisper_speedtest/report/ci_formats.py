@@ -12,7 +12,7 @@ from mac_whisper_speedtest.compare.document import CellChange, Compared, Quantit
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.report import comparison as rows
-from mac_whisper_speedtest.results.cells import LONGEST_FIELD, backend_name, clipped
+from mac_whisper_speedtest.results.cells import LONGEST_FIELD, clipped
 
 
 def render_junit(compared: d.Compared) -> str:
@@ -33,7 +33,7 @@ def render_junit(compared: d.Compared) -> str:
             suite, "testcase", name=printable(cell.label), classname=printable(_class(cell))
         )
         if cell.speed is not None:
-            case.set("time", f"{cell.speed.new_rtf * cell.audio_s:.6f}")
+            case.set("time", f"{cell.speed.new.rtf * cell.audio_s:.6f}")
         if cell.name in failures:
             found = failures[cell.name]
             failure = ElementTree.SubElement(
@@ -107,18 +107,12 @@ def _results(cell: CellChange) -> Iterator[dict[str, object]]:
     speed = cell.speed
     if speed is None:
         return
-    sides = (
-        ("base", cell.base_version, speed.base_rounds, speed.base_processor),
-        ("new", cell.new_version, speed.new_rounds, speed.new_processor),
-    )
-    names = {
-        "base": backend_name(cell.base_backend or "", cell.base_version, cell.base_precision),
-        "new": backend_name(cell.new_backend or "", cell.new_version, cell.new_precision),
-    }
-    for side, version, rounds, processor in sides:
-        times = [rtf * cell.audio_s for rtf in rounds]
+    for run, side, measured in (("base", cell.base, speed.base), ("new", cell.new, speed.new)):
+        assert side is not None  # a speed is of a cell that both runs have
+        times = [rtf * cell.audio_s for rtf in measured.rounds]
+        processor = measured.processor
         yield {
-            "command": f"{names[side]} {cell.model} on {cell.clip} ({side})",
+            "command": f"{rows.side_name(side)} {cell.model} on {cell.clip} ({run})",
             "mean": statistics.fmean(times),
             "stddev": statistics.stdev(times) if len(times) > 1 else None,
             "median": statistics.median(times),
@@ -130,10 +124,10 @@ def _results(cell: CellChange) -> Iterator[dict[str, object]]:
             "exit_codes": [0] * len(times),
             "parameters": {
                 "backend": cell.backend,
-                "version": clipped(version or "", LONGEST_FIELD),
+                "version": clipped(side.version or "", LONGEST_FIELD),
                 "model": cell.model,
                 "clip": cell.clip,
-                "run": side,
+                "run": run,
             },
         }
 
@@ -153,18 +147,18 @@ def render_github_action_benchmark(compared: Compared) -> str:
 
 
 def _entries(cell: CellChange) -> Iterator[dict[str, object]]:
-    if cell.speed is None:
+    if cell.speed is None or cell.new is None:
         return
     speed, ratio = cell.speed, cell.speed.ratio
-    name = backend_name(cell.new_backend or "", cell.new_version, cell.new_precision)
+    name = rows.side_name(cell.new)
     extra = [name, f"speed: {speed.verdict}"]
     if ratio is not None:
         extra.append(f"time new/base: {ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")
-    half = (max(speed.new_rounds) - min(speed.new_rounds)) / 2
+    half = (max(speed.new.rounds) - min(speed.new.rounds)) / 2
     yield {
         "name": f"{cell.name}: RTF",
         "unit": "s per audio s",
-        "value": speed.new_rtf,
+        "value": speed.new.rtf,
         "range": f"± {half:.3g}",
         "extra": "\n".join(extra),
     }

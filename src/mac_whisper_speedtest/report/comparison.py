@@ -134,11 +134,11 @@ def _row(cell: d.CellChange) -> Iterator[str]:
     if speed is None:
         yield from (MISSING, MISSING, MISSING, cell.state)
     else:
-        yield f"{1 / speed.base_rtf:.2f}"
-        yield f"{1 / speed.new_rtf:.2f}"
+        yield f"{1 / speed.base.rtf:.2f}"
+        yield f"{1 / speed.new.rtf:.2f}"
         ratio = speed.ratio
         yield (
-            number_text(speed.new_rtf / speed.base_rtf, ".3f")
+            number_text(speed.new.rtf / speed.base.rtf, ".3f")
             if ratio is None
             else interval_text(ratio.estimate, ratio.low, ratio.high, ".3f")
         )
@@ -152,15 +152,15 @@ def _row(cell: d.CellChange) -> Iterator[str]:
 
 
 def _name(cell: d.CellChange) -> str:
-    in_both = cell.base_backend is not None and cell.new_backend is not None
-    version, precision = (
-        _change(base, new) if in_both else base or new
-        for base, new in (
-            (cell.base_version, cell.new_version),
-            (cell.base_precision, cell.new_precision),
-        )
-    )
-    return backend_name(cell.label, version, precision)
+    sides = [each for each in (cell.base, cell.new) if each is not None]
+    base, new = sides[0], sides[-1]
+    version = _change(base.version, new.version)
+    return backend_name(cell.label, version, _change(base.precision, new.precision))
+
+
+def side_name(side: d.CellSide) -> str:
+    """A cell of one run with version and precision."""
+    return backend_name(side.backend, side.version, side.precision)
 
 
 def _change(base: str | None, new: str | None) -> str | None:
