@@ -212,7 +212,9 @@ def watched_run(tool: Tool, *words: object, limit_s: float) -> Watched:
 
 
 def engine(folder: Path, name: str, spec: dict[str, Any]) -> Path:
-    command = [sys.executable, "-I", "-S", str(FAKES / "hostile_engine.py"), json.dumps(spec)]
+    attack = folder / f"{name}.json"
+    attack.write_text(json.dumps(spec), encoding="utf-8")
+    command = [sys.executable, "-I", "-S", str(FAKES / "hostile_engine.py"), str(attack)]
     return describe_fake(folder, name, command=command)
 
 

@@ -1,4 +1,4 @@
-"""A worker that attacks the tool: ``python hostile_engine.py SPEC``, with a JSON object as SPEC.
+"""A worker that attacks the tool: ``python hostile_engine.py FILE``, which holds a JSON object.
 
 Without anything in it, it works as an honest engine does. ``{"hello"|"load"|"transcribe": {...}}``
 changes members of an answer; ``{"do": NAME, "at": METHOD, "with": {...}}`` calls a method of
@@ -15,9 +15,10 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any, NoReturn
 
-SPEC: dict[str, Any] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+SPEC: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 OUT = sys.stdout.fileno()
 FOREVER_S = 600.0
 _ESCAPEE = "import time; time.sleep(600)"

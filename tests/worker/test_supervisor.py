@@ -44,7 +44,9 @@ def conversation(
 ) -> tuple[list[Answer[m.TranscribeResult]], WorkerExit, Heard]:
     """Talk to a hostile engine until it fails or has answered all calls."""
     heard = Heard()
-    command = (sys.executable, "-I", "-S", str(ENGINE), json.dumps(spec))
+    attack = tmp_path / "attack.json"
+    attack.write_text(json.dumps(spec), encoding="utf-8")
+    command = (sys.executable, "-I", "-S", str(ENGINE), str(attack))
     started = launch(Backend(name="hostile", command=command), scratch=tmp_path, threads=1)
     assert started is not None
     params = m.TranscribeParams(

@@ -110,7 +110,7 @@ def checked_transcript(
             _name("effective", name): _setting(value) for name, value in answer.effective.items()
         },
         observed=[_name("observed", each) for each in answer.observed],
-        remarks=[_line(each) for each in answer.remarks],
+        remarks=[cleaned_line(each) for each in answer.remarks],
         stages_s={_name("stages_s", name): each for name, each in answer.stages_s.items()},
         allocator_bytes={
             _name("allocator_bytes", name): each for name, each in answer.allocator_bytes.items()
@@ -124,14 +124,22 @@ def checked_error(answer: ErrorObject) -> ErrorObject:
     data = answer.data or m.ErrorData()
     return ErrorObject(
         code=answer.code,
-        message=_line(answer.message.strip().partition("\n")[0]),
-        data=m.ErrorData(_line(data.error_class)[:LONGEST_NAME], log_tail(data.traceback)),
+        message=cleaned_line(answer.message.strip().partition("\n")[0]),
+        data=m.ErrorData(cleaned_line(data.error_class)[:LONGEST_NAME], log_tail(data.traceback)),
     )
 
 
 def cleaned_log(params: m.LogParams) -> m.LogParams:
     """A line for the log, of a known level."""
-    return m.LogParams(params.level if params.level in LEVELS else "info", _line(params.message))
+    return m.LogParams(
+        params.level if params.level in LEVELS else "info", cleaned_line(params.message)
+    )
+
+
+def cleaned_line(text: str) -> str:
+    """A text for people on one line, of at most 2000 characters."""
+    line = printable_line(scrub(text[:_SCRUBBED_CHARACTERS]))
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
 
 
 def log_tail(text: str) -> str:
@@ -173,13 +181,8 @@ def _name(field: str, text: str, *, required: bool = False) -> str:
     return name
 
 
-def _line(text: str) -> str:
-    line = printable_line(scrub(text[:_SCRUBBED_CHARACTERS]))
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
-
-
 def _facts(field: str, values: Mapping[str, str]) -> dict[str, str]:
-    return {_name(field, name): _line(text) for name, text in values.items()}
+    return {_name(field, name): cleaned_line(text) for name, text in values.items()}
 
 
 def _setting(value: SettingValue) -> SettingValue:

@@ -30,6 +30,8 @@ T = TypeVar("T")
 SLOW_PERIODS = 3
 """A stage is called slow after this fraction (1/3) of its deadline, long before it is killed."""
 _MEMORY_CHECK_S = 0.5
+_MOST_LOG_LINES = 200
+"""Lines of a worker's log that are passed on in one call."""
 
 
 class TranscriptionFailedError(Exception):
@@ -100,12 +102,17 @@ class Worker:
         self._memory_checked = 0.0
         self._observer = observer or Observer()
         self._stage = m.Stage.SPAWN
-        self._calls = self._messages = self._bytes = 0
+        self._calls = self._messages = self._bytes = self._log_lines = 0
         self._oom_kills_before = exit_status.kernel_oom_kills()
         self.spawn_s: float | None = None
         self._started = time.perf_counter()
         try:
-            self._process = WorkerProcess(launch)
+            with interrupts.held_back():  # a process that is not known here could not be killed
+                self._process = WorkerProcess(launch)
+        except KeyboardInterrupt:
+            if hasattr(self, "_process"):
+                self.kill()
+            raise
         except (OSError, ValueError) as error:  # ValueError: a NUL in a word of the command
             why = error.strerror if isinstance(error, OSError) else error
             raise WorkerFailureError(
@@ -219,7 +226,7 @@ class Worker:
         survives: frozenset[int] = frozenset(),
     ) -> Answer[T]:
         self._calls += 1
-        self._messages = self._bytes = 0
+        self._messages = self._bytes = self._log_lines = 0
         self._stage = stage
         # Notifications of before, from threads of the worker for instance.
         while (early := self._process.receive(0.0)) is not None:
@@ -297,12 +304,20 @@ class Worker:
         except ViolationError as violation:
             raise self._violation(str(violation)) from violation
         if isinstance(message, m.LogParams):
-            log = answers.cleaned_log(message)
-            self._observer.log(log.level, log.message)
+            self._log(message)
             return None
         if isinstance(message, m.ProgressParams):
             return m.Stage(message.stage) if message.stage in set(m.Stage) else None
         return message
+
+    def _log(self, params: m.LogParams) -> None:
+        """Pass on a line of the worker's log, unless it wrote too many in this call."""
+        self._log_lines += 1
+        if self._log_lines <= _MOST_LOG_LINES:
+            line = answers.cleaned_log(params)
+            self._observer.log(line.level, line.message)
+        elif self._log_lines == _MOST_LOG_LINES + 1:
+            self._observer.log("warning", f"more than {_MOST_LOG_LINES} lines; left out")
 
     def _check_memory(self, limit: int) -> None:
         now = time.perf_counter()
@@ -322,6 +337,7 @@ class Worker:
         return self._failure(exit_status.from_returncode(returncode, self._stage, oom_kills=kills))
 
     def _violation(self, what: str, stage: m.Stage | None = None) -> WorkerFailureError:
+        what = answers.cleaned_line(what)
         return self._failure(exit_status.violated_protocol(stage or self._stage, what))
 
     def _failure(self, ending: WorkerExit) -> WorkerFailureError:
