@@ -18,8 +18,8 @@ def describe(folder: Path, name: str) -> Path:
     return describe_fake(folder, name, adapter=f"pitfalls:{name}")
 
 
-def line(audio: Path, text: str | None = REFERENCE) -> str:
-    entry: dict[str, Any] = {"audio_filepath": audio.name, "duration": 2.0, "lang": "en"}
+def line(audio: Path, text: str | None = REFERENCE, **more: str) -> str:
+    entry: dict[str, Any] = {"audio_filepath": audio.name, "duration": 2.0, "lang": "en", **more}
     if text is not None:
         entry["text"] = text
     return json.dumps(entry)
@@ -36,7 +36,8 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(16000)
-    lines = [line(good[0]), line(short), line(empty), line(folder / "gone.wav"), line(good[1])]
+    lines = [line(good[0], speaker="Ann"), line(short, speaker="Bob"), line(empty)]
+    lines += [line(folder / "gone.wav"), line(good[1], speaker="Ann")]
     lines += ["", '{"audio_filepath": 7}', "{not json"]
     manifest = folder / "talks.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -87,6 +88,18 @@ def test_a_recording_that_a_backend_refuses_counts_as_all_deletions(one_run: Fin
     assert sound["summary"]["accuracy"]["rate"] == 0.0
     kinds = {each["kind"]: each["message"] for each in refuses["summary"]["findings"]}
     assert kinds["failed"].startswith("no text for 1 of 3 recordings")
+
+
+def test_an_error_rate_has_an_interval(one_run: Finished) -> None:
+    accuracy = one_run.cell("RefusesSome")["summary"]["accuracy"]
+    assert accuracy["rate_low"] < accuracy["rate"] < accuracy["rate_high"]
+    assert "blocks of 5 reference words (few utterances: 3)" in accuracy["rate_how"]
+
+
+def test_speakers_are_numbered_and_not_named(one_run: Finished) -> None:
+    (clip,) = one_run.run["manifest"]["clips"]
+    assert [each["speaker"] for each in clip["utterances"]] == [1, 2, 1]
+    assert "Bob" not in one_run.stdout
 
 
 def test_speed_is_seconds_of_audio_by_seconds_of_work_over_the_set(one_run: Finished) -> None:

@@ -149,12 +149,14 @@ class Utterance:
         language: its code, or ``None`` if unknown.
         hypothesis: what a backend wrote; ``None`` if it produced no text, which counts as if every
             word were missing.
+        speaker: number of the speaker; ``None`` if unknown.
     """
 
     name: str
     reference: str
     language: str | None
     hypothesis: str | None
+    speaker: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +166,14 @@ class UtteranceErrors(Counts):
     Attributes:
         name: of the utterance.
         failed: whether the backend produced no text.
+        speaker: number of the speaker; ``None`` if unknown.
         errors_at: errors at each of the reference's units, for resampling pieces of it; see
             :func:`errors_at`.
     """
 
     name: str
     failed: bool
+    speaker: int | None = None
     errors_at: tuple[int, ...] = field(default=(), repr=False)
 
 
@@ -234,9 +238,9 @@ def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = No
         reference = rules[language](each.reference)
         hypothesis = None if each.hypothesis is None else rules[language](each.hypothesis)
         unit = _Unit.LETTERS if spaceless[language] else _Unit.CHARACTERS
-        characters.append(_score_one(each.name, reference, hypothesis, unit))
+        characters.append(_score_one(each, reference, hypothesis, unit))
         if metric == "wer":
-            words.append(_score_one(each.name, reference, hypothesis, _Unit.WORDS))
+            words.append(_score_one(each, reference, hypothesis, _Unit.WORDS))
     scored = words if metric == "wer" else characters
     total = _sum(scored)
     rates = [each.rate for each in scored if each.rate is not None]
@@ -257,14 +261,21 @@ def wer(reference: str, hypothesis: str) -> float | None:
     ``None`` if the normalized reference has no words: the rate is then undefined.
     """
     rules = normalize.NORMALIZERS["english"]
-    return _score_one("", rules(reference), rules(hypothesis), _Unit.WORDS).rate
+    counts, _ = _errors(rules(reference), rules(hypothesis), _Unit.WORDS)
+    return counts.rate
 
 
-def _score_one(name: str, reference: str, hypothesis: str | None, unit: _Unit) -> UtteranceErrors:
-    """The errors of one utterance, from normalized texts."""
+def _score_one(
+    utterance: Utterance, reference: str, hypothesis: str | None, unit: _Unit
+) -> UtteranceErrors:
+    """The errors of one utterance, from its normalized texts."""
     counts, errors_at = _errors(reference, hypothesis or "", unit)
     return UtteranceErrors(
-        **asdict(counts), name=name, failed=hypothesis is None, errors_at=errors_at
+        **asdict(counts),
+        name=utterance.name,
+        failed=hypothesis is None,
+        speaker=utterance.speaker,
+        errors_at=errors_at,
     )
 
 

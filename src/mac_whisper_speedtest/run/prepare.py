@@ -268,6 +268,8 @@ def _declared(backend: Backend, contract: DecodeContract) -> dict[str, SettingVa
 
 def _clip_info(speech: AudioSet) -> s.ClipInfo:
     several = len(speech.recordings) > 1
+    named = dict.fromkeys(each.speaker for each in speech.recordings if each.speaker is not None)
+    speakers = {name: number for number, name in enumerate(named, start=1)}
     return s.ClipInfo(
         name=speech.name,
         seconds=speech.seconds,
@@ -287,6 +289,7 @@ def _clip_info(speech: AudioSet) -> s.ClipInfo:
                 language=recording.language,
                 reference=recording.reference,
                 silences_s=silent_spans(recording.samples),
+                speaker=speakers.get(recording.speaker or ""),
             )
             for recording in speech.recordings
             if several

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from mac_whisper_speedtest.accuracy import gate
+from mac_whisper_speedtest.accuracy import bootstrap, gate
 from mac_whisper_speedtest.accuracy import score as accuracy
 from mac_whisper_speedtest.accuracy.gate import Gate
 from mac_whisper_speedtest.accuracy.normalize import Normalizer
@@ -110,6 +110,7 @@ def score(
             reference=each.reference,
             language=each.language,
             hypothesis=each.text,
+            speaker=recording.speaker,
         )
         for each, recording in zip(texts_in_order(cell), cell.clip.recordings, strict=True)
         if each.reference is not None
@@ -193,12 +194,16 @@ def _gate(
 def result(judged: CellAccuracy) -> s.AccuracyResult:
     """The accuracy as results record it."""
     scored, verdict = judged.score, judged.gate
+    interval = bootstrap.rate_interval(scored)
     same = [name for name in s.AccuracyResult.__struct_fields__ if hasattr(scored, name)]
     return s.AccuracyResult(
         **{name: getattr(scored, name) for name in same},
         utterances=msgspec.convert(
             scored.per_utterance, list[s.UtteranceScore], from_attributes=True
         ),
+        rate_low=interval.low if interval else None,
+        rate_high=interval.high if interval else None,
+        rate_how=interval.how if interval else "",
         unreached=judged.unreached,
         against=judged.against,
         delta=verdict.delta if verdict else None,

@@ -33,6 +33,11 @@ class UtteranceInfo(Struct):
         default=None,
     )
     silences_s: list[tuple[float, float]] = kept("as in `ClipInfo`", default=[])
+    speaker: int | None = kept(
+        "number of its speaker, from 1 in the order of the recordings; names are not recorded",
+        null="the set names no speaker for it",
+        default=None,
+    )
 
 
 class LeftOutInfo(Struct):

@@ -73,6 +73,22 @@ class AccuracyResult(Computed):
         null="no reference has a word",
         column=Column("accuracy_rate"),
     )
+    rate_low: float | None = fact(
+        "lower end of the 95 % interval of `rate`, from a bootstrap over speakers, utterances or "
+        "blocks of words",
+        "fraction",
+        null="too little was said",
+        column=Column("accuracy_rate_low"),
+        default=None,
+    )
+    rate_high: float | None = fact(
+        "upper end of the interval of `rate`",
+        "fraction",
+        null="as `rate_low`",
+        column=Column("accuracy_rate_high"),
+        default=None,
+    )
+    rate_how: str = fact("what was resampled, in words; empty without an interval", default="")
     mean_rate: float | None = fact(
         "mean of the recordings' own rates", "fraction", null="as `rate`"
     )
