@@ -97,64 +97,6 @@ def suits(source_format: str, stored: str, weights_format: str, precision: str) 
     return False
 
 
-def converted(
-    source: Weights,
-    weights_format: str,
-    precision: str,
-    *,
-    notify: Callable[[str], None],
-    fresh: bool,
-) -> Weights:
-    """The same network in another format, from the tool's cache or converted now.
-
-    Args:
-        source: what to convert.
-        weights_format: a format that the converter writes.
-        precision: the precision to store it in.
-        notify: receives a line before a conversion, which takes seconds to minutes.
-        fresh: read every converted file again, even if its hash is remembered.
-
-    Raises:
-        DamagedError: what is in the cache is not what was converted.
-        WeightsError: the source cannot be read as such weights.
-        StorageError: the cache cannot be written.
-    """
-    from mac_whisper_speedtest.convert.conversion import convert
-    from mac_whisper_speedtest.convert.record import read_record
-
-    folder = conversion_folder(source, weights_format, precision)
-    with file_io.locked(Path(f"{folder}.lock")):
-        if not folder.exists():
-            notify(f"converting {source.model} to {weights_format} {precision} (once)")
-            convert(
-                source.path,
-                weights_format,
-                folder,
-                precision=precision,
-                source_format=source.format,
-                provenance={"source": source.source},
-            )
-        copy = inspect_copy(conversion(folder, weights_format))
-        hashes = verified_hashes(
-            copy,
-            source.model,
-            weights_format,
-            by_hand=f"remove the folder {folder}; it is rebuilt at the next run",
-            fresh=fresh,
-        )
-    return Weights(
-        model=source.model,
-        format=weights_format,
-        precision=precision,
-        path=copy.path,
-        files=hashes,
-        size_bytes=copy.size_bytes,
-        source=f"converted from {source.source}",
-        network_sha256=read_record(folder).network_sha256,
-        english_only=source.english_only,
-    )
-
-
 def conversion_folder(source: Weights, weights_format: str, precision: str) -> Path:
     """Where the conversion of ``source`` is kept: in a folder that names nothing outside it."""
     if catalog.is_custom(source.model):
@@ -167,10 +109,6 @@ def official(name: str, *, fresh: bool = False) -> Weights:
 
     For a canonical name that is the published CTranslate2 files; for a model outside the catalog
     whatever its repository holds.
-
-    Args:
-        name: canonical model name, or ``org/name@REVISION``.
-        fresh: read every file again, even if its hash is remembered.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.
@@ -221,10 +159,51 @@ def in_format(
     notify: Callable[[str], None],
     fresh: bool = False,
 ) -> Weights:
-    """``source`` (from `official`) in the requested format and precision, converted if needed."""
+    """``source`` (from `official`) in the requested format and precision.
+
+    Where it does not suit as it is, its conversion, from the tool's cache or made now.
+
+    Raises:
+        DamagedError: what is in the cache is not what was converted.
+        WeightsError: it cannot be converted, or cannot be read as such weights.
+        StorageError: the cache cannot be written.
+    """
     if suits(source.format, source.precision, weights_format, precision):
         return source
-    return converted(source, weights_format, precision, notify=notify, fresh=fresh)
+    from mac_whisper_speedtest.convert.conversion import convert
+    from mac_whisper_speedtest.convert.record import read_record
+
+    folder = conversion_folder(source, weights_format, precision)
+    with file_io.locked(Path(f"{folder}.lock")):
+        if not folder.exists():
+            notify(f"converting {source.model} to {weights_format} {precision} (once)")
+            convert(
+                source.path,
+                weights_format,
+                folder,
+                precision=precision,
+                source_format=source.format,
+                provenance={"source": source.source},
+            )
+        copy = inspect_copy(conversion(folder, weights_format))
+        hashes = verified_hashes(
+            copy,
+            source.model,
+            weights_format,
+            by_hand=f"remove the folder {folder}; it is rebuilt at the next run",
+            fresh=fresh,
+        )
+    return Weights(
+        model=source.model,
+        format=weights_format,
+        precision=precision,
+        path=copy.path,
+        files=hashes,
+        size_bytes=copy.size_bytes,
+        source=f"converted from {source.source}",
+        network_sha256=read_record(folder).network_sha256,
+        english_only=source.english_only,
+    )
 
 
 def _described(info: ModelInfo, path: Path, *, fresh: bool) -> Weights:
@@ -291,11 +270,6 @@ _CAME_BY = {
 
 def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights:
     """The files of ``name`` as published in that format, wherever they are, with their hashes.
-
-    Args:
-        name: canonical model name.
-        weights_format: a format that the catalog knows.
-        fresh: read every file again, even if its hash is remembered.
 
     Raises:
         UsageError, WeightsMissingError, WeightsError: as `locate`.

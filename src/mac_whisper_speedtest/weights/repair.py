@@ -5,8 +5,6 @@ Only the damaged copy is removed: a file in the hub's cache, or a folder that th
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +12,7 @@ from typing import TypeVar
 from mac_whisper_speedtest import catalog, files
 from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.weights import trash
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 
 _Found = TypeVar("_Found")
@@ -80,18 +79,14 @@ def _replace(damage: Damage, notify: Callable[[str], None]) -> None:
 
 
 def _clear(damage: Damage) -> None:
-    """Remove the folder in one step, unless it was replaced meanwhile; writers hold this lock."""
+    """Remove the folder, unless it was replaced meanwhile; writers hold this lock."""
     folder = damage.folder
     try:
         with files.locked(Path(f"{folder}.lock")):
-            if not folder.exists() or identity(folder) != damage.seen:
-                return
-            # Half a folder must never be found under this name, even if this process is killed.
-            aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-            folder.rename(aside / folder.name)
+            if folder.exists() and identity(folder) == damage.seen:
+                trash.remove_folder(folder)
     except OSError as error:
         raise StorageError(
             f"cannot remove the damaged folder {folder}: {error.strerror or error}",
             hint="check its permissions",
         ) from error
-    shutil.rmtree(aside, ignore_errors=True)

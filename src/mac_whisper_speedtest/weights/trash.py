@@ -127,19 +127,19 @@ def _remove(item: TrashItem) -> None:
         with contextlib.suppress(OSError):  # another process has put something there meanwhile
             path.rmdir()
     else:
-        if not path.name.startswith("."):
-            path = _hidden(path)
-        shutil.rmtree(path)
+        remove_folder(path)
 
 
-def _hidden(path: Path) -> Path:
-    """Rename a folder so that nothing finds it."""
-    hidden = path.with_name(f".{path.name}.removed")
-    if hidden.is_symlink():
-        hidden.unlink()
-    elif hidden.exists():  # of a removal that was killed
-        shutil.rmtree(hidden)
-    return path.rename(hidden)
+def remove_folder(path: Path) -> None:
+    """Remove a folder, which nothing finds any more from the first moment on. Raises OSError."""
+    if not path.name.startswith("."):
+        hidden = path.with_name(f".{path.name}.removed")
+        if hidden.is_symlink():
+            hidden.unlink()
+        elif hidden.exists():  # of a removal that was killed
+            shutil.rmtree(hidden)
+        path = path.rename(hidden)
+    shutil.rmtree(path)
 
 
 @contextlib.contextmanager
