@@ -147,3 +147,17 @@ def test_nothing_is_written_where_a_name_would_be_given_away(
     assert "annasbox" not in wrote.err
     assert not (tmp_path / "x.zip").exists()
     assert isinstance(run.replay(), s.Run)
+
+
+def test_a_bundle_is_signed_and_verified(tmp_path: Path, speedtest: Call) -> None:
+    path, key = tmp_path / "x.zip", tmp_path / "mine"
+    wrote = speedtest("bundle", given(tmp_path / "run").path, "-o", path, "--sign", key)
+    assert "Signed it: " in wrote.out
+
+    good = speedtest("verify", path, "--signed-by", f"{key}.pub")
+    assert (good.code, "bundle x.zip: good" in good.out) == (0, True)
+    assert "note: signed by RW" in good.out
+
+    speedtest("bundle", tmp_path / "run", "-o", path, "--sign", tmp_path / "other")
+    bad = speedtest("verify", path, "--signed-by", f"{key}.pub")
+    assert (bad.code, "it is not signed by" in bad.out) == (5, True)

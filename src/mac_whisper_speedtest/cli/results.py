@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,44 +173,81 @@ def gc(dry_run: bool, yes: bool) -> None:
 
 @click.command("verify")
 @click.argument("runs", nargs=-1)
+@click.option(
+    "--signed-by", metavar="KEY", help="Bundles must be signed by this public key (or .pub file)."
+)
 @options.json_flag
 @click.pass_context
-def verify_runs(ctx: click.Context, runs: tuple[str, ...], as_json: bool) -> None:
+def verify_runs(
+    ctx: click.Context, runs: tuple[str, ...], signed_by: str | None, as_json: bool
+) -> None:
     """Recompute digests and figures of RUNS (all, if none is named) and report differences.
 
-    A RUN is a number, a tag, a run id, a path, or "latest". Nothing is written. Digests show damage
-    and careless edits; they are no signature.
+    A RUN is a number, a tag, a run id, a path, "latest", or a bundle (.zip), whose signature is
+    checked too. Nothing is written. Digests show damage and careless edits; they are no signature.
 
     \b
     speedtest results verify
     speedtest results verify latest 12
+    speedtest results verify m2-air.zip --signed-by m2-air.pub
 
     Exit codes: 0 no problem found; 2 the request was wrong; 5 a run is damaged or cannot be read.
     """
+    from mac_whisper_speedtest.bundle import signature
     from mac_whisper_speedtest.results import directory
     from mac_whisper_speedtest.store import verify
 
-    chosen = [directory.find(name) for name in runs] if runs else directory.every()
+    key = signature.public_key(signed_by) if signed_by else None
+    chosen = [*runs] if runs else [directory.name_of(run) for run in directory.every()]
     documents = []
     wrong = 0
-    for run in chosen:
-        found = verify.examine(run)
-        wrong += bool(found.problems)
-        name = directory.name_of(run)
+    for each in chosen:
+        if (path := Path(each)).suffix.lower() == ".zip" and path.is_file():
+            what, name = "bundle", path.name
+            problems, remarks = _verified_bundle(path, key)
+        else:
+            run = directory.find(each)
+            what, name, found = "run", directory.name_of(run), verify.examine(run)
+            problems, remarks = found.problems, found.remarks
+        wrong += bool(problems)
         if as_json:
-            document = {"run": name, "problems": found.problems, "remarks": found.remarks}
-            documents.append(document)
+            documents.append({what: name, "problems": problems, "remarks": remarks})
             continue
-        echo(f"run {name}: {'WRONG' if found.problems else 'good'}")
-        for problem in found.problems:
+        echo(f"{what} {name}: {'WRONG' if problems else 'good'}")
+        for problem in problems:
             echo(f"  wrong: {problem}")
-        for remark in found.remarks:
+        for remark in remarks:
             echo(f"  note: {remark}")
     if as_json:
         echo_json({"schema_version": _SCHEMA_VERSION, "runs": documents})
     else:
         say(f"{len(chosen) - wrong} of {len(chosen)} runs are good")
     ctx.exit(ExitCode.STORAGE if wrong else ExitCode.OK)
+
+
+def _verified_bundle(path: Path, key: str | None) -> tuple[Sequence[str], Sequence[str]]:
+    """What is wrong with a bundle, and what else there is to say.
+
+    Args:
+        path: the file.
+        key: the public key that must have signed it.
+    """
+    from mac_whisper_speedtest.bundle import read, signature
+    from mac_whisper_speedtest.bundle.container import BundleError
+
+    problems: list[str] = []
+    signer = ""
+    try:
+        read.read_bundle(path)
+    except BundleError as error:
+        problems.append(error.message)
+    try:
+        signer = signature.signer_of(path)
+    except BundleError as error:
+        problems.append(error.message)
+    if key is not None and signer != key:
+        problems.append(f"it is not signed by {key}")
+    return problems, [f"signed by {signer}" if signer else "not signed"]
 
 
 # results reindex
@@ -267,7 +305,14 @@ def reindex() -> None:
     is_flag=True,
     help="Leave out the texts of your own recordings. WER can then not be recomputed.",
 )
-def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None:
+@click.option(
+    "--sign",
+    "key",
+    type=click.Path(path_type=Path),
+    metavar="KEY",
+    help="Sign it with this key of minisign's, which is created if it is not there.",
+)
+def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Path | None) -> None:
     """Write RUN (a number, a tag, an id, a path, or "latest") as a file that others can check.
 
     It holds everything that figures are computed from, and nothing that names you: no user or host
@@ -277,11 +322,12 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None
     \b
     speedtest results bundle latest -o m2-air.zip
     speedtest results bundle 12 13 14 -o bundles/
+    speedtest results bundle latest -o m2-air.zip --sign ~/.speedtest.key
 
     Exit codes: 0 written; 2 no such run, or something in it would give away a secret; 5 a run is
     damaged, or a file cannot be written.
     """
-    from mac_whisper_speedtest.bundle import write
+    from mac_whisper_speedtest.bundle import signature, write
     from mac_whisper_speedtest.results import directory
 
     found = list({run.path: run for run in map(directory.find, runs)}.values())
@@ -295,7 +341,15 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool) -> None
         path = output / f"run-{run.path.name}.zip" if folder else output
         write.write_bundle(run, path, texts=not without_texts)
         echo(f"Wrote {path}: run {directory.name_of(run)}, {size(path.stat().st_size)}.")
+        if key is not None:
+            public = signature.sign_bundle(path, key, password=_ask_password)
+            echo(f"Signed it: {signature.signature_path(path)}, by {public}")
         _warn_of_texts(run, without_texts=without_texts)
+
+
+def _ask_password() -> str:
+    found: str = click.prompt("Password of the key", hide_input=True, err=True)
+    return found
 
 
 def _warn_of_texts(run: RunDirectory, *, without_texts: bool) -> None:

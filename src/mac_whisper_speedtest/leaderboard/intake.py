@@ -176,11 +176,14 @@ def _submission(path: Path) -> Submission:
     """With every figure computed from its samples; figures in its files are ignored."""
     if not path.is_dir():
         from mac_whisper_speedtest.bundle import read as unpack
+        from mac_whisper_speedtest.bundle import signature
 
         if path.suffix.lower() != BUNDLE:
             raise UsageError(f"{path.name} is not a bundle", hint="a bundle's name ends in .zip")
         found = unpack.read_validated(path)
-        return submissions.submission_of(found.run, journal_doubts=found.journal_doubts)
+        return submissions.submission_of(
+            found.run, journal_doubts=found.journal_doubts, signer=signature.signer_of(path)
+        )
     there = RunDirectory(path)
     run = there.replay()
     if run.manifest.outcome is not None and run.manifest.outcome.state == "running":
