@@ -162,6 +162,7 @@ def test_the_time_of_a_process_that_vanishes_is_not_taken_for_that_of_others() -
     family = [psutil.Process(pid) for pid in cpu.pids(worker.pid)]
     probe = Cpu()
     probe.begin(Target(worker.pid))
+    family[1].suspend()  # so that it does not wait for its child
     for each in family[1:]:
         each.kill()
     psutil.wait_procs(family[2:], timeout=10)
