@@ -306,3 +306,32 @@ def test_ctrl_c_ends_a_run_whose_engine_has_left_a_process_behind(
     assert "Traceback" not in err
     if sys.platform == "linux":
         assert processes_named(mark) == []
+
+
+def test_a_run_of_the_most_that_is_accepted_can_be_shared(tool: Tool, tmp_path: Path) -> None:
+    piece = {"start_s": -1.0, "end_s": 61.0, "text": "@long:30"}
+    most = {
+        "text": "@long:60000",
+        "segments": ["@times", 2000, piece],
+        "tokens": 61_000,
+        "fallbacks": 61_000,
+        "peak_rss_bytes": 1 << 60,
+        "allocator_bytes": {f"{number}@long:290": 1 << 60 for number in range(100)},
+        "stages_s": {f"{number}@long:290": 0.0 for number in range(100)},
+        "remarks": ["@long:1999"] * 100,
+        "observed": ["@long:300"] * 100,
+        "effective": {"beam_size": -(10**15), "window": "@long:300"},
+    }
+    spec = {
+        "hello": {"version": "@long:300", "versions": {"\x1b": "@long:50000"}},
+        "load": {"device": "@long:300", "details": {"[link=x]": "@long:50000"}},
+        "transcribe": most,
+    }
+    words = ["-b", engine(tmp_path, "most", spec), "--passes", 10, "--rounds", 1, "--json"]
+    audio = ["--audio", write_tone(tmp_path / "tone.wav", 1.0)]
+    found = watched_run(tool, *audio, *words, limit_s=100)
+    assert found.done.returncode == 0, found.done.stderr[-3000:]
+    bundle = tmp_path / "bundle.zip"
+    for command in (["results", "bundle", "latest", "-o", bundle], ["show", bundle]):
+        done = tool(*command)
+        assert done.returncode == 0, (command, done.stderr[-3000:])

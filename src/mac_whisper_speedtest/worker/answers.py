@@ -7,6 +7,7 @@ from control characters, and then cut.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -138,7 +139,7 @@ def cleaned_log(params: m.LogParams) -> m.LogParams:
 
 def cleaned_line(text: str) -> str:
     """A text for people on one line, of at most 2000 characters."""
-    line = printable_line(scrub(text[:_SCRUBBED_CHARACTERS]))
+    line = _scrubbed_line(text)
     return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
 
 
@@ -174,11 +175,23 @@ def _check_few(answer: m.HelloResult | m.LoadReply | m.TranscribeResult) -> None
 
 def _name(field: str, text: str, *, required: bool = False) -> str:
     """What identifies something: it is not cut, because two things could become one."""
-    name = printable_line(scrub(text[:_SCRUBBED_CHARACTERS]))
+    name = _scrubbed_line(text)
     _at_most(field, len(name), LONGEST_NAME, "characters")
     if required and not name:
         raise LimitError(field, "is empty")
     return name
+
+
+def _scrubbed_line(text: str) -> str:
+    if len(text) <= LONGEST_NAME:
+        return _scrubbed_name(text)
+    return printable_line(scrub(text[:_SCRUBBED_CHARACTERS]))
+
+
+@functools.lru_cache(maxsize=512)
+def _scrubbed_name(text: str) -> str:
+    """The same; kept, because settings have the same names and values in every answer."""
+    return printable_line(scrub(text))
 
 
 def _facts(field: str, values: Mapping[str, str]) -> dict[str, str]:
