@@ -177,13 +177,13 @@ class _Conversation:
         self.record(
             s.Loaded(
                 **task.where,
-                version=scrub(hello.value.version),
-                versions=_scrubbed(hello.value.versions),
+                version=hello.value.version,
+                versions=hello.value.versions,
                 device=load.value.device,
                 device_asked=task.request.device,
                 precision=load.value.precision,
                 precision_asked=task.model.precision,
-                details=_scrubbed(load.value.details),
+                details=load.value.details,
                 spawn_s=self.worker.spawn_s,
                 import_s=hello.value.import_s,
                 hello_wall_s=hello.wall_s,
@@ -286,12 +286,9 @@ class _Conversation:
         value, where = answer.value, self.task.where
         effective = s.Effective(
             **where,
-            values={
-                scrub(name): scrub(each) if isinstance(each, str) else each
-                for name, each in value.effective.items()
-            },
-            observed=[scrub(each) for each in value.observed],
-            remarks=[scrub(each) for each in value.remarks],
+            values=value.effective,
+            observed=value.observed,
+            remarks=value.remarks,
         )
         if effective != self.effective:
             self.record(effective)
@@ -333,11 +330,6 @@ class _Conversation:
                 failed=scrub(f"{ending.error_class}: {ending.message}"),
             )
         )
-
-
-def _scrubbed(reported: Mapping[str, str]) -> dict[str, str]:
-    """What a backend reports, without names of this machine or its user."""
-    return {scrub(name): scrub(text) for name, text in reported.items()}
 
 
 def _value(readings: Mapping[str, Reading], name: str) -> float | None:

@@ -2,7 +2,7 @@
 
 Numbers that cannot be true and texts that identify something at absurd length violate the protocol
 (:class:`~mac_whisper_speedtest.limits.LimitError`). Texts for people are freed from secrets, then
-from control characters, and then cut.
+from control characters, and then cut. No other code needs to clean what a worker says.
 """
 
 from __future__ import annotations
