@@ -212,6 +212,7 @@ def diff_command(  # noqa: PLR0917 - one parameter per option
     from mac_whisper_speedtest.accuracy import normalize
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.report import texts
+    from mac_whisper_speedtest.summary import accuracy
 
     rules = normalize.named(normalizer) if normalizer else None
     cells = sources.replayed(run).run.cells
@@ -223,7 +224,7 @@ def diff_command(  # noqa: PLR0917 - one parameter per option
             texts.show_diff(_title(first, second, rules), parts)
             shown = True
     if not shown:
-        there = [name for first, _ in pairs for name in _recordings(first)]
+        there = [each.name for first, _ in pairs for each in accuracy.texts_in_order(first)]
         some = ", ".join([*there[:_SOME], *(["…"] if len(there) > _SOME else [])])
         raise UsageError(f"the run has no recording {utterance!r}", hint=f"it has {some}")
 
@@ -269,51 +270,46 @@ def _title(first: CellResult, second: CellResult, rules: Normalizer | None) -> s
     return f"{named[0]} and {named[1]} on {first.clip.name}"
 
 
-def _recordings(cell: CellResult) -> list[str]:
-
-    return [each.name or cell.clip.name for each in cell.clip.recordings]
-
-
 def _parts(
     first: CellResult, second: CellResult, recording: str | None, rules: Normalizer | None
 ) -> list[RecordingDiff]:
     """Differences recording by recording, and their sum; empty if no recording has that name."""
     from mac_whisper_speedtest.accuracy import differing_spans
     from mac_whisper_speedtest.report.texts import RecordingDiff
+    from mac_whisper_speedtest.results.cells import counted
     from mac_whisper_speedtest.summary import accuracy
 
-    ours, theirs = accuracy.texts(first), accuracy.texts(second)
     labels = (first.backend.name, second.backend.name)
+    theirs = accuracy.texts_in_order(second)
+    pairs = [
+        (each, other)
+        for each, other in zip(accuracy.texts_in_order(first), theirs, strict=True)
+        if recording in {None, each.name}
+    ]
+    if not pairs:
+        return []
     parts: list[RecordingDiff] = []
-    looked = alike = both_wrong = 0
-    for each in first.clip.recordings:
-        name = each.name or first.clip.name
-        if recording not in {None, name}:
+    alike = both_wrong = 0
+    for each, other in pairs:
+        if each.text is None or other.text is None:
+            texts = zip(labels, (each.text, other.text), strict=True)
+            failed = " and ".join(label for label, text in texts if text is None)
+            parts.append(RecordingDiff(each.name, (), (f"no text from {failed}",)))
             continue
-        looked += 1
-        if each.name not in ours or each.name not in theirs:
-            parts.append(RecordingDiff(name, (), ("not reached by both",)))
-            continue
-        a, b = ours[each.name], theirs[each.name]
-        if a is None or b is None:
-            failed = [label for label, text in zip(labels, (a, b), strict=True) if text is None]
-            parts.append(RecordingDiff(name, (), (f"no text from {' and '.join(failed)}",)))
-            continue
-        language = each.language or str(first.contract.requested.get("language") or "en")
         found = differing_spans.compare_texts(
-            each.reference, a, b, language=language, normalizer=rules
+            each.reference, each.text, other.text, language=each.language, normalizer=rules
         )
         both_wrong += found.shared_errors
         alike += not found.spans
         if found.spans:
-            parts.append(RecordingDiff(name, tuple(_place(span, labels) for span in found.spans)))
+            spans = tuple(_place(span, labels) for span in found.spans)
+            parts.append(RecordingDiff(each.name, spans))
         elif found.only_formatting:
-            parts.append(RecordingDiff(name, (), ("the same words; only their form differs",)))
-    if not looked:
-        return []
-    total = f"{alike} of {looked} {'recording has' if looked == 1 else 'recordings have'}"
+            parts.append(RecordingDiff(each.name, (), ("the same words; only their form differs",)))
+    has = "has" if len(pairs) == 1 else "have"
+    total = f"{alike} of {counted(len(pairs), 'recording')} {has} the same words"
     wrong = f"; both are wrong alike in {both_wrong} places" if both_wrong else ""
-    return [*parts, RecordingDiff("", (), (f"{total} the same words{wrong}",))]
+    return [*parts, RecordingDiff("", (), (f"{total}{wrong}",))]
 
 
 def _place(span: DifferingSpan, labels: tuple[str, str]) -> TextDifference:
