@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac_whisper_speedtest.cli import options
-from mac_whisper_speedtest.cli.output import echo_document
 from mac_whisper_speedtest.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ def command(
     speedtest run --model tiny.en --tag before-update --resume
     """
     from mac_whisper_speedtest.cli import progress
+    from mac_whisper_speedtest.cli.output import echo_document
     from mac_whisper_speedtest.export import files
     from mac_whisper_speedtest.report import table
     from mac_whisper_speedtest.request import Request
