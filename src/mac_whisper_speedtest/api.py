@@ -207,6 +207,11 @@ class Comparison:
         """The regressions that ``fail_on`` names, in words."""
         return [f"{each.cell}: {each.message}" for each in self.document.regressions]
 
+    @property
+    def undecided(self) -> list[str]:
+        """What of ``fail_on`` cannot be decided, in words; it is no regression."""
+        return [f"{each.cell}: {each.message}" for each in self.document.undecided]
+
     def to_markdown(self) -> str:
         """The comparison for a pull request."""
         return comparison_markdown.render(self.document)
