@@ -54,12 +54,12 @@ def test_a_run_is_scored_again_with_its_errors_and_the_gate(
     rows: dict[str, list[str]] = {}
     for line in filter(str.strip, answer.out.splitlines()):
         rows.setdefault(line.split()[0], line.split())
-    assert rows["openai-whisper"][3:11] == ["0.00%", "0.00%", "0.00%", "0", "0", "0", "17", "0"]
+    assert " ".join(rows["openai-whisper"][3:12]) == ("0.00% (0.00%–35.21%) 0.00% 0.00% 0 0 0 17 0")
     assert rows["openai-whisper"][-1] == "reference"
     assert rows["whisper.cpp"][3] == "5.88%"
-    assert rows["whisper.cpp"][6:9] == ["1", "0", "0"]
+    assert rows["whisper.cpp"][7:10] == ["1", "0", "0"]
     assert rows["whisper.cpp"][-1] == "unclear"
-    assert rows["bad"][10] == "1"
+    assert rows["bad"][11] == "1"
     assert rows["bad"][-1] == "worse"
     assert "Compared with openai-whisper" in answer.out
     assert "EnglishTextNormalizer" in answer.out
@@ -162,7 +162,8 @@ def test_diff_shows_each_place_with_what_was_said_and_who_is_right(
 
     assert answer.code == 0
     assert answer.out == (
-        "openai-whisper tiny.en (WER 0.00%) and whisper.cpp tiny.en (WER 5.88%) on speech\n"
+        "openai-whisper tiny.en (WER 0.00%, 0.00%–35.21%) and whisper.cpp tiny.en "
+        "(WER 5.88%, 0.00%–25.00%) on speech\n"
         "\n"
         "u1\n"
         "\n"

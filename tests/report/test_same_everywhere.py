@@ -42,7 +42,14 @@ EXPECTED = [
     ("broken", "–", "–", "crashed"),
 ]
 """Name, rank, error rate and status, in the order of the table."""
+INTERVAL = re.compile(r" \(?[\d.]+%–[\d.]+%\)?")
 Shown = list[tuple[str, str, str, str]]
+
+
+def bare(rate: str) -> str:
+    """An error rate without its interval, which every absolute one has."""
+    assert rate == "–" or INTERVAL.search(rate), rate
+    return INTERVAL.sub("", rate)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def shown(rows: Sequence[Sequence[str]], rate: str = "WER", status: str = "statu
     """The four columns of a table whose first row is its headings; of a status its first part."""
     headings, *fields = rows
     at = [list(headings).index(name) for name in ("backend", "rank", rate, status)]
-    return [(row[at[0]], row[at[1]], row[at[2]], row[at[3]]) for row in fields]
+    return [(row[at[0]], row[at[1]], bare(row[at[2]]), row[at[3]]) for row in fields]
 
 
 def without_findings(found: Shown) -> Shown:
@@ -119,7 +126,7 @@ def test_the_scores(run: s.Run) -> None:
     texts.show_scores(run.cells, found, console=console)
     headings, *rows = columns(console)
     at = headings.index("WER")
-    rates = {row[0]: f"{float(row[at].rstrip('%')):.1f}%" for row in rows}
+    rates = {row[0]: f"{float(bare(row[at]).rstrip('%')):.1f}%" for row in rows}
     assert rates == {name: rate for name, _, rate, status in EXPECTED if status != "crashed"}
 
 
@@ -144,17 +151,18 @@ def rows_of_comparison() -> dict[str, str]:
 def test_a_comparison_on_the_terminal_and_in_markdown(compared: Compared) -> None:
     (rows,) = comparison.tables(compared).values()
     at = comparison.HEADINGS.index("error rate")
-    assert {row[0]: row[at] for row in rows} == rows_of_comparison()
+    assert {row[0]: bare(row[at]) for row in rows} == rows_of_comparison()
     lines = comparison_markdown.render(compared).splitlines()
     fields = [[each.strip() for each in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
-    assert {row[0]: row[at] for row in fields[2 : 2 + len(EXPECTED)]} == rows_of_comparison()
+    shown = {row[0]: bare(row[at]) for row in fields[2 : 2 + len(EXPECTED)]}
+    assert shown == rows_of_comparison()
 
 
 def test_the_formats_of_ci(compared: Compared) -> None:
     cases = ElementTree.fromstring(ci_formats.render_junit(compared)).iter("testcase")
     texts = [case.findtext("system-out") or "" for case in cases]
     found = [dict(line.split(": ", 1) for line in text.splitlines()) for text in texts]
-    assert {each["backend"]: each["error rate"] for each in found} == rows_of_comparison()
+    assert {each["backend"]: bare(each["error rate"]) for each in found} == rows_of_comparison()
     measured = [each for each in EXPECTED if each[3] != "crashed"]
     results = json.loads(ci_formats.render_hyperfine(compared))["results"]
     assert {each["command"] for each in results} == {
@@ -162,6 +170,7 @@ def test_the_formats_of_ci(compared: Compared) -> None:
     }
     entries = json.loads(ci_formats.render_github_action_benchmark(compared))
     rates = [each for each in entries if each["name"].endswith("WER")]
+    assert all(" to " in each["range"] for each in rates)
     assert {each["extra"].splitlines()[0]: f"{each['value']:.1f}%" for each in rates} == {
         name: rate for name, _, rate, _ in measured
     }

@@ -259,13 +259,18 @@ def _pairs(
 
 
 def _title(first: CellResult, second: CellResult, rules: Normalizer | None) -> str:
+    from mac_whisper_speedtest.accuracy import bootstrap
+    from mac_whisper_speedtest.results.cells import range_text
     from mac_whisper_speedtest.summary import accuracy
 
     named = []
     for cell in (first, second):
         score = accuracy.score(cell, rules)
-        known = score is not None and score.rate is not None
-        rate = f" ({score.metric.upper()} {score.rate:.2%})" if score and known else ""
+        rate = ""
+        if score is not None and score.rate is not None:
+            bounds = bootstrap.rate_interval(score)
+            ends = f", {range_text(bounds.low, bounds.high, '.2%')}" if bounds else ""
+            rate = f" ({score.metric.upper()} {score.rate:.2%}{ends})"
         named.append(f"{cell.backend.name} {cell.model.name}{rate}")
     return f"{named[0]} and {named[1]} on {first.clip.name}"
 

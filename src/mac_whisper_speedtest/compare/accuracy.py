@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mac_whisper_speedtest.accuracy import gate
+from mac_whisper_speedtest.accuracy import bootstrap, gate
 from mac_whisper_speedtest.accuracy import score as scores
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.bundle.redact import TEXTS_LEFT_OUT
@@ -33,8 +33,7 @@ def accuracy_change(base: s.CellResult, new: s.CellResult) -> AccuracyChange:
         return _unjudged(before, after, "the two runs were given different reference texts")
     return AccuracyChange(
         metric=after.metric,
-        base_rate=before.rate,
-        new_rate=after.rate,
+        **_rates(before, after),
         delta=found.delta,
         low=found.low,
         high=found.high,
@@ -47,14 +46,26 @@ def _unjudged(before: Score | None, after: Score | None, why: str) -> AccuracyCh
     either = after or before
     return AccuracyChange(
         metric=either.metric if either else None,
-        base_rate=before.rate if before else None,
-        new_rate=after.rate if after else None,
+        **_rates(before, after),
         delta=None,
         low=None,
         high=None,
         verdict="",
         how=f"not judged: {why}",
     )
+
+
+def _rates(before: Score | None, after: Score | None) -> dict[str, float | None]:
+    """Both error rates with their intervals, by their fields."""
+    found: dict[str, float | None] = {}
+    for side, score in (("base", before), ("new", after)):
+        interval = bootstrap.rate_interval(score) if score else None
+        found |= {
+            f"{side}_rate": score.rate if score else None,
+            f"{side}_low": interval.low if interval else None,
+            f"{side}_high": interval.high if interval else None,
+        }
+    return found
 
 
 def text_change(base: s.CellResult, new: s.CellResult) -> TextChange | None:

@@ -106,7 +106,16 @@ class AccuracyChange(Struct, frozen=True, kw_only=True):
         ),
     ]
     base_rate: Annotated[float | None, Doc("corpus error rate", unit="fraction", null="likewise")]
-    new_rate: Annotated[float | None, Doc("likewise", unit="fraction", null="likewise")]
+    base_low: Annotated[
+        float | None,
+        Doc("lower end of its 95 % interval", unit="fraction", null="likewise, or too few words"),
+    ] = None
+    base_high: Annotated[float | None, Doc("upper end", unit="fraction", null="likewise")] = None
+    new_rate: Annotated[float | None, Doc("corpus error rate", unit="fraction", null="likewise")]
+    new_low: Annotated[
+        float | None, Doc("lower end of its interval", unit="fraction", null="likewise")
+    ] = None
+    new_high: Annotated[float | None, Doc("upper end", unit="fraction", null="likewise")] = None
     delta: Annotated[float | None, Doc("new minus base", unit="fraction", null="it was not judged")]
     low: Annotated[
         float | None,
@@ -297,6 +306,11 @@ class Point(Struct, frozen=True, kw_only=True):
     wer: Annotated[
         float | None, Doc("word error rate", unit="fraction", null="as `wer` of `Summary`")
     ]
+    wer_low: Annotated[
+        float | None,
+        Doc("lower end of its 95 % interval", unit="fraction", null="likewise, or too few words"),
+    ] = None
+    wer_high: Annotated[float | None, Doc("upper end", unit="fraction", null="likewise")] = None
     peak_rss_bytes: Annotated[
         int | None, Doc("as in `Summary`", unit="byte", null="the worker does not report it")
     ]

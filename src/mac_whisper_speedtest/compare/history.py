@@ -196,7 +196,7 @@ def series(visits: Sequence[HistoryPoint]) -> h.Series:
 def _point(visit: HistoryPoint) -> h.Point:
     backend, figures = visit.cell.backend, visit.figures
     assert figures.rtfx is not None  # others were left out
-    bounds = figures.rtfx_bounds
+    bounds, accuracy = figures.rtfx_bounds, figures.accuracy
     return h.Point(
         run=visit.run.number,
         run_id=visit.run.run_id,
@@ -211,6 +211,8 @@ def _point(visit: HistoryPoint) -> h.Point:
         rtfx_high=bounds.high if bounds else None,
         rounds=figures.rounds_ok,
         wer=figures.wer,
+        wer_low=accuracy.rate_low if accuracy and figures.wer is not None else None,
+        wer_high=accuracy.rate_high if accuracy and figures.wer is not None else None,
         peak_rss_bytes=figures.peak_rss_bytes,
     )
 

@@ -115,7 +115,7 @@ def _unanimous(verdicts: list[Verdict]) -> Verdict:
 
 # One figure pooled over several bundles.
 
-Basis = Literal["rounds", "bundles", "range", ""]
+Basis = Literal["rounds", "bundles", "texts", "range", ""]
 
 _Z = statistics.NormalDist().inv_cdf((1 + intervals.LEVEL) / 2)
 """Half the width of a 95 % interval, in standard errors."""
@@ -131,8 +131,9 @@ class PooledFigure:
         high: upper end.
         basis: ``rounds``: one bundle; the interval of its rounds. ``bundles``: at least six
             bundles; the interval of a median of independent values (``of_median``). ``range``: two
-            to five bundles, which allow no interval; the smallest and the largest value. Empty: one
-            bundle with too few rounds.
+            to five bundles, which allow no interval; the smallest and the largest value. ``texts``:
+            of an error rate, from the lowest to the highest end of the bundles' intervals. Empty:
+            one bundle with too few rounds, or with too few words.
         level: confidence level of the interval; ``None`` if there is none.
         values: one per bundle, rising.
     """
@@ -166,14 +167,20 @@ def pooled_rtfx(cells: Sequence[SubmittedCell]) -> PooledFigure:
 def pooled_error_rate(cells: Sequence[SubmittedCell]) -> PooledFigure | None:
     """The error rate of one row; ``None`` without reference texts.
 
-    One bundle's rate has no interval: its rounds repeat the same text.
+    Bundles do not make its interval narrower: all of them transcribed the same speech.
     """
-    known = [each.error_rate for each in cells if each.error_rate is not None]
+    found = [each.summary.accuracy for each in cells]
+    known = [each for each in found if each is not None and each.rate is not None]
     if not known:
         return None
-    if len(known) == 1:
-        return _figure(known, None, None, "")
-    return _figure(known, min(known), max(known), "range")
+    rates = [each.rate for each in known if each.rate is not None]
+    lows = [each.rate_low for each in known if each.rate_low is not None]
+    highs = [each.rate_high for each in known if each.rate_high is not None]
+    if lows and highs:
+        return _figure(rates, min(*lows, *rates), max(*highs, *rates), "texts")
+    if len(rates) == 1:
+        return _figure(rates, None, None, "")
+    return _figure(rates, min(rates), max(rates), "range")
 
 
 def speed_of_cell(cell: SubmittedCell) -> Speed:
@@ -203,6 +210,6 @@ def _figure(
         low=low,
         high=high,
         basis=basis,
-        level=intervals.LEVEL if basis in {"rounds", "bundles"} else None,
+        level=intervals.LEVEL if basis in {"rounds", "bundles", "texts"} else None,
         values=tuple(sorted(values)),
     )

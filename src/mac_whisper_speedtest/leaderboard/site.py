@@ -150,8 +150,10 @@ COLUMNS: tuple[FlatColumn, ...] = (
     FlatColumn("interval_level", _NUMBER, "", "confidence level of the interval", "row.rtfx.level"),
     FlatColumn("metric", _STRING, "", "wer or cer", "board.metric"),
     FlatColumn("error_rate", _NUMBER, "", "error rate, a fraction", "row.error_rate.value"),
-    FlatColumn("error_rate_low", _NUMBER, "", "smallest of a bundle", "row.error_rate.low"),
-    FlatColumn("error_rate_high", _NUMBER, "", "largest of a bundle", "row.error_rate.high"),
+    FlatColumn("error_rate_low", _NUMBER, "", "lowest end of its interval", "row.error_rate.low"),
+    FlatColumn(
+        "error_rate_high", _NUMBER, "", "highest end of its interval", "row.error_rate.high"
+    ),
     FlatColumn(
         "peak_rss_bytes", _NUMBER, "bytes", "peak memory of the worker", "row.peak_rss_bytes"
     ),

@@ -140,11 +140,6 @@ class SubmittedCell:
         """The interval of RTFx over its rounds; ``None`` with too few, or if it is not ``ok``."""
         return self.summary.rtfx_bounds if self.rtf else None
 
-    @property
-    def error_rate(self) -> float | None:
-        """A fraction; ``None`` without reference texts."""
-        return self.summary.accuracy.rate if self.summary.accuracy else None
-
 
 @dataclass(frozen=True, slots=True)
 class BoardSpeech:

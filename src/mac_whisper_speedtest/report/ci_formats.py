@@ -164,10 +164,12 @@ def _entries(cell: CellChange) -> Iterator[dict[str, object]]:
     }
     accuracy = cell.accuracy
     if accuracy is not None and accuracy.new_rate is not None:
+        low, high = accuracy.new_low, accuracy.new_high
         yield {
             "name": f"{cell.name}: {(accuracy.metric or 'error rate').upper()}",
             "unit": "%",
             "value": accuracy.new_rate * 100,
+            **({} if low is None or high is None else {"range": f"{low:.2%} to {high:.2%}"}),
             "extra": f"{name}\naccuracy: {accuracy.verdict or accuracy.how}",
         }
     for quantity in cell.quantities:

@@ -23,7 +23,6 @@ from mac_whisper_speedtest.results.cells import (
     error_rate_text,
     interval_text,
     number_text,
-    percent,
 )
 
 # Rows and lines, which every format shows.
@@ -175,8 +174,9 @@ def _accuracy_word(accuracy: d.AccuracyChange | None) -> str:
 def _rates(accuracy: d.AccuracyChange | None) -> str:
     if accuracy is None or accuracy.base_rate is None or accuracy.new_rate is None:
         return MISSING
-    new = error_rate_text(accuracy.new_rate, accuracy.metric)
-    return f"{percent(accuracy.base_rate)} {_ARROW} {new}"
+    base = error_rate_text(accuracy.base_rate, None, accuracy.base_low, accuracy.base_high)
+    new = error_rate_text(accuracy.new_rate, accuracy.metric, accuracy.new_low, accuracy.new_high)
+    return f"{base} {_ARROW} {new}"
 
 
 def _quantity(cell: d.CellChange, name: str, form: str, factor: float = 1.0) -> str:

@@ -109,7 +109,7 @@ COLUMNS: Mapping[str, CellColumn] = {
         CellColumn("RTFx", _bounded("rtfx", "rtfx_bounds")),
         CellColumn("× best", _bounded("times_best", "times_best_bounds")),
         CellColumn("verdict", _of_summary(_verdict), number=False),
-        CellColumn("WER", _of_summary(error_rate_field)),
+        CellColumn("WER", _of_summary(lambda it: error_rate_field(it.accuracy))),
         CellColumn("status", lambda _, cell: status_field(cell), number=False),
         CellColumn("contract", _contract, number=False),
         CellColumn("median s", _figure("median_s", ".3f")),
@@ -257,12 +257,13 @@ def accuracy_table(
     for cell in cells:
         it = found[cell.id]
         own = "reference" if cell.id in against else MISSING
-        rates = [it.rate, *([it.cer] if metric == "wer" else []), it.mean_rate]
+        rates = [*([it.cer] if metric == "wer" else []), it.mean_rate]
         counts = [it.substitutions, it.deletions, it.insertions, it.reference_words, it.failed]
         rows.append(
             TableRow(
                 [
                     names[cell.id],
+                    error_rate_field(it, digits=2),
                     *(number_field(rate, ".2%") for rate in rates),
                     *map(str, counts),
                     _difference(it),

@@ -17,9 +17,9 @@ from mac_whisper_speedtest.results.cells import (
     MISSING,
     clipped,
     counted,
+    error_rate_text,
     interval_text,
     number_text,
-    percent,
 )
 
 _MIN_POINTS = 8
@@ -71,7 +71,7 @@ def _row(point: Point) -> Iterator[str]:
     yield point.tool
     yield f"{point.rounds}"
     yield interval_text(point.rtfx, point.rtfx_low, point.rtfx_high, ".2f")
-    yield percent(point.wer)
+    yield error_rate_text(point.wer, "wer", point.wer_low, point.wer_high)
     yield number_text(point.peak_rss_bytes, ".0f", 1e-6)
 
 

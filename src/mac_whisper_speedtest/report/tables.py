@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.results import cells
 from mac_whisper_speedtest.results.cells import LONGEST_FIELD, MISSING, clipped
-from mac_whisper_speedtest.results.schema import Bounds, CellResult, Summary
+from mac_whisper_speedtest.results.schema import AccuracyResult, Bounds, CellResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +190,11 @@ def status_field(cell: CellResult) -> Field:
     return Field(status, status, badge=badge, note=cells.findings_of(cell))
 
 
-def error_rate_field(summary: Summary) -> Field:
-    """The error rate of the whole speech."""
-    found = summary.accuracy
+def error_rate_field(found: AccuracyResult | None, *, digits: int = 1) -> Field:
+    """The error rate of the whole speech, with its interval."""
     if found is None or found.rate is None:
         return UNKNOWN
-    return Field(cells.error_rate_text(found.rate, found.metric), found.rate)
+    low, high = found.rate_low, found.rate_high
+    ends = "" if low is None or high is None else cells.range_text(low, high, f".{digits}%")
+    shown = cells.error_rate_text(found.rate, found.metric, digits=digits)
+    return Field(shown, found.rate, interval=ends)

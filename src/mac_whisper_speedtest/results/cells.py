@@ -229,15 +229,25 @@ def percent(rate: float | None, digits: int = 1) -> str:
     return MISSING if rate is None else f"{rate:.{digits}%}"
 
 
-def error_rate_text(rate: float | None, metric: str | None) -> str:
-    """An error rate; with the unit if characters were counted."""
-    return percent(rate) + (" CER" if rate is not None and metric == "cer" else "")
+def error_rate_text(
+    rate: float | None,
+    metric: str | None,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    digits: int = 1,
+) -> str:
+    """An error rate with its interval, if known; with the unit if characters were counted."""
+    shown = interval_text(rate, low, high, f".{digits}%")
+    return shown + (" CER" if rate is not None and metric == "cer" else "")
 
 
 def error_rate_of(cell: CellResult) -> str:
     """The error rate of a cell's whole speech."""
     found = summary_of(cell).accuracy
-    return error_rate_text(found.rate, found.metric) if found else MISSING
+    if found is None:
+        return MISSING
+    return error_rate_text(found.rate, found.metric, found.rate_low, found.rate_high)
 
 
 def errors_above(found: AccuracyResult, reference: str) -> str:

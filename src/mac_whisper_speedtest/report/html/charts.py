@@ -254,6 +254,8 @@ class Dot:
     Attributes:
         low: lower end of its interval in ``x``, if there is one.
         high: upper end.
+        y_low: lower end of its interval in ``y``, if there is one.
+        y_high: upper end.
         front: whether it is on Pareto's front.
         bad: whether it is fast but wrong.
         note: the numbers as text, for the tooltip.
@@ -264,6 +266,8 @@ class Dot:
     y: float
     low: float | None = None
     high: float | None = None
+    y_low: float | None = None
+    y_high: float | None = None
     front: bool = False
     bad: bool = False
     note: str = ""
@@ -337,7 +341,7 @@ def scatter(
     top, bottom = 34.0, 360.0
     ends = [value for dot in dots for value in (dot.x, dot.low, dot.high) if value is not None]
     x_scale = fit_scale(ends, logarithm=True)
-    y_scale = fit_scale([dot.y for dot in dots], zero=True)
+    y_scale = fit_scale([dot.y if dot.y_high is None else dot.y_high for dot in dots], zero=True)
     places = [
         (x_percent(x_scale, dot.x, _SCATTER_LEFT), y_pixels(y_scale, dot.y, top, bottom))
         for dot in dots
@@ -352,6 +356,9 @@ def scatter(
         if dot.low is not None and dot.high is not None:
             low, high = (x_percent(x_scale, each, _SCATTER_LEFT) for each in (dot.low, dot.high))
             marks.append(line(low, y, high, y, f"range{bad}"))
+        if dot.y_low is not None and dot.y_high is not None:
+            down, up = (y_pixels(y_scale, each, top, bottom) for each in (dot.y_low, dot.y_high))
+            marks.append(line(x, down, x, up, f"range{bad}"))
         shape = "mark" if dot.front else "mark open"
         marks.append(circle(x, y, 6.5 if dot.front else 5.5, shape + bad, dot.note))
     described = "; ".join(

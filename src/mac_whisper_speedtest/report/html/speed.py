@@ -28,8 +28,8 @@ from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     CellTable,
     break_even_lines,
+    error_rate_of,
     labels_of,
-    percent,
     summary_of,
     tables_of,
     with_bounds,
@@ -124,6 +124,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
         label = labels[cell.id]
         speed, rate = points[place]
         rtfx = with_bounds(it.rtfx, it.rtfx_bounds, ".2f")
+        low, high = (it.accuracy.rate_low, it.accuracy.rate_high) if it.accuracy else (None, None)
         on_front = "yes" if place in front else "no"
         if it.fast_but_wrong:
             on_front = FAST_BUT_WRONG
@@ -136,7 +137,9 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
                 high=it.rtfx_bounds.high if it.rtfx_bounds else None,
                 front=place in front,
                 bad=it.fast_but_wrong,
-                note=f"RTFx {rtfx}, {metric} {percent(rate)}",
+                y_low=None if low is None else low * 100,
+                y_high=None if high is None else high * 100,
+                note=f"RTFx {rtfx}, {metric} {error_rate_of(cell)}",
             )
         )
         rows.append(
@@ -145,7 +148,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
                     label,
                     Field(str(place + 1), place + 1),
                     interval_field(it.rtfx, it.rtfx_bounds, ".2f"),
-                    error_rate_field(it),
+                    error_rate_field(it.accuracy),
                     on_front,
                 ]
             )
