@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import CellChange, Compared, QuantityChange
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
-from mac_whisper_speedtest.printable import printable
+from mac_whisper_speedtest.printable import escaped_json, printable
 from mac_whisper_speedtest.report import comparison as rows
 from mac_whisper_speedtest.results.cells import LONGEST_FIELD, clipped
 
@@ -90,6 +90,10 @@ def _shown(cell: d.CellChange) -> str:
     return "\n".join(f"{heading}: {value}" for heading, value in lines)
 
 
+def _json(value: object) -> str:
+    return escaped_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
 # hyperfine.
 
 
@@ -100,7 +104,7 @@ def render_hyperfine(compared: Compared) -> str:
     from system time: ``user`` is their sum and ``system`` is 0. Both are 0 if unknown.
     """
     found = [result for cell in compared.cells for result in _results(cell)]
-    return json.dumps({"results": found}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _json({"results": found})
 
 
 def _results(cell: CellChange) -> Iterator[dict[str, object]]:
@@ -143,7 +147,7 @@ def render_github_action_benchmark(compared: Compared) -> str:
     github.com/benchmark-action/github-action-benchmark.
     """
     found = [entry for cell in compared.cells for entry in _entries(cell)]
-    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _json(found)
 
 
 def _entries(cell: CellChange) -> Iterator[dict[str, object]]:
