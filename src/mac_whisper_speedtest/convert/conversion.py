@@ -21,8 +21,8 @@ from mac_whisper_speedtest.convert.record import (
     FileRecord,
     read_record,
 )
-from mac_whisper_speedtest.errors import StorageError, UsageError, WeightsError
-from mac_whisper_speedtest.files import sha256_file, staged_directory
+from mac_whisper_speedtest.errors import UsageError, WeightsError
+from mac_whisper_speedtest.files import sha256_file, staged_directory, storage_errors
 from mac_whisper_speedtest.version import __version__
 
 # The known formats. A new one is a module with a ``FORMAT`` and a line here.
@@ -276,10 +276,8 @@ def _describe(paths: tuple[Path, ...]) -> tuple[FileRecord, ...]:
 
 
 def _occupied(path: Path) -> bool:
-    try:
+    with storage_errors(f"list {path}"):
         return path.exists() and not (path.is_dir() and not any(path.iterdir()))
-    except OSError as error:
-        raise StorageError(f"cannot list {path}: {error.strerror or error}") from error
 
 
 def _existing(

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.files import storage_errors
 from mac_whisper_speedtest.weights import hub_cache, revisions, trash
 from mac_whisper_speedtest.weights.snapshot import pull_target, resolve_offline
 
@@ -284,16 +284,14 @@ def carry_out(copy: HubCopy, *, notify: Callable[[str], None]) -> int:
     claim = copy.claim
     branch = revisions.lock_path(claim.repository, hub_cache.DEFAULT_BRANCH)
     locks = [revisions.lock_path(claim.repository, claim.revision)]
-    try:
-        with trash.held([*locks, *([branch] if branch.exists() else [])], notify):
-            freed = _remove(decide(read_cache(claim.repository), claim))
-    except OSError as error:
-        raise StorageError(
-            f"cannot remove {claim.repository} from the Hugging Face cache: "
-            f"{error.strerror or error}",
-            hint=f"check the permissions of {hub_cache.repository_dir(claim.repository)}",
-        ) from error
-    return freed
+    with (
+        storage_errors(
+            f"remove {claim.repository} from the Hugging Face cache",
+            f"check the permissions of {hub_cache.repository_dir(claim.repository)}",
+        ),
+        trash.held([*locks, *([branch] if branch.exists() else [])], notify),
+    ):
+        return _remove(decide(read_cache(claim.repository), claim))
 
 
 def _remove(copy: HubCopy) -> int:

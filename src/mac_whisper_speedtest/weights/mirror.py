@@ -30,15 +30,10 @@ def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> P
     assert row.mirror is not None
     folder = fetched_folder(row)
     assert folder is not None
-    try:
-        with files.locked(Path(f"{folder}.lock")):
-            if not folder.exists():
-                _fill(row, row.mirror, folder, notify)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {folder}: {error.strerror or error}",
-            hint="check the free disk space, or set SPEEDTEST_CACHE_DIR to another folder",
-        ) from error
+    hint = "check the free disk space, or set SPEEDTEST_CACHE_DIR to another folder"
+    with files.storage_errors(f"write {folder}", hint), files.locked(Path(f"{folder}.lock")):
+        if not folder.exists():
+            _fill(row, row.mirror, folder, notify)
     return folder
 
 

@@ -272,13 +272,9 @@ class _Puller:
         path = lock_path(target.repository, target.revision)
         waiting = f"another process is fetching {target.repository}; waiting for it"
         with contextlib.ExitStack() as stack:
-            try:
+            hint = "check its permissions, or set SPEEDTEST_CACHE_DIR to another folder"
+            with files.storage_errors(f"write {path.parent}", hint):
                 stack.enter_context(files.locked(path, notify=lambda: self.notify(waiting)))
-            except OSError as error:
-                raise StorageError(
-                    f"cannot write {path.parent}: {error.strerror or error}",
-                    hint="check its permissions, or set SPEEDTEST_CACHE_DIR to another folder",
-                ) from error
             yield
 
 

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from mac_whisper_speedtest import catalog, files
 from mac_whisper_speedtest.catalog import LocationKind
-from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.weights import trash
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 
@@ -81,12 +80,9 @@ def _replace(damage: Damage, notify: Callable[[str], None]) -> None:
 def _clear(damage: Damage) -> None:
     """Remove the folder, unless it was replaced meanwhile; writers hold this lock."""
     folder = damage.folder
-    try:
-        with files.locked(Path(f"{folder}.lock")):
-            if folder.exists() and identity(folder) == damage.seen:
-                trash.remove_folder(folder)
-    except OSError as error:
-        raise StorageError(
-            f"cannot remove the damaged folder {folder}: {error.strerror or error}",
-            hint="check its permissions",
-        ) from error
+    with (
+        files.storage_errors(f"remove the damaged folder {folder}", "check its permissions"),
+        files.locked(Path(f"{folder}.lock")),
+    ):
+        if folder.exists() and identity(folder) == damage.seen:
+            trash.remove_folder(folder)

@@ -105,18 +105,15 @@ def remove_item(item: TrashItem, waiting: Callable[[str], None] | None = None) -
         raise StorageError(
             f"{item.path} leads out of {item.root}", hint="remove it by hand, if it is to go"
         )
-    try:
-        with held(item.locks, waiting) as all_held:
-            if not all_held:
-                return None
-            freed = 0 if item.only_if_empty else size_bytes(item.path)
-            _remove(item)
-    except OSError as error:
-        raise StorageError(
-            f"cannot remove {item.path}: {error.strerror or error}",
-            hint="check the permissions of that folder",
-        ) from error
-    return freed
+    with (
+        files.storage_errors(f"remove {item.path}", "check the permissions of that folder"),
+        held(item.locks, waiting) as all_held,
+    ):
+        if not all_held:
+            return None
+        freed = 0 if item.only_if_empty else size_bytes(item.path)
+        _remove(item)
+        return freed
 
 
 def _remove(item: TrashItem) -> None:
