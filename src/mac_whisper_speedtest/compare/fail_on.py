@@ -87,7 +87,8 @@ def _undecided(cell: d.CellChange, requested: Collection[str]) -> Iterator[tuple
     """What of the requested kinds cannot be decided, and what to do about it."""
     if SLOWER in requested and cell.speed is not None and cell.speed.verdict == Verdict.AMBIGUOUS:
         why = f" ({cell.speed.why})" if cell.speed.why else ""
-        yield SLOWER, f"not enough rounds to tell{why}: use more --rounds, or --ci-width 2%"
+        more = "use more --rounds, or --ci-width 2%, on a quiet machine"
+        yield SLOWER, f"its speed is AMBIGUOUS{why}: {more}"
     if WRONG in requested and UNCLEAR not in requested and (doubt := _doubt(cell)):
         others = "unclear" if cell.texts is None else "changed or --fail-on unclear"
         yield WRONG, f"{doubt}: use --fail-on {others}, or {_MORE_SPEECH}"
@@ -95,7 +96,7 @@ def _undecided(cell: d.CellChange, requested: Collection[str]) -> Iterator[tuple
         yield CHANGED, "there are no texts of the same speech to compare"
     for each in cell.quantities:
         if each.kind in requested and each.verdict == Verdict.AMBIGUOUS:
-            yield each.kind, f"not enough rounds to tell whether its {each.name} grew"
+            yield each.kind, f"its {each.name} is AMBIGUOUS: use more --rounds"
         elif each.kind in requested and not each.verdict:
             yield each.kind, f"{each.name} {each.reason}"
 
