@@ -312,6 +312,12 @@ def test_another_format_and_another_runs_id_are_refused(sound: Path) -> None:
     assert "lists the members" in refused(_info(sound, members={}))
 
 
+def test_bytes_that_are_no_text_are_refused_also_in_unknown_fields(sound: Path) -> None:
+    for name in ("manifest.json", "journal.jsonl", "bundle.json"):
+        data = members(sound)[name].replace(b"{", b'{"x\xff":1,', 1)
+        assert "0xff" in refused(forged(sound, {name: data}))
+
+
 # ---- summaries
 
 

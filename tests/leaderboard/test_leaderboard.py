@@ -17,12 +17,14 @@ from fakes.parks import (
     submitted,
     without_texts,
 )
+from fakes.recordings import collection
 from fakes.runs import FakeCell, FakeRun
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.leaderboard import build, sections
 from mac_whisper_speedtest.leaderboard.build import Board, BoardRow, Leaderboard
 from mac_whisper_speedtest.request import settings_of
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import summary_of
 
 NAMES = ("openai-whisper", "whisper.cpp")
 WRONG = {"u1": "he sold all of his socks", "u2": "in a very dry desert"}
@@ -344,3 +346,20 @@ def test_no_two_rows_of_a_board_have_the_same_name() -> None:
         "whisper.cpp 1.2.3 float32 on cpu, 8 threads, group A",
         "whisper.cpp 1.2.3 float32 on cpu, 8 threads, group B",
     }
+
+
+def test_an_error_rate_has_the_interval_of_its_recordings() -> None:
+    said = {f"u{number}": " ".join(f"word{number}x{n}" for n in range(12)) for number in range(40)}
+    wrong = {name: text + " more" * (int(name[1:]) % 4 == 0) for name, text in said.items()}
+    speech = collection(said)
+    runs = [machine(n, backends=[FakeCell("a", text=wrong)], speech=speech) for n in (1, 2)]
+
+    row = rows(only(built(*runs)))["a"]
+
+    accuracy = summary_of(runs[0].run.cells[0]).accuracy
+    assert accuracy is not None
+    assert row.error_rate is not None
+    assert (row.error_rate.basis, row.error_rate.level) == ("texts", 0.95)
+    assert (row.error_rate.low, row.error_rate.high) == (accuracy.rate_low, accuracy.rate_high)
+    assert row.error_rate.low is not None
+    assert row.error_rate.low < row.error_rate.value

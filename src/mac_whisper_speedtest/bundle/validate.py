@@ -301,6 +301,7 @@ def _events(
         if number > MOST_LINES:
             raise BundleError(f"its journal has more than {MOST_LINES} lines")
         try:
+            line.decode()  # msgspec passes over fields that it does not know
             limits.check_depth(line)
             budget.spend(line)
             event: s.Event = decoder.decode(line)
@@ -351,6 +352,7 @@ def counted(container: Container, name: str, info: BundleInfo) -> Iterator[bytes
 
 def _decoded(data: bytes, kind: type[_Decoded], name: str) -> _Decoded:
     try:
+        data.decode()
         limits.check_depth(data)
         return msgspec.json.decode(data, type=kind)
     except (LimitError, msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -362,7 +362,8 @@ def _error_rate(board: Board, row: BoardRow) -> Field:
     shown = error_rate_text(figure.value, board.metric)
     if figure.low is None or figure.high is None or figure.low == figure.high:
         return Field(shown, figure.value)
-    return Field(shown, figure.value, interval=range_text(figure.low, figure.high, ".1%"))
+    interval = range_text(figure.low, figure.high, ".1%")
+    return Field(shown, figure.value, interval=interval, bare=figure.level is None)
 
 
 def _energy(row: BoardRow) -> Field:
