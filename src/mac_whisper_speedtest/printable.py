@@ -53,6 +53,13 @@ def printable_name(text: str) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
+def clipped(text: str, limit: int) -> str:
+    """At most ``limit`` characters of ``text``, and how many were cut."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text) - limit} characters more)"
+
+
 def escaped_json(document: str) -> str:
     """A JSON document with an escape for every character of :data:`UNSEEN`: the same data."""
     import json

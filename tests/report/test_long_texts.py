@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
+from conftest import Call
 from fakes.runs import FakeCell, FakeRun, run_of_set, source
+from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.compare import compare, fail_on
 from mac_whisper_speedtest.export import markup
 from mac_whisper_speedtest.export.tables import CELLS
@@ -14,19 +17,20 @@ from mac_whisper_speedtest.report import ci_formats, comparison, comparison_mark
 from mac_whisper_speedtest.report.console import TextConsole
 from mac_whisper_speedtest.report.html import notebook
 from mac_whisper_speedtest.report.html.report import render_report
+from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.cells import LONGEST_PART
 
 LONG = "9" * 3_000_000
 MOST = 60_000
 
 
-def made(number: int = 1) -> FakeRun:
+def made(number: int = 1, text: str = LONG) -> FakeRun:
     return run_of_set(
-        FakeCell("a", version=LONG),
-        FakeCell("b", rtf=0.3, settings={"window": LONG}),
-        FakeCell("gone", ending="crashed", message=LONG, log=LONG),
+        FakeCell("a", version=text),
+        FakeCell("b", rtf=0.3, settings={"window": text}),
+        FakeCell("gone", ending="crashed", message=text, log=text),
         number=number,
-        tags=[LONG],
+        tags=[text],
     )
 
 
@@ -48,6 +52,19 @@ def test_in_pages_and_in_tables_for_people() -> None:
     assert len(stream.getvalue()) < MOST
     assert len(notebook.run_html(run, "1")) < MOST
     assert len(render_report(run)) < 10 * MOST
+
+
+def test_in_lists_of_runs_and_histories(
+    speedtest: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path))
+    longest = LONG[: limits.LONGEST_TEXT]  # longer ones are refused where a run is read
+    for number in (1, 2):
+        made(number, longest).write(directory.create().path)
+    for words in (("results", "list"), ("history", "b")):
+        answer = speedtest(*words)
+        assert answer.code == 0
+        assert len(answer.out) < MOST
 
 
 def test_in_comparisons() -> None:

@@ -11,9 +11,10 @@ from typing import Any, TextIO
 import click
 
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.printable import escaped_json, printable
+from mac_whisper_speedtest.printable import clipped, escaped_json, printable
 from mac_whisper_speedtest.privacy import scrub
 
+_LONGEST_CELL = 300  # characters
 _REWRITTEN_EVERY_S = 0.2
 
 
@@ -59,7 +60,8 @@ def size(count: int | None) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines, every column as wide as its longest text."""
+    """The rows as lines, every column as wide as its longest text, of which no more is shown."""
+    rows = [[clipped(cell, _LONGEST_CELL) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -11,9 +11,9 @@ from typing import IO
 
 from mac_whisper_speedtest.export.csv import value_text
 from mac_whisper_speedtest.export.tables import Table
-from mac_whisper_speedtest.printable import printable, printable_line
+from mac_whisper_speedtest.printable import clipped, printable, printable_line
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.cells import LONGEST_FIELD, clipped
+from mac_whisper_speedtest.results.cells import LONGEST_FIELD
 from mac_whisper_speedtest.results.columns import Kind, Value
 
 _NUMBERS = frozenset({Kind.INTEGER, Kind.NUMBER})

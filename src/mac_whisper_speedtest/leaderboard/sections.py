@@ -16,6 +16,7 @@ from mac_whisper_speedtest.leaderboard.machines import ClassMember, MachineClass
 from mac_whisper_speedtest.leaderboard.peers import MIN_PEERS, Dispute
 from mac_whisper_speedtest.leaderboard.placing import PooledFigure
 from mac_whisper_speedtest.leaderboard.submissions import Configuration
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.tables import (
     Field,
@@ -32,7 +33,6 @@ from mac_whisper_speedtest.results.cells import (
     MISSING,
     OK,
     backend_name,
-    clipped,
     counted,
     distinct,
     error_rate_text,

@@ -21,9 +21,10 @@ from mac_whisper_speedtest.leaderboard import sections
 from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow, Leaderboard
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.leaderboard.peers import MIN_PEERS, ODD_FACTOR
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.tables import ReportTable, TableColumn, TableRow
-from mac_whisper_speedtest.results.cells import MISSING, clipped, counted
+from mac_whisper_speedtest.results.cells import MISSING, counted
 from mac_whisper_speedtest.results.columns import FlatColumn, Kind, Value
 from mac_whisper_speedtest.stats.outliers import CUT
 

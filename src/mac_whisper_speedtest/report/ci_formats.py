@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import CellChange, Compared, QuantityChange
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
-from mac_whisper_speedtest.printable import escaped_json, printable
+from mac_whisper_speedtest.printable import clipped, escaped_json, printable
 from mac_whisper_speedtest.report import comparison as rows
-from mac_whisper_speedtest.results.cells import LONGEST_FIELD, clipped
+from mac_whisper_speedtest.results.cells import LONGEST_FIELD
 
 
 def render_junit(compared: d.Compared) -> str:

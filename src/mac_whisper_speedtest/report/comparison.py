@@ -12,14 +12,13 @@ from rich.text import Text
 from mac_whisper_speedtest.compare import document as d
 from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
-from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.printable import clipped, printable_line
 from mac_whisper_speedtest.report.console import PIPE_WIDTH, TextConsole, output_console
 from mac_whisper_speedtest.report.terminal import plain_table
 from mac_whisper_speedtest.results.cells import (
     LONGEST_FIELD,
     MISSING,
     backend_name,
-    clipped,
     error_rate_text,
     interval_text,
     number_text,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report.tables import (
     UNKNOWN,
     Field,
@@ -21,7 +22,6 @@ from mac_whisper_speedtest.report.tables import (
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     CellTable,
-    clipped,
     contract_of,
     counted,
     measured_amount,

@@ -9,13 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.compare.document import History, LastingChange, Point, Series
-from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.printable import clipped, printable_line
 from mac_whisper_speedtest.report.console import TextConsole, output_console
 from mac_whisper_speedtest.report.terminal import plain_table
 from mac_whisper_speedtest.results.cells import (
     LONGEST_FIELD,
     MISSING,
-    clipped,
     counted,
     error_rate_text,
     interval_text,

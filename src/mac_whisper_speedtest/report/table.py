@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
-from mac_whisper_speedtest.printable import printable_line
+from mac_whisper_speedtest.printable import clipped, printable_line
 from mac_whisper_speedtest.report.console import TextConsole, output_console
 from mac_whisper_speedtest.report.figures import duration_table, ranking_table
 from mac_whisper_speedtest.report.terminal import fitted
@@ -17,7 +17,6 @@ from mac_whisper_speedtest.results.cells import (
     FIRST_GROUP,
     break_even_lines,
     calls_of_process,
-    clipped,
     errors_above,
     summary_of,
     tables_of,

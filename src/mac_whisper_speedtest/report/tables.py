@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.results import cells
-from mac_whisper_speedtest.results.cells import LONGEST_FIELD, MISSING, clipped
+from mac_whisper_speedtest.results.cells import LONGEST_FIELD, MISSING
 from mac_whisper_speedtest.results.schema import AccuracyResult, Bounds, CellResult
 
 

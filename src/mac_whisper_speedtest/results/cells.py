@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.results.schema import (
     AccuracyResult,
     Bounds,
@@ -282,13 +283,6 @@ def with_bounds(value: float | None, bounds: Bounds | None, form: str) -> str:
     if bounds is None:
         return number_text(value, form)
     return interval_text(value, bounds.low, bounds.high, form)
-
-
-def clipped(text: str, limit: int) -> str:
-    """At most ``limit`` characters of ``text``, and how many were cut."""
-    if len(text) <= limit:
-        return text
-    return f"{text[:limit]}… ({len(text) - limit} characters more)"
 
 
 def counted(number: int, one: str, several: str = "") -> str:

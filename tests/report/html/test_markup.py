@@ -5,9 +5,9 @@ from __future__ import annotations
 import jinja2
 import pytest
 
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report.html.charts import DotRow, dot_plot, element
 from mac_whisper_speedtest.report.html.page import page, render
-from mac_whisper_speedtest.results.cells import clipped
 from parsed_html import parse
 
 

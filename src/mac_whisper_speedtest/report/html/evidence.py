@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report.html.page import Limits, render
 from mac_whisper_speedtest.report.tables import Field, ReportTable, TableColumn, TableRow
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     OK,
-    clipped,
     labels_of,
     setting_text,
     summary_of,

@@ -8,9 +8,10 @@ from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.export.markup import brief_text
 from mac_whisper_speedtest.export.tables import CELLS
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report import comparison
 from mac_whisper_speedtest.report.html.page import render
-from mac_whisper_speedtest.results.cells import clipped, labels_of
+from mac_whisper_speedtest.results.cells import labels_of
 from mac_whisper_speedtest.results.schema import Run
 
 

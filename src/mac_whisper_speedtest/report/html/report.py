@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from markupsafe import Markup
 
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.report import reproduce
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
@@ -19,7 +20,6 @@ from mac_whisper_speedtest.results.cells import (
     FAST_BUT_WRONG,
     MISSING,
     CellTable,
-    clipped,
     counted,
     errors_above,
     labels_of,

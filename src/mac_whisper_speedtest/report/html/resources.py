@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from markupsafe import Markup
 
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report.figures import cell_table
 from mac_whisper_speedtest.report.html import charts
 from mac_whisper_speedtest.report.html.curves import Curve, line_chart
@@ -21,7 +22,6 @@ from mac_whisper_speedtest.results.cells import (
     MISSING,
     CellTable,
     calls_of_process,
-    clipped,
     labels_of,
     summary_of,
     tables_of,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report.html import curves
 from mac_whisper_speedtest.report.html.curves import SamplePoint
 from mac_whisper_speedtest.report.html.page import Limits, render
@@ -19,7 +20,7 @@ from mac_whisper_speedtest.report.tables import (
     number_columns,
     number_field,
 )
-from mac_whisper_speedtest.results.cells import MISSING, clipped, labels_of
+from mac_whisper_speedtest.results.cells import MISSING, labels_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 from mac_whisper_speedtest.summary.samples import COUNTED, ClassifiedSample, State, classified
 

@@ -12,8 +12,9 @@ from mac_whisper_speedtest.accuracy import normalize
 from mac_whisper_speedtest.accuracy import score as alignment
 from mac_whisper_speedtest.accuracy.normalize import Normalizer
 from mac_whisper_speedtest.accuracy.score import Chunk
+from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.report.html.page import Limits, render
-from mac_whisper_speedtest.results.cells import clipped, labels_of, summary_of
+from mac_whisper_speedtest.results.cells import labels_of, summary_of
 from mac_whisper_speedtest.results.schema import CellResult, Run
 from mac_whisper_speedtest.summary.accuracy import CellText, texts_in_order
 
