@@ -107,6 +107,15 @@ class Person(threading.Thread):
                 return path.parent
         return None
 
+    def story(self) -> str:
+        """What it did, and how its workers ended, for a test that fails."""
+        calls = [
+            f"--- {self.name}: {' '.join(map(str, words))} ended with {code}\n{said[-2000:]}"
+            for words, code, said in self.seen
+        ]
+        ends = [line.decode() for line in self.journal() if b'"event":"worker_ended"' in line]
+        return "\n".join([*calls, *ends])
+
     def journal(self) -> list[bytes]:
         """The whole lines of its journal."""
         run = self.own_run()
@@ -134,11 +143,7 @@ def test_two_tools_that_are_killed_at_any_moment_take_nothing_from_each_other(
     for person in people:
         person.join()
 
-    story = "\n".join(
-        f"--- {person.name}: {' '.join(map(str, words))} ended with {code}\n{said[-2000:]}"
-        for person in people
-        for words, code, said in person.seen
-    )
+    story = "\n".join(map(Person.story, people))
     assert [person.problem for person in people] == [None, None], story
     assert "Traceback" not in story, story
     assert not [code for person in people for _, code, _ in person.seen if code == 1], story
