@@ -101,13 +101,11 @@ def cpu_variant(text: str, cpu_builds: str) -> str:
         text: a lock in which torch is the package index's build.
         cpu_builds: a lock of one package, torch, with the hashes of its CPU builds.
     """
-    kept = []
-    for package in packages(text):
-        if package.name == "torch":
-            kept.append(cpu_builds if cpu_builds.endswith("\n") else cpu_builds + "\n")
-        elif not _CUDA_PACKAGE.fullmatch(package.name):
-            kept.append(package.text)
-    return "".join(kept)
+    return "".join(
+        cpu_builds.rstrip("\n") + "\n" if package.name == "torch" else package.text
+        for package in packages(text)
+        if not _CUDA_PACKAGE.fullmatch(package.name)
+    )
 
 
 def torch_cpu_builds() -> str:
@@ -250,10 +248,11 @@ def shipped_versions(recipe: Recipe) -> list[str]:
 
 def delete_user_lock(recipe: Recipe, version: str) -> bool:
     """Delete the user's lock of that version; return whether there was one."""
-    path = user_folder() / f"{recipe.name}@{version}.txt"
-    existed = path.is_file()
-    path.unlink(missing_ok=True)
-    return existed
+    try:
+        (user_folder() / f"{recipe.name}@{version}.txt").unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def user_folder() -> Path:

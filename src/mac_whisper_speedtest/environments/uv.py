@@ -151,18 +151,19 @@ def uv_variables(options: Mapping[str, str]) -> dict[str, str]:
     return variables
 
 
+def _configured() -> dict[str, str]:
+    """The variables of uv for pip's configuration on this machine."""
+    return uv_variables(pip_options(os.environ, pip_files(os.environ)))
+
+
 def for_locking() -> dict[str, str]:
     """The variables of uv for creating a lock: one index, and no other source.
 
     A lock must list all files of a release, for every platform; a folder of wheels or a partial
     mirror has only some of them.
     """
-    variables = uv_variables(pip_options(os.environ, pip_files(os.environ)))
-    return {
-        name: value
-        for name, value in variables.items()
-        if name not in {"UV_INDEX", "UV_FIND_LINKS"}
-    }
+    partial = {"UV_INDEX", "UV_FIND_LINKS"}
+    return {name: value for name, value in _configured().items() if name not in partial}
 
 
 def for_installing(*, find_links: bool = True) -> dict[str, str]:
@@ -172,7 +173,7 @@ def for_installing(*, find_links: bool = True) -> dict[str, str]:
         find_links: whether to search pip's folders of wheels too. Not for torch's build from the
             index: uv would prefer a ``+cpu`` wheel there.
     """
-    variables = uv_variables(pip_options(os.environ, pip_files(os.environ)))
+    variables = _configured()
     if not find_links:
         variables.pop("UV_FIND_LINKS", None)
     # Like pip, search every index. The hashes prevent that another index slips in a package.
@@ -182,10 +183,8 @@ def for_installing(*, find_links: bool = True) -> dict[str, str]:
 
 def wheel_folders() -> list[Path]:
     """The local folders of wheels in the configuration of pip or uv."""
-    variables = uv_variables(pip_options(os.environ, pip_files(os.environ))) | {
-        key: value for key, value in os.environ.items() if key == "UV_FIND_LINKS"
-    }
-    words = variables.get("UV_FIND_LINKS", "").split(",")
+    links = os.environ.get("UV_FIND_LINKS", _configured().get("UV_FIND_LINKS", ""))
+    words = links.split(",")
     folders = [Path(word.removeprefix("file://")) for word in words if word]
     return [folder for folder in folders if folder.is_dir()]
 
