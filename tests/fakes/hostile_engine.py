@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -144,12 +143,15 @@ class Attack:
         self.hang()
 
     def escape(self, then: str = "hang", empty: bool = True, name: str = "") -> None:
-        """Start a process that leaves the session with all pipes open, and perhaps no variable."""
-        subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _ESCAPEE, name],
-            env={} if empty else None,
-            start_new_session=True,
-        )
+        """Leave a process with all pipes open, in a session of its own and without a parent."""
+        child = os.fork()
+        if not child:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            words = [sys.executable, "-I", "-S", "-c", _ESCAPEE, name]
+            os.execve(sys.executable, words, {} if empty else os.environ)
+        os.waitpid(child, 0)
         if then == "hang":
             self.hang()
         if then == "leave":
