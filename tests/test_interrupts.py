@@ -77,6 +77,36 @@ def test_a_released_block_that_ends_by_itself_holds_signals_back_again() -> None
         signal.raise_signal(signal.SIGTERM)
 
 
+def test_an_interrupt_that_a_library_turns_into_another_error_is_one_all_the_same() -> None:
+    def library() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ImportError("failed to import") from None
+
+    with held_back(then_drop=True):
+        with pytest.raises(KeyboardInterrupt), released():
+            library()
+        with pytest.raises(ImportError), released():
+            raise ImportError
+    code = (
+        "import signal, sys\n"
+        "from mac_whisper_speedtest import __main__, cli\n"
+        "def library():\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.excepthook(*sys.exc_info())\n"
+        "        raise ImportError('failed to import') from None\n"
+        "cli.main = library\n"
+        "sys.exit(__main__.main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_handlers_are_afterwards_as_they_were_before() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     with as_keyboard_interrupt(), held_back(then_drop=True):

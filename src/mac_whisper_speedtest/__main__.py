@@ -44,6 +44,10 @@ def _code_of(command_line: Callable[[], int]) -> int:
     try:
         return command_line()
     except Exception:  # noqa: BLE001 - a defect: all of it is shown, but for secrets
+        from mac_whisper_speedtest import interrupts
+
+        if interrupts.was_raised():
+            return _INTERRUPTED
         import traceback
 
         from mac_whisper_speedtest.privacy import scrub

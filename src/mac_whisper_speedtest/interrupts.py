@@ -24,12 +24,14 @@ class _Interrupts:
         levels: how many blocks around the current line must finish; a `released` block begins
             another level, and the last one decides.
         received: whether a signal waits for the end of these blocks.
+        raised: whether one interrupted what is in no `released` block.
         for_good: whether this process runs nothing but this tool.
     """
 
     def __init__(self) -> None:
         self.levels = [0]
         self.received = False
+        self.raised = False
         self.for_good = False
 
     def on_signal(self, _number: int, _frame: object) -> None:
@@ -42,6 +44,8 @@ class _Interrupts:
             self.received = False
             if len(self.levels) > 1:
                 self.levels.pop()  # What follows cleans up after the interrupted block.
+            else:
+                self.raised = True
             raise KeyboardInterrupt
 
 
@@ -51,21 +55,38 @@ _interrupts = _Interrupts()
 def handle_for_good() -> None:
     """From now on SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, as Ctrl-C does.
 
-    Python only reports an exception in a destructor or in a weak reference's callback, and goes on.
-    A KeyboardInterrupt that hits one is raised again a moment later, where it counts.
+    Python only reports an exception in a destructor or in a weak reference's callback, and so do
+    some extension modules while they are imported; the program goes on. A KeyboardInterrupt that
+    hits one is not shown, and raised again a moment later, where it counts.
     """
     _interrupts.for_good = True
     _handle()
     signal.signal(signal.SIGALRM, _interrupts.on_signal)
-    usual = sys.unraisablehook
+    ignored, reported = sys.unraisablehook, sys.excepthook
 
-    def again(unraisable: sys.UnraisableHookArgs) -> None:
-        if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN_AFTER_S)
-        else:
-            usual(unraisable)
+    def unraisable(found: sys.UnraisableHookArgs) -> None:
+        if not _raise_again(found.exc_type):
+            ignored(found)
 
-    sys.unraisablehook = again
+    def report(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if not _raise_again(kind):
+            reported(kind, error, traceback)
+
+    sys.unraisablehook, sys.excepthook = unraisable, report
+
+
+def _raise_again(kind: type[BaseException]) -> bool:
+    if issubclass(kind, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_AFTER_S)
+        return True
+    return False
+
+
+def was_raised() -> bool:
+    """Whether a signal interrupted the program itself, whatever exception that became since."""
+    return _interrupts.raised
 
 
 def owns_process() -> bool:
@@ -135,9 +156,17 @@ class released:  # noqa: N801 - used as the functions above are
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Hold signals back again."""
+        """Hold signals back again.
+
+        Raises:
+            KeyboardInterrupt: a signal interrupted the block, and some library made another
+                exception of that.
+        """
         if _interruptible():
+            interrupted = len(_interrupts.levels) == self._outer
             del _interrupts.levels[self._outer :]
+            if interrupted and isinstance(error, Exception):
+                raise KeyboardInterrupt from error
 
 
 def _interruptible() -> bool:
