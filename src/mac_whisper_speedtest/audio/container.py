@@ -158,6 +158,8 @@ class _LossWatch:
         self._lost_s = 0.0  # missing since the start
         self._what = ""  # what is missing, if its duration is unknown
         self._next: int | None = None  # time stamp at which the next packet should begin
+        self._longest = 0  # duration of a packet, in the same unit
+        self._undecodable_s = 0.0  # duration of the last packet, if it could not be decoded
         self._reached = self._start = self.stream.start_time or 0
         if self._container == "ogg":
             self._lost_s = max(0.0, stated_length.seconds(self._start, self.stream.time_base))
@@ -199,17 +201,25 @@ class _LossWatch:
 
     def _check_time(self, packet: av.Packet[av.AudioStream]) -> None:
         """Count a gap between the end of the last packet and the start of this one."""
-        if not packet.size or self._container in _ELEMENTARY:
+        if not packet.size:
             return
+        undecodable_s, self._undecodable_s = self._undecodable_s, 0.0
+        duration = packet.duration or 0
+        self._longest = max(self._longest, duration)
+        gap = 0
         if packet.pts is not None:
-            if self._next is not None and self._heard_s:
+            if self._next is not None:
                 gap = packet.pts - self._next
-                # Stamps are rounded, in Matroska to milliseconds; a lost packet is longer.
-                if gap > (packet.duration or 0) / 2:
-                    self._lost_s += stated_length.seconds(gap, packet.time_base)
             self._next = packet.pts
         if self._next is not None:
-            self._next = self._next + packet.duration if packet.duration else None
+            self._next = self._next + duration if duration else None
+        if gap < 0 and self._container == "ogg":
+            return  # joined files: what could not be decoded was the header of the next one
+        self._lost_s += undecodable_s
+        # Stamps are rounded, in Matroska to milliseconds, and Vorbis leaves out a part of the
+        # difference of a long and a short block; a lost page or cluster is longer.
+        if gap > self._longest / 2 and self._heard_s and self._container not in _ELEMENTARY:
+            self._lost_s += stated_length.seconds(gap, packet.time_base)
 
     def _decoded_again(
         self, packet: av.Packet[av.AudioStream], error: av.error.FFmpegError
@@ -236,7 +246,7 @@ class _LossWatch:
                 self._lost_s = math.inf
                 self._what = f"{len(data)} bytes are no audio"
         self._cut_off = packet.is_corrupt or self._container == "amr"
-        self._lost_s += stated_length.seconds(packet.duration, packet.time_base)
+        self._undecodable_s = stated_length.seconds(packet.duration, packet.time_base)
         return []
 
     def _after_tags(self, data: bytes, position: int) -> int | None:
