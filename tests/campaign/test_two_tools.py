@@ -88,8 +88,11 @@ class Person(threading.Thread):
             self._wait_for(process, at_byte)
             process.send_signal(self._draw.choice(SIGNALS))
         reader.join()
-        self.seen.append((words, process.returncode, said[1]))
-        return process.returncode
+        code, stderr = process.returncode, said[1]
+        if "KeyboardInterrupt" in stderr and "mac_whisper_speedtest" not in stderr:
+            code, stderr = -signal.SIGINT, ""  # Python itself had not come to the tool yet
+        self.seen.append((words, code, stderr))
+        return code
 
     def _wait_for(self, process: subprocess.Popen[str], at_byte: int) -> None:
         """Until a seeded moment: some bytes of the journal later, then some time."""
