@@ -41,7 +41,7 @@ class Planted:
     Attributes:
         home: the user's home folder.
         others: secrets of every kind.
-        words: a text that holds every secret.
+        words: a text that holds every secret; its last line is short enough for a name.
     """
 
     home: Path
@@ -53,6 +53,7 @@ class Planted:
             f"cannot open {self.home}/Recordings/x.wav with {TOKEN} and {KEY} as {USER}@{HOST} "
             f"of {HOST.upper()}.example.org ({MAC}), serial number: {SERIAL}\n"
             + "\n".join(each.text for each in self.others)
+            + f"\n{TOKEN} {KEY} {USER}@{HOST} {MAC} {next(iter(self.others)).text}"
         )
 
     def found(self, data: bytes) -> list[str]:

@@ -145,7 +145,9 @@ def cleaned_line(text: str) -> str:
 
 def log_tail(text: str) -> str:
     """The end of a log or a traceback, of at most 16 Ki characters."""
-    text = printable(scrub(text[-_SCRUBBED_CHARACTERS:]))
+    if len(text) > _SCRUBBED_CHARACTERS:  # whole lines: half of a secret is not recognized
+        text = text[-_SCRUBBED_CHARACTERS:].partition("\n")[2]
+    text = printable(scrub(text))
     if len(text) <= LOG_TAIL_CHARACTERS:
         return text
     return _CUT_OFF + text[len(_CUT_OFF) - LOG_TAIL_CHARACTERS :]

@@ -381,7 +381,10 @@ def _describe(error: Exception) -> dict[str, Any]:
         code = m.ErrorCode.OUT_OF_MEMORY
     else:
         code = m.ErrorCode.BACKEND_ERROR
-    trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
+    trace = "".join(traceback.format_exception(error))
+    if len(trace) > _TRACEBACK_CHARACTERS:
+        # Whole lines: the tool cannot recognize half of a secret.
+        trace = trace[-_TRACEBACK_CHARACTERS:].partition("\n")[2]
     data = m.ErrorData(error_class=type(error).__name__, traceback=trace)
     return {"code": int(code), "message": str(error) or type(error).__name__, "data": asdict(data)}
 

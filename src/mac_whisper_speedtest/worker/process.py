@@ -172,7 +172,9 @@ class WorkerProcess:
 
     def _read_stderr(self) -> None:
         self.log += self._read(self._stderr)
-        del self.log[:-_LOG_BYTES]
+        if len(self.log) > _LOG_BYTES:  # whole lines: half of a secret is not recognized
+            del self.log[:-_LOG_BYTES]
+            del self.log[: self.log.find(b"\n") + 1]
 
     def _read(self, stream: IO[bytes]) -> bytes:
         """What a pipe has now; at its end it is waited for no longer."""
