@@ -46,6 +46,9 @@ class Engine:
 
             host, _, port = sys.argv[2].partition(":")
             socket.create_connection((host, int(port)), 5).close()
+        if FAULT == "spoils the weights":
+            with open(params["model"]["path"], "ab") as stream:  # noqa: PTH123
+                stream.write(b"more")
         self.loaded = True
         return {"load_s": 0.0, "device": "cpu", "precision": "float32"}
 

@@ -51,7 +51,7 @@ def overwrite(path: Path) -> None:
 def test_a_file_that_was_changed_is_written_again(
     damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    inputs = WorkerInputs(recordings(), tmp_path)
+    inputs = WorkerInputs(recordings(), tmp_path, {})
     path = Path(inputs.recordings[1].audio.path)
     before = path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o400
@@ -63,7 +63,7 @@ def test_a_file_that_was_changed_is_written_again(
 
 
 def test_a_file_that_holds_the_same_again_is_no_change(tmp_path: Path) -> None:
-    inputs = WorkerInputs(recordings(), tmp_path)
+    inputs = WorkerInputs(recordings(), tmp_path, {})
     path = Path(inputs.recordings[0].audio.path)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes())
@@ -74,7 +74,7 @@ def test_a_file_that_holds_the_same_again_is_no_change(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_is_an_error_that_says_so(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    inputs = WorkerInputs(recordings(), work)
+    inputs = WorkerInputs(recordings(), work, {})
     shutil.rmtree(work)
     with pytest.raises(LostFolderError, match="was removed during the run"):
         inputs.restore_changed()
@@ -85,7 +85,7 @@ def test_an_original_that_has_changed_too_is_not_measured(tmp_path: Path) -> Non
         "one", np.zeros(1600, np.float32), None, None, "made here", known_sha256="0" * 64
     )
     with pytest.raises(StorageError, match="has changed in the cache"):
-        WorkerInputs([recording], tmp_path)
+        WorkerInputs([recording], tmp_path, {})
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_worker_that_changes_the_audio_is_named(
 ) -> None:
     cell = vandalized[0].cell(vandal)
     assert cell["status"] == "protocol_violation"
-    assert "changed the file of tone.wav, which all backends read" in cell["endings"][0]["message"]
+    assert "changed tone.wav, which other backends may read, too" in cell["endings"][0]["message"]
 
 
 @pytest.mark.parametrize("witness", ["first", "last"])
@@ -120,3 +120,28 @@ def test_every_other_backend_hears_what_was_recorded(
     assert cell["status"] == "ok"
     assert {each["text"] for each in cell["samples"]} == {vandalized[1]}
     assert cell["summary"]["timed_samples"] == 6
+
+
+def test_weights_that_a_worker_changes_are_not_measured_with_any_more(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder, apart = (tmp_path_factory.mktemp(name) for name in ("shared", "apart"))
+    backends = [
+        *("-b", describe_fake(folder, "honest", command=[*ENGINE, "hears"])),
+        *("-b", describe_fake(folder, "vandal", command=[*ENGINE, "spoils the weights"])),
+        *("-b", describe_fake(apart, "elsewhere", command=[*ENGINE, "hears"])),
+    ]
+    done = Tool(tmp_path_factory.mktemp("tmp"))(
+        *["run", "-m", "tiny.en", "--audio", write_tone(folder / "tone.wav"), *backends],
+        *["--rounds", 3, "--passes", 2, "--json"],
+    )
+    vandal = done.cell("vandal")
+    assert vandal["status"] == "protocol_violation"
+    assert vandal["endings"][0]["message"].startswith("changed weights.bin, which other backends")
+    honest = done.cell("honest")
+    assert honest["status"] == "unavailable"
+    assert (
+        honest["endings"][-1]["message"] == "weights.bin of its weights was changed during the run"
+    )
+    assert done.cell("elsewhere")["status"] == "ok"
+    assert done.cell("elsewhere")["summary"]["rounds_ok"] == 3

@@ -50,6 +50,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
     """The real executor: spawn, load, warm up, sample, shut down."""
     busy_after_s = None
     task.inputs.restore_changed()
+    task.inputs.remember_weights()
     with tempfile.TemporaryDirectory(dir=task.work, ignore_cleanup_errors=True) as scratch:
         rung, note = _drop_weights(task)
         started = launch(task.cell.backend, scratch=Path(scratch), threads=task.request.threads)
@@ -77,8 +78,10 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
                     ending = worker.shutdown()
             except WorkerFailureError as failure:
                 ending = failure.ending
-    if changed := task.inputs.restore_changed():
-        what = f"changed the file of {', '.join(changed)}, which all backends read; it was restored"
+    changed = [*task.inputs.restore_changed(), *sorted(task.inputs.changed_weights())]
+    # A load that failed is looked into, and its weights are repaired, where that was requested.
+    if changed and not (task.request.repair and ending.stage == m.Stage.LOAD):
+        what = f"changed {', '.join(changed)}, which other backends may read, too"
         ending = exit_status.violated_protocol(m.Stage.TRANSCRIBE, what)
     record(
         s.WorkerEnded(

@@ -1,17 +1,18 @@
-"""The recordings of a run as files for its workers: copies, held against the originals."""
+"""What all workers of a run read, audio and weights, and whether one of them has changed it."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.audio.recording import Recording, pcm_bytes
 from mac_whisper_speedtest.errors import StorageError
+from mac_whisper_speedtest.weights.locate import Weights
 from mac_whisper_speedtest.worker import protocol as m
 
 _READ_ONLY = 0o400
@@ -35,17 +36,25 @@ class TaskRecording:
 
 
 class WorkerInputs:
-    """A read-only file for every recording, which exists until the run has ended.
+    """A read-only file for every recording, which exists until the run has ended; and weights.
 
-    All workers read the same files, and one that may not write them may still replace them. So they
-    are copies, not links to the cache, and are compared with what they held after every worker.
+    All workers read the same files, and one that may not write them may still replace them. So
+    recordings are copies, not links to the cache. After every worker, the files are compared with
+    what they held: recordings are then written again, cells with other weights cannot go on.
 
     Attributes:
         recordings: in the order of the run.
     """
 
-    def __init__(self, originals: Sequence[Recording], folder: Path) -> None:
+    def __init__(
+        self, originals: Sequence[Recording], folder: Path, weights: Mapping[str, Weights]
+    ) -> None:
         """Write the files.
+
+        Args:
+            originals: the recordings.
+            folder: for the files; an empty one.
+            weights: cell id → its weights, also those that take their place during the run.
 
         Raises:
             StorageError: there is no room for them.
@@ -61,6 +70,9 @@ class WorkerInputs:
             for path, original in zip(self._paths, originals, strict=True)
         )
         self._written = [self._write(number) for number in range(len(originals))]
+        self._weights = weights
+        self._before: dict[Path, tuple[int, ...]] = {}
+        self._changed: set[Path] = set()
 
     def restore_changed(self) -> list[str]:
         """Write the files again that are not as they were; return the names of those that differed.
@@ -76,10 +88,41 @@ class WorkerInputs:
         for number, (path, original) in enumerate(zip(self._paths, self._originals, strict=True)):
             if _identity(path) == self._written[number]:
                 continue
-            if not _holds(path, original):
+            if not _holds(path, original.pcm_sha256):
                 changed.append(original.name)
             self._written[number] = self._write(number)
         return changed
+
+    def remember_weights(self) -> None:
+        """Remember the state of all weights; call it before a worker starts."""
+        self._before = {path: _identity(path) for _, path, _ in self._weights_files()}
+
+    def changed_weights(self) -> set[str]:
+        """The names of files that hold something else since `remember_weights`.
+
+        A file whose inode and times are as they were is not read.
+        """
+        found = {
+            path
+            for _, path, sha256 in self._weights_files()
+            if _identity(path) != self._before.get(path) and not _holds(path, sha256)
+        }
+        self._changed |= found
+        return {path.name for path in found}
+
+    def lost_weights(self) -> dict[str, str]:
+        """Cell id → a file of its weights that a worker changed, and that was not repaired."""
+        return {
+            cell: path.name
+            for cell, path, sha256 in self._weights_files()
+            if path in self._changed and not _holds(path, sha256)
+        }
+
+    def _weights_files(self) -> Iterator[tuple[str, Path, str]]:
+        """The cell id, path and hash of every file of weights."""
+        for cell, weights in self._weights.items():
+            folder = weights.path if weights.path.is_dir() else weights.path.parent
+            yield from ((cell, folder / name, sha256) for name, sha256 in weights.files.items())
 
     def require_folder(self) -> None:
         """Raise LostFolderError if the folder is gone."""
@@ -115,23 +158,16 @@ class WorkerInputs:
 def _identity(path: Path) -> tuple[int, ...]:
     """What changes when a file is written, replaced or renamed; empty if there is none."""
     try:
-        found = path.lstat()
+        found = path.stat()
     except OSError:
         return ()
-    return (
-        found.st_dev,
-        found.st_ino,
-        found.st_mode,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    )
+    times = found.st_mtime_ns, found.st_ctime_ns
+    return found.st_dev, found.st_ino, found.st_mode, found.st_size, *times
 
 
-def _holds(path: Path, original: Recording) -> bool:
+def _holds(path: Path, sha256: str) -> bool:
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):  # reading a pipe would not end
-            return False
-        return files.sha256_file(path) == original.pcm_sha256
+        # Reading a pipe would not end.
+        return stat.S_ISREG(path.stat().st_mode) and files.sha256_file(path) == sha256
     except OSError:
         return False

@@ -174,6 +174,8 @@ class Rounds:
         self.observer.visit(number, self.prepared.request.planned_rounds, cell.id)
         began, self.repairer.spent_s = time.monotonic(), 0.0
         ending = self.attempts.carry_out(self._task(cell, number))
+        for name, file in self.inputs.lost_weights().items():
+            self.prepared.unavailable[name] = f"{file} of its weights was changed during the run"
         # Verifying and repairing weights does not count as the cell's time.
         self.budgets[cell.id].spent_s += time.monotonic() - began - self.repairer.spent_s
         self.visits[cell.id] += 1

@@ -133,7 +133,7 @@ def _measure(
             with interrupts.released(), host.caffeinate():
                 rounds = Rounds(
                     prepared=prepared,
-                    inputs=WorkerInputs(prepared.speech.recordings, work),
+                    inputs=WorkerInputs(prepared.speech.recordings, work, prepared.weights),
                     work=work,
                     record=record,
                     observer=observer,
