@@ -88,7 +88,7 @@ def compare(
             ]
         ),
         conditions=facts.conditions(base.run, new.run),
-        facts=facts.of_runs(base.run, new.run),
+        facts=facts.of_manifests(base.run.manifest, new.run.manifest),
         findings=[*_findings(base.run, new.run, margin), *_left_out(absent)],
     )
 

@@ -46,18 +46,17 @@ def conditions(base: s.Run, new: s.Run) -> list[FactChange]:
     ]
 
 
-def of_runs(base: s.Run, new: s.Run) -> list[FactChange]:
+def of_manifests(base: s.Manifest, new: s.Manifest) -> list[FactChange]:
     """The tool, the system, the request and the libraries of both runs: only what differs."""
-    return different(of_manifest(base.manifest), of_manifest(new.manifest))
+    return _different(_of_manifest(base), _of_manifest(new))
 
 
 def of_cells(base: s.CellResult, new: s.CellResult) -> list[FactChange]:
     """The backend, its libraries, weights and effective settings of both: only what differs."""
-    return different(_of_cell(base), _of_cell(new))
+    return _different(_of_cell(base), _of_cell(new))
 
 
-def different(base: Mapping[str, object], new: Mapping[str, object]) -> list[FactChange]:
-    """The facts that are not the same in both, in order, as text."""
+def _different(base: Mapping[str, object], new: Mapping[str, object]) -> list[FactChange]:
     return [
         FactChange(
             name=name,
@@ -71,8 +70,7 @@ def different(base: Mapping[str, object], new: Mapping[str, object]) -> list[Fac
     ]
 
 
-def of_manifest(manifest: s.Manifest) -> dict[str, object]:
-    """What a run was made with, by name: the tool, the system, the request, the libraries."""
+def _of_manifest(manifest: s.Manifest) -> dict[str, object]:
     request = manifest.request
     return {
         "tool": f"{manifest.tool.version} {manifest.tool.git_sha or ''}".strip(),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.backends.registry import canonical
 from mac_whisper_speedtest.compare import document as h
 from mac_whisper_speedtest.compare import facts, sources
-from mac_whisper_speedtest.compare.document import FactChange
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
@@ -229,23 +228,8 @@ def _change(
         verdict=ranking.verdict_of(found.ratio, margin).value,
         ratio=ratio,
         p=found.p,
-        facts=list(_facts(before, after)),
+        facts=[
+            *facts.of_cells(before.cell, after.cell),
+            *facts.of_manifests(before.manifest, after.manifest),
+        ],
     )
-
-
-def _facts(before: HistoryPoint, after: HistoryPoint) -> Iterable[FactChange]:
-    yield from facts.different(_of(before.cell), _of(after.cell))
-    yield from facts.different(
-        facts.of_manifest(before.manifest), facts.of_manifest(after.manifest)
-    )
-
-
-def _of(cell: s.CellResult) -> dict[str, object]:
-    backend, info, weights = cell.backend, cell.model.info, cell.model.weights
-    return {
-        "version": backend.version,
-        "device": backend.device,
-        "precision": backend.precision,
-        **backend.versions,
-        "weights": f"{info.format} {info.precision}" if weights else None,
-    }
