@@ -38,6 +38,8 @@ def stated_seconds(
     name, codec = container.format.name, stream.codec_context
     if name == "mp3" and not _mp3_states_length(audio):
         return None
+    if codec.name == "speex":  # its encoder rounds up to whole packets
+        return None
     stated = seconds(stream.duration, stream.time_base)
     if name in {"avi", "caf"}:
         stated = max(stated, seconds(stream.frames, stream.time_base))
