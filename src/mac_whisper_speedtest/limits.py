@@ -55,6 +55,11 @@ _SIGNED = frozenset(
 """Fields that may be below 0: what is read may have shrunk, and temperatures are in degrees."""
 
 
+def most_said(audio_s: float) -> int:
+    """The characters, tokens or segments that a transcript of so many seconds can have."""
+    return int(MOST_PER_AUDIO_S * (audio_s + LAST_WINDOW_S))
+
+
 class LimitError(ValueError):
     """A value from outside is out of its limits.
 

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -359,8 +359,29 @@ def of_run(data: bytes) -> str:
     Raises:
         StorageError: it is not a JSON object.
     """
-    content = decoded(data, dict[str, object], "run.json")
-    return sha256({name: each for name, each in content.items() if name != "digests"})
+    return _digest_of_run(decoded(data, dict[str, msgspec.Raw], "run.json"))
+
+
+def _digest_of_run(parts: Mapping[str, msgspec.Raw]) -> str:
+    digest = hashlib.sha256()
+    for number, name in enumerate(sorted(parts.keys() - {"digests"})):
+        digest.update(b"%s%s:" % (b"," if number else b"{", canonical(name)))
+        for piece in _pieces(parts[name]):
+            digest.update(piece)
+    digest.update(b"}")
+    return digest.hexdigest()
+
+
+def _pieces(part: msgspec.Raw) -> Iterator[bytes]:
+    """The canonical JSON of a value; of a list entry by entry, because a run's cells are large."""
+    if not bytes(part).lstrip().startswith(b"["):
+        yield canonical(msgspec.json.decode(part))
+        return
+    yield b"["
+    for number, entry in enumerate(msgspec.json.decode(part, type=list[msgspec.Raw])):
+        yield b"," if number else b""
+        yield canonical(msgspec.json.decode(entry))
+    yield b"]"
 
 
 class _Requested(msgspec.Struct):
@@ -408,7 +429,9 @@ def sealed(run: Run, *, manifest: bytes, journal: bytes) -> Run:
         digests=DigestsInfo(
             manifest=of_manifest(manifest),
             journal=of_journal(journal),
-            run=of_run(msgspec.json.encode(run)),
+            run=_digest_of_run(
+                msgspec.json.decode(msgspec.json.encode(run), type=dict[str, msgspec.Raw])
+            ),
         ),
     )
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from mac_whisper_speedtest import limits
-from mac_whisper_speedtest.limits import LimitError
+from mac_whisper_speedtest.limits import LimitError, field_names
 from mac_whisper_speedtest.printable import shown
 from mac_whisper_speedtest.results import schema as s
 
@@ -19,6 +19,8 @@ STATUSES = frozenset(
     | {"skipped"}
 )
 STATES = frozenset({"complete", "stopped", "interrupted"})
+_LONG = {"segments", "cells"}
+"""Lists that do not describe; texts say how many segments there can be."""
 _COUNTS = ("round", "attempt", "index", "until", "replaced_by")
 
 
@@ -59,6 +61,11 @@ class EventChecker:
             limits.check(event)
         except LimitError as error:
             raise ImplausibleError(str(error)) from error
+        for name in field_names(type(event)):
+            value = getattr(event, name)
+            if isinstance(value, list | dict) and name not in _LONG:
+                most = limits.MOST_FACTS
+                _demand(len(value) <= most, f"{name} has {len(value)} entries; at most {most}")
         for name in _COUNTS:
             number = getattr(event, name, None) or 0
             _demand(number <= limits.MOST_ITEMS, f"{name} is {number}")
@@ -93,6 +100,13 @@ class EventChecker:
             raise ImplausibleError(
                 f"has {audio_s:g} s of audio in {sample.seconds:g} s, which no machine does"
             )
+        most = limits.most_said(audio_s)
+        for name, count in (
+            ("characters", len(sample.text)),
+            ("segments", len(sample.segments)),
+            ("tokens", sample.tokens or 0),
+        ):
+            _demand(count <= most, f"has {count} {name} in {audio_s:g} s of audio; at most {most}")
         if sample.kind == "timed":
             self._transcribed[sample.cell, sample.round, sample.attempt] += audio_s
 

@@ -252,7 +252,7 @@ def rows(kind: type[Row], found: Iterable[Sequence[object]]) -> list[Row]:
             )
             for each in found
         ]
-    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
         raise sqlite3.DatabaseError(f"it contains an invalid value: {error}") from error
 
 

@@ -86,7 +86,7 @@ def checked_transcript(
     for stage, seconds in answer.stages_s.items():
         _check_seconds(f"stages_s[{shown(stage)}]", seconds, wall_s)
     _check_seconds("cpu_s", answer.cpu_s, wall_s, cores=os.cpu_count() or 1)
-    most = int(limits.MOST_PER_AUDIO_S * (audio_s + limits.LAST_WINDOW_S))
+    most = limits.most_said(audio_s)
     said = sum(len(piece.text) for piece in answer.segments)
     _at_most("text", len(answer.text), most, "characters")
     _at_most("segments", len(answer.segments), most, "entries")
