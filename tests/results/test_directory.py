@@ -14,7 +14,7 @@ import pytest
 
 from fakes.runs import TWO, run_of, stored
 from mac_whisper_speedtest.errors import StorageError, UsageError
-from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import digests, directory, journal
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.store.index import open_index
 from mac_whisper_speedtest.summary.summarize import summarize
@@ -175,18 +175,18 @@ def test_a_seal_has_the_digests_of_all_three_files() -> None:
 
 
 def test_digests_depend_on_what_is_said_and_not_on_how_it_is_written() -> None:
-    assert journal.of_manifest(b'{"b": 1.50, "a": "\\u00e9"}') == journal.of_manifest(
+    assert digests.of_manifest(b'{"b": 1.50, "a": "\\u00e9"}') == digests.of_manifest(
         '{ "a":"é",\n"b":1.5 }'.encode()
     )
-    assert journal.of_manifest(b'{"a": 1}') != journal.of_manifest(b'{"a": 1.0}')
+    assert digests.of_manifest(b'{"a": 1}') != digests.of_manifest(b'{"a": 1.0}')
     with pytest.raises(StorageError, match=r"manifest\.json is damaged"):
-        journal.of_manifest(b"{")
+        digests.of_manifest(b"{")
 
 
 def test_a_journals_digest_passes_over_holes_and_a_last_line_without_its_end() -> None:
-    whole = journal.of_journal(b'{"a":1}\n{"b":2}\n')
-    assert journal.of_journal(b'{"a": 1}\n\0\0\0\n{"b":2}\n{"c"') == whole
-    assert journal.of_journal(b'{"b":2}\n{"a":1}\n') != whole
+    whole = digests.of_journal(b'{"a":1}\n{"b":2}\n')
+    assert digests.of_journal(b'{"a": 1}\n\0\0\0\n{"b":2}\n{"c"') == whole
+    assert digests.of_journal(b'{"b":2}\n{"a":1}\n') != whole
 
 
 def test_a_run_whose_manifest_is_gone_is_not_sealed() -> None:
@@ -210,11 +210,11 @@ def test_a_journal_that_goes_on_after_its_seal_is_told_from_one_that_was_changed
     sealed = json.loads(run.sealed_path.read_bytes())["digests"]["journal"]
     content = run.journal_path.read_bytes()
     resumed = b'{"event":"resumed","at":"","tool":{}}\n'
-    assert not journal.goes_on(content, sealed)
-    assert journal.goes_on(content + resumed, sealed)
-    assert journal.goes_on(content + resumed + b'{"event":"run_ended"}\n' + resumed, sealed)
-    assert not journal.goes_on(content + b'{"event":"run_ended"}\n' + resumed, sealed)
-    assert not journal.goes_on(content[1000:] + resumed, sealed)
+    assert not digests.goes_on(content, sealed)
+    assert digests.goes_on(content + resumed, sealed)
+    assert digests.goes_on(content + resumed + b'{"event":"run_ended"}\n' + resumed, sealed)
+    assert not digests.goes_on(content + b'{"event":"run_ended"}\n' + resumed, sealed)
+    assert not digests.goes_on(content[1000:] + resumed, sealed)
     with journal.Journal(run.journal_path):
         assert journal.is_being_written(run.journal_path)
 

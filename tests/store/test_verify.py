@@ -11,7 +11,7 @@ import pytest
 
 from fakes.events import sample
 from fakes.runs import TWO, run_of, stored
-from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import digests, directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.results.journal import Journal
@@ -30,7 +30,7 @@ def edit(path: Path, change: Change) -> None:
 def resealed(run: RunDirectory, change: Change) -> None:
     """Edit ``run.json`` and give it a digest that fits."""
     edit(run.sealed_path, change)
-    digest = journal.of_run(run.sealed_path.read_bytes())
+    digest = digests.of_run(run.sealed_path.read_bytes())
     edit(run.sealed_path, lambda content: content["digests"].update(run=digest))
 
 

@@ -14,7 +14,7 @@ from mac_whisper_speedtest.bundle.fields import DETAILS, POLICIES
 from mac_whisper_speedtest.declared import FieldPolicy
 from mac_whisper_speedtest.printable import without_control
 from mac_whisper_speedtest.privacy import scrub_for_others
-from mac_whisper_speedtest.results import journal
+from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results import schema as s
 
 # What a bundle calls recordings: public ones by their names, the user's own by hash and number.
@@ -204,7 +204,7 @@ class Redactor:
                 self._noting_missing_texts(old, new)
                 for old, new in zip(own.clips, shared.clips, strict=True)
             ],
-            request_sha256=journal.sha256(shared.request),
+            request_sha256=digests.sha256(shared.request),
         )
 
     def event(self, event: s.Event) -> s.Event:

@@ -33,7 +33,7 @@ from mac_whisper_speedtest.bundle.redact import PSEUDONYM
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.limits import LONGEST_LINE, LONGEST_NAME, LONGEST_S, LimitError
 from mac_whisper_speedtest.printable import control_character, may_have_control, shown
-from mac_whisper_speedtest.results import directory, journal
+from mac_whisper_speedtest.results import digests, directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.plausible import EventChecker, ImplausibleError
@@ -227,7 +227,7 @@ def validated(container: Container) -> ValidatedBundle:
     manifest = _decoded(data, s.Manifest, MANIFEST)
     _check_letters(data, MANIFEST)
     check_manifest(manifest)
-    requested = journal.of_request(data)
+    requested = digests.of_request(data)
     if manifest.request_sha256 != requested:
         raise BundleError(
             f"its request has the SHA-256 {requested[:12]}…, and its manifest says "

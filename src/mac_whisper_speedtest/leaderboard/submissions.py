@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from mac_whisper_speedtest.accuracy.score import Score
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES, SettingValue
-from mac_whisper_speedtest.results import comparable, journal
+from mac_whisper_speedtest.results import comparable, digests
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.summary import accuracy, evidence, ranking, samples
@@ -24,7 +24,7 @@ def content_digest(run: s.Run) -> str:
     bundles, with or without texts, have the same digest.
     """
     request = run.manifest.request
-    return journal.sha256(
+    return digests.sha256(
         [
             comparable.hardware_class(run.manifest.machine),
             request.contract,
@@ -57,7 +57,7 @@ def content_digest(run: s.Run) -> str:
 def timings_digest(run: s.Run) -> str:
     """SHA-256 of all processing times, of whichever cell; empty without samples."""
     seconds = sorted(sample.seconds for cell in run.cells for sample in cell.samples)
-    return journal.sha256(seconds) if seconds else ""
+    return digests.sha256(seconds) if seconds else ""
 
 
 def _timing(each: s.SampleResult) -> list[object]:
@@ -69,7 +69,7 @@ def texts_digest(run: s.Run) -> str:
     """SHA-256 of transcripts and references; empty for a bundle that was made without texts."""
     texts = [sample.text for cell in run.cells for sample in cell.samples]
     references = [each.reference for clip in run.manifest.clips for each in clip.recordings]
-    return journal.sha256([texts, references]) if any(texts) or any(references) else ""
+    return digests.sha256([texts, references]) if any(texts) or any(references) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def _workload(cell: s.CellResult, shared: comparable.Comparable) -> Workload:
         model=cell.model.name,
         network=weights or shared.networks.get(cell.model.name, ""),
         speech=cell.clip.pcm_sha256,
-        words=journal.sha256(words) if any(reference for _, reference in words) else "",
+        words=digests.sha256(words) if any(reference for _, reference in words) else "",
     )
 
 

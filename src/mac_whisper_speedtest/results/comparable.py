@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.results import journal
+from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results.schema.machine import MachineInfo
 from mac_whisper_speedtest.results.schema.manifest import Manifest, WeightsInfo
 
@@ -34,7 +34,7 @@ class Comparable:
 
         Networks are compared per model, because two runs may share only some of their models.
         """
-        return journal.sha256([self.contract, list(self.speech), self.hardware])[:16]
+        return digests.sha256([self.contract, list(self.speech), self.hardware])[:16]
 
 
 def comparable_part(manifest: Manifest) -> Comparable:
@@ -43,7 +43,7 @@ def comparable_part(manifest: Manifest) -> Comparable:
         plan.model: found for plan in manifest.cells if (found := network_sha256(plan.weights))
     }
     return Comparable(
-        contract=journal.sha256(manifest.request.contract),
+        contract=digests.sha256(manifest.request.contract),
         speech=tuple(sorted(clip.pcm_sha256 for clip in manifest.clips)),
         hardware=hardware_class(manifest.machine),
         networks=networks,
@@ -54,7 +54,7 @@ def network_sha256(weights: WeightsInfo | None) -> str | None:
     """The hash of a network, whatever form its file has; ``None`` where no weights are known."""
     if weights is None:
         return None
-    return weights.network_sha256 or journal.sha256(sorted(weights.files.values()))
+    return weights.network_sha256 or digests.sha256(sorted(weights.files.values()))
 
 
 def hardware_class(machine: MachineInfo) -> str:

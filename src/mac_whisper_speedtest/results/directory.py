@@ -17,7 +17,8 @@ import msgspec
 from mac_whisper_speedtest import files, limits, paths
 from mac_whisper_speedtest.errors import StorageError, UsageError
 from mac_whisper_speedtest.printable import shown
-from mac_whisper_speedtest.results import journal as seals
+from mac_whisper_speedtest.results import digests
+from mac_whisper_speedtest.results import journal as journals
 from mac_whisper_speedtest.results.assemble import assemble
 from mac_whisper_speedtest.results.schema import (
     SCHEMA_VERSION,
@@ -164,7 +165,7 @@ class RunDirectory:
         """
         path = self.manifest_path
         data = _bytes(path)
-        head = seals.decoded(data, _ManifestHead, path)
+        head = digests.decoded(data, _ManifestHead, path)
         if is_outdated(head.schema_version, head.run_id):
             raise OutdatedRunError(f"{path} {OUTDATED}")
         if head.schema_version > SCHEMA_VERSION:
@@ -173,7 +174,7 @@ class RunDirectory:
                 f"{SCHEMA_VERSION}",
                 hint="install a newer mac-whisper-speedtest",
             )
-        manifest = seals.decoded(data, Manifest, path)
+        manifest = digests.decoded(data, Manifest, path)
         try:
             limits.check(manifest)
         except limits.LimitError as error:
@@ -197,12 +198,12 @@ class RunDirectory:
         if self.journal_path.exists():
             lines = _bytes(self.journal_path)
         files.write_bytes(
-            self.sealed_path, pretty(seals.sealed(run, manifest=manifest, journal=lines))
+            self.sealed_path, pretty(digests.sealed(run, manifest=manifest, journal=lines))
         )
 
-    def journal(self) -> seals.JournalContent:
+    def journal(self) -> journals.JournalContent:
         """What was measured, and which lines are left out. Raises StorageError."""
-        return seals.read_journal(self.journal_path, self.manifest())
+        return journals.read_journal(self.journal_path, self.manifest())
 
     def replay(self) -> Run:
         """Assemble the run from its manifest and journal, whatever became of the tool.
@@ -211,8 +212,8 @@ class RunDirectory:
             StorageError: the manifest is missing or damaged, or the journal cannot be read.
         """
         manifest = self.manifest()
-        running = seals.is_being_written(self.journal_path)
-        content = seals.read_journal(self.journal_path, manifest)
+        running = journals.is_being_written(self.journal_path)
+        content = journals.read_journal(self.journal_path, manifest)
         try:
             return assemble(manifest, content.events, unusable=content.unusable, running=running)
         except (LookupError, TypeError, ValueError) as error:
@@ -336,7 +337,7 @@ def _called(name: str) -> list[tuple[RunDirectory, str]]:
 def _names(run: RunDirectory) -> _Names:
     """What a run can be called by; nothing where its manifest cannot be read."""
     try:
-        return seals.decoded(_bytes(run.manifest_path), _Names, run.manifest_path)
+        return digests.decoded(_bytes(run.manifest_path), _Names, run.manifest_path)
     except StorageError:
         return _Names()
 

@@ -24,7 +24,7 @@ from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissin
 from mac_whisper_speedtest.machine import describe, host
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.request import Request
-from mac_whisper_speedtest.results import journal
+from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.run import noise_floor, plan
 from mac_whisper_speedtest.run.plan import Cell
@@ -224,7 +224,7 @@ def manifest(prepared: Prepared, *, run: int, schedule: Sequence[Sequence[str]])
         tool=_this_tool(),
         machine=describe.describe(),
         request=request,
-        request_sha256=journal.sha256(request),
+        request_sha256=digests.sha256(request),
         libraries={name: metadata.version(name) for name in _LIBRARIES},
         clips=[_clip_info(prepared.speech)],
         cells=[

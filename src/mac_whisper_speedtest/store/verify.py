@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mac_whisper_speedtest.errors import StorageError
-from mac_whisper_speedtest.results import journal
+from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.store.entry import recompute
@@ -137,7 +137,7 @@ def examine(run: RunDirectory) -> Verification:
         return Verification(tuple(problems), (*remarks, sealed))
     if sealed.digests is None:
         problems.append("run.json has no digests")
-    elif journal.goes_on(files.journal, sealed.digests.journal):
+    elif digests.goes_on(files.journal, sealed.digests.journal):
         again = "it was resumed since it was sealed: remove run.json, and `speedtest show` seals it"
         return Verification(tuple(problems), (*remarks, again))
     else:
@@ -161,13 +161,13 @@ def _sealed(files: _Files) -> s.Run | str:
     """
     if files.sealed is None:
         return f"it is not sealed ({files.state}): `speedtest show` seals it"
-    version = journal.decoded(files.sealed, _VersionHead, "run.json").schema_version
+    version = digests.decoded(files.sealed, _VersionHead, "run.json").schema_version
     if version > s.SCHEMA_VERSION:
         raise StorageError(
             f"run.json has schema version {version}; this tool reads up to {s.SCHEMA_VERSION}",
             hint="install a newer mac-whisper-speedtest",
         )
-    return journal.decoded(files.sealed, s.Run, "run.json")
+    return digests.decoded(files.sealed, s.Run, "run.json")
 
 
 class _VersionHead(s.Struct):
@@ -177,7 +177,7 @@ class _VersionHead(s.Struct):
 def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
     """What is wrong with the manifest and the journal, independent of the seal."""
     written = files.computed.manifest.request_sha256
-    if written != journal.of_request(files.manifest):
+    if written != digests.of_request(files.manifest):
         yield (f"manifest.json: its request does not have the recorded SHA-256 ({written[:12]}…)")
     for name, lines in run.journal().unusable.items():
         yield str(lines) + (f" ({name})" if name else "")
@@ -185,9 +185,9 @@ def _facts(run: RunDirectory, files: _Files) -> Iterator[str]:
 
 def _digests(sealed: s.DigestsInfo, files: _Files) -> Iterator[str]:
     for name, was, now in (
-        ("manifest.json", sealed.manifest, journal.of_manifest(files.manifest)),
-        ("journal.jsonl", sealed.journal, journal.of_journal(files.journal)),
-        ("run.json", sealed.run, journal.of_run(files.sealed or b"")),
+        ("manifest.json", sealed.manifest, digests.of_manifest(files.manifest)),
+        ("journal.jsonl", sealed.journal, digests.of_journal(files.journal)),
+        ("run.json", sealed.run, digests.of_run(files.sealed or b"")),
     ):
         if was != now:
             yield f"{name} has changed since it was sealed: {was[:12]}… then, {now[:12]}… now"
