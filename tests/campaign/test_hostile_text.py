@@ -208,6 +208,6 @@ def test_no_text_of_a_worker_acts_while_it_is_measured(
     assert code in {0, 4}, err
     for found in (out, err, *speedtest("show")[1:]):
         check(found)
-    journal = next((tmp_path / "data").rglob("journal.jsonl")).read_text(encoding="utf-8")
-    stored = list(map(json.loads, journal.splitlines()))
+    journal = next((tmp_path / "data").rglob("journal.jsonl")).read_bytes()
+    stored = list(map(json.loads, journal.splitlines()))  # of bytes: at line feeds only
     assert CONTROL.search(json.dumps(stored, ensure_ascii=False)) is None
