@@ -55,6 +55,10 @@ _SIGNED = frozenset(
 """Fields that may be below 0: what is read may have shrunk, and temperatures are in degrees."""
 
 
+_LONGEST_KEY = 40
+"""Characters of a mapping's key that is named as it is in a message."""
+
+
 def most_said(audio_s: float) -> int:
     """The characters, tokens or segments that a transcript of so many seconds can have."""
     return int(MOST_PER_AUDIO_S * (audio_s + LAST_WINDOW_S))
@@ -153,7 +157,8 @@ def _check_size(value: Any, limits: SizeLimits) -> None:
 
 
 def _name_of(key: object) -> str:
-    return key if isinstance(key, str) and key.isidentifier() else f"[{shown(key)}]"
+    short = isinstance(key, str) and len(key) <= _LONGEST_KEY and key.isidentifier()
+    return str(key) if short else f"[{shown(key)}]"
 
 
 @functools.cache

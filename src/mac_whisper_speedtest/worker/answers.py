@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
+import msgspec
+
 from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.backends.adapter import Segment
 from mac_whisper_speedtest.backends.contract import SettingValue
@@ -23,6 +25,8 @@ from mac_whisper_speedtest.worker.messages import ErrorObject
 
 LEVELS = ("debug", "info", "warning", "error")
 LOG_TAIL_CHARACTERS = 16 * 1024
+_LONGEST_SAMPLE = limits.LONGEST_LINE - (64 << 10)
+"""Bytes of a transcript as JSON: it is a line of the journal, with little else in it."""
 _CUT_OFF = "[earlier output left out]\n"
 _SCRUBBED_CHARACTERS = 8 * LOG_TAIL_CHARACTERS
 """Longer texts are cut to this before they are scrubbed, which bounds the time it takes. What may
@@ -99,7 +103,7 @@ def checked_transcript(
                 raise LimitError(
                     f"segments[{number}].{name}", f"is {at_s:g} s in {audio_s:g} s of audio"
                 )
-    return replace(
+    cleaned = replace(
         answer,
         text=without_control(answer.text),
         segments=[
@@ -117,6 +121,9 @@ def checked_transcript(
             _name("allocator_bytes", name): each for name, each in answer.allocator_bytes.items()
         },
     )
+    # A character of one byte may have become one of three.
+    _at_most("", len(msgspec.json.encode(cleaned)), _LONGEST_SAMPLE, "bytes when it is cleaned")
+    return cleaned
 
 
 def checked_error(answer: ErrorObject) -> ErrorObject:

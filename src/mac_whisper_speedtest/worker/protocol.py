@@ -16,8 +16,6 @@ from mac_whisper_speedtest.backends.adapter import Segment
 from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
 
 PROTOCOL_VERSION = 1
-MAX_LINE_BYTES = 8 * 1024 * 1024
-"""A longer line is a protocol violation: a transcript of a whole day is well below it."""
 
 
 class Method(StrEnum):
