@@ -105,6 +105,25 @@ def test_no_network_is_faster_than_its_encoder_allows() -> None:
     assert doubts(1 / 100, settings={"vad": True}) == []
 
 
+def test_energy_that_differs_from_that_of_the_peers_is_named_and_too_much_power_left_out(
+    tmp_path: Path,
+) -> None:
+    def runs(joules: float) -> list[FakeRun]:
+        return [
+            machine(n, backends=[FakeCell("a", joules=joules if n == 2 else 30.0), FakeCell("b")])
+            for n in range(1, 5)
+        ]
+
+    board, named = board_of(runs(10.0), tmp_path / "less")
+    (member,) = (each for kind in board.classes for each in kind.members if each.odd)
+    assert member.name == f"{2:032x}"
+    assert member.odd == ("a: 0.33 times the energy of its peers",)
+    assert named.left_out == set()
+
+    _, named = board_of(runs(6000.0), tmp_path / "more")
+    assert named.left_out == {(f"{2:032x}", "a")}
+
+
 def test_whispers_encoder_takes_as_many_operations_as_its_size_says() -> None:
     """Base, by hand: 12 × 512² × 1500 × 6 + 2 × 1500² × 512 × 6 = 42.1 G multiply-adds a window."""
     run = run_of_set(FakeCell("a", model="base.en"), rounds=1).run

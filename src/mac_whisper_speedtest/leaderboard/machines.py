@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mac_whisper_speedtest.leaderboard import peers, placing
@@ -15,6 +15,15 @@ from mac_whisper_speedtest.leaderboard.submissions import (
     SubmittedCell,
     Workload,
 )
+
+_FIGURES = {
+    "joules_per_audio_hour": "energy",
+    "peak_rss_bytes": "peak memory",
+    "device_memory_bytes": "memory of the device",
+    "load_s": "time to load",
+    "cores_used": "use of cores",
+}
+"""Fields of the summary that are compared between peers, and what they are called."""
 
 RowKey = tuple[Workload, str, Configuration]
 """What makes cells of several bundles one row: workload, effective settings, configuration."""
@@ -59,12 +68,12 @@ class OddRows:
 
     Attributes:
         left_out: (bundle, row) → why that cell counts in no figure.
-        slower: (bundle, row) → how it is slower than its peers; it counts.
+        named: (bundle, row) → in what it differs from its peers otherwise; it counts.
         disputed: row → its bundles that contradict each other.
     """
 
     left_out: Mapping[tuple[str, RowKey], str]
-    slower: Mapping[tuple[str, RowKey], str]
+    named: Mapping[tuple[str, RowKey], Sequence[str]]
     disputed: Mapping[RowKey, Dispute]
 
 
@@ -81,7 +90,7 @@ def odd_rows(known: Sequence[Submission]) -> OddRows:
         for cell in each.cells
         if cell.rtf and cell.doubts
     }
-    slower: dict[tuple[str, RowKey], str] = {}
+    named: defaultdict[tuple[str, RowKey], list[str]] = defaultdict(list)
     disputed: dict[RowKey, Dispute] = {}
     classes: defaultdict[str, dict[str, Mapping[RowKey, Speed]]] = defaultdict(dict)
     for each in known:
@@ -96,8 +105,28 @@ def odd_rows(known: Sequence[Submission]) -> OddRows:
                 f"{odd.ratio:.2g} times as fast as with its {odd.peers - 1} peers, "
                 "by what the other cells of its bundle say of its machine"
             )
-            (left_out if odd.ratio > 1 else slower)[which] = words
-    return OddRows(left_out, slower, disputed)
+            if odd.ratio > 1:
+                left_out[which] = words
+            else:
+                named[which].append(words)
+    for field, words in _FIGURES.items():
+        for which, ratio in _odd_figures(known, field):
+            named[which].append(f"{ratio:.2g} times the {words} of its peers")
+    return OddRows(left_out, named, disputed)
+
+
+def _odd_figures(
+    known: Sequence[Submission], field: str
+) -> Iterator[tuple[tuple[str, RowKey], float]]:
+    rows: defaultdict[RowKey, dict[str, float]] = defaultdict(dict)
+    for each in known:
+        for cell in each.cells:
+            value = getattr(cell.summary, field)
+            if cell.rtf and value is not None and value > 0:
+                rows[row_key(cell)][each.name] = value
+    for row, values in rows.items():
+        for bundle, ratio in peers.odd_figures(values).items():
+            yield (bundle, row), ratio
 
 
 def classes_of(known: Sequence[Submission], odd: OddRows) -> tuple[MachineClass, ...]:
@@ -122,8 +151,10 @@ def _class(
 ) -> MachineClass:
     outliers, spread = peers.machine_outliers({each.name: _speeds(each) for each in members})
     words: defaultdict[str, list[str]] = defaultdict(list)
-    for (bundle, key), why in (*odd.left_out.items(), *odd.slower.items()):
+    for (bundle, key), why in odd.left_out.items():
         words[bundle].append(f"{key[2].backend}: {why}")
+    for (bundle, key), several in odd.named.items():
+        words[bundle].append(f"{key[2].backend}: {'; '.join(several)}")
     return MachineClass(
         hardware,
         tuple(

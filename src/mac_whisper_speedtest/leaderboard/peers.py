@@ -176,6 +176,20 @@ def _error(own: Mapping[_Row, Speed], cells: list[_Row]) -> float | None:
 
 # One row against the same row of the peers.
 
+FIGURE_FACTOR = 2.0
+"""Energy, memory and the like differ more between machines of a class than times do."""
+
+
+def odd_figures(values: Mapping[str, float]) -> dict[str, float]:
+    """The bundles whose figure of a row differs from their peers', and how many times it is theirs.
+
+    Args:
+        values: bundle → its figure, above zero.
+    """
+    logs = {bundle: math.log(value) for bundle, value in values.items()}
+    found = _odd(logs, dict.fromkeys(logs, FIGURE_FACTOR))
+    return {bundle: math.exp(each) for bundle, each in found.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class OddCell:
@@ -244,7 +258,7 @@ def judge_rows(speeds: Mapping[str, Mapping[_Row, Speed]]) -> RowJudgments[_Row]
         factor = {
             bundle: ODD_FACTOR if len(speeds[bundle]) > 1 else DISPUTED_FACTOR for bundle in away
         }
-        found = _odd(away, factor)
+        found = _odd(away, factor, most_slower=MOST_SLOWER)
         odd |= {(bundle, row): OddCell(math.exp(each), len(away)) for bundle, each in found.items()}
         left = {bundle: each for bundle, each in away.items() if bundle not in found}
         if (dispute := _dispute(left)) is not None:
@@ -263,7 +277,9 @@ def _away(own: float, others: Sequence[float]) -> float:
     return 0.0 if own * among <= 0 else min(own, among, key=abs)
 
 
-def _odd(away: Mapping[str, float], factor: Mapping[str, float]) -> dict[str, float]:
+def _odd(
+    away: Mapping[str, float], factor: Mapping[str, float], *, most_slower: float = 1.0
+) -> dict[str, float]:
     """The bundles that are beyond their factor and 3.5 standard deviations, if they are few."""
     n = len(away)
     if n < MIN_PEERS:
@@ -276,7 +292,7 @@ def _odd(away: Mapping[str, float], factor: Mapping[str, float]) -> dict[str, fl
         if abs(each - middle) > max(math.log(factor[name]), least)
     }
     slower = sum(each < 0 for each in found.values())
-    return found if len(found) <= _most_odd(n) and slower < MOST_SLOWER * n else {}
+    return found if len(found) <= _most_odd(n) and slower < most_slower * n else {}
 
 
 def _most_odd(n: int) -> int:

@@ -26,6 +26,9 @@ MIN_EQUAL = 6
 """As many times of one recording that are equal to the last digit are not measured; a clock of
 milliseconds gives some that are."""
 
+MOST_WATTS = 1500
+"""Of a machine's processors and memory, and of each of its GPUs (a B200 draws 1000)."""
+
 _PEAK_OF_CORE = {"float32": 6e9 * 64, "": 6e9 * 2048}
 """Precision → operations per second of one core at 6 GHz: two 512-bit multiply-adds of 32-bit
 numbers; else the widest matrix unit, AMX on 8-bit numbers (Intel, Architectures Optimization
@@ -53,6 +56,7 @@ def doubts_of_cell(cell: s.CellResult, machine: s.MachineInfo) -> list[str]:
         *_own_clock(cell),
         *_equal_times(timed),
         *_too_fast(cell, machine),
+        *_power(cell, machine),
     ]
 
 
@@ -92,6 +96,17 @@ def _too_fast(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
     rtfx = summary_of(cell).rtfx
     if fastest is not None and rtfx is not None and rtfx > fastest:
         yield f"{rtfx:.0f} times real time; its encoder alone allows {fastest:.0f} on this machine"
+
+
+def _power(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
+    """Energy and time of a cell give the power that it drew."""
+    summary = summary_of(cell)
+    if summary.joules_per_audio_hour is None or summary.rtfx is None:
+        return
+    watts = summary.joules_per_audio_hour * summary.rtfx / 3600
+    most = MOST_WATTS * (1 + len(machine.gpus or []))
+    if watts > most:
+        yield f"its energy and its time give {watts:.0f} W; such a machine draws {most:.0f} at most"
 
 
 def fastest_rtfx(cell: s.CellResult, machine: s.MachineInfo) -> float | None:
