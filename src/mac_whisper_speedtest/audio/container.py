@@ -45,7 +45,11 @@ _TAGS: Final = (b"ID3", b"TAG", b"APETAGEX")
 _LARGEST_FRAME: Final = 2881
 """Bytes of the largest frame of MPEG audio (layer II, 160 kbit/s at 8 kHz)."""
 
-_CHAINS: Final = {"aac": stated_length.adts_frame, "ogg": stated_length.ogg_page}
+_CHAINS: Final = {
+    "aac": stated_length.adts_frame,
+    "flv": stated_length.flv_tag,
+    "ogg": stated_length.ogg_page,
+}
 """Files that are a chain of frames or pages which state their own length."""
 
 _CHECKSUMMED: Final = frozenset({"ac3", "ape", "eac3", "flac", "tta", "wavpack"})
@@ -188,6 +192,9 @@ class _LossWatch:
         else:
             self._cut_off = False
             self._previous = packet
+            skips = self._container == "mp3" and packet.size > _LARGEST_FRAME
+            if skips and memoryview(packet)[0] == 0:  # the decoder skips zeros before a frame
+                self._count_junk(packet)
             if packet.pts is not None and packet.duration:
                 self._reached = max(self._reached, packet.pts + packet.duration)
         for frame in found:
@@ -242,12 +249,16 @@ class _LossWatch:
                     if rest := data[begins:]:
                         return self.stream.codec_context.decode(av.Packet(rest))
                 return []
-            if self._stated_s is None:
-                self._lost_s = math.inf
-                self._what = f"{len(data)} bytes are no audio"
+            self._count_junk(packet)
         self._cut_off = packet.is_corrupt or self._container == "amr"
         self._undecodable_s = stated_length.seconds(packet.duration, packet.time_base)
         return []
+
+    def _count_junk(self, packet: av.Packet[av.AudioStream]) -> None:
+        """Count bytes of an elementary stream that are no frame, if no length says what is lost."""
+        if self._stated_s is None and self._heard_s:
+            self._lost_s = math.inf
+            self._what = f"{packet.size} bytes are no audio"
 
     def _after_tags(self, data: bytes, position: int) -> int | None:
         """Where in a packet the tags at a seam end, perhaps behind it; None without a seam."""

@@ -7,9 +7,10 @@ file from its bit rate; here the headers themselves are read.
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -152,45 +153,67 @@ def tags_length(data: bytes) -> int:
             return end
 
 
-def is_chain(audio: Path | bytes, link: Callable[[bytes], int]) -> bool:
+def is_chain(audio: Path | bytes, link: Callable[[IO[bytes]], int]) -> bool:
     """Whether frames or pages follow each other to the end of the file, with tags at most between.
 
     Args:
         audio: a file, or its bytes.
-        link: the length of the frame that begins with these bytes; 0 if none begins.
+        link: reads the frame that begins at the file's position, and returns its length; 0 if none
+            begins there, or it is damaged.
     """
     at = 0
     with _stream(audio) as file:
         size = file.seek(0, io.SEEK_END)
         while at < size:
             file.seek(at)
-            head = file.read(_LINK_HEAD)
-            step = link(head) or tags_length(head)
+            step = link(file)
+            if not step:
+                file.seek(at)
+                step = tags_length(file.read(32))
             if not step:
                 return False
             at += step
     return at == size
 
 
-_LINK_HEAD: Final = 27 + 255
-"""Bytes of the largest header of an Ogg page."""
-
-
-def ogg_page(head: bytes) -> int:
-    """The length of a page (RFC 3533, section 6)."""
-    if not head.startswith(b"OggS") or len(head) < 27:
+def ogg_page(file: IO[bytes]) -> int:
+    """The length of a page with the right checksum (RFC 3533, section 6)."""
+    head = file.read(27)
+    if len(head) < 27 or not head.startswith(b"OggS"):
         return 0
-    return 27 + head[26] + sum(head[27 : 27 + head[26]])
+    lacing = file.read(head[26])
+    page = head[:22] + bytes(4) + head[26:] + lacing + file.read(sum(lacing))
+    return len(page) if _ogg_checksum(page) == int.from_bytes(head[22:26], "little") else 0
 
 
-def adts_frame(head: bytes) -> int:
+_MIRRORED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """The CRC of Ogg: zlib's polynomial with the bits of everything in the other order."""
+    mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int.from_bytes(mirrored.to_bytes(4, "little").translate(_MIRRORED), "big")
+
+
+def adts_frame(file: IO[bytes]) -> int:
     """The length of a frame of AAC (ISO 14496-3, 1.A.2.2)."""
+    head = file.read(7)
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return 0
     return (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
 
 
-def _stream(audio: Path | bytes) -> io.BufferedIOBase:
+def flv_tag(file: IO[bytes]) -> int:
+    """The length of a tag of Flash Video, or of the file's header (specification 10.1, annex E)."""
+    head = file.read(11)
+    if head.startswith(b"FLV"):
+        return 13
+    if len(head) < 11 or head[0] & 0x1F not in {8, 9, 18}:
+        return 0
+    return 11 + int.from_bytes(head[1:4], "big") + 4
+
+
+def _stream(audio: Path | bytes) -> IO[bytes]:
     return audio.open("rb") if isinstance(audio, Path) else io.BytesIO(audio)
 
 
