@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -43,6 +44,28 @@ def test_version_imports_no_heavy_library() -> None:
 
 def test_help_of_run_imports_no_heavy_library() -> None:
     assert loaded_modules("run", "--help") & HEAVY == set()
+
+
+def test_signals_are_handled_before_anything_is_imported() -> None:
+    """Python's own start is the only time in which Ctrl-C ends in the traceback of an import."""
+    source = Path(__file__).parents[1] / "src"
+    code = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        f"sys.path.insert(0, {str(source)!r})\n"
+        "import mac_whisper_speedtest.__main__\n"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    own = [f"mac_whisper_speedtest{each}" for each in ("", ".__main__", ".version")]
+    extra = set(ast.literal_eval(done.stdout)) - set(own)
+    assert extra <= {"atexit"}
 
 
 def test_only_pages_need_the_template_engine(

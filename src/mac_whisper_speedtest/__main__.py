@@ -1,14 +1,15 @@
 """The command line as a process: signals from its first moment on, and streams that may break.
 
-``python -m mac_whisper_speedtest`` is the same as ``speedtest``. Only the standard library is
-imported before signals are handled: an interrupted import ends in a traceback.
+``python -m mac_whisper_speedtest`` is the same as ``speedtest``. An import that is interrupted ends
+in a traceback, so signals are handled before anything is imported that Python has not loaded
+anyway. ``signal`` is such an import: it needs ``enum``, ``functools`` and ``collections``, which
+take as long as all of Python's start. ``_signal`` is the part of it in C.
 """
 
+import _signal as signal  # type: ignore[import-not-found]  # typeshed has only signal
 import atexit
 import os
-import signal
 import sys
-from collections.abc import Callable
 
 _INTERRUPTED = 130
 
@@ -19,13 +20,12 @@ def main() -> int:
     ended_with: list[int] = []
     atexit.register(_end, ended_with)
     from mac_whisper_speedtest import interrupts, streams
-    from mac_whisper_speedtest.cli import main as command_line
     from mac_whisper_speedtest.errors import ExitCode
 
     output = streams.make_lossy()
     try:
         interrupts.handle_for_good()
-        code = _code_of(command_line)
+        code = _code_of_command_line()
         _end_at_a_signal(code)
     except KeyboardInterrupt:
         code = _INTERRUPTED
@@ -40,12 +40,12 @@ def main() -> int:
     return code
 
 
-def _code_of(command_line: Callable[[], int]) -> int:
-    try:
-        return command_line()
-    except Exception:  # noqa: BLE001 - a defect: all of it is shown, but for secrets
-        from mac_whisper_speedtest import interrupts
+def _code_of_command_line() -> int:
+    from mac_whisper_speedtest import cli, interrupts
 
+    try:
+        return cli.main()
+    except Exception:  # noqa: BLE001 - a defect: all of it is shown, but for secrets
         if interrupts.was_raised():
             return _INTERRUPTED
         import traceback
