@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import queue
 import signal
@@ -283,7 +284,7 @@ class _Session:
             m.TranscribeResult(
                 seconds=seconds,
                 text="".join(piece.text for piece in segments) if text is None else text,
-                segments=segments,
+                segments=[_within(piece, len(audio) / 16000) for piece in segments],
                 language=transcription.language,
                 tokens=transcription.tokens,
                 effective=dict(effective.values),
@@ -343,6 +344,19 @@ def _fallbacks(pieces: Sequence[Segment], contract: DecodeContract) -> int | Non
 def _plain(segment: Segment) -> Segment:
     """The segment with Python's own numbers: libraries also give numpy's."""
     return Segment(float(segment.start_s), float(segment.end_s), str(segment.text))
+
+
+def _within(segment: Segment, audio_s: float) -> Segment:
+    """The segment within the audio and Whisper's last window, which is padded to 30 s.
+
+    Libraries compute times from tokens that need not be timestamps: at a high temperature, and
+    whisper.cpp whenever it decodes without timestamps, they can be minutes before the audio.
+    """
+    start_s, end_s = (
+        min(max(at_s, 0.0), audio_s + 30.0) if math.isfinite(at_s) else at_s
+        for at_s in (segment.start_s, segment.end_s)
+    )
+    return Segment(start_s, end_s, segment.text)
 
 
 def _encode(message: Mapping[str, Any]) -> bytes:
