@@ -120,6 +120,8 @@ def test_words_numbers_and_versions_are_plain(value: str, plain: bool) -> None:
         ("CUDA_VISIBLE_DEVICES", "0,1", False),
         ("INVOCATION", "a1b2c3d4e5f6", True),
         ("BUILD_NUMBER", "202611301200", False),
+        ("BUILD_VCS", "0123456789abcdef0123456789abcdef01234567", False),
+        ("WANDB_API_KEY", "0123456789abcdef0123456789abcdef01234567", True),
     ],
 )
 def test_a_variable_is_a_secret_unless_it_is_plainly_something_else(
@@ -128,6 +130,45 @@ def test_a_variable_is_a_secret_unless_it_is_plainly_something_else(
     monkeypatch.setenv(name, value)
     assert (value in {each.text for each in environment_secrets()}) is secret
     assert (scrub(f"said {value}.") != f"said {value}.") is (secret or value.startswith("/home"))
+
+
+def test_the_variables_of_a_usual_machine_take_no_word_out_of_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for each in KINDS.values():
+        for name, _ in each.variables:
+            monkeypatch.delenv(name)
+    usual = {
+        "TERM_PROGRAM": "Apple_Terminal",
+        "TERM_PROGRAM_VERSION": "455.1",
+        "TERM_SESSION_ID": "A1B2C3D4-0000-4000-8000-00A1B2C3D4E5",
+        "SSH_AUTH_SOCK": "/private/tmp/com.apple.launchd.a1B2c3D4e5/Listeners",
+        "XPC_FLAGS": "0x0",
+        "__CF_USER_TEXT_ENCODING": "0x1F5:0x0:0x0",
+        "LC_CTYPE": "en_US.UTF-8",
+        "LS_COLORS": "rs=0:di=01;34:ln=01;36:*.tar=01;31:*.7z=01;31",
+        "CONDA_DEFAULT_ENV": "whisper-py311",
+        "CUDA_VERSION": "12.4.1",
+        "NVIDIA_REQUIRE_CUDA": "cuda>=12.4 brand=tesla,driver>=470,driver<471",
+        "OMP_NUM_THREADS": "16",
+        "WHISPER_MODEL": "large-v3-turbo",
+        "MODEL_ID": "openai/whisper-large-v3-turbo",
+        "DEVICE": "mps:0",
+        "PRECISION": "int8_float16",
+        "ImageOS": "ubuntu24",
+        "RUNNER_ARCH": "X64",
+        "GITHUB_REF": "refs/heads/main",
+        "GITHUB_RUN_ID": "19876543210",
+        "GITHUB_SHA": "0123456789abcdef0123456789abcdef01234567",
+        "PYTHONHASHSEED": "0",
+        "UV_INDEX_URL": "https://pypi.org/simple",
+        "TZ": "Europe/Berlin",
+        "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/1000/bus",
+    }
+    for name, value in usual.items():
+        monkeypatch.setenv(name, value)
+    found = {each.text for each in environment_secrets()}
+    assert found & set(usual.values()) == {usual["TERM_SESSION_ID"]}
 
 
 @pytest.mark.parametrize(

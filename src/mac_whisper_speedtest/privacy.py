@@ -171,6 +171,8 @@ _HARMLESS_VARIABLE = re.compile(
     re.IGNORECASE,
 )
 _HARMLESS_VALUE = re.compile(r"true|false|yes|no|on|off|none|(?:~|\.{0,2})/.*", re.IGNORECASE)
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""A commit or a checksum, whatever its variable is called: results have them too."""
 _SHORTEST_SECRET = 8
 _SHORTEST_NAMED = 6
 """Characters of a secret whose variable is named like one, if it is not of letters only."""
@@ -217,7 +219,8 @@ def _is_secret(value: str, *, named: bool) -> bool:
     if _HARMLESS_VALUE.fullmatch(value):
         return False
     if not named:
-        return len(value) >= _SHORTEST_SECRET and not is_plain(value)
+        plain = is_plain(value) or _HASH.fullmatch(value)
+        return len(value) >= _SHORTEST_SECRET and not plain
     return len(value) >= (_SHORTEST_SECRET if value.isalpha() else _SHORTEST_NAMED)
 
 

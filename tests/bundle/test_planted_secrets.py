@@ -24,9 +24,10 @@ from fakes.planted import (
     planting,
     unzipped,
 )
+from fakes.recordings import collection
 from fakes.runs import FakeCell, run_of_set
 from mac_whisper_speedtest import privacy
-from mac_whisper_speedtest.bundle import write
+from mac_whisper_speedtest.bundle import read, write
 from mac_whisper_speedtest.bundle.fields import POLICIES
 from mac_whisper_speedtest.bundle.leak_scan import LeakScanner
 from mac_whisper_speedtest.declared import FieldPolicy
@@ -273,6 +274,33 @@ def test_a_user_whose_name_everybody_uses_can_give_runs_away(
     finally:
         privacy._names.cache_clear()
     assert b"she sells sea shells" in unzipped(tmp_path / "x.zip")
+
+
+SPOKEN = (
+    "my password: hunter2 and the api_key=abc123, said the cookie: a=b; her token is 0x1F5, "
+    "key: 42 % of https://example.org?token=yes, Basic instinct, -----BEGIN a story"
+)
+
+
+def test_what_is_said_about_secrets_stays_word_for_word(planted: Planted, tmp_path: Path) -> None:
+    said = {"u1": SPOKEN, "u2": "by the sea shore"}
+    run = run_of_set(FakeCell("fast"), rounds=6, speech=collection(said))
+    write.write_bundle(RunDirectory(run.write(tmp_path / "run")), tmp_path / "x.zip")
+    (cell,) = read.read_bundle(tmp_path / "x.zip").cells
+    assert {each.text for each in cell.samples} == {SPOKEN, "by the sea shore"}
+    assert cell.clip.utterances[0].reference == SPOKEN
+    assert cell.summary is not None
+    assert cell.summary.wer == 0
+
+
+@pytest.mark.parametrize("secret", [TOKEN, KEY])
+def test_a_secret_in_a_transcript_is_a_reason_to_write_nothing(
+    planted: Planted, tmp_path: Path, secret: str
+) -> None:
+    run = run_of_set(FakeCell("fast", text=f"it is {secret}"), rounds=1)
+    with pytest.raises(UsageError, match=r"give away a token, in Sample\.text") as error:
+        write.write_bundle(RunDirectory(run.write(tmp_path / "run")), tmp_path / "x.zip")
+    assert "unset that variable" in error.value.hint
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,16 @@ _NAMES = frozenset(
 _PEOPLE = frozenset({"user name", "host name"})
 
 
+_RENAME = (
+    "rename what is called so, and measure again; if the name is none of yours, report this as a "
+    "bug"
+)
+_HINTS = {
+    "token": "look at that field: it has the form of a secret, or is the value of a variable of "
+    "the environment; if it is neither secret nor yours, unset that variable"
+}
+
+
 class LeakScanner:
     """Searches what is about to be written.
 
@@ -86,8 +96,7 @@ class LeakScanner:
             if found:
                 raise UsageError(
                     f"nothing was written: {where} would give away a {found}, in {field}",
-                    hint="rename what is called so, and measure again; if the name is none of "
-                    "yours, report this as a bug",
+                    hint=_HINTS.get(found, _RENAME),
                 )
 
     def _may_hold_a_secret(self, line: bytes) -> bool:
