@@ -34,8 +34,27 @@ _MB = 1e-6
 
 # Cells, one per row.
 
-_Show = Callable[[str, CellResult], str | Field]
-"""A field from the cell's name in its table, and the cell."""
+
+@dataclass(frozen=True, slots=True)
+class ShownCell:
+    """A cell in a table.
+
+    Attributes:
+        name: unique in the table.
+        several: whether its group has other cells.
+    """
+
+    name: str
+    cell: CellResult
+    several: bool
+
+    @property
+    def summary(self) -> Summary:
+        """The cell's figures."""
+        return summary_of(self.cell)
+
+
+_Show = Callable[[ShownCell], str | Field]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,72 +67,77 @@ class CellColumn:
 
 
 def _figure(name: str, form: str, factor: float = 1.0) -> _Show:
-    return lambda _, cell: number_field(getattr(summary_of(cell), name), form, factor)
+    return lambda row: number_field(getattr(row.summary, name), form, factor)
 
 
 def _bounded(name: str, bounds: str) -> _Show:
-    def show(_name: str, cell: CellResult) -> Field:
-        it = summary_of(cell)
-        return interval_field(getattr(it, name), getattr(it, bounds), ".2f")
-
-    return show
-
-
-def _of_summary(show: Callable[[Summary], str | Field]) -> _Show:
-    return lambda _, cell: show(summary_of(cell))
+    return lambda row: interval_field(
+        getattr(row.summary, name), getattr(row.summary, bounds), ".2f"
+    )
 
 
 _VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}
 
 
-def _verdict(it: Summary) -> str | Field:
+def _verdict(row: ShownCell) -> str | Field:
+    it = row.summary
     if it.fast_but_wrong:
         return "ranked separately"
     if it.verdict:
         return Field(it.verdict, badge=_VERDICTS.get(it.verdict, "warn"))
-    return "fastest of its group" if it.rank is not None and it.times_best == 1 else MISSING
+    if it.rank is None or it.times_best != 1:
+        return MISSING
+    return "fastest of its group" if row.several else "alone in its group"
 
 
-def _spread(it: Summary) -> Field:
-    if it.min_s is None or it.max_s is None:
-        return UNKNOWN
-    return Field(range_text(it.min_s, it.max_s, ".3f"), it.min_s)
+def _spread(row: ShownCell) -> Field:
+    low, high = row.summary.min_s, row.summary.max_s
+    return UNKNOWN if low is None else Field(range_text(low, high, ".3f"), low)
 
 
-def _contract(_name: str, cell: CellResult) -> Field:
-    return Field(contract_of(cell), class_="other" if cell.contract.deviations else "")
+def _contract(row: ShownCell) -> Field:
+    return Field(contract_of(row.cell), class_="other" if row.cell.contract.deviations else "")
 
 
-def _device_memory(_name: str, cell: CellResult) -> Field:
+def _device_memory(row: ShownCell) -> Field:
     """Peak memory of the GPU, or why it is unknown."""
-    held = summary_of(cell).device_memory_bytes
+    held = row.summary.device_memory_bytes
     if held is not None:
         return number_field(held, ".0f", _MB)
-    readings = (meter.readings.get("gpu_peak_bytes") for meter in cell.meters)
+    readings = (meter.readings.get("gpu_peak_bytes") for meter in row.cell.meters)
     reason = next((each.reason for each in readings if each and each.reason), "")
     return Field(MISSING, "", note=f"not measured: {clipped(reason, 120)}" if reason else "")
 
 
-def _weights(_name: str, cell: CellResult) -> Field:
-    weights = cell.model.weights
+def _weights(row: ShownCell) -> Field:
+    weights = row.cell.model.weights
     return number_field(weights.size_bytes if weights else None, ".0f", _MB)
+
+
+def _rank(row: ShownCell) -> Field:
+    return rank_field(row.summary.rank, row.summary.rank_last, row.summary.group)
+
+
+def _rounds(row: ShownCell) -> Field:
+    it = row.summary
+    return Field(f"{it.rounds_ok} of {it.rounds_asked}", it.rounds_ok)
 
 
 COLUMNS: Mapping[str, CellColumn] = {
     each.heading: each
     for each in (
-        CellColumn("backend", lambda name, _: name, number=False),
-        CellColumn("rank", _of_summary(lambda it: rank_field(it.rank, it.rank_last, it.group))),
-        CellColumn("device", lambda _, cell: cell.backend.device or MISSING, number=False),
-        CellColumn("precision", lambda _, cell: cell.backend.precision or MISSING, number=False),
+        CellColumn("backend", lambda row: row.name, number=False),
+        CellColumn("rank", _rank),
+        CellColumn("device", lambda row: row.cell.backend.device or MISSING, number=False),
+        CellColumn("precision", lambda row: row.cell.backend.precision or MISSING, number=False),
         CellColumn("RTFx", _bounded("rtfx", "rtfx_bounds")),
         CellColumn("× best", _bounded("times_best", "times_best_bounds")),
-        CellColumn("verdict", _of_summary(_verdict), number=False),
-        CellColumn("WER", _of_summary(lambda it: error_rate_field(it.accuracy))),
-        CellColumn("status", lambda _, cell: status_field(cell), number=False),
+        CellColumn("verdict", _verdict, number=False),
+        CellColumn("WER", lambda row: error_rate_field(row.summary.accuracy)),
+        CellColumn("status", lambda row: status_field(row.cell), number=False),
         CellColumn("contract", _contract, number=False),
         CellColumn("median s", _figure("median_s", ".3f")),
-        CellColumn("min–max s", _of_summary(_spread)),
+        CellColumn("min–max s", _spread),
         CellColumn("import s", _figure("import_s", ".2f")),
         CellColumn("load s", _figure("load_s", ".2f")),
         CellColumn("cold load s", _figure("load_cold_s", ".2f")),
@@ -126,10 +150,7 @@ COLUMNS: Mapping[str, CellColumn] = {
         CellColumn("device MB", _device_memory),
         CellColumn("weights MB", _weights),
         CellColumn("J/h audio", _figure("joules_per_audio_hour", ".0f")),
-        CellColumn(
-            "rounds",
-            _of_summary(lambda it: Field(f"{it.rounds_ok} of {it.rounds_asked}", it.rounds_ok)),
-        ),
+        CellColumn("rounds", _rounds),
     )
 }
 """Heading → column."""
@@ -142,6 +163,7 @@ def cell_table(
     *,
     caption: str,
     name: str = "",
+    ranked: bool = False,
 ) -> ReportTable:
     """A table with a row per cell.
 
@@ -151,18 +173,22 @@ def cell_table(
         names: cell id → its name.
         caption: of the table.
         name: its id on a page.
+        ranked: whether the groups are of equal work, and the certainly fastest cell is marked.
     """
     chosen = [COLUMNS[each] for each in columns]
-    bodies = [
-        [
-            TableRow(
-                [column.show(names[cell.id], cell) for column in chosen],
-                class_="first" if _certainly_first(cell, group) else "",
-            )
-            for cell in group
-        ]
-        for group in groups
-    ]
+    bodies = []
+    for group in groups:
+        several = len(group) > 1
+        cells = [ShownCell(names[cell.id], cell, several) for cell in group]
+        bodies.append(
+            [
+                TableRow(
+                    [column.show(row) for column in chosen],
+                    class_="first" if ranked and several and _certainly_first(row.summary) else "",
+                )
+                for row in cells
+            ]
+        )
     return ReportTable(
         [TableColumn(each.heading, number=each.number) for each in chosen],
         bodies,
@@ -171,9 +197,8 @@ def cell_table(
     )
 
 
-def _certainly_first(cell: CellResult, group: Sequence[CellResult]) -> bool:
-    it = summary_of(cell)
-    return it.rank == it.rank_last == 1 and len(group) > 1 and not it.fast_but_wrong
+def _certainly_first(it: Summary) -> bool:
+    return it.rank == it.rank_last == 1 and not it.fast_but_wrong
 
 
 def ranking_table(run: Run, table: CellTable, columns: Sequence[str]) -> ReportTable:
@@ -189,7 +214,12 @@ def ranking_table(run: Run, table: CellTable, columns: Sequence[str]) -> ReportT
         f"{measured}, {counted(request.threads, 'thread')}"
     )
     return cell_table(
-        columns, table.groups(), table.names, caption=caption, name=f"ranking-{table.name}"
+        columns,
+        table.groups(),
+        table.names,
+        caption=caption,
+        name=f"ranking-{table.name}",
+        ranked=True,
     )
 
 
