@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import pytest
@@ -55,9 +56,11 @@ FAILS = {
 DOUBTS = {"varies": {"repeat"}, "hides a setting": {"effective"}}
 
 
-def _findings(fault: str, *, timeout_s: float = 20) -> list[ConformanceFinding]:
+def _findings(
+    fault: str, *, engine: Path = ENGINE, timeout_s: float = 20
+) -> list[ConformanceFinding]:
     subject = conformance.ConformanceSubject(
-        backend=Backend(name=fault, command=(sys.executable, "-I", "-S", str(ENGINE), fault)),
+        backend=Backend(name=fault, command=(sys.executable, "-I", "-S", str(engine), fault)),
         model=ModelParams(name="tiny.en", path=str(ENGINE), format="own"),
         samples=conformance.speech_like(1.0),
         timeout_s=timeout_s,
@@ -99,6 +102,36 @@ def test_an_engine_that_never_answers_fails_once_and_skips_the_rest() -> None:
     assert _names(findings, CheckStatus.FAILED) == {"hello"}
     assert _names(findings, CheckStatus.PASSED) == set()
     assert "no answer within 0.5 s" in findings[0].seen
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"hello": {"name": "\x1b[2J", "version": "@long:3000000"}},
+        {"transcribe": {"text": "\x1b]8;;http://x\x07", "tokens": 10**400}},
+        {"do": "reply", "with": {"id": "\u202e@long:3000000"}},
+        {"do": "error", "with": {"code": 10**400, "message": "\x1b[2J@long:3000000"}},
+        {"do": "notify", "with": {"level": "info", "message": "@nest:980"}},
+        {"do": "notify", "with": {"level": "info", "message": "m", "extra": "@nest:1000"}},
+        {"do": "flood", "at": "hello", "with": {"kind": "log"}},
+        {"do": "flood", "at": "hello", "with": {"kind": "letters"}},
+        {"do": "flood", "at": "hello", "with": {"kind": "stderr"}},
+        {"do": "raw", "at": "hello", "with": {"hexadecimal": "ff1b5b324a0a"}},
+        {"do": "leave", "at": "hello"},
+    ],
+    ids=lambda spec: str(spec)[:50],
+)
+def test_a_hostile_program_fails_and_shows_nothing_that_acts(
+    spec: dict[str, Any], tmp_path: Path
+) -> None:
+    attack = tmp_path / "attack.json"
+    attack.write_text(json.dumps(spec), encoding="utf-8")
+    engine = ROOT / "tests" / "fakes" / "hostile_engine.py"
+    findings = _findings(str(attack), engine=engine, timeout_s=1)
+    assert _names(findings, CheckStatus.FAILED)
+    for finding in findings:
+        assert finding.seen.isprintable(), finding.seen
+        assert len(finding.seen) < 3000
 
 
 def test_every_check_says_why_it_matters_and_what_is_asked() -> None:

@@ -15,11 +15,12 @@ from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.limits import LimitError
+from mac_whisper_speedtest.printable import shown
 from mac_whisper_speedtest.worker import answers
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.conformance.client import Client, NoAnswerError, WorkerReply
 from mac_whisper_speedtest.worker.launch import launch
-from mac_whisper_speedtest.worker.messages import ViolationError, decode
+from mac_whisper_speedtest.worker.messages import ViolationError, decode, start_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,8 +159,8 @@ class Bench:
             FailError: the answer is an error, or a result of another type or out of its limits.
         """
         if reply.error is not None:
-            error = answers.checked_error(reply.error)
-            raise FailError(f"error {error.code}: {error.message}")
+            said = answers.cleaned_line(reply.error.message)
+            raise FailError(f"error {shown(reply.error.code)}: {said}")
         try:
             return checked(decode(reply.result, kind, "result"))
         except (LimitError, ViolationError) as problem:
@@ -168,10 +169,10 @@ class Bench:
     def expect_error(self, client: Client, reply: WorkerReply, code: m.ErrorCode) -> str:
         """Require an error with this code, and any answer to the next call."""
         if reply.error is None:
-            shown = reply.result[:80].decode("utf-8", "replace")
-            raise FailError(f"a result, not error {code:d}: {shown}")
+            raise FailError(f"a result, not error {code:d}: {start_of(reply.result)}")
         if reply.error.code != code:
-            raise FailError(f"error {reply.error.code} ({reply.error.message}), not {code:d}")
+            said = answers.cleaned_line(reply.error.message)
+            raise FailError(f"error {shown(reply.error.code)} ({said}), not {code:d}")
         try:
             self.call(client, "conformance.still_there")
         except NoAnswerError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.limits import LONGEST_S, LimitError
+from mac_whisper_speedtest.printable import shown
 from mac_whisper_speedtest.worker import answers
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.conformance.bench import Bench, DoubtError, FailError, SkipError
@@ -53,7 +54,7 @@ def _hello(bench: Bench) -> str:
         reply, m.HelloResult, lambda result: answers.checked_hello(result, reply.wall_s)
     )
     if result.protocol != m.PROTOCOL_VERSION:
-        raise FailError(f"protocol {result.protocol}")
+        raise FailError(f"protocol {shown(result.protocol)}")
     return f"{result.name} {result.version} after {reply.wall_s:.2f} s"
 
 
@@ -72,7 +73,7 @@ def _malformed_line(bench: Bench) -> str:
     client.send(b'{"jsonrpc": "2.0", "id": \n')
     reply = client.answer(bench.subject.timeout_s)
     if reply.id is not None:
-        raise FailError(f"answered with id {reply.id!r}, which it cannot have read")
+        raise FailError(f"answered with id {shown(reply.id)}, which it cannot have read")
     return bench.expect_error(client, reply, m.ErrorCode.PARSE_ERROR)
 
 
@@ -87,7 +88,7 @@ def _framing(bench: Bench) -> str:
     except NoAnswerError:
         client.send(line[20:])
     else:
-        raise FailError(f"answered half a line: {early.error or early.result!r}")
+        raise FailError(f"answered half a line, with id {shown(early.id)}")
     client.answer(bench.subject.timeout_s)
     return "a line in two pieces was answered once"
 
@@ -242,7 +243,7 @@ def _ids(bench: Bench) -> str:
     client.send(b"".join(encode(identity, "conformance.no_such_method", {}) for identity in sent))
     answered = [client.answer(bench.subject.timeout_s).id for _ in sent]
     if answered != sent:
-        raise FailError(f"calls {sent} in one write were answered as {answered}")
+        raise FailError(f"calls {sent} in one write were answered as {shown(answered)}")
     if wrong := bench.wrong_ids + client.wrong_ids:
         raise FailError(f"{wrong[0]} ({len(wrong)} like this)")
     return "exact, also for two calls in one write"

@@ -16,7 +16,8 @@ import psutil
 
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.limits import MOST_MESSAGES
-from mac_whisper_speedtest.worker import ownership
+from mac_whisper_speedtest.printable import shown
+from mac_whisper_speedtest.worker import answers, ownership
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.launch import Launch
 from mac_whisper_speedtest.worker.messages import (
@@ -29,7 +30,7 @@ from mac_whisper_speedtest.worker.messages import (
 )
 from mac_whisper_speedtest.worker.process import EXIT_GRACE_S, Line, WorkerProcess
 
-_LOG_TAIL_BYTES = 400
+_LOG_CHARACTERS = 400
 
 
 class NoAnswerError(Exception):
@@ -73,7 +74,9 @@ class Client(WorkerProcess):
         self.send(encode(self._calls, method, params))
         reply = self.answer(timeout_s, sent)
         if reply.id != self._calls:
-            self.wrong_ids.append(f"{method} asked with id {self._calls}, answered {reply.id!r}")
+            self.wrong_ids.append(
+                f"{method} asked with id {self._calls}, answered {shown(reply.id)}"
+            )
         return reply
 
     def answer(self, timeout_s: float, sent: float | None = None) -> WorkerReply:
@@ -136,5 +139,6 @@ class Client(WorkerProcess):
         if status is None:
             return "closed its stdout but is still running"
         how = f"was ended by signal {-status}" if status < 0 else f"exited with status {status}"
-        lines = self.log[-_LOG_TAIL_BYTES:].decode("utf-8", "replace").strip().splitlines()
-        return f"{how} without answering" + (f"; stderr ends: {lines[-1]}" if lines else "")
+        lines = answers.log_tail(self.log.decode("utf-8", "replace")).strip().splitlines()
+        ends = f"; stderr ends: {lines[-1][-_LOG_CHARACTERS:]}" if lines else ""
+        return f"{how} without answering{ends}"
