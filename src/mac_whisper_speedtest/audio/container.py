@@ -82,8 +82,14 @@ def frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
                 f"{name} has no audio stream (only {kinds} streams)",
                 hint="choose a file that contains sound",
             )
-        watch = _LossWatch(audio, name, container)
-        for packet in container.demux(watch.stream):
+        stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise AudioError(
+                f"{name} is in a codec that FFmpeg does not know",
+                hint="convert it to wav or flac with the program that made it",
+            )
+        watch = _LossWatch(audio, name, container, stream)
+        for packet in _packets(container, stream, name):
             for frame in watch.decoded(packet):
                 if frame.sample_rate not in _RATES:
                     raise AudioError(
@@ -92,6 +98,15 @@ def frames(audio: Path | bytes, name: str) -> Iterator[av.AudioFrame]:
                     )
                 yield frame
         watch.check_end()
+
+
+def _packets(
+    container: av.container.InputContainer, stream: av.AudioStream, name: str
+) -> Iterator[av.Packet[av.AudioStream]]:
+    try:
+        yield from container.demux(stream)
+    except IndexError as error:  # PyAV knows only the streams that were there at the beginning
+        raise _damaged(name, "a stream begins in its middle") from error
 
 
 def has_sound(path: Path) -> bool:
@@ -147,14 +162,18 @@ class _LossWatch:
     """Decodes the packets of a stream and counts what is missing between them."""
 
     def __init__(
-        self, audio: Path | bytes, name: str, container: av.container.InputContainer
+        self,
+        audio: Path | bytes,
+        name: str,
+        container: av.container.InputContainer,
+        stream: av.AudioStream,
     ) -> None:
-        self.stream: av.AudioStream = container.streams.audio[0]
+        self._stream = stream
         self._name = name
         self._container = container.format.name
         self._size = container.size
         self._audio = audio
-        self._stated_s = stated_length.stated_seconds(audio, container, self.stream)
+        self._stated_s = stated_length.stated_seconds(audio, container, stream)
         self._max_lost_s = min(
             MAX_LOST_SECONDS, _MAX_LOST_SHARE * self._stated_s if self._stated_s else math.inf
         )
@@ -164,15 +183,15 @@ class _LossWatch:
         self._next: int | None = None  # time stamp at which the next packet should begin
         self._longest = 0  # duration of a packet, in the same unit
         self._undecodable_s = 0.0  # duration of the last packet, if it could not be decoded
-        self._reached = self._start = self.stream.start_time or 0
+        self._reached = self._start = self._stream.start_time or 0
         if self._container == "ogg":
-            self._lost_s = max(0.0, stated_length.seconds(self._start, self.stream.time_base))
+            self._lost_s = max(0.0, stated_length.seconds(self._start, self._stream.time_base))
         self._previous: av.Packet[av.AudioStream] | None = None  # the last one that was decoded
         self._tag_end = 0  # position in the file
         self._cut_off = False  # the last packet was incomplete
         self._error: av.error.FFmpegError | None = None
-        if self.stream.codec_context.name in _CHECKSUMMED:
-            self.stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        if self._stream.codec_context.name in _CHECKSUMMED:
+            self._stream.codec_context.options = {"err_detect": "crccheck+explode"}
 
     def decoded(self, packet: av.Packet[av.AudioStream]) -> Iterator[av.AudioFrame]:
         """The packet's frames that have samples.
@@ -201,7 +220,7 @@ class _LossWatch:
             if not frame.samples:
                 continue
             if self._lost_s > self._max_lost_s:
-                what = self._what or f"{self._lost_s:.1f} s are missing"
+                what = self._what or f"{self._lost_s:.2f} s are missing"
                 raise _damaged(self._name, f"{what} {self._heard_s:.1f} s after its start")
             yield frame
             self._heard_s += frame.samples / frame.sample_rate
@@ -247,7 +266,7 @@ class _LossWatch:
             if begins is not None:
                 with contextlib.suppress(av.error.FFmpegError):
                     if rest := data[begins:]:
-                        return self.stream.codec_context.decode(av.Packet(rest))
+                        return self._stream.codec_context.decode(av.Packet(rest))
                 return []
             self._count_junk(packet)
         self._cut_off = packet.is_corrupt or self._container == "amr"
@@ -290,7 +309,7 @@ class _LossWatch:
         heard_s, error_s = self._heard_s, self._max_lost_s
         if self._container not in stated_length.TO_THE_SAMPLE:
             heard_s = max(
-                heard_s, stated_length.seconds(self._reached - self._start, self.stream.time_base)
+                heard_s, stated_length.seconds(self._reached - self._start, self._stream.time_base)
             )
         if self._container in stated_length.BY_CLOCK:
             error_s = max(error_s, _CLOCK_ERROR_SECONDS, _CLOCK_ERROR * (self._stated_s or 0.0))
