@@ -27,18 +27,12 @@ class Dropped:
     Attributes:
         dropped: whether the files must be read from the disk again; ``None`` where that is unknown.
         reason: why they were not evicted, or why it is unknown; empty if they were.
-        files: the number of files.
         bytes: of all files.
-        resident_before: bytes of them in memory before; ``None`` where it is unknown.
-        resident_after: the same after.
     """
 
     dropped: bool | None
     reason: str = ""
-    files: int = 0
     bytes: int = 0
-    resident_before: int | None = None
-    resident_after: int | None = None
 
 
 def drop(paths: Iterable[Path]) -> Dropped:
@@ -55,17 +49,15 @@ def drop(paths: Iterable[Path]) -> Dropped:
     if not files:
         return Dropped(dropped=False, reason="there are no such files")
     total = sum(path.stat().st_size for path in files)
-    before = _resident(files)
     failed = attempt(lambda: _evict(files))
     if isinstance(failed, Unknown):
         return Dropped(dropped=False, reason=failed.reason)
-    after = _resident(files)
-    if isinstance(after, Unknown):
-        reason = f"not known whether they were evicted: {after.reason}"
-        return Dropped(None, reason, len(files), total, _number(before))
-    gone = after <= _NEARLY_NONE * total
-    reason = "" if gone else f"{megabytes(after)} of {megabytes(total)} remain: they are in use"
-    return Dropped(gone, reason, len(files), total, _number(before), after)
+    left = attempt(lambda: sum(map(resident_bytes, files)))
+    if isinstance(left, Unknown):
+        return Dropped(None, f"not known whether they were evicted: {left.reason}", total)
+    gone = left <= _NEARLY_NONE * total
+    reason = "" if gone else f"{megabytes(left)} of {megabytes(total)} remain: they are in use"
+    return Dropped(gone, reason, total)
 
 
 def resident_bytes(path: Path) -> int:
@@ -106,20 +98,12 @@ def _evict(files: Iterable[Path]) -> None:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _resident(files: list[Path]) -> int | Unknown:
-    return attempt(lambda: sum(map(resident_bytes, files)))
-
-
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from (each.resolve() for each in path.rglob("*") if each.is_file())
         elif path.is_file():
             yield path.resolve()
-
-
-def _number(found: int | Unknown) -> int | None:
-    return None if isinstance(found, Unknown) else found
 
 
 # Compiler caches: without them a first load may take minutes.

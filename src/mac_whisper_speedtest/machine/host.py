@@ -16,18 +16,15 @@ _END_TIMEOUT_S = 2.0
 
 
 @contextlib.contextmanager
-def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> Iterator[str]:
+def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> Iterator[None]:
     """Keep a Mac awake inside the ``with``; elsewhere do nothing.
 
     ``caffeinate -ims -w PID`` holds assertions against idle sleep (``-i``), disk sleep (``-m``)
     and, on mains, system sleep (``-s``). It is terminated at the end of the ``with``, and exits by
     itself when this process ends in any way. App Nap affects only programs with windows.
-
-    Yields:
-        what was done, or why nothing was done, in words for the manifest.
     """
     if platform != "darwin":
-        yield "not needed: only macOS goes to sleep while programs run"
+        yield
         return
     try:
         process = subprocess.Popen(
@@ -36,11 +33,11 @@ def caffeinate(program: str = CAFFEINATE, *, platform: str = sys.platform) -> It
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-    except OSError as error:
-        yield f"not held: caffeinate cannot be started ({error.strerror})"
+    except OSError:
+        yield
         return
     try:
-        yield "caffeinate -ims"
+        yield
     finally:
         process.terminate()
         try:

@@ -158,13 +158,17 @@ def changes(then: s.Manifest, now: s.Manifest) -> list[str]:
         then: the manifest of the run that is to be resumed.
         now: the manifest that a new run would write.
     """
-    return [
-        *_request(then.request, now.request),
-        *_speech(then, now),
-        *_weights(then, now),
-        *_machine(then.machine, now.machine),
-        *_tags(then, now),
+    found = [
+        f"{name} {_shown(was)} → {_shown(is_)}"
+        for name, was, is_ in _differing(_settings(then.request), _settings(now.request))
     ]
+    found += [*_speech(then, now), *_weights(then, now)]
+    hardware = [comparable.hardware_class(each.machine) for each in (then, now)]
+    if hardware[0] != hardware[1]:
+        found.append(f"the machine: {hardware[0]} → {hardware[1]}")
+    if missing := [tag for tag in now.tags if tag not in then.tags]:
+        found.append(f"it is not tagged {', '.join(missing)}")
+    return found
 
 
 def version_changes(
@@ -179,16 +183,10 @@ def version_changes(
     found = []
     for name, was in then.items():
         version, others = now[name]
-        pairs: dict[str, tuple[str | None, str | None]] = {"": (was.version, version)}
-        pairs |= {
-            f" ({each})": (was.versions.get(each), others.get(each))
-            for each in sorted({*was.versions, *others})
-        }
-        found += [
-            f"{name}{what} {old or 'unknown'} → {new or 'unknown'}"
-            for what, (old, new) in pairs.items()
-            if old != new
-        ]
+        reported, here = {"": was.version, **was.versions}, {"": version, **others}
+        for what, old, new in _differing(reported, here):
+            of = f" ({what})" if what else ""
+            found.append(f"{name}{of} {old or 'unknown'} → {new or 'unknown'}")
     return found
 
 
@@ -196,18 +194,26 @@ def remarks(then: s.Manifest, now: s.Manifest) -> list[str]:
     """Differences that do not prevent the run from being resumed."""
     if then.tool == now.tool:
         return []
-    return [f"this tool was {_tool(then.tool)} and is {_tool(now.tool)}"]
+    was, is_ = (
+        f"{tool.version} ({_digits(tool.git_sha)})" if tool.git_sha else tool.version
+        for tool in (then.tool, now.tool)
+    )
+    return [f"this tool was {was} and is {is_}"]
 
 
-def _request(then: s.RequestInfo, now: s.RequestInfo) -> Iterator[str]:
-    for name in s.RequestInfo.__struct_fields__:
-        was, is_ = getattr(then, name), getattr(now, name)
-        if name == "contract":
-            for setting in sorted({*was, *is_}):
-                if was.get(setting) != is_.get(setting):
-                    yield _changed(f"contract.{setting}", was.get(setting), is_.get(setting))
-        elif was != is_:
-            yield _changed(name, was, is_)
+def _differing(
+    then: Mapping[str, object], now: Mapping[str, object]
+) -> Iterator[tuple[str, object, object]]:
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            yield name, then.get(name), now.get(name)
+
+
+def _settings(request: s.RequestInfo) -> dict[str, object]:
+    """The request with the settings of its contract beside the others."""
+    found = {name: getattr(request, name) for name in request.__struct_fields__}
+    contract = found.pop("contract")
+    return found | {f"contract.{name}": value for name, value in contract.items()}
 
 
 def _speech(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
@@ -220,47 +226,25 @@ def _speech(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
             yield f"the order of the recordings of {was.name}"
 
 
-def _words(clip: s.ClipInfo) -> list[tuple[str, str | None, str | None]]:
+def _words(clip: s.ClipInfo) -> dict[str, tuple[str | None, str | None]]:
     known: Sequence[s.ClipInfo | s.UtteranceInfo] = clip.utterances or [clip]
-    return sorted(
-        ((each.name, each.reference, each.language) for each in known), key=lambda each: each[0]
-    )
+    return {each.name: (each.reference, each.language) for each in known}
 
 
 def _weights(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
     here = {plan.id: plan for plan in now.cells}
     for was in then.cells:
-        is_ = here.get(was.id)
+        is_ = here.pop(was.id, None)
         if is_ is None:
             yield f"the cell {was.id} is gone"
-        elif was.weights is not None and is_.weights is None:
+            continue
+        if was.weights is not None and is_.weights is None:
             yield f"the weights of {was.id} were present and are not now"
-        elif (
-            was.weights is not None
-            and is_.weights is not None
-            and was.weights.files != is_.weights.files
-        ):
+        elif was.weights and is_.weights and was.weights.files != is_.weights.files:
             yield f"the weights of {was.id}: {_files(was.weights)} → {_files(is_.weights)}"
-        if is_ is not None and was.declared != is_.declared:
+        if was.declared != is_.declared:
             yield f"what {was.backend} is described to decode with"
-    known = {plan.id for plan in then.cells}
-    yield from (f"the cell {name} is new" for name in here if name not in known)
-
-
-def _machine(then: s.MachineInfo, now: s.MachineInfo) -> Iterator[str]:
-    was, is_ = comparable.hardware_class(then), comparable.hardware_class(now)
-    if was != is_:
-        yield f"the machine: {was} → {is_}"
-
-
-def _tags(then: s.Manifest, now: s.Manifest) -> Iterator[str]:
-    missing = [tag for tag in now.tags if tag not in then.tags]
-    if missing:
-        yield f"it is not tagged {', '.join(missing)}"
-
-
-def _changed(name: str, was: object, is_: object) -> str:
-    return f"{name} {_shown(was)} → {_shown(is_)}"
+    yield from (f"the cell {name} is new" for name in here)
 
 
 def _shown(value: object) -> str:
@@ -274,10 +258,6 @@ def _files(weights: s.WeightsInfo) -> str:
 
 def _digits(sha256: str) -> str:
     return sha256[:12]
-
-
-def _tool(tool: s.ToolInfo) -> str:
-    return f"{tool.version} ({_digits(tool.git_sha)})" if tool.git_sha else tool.version
 
 
 _NEW = "start a new run: leave --resume out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import TypedDict
 
 from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.machine.probe import Probe
@@ -90,10 +90,6 @@ class Task:
         return tuple(each for each in self.recordings if (each.name, index) not in self.done)
 
 
-class Executor(Protocol):
-    """Runs a round; a fake one makes the round loop testable without processes."""
-
-    def __call__(
-        self, task: Task, record: Callable[[s.Event], None], observer: Observer
-    ) -> WorkerExit:
-        """Run ``task``, recording every event as it happens; return how it ended."""
+Executor = Callable[[Task, Callable[[s.Event], None], Observer], WorkerExit]
+"""Runs a task, recording every event as it happens, and returns how it ended. A fake one makes the
+round loop testable without processes."""
