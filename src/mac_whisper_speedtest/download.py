@@ -9,17 +9,16 @@ proxies, certificates and the user's token.
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
-from mac_whisper_speedtest import files, limits
+from mac_whisper_speedtest import files
 from mac_whisper_speedtest.errors import DownloadError, UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import (
@@ -35,9 +34,6 @@ from mac_whisper_speedtest.http_errors import (
 from mac_whisper_speedtest.version import __version__
 
 Result = TypeVar("Result")
-
-_LARGEST_LISTING: Final = 200_000_000
-"""Largest accepted list of a repository's files in bytes: about 300 for each file."""
 
 PROGRESS_BYTES: Final = 1_000_000
 """After a try that received so many bytes, the count of failures in a row starts again."""
@@ -241,48 +237,6 @@ def with_retries(
                 f"{wait:.0f} s ({failures} of {policy.failures - 1})"
             )
         policy.sleep(wait)
-
-
-def query_hub(source: DownloadSource) -> Any:
-    """The hub's description of the repository at its revision, with its files.
-
-    Returns:
-        The decoded JSON; ``None`` if the answer is not JSON, endless or nested too deep.
-
-    Raises:
-        DownloadError: the hub cannot be reached, or refuses.
-    """
-    from huggingface_hub import get_session
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # loaded on demand
-        hf_raise_for_status,
-    )
-
-    context = source.context
-    revision = quote(context.revision, safe="")
-    url = f"{context.endpoint}/api/{context.kind}/{context.repository}/revision/{revision}"
-
-    def query() -> Any:
-        body = bytearray()
-        with get_session().stream(
-            "GET",
-            url,
-            params={"blobs": "true"},
-            headers=request_headers(context),
-            follow_redirects=True,
-            timeout=source.policy.timeouts_s,
-        ) as response:
-            hf_raise_for_status(response)
-            for block in response.iter_bytes():
-                body += block
-                if len(body) > _LARGEST_LISTING:
-                    return None
-        try:
-            limits.check_depth(bytes(body))
-            return json.loads(body)
-        except ValueError:
-            return None  # a page of some other server
-
-    return with_retries(query, source)
 
 
 def ensure_file(file: RemoteFile, source: DownloadSource) -> None:

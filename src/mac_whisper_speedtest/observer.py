@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mac_whisper_speedtest.hub import HubFile
     from mac_whisper_speedtest.results.schema import Event
     from mac_whisper_speedtest.weights.check_models import CheckRow
-    from mac_whisper_speedtest.weights.revisions import HubFile
 
 
 class Observer:

@@ -20,6 +20,7 @@ from mac_whisper_speedtest.audio.dataset_entries import Dataset
 from mac_whisper_speedtest.audio.recording import AudioSet
 from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
+from mac_whisper_speedtest.hub import HubFile, HubListing
 from mac_whisper_speedtest.request import Request
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -195,7 +196,7 @@ def publish(web: Web, files: dict[str, bytes], *, large: tuple[str, ...] = (".fl
         if name.endswith(large):
             entry["lfs"] = {"sha256": hashlib.sha256(content).hexdigest()}
         siblings.append(entry)
-    answer = json.dumps({"siblings": siblings}).encode()
+    answer = json.dumps({"sha": COMMIT, "siblings": siblings}).encode()
     web.pages[f"/api/datasets/org/name/revision/{COMMIT}"] = answer
 
 
@@ -280,14 +281,14 @@ def test_an_unknown_dataset_says_what_the_hub_answered(server: Web) -> None:
 def test_a_page_that_is_no_hub_is_said(server: Web, answer: bytes) -> None:
     server.pages[f"/api/datasets/org/name/revision/{COMMIT}"] = answer
 
-    with pytest.raises(DownloadError, match="cannot ask the hub about org/name"):
+    with pytest.raises(DownloadError, match="list of the files of org/name cannot be read"):
         got(f"hf:org/name@{COMMIT}", download=True)
 
 
 def test_file_names_that_lead_out_of_the_folder_are_not_taken() -> None:
     names = ["a/b.wav", "../x.wav", "/etc/passwd", "a/../../x", "./y", "z"]
-    siblings = [{"rfilename": name, "size": 1, "blobId": "0" * 40} for name in names]
+    listed = [HubFile(name, 1, git_sha1="0" * 40) for name in names]
 
-    found = hub_dataset.parse_listing({"siblings": [*siblings, {"rfilename": "no size"}]})
+    found = hub_dataset.usable(HubListing(COMMIT, (*listed, HubFile("no hash", 1))))
 
     assert [file.name for file in found] == ["a/b.wav", "z"]

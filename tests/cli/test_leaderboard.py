@@ -112,7 +112,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: Path) -> Itera
             web.pages[f"/datasets/org/name/resolve/{COMMIT}/{name}"] = content
             git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
             siblings.append({"rfilename": name, "size": len(content), "blobId": git})
-        answer = json.dumps({"siblings": siblings}).encode()
+        answer = json.dumps({"sha": COMMIT, "siblings": siblings}).encode()
         web.pages[f"/api/datasets/org/name/revision/{COMMIT}"] = answer
         yield web
 

@@ -19,8 +19,9 @@ import pytest
 from conftest import Answer, Call, Tool, wait_until
 from fakes.hub_cache import Repository, tree
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.hub import HubFile
 from mac_whisper_speedtest.weights import locate, revisions
-from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile
+from mac_whisper_speedtest.weights.revisions import CommitListing
 
 KEY = "1a5afae06a4db91c"  # the beginning of the SHA-256 of tiny.en's source
 COMMIT = "c0ffee" + "0" * 34
@@ -98,7 +99,7 @@ def custom(home: Path) -> Repository:
     repository.put(COMMIT, "config.json", config, name)
     files = (
         HubFile("model.safetensors", len(weights), sha256=hashlib.sha256(weights).hexdigest()),
-        HubFile("config.json", len(config), blob_id=name),
+        HubFile("config.json", len(config), git_sha1=name),
     )
     revisions.store_listing(CommitListing("someone/small", COMMIT, files, custom=True))
     return repository

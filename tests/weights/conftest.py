@@ -12,9 +12,9 @@ import pytest
 from fakes.hub import Hub
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.download import RetryPolicy
+from mac_whisper_speedtest.hub import HubFile
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import pull
-from mac_whisper_speedtest.weights.revisions import HubFile
 
 COMMIT = "c0ffee" + "0" * 34
 SMALL = f"someone/small@{COMMIT}"

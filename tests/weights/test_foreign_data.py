@@ -15,12 +15,11 @@ from mac_whisper_speedtest.convert.cursor import parse_json_object
 from mac_whisper_speedtest.convert.record import read_record
 from mac_whisper_speedtest.convert.vocabulary import listed_tokens
 from mac_whisper_speedtest.errors import DownloadError, WeightsError
+from mac_whisper_speedtest.hub import HubFile, parse_listing
 from mac_whisper_speedtest.weights import pull, revisions
 from mac_whisper_speedtest.weights.revisions import (
     CommitListing,
-    HubFile,
     cached_listing,
-    parse_listing,
     store_listing,
 )
 from weights.conftest import COMMIT, Seen
@@ -99,7 +98,7 @@ def test_a_hub_whose_answer_is_nested_too_deep_is_refused(
 )
 def test_a_hub_that_lists_an_impossible_file_is_refused(file: dict[str, Any]) -> None:
     with pytest.raises(DownloadError, match="the hub's list of the files of a/b cannot be read"):
-        parse_listing("a/b", {"sha": COMMIT, "siblings": [file]})
+        parse_listing("a/b", json.dumps({"sha": COMMIT, "siblings": [file]}).encode())
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,12 @@ from conftest import wait_until
 from fakes.hub_cache import Repository, tree
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import StorageError, UsageError
+from mac_whisper_speedtest.hub import HubFile
 from mac_whisper_speedtest.weights import inventory, revisions, trash
 from mac_whisper_speedtest.weights import remove as removal
 from mac_whisper_speedtest.weights.hub_removal import CacheContents, Claim, SnapshotFile, decide
 from mac_whisper_speedtest.weights.inspect import WeightsState
-from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile
+from mac_whisper_speedtest.weights.revisions import CommitListing
 
 KEY = "1a5afae06a4db91c"  # the beginning of the SHA-256 of tiny.en's source
 OTHER = "0123456789abcdef0123456789abcdef01234567"

@@ -13,11 +13,11 @@ import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from mac_whisper_speedtest import files, paths
+from mac_whisper_speedtest import files, hub, paths
 from mac_whisper_speedtest.audio import manifest, sample
 from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, Dataset
 from mac_whisper_speedtest.download import (
@@ -26,23 +26,14 @@ from mac_whisper_speedtest.download import (
     ensure_file,
     hub_endpoint,
     is_whole,
-    query_hub,
     refuse_unless_allowed,
 )
-from mac_whisper_speedtest.errors import AudioError, DownloadError, UsageError
+from mac_whisper_speedtest.errors import AudioError, UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import RequestContext
+from mac_whisper_speedtest.hub import HubFile, HubListing, stays_inside
 
 _TABLES: Final = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.json")
-
-
-class _HubFileInfo(msgspec.Struct, frozen=True):
-    """A file of the repository: its size, and either its SHA-256 or its git hash."""
-
-    name: str
-    bytes: int
-    sha256: str = ""
-    git_sha1: str = ""
 
 
 def hub_entries(
@@ -67,7 +58,7 @@ def hub_entries(
         )
     known = [(entry, files.get(_within(dataset, entry))) for entry in listed.entries]
     items = [
-        sample.Item(f"{number}", entry.speaker, file.bytes if file else None)
+        sample.Item(f"{number}", entry.speaker, file.size if file else None)
         for number, (entry, file) in enumerate(known)
     ]
     drawn = sample.draw(items, dataset.n if dataset.n is not None else len(items), seed)
@@ -84,7 +75,7 @@ def hub_entries(
         yield replace(entry, audio=path)
 
 
-def _table(dataset: Dataset, files: dict[str, _HubFileInfo]) -> _HubFileInfo:
+def _table(dataset: Dataset, files: dict[str, HubFile]) -> HubFile:
     """The file that lists the recordings: in the split's folder, or at the root without a split."""
     folders = (dataset.split, f"data/{dataset.split}") if dataset.split else ("", "data")
     for folder in folders:
@@ -143,28 +134,17 @@ def ensure_files(
 
 def list_files(
     dataset: Dataset, *, notify: Callable[[str], None], allow_download: bool
-) -> dict[str, _HubFileInfo]:
+) -> dict[str, HubFile]:
     """The files of the repository at its commit, by name; the hub is queried once."""
     path = _folder(dataset).with_suffix(".files.json")
     try:
-        known = msgspec.json.decode(path.read_bytes(), type=list[_HubFileInfo])
-    except (OSError, msgspec.MsgspecError):
+        known = files.decode_json(path.read_bytes(), list[HubFile])
+    except (OSError, ValueError):
         refuse_unless_allowed(dataset.name, None, allow_download=allow_download)
         notify(f"Asking the hub for the files of {dataset.name}.")
-        known = _query_hub(_source(dataset, notify))
+        known = usable(hub.list_files(_source(dataset, notify)))
         files.write_bytes(path, msgspec.json.encode(known))
     return {file.name: file for file in known}
-
-
-def _query_hub(source: DownloadSource) -> list[_HubFileInfo]:
-    answer = query_hub(source)
-    try:
-        return parse_listing(answer)
-    except ValueError as error:
-        raise DownloadError(
-            f"cannot ask the hub about {source.context.repository}: {error}",
-            hint="check HF_ENDPOINT if it is set",
-        ) from error
 
 
 def _source(dataset: Dataset, notify: Callable[[str], None]) -> DownloadSource:
@@ -173,32 +153,17 @@ def _source(dataset: Dataset, notify: Callable[[str], None]) -> DownloadSource:
     )
 
 
-def parse_listing(answer: Any) -> list[_HubFileInfo]:
-    """The files in the hub's answer that can be verified.
-
-    Raises:
-        ValueError: it is not the answer of a hub.
-    """
-    siblings = answer.get("siblings") if isinstance(answer, dict) else None
-    if not isinstance(siblings, list):
-        raise ValueError("its answer is not that of a hub")
-    found = []
-    for each in siblings:
-        if not isinstance(each, dict):
-            raise ValueError("its list of files is not that of a hub")
-        name, size, large = each.get("rfilename"), each.get("size"), each.get("lfs")
-        sha256 = large.get("sha256", "") if isinstance(large, dict) else ""
-        if not isinstance(name, str) or not isinstance(size, int):
-            continue
-        if name == posixpath.normpath(name) and not name.startswith(("/", "../")):
-            found.append(_HubFileInfo(name, size, sha256, "" if sha256 else each.get("blobId", "")))
-    return [file for file in found if file.sha256 or file.git_sha1]
+def usable(listed: HubListing) -> list[HubFile]:
+    """The files that can be verified, and whose names stay in the folder they are put into."""
+    return [
+        file for file in listed.files if (file.sha256 or file.git_sha1) and stays_inside(file.name)
+    ]
 
 
-def remote_file(dataset: Dataset, file: _HubFileInfo) -> RemoteFile:
+def remote_file(dataset: Dataset, file: HubFile) -> RemoteFile:
     """A file of the repository with its path in the cache and its pins."""
     path = _folder(dataset) / file.name
-    return RemoteFile(file.name, path, file.bytes, file.sha256, file.git_sha1)
+    return RemoteFile(file.name, path, file.size, file.sha256, file.git_sha1)
 
 
 def _folder(dataset: Dataset) -> Path:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from mac_whisper_speedtest.weights.revisions import HubFile
+    from mac_whisper_speedtest.hub import HubFile
 
 _MOST_BARS = 8
 

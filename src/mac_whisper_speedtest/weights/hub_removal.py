@@ -139,7 +139,7 @@ def _claim(row: catalog.HostedWeights) -> Claim | None:
     ]
     snapshot = resolve_offline(pull_target(row))
     files = snapshot.files if snapshot else ()
-    addresses = {address for file in files if (address := file.sha256 or file.blob_id)}
+    addresses = {address for file in files if (address := file.sha256 or file.git_sha1)}
     if not row.folder and not others:
         return _everything(row.repository, revision) | Claim(
             row.repository, revision, addresses=frozenset(addresses)
@@ -162,7 +162,7 @@ def _listed(row: catalog.HostedWeights) -> set[str]:
 def _everything(repository: str, revision: str) -> Claim:
     found = revisions.cached_listing(repository, revision)
     files = found.files if found else ()
-    addresses = {address for file in files if (address := file.sha256 or file.blob_id)}
+    addresses = {address for file in files if (address := file.sha256 or file.git_sha1)}
     return Claim(repository, revision, everything=True, addresses=frozenset(addresses))
 
 

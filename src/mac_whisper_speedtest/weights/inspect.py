@@ -53,19 +53,19 @@ class FoundFile:
         size: in bytes.
         name: for messages.
         sha256: expected hash, if known.
-        git_name: expected SHA-1 of the git blob, if that is known instead.
+        git_sha1: expected SHA-1 of the git blob, if that is known instead.
     """
 
     path: Path
     size: int
     name: str
     sha256: str | None = None
-    git_name: str | None = None
+    git_sha1: str | None = None
 
     @property
     def verifiable(self) -> bool:
         """Whether its expected hash is known."""
-        return bool(self.sha256 or self.git_name)
+        return bool(self.sha256 or self.git_sha1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def _check_found(
         unreadable = Fault(name, "cannot be read: permission denied")
         return None, WeightsState.NOT_CHECKABLE, unreadable
     found = _with_cached_hash(
-        FoundFile(path, status.st_size, name, file.sha256, file.git_name), location
+        FoundFile(path, status.st_size, name, file.sha256, file.git_sha1), location
     )
     if wrong := _wrong_size(found, file):
         return found, WeightsState.CORRUPT, Fault(name, wrong)
@@ -225,7 +225,7 @@ def _with_cached_hash(file: FoundFile, location: CacheLocation) -> FoundFile:
         etag = _metadata_line(metadata, line=1)
     if _SHA256.fullmatch(etag):
         return replace(file, sha256=etag)
-    return replace(file, git_name=etag) if _GIT_NAME.fullmatch(etag) else file
+    return replace(file, git_sha1=etag) if _GIT_NAME.fullmatch(etag) else file
 
 
 def _metadata_line(metadata: Path, line: int) -> str:

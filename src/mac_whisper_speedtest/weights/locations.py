@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from mac_whisper_speedtest import catalog, paths
 from mac_whisper_speedtest.catalog import LocationKind, ModelInfo, WeightsLocation
+from mac_whisper_speedtest.hub import HubFile
 from mac_whisper_speedtest.weights import hub_cache
-from mac_whisper_speedtest.weights.revisions import HubFile
 from mac_whisper_speedtest.weights.snapshot import (
     SnapshotFiles,
     pull_target,
@@ -64,13 +64,13 @@ class ExpectedFile:
         names: paths relative to the folder; any one of them suffices.
         size: in bytes, if known.
         sha256: in lower-case hexadecimal, if known.
-        git_name: SHA-1 of the git blob, which the hub states for small files instead.
+        git_sha1: SHA-1 of the git blob, which the hub states for small files instead.
     """
 
     names: tuple[str, ...]
     size: int | None = None
     sha256: str | None = None
-    git_name: str | None = None
+    git_sha1: str | None = None
 
     @property
     def name(self) -> str:
@@ -295,7 +295,7 @@ def custom_pulled(custom: catalog.Custom, snapshot: SnapshotFiles | None) -> Cac
 def _expected_file(file: HubFile, folder: str) -> ExpectedFile:
     """A file as the hub listed it, below ``folder`` of its repository."""
     name = str(PurePosixPath(file.name).relative_to(folder))
-    return ExpectedFile((name,), file.size, file.sha256, file.blob_id)
+    return ExpectedFile((name,), file.size, file.sha256, file.git_sha1)
 
 
 def _hub(row: catalog.HostedWeights) -> CacheLocation:

@@ -35,11 +35,11 @@ from mac_whisper_speedtest.download import (
 from mac_whisper_speedtest.errors import DownloadError, StorageError, UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import RequestContext, refuse_offline
+from mac_whisper_speedtest.hub import HubFile
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
 from mac_whisper_speedtest.weights.locations import fetched_folder
 from mac_whisper_speedtest.weights.revisions import (
-    HubFile,
     cached_listing,
     lock_path,
     store_listing,

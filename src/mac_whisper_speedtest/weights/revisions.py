@@ -9,33 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
-import msgspec
-
-from mac_whisper_speedtest import files, limits, paths
+from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.catalog import COMMIT
 from mac_whisper_speedtest.errors import DownloadError
+from mac_whisper_speedtest.hub import HubFile, HubListing, stays_inside
 
 _SCHEMA_VERSION = 1
-_LONGEST_PART = 255  # bytes: what file systems allow for one name
-
-
-@dataclass(frozen=True, slots=True)
-class HubFile:
-    """One file of a repository.
-
-    Attributes:
-        name: its path in the repository.
-        size: in bytes.
-        sha256: of its bytes, in lower-case hexadecimal; the hub states it for large files only.
-        blob_id: SHA-1 of its git blob; the hub states it for small files only.
-    """
-
-    name: str
-    size: Annotated[int, msgspec.Meta(ge=0, le=limits.LARGEST_BYTES)]
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
-    blob_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +33,6 @@ class CommitListing:
     revision: str
     files: tuple[HubFile, ...]
     custom: bool = False
-
-
-class _StoredLarge(msgspec.Struct, frozen=True):
-    """A file in the hub's store of large files."""
-
-    size: int | None = None
-    sha256: str | None = None
-
-
-class _Sibling(msgspec.Struct, frozen=True):
-    """A file in the hub's description of a repository."""
-
-    rfilename: str
-    size: int | None = None
-    lfs: _StoredLarge | None = None
-    blob_id: str | None = msgspec.field(default=None, name="blobId")
-
-
-class _Description(msgspec.Struct, frozen=True):
-    """The hub's description of a repository, as far as it is used."""
-
-    sha: str
-    siblings: tuple[_Sibling, ...]
 
 
 def cached_listing(repository: str, revision: str) -> CommitListing | None:
@@ -129,57 +86,25 @@ def lock_path(repository: str, revision: str) -> Path:
     return _path(repository, revision).with_suffix(".lock")
 
 
-def parse_listing(repository: str, body: Any, *, custom: bool = False) -> CommitListing:
-    """The listing in the hub's description of a repository.
+def commit_listing(repository: str, listed: HubListing, *, custom: bool = False) -> CommitListing:
+    """What the hub listed, if it can be pulled.
 
     Raises:
-        DownloadError: it is not such an answer, or names a file that would be outside its folder.
+        DownloadError: a size is not known, or a file would be outside its folder.
     """
-    try:
-        described = msgspec.convert(body, _Description)
-        files = msgspec.convert(
-            [_file(sibling) for sibling in described.siblings], tuple[HubFile, ...]
+    if not listed.complete:
+        raise DownloadError(
+            f"the hub states no size of some files of {repository}; nothing was fetched",
+            hint="check HF_ENDPOINT, if it is set",
         )
-    except msgspec.ValidationError as error:
-        raise _unreadable(repository, str(error)) from error
-    if not COMMIT.fullmatch(described.sha):
-        raise _unreadable(repository, f"{described.sha[:60]!r} is not a commit")
-    for file in files:
+    for file in listed.files:
         if not stays_inside(file.name):
             raise DownloadError(
                 f"{repository} lists the file {file.name!r}, which would be outside its folder; "
                 "nothing was fetched",
                 hint="do not use this repository",
             )
-    return CommitListing(repository, described.sha, files, custom)
-
-
-def stays_inside(name: str) -> bool:
-    """Whether ``name``, a path from a server, can only be below the folder it is put into."""
-    if not name.isprintable() or "\\" in name:
-        return False
-    parts = name.split("/")
-    return all(
-        part not in {"", ".", ".."} and len(part.encode()) <= _LONGEST_PART for part in parts
-    )
-
-
-def _unreadable(repository: str, why: str) -> DownloadError:
-    return DownloadError(
-        f"the hub's list of the files of {repository} cannot be read: {why}",
-        hint="check HF_ENDPOINT, if it is set",
-    )
-
-
-def _file(sibling: _Sibling) -> dict[str, Any]:
-    large = sibling.lfs or _StoredLarge()
-    return {
-        "name": sibling.rfilename,
-        "size": sibling.size if large.size is None else large.size,
-        "sha256": large.sha256,
-        # For a large file the git blob is only the pointer.
-        "blob_id": None if sibling.lfs else sibling.blob_id,
-    }
+    return CommitListing(repository, listed.commit, listed.files, custom)
 
 
 def listings_folder() -> Path:

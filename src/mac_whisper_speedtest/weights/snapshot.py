@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.errors import DownloadError
+from mac_whisper_speedtest.hub import HubFile
 from mac_whisper_speedtest.weights import hub_cache
-from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile, cached_listing
+from mac_whisper_speedtest.weights.revisions import CommitListing, cached_listing
 
 # Which files of a repository a backend needs: the weights once, in their safest format, no code.
 

@@ -25,14 +25,14 @@ from mac_whisper_speedtest.download import (
     RemoteFile,
     download_file,
     matches_pins,
-    query_hub,
     request_headers,
     with_retries,
 )
 from mac_whisper_speedtest.errors import DownloadError
 from mac_whisper_speedtest.http_errors import to_user_error
+from mac_whisper_speedtest.hub import HubFile, list_files
 from mac_whisper_speedtest.weights import hub_cache
-from mac_whisper_speedtest.weights.revisions import CommitListing, HubFile, parse_listing
+from mac_whisper_speedtest.weights.revisions import CommitListing, commit_listing
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileMetadata
@@ -47,18 +47,18 @@ def listing(source: DownloadSource, *, custom: bool = False) -> CommitListing:
     Raises:
         DownloadError: the hub cannot be reached, refuses, or does not answer as a hub does.
     """
-    return parse_listing(source.context.repository, query_hub(source), custom=custom)
+    return commit_listing(source.context.repository, list_files(source), custom=custom)
 
 
 def whole(path: Path, file: HubFile) -> bool:
     """Whether ``path`` holds exactly ``file``: size, and SHA-256 or git's name of the content."""
-    return matches_pins(path, file.size, file.sha256, file.blob_id)
+    return matches_pins(path, file.size, file.sha256, file.git_sha1)
 
 
 def partial_bytes(repository: str, file: HubFile) -> int:
     """How much of ``file`` an interrupted download left here to be resumed from."""
     blobs = hub_cache.repository_dir(repository) / "blobs"
-    for address in filter(None, (file.sha256, file.blob_id)):
+    for address in filter(None, (file.sha256, file.git_sha1)):
         with contextlib.suppress(OSError):
             if (size := (blobs / address).stat().st_size) == file.size:
                 return size  # of another revision: it is only linked
@@ -107,7 +107,7 @@ def download_to_cache(
     # The library's own lock: other programs fetch into the same cache.
     lock = hub_cache.cache_dir() / ".locks" / repository.name / f"{address}.lock"
     blob = RemoteFile(
-        file.name, repository / "blobs" / address, file.size, file.sha256, file.blob_id
+        file.name, repository / "blobs" / address, file.size, file.sha256, file.git_sha1
     )
     received = 0
     try:
@@ -140,7 +140,7 @@ def _address(file: HubFile, source: DownloadSource) -> str:
             f"{context.endpoint} states no hash of {file.name} of {context.repository}",
             hint="check HF_ENDPOINT, if it is set: this address does not answer as a hub does",
         )
-    known = file.sha256 if len(address) == _SHA256_DIGITS else file.blob_id
+    known = file.sha256 if len(address) == _SHA256_DIGITS else file.git_sha1
     other_commit = found.commit_hash not in {None, context.revision}
     other_size = found.size not in {None, file.size}
     if other_commit or other_size or known not in {None, address}:

@@ -26,8 +26,8 @@ def compare_hashes(copy: CachedCopy, hashes: Mapping[Path, str | OSError]) -> Ca
     for file in copy.files:
         seen = hashes.get(file.path)
         what, expected = "SHA-256", file.sha256
-        if file.git_name and not file.sha256 and not isinstance(seen, OSError):
-            seen, what, expected = _git_name(file.path), "git's name", file.git_name
+        if file.git_sha1 and not file.sha256 and not isinstance(seen, OSError):
+            seen, what, expected = _git_name(file.path), "git's name", file.git_sha1
         if isinstance(seen, OSError):
             unread.append(Fault(file.name, f"cannot be read: {seen.strerror or seen}"))
         elif expected and seen != expected:
