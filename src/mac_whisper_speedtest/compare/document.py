@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from mac_whisper_speedtest.declared import Doc
+from mac_whisper_speedtest.printable import escaped_json
 from mac_whisper_speedtest.results.schema.base import Struct
 from mac_whisper_speedtest.stats.intervals import Interval
 
@@ -278,7 +279,7 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 def to_json(value: Struct) -> str:
     """A document as JSON for people: indented, with one newline at its end."""
-    return (msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n").decode()
+    return escaped_json(msgspec.json.format(msgspec.json.encode(value).decode(), indent=2)) + "\n"
 
 
 # One cell over time as it is written down: what ``speedtest history`` prints as JSON.

@@ -21,7 +21,7 @@ from mac_whisper_speedtest.leaderboard import sections
 from mac_whisper_speedtest.leaderboard.build import Board, BoardGroup, BoardRow, Leaderboard
 from mac_whisper_speedtest.leaderboard.intake import Intake, Refusal
 from mac_whisper_speedtest.leaderboard.peers import MIN_PEERS, ODD_FACTOR
-from mac_whisper_speedtest.printable import clipped
+from mac_whisper_speedtest.printable import clipped, escaped_json
 from mac_whisper_speedtest.report.html import page
 from mac_whisper_speedtest.report.tables import ReportTable, TableColumn, TableRow
 from mac_whisper_speedtest.results.cells import MISSING, counted
@@ -200,7 +200,7 @@ def to_json(leaderboard: Leaderboard, refused: tuple[Refusal, ...], repeated: in
         _rounded(document), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
     )
     # UTF-8 cannot encode a lone surrogate; JSON's own escapes can.
-    return text.encode(errors="backslashreplace") + b"\n"
+    return escaped_json(text).encode() + b"\n"
 
 
 def _lines(leaderboard: Leaderboard) -> Iterator[_DownloadLine]:

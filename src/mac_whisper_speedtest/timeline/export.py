@@ -26,6 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from mac_whisper_speedtest.errors import UsageError
+from mac_whisper_speedtest.printable import escaped_json
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.timeline.spans import RUN_TRACK, CounterValue, Instant, Span
 from mac_whisper_speedtest.timeline.timeline import Timeline
@@ -43,7 +44,7 @@ SYNTHETIC = (
 
 def to_json(timeline: Timeline) -> bytes:
     """The trace as one JSON document, UTF-8, with a newline at its end."""
-    return msgspec.json.encode(document(timeline)) + b"\n"
+    return escaped_json(msgspec.json.encode(document(timeline)).decode()).encode() + b"\n"
 
 
 def document(timeline: Timeline) -> dict[str, Any]:
