@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -271,52 +271,54 @@ FLOODS = ["log", "progress", "unknown", "blank", "letters", "brackets", "answers
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_of_messages_is_a_violation_at_once(tmp_path: Path, kind: str, length: int) -> None:
     patient = Deadlines(warmup_s=60, transcribe_s=60)
-    began = time.monotonic()
+    began, before = time.monotonic(), peak_bytes()
     spec = {"do": "flood", "with": {"kind": kind, "length": length}}
     _, ending, _ = conversation(tmp_path, spec, patient)
     assert ending.status is Status.PROTOCOL_VIOLATION
     assert time.monotonic() - began < 30
+    assert peak_bytes() - before < 100_000_000
 
 
 def test_a_flood_on_stderr_ends_at_the_deadline_and_fills_no_memory(tmp_path: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     _, ending, _ = conversation(tmp_path, {"do": "flood", "with": {"kind": "stderr"}})
     assert ending.status is Status.TIMEOUT
     assert len(ending.log_tail) <= 16 * 1024
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 50 * 1024 * (1024 if sys.platform == "darwin" else 1)
+    assert peak_bytes() - before < 50_000_000
+
+
+def peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 @pytest.fixture
-def escapees() -> Iterator[list[psutil.Process]]:
-    """Ends processes that an engine has left behind, as a test's last act."""
-    before = {each.pid for each in psutil.process_iter()}
-    found: list[psutil.Process] = []
-    yield found
+def escapee(tmp_path: Path) -> Iterator[str]:
+    """A name for a process that an engine leaves behind; it is killed when the test has ended."""
+    name = f"escapee-{tmp_path.name}"
+    yield name
     for process in psutil.process_iter():
-        if process.pid not in before:
-            try:
-                if "time.sleep(600)" in " ".join(process.cmdline()):
-                    process.send_signal(signal.SIGKILL)
-            except psutil.Error:
-                continue
+        with contextlib.suppress(psutil.Error):
+            if name in process.cmdline():
+                process.kill()
 
 
-@pytest.mark.parametrize("then", ["hang", "leave", "answer"])
+@pytest.mark.parametrize(
+    ("then", "status"),
+    [
+        ("hang", Status.TIMEOUT),
+        ("leave", Status.PROTOCOL_VIOLATION),
+        ("answer", Status.OK),
+    ],
+)
 def test_a_descendant_that_keeps_the_pipes_open_holds_up_nothing(
-    tmp_path: Path, escapees: list[psutil.Process], then: str
+    tmp_path: Path, escapee: str, then: str, status: Status
 ) -> None:
     began = time.monotonic()
-    answers, ending, _ = conversation(tmp_path, {"do": "escape", "with": {"then": then}})
+    spec = {"do": "escape", "with": {"then": then, "name": escapee}}
+    answers, ending, _ = conversation(tmp_path, spec)
     assert time.monotonic() - began < 12
-    assert (
-        ending.status
-        is {
-            "hang": Status.TIMEOUT,
-            "leave": Status.PROTOCOL_VIOLATION,
-            "answer": Status.OK,
-        }[then]
-    )
+    assert ending.status is status
     assert len(answers) == (2 if then == "answer" else 0)
 
 
