@@ -28,9 +28,9 @@ LOG_TAIL_CHARACTERS = 16 * 1024
 _LONGEST_SAMPLE = limits.LONGEST_LINE - (64 << 10)
 """Bytes of a transcript as JSON: it is a line of the journal, with little else in it."""
 _CUT_OFF = "[earlier output left out]\n"
-_SCRUBBED_CHARACTERS = 8 * LOG_TAIL_CHARACTERS
-"""Longer texts are cut to this before they are scrubbed, which bounds the time it takes. What may
-be left of a secret at that edge is cut off afterwards."""
+_SCRUBBED = 8
+"""Texts are cut to so many times their longest before they are scrubbed, which bounds the time it
+takes. What may be left of a secret at that edge is cut off afterwards."""
 
 
 def checked_hello(answer: m.HelloResult, wall_s: float) -> m.HelloResult:
@@ -152,8 +152,9 @@ def cleaned_line(text: str) -> str:
 
 def log_tail(text: str) -> str:
     """The end of a log or a traceback, of at most 16 Ki characters."""
-    if len(text) > _SCRUBBED_CHARACTERS:  # whole lines: half of a secret is not recognized
-        text = text[-_SCRUBBED_CHARACTERS:].partition("\n")[2]
+    longest = _SCRUBBED * LOG_TAIL_CHARACTERS
+    if len(text) > longest:  # whole lines: half of a secret is not recognized
+        text = text[-longest:].partition("\n")[2]
     text = printable(scrub(text))
     if len(text) <= LOG_TAIL_CHARACTERS:
         return text
@@ -194,7 +195,7 @@ def _name(field: str, text: str, *, required: bool = False) -> str:
 def _scrubbed_line(text: str) -> str:
     if len(text) <= LONGEST_NAME:
         return _scrubbed_name(text)
-    return printable_line(scrub(text[:_SCRUBBED_CHARACTERS]))
+    return printable_line(scrub(text[: _SCRUBBED * LONGEST_MESSAGE]))
 
 
 @functools.lru_cache(maxsize=512)
