@@ -77,7 +77,7 @@ def test_the_bundle_does_not_even_have_the_recordings_name_or_the_log(
     assert b'"log_tail":""' in data
 
 
-# ---- a run that nobody has scrubbed: every text field of everything that is written
+# ---- a run that was not scrubbed: every text field of everything that is written
 
 
 def _every_event() -> list[s.Event]:
@@ -259,7 +259,7 @@ def test_a_secret_in_any_field_is_taken_out_or_nothing_is_written(
         }
 
 
-# ---- words that are nobody's secret
+# ---- words that are no secret
 
 
 @pytest.mark.parametrize("user", ["whisper", "tiny", "sells", "speedtest", "fast"])

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from conftest import Call
 from fakes.parks import ANOTHER, machine
 from fakes.web import Web
-from mac_whisper_speedtest.bundle import write
+from mac_whisper_speedtest.bundle import signature, write
 from mac_whisper_speedtest.results.directory import RunDirectory
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -105,16 +105,20 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: Path) -> Itera
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
     with Web() as web:
         monkeypatch.setenv("HF_ENDPOINT", web.url(""))
-        siblings: list[dict[str, Any]] = []
         files = {f"mac/{path.name}": path.read_bytes() for path in bundles.glob("*.zip")}
-        files |= {"README.md": b"x", "other/4.zip": b"no zip"}
-        for name, content in files.items():
-            web.pages[f"/datasets/org/name/resolve/{COMMIT}/{name}"] = content
-            git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-            siblings.append({"rfilename": name, "size": len(content), "blobId": git})
-        answer = json.dumps({"sha": COMMIT, "siblings": siblings}).encode()
-        web.pages[f"/api/datasets/org/name/revision/{COMMIT}"] = answer
+        _publish(web, {**files, "README.md": b"x", "other/4.zip": b"no zip"})
         yield web
+
+
+def _publish(web: Web, files: Mapping[str, bytes]) -> None:
+    """Make these the files of the dataset."""
+    siblings: list[dict[str, Any]] = []
+    for name, content in files.items():
+        web.pages[f"/datasets/org/name/resolve/{COMMIT}/{name}"] = content
+        git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        siblings.append({"rfilename": name, "size": len(content), "blobId": git})
+    answer = json.dumps({"sha": COMMIT, "siblings": siblings}).encode()
+    web.pages[f"/api/datasets/org/name/revision/{COMMIT}"] = answer
 
 
 def test_nothing_is_downloaded_unasked(build: Call, hub: Web, tmp_path: Path) -> None:
@@ -133,6 +137,24 @@ def test_a_dataset_of_bundles_is_fetched_once(build: Call, hub: Web, tmp_path: P
     assert asked == 4  # the list, and three files
     assert build(f"hf:org/name@{COMMIT}:mac", "-o", tmp_path / "site").code == 0
     assert len(hub.asked) == asked
+
+
+def test_signatures_are_fetched_with_the_bundles(
+    build: Call, hub: Web, tmp_path: Path, bundles: Path
+) -> None:
+    (first, *_) = sorted(bundles.glob("*.zip"))
+    signature.sign_bundle(first, tmp_path / "key", password=str)
+    beside = signature.signature_path(first)
+    files = {f"mac/{path.name}": path.read_bytes() for path in (*bundles.glob("*.zip"), beside)}
+    beside.unlink()  # of the folder of all tests
+    _publish(hub, files)
+
+    answer = build(f"hf:org/name@{COMMIT}:mac", "-o", tmp_path / "site", "--download")
+
+    assert answer.code == 0
+    page = (tmp_path / "site" / "index.html").read_text()
+    key = (tmp_path / "key.pub").read_text().splitlines()[1]
+    assert f"<code>{key[:12]}" in page
 
 
 def test_a_dataset_without_a_commit_or_with_a_sample_is_refused(build: Call) -> None:

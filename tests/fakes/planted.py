@@ -90,10 +90,10 @@ def planting(folder: Path, seed: int) -> Iterator[Planted]:
 
 @dataclass(frozen=True)
 class Measured:
-    """A real run of backends that tell what they were told.
+    """A real run of backends that write all that they know.
 
     Attributes:
-        run: where it lies.
+        run: its directory.
         said: stdout and stderr of ``speedtest run --json-logs``.
     """
 

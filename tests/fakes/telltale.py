@@ -1,4 +1,4 @@
-"""An adapter that tells whoever listens what stands in the file that PLANTED names."""
+"""An adapter that tells everybody what stands in the file that PLANTED names."""
 
 from __future__ import annotations
 

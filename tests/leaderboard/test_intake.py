@@ -42,7 +42,7 @@ def read(*paths: Path) -> intake.Intake:
 def test_a_folder_is_searched_for_bundles_and_runs(tmp_path: Path) -> None:
     bundled(machine(1), tmp_path / "x" / "deep" / "one.zip")
     machine(2).write(tmp_path / "x" / "000002")
-    (tmp_path / "x" / "000002" / "inside.zip").write_bytes(b"what lies in a run is no bundle")
+    (tmp_path / "x" / "000002" / "inside.zip").write_bytes(b"what is in a run is no bundle")
     (tmp_path / "x" / "README.md").write_text("no bundle")
     (tmp_path / "x" / ".hidden.zip").write_bytes(b"")
     bundled(machine(3), tmp_path / "x" / ".cache" / "three.zip")
@@ -117,7 +117,7 @@ def test_texts_that_were_changed_afterwards_are_noticed_too(tmp_path: Path) -> N
 
 
 def test_edited_medians_never_count(tmp_path: Path) -> None:
-    """In a directory nobody looks at them; in a bundle they are a reason to refuse it."""
+    """In a directory they are ignored; in a bundle they are a reason to refuse it."""
     run = machine(1)
     folder = run.write(tmp_path / "run")
     sealed = msgspec.to_builtins(run.run)

@@ -175,6 +175,7 @@ def fetch_dataset(
     dataset: Dataset,
     ending: str,
     *,
+    beside: str,
     notify: Callable[[str], None],
     allow_download: bool,
 ) -> list[Path]:
@@ -183,11 +184,13 @@ def fetch_dataset(
     Args:
         dataset: pinned to a commit; its ``split`` is a folder, or empty for the whole repository.
         ending: such as ``.zip``.
+        beside: what a file's name has after that which belongs to one of these, such as
+            ``.minisig``; it is downloaded too.
         notify: receives a line before anything is downloaded.
         allow_download: whether files may be downloaded.
 
     Returns:
-        Their paths, sorted by name.
+        The paths of those with the ending, sorted by name.
 
     Raises:
         UsageError: it has no such file.
@@ -199,13 +202,14 @@ def fetch_dataset(
     found = [
         remote_file(dataset, file)
         for name, file in sorted(files.items())
-        if name.startswith(within) and name.lower().endswith(ending)
+        if name.startswith(within) and name.lower().endswith((ending, ending + beside))
     ]
-    if not found:
+    chosen = [each.path for each in found if each.path.name.lower().endswith(ending)]
+    if not chosen:
         where = f" in {dataset.split}" if dataset.split else ""
         raise UsageError(
             f"{dataset.name} has no {ending} file{where}",
             hint="check its name and revision, and the folder after them",
         )
     ensure_files(dataset, found, notify=notify, allow_download=allow_download)
-    return [each.path for each in found]
+    return chosen

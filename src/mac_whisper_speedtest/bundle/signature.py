@@ -1,8 +1,8 @@
 """Signatures of bundles: minisign's (Ed25519), in a file ``x.zip.minisig`` beside ``x.zip``.
 
 The format is minisign's (https://jedisct1.github.io/minisign/), so its own program makes keys and
-verifies these files too. The public key is in the trusted comment, which is signed with it: whoever
-has a bundle and its signature can check it without knowing the signer. It says that one key's owner
+verifies these files too. The public key is in the trusted comment, which is signed with it, so a
+bundle and its signature can be checked without knowing the signer. It says that one key's owner
 stands by these bytes, and nothing of who that is or whether what is in them is true.
 """
 

@@ -80,6 +80,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         DownloadError: a dataset is not on this machine and was not downloaded.
     """
     from mac_whisper_speedtest.audio import datasets, hub_dataset
+    from mac_whisper_speedtest.bundle import signature
     from mac_whisper_speedtest.leaderboard import intake
 
     found: list[str] = []
@@ -95,6 +96,7 @@ def _local(sources: tuple[str, ...], *, download: bool) -> list[str]:
         paths = hub_dataset.fetch_dataset(
             dataset,
             intake.BUNDLE,
+            beside=signature.SUFFIX,
             notify=notify,
             allow_download=download,
         )
