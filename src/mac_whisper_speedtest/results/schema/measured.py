@@ -84,7 +84,9 @@ class SampleResult(Struct):
     )
     wall_s: float = kept("from the call to the answer, by the tool's clock", column=Column())
     text: str = fact(
-        "the whole transcript, untouched", column=Column(on_request=True), policy=FieldPolicy.SAID
+        "the whole transcript, without control characters",
+        column=Column(on_request=True),
+        policy=FieldPolicy.SAID,
     )
     segments: list[SegmentInfo] = inside("the same in pieces; may be empty")
     language: str | None = scrubbed(
