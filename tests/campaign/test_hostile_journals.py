@@ -121,6 +121,9 @@ def numbers(run: s.Run) -> dict[str, Any]:
 
 
 def every_command_works(speedtest: Call, run: RunDirectory) -> None:
+    base = stored(FakeCell("a"), FakeCell("b", rtf=0.21), FakeCell("c", rtf=0.31))
+    code, out, err = speedtest("compare", base.path, run.path, "--anyway")
+    assert code in {*CODES, ExitCode.REGRESSION}, (code, out[-2000:], err[-2000:])
     for number, (name, *options) in enumerate(COMMANDS):
         words = ["results", "verify"] if name == "verify" else [name]
         output = ["-o", f"{number}.out"] if name in {"report", "trace"} else []
