@@ -124,6 +124,10 @@ def every_command_works(speedtest: Call, run: RunDirectory) -> None:
     base = stored(FakeCell("a"), FakeCell("b", rtf=0.21), FakeCell("c", rtf=0.31))
     code, out, err = speedtest("compare", base.path, run.path, "--anyway")
     assert code in {*CODES, ExitCode.REGRESSION}, (code, out[-2000:], err[-2000:])
+    code, out, err = speedtest("results", "bundle", run.path, "-o", "run.zip")
+    assert code in {*CODES, ExitCode.USAGE}, (code, out[-2000:], err[-2000:])
+    if code == ExitCode.OK:
+        assert speedtest("show", "run.zip")[0] == ExitCode.OK
     for number, (name, *options) in enumerate(COMMANDS):
         words = ["results", "verify"] if name == "verify" else [name]
         output = ["-o", f"{number}.out"] if name in {"report", "trace"} else []

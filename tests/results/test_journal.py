@@ -20,7 +20,8 @@ def started(number: int) -> s.WorkerStarted:
 
 def read(path: Path) -> tuple[list[s.Event], dict[str, journal.UnusableLines]]:
     found = journal.read_journal(path)
-    return found.events, found.unusable
+    events: list[s.Event] = [e for e in found.events if not isinstance(e, s.RoundSkipped)]
+    return events, found.unusable
 
 
 def written(path: Path, count: int = 3) -> Path:
@@ -76,6 +77,8 @@ def test_lines_that_are_no_event_are_left_out_and_their_cell_is_named(
     (lines,) = unusable.values()
     assert list(unusable) == ["a/tiny.en/short"]
     assert (lines.count, lines.number, lines.round) == (2, 2, 0 if "round" in line else 7)
+    (violation,) = (e for e in journal.read_journal(path).events if isinstance(e, s.RoundSkipped))
+    assert (violation.cell, violation.status) == ("a/tiny.en/short", "protocol_violation")
     assert str(lines) == f"line 2 of the journal: no event: {why} (and 1 more)"
 
 

@@ -34,7 +34,6 @@ from mac_whisper_speedtest.bundle.members import (
     MANIFEST,
     VERSION,
     BundleInfo,
-    JournalLine,
     MemberInfo,
     WriterInfo,
 )
@@ -106,11 +105,14 @@ def _check_readable(zipped: IO[bytes], path: Path) -> None:
         with Container(os.fdopen(os.dup(zipped.fileno()), "rb"), path) as container:
             validated(container)
     except BundleError as error:
-        raise UsageError(
-            f"nothing was written: a bundle of this run would be refused, because {error.message}",
-            hint="measure again; if only this tool and its own backends took part, report this "
-            "as a bug",
-        ) from error
+        raise _refused(error.message) from error
+
+
+def _refused(why: str) -> UsageError:
+    return UsageError(
+        f"nothing was written: a bundle of this run would be refused, because {why}",
+        hint="measure again; report a bug if only this tool and its own backends took part",
+    )
 
 
 def _write(found: BundleContents, stream: IO[bytes], method: int) -> list[zipfile.ZipInfo]:
@@ -193,41 +195,25 @@ def bundle_contents(run: RunDirectory, *, texts: bool, scratch: Path) -> Iterato
 
 
 def _shared_lines(run: RunDirectory, redactor: Redactor) -> Iterator[bytes]:
-    """The journal's whole lines as they are given away, one at a time.
+    """The journal's lines as they are given away.
 
-    As ``journal.read`` goes through them: a last line without its end is none, and damaged lines
-    are passed over. The last line of a whole journal then says how many there were.
+    Damaged lines are left out; the last line of a whole journal then says how many there were.
+
+    Raises:
+        UsageError: a cell has a line that cannot have happened.
     """
-    event, envelope = msgspec.json.Decoder(s.Event), msgspec.json.Decoder(JournalLine)
+    content = run.journal()
+    for cell, lines in content.unusable.items():
+        if cell:
+            raise _refused(f"{lines} ({cell})")
     encoder = msgspec.json.Encoder()
-    damaged = 0
-    for number, line in enumerate(_raw_lines(run.journal_path), start=1):
-        try:
-            found: s.Event = redactor.event(event.decode(line))
-            at_s = envelope.decode(line).at_s
-        except msgspec.ValidationError as error:
-            raise StorageError(f"{run.journal_path} line {number}: {error}") from error
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            damaged += 1
-            continue
-        if damaged and isinstance(found, s.RunEnded):
-            note = f"{damaged} damaged journal lines were left out"
-            message = f"{found.message}; {note}" if found.message else note
+    for line in content.lines:
+        found: s.Event = redactor.event(line.event)
+        if content.note and isinstance(found, s.RunEnded):
+            message = "; ".join(filter(None, (found.message, content.note)))
             found = msgspec.structs.replace(found, message=message)
-        when = b"" if at_s is None else b',"at_s":%.6f' % at_s
+        when = b"" if line.at_s is None else b',"at_s":%.6f' % line.at_s
         yield encoder.encode(found)[:-1] + when + b"}\n"
-
-
-def _raw_lines(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as stream:
-            for line in stream:
-                if line.endswith(b"\n"):
-                    yield line
-    except FileNotFoundError:
-        return  # it was killed before anything happened
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _entry(name: str, size: int, method: int) -> zipfile.ZipInfo:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +15,6 @@ from mac_whisper_speedtest.backends.contract import (
     deviations,
 )
 from mac_whisper_speedtest.results import schema as s
-from mac_whisper_speedtest.results.journal import UnusableLines
 
 _SETTINGS = {"name", *SETTING_NAMES}
 
@@ -38,14 +36,19 @@ def assemble(
     manifest: s.Manifest,
     events: Sequence[s.Event],
     *,
-    unusable: Mapping[str, UnusableLines] = MappingProxyType({}),
+    note: str = "",
     running: bool = False,
 ) -> s.Run:
     """The run that these events tell of, without summaries.
 
     A worker that was started and has no ending was cut off; its cell is ``skipped`` with what was
-    measured kept. A cell with unusable lines has violated the protocol. Without a last line the
-    run's state is ``recovered``.
+    measured kept. Without a last line the run's state is ``recovered``.
+
+    Args:
+        manifest: of the run.
+        events: of its journal, in order.
+        note: what the outcome's message is to say besides.
+        running: whether a tool still writes the journal.
     """
     ended = end_of(events)
     outcome = (
@@ -55,9 +58,7 @@ def assemble(
         if running
         else s.Outcome(state="recovered", message="the tool ended without sealing it")
     )
-    if unusable:
-        lines = sum(each.count for each in unusable.values())
-        note = f"{lines} damaged journal lines were left out"
+    if note:
         message = f"{outcome.message}; {note}" if outcome.message else note
         outcome = s.Outcome(state=outcome.state, message=message)
     sealed = msgspec.structs.replace(manifest, outcome=outcome)
@@ -71,16 +72,6 @@ def assemble(
     for event in events:
         if isinstance(event, _OF_A_CELL):
             own[event.cell].append(event)
-    for cell, left_out in unusable.items():
-        own[cell].append(
-            s.RoundSkipped(
-                cell=cell,
-                round=left_out.round,
-                status="protocol_violation",
-                error_class="JournalLine",
-                message=f"{left_out}: left out",
-            )
-        )
     return s.Run(
         schema_version=s.SCHEMA_VERSION,
         manifest=sealed,

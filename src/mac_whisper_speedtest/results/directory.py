@@ -215,7 +215,7 @@ class RunDirectory:
         running = journals.is_being_written(self.journal_path)
         content = journals.read_journal(self.journal_path, manifest)
         try:
-            return assemble(manifest, content.events, unusable=content.unusable, running=running)
+            return assemble(manifest, content.events, note=content.note, running=running)
         except (LookupError, TypeError, ValueError) as error:
             raise StorageError(
                 f"{self.manifest_path} is damaged: {type(error).__name__}: {error}"

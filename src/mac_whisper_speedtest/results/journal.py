@@ -23,7 +23,7 @@ from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.limits import LONGEST_LINE, LONGEST_MESSAGE, LONGEST_S, LimitError
 from mac_whisper_speedtest.printable import printable_line
 from mac_whisper_speedtest.results.plausible import EventChecker, ImplausibleError
-from mac_whisper_speedtest.results.schema import Event, Manifest
+from mac_whisper_speedtest.results.schema import Event, Manifest, RoundSkipped, RunEnded
 
 _BLOCK = 1 << 16
 _TRIES, _PAUSE_S = 20, 0.05
@@ -208,7 +208,8 @@ class JournalContent:
     """What a journal holds.
 
     Attributes:
-        lines: every event that can have happened, in order.
+        lines: every event that can have happened, in order; and for each cell with unusable lines
+            an event by which it violated the protocol.
         unusable: a cell's id → its lines that are none; those of no cell are under ``""``.
     """
 
@@ -219,6 +220,12 @@ class JournalContent:
     def events(self) -> list[Event]:
         """The events without their times."""
         return [line.event for line in self.lines]
+
+    @property
+    def note(self) -> str:
+        """How many lines are left out; empty if none is."""
+        count = sum(each.count for each in self.unusable.values())
+        return f"{count} damaged journal lines were left out" if count else ""
 
 
 def read_journal(path: Path, manifest: Manifest | None = None) -> JournalContent:
@@ -260,6 +267,23 @@ def read_journal(path: Path, manifest: Manifest | None = None) -> JournalContent
         return found
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    violations = [
+        TimedEvent(
+            at_s=None,
+            event=RoundSkipped(
+                cell=cell,
+                round=lines.round,
+                status="protocol_violation",
+                error_class="JournalLine",
+                message=f"{lines}: left out",
+            ),
+        )
+        for cell, lines in found.unusable.items()
+        if cell
+    ]
+    ended = bool(found.lines) and isinstance(found.lines[-1].event, RunEnded)
+    at = len(found.lines) - ended
+    found.lines[at:at] = violations
     return found
 
 
