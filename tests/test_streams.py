@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +15,37 @@ from conftest import Tool
 from fakes.broken_streams import BROKEN, outcome, started
 from fakes.runs import FakeCell, stored
 from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.streams import LossyOutput
+
+
+def test_output_to_a_pipe_that_another_process_made_non_blocking_is_whole() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    got = bytearray()
+
+    def read() -> None:
+        time.sleep(0.2)  # the pipe is full by now
+        while block := os.read(reading, 65536):
+            got.extend(block)
+
+    reader = threading.Thread(target=read)
+    output = LossyOutput(writing, closed_from_the_start=False)
+    with io.TextIOWrapper(io.BufferedWriter(output)) as stream:
+        reader.start()
+        stream.write("x" * 1_000_000)
+    os.close(writing)
+    reader.join()
+    os.close(reading)
+    assert got == b"x" * 1_000_000
+    assert output.lost() == ""
+
+
+def test_after_the_first_error_everything_is_dropped_and_the_error_is_known() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    output = LossyOutput(full, closed_from_the_start=False)
+    assert [output.write(b"abc"), output.write(b"de")] == [3, 2]
+    assert output.lost() == "No space left on device"
+    os.close(full)
 
 
 @pytest.fixture
