@@ -193,6 +193,8 @@ def check(seed: int, folder: Path, tool: Tool, number: signal.Signals | None) ->
     assert "Traceback" not in written, where
     assert "Exception ignored" not in written, where
     assert ended in codes, where
+    # uv is killed; an interpreter that it was asking for its version ends by itself.
+    wait_until(lambda: not tool.processes(), timeout_s=10)
 
 
 def test_broken_streams_change_no_exit_code_but_that_of_lost_output(
