@@ -23,7 +23,6 @@ from mac_whisper_speedtest.errors import StorageError
 CHECK_FOLDER = "check the free disk space and the permissions of that folder"
 """What helps where something cannot be written."""
 
-_CHUNK = 1 << 20
 _Decoded = TypeVar("_Decoded")
 
 
@@ -44,12 +43,9 @@ def megabytes(size_bytes: float, decimals: int = 0) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file as 64 hexadecimal digits, read in 1 MiB blocks."""
-    digest = hashlib.sha256()
+    """The SHA-256 of a file as 64 hexadecimal digits, read piece by piece."""
     with path.open("rb") as stream:
-        while block := stream.read(_CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def git_sha1(path: Path) -> str:

@@ -181,18 +181,7 @@ class Model:
 @functools.cache
 def models() -> dict[str, Model]:
     """Every canonical model by name, of all families, in catalog order."""
-    read = document("models.toml")
-    return {
-        row["name"]: Model(
-            name=row["name"],
-            size_class=row["size_class"],
-            languages=row["languages"],
-            license=row["license"],
-            network_sha256=row.get("network_sha256"),
-            family=row["family"],
-        )
-        for row in read["model"]
-    }
+    return {row["name"]: Model(**row) for row in document("models.toml")["model"]}
 
 
 def whisper_models() -> dict[str, Model]:

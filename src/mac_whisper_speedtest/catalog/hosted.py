@@ -162,30 +162,25 @@ def _weights() -> tuple[dict[str, WeightsFormat], tuple[HostedWeights, ...]]:
     read = document("weights.toml")
     formats = {
         name: WeightsFormat(
-            name=name,
-            family=row["family"],
-            loaded_by=tuple(row["loaded_by"]),
-            converts_to=tuple(row["converts_to"]),
-            library_folder=row.get("library_folder", ""),
-            library_uses_hub=row.get("library_uses_hub", False),
-            fetched_by=row.get("fetched_by", ""),
+            **{
+                **row,
+                "name": name,
+                "loaded_by": tuple(row["loaded_by"]),
+                "converts_to": tuple(row["converts_to"]),
+            }
         )
         for name, row in read["format"].items()
     }
-    return formats, tuple(_publication(row) for row in read["weights"])
+    return formats, tuple(_row(row) for row in read["weights"])
 
 
-def _publication(row: dict[str, Any]) -> HostedWeights:
-    plain = {key: value for key, value in row.items() if key not in {"files", "mirror"}}
-    return HostedWeights(
-        **plain,
-        files=tuple(PublishedFile(**file) for file in row.get("files", ())),
-        mirror=_mirror(row["mirror"]) if "mirror" in row else None,
-    )
-
-
-def _mirror(row: dict[str, Any]) -> Mirror:
-    return Mirror(**{**row, "wheel": MirrorWheel(**row["wheel"])})
+def _row(row: dict[str, Any]) -> HostedWeights:
+    nested: dict[str, Any] = {
+        "files": tuple(PublishedFile(**each) for each in row.get("files", ()))
+    }
+    if mirror := row.get("mirror"):
+        nested["mirror"] = Mirror(**{**mirror, "wheel": MirrorWheel(**mirror["wheel"])})
+    return HostedWeights(**{**row, **nested})
 
 
 def weights_formats() -> dict[str, WeightsFormat]:
