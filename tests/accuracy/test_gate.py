@@ -214,9 +214,9 @@ def test_ten_thousand_resamples_of_sixty_utterances_are_quick() -> None:
     reference, other = on_set(0.05, seed=1), on_set(0.08, seed=2)
     gate.judge_gate(reference, other)
     took = []
-    for _ in range(5):
+    for seed in range(1, 6):  # of equal ones the interval is cached
         start = time.perf_counter()
-        gate.judge_gate(reference, other, resamples=10_000)
+        gate.judge_gate(reference, other, seed=seed)
         took.append(time.perf_counter() - start)
 
     assert min(took) < 0.2

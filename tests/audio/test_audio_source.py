@@ -48,7 +48,14 @@ def test_the_text_beside_the_audio_is_its_reference(talk: Path) -> None:
     assert loaded(audio=str(talk)).reference == "Grüße."
 
 
-@pytest.mark.parametrize(("text", "reason"), [(b" \n", "is blank"), (b"\xff\xfe\x80", "not UTF-8")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b" \n", "is blank"),
+        (b"\xff\xfe\x80", "not UTF-8"),
+        (b"a" * 2_000_000, "2000000 characters"),
+    ],
+)
 def test_a_useless_text_beside_the_audio_is_an_error(talk: Path, text: bytes, reason: str) -> None:
     talk.with_suffix(".txt").write_bytes(text)
 

@@ -77,11 +77,9 @@ class Units:
     drawn: tuple[tuple[int, int], ...]
     what: str
 
-    def interval(
-        self, *, level: float = LEVEL, seed: int = 0, resamples: int = RESAMPLES
-    ) -> tuple[float, float]:
+    def interval(self, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
         """The interval of the sum of values / the sum of words; the same for the same arguments."""
-        return _interval(self.drawn, level, seed, resamples)
+        return _interval(self.drawn, seed, resamples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +97,13 @@ class RateInterval:
     how: str
 
 
-def rate_interval(
-    score: Score, *, level: float = LEVEL, seed: int = 0, resamples: int = RESAMPLES
-) -> RateInterval | None:
+def rate_interval(score: Score, *, resamples: int = RESAMPLES) -> RateInterval | None:
     """The interval in which the rate of other speech of this kind is expected.
 
     Percentiles of the rates of draws with replacement, widened for few units. Without any error
     every draw is equal; the upper bound is then the largest share of wrong blocks of words with
-    which so many right ones in a row have a probability of at least (1 - ``level``) / 2 (Clopper
-    and Pearson 1934).
+    which so many right ones in a row have a probability of at least 2.5 % (Clopper and Pearson
+    1934).
 
     Returns:
         ``None`` with fewer than ``MIN_WORDS`` words.
@@ -123,11 +119,11 @@ def rate_interval(
         return None
     if score.errors == 0:
         blocks = score.reference_words / _block_words(score.reference_words)
-        high = 1 - ((1 - level) / 2) ** (1 / blocks)
+        high = 1 - ((1 - LEVEL) / 2) ** (1 / blocks)
         spoken = _length(score.reference_words, score.metric)
-        return RateInterval(0.0, high, f"no error in {spoken}, {level:.0%} interval")
-    low, high = units.interval(level=level, seed=seed, resamples=resamples)
-    return RateInterval(low, high, f"bootstrap over {units.what}, {level:.0%} interval")
+        return RateInterval(0.0, high, f"no error in {spoken}, {LEVEL:.0%} interval")
+    low, high = units.interval(resamples=resamples)
+    return RateInterval(low, high, f"bootstrap over {units.what}, {LEVEL:.0%} interval")
 
 
 def units_of(utterances: Sequence[UtteranceValue], metric: Metric) -> Units | None:
@@ -194,9 +190,7 @@ def _blocks(utterance: UtteranceValue, length: int) -> Iterable[tuple[int, int]]
 
 
 @functools.lru_cache(maxsize=512)
-def _interval(
-    drawn: tuple[tuple[int, int], ...], level: float, seed: int, resamples: int
-) -> tuple[float, float]:
+def _interval(drawn: tuple[tuple[int, int], ...], seed: int, resamples: int) -> tuple[float, float]:
     """The percentile interval of sum(values) / sum(words) over draws with replacement.
 
     Cached: reports compute it from the same texts again and again.
@@ -214,12 +208,12 @@ def _interval(
         sums = np.take(values, picked).sum(axis=1)
         words = np.take(lengths, picked).sum(axis=1)
         rates.append(sums[words > 0] / words[words > 0])
-    tail = _tail(len(drawn), level)
+    tail = _tail(len(drawn))
     low, high = np.quantile(np.concatenate(rates), [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _tail(n: int, level: float) -> float:
+def _tail(n: int) -> float:
     """The share of draws to cut off at either end.
 
     Plain percentiles of few units are too narrow: they use the normal distribution instead of
@@ -227,5 +221,5 @@ def _tail(n: int, level: float) -> float:
     2015, The American Statistician 69(4), section 4): Φ(-√(n / (n - 1)) t), 0.9 % instead of 2.5 %
     for ten units.
     """
-    quantile = quantiles.student_t(n - 1, (1 + level) / 2)
+    quantile = quantiles.student_t(n - 1, (1 + LEVEL) / 2)
     return statistics.NormalDist().cdf(-math.sqrt(n / (n - 1)) * quantile)

@@ -61,9 +61,7 @@ def judge_gate(
     other: Score,
     *,
     margin: float = MARGIN,
-    level: float = bootstrap.LEVEL,
     seed: int = 0,
-    resamples: int = bootstrap.RESAMPLES,
 ) -> Gate:
     """Judge ``other`` against the reference backend.
 
@@ -71,15 +69,13 @@ def judge_gate(
     set. Speakers, utterances or blocks of words (`bootstrap.units_of`) are drawn with replacement,
     the same for both backends, and Δ is computed from the sums of each draw (Bisani and Ney 2004).
     The interval is two-sided, from percentiles of Δ that are widened for few units; so ``worse`` is
-    wrong with a probability of about (1 - ``level``) / 2.
+    wrong with a probability of about 2.5 %.
 
     Args:
         reference: the reference backend's score.
         other: the other's, of the same utterances in the same order.
         margin: by how much the rate may be worse and still count as good, as a fraction.
-        level: of the interval.
         seed: of the draws; the same input gives the same interval.
-        resamples: number of draws; large sets get fewer, see ``bootstrap.MAX_DRAWS``.
 
     Raises:
         ValueError: the scores are not of the same utterances, metric and normalizer.
@@ -107,13 +103,14 @@ def judge_gate(
     if not any(difference for difference, _ in units.drawn):
         # Every draw is equal: the interval has no width, and shows little about other speech.
         return Gate(0.0, 0.0, 0.0, _verdict(0.0, 0.0, margin), f"no difference in {units.what}")
-    low, high = units.interval(level=level, seed=seed, resamples=resamples)
+    low, high = units.interval(seed=seed)
+    width = f"{bootstrap.LEVEL:.0%} interval"
     return Gate(
         delta=delta,
         low=low,
         high=high,
         verdict=_verdict(low, high, margin),
-        how=f"paired bootstrap over {units.what}, {level:.0%} interval, margin {margin:.1%}",
+        how=f"paired bootstrap over {units.what}, {width}, margin {margin:.1%}",
     )
 
 

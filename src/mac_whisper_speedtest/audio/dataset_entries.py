@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.audio import cache, container
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE, check_file
 from mac_whisper_speedtest.audio.recording import (
@@ -294,10 +295,18 @@ def text_beside(audio: Path) -> str | None:
     """The text in the ``.txt`` file beside ``audio``, perhaps blank; None without such a file.
 
     Raises:
-        AudioError: the text cannot be read, or is not UTF-8.
+        AudioError: the text cannot be read, is not UTF-8, or is too long to be a transcript.
     """
     path = audio.with_suffix(".txt")
-    return read_text(path).strip() if path != audio and path.is_file() else None
+    if path == audio or not path.is_file():
+        return None
+    text = read_text(path).strip()
+    if len(text) > limits.LONGEST_TEXT:
+        raise AudioError(
+            f"the reference {path} has {len(text)} characters; at most {limits.LONGEST_TEXT}",
+            hint="rename it if it is not a transcript",
+        )
+    return text
 
 
 def read_text(path: Path) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DEFAULT_SECONDS: Final = (2.0, 5.0, 10.0, 20.0, 30.0, 31.0, 60.0, 120.0)
 """Lengths that show the fixed cost (2-10 s), the step at Whisper's 30 s window, and the slope."""
 
+_EXAMPLE: Final = f"for example --durations {','.join(f'{each:g}' for each in DEFAULT_SECONDS)}"
+
 _FRAME: Final = SAMPLE_RATE // 100
 """10 ms: the unit in which loudness is compared. Gaps between words, and the closures of stop
 consonants, are longer."""
@@ -50,10 +52,10 @@ def cut_durations(reading: Recording, seconds: Sequence[float]) -> AudioSet:
             raise UsageError(
                 f"--durations contains {length:g}; lengths are {MIN_SECONDS:g} to "
                 f"{MAX_SECONDS:g} seconds",
-                hint="for example --durations 2,5,10,20,30,31,60,120",
+                hint=_EXAMPLE,
             )
     if not lengths:
-        raise UsageError("--durations has no lengths", hint="for example --durations 2,5,10,30")
+        raise UsageError("--durations has no lengths", hint=_EXAMPLE)
     if reading.seconds < 1:
         raise AudioError(
             f"{reading.name} is {reading.seconds:.2f} s long, too short to cut and join",

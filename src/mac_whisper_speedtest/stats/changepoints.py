@@ -47,7 +47,6 @@ def find(
     values: Sequence[float],
     *,
     margin: float = 0.0,
-    alarm: float = ALARM,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> list[ChangePoint]:
@@ -69,7 +68,6 @@ def find(
         values: one per run, in order, above zero.
         margin: a change counts if its interval is beyond this fraction (``ranking.verdict_of``).
             Of the others the smallest is dropped first, which joins its two parts.
-        alarm: largest ``p`` of a change.
         permutations: random orders per test.
         seed: of these orders; the same series gives the same answer.
 
@@ -83,7 +81,7 @@ def find(
     while waiting:
         start, end = waiting.pop()
         p = _p_value(values[start:end], permutations, shuffler)
-        if p <= alarm:
+        if p <= ALARM:
             split = start + _best_split(logs[start:end])
             found[split] = p
             waiting += [(start, split), (split, end)]

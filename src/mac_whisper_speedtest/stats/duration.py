@@ -137,9 +137,7 @@ def fit(points: Sequence[Point]) -> Fit:
     return Fit(line[0], line[1], window_s, errors)
 
 
-def fit_rounds(
-    rounds: Mapping[int, Sequence[Point]], level: float = intervals.LEVEL
-) -> DurationModel:
+def fit_rounds(rounds: Mapping[int, Sequence[Point]]) -> DurationModel:
     """Fit each round, and give the intervals of the coefficients over rounds.
 
     Points of one round come from one process and are no replicates of each other; so each round is
@@ -147,7 +145,6 @@ def fit_rounds(
 
     Args:
         rounds: round → its points, at least two durations in each.
-        level: of each interval.
 
     Raises:
         ValueError: see ``fit``.
@@ -165,17 +162,15 @@ def fit_rounds(
     window_s = [each.window_s[stepped] for each in found] if stepped is not None else []
     return DurationModel(
         fits=fits,
-        fixed_s=intervals.of_center([each.fixed_s for each in found], level),
-        per_second=intervals.of_center([each.per_second for each in found], level),
-        window_s=intervals.of_center(window_s, level),
+        fixed_s=intervals.of_center([each.fixed_s for each in found]),
+        per_second=intervals.of_center([each.per_second for each in found]),
+        window_s=intervals.of_center(window_s),
         shape=min(errors, key=lambda each: errors[each]) if len(errors) > 1 else None,
         errors=errors,
     )
 
 
-def break_even(
-    a: DurationModel, b: DurationModel, level: float = intervals.LEVEL
-) -> BreakEvenEstimate | None:
+def break_even(a: DurationModel, b: DurationModel) -> BreakEvenEstimate | None:
     """Seconds of audio at which two lines meet, with their interval, paired by round.
 
     The interval holds every length of audio at which the two lines may not differ (Fieller 1954, J.
@@ -188,7 +183,7 @@ def break_even(
     common = sorted(a.fits.keys() & b.fits.keys())
     fixed = [a.fits[each].fixed_s - b.fits[each].fixed_s for each in common]
     per_second = [a.fits[each].per_second - b.fits[each].per_second for each in common]
-    at_once, for_long = intervals.of_center(fixed, level), intervals.of_center(per_second, level)
+    at_once, for_long = intervals.of_center(fixed), intervals.of_center(per_second)
     if at_once is None or for_long is None or at_once.estimate * for_long.estimate >= 0:
         return None
     seconds = -at_once.estimate / for_long.estimate
@@ -197,7 +192,7 @@ def break_even(
         # In units of 1 + audio_s, so that the difference stays finite for very long audio.
         shares = (1 / (1 + audio_s), audio_s / (1 + audio_s))
         found = intervals.of_center(
-            [shares[0] * x + shares[1] * y for x, y in zip(fixed, per_second, strict=True)], level
+            [shares[0] * x + shares[1] * y for x, y in zip(fixed, per_second, strict=True)]
         )
         return found is not None and found.low <= 0 <= found.high
 

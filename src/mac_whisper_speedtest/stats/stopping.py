@@ -53,9 +53,7 @@ class NoiseFloor:
     verdict: Verdict
 
 
-def noise_floor(
-    a: Mapping[int, float], b: Mapping[int, float], level: float = intervals.LEVEL
-) -> NoiseFloor | None:
+def noise_floor(a: Mapping[int, float], b: Mapping[int, float]) -> NoiseFloor | None:
     """The noise floor, from two identical cells that took part in the same rounds.
 
     The floor is the largest |log ratio| in the interval of the ratio of all rounds. It thus
@@ -66,22 +64,21 @@ def noise_floor(
     Args:
         a: round → seconds, or RTF, above zero.
         b: the same of the identical cell.
-        level: the confidence that identical cells differ by no more.
 
     Returns:
         ``None`` below three common rounds.
 
     Raises:
-        ValueError: for a value that is not finite and above zero, or a level outside (0, 1).
+        ValueError: for a value that is not finite and above zero.
     """
-    ratio = intervals.of_ratio(a, b, level)
+    ratio = intervals.of_ratio(a, b)
     if ratio is None:
         return None
     spread = intervals.spread(ratio)
     return NoiseFloor(
         floor=math.expm1(max(-math.log(ratio.low), math.log(ratio.high), 0.0)),
-        smallest_detectable=smallest_detectable(spread, ratio.n, level),
-        rounds_for={each: rounds_needed(spread, each, level=level) for each in DIFFERENCES},
+        smallest_detectable=smallest_detectable(spread, ratio.n),
+        rounds_for={each: rounds_needed(spread, each) for each in DIFFERENCES},
         rounds=ratio.n,
         spread=spread,
         ratio=ratio,
