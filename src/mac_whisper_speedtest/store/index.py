@@ -20,7 +20,7 @@ from mac_whisper_speedtest.store import entry as reading
 from mac_whisper_speedtest.store import rows as index_tables
 from mac_whisper_speedtest.store.database import transaction
 from mac_whisper_speedtest.store.entry import IndexEntry
-from mac_whisper_speedtest.store.rows import RUNNING, CellRow, FilesRow, RunRow
+from mac_whisper_speedtest.store.rows import RUNNING, CellRow, FilesRow, Row, RunRow
 
 _Found = TypeVar("_Found")
 
@@ -54,16 +54,16 @@ class Query:
     def tagged(self, tag: str) -> None:
         """Require a tag of the run."""
         if tag:
-            self._add("runs.number IN (SELECT number FROM tags WHERE tag = ?)", tag)
+            self._add("number IN (SELECT number FROM tags WHERE tag = ?)", tag)
 
     def having_cell(self, backend: str, model: str) -> None:
         """Require a cell of that backend and model in the run."""
         cell = Query()
-        cell.version_of("cells.backend", backend)
-        cell.equal("cells.model", model)
+        cell.version_of("backend", backend)
+        cell.equal("model", model)
         if cell.where:
             inner = f"SELECT number FROM cells {cell.where}"  # noqa: S608 - constant names
-            self._add(f"runs.number IN ({inner})", *cell.values)
+            self._add(f"number IN ({inner})", *cell.values)
 
     def _add(self, condition: str, *values: str | int) -> None:
         self._conditions.append(condition)
@@ -97,8 +97,8 @@ def _refresh(
     progress: Callable[[int, int], None] | None = None,
 ) -> Refreshed:
     """As ``Index.refresh``. Raises StorageError and sqlite3.Error."""
-    sql = f"SELECT {index_tables.columns(FilesRow)} FROM files"  # noqa: S608 - constant names
-    known = {row.number: row for row in index_tables.rows(FilesRow, connection.execute(sql))}
+    files = connection.execute(index_tables.select(FilesRow))
+    known = {row.number: row for row in index_tables.rows(FilesRow, files)}
     # A killed tool changes no file: runs recorded as running must be read again.
     rows = connection.execute("SELECT number, state, sealed FROM runs").fetchall()
     running = {number for number, state, _ in rows if state == RUNNING}
@@ -266,15 +266,7 @@ class Index:
             self._connection = database.recreate(self.path, why, self._notify)
 
     def runs(
-        self,
-        *,
-        tag: str = "",
-        state: str = "",
-        backend: str = "",
-        model: str = "",
-        comparable: str = "",
-        hardware: str = "",
-        run_id: str = "",
+        self, *, tag: str = "", state: str = "", backend: str = "", model: str = ""
     ) -> list[RunRow]:
         """The runs that meet all given conditions, in order of their numbers.
 
@@ -284,73 +276,37 @@ class Index:
             backend: with a cell of that backend, in any version: ``faster-whisper`` also finds
                 ``faster-whisper@1.2.1``.
             model: with a cell of that model.
-            comparable: the key of ``results.comparable``.
-            hardware: the kind of machine, in words.
-            run_id: the whole id.
 
         Raises:
             StorageError: the index cannot be read.
         """
         query = Query()
-        query.equal("runs.state", state)
-        query.equal("runs.comparable", comparable)
-        query.equal("runs.hardware", hardware)
-        query.equal("runs.run_id", run_id)
+        query.equal("state", state)
         query.tagged(tag)
         query.having_cell(backend, model)
-        sql = (
-            f"SELECT {index_tables.columns(RunRow, 'runs')} FROM runs {query.where} ORDER BY number"  # noqa: S608 - constant names
-        )
-        return self._retry_if_damaged(
-            lambda: index_tables.rows(RunRow, self._connection.execute(sql, query.values))
-        )
+        return self._rows(RunRow, query, "number")
 
-    def cells(
-        self,
-        *,
-        number: int | None = None,
-        backend: str = "",
-        model: str = "",
-        clip: str = "",
-        pcm_sha256: str = "",
-        status: str = "",
-        tag: str = "",
-        comparable: str = "",
-        hardware: str = "",
-    ) -> list[CellRow]:
+    def cells(self, *, backend: str = "", model: str = "", clip: str = "") -> list[CellRow]:
         """The cells that meet all given conditions, in order of runs and of positions in them.
 
         Args:
-            number: of their run.
             backend: as in ``runs``.
             model: canonical name.
             clip: its name.
-            pcm_sha256: of the samples.
-            status: as in ``CellResult``.
-            tag: of their run.
-            comparable: of their run.
-            hardware: of their run.
 
         Raises:
             StorageError: the index cannot be read.
         """
         query = Query()
-        query.equal("cells.number", number)
-        query.version_of("cells.backend", backend)
-        query.equal("cells.model", model)
-        query.equal("cells.clip", clip)
-        query.equal("cells.pcm_sha256", pcm_sha256)
-        query.equal("cells.status", status)
-        query.equal("runs.comparable", comparable)
-        query.equal("runs.hardware", hardware)
-        query.tagged(tag)
-        sql = (
-            f"SELECT {index_tables.columns(CellRow, 'cells')} FROM cells "  # noqa: S608 - constant names
-            f"JOIN runs ON runs.number = cells.number {query.where} "
-            "ORDER BY cells.number, cells.place"
-        )
+        query.version_of("backend", backend)
+        query.equal("model", model)
+        query.equal("clip", clip)
+        return self._rows(CellRow, query, "number, place")
+
+    def _rows(self, kind: type[Row], query: Query, order: str) -> list[Row]:
+        sql = f"{index_tables.select(kind)} {query.where} ORDER BY {order}"
         return self._retry_if_damaged(
-            lambda: index_tables.rows(CellRow, self._connection.execute(sql, query.values))
+            lambda: index_tables.rows(kind, self._connection.execute(sql, query.values))
         )
 
     def _retry_if_damaged(self, action: Callable[[], _Found]) -> _Found:

@@ -220,17 +220,20 @@ REMOVE = tuple(
 """Statements that delete all rows of a run; the parameter is its number."""
 
 
-def columns(kind: type[Row], table: str = "") -> str:
-    """The stored columns of a table, in order, for a ``SELECT``."""
-    start = f"{table}." if table else ""
-    return ", ".join(f'{start}"{column_of(field)}"' for field in _HINTS[kind])
+def _columns(kind: type[Row]) -> str:
+    return ", ".join(f'"{column_of(field)}"' for field in _HINTS[kind])
+
+
+def select(kind: type[Row]) -> str:
+    """The statement that reads the stored columns of a table, for ``rows``."""
+    return f"SELECT {_columns(kind)} FROM {_NAMES[kind]}"  # noqa: S608 - constant names
 
 
 @cache
 def insert(kind: type[Row]) -> str:
     """The statement that writes one row."""
     places = ", ".join("?" for _ in _HINTS[kind])
-    return f"INSERT INTO {_NAMES[kind]} ({columns(kind)}) VALUES ({places})"  # noqa: S608 - constant names
+    return f"INSERT INTO {_NAMES[kind]} ({_columns(kind)}) VALUES ({places})"  # noqa: S608 - constant names
 
 
 def values(row: Row) -> tuple[object, ...]:
@@ -239,7 +242,7 @@ def values(row: Row) -> tuple[object, ...]:
 
 
 def rows(kind: type[Row], found: Iterable[Sequence[object]]) -> list[Row]:
-    """The result of a ``SELECT`` of all ``columns``, as objects.
+    """The result of ``select``, as objects.
 
     Raises:
         sqlite3.DatabaseError: a value is of the wrong type.
