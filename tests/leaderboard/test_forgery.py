@@ -11,7 +11,7 @@ import pytest
 
 from fakes.forgery import BACKENDS, SELF_CONTRADICTING, board_of, divided, honest
 from fakes.parks import ANOTHER, TWO, machine, submitted
-from fakes.runs import FakeCell, FakeRun, run_of_set
+from fakes.runs import FakeCell, FakeRun, run_of_set, times_of
 from mac_whisper_speedtest.leaderboard import build, peers, sections, site
 from mac_whisper_speedtest.leaderboard.intake import Intake
 from mac_whisper_speedtest.leaderboard.peers import Speed
@@ -83,6 +83,21 @@ def test_a_run_that_contradicts_itself_is_left_out_even_alone(
     (run,) = honest(random.Random(1), 1, 2)
     assert callable(forge)
     _, named = board_of([forge(run, BACKENDS[0], 5.0)], tmp_path)
+    assert named.left_out == {(run.manifest.run_id, BACKENDS[0])}
+
+
+def test_a_journal_that_was_not_written_while_measuring_says_nothing(tmp_path: Path) -> None:
+    (run,) = honest(random.Random(1), 1, 3)
+    copied = FakeRun(run.manifest, run.events, at_s=[0.001 * n for n in range(len(run.events))])
+    _, named = board_of([copied], tmp_path)
+    assert named.left_out == set()
+
+
+def test_times_that_were_multiplied_to_harm_another_backend_are_left_out(tmp_path: Path) -> None:
+    (run,) = honest(random.Random(1), 1, 3)
+    slowed = divided(run, BACKENDS[0], 1 / 3)
+    forged = FakeRun(slowed.manifest, slowed.events, at_s=times_of(run.events))
+    _, named = board_of([forged], tmp_path)
     assert named.left_out == {(run.manifest.run_id, BACKENDS[0])}
 
 

@@ -12,19 +12,22 @@ from collections.abc import Iterator, Sequence
 
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import summary_of
+from mac_whisper_speedtest.summary.findings import CLOCK_SHARE
 from mac_whisper_speedtest.summary.samples import timed_samples
 
 CORES_SLACK = 1.1
 CPU_SLACK_S = 0.1
 """Processor time may exceed cores × wall time by this factor and this many seconds: a system counts
 it in ticks of 10 ms for every thread."""
+CLOCK_SLACK_S, CLOCK_SLACK_RATIO = 0.1, 0.25
+"""A worker's own time may differ by this much from the tool's; a finding says so much earlier."""
 JOURNAL_SLACK = 1.05
 JOURNAL_SLACK_S = 0.05
 UNACCOUNTED_S = 0.5
 """Between two samples of a process lie one write to the disk and some readings: 20 to 150 ms."""
 MIN_EQUAL = 6
-"""As many times of one recording that are equal to the last digit are not measured; a clock of
-milliseconds gives some that are."""
+"""As many times of one recording that are equal to the last digit are not measured, unless they are
+whole milliseconds: some clocks have no others."""
 
 MOST_WATTS = 1500
 """Of a machine's processors and memory, and of each of its GPUs (a B200 draws 1000)."""
@@ -53,7 +56,7 @@ def doubts_of_cell(cell: s.CellResult, machine: s.MachineInfo) -> list[str]:
     timed = [each for each in timed_samples(cell) if not each.failed]
     return [
         *_processor_time(timed, machine),
-        *_own_clock(cell),
+        *_own_clock(timed),
         *_equal_times(timed),
         *_too_fast(cell, machine),
         *_power(cell, machine),
@@ -74,10 +77,15 @@ def _processor_time(timed: Sequence[s.SampleResult], machine: s.MachineInfo) -> 
             return
 
 
-def _own_clock(cell: s.CellResult) -> Iterator[str]:
-    for finding in summary_of(cell).findings:
-        if finding.kind == "clock":
-            yield f"its worker {finding.message}"
+def _own_clock(timed: Sequence[s.SampleResult]) -> Iterator[str]:
+    apart = [
+        each
+        for each in timed
+        if abs(each.wall_s - each.seconds) > max(CLOCK_SLACK_S, CLOCK_SLACK_RATIO * each.wall_s)
+    ]
+    if apart and len(apart) >= CLOCK_SHARE * len(timed):
+        worst = max(apart, key=lambda sample: abs(sample.wall_s - sample.seconds))
+        yield f"its worker reports {worst.seconds:.3f} s where {worst.wall_s:.3f} s passed"
 
 
 def _equal_times(timed: Sequence[s.SampleResult]) -> Iterator[str]:
@@ -85,7 +93,12 @@ def _equal_times(timed: Sequence[s.SampleResult]) -> Iterator[str]:
     for sample in timed:
         seconds[sample.utterance].append(sample.seconds)
     for each in seconds.values():
-        if len(each) >= MIN_EQUAL and len(set(each)) == 1:
+        milliseconds = 1000 * each[0]
+        if (
+            len(each) >= MIN_EQUAL
+            and len(set(each)) == 1
+            and abs(milliseconds - round(milliseconds)) > 1e-6
+        ):
             yield f"{len(each)} times are equal to the last digit: {each[0]!r} s"
             return
 
@@ -134,12 +147,15 @@ class JournalClock:
     """Holds samples against the times at which their lines were written.
 
     A line is written when its sample has ended. So a sample has lasted no longer than since the
-    line before, and, as nothing else is done between two of one process, hardly shorter.
+    line before, and, as nothing else is done between two of one process, hardly shorter. Where
+    most cells lasted longer than the journal had time for, it was not written while they were
+    measured (a tool may have copied it), and says nothing of any of them.
     """
 
     def __init__(self) -> None:
         self._before: tuple[float, s.Event] | None = None
-        self._found: dict[str, str] = {}
+        self._cells: set[str] = set()
+        self._too_long: dict[str, str] = {}
         self._gaps: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
 
     def add(self, at_s: float | None, event: s.Event) -> None:
@@ -147,9 +163,10 @@ class JournalClock:
         before, self._before = self._before, None if at_s is None else (at_s, event)
         if at_s is None or before is None or not isinstance(event, s.Sample):
             return
+        self._cells.add(event.cell)
         gap_s = at_s - before[0]
         if event.wall_s > gap_s * JOURNAL_SLACK + JOURNAL_SLACK_S:
-            self._found.setdefault(
+            self._too_long.setdefault(
                 event.cell,
                 f"a sample lasted {event.wall_s:.2f} s, and was written {gap_s:.2f} s after the "
                 "line before it",
@@ -159,7 +176,7 @@ class JournalClock:
 
     def doubts(self) -> dict[str, str]:
         """Cell id → how its samples contradict the journal, in words."""
-        found = dict(self._found)
+        found = dict(self._too_long) if 2 * len(self._too_long) <= len(self._cells) else {}
         for cell, pairs in self._gaps.items():
             gap_s = statistics.median(gap for gap, _ in pairs)
             wall_s = statistics.median(wall for _, wall in pairs)
