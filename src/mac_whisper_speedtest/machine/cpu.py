@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from mac_whisper_speedtest.machine.probe import Reading, Target, unmeasured
-from mac_whisper_speedtest.machine.reader import Unknown, UnknownFactError, attempt
+from mac_whisper_speedtest.machine.reader import Unknown, UnknownFactError, attempt, require
 
 BASE_SHARE = 0.05
 """Of all logical cores. Daemons of an idle system stay below it, and a backend with a thread on
@@ -324,19 +324,15 @@ class Cpu:
 
     def begin(self, target: Target) -> None:
         """Read before the span, the machine last, to be close to the span."""
-        if target.pid is None:
-            self._before = Unknown("there is no worker to meter")
-            return
-        pid = target.pid
-        self._before = attempt(lambda: _counters_before(pid))
+        self._before = attempt(lambda: _counters_before(target.worker))
 
     def end(self, target: Target) -> dict[str, Reading]:
         """Read after the span, the machine first."""
-        before, pid = self._before, target.pid
-        if isinstance(before, Unknown) or pid is None:
-            reason = before.reason if isinstance(before, Unknown) else "there is no worker to meter"
-            return unmeasured(UNITS, reason)
-        used = attempt(lambda: usage(before, _counters_after(pid), self._resolution, self._cores))
+        used = attempt(
+            lambda: usage(
+                require(self._before), _counters_after(target.worker), self._resolution, self._cores
+            )
+        )
         return unmeasured(UNITS, used.reason) if isinstance(used, Unknown) else readings(used)
 
 

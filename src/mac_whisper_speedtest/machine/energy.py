@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from mac_whisper_speedtest.machine import gpu
 from mac_whisper_speedtest.machine.gpu import Nvml
 from mac_whisper_speedtest.machine.probe import Reading, Target
-from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt
+from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, require
 
 SHORTEST_WINDOW_S = 1.0
 """Shorter windows are not measured. NVML's counter moves every 20 to 100 ms, so over one second its
@@ -232,18 +232,19 @@ class Energy:
         joules: dict[str, float] = {}
         reasons, flags = [], set()
         for counter in self._counters:
-            before = self._before.get(counter.name, Unknown("begin was not called"))
-            after = attempt(counter.read)
-            if isinstance(before, Unknown):
-                reasons.append(f"{counter.name}: {before.reason}")
-            elif isinstance(after, Unknown):
-                reasons.append(f"{counter.name}: {after.reason}")
+            found = self._spent(counter)
+            if isinstance(found, Unknown):
+                reasons.append(f"{counter.name}: {found.reason}")
             else:
-                joules |= joules_between(before, after)
+                joules |= found
                 flags.add(counter.quality)
         quality = ", ".join(sorted(filter(None, flags)))
         self.window = self._judged(Window(seconds, joules, quality), reasons)
         return self._readings(seconds)
+
+    def _spent(self, counter: EnergyCounter) -> dict[str, float] | Unknown:
+        before = self._before.get(counter.name, Unknown("begin was not called"))
+        return attempt(lambda: joules_between(require(before), require(counter.read())))
 
     def _judged(self, window: Window, reasons: Sequence[str]) -> Window | Unknown:
         if not self._counters:

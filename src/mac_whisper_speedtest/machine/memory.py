@@ -45,10 +45,7 @@ class LinuxMemory:
 
     def end(self, target: Target) -> dict[str, Reading]:
         """Read the peaks."""
-        pid = target.pid
-        if pid is None:
-            return unmeasured(LINUX_UNITS, "there is no worker to meter")
-        found = attempt(lambda: self._tree(pid))
+        found = attempt(lambda: self._tree(target.worker))
         figures = unmeasured(LINUX_UNITS, found.reason) if isinstance(found, Unknown) else found
         figures["cgroup_peak_bytes"] = risen_peak(self._group_before, self._group_peak(target))
         return figures
@@ -64,9 +61,7 @@ class LinuxMemory:
         return status_figures(texts)
 
     def _group_peak(self, target: Target) -> int | Unknown:
-        if target.pid is None:
-            return Unknown("there is no worker to meter")
-        return cgroup.memory_peak(self._reader, target.pid)
+        return attempt(lambda: require(cgroup.memory_peak(self._reader, target.worker)))
 
 
 def status_figures(texts: list[str]) -> dict[str, Reading]:
@@ -217,13 +212,8 @@ class MacMemory:
 
     def end(self, target: Target) -> dict[str, Reading]:
         """Read the peaks."""
-        pid = target.pid
-        if pid is None:
-            return unmeasured(MACOS_UNITS, "there is no worker to meter")
-        found = attempt(lambda: self._tree(pid))
-        if isinstance(found, Unknown):
-            return unmeasured(MACOS_UNITS, found.reason)
-        return rusage_figures(found)
+        found = attempt(lambda: rusage_figures(self._tree(target.worker)))
+        return unmeasured(MACOS_UNITS, found.reason) if isinstance(found, Unknown) else found
 
     def _tree(self, pid: int) -> list[Rusage]:
         found = []

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from mac_whisper_speedtest.machine.reader import Unknown, require
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -29,6 +31,11 @@ class Target:
     """What is metered: the process tree below ``pid``, or only the machine where it is ``None``."""
 
     pid: int | None
+
+    @property
+    def worker(self) -> int:
+        """Its process id, inside of `attempt`. Raises UnknownFactError if there is none."""
+        return require(Unknown("there is no worker to meter") if self.pid is None else self.pid)
 
 
 class Probe(Protocol):
