@@ -84,8 +84,10 @@ def test_an_original_that_has_changed_too_is_not_measured(tmp_path: Path) -> Non
     recording = Recording(
         "one", np.zeros(1600, np.float32), None, None, "made here", known_sha256="0" * 64
     )
+    inputs = WorkerInputs([recording], tmp_path, {})
+    Path(inputs.recordings[0].audio.path).unlink()
     with pytest.raises(StorageError, match="has changed in the cache"):
-        WorkerInputs([recording], tmp_path, {})
+        inputs.restore_changed()
 
 
 @pytest.fixture(scope="module")

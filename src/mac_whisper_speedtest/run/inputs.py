@@ -90,6 +90,11 @@ class WorkerInputs:
                 continue
             if not _holds(path, original.pcm_sha256):
                 changed.append(original.name)
+            if hashlib.sha256(pcm_bytes(original.samples)).hexdigest() != original.pcm_sha256:
+                raise StorageError(
+                    f"the decoded recording {original.name} has changed in the cache",
+                    hint="speedtest clips clear, then run it again",
+                )
             self._written[number] = self._write(number)
         return changed
 
@@ -133,8 +138,7 @@ class WorkerInputs:
             )
 
     def _write(self, number: int) -> tuple[int, ...]:
-        path, original = self._paths[number], self._originals[number]
-        data = pcm_bytes(original.samples)
+        path, data = self._paths[number], pcm_bytes(self._originals[number].samples)
         unfinished = path.with_suffix(".new")
         try:
             unfinished.write_bytes(data)
@@ -147,11 +151,6 @@ class WorkerInputs:
                 f"cannot write {path}: {error.strerror}",
                 hint=f"set TMPDIR to a folder with {files.megabytes(data.nbytes)} of free space",
             ) from error
-        if hashlib.sha256(data).hexdigest() != original.pcm_sha256:
-            raise StorageError(
-                f"the decoded recording {original.name} has changed in the cache",
-                hint="speedtest clips clear, then run it again",
-            )
         return _identity(path)
 
 
