@@ -109,6 +109,17 @@ class Hungry:
         code = f"import socket; socket.create_connection(('{host}', {port}), 5)"
         subprocess.run([sys.executable, "-I", "-c", code], env={}, check=True)
 
+    def _floods_the_log(self, host: str, port: int) -> None:
+        """Writes for itself what the tool takes for hosts."""
+        with open(os.environ["SPEEDTEST_NETWORK_LOG"], "w", encoding="utf-8") as log:  # noqa: PTH123
+            log.write("\x1b[2Jevil\n" + "x" * 50_000_000)
+
+    def _puts_a_pipe_for_the_log(self, host: str, port: int) -> None:
+        os.mkfifo(os.environ["SPEEDTEST_NETWORK_LOG"])
+
+    def _links_the_log(self, host: str, port: int) -> None:
+        os.symlink("/etc/passwd", os.environ["SPEEDTEST_NETWORK_LOG"])  # noqa: PTH211
+
     def _works_on(self, host: str, port: int) -> None:
         end = time.monotonic() + _FOREVER_S
         while time.monotonic() < end:

@@ -222,6 +222,24 @@ def test_a_program_that_does_not_exist_is_unavailable_as_in_a_run(tmp_path: Path
     assert "/nowhere/engine" in found.message
 
 
+@pytest.mark.parametrize("way", ["puts_a_pipe_for_the_log", "links_the_log"])
+def test_nothing_but_a_file_is_read_as_the_log_of_hosts(
+    load: Callable[..., LoadCheck], way: str
+) -> None:
+    found = load(way)
+    assert (found.outcome, found.hosts) == (LoadOutcome.LOADED, ())
+
+
+def test_hosts_that_a_worker_writes_down_itself_are_few_short_and_printable(
+    load: Callable[..., LoadCheck],
+) -> None:
+    found = load("floods_the_log")
+    assert found.outcome is LoadOutcome.LOADED
+    first, second = found.hosts
+    assert first == "[2Jevil"
+    assert (set(second), len(second) < 500) == ({"x"}, True)
+
+
 def test_a_datagram_reaches_nobody(load: Callable[..., LoadCheck], listener: Listener) -> None:
     found = load("datagram", wants=listener.datagram_address)
     assert found.outcome is LoadOutcome.WOULD_DOWNLOAD

@@ -17,6 +17,7 @@ import os
 import shutil
 import socket
 import socketserver
+import stat
 import subprocess
 import sys
 import threading
@@ -25,11 +26,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mac_whisper_speedtest.printable import printable_name
 from mac_whisper_speedtest.worker.launch import Launch
 from mac_whisper_speedtest.worker.offline import LOG_VARIABLE, OFFLINE, PROXY_VARIABLE
 from mac_whisper_speedtest.worker.without_network import SOCKET_NAME
 
 _MAX_HOSTS = 20
+_LONGEST_HOST = 260  # characters: a name (RFC 1035) and a port
+_LOG_BYTES = 1 << 16
 _REQUEST_BYTES = 4096
 _REQUEST_TIMEOUT_S = 2.0
 _TRIAL_TIMEOUT_S = 20.0
@@ -106,12 +110,20 @@ class RefusedNetwork:
         return replace(started, argv=argv, environment=environment)
 
     def attempts(self) -> list[str]:
-        """The requested hosts, each once, in the order of the first attempt."""
+        """The requested hosts, each once, in the order of the first attempt.
+
+        The worker can write the log itself, and anything in its place.
+        """
         try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            handle = os.open(self.log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open(handle, "rb") as stream:  # noqa: PTH123 - of a handle
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    return []
+                lines = stream.read(_LOG_BYTES).decode("utf-8", "replace").splitlines()
         except OSError:
             return []
-        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))[:_MAX_HOSTS]
+        hosts = (printable_name(line)[:_LONGEST_HOST] for line in lines)
+        return list(dict.fromkeys(filter(None, hosts)))[:_MAX_HOSTS]
 
 
 @contextlib.contextmanager
@@ -185,8 +197,9 @@ class _Refusal(socketserver.BaseRequestHandler):
         self.request.settimeout(_REQUEST_TIMEOUT_S)
         with contextlib.suppress(OSError):
             line = self.request.recv(_REQUEST_BYTES).split(b"\r\n", 1)[0]
-            with self.server.log.open("a", encoding="utf-8") as stream:
-                stream.write(f"{_host_of(line.decode('latin-1'))}\n")
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            with open(os.open(self.server.log, flags, 0o600), "wb") as stream:  # noqa: PTH123
+                stream.write(f"{_host_of(line.decode('latin-1'))}\n".encode())
             self.request.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
 
