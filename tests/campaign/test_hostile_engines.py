@@ -318,7 +318,7 @@ def test_a_run_of_the_most_that_is_accepted_can_be_shared(tool: Tool, tmp_path: 
         "peak_rss_bytes": 1 << 60,
         "allocator_bytes": {f"{number}@long:290": 1 << 60 for number in range(100)},
         "stages_s": {f"{number}@long:290": 0.0 for number in range(100)},
-        "remarks": ["@long:1999"] * 100,
+        "remarks": ["@long:1999"] * 20,
         "observed": ["@long:300"] * 100,
         "effective": {"beam_size": -(10**15), "window": "@long:300"},
     }
@@ -327,7 +327,7 @@ def test_a_run_of_the_most_that_is_accepted_can_be_shared(tool: Tool, tmp_path: 
         "load": {"device": "@long:300", "details": {"[link=x]": "@long:50000"}},
         "transcribe": most,
     }
-    words = ["-b", engine(tmp_path, "most", spec), "--passes", 10, "--rounds", 1, "--json"]
+    words = ["-b", engine(tmp_path, "most", spec), "--passes", 5, "--rounds", 1, "--json"]
     audio = ["--audio", write_tone(tmp_path / "tone.wav", 1.0)]
     found = watched_run(tool, *audio, *words, limit_s=100)
     assert found.done.returncode == 0, found.done.stderr[-3000:]
