@@ -76,6 +76,25 @@ def decode_json(data: bytes, kind: type[_Decoded]) -> _Decoded:
     return value
 
 
+def statuses(path: Path) -> Iterator[os.stat_result]:
+    """The status of a file, or of every file of a folder, without links.
+
+    What vanishes meanwhile, or cannot be read, is left out.
+    """
+    if path.is_symlink():
+        return
+    if not path.is_dir():
+        with contextlib.suppress(OSError):
+            yield path.lstat()
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            if not file.is_symlink():
+                with contextlib.suppress(OSError):
+                    yield file.lstat()
+
+
 def fsync_dir(path: Path) -> None:
     """Make a rename or creation inside ``path`` survive a power failure."""
     handle = os.open(path, os.O_RDONLY)

@@ -29,3 +29,9 @@ def data_dir() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir(_APP, appauthor=False))
+
+
+def with_tilde(path: Path) -> str:
+    """A path for display, with the home folder as ``~``."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

@@ -173,7 +173,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
     """Ask the package index what each of NAMES needs, and write that down with hashes."""
     from mac_whisper_speedtest import files
     from mac_whisper_speedtest.environments import locks, uv
-    from mac_whisper_speedtest.environments.environments import with_tilde
+    from mac_whisper_speedtest.paths import with_tilde
 
     if output is not None and len(names) > 1:
         raise UsageError("--output is one file, for one lock", hint="name one backend")
@@ -299,7 +299,7 @@ def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
 def _facts(backend: Backend) -> dict[str, Any]:
     """What ``list`` and ``info`` tell of a backend, in the words of the JSON output."""
     from mac_whisper_speedtest.environments import environments, locks, uv
-    from mac_whisper_speedtest.environments.environments import with_tilde
+    from mac_whisper_speedtest.paths import with_tilde
     from mac_whisper_speedtest.worker import launch
 
     recipe = backend.recipe
@@ -343,7 +343,7 @@ def _facts(backend: Backend) -> dict[str, Any]:
 
 
 def _installed(environment: Environment) -> dict[str, Any]:
-    from mac_whisper_speedtest.environments.environments import with_tilde
+    from mac_whisper_speedtest.paths import with_tilde
 
     return {
         "version": environment.version,
@@ -377,7 +377,7 @@ def _lines(value: Any) -> list[str]:
 
 def _locked(made: Any, path: Path) -> None:
     from mac_whisper_speedtest.environments import locks
-    from mac_whisper_speedtest.environments.environments import with_tilde
+    from mac_whisper_speedtest.paths import with_tilde
 
     count = len(locks.packages(made.text))
     say(f"{made.recipe} {made.version}: {count} packages locked in {with_tilde(path)}")

@@ -68,7 +68,7 @@ def facts(backend: Backend, model: str) -> dict[str, Any]:
 
 
 def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
-    from mac_whisper_speedtest.environments.environments import with_tilde
+    from mac_whisper_speedtest.paths import with_tilde
     from mac_whisper_speedtest.weights.inspect import WeightsState, inspect_copy
     from mac_whisper_speedtest.weights.locations import resolve
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mac_whisper_speedtest import paths
+from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, warn
-from mac_whisper_speedtest.environments.environments import with_tilde
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.http_errors import PUBLIC_HUB, offline_variable
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, within
+from mac_whisper_speedtest.paths import with_tilde
 from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import hub_cache
 
@@ -103,24 +103,14 @@ def size_of(path: Path, limit_s: float) -> Size:
     deadline = time.monotonic() + limit_s
     total = 0
     linked: set[tuple[int, int]] = set()
-    waiting = [path]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if time.monotonic() > deadline:
-                        return Size(total, whole=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
-                    elif not entry.is_symlink():
-                        status = entry.stat(follow_symlinks=False)
-                        file = (status.st_dev, status.st_ino)
-                        if status.st_nlink > 1 and file in linked:
-                            continue
-                        linked.add(file)
-                        total += status.st_size
-        except OSError:
-            continue  # deleted meanwhile, or not readable
+    for status in files.statuses(path.resolve()):
+        if time.monotonic() > deadline:
+            return Size(total, whole=False)
+        file = (status.st_dev, status.st_ino)
+        if status.st_nlink == 1 or file not in linked:
+            total += status.st_size
+        if status.st_nlink > 1:
+            linked.add(file)
     return Size(total, whole=True)
 
 

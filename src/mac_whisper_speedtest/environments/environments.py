@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from mac_whisper_speedtest.environments import locks, uv
 from mac_whisper_speedtest.environments.locks import Lock
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.paths import with_tilde
 from mac_whisper_speedtest.version import __version__
 
 MARKER = "environment.json"
@@ -204,7 +204,7 @@ def remove(environment: Environment) -> int:
     doomed = path.with_name(f".{path.name}.removed")
     try:
         with files.locked(_lock_path(path)):
-            freed = sum(status.st_size for status in _files(path) if status.st_nlink == 1)
+            freed = sum(status.st_size for status in files.statuses(path) if status.st_nlink == 1)
             shutil.rmtree(doomed, ignore_errors=True)
             path.rename(doomed)
             shutil.rmtree(doomed)
@@ -342,24 +342,12 @@ def _write_marker(
         uv=uv.version(),
         tool=__version__,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
-        size_bytes=sum(status.st_size for status in _files(staging)),
+        size_bytes=sum(status.st_size for status in files.statuses(staging)),
         path=target,
     )
     fields = {key: value for key, value in asdict(made).items() if key != "path"}
     files.write_bytes(staging / MARKER, (json.dumps(fields, indent=2) + "\n").encode())
     return made
-
-
-def _files(folder: Path) -> Iterator[os.stat_result]:
-    """The status of every file below ``folder``; links are not followed."""
-    folders = [os.fspath(folder)]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif not entry.is_symlink():
-                    yield entry.stat(follow_symlinks=False)
 
 
 def _check_space(folder: Path, size: int, name: str, free_bytes: Callable[[Path], int]) -> None:
@@ -371,9 +359,3 @@ def _check_space(folder: Path, size: int, name: str, free_bytes: Callable[[Path]
             f"and {megabytes(free)} ({free} bytes) are free",
             hint="free some space, or move the cache with SPEEDTEST_CACHE_DIR",
         )
-
-
-def with_tilde(path: Path) -> str:
-    """A path for display, with the home folder as ``~``."""
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

@@ -74,13 +74,8 @@ def hide(path: Path) -> Path:
 
 
 def size_bytes(path: Path) -> int:
-    """The size of a file, or of a folder with its content; files deleted meanwhile do not count."""
-    total = 0
-    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
-        with contextlib.suppress(OSError):
-            if not each.is_dir() or each.is_symlink():
-                total += each.lstat().st_size
-    return total
+    """The size of a file, or of all files of a folder."""
+    return sum(each.st_size for each in files.statuses(path))
 
 
 @contextlib.contextmanager

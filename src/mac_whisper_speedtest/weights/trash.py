@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,31 +45,15 @@ def trash_item(path: Path, what: str, root: Path, locks: Sequence[Path] = ()) ->
 
 def size_bytes(path: Path) -> int:
     """What removing ``path`` frees: not what links lead to, nor files with a second name."""
-    return sum(each.st_size for each in _statuses(path) if each.st_nlink == 1)
+    return sum(each.st_size for each in files.statuses(path) if each.st_nlink == 1)
 
 
 def newest_change_s(path: Path) -> float:
     """When anything of ``path`` was last modified, in seconds since 1970; 0 if it is gone."""
-    times = [each.st_mtime for each in _statuses(path)]
+    times = [each.st_mtime for each in files.statuses(path)]
     with contextlib.suppress(OSError):
         times.append(path.lstat().st_mtime)
     return max(times, default=0.0)
-
-
-def _statuses(path: Path) -> Iterator[os.stat_result]:
-    """The status of every file of ``path``; one that vanishes meanwhile is left out."""
-    if path.is_symlink():
-        return
-    if not path.is_dir():
-        with contextlib.suppress(OSError):
-            yield path.lstat()
-        return
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = Path(folder, name)
-            if not file.is_symlink():
-                with contextlib.suppress(OSError):
-                    yield file.lstat()
 
 
 def children(folder: Path) -> list[Path]:
