@@ -60,6 +60,7 @@ def test_a_private_key_that_was_cut_off_at_either_end_is_removed(kind: str) -> N
         "got an unexpected keyword argument 'token'",
         "basic transcription of basic transcribing; a bearer of news",
         "passes=3, pass 2 of 3, pass=1: 0.5 s",
+        '{"token": " the", "auth": "none", "pass": "first"} token=+1.5',
         "signature: (a, b) -> c",
         "author: John Smith; design: a1b2c3d4e5f6; monkey=abc123def456",
         "response=<Response [200]>",

@@ -44,7 +44,11 @@ _FORMS = {
     **dict.fromkeys(("lin_api_", "ntn_", "glsa_", "PMAK-", "ATATT3", "sntrys_"), r"[\w=.-]{30,}"),
     "AGE-SECRET-KEY-1": r"[0-9A-Z]{50,}",
 }
-TOKEN = re.compile("|".join(rf"\b{re.escape(begin)}{rest}" for begin, rest in _FORMS.items()))
+TOKEN = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    + "|".join(f"{re.escape(begin)}{rest}" for begin, rest in _FORMS.items())
+    + ")"
+)
 """Tokens, recognized by their form: random text that is in no transcript."""
 TOKEN_BEGINNINGS = tuple(_FORMS)
 """To skip texts without any of them."""
@@ -116,6 +120,7 @@ _KEY_LINE = re.compile(r"(?:\A|(?<=\n)|(?<=\\n))[A-Za-z0-9+/=]{1,100}(?:\r?\n|\\
 
 _LONGEST_PLAIN = 24
 """Characters of a value that can be plain after a name such as ``token``."""
+_SHORTEST_WORD = 8
 _SEPARATORS = re.compile(r"[\s\-_.:/,;@=+|()\[\]\"'<>%*&?!#~^$\\{}`]+")
 _PLAIN_PART = re.compile(
     r"\d{1,20}|[A-Za-z0-9]{1,6}|\d{1,4}[A-Za-z]{1,10}"
@@ -203,10 +208,12 @@ def _is_harmless(found: re.Match[str], value: str) -> bool:
         return True
     if found["certain"] or len(value) >= _LONGEST_PLAIN:
         return False
+    if not is_plain(value) or not found["likely"]:
+        return is_plain(value)
+    if found.groupdict().get("close") and value.isalpha():  # JSON, and no words of a person
+        return len(value) < _SHORTEST_WORD
     parts = filter(None, _SEPARATORS.split(value))
-    return is_plain(value) and (
-        not found["likely"] or all(each.isalpha() or each.isdecimal() for each in parts)
-    )
+    return all(each.isalpha() or each.isdecimal() for each in parts)
 
 
 def _without_private_keys(text: str) -> str:

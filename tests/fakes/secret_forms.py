@@ -62,6 +62,7 @@ def secrets_of_every_kind(rnd: random.Random) -> list[FakeSecret]:
     jwt = f"eyJ{_random(rnd, 20)}.eyJ{_random(rnd, 40)}.{_random(rnd, 43)}"
     phrase = f"Corr3ct horse {_random(rnd, 6)} & b@ttery"
     short = _random(rnd, rnd.randint(6, 9), string.ascii_lowercase)
+    word = "".join(rnd.choice(string.ascii_lowercase) for _ in range(rnd.randint(10, 20)))
     unnamed, database = _random(rnd, 20), _random(rnd, 14)
     where = "https://models.example.org/base.bin"
     return [
@@ -86,6 +87,8 @@ def secrets_of_every_kind(rnd: random.Random) -> list[FakeSecret]:
         _private_key(rnd, "private key in JSON", "\\n"),
         _plain(rnd, "Stripe", "sk_live_{}"),
         _plain(rnd, "GitHub", "ghp_{}", 36),
+        _plain(rnd, "token in a file's name", "cannot open recording_of_hf_{}.wav"),
+        FakeSecret("word as a token in JSON", f'{{"auth_token": "{word}"}}', (word,)),
         _plain(rnd, "Slack's hook", "https://hooks.slack.com/services/T01ABCDEF/B01ABCDEF/{}"),
         FakeSecret("web token", f"got {jwt}", (jwt,)),
         FakeSecret("encoded token", f"{where}?next=%2Fx%3Ftoken%3Dhf_{encoded}", (hub, encoded)),
