@@ -217,3 +217,16 @@ def test_an_error_without_a_text_is_put_into_words(make: Make) -> None:
 
     assert "Error number" not in message
     assert "cannot be read as audio: " in message
+
+
+def test_a_recording_of_a_stream_may_begin_at_any_time(make: Make) -> None:
+    """Ogg from a radio stream: its first page is a late one."""
+    data = make("ogg")
+    pages = []
+    while data:
+        length = 27 + data[26] + sum(data[27 : 27 + data[26]])
+        pages.append(data[:length])
+        data = data[length:]
+    later = b"".join(pages[:2] + pages[4:])  # two headers, and not the first two seconds
+
+    assert 2 < seconds(later) < 4

@@ -184,8 +184,6 @@ class _LossWatch:
         self._longest = 0  # duration of a packet, in the same unit
         self._undecodable_s = 0.0  # duration of the last packet, if it could not be decoded
         self._reached = self._start = self._stream.start_time or 0
-        if self._container == "ogg":
-            self._lost_s = max(0.0, stated_length.seconds(self._start, self._stream.time_base))
         self._previous: av.Packet[av.AudioStream] | None = None  # the last one that was decoded
         self._tag_end = 0  # position in the file
         self._cut_off = False  # the last packet was incomplete
