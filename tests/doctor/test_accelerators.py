@@ -320,3 +320,15 @@ def test_nvmls_binding_is_asked_in_a_process_of_its_own_where_it_is_installed(
         "too hot, its clocks are cut"
     )
     assert "pynvml" not in sys.modules
+
+
+def test_a_backend_s_library_is_asked_without_the_user_s_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEPLOY_TOKEN", "hunter2-hunter2")
+    question = "import os; print(sorted(os.environ))"
+    answer = accelerators.query_interpreter(Reader(), (sys.executable, question))
+    assert isinstance(answer, str)
+    assert "'PATH'" in answer
+    assert "'HF_HUB_OFFLINE'" in answer
+    assert "TOKEN" not in answer

@@ -35,7 +35,7 @@ class Recorded(Reader):
         argv: Sequence[str],
         *,
         timeout_s: float = 0.0,
-        variables: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Answer:
         """The recorded answer to this command line."""
         line = " ".join(argv)

@@ -130,7 +130,8 @@ def locate_interpreter(backend: Backend) -> InterpreterLocation:
 def query_interpreter(reader: Reader, key: tuple[str, str]) -> Answer:
     """Run one question in one interpreter, offline."""
     python, question = key
-    return reader.run([python, "-P", "-c", question], timeout_s=TIMEOUT_S, variables=_OFFLINE)
+    variables = launch.passed_variables() | _OFFLINE
+    return reader.run([python, "-P", "-c", question], timeout_s=TIMEOUT_S, environment=variables)
 
 
 def judge_accelerators(

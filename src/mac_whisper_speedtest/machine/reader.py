@@ -90,20 +90,20 @@ class Reader:
         argv: Sequence[str],
         *,
         timeout_s: float = COMMAND_TIMEOUT_S,
-        variables: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Answer:
         """The stdout of a program, if it exits with status 0 in time.
 
         Args:
             argv: the program, as an absolute path or a name to look up in ``PATH``, and arguments.
             timeout_s: after this many seconds it is killed, with all its children.
-            variables: for its environment, in addition to this process's own.
+            environment: its variables; by default this process's own.
         """
         program = shutil.which(argv[0])
         name = Path(argv[0]).name
         if program is None:
             return Unknown(f"{name} is not installed")
-        environment = {**os.environ, **(variables or {}), "LC_ALL": "C"}
+        variables = os.environ if environment is None else environment
         try:
             with self._lock:
                 if self._stopped:
@@ -116,7 +116,7 @@ class Reader:
                     text=True,
                     encoding="utf-8",
                     errors="replace",
-                    env=environment,
+                    env={**variables, "LC_ALL": "C"},
                     start_new_session=True,  # so that its children can be killed with it
                 )
                 self._running.add(process)

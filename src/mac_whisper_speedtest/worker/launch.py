@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +23,8 @@ _PASSED = frozenset(
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ"),
         *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
         *("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT"),
-        *("LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "CONDA_PREFIX", "VIRTUAL_ENV"),
+        *("LD_LIBRARY_PATH", "LD_PRELOAD", "NIX_LD", "NIX_LD_LIBRARY_PATH"),
+        *("GLIBC_TUNABLES", "CONDA_PREFIX", "VIRTUAL_ENV"),
         *("TOKENIZERS_PARALLELISM", "DEVELOPER_DIR", "SDKROOT"),
     }
 )
@@ -100,10 +101,16 @@ def installed_version(recipe: Recipe) -> str:
         return ""
 
 
-def _is_passed(name: str, value: str) -> bool:
-    """Whether every worker gets this variable of the tool's environment."""
-    known = name in _PASSED or name.startswith(_PASSED_PREFIXES)
-    return known and not privacy.holds_secret(name, value)
+def passed_variables(named: Collection[str] = ()) -> dict[str, str]:
+    """The variables of the tool's environment that every worker gets, and those that are named."""
+
+    def is_passed(name: str, value: str) -> bool:
+        known = name in _PASSED or name.startswith(_PASSED_PREFIXES)
+        return known and not privacy.holds_secret(name, value)
+
+    return {
+        name: value for name, value in os.environ.items() if name in named or is_passed(name, value)
+    }
 
 
 def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
@@ -115,11 +122,7 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
             files a backend leaves there are removed after the worker.
         threads: for OpenMP and BLAS libraries; the adapter gets its own number with ``load``.
     """
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name in backend.variables or _is_passed(name, value)
-    }
+    environment = passed_variables(backend.variables)
     if backend.command:
         argv = backend.command
     else:
