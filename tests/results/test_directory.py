@@ -226,3 +226,23 @@ def test_only_its_user_can_read_a_run_and_the_index(data: Path) -> None:
     there = [data / "runs", *data.rglob("*")]
     assert run.sealed_path in there
     assert [path for path in there if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('"run": ', '"deep": ' + "[" * 1000 + "]" * 1000 + ', "run": ', "nested deeper than 64"),
+        ('"rounds": 2', '"rounds": 1e300', "Expected `int`"),
+        ('"rounds": 2', '"rounds": 9999999999999999999', "request.rounds is 9"),
+        ('"seconds": 10.0', '"seconds": -1', r"clips\[0\].seconds is -1"),
+        ('"clip": "speech"', '"clip": "other"', "it has no clip 'other'"),
+    ],
+)
+def test_a_manifest_that_cannot_be_is_damaged_and_says_where(old: str, new: str, why: str) -> None:
+    run = stored()
+    text = run.manifest_path.read_text(encoding="utf-8")
+    assert old in text
+    run.manifest_path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(StorageError, match=f"manifest.json is damaged: .*{why}"):
+        run.replay()
+    assert directory.find("latest") == run
