@@ -5,6 +5,7 @@ Real workers, and a listener that counts who gets through to it.
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -146,14 +147,15 @@ def test_code_below_python_and_other_programs_reach_nobody(
 
 
 @pytest.fixture
-def engine(tmp_path: Path, listener: Listener) -> Backend:
+def engine_toml(tmp_path: Path, listener: Listener) -> Path:
     """A program that is no Python of ours, and fetches something while it loads."""
     command = [sys.executable, str(FAKES / "broken_engine.py"), "fetches", listener.address]
-    return registry.from_toml(describe_fake(tmp_path, "engine", command=command))
+    return describe_fake(tmp_path, "engine", command=command)
 
 
 @needs_isolation
-def test_an_engine_reaches_nobody(engine: Backend, listener: Listener, tmp_path: Path) -> None:
+def test_an_engine_reaches_nobody(engine_toml: Path, listener: Listener, tmp_path: Path) -> None:
+    engine = registry.from_toml(engine_toml)
     model = ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
     found = load_check.check(Trial(engine, model, "auto", 1, 30.0))
     assert found.outcome in {LoadOutcome.FAILED, LoadOutcome.CRASHED}, found
@@ -198,19 +200,25 @@ def test_what_the_guards_keep_off_they_keep_off_there_too(
 @pytest.mark.skipif(
     sys.platform != "linux" or shutil.which("unshare") is None, reason="needs Linux and unshare"
 )
-def test_a_kernel_that_grants_no_namespace_is_noticed() -> None:
-    """A real one: in a namespace of users whose limit for network namespaces is 0."""
+def test_under_a_kernel_that_grants_no_namespace_the_row_says_that_it_was_not_blocked(
+    engine_toml: Path, listener: Listener
+) -> None:
+    """A real refusal: in a namespace of users whose limit for network namespaces is 0."""
     limited = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"'
-    ask = (
-        "from mac_whisper_speedtest.worker.isolation import reason_not_blocked as ask; print(ask())"
-    )
+    words = ["check-models", "-m", "tiny.en", "-b", str(engine_toml), "--load", "--json"]
+    tool = [sys.executable, "-m", "mac_whisper_speedtest", *words]
     done = subprocess.run(
-        ["unshare", "--map-root-user", "sh", "-c", limited, "sh", sys.executable, "-c", ask],
+        ["unshare", "--map-root-user", "sh", "-c", limited, "sh", *tool],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "cannot block the network: No space left on device\n"
+    (row,) = json.loads(done.stdout)["rows"]
+    reason = "cannot block the network: No space left on device"
+    assert row["load"]["outcome"] == "loaded"
+    assert row["load"]["network_not_blocked"] == reason
+    assert row["load"]["message"] == f"network not blocked: {reason}"
+    wait_until(lambda: listener.reached == 1)
 
 
 def test_a_program_that_does_not_exist_is_unavailable_as_in_a_run(tmp_path: Path) -> None:
