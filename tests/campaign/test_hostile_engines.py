@@ -120,7 +120,8 @@ def error(chance: random.Random) -> Attack:
         message=chance.choice(TEXTS),
         data=chance.choice([data, None]),
     )
-    return Attack(spec, FAILED)
+    # In a set, -32003 and -32005 cost a recording and not the cell.
+    return Attack(spec, FAILED | ({"ok"} if spec["at"] == "transcribe" else set()))
 
 
 def closed(chance: random.Random) -> Attack:
