@@ -14,6 +14,7 @@ from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok, unknown, w
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import cgroup, power
 from mac_whisper_speedtest.machine.memory import (
+    linux_pressure,
     linux_swap,
     macos_pressure,
     macos_swap,
@@ -41,8 +42,8 @@ LOAD_PER_CORE = 0.5
 """Load average over one minute. Idle desktop programs stay below half a runnable thread per core;
 the average also shows work that has just ended, such as indexing or a backup."""
 
-STALLED_PERCENT = 5.0
-"""Of ten seconds in which a thread waited for a core (Linux, Documentation/accounting/psi)."""
+STALLED_SHARE = 0.05
+"""Of ten seconds in which a thread waited for a core."""
 
 _NAMED = 3  # programs
 _WORTH_NAMING_CORES = 0.05  # shown as 0.1
@@ -99,14 +100,11 @@ def judge_load(load: Load) -> CheckupLine:
 def judge_stalls(pressure: Answer) -> CheckupLine:
     """Whether threads wait for a core, from /proc/pressure/cpu."""
     topic = "waiting for a core"
-    if isinstance(pressure, Unknown):
-        return unknown(topic, pressure.reason)
-    found = re.search(r"^some avg10=([\d.]+)", pressure, re.MULTILINE)
-    if not found:
-        return unknown(topic, "/proc/pressure/cpu has no avg10")
-    percent = float(found[1])
-    seen = f"{percent:g} % of the last 10 s"
-    if percent > STALLED_PERCENT:
+    share = linux_pressure(pressure)
+    if isinstance(share, Unknown):
+        return unknown(topic, share.reason)
+    seen = f"{100 * share:g} % of the last 10 s"
+    if share > STALLED_SHARE:
         return warn(topic, seen, "wait until it is quiet, then: speedtest doctor")
     return ok(topic, seen)
 

@@ -296,14 +296,14 @@ def macos_pressure(level: Answer) -> str | Unknown:
 
 
 def linux_pressure(text: Answer) -> float | Unknown:
-    """The share of the last 10 s, 0 to 1, in which a task waited for memory.
+    """The share of the last 10 s, 0 to 1, in which a task waited for memory, or for a processor.
 
-    From /proc/pressure/memory (Linux, Documentation/accounting/psi).
+    From /proc/pressure/memory or /proc/pressure/cpu (Linux, Documentation/accounting/psi).
     """
     if isinstance(text, Unknown):
         return text
     found = re.search(r"^some avg10=([\d.]+)", text, re.MULTILINE)
-    return float(found[1]) / 100 if found else Unknown("/proc/pressure/memory has no avg10")
+    return float(found[1]) / 100 if found else Unknown("/proc/pressure has no avg10")
 
 
 SWAP_UNITS = {"swap_used_bytes": "bytes", "swap_grew_bytes": "bytes", "swapped_bytes": "bytes"}
