@@ -177,6 +177,15 @@ def test_two_tools_cannot_write_one_journal(
         assert path.read_bytes().endswith(b'{"event":')
 
 
+@pytest.mark.parametrize("deep", [1, 500, 2000])
+def test_a_line_cannot_blame_another_cell(tmp_path: Path, deep: int) -> None:
+    nested = json.loads("[" * 300 + "]" * 300)
+    line = {"details": {"cell": "another"}, "deep": nested, **msgspec.to_builtins(started(3))}
+    text = json.dumps(line).replace(json.dumps(nested), "[" * deep + "]" * deep)
+    (tmp_path / "j").write_text(text.replace("3", "null") + "\n", encoding="utf-8")
+    assert list(read(tmp_path / "j")[1]) == ["a/tiny.en/short"]
+
+
 @pytest.mark.parametrize("taken", ["removed", "replaced", "moved with its folder"])
 def test_a_journal_that_was_taken_away_is_said_at_once_and_there_again(
     tmp_path: Path, taken: str

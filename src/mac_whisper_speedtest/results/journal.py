@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -178,6 +178,9 @@ class TimedEvent:
     event: Event
 
 
+_ROUND = msgspec.Meta(ge=0, le=limits.MOST_ITEMS)
+
+
 class _Envelope(msgspec.Struct):
     at_s: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_S)] | None = None
 
@@ -306,16 +309,20 @@ def _problem(error: Exception) -> str:
     return "damaged"  # a power cut can leave a hole; the lines after it are still good
 
 
-_CELL = re.compile(rb'"cell":\s*("(?:[^"\\]|\\.)*")')
-_ROUND = re.compile(rb'"round":\s*(\d{1,6})\b')
+_FIELD = re.compile(rb'"(cell|round)":\s*("(?:[^"\\]|\\.)*"|\d+)')
 
 
 def _origin(line: bytes, error: Exception) -> tuple[str, int]:
     """The cell and the round that an unusable line names; nothing of a damaged one."""
     if _problem(error) == "damaged":
         return "", 0
-    cell, number = _CELL.search(line), _ROUND.search(line)
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-        name = msgspec.json.decode(cell[1], type=str) if cell else ""
-        return name, int(number[1]) if number else 0
-    return "", 0
+    named: Mapping[str, bytes | msgspec.Raw]
+    try:
+        named = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except RecursionError:  # no decoder reads it
+        named = {name.decode(): value for name, value in _FIELD.findall(line)}
+    cell, number = "", 0
+    with contextlib.suppress(KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        cell = msgspec.json.decode(named["cell"], type=str)
+        number = msgspec.json.decode(named["round"], type=Annotated[int, _ROUND])
+    return cell, number
