@@ -16,9 +16,9 @@ import pytest
 
 from fakes import web as fake
 from fakes.web import Web
+from mac_whisper_speedtest.audio.address import STRICT, FetchPolicy, is_public
 from mac_whisper_speedtest.audio.recording import AudioSet
 from mac_whisper_speedtest.audio.select import load_audio
-from mac_whisper_speedtest.audio.url import STRICT, FetchPolicy, is_public
 from mac_whisper_speedtest.errors import AudioError, DownloadError, UsageError
 from mac_whisper_speedtest.request import Request
 

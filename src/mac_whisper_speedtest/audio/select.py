@@ -16,9 +16,10 @@ from mac_whisper_speedtest.audio import (
     durations,
     manifest,
 )
+from mac_whisper_speedtest.audio.address import STRICT, FetchPolicy, parse_address
 from mac_whisper_speedtest.audio.dataset_entries import text_beside
 from mac_whisper_speedtest.audio.recording import AudioSet, Recording, display_name
-from mac_whisper_speedtest.audio.url import STRICT, FetchPolicy, fetched_file, parse_address
+from mac_whisper_speedtest.audio.url import fetched_file
 from mac_whisper_speedtest.errors import AudioError, UsageError
 from mac_whisper_speedtest.request import Request
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mac_whisper_speedtest.audio.url import STRICT, checked_numbers, is_public, parse_address
+from mac_whisper_speedtest.audio.address import STRICT, checked_numbers, is_public, parse_address
 from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, UsageError
 
 HTTP = replace(STRICT, allow_http=True)
