@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
 import pytest
 
-from fakes.sessions import CRASH, OK, Scripted, by_name, measure, summary
+from fakes.sessions import CRASH, OK, Scripted, Unwatched, by_name, measure, summary
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.journal import LostJournalError
 from mac_whisper_speedtest.run.prepare import Prepared
 from mac_whisper_speedtest.summary.summarize import summarize
 
@@ -164,3 +166,19 @@ def test_runs_are_numbered_in_order(prepared: Callable[..., Prepared]) -> None:
     second, _ = measure(prepared(rounds=1), Scripted())
     assert second.number == first.number + 1
     assert directory.find("latest").path == second.path
+
+
+def test_a_run_whose_folder_is_gone_when_it_ends_is_sealed_all_the_same(
+    prepared: Callable[..., Prepared],
+) -> None:
+    class Thief(Unwatched):
+        def after_round(self, number: int, *, last: bool) -> s.RoundWatched | None:
+            if number == 2:
+                shutil.rmtree(directory.find("latest").path)
+            return None
+
+    with pytest.raises(LostJournalError, match="was removed"):
+        measure(prepared(rounds=3), Scripted(), Thief())
+    run = directory.find("latest")
+    assert run.sealed_path.exists()
+    assert [cell.status for cell in run.replay().cells] == ["ok"] * 3

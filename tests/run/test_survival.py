@@ -188,9 +188,10 @@ def test_files_taken_away_end_the_run_at_once_and_what_was_measured_is_sealed(
 def test_a_descendant_that_left_session_and_mark_does_not_outlive_its_worker(
     tool: Tool, tone: Path, fake: Callable[..., Path], tmp_path: Path, then: str
 ) -> None:
-    name = f"hidden-{tmp_path}-{then}"
+    name = f"hidden-{tmp_path.name}-{then}"
     attack = {"do": "escape", "with": {"then": then, "empty": True, "name": name}}
-    program = [sys.executable, str(FAKES / "hostile_engine.py"), json.dumps(attack)]
+    (tmp_path / "attack.json").write_text(json.dumps(attack), encoding="utf-8")
+    program = [sys.executable, str(FAKES / "hostile_engine.py"), str(tmp_path / "attack.json")]
     hostile = describe_fake(tmp_path, "hostile", command=program)
     done = tool(
         *["run", "-m", "tiny.en", "-b", hostile, "-b", fake("one"), "--audio", tone, "--json"],

@@ -151,9 +151,12 @@ def _measure(
             ended = s.RunEnded(state="interrupted", message="interrupted by the user")
         except (LostFolderError, LostJournalError) as error:
             lost, ended = error, s.RunEnded(state="stopped", message=scrub(error.message))
-            if not run_directory.manifest_path.exists():
-                run_directory.write_manifest(head)
-        record(ended)
+        try:
+            record(ended)
+        except LostJournalError as error:
+            lost = lost or error
+        if lost is not None and not run_directory.manifest_path.exists():
+            run_directory.write_manifest(head)
     run = summarize(run_directory.replay())
     run_directory.seal(run)
     if lost is not None:
