@@ -6,11 +6,13 @@ What a broken backend may produce (a wrong clock, times out of order) passes: fi
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection
+from typing import get_origin, get_type_hints
 
 from mac_whisper_speedtest import limits
-from mac_whisper_speedtest.limits import LimitError, field_names
+from mac_whisper_speedtest.limits import LimitError
 from mac_whisper_speedtest.printable import shown
 from mac_whisper_speedtest.results import schema as s
 
@@ -19,9 +21,9 @@ STATUSES = frozenset(
     | {"skipped"}
 )
 STATES = frozenset({"complete", "stopped", "interrupted"})
+_COUNTS = {"round", "attempt", "index", "until", "replaced_by"}
 _LONG = {"segments", "cells"}
-"""Lists that do not describe; texts say how many segments there can be."""
-_COUNTS = ("round", "attempt", "index", "until", "replaced_by")
+"""Lists that do not describe; a transcript's length bounds the segments."""
 
 
 class ImplausibleError(ValueError):
@@ -61,14 +63,12 @@ class EventChecker:
             limits.check(event)
         except LimitError as error:
             raise ImplausibleError(str(error)) from error
-        for name in field_names(type(event)):
+        for name, most in _most(type(event)).items():
             value = getattr(event, name)
-            if isinstance(value, list | dict) and name not in _LONG:
-                most = limits.MOST_FACTS
+            if isinstance(value, int):
+                _demand(value <= most, f"{name} is {value}")
+            elif value is not None:
                 _demand(len(value) <= most, f"{name} has {len(value)} entries; at most {most}")
-        for name in _COUNTS:
-            number = getattr(event, name, None) or 0
-            _demand(number <= limits.MOST_ITEMS, f"{name} is {number}")
         match event:
             case s.Sample():
                 self._sample(event)
@@ -116,6 +116,15 @@ class EventChecker:
             meter.audio_s <= there * (1 + 1e-6),
             f"metered {meter.audio_s:g} s of audio, and the samples before it have {there:g} s",
         )
+
+
+@functools.cache
+def _most(kind: type[s.Event]) -> dict[str, int]:
+    """Field of an event → the most that it may count, or the most entries that it may have."""
+    hints = get_type_hints(kind)
+    counts = {name: limits.MOST_ITEMS for name in hints if name in _COUNTS}
+    described = {name for name, hint in hints.items() if get_origin(hint) in {list, dict}}
+    return counts | dict.fromkeys(described - _LONG, limits.MOST_FACTS)
 
 
 def _demand(holds: object, otherwise: str) -> None:
