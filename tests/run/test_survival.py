@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from conftest import FAKES, Tool, describe_fake, wait_until, write_tone
+from conftest import Tool, wait_until, write_tone
 from mac_whisper_speedtest.worker import ownership
 
 RunOptions = list[object]
@@ -181,24 +180,3 @@ def test_files_taken_away_end_the_run_at_once_and_what_was_measured_is_sealed(
     assert sealed_samples(sealed) == len(journal_samples(run)) >= before
     assert "failed" not in {cell["status"] for cell in sealed["cells"]}
     assert tool("results", "verify").returncode == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a child subreaper")
-@pytest.mark.parametrize("then", ["hang", "leave", "answer"])
-def test_a_descendant_that_left_session_and_mark_does_not_outlive_its_worker(
-    tool: Tool, tone: Path, fake: Callable[..., Path], tmp_path: Path, then: str
-) -> None:
-    name = f"hidden-{tmp_path.name}-{then}"
-    attack = {"do": "escape", "with": {"then": then, "empty": True, "name": name}}
-    (tmp_path / "attack.json").write_text(json.dumps(attack), encoding="utf-8")
-    program = [sys.executable, str(FAKES / "hostile_engine.py"), str(tmp_path / "attack.json")]
-    hostile = describe_fake(tmp_path, "hostile", command=program)
-    done = tool(
-        *["run", "-m", "tiny.en", "-b", hostile, "-b", fake("one"), "--audio", tone, "--json"],
-        *["--rounds", 1, "--passes", 2, "--timeout", 3],
-    )
-    assert done.cell("one")["status"] == "ok"
-    expected = {"hang": "timeout", "leave": "protocol_violation", "answer": "ok"}
-    assert done.cell("hostile")["status"] == expected[then]
-    running = [each.info["cmdline"] or () for each in psutil.process_iter(["cmdline"])]
-    assert [words for words in running if name in words] == []
