@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fakes.recordings import collection
 from fakes.runs import FakeCell, FakeRun, run_of
 from mac_whisper_speedtest.compare.accuracy import accuracy_change, text_change
+from mac_whisper_speedtest.report import texts
+from mac_whisper_speedtest.report.html import transcripts
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import status_of, summary_of
 from mac_whisper_speedtest.summary.summarize import summarize
@@ -82,6 +86,19 @@ def test_two_runs_are_compared_over_what_both_reached() -> None:
         *(0.0, 0.0, 0.0),
         "as good",
     )
-    texts = text_change(whole.cells[0], half.cells[0])
-    assert texts is not None
-    assert (texts.recordings, texts.same) == (20, 20)
+    heard = text_change(whole.cells[0], half.cells[0])
+    assert heard is not None
+    assert (heard.recordings, heard.same) == (20, 20)
+
+
+def test_every_table_of_texts_shows_what_was_not_reached_as_such(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = stopped_after(18, FakeCell("openai-whisper"), FakeCell("whisper.cpp"))
+    found = {cell.id: accuracy_of(run, place) for place, cell in enumerate(run.cells)}
+    texts.show_scores(run.cells, found, per_utterance=True)
+    shown = capsys.readouterr().out
+    assert shown.count("not reached") == 22
+    (compared,) = transcripts.compare(run, 40)
+    reached = [sum(len(each.cells) for each in one.versions) for one in compared.recordings]
+    assert sorted(reached) == [1] * 22 + [2] * 18

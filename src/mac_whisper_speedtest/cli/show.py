@@ -296,6 +296,10 @@ def _parts(
     parts: list[RecordingDiff] = []
     alike = both_wrong = 0
     for each, other in pairs:
+        both = zip(labels, (each, other), strict=True)
+        if late := [label for label, heard in both if not heard.reached]:
+            parts.append(RecordingDiff(each.name, (), (f"not reached by {' and '.join(late)}",)))
+            continue
         if each.text is None or other.text is None:
             texts = zip(labels, (each.text, other.text), strict=True)
             failed = " and ".join(label for label, text in texts if text is None)

@@ -13,7 +13,7 @@ from mac_whisper_speedtest.report.tables import ReportTable, TableColumn, TableR
 from mac_whisper_speedtest.report.terminal import fitted
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import percent
-from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult
+from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult, UtteranceScore
 
 
 def show_scores(
@@ -81,17 +81,25 @@ def _notes(
 def _utterances(
     cells: Sequence[CellResult], found: Mapping[str, AccuracyResult], names: Mapping[str, str]
 ) -> ReportTable:
-    rows = list(zip(*(found[cell.id].utterances for cell in cells), strict=True))
-    rows.sort(key=lambda row: -sum(each.rate or 0.0 for each in row))
-    shown = [
-        [row[0].name, *("failed" if each.failed else percent(each.rate, 2) for each in row)]
-        for row in rows
-    ]
+    scores: dict[str, dict[str, UtteranceScore]] = {}
+    for cell in cells:
+        for each in found[cell.id].utterances:
+            scores.setdefault(each.name, {})[cell.id] = each
+    worst = sorted(
+        scores, key=lambda name: -sum(each.rate or 0.0 for each in scores[name].values())
+    )
+    shown = [[name, *(_rate(scores[name].get(cell.id)) for cell in cells)] for name in worst]
     return ReportTable(
         [TableColumn("utterance"), *number_columns(*(names[cell.id] for cell in cells))],
         [list(map(TableRow, shown))],
         caption="by utterance, worst first",
     )
+
+
+def _rate(score: UtteranceScore | None) -> str:
+    if score is None:
+        return "not reached"
+    return "failed" if score.failed else percent(score.rate, 2)
 
 
 # Two texts side by side, where they differ.

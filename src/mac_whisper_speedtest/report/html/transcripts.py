@@ -200,7 +200,9 @@ def _compared(run: Run, clip: str, cells: Sequence[CellResult], most: int) -> Al
     recordings = []
     for place in order[:most]:
         source = spoken[place]
-        written = {label: every[place].text for label, every in texts.items()}
+        written = {
+            label: every[place].text for label, every in texts.items() if every[place].reached
+        }
         base, base_name = source.reference, ""
         if base is None:
             # Without a reference, the texts are compared with one of them.
