@@ -128,27 +128,44 @@ def _check(value: Any, field: str | None, limits: SizeLimits, depth: int) -> Non
         return
     elif depth > limits.deepest:
         raise LimitError("", f"is nested deeper than {limits.deepest} levels")
+    elif fields := field_names(kind):
+        _check_fields(value, fields, limits, depth)
+    elif isinstance(value, list | tuple | set | frozenset):
+        _check_size(value, limits)
+        for number, each in enumerate(value):
+            _check_entry(each, number, field, limits, depth)
     elif isinstance(value, Mapping):
         _check_size(value, limits)
         for key, each in value.items():
             if isinstance(key, str) and len(key) > limits.longest_text:
                 raise LimitError("", f"has a key of {len(key)} characters")
-            own = str(key) if field is None else field
-            _check_entry(each, _name_of(key), own, limits, depth)
-    elif isinstance(value, list | tuple | set | frozenset):
-        _check_size(value, limits)
-        for number, each in enumerate(value):
-            _check_entry(each, f"[{number}]", field, limits, depth)
-    else:
-        for name in field_names(kind):
-            _check_entry(getattr(value, name), name, name, limits, depth)
+            _check_entry(each, key, str(key) if field is None else field, limits, depth)
 
 
-def _check_entry(value: Any, name: str, field: str | None, limits: SizeLimits, depth: int) -> None:
+def _check_fields(value: Any, names: tuple[str, ...], limits: SizeLimits, depth: int) -> None:
+    longest = limits.longest_text
+    for name in names:
+        each = getattr(value, name)
+        inner = type(each)
+        if inner is str:  # most fields are passed here, at a third of the time
+            if len(each) <= longest:
+                continue
+        elif inner is float or inner is int:
+            least, most = number_range(name)
+            if least <= each <= most:
+                continue
+        elif not each:
+            continue
+        _check_entry(each, name, name, limits, depth)
+
+
+def _check_entry(
+    value: Any, key: object, field: str | None, limits: SizeLimits, depth: int
+) -> None:
     try:
         _check(value, field, limits, depth + 1)
     except LimitError as error:
-        raise error.below(name) from None
+        raise error.below(_name_of(key)) from None
 
 
 def _check_size(value: Any, limits: SizeLimits) -> None:
