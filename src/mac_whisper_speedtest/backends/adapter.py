@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 
@@ -151,6 +151,30 @@ class Adapter(Protocol):
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""
+
+
+class LibraryAdapter:
+    """What most adapters share.
+
+    Attributes:
+        modules: what is imported of the library, so that no later call has to.
+        distributions: those whose versions are recorded, the backend's own first.
+    """
+
+    modules: ClassVar[tuple[str, ...]]
+    distributions: ClassVar[tuple[str, ...]]
+
+    def import_library(self) -> Mapping[str, str]:
+        """Import the modules, and return the versions."""
+        import_or_unavailable(*self.modules)
+        return library_versions(*self.distributions)
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: the library returns when the device is done."""
+
+    def unload(self) -> None:
+        """Drop everything that was loaded; the process ends soon after anyway."""
+        vars(self).clear()
 
 
 def import_or_unavailable(*modules: str) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
     DecodedSegment,
+    LibraryAdapter,
     LoadedModel,
     LoadParams,
     ModelUnusableError,
     Transcription,
     effective,
-    import_or_unavailable,
-    library_versions,
     openai_arguments,
     without_none,
 )
@@ -53,13 +52,11 @@ BACKEND = Backend(
 )
 
 
-class FasterWhisper:
-    """Plain, sequential ``WhisperModel.transcribe``."""
+class FasterWhisper(LibraryAdapter):
+    """Plain, sequential ``WhisperModel.transcribe``; CTranslate2 returns computed results only."""
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import faster_whisper (and with it CTranslate2, onnxruntime and PyAV)."""
-        import_or_unavailable("faster_whisper")
-        return library_versions("faster-whisper", "ctranslate2", "numpy", "tokenizers")
+    modules = ("faster_whisper",)  # and with it CTranslate2, onnxruntime and PyAV
+    distributions = ("faster-whisper", "ctranslate2", "numpy", "tokenizers")
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA.
@@ -91,9 +88,6 @@ class FasterWhisper:
         """Return a generator: faster-whisper does the work when it is drained."""
         segments, self._info = self._model.transcribe(audio, **arguments(contract))
         return Transcription(segments=plain(segments), language=self._info.language)
-
-    def synchronize(self) -> None:
-        """CTranslate2 hands results back only when they are computed."""
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from ``TranscriptionInfo``; the task is not in it."""

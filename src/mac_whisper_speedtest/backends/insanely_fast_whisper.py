@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,15 +12,13 @@ from mac_whisper_speedtest.backends.adapter import (
     Segment,
     Transcription,
     effective,
-    import_or_unavailable,
-    library_versions,
     temperature_argument,
     unusable_on,
     without_none,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.torch_device import prepare, wait_for
+from mac_whisper_speedtest.backends.torch_device import TorchAdapter, prepare
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -63,17 +60,16 @@ BACKEND = Backend(
 )
 
 
-class InsanelyFastWhisper:
+class InsanelyFastWhisper(TorchAdapter):
     """The ``automatic-speech-recognition`` pipeline over a folder of Hugging Face weights."""
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import also what the pipeline would import later: transformers itself is lazy."""
-        import_or_unavailable(
-            "torch", "transformers.pipelines", "transformers.models.whisper.modeling_whisper"
-        )
-        return library_versions(
-            "transformers", "torch", "tokenizers", "safetensors", "numpy", "flash-attn"
-        )
+    # Also what the pipeline would import later: transformers itself is lazy.
+    modules = (
+        *("torch", "transformers.pipelines", "transformers.models.whisper.modeling_whisper"),
+    )
+    distributions = (
+        *("transformers", "torch", "tokenizers", "safetensors", "numpy", "flash-attn"),
+    )
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a folder; ``auto`` is float32 on a CPU and float16 elsewhere."""
@@ -126,10 +122,6 @@ class InsanelyFastWhisper:
             text=result["text"],
         )
 
-    def synchronize(self) -> None:
-        """Wait for the queue of the GPU; on a CPU nothing is queued."""
-        wait_for(self._model.device.type)
-
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the configuration that every batch of chunks was generated with."""
         seen = {"language": self._language(), **self._batches[-1].settings}
@@ -140,10 +132,6 @@ class InsanelyFastWhisper:
             seen,
             "pads the last window as audio, not as zeros in the mel spectrogram",
         )
-
-    def unload(self) -> None:
-        """Drop the pipeline; the process ends soon after anyway."""
-        del self._pipeline, self._model
 
     def _language(self) -> str:
         return self._prompt()[1] if self._multilingual else "en"

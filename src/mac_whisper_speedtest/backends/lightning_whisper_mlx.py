@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +69,8 @@ REMARKS = (
 class LightningWhisperMlx(mlx_runtime.MlxWhisperAdapter):
     """The library's ``transcribe_audio``; its class only adds a download to the current folder."""
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import mlx and lightning_whisper_mlx."""
-        return self.import_modules("lightning-whisper-mlx", "lightning_whisper_mlx.transcribe")
+    modules = ("lightning_whisper_mlx.transcribe",)
+    distributions = ("lightning-whisper-mlx",)
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Fill the library's own model holder."""

@@ -6,10 +6,12 @@ import ctypes
 import gc
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mac_whisper_speedtest.backends.adapter import (
+    LibraryAdapter,
     LoadedModel,
     LoadParams,
     ModelUnusableError,
@@ -78,18 +80,14 @@ def _folder() -> Path:
     return Path(spec.origin).parent.with_name("faiss_cpu.libs")
 
 
-class MlxAdapter:
+class MlxAdapter(LibraryAdapter):
     """An adapter over MLX: its import, its device and its memory."""
 
-    def import_modules(self, own: str, *modules: str) -> dict[str, str]:
-        """Import MLX and the backend's modules; return the versions, of distribution ``own`` first.
-
-        Raises:
-            BackendUnavailableError: one cannot be imported.
-        """
+    def import_library(self) -> Mapping[str, str]:
+        """Import MLX before the backend's modules."""
         self._blas = preload()
-        import_or_unavailable("mlx.core", *modules)
-        return library_versions(own, *_RECORDED)
+        import_or_unavailable("mlx.core", *self.modules)
+        return library_versions(*self.distributions, *_RECORDED)
 
     def choose_device(self, requested: str) -> str:
         """Make ``requested`` MLX's default device; ``auto`` is the GPU where there is one.

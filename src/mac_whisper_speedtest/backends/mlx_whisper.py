@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
@@ -54,9 +53,8 @@ BACKEND = Backend(
 class MlxWhisper(mlx_runtime.MlxWhisperAdapter):
     """``mlx_whisper.transcribe`` with its model holder filled beforehand."""
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import mlx and mlx_whisper."""
-        return self.import_modules("mlx-whisper", "mlx_whisper")
+    modules = ("mlx_whisper",)
+    distributions = ("mlx-whisper",)
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Fill the library's own model holder."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends.adapter import (
+    LibraryAdapter,
     LoadedModel,
     LoadParams,
     ModelUnusableError,
     Segment,
     Transcription,
     effective,
-    import_or_unavailable,
-    library_versions,
     unusable_on,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
@@ -60,13 +58,11 @@ BACKEND = Backend(
 )
 
 
-class MoonshineVoice:
-    """``Transcriber.transcribe_without_streaming`` on the whole recording."""
+class MoonshineVoice(LibraryAdapter):
+    """``Transcriber.transcribe_without_streaming`` on the whole recording, on a CPU."""
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import moonshine_voice and its native library."""
-        import_or_unavailable("moonshine_voice")
-        return library_versions("moonshine-voice", "numpy")
+    modules = ("moonshine_voice",)
+    distributions = ("moonshine-voice", "numpy")
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Check and load a folder of .ort files: the library reports every fault as unknown."""
@@ -96,9 +92,6 @@ class MoonshineVoice:
             ],
             language="en",
         )
-
-    def synchronize(self) -> None:
-        """ONNX Runtime on a CPU returns when it is done."""
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Known of the library, not read back: it reports no settings."""

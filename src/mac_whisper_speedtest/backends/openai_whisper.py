@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
@@ -11,8 +10,6 @@ from mac_whisper_speedtest.backends.adapter import (
     LoadParams,
     Transcription,
     effective,
-    import_or_unavailable,
-    library_versions,
     openai_arguments,
     openai_transcription,
     record_calls,
@@ -22,7 +19,7 @@ from mac_whisper_speedtest.backends.adapter import (
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
-from mac_whisper_speedtest.backends.torch_device import prepare, wait_for
+from mac_whisper_speedtest.backends.torch_device import TorchAdapter, prepare
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio
@@ -62,13 +59,11 @@ _UNREADABLE = (
 )
 
 
-class OpenaiWhisper:
+class OpenaiWhisper(TorchAdapter):
     """``whisper.transcribe`` over a checkpoint loaded from its file."""
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import whisper, and with it torch and numba."""
-        import_or_unavailable("torch", "whisper")
-        return library_versions("openai-whisper", "torch", "numpy", "tiktoken", "numba")
+    modules = ("torch", "whisper")
+    distributions = ("openai-whisper", "torch", "numpy", "tiktoken", "numba")
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a ``.pt`` file; ``auto`` is float32 on a CPU and float16 elsewhere.
@@ -105,10 +100,6 @@ class OpenaiWhisper:
         language = self._result["language"] if self._model.is_multilingual else "en"
         return openai_transcription(self._result, language)
 
-    def synchronize(self) -> None:
-        """Wait for the queue of the GPU; on a CPU nothing is queued."""
-        wait_for(self._model.device.type)
-
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options that every window was decoded with."""
         declared = BACKEND.decodes_with(contract)
@@ -116,11 +107,6 @@ class OpenaiWhisper:
         if not self._model.is_multilingual:  # it ignores these settings, but repeats them
             seen |= {"language": "en", "task": "transcribe"}
         return effective(declared, seen)
-
-    def unload(self) -> None:
-        """Drop the model; the process ends soon after anyway."""
-        self._windows.clear()
-        del self._model
 
 
 def read_back(windows: list[Any], result: Any, ladder: SettingValue) -> dict[str, SettingValue]:

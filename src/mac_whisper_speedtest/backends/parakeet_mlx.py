@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +60,8 @@ REMARK = "computes on float32 features; the precision is that of the weights"
 class ParakeetMlx(mlx_runtime.MlxAdapter):
     """``generate`` on features made in memory: ``transcribe`` takes files and needs ffmpeg."""
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import mlx and parakeet_mlx, and with it librosa."""
-        return self.import_modules("parakeet-mlx", "parakeet_mlx.audio", "librosa.filters")
+    modules = ("parakeet_mlx.audio", "librosa.filters")
+    distributions = ("parakeet-mlx",)
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a folder; the weights are cast to the precision, bfloat16 by default."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.backends.adapter import LoadParams, ModelUnusableError
+from typing import Any
+
+from mac_whisper_speedtest.backends.adapter import (
+    LibraryAdapter,
+    LoadParams,
+    ModelUnusableError,
+)
 
 DEVICES = ("cuda", "mps", "cpu")  # ``auto`` is the first of these that is present
 
@@ -63,8 +69,18 @@ def choose_precision(requested: str, device: str) -> str:
     return requested
 
 
+class TorchAdapter(LibraryAdapter):
+    """An adapter whose ``_model`` is a module of torch."""
+
+    _model: Any
+
+    def synchronize(self) -> None:
+        """Wait until the device has done everything that was queued; a CPU has no queue."""
+        wait_for(self._model.device.type)
+
+
 def wait_for(device: str) -> None:
-    """Wait until the device has done everything that was queued; a CPU has no queue."""
+    """Wait until ``cuda`` or ``mps`` has done everything that was queued."""
     import torch
 
     if device == "cuda":

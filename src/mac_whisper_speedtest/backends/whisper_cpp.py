@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends import whisper_cpp_native as native
 from mac_whisper_speedtest.backends.adapter import (
+    LibraryAdapter,
     LoadedModel,
     LoadParams,
     ModelUnusableError,
     Transcription,
-    distribution_versions,
     effective,
-    import_or_unavailable,
     without_none,
 )
 from mac_whisper_speedtest.backends.backend import Backend, Recipe
@@ -49,17 +48,19 @@ BACKEND = Backend(
 )
 
 
-class WhisperCpp:
-    """One ``whisper_full`` call per transcription."""
+class WhisperCpp(LibraryAdapter):
+    """One ``whisper_full`` call per transcription, which returns when the device has finished."""
+
+    modules = ("_pywhispercpp", "pywhispercpp.model")
+    distributions = ("pywhispercpp", "numpy")
 
     def import_library(self) -> Mapping[str, str]:
-        """Import pywhispercpp; whisper.cpp's own version shows only in its library's file name."""
-        import_or_unavailable("_pywhispercpp", "pywhispercpp.model")
+        """whisper.cpp's own version shows only in its library's file name."""
+        versions = super().import_library()
         import _pywhispercpp
 
-        versions = distribution_versions("pywhispercpp", "numpy")
-        versions["version"] = versions.get("pywhispercpp", "unknown")
-        return versions | native.library_version(Path(_pywhispercpp.__file__).parent)
+        own = {"pywhispercpp": versions["version"]}
+        return {**versions, **own, **native.library_version(Path(_pywhispercpp.__file__).parent)}
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a ggml file after checking its header: whisper.cpp crashes on other files."""
@@ -108,9 +109,6 @@ class WhisperCpp:
             breakdown=lambda: native.breakdown(self._model),
         )
 
-    def synchronize(self) -> None:
-        """``whisper_full`` returns when the device has finished."""
-
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the native parameter block that the call ran with."""
         return effective(
@@ -118,10 +116,6 @@ class WhisperCpp:
             native.read_back(self._model),
             "pads the last window as audio, not as zeros in the mel spectrogram",
         )
-
-    def unload(self) -> None:
-        """The context is freed when the object goes."""
-        del self._model
 
 
 def _arguments(contract: DecodeContract) -> dict[str, Any]:

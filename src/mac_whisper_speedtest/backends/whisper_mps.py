@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mac_whisper_speedtest.backends import mlx_runtime
@@ -59,9 +58,8 @@ REMARK = "the last window is filled up with silent audio, not with empty feature
 class WhisperMps(mlx_runtime.MlxWhisperAdapter):
     """``whisper_mps.whisper.transcribe`` with its model holder filled beforehand."""
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import torch, mlx and the library's Whisper; its command line is left alone."""
-        return self.import_modules("whisper-mps", "torch", "whisper_mps.whisper.transcribe")
+    modules = ("torch", "whisper_mps.whisper.transcribe")
+    distributions = ("whisper-mps",)
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Read a checkpoint file as the library does, which accepts only names and downloads.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest.backends.adapter import (
+    LibraryAdapter,
     LoadedModel,
     LoadParams,
     Segment,
     Transcription,
     effective,
-    import_or_unavailable,
-    library_versions,
     record_calls,
     unusable_on,
     without_none,
@@ -68,15 +66,16 @@ BACKEND = Backend(
 )
 
 
-class WhisperX:
-    """``FasterWhisperPipeline.transcribe``; the detector's weights come with the library."""
+class WhisperX(LibraryAdapter):
+    """``FasterWhisperPipeline.transcribe``; the detector's weights come with the library.
 
-    def import_library(self) -> Mapping[str, str]:
-        """Import the transcription part: CTranslate2, torch, pyannote, transformers."""
-        import_or_unavailable("whisperx.asr")
-        return library_versions(
-            "whisperx", "faster-whisper", "ctranslate2", "pyannote-audio", "torch", "numpy"
-        )
+    CTranslate2 returns computed results only.
+    """
+
+    modules = ("whisperx.asr",)  # transcription: CTranslate2, torch, pyannote, transformers
+    distributions = (
+        *("whisperx", "faster-whisper", "ctranslate2", "pyannote-audio", "torch", "numpy"),
+    )
 
     def load(self, params: LoadParams) -> LoadedModel:
         """Load a CTranslate2 folder; ``auto`` is float32 on a CPU and float16 on CUDA."""
@@ -121,9 +120,6 @@ class WhisperX:
             ],
             language=self._result["language"],
         )
-
-    def synchronize(self) -> None:
-        """CTranslate2 hands results back only when they are computed."""
 
     def effective(self, contract: DecodeContract) -> EffectiveSettings:
         """Read back from the options of the last batch; silence has none."""
