@@ -42,7 +42,7 @@ def adopt_orphans() -> None:
     Call it before a worker starts. `kill` then also finds those that left the session and cleared
     their environment (prctl(2), PR_SET_CHILD_SUBREAPER). It is done only in a process that runs
     nothing but this tool, which has one worker at a time. In another program, its own children and
-    what these leave behind cannot be told from a worker's, so none may be touched there.
+    what these leave behind cannot be distinguished from a worker's, so none may be touched there.
     """
     if sys.platform != "linux" or _Adopter.own is not None or not interrupts.owns_process():
         return
