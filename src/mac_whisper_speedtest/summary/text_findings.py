@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from mac_whisper_speedtest.accuracy import hallucination, repeatability
@@ -102,7 +103,7 @@ def outlying(run: s.Run, timed: Sequence[s.SampleResult]) -> Iterator[str]:
     """Samples that stand out from the others of the same recording, and why."""
     flagged = {each.round: bool(each.changes) or "longer" in each.flagged for each in run.rounds}
     usual = {
-        name: max((each.text for each in group), key=[each.text for each in group].count)
+        name: Counter(each.text for each in group).most_common(1)[0][0]
         for name, group in samples.by_recording(timed).items()
     }
     given = [
