@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes.events import sample
-from fakes.runs import TWO, run_of, stored
+from fakes.runs import TWO, FakeCell, run_of, stored
 from mac_whisper_speedtest.results import digests, directory
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
@@ -104,13 +104,15 @@ def test_a_line_that_is_gone_from_the_journal_is_named() -> None:
     assert verify.verify(run)[0].startswith("journal.jsonl has changed")
 
 
-def test_a_damaged_line_is_counted_and_named() -> None:
-    run = stored()
+def test_a_damaged_line_is_counted_and_costs_no_cell_its_status() -> None:
+    run = stored(FakeCell("a", joules=3.0), passes=1)
     content = bytearray(run.journal_path.read_bytes())
-    at = content.index(b'"event":"sample"')
+    at = content.index(b'"kind":"timed"')
     content[at : at + 40] = bytes(40)
     run.journal_path.write_bytes(content)
-    assert "line 4 of the journal: damaged" in verify.verify(run)
+    (cell,) = run.replay().cells
+    assert (cell.status, len(cell.meters)) == ("ok", 2)  # though more was metered than is there
+    assert "line 5 of the journal: damaged" in verify.verify(run)
 
 
 def test_an_edited_manifest_is_named() -> None:

@@ -254,7 +254,7 @@ def read_journal(path: Path, manifest: Manifest | None = None) -> JournalContent
                 limits.check_depth(line)
                 timed = TimedEvent(at_s=envelope.decode(line).at_s, event=event.decode(line))
                 if checker is not None:
-                    checker.check(timed.event)
+                    checker.check(timed.event, whole=not found.unusable)
             except (ValueError, msgspec.DecodeError) as error:
                 cell, round_ = _origin(line, error)
                 known = cell if checker is None or cell in checker.cells else ""

@@ -50,8 +50,13 @@ class EventChecker:
         """The ids of the run's cells."""
         return self._lengths.keys()
 
-    def check(self, event: s.Event) -> None:
+    def check(self, event: s.Event, *, whole: bool = True) -> None:
         """Refuse an event that cannot have happened in this run.
+
+        Args:
+            event: the next one.
+            whole: whether all events before it were checked; without some samples, more may have
+                been metered than there is.
 
         Raises:
             ImplausibleError: says why.
@@ -72,7 +77,7 @@ class EventChecker:
         match event:
             case s.Sample():
                 self._sample(event)
-            case s.Metered():
+            case s.Metered() if whole:
                 self._meters(event)
             case s.WorkerEnded() | s.RoundSkipped():
                 _demand(event.status in STATUSES, f"ended {shown(event.status)}")
