@@ -9,14 +9,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.forgery import BACKENDS, SELF_CONTRADICTING, board_of, divided, honest
+from fakes.forgery import (
+    BACKENDS,
+    SELF_CONTRADICTING,
+    board_of,
+    divided,
+    honest,
+    journal_kept,
+)
 from fakes.parks import ANOTHER, TWO, machine, submitted
 from fakes.runs import FakeCell, FakeRun, run_of_set, times_of
-from mac_whisper_speedtest.leaderboard import build, peers, sections, site
+from mac_whisper_speedtest.bundle import write
+from mac_whisper_speedtest.leaderboard import build, intake, peers, sections, site
 from mac_whisper_speedtest.leaderboard.intake import Intake
 from mac_whisper_speedtest.leaderboard.peers import Speed
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import summary_of
+from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.summary import evidence
 
 
@@ -190,3 +199,21 @@ def test_an_honest_cell_has_no_doubts() -> None:
     assert [evidence.doubts_of_cell(each, run.manifest.machine) for each in run.cells] == [[]]
     assert summary_of(run.cells[0]).rtfx == pytest.approx(10, rel=0.05)
     assert msgspec.json.encode(run)
+
+
+def test_the_same_is_found_in_bundles(tmp_path: Path) -> None:
+    paths = []
+    for number in range(1, 5):
+        run = machine(number, rounds=2, passes=2)
+        if number == 3:
+            run = journal_kept(run, "whisper.cpp", 3.0)
+        folder = run.write(tmp_path / f"{number}")
+        write.write_bundle(RunDirectory(folder), tmp_path / f"{number}.zip")
+        paths.append(tmp_path / f"{number}.zip")
+    found = intake.read_bundles(paths)
+    (forged,) = (each for each in found.accepted if any(cell.doubts for cell in each.cells))
+    assert forged.name == f"{3:032x}"
+    board = build.build_leaderboard(found.accepted)
+    (out,) = (out for g in board.boards[0].groups for row in g.rows for out in row.left_out)
+    assert out.bundle == forged.name
+    assert "were written" in out.why
