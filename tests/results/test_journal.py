@@ -177,6 +177,12 @@ def test_two_tools_cannot_write_one_journal(
         assert path.read_bytes().endswith(b'{"event":')
 
 
+def test_a_line_that_no_decoder_reads_to_its_end_still_names_its_cell(tmp_path: Path) -> None:
+    line = b'{"event":"worker_started","cell":"a/tiny.en/short","round":"3","\x8f":1}\n'
+    (tmp_path / "j").write_bytes(line)
+    assert list(read(tmp_path / "j")[1]) == ["a/tiny.en/short"]
+
+
 @pytest.mark.parametrize("deep", [1, 500, 2000])
 def test_a_line_cannot_blame_another_cell(tmp_path: Path, deep: int) -> None:
     nested = json.loads("[" * 300 + "]" * 300)

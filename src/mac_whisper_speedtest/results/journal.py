@@ -319,7 +319,7 @@ def _origin(line: bytes, error: Exception) -> tuple[str, int]:
     named: Mapping[str, bytes | msgspec.Raw]
     try:
         named = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    except RecursionError:  # no decoder reads it
+    except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):  # no decoder reads it
         named = {name.decode(): value for name, value in _FIELD.findall(line)}
     cell, number = "", 0
     with contextlib.suppress(KeyError, msgspec.DecodeError, UnicodeDecodeError):
