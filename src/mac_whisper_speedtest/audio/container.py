@@ -242,7 +242,7 @@ class _LossWatch:
         self._lost_s += undecodable_s
         # Stamps are rounded, in Matroska to milliseconds, and Vorbis leaves out a part of the
         # difference of a long and a short block; a lost page or cluster is longer.
-        if gap > self._longest / 2 and self._heard_s and self._container not in _ELEMENTARY:
+        if gap > self._longest / 2 and self._container not in _ELEMENTARY:
             self._lost_s += stated_length.seconds(gap, packet.time_base)
 
     def _decoded_again(
