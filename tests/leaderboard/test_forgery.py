@@ -121,11 +121,13 @@ def test_a_row_whose_only_bundle_is_left_out_is_shown_without_figures(tmp_path: 
 
 def test_no_network_is_faster_than_its_encoder_allows() -> None:
     def doubts(rtf: float, **changes: Any) -> list[str]:
-        run = run_of_set(FakeCell("a", rtf=rtf, model="large-v3", **changes), rounds=6).run
+        no_tokens = {"tokens": None}
+        cell = FakeCell("a", rtf=rtf, model="large-v3", sample=no_tokens, **changes)
+        run = run_of_set(cell, rounds=6).run
         return evidence.doubts_of_cell(run.cells[0], run.manifest.machine)
 
     assert doubts(1 / 30) == []
-    assert "its encoder alone allows 41 on this machine" in doubts(1 / 100)[0]
+    assert "its network allows 41 on this machine" in doubts(1 / 100)[0]
     assert doubts(1 / 100, settings={"vad": True}) == []
 
 
@@ -150,11 +152,35 @@ def test_energy_that_differs_from_that_of_the_peers_is_named_and_too_much_power_
 
 def test_whispers_encoder_takes_as_many_operations_as_its_size_says() -> None:
     """Base, by hand: 12 × 512² × 1500 × 6 + 2 × 1500² × 512 × 6 = 42.1 G multiply-adds a window."""
-    run = run_of_set(FakeCell("a", model="base.en"), rounds=1).run
+    run = run_of_set(FakeCell("a", model="base.en", sample={"tokens": None}), rounds=1).run
     per_core = 6e9 * 64 * 8
     fastest = evidence.fastest_rtfx(run.cells[0], run.manifest.machine)
     assert fastest is not None
     assert per_core / fastest * 30 / 2 == pytest.approx(42.1e9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "per_token"),
+    [
+        ("base.en", 6 * 14 * 512**2 + 512 * 51_864),
+        ("large-v3-turbo", 4 * 14 * 1280**2 + 1280 * 51_864),
+        ("distil-large-v3", 2 * 14 * 1280**2 + 1280 * 51_864),
+    ],
+)
+def test_every_token_takes_its_operations_too(model: str, per_token: int) -> None:
+    def seconds_at_peak(tokens: int) -> float:
+        """Of an audio second."""
+        cell = FakeCell("a", model=model, sample={"tokens": tokens})
+        run = run_of_set(cell, rounds=1).run
+        fastest = evidence.fastest_rtfx(run.cells[0], run.manifest.machine)
+        assert fastest is not None
+        return 1 / fastest
+
+    run = run_of_set(FakeCell("a"), rounds=1).run
+    recordings = run.cells[0].clip.recordings
+    per_audio_s = len(recordings) / sum(each.seconds for each in recordings)
+    more = (seconds_at_peak(1000) - seconds_at_peak(0)) / (1000 * per_audio_s)
+    assert more * 6e9 * 64 * 8 / 2 == pytest.approx(per_token, rel=1e-6)
 
 
 def test_a_group_that_did_not_keep_the_contract_is_not_called_equal_work() -> None:

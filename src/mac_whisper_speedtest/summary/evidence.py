@@ -40,15 +40,17 @@ _PEAK_OF_APPLE_CORE = 1e12
 """Of any precision; a cluster's matrix unit is counted for each of its cores."""
 _PEAK_OF_DEVICE = {True: 2e14, False: 2e16}
 """Of any accelerator: of Apple's with all their units; of others, 4-bit numbers on a B200."""
-_ENCODERS = {
+_WHISPERS = {
     "tiny": (384, 4),
     "base": (512, 6),
     "small": (768, 12),
     "medium": (1024, 24),
     "large": (1280, 32),
 }
-"""Size → width and layers of Whisper's encoder (Radford et al. 2022, table 1)."""
-_POSITIONS, _WINDOW_S = 1500, 30.0
+"""Size → width, and layers of Whisper's encoder and decoder (Radford et al. 2022, table 1)."""
+_FEWER_LAYERS = {"turbo": 4, "distil": 2}
+"""Part of a name → layers of the decoder, where it has not those of its size."""
+_POSITIONS, _WINDOW_S, _VOCABULARY = 1500, 30.0, 51_864
 
 
 def doubts_of_cell(cell: s.CellResult, machine: s.MachineInfo) -> list[str]:
@@ -104,11 +106,11 @@ def _equal_times(timed: Sequence[s.SampleResult]) -> Iterator[str]:
 
 
 def _too_fast(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
-    """Against the operations of the encoder alone, on hardware that is never that fast."""
+    """Against the operations of the network, on hardware that is never that fast."""
     fastest = fastest_rtfx(cell, machine)
     rtfx = summary_of(cell).rtfx
     if fastest is not None and rtfx is not None and rtfx > fastest:
-        yield f"{rtfx:.0f} times real time; its encoder alone allows {fastest:.0f} on this machine"
+        yield f"{rtfx:.0f} times real time; its network allows {fastest:.0f} on this machine"
 
 
 def _power(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
@@ -125,22 +127,53 @@ def _power(cell: s.CellResult, machine: s.MachineInfo) -> Iterator[str]:
 def fastest_rtfx(cell: s.CellResult, machine: s.MachineInfo) -> float | None:
     """RTFx that no machine of the kind exceeds; ``None`` for networks that are not Whisper's.
 
-    The encoder reads windows of 30 s whatever is said in them: per position and layer 12 · width²
-    multiplications for its matrices and 2 · positions · width for attention. Not for cells that
-    skip silence, whose windows are fewer.
+    Not for cells that skip silence, whose windows are fewer than assumed.
     """
-    size = cell.model.name.partition(".")[0].partition("-")[0]
-    if size not in _ENCODERS or cell.contract.effective.get("vad") is not False:
+    name = cell.model.name
+    size = name.removeprefix("distil-").partition(".")[0].partition("-")[0]
+    if size not in _WHISPERS or cell.contract.effective.get("vad") is not False:
         return None
-    width, layers = _ENCODERS[size]
-    per_position = 2 * layers * (12 * width**2 + 2 * _POSITIONS * width)
-    per_audio_s = per_position * _POSITIONS / _WINDOW_S
+    width, layers = _WHISPERS[size]
+    fewer = [least for part, least in _FEWER_LAYERS.items() if part in name]
+    operations = _encoder_operations(width, layers)
+    operations += _tokens_per_audio_s(cell) * _token_operations(width, min([layers, *fewer]))
     apple = (machine.cpu or "").lower().startswith("apple")
     if (cell.backend.device or "").lower() != "cpu":
-        return _PEAK_OF_DEVICE[apple] / per_audio_s
+        return _PEAK_OF_DEVICE[apple] / operations
     precision = cell.backend.precision or ""
     core = _PEAK_OF_APPLE_CORE if apple else _PEAK_OF_CORE.get(precision, _PEAK_OF_CORE[""])
-    return core * (machine.physical_cores or machine.logical_cores or 256) / per_audio_s
+    return core * (machine.physical_cores or machine.logical_cores or 256) / operations
+
+
+def _encoder_operations(width: int, layers: int) -> float:
+    """Of an audio second, in windows of 30 s whatever is said in them.
+
+    Per position and layer: 12 · width² multiplications for its matrices and 2 · positions · width
+    for attention.
+    """
+    per_position = 2 * layers * (12 * width**2 + 2 * _POSITIONS * width)
+    return per_position * _POSITIONS / _WINDOW_S
+
+
+def _token_operations(width: int, layers: int) -> float:
+    """Of a token, however many are computed at once.
+
+    Per layer 14 · width² multiplications (attention to the text, to the audio, and two matrices of
+    4 · width²), then the vocabulary's matrix. Attention's own products are left out.
+    """
+    return 2.0 * (layers * 14 * width**2 + width * _VOCABULARY)
+
+
+def _tokens_per_audio_s(cell: s.CellResult) -> float:
+    """As many as the backend reports; 0 where it reports none."""
+    lengths = {each.name: each.seconds for each in cell.clip.recordings}
+    known = [
+        (each.tokens, lengths[each.utterance])
+        for each in timed_samples(cell)
+        if each.tokens is not None and not each.failed
+    ]
+    audio_s = sum(length for _, length in known)
+    return sum(tokens for tokens, _ in known) / audio_s if audio_s > 0 else 0.0
 
 
 class JournalClock:
