@@ -90,6 +90,19 @@ def test_a_recording_that_a_backend_refuses_counts_as_all_deletions(one_run: Fin
     assert kinds["failed"].startswith("no text for 1 of 3 recordings")
 
 
+def test_a_backend_that_refuses_every_recording_has_failed(tmp_path: Path, tool: Tool) -> None:
+    for number in range(2):
+        write_tone(tmp_path / f"short{number}.wav", 0.5)
+    done = tool(
+        *["run", "-m", "tiny.en", "--audio", tmp_path, "--rounds", 1, "--json"],
+        *["-b", describe(tmp_path, "RefusesSome")],
+    )
+    assert done.returncode == 4, done.stderr
+    cell = done.cell("RefusesSome")
+    assert cell["status"] == "failed"
+    assert [each["status"] for each in cell["endings"]] == ["ok"]
+
+
 def test_an_error_rate_has_an_interval(one_run: Finished) -> None:
     accuracy = one_run.cell("RefusesSome")["summary"]["accuracy"]
     assert accuracy["rate_low"] < accuracy["rate"] < accuracy["rate_high"]

@@ -102,6 +102,7 @@ def _cell(
     decisions: Sequence[s.DecisionResult],
 ) -> s.CellResult:
     loads = _of(events, s.Loaded)
+    samples = _of(events, s.Sample)
     endings = _endings(events)
     return s.CellResult(
         id=plan.id,
@@ -109,10 +110,10 @@ def _cell(
         model=s.ModelResult(name=plan.model, info=plan.model_info, weights=plan.weights),
         clip=clip,
         contract=_contract(manifest.request.contract, plan.declared, _of(events, s.Effective)),
-        status=_status(manifest, plan, endings, decisions),
+        status=_status(manifest, plan, endings, samples, decisions),
         endings=endings,
         loads=[_plain(load, s.LoadResult) for load in loads],
-        samples=[_plain(sample, s.SampleResult) for sample in _of(events, s.Sample)],
+        samples=[_plain(sample, s.SampleResult) for sample in samples],
         meters=[_plain(each, s.MeterResult) for each in _of(events, s.Metered)],
     )
 
@@ -204,9 +205,13 @@ def _status(
     manifest: s.Manifest,
     plan: s.CellPlan,
     endings: Sequence[s.EndingResult],
+    samples: Sequence[s.Sample],
     decisions: Sequence[s.DecisionResult],
 ) -> str:
     """``ok`` when every planned round ended well or was rightly left out, else what went wrong.
+
+    A backend that answers every recording of a set with an error has failed, although its workers
+    ended well.
 
     Where a round was tried again, its last attempt counts here; the others stay in ``endings``.
     """
@@ -215,6 +220,9 @@ def _status(
     worse = [status for status in bad if status != "skipped"]
     if worse:
         return worse[0]
+    timed = [sample for sample in samples if sample.kind == "timed"]
+    if timed and all(sample.failed for sample in timed):
+        return "failed"
     planned = sum(
         plan.id in visit and _was_due(plan.id, number, decisions)
         for number, visit in enumerate(manifest.schedule)
