@@ -274,7 +274,7 @@ def staged_directory(target: Path) -> Iterator[Path]:
 def claimed_directory(parent: Path, prefix: str) -> tuple[Path, int]:
     """A new folder, and a handle that locks it until closed or this process ends.
 
-    `remove_abandoned_directories` removes the folder once nobody holds the lock.
+    `remove_abandoned_directories` removes the folder once the lock is free.
 
     Raises:
         OSError: it cannot be created.

@@ -62,7 +62,9 @@ def test_other_content_of_the_same_name_is_another_entry(talk: Path, encode: Enc
     assert decoded(talk).path != first.path
 
 
-@pytest.mark.parametrize("damage", ["cut", "altered", "no facts", "no facts that make sense"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "altered", "no facts", "no facts that make sense", "nested"]
+)
 def test_a_damaged_entry_is_noticed_and_made_again(talk: Path, damage: str) -> None:
     pcm = decoded(talk)
     whole = pcm.path.read_bytes()
@@ -75,7 +77,7 @@ def test_a_damaged_entry_is_noticed_and_made_again(talk: Path, damage: str) -> N
     elif damage == "no facts":
         facts.unlink()
     else:
-        facts.write_text("[]")
+        facts.write_text("[]" if damage == "no facts that make sense" else "[" * 9999)
 
     assert decoded(talk).sha256 == pcm.sha256
     assert pcm.path.read_bytes() == whole

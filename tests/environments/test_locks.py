@@ -168,7 +168,9 @@ def test_the_bare_name_means_the_shipped_version_or_the_newer_one_that_upgrade_c
     assert locks.default_version(newer_tool) == "1.3"
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"tiny": 3}', "null", '{"tiny": "x y"}'])
+@pytest.mark.parametrize(
+    "damage", ["{", "[" * 9999, "[]", '{"tiny": 3}', "null", '{"tiny": "x y"}']
+)
 def test_a_damaged_file_of_defaults_is_ignored(own: Path, damage: str) -> None:
     own.mkdir()
     (own / "current.json").write_text(damage, encoding="utf-8")

@@ -218,11 +218,11 @@ def _make(path: Path, audio: Path | bytes, name: str) -> None:
 def _whole(path: Path) -> CachedPcm | None:
     """The entry, if it is present, undamaged and this user's."""
     try:
-        facts = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=_EntryInfo)
+        facts = files.decode_json(path.with_suffix(".json").read_bytes(), _EntryInfo)
         if path.stat().st_size != 4 * facts.samples or not files.is_own(path):
             return None
         samples = _samples(path)
-    except (OSError, msgspec.MsgspecError, ValueError):
+    except (OSError, ValueError):
         return None
     if hashlib.sha256(samples.data).hexdigest() != facts.sha256:
         return None

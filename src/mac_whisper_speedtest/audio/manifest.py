@@ -175,7 +175,7 @@ def _entry(row: Mapping[str, Any], folder: Path) -> AudioEntry:
         raise _LineError(f"is malformed: {error}") from error
     try:
         found = folder / Path(audio.strip()).expanduser()
-    except RuntimeError as error:  # ~nobody/a.wav
+    except RuntimeError as error:  # ~unknown-user/a.wav
         raise _LineError(f"is malformed: {error}") from error
     return AudioEntry(
         name=found.name if offset is None else f"{found.name}@{offset:g}s",

@@ -72,12 +72,12 @@ def read_origin(run: RunDirectory) -> ImportOrigin | None:
     """
     path = run.path / ORIGIN
     try:
-        return msgspec.json.decode(path.read_bytes(), type=ImportOrigin)
+        return files.decode_json(path.read_bytes(), ImportOrigin)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from error
 
 

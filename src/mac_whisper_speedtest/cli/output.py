@@ -19,7 +19,7 @@ _REWRITTEN_EVERY_S = 0.2
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line, whoever wrote it: a control character in it is shown and does nothing.
+    """Print a line: a control character in it is shown and does nothing.
 
     All that commands print passes here, :func:`echo_document` or ``report.console``.
     """

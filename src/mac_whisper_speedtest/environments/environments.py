@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.backends.backend import Recipe, this_platform
@@ -77,7 +78,7 @@ def root() -> Path:
 def read_environment(path: Path) -> Environment | None:
     """The environment in the folder ``path``, or ``None`` if it is not complete."""
     try:
-        fields = json.loads((path / MARKER).read_text(encoding="utf-8"))
+        fields = files.decode_json((path / MARKER).read_bytes(), dict[str, Any])
         environment = Environment(**fields, path=path)
     except (OSError, ValueError, TypeError):
         return None

@@ -271,7 +271,6 @@ def _defaults_file() -> Path:
 def _defaults() -> dict[str, str]:
     """The default versions that ``upgrade`` set, by recipe; empty if the file is damaged."""
     try:
-        values = json.loads(_defaults_file().read_text(encoding="utf-8"))
+        return files.decode_json(_defaults_file().read_bytes(), dict[str, str])
     except (OSError, ValueError):
         return {}
-    return {str(key): str(value) for key, value in values.items()} if values else {}

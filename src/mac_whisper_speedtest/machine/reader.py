@@ -18,6 +18,8 @@ from typing import TypeVar
 
 import psutil
 
+from mac_whisper_speedtest.privacy import scrub
+
 T = TypeVar("T")
 
 COMMAND_TIMEOUT_S = 5.0
@@ -183,12 +185,12 @@ def within(seconds: float, query: Callable[[], T]) -> T | Unknown:
 
 def _cause(error: BaseException) -> str:
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return text[:_LONGEST_REASON]
+    return scrub(text)[:_LONGEST_REASON]
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return f": {lines[-1][:_LONGEST_REASON]}" if lines else ""
+    return f": {scrub(lines[-1])[:_LONGEST_REASON]}" if lines else ""
 
 
 def _end(process: subprocess.Popen[str]) -> None:

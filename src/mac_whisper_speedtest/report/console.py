@@ -1,4 +1,4 @@
-"""The only consoles of this program: they show text as text, whoever wrote it.
+"""The only consoles of this program: they show text as text, whatever its origin.
 
 No text is read as Rich's markup, as the name of an emoji or as something to highlight, and no
 control character reaches the terminal but those of Rich's own styles. Styles come from

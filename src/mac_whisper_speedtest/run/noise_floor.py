@@ -50,8 +50,8 @@ def last() -> s.NoiseInfo | None:
 
 def _read() -> dict[str, s.NoiseInfo]:
     try:
-        return msgspec.json.decode(_path().read_bytes(), type=_Kept).found
-    except (OSError, msgspec.MsgspecError):
+        return files.decode_json(_path().read_bytes(), _Kept).found
+    except (OSError, ValueError):
         return {}  # never measured, or by another version: measure again
 
 

@@ -103,7 +103,7 @@ class RefusedNetwork:
             PROXY_VARIABLE: address,
         }
         argv = started.argv
-        # A program that does not exist is reported by whoever starts it, as in a run.
+        # A program that does not exist is reported by its caller, as in a run.
         program = os.path.join(started.cwd, argv[0]) if os.sep in argv[0] else argv[0]  # noqa: PTH118
         if not self.not_blocked and shutil.which(program, path=environment.get("PATH")):
             argv = (*_prefix(self.folder, self.port), *argv)
