@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -63,10 +64,11 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str],
 
     yield start
     for process in tools:
-        if process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):  # ends by itself meanwhile
             for each in psutil.Process(process.pid).children(recursive=True):
-                each.kill()
-            process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+        process.kill()
         process.communicate()
 
 
