@@ -113,7 +113,7 @@ def test_words_numbers_and_versions_are_plain(value: str, plain: bool) -> None:
         ("MY_AUTH", "whisper", False),
         ("MY_AUTH", "turquoise", True),
         ("TOKENIZERS_PARALLELISM", "false", False),
-        ("PWD", "/work/a1b2c3d4e5", False),
+        ("PWD", "/srv/a1b2c3d4e5", False),
         ("COLOR_OF_DOOR", "turquoise", False),
         ("WHISPER_MODEL", "large-v3-turbo", False),
         ("GITHUB_SHA", "0123456789abcdef0123456789abcdef01234567", False),
