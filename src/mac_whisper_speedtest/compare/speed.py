@@ -128,11 +128,4 @@ def _usual_spread(sides: Sequence[Sequence[float]]) -> float:
 
 def _processor(cell: s.CellResult) -> float | None:
     """Processor seconds of the worker's tree per second of audio, over all samples that count."""
-    lengths = {each.name: each.seconds for each in cell.clip.recordings}
-    known = [
-        (each.tree_cpu_s, lengths[each.utterance])
-        for each in samples.timed_samples(cell)
-        if each.tree_cpu_s is not None and not each.failed
-    ]
-    audio_s = sum(length for _, length in known)
-    return sum(cpu for cpu, _ in known) / audio_s if audio_s > 0 else None
+    return samples.per_audio_second(cell, lambda sample: sample.tree_cpu_s)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import summary_of
 from mac_whisper_speedtest.summary.findings import CLOCK_SHARE
-from mac_whisper_speedtest.summary.samples import timed_samples
+from mac_whisper_speedtest.summary.samples import per_audio_second, timed_samples
 
 CORES_SLACK = 1.1
 CPU_SLACK_S = 0.1
@@ -136,7 +136,9 @@ def fastest_rtfx(cell: s.CellResult, machine: s.MachineInfo) -> float | None:
     width, layers = _WHISPERS[size]
     fewer = [least for part, least in _FEWER_LAYERS.items() if part in name]
     operations = _encoder_operations(width, layers)
-    operations += _tokens_per_audio_s(cell) * _token_operations(width, min([layers, *fewer]))
+    # No tokens where the backend reports none.
+    tokens = per_audio_second(cell, lambda sample: sample.tokens) or 0.0
+    operations += tokens * _token_operations(width, min([layers, *fewer]))
     apple = (machine.cpu or "").lower().startswith("apple")
     if (cell.backend.device or "").lower() != "cpu":
         return _PEAK_OF_DEVICE[apple] / operations
@@ -162,18 +164,6 @@ def _token_operations(width: int, layers: int) -> float:
     4 · width²), then the vocabulary's matrix. Attention's own products are left out.
     """
     return 2.0 * (layers * 14 * width**2 + width * _VOCABULARY)
-
-
-def _tokens_per_audio_s(cell: s.CellResult) -> float:
-    """As many as the backend reports; 0 where it reports none."""
-    lengths = {each.name: each.seconds for each in cell.clip.recordings}
-    known = [
-        (each.tokens, lengths[each.utterance])
-        for each in timed_samples(cell)
-        if each.tokens is not None and not each.failed
-    ]
-    audio_s = sum(length for _, length in known)
-    return sum(tokens for tokens, _ in known) / audio_s if audio_s > 0 else 0.0
 
 
 class JournalClock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,6 +90,25 @@ def pass_seconds(cell: s.CellResult, samples: Sequence[s.SampleResult]) -> list[
         for each in passes.values()
         if len(each) == most
     ]
+
+
+def per_audio_second(
+    cell: s.CellResult, value: Callable[[s.SampleResult], float | None]
+) -> float | None:
+    """A value of the samples that count, per second of their audio; ``None`` where none has it.
+
+    Args:
+        cell: the cell.
+        value: of a sample; ``None`` where it is not known.
+    """
+    lengths = {each.name: each.seconds for each in cell.clip.recordings}
+    known = [
+        (found, lengths[each.utterance])
+        for each in timed_samples(cell)
+        if (found := value(each)) is not None and not each.failed
+    ]
+    audio_s = sum(length for _, length in known)
+    return sum(found for found, _ in known) / audio_s if audio_s > 0 else None
 
 
 def by_recording(samples: Sequence[s.SampleResult]) -> Mapping[str, list[s.SampleResult]]:
