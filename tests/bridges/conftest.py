@@ -1,0 +1,127 @@
+"""The Swift packages, built once per language mode, and a worker to talk to.
+
+Builds are kept in the tests' cache, so that an unchanged package costs a second. Where there is no
+Swift, everything that needs one is skipped.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mac_whisper_speedtest import files
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.worker.conformance.client import Client
+from mac_whisper_speedtest.worker.launch import launch
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ROOT / "bridges" / "swift"
+BUILD_S = 900
+"""Seconds for one build: from nothing, on two slow cores that other tests also use."""
+_PASSED = ("PATH", "HOME", "LANG", "TMPDIR", "DEVELOPER_DIR", "SDKROOT", "LD_LIBRARY_PATH")
+"""Of the environment. SwiftPM reads every manifest again when anything else changes."""
+
+BuildPackage = Callable[..., Path]
+"""A package's name, and optionally the language mode → the folder with its programs."""
+
+
+class SwiftPackages:
+    """Builds packages of ``bridges/swift`` against the stubs, warnings being errors."""
+
+    def __init__(self, swift: str, cache: Path) -> None:
+        self._swift = swift
+        checkout = hashlib.sha256(str(PACKAGES).encode()).hexdigest()[:8]
+        self._folder = cache / "swift-builds" / checkout
+
+    @functools.cache  # noqa: B019 - one instance per session
+    def build(self, package: str, mode: int = 5) -> Path:
+        """The folder with the package's programs; in mode 5 its tests are built as well."""
+        options = ["--build-tests"] if mode == 5 else []
+        self._call("build", package, mode, *options)
+        return Path(self._call("build", package, mode, "--show-bin-path").stdout.strip())
+
+    def test(self, package: str) -> str:
+        """Run the package's own tests; returns what they printed."""
+        self.build(package)
+        return self._call("test", package, 5, "--skip-build").stdout
+
+    def _call(
+        self, command: str, package: str, mode: int, *options: str
+    ) -> subprocess.CompletedProcess[str]:
+        scratch = self._folder / f"{package}-{mode}"
+        environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        words = [self._swift, command, "--package-path", str(PACKAGES / package)]
+        words += ["--scratch-path", str(scratch), "--cache-path", str(self._folder / "cache")]
+        words += ["-Xswiftc", "-warnings-as-errors", *options]
+        with files.locked(scratch.with_name(f"{scratch.name}.lock")):
+            done = subprocess.run(
+                words,
+                env=environment | {"SPEEDTEST_STUBS": "1", "SPEEDTEST_SWIFT_MODE": str(mode)},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=BUILD_S,
+            )
+        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+        return done
+
+
+def unavailable(package: str) -> str:
+    """Why a package cannot be built here; empty if it can."""
+    if shutil.which("swift") is None:
+        return "no Swift on PATH: the bridges are not built"
+    if sys.platform == "darwin" and package != "protocol":
+        return "a Mac has the real frameworks: .github/workflows/bridges.yml builds with them"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def swift_packages(shared_cache: Path) -> SwiftPackages:
+    """The builder; skips where there is no Swift."""
+    swift = shutil.which("swift")
+    if swift is None:
+        pytest.skip(unavailable(""))
+    return SwiftPackages(swift, shared_cache)
+
+
+@pytest.fixture(scope="session")
+def build_package(swift_packages: SwiftPackages) -> BuildPackage:
+    """Build a package: ``build_package("whisperkit") / "speedtest-whisperkit"``."""
+
+    def build(package: str, mode: int = 5) -> Path:
+        if reason := unavailable(package):
+            pytest.skip(reason)
+        return swift_packages.build(package, mode)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def echo(build_package: BuildPackage) -> Path:
+    """The program ``speedtest-echo``."""
+    return build_package("protocol") / "speedtest-echo"
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[Callable[..., Client]]:
+    """Start a program as the tool does: ``start_worker(echo, VARIABLE="value")``."""
+    clients: list[Client] = []
+
+    def start(program: Path, **environment: str) -> Client:
+        backend = Backend(name=program.name, command=(str(program),), environment=environment)
+        started = launch(backend, scratch=tmp_path, threads=1)
+        assert started is not None
+        clients.append(Client(started))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        client.kill()
