@@ -80,6 +80,7 @@ class Format(Struct, forbid_unknown_fields=True):
     library_folder: Words | None = None
     library_uses_hub: bool = False
     fetched_by: Words | None = None
+    extends: Name | None = None
 
 
 class File(Struct, forbid_unknown_fields=True):

@@ -35,13 +35,17 @@ def test_every_whisper_network_is_known_in_every_whisper_form(
 ) -> None:
     info = catalog.model_info(network, weights_format, "float16")
     assert bool(info.hosted) != bool(info.unavailable)
-    assert info.obtainable
+    # A conversion that published files complete cannot be had without them.
+    assert info.obtainable or (
+        not info.hosted and catalog.weights_formats()[weights_format].extends
+    )
     assert info.license
 
 
 def test_a_form_for_every_kind_of_backend() -> None:
     assert set(catalog.weights_formats()) == {
-        *("ctranslate2", "ggml", "mlx", "mlx-npz", "huggingface", "openai", "whisperkit"),
+        *("ctranslate2", "ggml", "ggml-coreml", "mlx", "mlx-npz", "huggingface", "openai"),
+        "whisperkit",
         *("parakeet-mlx", "fluidaudio", "moonshine-onnx"),
     }
 
@@ -106,6 +110,35 @@ def test_a_precision_that_is_neither_published_nor_converted_is_not_obtainable()
     assert not info.obtainable
     assert (info.hosted, info.files, info.main_file) == (None, (), None)
     assert info.unavailable == "tiny is neither published as mlx q4_0 nor converted to it"
+
+
+def test_the_core_ml_encoders_complete_the_conversion_that_they_are_named_after() -> None:
+    formats = catalog.weights_formats()
+    assert formats["ggml-coreml"].converts_to == formats[formats["ggml-coreml"].extends].converts_to
+    for name in catalog.whisper_models():
+        info = catalog.model_info(name, "ggml-coreml", "q5_1")
+        if name.startswith("distil"):
+            assert "publish no Core ML encoder" in info.unavailable
+            assert not info.obtainable
+            continue
+        assert info.completed_by is not None
+        assert info.completed_by.complete
+        (file,) = info.completed_by.files
+        assert file.name == f"ggml-{name}-encoder.mlmodelc.zip"
+        assert info.completed_by.revision == row(name, "ggml").revision
+        assert info.obtained == f"converted from {row(name, 'ctranslate2').place}, beside " + (
+            info.completed_by.place
+        )
+
+
+def test_a_conversion_is_identified_by_all_that_it_is_made_of() -> None:
+    plain = catalog.model_info("tiny", "ggml", "float16")
+    extended = catalog.model_info("tiny", "ggml-coreml", "float16")
+    assert plain.source is not None
+    assert plain.source.main_file is not None
+    assert plain.source_key == plain.source.main_file.sha256
+    assert extended.source_key not in {"", plain.source_key}
+    assert catalog.model_info("tiny", "whisperkit", "float16").source_key == ""
 
 
 def test_openai_s_turbo_has_another_name_in_core_ml() -> None:

@@ -280,6 +280,10 @@ def model_info(name: str, weights_format: str, precision: str, *, backend: str =
     row = find_hosted(name, kind.name, precision)
     hosted = row if row is not None and not row.unavailable else None
     source = find_hosted(name, SOURCE_FORMAT) if precision in kind.converts_to else None
+    if kind.extends and hosted is None:
+        return replace(
+            info, unavailable=row.unavailable if row else f"there is no {kind.name} of it"
+        )
     if source is None and kind.converts_to and (hosted is None or hosted.precision != precision):
         neither = f"{name} is neither published as {kind.name} {precision} nor converted to it"
         return replace(info, unavailable=neither)

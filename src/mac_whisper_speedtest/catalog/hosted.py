@@ -81,6 +81,8 @@ class WeightsFormat:
             ``{backend}`` stands for the backend's name. Empty where it has none.
         library_uses_hub: whether the library itself looks in the Hugging Face cache.
         fetched_by: the framework that alone fetches it, and never into the Hugging Face cache.
+        extends: the format that this tool converts and puts beside the published files, which are
+            only a part of the weights; empty where they are all.
     """
 
     name: str
@@ -90,6 +92,7 @@ class WeightsFormat:
     library_folder: str = ""
     library_uses_hub: bool = False
     fetched_by: str = ""
+    extends: str = ""
 
 
 @dataclass(frozen=True, slots=True)

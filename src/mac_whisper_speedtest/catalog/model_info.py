@@ -8,6 +8,7 @@ places, which ``weights/locations.py`` resolves.
 from __future__ import annotations
 
 import functools
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -156,10 +157,26 @@ class ModelInfo:
         return self.source or self.hosted
 
     @property
+    def completed_by(self) -> HostedWeights | None:
+        """The published files that a conversion is put beside, for formats that need both."""
+        hosted = self.hosted
+        return hosted if hosted is not None and hosted.kind.extends else None
+
+    @property
+    def source_key(self) -> str:
+        """SHA-256 that identifies what it is converted from; empty if it is not converted."""
+        rows = [row for row in (self.source, self.completed_by) if row is not None]
+        hashes = [row.main_file.sha256 or "" for row in rows if row.main_file is not None]
+        if self.source is None or not all(hashes):
+            return ""
+        return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes[1:] else hashes[0]
+
+    @property
     def obtained(self) -> str:
         """How this tool gets the weights, with the place they are converted from; empty: not."""
         if self.source is not None:
-            return f"converted from {self.source.place}"
+            beside = f", beside {self.completed_by.place}" if self.completed_by else ""
+            return f"converted from {self.source.place}{beside}"
         if self.hosted is not None:
             return AS_PUBLISHED
         # One outside the catalog is converted where its repository has another format.

@@ -41,7 +41,8 @@ def command(names: tuple[str, ...], weights_format: str, mirror: bool) -> None:
 
     A NAME is a canonical model name, or org/name@REVISION with the 40 hexadecimal digits of a
     commit. Without --format the official weights are fetched: for Whisper those that every
-    backend's are converted from. They go into the Hugging Face cache, with --mirror into the
+    backend's are converted from. Files that complete a conversion are fetched with what is
+    converted. They go into the Hugging Face cache, with --mirror into the
     tool's own.
 
     HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE and the proxy variables are respected.
@@ -75,8 +76,8 @@ def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
         return partial(pull.pull_custom, custom, notify=notify, progress=_progress())
     if mirror:
         return partial(fetch.fetch_row, fetch.mirrored(name), notify=notify)
-    row = pull.row_for(name, weights_format)
-    return partial(pull.pull_row, row, notify=notify, progress=_progress())
+    rows = pull.rows_for(name, weights_format)
+    return lambda: [pull.pull_row(row, notify=notify, progress=_progress()) for row in rows][-1]
 
 
 def _progress() -> Observer:

@@ -44,6 +44,7 @@ class WeightsCheck:
         chosen: the copy that ``state`` is of; ``None`` if no location was examined.
         reason: why it is unavailable or not checkable.
         source: the official weights it is converted from, for formats that are converted.
+        beside: the published files that the conversion is put beside, for formats that need both.
     """
 
     info: ModelInfo
@@ -52,6 +53,7 @@ class WeightsCheck:
     chosen: CachedCopy | None = None
     reason: str = ""
     source: CachedCopy | None = None
+    beside: CachedCopy | None = None
 
     @property
     def evidence(self) -> Evidence | None:
@@ -61,7 +63,8 @@ class WeightsCheck:
     @property
     def can_be_converted(self) -> bool:
         """Whether it can be converted from complete local weights, without any download."""
-        whole = self.source is not None and self.source.state is WeightsState.COMPLETE
+        parts = [self.source, self.beside] if self.info.completed_by else [self.source]
+        whole = all(part is not None and part.state is WeightsState.COMPLETE for part in parts)
         return whole and self.state in {
             WeightsState.ABSENT,
             WeightsState.PARTIAL,
@@ -102,8 +105,11 @@ class CacheCheck:
         check = _checked(info, [self._inspect(location) for location in where])
         if info.source is None:
             return check
-        source = best([self._inspect(location) for location in hosted_locations(info.source)])
-        return replace(check, source=source)
+        beside = self._published(info.completed_by) if info.completed_by else None
+        return replace(check, source=self._published(info.source), beside=beside)
+
+    def _published(self, row: catalog.HostedWeights) -> CachedCopy | None:
+        return best([self._inspect(location) for location in hosted_locations(row)])
 
     def _check_custom(self, info: ModelInfo, model: catalog.Custom) -> WeightsCheck:
         """Check the pulled files if they can be used as they are, else their conversion."""
@@ -163,7 +169,9 @@ def with_checksums(
         fresh: read every file again, even if its hash is remembered.
         progress: receives bytes done and bytes in all, from several threads.
     """
-    copies = {copy for check in checks for copy in (*check.copies, check.source) if copy}
+    copies = {
+        copy for check in checks for copy in (*check.copies, check.source, check.beside) if copy
+    }
     files = {file.path: file.size for copy in copies for file in copy.files if file.sha256}
     total, done = sum(files.values()), 0
 
@@ -179,10 +187,11 @@ def with_checksums(
 
 def _rechecked(check: WeightsCheck, hashed: dict[CachedCopy, CachedCopy]) -> WeightsCheck:
     source = hashed[check.source] if check.source else None
+    beside = hashed[check.beside] if check.beside else None
     if not check.copies:
-        return replace(check, source=source)
+        return replace(check, source=source, beside=beside)
     again = _checked(check.info, [hashed[copy] for copy in check.copies])
-    return replace(again, source=source, reason=check.reason)
+    return replace(again, source=source, beside=beside, reason=check.reason)
 
 
 # What has to be fetched to complete the weights, and at what cost.
@@ -220,15 +229,26 @@ class Cost:
     free_bytes: int | None
 
 
-def need(check: WeightsCheck) -> Need | None:
-    """What has to be fetched for one model; ``None`` when nothing has to, or nothing can."""
+def needs(check: WeightsCheck) -> list[Need]:
+    """What has to be fetched for one model; empty when nothing has to, or nothing can."""
     if check.state in {WeightsState.COMPLETE, WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}:
-        return None
+        return []
     info = check.info
-    row = info.origin
-    if check.can_be_converted or row is None or row.kind.fetched_by:
-        return None
-    return Need(row, _missing_bytes(row, check.source if info.source else check.chosen))
+    rows = [(info.origin, check.source if info.source else check.chosen)]
+    if info.completed_by is not None:
+        rows.append((info.completed_by, check.beside))
+        rows = [(row, here) for row, here in rows if not _is_complete(here)]
+    if check.can_be_converted:
+        return []
+    return [
+        Need(row, _missing_bytes(row, here))
+        for row, here in rows
+        if row is not None and not row.kind.fetched_by
+    ]
+
+
+def _is_complete(copy: CachedCopy | None) -> bool:
+    return copy is not None and copy.state is WeightsState.COMPLETE
 
 
 def _missing_bytes(row: catalog.HostedWeights, here: CachedCopy | None) -> int | None:
@@ -243,11 +263,12 @@ def _missing_bytes(row: catalog.HostedWeights, here: CachedCopy | None) -> int |
 
 def cost(checks: Iterable[WeightsCheck]) -> Cost:
     """What fetching all that is missing would take, each publication counted once."""
-    needs = {one.row.place: one for check in checks if (one := need(check)) is not None}
-    sizes = [one.missing_bytes for one in needs.values()]
+    # One repository may hold many models, each in a file of its own.
+    publications = {(one.row.place, one.row.files): one for check in checks for one in needs(check)}
+    sizes = [one.missing_bytes for one in publications.values()]
     known = sum(size for size in sizes if size is not None)
     return Cost(
-        tuple(needs.values()),
+        tuple(publications.values()),
         known,
         sizes.count(None),
         pull.expected_seconds(known) if known else None,
@@ -297,9 +318,12 @@ def _fetch_advice(check: WeightsCheck) -> str:
     kind = catalog.weights_formats()[check.info.weights_format]
     if kind.fetched_by:
         return f"{kind.fetched_by} fetches it itself"
-    one = need(check)
-    if one is None:
+    needed = needs(check)
+    if not needed:
         return check.reason
-    if one.row.repository or one.row.mirror:
-        return f"speedtest models pull {one.row.model}"
-    return f"fetch it from {one.row.url}"
+    row = needed[0].row
+    if check.info.completed_by is not None:
+        return f"speedtest models pull {row.model} --format {kind.name}"
+    if row.repository or row.mirror:
+        return f"speedtest models pull {row.model}"
+    return f"fetch it from {row.url}"

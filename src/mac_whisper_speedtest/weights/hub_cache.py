@@ -129,6 +129,9 @@ def staged_for(name: str) -> str:
 
 def is_pinned(model: str, stored: Stored) -> bool:
     """Whether this version's catalog still uses that folder."""
+    if catalog.weights_formats()[stored.format].extends:
+        key = catalog.model_info(model, stored.format, stored.precision).source_key
+        return bool(key) and key.startswith(stored.key)
     weights_format = stored.format if not stored.precision else catalog.SOURCE_FORMAT
     return any(
         row.main_file is not None and (row.main_file.sha256 or "").startswith(stored.key)

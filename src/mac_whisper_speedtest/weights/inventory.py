@@ -25,6 +25,7 @@ from mac_whisper_speedtest.weights.locations import (
     CacheLocation,
     conversion,
     custom_pulled,
+    hosted_locations,
     locations_of,
 )
 from mac_whisper_speedtest.weights.revisions import custom_listings
@@ -56,7 +57,8 @@ def installed_weights(model: str) -> list[InstalledWeights]:
         for precision in precisions(model, kind):
             for reader in kind.loaded_by:
                 info = catalog.model_info(model, kind.name, precision, backend=reader)
-                for location in locations_of(info):
+                beside = hosted_locations(info.completed_by) if info.completed_by else []
+                for location in [*locations_of(info), *beside]:
                     # Two backends may share a folder, and two precisions a published file.
                     key = (location.folder, tuple(file.names for file in location.expected))
                     stored = _precision(location, info)

@@ -10,7 +10,7 @@ published in, and converted from that. Every file is hashed before it is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
@@ -147,8 +147,13 @@ def locate(
         )
     if info.family != catalog.WHISPER:
         return published(info.model, info.weights_format, fresh=fresh)
-    source = official(info.model)
-    return in_format(source, info.weights_format, info.precision, notify=notify, fresh=fresh)
+    if info.completed_by is None:
+        source = official(info.model)
+        return in_format(source, info.weights_format, info.precision, notify=notify, fresh=fresh)
+    bundle = published(info.model, info.weights_format, fresh=fresh)
+    extended = info.completed_by.kind.extends
+    part = in_format(official(info.model), extended, info.precision, notify=notify, fresh=fresh)
+    return _completed(info, part, bundle, notify=notify, fresh=fresh)
 
 
 def in_format(
@@ -171,7 +176,6 @@ def in_format(
     if suits(source.format, source.precision, weights_format, precision):
         return source
     from mac_whisper_speedtest.convert.conversion import convert
-    from mac_whisper_speedtest.convert.record import read_record
 
     folder = conversion_folder(source, weights_format, precision)
     with file_io.locked(Path(f"{folder}.lock")):
@@ -185,14 +189,38 @@ def in_format(
                 source_format=source.format,
                 provenance={"source": source.source},
             )
-        copy = inspect_copy(conversion(folder, weights_format))
-        hashes = verified_hashes(
-            copy,
-            source.model,
-            weights_format,
-            by_hand=f"remove the folder {folder}; it is rebuilt at the next run",
-            fresh=fresh,
-        )
+        return _converted(folder, source, weights_format, precision, fresh=fresh)
+
+
+def _completed(
+    info: ModelInfo, part: Weights, bundle: Weights, *, notify: Callable[[str], None], fresh: bool
+) -> Weights:
+    """The conversion ``part`` beside the published files that it needs, in a folder of its own."""
+    from mac_whisper_speedtest.weights import coreml_encoder
+
+    folder = converted_folder(info.model, info.weights_format, info.precision, info.source_key)
+    with file_io.locked(Path(f"{folder}.lock")):
+        if not folder.exists():
+            notify(f"unpacking {bundle.path.name} beside the {part.format} weights (once)")
+            coreml_encoder.assemble(folder, part.path, bundle.path, bundle.source)
+        made = _converted(folder, part, info.weights_format, info.precision, fresh=fresh)
+    return replace(made, source=f"{part.source}, beside {bundle.source}")
+
+
+def _converted(
+    folder: Path, source: Weights, weights_format: str, precision: str, *, fresh: bool
+) -> Weights:
+    """The verified weights in a folder of the tool's cache, as its record describes them."""
+    from mac_whisper_speedtest.convert.record import read_record
+
+    copy = inspect_copy(conversion(folder, weights_format))
+    hashes = verified_hashes(
+        copy,
+        source.model,
+        weights_format,
+        by_hand=f"remove the folder {folder}; it is rebuilt at the next run",
+        fresh=fresh,
+    )
     return Weights(
         model=source.model,
         format=weights_format,

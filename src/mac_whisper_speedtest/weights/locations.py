@@ -248,11 +248,10 @@ def _converted(info: ModelInfo) -> CacheLocation | None:
     if catalog.is_custom(info.model):
         folder = custom_conversion(catalog.parse_custom(info.model), weights_format, precision)
         return conversion(folder, weights_format)
-    main = info.source.main_file if info.source else None
-    if main is None or main.sha256 is None:
+    if not info.source_key:
         return None
     return conversion(
-        converted_folder(info.model, weights_format, precision, main.sha256), weights_format
+        converted_folder(info.model, weights_format, precision, info.source_key), weights_format
     )
 
 
@@ -263,7 +262,7 @@ def conversion(folder: Path, weights_format: str) -> CacheLocation:
         folder,
         LocationKind.CONVERTED,
         for_run=True,
-        is_file=weights_format in {"ggml", "openai"},
+        is_file=weights_format in {"ggml", "ggml-coreml", "openai"},
         record=folder / "provenance.json",
     )
 

@@ -125,6 +125,15 @@ def row_for(name: str, weights_format: str = "") -> catalog.HostedWeights:
     )
 
 
+def rows_for(name: str, weights_format: str = "") -> tuple[catalog.HostedWeights, ...]:
+    """All rows that ``models pull NAME`` fetches, the requested one last; see `row_for`.
+
+    Published files that complete a conversion are of no use without what is converted.
+    """
+    row = row_for(name, weights_format)
+    return (catalog.official_weights(row.model), row) if row.kind.extends else (row,)
+
+
 def pull_row(
     row: catalog.HostedWeights,
     *,
