@@ -77,9 +77,11 @@ public final class SpeechTranscriber: LocaleDependentSpeechModule {
     fatalError("declaration only")
   }
 
-  public static var isAvailable: Bool { fatalError("declaration only") }
-  public static var supportedLocales: [Locale] { get async { fatalError("declaration only") } }
-  public static var installedLocales: [Locale] { get async { fatalError("declaration only") } }
+  // What holds where there is no Speech framework, so that a bridge can say so.
+  public static var isAvailable: Bool { false }
+  public static var supportedLocales: [Locale] { get async { [] } }
+  public static var installedLocales: [Locale] { get async { [] } }
+
   public static func supportedLocale(equivalentTo locale: Locale) async -> Locale? {
     fatalError("declaration only")
   }

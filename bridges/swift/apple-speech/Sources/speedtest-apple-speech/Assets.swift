@@ -1,0 +1,115 @@
+import Foundation
+import Speech
+import SpeedtestProtocol
+
+/// This release of the system, whose networks are a part of it.
+enum System {
+  static var release: String {
+    let version = ProcessInfo.processInfo.operatingSystemVersion
+    return "\(version.majorVersion).\(version.minorVersion).\(version.patchVersion)"
+  }
+
+  static var build: String { build(in: ProcessInfo.processInfo.operatingSystemVersionString) }
+
+  /// `25A354` of `Version 26.0 (Build 25A354)`; the whole text where it is written in another way.
+  static func build(in text: String) -> String {
+    guard let found = text.firstMatch(of: #/\(Build ([0-9A-Za-z]+)\)/#) else { return text }
+    return String(found.1)
+  }
+}
+
+/// A locale as this tool writes it, `en-US`, however the system does (`en_US`, `zh_Hans_CN`).
+struct LocaleName: Hashable, Sendable, Comparable, CustomStringConvertible {
+  let language: String
+  let region: String
+
+  /// `nil` where the locale has no language or no region.
+  init?(_ locale: Locale) {
+    guard let language = locale.language.languageCode?.identifier, let region = locale.region?.identifier
+    else { return nil }
+    self.language = language
+    self.region = region
+  }
+
+  /// Of `en-us`, in any case; `nil` if the text is nothing like it.
+  init?(_ text: Substring) {
+    guard let found = text.wholeMatch(of: #/([A-Za-z]{2,3})-([A-Za-z]{2}|[0-9]{3})/#) else { return nil }
+    language = found.1.lowercased()
+    region = found.2.uppercased()
+  }
+
+  var description: String { "\(language)-\(region)" }
+  static func < (one: Self, other: Self) -> Bool { one.description < other.description }
+}
+
+/// What the system says about the assets of its transcriber.
+struct LocaleAssets: Sendable {
+  /// Why there is no transcriber; `nil` where there is one.
+  var reason: String?
+  var supported: [Locale] = []
+  var installed: [Locale] = []
+
+  @available(macOS 26.0, *)
+  static func current() async -> LocaleAssets {
+    guard SpeechTranscriber.isAvailable else {
+      return LocaleAssets(reason: "SpeechTranscriber is not available on this machine")
+    }
+    let supported = await SpeechTranscriber.supportedLocales
+    guard !supported.isEmpty else {
+      return LocaleAssets(
+        reason: "SpeechTranscriber supports no locale on this machine; virtual machines and Intel have none")
+    }
+    return LocaleAssets(supported: supported, installed: await SpeechTranscriber.installedLocales)
+  }
+
+  /// The installed locale of `apple-speech-en-us`, as the system lists it.
+  ///
+  /// Membership of the lists alone counts: `supportedLocale(equivalentTo:)` names locales that do not work.
+  func locale(ofModel model: String) throws -> Locale {
+    let prefix = "apple-speech-"
+    guard model.hasPrefix(prefix), let name = LocaleName(model.dropFirst(prefix.count)) else {
+      throw EngineError.modelUnusable("\(model) is no \(prefix)LANGUAGE-REGION, such as \(prefix)en-us")
+    }
+    let known = try supportedLocale(name)
+    guard let found = installed.first(where: { LocaleName($0) == name }) else {
+      throw EngineError.modelUnusable(
+        "the assets of \(known.identifier) are not installed: speedtest models pull \(model)")
+    }
+    return found
+  }
+
+  /// The locale of that name in the system's list of all that it can install.
+  func supportedLocale(_ name: LocaleName) throws -> Locale {
+    if let reason { throw EngineError.unavailable(reason) }
+    guard let found = supported.first(where: { LocaleName($0) == name }) else {
+      let all = Self.names(supported).joined(separator: ", ")
+      throw EngineError.modelUnusable("macOS \(System.release) does not support \(name); it supports \(all)")
+    }
+    return found
+  }
+
+  /// One line of JSON.
+  func json(build: String, release: String) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let report = AssetsReport(
+      available: reason == nil, reason: reason, build: build, macos: release,
+      supported: Self.names(supported), installed: Self.names(installed))
+    return String(decoding: try encoder.encode(report), as: UTF8.self)
+  }
+
+  private static func names(_ locales: [Locale]) -> [String] {
+    Set(locales.compactMap(LocaleName.init(_:))).sorted().map(\.description)
+  }
+}
+
+/// What `assets` and `install` print.
+private struct AssetsReport: Encodable {
+  let schema_version = 1
+  let available: Bool
+  let reason: String?
+  let build: String
+  let macos: String
+  let supported: [String]
+  let installed: [String]
+}

@@ -1,0 +1,118 @@
+import Foundation
+import Speech
+import SpeedtestProtocol
+
+/// What the program is asked to do.
+enum Command: Equatable {
+  case serve(ResultsKind)
+  case assets
+  case install(LocaleName)
+
+  static let usage = """
+    usage: speedtest-apple-speech [--results final|progressive]   serve the worker protocol
+           speedtest-apple-speech assets                          what macOS has, as JSON
+           speedtest-apple-speech install LANGUAGE-REGION         have macOS install a locale's assets
+    """
+
+  /// `nil` where the arguments are not as in `usage`.
+  init?(_ arguments: [String]) {
+    switch (arguments.count, arguments.first) {
+    case (0, _):
+      self = .serve(.final)
+    case (2, "--results"):
+      guard let results = ResultsKind(rawValue: arguments[1]) else { return nil }
+      self = .serve(results)
+    case (1, "assets"):
+      self = .assets
+    case (2, "install"):
+      guard let name = LocaleName(arguments[1][...]) else { return nil }
+      self = .install(name)
+    default:
+      return nil
+    }
+  }
+}
+
+/// The program: a worker, or one of two commands about assets, which print one line of JSON.
+enum Program {
+  static func run(_ arguments: [String]) async -> Never {
+    guard let command = Command(arguments) else {
+      say(Command.usage)
+      exit(2)
+    }
+    if #available(macOS 26.0, *) {
+      await carryOut(command)
+    }
+    switch command {
+    case .serve: await Worker.serve(NoEngine())
+    case .assets: exit(printed(LocaleAssets(reason: tooOld)) ? 0 : 1)
+    case .install:
+      say(tooOld)
+      exit(1)
+    }
+  }
+
+  @available(macOS 26.0, *)
+  private static func carryOut(_ command: Command) async -> Never {
+    switch command {
+    case .serve(let results):
+      await Worker.serve(AppleSpeechEngine(results))
+    case .assets:
+      exit(printed(await LocaleAssets.current()) ? 0 : 1)
+    case .install(let name):
+      do {
+        try await install(name)
+      } catch {
+        say((error as? EngineError)?.message ?? "\(error)")
+        exit(1)
+      }
+      exit(printed(await LocaleAssets.current()) ? 0 : 1)
+    }
+  }
+
+  /// Has macOS download and install the assets of a locale, with its progress on stderr.
+  @available(macOS 26.0, *)
+  private static func install(_ name: LocaleName) async throws {
+    let locale = try await LocaleAssets.current().supportedLocale(name)
+    let transcriber = SpeechTranscriber(
+      locale: locale, transcriptionOptions: [], reportingOptions: [], attributeOptions: [.audioTimeRange])
+    guard let request = try await AssetInventory.assetInstallationRequest(supporting: [transcriber]) else {
+      return  // installed already
+    }
+    let reporting = Task {
+      while !Task.isCancelled {
+        say("installing \(name): \(Int(request.progress.fractionCompleted * 100)) %")
+        try await Task.sleep(for: .seconds(1))
+      }
+    }
+    defer { reporting.cancel() }
+    try await request.downloadAndInstall()
+    // It returns, too, when macOS goes on trying by itself later.
+    guard await AssetInventory.status(forModules: [transcriber]) == .installed else {
+      throw EngineError.backend("macOS has not installed \(name) yet and goes on by itself; look again later")
+    }
+  }
+
+  private static func printed(_ assets: LocaleAssets) -> Bool {
+    guard let line = try? assets.json(build: System.build, release: System.release) else { return false }
+    print(line)
+    return true
+  }
+
+  private static func say(_ text: String) { FileHandle.standardError.write(Data("\(text)\n".utf8)) }
+}
+
+private let tooOld = "SpeechTranscriber needs macOS 26 or newer; this is macOS \(System.release)"
+
+/// The engine where the system is too old for the other one.
+private struct NoEngine: Engine {
+  static let name = "apple-speech"
+  static var version: String { System.build }
+  static let versions: [String: String] = [:]
+
+  func load(_ request: LoadRequest) async throws -> Loaded { throw EngineError.unavailable(tooOld) }
+  func transcribe(_ samples: [Float], _ contract: Contract) async throws -> Transcript {
+    throw EngineError.unavailable(tooOld)
+  }
+  func unload() async throws {}
+}

@@ -1,0 +1,1 @@
+await Program.run(Array(CommandLine.arguments.dropFirst()))
