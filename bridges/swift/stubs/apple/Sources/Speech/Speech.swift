@@ -19,8 +19,8 @@ extension SpeechModuleResult {
 /// Something an analyzer can do with audio.
 @available(macOS 26.0, *)
 public protocol SpeechModule: AnyObject, Sendable {
-  associatedtype Result: SpeechModuleResult, Sendable where Self.Result == Self.Results.Element
-  associatedtype Results: Sendable, AsyncSequence where Self.Results.Failure == any Error
+  associatedtype Result: SpeechModuleResult & Sendable where Self.Result == Self.Results.Element
+  associatedtype Results: Sendable & AsyncSequence where Self.Results.Failure == any Error
   var availableCompatibleAudioFormats: [AVAudioFormat] { get async }
   var results: Self.Results { get }
 }
