@@ -13,6 +13,13 @@ from bridges.conftest import BUILD_S, PACKAGES, BuildPackage, SwiftPackages, una
 PACKAGE_NAMES = sorted(path.parent.name for path in PACKAGES.glob("*/Package.swift"))
 """Those in the tree; the stubs are one level further down."""
 
+PROGRAMS = {
+    "protocol": "speedtest-echo",
+    # SwiftPM would take a folder ``fluidaudio`` for the package FluidAudio.
+    "fluid-audio": "speedtest-fluidaudio",
+}
+"""Programs that are not called as their package."""
+
 pytestmark = pytest.mark.timeout(2 * BUILD_S)
 
 
@@ -21,8 +28,8 @@ pytestmark = pytest.mark.timeout(2 * BUILD_S)
 def test_a_package_builds_without_a_warning(
     package: str, mode: int, build_package: BuildPackage
 ) -> None:
-    name = "echo" if package == "protocol" else package
-    assert (build_package(package, mode) / f"speedtest-{name}").is_file()
+    program = PROGRAMS.get(package, f"speedtest-{package}")
+    assert (build_package(package, mode) / program).is_file()
 
 
 @pytest.mark.parametrize("package", PACKAGE_NAMES)

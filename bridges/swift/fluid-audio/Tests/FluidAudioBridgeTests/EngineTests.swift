@@ -1,0 +1,36 @@
+import FluidAudio
+import SpeedtestProtocol
+import Testing
+
+@testable import speedtest_fluidaudio
+
+@Test func nothingIsDownloadedFromTheStartOn() {
+  ModelHub.offlineMode = false
+  _ = FluidAudioEngine()
+  #expect(ModelHub.offlineMode)
+}
+
+@Test func deviceWordsAskForTheirUnits() throws {
+  #expect(Set(FluidAudioEngine.units.keys) == ["ane", "gpu", "cpu"])
+  let asked = try ["ane", "gpu", "cpu"].map { try #require(FluidAudioEngine.units[$0]) }
+  #expect(asked.map(\.encoder) == [.cpuAndNeuralEngine, .cpuAndGPU, .cpuOnly])
+  #expect(asked.map(\.others) == [.cpuAndNeuralEngine, .cpuAndNeuralEngine, .cpuOnly])
+  for units in asked {
+    #expect(units.words.hasPrefix("encoder"))
+  }
+}
+
+@Test func withoutAppleSiliconNothingIsLoaded() async {
+  let model = Model(name: "parakeet-tdt-0.6b-v3", path: "/weights/parakeet-tdt-0.6b-v3", format: "fluidaudio")
+  await #expect(throws: EngineError.unavailable("FluidAudio needs a Mac with Apple silicon")) {
+    try await FluidAudioEngine().load(LoadRequest(model: model))
+  }
+}
+
+@Test func callsOutOfOrderAreRefusedOrHarmless() async throws {
+  let engine = FluidAudioEngine()
+  await #expect(throws: EngineError.wrongState("load a model first")) {
+    try await engine.transcribe([Float](repeating: 0, count: 16_000), Contract())
+  }
+  try await engine.unload()
+}
