@@ -18,7 +18,21 @@ open class MLModelConfiguration: NSObject {
 
 /// A loaded model.
 open class MLModel: NSObject {
+  /// Those of this machine: none where there is no Core ML.
+  open class var availableComputeDevices: [MLComputeDevice] { [] }
+
   public convenience init(contentsOf url: URL, configuration: MLModelConfiguration) throws {
     fatalError("declaration only")
   }
 }
+
+/// A device that Core ML can compute on.
+public enum MLComputeDevice: Sendable {
+  case cpu(MLCPUComputeDevice)
+  case gpu(MLGPUComputeDevice)
+  case neuralEngine(MLNeuralEngineComputeDevice)
+}
+
+public final class MLCPUComputeDevice: NSObject, Sendable {}
+public final class MLGPUComputeDevice: NSObject, Sendable {}
+public final class MLNeuralEngineComputeDevice: NSObject, Sendable {}
