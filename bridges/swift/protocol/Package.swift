@@ -14,7 +14,7 @@ let package = Package(
   targets: [
     .target(name: "SpeedtestProtocol"),
     .executableTarget(name: "speedtest-echo", dependencies: ["SpeedtestProtocol"]),
-    .testTarget(
-      name: "SpeedtestProtocolTests", dependencies: ["SpeedtestProtocol", "speedtest-echo"]),
+    .testTarget(name: "SpeedtestProtocolTests", dependencies: ["SpeedtestProtocol"]),
+    .testTarget(name: "EchoTests", dependencies: ["SpeedtestProtocol", "speedtest-echo"]),
   ],
   swiftLanguageModes: [mode])

@@ -28,7 +28,7 @@ struct Call: Equatable {
   /// The id as it was written, so that the answer repeats it to the last digit; `nil`: no answer.
   var id: [UInt8]?
   var method: String
-  /// JSON of the parameters; an object, if the call is right.
+  /// JSON of the parameters; an object, if they are right.
   var params: Data
 
   /// Throws ``RefusedLine``.
@@ -57,6 +57,9 @@ struct Call: Equatable {
 
   /// The parameters as a type; throws ``EngineError/invalidParams(_:)``.
   func decoded<Params: Decodable>(_: Params.Type = Params.self) throws -> Params {
+    guard params.first == UInt8(ascii: "{") else {
+      throw EngineError.invalidParams("\(method): params is not an object")
+    }
     do {
       return try JSONDecoder().decode(Params.self, from: params)
     } catch let error as DecodingError {

@@ -96,7 +96,9 @@ public struct Contract: Decodable, Sendable, Equatable {
 
   private enum CodingKeys: String, CodingKey {
     case language, task, temperatures, vad, timestamps, window
-    case beamSize = "beam_size", bestOf = "best_of", batchSize = "batch_size"
+    case beamSize = "beam_size"
+    case bestOf = "best_of"
+    case batchSize = "batch_size"
     case conditionOnPreviousText = "condition_on_previous_text"
   }
 }
@@ -137,7 +139,9 @@ public struct EffectiveSettings: Encodable, Sendable, Equatable {
 
   private enum CodingKeys: String, CodingKey {
     case language, task, temperatures, vad, timestamps, window
-    case beamSize = "beam_size", bestOf = "best_of", batchSize = "batch_size"
+    case beamSize = "beam_size"
+    case bestOf = "best_of"
+    case batchSize = "batch_size"
     case conditionOnPreviousText = "condition_on_previous_text"
   }
 }
@@ -153,7 +157,8 @@ public struct Segment: Encodable, Sendable, Equatable {
 
   private enum CodingKeys: String, CodingKey {
     case text
-    case startS = "start_s", endS = "end_s"
+    case startS = "start_s"
+    case endS = "end_s"
   }
 }
 

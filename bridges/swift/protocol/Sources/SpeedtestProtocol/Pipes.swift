@@ -22,7 +22,8 @@ final class Pipes: Sendable {
     signal(SIGPIPE, SIG_IGN)  // a closed stdout is then an error of write
     let input = Self.moved(0)
     output = Self.moved(1)
-    if dup2(2, 1) < 0 { Self.openNull(as: 1) }
+    if fcntl(2, F_GETFD) < 0 { Self.openNull(as: 2) }  // else a file opened later would get the log
+    dup2(2, 1)
     Self.openNull(as: 0)
     bufferPrintedLinesOnly()
     let (stream, feed) = AsyncStream<Line>.makeStream()
@@ -91,18 +92,23 @@ final class Pipes: Sendable {
 }
 
 extension Pipes.Line {
+  /// Bytes of memory, about.
   fileprivate var size: Int {
     switch self {
-    case .whole(let bytes): bytes.count + 1
-    case .tooLong: 1
+    case .whole(let bytes): bytes.count + 64
+    case .tooLong: 64
     }
   }
 }
 
 /// Cuts what comes out of a pipe into lines of a bounded length.
 struct LineSplitter {
+  /// Bytes of a line, with its newline.
+  let longest: Int
   private var start: [UInt8] = []
   private var isTooLong = false
+
+  init(longest: Int = Limits.line) { self.longest = longest }
 
   mutating func split(_ chunk: ArraySlice<UInt8>) -> [Pipes.Line] {
     var lines: [Pipes.Line] = []
@@ -118,12 +124,12 @@ struct LineSplitter {
   }
 
   private mutating func keep(_ piece: ArraySlice<UInt8>) {
-    isTooLong = isTooLong || start.count + piece.count >= Limits.line
+    isTooLong = isTooLong || start.count + piece.count >= longest
     if isTooLong { start = [] } else { start += piece }
   }
 }
 
-/// How many bytes of calls wait for their turn: the tool sends one call at a time, but who knows.
+/// How many bytes of calls wait for their turn. The tool sends one at a time, so there is always room.
 private final class Waiting: @unchecked Sendable {
   private let lock = NSLock()
   private var bytes = 0

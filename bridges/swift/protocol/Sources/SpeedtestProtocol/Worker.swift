@@ -13,10 +13,11 @@ public enum Worker {
     for await line in pipes.lines {
       let answer = await session.answer(line)
       if let bytes = answer.line { pipes.write(bytes) }
-      if answer.isLast { exit(0) }
+      if answer.isLast { break }
       pipes.finished(line)
     }
-    exit(0)
+    // Not `exit`: threads of a library that still run crash in the destructors that it calls.
+    _exit(0)
   }
 }
 
@@ -172,7 +173,9 @@ private struct LoadResult: Encodable {
 
   private enum CodingKeys: String, CodingKey {
     case device, precision, details
-    case loadS = "load_s", peakBeforeBytes = "peak_rss_before_bytes", peakBytes = "peak_rss_bytes"
+    case loadS = "load_s"
+    case peakBeforeBytes = "peak_rss_before_bytes"
+    case peakBytes = "peak_rss_bytes"
   }
 }
 
@@ -216,7 +219,9 @@ private struct TranscribeResult: Encodable {
 
   private enum CodingKeys: String, CodingKey {
     case seconds, text, segments, language, tokens, effective, observed, remarks, fallbacks
-    case firstSegmentS = "first_segment_s", stagesS = "stages_s", cpuS = "cpu_s"
+    case firstSegmentS = "first_segment_s"
+    case stagesS = "stages_s"
+    case cpuS = "cpu_s"
     case peakBytes = "peak_rss_bytes"
   }
 }
