@@ -1,0 +1,3 @@
+import SpeedtestProtocol
+
+await Worker.serve(WhisperKitEngine())
