@@ -32,13 +32,13 @@ def call(speedtest: Call) -> Call:
 def test_runs_are_listed_in_order_with_the_newest_last(call: Call) -> None:
     stored(tags=["base", "quiet"])
     stored(FakeCell("c", model="small"), seal=False)
-    heading, first, second = call("list").out.splitlines()
+    heading, _rule, first, second = call("list").out.splitlines()
     assert heading.split()[:3] == ["run", "started", "state"]
     assert first.split() == [
-        *["1", "2026-11-20", "10:00", "complete", "a,", "b", "tiny.en", "speech", "2/2"],
-        *["base,", "quiet"],
+        *["1", "2026-11-20", "10:00", "complete", "2/2", "a,", "b", "tiny.en"],
+        *["base,", "quiet", "speech"],
     ]
-    assert second.split()[:7] == ["2", "2026-11-20", "10:00", "recovered,", "not", "sealed", "c"]
+    assert second.split()[:6] == ["2", "2026-11-20", "10:00", "recovered,", "not", "sealed"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_reindex_reads_every_run_and_says_where_the_index_is(call: Call, data: P
     assert "index.sqlite" in said.out
     (data / "index.sqlite").write_bytes(b"rubbish" * 1000)
     assert call("reindex").code == 0
-    assert len(call("list").out.splitlines()) == 3
+    assert len(call("list").out.splitlines()) == 4
 
 
 def test_rm_shows_what_goes_and_removes_it_when_told(call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -26,9 +27,9 @@ def measured(*cells: FakeCell, state: str = "complete") -> s.Run:
     return run_of(*cells, speech=speech, rounds=1, state=state).run
 
 
-def printed(run: s.Run, width: int = 140) -> str:
+def printed(run: s.Run, width: int = 140, *, wide: bool = False) -> str:
     console = TextConsole(file=io.StringIO(), width=width)
-    table.show_run(run, console=console, saved_as="7")
+    table.show_run(run, console=console, saved_as="7", wide=wide)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -48,12 +49,70 @@ def test_the_quickest_comes_first_and_the_others_are_multiples_of_it() -> None:
     assert "16.7%" in first  # one word of six
 
 
-def test_a_narrow_terminal_gets_two_tables_and_loses_nothing() -> None:
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
+def test_every_terminal_shows_the_most_important_columns_whole(width: int) -> None:
+    run = run_of(
+        FakeCell("faster-whisper-batched", rtf=0.31),
+        FakeCell("quick", rtf=0.002),
+        FakeCell("gone", ending="unavailable"),
+    ).run
+    text = printed(run, width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    for heading in ("rank", "backend", "RTFx", "× best", "WER", "peak MB", "status"):
+        assert heading in text
+    batched = next(cell for cell in run.cells if cell.backend.name == "faster-whisper-batched")
+    assert batched.summary is not None
+    assert batched.summary.rtfx_bounds is not None
+    speed = f"{batched.summary.rtfx:.2f} ({batched.summary.rtfx_bounds.low:.2f}–"
+    row = next(line for line in lines if "faster-whisper-batched" in line and speed in line)
+    assert "ok" in row
+    assert any("gone" in line and "unavailable" in line for line in lines)
+
+
+def test_what_does_not_fit_is_named_and_wide_shows_it() -> None:
     run = measured(FakeCell("faster-whisper", rtf=0.3), FakeCell("b", rtf=0.2))
-    narrow = printed(run, width=80)
-    assert max(len(line) for line in narrow.splitlines()) <= 80
+    narrow = " ".join(printed(run, width=80).split())
+    assert re.search(r"Not shown at this width: .*median s.*; speedtest show 7 --wide", narrow)
+    assert "3.000" not in narrow
+    wide = printed(run, width=80, wide=True)
+    assert max(map(len, wide.splitlines())) <= 80
     for word in ("faster-whisper", "float32", "3.000", "16.7%", "min–max", "first", "peak", "ok"):
-        assert word in narrow
+        assert word in wide
+    assert "Not shown" not in wide
+    assert "Not shown" not in printed(run, width=250)
+
+
+def test_the_answer_is_above_the_table_in_words() -> None:
+    run = run_of(FakeCell("slow", rtf=0.3), FakeCell("quick", rtf=0.2)).run
+    answer = printed(run).splitlines()[1]
+    assert re.fullmatch(
+        r"  quick 1\.2\.3 float32 is the fastest: [45]\.\d\d times real time, "
+        r"1\.\d\d–1\.\d\d times as fast as slow 1\.2\.3 float32; WER 0\.0%\.",
+        answer,
+    )
+
+
+def test_the_answer_names_a_tie() -> None:
+    run = run_of(FakeCell("a"), FakeCell("b")).run
+    assert re.search(
+        r"^  [ab] \S+ float32 and [ab] \S+ float32 are tied for rank 1: [\d.]+ to [\d.]+ times",
+        printed(run),
+        re.MULTILINE,
+    )
+
+
+def test_one_cell_has_nothing_beside_it() -> None:
+    assert "times real time; nothing else did equal work" in printed(run_of(FakeCell("a")).run)
+
+
+def test_a_note_that_concerns_several_cells_is_one_line() -> None:
+    odd = (FakeCell("odd", settings={"beam_size": 5}), FakeCell("even", settings={"beam_size": 5}))
+    lines = [line for line in printed(measured(*odd)).splitlines() if "beam_size" in line]
+    assert len(lines) == 1
+    assert {"odd 1.2.3 float32", "even 1.2.3 float32"} <= set(
+        lines[0].strip().partition(": ")[0].split(", ")
+    )
 
 
 def test_a_failed_cell_stays_in_the_table_with_its_reason_below() -> None:

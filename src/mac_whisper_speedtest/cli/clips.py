@@ -16,13 +16,15 @@ def command() -> None:
 def list_clips() -> None:
     """List the built-in clips and whether they are on this machine."""
     from mac_whisper_speedtest.audio import builtin
+    from mac_whisper_speedtest.report.terminal import show_list
 
     clips = builtin.builtin_clips()
     here = "here" if builtin.is_whole(clips.recording) else "not fetched yet"
+    rows = []
     for name in clips.names:
         repeated = clips.repeated.get(name)
-        times = f"  (one reading, {repeated.times} times)" if repeated else ""
-        say(f"{name:10} {here}{times}")
+        rows.append((name, here, f"one reading, {repeated.times} times" if repeated else ""))
+    show_list(("clip", "state", "note"), rows, least=3, more="")
 
 
 @command.command("fetch")

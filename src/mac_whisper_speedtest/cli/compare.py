@@ -39,7 +39,8 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="What to print, or to write with -o.  [default: table, or by the file's ending]",
+    help="What to print, or to write with -o; table shows all columns.  [default: a table that "
+    "fits, or by the file's ending]",
 )
 @click.option(
     "--output",
@@ -86,7 +87,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     if output is not None:
         files.write_bytes(output, _rendered(found, chosen).encode())
     if output is not None or chosen == "table":
-        terminal.show_comparison(found)
+        terminal.show_comparison(found, wide=form == "table")
     else:
         echo_document(_rendered(found, chosen))
     if found.regressions:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac_whisper_speedtest.cli import models_pull, models_remove, options, output
-from mac_whisper_speedtest.cli.output import aligned, say, size
+from mac_whisper_speedtest.cli.output import say, size
 from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, WeightsMissingError
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def list_models(as_json: bool) -> None:
         document = {"schema_version": _SCHEMA_VERSION, "models": models, "custom": custom}
         output.echo_json(document)
         return
-    for line in aligned([_cells(facts) for facts in models]):
-        say(line)
-    for line in aligned([[each["name"], *_size_and_state(each)] for each in custom]):
-        say(line)
+    from mac_whisper_speedtest.report.terminal import show_list
+
+    rows = [_texts(facts) for facts in [*models, *custom]]
+    show_list(_HEADINGS, rows, least=3, more="speedtest models list --json")
 
 
 def _facts(model: catalog.Model) -> dict[str, Any]:
@@ -136,13 +136,16 @@ def _custom_facts(custom: catalog.Custom) -> dict[str, Any]:
     }
 
 
-def _cells(facts: dict[str, Any]) -> list[str]:
-    about = [facts[key] for key in ("name", "family", "languages", "size_class")]
-    return [*about, *_size_and_state(facts), facts["license"], facts["place"]]
+_HEADINGS = ("model", "state", "size", "languages", "family", "license", "class", "published at")
+_SHORT_COMMIT = 12
 
 
-def _size_and_state(facts: dict[str, Any]) -> list[str]:
-    return [size(facts["size_bytes"]), facts["state"]]
+def _texts(facts: dict[str, Any]) -> list[str]:
+    """One text per heading; less is known of a custom repository."""
+    about = [facts.get(key, "") for key in ("languages", "family", "license", "size_class")]
+    repository, at, revision = facts.get("place", "").partition("@")
+    place = f"{repository}{at}{revision[:_SHORT_COMMIT]}"
+    return [facts["name"], facts["state"], size(facts["size_bytes"]), *about, place]
 
 
 # models path

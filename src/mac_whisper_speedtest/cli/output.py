@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any, TextIO
 
 import click
 
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.printable import clipped, escaped_json, printable
+from mac_whisper_speedtest.printable import escaped_json, printable
 from mac_whisper_speedtest.privacy import scrub
 
-_LONGEST_CELL = 300  # characters
 _REWRITTEN_EVERY_S = 0.2
 
 
@@ -57,16 +55,6 @@ def size(count: int | None) -> str:
     if count < 10_000_000:
         return megabytes(count, 1)
     return megabytes(count) if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines, every column as wide as its longest text, of which no more is shown."""
-    rows = [[clipped(cell, _LONGEST_CELL) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 class RewrittenLine:

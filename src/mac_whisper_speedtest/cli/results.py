@@ -13,7 +13,6 @@ import click
 from mac_whisper_speedtest.cli import options, show
 from mac_whisper_speedtest.cli.output import (
     RewrittenLine,
-    aligned,
     echo,
     echo_json,
     notify,
@@ -73,11 +72,15 @@ def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> 
         narrowed = model or backend or tag or state
         say("no run matches" if narrowed else "there is no run yet")
         return
-    for line in aligned([_HEADINGS, *map(_texts, found)]):
-        echo(line)
+    from mac_whisper_speedtest.privacy import scrub
+    from mac_whisper_speedtest.report.terminal import show_list
+
+    rows = [[scrub(text) for text in _texts(row)] for row in found]
+    show_list(_HEADINGS, rows, least=_MOST_IMPORTANT, more="speedtest results list --json")
 
 
-_HEADINGS = ("run", "started", "state", "backends", "models", "speech", "cells", "tags")
+_HEADINGS = ("run", "started", "state", "cells", "backends", "models", "tags", "speech")
+_MOST_IMPORTANT = 6
 
 
 def _texts(row: RunRow) -> tuple[str, ...]:
@@ -88,11 +91,11 @@ def _texts(row: RunRow) -> tuple[str, ...]:
         str(row.number),
         row.started_at.replace("T", " ")[:16],
         row.state if sealed else f"{row.state}, not sealed",
+        f"{row.cells_ok}/{row.cells}",
         _some(row.backends),
         _some(row.models),
-        _some(row.speech),
-        f"{row.cells_ok}/{row.cells}",
         ", ".join(row.tags) or row.message,
+        _some(row.speech),
     )
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.argument("run", default="latest")
 @options.results_files
 @options.json_flag
-def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
+@click.option("--wide", is_flag=True, help="Show all columns, over several tables if need be.")
+def command(run: str, output: tuple[Path, ...], as_json: bool, wide: bool) -> None:
     """Show RUN (a number, a path, a tag, a bundle, or "latest") as a table.
 
     Every figure is computed again from the run's journal, so this also works for a run whose tool
@@ -50,7 +51,8 @@ def command(run: str, output: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         echo_document(directory.pretty(replayed).decode())
     else:
-        table.show_run(replayed, saved_as=directory.name_of(found) if found is not None else run)
+        saved_as = directory.name_of(found) if found is not None else run
+        table.show_run(replayed, saved_as=saved_as, wide=wide)
 
 
 # ``speedtest score``: a run's texts scored again; what was measured stays as it is.

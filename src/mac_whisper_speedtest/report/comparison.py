@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.compare import document as d
@@ -14,7 +13,8 @@ from mac_whisper_speedtest.compare.document import Compared
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.printable import clipped, printable_line
 from mac_whisper_speedtest.report.console import PIPE_WIDTH, TextConsole, output_console
-from mac_whisper_speedtest.report.terminal import plain_table
+from mac_whisper_speedtest.report.tables import Field, ReportTable, TableColumn, TableRow
+from mac_whisper_speedtest.report.terminal import lines, most_important, not_shown
 from mac_whisper_speedtest.results.cells import (
     LONGEST_FIELD,
     MISSING,
@@ -22,18 +22,18 @@ from mac_whisper_speedtest.results.cells import (
     error_rate_text,
     interval_text,
     number_text,
+    speed_form,
 )
 
 # Rows and lines, which every format shows.
 
 HEADINGS = (
     "backend",
-    "base RTFx",
-    "new RTFx",
+    "RTFx",
     "time new ÷ base",
     "speed",
-    "error rate",
     "accuracy",
+    "error rate",
     "same texts",
     "peak MB",
     "J/h audio",
@@ -130,10 +130,10 @@ def _row(cell: d.CellChange) -> Iterator[str]:
     yield _name(cell)
     speed = cell.speed
     if speed is None:
-        yield from (MISSING, MISSING, MISSING, cell.state)
+        yield from (MISSING, MISSING, cell.state)
     else:
-        yield f"{1 / speed.base.rtf:.2f}"
-        yield f"{1 / speed.new.rtf:.2f}"
+        both = (1 / speed.base.rtf, 1 / speed.new.rtf)
+        yield f" {_ARROW} ".join(number_text(each, speed_form(each)) for each in both)
         ratio = speed.ratio
         yield (
             number_text(speed.new.rtf / speed.base.rtf, ".3f")
@@ -141,8 +141,8 @@ def _row(cell: d.CellChange) -> Iterator[str]:
             else interval_text(ratio.estimate, ratio.low, ratio.high, ".3f")
         )
         yield speed.verdict
-    yield _rates(cell.accuracy)
     yield _accuracy_word(cell.accuracy) or MISSING
+    yield _rates(cell.accuracy)
     yield f"{cell.texts.same} of {cell.texts.recordings}" if cell.texts else MISSING
     yield _quantity(cell, "peak RSS", ".0f", 1e-6)
     yield _quantity(cell, "energy", ".0f")
@@ -248,12 +248,22 @@ def _delta(accuracy: d.AccuracyChange) -> str:
 
 
 _LEFT = {"backend", "speed", "accuracy"}
+_BRIEF = 5
+"""Columns that every terminal shows."""
 
 
-def show_comparison(compared: Compared, *, console: TextConsole | None = None) -> None:
-    """Print a comparison; see :func:`~mac_whisper_speedtest.report.console.output_console`."""
+def show_comparison(
+    compared: Compared, *, wide: bool = False, console: TextConsole | None = None
+) -> None:
+    """Print a comparison; see :func:`~mac_whisper_speedtest.report.console.output_console`.
+
+    Args:
+        compared: what is shown.
+        wide: print all columns, over several tables where the console is too narrow for one.
+        console: where.
+    """
     console = output_console(console)
-    for part in _parts(compared):
+    for part in _parts(compared, console, wide=wide):
         console.print(part)
 
 
@@ -261,39 +271,42 @@ def comparison_text(compared: Compared) -> str:
     """What :func:`show_comparison` prints to a pipe."""
     written = io.StringIO()
     show_comparison(
-        compared, console=TextConsole(file=written, width=PIPE_WIDTH, color_system=None)
+        compared, wide=True, console=TextConsole(file=written, width=PIPE_WIDTH, color_system=None)
     )
     return written.getvalue()
 
 
-def _parts(compared: Compared) -> Iterator[RenderableType]:
+def _parts(compared: Compared, console: TextConsole, *, wide: bool) -> Iterator[RenderableType]:
     yield Text(title(compared), style="bold")
+    left_out: list[str] = []
     for heading, found in tables(compared).items():
-        table = plain_table(heading)
-        for name in HEADINGS:
-            table.add_column(name, justify="left" if name in _LEFT else "right", overflow="fold")
-        for row in found:
-            table.add_row(*map(_colored, row))
-        yield table
-    yield _side_by_side(compared)
-    yield Text("\n".join(f"  {line}" for line in notes(compared)))
-    for line in outcome(compared):
-        yield Text(line, style="bold red" if compared.regressions else "bold")
+        columns = [TableColumn(name, number=name not in _LEFT) for name in HEADINGS]
+        table = ReportTable(
+            columns, [[TableRow(list(map(_colored, row))) for row in found]], caption=heading
+        )
+        shown = most_important(table, console, least=_BRIEF, wide=wide)
+        yield from shown.parts
+        left_out += shown.left_out
+    yield from most_important(_side_by_side(compared), console, least=4).parts
+    yield lines(notes(compared), console)
+    if line := not_shown(left_out, "add --format table", console):
+        yield line
+    style = "bold red" if compared.regressions else "bold"
+    for each in outcome(compared):
+        yield Text(each, style=style)
 
 
-def _side_by_side(compared: Compared) -> Table:
-    table = plain_table("Conditions of the runs")
-    for name in ("condition", "base", "new", ""):
-        table.add_column(name, overflow="fold")
-    for row in conditions(compared):
-        table.add_row(*map(Text, row), style="yellow" if row[-1] else "")
-    return table
+def _side_by_side(compared: Compared) -> ReportTable:
+    rows = [
+        TableRow([Field(text, class_="other" if row[-1] else "") for text in row])
+        for row in conditions(compared)
+    ]
+    columns = [TableColumn(name) for name in ("condition", "base", "new", "")]
+    return ReportTable(columns, [rows], caption="Conditions of the runs")
 
 
-def _colored(cell: str) -> Text:
-    word = cell.rpartition(" ")[2]
-    if cell in BAD or word in BAD:
-        return Text(cell, style="red")
-    if cell in GOOD or word in GOOD:
-        return Text(cell, style="green")
-    return Text(cell)
+def _colored(text: str) -> Field:
+    word = text.rpartition(" ")[2]
+    if text in BAD or word in BAD:
+        return Field(text, badge="bad")
+    return Field(text, badge="good" if text in GOOD or word in GOOD else "")

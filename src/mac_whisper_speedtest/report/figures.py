@@ -26,6 +26,7 @@ from mac_whisper_speedtest.results.cells import (
     counted,
     measured_amount,
     range_text,
+    speed_form,
     summary_of,
 )
 from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult, Run, Summary
@@ -71,9 +72,11 @@ def _figure(name: str, form: str, factor: float = 1.0) -> _Show:
 
 
 def _bounded(name: str, bounds: str) -> _Show:
-    return lambda row: interval_field(
-        getattr(row.summary, name), getattr(row.summary, bounds), ".2f"
-    )
+    def show(row: ShownCell) -> Field:
+        value = getattr(row.summary, name)
+        return interval_field(value, getattr(row.summary, bounds), speed_form(value))
+
+    return show
 
 
 _VERDICTS = {"FASTER": "good", "SLOWER": "bad", "SAME": "good", "AMBIGUOUS": "warn"}

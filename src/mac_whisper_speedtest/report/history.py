@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from mac_whisper_speedtest.compare.document import History, LastingChange, Point, Series
-from mac_whisper_speedtest.printable import clipped, printable_line
 from mac_whisper_speedtest.report.console import TextConsole, output_console
-from mac_whisper_speedtest.report.terminal import plain_table
+from mac_whisper_speedtest.report.tables import Field, ReportTable, TableColumn, TableRow
+from mac_whisper_speedtest.report.terminal import lines, most_important, not_shown
 from mac_whisper_speedtest.results.cells import (
-    LONGEST_FIELD,
     MISSING,
     counted,
     error_rate_text,
     interval_text,
     number_text,
+    speed_form,
 )
 
 _MIN_POINTS = 8
@@ -28,57 +27,66 @@ _MIN_POINTS = 8
 def show_history(history: History, *, console: TextConsole | None = None) -> None:
     """Print every series, its oldest run first."""
     console = output_console(console)
-    for part in _parts(history):
+    for part in _parts(history, console):
         console.print(part)
 
 
-def _parts(history: History) -> Iterator[RenderableType]:
+def _parts(history: History, console: TextConsole) -> Iterator[RenderableType]:
     if not history.series:
         yield Text("No run of it ended ok.")
+    left_out: list[str] = []
     for series in history.series:
-        yield _table(series)
-        yield Text("\n".join(f"  {line}" for line in _lines(series)))
+        shown = most_important(_table(series), console, least=_BRIEF)
+        yield from shown.parts
+        left_out += shown.left_out
+        yield lines(_lines(series), console)
+    if line := not_shown(left_out, "add --json", console):
+        yield line
     if history.left_out:
         cells = counted(history.left_out, "cell")
         yield Text(f"{cells} left out: not ok, or measured twice in a run.", style="dim")
 
 
-def _table(series: Series) -> Table:
-    table = plain_table(
-        f"{series.backend} {series.model} on {series.clip}, contract {series.contract}, "
-        f"{series.settings}; {series.hardware}"
-    )
-    columns = ("run", "started", "version", "tool", "rounds", "RTFx", "WER", "peak MB", "change")
-    left = {"started", "version", "tool", "change"}
-    for name in columns:
-        table.add_column(name, justify="left" if name in left else "right", overflow="fold")
+_COLUMNS = ("run", "started", "version", "RTFx", "change", "WER", "peak MB", "rounds", "tool")
+_BRIEF = 5
+"""Columns that every terminal shows."""
+_LEFT = {"started", "version", "tool", "change"}
+
+
+def _table(series: Series) -> ReportTable:
+    """The runs in order; a lasting change begins a new body."""
     changes = {each.run: each for each in series.changes}
+    bodies: list[list[TableRow]] = [[]]
     for point in series.points:
         change = changes.get(point.run)
-        if change is not None:
-            table.add_section()
-        table.add_row(
-            *(printable_line(clipped(each, LONGEST_FIELD)) for each in _row(point)), _marked(change)
-        )
-    return table
+        if change is not None and bodies[-1]:
+            bodies.append([])
+        bodies[-1].append(TableRow(list(_row(point, change))))
+    return ReportTable(
+        [TableColumn(name, number=name not in _LEFT) for name in _COLUMNS],
+        bodies,
+        caption=f"{series.backend} {series.model} on {series.clip}, contract {series.contract}, "
+        f"{series.settings}; {series.hardware}",
+    )
 
 
-def _row(point: Point) -> Iterator[str]:
+def _row(point: Point, change: LastingChange | None) -> Iterator[str | Field]:
     yield f"{point.run}" + (f" ({', '.join(point.tags)})" if point.tags else "")
-    yield point.started_at
+    yield point.started_at.replace("T", " ")[:16]  # to the minute
     yield point.backend_version or MISSING
-    yield point.tool
-    yield f"{point.rounds}"
-    yield interval_text(point.rtfx, point.rtfx_low, point.rtfx_high, ".2f")
+    yield interval_text(point.rtfx, point.rtfx_low, point.rtfx_high, speed_form(point.rtfx))
+    yield _marked(change)
     yield error_rate_text(point.wer, "wer", point.wer_low, point.wer_high)
     yield number_text(point.peak_rss_bytes, ".0f", 1e-6)
+    yield f"{point.rounds}"
+    yield point.tool
 
 
-def _marked(change: LastingChange | None) -> Text:
+def _marked(change: LastingChange | None) -> Field:
     if change is None:
-        return Text("")
-    style = "red" if change.verdict == "SLOWER" else "green"
-    return Text(f"{change.verdict} × {change.ratio.estimate:.3f}", style=style)
+        return Field("")
+    badge = "bad" if change.verdict == "SLOWER" else "good"
+    return Field(f"{change.verdict} × {change.ratio.estimate:.3f}", badge=badge)
 
 
 def _lines(series: Series) -> Iterator[str]:
@@ -88,9 +96,9 @@ def _lines(series: Series) -> Iterator[str]:
             f"before ({each.ratio.low:.3f}–{each.ratio.high:.3f}), p = {each.p:.3f}"
         )
         for fact in each.facts:
-            yield f"    {fact.name}: {fact.base or MISSING} → {fact.new or MISSING}"
+            yield f"{fact.name}: {fact.base or MISSING} → {fact.new or MISSING}"
         if not each.facts:
-            yield "    no recorded fact differs"
+            yield "no recorded fact differs"
     if not series.changes:
         runs = counted(len(series.points), "run")
         yield (

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.printable import clipped, printable_line
+from mac_whisper_speedtest.report import headlines, terminal
 from mac_whisper_speedtest.report.console import TextConsole, output_console
 from mac_whisper_speedtest.report.figures import duration_table, ranking_table
-from mac_whisper_speedtest.report.terminal import fitted
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import (
     FIRST_GROUP,
@@ -31,7 +32,7 @@ _MOST_NAMED = 5
 
 
 def _notes(run: Run) -> Iterator[str]:
-    """Every failure, deviation and finding, one line each."""
+    """What concerns the whole run."""
     groups = {cell.summary.group for cell in run.cells if cell.summary} - {None}
     if groups - {FIRST_GROUP}:
         yield "Only cells between two lines are ranked against each other."
@@ -43,10 +44,6 @@ def _notes(run: Run) -> Iterator[str]:
         yield f"The run ended because {run.decisions[-1].reason}."
     for clip in run.manifest.clips:
         yield from _left_out(clip)
-    labels = named.labels_of(run.cells)
-    for cell in run.cells:
-        for line in _cell_notes(cell, labels):
-            yield f"{labels[cell.id]}: {line}"
 
 
 def _ranking(run: Run) -> Iterator[str]:
@@ -110,25 +107,38 @@ def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
             yield f"remark: {remark}"
 
 
-_COLUMNS = (
-    *("rank", "backend", "device", "median s", "RTFx", "× best", "WER", "status"),
-    *("contract", "min–max s", "load s", "first s", "peak MB"),
-)
+_BRIEF = ("rank", "backend", "RTFx", "× best", "WER", "peak MB", "status")
+"""Columns that every terminal shows."""
+_MORE = ("device", "median s", "min–max s", "load s", "first s", "contract")
+"""Columns as far as there is room, the most important first."""
 _OPTIONAL = ("first segment s", "cold load s", "warm load s", "cores", "device MB", "J/h audio")
-"""Columns that not every machine and backend reports."""
+"""The same, of what not every machine and backend reports."""
+_BOUNDED = ("RTFx", "× best")
+"""Columns that keep their intervals where there is little room, the most important first."""
 _NAMING = 2
 """The columns that name a row."""
 
 
-def show_run(run: Run, *, saved_as: str = "", console: TextConsole | None = None) -> None:
-    """Print the run; see :func:`~mac_whisper_speedtest.report.console.output_console`."""
+def show_run(
+    run: Run, *, saved_as: str = "", wide: bool = False, console: TextConsole | None = None
+) -> None:
+    """Print the run; see :func:`~mac_whisper_speedtest.report.console.output_console`.
+
+    Args:
+        run: what is shown.
+        saved_as: what ``speedtest show`` calls it.
+        wide: print all columns, over several tables where the console is too narrow for one.
+        console: where.
+    """
     console = output_console(console)
-    for part in _parts(run, saved_as, console):
+    for part in _parts(run, saved_as, console, wide=wide):
         console.print(part)
 
 
-def _parts(run: Run, saved_as: str, console: TextConsole) -> Iterable[RenderableType]:
-    """A table per model and clip, best first; then the notes."""
+def _parts(
+    run: Run, saved_as: str, console: TextConsole, *, wide: bool
+) -> Iterator[RenderableType]:
+    """For each model and clip the answer in words and a table, best first; then the notes."""
     found = tables_of(run.cells)
     drawn = [
         table
@@ -136,19 +146,48 @@ def _parts(run: Run, saved_as: str, console: TextConsole) -> Iterable[Renderable
         if run.manifest.request.backends_named
         or any(cell.status != "unavailable" for cell in table.cells)
     ]
+    left_out: list[str] = []
     # A model that was not requested and is unavailable needs no table; the notes name it.
-    for table in drawn or found:
-        ranking = ranking_table(run, table, (*_COLUMNS, *_OPTIONAL)).without_empty(_OPTIONAL)
-        yield from fitted(ranking, console, naming=_NAMING)
+    for number, table in enumerate(drawn or found):
+        ranking = ranking_table(run, table, (*_BRIEF, *_MORE, *_OPTIONAL)).without_empty(_OPTIONAL)
+        if number:
+            yield Text()
+        yield Text(ranking.caption, style="bold")
+        if any(summary_of(cell).rank is not None for cell in table.cells):
+            yield terminal.lines(headlines.answers(table), console)
+        shown = terminal.most_important(
+            replace(ranking, caption=""),
+            console,
+            least=len(_BRIEF),
+            bounded=_BOUNDED,
+            naming=_NAMING,
+            wide=wide,
+        )
+        yield from shown.parts
+        left_out += shown.left_out
     for table in found:
         cells = [cell for cell in table.cells if summary_of(cell).duration is not None]
         if cells:
-            yield from fitted(duration_table(cells, table.names), console)
-            yield from (Text(f"  {line}") for line in break_even_lines(cells, table.names))
-    notes = dict.fromkeys(printable_line(clipped(line, LONGEST_MESSAGE)) for line in _notes(run))
-    if notes:
-        yield Text("\n".join(f"  {line}" for line in notes))
-    yield Text(_footer(run, saved_as), style="dim")
+            yield from terminal.fitted(duration_table(cells, table.names), console)
+            yield terminal.lines(break_even_lines(cells, table.names), console)
+    if notes := _grouped(run):
+        yield terminal.lines(notes, console)
+    if footer := _footer(run, saved_as):
+        yield terminal.lines([footer], console, indent="", style="dim")
+    command = f"speedtest show {saved_as or 'RUN'} --wide"
+    if line := terminal.not_shown(left_out, command, console):
+        yield line
+
+
+def _grouped(run: Run) -> list[str]:
+    """The notes of the run; one that concerns several cells is one line."""
+    labels = named.labels_of(run.cells)
+    cells: dict[str, list[str]] = {}
+    for cell in run.cells:
+        for line in dict.fromkeys(_cell_notes(cell, labels)):
+            cells.setdefault(line, []).append(labels[cell.id])
+    notes = [*_notes(run), *(f"{', '.join(names)}: {line}" for line, names in cells.items())]
+    return [printable_line(clipped(line, LONGEST_MESSAGE)) for line in dict.fromkeys(notes)]
 
 
 def _footer(run: Run, saved_as: str) -> str:

@@ -129,6 +129,25 @@ class ReportTable:
             or not all(as_field(row.fields[at]).missing for body in self.bodies for row in body)
         )
 
+    def without_intervals(self, kept: Collection[str]) -> ReportTable:
+        """The table with intervals in these columns only."""
+        bodies = [
+            [
+                replace(
+                    row,
+                    fields=[
+                        field_
+                        if isinstance(field_, str) or column.heading in kept
+                        else replace(field_, interval="")
+                        for column, field_ in zip(self.columns, row.fields, strict=True)
+                    ],
+                )
+                for row in body
+            ]
+            for body in self.bodies
+        ]
+        return replace(self, bodies=bodies)
+
     def fields(self, row: TableRow) -> Iterator[tuple[TableColumn, Field]]:
         """Each field of a row with its column; a foreign text that is too long is cut."""
         for column, field_ in zip(self.columns, map(as_field, row.fields), strict=True):

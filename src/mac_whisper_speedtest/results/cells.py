@@ -261,6 +261,13 @@ def errors_above(found: AccuracyResult, reference: str) -> str:
     )
 
 
+def speed_form(value: float | None) -> str:
+    """The format of a speed or a ratio and of its interval: three digits of the value."""
+    if value is None or value < 10:
+        return ".2f"
+    return ".1f" if value < 100 else ".0f"
+
+
 def number_text(value: float | None, form: str, factor: float = 1.0) -> str:
     """A number times ``factor``, which converts it to the unit shown."""
     return MISSING if value is None else format(value * factor if factor != 1 else value, form)

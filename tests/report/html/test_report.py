@@ -17,6 +17,7 @@ from mac_whisper_speedtest.report.html import report as report_module
 from mac_whisper_speedtest.report.html.page import Limits
 from mac_whisper_speedtest.report.html.report import MOST_BYTES, render_report
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import speed_form
 from parsed_html import Element, parse
 
 HOSTILE = (
@@ -114,7 +115,8 @@ def test_figures_have_their_intervals_and_places_their_ties(document: Element, r
     assert summary is not None
     assert summary.rtfx_bounds is not None
     low, high = summary.rtfx_bounds.low, summary.rtfx_bounds.high
-    assert f"{summary.rtfx:.2f} {low:.2f}–{high:.2f}" in rows["quick"]
+    form = speed_form(summary.rtfx)
+    assert f"{summary.rtfx:{form}} {low:{form}}–{high:{form}}" in rows["quick"]
     assert rows["quick"][1] == "1–2"
     assert rows["slow"][1] == "3"
 
@@ -131,7 +133,8 @@ def test_the_dot_plot_has_the_numbers_of_the_table(document: Element, run: s.Run
     drawing = section(document, "ranking").all("svg")[0]
     for cell in run.cells:
         if cell.summary is not None and cell.summary.rtfx is not None:
-            assert f"{cell.summary.rtfx:.2f}" in drawing.one("desc").text
+            shown = f"{cell.summary.rtfx:{speed_form(cell.summary.rtfx)}}"
+            assert shown in drawing.one("desc").text
 
 
 def test_pareto_and_error_rates(document: Element) -> None:

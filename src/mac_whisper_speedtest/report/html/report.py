@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE
 from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.report import reproduce
+from mac_whisper_speedtest.report import headlines, reproduce
 from mac_whisper_speedtest.report.html import evidence, resources, samples, transcripts
 from mac_whisper_speedtest.report.html import speed as speed_sections
 from mac_whisper_speedtest.report.html.page import Limits, page, render
@@ -17,90 +17,18 @@ from mac_whisper_speedtest.report.html.transcripts import AlignedTexts
 from mac_whisper_speedtest.report.tables import Field, ReportTable, TableColumn, TableRow
 from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results.cells import (
-    FAST_BUT_WRONG,
     MISSING,
-    CellTable,
-    counted,
-    errors_above,
     labels_of,
     measured_amount,
     percent,
-    status_of,
-    summary_of,
     tables_of,
-    with_bounds,
 )
 from mac_whisper_speedtest.results.schema import (
-    CellResult,
     MachineInfo,
     Run,
     WeightsInfo,
 )
 from mac_whisper_speedtest.summary import ranking
-
-# Headlines.
-
-
-def headlines(table: CellTable) -> Iterator[str]:
-    """What is fastest, by how much, what is fast but wrong, unavailable or failed."""
-    ranked = [
-        cell
-        for cell in table.cells
-        if summary_of(cell).rank is not None and not summary_of(cell).fast_but_wrong
-    ]
-    groups: dict[str | None, list[CellResult]] = {}
-    for cell in ranked:
-        groups.setdefault(summary_of(cell).group, []).append(cell)
-    for number, cells in enumerate(groups.values()):
-        yield from _group(table, cells, deviating=number > 0)
-    absent = [cell for cell in table.cells if cell.status == "unavailable"]
-    if not groups and len(absent) < len(table.cells):
-        yield "No cell has a valid result."
-    for cell in table.cells:
-        it = summary_of(cell)
-        if it.fast_but_wrong and it.accuracy is not None:
-            against = it.accuracy.against or ""
-            words = errors_above(it.accuracy, table.names.get(against, against))
-            yield f"{table.names[cell.id]} is {FAST_BUT_WRONG} and ranked separately: its {words}."
-    if absent:
-        names = ", ".join(table.names[cell.id] for cell in absent)
-        yield f"Unavailable on that machine: {names}."
-    failed = [cell for cell in table.cells if cell.status not in {"ok", "unavailable"}]
-    if failed:
-        total = len(table.cells) - len(absent)
-        words = "; ".join(f"{table.names[cell.id]} ({status_of(cell)})" for cell in failed)
-        yield f"{len(failed)} of {counted(total, 'cell')} failed: {words}."
-
-
-def _group(table: CellTable, cells: Sequence[CellResult], *, deviating: bool) -> Iterator[str]:
-    """One group's order; ``cells`` are by time."""
-    first = [cell for cell in cells if summary_of(cell).rank == 1]
-    best = cells[0]
-    names = table.names
-    speed = with_bounds(summary_of(best).rtfx, summary_of(best).rtfx_bounds, ".2f")
-    if len(cells) == 1:
-        alone = "is the only one with its decode settings" if deviating else "has no competitor"
-        yield f"{names[best.id]} {alone}: RTFx {speed}."
-        return
-    among = "Among cells with other decode settings, " if deviating else ""
-    if len(first) == 1:
-        yield f"{among}{names[best.id]} is the fastest: RTFx {speed}."
-    else:
-        yield f"{among}{_listed([names[cell.id] for cell in first])} are tied for rank 1."
-    for cell in cells[1:]:
-        summary = summary_of(cell)
-        if summary.times_best is None:
-            continue
-        times = with_bounds(summary.times_best, summary.times_best_bounds, ".2f")
-        verdict = f": {summary.verdict}" if summary.verdict else ""
-        yield f"{names[cell.id]} takes {times} times as long as {names[best.id]}{verdict}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
 
 # Provenance and method.
 
@@ -278,7 +206,7 @@ def _page(run: Run, compared: Sequence[AlignedTexts], label: str, limits: Limits
         verdicts=[
             {
                 "title": table.title,
-                "lines": list(headlines(table)),
+                "lines": [*headlines.answers(table), *headlines.details(table)],
                 "failed": any(cell.status != "ok" for cell in table.cells),
             }
             for table in tables_of(run.cells)

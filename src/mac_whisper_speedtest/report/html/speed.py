@@ -30,6 +30,7 @@ from mac_whisper_speedtest.results.cells import (
     break_even_lines,
     error_rate_of,
     labels_of,
+    speed_form,
     summary_of,
     tables_of,
     with_bounds,
@@ -69,7 +70,7 @@ def _plot(run: Run, table: CellTable) -> Markup | None:
                     value=it.rtfx,
                     low=it.rtfx_bounds.low if it.rtfx_bounds else None,
                     high=it.rtfx_bounds.high if it.rtfx_bounds else None,
-                    note=with_bounds(it.rtfx, it.rtfx_bounds, ".2f"),
+                    note=with_bounds(it.rtfx, it.rtfx_bounds, speed_form(it.rtfx)),
                     spots=list(rtfx_by_round(run, cell).values()),
                     heading=heading,
                     bad=it.fast_but_wrong,
@@ -123,7 +124,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
         it = summary_of(cell)
         label = labels[cell.id]
         speed, rate = points[place]
-        rtfx = with_bounds(it.rtfx, it.rtfx_bounds, ".2f")
+        rtfx = with_bounds(it.rtfx, it.rtfx_bounds, speed_form(it.rtfx))
         low, high = (it.accuracy.rate_low, it.accuracy.rate_high) if it.accuracy else (None, None)
         on_front = "yes" if place in front else "no"
         if it.fast_but_wrong:
@@ -147,7 +148,7 @@ def _drawn(run: Run, cells: list[CellResult], name: str, clip: str) -> dict[str,
                 [
                     label,
                     Field(str(place + 1), place + 1),
-                    interval_field(it.rtfx, it.rtfx_bounds, ".2f"),
+                    interval_field(it.rtfx, it.rtfx_bounds, speed_form(it.rtfx)),
                     error_rate_field(it.accuracy),
                     on_front,
                 ]
