@@ -32,7 +32,6 @@ import msgspec
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import FRAMEWORKS
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.weights.check_models import CheckMethod, CheckRequest, check_models
 from mac_whisper_speedtest.weights.inspect import WeightsState
@@ -87,7 +86,7 @@ def drop_caches() -> bool:
 
 def seconds(times: int, *, cold: bool) -> tuple[list[float], int, int]:
     """What ``times`` checks in this process took, how many rows they had, how many complete."""
-    backends = tuple({**FRAMEWORKS, **registry.installed()}.values())
+    backends = tuple(registry.installed().values())
     request = CheckRequest(backends, method=CheckMethod.CACHE_CHECK)
     rows = check_models(request).rows  # what is imported and parsed once is not counted
     taken = []

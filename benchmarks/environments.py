@@ -24,8 +24,8 @@ from pathlib import Path
 import msgspec
 
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Recipe
-from mac_whisper_speedtest.environments import environments
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.environments import environments, store
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine import describe
 
@@ -36,7 +36,7 @@ def managed(recipe: Recipe, times: int) -> list[float]:
     seconds = []
     for _ in range(times):
         for environment in environments.of_recipe(recipe):
-            environments.remove(environment)
+            store.remove(environment.path)
         began = time.perf_counter()
         environments.install(recipe, notify=lambda _text: None)
         seconds.append(time.perf_counter() - began)
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     (backend,) = registry.select([options.backend], registry.installed())
-    if backend.recipe is None:
+    if not isinstance(backend.recipe, Recipe):
         sys.exit(f"{backend.name} has no recipe for an environment of its own")
     with tempfile.TemporaryDirectory(prefix="speedtest-environments-") as folder:
         os.environ["SPEEDTEST_CACHE_DIR"] = folder

@@ -45,7 +45,7 @@ from mac_whisper_speedtest.errors import WeightsMissingError
 from mac_whisper_speedtest.machine import describe
 from mac_whisper_speedtest.weights.locate import locate
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.launch import Launch, interpreter, launch
+from mac_whisper_speedtest.worker.launch import Launch, launch, program
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 BARE = Path(__file__).with_name("bare.py")
@@ -149,7 +149,7 @@ class Session:
         return take
 
     def _through_script(self, scratch: Path, stack: contextlib.ExitStack) -> Take:
-        python = interpreter(self._backend)
+        python = program(self._backend)
         assert python is not None
         words = [self._backend.name, str(self._weights.path), str(self._pcm)]
         words += [str(self._threads), self._precision]
@@ -252,7 +252,7 @@ def main() -> int:
         pcm = Path(folder) / "audio.f32"
         write_pcm(clip, pcm)
         for backend in registry.select(arguments.backend, registry.installed()):
-            if interpreter(backend) is None:
+            if program(backend) is None:
                 print(f"{backend.name}: not installed, left out")
                 continue
             print(backend.name, flush=True)

@@ -51,7 +51,7 @@ def texts() -> list[str]:
 
 def test_every_text_comes_out_as_from_openai_whisper_itself() -> None:
     (backend,) = registry.select(["openai-whisper"], registry.installed())
-    python = launch.interpreter(backend)
+    python = launch.program(backend)
     if python is None:
         pytest.skip("openai-whisper is not installed")
     given = texts()

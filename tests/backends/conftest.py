@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.weights.locate import locate
 from mac_whisper_speedtest.worker import protocol as m
-from mac_whisper_speedtest.worker.launch import interpreter, launch
+from mac_whisper_speedtest.worker.launch import launch, program
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 THREADS = 1
@@ -34,7 +34,7 @@ PATIENT = Deadlines(import_s=290, load_s=290, transcribe_s=290)
 def installed_or_skip(name: str) -> Backend:
     """The built-in backend of that name; the test is skipped where it has no environment."""
     backend = registry.installed()[name]
-    if interpreter(backend) is None:
+    if program(backend) is None:
         pytest.skip(f"{name} is not installed: speedtest backends install {name}")
     return backend
 

@@ -18,7 +18,7 @@ from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract, deviations
 from mac_whisper_speedtest.worker import protocol as m
 from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
-from mac_whisper_speedtest.worker.launch import interpreter, launch
+from mac_whisper_speedtest.worker.launch import launch, program
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 MAKE = r"""
@@ -56,7 +56,7 @@ mx.save_safetensors(str(folder / "model.safetensors"), weights)
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    python = interpreter(installed_or_skip("parakeet-mlx"))
+    python = program(installed_or_skip("parakeet-mlx"))
     assert python is not None
     folder = tmp_path_factory.mktemp("parakeet")
     subprocess.run([python, "-c", MAKE, str(folder)], check=True, timeout=250)

@@ -13,7 +13,7 @@ from backends.conftest import THREADS, installed_or_skip
 from conftest import Finished, Tool, built_in_backends
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.contract import DecodeContract, deviations
-from mac_whisper_speedtest.worker.launch import interpreter
+from mac_whisper_speedtest.worker.launch import program
 
 NAMES = [
     backend.name
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """One round of everything, as a user would call it."""
     found = registry.installed()
-    here = [name for name in NAMES if interpreter(found[name]) is not None]
+    here = [name for name in NAMES if program(found[name]) is not None]
     tool = Tool(tmp_path_factory.mktemp("tmp"))
     finished = tool(
         *("run", "--model", "tiny.en", "--rounds", 1, "--passes", 1, "--threads", THREADS),

@@ -14,7 +14,8 @@ import pytest
 
 from conftest import Tool
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Backend, BackendModel, Recipe
+from mac_whisper_speedtest.backends.backend import Backend, BackendModel
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.catalog import PublishedFile, Timeouts
 from mac_whisper_speedtest.errors import UsageError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import Recipe
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.environments import locks, uv
 
 FOLDER = Path(str(resources.files("mac_whisper_speedtest.backends").joinpath("locks")))
@@ -26,7 +26,7 @@ def entry(line: str) -> str:
 def recipes() -> dict[str, Recipe]:
     """The recipe of every backend that can be loaded, by the recipe's name."""
     found = [backend.recipe for backend in registry.installed().values()]
-    return {recipe.name: recipe for recipe in found if recipe}
+    return {recipe.name: recipe for recipe in found if isinstance(recipe, Recipe)}
 
 
 @pytest.fixture

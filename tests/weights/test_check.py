@@ -18,7 +18,7 @@ import pytest
 
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import registry
-from mac_whisper_speedtest.backends.backend import FRAMEWORKS, Backend, BackendModel
+from mac_whisper_speedtest.backends.backend import Backend, BackendModel
 from mac_whisper_speedtest.catalog import PublishedFile
 from mac_whisper_speedtest.weights import hub_cache
 from mac_whisper_speedtest.weights.check import (
@@ -68,7 +68,7 @@ class Layout:
 
 @functools.cache
 def backends() -> dict[str, Backend]:
-    return {**FRAMEWORKS, **registry.installed()}
+    return registry.installed()
 
 
 def in_hub(backend: str, network: str, repository: str, main: str, *rest: str) -> Layout:

@@ -12,7 +12,7 @@ import pytest
 
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.worker import child
-from mac_whisper_speedtest.worker.launch import interpreter
+from mac_whisper_speedtest.worker.launch import program
 
 SOURCE = str(Path(child.__file__).parents[2])
 
@@ -120,7 +120,7 @@ def test_a_framework_that_fails_costs_one_figure(monkeypatch: pytest.MonkeyPatch
 
 def test_the_real_mlx_reports_what_was_allocated() -> None:
     backend = registry.installed()["mlx-whisper"]
-    python = interpreter(backend)
+    python = program(backend)
     if python is None:
         pytest.skip("mlx-whisper is not installed: speedtest backends install mlx-whisper")
     code = (

@@ -12,11 +12,12 @@ from typing import Any
 import psutil
 import pytest
 
-from mac_whisper_speedtest.backends.backend import Backend, Recipe
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.environments import environments
 from mac_whisper_speedtest.worker import exit_status, ownership, process_tree
 from mac_whisper_speedtest.worker.exit_status import Status
-from mac_whisper_speedtest.worker.launch import interpreter, launch, not_installed
+from mac_whisper_speedtest.worker.launch import launch, not_installed, program
 from mac_whisper_speedtest.worker.protocol import Stage
 
 PROGRAM = Backend(name="p", command=("engine",))
@@ -79,12 +80,12 @@ def test_every_worker_has_a_mark_of_its_own_that_names_its_living_owner(tmp_path
     assert ownership._owner_lives(f"1{namespace}-{pid}-{int(started) - 100}-x")  # elsewhere
 
 
-def test_a_backend_that_is_installed_nowhere_has_no_interpreter() -> None:
-    assert interpreter(Backend(name="x", adapter="x:X", import_name="no_such_module")) is None
+def test_a_backend_that_is_installed_nowhere_has_no_program() -> None:
+    assert program(Backend(name="x", adapter="x:X", import_name="no_such_module")) is None
 
 
 def test_a_backend_that_is_importable_here_runs_here() -> None:
-    assert interpreter(Backend(name="x", adapter="x:X", import_name="json")) == sys.executable
+    assert program(Backend(name="x", adapter="x:X", import_name="json")) == sys.executable
 
 
 HERE = metadata.version("pytest")
@@ -119,13 +120,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_version_or_a_managed_environment_is_run_from_where_it_is(
     asked: dict[str, Any], python: str | None
 ) -> None:
-    assert interpreter(replace(TESTING, **asked)) == python
+    assert program(replace(TESTING, **asked)) == python
 
 
 def test_a_library_of_another_name_than_the_recipe_s_distribution_has_no_version_here() -> None:
     other = replace(TESTING, recipe=replace(RECIPE, distribution="no-such-distribution"))
-    assert interpreter(other) == sys.executable
-    assert interpreter(replace(other, version=HERE)) is None
+    assert program(other) == sys.executable
+    assert program(replace(other, version=HERE)) is None
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_library_of_another_name_than_the_recipe_s_distribution_has_no_version
         ),
         (
             replace(TESTING, recipe=replace(RECIPE, platforms=("beos",))),
-            "not for this machine: it works on beos",
+            "not for this machine: beos only",
         ),
         (
             replace(TESTING, recipe=None),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import platform
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
@@ -21,6 +19,7 @@ from mac_whisper_speedtest.backends.contract import (
     declared,
     deviations,
 )
+from mac_whisper_speedtest.backends.recipe import Recipe, SwiftRecipe
 from mac_whisper_speedtest.catalog import (
     LocationKind,
     ModelInfo,
@@ -29,58 +28,7 @@ from mac_whisper_speedtest.catalog import (
     WeightsLocation,
 )
 
-# On Linux, torch's build from the package index installs these CUDA libraries, with or without a
-# CUDA device; the CPU build does not.
-_CUDA_LIBRARIES_BYTES = 5_200_000_000
-
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a backend's own environment is created: what to install, and for which Python.
-
-    Attributes:
-        name: of the environment; backends with the same library share one recipe.
-        distribution: the distribution whose version names the environment.
-        version: the version that a lock ships for (``locks/<name>@<version>.txt``).
-        requirements: what else to install: PEP 508 lines, without versions where the lock has them.
-        overrides: requirements that replace those of the distributions, such as a pin that has no
-            wheel; ``package; python_version < "0"`` leaves a package out.
-        python: the range of Pythons it works in, as a PEP 440 specifier.
-        platforms: where it works, as ``sys.platform`` or ``sys.platform-machine``: ``linux``,
-            ``darwin-arm64``.
-        size_bytes: of all files of the environment; with the CPU build of torch where that is used.
-        uses_torch: whether torch is installed; on Linux a CPU build is preferred where the machine
-            has no NVIDIA driver and pip is configured with a folder that holds one.
-        notes: shown by ``speedtest backends info``.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    requirements: tuple[str, ...] = ()
-    overrides: tuple[str, ...] = ()
-    python: str = ">=3.11"
-    platforms: tuple[str, ...] = ("darwin-arm64", "linux")
-    size_bytes: int = 0
-    uses_torch: bool = False
-    notes: tuple[str, ...] = ()
-
-    def works_here(self) -> bool:
-        """Whether this operating system and machine are among its platforms."""
-        return not {sys.platform, this_platform()}.isdisjoint(self.platforms)
-
-    def bytes_with(self, torch: str) -> int:
-        """The size of the environment with that build of torch, ``cpu`` or ``index``."""
-        cuda = self.uses_torch and torch == "index" and sys.platform == "linux"
-        return self.size_bytes + (_CUDA_LIBRARIES_BYTES if cuda else 0)
-
-
-def this_platform() -> str:
-    """This operating system and machine, such as ``darwin-arm64``."""
-    return f"{sys.platform}-{platform.machine()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +113,7 @@ class Backend:
         weights_follow_precision: whether ``--precision`` also chooses the weights' precision.
         summary: one line for ``speedtest backends list``.
         command: for an external program, its argument vector.
+        arguments: for a Swift bridge, the arguments of its program.
         cwd: for an external program, the folder it starts in; else a scratch folder.
         environment: extra variables for the worker process.
         variables: names of the tool's own variables that the worker gets too.
@@ -179,7 +128,8 @@ class Backend:
         instead: contract settings that make it lose words, and the values that are requested in
             place of them; not where the contract leaves them to the library.
         shipped: the defaults of its library, where they are not those of ``greedy``.
-        recipe: how its own environment is created; ``None`` when the tool cannot create one.
+        recipe: how its environment is created or its program built; ``None`` when the tool can do
+            neither.
         version: the release to measure, from ``name@version``; empty for the installed one.
         precision: what to compute in, from ``name:precision``; empty for the run's.
         managed: whether to run it from its own environment even if it is importable here.
@@ -195,6 +145,7 @@ class Backend:
     weights_follow_precision: bool = False
     summary: str = ""
     command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     cwd: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     variables: tuple[str, ...] = ()
@@ -206,7 +157,7 @@ class Backend:
     fixed: Mapping[str, SettingValue] = field(default_factory=dict)
     instead: Mapping[str, SettingValue] = field(default_factory=dict)
     shipped: Mapping[str, SettingValue] = field(default_factory=dict)
-    recipe: Recipe | None = None
+    recipe: Recipe | SwiftRecipe | None = None
     version: str = ""
     precision: str = ""
     managed: bool = False
@@ -258,6 +209,13 @@ class Backend:
                 return deviation
         return None
 
+    def made_for_here(self) -> bool:
+        """Whether it can run on this platform: an environment or a program of it, or in place."""
+        recipe = self.recipe
+        if recipe is None or self.command or self.python or recipe.works_here():
+            return True
+        return bool(self.adapter) and self.importable_here()
+
     def importable_here(self) -> bool:
         """Whether this interpreter could import the backend's library. Imports nothing."""
         if not self.import_name or self.search_path:
@@ -288,28 +246,3 @@ class Backend:
         return own.applied_to(
             catalog.model_info(network, self.weights_format, stored, backend=self.name)
         )
-
-
-# Swift frameworks whose weights can be checked but not measured yet. They are not entry points: an
-# installed backend of the same name replaces them.
-
-NO_BRIDGE = "its Swift bridge is not part of this release, so nothing here can load it"
-
-FRAMEWORKS: dict[str, Backend] = {
-    "whisperkit": Backend(
-        name="whisperkit",
-        weights_format="whisperkit",
-        summary="WhisperKit: Core ML, on the Neural Engine, the GPU and the CPU",
-        devices=("ane", "metal", "cpu"),
-        broken=NO_BRIDGE,
-    ),
-    "fluidaudio": Backend(
-        name="fluidaudio",
-        weights_format="fluidaudio",
-        weights_precision="palettized6",
-        summary="FluidAudio: Parakeet through Core ML",
-        networks=("parakeet-tdt-0.6b-v3", "parakeet-tdt-0.6b-v2"),
-        devices=("ane", "cpu"),
-        broken=NO_BRIDGE,
-    ),
-}

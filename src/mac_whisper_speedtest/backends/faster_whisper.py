@@ -16,8 +16,9 @@ from mac_whisper_speedtest.backends.adapter import (
     openai_arguments,
     without_none,
 )
-from mac_whisper_speedtest.backends.backend import Backend, Recipe
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
+from mac_whisper_speedtest.backends.recipe import Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio

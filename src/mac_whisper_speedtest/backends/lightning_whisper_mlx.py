@@ -15,8 +15,9 @@ from mac_whisper_speedtest.backends.adapter import (
     effective,
     openai_arguments,
 )
-from mac_whisper_speedtest.backends.backend import Backend, Recipe
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings
+from mac_whisper_speedtest.backends.recipe import Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio

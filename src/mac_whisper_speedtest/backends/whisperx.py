@@ -16,9 +16,10 @@ from mac_whisper_speedtest.backends.adapter import (
     unusable_on,
     without_none,
 )
-from mac_whisper_speedtest.backends.backend import Backend, Recipe
+from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.contract import DecodeContract, EffectiveSettings, SettingValue
 from mac_whisper_speedtest.backends.faster_whisper import ctranslate2_device
+from mac_whisper_speedtest.backends.recipe import Recipe
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.adapter import Audio

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import contract, options, output
+from mac_whisper_speedtest.cli import backend_facts, contract, options, output
 from mac_whisper_speedtest.cli.output import notify, say
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.option import ByteSize
 
 if TYPE_CHECKING:
-    from mac_whisper_speedtest.backends.backend import Backend, Recipe
-    from mac_whisper_speedtest.environments.environments import Environment
+    from mac_whisper_speedtest.backends.backend import Backend
+    from mac_whisper_speedtest.backends.recipe import AnyRecipe, Recipe
+
+_SAID_EVERY_S = 15.0
+"""Progress of a build where there is no terminal: a line now and then shows that it goes on."""
+_PROGRESS_COLUMNS = 100
 
 
 @click.group("backends")
@@ -34,7 +41,7 @@ def list_backends(as_json: bool) -> None:
 
     found = list(registry.installed().values())
     if as_json:
-        output.echo_json([_facts(backend) for backend in found])
+        output.echo_json([backend_facts.facts(backend) for backend in found])
         return
     from rich.table import Table
 
@@ -44,7 +51,7 @@ def list_backends(as_json: bool) -> None:
     for heading in ("backend", "version", "here", "weights", "what it is"):
         table.add_column(heading, no_wrap=True)
     for backend in found:
-        facts = _facts(backend)
+        facts = backend_facts.facts(backend)
         table.add_row(
             backend.name,
             facts["version"],
@@ -74,14 +81,14 @@ def info(name: str, model: str | None, as_json: bool) -> None:
         else:
             model_info.show(info)
         return
-    facts = _facts(backend)
+    facts = backend_facts.facts(backend)
     if as_json:
         output.echo_json(facts)
         return
     width = max(map(len, facts))
     for key, value in facts.items():
         heading = key.removesuffix("_bytes").replace("_", " ")
-        for line in _lines(value):
+        for line in backend_facts.lines(value):
             say(f"{heading:{width}}  {line}")
             heading = ""
 
@@ -101,12 +108,16 @@ def info(name: str, model: str | None, as_json: bool) -> None:
     help="Which build of torch: auto, cpu, or the package index's (index).",
 )
 def install(names: tuple[str, ...], everything: bool, max_size: int | None, torch: str) -> None:
-    """Install each of NAMES into a locked environment of its own, from your package index.
+    """Install each of NAMES: into a locked environment of its own, from your package index.
 
     A name is NAME or NAME@VERSION; a version that no lock ships for is locked first. Nothing is
     fetched that uv has in its cache, so a call that was killed goes on where it was.
+
+    The bridges whisperkit, fluidaudio and apple-speech (macOS only) are built instead, from sources
+    that ship with the tool, with the Swift of Xcode's Command Line Tools; that takes minutes.
     """
-    from mac_whisper_speedtest.environments import environments
+    from mac_whisper_speedtest.environments import installations
+    from mac_whisper_speedtest.run.install import greet
 
     if max_size and not everything:
         raise UsageError("--max-size is for --all", hint="speedtest backends install --all")
@@ -116,20 +127,23 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
             notify(f"{recipe.name}: left out: {why}")
             continue
         try:
-            made = environments.install(
-                recipe,
-                backend.version,
-                torch=torch,
-                notify=notify,
-                visible=sys.stderr.isatty(),
-            )
+            with _build_progress() as progress:
+                made = installations.install(
+                    recipe,
+                    backend.version,
+                    torch=torch,
+                    greet=greet,
+                    notify=notify,
+                    progress=progress,
+                    visible=sys.stderr.isatty(),
+                )
         except SpeedtestError as error:
             if not everything:
                 raise
             notify(f"{recipe.name}: not installed: {error.message}")
             failed.append(error)
             continue
-        say(f"{recipe.name} {made.version} is installed in its own environment")
+        say(f"{recipe.name} {made.version} is installed {backend_facts.where(recipe)}")
     if failed:
         raise failed[0]
 
@@ -139,28 +153,32 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
 @click.option("--all", "everything", is_flag=True, help="Every environment there is.")
 @click.option("--locks", "with_locks", is_flag=True, help="Your own locks of them as well.")
 def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
-    """Remove the environments of NAMES: of all versions, or of one (NAME@VERSION)."""
-    from mac_whisper_speedtest.environments import environments, locks
+    """Remove what is installed of NAMES: of all versions, or of one (NAME@VERSION)."""
+    from mac_whisper_speedtest.environments import installations
     from mac_whisper_speedtest.files import megabytes
 
     for backend, recipe in _with_recipe(names, everything=everything):
         here = [
-            each for each in environments.of_recipe(recipe) if backend.version in {"", each.version}
+            each
+            for each in installations.of_recipe(recipe)
+            if backend.version in {"", each.version}
         ]
-        label = f"{recipe.name} {backend.version}".strip()
-        if not here and not everything:
-            say(f"{label}: there is no environment of it")
-        for environment in here:
-            freed = environments.remove(environment)
-            held = environment.size_bytes - freed
+        unfinished = installations.remove_unfinished(recipe)
+        if unfinished:
+            say(f"{recipe.name}: removed an unfinished build, {megabytes(unfinished)} freed")
+        elif not here and not everything:
+            label = f"{recipe.name} {backend.version}".strip()
+            say(f"{label}: {backend_facts.absent(recipe)}")
+        for each in here:
+            freed = installations.remove(each)
+            held = each.size_bytes - freed
             say(
-                f"{recipe.name} {environment.version}: removed, "
+                f"{recipe.name} {each.version}: removed, "
                 f"{megabytes(freed)} ({freed} bytes) freed"
                 + (f"; {megabytes(held)} stay in uv's cache" if held > 0 else "")
             )
-        for version in locks.versions(recipe) if with_locks else ():
-            if backend.version in {"", version} and locks.delete_user_lock(recipe, version):
-                say(f"{recipe.name} {version}: your lock is removed")
+        if with_locks:
+            _delete_locks(recipe, backend.version)
 
 
 @command.command("lock")
@@ -179,7 +197,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
         raise UsageError("--output is one file, for one lock", hint="name one backend")
     if shipped and (names or output):
         raise UsageError("--shipped takes no names and no --output")
-    for backend, recipe in _with_recipe(names, everything=shipped):
+    for backend, recipe in _locked_recipes(names, everything=shipped):
         if shipped:
             for version in locks.shipped_versions(recipe):
                 made = locks.resolve(recipe, version)
@@ -211,9 +229,9 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
     """Install the newest release of each of NAMES, and make it what the bare name means."""
     from packaging.version import Version
 
-    from mac_whisper_speedtest.environments import environments, locks, uv
+    from mac_whisper_speedtest.environments import environments, installations, locks, uv
 
-    for backend, recipe in _with_recipe(names, everything=everything):
+    for backend, recipe in _locked_recipes(names, everything=everything):
         if backend.version:
             raise UsageError(
                 f"upgrade goes to the newest release, not to {backend.version}",
@@ -222,7 +240,7 @@ def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:
         if everything and (why := _left_out(recipe, torch, None)):
             notify(f"{recipe.name}: left out: {why}")
             continue
-        environments.check_platform(recipe)
+        installations.check_platform(recipe)
         before = locks.default_version(recipe)
         notify(f"{recipe.name}: asking for the newest release")
         python = uv.minor_version(uv.choose_python(recipe).version)
@@ -250,8 +268,29 @@ def _chosen(names: tuple[str, ...]) -> list[Backend]:
     return registry.select(names, registry.installed())
 
 
-def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Backend, Recipe]]:
-    """The backends that are meant, one for each environment.
+def _locked_recipes(names: tuple[str, ...], *, everything: bool) -> list[tuple[Backend, Recipe]]:
+    """Those of `_with_recipe` that have locks.
+
+    Raises:
+        UsageError: as there, or a bridge is named.
+    """
+    from mac_whisper_speedtest.backends.recipe import SwiftRecipe
+
+    found: list[tuple[Backend, Recipe]] = []
+    for backend, recipe in _with_recipe(names, everything=everything):
+        if not isinstance(recipe, SwiftRecipe):
+            found.append((backend, recipe))
+        elif not everything:
+            raise UsageError(
+                f"{recipe.name} has no locks: the release of this tool pins its packages, "
+                f"at {recipe.version}",
+                hint=f"a newer release of the tool may have a newer {recipe.name}",
+            )
+    return found
+
+
+def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Backend, AnyRecipe]]:
+    """The backends that are meant, one for each environment or bridge.
 
     Raises:
         UsageError: none is named, or all and some, or one has no recipe or asks for a precision.
@@ -260,7 +299,7 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
         raise UsageError(
             "say which backends: their names, or --all", hint="speedtest backends list"
         )
-    found: dict[tuple[str, str], tuple[Backend, Recipe]] = {}
+    found: dict[tuple[str, str], tuple[Backend, AnyRecipe]] = {}
     for backend in _chosen(names):
         if backend.precision:
             raise UsageError(
@@ -277,102 +316,55 @@ def _with_recipe(names: tuple[str, ...], *, everything: bool) -> list[tuple[Back
     return list(found.values())
 
 
-def _left_out(recipe: Recipe, torch: str, limit: int | None) -> str:
+def _left_out(recipe: AnyRecipe, torch: str, limit: int | None) -> str:
     """Why ``--all`` does not mean this one; empty if it does."""
-    from mac_whisper_speedtest.environments import environments, uv
+    from mac_whisper_speedtest.backends.recipe import only_where
+    from mac_whisper_speedtest.environments import installations
     from mac_whisper_speedtest.files import megabytes
 
     if not recipe.works_here():
-        return f"it works only on {' and '.join(recipe.platforms)}"
+        return only_where(recipe.platforms)
     if limit is None:
         return ""
     try:
-        python = uv.choose_python(recipe)
+        size = installations.needed_bytes(recipe, torch)
     except UsageError as error:
         return error.message
-    size = recipe.bytes_with(environments.torch_build(recipe, torch, python))
     if size > limit:
         return f"{megabytes(size)} is more than {megabytes(limit)}"
     return ""
 
 
-def _facts(backend: Backend) -> dict[str, Any]:
-    """What ``list`` and ``info`` tell of a backend, in the words of the JSON output."""
-    from mac_whisper_speedtest.environments import environments, locks, uv
-    from mac_whisper_speedtest.paths import with_tilde
-    from mac_whisper_speedtest.worker import launch
+@contextlib.contextmanager
+def _build_progress() -> Iterator[Callable[[str], None]]:
+    """Yield what shows the last line of a build: on a terminal always, elsewhere now and then."""
+    line = output.RewrittenLine(sys.stderr)
+    said_at = time.monotonic()
 
-    recipe = backend.recipe
-    here = environments.of_recipe(recipe) if recipe else []
-    facts: dict[str, Any] = {
-        "name": backend.name,
-        "what": backend.summary,
-        "runs_from": "not installed",
-        "version": "",
-        "path": "",
-        "installed": [_installed(each) for each in here],
-        "devices": list(backend.devices),
-        "weights": backend.weights_format,
-        "source": backend.source,
-    }
-    if backend.broken:
-        facts |= {"runs_from": "broken", "broken": backend.broken}
-    elif backend.command or backend.python or launch.runs_in_place(backend):
-        facts |= {
-            "runs_from": "beside the tool",
-            "version": launch.installed_version(recipe) if recipe else "",
-            "path": with_tilde(Path(backend.python or sys.executable)),
-        }
-    elif recipe is not None:
-        version = backend.version or locks.default_version(recipe)
-        facts["version"] = version
-        if found := environments.find(recipe, version):
-            facts |= {"runs_from": "own environment", "path": with_tilde(found.path)}
-    if recipe is not None:
-        facts |= {
-            "locked": locks.versions(recipe),
-            "default": locks.default_version(recipe),
-            "python": recipe.python,
-            "this_python_fits": uv.this_python_fits(recipe),
-            "platforms": list(recipe.platforms),
-            "works_on_this_platform": recipe.works_here(),
-            "size_bytes": recipe.size_bytes,
-            "notes": list(recipe.notes),
-        }
-    return facts
+    def progress(text: str) -> None:
+        nonlocal said_at
+        if line.on_terminal:
+            line.progress(text[:_PROGRESS_COLUMNS], done=False)
+        elif text and time.monotonic() - said_at > _SAID_EVERY_S:
+            said_at = time.monotonic()
+            notify(f"building: {text}")
+
+    try:
+        yield progress
+    finally:
+        line.write("")
 
 
-def _installed(environment: Environment) -> dict[str, Any]:
-    from mac_whisper_speedtest.paths import with_tilde
+def _delete_locks(recipe: AnyRecipe, version: str) -> None:
+    """Delete the user's own locks of ``recipe``: of that version, or all."""
+    from mac_whisper_speedtest.backends.recipe import SwiftRecipe
+    from mac_whisper_speedtest.environments import locks
 
-    return {
-        "version": environment.version,
-        "python": environment.python,
-        "torch": environment.torch,
-        "size_bytes": environment.size_bytes,
-        "path": with_tilde(environment.path),
-    }
-
-
-def _lines(value: Any) -> list[str]:
-    """One fact as lines of text."""
-    from mac_whisper_speedtest.files import megabytes
-
-    if isinstance(value, bool):
-        return ["yes" if value else "no"]
-    if isinstance(value, int):
-        return [megabytes(value)]
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [
-            f"{each['version']} (Python {each['python']}, {megabytes(each['size_bytes'])}"
-            + (f", torch from {each['torch']}" if each["torch"] else "")
-            + f") {each['path']}"
-            for each in value
-        ]
-    if isinstance(value, list):
-        text = [str(each) for each in value]
-        return text if any(" " in each for each in text) else [", ".join(text) or "-"]
-    return [str(value) or "-"]
+    if isinstance(recipe, SwiftRecipe):
+        return
+    for each in locks.versions(recipe):
+        if version in {"", each} and locks.delete_user_lock(recipe, each):
+            say(f"{recipe.name} {each}: your lock is removed")
 
 
 def _locked(made: Any, path: Path) -> None:

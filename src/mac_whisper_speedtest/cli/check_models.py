@@ -134,9 +134,8 @@ def exit_code(report: Report) -> ExitCode:
 
 def _selected(specs: tuple[str, ...]) -> list[Backend]:
     from mac_whisper_speedtest.backends import registry
-    from mac_whisper_speedtest.backends.backend import FRAMEWORKS
 
-    return registry.select(specs, {**FRAMEWORKS, **registry.installed()})
+    return registry.select(specs, registry.installed())
 
 
 def _known(models: tuple[str, ...]) -> tuple[str, ...]:

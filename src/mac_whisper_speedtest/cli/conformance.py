@@ -109,7 +109,7 @@ def _backend(program: tuple[str, ...], name: str | None) -> Backend:
     """What to start: a command line, or a backend by name or file."""
     from mac_whisper_speedtest.backends import registry
     from mac_whisper_speedtest.backends.backend import Backend
-    from mac_whisper_speedtest.worker.launch import interpreter, not_installed
+    from mac_whisper_speedtest.worker import launch
 
     if bool(program) == bool(name):
         raise UsageError(
@@ -126,8 +126,8 @@ def _backend(program: tuple[str, ...], name: str | None) -> Backend:
         return Backend(name=Path(program[0]).name, command=program, cwd=str(Path.cwd()))
     assert name is not None
     chosen = registry.select([name], registry.installed())[0]
-    if not chosen.command and interpreter(chosen) is None:
-        raise UsageError(f"{chosen.label}: {not_installed(chosen)}")
+    if launch.program(chosen) is None:
+        raise UsageError(f"{chosen.label}: {launch.not_installed(chosen)}")
     return chosen
 
 

@@ -17,8 +17,8 @@ from functools import partial
 from importlib import metadata
 
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
-from mac_whisper_speedtest.environments import locks
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.machine.describe import gpu_model
 from mac_whisper_speedtest.machine.gpu import (
@@ -113,18 +113,20 @@ def locate_interpreter(backend: Backend) -> InterpreterLocation:
     """Where ``backend`` would run from. Starts no process and imports nothing of it."""
     if backend.command:
         return InterpreterLocation(backend, "a program of its own")
-    python = launch.interpreter(backend)
-    if python is None:
+    program = launch.program(backend)
+    if program is None:
         return InterpreterLocation(backend)
     recipe = backend.recipe
     if backend.python:
         where = "its own interpreter"
     elif launch.runs_in_place(backend):
         where = f"{launch.installed_version(recipe) if recipe else ''} beside the tool".strip()
+    elif isinstance(recipe, SwiftRecipe):
+        return InterpreterLocation(backend, f"{recipe.version}, built on this machine")
     else:
-        version = backend.version or (locks.default_version(recipe) if recipe else "")
+        version = launch.requested_version(backend, recipe) if recipe else ""
         where = f"{version} in its own environment"
-    return InterpreterLocation(backend, where, python, _QUESTIONS.get(backend.import_name, ""))
+    return InterpreterLocation(backend, where, program, _QUESTIONS.get(backend.import_name, ""))
 
 
 def query_interpreter(reader: Reader, key: tuple[str, str]) -> Answer:

@@ -1,39 +1,31 @@
 """Creates one Python environment per recipe and version from a lock, completely or not at all.
 
-Its path is ``envs/NAME@VERSION-pyXY-HASH`` in the cache folder; the hash is that of the lock. It is
-built in a staging folder and then renamed, so a killed install leaves nothing that looks like an
-environment; downloads stay in uv's cache, and the next call continues from there.
+Its path is ``envs/NAME@VERSION-pyXY-HASH`` in the cache folder; the hash is that of the lock. A
+killed install leaves nothing that looks like an environment (`store`); downloads stay in uv's
+cache, and the next call continues from there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from mac_whisper_speedtest import files, paths
-from mac_whisper_speedtest.backends.backend import Recipe, this_platform
-from mac_whisper_speedtest.environments import locks, uv
+from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.environments import locks, store, uv
 from mac_whisper_speedtest.environments.locks import Lock
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.paths import with_tilde
 from mac_whisper_speedtest.version import __version__
 
-MARKER = "environment.json"
-
-_SPARE_SHARE = 1.1  # of the recipe's own size, for what differs between platforms
 _SPARE_BYTES = 200_000_000  # for uv's cache
-_FULL_BYTES = 20_000_000  # what a disk has left when an install failed for lack of space
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +69,13 @@ def root() -> Path:
 
 def read_environment(path: Path) -> Environment | None:
     """The environment in the folder ``path``, or ``None`` if it is not complete."""
+    fields = store.read_marker(path)
     try:
-        fields = files.decode_json((path / MARKER).read_bytes(), dict[str, Any])
-        environment = Environment(**fields, path=path)
-    except (OSError, ValueError, TypeError):
+        environment = Environment(**fields, path=path) if fields else None
+    except TypeError:
         return None
     # The Python it was made with may have been uninstalled since: then bin/python is a dead link.
-    return environment if Path(environment.interpreter).exists() else None
+    return environment if environment and Path(environment.interpreter).exists() else None
 
 
 def of_recipe(recipe: Recipe) -> list[Environment]:
@@ -132,7 +124,7 @@ def install(
     torch: str = "auto",
     notify: Callable[[str], None],
     visible: bool = False,
-    free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    free_bytes: store.FreeBytes = store.free_bytes,
 ) -> Environment:
     """Create the environment of ``recipe`` at ``version``, or return the existing one.
 
@@ -145,12 +137,10 @@ def install(
         free_bytes: free space on the file system of a folder.
 
     Raises:
-        UsageError: it does not work on this platform or with any Python here, or that version
-            is not available.
+        UsageError: it works with no Python here, or that version is not available.
         StorageError: the disk is too full, or the folder cannot be written.
         SpeedtestError: the packages could not be downloaded or installed.
     """
-    check_platform(recipe)
     version = version or locks.default_version(recipe)
     python = uv.choose_python(recipe)
     lock = locks.ensure(recipe, version, python=uv.minor_version(python.version), notify=notify)
@@ -159,18 +149,19 @@ def install(
     target = _folder(lock, text, python)
     target.parent.mkdir(parents=True, exist_ok=True)
     waiting = f"{recipe.name} {version} is being installed by another process: waiting for it"
-    with files.locked(_lock_path(target), notify=lambda: notify(waiting)):
-        _delete_leftovers(target.parent, own=target)
+    with files.locked(store.lock_path(target), notify=lambda: notify(waiting)):
+        store.delete_leftovers(target.parent, own=target)
         if made := read_environment(target):
             notify(f"{recipe.name} {version} is already installed")
             return made
-        _check_space(target.parent, recipe.bytes_with(build), recipe.name, free_bytes)
+        needed = int(recipe.bytes_with(build) * store.SPARE_SHARE) + _SPARE_BYTES
+        store.check_space(target.parent, needed, recipe.name, free_bytes)
         # An incomplete environment of that name: its Python is gone, or files were deleted.
         shutil.rmtree(target, ignore_errors=True)
         count = len(locks.applicable(text, python.version))
         notify(f"{recipe.name} {version}: downloading and installing {count} packages")
         began = time.monotonic()
-        with _staged(target) as staging:
+        with store.staged(target) as staging:
             try:
                 _install_packages(
                     staging, text, python.path, find_links=build != "index", visible=visible
@@ -178,7 +169,7 @@ def install(
             except StorageError:
                 raise
             except SpeedtestError as error:
-                if free_bytes(target.parent) < _FULL_BYTES:
+                if free_bytes(target.parent) < store.FULL_BYTES:
                     raise StorageError(
                         f"the disk became full while {recipe.name} was being installed",
                         hint=f"free some space for {with_tilde(target.parent)}, then try again",
@@ -190,41 +181,6 @@ def install(
         took = time.monotonic() - began
         notify(f"{recipe.name} {version}: done in {took:.1f} s, {megabytes(made.size_bytes)}")
         return made
-
-
-def remove(environment: Environment) -> int:
-    """Delete an environment, and return the number of freed bytes.
-
-    Files that uv's cache shares are not counted: clearing that cache frees them.
-
-    Raises:
-        StorageError: it could not be deleted.
-    """
-    path = environment.path
-    # Renamed first, so that the leftovers of a killed removal do not look like an environment.
-    doomed = path.with_name(f".{path.name}.removed")
-    try:
-        with files.locked(_lock_path(path)):
-            freed = sum(status.st_size for status in files.statuses(path) if status.st_nlink == 1)
-            shutil.rmtree(doomed, ignore_errors=True)
-            path.rename(doomed)
-            shutil.rmtree(doomed)
-    except OSError as error:
-        raise StorageError(
-            f"cannot remove {with_tilde(path)}: {error.strerror or error}",
-            hint="check the permissions of that folder",
-        ) from error
-    return freed
-
-
-def check_platform(recipe: Recipe) -> None:
-    """Raise UsageError if ``recipe`` does not work on this operating system and machine."""
-    if not recipe.works_here():
-        raise UsageError(
-            f"{recipe.name} works on {' and '.join(recipe.platforms)}, and this is "
-            f"{this_platform()}",
-            hint="speedtest backends list shows the backends for this machine",
-        )
 
 
 def torch_build(recipe: Recipe, requested: str, python: uv.Python) -> str:
@@ -266,48 +222,6 @@ def _folder(lock: Lock, text: str, python: uv.Python) -> Path:
     return root() / f"{lock.recipe}@{lock.version}-py{major_minor}-{_digest(text)[:12]}"
 
 
-def _lock_path(target: Path) -> Path:
-    """The lock file that a process holds while it installs or removes ``target``."""
-    return target.with_name(f"{target.name}.lock")
-
-
-def _delete_leftovers(folder: Path, *, own: Path) -> None:
-    """Delete the leftovers of killed installs and removals.
-
-    Staging folders are named ``.TARGET.RANDOM``; a live install holds the lock of TARGET.
-    """
-    for left in folder.glob(".*@*"):
-        target = left.with_name(left.name[1:].rpartition(".")[0])
-        if target == own:
-            shutil.rmtree(left, ignore_errors=True)
-            continue
-        with files.locked(_lock_path(target), wait=False) as idle:
-            if idle:
-                shutil.rmtree(left, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """Yield a folder that becomes ``target`` if the block succeeds, and is deleted otherwise.
-
-    Unlike :func:`files.staged_directory` it does not sync thousands of files to the disk, which
-    takes longer than writing them: an environment can be recreated, it only must be complete.
-    """
-    try:
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-        try:
-            yield staging
-            staging.chmod(0o755)
-            staging.rename(target)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {with_tilde(target)}: {error.strerror or error}",
-            hint="check the free disk space and the permissions of that folder",
-        ) from error
-
-
 def _install_packages(
     staging: Path, text: str, python: str, *, find_links: bool, visible: bool
 ) -> None:
@@ -343,20 +257,8 @@ def _write_marker(
         uv=uv.version(),
         tool=__version__,
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
-        size_bytes=sum(status.st_size for status in files.statuses(staging)),
+        size_bytes=store.size_of(staging),
         path=target,
     )
-    fields = {key: value for key, value in asdict(made).items() if key != "path"}
-    files.write_bytes(staging / MARKER, (json.dumps(fields, indent=2) + "\n").encode())
+    store.write_marker(staging, {k: value for k, value in asdict(made).items() if k != "path"})
     return made
-
-
-def _check_space(folder: Path, size: int, name: str, free_bytes: Callable[[Path], int]) -> None:
-    needed = int(size * _SPARE_SHARE) + _SPARE_BYTES
-    free = free_bytes(folder)
-    if free < needed:
-        raise StorageError(
-            f"{name} needs {megabytes(needed)} ({needed} bytes) in {with_tilde(folder)}, "
-            f"and {megabytes(free)} ({free} bytes) are free",
-            hint="free some space, or move the cache with SPEEDTEST_CACHE_DIR",
-        )

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from mac_whisper_speedtest import files, paths
-from mac_whisper_speedtest.backends.backend import Recipe
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.environments import uv
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mac_whisper_speedtest.backends.backend import Recipe
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.privacy import scrub
 

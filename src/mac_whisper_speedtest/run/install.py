@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.environments import environments
+from mac_whisper_speedtest.environments import installations
 from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.interrupts import as_keyboard_interrupt
 from mac_whisper_speedtest.worker import ownership
 from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
-from mac_whisper_speedtest.worker.launch import interpreter, launch
+from mac_whisper_speedtest.worker.launch import launch, program
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 Versions = tuple[str, Mapping[str, str]]
@@ -34,6 +35,23 @@ def installed_versions(backend: Backend, *, threads: int) -> Versions:
         return hello.version, hello.versions
 
 
+def greet(command: Sequence[str]) -> str:
+    """The name that a program answers ``hello`` with.
+
+    Raises:
+        SpeedtestError: it does not start, or does not answer.
+    """
+    name = Path(command[0]).name
+    with ownership.temporary_folder() as work:
+        started = launch(Backend(name=name, command=tuple(command)), scratch=work, threads=1)
+        assert started is not None  # it has a command
+        try:
+            with Worker(started, Deadlines()) as worker:
+                return worker.hello().value.name
+        except WorkerFailureError as error:
+            raise SpeedtestError(f"{name} does not answer: {error}") from error
+
+
 def add_missing(backends: Iterable[Backend], notify: Callable[[str], None]) -> None:
     """Create the environments of backends that are not installed.
 
@@ -44,8 +62,8 @@ def add_missing(backends: Iterable[Backend], notify: Callable[[str], None]) -> N
             recipe = backend.recipe
             if backend.command or recipe is None or not recipe.works_here():
                 continue
-            if interpreter(backend) is None:
+            if program(backend) is None:
                 try:
-                    environments.install(recipe, backend.version, notify=notify)
+                    installations.install(recipe, backend.version, greet=greet, notify=notify)
                 except SpeedtestError as error:
                     notify(f"{backend.label} could not be installed: {error.message}")

@@ -32,7 +32,7 @@ from mac_whisper_speedtest.version import __version__
 from mac_whisper_speedtest.weights import custom, locate, repair
 from mac_whisper_speedtest.weights.damage import DamagedError
 from mac_whisper_speedtest.weights.locate import Weights
-from mac_whisper_speedtest.worker.launch import interpreter, not_installed
+from mac_whisper_speedtest.worker.launch import not_installed, program
 
 _TOOL = "mac-whisper-speedtest"
 _LIBRARIES = ("av", "jiwer", "msgspec", "numpy", "psutil", "soxr", "whisper-normalizer")
@@ -60,8 +60,14 @@ class Prepared:
 
 
 def backends_of(request: Request) -> tuple[Backend, ...]:
-    """The backends that a request names, or all that are known. Raises UsageError."""
+    """The backends that a request names, or all that can run on this platform.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
     found = registry.select(request.backends, registry.installed())
+    if not request.backends:
+        found = [each for each in found if each.made_for_here()]
     return tuple(replace(each, managed=each.managed or request.managed) for each in found)
 
 
@@ -186,7 +192,7 @@ def _unavailable(cell: Cell, request: Request) -> str:
     backend, info = cell.backend, cell.info
     if backend.broken:
         return scrub(backend.broken)
-    if not backend.command and interpreter(backend) is None:
+    if program(backend) is None:
         return not_installed(backend)
     refused = backend.refuses(request.decode_contract)
     if refused is not None:

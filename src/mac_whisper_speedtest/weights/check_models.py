@@ -248,23 +248,25 @@ def _key(backend: Backend, info: ModelInfo, chosen: CachedCopy, device: str) -> 
     It covers everything that the outcome depends on: model, backend, version, method, interpreter,
     device and files.
     """
-    from mac_whisper_speedtest.environments import locks
-    from mac_whisper_speedtest.worker.launch import installed_version, interpreter, runs_in_place
+    from mac_whisper_speedtest.worker.launch import (
+        installed_version,
+        program,
+        requested_version,
+        runs_in_place,
+    )
 
     recipe = backend.recipe
     if recipe is None or backend.command:
         return ""
     here = runs_in_place(backend)
-    version = (
-        installed_version(recipe) if here else backend.version or locks.default_version(recipe)
-    )
+    version = installed_version(recipe) if here else requested_version(backend, recipe)
     files = [(str(file.path), file.size, file.path.stat().st_mtime_ns) for file in chosen.files]
     words = [
         "loaded without a network",
         info.model,
         backend.label,
         version,
-        interpreter(backend) or "",
+        program(backend) or "",
         device,
         info.precision,
         repr(sorted(files)),

@@ -1,4 +1,4 @@
-"""How a backend is started: its interpreter, its arguments and its environment variables."""
+"""How a backend is started: its program, its arguments and its environment variables."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from importlib import metadata
 from pathlib import Path
 
 from mac_whisper_speedtest import privacy
-from mac_whisper_speedtest.backends.backend import Backend, Recipe
-from mac_whisper_speedtest.environments import environments, locks
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.recipe import AnyRecipe, SwiftRecipe, only_where
+from mac_whisper_speedtest.environments import bridges, environments, installations
 from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker.offline import OFFLINE
 from mac_whisper_speedtest.worker.ownership import MARK, new_mark
@@ -46,21 +47,28 @@ needs for transcribing; a description can name more."""
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Everything needed to start one worker process."""
+    """Everything needed to start one worker process.
+
+    ``versions`` is what is known of the program beside what it will report itself: the packages
+    that a bridge was built with.
+    """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     cwd: Path
     mark: str
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def interpreter(backend: Backend) -> str | None:
-    """The Python that can run ``backend``, or ``None`` when it is not installed.
+def program(backend: Backend) -> str | None:
+    """The program that runs ``backend``, or ``None`` when it is not installed.
 
-    In this order: the one its description names; this one, if it can import the library in the
-    requested version; the managed environment of that version. A backend that requests its managed
-    environment runs only there.
+    In this order: that of its command; the Python its description names; this one, if it can import
+    the library in the requested version; what is installed of its recipe in that version, a Python
+    or a bridge. A backend that requests its managed environment runs only there.
     """
+    if backend.command:
+        return backend.command[0]
     if backend.python:
         return backend.python
     if runs_in_place(backend):
@@ -68,12 +76,29 @@ def interpreter(backend: Backend) -> str | None:
     recipe = backend.recipe
     if recipe is None:
         return None
-    return environments.python_of(recipe, backend.version or locks.default_version(recipe))
+    return installations.program(recipe, requested_version(backend, recipe))
+
+
+def command(backend: Backend) -> tuple[str, ...] | None:
+    """The argument vector that starts ``backend``, or ``None`` when it is not installed."""
+    if backend.command:
+        return backend.command
+    found = program(backend)
+    if found is None:
+        return None
+    if backend.adapter:
+        return (found, "-P", str(_BOOTSTRAP), backend.adapter, *backend.search_path)
+    return (found, *backend.arguments)
+
+
+def requested_version(backend: Backend, recipe: AnyRecipe) -> str:
+    """The version of its recipe that ``backend`` asks for."""
+    return backend.version or installations.default_version(recipe)
 
 
 def runs_in_place(backend: Backend) -> bool:
     """Whether ``backend`` runs in the tool's own environment."""
-    if backend.managed or not backend.importable_here():
+    if backend.managed or not backend.adapter or not backend.importable_here():
         return False
     if not backend.version:
         return True
@@ -81,20 +106,22 @@ def runs_in_place(backend: Backend) -> bool:
 
 
 def not_installed(backend: Backend) -> str:
-    """Why :func:`interpreter` returned ``None``, and the command to type."""
+    """Why :func:`program` returned ``None``, and the command to type."""
     recipe = backend.recipe
     if recipe is None:
         if backend.managed:
             return "not installed — the tool has no recipe to create an environment for it"
         return f"not installed — {backend.import_name} cannot be imported; install it by hand"
     if not recipe.works_here():
-        return f"not for this machine: it works on {' and '.join(recipe.platforms)}"
+        return f"not for this machine: {only_where(recipe.platforms)}"
     version = f"@{backend.version}" if backend.version else ""
     return f"not installed — speedtest backends install {backend.name}{version}"
 
 
-def installed_version(recipe: Recipe) -> str:
+def installed_version(recipe: AnyRecipe) -> str:
     """The version of the recipe's distribution in the tool's environment; empty if not there."""
+    if isinstance(recipe, SwiftRecipe):
+        return ""  # a program
     try:
         return metadata.version(recipe.distribution)
     except metadata.PackageNotFoundError:
@@ -123,18 +150,14 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
         threads: for OpenMP and BLAS libraries; the adapter gets its own number with ``load``.
     """
     environment = passed_variables(backend.variables)
-    if backend.command:
-        argv = backend.command
-    else:
-        python = interpreter(backend)
-        if python is None:
-            return None
-        argv = (python, "-P", str(_BOOTSTRAP), backend.adapter, *backend.search_path)
-        if folder := environments.bytecode_of(python):
-            # Where the user's variable forbids bytecode, as in many containers, every worker would
-            # compile its modules again: on two slow cores 20 s for transformers instead of 8 s.
-            environment.pop("PYTHONDONTWRITEBYTECODE", None)
-            environment["PYTHONPYCACHEPREFIX"] = str(folder)
+    argv = command(backend)
+    if argv is None:
+        return None
+    if backend.adapter and (folder := environments.bytecode_of(argv[0])):
+        # Where the user's variable forbids bytecode, as in many containers, every worker would
+        # compile its modules again: on two slow cores 20 s for transformers instead of 8 s.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(folder)
     process_tree.adopt_orphans()
     mark = new_mark()
     environment |= {
@@ -149,4 +172,5 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
         environment=environment,
         cwd=Path(backend.cwd) if backend.cwd else scratch,
         mark=mark,
+        versions=bridges.revisions_of(argv[0]),
     )

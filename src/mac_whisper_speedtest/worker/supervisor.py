@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -98,6 +98,7 @@ class Worker:
         observer: Observer | None = None,
     ) -> None:
         self._deadlines = deadlines
+        self._known_versions = launch.versions
         self._memory_limit = memory_limit
         self._memory_checked = 0.0
         self._observer = observer or Observer()
@@ -142,7 +143,10 @@ class Worker:
         return self._process.pid
 
     def hello(self) -> Answer[m.HelloResult]:
-        """Have the worker import its library and identify itself."""
+        """Have the worker import its library and identify itself.
+
+        Its versions are completed by those that are known of its program (`Launch.versions`).
+        """
         answer = self._call(
             m.Method.HELLO,
             asdict(m.HelloParams()),
@@ -155,7 +159,8 @@ class Worker:
                 f"speaks protocol {shown(answer.value.protocol)}, not {m.PROTOCOL_VERSION}",
                 m.Stage.IMPORT,
             )
-        return answer
+        versions = {**self._known_versions, **answer.value.versions}
+        return replace(answer, value=replace(answer.value, versions=versions))
 
     def load(self, params: LoadParams) -> Answer[m.LoadReply]:
         """Have the worker load weights."""

@@ -1,0 +1,34 @@
+"""WhisperKit: Whisper through Core ML, on the Neural Engine, the GPU and the CPU of a Mac.
+
+Its adapter is a program in Swift, ``bridges/swift/whisperkit``; this is its description.
+"""
+
+from __future__ import annotations
+
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.recipe import SwiftRecipe
+
+RECIPE = SwiftRecipe(
+    name="whisperkit",
+    version="1.1.0",
+    package="whisperkit",
+    product="speedtest-whisperkit",
+    revisions={"argmax-oss-swift": "1e2a163736dfa5a198e637ae44c114e1c6d5cc2d"},
+    size_bytes=20_000_000,
+    build_bytes=2_000_000_000,
+    notes=("built with Swift on a Mac with Apple silicon; the sizes are estimates",),
+)
+
+BACKEND = Backend(
+    name="whisperkit",
+    weights_format="whisperkit",
+    summary="WhisperKit: Core ML, on the Neural Engine, the GPU and the CPU",
+    devices=("ane", "gpu", "cpu"),
+    fixed={
+        "beam_size": 1,  # it has no beam search
+        "best_of": 1,  # above temperature 0 it samples once
+        "condition_on_previous_text": False,  # every window starts from the same prompt
+    },
+    shipped={"temperatures": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]},
+    recipe=RECIPE,
+)

@@ -1,0 +1,104 @@
+"""What is installed of a recipe, and installing it: the one place that knows both kinds.
+
+A `Recipe` makes a Python environment (`environments`), a `SwiftRecipe` a program (`swift`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mac_whisper_speedtest.backends.recipe import (
+    AnyRecipe,
+    SwiftRecipe,
+    only_where,
+    this_platform,
+)
+from mac_whisper_speedtest.environments import bridges, environments, locks, store, swift, uv
+from mac_whisper_speedtest.environments.bridges import Bridge
+from mac_whisper_speedtest.environments.environments import Environment
+from mac_whisper_speedtest.errors import UsageError
+
+Installation = Environment | Bridge
+
+
+def of_recipe(recipe: AnyRecipe) -> Sequence[Installation]:
+    """Everything that is installed of ``recipe``, of any version, the newest last."""
+    if isinstance(recipe, SwiftRecipe):
+        return bridges.of_recipe(recipe)
+    return environments.of_recipe(recipe)
+
+
+def find(recipe: AnyRecipe, version: str) -> Installation | None:
+    """What runs ``recipe`` at ``version``, or ``None``."""
+    if isinstance(recipe, SwiftRecipe):
+        return bridges.find(recipe, version)
+    return environments.find(recipe, version)
+
+
+def program(recipe: AnyRecipe, version: str) -> str | None:
+    """The program of what `find` returns: a Python, or a bridge."""
+    if isinstance(recipe, SwiftRecipe):
+        bridge = bridges.find(recipe, version)
+        return bridge.executable if bridge else None
+    return environments.python_of(recipe, version)
+
+
+def default_version(recipe: AnyRecipe) -> str:
+    """The version of a backend named without one."""
+    return recipe.version if isinstance(recipe, SwiftRecipe) else locks.default_version(recipe)
+
+
+def versions(recipe: AnyRecipe) -> list[str]:
+    """The versions that can be installed without asking anyone, the oldest first."""
+    return [recipe.version] if isinstance(recipe, SwiftRecipe) else locks.versions(recipe)
+
+
+def needed_bytes(recipe: AnyRecipe, torch: str) -> int:
+    """What ``install`` with these arguments needs on the disk.
+
+    Raises:
+        UsageError: no Python here fits it.
+    """
+    if isinstance(recipe, SwiftRecipe):
+        return recipe.build_bytes
+    return recipe.bytes_with(environments.torch_build(recipe, torch, uv.choose_python(recipe)))
+
+
+def check_platform(recipe: AnyRecipe) -> None:
+    """Raise UsageError if ``recipe`` does not work on this operating system and machine."""
+    if not recipe.works_here():
+        raise UsageError(
+            f"{recipe.name}: {only_where(recipe.platforms)} (this is {this_platform()})",
+            hint="speedtest backends list shows the backends for this machine",
+        )
+
+
+def install(
+    recipe: AnyRecipe,
+    version: str = "",
+    *,
+    greet: swift.Greet,
+    notify: Callable[[str], None],
+    torch: str = "auto",
+    progress: Callable[[str], None] = lambda _line: None,
+    visible: bool = False,
+) -> Installation:
+    """Install ``recipe`` at ``version``, or return what is there; as the two kinds describe.
+
+    Raises:
+        UsageError: it does not work on this platform, or as the two kinds describe.
+    """
+    check_platform(recipe)
+    if isinstance(recipe, SwiftRecipe):
+        return swift.install(recipe, version, greet=greet, notify=notify, progress=progress)
+    return environments.install(recipe, version, torch=torch, notify=notify, visible=visible)
+
+
+def remove(installation: Installation) -> int:
+    """Delete what is installed, and return the number of freed bytes. Raises StorageError."""
+    return store.remove(installation.path)
+
+
+def remove_unfinished(recipe: AnyRecipe) -> int:
+    """Delete what unfinished installs keep in order to continue; return its size in bytes."""
+    return swift.delete_unfinished(recipe) if isinstance(recipe, SwiftRecipe) else 0

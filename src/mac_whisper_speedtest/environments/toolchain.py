@@ -1,0 +1,274 @@
+"""The Swift toolchain of this machine: whether it can build a bridge, and running it.
+
+SwiftPM puts each of its own processes into a process group of its own; what they all share is the
+session. So a build gets a session, and everything in it is killed when the build ends in any way.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+from mac_whisper_speedtest import interrupts
+from mac_whisper_speedtest.backends import recipe as recipes
+from mac_whisper_speedtest.backends.recipe import SwiftRecipe
+from mac_whisper_speedtest.errors import SpeedtestError, UsageError
+from mac_whisper_speedtest.privacy import scrub
+
+_QUESTION_S = 120.0
+"""The first call of a tool after an update of Xcode takes a while."""
+_LOOK_EVERY_S = 0.2
+_END_GRACE_S = 5.0
+_SWEEPS = 100
+_SWEEP_PAUSE_S = 0.02
+_TAIL_BYTES = 16 * 1024
+_LINE_BYTES = 1024
+
+_SWIFT_VERSION = re.compile(r"Swift version (?P<version>\d+(\.\d+)*)")
+_NUMBER = re.compile(r"\d+(\.\d+)*")
+# The manifests read them; a build for users must not depend on what a developer has set.
+_DEVELOPERS = frozenset({"SPEEDTEST_STUBS", "SPEEDTEST_SWIFT_MODE"})
+
+INSTALL_TOOLS = "xcode-select --install"
+_UPDATE_TOOLS = "softwareupdate --list shows newer Command Line Tools; softwareupdate --install -a"
+
+
+class BuildTimeoutError(SpeedtestError):
+    """A step of a build exceeded its time, and was stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """What builds a bridge.
+
+    Attributes:
+        swift: path of the program.
+        identity: what ``swift --version`` prints: release, build and target.
+        version: the release, such as ``6.3.1``.
+    """
+
+    swift: str
+    identity: str
+    version: str
+
+
+def macos_version() -> str:
+    """The version of macOS, such as ``15.5``; empty elsewhere."""
+    return platform.mac_ver()[0]
+
+
+def check(recipe: SwiftRecipe) -> Toolchain:
+    """The toolchain of this machine, if it can build ``recipe``.
+
+    Raises:
+        UsageError: something is missing or too old; the hint has the command to type.
+    """
+    if recipes.is_macos():
+        # Without the tools, /usr/bin/swift exists as well, and opens a dialog when it is called.
+        ask("xcode-select", "-p", missing="the Command Line Tools of Xcode are not installed")
+    swift = shutil.which("swift")
+    if swift is None:
+        raise UsageError(
+            f"{recipe.name} is built with Swift, and there is no swift on the PATH",
+            hint=INSTALL_TOOLS if recipes.is_macos() else "https://www.swift.org/install",
+        )
+    identity = ask(swift, "--version", missing="swift does not start")
+    found = _SWIFT_VERSION.search(identity)
+    version = found["version"] if found else ""
+    if _older(version, recipe.swift):
+        raise UsageError(
+            f"{recipe.name} needs Swift {recipe.swift} or newer, and this is {version or identity}",
+            hint=_UPDATE_TOOLS if recipes.is_macos() else "https://www.swift.org/install",
+        )
+    if recipes.is_macos():
+        _check_macos(recipe)
+    return Toolchain(swift, identity, version)
+
+
+def _check_macos(recipe: SwiftRecipe) -> None:
+    if recipe.sdk:
+        sdk = ask(
+            *("xcrun", "--sdk", "macosx", "--show-sdk-version"), missing="there is no SDK of macOS"
+        )
+        if _older(sdk, recipe.sdk):
+            raise UsageError(
+                f"{recipe.name} is built with the SDK of macOS {recipe.sdk} or newer, "
+                f"and this is the one of {sdk}",
+                hint=_UPDATE_TOOLS,
+            )
+    if _older(macos_version(), recipe.macos):
+        raise UsageError(
+            f"{recipe.name} needs macOS {recipe.macos} or newer, and this is {macos_version()}",
+            hint="update macOS: softwareupdate --list",
+        )
+
+
+def _older(version: str, least: str) -> bool:
+    """Whether a version, as numbers with dots, is older; one that is not known is."""
+
+    def numbers(text: str) -> list[int]:
+        found = _NUMBER.match(text)
+        return [int(each) for each in found[0].split(".")] if found else []
+
+    return numbers(version) < numbers(least)
+
+
+def ask(*command: str, missing: str) -> str:
+    """What a tool prints to stdout.
+
+    Raises:
+        UsageError: it is not there or fails: ``missing``.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=_QUESTION_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"{missing}: {scrub(str(error))}", hint=INSTALL_TOOLS) from error
+    if done.returncode == 0:
+        return done.stdout.strip()
+    said = scrub(done.stderr + done.stdout).strip()
+    if "license" in said:
+        raise UsageError(
+            "the license of Xcode has not been accepted", hint="sudo xcodebuild -license accept"
+        )
+    why = " / ".join(said.splitlines()[-2:]) or f"status {done.returncode}"
+    raise UsageError(
+        f"{missing}: {command[0]} {' '.join(command[1:])}: {why}",
+        hint=INSTALL_TOOLS if recipes.is_macos() else "https://www.swift.org/install",
+    )
+
+
+# Running it.
+
+
+def run(
+    command: Sequence[str],
+    *,
+    log: Path,
+    stdout: Path | None = None,
+    timeout_s: float,
+    progress: Callable[[str], None],
+    started: Callable[[psutil.Process], None] = lambda _process: None,
+) -> int:
+    """Run a program to its end, and return its exit status. Nothing of it runs after that.
+
+    Args:
+        command: the program and its arguments.
+        log: what it writes is appended to this file.
+        stdout: a file for its stdout instead.
+        timeout_s: what it may take.
+        progress: called several times a second with the last line of the log.
+        started: called with the process that leads the session.
+
+    Raises:
+        BuildTimeoutError: it took longer.
+        OSError: it cannot be started, or the log cannot be written.
+    """
+    until = time.monotonic() + timeout_s
+    variables = {name: value for name, value in os.environ.items() if name not in _DEVELOPERS}
+    with (
+        log.open("ab") as stream,
+        (stdout or log).open("wb" if stdout else "ab") as output,
+        interrupts.held_back(),  # a process that is not known here could not be killed
+    ):
+        process = _started(command, output, stream, variables)
+        try:
+            with interrupts.released():
+                started(psutil.Process(process.pid))
+                while process.poll() is None:
+                    progress(last_line(log))
+                    if time.monotonic() > until:
+                        raise BuildTimeoutError(f"not finished after {timeout_s:.0f} s")
+                    _wait(process, _LOOK_EVERY_S)
+        finally:
+            end_session(process.pid)
+            _wait(process, _END_GRACE_S)
+    return process.returncode
+
+
+def _started(
+    command: Sequence[str], stdout: BinaryIO, stderr: BinaryIO, variables: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=variables,
+        start_new_session=True,
+    )
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def end_session(leader: int) -> None:
+    """End every process of a session: the leader may clean up for some seconds, the rest not."""
+    if _alive(leader):
+        os.kill(leader, signal.SIGINT)  # SwiftPM then stops its compilers
+        until = time.monotonic() + _END_GRACE_S
+        while _alive(leader) and time.monotonic() < until:
+            time.sleep(_SWEEP_PAUSE_S)
+    for _ in range(_SWEEPS):
+        if not (members := list(_session(leader))):
+            return
+        for each in members:
+            try:
+                each.kill()
+            except psutil.Error:
+                continue
+        time.sleep(_SWEEP_PAUSE_S)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _session(leader: int) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+        except (OSError, psutil.Error):
+            continue
+
+
+def tail(log: Path, start: int = 0, *, size: int = _TAIL_BYTES) -> list[str]:
+    """The last lines of a log that have text, without secrets: from a byte on, or fewer."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(start, stream.seek(0, os.SEEK_END) - size))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for each in scrub(text).splitlines() if (line := each.strip())]
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log; empty if it has none."""
+    return next(reversed(tail(log, size=_LINE_BYTES)), "")
