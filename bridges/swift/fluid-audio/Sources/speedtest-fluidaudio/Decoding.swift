@@ -36,11 +36,11 @@ func remarks(
 
 /// The answer to a call, made after its clock has stopped.
 func transcript(of result: ASRResult, seconds: Double, samples: Int, remarks: [String]) -> Transcript {
-  let tokens = result.tokenTimings ?? []
+  let tokens = result.tokenTimings?.map { Segment(startS: $0.startTime, endS: $0.endTime, text: $0.token) }
   let duration = Double(samples) / Double(FluidAudioEngine.config.sampleRate)
   return Transcript(
-    seconds: seconds, text: result.text, segments: segments(of: tokens, duration: duration),
-    tokens: result.tokenTimings?.count, effective: effectiveSettings, remarks: remarks)
+    seconds: seconds, text: result.text, segments: sentences(of: tokens ?? [], durationS: duration),
+    tokens: tokens?.count, effective: effectiveSettings, remarks: remarks)
 }
 
 /// An error of `AsrManager.transcribe` with its number; others pass as they are.

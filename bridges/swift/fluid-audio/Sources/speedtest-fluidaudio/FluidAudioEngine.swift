@@ -13,13 +13,37 @@ actor FluidAudioEngine: Engine {
   /// contract `greedy` says, and because four at once, its default, have crashed on macOS 14.
   static let config = ASRConfig(parallelChunkConcurrency: 1)
 
-  /// Device words in Core ML's: the units of the encoder, and of decoder and joint. The preprocessor
-  /// always runs on the CPU.
-  static let units: [String: (encoder: MLComputeUnits, others: MLComputeUnits, words: String)] = [
+  /// What Core ML may use for the encoder, and for decoder and joint. The preprocessor always runs on
+  /// the CPU.
+  typealias Units = (encoder: MLComputeUnits, others: MLComputeUnits, words: String)
+  static let units: [String: Units] = [
     "ane": (.cpuAndNeuralEngine, .cpuAndNeuralEngine, "encoder, decoder and joint cpuAndNeuralEngine"),
     "gpu": (.cpuAndGPU, .cpuAndNeuralEngine, "encoder cpuAndGPU, decoder and joint cpuAndNeuralEngine"),
     "cpu": (.cpuOnly, .cpuOnly, "encoder, decoder and joint cpuOnly"),
   ]
+
+  /// A device and its units. `auto` is the Neural Engine where there is one: in a virtual machine there
+  /// is none, and loading for it is known to hang.
+  ///
+  /// - Parameter available: the device words of this machine.
+  static func place(_ device: String, among available: Set<String>) throws -> (String, Units) {
+    guard available.contains("cpu") else { throw EngineError.unavailable("there is no Core ML here") }
+    let device = device == "auto" ? (available.contains("ane") ? "ane" : "cpu") : device
+    guard let units = units[device] else {
+      throw EngineError.modelUnusable("FluidAudio has no device \(device): use ane, gpu or cpu")
+    }
+    guard available.contains(device) else {
+      throw EngineError.unavailable("this machine has no \(device), but \(available.sorted())")
+    }
+    return (device, units)
+  }
+
+  private static func devicesHere() -> Set<String> {
+    Set(
+      MLModel.availableComputeDevices.map {
+        if case .neuralEngine = $0 { "ane" } else if case .gpu = $0 { "gpu" } else { "cpu" }
+      })
+  }
 
   private var loaded: (manager: AsrManager, version: AsrModelVersion)?
 
@@ -29,13 +53,7 @@ actor FluidAudioEngine: Engine {
   }
 
   func load(_ request: LoadRequest) async throws -> Loaded {
-    guard SystemInfo.isAppleSilicon else {
-      throw EngineError.unavailable("FluidAudio needs a Mac with Apple silicon")
-    }
-    let device = request.device == "auto" ? "ane" : request.device
-    guard let units = Self.units[device] else {
-      throw EngineError.modelUnusable("FluidAudio has no device \(device): use ane, gpu or cpu")
-    }
+    let (device, units) = try Self.place(request.device, among: Self.devicesHere())
     let weights = try Weights(request.model)
     let configuration = AsrModels.defaultConfiguration()
     configuration.computeUnits = units.others

@@ -3,11 +3,7 @@
 @preconcurrency import CoreML
 import Foundation
 
-// MARK: the machine and the network
-
-public enum SystemInfo {
-  public static var isAppleSilicon: Bool { false }
-}
+// MARK: the network
 
 public enum ModelHub {
   public static var offlineMode: Bool {

@@ -1,28 +1,26 @@
-import FluidAudio
-import Foundation
-import SpeedtestProtocol
-
 /// Silence between words, in seconds, that ends a segment without a full stop.
 private let longPause = 1.0
 
 /// Seconds after which a segment ends at the next word; at twice that it ends inside a word too.
 private let longest = 30.0
 
-/// Sentences, made of the times of tokens.
+/// Sentences, for engines that report the times of tokens only.
 ///
-/// The texts together are the transcript, as FluidAudio orders it; a word begins at a blank or at
-/// SentencePiece's mark. Times never decrease from one segment to the next, and one that is not finite
-/// is replaced by the end of what came before.
+/// The texts together are those of the tokens, in their order. A word begins at a blank, or at
+/// SentencePiece's mark, which becomes one. No segment begins before the last one has ended; a time
+/// that is not finite is replaced by the end of what came before.
 ///
-/// - Parameter duration: of the audio, in seconds; all times are within it.
-func segments(of tokens: [TokenTiming], duration: Double) -> [Segment] {
+/// - Parameters:
+///   - tokens: each with its text and its times in seconds.
+///   - durationS: seconds of audio; all times are within it.
+public func sentences(of tokens: [Segment], durationS: Double) -> [Segment] {
   var finished: [Segment] = []
   var current: Segment?
   for token in tokens {
-    let text = token.token.replacingOccurrences(of: "\u{2581}", with: " ")
+    let text = token.text.first == "\u{2581}" ? " \(token.text.dropFirst())" : token.text
     let floor = finished.last?.endS ?? 0
-    let start = within(floor...duration, token.startTime, else: current?.endS ?? floor)
-    let end = within(start...duration, token.endTime, else: start)
+    let start = within(floor...durationS, token.startS, else: current?.endS ?? floor)
+    let end = within(start...durationS, token.endS, else: start)
     guard var segment = current else {
       current = Segment(startS: start, endS: end, text: text)
       continue
