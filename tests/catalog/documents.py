@@ -79,8 +79,9 @@ class Format(Struct, forbid_unknown_fields=True):
     converts_to: list[Precision]
     library_folder: Words | None = None
     library_uses_hub: bool = False
-    fetched_by: Words | None = None
     extends: Name | None = None
+    assembled: bool = False
+    bundles: list[Inside] = []
 
 
 class File(Struct, forbid_unknown_fields=True):
@@ -103,6 +104,12 @@ class Mirror(Struct, forbid_unknown_fields=True):
     wheel: Wheel
 
 
+class Tokenizer(Struct, forbid_unknown_fields=True):
+    repository: Repository
+    revision: Sha1
+    files: Annotated[list[File], Meta(min_length=1)]
+
+
 class Unavailable(Struct, forbid_unknown_fields=True):
     model: str
     format: str
@@ -119,6 +126,8 @@ class Hosted(Struct, forbid_unknown_fields=True, kw_only=True):
     unpinned: Literal[tuple(UNPINNED_RULES)] | None = None  # type: ignore[valid-type]
     note: Words | None = None
     mirror: Mirror | None = None
+    tokenizer: Tokenizer | None = None
+    approximate_bytes: Annotated[int, Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
         names = [file.name for file in self.files]
@@ -131,7 +140,7 @@ class Hosted(Struct, forbid_unknown_fields=True, kw_only=True):
         if self.unpinned is None:
             if not self.files:
                 raise ValueError("has neither files nor a rule to determine them")
-            for file in self.files:
+            for file in (*self.files, *(self.tokenizer.files if self.tokenizer else ())):
                 if file.size is None or file.sha256 is None:
                     raise ValueError(f"{file.name} lacks its size or SHA-256, and has no rule")
 
@@ -289,6 +298,12 @@ def _coverage(
             yield f"model {name}: weights.toml has no row for it in any format"
 
 
+def _is_shared(name: str) -> bool:
+    """Whether several networks may have the file; of a Core ML model only the weights differ."""
+    of_core_ml = ".mlmodelc/" in name and not name.endswith("/weights/weight.bin")
+    return name in SHARED_FILES or of_core_ml
+
+
 def _one_name_one_network(rows: Rows, named: Mapping[str, Model]) -> Iterator[str]:
     """That no published file is two networks, by its place, by its hash or by its name."""
     by_place: dict[str, str] = {}
@@ -303,7 +318,7 @@ def _one_name_one_network(rows: Rows, named: Mapping[str, Model]) -> Iterator[st
         for file in row.files:
             for digest in filter(None, (file.sha256, file.sha1)):
                 owner = by_hash.setdefault(digest, row.model)
-                if owner != row.model and file.name not in SHARED_FILES:
+                if owner != row.model and not _is_shared(file.name):
                     yield f"{where}: {file.name} has the hash of a file of {owner}"
         names = " ".join([row.place, *(file.name for file in row.files)])
         model = named.get(row.model)

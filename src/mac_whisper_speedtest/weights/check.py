@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mac_whisper_speedtest import catalog, paths
-from mac_whisper_speedtest.catalog import ModelInfo
+from mac_whisper_speedtest.catalog import LocationKind, ModelInfo
 from mac_whisper_speedtest.errors import WeightsError
 from mac_whisper_speedtest.weights import custom, hub_cache, pull, snapshot
 from mac_whisper_speedtest.weights import hashes as weight_hashes
+from mac_whisper_speedtest.weights.expected import CacheLocation
 from mac_whisper_speedtest.weights.inspect import (
     CachedCopy,
     Evidence,
@@ -23,7 +24,6 @@ from mac_whisper_speedtest.weights.inspect import (
 )
 from mac_whisper_speedtest.weights.locate import suits
 from mac_whisper_speedtest.weights.locations import (
-    CacheLocation,
     conversion,
     custom_conversion,
     custom_pulled,
@@ -43,7 +43,8 @@ class WeightsCheck:
         copies: one per location examined.
         chosen: the copy that ``state`` is of; ``None`` if no location was examined.
         reason: why it is unavailable or not checkable.
-        source: the official weights it is converted from, for formats that are converted.
+        source: the official weights that it is converted from, or the pulled files that it is put
+            together from.
         beside: the published files that the conversion is put beside, for formats that need both.
     """
 
@@ -62,7 +63,7 @@ class WeightsCheck:
 
     @property
     def can_be_converted(self) -> bool:
-        """Whether it can be converted from complete local weights, without any download."""
+        """Whether it can be made of complete local weights, without any download."""
         parts = [self.source, self.beside] if self.info.completed_by else [self.source]
         whole = all(part is not None and part.state is WeightsState.COMPLETE for part in parts)
         return whole and self.state in {
@@ -102,6 +103,8 @@ class CacheCheck:
         if not where:
             reason = info.unavailable or "it is not published, and this tool cannot convert it"
             return WeightsCheck(info, WeightsState.UNAVAILABLE, reason=reason)
+        if info.path is None and catalog.weights_formats()[info.weights_format].assembled:
+            return self._check_assembled(info, where)
         check = _checked(info, [self._inspect(location) for location in where])
         if info.source is None:
             return check
@@ -110,6 +113,12 @@ class CacheCheck:
 
     def _published(self, row: catalog.HostedWeights) -> CachedCopy | None:
         return best([self._inspect(location) for location in hosted_locations(row)])
+
+    def _check_assembled(self, info: ModelInfo, where: Sequence[CacheLocation]) -> WeightsCheck:
+        """Check the folders a backend can be given; the pulled files are what one is made of."""
+        usable = [self._inspect(location) for location in where if location.for_run]
+        pulled = [self._inspect(location) for location in where if not location.for_run]
+        return replace(_checked(info, usable), source=best(pulled))
 
     def _check_custom(self, info: ModelInfo, model: catalog.Custom) -> WeightsCheck:
         """Check the pulled files if they can be used as they are, else their conversion."""
@@ -234,17 +243,13 @@ def needs(check: WeightsCheck) -> list[Need]:
     if check.state in {WeightsState.COMPLETE, WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}:
         return []
     info = check.info
-    rows = [(info.origin, check.source if info.source else check.chosen)]
+    rows = [(info.origin, check.source or check.chosen)]
     if info.completed_by is not None:
         rows.append((info.completed_by, check.beside))
         rows = [(row, here) for row, here in rows if not _is_complete(here)]
     if check.can_be_converted:
         return []
-    return [
-        Need(row, _missing_bytes(row, here))
-        for row, here in rows
-        if row is not None and not row.kind.fetched_by
-    ]
+    return [Need(row, _missing_bytes(row, here)) for row, here in rows if row is not None]
 
 
 def _is_complete(copy: CachedCopy | None) -> bool:
@@ -254,11 +259,11 @@ def _is_complete(copy: CachedCopy | None) -> bool:
 def _missing_bytes(row: catalog.HostedWeights, here: CachedCopy | None) -> int | None:
     """Bytes of ``row`` to download; damaged files count as missing."""
     if not row.complete:
-        return row.main_file.size if row.main_file else None
+        return row.known_bytes
     whole: set[str] = set()
     if here is not None and here.location.hub_repository and here.state is not WeightsState.CORRUPT:
         whole = {file.name for file in here.files}
-    return sum(file.size or 0 for file in row.files if file.name not in whole)
+    return sum(file.size or 0 for file in row.needed_files if file.name not in whole)
 
 
 def cost(checks: Iterable[WeightsCheck]) -> Cost:
@@ -296,7 +301,8 @@ def advice(check: WeightsCheck) -> str:
     if check.state is WeightsState.CORRUPT and chosen is not None:
         return _repair_advice(check, chosen)
     if check.can_be_converted:
-        return "nothing to fetch: the next run converts it, or check-models --download does"
+        made = "converts it" if check.info.source or check.reason else "puts it together"
+        return f"nothing to fetch: the next run {made}, or check-models --download does"
     return _fetch_advice(check)
 
 
@@ -304,8 +310,11 @@ def _repair_advice(check: WeightsCheck, chosen: CachedCopy) -> str:
     """How to repair a damaged copy."""
     model = check.info.model
     remove = f"speedtest models remove {model} --format {check.info.weights_format}"
-    if chosen.location.record is not None:
+    if chosen.location.kind is LocationKind.CONVERTED:
         return f"{remove}; the next run converts it again"
+    row = check.info.hosted
+    if chosen.location.kind is LocationKind.LIBRARY and chosen.location.for_run and row:
+        return f"{row.pull_command} fetches a copy of the tool's own"
     if chosen.location.for_run and chosen.location.hub_repository:
         return f"speedtest models pull {model} fetches what is damaged again"
     if chosen.location.folder.is_relative_to(paths.cache_dir()):
@@ -315,15 +324,10 @@ def _repair_advice(check: WeightsCheck, chosen: CachedCopy) -> str:
 
 def _fetch_advice(check: WeightsCheck) -> str:
     """How to get a missing copy."""
-    kind = catalog.weights_formats()[check.info.weights_format]
-    if kind.fetched_by:
-        return f"{kind.fetched_by} fetches it itself"
     needed = needs(check)
     if not needed:
         return check.reason
     row = needed[0].row
     if check.info.completed_by is not None:
-        return f"speedtest models pull {row.model} --format {kind.name}"
-    if row.repository or row.mirror:
-        return f"speedtest models pull {row.model}"
-    return f"fetch it from {row.url}"
+        return f"speedtest models pull {row.model} --format {check.info.weights_format}"
+    return row.pull_command if row.repository or row.mirror else f"fetch it from {row.url}"

@@ -19,7 +19,7 @@ import msgspec
 from mac_whisper_speedtest.convert.record import RECORD_NAME, FileRecord, read_record
 from mac_whisper_speedtest.errors import WeightsError
 from mac_whisper_speedtest.files import megabytes, sha256_file, staged_directory
-from mac_whisper_speedtest.weights.locations import CORE_ML_BUNDLE
+from mac_whisper_speedtest.weights.expected import CORE_ML_BUNDLE
 
 FORMAT = "ggml-coreml"
 

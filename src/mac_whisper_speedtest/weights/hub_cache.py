@@ -94,7 +94,8 @@ class Stored:
     Attributes:
         format: of the weights.
         precision: what they were converted to; empty when they are as published.
-        key: the beginning of the SHA-256 of the file they were made from, or of their own.
+        key: the beginning of the SHA-256 of the file they were made from, or of their own; for
+            files that were put together, `catalog.HostedWeights.key`.
     """
 
     format: str
@@ -132,9 +133,12 @@ def is_pinned(model: str, stored: Stored) -> bool:
     if catalog.weights_formats()[stored.format].extends:
         key = catalog.model_info(model, stored.format, stored.precision).source_key
         return bool(key) and key.startswith(stored.key)
+    rows = catalog.hosted_by_model().get(model, ())
+    if any(row.format == stored.format and row.key == stored.key for row in rows):
+        return True
     weights_format = stored.format if not stored.precision else catalog.SOURCE_FORMAT
     return any(
         row.main_file is not None and (row.main_file.sha256 or "").startswith(stored.key)
-        for row in catalog.hosted_by_model().get(model, ())
+        for row in rows
         if row.format == weights_format
     )

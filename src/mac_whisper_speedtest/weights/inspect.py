@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mac_whisper_speedtest.weights import hub_cache, trash
-from mac_whisper_speedtest.weights.locations import CacheLocation, ExpectedFile
+from mac_whisper_speedtest.weights.expected import CacheLocation, ExpectedFile
 
 LFS_POINTER = b"version https://git-lfs"
 LFS_POINTER_BYTES = 1024
@@ -296,19 +296,17 @@ def _other_commit(etags: Path, pinned: str) -> str:
 
 
 def _recorded(record: Path) -> tuple[tuple[ExpectedFile, ...], Fault | None]:
-    """The files in a conversion's record, and its fault if it cannot be read."""
+    """The files in a folder's record, and its fault if it cannot be read."""
     if not record.parent.is_dir():
         return (ExpectedFile((record.name,)),), None
-    from mac_whisper_speedtest.convert.record import read_record
+    from mac_whisper_speedtest.convert.record import read_written_files
     from mac_whisper_speedtest.errors import SpeedtestError
 
     try:
-        made = read_record(record.parent)
+        written = read_written_files(record.parent)
     except SpeedtestError as error:
         return (), Fault(record.name, error.message.removeprefix(f"{record} "))
-    return tuple(
-        ExpectedFile((file.name,), file.size, file.sha256) for file in made.output_files
-    ), None
+    return tuple(ExpectedFile((file.name,), file.size, file.sha256) for file in written), None
 
 
 STATE_PRIORITY = (

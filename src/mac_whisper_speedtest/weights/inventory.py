@@ -15,6 +15,7 @@ from mac_whisper_speedtest.weights.check import (
     chosen_copy,
     with_checksums,
 )
+from mac_whisper_speedtest.weights.expected import CacheLocation
 from mac_whisper_speedtest.weights.inspect import (
     STATE_PRIORITY,
     CachedCopy,
@@ -22,7 +23,6 @@ from mac_whisper_speedtest.weights.inspect import (
     inspect_copy,
 )
 from mac_whisper_speedtest.weights.locations import (
-    CacheLocation,
     conversion,
     custom_pulled,
     hosted_locations,

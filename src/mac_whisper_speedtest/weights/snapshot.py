@@ -39,7 +39,10 @@ _NOT_DATA = frozenset({"requirements.txt"})
 
 
 def select_files(
-    files: Sequence[HubFile], folder: str = "", weights: Collection[str] = ()
+    files: Sequence[HubFile],
+    folder: str = "",
+    weights: Collection[str] = (),
+    bundles: Collection[str] = (),
 ) -> tuple[HubFile, ...]:
     """The files that a backend needs, in the order given.
 
@@ -48,6 +51,7 @@ def select_files(
         folder: look only in here; the folders below hold the same model in formats for
             other programs (``onnx/``), unless it is a Core ML model.
         weights: names, relative to ``folder``, of the weights where they are known.
+        bundles: the names of the only Core ML models to take; empty for all.
 
     Returns:
         Weights, settings and vocabularies; empty if there are no weights. Never code.
@@ -61,6 +65,7 @@ def select_files(
         file.name
         for file in inside
         if _suffix(relative[file.name].parts[0]) in _bundles(relative.values())
+        and (not bundles or relative[file.name].parts[0] in bundles)
     }
     if not taken:
         return ()
@@ -136,6 +141,8 @@ class PullTarget:
         folder: inside the repository.
         files: those the catalog pins, with their names in the repository.
         complete: these are all.
+        names: exactly these files are needed; empty for those that `select_files` takes.
+        bundles: the only Core ML models that are needed, if any are named.
         custom: it was requested by repository and commit.
     """
 
@@ -145,23 +152,53 @@ class PullTarget:
     folder: str = ""
     files: tuple[HubFile, ...] = ()
     complete: bool = False
+    names: tuple[str, ...] = ()
+    bundles: tuple[str, ...] = ()
     custom: bool = False
 
 
 def pull_target(row: catalog.HostedWeights) -> PullTarget:
-    """What a row of the catalog that has a repository asks for."""
+    """What a row of the catalog asks for of its own repository."""
     folder = f"{row.folder}/" if row.folder else ""
     return PullTarget(
         name=row.model if row.format == catalog.SOURCE_FORMAT else f"{row.model} as {row.format}",
         repository=row.repository,
         revision=row.revision or hub_cache.DEFAULT_BRANCH,
         folder=row.folder,
-        files=tuple(
-            HubFile(f"{folder}{file.name}", file.size, file.sha256)
-            for file in row.files
-            if file.size is not None
-        ),
-        complete=row.complete and row.revision is not None,
+        files=_pinned_files(row.files, folder),
+        complete=bool(row.files)
+        and not row.unpinned
+        and all(file.pinned for file in row.files)
+        and row.revision is not None,
+        bundles=row.kind.bundles,
+    )
+
+
+def tokenizer_target(row: catalog.HostedWeights) -> PullTarget | None:
+    """What a row of the catalog asks for of a second repository, if it does."""
+    tokenizer = row.tokenizer
+    if tokenizer is None:
+        return None
+    return PullTarget(
+        name=f"the tokenizer of {row.model}",
+        repository=tokenizer.repository,
+        revision=tokenizer.revision,
+        files=_pinned_files(tokenizer.files, ""),
+        complete=all(file.pinned for file in tokenizer.files),
+        names=tuple(file.name for file in tokenizer.files),
+    )
+
+
+def pull_targets(row: catalog.HostedWeights) -> tuple[PullTarget, ...]:
+    """Everything that a row asks for; the smaller part first, so that it is not missed late."""
+    return tuple(filter(None, (tokenizer_target(row), pull_target(row))))
+
+
+def _pinned_files(files: Sequence[catalog.PublishedFile], folder: str) -> tuple[HubFile, ...]:
+    return tuple(
+        HubFile(f"{folder}{file.name}", file.size, file.sha256)
+        for file in files
+        if file.size is not None
     )
 
 
@@ -192,7 +229,10 @@ def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFi
     """
     pinned = {file.name: file for file in target.files}
     short = [name.removeprefix(f"{target.folder}/") for name in pinned]
-    files = select_files(found.files, target.folder, short)
+    if target.names:
+        files = _named(target, found)
+    else:
+        files = select_files(found.files, target.folder, short, target.bundles)
     if not files:
         where = f" in {target.folder}" if target.folder else ""
         raise DownloadError(
@@ -215,6 +255,17 @@ def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFi
             hint="nothing was fetched; check HF_ENDPOINT, if it is set",
         )
     return SnapshotFiles(found.repository, found.revision, tuple(held))
+
+
+def _named(target: PullTarget, found: CommitListing) -> tuple[HubFile, ...]:
+    """The files that are needed by their names. Raises DownloadError."""
+    listed = {file.name: file for file in found.files}
+    if missing := [name for name in target.names if name not in listed]:
+        raise DownloadError(
+            f"{found.repository}@{found.revision} does not list {', '.join(missing)}",
+            hint="nothing was fetched; check HF_ENDPOINT, if it is set",
+        )
+    return tuple(listed[name] for name in target.names)
 
 
 def missing_by_size(snapshot: SnapshotFiles) -> list[HubFile]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.files import git_sha1
 from mac_whisper_speedtest.weights.damage import Damage, DamagedError, identity
 from mac_whisper_speedtest.weights.hashes import sha256_files
@@ -21,7 +22,8 @@ def compare_hashes(copy: CachedCopy, hashes: Mapping[Path, str | OSError]) -> Ca
         hashes: the SHA-256 of at least every file whose SHA-256 is known. Small files of a hub
             repository are known by git's name alone, and are read here.
     """
-    original = "what was converted" if copy.location.record else "the published file"
+    converted = copy.location.kind is LocationKind.CONVERTED
+    original = "what was converted" if converted else "the published file"
     damaged, unread = [], []
     for file in copy.files:
         seen = hashes.get(file.path)
@@ -80,7 +82,8 @@ def verified_hashes(
         DamagedError: a file is missing, cannot be read, or is not the expected one.
     """
     location = copy.location
-    seen = identity(location.folder)
+    folder = location.record.parent if location.record else location.folder
+    seen = identity(folder)
     hashes = sha256_files([file.path for file in copy.files], fresh=fresh)
     faults = compare_hashes(copy, hashes).faults
     if row is None:  # then nothing but its hash says what a file is
@@ -88,9 +91,7 @@ def verified_hashes(
         faults += tuple(Fault(name, "has no known hash to be verified by") for name in unknown)
     if faults:
         names = tuple(dict.fromkeys(fault.name for fault in faults))
-        damage = Damage(
-            model, weights_format, names, copy.location.folder, copy.location.kind, row, seen
-        )
+        damage = Damage(model, weights_format, names, folder, location.kind, row, seen)
         message = f"{faults[0].name} of {model} {faults[0].what}"
         raise DamagedError(message, damage, by_hand=by_hand)
     return {file.name: str(hashes[file.path]) for file in copy.files}

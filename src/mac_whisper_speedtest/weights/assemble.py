@@ -1,0 +1,101 @@
+"""Puts published files together in one folder, as a backend needs them, with a record of them.
+
+WhisperKit reads its models and a tokenizer of another repository from one folder; FluidAudio goes
+by the folder's name. The Hugging Face cache has neither, and its files are links, by which Core ML
+may not know a model that it has compiled. So the files get a second name in the tool's cache: a
+hard link, which takes no room, or a copy on a disk without them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from mac_whisper_speedtest import catalog, files
+from mac_whisper_speedtest.convert.record import FORMAT_VERSION, RECORD_NAME, FileRecord
+from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.weights.inspect import CachedCopy, FoundFile
+from mac_whisper_speedtest.weights.locations import assembled_folder
+from mac_whisper_speedtest.weights.verify import verified_hashes
+
+
+class AssemblyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The contents of ``provenance.json`` beside a folder that was put together.
+
+    Attributes:
+        format_version: of this record.
+        upstream: the repositories at their commits.
+        output_files: the files, by their paths in the model's folder.
+    """
+
+    format_version: int
+    upstream: dict[str, str]
+    output_files: tuple[FileRecord, ...]
+
+
+def assemble(
+    row: catalog.HostedWeights, pulled: CachedCopy, *, notify: Callable[[str], None]
+) -> Path:
+    """Give the pulled files of ``row`` their places in a folder of the tool's cache, once.
+
+    The folder appears whole or not at all; one that is there already stays as it is.
+
+    Args:
+        row: of a format that is assembled.
+        pulled: a complete copy in the Hugging Face cache, which is verified first.
+        notify: receives what is done, before it is.
+
+    Returns:
+        The folder with the record; the model's folder is in it.
+
+    Raises:
+        DamagedError: a pulled file is not the published one.
+        StorageError: the cache cannot be written.
+    """
+    folder = assembled_folder(row)
+    hint = "check the free disk space, or set SPEEDTEST_CACHE_DIR to another folder"
+    with files.storage_errors(f"write {folder}", hint), files.locked(Path(f"{folder}.lock")):
+        if folder.exists():
+            return folder
+        hashes = verified_hashes(
+            pulled, row.model, row.format, by_hand=row.pull_command, fresh=False, row=row
+        )
+        notify(
+            f"putting {row.model} together for {row.format}: {len(pulled.files)} files, "
+            f"{megabytes(pulled.size_bytes, 1)}"
+        )
+        with files.staged_directory(folder) as staging:
+            _fill(staging / (row.folder or row.model), pulled.files)
+            record = _record(row, pulled.files, hashes)
+            content = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+            (staging / RECORD_NAME).write_bytes(content)
+    return folder
+
+
+def _fill(folder: Path, pulled: tuple[FoundFile, ...]) -> None:
+    for file in pulled:
+        place = folder / PurePosixPath(file.name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        blob = file.path.resolve()
+        try:
+            os.link(blob, place)
+        except OSError:  # another disk, or one without hard links
+            shutil.copyfile(blob, place)
+
+
+def _record(
+    row: catalog.HostedWeights, pulled: tuple[FoundFile, ...], hashes: Mapping[str, str]
+) -> AssemblyRecord:
+    upstream = {"weights": row.place}
+    if row.tokenizer is not None:
+        upstream["tokenizer"] = f"{row.tokenizer.repository}@{row.tokenizer.revision}"
+    described = (FileRecord(file.name, file.size, hashes[file.name]) for file in pulled)
+    return AssemblyRecord(
+        format_version=FORMAT_VERSION,
+        upstream=upstream,
+        output_files=tuple(sorted(described, key=lambda file: file.name)),
+    )
