@@ -1,6 +1,6 @@
 """FluidAudio: NVIDIA's Parakeet through Core ML; a network of its own, not Whisper.
 
-Its adapter is a program in Swift, ``bridges/swift/fluidaudio``; this is its description.
+Its adapter is a program in Swift, ``bridges/swift/fluid-audio``; this is its description.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 RECIPE = SwiftRecipe(
     name="fluidaudio",
     version="0.15.6",
-    package="fluidaudio",
+    package="fluid-audio",  # SwiftPM would take a folder of its library's name for the library
     product="speedtest-fluidaudio",
     revisions={"fluidaudio": "4dbf4f9f9a5ff3a53ade848d7ba4e3df13db859b"},
     size_bytes=60_000_000,
     build_bytes=3_000_000_000,
-    notes=("built with Swift on a Mac with Apple silicon; the sizes are estimates",),
+    notes=(
+        "built with Swift on a Mac with Apple silicon; the sizes are estimates",
+        "the build also fetches a binary of FluidAudio's from a release on github.com",
+    ),
 )
 
 BACKEND = Backend(
@@ -24,17 +27,22 @@ BACKEND = Backend(
     weights_format="fluidaudio",
     weights_precision="palettized6",
     summary="FluidAudio: Parakeet through Core ML",
-    networks=("parakeet-tdt-0.6b-v3", "parakeet-tdt-0.6b-v2"),
+    # In the order of parakeet-mlx, so that a run of both compares one network.
+    networks=("parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v3"),
     devices=("ane", "gpu", "cpu"),
     fixed={
-        # A transducer, decoded greedily: it has no prompt to say these in, and does not sample.
-        "beam_size": 1,
+        # A transducer: it has no prompt to say these in, and does not sample. A language only
+        # excludes tokens of other scripts.
+        "language": None,
         "best_of": None,
         "temperatures": None,
         "condition_on_previous_text": None,
         "task": "transcribe",
+        "beam_size": 1,
         "vad": False,
         "timestamps": True,
+        "window": None,  # of 14.88 s, overlapping: none of the contract's words
+        "batch_size": 1,  # of its own accord four; the bridge requests one
     },
     recipe=RECIPE,
 )
