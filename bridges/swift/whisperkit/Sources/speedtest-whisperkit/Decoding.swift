@@ -116,6 +116,7 @@ func differences(of options: DecodingOptions, chunked: Bool) -> [String] {
     (!options.withoutTimestamps, "a window's first time may be above 1 s; the next begins at its last time"),
     (options.suppressTokens.isEmpty, "no tokens are suppressed"),
     (options.windowClipTime > 0, "no window begins in the last \(options.windowClipTime) s"),
+    (options.firstTokenLogProbThreshold != nil, "a window whose first token stays unlikely has no text"),
     (samples, "above temperature 0 it takes one sample, of the \(options.topK) likeliest tokens"),
     (chunked, "the detector only chooses where to cut, and may leave out the last second"),
     (options.chunkingStrategy == .vad && !chunked, "not longer than a window: not cut by the detector"),

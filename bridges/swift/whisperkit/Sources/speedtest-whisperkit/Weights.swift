@@ -18,7 +18,10 @@ struct Weights {
     // WhisperKit keeps tokenizers beside the models; turbo and distil have that of large-v3.
     let size = model.name.contains("large-v3") ? "large-v3" : model.name
     let beside = folder.appendingPathComponent("../../../openai/whisper-\(size)").standardizedFileURL
-    let tokenizer = [folder, beside].first { Self.json("tokenizer.json", in: $0) != nil } ?? folder
+    let places = [folder, beside].filter {
+      FileManager.default.fileExists(atPath: $0.appendingPathComponent("tokenizer.json").path)
+    }
+    let tokenizer = places.first ?? folder
     // WhisperKit fetches a tokenizer that is no JSON or that has no configuration, as if it were missing.
     let needed = ["tokenizer.json", "tokenizer_config.json"]
     let bundles = ["AudioEncoder", "MelSpectrogram", "TextDecoder"]
