@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Observer:
     """Subclasses override the methods they need; each does nothing by default.
 
-    Only `slow` and `log` are called while something is timed, so they should be fast.
+    Only `slow`, `log` and, during a load, `notify` are called while something is timed, so they
+    should be fast.
     """
 
     def notify(self, text: str) -> None:

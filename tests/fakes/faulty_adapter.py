@@ -50,7 +50,8 @@ class Faulty:
             time.sleep(_FOREVER_S)
         if self._fault == "bad_model":
             raise ModelUnusableError(f"{Path(params.model.path).name} is not a model")
-        return LoadedModel(device="cpu", precision="float32")
+        device = "ane" if self._fault == "on_the_neural_engine" else "cpu"
+        return LoadedModel(device=device, precision="float32")
 
     def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
         fault = getattr(self, f"_{self._fault}", None)

@@ -32,8 +32,54 @@ def test_one_of_another_program_or_system_is_none(tmp_path: Path, program: str, 
 
 
 def test_an_empty_folder_is_none(tmp_path: Path) -> None:
-    bundles(tmp_path, "bridge", "25A354").mkdir(parents=True)
-    assert caches.compile_caches("bridge", home=tmp_path, build="25A354") == Caches(coreml=False)
+    own, shared = bundles(tmp_path, "bridge", "25A354"), bundles(tmp_path, "", "25A354")
+    own.mkdir(parents=True)
+    assert caches.compile_caches("bridge", home=tmp_path, build="25A354") == Caches(
+        coreml=False, folders=(own, shared)
+    )
+
+
+def test_the_cache_that_all_programs_share_does_not_say_whose_bundles_it_has(
+    tmp_path: Path,
+) -> None:
+    shared = bundles(tmp_path, "", "25A354")
+    (shared / "A1").mkdir(parents=True)
+    seen = caches.compile_caches("bridge", home=tmp_path, build="25A354")
+    assert caches.cache_state("ane", seen) == (
+        "unknown: only the cache that all programs share has bundles"
+    )
+    assert seen.folders == (shared, bundles(tmp_path, "bridge", "25A354"))
+    (bundles(tmp_path, "bridge", "25A354") / "A1").mkdir(parents=True)
+    seen = caches.compile_caches("bridge", home=tmp_path, build="25A354")
+    assert caches.cache_state("ane", seen) == caches.PRESENT
+
+
+@pytest.mark.parametrize("name", ["python3.11", "Python", "org.python.python"])
+def test_a_python_that_is_a_framework_has_a_cache_under_another_name(
+    tmp_path: Path, name: str
+) -> None:
+    (bundles(tmp_path, name, "25A354") / "A1").mkdir(parents=True)
+    seen = caches.compile_caches("python3.11", home=tmp_path, build="25A354")
+    assert caches.cache_state("coreml", seen) == caches.PRESENT
+    other = caches.compile_caches("speedtest-whisperkit", home=tmp_path, build="25A354")
+    assert caches.cache_state("coreml", other) == caches.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "uses"),
+    [
+        ("ane", ("ane", "gpu", "cpu"), True),
+        ("coreml", ("coreml",), True),
+        ("gpu", ("ane", "gpu", "cpu"), False),
+        ("cpu", ("ane", "gpu", "cpu"), False),
+        ("auto", ("ane", "gpu", "cpu"), True),
+        ("auto", ("coreml",), True),
+        ("auto", ("cpu", "gpu", "metal", "coreml"), False),  # whisper.cpp, usually without it
+        ("auto", (), False),
+    ],
+)
+def test_which_loads_use_core_ml(device: str, devices: tuple[str, ...], uses: bool) -> None:
+    assert caches.uses_core_ml(device, devices) is uses
 
 
 def test_the_cpu_compiles_nothing_and_metal_cannot_be_known() -> None:
@@ -45,4 +91,5 @@ def test_the_cpu_compiles_nothing_and_metal_cannot_be_known() -> None:
 
 @pytest.mark.skipif(platform.system() == "Darwin", reason="this is what other systems say")
 def test_without_core_ml_there_is_nothing_to_see() -> None:
-    assert isinstance(caches.compile_caches("bridge").coreml, Unknown)
+    seen = caches.compile_caches("bridge")
+    assert (isinstance(seen.coreml, Unknown), seen.folders) == (True, ())

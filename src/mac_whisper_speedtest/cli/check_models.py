@@ -180,8 +180,13 @@ _STYLES = {
 
 
 def progress(stream: TextIO) -> Observer:
-    """Tells of long reads and of loads, on a terminal only."""
-    return _CheckProgress(stream) if stream.isatty() else Observer()
+    """Reports long reads and loads on a terminal; elsewhere only what has to be known."""
+    return _CheckProgress(stream) if stream.isatty() else _CheckNotices()
+
+
+class _CheckNotices(Observer):
+    def notify(self, text: str) -> None:
+        output.notify(text)
 
 
 class _CheckProgress(Observer):
@@ -195,6 +200,12 @@ class _CheckProgress(Observer):
 
     def loading(self, row: CheckRow) -> None:
         self._line.write(f"loading {row.check.info.model} in {row.backend.label}\n")
+
+    def slow(self, stage: str, waited_s: float, limit_s: float) -> None:
+        self._line.write(f"slow: {stage} has taken {waited_s:.0f} s; it ends at {limit_s:.0f} s\n")
+
+    def notify(self, text: str) -> None:
+        self._line.write(f"{text}\n")
 
 
 def duration(seconds: float | None) -> str:

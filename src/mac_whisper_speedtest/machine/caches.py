@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,10 +108,11 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 # Compiler caches: without them a first load may take minutes.
 #
-# Core ML keeps what it compiled for the Neural Engine in ``~/Library/Caches/<program>/
-# com.apple.e5rt.e5bundlecache/<OS build>/``. Its bundles do not name their model, so a bundle
-# proves only that the program has compiled something under this OS build. Metal's cache of compiled
-# kernels cannot be inspected.
+# Core ML keeps what it compiled for the Neural Engine below ``~/Library/Caches``: in
+# ``<program>/com.apple.e5rt.e5bundlecache/<OS build>``, or without ``<program>`` in a folder that
+# all programs share; both have been seen. Bundles do not name their model, so one of the program's
+# own proves only that this program has compiled something under this OS build, and one in the
+# shared folder does not even say which program. Metal's compiled kernels cannot be inspected.
 
 
 NOTHING = ""
@@ -121,6 +122,9 @@ PRESENT, ABSENT = "there", "absent"
 _BUNDLES = "com.apple.e5rt.e5bundlecache"
 _COREML = {"coreml", "ane"}
 _METAL = {"metal", "mps", "gpu"}
+_FRAMEWORK_PYTHON = ("Python", "org.python.python")
+"""Names under which a Python that is a framework (python.org, Homebrew) may appear: it runs as an
+application, whatever its command is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +133,11 @@ class Caches:
 
     Attributes:
         coreml: whether the program has Core ML bundles of this OS build.
+        folders: where Core ML may keep them; empty where there is no Core ML.
     """
 
     coreml: bool | Unknown
+    folders: tuple[Path, ...] = ()
 
 
 def compile_caches(program: str, *, home: Path | None = None, build: str | None = None) -> Caches:
@@ -146,16 +152,43 @@ def compile_caches(program: str, *, home: Path | None = None, build: str | None 
         if platform.system() != "Darwin":
             return Caches(Unknown("this system has no Core ML"))
         found = attempt(_build)
-        if isinstance(found, Unknown):
-            return Caches(found)
-        build = found
-    folder = (home or Path.home()) / "Library" / "Caches" / program / _BUNDLES / build
-    return Caches(attempt(lambda: folder.is_dir() and any(folder.iterdir())))
+        build = "" if isinstance(found, Unknown) else found
+    root = (home or Path.home()) / "Library" / "Caches"
+    names = (program, *(_FRAMEWORK_PYTHON if program.lower().startswith("python") else ()))
+    own, shared = [root / name / _BUNDLES / build for name in names], root / _BUNDLES / build
+    # A folder that exists is more likely to be the one that is used.
+    folders = tuple(sorted((*own, shared), key=lambda folder: not folder.is_dir()))
+    if not build:
+        return Caches(Unknown("the OS build is not known"), folders)
+    seen = attempt(lambda: (any(map(_has_bundles, own)), _has_bundles(shared)))
+    if isinstance(seen, Unknown):
+        return Caches(seen, folders)
+    in_own, in_shared = seen
+    if in_shared and not in_own:
+        return Caches(Unknown("only the cache that all programs share has bundles"), folders)
+    return Caches(in_own, folders)
+
+
+def _has_bundles(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def uses_core_ml(device: str, devices: Collection[str]) -> bool:
+    """Whether a load on ``device`` compiles with Core ML, as far as that is known beforehand.
+
+    Args:
+        device: the requested one.
+        devices: those of the backend, its preferred one first; Core ML with the Neural Engine is
+            what ``auto`` takes where it is among them.
+    """
+    if device == "auto":
+        return "ane" in devices or next(iter(devices), "") in _COREML
+    return _family(device) in _COREML
 
 
 def cache_state(device: str, seen: Caches) -> str:
     """For a load on ``device``: `NOTHING`, `PRESENT`, `ABSENT`, or ``unknown: reason``."""
-    family = device.partition(":")[0].lower()
+    family = _family(device)
     if family in _COREML:
         if isinstance(seen.coreml, Unknown):
             return f"unknown: {seen.coreml.reason}"
@@ -163,6 +196,10 @@ def cache_state(device: str, seen: Caches) -> str:
     if family in _METAL:
         return "unknown: Metal's compiled kernels cannot be inspected"
     return NOTHING
+
+
+def _family(device: str) -> str:
+    return device.partition(":")[0].lower()
 
 
 @functools.cache  # it runs a program; the build does not change during a run

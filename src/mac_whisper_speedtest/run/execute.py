@@ -28,6 +28,7 @@ from mac_whisper_speedtest.run.task import Task
 from mac_whisper_speedtest.summary import contract_findings, findings
 from mac_whisper_speedtest.worker import exit_status
 from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.compilation import ANNOUNCEMENT, compilation_of
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import launch, not_installed
 from mac_whisper_speedtest.worker.supervisor import Answer, TranscriptionFailedError, Worker
@@ -66,9 +67,13 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
         else:
             placement = Placement(task.request.affinity or (), task.request.nice)
             caches = compile_caches.compile_caches(Path(started.argv[0]).name)
+            compiles = compilation_of(task.cell.backend, task.request.device, caches)
+            if compiles is not None and compiles.first and not task.round and not task.attempt:
+                observer.notify(f"{task.cell.id}: {ANNOUNCEMENT}")
+            limits = task.deadlines.allowing(compiles, requested=task.request.timeout_s is not None)
             try:
                 with Worker(
-                    started, task.deadlines, memory_limit=task.memory_limit, observer=observer
+                    started, limits, memory_limit=task.memory_limit, observer=observer
                 ) as worker:
                     for problem in host.apply_placement(worker.pid, placement):
                         observer.log("warning", f"{task.cell.id}: {problem}")

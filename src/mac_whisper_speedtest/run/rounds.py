@@ -243,7 +243,7 @@ class Rounds:
 def deadlines(timeouts: Timeouts, audio_s: float, override_s: float | None) -> Deadlines:
     """The deadlines of a cell's stages: the model's own time-outs, or one for all."""
     if override_s is not None:
-        return Deadlines(*[override_s] * 5)
+        return Deadlines(override_s, override_s, override_s, override_s, override_s)
     return Deadlines(
         load_s=timeouts.load_s,
         warmup_s=timeouts.first_call_s(audio_s),

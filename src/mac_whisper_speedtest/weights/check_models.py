@@ -112,7 +112,7 @@ def check_models(request: CheckRequest, observer: Observer | None = None) -> Rep
         to_load = [row for row in rows if everything or _only_a_load_can_tell(row)]
         if to_load:
             with _timed(stages, "load"):
-                loaded = load_rows(to_load, request, observer.loading)
+                loaded = load_rows(to_load, request, observer)
             loads = {id(row): done for row, done in zip(to_load, loaded, strict=True)}
             rows = [loads.get(id(row), row) for row in rows]
     return Report(tuple(rows), stages)
@@ -177,23 +177,23 @@ _LOADABLE = {
 
 
 def load_rows(
-    rows: Sequence[CheckRow], request: CheckRequest, loading: Callable[[CheckRow], None]
+    rows: Sequence[CheckRow], request: CheckRequest, observer: Observer
 ) -> list[CheckRow]:
     """Load the weights of each row that are present, one after the other.
 
     Args:
         rows: what names, sizes and hashes say.
         request: deadline, device and threads; whether to ask again what is remembered.
-        loading: receives each row before it is loaded.
+        observer: receives each row before it is loaded, and hears of loads that take long.
     """
     from mac_whisper_speedtest.worker import ownership
 
     ownership.kill_orphans()
     ownership.remove_leftover_folders()
-    return [_loaded(row, request, loading) for row in rows]
+    return [_loaded(row, request, observer) for row in rows]
 
 
-def _loaded(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], None]) -> CheckRow:
+def _loaded(row: CheckRow, request: CheckRequest, observer: Observer) -> CheckRow:
     """Load one row's weights, if they are present and the backend works."""
     from mac_whisper_speedtest.backends.adapter import ModelParams
     from mac_whisper_speedtest.machine import describe
@@ -220,10 +220,11 @@ def _loaded(row: CheckRow, request: CheckRequest, loading: Callable[[CheckRow], 
         request.device,
         request.threads or describe.default_threads(),
         request.timeout_s or info.timeouts.load_s,
+        load_s_requested=request.timeout_s is not None,
     )
-    loading(row)
+    observer.loading(row)
     began = time.monotonic()
-    outcome = load_check.check(trial)
+    outcome = load_check.check(trial, observer)
     if key and outcome.outcome is LoadOutcome.LOADED:
         hashes.store_facts(
             "insert or replace into loads values (?, ?)",

@@ -113,11 +113,10 @@ def from_error(error: ErrorObject, stage: Stage) -> WorkerExit:
     )
 
 
-def timed_out(stage: Stage, limit_s: float) -> WorkerExit:
-    """The exit of a worker that was killed at a stage's deadline."""
-    return WorkerExit(
-        Status.TIMEOUT, stage, "Deadline", f"no answer after {limit_s:g} s of {stage}; killed"
-    )
+def timed_out(stage: Stage, limit_s: float, advice: str = "") -> WorkerExit:
+    """The exit of a worker that was killed at a stage's deadline; ``advice`` says what to do."""
+    words = f"no answer after {limit_s:g} s of {stage}; killed"
+    return WorkerExit(Status.TIMEOUT, stage, "Deadline", f"{words}. {advice}" if advice else words)
 
 
 def over_memory_limit(stage: Stage, rss_bytes: int, limit_bytes: int) -> WorkerExit:

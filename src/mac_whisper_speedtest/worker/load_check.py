@@ -8,16 +8,21 @@ import re
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.http_errors import PUBLIC_HUB
+from mac_whisper_speedtest.machine.caches import compile_caches
+from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.worker import ownership, process_tree
+from mac_whisper_speedtest.worker.compilation import ANNOUNCEMENT, Compilation, compilation_of
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.isolation import RefusedNetwork, refused_network
 from mac_whisper_speedtest.worker.launch import Launch, launch, not_installed
+from mac_whisper_speedtest.worker.protocol import Stage
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 # How libraries report that their offline variable keeps them from asking the hub: huggingface-hub's
@@ -77,6 +82,7 @@ class Trial:
     Attributes:
         load_s: deadline of the load itself, in seconds.
         import_s: deadline of importing the library, in seconds.
+        load_s_requested: the user has requested this deadline, so nothing prolongs it.
     """
 
     backend: Backend
@@ -85,19 +91,29 @@ class Trial:
     threads: int
     load_s: float
     import_s: float = 300.0
+    load_s_requested: bool = False
 
 
-def check(trial: Trial) -> LoadCheck:
+def check(trial: Trial, observer: Observer | None = None) -> LoadCheck:
     """Load the weights once in a worker of their own, and remove everything it leaves behind.
 
     A deadline that passes while the worker computes or reads is ``too slow``: that is no fault of
-    the weights.
+    the weights. So is one that passes while Core ML may be compiling, which a process of the
+    system's does while the worker waits.
     """
+    observer = observer or Observer()
     with ownership.temporary_folder() as work, refused_network(work) as network:
         started = launch(trial.backend, scratch=work, threads=trial.threads)
         if started is None:
             return LoadCheck(LoadOutcome.NOT_CHECKED, message=not_installed(trial.backend))
-        found = _load(trial, network.applied_to(started), network)
+        seen = compile_caches(Path(started.argv[0]).name)
+        compiles = compilation_of(trial.backend, trial.device, seen)
+        if compiles is not None and compiles.first:
+            observer.notify(ANNOUNCEMENT)
+        limits = Deadlines(import_s=trial.import_s, load_s=trial.load_s).allowing(
+            compiles, requested=trial.load_s_requested
+        )
+        found = _load(trial, network.applied_to(started), network, limits, observer)
     if not network.not_blocked or found.outcome is LoadOutcome.NOT_CHECKED:
         return found
     reason = scrub(network.not_blocked)
@@ -105,13 +121,18 @@ def check(trial: Trial) -> LoadCheck:
     return dataclasses.replace(found, message="; ".join(words), network_not_blocked=reason)
 
 
-def _load(trial: Trial, started: Launch, network: RefusedNetwork) -> LoadCheck:
-    limits = Deadlines(import_s=trial.import_s, load_s=trial.load_s)
+def _load(
+    trial: Trial,
+    started: Launch,
+    network: RefusedNetwork,
+    limits: Deadlines,
+    observer: Observer,
+) -> LoadCheck:
     began = time.monotonic()
     version, working = "", False
     try:
         with (
-            Worker(started, limits) as worker,
+            Worker(started, limits, observer=observer) as worker,
             process_tree.ProgressMonitor(worker.pid) as watch,
         ):
             try:
@@ -119,12 +140,18 @@ def _load(trial: Trial, started: Launch, network: RefusedNetwork) -> LoadCheck:
                 loaded = worker.load(LoadParams(trial.model, trial.device, trial.threads))
             finally:
                 # With a short deadline, starting up must not count as progress.
-                working = watch.was_working(trial.load_s / 2)
+                working = watch.was_working(limits.load_s / 2)
             late = worker.shutdown()
     except WorkerFailureError as failure:
         waited = time.monotonic() - began
         return dataclasses.replace(
-            classify_load(failure.ending, network.attempts(), working=working, waited_s=waited),
+            classify_load(
+                failure.ending,
+                network.attempts(),
+                working=working,
+                waited_s=waited,
+                compilation=limits.compilation,
+            ),
             version=version,
         )
     remarks = [late.message] if late.message else []
@@ -141,7 +168,12 @@ def _load(trial: Trial, started: Launch, network: RefusedNetwork) -> LoadCheck:
 
 
 def classify_load(
-    ending: WorkerExit, attempts: list[str], *, working: bool, waited_s: float
+    ending: WorkerExit,
+    attempts: list[str],
+    *,
+    working: bool,
+    waited_s: float,
+    compilation: Compilation | None = None,
 ) -> LoadCheck:
     """Classify a load that failed.
 
@@ -150,6 +182,7 @@ def classify_load(
         attempts: the hosts it requested and was refused.
         working: whether it was computing, reading or writing until the end.
         waited_s: from start to end, in seconds.
+        compilation: what the load may have been compiling with Core ML.
     """
     failed = LoadCheck(
         LoadOutcome.FAILED, waited_s, ending.error_class, scrub(ending.message), tuple(attempts)
@@ -163,15 +196,23 @@ def classify_load(
         return dataclasses.replace(
             failed, outcome=LoadOutcome.WOULD_DOWNLOAD, hosts=hosts, message=message
         )
-    if ending.status is Status.TIMEOUT and working:
-        message = f"still working after {waited_s:.0f} s: a longer --timeout may show more"
-        return dataclasses.replace(failed, outcome=LoadOutcome.TOO_SLOW, message=message)
     if ending.status in {Status.CRASHED, Status.OUT_OF_MEMORY, Status.PROTOCOL_VIOLATION}:
         return dataclasses.replace(failed, outcome=LoadOutcome.CRASHED)
     if ending.status is Status.TIMEOUT:
-        message = f"{failed.message}; it neither computed nor read anything at the end"
-        return dataclasses.replace(failed, message=message)
+        compiling = compilation is not None and ending.stage == Stage.LOAD
+        return _judge_late(failed, compiling=compiling, working=working, waited_s=waited_s)
     return failed
+
+
+def _judge_late(failed: LoadCheck, *, compiling: bool, working: bool, waited_s: float) -> LoadCheck:
+    """Classify a load whose deadline passed."""
+    if compiling:
+        return dataclasses.replace(failed, outcome=LoadOutcome.TOO_SLOW)
+    if working:
+        message = f"still working after {waited_s:.0f} s: a longer --timeout may show more"
+        return dataclasses.replace(failed, outcome=LoadOutcome.TOO_SLOW, message=message)
+    message = f"{failed.message}; it neither computed nor read anything at the end"
+    return dataclasses.replace(failed, message=message)
 
 
 def _host_of_offline_error(ending: WorkerExit) -> str:

@@ -20,6 +20,7 @@ from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.printable import shown
 from mac_whisper_speedtest.worker import answers, exit_status, process_tree
 from mac_whisper_speedtest.worker import protocol as m
+from mac_whisper_speedtest.worker.compilation import Compilation
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit, WorkerFailureError
 from mac_whisper_speedtest.worker.launch import Launch
 from mac_whisper_speedtest.worker.messages import Reply, ViolationError, decode, encode, parse
@@ -28,7 +29,7 @@ from mac_whisper_speedtest.worker.process import EXIT_GRACE_S, Line, WorkerProce
 T = TypeVar("T")
 
 SLOW_PERIODS = 3
-"""A stage is called slow after this fraction (1/3) of its deadline, long before it is killed."""
+"""Periods of a deadline. A stage is called slow after the first, long before it is killed."""
 _MEMORY_CHECK_S = 0.5
 _MOST_LOG_LINES = 200
 """Lines of a worker's log that are passed on in one call."""
@@ -58,6 +59,10 @@ class Deadlines:
 
     ``spawn_s`` covers everything up to the first message, so also the ``hello`` of a program that
     sends no progress.
+
+    Attributes:
+        compilation: what a load may compile with Core ML; its deadline then warns a second time,
+            and says what to do when it passes.
     """
 
     spawn_s: float = 30.0
@@ -67,6 +72,19 @@ class Deadlines:
     transcribe_s: float = 120.0
     unload_s: float = 30.0
     shutdown_s: float = 10.0
+    compilation: Compilation | None = None
+
+    def allowing(self, compilation: Compilation | None, *, requested: bool) -> Self:
+        """These, with time for what a load may compile.
+
+        Args:
+            compilation: ``None`` if it compiles nothing with Core ML.
+            requested: the user has requested the deadline of a load, which therefore stays.
+        """
+        if compilation is None:
+            return self
+        load_s = self.load_s if requested else compilation.load_limit_s(self.load_s)
+        return dataclasses.replace(self, load_s=load_s, compilation=compilation)
 
     def for_stage(self, stage: m.Stage) -> float:
         """The deadline of ``stage``."""
@@ -265,15 +283,15 @@ class Worker:
         entered = time.perf_counter()
         seen = {self._stage}
         limit = self._deadlines.for_stage(self._stage)
-        warned = False
+        warned = 0
         while True:
             waited = time.perf_counter() - entered
             if waited >= limit:
-                raise self._failure(exit_status.timed_out(self._stage, limit))
-            if not warned and waited >= limit / SLOW_PERIODS:
-                warned = True
-                self._observer.slow(self._stage, waited, limit)
-            pause = (limit if warned else limit / SLOW_PERIODS) - waited
+                raise self._failure(self._timed_out(limit))
+            if waited >= limit * (warned + 1) / SLOW_PERIODS:
+                warned += 1
+                self._warn(warned, waited, limit)
+            pause = limit * (warned + 1) / SLOW_PERIODS - waited
             if self._memory_limit is not None:
                 self._check_memory(self._memory_limit)
                 pause = min(pause, _MEMORY_CHECK_S)
@@ -288,8 +306,21 @@ class Worker:
             if heard is not None and heard not in seen:
                 # A new stage gets its own deadline, once: repeating it adds no time.
                 seen.add(heard)
-                self._stage, entered, warned = heard, line.at, False
+                self._stage, entered, warned = heard, line.at, 0
                 limit = self._deadlines.for_stage(heard)
+
+    def _warn(self, periods: int, waited_s: float, limit_s: float) -> None:
+        """Say that a stage is slow after the first period, and what its kill would cost later."""
+        compilation = self._deadlines.compilation if self._stage == m.Stage.LOAD else None
+        if periods == 1:
+            self._observer.slow(self._stage, waited_s, limit_s)
+        elif compilation is not None:
+            self._observer.notify(compilation.last_warning(waited_s, limit_s))
+
+    def _timed_out(self, limit_s: float) -> WorkerExit:
+        compilation = self._deadlines.compilation if self._stage == m.Stage.LOAD else None
+        advice = compilation.after_kill if compilation is not None else ""
+        return exit_status.timed_out(self._stage, limit_s, advice)
 
     def _heard(self, line: Line) -> Reply | m.Stage | None:
         """The answer in a line, or the stage that it announces, if any; log lines are passed on."""

@@ -57,8 +57,9 @@ class LoadResult(Struct):
     )
     compile_cache: str = scrubbed(
         "whether the device's compiler had compiled for this program and system before: `there`, "
-        "`absent`, `unknown: ...` and why; empty where nothing is compiled (CPU). Core ML's "
-        "bundles can be seen, Metal's kernels cannot",
+        "`absent`, `unknown: ...` and why; empty where nothing is compiled (CPU). Core ML "
+        "keeps bundles per program or in a folder that all programs share: only the former show "
+        "that this program compiled, and neither names a model. Metal's kernels cannot be seen",
         default="",
     )
 

@@ -1,0 +1,82 @@
+"""Loads in which Core ML may compile for the Neural Engine: their deadline and its warnings.
+
+A first compilation takes from seconds to several minutes, in a process of the system's. If its
+client is killed meanwhile, the cache can keep half of a graph, and every later load of that model
+aborts until the cache's folder is removed. So such a load gets more time, and whoever waits for it
+is warned before the deadline, and learns afterwards which folder is concerned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.machine import caches
+from mac_whisper_speedtest.machine.caches import Caches
+
+LONGEST_S = 1800.0
+"""No first load was seen to take longer than 521 s; a hang in a virtual machine took 27 minutes."""
+_FACTOR = 2.0
+
+ANNOUNCEMENT = "compiling for the Neural Engine (first time): this may take minutes"
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What a load on a Core ML device may be doing.
+
+    Attributes:
+        folders: where Core ML keeps what it compiled, the likeliest first; not empty.
+        first: no cache was there; ``False`` where that is unknown, too.
+        cached: this program has compiled something under this system before.
+    """
+
+    folders: tuple[Path, ...]
+    first: bool
+    cached: bool
+
+    def load_limit_s(self, load_s: float) -> float:
+        """The deadline of a load that has ``load_s`` seconds where nothing is compiled."""
+        return load_s if self.cached else max(load_s, min(load_s * _FACTOR, LONGEST_S))
+
+    def last_warning(self, waited_s: float, limit_s: float) -> str:
+        """A line for whoever waits, before the worker is killed."""
+        return (
+            f"still compiling for the Neural Engine after {waited_s:.0f} s, as far as is known; if "
+            f"it is stopped now (at {limit_s:.0f} s by the deadline), Core ML's cache in "
+            f"{self._named} may stay unusable"
+        )
+
+    @property
+    def after_kill(self) -> str:
+        """What follows from a kill, and what to do."""
+        return (
+            f"Core ML may have been compiling: allow it more time (--timeout); if later loads of "
+            f"this model abort, remove {self._named} and load again"
+        )
+
+    @property
+    def _named(self) -> str:
+        found = [folder for folder in self.folders if folder.is_dir()] or list(self.folders)
+        return " or ".join(map(_from_home, found))
+
+
+def compilation_of(backend: Backend, device: str, seen: Caches) -> Compilation | None:
+    """What a load may compile with Core ML; ``None`` if it does not use Core ML.
+
+    Args:
+        backend: the one that loads.
+        device: the requested one.
+        seen: the caches before its worker started.
+    """
+    if not seen.folders or not caches.uses_core_ml(device, backend.devices):
+        return None
+    return Compilation(seen.folders, first=seen.coreml is False, cached=seen.coreml is True)
+
+
+def _from_home(folder: Path) -> str:
+    try:
+        return f"~/{folder.relative_to(Path.home())}"
+    except ValueError:
+        return str(folder)
