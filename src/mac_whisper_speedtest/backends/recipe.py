@@ -67,12 +67,12 @@ class SwiftRecipe:
     tool builds one version of each bridge.
 
     Attributes:
-        name: of the bridge; backends with the same program share one recipe.
+        name: of the bridge, with which it answers ``hello``; backends with the same program share
+            one recipe.
         version: of the library that it measures.
         package: the folder of its package, in ``bridges/swift``.
         needs: the folders beside it that its manifest refers to.
         product: the executable.
-        engine: the name that it answers ``hello`` with; empty for the recipe's own.
         swift: the oldest compiler that builds it.
         macos: the oldest macOS that it runs on.
         sdk: the oldest SDK of macOS that has what it calls; empty for any.
@@ -88,7 +88,6 @@ class SwiftRecipe:
     package: str
     product: str
     needs: tuple[str, ...] = ("protocol",)
-    engine: str = ""
     swift: str = "6.0"
     macos: str = "14"
     sdk: str = ""

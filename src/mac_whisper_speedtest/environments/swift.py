@@ -185,11 +185,10 @@ class _Build:
             revisions = self._steps()
         self._keep_program(staging / "bin")
         answers = greet((str(staging / "bin" / self._recipe.product),))
-        expected = self._recipe.engine or self._recipe.name
-        if answers != expected:
+        if answers != self._recipe.name:
             raise SpeedtestError(
                 f"{self._recipe.product} was built, and answers as {answers!r} instead of "
-                f"{expected!r}",
+                f"{self._recipe.name!r}",
                 hint=f"the log of the build: {with_tilde(self._log)}",
             )
         made = Bridge(

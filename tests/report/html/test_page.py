@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from pathlib import Path
 
 import pytest
 
@@ -74,11 +73,3 @@ def test_css_or_script_that_would_end_its_own_element_is_refused(block: str, bad
 
 def test_the_same_content_gives_the_same_bytes() -> None:
     assert page(title="t", body="b", styles="s{}") == page(title="t", body="b", styles="s{}")
-
-
-def test_the_style_sheet_the_script_and_the_templates_are_packaged() -> None:
-    common = pytest.importorskip("flit_core.common")
-    module = common.Module("mac_whisper_speedtest", Path(__file__).resolve().parents[3])
-    names = {Path(each).name for each in module.iter_files()}
-    assert {"page.css", "page.js", "page.py", "page.html", "tables.html"} <= names
-    assert {"leaderboard.css", "leaderboard.js", "leaderboard.html"} <= names
