@@ -26,7 +26,7 @@ func remarks(
   }
   if samples > ASRConstants.maxModelSamples {
     remarks.append(
-      "windows of 14.88 s that overlap by 2 s, merged by their tokens; gaps at their seams are decoded again")
+      "windows of 14.88 s that overlap by 2 s, merged by their tokens; long gaps in speech are decoded again")
   }
   if let delay = environment["TDT_EMISSION_DELAY_FRAMES"].flatMap({ Int($0) }) {
     remarks.append("TDT_EMISSION_DELAY_FRAMES=\(delay) moves all times; FluidAudio's own value is 1")
