@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from backends.conftest import Samples, Session, speech
+from mac_whisper_speedtest.backends import whisper_cpp, whisper_cpp_coreml
 from mac_whisper_speedtest.backends import whisper_cpp_native as native
 from mac_whisper_speedtest.backends.adapter import Breakdown
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
+from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.worker.protocol import TranscribeResult
 
 GREEDY = DecodeContract()
@@ -155,6 +157,24 @@ def test_the_device_of_whisper_cpp_is_what_its_log_says_it_started(
 ) -> None:
     found = native.initialized(lines)
     assert (found.device, found.coreml) == (device, coreml)
+
+
+def test_core_ml_s_encoder_is_a_backend_of_its_own_that_differs_in_nothing_else() -> None:
+    plain, other = whisper_cpp.BACKEND, whisper_cpp_coreml.BACKEND
+    assert "coreml" not in plain.devices
+    assert (other.devices, other.weights_format) == (("coreml",), "ggml-coreml")
+    # What is importable beside the tool has no Core ML.
+    assert other.managed
+    assert (other.adapter, other.fixed, other.shipped) == (
+        plain.adapter,
+        plain.fixed,
+        plain.shipped,
+    )
+    assert isinstance(other.recipe, Recipe)
+    assert other.recipe.platforms == ("darwin-arm64",)
+    # Without a fallback, a bundle that Core ML does not load ends the process.
+    for option in ("WHISPER_COREML", "WHISPER_COREML_ALLOW_FALLBACK"):
+        assert other.recipe.build[option] == "1"
 
 
 def test_stages_and_fallbacks_of_whisper_cpp_are_what_its_log_says() -> None:

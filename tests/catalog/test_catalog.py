@@ -123,8 +123,14 @@ def test_every_backend_has_information_about_every_model(
     assert info.precision == backend.weights_precision
     assert info.size_class == model.size_class
     assert info.timeouts == _time_outs(model.size_class)
+    kind = catalog.weights_formats()[backend.weights_format]
+    row = catalog.find_hosted(model.name, kind.name)
+    if kind.extends and row is not None and row.unavailable:
+        assert not info.obtainable  # the other part of it
+        return
     assert info.obtainable
-    assert info.origin == catalog.find_hosted(model.name, catalog.SOURCE_FORMAT)
+    source = catalog.SOURCE_FORMAT if kind.converts_to else kind.name
+    assert info.origin == catalog.find_hosted(model.name, source)
     assert info.origin is not None
     assert (info.repository, info.revision) == (info.origin.repository, info.origin.revision)
     assert info.files == info.origin.files
@@ -133,7 +139,7 @@ def test_every_backend_has_information_about_every_model(
 @every_backend
 def test_what_is_not_the_source_of_conversions_is_converted_from_it(backend: Backend) -> None:
     info = backend.model_info("tiny.en")
-    published = backend.weights_format == catalog.SOURCE_FORMAT
+    published = not catalog.weights_formats()[backend.weights_format].converts_to
     assert (info.obtained == catalog.AS_PUBLISHED) == published
     assert info.obtained.startswith("converted from Systran/") != published
 

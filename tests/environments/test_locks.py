@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mac_whisper_speedtest.backends import registry
+from mac_whisper_speedtest.backends import registry, whisper_cpp, whisper_cpp_coreml
 from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.environments import locks, uv
 
@@ -80,6 +80,24 @@ def test_a_recipe_with_torch_is_locked_to_the_torch_whose_cpu_build_is_known(
     torch = {each.version for each in locks.packages(lock.text) if each.name == "torch"}
     (cpu,) = locks.packages(locks.torch_cpu_builds())
     assert torch == {cpu.version.partition("+")[0]} if recipe.uses_torch else True
+
+
+def test_the_lock_of_what_is_built_has_its_tools_and_the_hash_of_its_source_alone() -> None:
+    recipe = whisper_cpp_coreml.BACKEND.recipe
+    assert isinstance(recipe, Recipe)
+    lock = locks.read_lock(recipe, recipe.version)
+    assert lock is not None
+    found = {package.name: package for package in locks.packages(lock.text)}
+    assert {"cmake", "ninja", "setuptools", "setuptools-scm", "wheel"} <= set(found)
+    built = [package for package in found.values() if locks.is_built(recipe, package)]
+    assert [package.text.count("--hash") for package in built] == [1]
+    # The same release as plain whisper.cpp, whose lock has the source among its files.
+    plain = whisper_cpp.BACKEND.recipe
+    assert isinstance(plain, Recipe)
+    (digest,) = re.findall("sha256:[0-9a-f]{64}", built[0].text)
+    other = locks.read_lock(plain, recipe.version)
+    assert other is not None
+    assert digest in other.text
 
 
 def test_the_lock_of_mlx_whisper_leaves_torch_out() -> None:

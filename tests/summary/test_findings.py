@@ -377,6 +377,35 @@ def test_a_device_that_changes_between_processes_is_told() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("weights_format", "used", "said"),
+    [
+        ("ggml-coreml", ["coreml", "coreml"], []),
+        (
+            "ggml-coreml",
+            ["metal"],
+            ["Core ML did not load its encoder, which ran on metal instead"],
+        ),
+        (
+            "ggml-coreml",
+            ["coreml", "cpu"],
+            [
+                "Core ML did not load its encoder, which ran on cpu instead",
+                "not the same in every process: coreml, cpu",
+            ],
+        ),
+        ("ggml", ["metal"], []),
+    ],
+)
+def test_an_encoder_for_core_ml_that_ran_elsewhere_is_reported(
+    weights_format: str, used: list[str], said: list[str]
+) -> None:
+    plain = cell(loads=[load(device=each, round_=number) for number, each in enumerate(used)])
+    info = msgspec.structs.replace(plain.model.info, format=weights_format)
+    model = msgspec.structs.replace(plain.model, info=info)
+    assert list(contract_findings.device(msgspec.structs.replace(plain, model=model))) == said
+
+
 NVIDIA = s.MachineInfo(
     os="Linux",
     os_version="6.1",

@@ -33,6 +33,8 @@ class Recipe:
         platforms: where it works, as ``sys.platform`` or ``sys.platform-machine``: ``linux``,
             ``darwin-arm64``.
         size_bytes: of all files of the environment; with the CPU build of torch where that is used.
+        build: options of CMake with which the distribution is built from its source; empty where
+            its wheel is installed. What builds it is among the requirements.
         uses_torch: whether torch is installed; on Linux a CPU build is preferred where the machine
             has no NVIDIA driver and pip is configured with a folder that holds one.
         notes: shown by ``speedtest backends info``.
@@ -46,6 +48,7 @@ class Recipe:
     python: str = ">=3.11"
     platforms: tuple[str, ...] = (APPLE_SILICON, "linux")
     size_bytes: int = 0
+    build: Mapping[str, str] = field(default_factory=dict)
     uses_torch: bool = False
     notes: tuple[str, ...] = ()
 

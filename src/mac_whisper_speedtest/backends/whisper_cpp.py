@@ -1,4 +1,4 @@
-"""whisper.cpp through pywhispercpp: ggml on CPUs, Metal, CUDA, Vulkan and Core ML encoders."""
+"""whisper.cpp through pywhispercpp: ggml on CPUs, Metal, CUDA and Vulkan."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BACKEND = Backend(
     weights_format="ggml",
     weights_follow_precision=True,
     summary="whisper.cpp through pywhispercpp; CPU and Metal as published; q8_0, q5_1, ... weights",
-    devices=("cpu", "gpu", "metal", "cuda", "vulkan", "coreml"),
+    devices=("cpu", "gpu", "metal", "cuda", "vulkan"),
     fixed={"window": "sequential-30s", "batch_size": 1},
     shipped={
         "best_of": 5,
@@ -43,7 +43,8 @@ BACKEND = Backend(
         version="1.5.1",
         size_bytes=74_000_000,
         notes=(
-            "published wheels have CPU, and Metal on macOS; CUDA, Vulkan and Core ML: build it",
+            "published wheels have CPU, and Metal on macOS; for CUDA and Vulkan build it",
+            "with an encoder in Core ML: whisper.cpp-coreml",
         ),
     ),
 )

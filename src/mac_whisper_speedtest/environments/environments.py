@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.backends.recipe import Recipe
-from mac_whisper_speedtest.environments import locks, store, uv
+from mac_whisper_speedtest.environments import locks, source_build, store, uv
 from mac_whisper_speedtest.environments.locks import Lock
 from mac_whisper_speedtest.errors import SpeedtestError, StorageError, UsageError
 from mac_whisper_speedtest.files import megabytes
@@ -43,6 +43,8 @@ class Environment:
         created: UTC, as ISO 8601.
         size_bytes: of all its files.
         path: the environment's folder.
+        compiler: what its distribution was built with, as the compiler names itself; empty where a
+            wheel was installed.
     """
 
     recipe: str
@@ -55,6 +57,7 @@ class Environment:
     created: str
     size_bytes: int
     path: Path
+    compiler: str = ""
 
     @property
     def interpreter(self) -> str:
@@ -124,6 +127,7 @@ def install(
     torch: str = "auto",
     notify: Callable[[str], None],
     visible: bool = False,
+    progress: Callable[[str], None] = lambda _line: None,
     free_bytes: store.FreeBytes = store.free_bytes,
 ) -> Environment:
     """Create the environment of ``recipe`` at ``version``, or return the existing one.
@@ -134,10 +138,12 @@ def install(
         torch: the build of torch, for recipes that have it: ``auto``, ``cpu`` or ``index``.
         notify: called with one line for every step.
         visible: let uv show its progress on stderr.
+        progress: called several times a second with the last line of a build from source.
         free_bytes: free space on the file system of a folder.
 
     Raises:
-        UsageError: it works with no Python here, or that version is not available.
+        UsageError: it works with no Python here, that version is not available, or it is built
+            from source and there is no compiler.
         StorageError: the disk is too full, or the folder cannot be written.
         SpeedtestError: the packages could not be downloaded or installed.
     """
@@ -146,7 +152,8 @@ def install(
     lock = locks.ensure(recipe, version, python=uv.minor_version(python.version), notify=notify)
     build = torch_build(recipe, torch, python)
     text = _variants(recipe, lock)[build]
-    target = _folder(lock, text, python)
+    compiler = source_build.compiler(recipe) if recipe.build else ""
+    target = _folder(lock, text + compiler, python)
     target.parent.mkdir(parents=True, exist_ok=True)
     waiting = f"{recipe.name} {version} is being installed by another process: waiting for it"
     with files.locked(store.lock_path(target), notify=lambda: notify(waiting)):
@@ -164,8 +171,20 @@ def install(
         with store.staged(target) as staging:
             try:
                 _install_packages(
-                    staging, text, python.path, find_links=build != "index", visible=visible
+                    recipe,
+                    staging,
+                    text,
+                    python.path,
+                    find_links=build != "index",
+                    visible=visible,
                 )
+                if recipe.build:
+                    log = target.with_name(f"{target.name}.log")
+                    notify(
+                        f"{recipe.name} {version}: building {recipe.distribution} from source, "
+                        f"which takes minutes; log: {with_tilde(log)}"
+                    )
+                    source_build.install(recipe, staging, text, log=log, progress=progress)
             except StorageError:
                 raise
             except SpeedtestError as error:
@@ -176,7 +195,13 @@ def install(
                     ) from error
                 raise
             made = _write_marker(
-                staging, target, lock, text=text, python=python.version, build=build
+                staging,
+                target,
+                lock,
+                text=text,
+                python=python.version,
+                build=build,
+                compiler=compiler,
             )
         took = time.monotonic() - began
         notify(f"{recipe.name} {version}: done in {took:.1f} s, {megabytes(made.size_bytes)}")
@@ -204,9 +229,9 @@ def torch_build(recipe: Recipe, requested: str, python: uv.Python) -> str:
 
 
 def _variants(recipe: Recipe, lock: Lock) -> dict[str, str]:
-    """The texts of this lock by build of torch."""
+    """The texts of this lock by build of torch, with the options of a build from source."""
     if not recipe.uses_torch:
-        return {"": lock.text}
+        return {"": source_build.described(recipe, lock.text)}
     return {
         "index": lock.text,
         "cpu": locks.cpu_variant(lock.text, locks.torch_cpu_builds()),
@@ -223,8 +248,12 @@ def _folder(lock: Lock, text: str, python: uv.Python) -> Path:
 
 
 def _install_packages(
-    staging: Path, text: str, python: str, *, find_links: bool, visible: bool
+    recipe: Recipe, staging: Path, text: str, python: str, *, find_links: bool, visible: bool
 ) -> None:
+    """Install everything of the lock ``text`` but what is built from source."""
+    if recipe.build:
+        wheels = (each for each in locks.packages(text) if not locks.is_built(recipe, each))
+        text = "".join(each.text for each in wheels)
     requirements = staging / "requirements.txt"
     requirements.write_text(text, encoding="utf-8")
     uv.call("venv", "--relocatable", "--python", python, "--allow-existing", staging)
@@ -245,7 +274,14 @@ def _install_packages(
 
 
 def _write_marker(
-    staging: Path, target: Path, lock: Lock, *, text: str, python: str, build: str
+    staging: Path,
+    target: Path,
+    lock: Lock,
+    *,
+    text: str,
+    python: str,
+    build: str,
+    compiler: str,
 ) -> Environment:
     """Write the last file, which marks the environment as complete."""
     made = Environment(
@@ -259,6 +295,7 @@ def _write_marker(
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
         size_bytes=store.size_of(staging),
         path=target,
+        compiler=compiler,
     )
     store.write_marker(staging, {k: value for k, value in asdict(made).items() if k != "path"})
     return made

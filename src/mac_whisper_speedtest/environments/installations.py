@@ -91,7 +91,9 @@ def install(
     check_platform(recipe)
     if isinstance(recipe, SwiftRecipe):
         return swift.install(recipe, version, greet=greet, notify=notify, progress=progress)
-    return environments.install(recipe, version, torch=torch, notify=notify, visible=visible)
+    return environments.install(
+        recipe, version, torch=torch, notify=notify, visible=visible, progress=progress
+    )
 
 
 def remove(installation: Installation) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -190,7 +191,44 @@ def resolve(recipe: Recipe, version: str = "", *, python: str = LOWEST_PYTHON) -
             environment=uv.for_locking() | _OLDEST_MACOS,
         )
         text = lock.read_text(encoding="utf-8")
-    return Lock(recipe.name, _version_in(text, recipe, python), text)
+        version = _version_in(text, recipe, python)
+        if recipe.build:
+            text = _with_source_only(recipe, version, text, folder)
+    return Lock(recipe.name, version, text)
+
+
+def is_built(recipe: Recipe, package: Package) -> bool:
+    """Whether ``package`` is the one that ``recipe`` builds from its source."""
+    from packaging.utils import canonicalize_name
+
+    return bool(recipe.build) and package.name == canonicalize_name(recipe.distribution)
+
+
+def _with_source_only(recipe: Recipe, version: str, text: str, folder: Path) -> str:
+    """The lock ``text`` in which the distribution to build has the hash of its source alone."""
+    requested, lock = folder / "source.in", folder / "pylock.toml"
+    requested.write_text(f"{recipe.distribution}=={version}\n", encoding="utf-8")
+    # uv's list of hashes does not say which one is the source's; its other format does.
+    uv.call(
+        *["pip", "compile", str(requested), "--no-deps", "--no-binary", recipe.distribution],
+        *["--universal", "--python-version", LOWEST_PYTHON, "--format", "pylock.toml"],
+        *["--output-file", str(lock)],
+        environment=uv.for_locking(),
+    )
+    (found,) = tomllib.loads(lock.read_text(encoding="utf-8"))["packages"]
+    try:
+        digest = found["sdist"]["hashes"]["sha256"]
+    except KeyError as error:
+        raise SpeedtestError(
+            f"the package index has no source of {recipe.distribution} {version}",
+            hint=f"speedtest backends install {recipe.name}",
+        ) from error
+    return "".join(
+        f"{recipe.distribution}=={version} \\\n    --hash=sha256:{digest}\n"
+        if is_built(recipe, package)
+        else package.text
+        for package in packages(text)
+    )
 
 
 def _version_in(text: str, recipe: Recipe, python: str) -> str:

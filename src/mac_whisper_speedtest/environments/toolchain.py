@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -167,6 +167,7 @@ def run(
     timeout_s: float,
     progress: Callable[[str], None],
     started: Callable[[psutil.Process], None] = lambda _process: None,
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     """Run a program to its end, and return its exit status. Nothing of it runs after that.
 
@@ -177,13 +178,15 @@ def run(
         timeout_s: what it may take.
         progress: called several times a second with the last line of the log.
         started: called with the process that leads the session.
+        environment: all its variables; the tool's own by default.
 
     Raises:
         BuildTimeoutError: it took longer.
         OSError: it cannot be started, or the log cannot be written.
     """
     until = time.monotonic() + timeout_s
-    variables = {name: value for name, value in os.environ.items() if name not in _DEVELOPERS}
+    inherited = os.environ if environment is None else environment
+    variables = {name: value for name, value in inherited.items() if name not in _DEVELOPERS}
     with (
         log.open("ab") as stream,
         (stdout or log).open("wb" if stdout else "ab") as output,

@@ -38,8 +38,6 @@ def call(
         StorageError: the disk became full.
         SpeedtestError: its exit status was not 0.
     """
-    import uv
-
     quiet = [] if visible else ["--quiet"]
     variables = {**(environment or {}), **os.environ}
     words = [str(each) for each in arguments]
@@ -47,7 +45,7 @@ def call(
         words.append("--no-index")
     # subprocess.run kills it when this process is interrupted.
     done = subprocess.run(
-        [uv.find_uv_bin(), "--no-config", *quiet, *words],
+        [program(), "--no-config", *quiet, *words],
         stdout=subprocess.PIPE,
         stderr=None if visible else subprocess.PIPE,
         text=True,
@@ -70,6 +68,13 @@ def call(
         f"uv {arguments[0]} failed: {why}",
         hint="check the connection to your package index, and the free disk space",
     )
+
+
+def program() -> str:
+    """Path of uv."""
+    import uv
+
+    return uv.find_uv_bin()
 
 
 def version() -> str:

@@ -176,10 +176,13 @@ class _Conversation:
         task, observer = self.task, self.observer
         observer.status("loading")
         load = self.worker.load(LoadParams(task.model, task.request.device, task.request.threads))
-        warnings = contract_findings.fallbacks(
-            device=(task.request.device, load.value.device),
-            precision=(task.model.precision, load.value.precision),
-        )
+        warnings = [
+            *contract_findings.fallbacks(
+                device=(task.request.device, load.value.device),
+                precision=(task.model.precision, load.value.precision),
+            ),
+            *contract_findings.not_in_core_ml(task.model.format, load.value.device),
+        ]
         for warning in warnings:
             observer.log("warning", f"{task.cell.id}: {warning}")
         self.record(

@@ -19,6 +19,8 @@ _SAME_PRECISION = {
 }
 _CUDA_LIBRARIES = ("torch", "ctranslate2")
 """Libraries that use an NVIDIA GPU if they are built for it."""
+_FOR_CORE_ML = "ggml-coreml"
+"""The format of weights that has an encoder for Core ML beside those for any other device."""
 _SAYS_NOTHING = {"", "auto", "default", "unknown"}
 Pair = tuple[str, str]
 """What was asked for, and what was used."""
@@ -30,6 +32,16 @@ def fallbacks(*, device: Pair, precision: Pair) -> list[str]:
         *_differs(device, _same_device, "ran on"),
         *_differs(precision, _same_precision, "computed in"),
     ]
+
+
+def not_in_core_ml(weights_format: str, used: str) -> list[str]:
+    """Where an encoder for Core ML was handed over, and Core ML did not load it, in words.
+
+    whisper.cpp then logs the failure and runs its own encoder.
+    """
+    if weights_format != _FOR_CORE_ML or used == "coreml":
+        return []
+    return [f"Core ML did not load its encoder, which ran on {used} instead"]
 
 
 def contract(cell: s.CellResult) -> Iterator[str]:
@@ -59,6 +71,9 @@ def device(cell: s.CellResult) -> Iterator[str]:
         message for pair in pairs for message in _differs(pair, _same_device, "ran on")
     )
     used = dict.fromkeys(each for _, each in pairs)
+    yield from (
+        message for each in used for message in not_in_core_ml(cell.model.info.format, each)
+    )
     if len(used) > 1:
         yield f"not the same in every process: {', '.join(used)}"
     if any(each.lower() in _SAYS_NOTHING for each in used):

@@ -1,0 +1,41 @@
+"""whisper.cpp with its encoder in Core ML: the same library, built from source on the Mac."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mac_whisper_speedtest.backends import whisper_cpp as plain
+from mac_whisper_speedtest.backends.recipe import APPLE_SILICON, Recipe
+
+BACKEND = replace(
+    plain.BACKEND,
+    name="whisper.cpp-coreml",
+    weights_format="ggml-coreml",
+    summary="whisper.cpp with its encoder in Core ML (Neural Engine), the rest on Metal",
+    # whisper.cpp loads the encoder whenever it is there, and lets Core ML choose where it runs.
+    devices=("coreml",),
+    # A pywhispercpp beside the tool is one without Core ML.
+    managed=True,
+    recipe=Recipe(
+        name="whisper.cpp-coreml",
+        distribution="pywhispercpp",
+        version="1.5.1",  # the same as plain whisper.cpp
+        requirements=("cmake>=3.12", "ninja", "setuptools>=42", "setuptools-scm>=8", "wheel"),
+        build={
+            "WHISPER_COREML": "1",
+            # Without it a bundle that cannot be loaded ends the process (SIGSEGV).
+            "WHISPER_COREML_ALLOW_FALLBACK": "1",
+            # As in the wheels of plain whisper.cpp, so that the encoder is all that differs.
+            "GGML_NATIVE": "OFF",
+            # Libraries find each other where they are installed, not where they were built.
+            "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
+            "CMAKE_INSTALL_RPATH": "@loader_path",
+        },
+        platforms=(APPLE_SILICON,),
+        size_bytes=250_000_000,
+        notes=(
+            "built from source with the Command Line Tools of Xcode, which takes minutes",
+            "not run on a Mac: the build was tried on Linux, without Core ML",
+        ),
+    ),
+)
