@@ -34,7 +34,10 @@ BuildPackage = Callable[..., Path]
 
 
 class SwiftPackages:
-    """Builds packages of ``bridges/swift`` against the stubs, warnings being errors."""
+    """Builds packages of ``bridges/swift`` against the stubs, warnings being errors.
+
+    All packages share one folder per language mode: what they share is compiled once.
+    """
 
     def __init__(self, swift: str, cache: Path) -> None:
         self._swift = swift
@@ -56,7 +59,7 @@ class SwiftPackages:
     def _call(
         self, command: str, package: str, mode: int, *options: str
     ) -> subprocess.CompletedProcess[str]:
-        scratch = self._folder / f"{package}-{mode}"
+        scratch = self._folder / f"mode-{mode}"
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
         words = [self._swift, command, "--package-path", str(PACKAGES / package)]
         words += ["--scratch-path", str(scratch), "--cache-path", str(self._folder / "cache")]
