@@ -41,6 +41,8 @@ class Engine:
             raise CallError(-32002, "never heard of it")
         if FAULT != "takes any path" and not os.access(params["model"]["path"], os.R_OK):
             raise CallError(-32002, "no such model")
+        if FAULT == "loads slowly":
+            time.sleep(2.5)
         if FAULT == "fetches":  # from the host and port that are its second argument
             import socket
 

@@ -13,6 +13,7 @@ from conftest import Call, describe_fake, write_tone
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.adapter import LoadParams, ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.cli import conformance
 from mac_whisper_speedtest.machine import caches
 from mac_whisper_speedtest.machine.caches import Caches
 from mac_whisper_speedtest.machine.reader import Unknown
@@ -126,6 +127,16 @@ def test_a_load_warns_before_it_is_killed_and_then_says_what_to_do(tmp_path: Pat
     assert ending.message.startswith("no answer after 1.5 s of load; killed. Core ML may have been")
     assert "--timeout" in ending.message
     assert f"{BUILD} or {tmp_path}/home/Library/Caches/com.apple" in ending.message
+
+
+def test_the_conformance_kit_gives_a_first_load_the_time_of_a_run(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("/somewhere/bridge",)
+    engine = Backend(name="bridge", devices=("ane", "cpu"), command=command)
+    assert conformance._load_s(engine, "large-v3") == 1800.0
+    assert capsys.readouterr().err == f"{ANNOUNCEMENT}\n"
+    assert conformance._load_s(replace(engine, devices=("cpu",)), "large-v3") is None
 
 
 def test_other_stages_and_loads_warn_once(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mac_whisper_speedtest.cli.conformance import command
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.worker import conformance
 from mac_whisper_speedtest.worker.conformance import CheckStatus, ConformanceFinding
+from mac_whisper_speedtest.worker.conformance.bench import Bench
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "tests" / "fakes" / "broken_engine.py"
@@ -102,6 +103,20 @@ def test_an_engine_that_never_answers_fails_once_and_skips_the_rest() -> None:
     assert _names(findings, CheckStatus.FAILED) == {"hello"}
     assert _names(findings, CheckStatus.PASSED) == set()
     assert "no answer within 0.5 s" in findings[0].seen
+
+
+def test_a_load_may_have_a_longer_deadline_than_other_answers(tmp_path: Path) -> None:
+    subject = conformance.ConformanceSubject(
+        backend=Backend(name="slow", command=(sys.executable, "-I", str(ENGINE), "loads slowly")),
+        model=ModelParams(name="tiny.en", path=str(ENGINE), format="own"),
+        samples=conformance.speech_like(1.0),
+        timeout_s=2.0,
+        load_s=30.0,
+    )
+    bench = Bench(subject, tmp_path)
+    bench.ready()
+    assert bench.loaded
+    bench.retire()
 
 
 @pytest.mark.parametrize(

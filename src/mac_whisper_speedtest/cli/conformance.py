@@ -85,6 +85,7 @@ def command(  # noqa: PLR0917 - one parameter per option
         takes_weights=not no_weights,
         threads=threads or describe.default_threads(),
         timeout_s=timeout,
+        load_s=None if _is_given(ctx, "timeout") else _load_s(backend, model),
     )
     findings = conformance.run(subject, (lambda _finding: None) if as_json else _say)
     if as_json:
@@ -129,6 +130,28 @@ def _backend(program: tuple[str, ...], name: str | None) -> Backend:
     if launch.program(chosen) is None:
         raise UsageError(f"{chosen.label}: {launch.not_installed(chosen)}")
     return chosen
+
+
+def _is_given(ctx: click.Context, option: str) -> bool:
+    return ctx.get_parameter_source(option) is not click.core.ParameterSource.DEFAULT
+
+
+def _load_s(backend: Backend, model: str) -> float | None:
+    """Time for a load that may compile with Core ML, as a run gives it; ``None`` for others.
+
+    A shorter deadline could kill a compilation, which may leave Core ML's cache unusable.
+    """
+    from mac_whisper_speedtest.machine.caches import compile_caches
+    from mac_whisper_speedtest.worker import launch
+    from mac_whisper_speedtest.worker.compilation import ANNOUNCEMENT, compilation_of
+
+    words = launch.command(backend) or ("",)
+    compiles = compilation_of(backend, "auto", compile_caches(Path(words[0]).name))
+    if compiles is None:
+        return None
+    if compiles.first:
+        output.notify(ANNOUNCEMENT)
+    return compiles.load_limit_s(backend.model_info(model).timeouts.load_s)
 
 
 def _weights(backend: Backend, model: str, form: str) -> Path:

@@ -39,6 +39,7 @@ class ConformanceSubject:
         takes_weights: whether the program uses ``model.path``.
         threads: CPU threads it may use.
         timeout_s: deadline of every answer, in seconds.
+        load_s: deadline of the answer to ``load``, if it is another.
         eof_idle_s: deadline of its exit after the end of input when idle, in seconds.
         eof_busy_s: the same during a transcription.
         children_grace_s: deadline of its child processes' exit after its own, in seconds.
@@ -51,6 +52,7 @@ class ConformanceSubject:
     takes_weights: bool = True
     threads: int = 1
     timeout_s: float = 60.0
+    load_s: float | None = None
     eof_idle_s: float = 5.0
     eof_busy_s: float = 10.0
     children_grace_s: float = 2.0
@@ -109,7 +111,8 @@ class Bench:
 
     def call(self, client: Client, method: str, params: Any = None) -> WorkerReply:
         """Call with the deadline of this program."""
-        return client.call(method, params or {}, self.subject.timeout_s)
+        load_s = self.subject.load_s if method == m.Method.LOAD else None
+        return client.call(method, params or {}, load_s or self.subject.timeout_s)
 
     def greeted(self) -> Client:
         """A running process that has answered hello."""
