@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mac_whisper_speedtest.backends.recipe import (
-    AnyRecipe,
-    SwiftRecipe,
-    only_where,
-    this_platform,
-)
+from mac_whisper_speedtest.backends import recipe as recipes
+from mac_whisper_speedtest.backends.recipe import AnyRecipe, SwiftRecipe, only_where
 from mac_whisper_speedtest.environments import bridges, environments, locks, store, swift, uv
 from mac_whisper_speedtest.environments.bridges import Bridge
 from mac_whisper_speedtest.environments.environments import Environment
@@ -68,7 +64,7 @@ def check_platform(recipe: AnyRecipe) -> None:
     """Raise UsageError if ``recipe`` does not work on this operating system and machine."""
     if not recipe.works_here():
         raise UsageError(
-            f"{recipe.name}: {only_where(recipe.platforms)} (this is {this_platform()})",
+            f"{recipe.name}: {only_where(recipe.platforms)} (this is {recipes.this_platform()})",
             hint="speedtest backends list shows the backends for this machine",
         )
 

@@ -21,7 +21,8 @@ from typing import Any
 import psutil
 
 from mac_whisper_speedtest import files
-from mac_whisper_speedtest.backends.recipe import SwiftRecipe, this_platform
+from mac_whisper_speedtest.backends import recipe as recipes
+from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 from mac_whisper_speedtest.environments import bridges, store, toolchain
 from mac_whisper_speedtest.environments.bridges import Bridge
 from mac_whisper_speedtest.environments.toolchain import BuildTimeoutError, Toolchain
@@ -36,6 +37,7 @@ BUILD_TIMEOUT_S = 45 * 60.0
 _LAST_LINES = 6
 # What a program loads at run time from beside itself: resources of its packages, libraries.
 _BESIDE = ("*.bundle", "*.resources", "*.framework", "*.dylib", "*.so")
+_ERROR = re.compile(r"\b(error|fatal):")
 _FULL_DISK = re.compile(r"no space left on device|disk quota exceeded|ENOSPC", re.IGNORECASE)
 _NETWORK = re.compile(
     r"could not resolve|couldn.t resolve|failed to connect|couldn.t connect|unable to access"
@@ -156,7 +158,7 @@ class _Build:
         self._recipe, self._tools, self._timeout_s = recipe, tools, timeout_s
         self._notify, self._progress, self._free_bytes = notify, progress, free_bytes
         self._sources_sha256 = bridges.sources_sha256(recipe)
-        identity = [self._sources_sha256, tools.identity, this_platform()]
+        identity = [self._sources_sha256, tools.identity, recipes.this_platform()]
         self._key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         self.label = f"{recipe.name} {recipe.version}"
         name = f"{recipe.name}@{recipe.version}-{self._key[:12]}"
@@ -199,7 +201,7 @@ class _Build:
             product=self._recipe.product,
             swift=self._tools.version,
             compiler=self._tools.identity,
-            platform=this_platform(),
+            platform=recipes.this_platform(),
             revisions=revisions,
             tool=__version__,
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -270,7 +272,7 @@ class _Build:
                 hint=f"free {megabytes(self._recipe.build_bytes)} for "
                 f"{with_tilde(bridges.root())}, then try again",
             )
-        errors = [line for line in lines if "error:" in line] or lines
+        errors = [line for line in lines if _ERROR.search(line)] or lines
         last = " / ".join(errors[-_LAST_LINES:]) or f"swift {word} ended with status {status}"
         if word == "package" and _NETWORK.search(text):
             raise DownloadError(

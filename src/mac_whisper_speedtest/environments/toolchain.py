@@ -138,6 +138,7 @@ def ask(*command: str, missing: str) -> str:
             errors="replace",
             check=False,
             stdin=subprocess.DEVNULL,
+            env=_for_users(os.environ),
             timeout=_QUESTION_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -154,6 +155,10 @@ def ask(*command: str, missing: str) -> str:
         f"{missing}: {command[0]} {' '.join(command[1:])}: {why}",
         hint=INSTALL_TOOLS if recipes.is_macos() else "https://www.swift.org/install",
     )
+
+
+def _for_users(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in _DEVELOPERS}
 
 
 # Running it.
@@ -185,8 +190,7 @@ def run(
         OSError: it cannot be started, or the log cannot be written.
     """
     until = time.monotonic() + timeout_s
-    inherited = os.environ if environment is None else environment
-    variables = {name: value for name, value in inherited.items() if name not in _DEVELOPERS}
+    variables = _for_users(os.environ if environment is None else environment)
     with (
         log.open("ab") as stream,
         (stdout or log).open("wb" if stdout else "ab") as output,
