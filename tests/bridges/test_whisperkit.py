@@ -32,6 +32,6 @@ def test_it_greets_and_refuses_to_load_without_core_ml(
         refused = client.call("load", {"model": model, "device": device, "threads": 1}, 10).error
         assert refused is not None
         assert refused.code == ErrorCode.UNAVAILABLE
-        assert "no Core ML here" in refused.message
+        assert "there is no Core ML here" in refused.message
     assert client.call("shutdown", {}, 10).error is None
     assert not client.junk

@@ -22,22 +22,6 @@ actor FluidAudioEngine: Engine {
     "cpu": (.cpuOnly, .cpuOnly, "encoder, decoder and joint cpuOnly"),
   ]
 
-  /// A device and its units. `auto` is the Neural Engine where there is one: in a virtual machine there
-  /// is none, and loading for it is known to hang.
-  ///
-  /// - Parameter available: the device words of this machine.
-  static func place(_ device: String, among available: Set<String>) throws -> (String, Units) {
-    guard available.contains("cpu") else { throw EngineError.unavailable("there is no Core ML here") }
-    let device = device == "auto" ? (available.contains("ane") ? "ane" : "cpu") : device
-    guard let units = units[device] else {
-      throw EngineError.modelUnusable("FluidAudio has no device \(device): use ane, gpu or cpu")
-    }
-    guard available.contains(device) else {
-      throw EngineError.unavailable("this machine has no \(device), but \(available.sorted())")
-    }
-    return (device, units)
-  }
-
   private static func devicesHere() -> Set<String> {
     Set(
       MLModel.availableComputeDevices.map {
@@ -53,7 +37,8 @@ actor FluidAudioEngine: Engine {
   }
 
   func load(_ request: LoadRequest) async throws -> Loaded {
-    let (device, units) = try Self.place(request.device, among: Self.devicesHere())
+    let device = try coreMLDevice(request.device, among: Self.devicesHere())
+    guard let units = Self.units[device] else { throw EngineError.invalidParams("no units for \(device)") }
     let weights = try Weights(request.model)
     let configuration = AsrModels.defaultConfiguration()
     configuration.computeUnits = units.others

@@ -10,28 +10,12 @@ import Testing
   #expect(ModelHub.offlineMode)
 }
 
-private let everything: Set = ["ane", "gpu", "cpu"]
-
 @Test func deviceWordsAskForTheirUnits() throws {
-  let asked = try ["ane", "gpu", "cpu"].map { try FluidAudioEngine.place($0, among: everything).1 }
+  let asked = try ["ane", "gpu", "cpu"].map { try #require(FluidAudioEngine.units[$0]) }
   #expect(asked.map(\.encoder) == [.cpuAndNeuralEngine, .cpuAndGPU, .cpuOnly])
   #expect(asked.map(\.others) == [.cpuAndNeuralEngine, .cpuAndNeuralEngine, .cpuOnly])
   for (units, word) in zip(asked, ["cpuAndNeuralEngine", "cpuAndGPU", "cpuOnly"]) {
     #expect(units.words.hasPrefix("encoder") && units.words.contains(word))
-  }
-}
-
-@Test func autoIsTheNeuralEngineWhereThereIsOne() throws {
-  #expect(try FluidAudioEngine.place("auto", among: everything).0 == "ane")
-  #expect(try FluidAudioEngine.place("auto", among: ["cpu", "gpu"]).0 == "cpu")
-}
-
-@Test func aDeviceThatIsNotThereIsRefused() {
-  #expect(throws: EngineError.unavailable(#"this machine has no ane, but ["cpu", "gpu"]"#)) {
-    try FluidAudioEngine.place("ane", among: ["gpu", "cpu"])
-  }
-  #expect(throws: EngineError.modelUnusable("FluidAudio has no device metal: use ane, gpu or cpu")) {
-    try FluidAudioEngine.place("metal", among: everything)
   }
 }
 

@@ -16,8 +16,8 @@ public struct CompiledModels: Sendable {
   ///
   /// - Parameters:
   ///   - bundles: the compiled models, without `.mlmodelc`.
-  ///   - files: what else must be there, relative to the folder.
-  public func problem(bundles: [String], files: [String] = []) -> String? {
+  ///   - files: what else must be there, relative to the folder; `.json` holds an object.
+  public func problem(bundles: [String] = [], files: [String] = []) -> String? {
     for name in bundles.map({ "\($0).mlmodelc/coremldata.bin" }) + files where size(of: name) == 0 {
       return "\(name) is missing or empty"
     }
@@ -25,7 +25,14 @@ public struct CompiledModels: Sendable {
       if name.hasSuffix(".partial") { return "\(name) is half a download" }
       if isPointer(name) { return "\(name) is a Git LFS pointer, not the file" }
     }
-    return nil
+    let damaged = files.first { $0.hasSuffix(".json") && object(in: $0) == nil }
+    return damaged.map { "\($0) is no JSON object" }
+  }
+
+  /// The members of a JSON file; `nil` if there is no such file, or something else in it.
+  public func object(in name: String) -> [String: Any]? {
+    let content = FileManager.default.contents(atPath: folder.appendingPathComponent(name).path)
+    return content.flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
   }
 
   /// Paths relative to the folder, in order; links to folders are followed at the top only.

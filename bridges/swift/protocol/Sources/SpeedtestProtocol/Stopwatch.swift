@@ -1,3 +1,5 @@
+import Foundation
+
 /// A monotonic clock that starts when it is made.
 ///
 /// It stands still while the machine sleeps, as the tool's own clock does: otherwise a call during
@@ -11,5 +13,23 @@ public struct Stopwatch: Sendable {
   public var seconds: Double {
     let passed = start.duration(to: .now).components
     return Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
+  }
+}
+
+/// When something happened for the first time, by a ``Stopwatch``; noted from any thread.
+public final class FirstMoment: @unchecked Sendable {
+  private let clock: Stopwatch
+  private let lock = NSLock()
+  private var noted: Double?
+
+  public init(_ clock: Stopwatch) {
+    self.clock = clock
+  }
+
+  /// Seconds from the clock's start; `nil` while it has not happened.
+  public var seconds: Double? { lock.withLock { noted } }
+
+  public func note() {
+    lock.withLock { noted = noted ?? clock.seconds }
   }
 }

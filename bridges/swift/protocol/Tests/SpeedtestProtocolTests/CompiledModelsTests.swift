@@ -22,7 +22,7 @@ private final class Folder {
     for name in [
       "A.mlmodelc/coremldata.bin", "B.mlmodelc/coremldata.bin", "B.mlmodelc/weights/weight.bin", "words.json",
     ] {
-      try folder.write("content", to: name)
+      try folder.write("{}", to: name)
     }
     return folder
   }
@@ -56,6 +56,12 @@ func aGitLFSPointerIsNamed(_ name: String) throws {
   #expect(folder.problem == "\(name) is a Git LFS pointer, not the file")
 }
 
+@Test(arguments: ["{ half", "[]"]) func aJSONFileWithoutAnObjectIsNamed(_ content: String) throws {
+  let folder = try Folder.whole()
+  try folder.write(content, to: "words.json")
+  #expect(folder.problem == "words.json is no JSON object")
+}
+
 @Test func filesBehindLinksCountAsTheirTargets() throws {
   // A snapshot of the Hugging Face cache holds links to blobs.
   let (folder, blobs) = (try Folder.whole(), Folder())
@@ -68,7 +74,7 @@ func aGitLFSPointerIsNamed(_ name: String) throws {
   try FileManager.default.createSymbolicLink(
     at: file, withDestinationURL: blobs.url.appendingPathComponent("empty"))
   #expect(folder.problem == "words.json is missing or empty")
-  try folder.write("content", to: "words.json")
+  try folder.write("{}", to: "words.json")
   try blobs.write("content", to: "C/coremldata.bin")
   try FileManager.default.removeItem(at: bundle)
   try FileManager.default.createSymbolicLink(

@@ -8,29 +8,29 @@ actor WhisperKitEngine: Engine {
   static let name = "whisperkit"
   /// Of the package; the manifest pins it.
   static let version = "1.1.0"
-  static var versions: [String: String] { ["os": ProcessInfo.processInfo.operatingSystemVersionString] }
+  static let versions = ["system": ProcessInfo.processInfo.operatingSystemVersionString]
 
   private var loaded: (kit: WhisperKit, vocabulary: Vocabulary, suppressed: [Int])?
 
   func load(_ request: LoadRequest) async throws -> Loaded {
-    let placement = try Placement(request.device, devices: MLModel.availableComputeDevices)
+    let device = try coreMLDevice(request.device, among: devicesHere())
     let weights = try Weights(request.model)
     // `download: false` does not forbid it to fetch a tokenizer that it cannot read. At this address nothing
     // answers; while weights are checked, the tool's own listener does, at another.
     setenv("HF_ENDPOINT", "http://127.0.0.1:9", 0)
     do {
-      let kit = try await WhisperKit(weights.configuration(placement.options))
+      let kit = try await WhisperKit(weights.configuration(computeOptions(for: device)))
       guard let tokenizer = kit.tokenizer else { throw WhisperError.tokenizerUnavailable() }
       loaded = (kit, Vocabulary(tokenizer), weights.suppressed)
       let times = kit.currentTimings
       let details = [
-        "compute_units": "\(placement.words): asked, not observed",
+        "compute_units": "\(words(of: kit.modelCompute)): asked, not observed",
         "encoder_load_s": String(format: "%.3f", times.encoderLoadTime),
         "decoder_load_s": String(format: "%.3f", times.decoderLoadTime),
         "tokenizer_load_s": String(format: "%.3f", times.tokenizerLoadTime),
         "suppressed_tokens": "\(weights.suppressed.count), by generation_config.json",
       ]
-      return Loaded(device: placement.device, precision: Weights.precision, details: details)
+      return Loaded(device: device, precision: Weights.precision, details: details)
     } catch { throw failure(error, loading: true) }
   }
 
@@ -38,7 +38,7 @@ actor WhisperKitEngine: Engine {
     guard let loaded else { throw EngineError.wrongState("load a model first") }
     let options = try options(for: contract, suppressing: loaded.suppressed)
     let clock = Stopwatch()
-    let first = FirstSegment(clock)
+    let first = FirstMoment(clock)
     // Not as an argument: where a recording is cut up, the library calls only this one.
     loaded.kit.segmentDiscoveryCallback = { if $0.contains(where: { !$0.text.isEmpty }) { first.note() } }
     do {
@@ -55,15 +55,4 @@ actor WhisperKitEngine: Engine {
     await loaded?.kit.unloadModels()
     loaded = nil
   }
-}
-
-/// When the first segment was there; the library calls from tasks of its own.
-final class FirstSegment: @unchecked Sendable {
-  private let clock: Stopwatch
-  private let lock = NSLock()
-  private var noted: Double?
-
-  init(_ clock: Stopwatch) { self.clock = clock }
-  var seconds: Double? { lock.withLock { noted } }
-  func note() { lock.withLock { noted = noted ?? clock.seconds } }
 }

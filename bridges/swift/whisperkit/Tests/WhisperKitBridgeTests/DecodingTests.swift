@@ -249,17 +249,6 @@ struct EngineTests {
     #expect(error as? EngineError == .modelUnusable("gone"))
   }
 
-  @Test func theFirstOfManySegmentsIsTimed() async {
-    let first = FirstSegment(Stopwatch())
-    #expect(first.seconds == nil)
-    first.note()
-    let noted = first.seconds
-    await withTaskGroup(of: Void.self) { group in
-      for _ in 0..<8 { group.addTask { first.note() } }
-    }
-    #expect(noted != nil && first.seconds == noted)
-  }
-
   @Test func transcribingWithoutAModelIsAWrongState() async {
     await #expect(throws: EngineError.wrongState("load a model first")) {
       _ = try await WhisperKitEngine().transcribe([0], greedy)

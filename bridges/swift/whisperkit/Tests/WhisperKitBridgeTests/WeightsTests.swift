@@ -108,32 +108,10 @@ struct WeightsTests {
   }
 }
 
-struct PlacementTests {
-  private let mac: [MLComputeDevice] = [
-    .cpu(MLCPUComputeDevice()), .gpu(MLGPUComputeDevice()), .neuralEngine(MLNeuralEngineComputeDevice()),
-  ]
-
-  @Test(arguments: ["auto", "ane"]) func theNeuralEngineIsTheLibrarysDefault(_ word: String) throws {
-    let placement = try Placement(word, devices: mac)
-    #expect(placement.device == "ane")
-    #expect(placement.words == "mel cpuAndGPU, encoder cpuAndNeuralEngine, decoder cpuAndNeuralEngine")
-  }
-
-  @Test func gpuAndCpuAreAskedOfEveryModel() throws {
-    #expect(try Placement("gpu", devices: mac).words == "mel cpuAndGPU, encoder cpuAndGPU, decoder cpuAndGPU")
-    #expect(try Placement("cpu", devices: mac).words == "mel cpuOnly, encoder cpuOnly, decoder cpuOnly")
-  }
-
-  @Test func aVirtualMachineWithoutNeuralEngineComputesOnItsCPU() throws {
-    let virtual = [mac[0]]
-    #expect(try Placement("auto", devices: virtual).device == "cpu")
-    #expect(try Placement("auto", devices: virtual).options.textDecoderCompute == .cpuOnly)
-    let error = #expect(throws: EngineError.self) { try Placement("ane", devices: virtual) }
-    #expect(error?.code == -32001)
-  }
-
-  @Test func anUnknownDeviceIsAnInvalidParameter() {
-    let error = #expect(throws: EngineError.self) { try Placement("metal", devices: mac) }
-    #expect(error?.code == -32602)
-  }
+@Test func deviceWordsAreAskedOfEveryModel() {
+  #expect(
+    words(of: computeOptions(for: "ane"))
+      == "mel cpuAndGPU, encoder cpuAndNeuralEngine, decoder cpuAndNeuralEngine")
+  #expect(words(of: computeOptions(for: "gpu")) == "mel cpuAndGPU, encoder cpuAndGPU, decoder cpuAndGPU")
+  #expect(words(of: computeOptions(for: "cpu")) == "mel cpuOnly, encoder cpuOnly, decoder cpuOnly")
 }
