@@ -67,6 +67,11 @@ class Hungry:
 
         snapshot_download("some/where")
 
+    def _asks_its_hub(self, host: str, port: int) -> None:
+        """A library that takes no proxy from variables, as Apple's URL loading."""
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        direct.open(f"{os.environ['HF_ENDPOINT']}/api/models/some/where", timeout=5).read()
+
     def _swallowed(self, host: str, port: int) -> None:
         """A library that looks for updates, and does without."""
         with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from conftest import FAKES, describe_fake, wait_until
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.adapter import ModelParams
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import NO_HUB, Backend
 from mac_whisper_speedtest.weights import locate
 from mac_whisper_speedtest.worker import isolation, load_check, process_tree
 from mac_whisper_speedtest.worker.exit_status import Status, WorkerExit
@@ -279,6 +280,20 @@ def test_a_library_that_knows_it_is_offline_counts_as_one_that_would_download(
     found = load("hub")
     assert found.outcome is LoadOutcome.WOULD_DOWNLOAD
     assert found.hosts == ("hub.example.org",)
+
+
+def test_a_library_that_takes_no_proxy_finds_the_listener_in_place_of_its_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listener: Listener
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", f"http://{listener.address}")  # a mirror of the user's
+    described = describe_fake(tmp_path, "fake", fault="asks_its_hub", adapter=HUNGRY)
+    backend = registry.from_toml(described)
+    backend = replace(backend, environment={**backend.environment, "HF_ENDPOINT": NO_HUB})
+    model = ModelParams("tiny.en", str(tmp_path / "weights.bin"), "own", "auto")
+    found = load_check.check(Trial(backend, model, "auto", 1, 60.0))
+    assert found.outcome is LoadOutcome.WOULD_DOWNLOAD
+    assert found.hosts == ("huggingface.co",)
+    assert listener.reached == 0
 
 
 def test_one_that_is_refused_and_loads_all_the_same_has_loaded(

@@ -30,6 +30,10 @@ from mac_whisper_speedtest.catalog import (
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+NO_HUB = "http://127.0.0.1:9"
+"""Nothing answers there: in place of a model hub, for a program that cannot be kept from fetching
+otherwise. While weights are checked, the listener of `worker.isolation` answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackendModel:

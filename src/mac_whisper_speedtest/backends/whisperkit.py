@@ -5,7 +5,7 @@ Its adapter is a program in Swift, ``bridges/swift/whisperkit``; this is its des
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import NO_HUB, Backend
 from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 
 RECIPE = SwiftRecipe(
@@ -24,10 +24,14 @@ BACKEND = Backend(
     weights_format="whisperkit",
     summary="WhisperKit: Core ML, on the Neural Engine, the GPU and the CPU",
     devices=("ane", "gpu", "cpu"),
+    environment={"HF_ENDPOINT": NO_HUB},
     fixed={
         "beam_size": 1,  # it has no beam search
         "best_of": 1,  # above temperature 0 it samples once
         "condition_on_previous_text": False,  # every window starts from the same prompt
+        # Unless its detector cuts the recording, which no contract of the tool asks for.
+        "window": "sequential-30s",
+        "batch_size": 1,
     },
     shipped={"temperatures": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]},
     recipe=RECIPE,

@@ -26,11 +26,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mac_whisper_speedtest.backends.backend import NO_HUB
+from mac_whisper_speedtest.http_errors import PUBLIC_HUB
 from mac_whisper_speedtest.printable import printable_name
 from mac_whisper_speedtest.worker.launch import Launch
 from mac_whisper_speedtest.worker.offline import LOG_VARIABLE, OFFLINE, PROXY_VARIABLE
 from mac_whisper_speedtest.worker.without_network import SOCKET_NAME
 
+_HUB = urlsplit(PUBLIC_HUB).netloc
 _MAX_HOSTS = 20
 _LONGEST_HOST = 260  # characters: a name (RFC 1035) and a port
 _LOG_BYTES = 1 << 16
@@ -92,8 +95,15 @@ class RefusedNetwork:
             for word in ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
             for name in (word, word.upper())
         }
+        # Apple's URL loading takes no proxy from variables.
+        hubs = {
+            name: f"http://{address}/{_HUB}"
+            for name, value in started.environment.items()
+            if value == NO_HUB
+        }
         environment = {
             **started.environment,
+            **hubs,
             **OFFLINE,
             **_ALSO_OFFLINE,
             **proxies,
@@ -204,12 +214,18 @@ class _Refusal(socketserver.BaseRequestHandler):
 
 
 def _host_of(request_line: str) -> str:
-    """``host:port`` out of ``CONNECT host:port HTTP/1.1`` or ``GET http://host/path HTTP/1.1``."""
+    """The host out of a request line.
+
+    ``CONNECT host:port HTTP/1.1`` or ``GET http://host/path HTTP/1.1`` to a proxy, or
+    ``GET /huggingface.co/path HTTP/1.1`` to what stands in for the hub.
+    """
     words = request_line.split(" ")
     if len(words) < 2:
         return "an unknown host"
     if words[0] == "CONNECT":
         return words[1]
+    if words[1].startswith(f"/{_HUB}/"):
+        return _HUB
     # Without a login, should the address carry one.
     return urlsplit(words[1]).netloc.rpartition("@")[2] or "an unknown host"
 

@@ -67,6 +67,8 @@ def _facets_that_differ(
         elif facet == "raw value":
             implied = f'"{mine.name.rpartition(".")[2]}"'
             words = _words(here or implied, there or implied)
+        elif facet == "value" and not (here and there):
+            words = ""  # of a constant: it is compared where both sides show it
         elif facet == "labels":
             words = _labels_that_differ(here, there)
         else:

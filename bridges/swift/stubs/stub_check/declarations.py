@@ -195,17 +195,20 @@ class _File:
 
     def _property(self, node: Node, scope: _Scope) -> None:
         use, names = settable(node), list[str]()
+        value = node.child_by_field_name("value")
         for child in node.children:
             types: str | None = None
             if child.type == "pattern":
                 names.append(source(child).split()[-1].strip("`"))
             elif child.type == "type_annotation":  # of all names since the last one
                 types = normalized(*after_colon(child))
-            elif names and child == node.child_by_field_name("value"):
+            elif names and child == value:
                 types = inferred(child)
             if types is not None:
                 for name in names:
                     facets = {"kind": "property", "type": types, "use": use}
+                    if value is not None and use == "let" and "static" in modifiers(node):
+                        facets["value"] = normalized(value)
                     self._note(node, scope, name, facets)
                 names = []
 

@@ -160,7 +160,7 @@ def _availability(text: str) -> set[str]:
 def settable(node: Node) -> str:
     """What a caller may do with a property or subscript: ``let``, ``get`` or ``get set``."""
     binding = next(descendants(node, "value_binding_pattern"), None)
-    if binding is not None and source(binding).split()[-1] == "let":
+    if binding is not None and source(binding).endswith("let"):
         return "let"
     narrow = [source(each) for each in descendants_of_modifiers(node, "visibility_modifier")]
     if any("(" in word for word in narrow):
