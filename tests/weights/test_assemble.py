@@ -211,6 +211,15 @@ def test_a_tokenizer_that_is_not_there_is_missed_before_the_weights_are_fetched(
     assert hub.bodies() == []
 
 
+def test_a_folder_that_lacks_a_model_is_refused(hub: Hub, published: set[str], seen: Seen) -> None:
+    files = hub.repositories[row().repository].files
+    for name in [name for name in files if "/TextDecoder.mlmodelc/" in name]:
+        del files[name]
+    with pytest.raises(DownloadError, match=r"holds no TextDecoder\.mlmodelc in openai_whisper"):
+        pulled(seen)
+    assert {request.name for request in hub.bodies()} == set(TOKENIZER)
+
+
 def test_a_full_disk_is_refused_before_the_weights_are_fetched(
     hub: Hub, published: set[str], seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

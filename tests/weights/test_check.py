@@ -129,6 +129,7 @@ def layouts() -> list[Layout]:
                 *(f"AudioEncoder.mlmodelc/{file}" for file in BUNDLE[:2]),
                 "config.json", "generation_config.json",
                 "../../../openai/whisper-tiny/tokenizer.json",
+                "../../../openai/whisper-tiny/tokenizer_config.json",
             ),
             f"{WHISPERKIT}/.cache/huggingface/download/openai_whisper-tiny/AudioEncoder.mlmodelc/"
             "weights/x.incomplete",

@@ -83,6 +83,72 @@ def test_two_pulls_of_the_same_model_at_once_do_the_work_once(
     assert sum(body.sent for body in slow.bodies(FILE)) == len(WEIGHTS)
 
 
+@pytest.fixture
+def core_ml(hub: Hub, tool: Tool) -> Iterator[catalog.HostedWeights]:
+    """WhisperKit's row of tiny.en, served slowly beside another model."""
+    row = catalog.find_hosted("tiny.en", "whisperkit")
+    assert row is not None
+    assert row.revision is not None
+    assert row.tokenizer is not None
+    names = [f"{bundle}/weights/weight.bin" for bundle in row.kind.bundles]
+    needed: dict[str, bytes | Path] = {f"{row.folder}/{name}": WEIGHTS for name in names}
+    hub.add(row.repository, row.revision, {**needed, "openai_whisper-tiny/config.json": b"{}"})
+    tokenizer = {file.name: b"{}" for file in row.tokenizer.files}
+    hub.add(row.tokenizer.repository, row.tokenizer.revision, {**tokenizer})
+    hub.bytes_per_s = 200_000
+    yield row
+    for process in tool.processes():
+        process.kill()
+        process.wait()
+
+
+def test_a_pull_for_a_backend_that_is_killed_is_resumed_and_then_put_together(
+    core_ml: catalog.HostedWeights, hub: Hub, tool: Tool, tmp_path: Path
+) -> None:
+    call = ("models", "pull", "tiny.en", "--backend", "whisperkit")
+    with tool.start(*call) as process:
+        wait_until(lambda: partial(tmp_path) >= 50_000)
+        process.kill()
+        process.communicate(timeout=30)
+    assert not list((tmp_path / "cache" / "weights").rglob("*.bin"))
+    left = partial(tmp_path)
+    hub.bytes_per_s = 0
+    hub.log.clear()
+
+    done = tool(*call)
+
+    assert done.returncode == 0, done.stderr
+    # The three files are one and the same, and are fetched once.
+    assert [body.range for body in hub.bodies("weight.bin")] == [f"bytes={left}-"]
+    folder = Path(done.stdout.removeprefix("the weights of tiny.en are here: ").strip())
+    assert folder.is_relative_to(tmp_path / "cache" / "weights" / "tiny.en")
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        *["weight.bin"] * 3,
+    ]
+    assert "putting tiny.en together for whisperkit: 5 files, 6.0 MB" in done.stderr
+    again = tool(*call)
+    assert (again.stdout, again.returncode) == (done.stdout, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "said"),
+    [
+        ("tiny.en", "mlx-whisper", "there is no repository Systran/faster-whisper-tiny.en"),
+        ("tiny.en", "whisperx", "there is no repository Systran/faster-whisper-tiny.en"),
+        ("small", "fluidaudio", "fluidaudio runs parakeet-tdt-0.6b-v2 when small is asked for"),
+        ("small", "parakeet-mlx", "there is no repository mlx-community/parakeet-tdt-0.6b-v"),
+    ],
+)
+def test_a_backend_gets_what_a_run_with_it_needs(
+    hub: Hub, tool: Tool, name: str, backend: str, said: str
+) -> None:
+    done = tool("models", "pull", name, "--backend", backend)
+    assert done.returncode == 10
+    assert said in done.stderr
+
+
 def test_what_is_printed(hub: Hub, small: catalog.Custom, tool: Tool, tmp_path: Path) -> None:
     done = tool("models", "pull", SMALL)
     folder = tmp_path / "hub" / SNAPSHOT
@@ -114,6 +180,28 @@ def test_a_failed_download_has_its_own_exit_code_and_one_line(
     assert [(request.path, request.authorization) for request in hub.log] == [
         (f"api/models/someone/small/revision/{COMMIT}", "Bearer sesame-open-sesame")
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tiny", "--backend", "whisperkit", "--format", "mlx"), "exclude each other"),
+        (("tiny", "--backend", "whisperkit", "--mirror"), "exclude each other"),
+        (("tiny", "--backend", "no-such"), "unknown backend 'no-such'"),
+        ((SMALL, "--backend", "whisperkit"), "--backend is for models of the catalog"),
+        (
+            ("moonshine-tiny-en", "--backend", "whisperkit"),
+            "nothing to pull of moonshine-tiny-en for whisperkit: whisperkit holds whisper",
+        ),
+    ],
+)
+def test_a_pull_for_a_backend_that_makes_no_sense_is_refused(
+    hub: Hub, tool: Tool, arguments: tuple[str, ...], said: str
+) -> None:
+    done = tool("models", "pull", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert hub.log == []
 
 
 @pytest.mark.parametrize(

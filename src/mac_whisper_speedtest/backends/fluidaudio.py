@@ -5,7 +5,7 @@ Its adapter is a program in Swift, ``bridges/swift/fluid-audio``; this is its de
 
 from __future__ import annotations
 
-from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.backend import NO_HUB, Backend
 from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 
 RECIPE = SwiftRecipe(
@@ -30,6 +30,8 @@ BACKEND = Backend(
     # In the order of parakeet-mlx, so that a run of both compares one network.
     networks=("parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v3"),
     devices=("ane", "gpu", "cpu"),
+    # The bridge is offline before anything; should that fail, no download begins either.
+    environment={"REGISTRY_URL": NO_HUB},
     fixed={
         # A transducer: it has no prompt to say these in, and does not sample. A language only
         # excludes tokens of other scripts.

@@ -43,6 +43,8 @@ def facts(backend: Backend, model: str) -> dict[str, Any]:
         "repository": info.repository,
         "revision": info.revision,
         "url": info.origin.url if info.origin is not None else "",
+        "tokenizer": _tokenizer(info),
+        "known_bytes": info.origin.known_bytes if info.origin is not None else None,
         "files": [
             {"name": file.name, "size_bytes": file.size, "sha256": file.sha256}
             for file in info.files
@@ -65,6 +67,12 @@ def facts(backend: Backend, model: str) -> dict[str, Any]:
             "check-models": ["load"],
         },
     }
+
+
+def _tokenizer(info: ModelInfo) -> str:
+    """The second repository that files come from, at its commit; empty if there is none."""
+    found = info.origin.tokenizer if info.origin is not None else None
+    return f"{found.repository}@{found.revision}" if found is not None else ""
 
 
 def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
@@ -116,7 +124,9 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ("obtained", [obtained or f"not: {unavailable}"]),
         *([("published", [f"not: {unavailable}"])] if obtained and unavailable else []),
         *((key, [found[key]]) for key in ("url", "repository", "revision") if found[key]),
+        *([("tokenizer", [found["tokenizer"]])] if found["tokenizer"] else []),
         ("files", [_file(file) for file in found["files"]]),
+        *([("together", [size(found["known_bytes"])])] if found["known_bytes"] else []),
         ("locations", [line for each in found["locations"] for line in _place(each)]),
         ("size class", [found["size_class"]]),
         ("time-outs", [_limit(stage, each) for stage, each in found["timeouts"].items()]),

@@ -73,19 +73,22 @@ def _whisperkit(where: str, _backend: str, row: catalog.HostedWeights) -> CacheL
     """WhisperKit: the hub client's local-folder layout below ``~/Documents/huggingface``.
 
     Three bundles and a tokenizer, which it keeps beside the models of all sizes; a copy inside the
-    model's folder is found as well.
+    model's folder is found as well. It takes a tokenizer without configuration for a missing one.
     """
     base = Path.home() / "Documents" / "huggingface" / "models"
     repository = base / row.repository
-    tokenizer = base / "openai" / f"whisper-{_tokenizer_size(row.model)}" / "tokenizer.json"
+    tokenizer = base / "openai" / f"whisper-{_tokenizer_size(row.model)}"
     download = repository / ".cache" / "huggingface" / "download" / row.folder
     # An absolute path stays itself when it is joined to the folder.
-    expected = (*structure(row.format), ExpectedFile(("tokenizer.json", str(tokenizer))))
+    beside = (
+        ExpectedFile((name, str(tokenizer / name)))
+        for name in ("tokenizer.json", "tokenizer_config.json")
+    )
     return CacheLocation(
         where,
         repository / row.folder,
         LocationKind.LIBRARY,
-        expected,
+        (*structure(row.format), *beside),
         for_run=True,
         unfinished=((download, "**/*.incomplete"),),
         etags=download,

@@ -239,6 +239,13 @@ def resolve_from_listing(target: PullTarget, found: CommitListing) -> SnapshotFi
             f"{found.repository}@{found.revision} holds no weights that this tool knows{where}",
             hint="only repositories with weights of a speech recognizer can be used",
         )
+    relative = {PurePosixPath(file.name.removeprefix(f"{target.folder}/")) for file in files}
+    if absent := set(target.bundles) - {name.parts[0] for name in relative}:
+        raise DownloadError(
+            f"{found.repository}@{found.revision} holds no {', '.join(sorted(absent))} in "
+            f"{target.folder}",
+            hint="nothing was fetched; check HF_ENDPOINT, if it is set",
+        )
     held = []
     for file in files:
         pin = pinned.pop(file.name, file)
