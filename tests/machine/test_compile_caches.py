@@ -48,7 +48,7 @@ def test_the_cache_that_all_programs_share_does_not_say_whose_bundles_it_has(
     assert caches.cache_state("ane", seen) == (
         "unknown: only the cache that all programs share has bundles"
     )
-    assert seen.folders == (shared, bundles(tmp_path, "bridge", "25A354"))
+    assert seen.folders == (bundles(tmp_path, "bridge", "25A354"), shared)
     (bundles(tmp_path, "bridge", "25A354") / "A1").mkdir(parents=True)
     seen = caches.compile_caches("bridge", home=tmp_path, build="25A354")
     assert caches.cache_state("ane", seen) == caches.PRESENT

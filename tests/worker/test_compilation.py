@@ -27,6 +27,7 @@ from mac_whisper_speedtest.worker.load_check import LoadOutcome, Trial
 from mac_whisper_speedtest.worker.supervisor import Deadlines, Worker
 
 BUILD = "25A354"
+_look = caches.compile_caches
 BRIDGE = Backend(name="bridge", devices=("ane", "gpu", "cpu"))
 MODEL = ModelParams("tiny.en", "weights.bin", "own", "auto")
 
@@ -48,7 +49,7 @@ def caches_of(home: Path, *programs: str) -> Caches:
     for program in programs:
         place = home / "Library/Caches" / program / "com.apple.e5rt.e5bundlecache" / BUILD / "A1"
         place.mkdir(parents=True)
-    return caches.compile_caches("bridge", home=home, build=BUILD)
+    return _look("bridge", home=home, build=BUILD)
 
 
 @pytest.mark.parametrize(
@@ -200,3 +201,26 @@ def test_a_run_announces_the_first_compilation_once_and_records_no_cache(
     assert [each.load_s for each in given] == [240.0, 240.0]
     (cell,) = done.json["cells"]
     assert {each["compile_cache"] for each in cell["loads"]} == {"absent"}
+
+
+def test_a_load_after_one_that_compiled_in_the_same_process_finds_its_cache(
+    speedtest: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, looks = tmp_path / "home", list[Caches]()
+
+    def seen(_program: str) -> Caches:
+        if looks:  # what the load between has left
+            caches_of(home, "bridge")
+        looks.append(_look("bridge", home=home, build=BUILD))
+        return looks[-1]
+
+    monkeypatch.setattr(caches, "compile_caches", seen)
+    path = describe_fake(tmp_path, "fake", fault="on_the_neural_engine")
+    audio = write_tone(tmp_path / "tone.wav")
+    done = speedtest(
+        *["run", "-m", "tiny.en", "-b", path, "--device", "ane", "--audio", audio],
+        *["--rounds", 1, "--passes", 1, "--cold-load", "--json"],
+    )
+    assert done.code == 0, done.err
+    (cell,) = done.json["cells"]
+    assert [each["compile_cache"] for each in cell["loads"]] == ["absent", "there"]

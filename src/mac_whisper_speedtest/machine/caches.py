@@ -133,7 +133,8 @@ class Caches:
 
     Attributes:
         coreml: whether the program has Core ML bundles of this OS build.
-        folders: where Core ML may keep them; empty where there is no Core ML.
+        folders: where Core ML may keep them, the one that all programs share last; empty where
+            there is no Core ML.
     """
 
     coreml: bool | Unknown
@@ -156,8 +157,7 @@ def compile_caches(program: str, *, home: Path | None = None, build: str | None 
     root = (home or Path.home()) / "Library" / "Caches"
     names = (program, *(_FRAMEWORK_PYTHON if program.lower().startswith("python") else ()))
     own, shared = [root / name / _BUNDLES / build for name in names], root / _BUNDLES / build
-    # A folder that exists is more likely to be the one that is used.
-    folders = tuple(sorted((*own, shared), key=lambda folder: not folder.is_dir()))
+    folders = (*own, shared)
     if not build:
         return Caches(Unknown("the OS build is not known"), folders)
     seen = attempt(lambda: (any(map(_has_bundles, own)), _has_bundles(shared)))

@@ -66,7 +66,8 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
             )
         else:
             placement = Placement(task.request.affinity or (), task.request.nice)
-            caches = compile_caches.compile_caches(Path(started.argv[0]).name)
+            program = Path(started.argv[0]).name
+            caches = compile_caches.compile_caches(program)
             compiles = compilation_of(task.cell.backend, task.request.device, caches)
             if compiles is not None and compiles.first and not task.round and not task.attempt:
                 observer.notify(f"{task.cell.id}: {ANNOUNCEMENT}")
@@ -77,7 +78,7 @@ def run_in_worker(task: Task, record: Callable[[s.Event], None], observer: Obser
                 ) as worker:
                     for problem in host.apply_placement(worker.pid, placement):
                         observer.log("warning", f"{task.cell.id}: {problem}")
-                    _Conversation(worker, task, record, observer, caches).hold(rung, note)
+                    _Conversation(worker, task, record, observer, program, caches).hold(rung, note)
                     # Nothing is timed any more, so this disturbs nothing.
                     busy_after_s = _busy_after_s(worker.pid)
                     ending = worker.shutdown()
@@ -124,6 +125,7 @@ class _Conversation:
     task: Task
     record: Callable[[s.Event], None]
     observer: Observer
+    program: str
     caches: Caches
     began: float = field(default_factory=time.monotonic)
     retakes: int = 0
@@ -169,6 +171,7 @@ class _Conversation:
         if task.loads_cold:
             observer.status("loading again")
             self.worker.unload()
+            self.caches = compile_caches.compile_caches(self.program)  # the first load filled them
             self._load(hello, s.LOAD_WARM, "in the same process, after the weights were unloaded")
         observer.status("ending")
 

@@ -27,7 +27,7 @@ class Compilation:
     """What a load on a Core ML device may be doing.
 
     Attributes:
-        folders: where Core ML keeps what it compiled, the likeliest first; not empty.
+        folders: where Core ML may keep what it compiled, as in `Caches`; not empty.
         first: no cache was there; ``False`` where that is unknown, too.
         cached: this program has compiled something under this system before.
     """
@@ -43,9 +43,9 @@ class Compilation:
     def last_warning(self, waited_s: float, limit_s: float) -> str:
         """A line for whoever waits, before the worker is killed."""
         return (
-            f"still compiling for the Neural Engine after {waited_s:.0f} s, as far as is known; if "
-            f"it is stopped now (at {limit_s:.0f} s by the deadline), Core ML's cache in "
-            f"{self._named} may stay unusable"
+            f"still compiling for the Neural Engine after {waited_s:.0f} s, as far as is known. If "
+            f"it is stopped before it ends (at {limit_s:.0f} s by the deadline), Core ML's cache "
+            f"in {self._named} may stay unusable"
         )
 
     @property
@@ -58,8 +58,9 @@ class Compilation:
 
     @property
     def _named(self) -> str:
-        found = [folder for folder in self.folders if folder.is_dir()] or list(self.folders)
-        return " or ".join(map(_from_home, found))
+        found = [folder for folder in self.folders if folder.is_dir()]
+        # Where none exists, those of the program's name and of all programs are the likeliest.
+        return " or ".join(map(_from_home, found or (self.folders[0], self.folders[-1])))
 
 
 def compilation_of(backend: Backend, device: str, seen: Caches) -> Compilation | None:
