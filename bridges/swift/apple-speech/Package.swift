@@ -36,5 +36,6 @@ let package = Package(
     .testTarget(
       name: "AppleSpeechTests",
       dependencies: ["speedtest-apple-speech"],
+      exclude: ["contracts.json"],
       swiftSettings: [.swiftLanguageMode(mode)]),
   ])

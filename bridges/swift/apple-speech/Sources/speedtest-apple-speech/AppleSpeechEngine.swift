@@ -42,7 +42,7 @@ actor AppleSpeechEngine: Engine {
 
   func transcribe(_ samples: [Float], _ contract: Contract) async throws -> Transcript {
     guard let (locale, interleaved) = loaded else { throw EngineError.wrongState("load a model first") }
-    let timestamps = contract.timestamps ?? false
+    let timestamps = wantsTimestamps(contract)
     let clock = Stopwatch()
     let transcriber = Self.transcriber(locale, results, timestamps: timestamps)
     let analyzer = Self.analyzer(transcriber)  // one for each recording: a finished one takes no more audio

@@ -23,6 +23,9 @@ func int16(_ sample: Float) -> Int16 {
   Int16(max(-32_768, min(32_767, (sample * 32_768).rounded())))
 }
 
+/// Whether the text is to carry its times. By itself, the transcriber leaves them out.
+func wantsTimestamps(_ contract: Contract) -> Bool { contract.timestamps ?? false }
+
 /// What was transcribed so far.
 struct Heard: Equatable, Sendable {
   var text = ""
@@ -52,6 +55,7 @@ struct Heard: Equatable, Sendable {
     effective.language = language
     effective.task = "transcribe"
     effective.timestamps = timestamps
+    effective.window = results == .progressive ? results.rawValue : nil
     var remarks = [outOfProcess]
     if results == .progressive {
       remarks.append("smaller context, to answer sooner; later results replaced \(tentative) tentative ones")

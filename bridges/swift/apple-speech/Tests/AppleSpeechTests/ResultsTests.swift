@@ -72,7 +72,28 @@ private func run(_ text: String, _ start: Double, _ end: Double) -> AttributedSt
   }
 }
 
+/// A row of `contracts.json`, which the tests of the tool's own side read as well.
+private struct Row: Decodable {
+  let results, spoken: String
+  let contract, effective: Contract
+}
+
 @Suite struct Answers {
+  @Test func everyContractLeadsToTheSettingsThatTheToolExpects() throws {
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    let data = try Data(contentsOf: folder.appendingPathComponent("contracts.json"))
+    let rows = try JSONDecoder().decode([Row].self, from: data)
+    #expect(rows.count == 8)
+    for row in rows {
+      let answer = Heard().transcript(
+        seconds: 1, language: row.spoken, timestamps: wantsTimestamps(row.contract),
+        try #require(ResultsKind(rawValue: row.results)))
+      // The settings of a contract are those of an answer, and only the former are decoded anywhere.
+      let effective = try JSONDecoder().decode(Contract.self, from: JSONEncoder().encode(answer.effective))
+      #expect(effective == row.effective)
+    }
+  }
+
   @Test func whatAppleDoesNotDocumentIsNotKnown() {
     let answer = Heard().transcript(seconds: 1, language: "de", timestamps: true, .final)
     #expect(answer.effective == EffectiveSettings(language: "de", task: "transcribe", timestamps: true))
