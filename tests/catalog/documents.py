@@ -28,6 +28,7 @@ SHARED_FILES = frozenset(
 """Files that several networks have in common, and that therefore say nothing about which it is."""
 
 PATTERNS = {
+    "Language": r"\A([a-z]{2,3}|many)\Z",
     "Name": r"\A[a-z0-9]+([.-][a-z0-9]+)*\Z",
     "Words": r"\S",
     "Inside": r"\A(?=.*\S)(?!\.{1,2}(/|\Z))[^/]+(/(?!\.{1,2}(/|\Z))[^/]+)*\Z",
@@ -37,6 +38,7 @@ PATTERNS = {
     "Sha1": r"\A[0-9a-f]{40}\Z",
 }
 Name = Annotated[str, Meta(pattern=PATTERNS["Name"])]
+Language = Annotated[str, Meta(pattern=PATTERNS["Language"])]
 Words = Annotated[str, Meta(pattern=PATTERNS["Words"])]
 Inside = Annotated[str, Meta(pattern=PATTERNS["Inside"])]
 """A relative path that stays where it starts."""
@@ -62,7 +64,7 @@ class Model(Struct, forbid_unknown_fields=True):
     name: Name
     family: Name
     size_class: Literal[SIZE_CLASSES]  # type: ignore[valid-type]
-    languages: Literal["en", "many"]
+    languages: Language
     license: Words
     network_sha256: Sha256 | None = None
 
@@ -79,6 +81,7 @@ class Format(Struct, forbid_unknown_fields=True):
     converts_to: list[Precision]
     library_folder: Words | None = None
     library_uses_hub: bool = False
+    kept_by: Words | None = None
     extends: Name | None = None
     assembled: bool = False
     bundles: list[Inside] = []
@@ -115,6 +118,15 @@ class Unavailable(Struct, forbid_unknown_fields=True):
     format: str
     precision: Precision
     unavailable: Words
+
+
+class InSystem(Struct, forbid_unknown_fields=True):
+    model: str
+    format: str
+    precision: Precision
+    license: Words
+    unpinned: Literal["system"]
+    note: Words | None = None
 
 
 class Hosted(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -243,8 +255,10 @@ def _key(row: object, *names: str) -> str:
     return " ".join(str(row[name]) for name in names if name in row) if type(row) is dict else ""
 
 
-def _kind_of(row: object) -> type[Unavailable | OnHub | AtAddress]:
+def _kind_of(row: object) -> type[Unavailable | InSystem | OnHub | AtAddress]:
     keys = row if isinstance(row, Mapping) else {}
+    if keys.get("unpinned") == "system":
+        return InSystem
     return Unavailable if "unavailable" in keys else AtAddress if "url" in keys else OnHub
 
 
@@ -269,7 +283,7 @@ def _sizes(times: Mapping[str, Times | None]) -> Iterator[str]:
                 yield f"size class {larger}: {key} is less than that of {smaller}"
 
 
-Rows = list[tuple[str, Unavailable | OnHub | AtAddress]]
+Rows = list[tuple[str, Unavailable | InSystem | OnHub | AtAddress]]
 
 
 def _coverage(
@@ -287,6 +301,8 @@ def _coverage(
             yield f"{where}: there is no format {row.format!r}"
         elif formats[row.format].family != named[row.model].family:
             yield f"{where}: the format holds networks of the family {formats[row.format].family!r}"
+        elif isinstance(row, InSystem) != bool(formats[row.format].kept_by):
+            yield f"{where}: the rule system is for formats that a system keeps, and for no other"
     covered = {(row.model, row.format) for _where, row in rows}
     for name, model in named.items():
         fitting = [key for key, kind in formats.items() if kind.family == model.family]
@@ -309,7 +325,7 @@ def _one_name_one_network(rows: Rows, named: Mapping[str, Model]) -> Iterator[st
     by_place: dict[str, str] = {}
     by_hash: dict[str, str] = {}
     for where, row in rows:
-        if isinstance(row, Unavailable):
+        if isinstance(row, Unavailable | InSystem):
             continue
         for place in [f"{row.place}/{file.name}" for file in row.files] or [row.place]:
             owner = by_place.setdefault(place, row.model)

@@ -39,6 +39,8 @@ def test_the_other_families_are_known_by_their_own_names() -> None:
     others = {name: model.family for name, model in catalog.models().items()}
     for name in CANONICAL:
         del others[name]
+    apple = {name: others.pop(name) for name in list(others) if name.startswith("apple-speech-")}
+    assert set(apple.values()) == {"apple-speech"}
     assert others == {
         "parakeet-tdt-0.6b-v2": "parakeet",
         "parakeet-tdt-0.6b-v3": "parakeet",
@@ -51,7 +53,15 @@ def test_only_the_networks_for_english_refuse_other_languages() -> None:
     assert english == {
         *(name for name in CANONICAL if name.endswith(".en")),
         *("distil-large-v3", "parakeet-tdt-0.6b-v2", "moonshine-tiny-en"),
+        *("apple-speech-en-us", "apple-speech-en-gb"),
     }
+
+
+def test_a_locale_of_apple_names_the_one_language_of_its_network() -> None:
+    apple = [model for model in MODELS if model.family == "apple-speech"]
+    assert len(apple) == 10
+    for model in apple:
+        assert model.only_language == model.name.removeprefix("apple-speech-").split("-")[0]
 
 
 def test_no_row_of_the_file_is_hidden_by_another_of_the_same_name() -> None:

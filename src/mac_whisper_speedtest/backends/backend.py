@@ -125,7 +125,8 @@ class Backend:
         python: the interpreter for a Python adapter; empty for "where it is installed".
         models: what it states about models, such as the path of its own weights; by canonical name.
         networks: for a backend that is not Whisper, the networks that it can run. When a Whisper
-            model is requested it runs the first. Empty for Whisper backends.
+            model is requested it runs the first. Empty for Whisper backends, and for those that run
+            whatever their weights format holds, on request only.
         devices: the values of ``--device`` it accepts, besides ``auto``; empty for "known when it
             loads".
         fixed: contract settings that it always decodes with, whatever is requested.
@@ -183,7 +184,8 @@ class Backend:
         """
         family = catalog.model(model).family
         if not self.networks:
-            return model if family == "whisper" else None
+            kind = catalog.weights_formats().get(self.weights_format)
+            return model if family in {"whisper", kind.family if kind else ""} else None
         if model in self.networks:
             return model
         # It competes with its own network against Whisper models of the catalog, but not against

@@ -144,6 +144,7 @@ __all__ = [
     "official_weights",
     "parse_custom",
     "published_locations",
+    "require_files",
     "require_format",
     "size_class_for",
     "size_classes",
@@ -175,9 +176,14 @@ class Model:
     family: str = WHISPER
 
     @property
+    def only_language(self) -> str | None:
+        """The one language that the network knows, as ISO 639-1; ``None`` if there are more."""
+        return None if self.languages == "many" else self.languages
+
+    @property
     def english_only(self) -> bool:
         """Whether the network supports English only."""
-        return self.languages == "en"
+        return self.only_language == "en"
 
 
 @functools.cache
@@ -232,6 +238,21 @@ def require_format(model: Model, weights_format: str) -> WeightsFormat:
             hint=f"formats: {', '.join(known)}",
         )
     return known[weights_format]
+
+
+def require_files(name: str) -> None:
+    """Refuse a model without files: its networks are kept by the operating system.
+
+    Raises:
+        UsageError: it is one, or there is no such model.
+    """
+    known = model(name)
+    keeper = "" if is_custom(name) else official_weights(known.name).kind.kept_by
+    if keeper:
+        raise UsageError(
+            f"{name} has no files here: {keeper} keeps its network by itself",
+            hint=f"speedtest check-models -m {name}",
+        )
 
 
 def _custom_model(custom: Custom) -> Model:

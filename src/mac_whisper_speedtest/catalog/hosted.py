@@ -19,6 +19,7 @@ UNPINNED_RULES: Mapping[str, str] = {
         "pinned in the user's cache; the cached blob is named by that SHA-256"
     ),
     "url-path": "the last folder of the address is the file's SHA-256",
+    "system": "there are no files: the operating system downloads, keeps and updates them",
 }
 """How the sizes and hashes that a row of ``weights.toml`` lacks are determined."""
 
@@ -102,6 +103,8 @@ class WeightsFormat:
         assembled: whether the backend is given a folder that this tool puts together from the
             published files: where they are in several repositories, or need a certain folder name.
         bundles: the Core ML models that are needed, of those in a published folder; empty for all.
+        kept_by: the operating system that downloads, keeps and updates it by itself, without files
+            that this tool knows; empty for all others.
     """
 
     name: str
@@ -110,6 +113,7 @@ class WeightsFormat:
     converts_to: tuple[str, ...] = ()
     library_folder: str = ""
     library_uses_hub: bool = False
+    kept_by: str = ""
     extends: str = ""
     assembled: bool = False
     bundles: tuple[str, ...] = ()
@@ -155,11 +159,11 @@ class HostedWeights:
 
     @property
     def place(self) -> str:
-        """``repository@revision``, with the folder, or the address; empty if unavailable."""
+        """``repository@revision`` with the folder, the address, or who keeps it; else empty."""
         if self.unavailable:
             return ""
-        if self.url:
-            return self.url
+        if not self.repository:
+            return self.url or self.kind.kept_by
         folder = f"/{self.folder}" if self.folder else ""
         return f"{self.repository}@{self.revision or 'unpinned'}{folder}"
 

@@ -173,13 +173,18 @@ class ModelInfo:
         return hashlib.sha256(" ".join(hashes).encode()).hexdigest() if hashes[1:] else hashes[0]
 
     @property
+    def kept_by(self) -> str:
+        """The operating system that keeps the network without files; empty for any other."""
+        return self.hosted.kind.kept_by if self.hosted is not None else ""
+
+    @property
     def obtained(self) -> str:
         """How this tool gets the weights, with the place they are converted from; empty: not."""
         if self.source is not None:
             beside = f", beside {self.completed_by.place}" if self.completed_by else ""
             return f"converted from {self.source.place}{beside}"
         if self.hosted is not None:
-            return AS_PUBLISHED
+            return f"installed by {self.kept_by}" if self.kept_by else AS_PUBLISHED
         # One outside the catalog is converted where its repository has another format.
         kinds = {location.kind for location in self.locations}
         if LocationKind.DESCRIPTION in kinds:

@@ -83,6 +83,8 @@ def command(  # noqa: PLR0917 - one parameter per option
     load         also has the backend load them, in a worker that reaches no network
     auto         cache-check, then checksum; load where nothing else can tell, or with --load
 
+    What macOS keeps itself is asked of its bridge, except with cache-check.
+
     \b
     speedtest check-models
     speedtest check-models --model tiny.en --verify-method load
@@ -176,7 +178,11 @@ _STYLES = {
     WeightsState.ABSENT: "dim",
     WeightsState.UNAVAILABLE: "dim",
     WeightsState.NOT_CHECKABLE: "yellow",
+    WeightsState.SYSTEM: "green",
+    WeightsState.NOT_KNOWN: "dim",
 }
+_QUIET = (WeightsState.ABSENT, WeightsState.UNAVAILABLE, WeightsState.NOT_KNOWN)
+"""States that share a line for all models of a backend."""
 
 
 def progress(stream: TextIO) -> Observer:
@@ -255,10 +261,9 @@ def show_check(report: Report, cost: Cost, *, verbose: bool, every_row: bool) ->
     for heading in headings:
         table.add_column(heading, no_wrap=heading != "load", overflow="fold")
     table.add_column("what, and what next", overflow="fold")
-    quiet = {WeightsState.ABSENT, WeightsState.UNAVAILABLE}
     for row in report.rows:
         check = row.check
-        if check.state in quiet and not every_row:
+        if check.state in _QUIET and not every_row:
             continue
         message = "; ".join(text for text in (*check.problems, needs.advice(check)) if text)
         table.add_row(
@@ -302,7 +307,7 @@ def _load_words(row: CheckRow) -> str:
 def _summed_up(report: Report) -> list[str]:
     """One line per backend for what is not there, and one for what cannot be."""
     lines = []
-    for state in (WeightsState.ABSENT, WeightsState.UNAVAILABLE):
+    for state in _QUIET:
         by_backend: dict[str, list[str]] = {}
         for row in report.rows:
             if row.check.state is state:

@@ -65,6 +65,8 @@ def convert(
 
 
 _SCHEMA_VERSION = 1
+_LANGUAGES = {"en": "English", "many": "multilingual"}
+"""Any other is shown by its code."""
 
 
 @click.command("list")
@@ -101,7 +103,7 @@ def _facts(model: catalog.Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "family": model.family,
-        "languages": "English" if model.english_only else "multilingual",
+        "languages": _LANGUAGES.get(model.languages, model.languages),
         "size_class": model.size_class,
         "license": row.license or model.license,
         "format": row.format,
@@ -190,6 +192,7 @@ def _located(name: str, weights_format: str, precision: str) -> CachedCopy:
     from mac_whisper_speedtest.weights.inspect import WeightsState
 
     model = catalog.model(name).name
+    catalog.require_files(name)
     if catalog.is_custom(name) and not weights_format:
         copy = inventory.custom_copy(catalog.parse_custom(name))
         return _complete(copy, f"the files of {model}", f"speedtest models pull {model}")
@@ -273,6 +276,8 @@ def _installed(names: tuple[str, ...]) -> tuple[list[InstalledWeights], list[str
 
     if not names:
         return inventory.all_installed(), []
+    for name in names:
+        catalog.require_files(name)
     found = {
         name: inventory.installed_custom(catalog.parse_custom(name))
         if catalog.is_custom(name)

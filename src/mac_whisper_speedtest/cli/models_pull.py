@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from mac_whisper_speedtest.backends.backend import Backend
     from mac_whisper_speedtest.hub import HubFile
 
 _MOST_BARS = 8
@@ -45,7 +46,7 @@ def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: b
     backend's are converted from. Files that complete a conversion are fetched with what is
     converted. With --backend those are fetched that a run with it needs: of a repository with many
     models only one, with its tokenizer. They go into the Hugging Face cache, with --mirror into
-    the tool's own.
+    the tool's own. Apple's networks are installed by macOS.
 
     HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE and the proxy variables are respected.
 
@@ -67,8 +68,8 @@ def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: b
         say(f"the weights of {name} are here: {folder}")
 
 
-def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
-    """What is to be done for one NAME. Raises UsageError."""
+def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path | str]:
+    """What is to be done for one NAME; it returns where the weights are. Raises UsageError."""
     from mac_whisper_speedtest.weights import mirror as fetch
     from mac_whisper_speedtest.weights import pull
 
@@ -83,10 +84,12 @@ def _pull(name: str, weights_format: str, mirror: bool) -> Callable[[], Path]:
     if mirror:
         return partial(fetch.fetch_row, fetch.mirrored(name), notify=notify)
     rows = pull.rows_for(name, weights_format)
+    if rows[-1].kind.kept_by:
+        return partial(_install, rows[-1])
     return lambda: [pull.pull_row(row, notify=notify, progress=_progress()) for row in rows][-1]
 
 
-def _pull_for(name: str, spec: str) -> Callable[[], Path]:
+def _pull_for(name: str, spec: str) -> Callable[[], Path | str]:
     """What a backend needs to run the model NAME. Raises UsageError."""
     from mac_whisper_speedtest.cli.check_models import selected
     from mac_whisper_speedtest.weights import pull
@@ -103,8 +106,19 @@ def _pull_for(name: str, spec: str) -> Callable[[], Path]:
         raise UsageError(f"there is nothing to pull of {name} for {backend.label}: {why}")
     if row.model != name:
         notify(f"{backend.label} runs {row.model} when {name} is asked for")
+    if row.kind.kept_by:
+        return partial(_install, row, backend)
     rows = [each for each in (row, info.completed_by) if each is not None]
     return lambda: [pull.pull_row(each, notify=notify, progress=_progress()) for each in rows][-1]
+
+
+def _install(row: catalog.HostedWeights, backend: Backend | None = None) -> str:
+    """Have the system install a network that it keeps itself; returns which system that is."""
+    from mac_whisper_speedtest.backends import registry
+    from mac_whisper_speedtest.weights import system_assets
+
+    backend = backend or system_assets.backend_for(row, registry.installed().values())
+    return system_assets.install(row, backend, notify=notify)
 
 
 def _progress() -> Observer:

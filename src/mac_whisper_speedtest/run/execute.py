@@ -108,6 +108,8 @@ def _drop_weights(task: Task) -> tuple[str, str]:
     """Drop the weights from the page cache for a cold load; return the load's rung and a note."""
     if not task.loads_cold:
         return s.LOAD_FRESH, ""
+    if not task.model.path:
+        return s.LOAD_FRESH, "not known to be cold: the system keeps the weights"
     done = compile_caches.drop([task.weights])
     if done.dropped:
         return (

@@ -97,8 +97,7 @@ def prepare(
     speech = load_audio(request, notify=notify, level=level)
     language = speech.language or request.language or _only_language(speech)
     for model in request.models:
-        if catalog.model(model).english_only:
-            _require_english(model, language)
+        _require_language(model, catalog.model(model).only_language, language)
     cells = prepared_cells(request, backends, speech.name)
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
@@ -111,7 +110,7 @@ def prepare(
             hint="speedtest backends list shows which networks each of them is for",
         )
     for cell in cells:
-        reason = _unavailable(cell, request)
+        reason = _unavailable(cell, request) or _other_language(cell, request, language)
         if reason:
             unavailable[cell.id] = reason
             continue
@@ -124,7 +123,7 @@ def prepare(
             unavailable[cell.id] = _unavailable_reason(cell.model, error)
             continue
         if weights[cell.id].english_only:
-            _require_english(cell.model, language)
+            _require_language(cell.model, "en", language)
     contract = request.contract
     if contract["language"] is not None:  # else it is left to the libraries
         contract = {**contract, "language": language}
@@ -170,13 +169,31 @@ def _unavailable_reason(model: str, error: WeightsError) -> str:
     raise error
 
 
-def _require_english(model: str, language: str) -> None:
-    if language != "en":
+def _require_language(model: str, only: str | None, language: str) -> None:
+    if only not in {None, language}:
         such = f", such as {model.removesuffix('.en')}" if model.endswith(".en") else ""
+        known = "English" if only == "en" else repr(only)
         raise UsageError(
-            f"the model {model} knows only English, and the language is {language!r}",
+            f"the model {model} knows only {known}, and the language is {language!r}",
             hint=f"use a multilingual model{such}",
         )
+
+
+def _other_language(cell: Cell, request: Request, language: str) -> str:
+    """Why the network that a backend runs for the requested model does not fit; empty if it does.
+
+    A backend that is not Whisper runs a network of its own, which may know one language alone.
+    """
+    only = catalog.model(cell.model).only_language
+    if cell.model in request.models or only in {None, language}:
+        return ""
+    fitting = [
+        each
+        for each in cell.backend.networks
+        if catalog.model(each).only_language in {None, language}
+    ]
+    other = f"; name its network {fitting[0]} with --model" if fitting else ""
+    return f"its {cell.model} knows only {only!r}, and the language is {language!r}{other}"
 
 
 def precision_of(backend: Backend, request: Request) -> str:

@@ -223,7 +223,7 @@ class Rounds:
             passes=plan.passes(request.passes, len(self.inputs.recordings)),
             model=ModelParams(
                 weights.model,
-                str(weights.path),
+                weights.argument,
                 weights.format,
                 precision_of(cell.backend, request),
             ),

@@ -32,6 +32,8 @@ from mac_whisper_speedtest.weights.locations import (
 )
 from mac_whisper_speedtest.weights.verify import compare_hashes
 
+_NOT_ASKED = "only the system knows: names and sizes do not tell"
+
 
 @dataclass(frozen=True, slots=True)
 class WeightsCheck:
@@ -42,7 +44,8 @@ class WeightsCheck:
         state: of the copy that a run would use if there is one, else of the best other one.
         copies: one per location examined.
         chosen: the copy that ``state`` is of; ``None`` if no location was examined.
-        reason: why it is unavailable or not checkable.
+        reason: why it is unavailable, not checkable or not known; of networks that the system
+            keeps, whatever there is to say.
         source: the official weights that it is converted from, or the pulled files that it is put
             together from.
         beside: the published files that the conversion is put beside, for formats that need both.
@@ -95,8 +98,12 @@ class CacheCheck:
 
     def check(self, info: ModelInfo) -> WeightsCheck:
         """Check one model's weights by names and sizes."""
-        if info.path is None and info.weights_format not in catalog.weights_formats():
-            return WeightsCheck(info, WeightsState.NOT_CHECKABLE, reason=info.unavailable)
+        if info.kept_by or (
+            info.path is None and info.weights_format not in catalog.weights_formats()
+        ):
+            state = WeightsState.NOT_KNOWN if info.kept_by else WeightsState.NOT_CHECKABLE
+            reason = _NOT_ASKED if info.kept_by else info.unavailable
+            return WeightsCheck(info, state, reason=reason)
         if info.path is None and catalog.is_custom(info.model) and info.locations:
             return self._check_custom(info, catalog.parse_custom(info.model))
         where = locations_of(info)
@@ -243,6 +250,8 @@ def needs(check: WeightsCheck) -> list[Need]:
     if check.state in {WeightsState.COMPLETE, WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}:
         return []
     info = check.info
+    if info.kept_by:
+        return []
     rows = [(info.origin, check.source or check.chosen)]
     if info.completed_by is not None:
         rows.append((info.completed_by, check.beside))
@@ -295,6 +304,7 @@ def advice(check: WeightsCheck) -> str:
     if (
         check.state in {WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}
         or check.info.path is not None
+        or check.info.kept_by
     ):
         return check.reason
     chosen = check.chosen

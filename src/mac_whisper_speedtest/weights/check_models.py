@@ -101,6 +101,9 @@ def check_models(request: CheckRequest, observer: Observer | None = None) -> Rep
     with _timed(stages, "cache-check"):
         cache = CacheCheck()
         rows = [CheckRow(backend, cache.check(info)) for backend, info in subjects(request)]
+    if request.method is not CheckMethod.CACHE_CHECK and any(kept_by_system(row) for row in rows):
+        with _timed(stages, "asking the system"):
+            rows = _asked(rows)
     if request.method is not CheckMethod.CACHE_CHECK:
         with _timed(stages, "checksum"):
             checks = with_checksums(
@@ -116,6 +119,26 @@ def check_models(request: CheckRequest, observer: Observer | None = None) -> Rep
             loads = {id(row): done for row, done in zip(to_load, loaded, strict=True)}
             rows = [loads.get(id(row), row) for row in rows]
     return Report(tuple(rows), stages)
+
+
+def kept_by_system(row: CheckRow) -> bool:
+    """Whether no file holds the row's weights, because the system keeps them."""
+    return bool(row.check.info.kept_by)
+
+
+def _asked(rows: Sequence[CheckRow]) -> list[CheckRow]:
+    """The same rows, with what the system has of the networks that it keeps."""
+    from mac_whisper_speedtest.weights.system_assets import AssetsCheck
+
+    assets = AssetsCheck()
+    found = []
+    for row in rows:
+        check = row.check
+        if kept_by_system(row):
+            state, reason = assets.check(check.info, row.backend)
+            check = replace(check, state=state, reason=reason)
+        found.append(replace(row, check=check))
+    return found
 
 
 @contextmanager
@@ -173,6 +196,7 @@ _LOADABLE = {
     WeightsState.PARTIAL,
     WeightsState.CORRUPT,
     WeightsState.NOT_CHECKABLE,
+    WeightsState.SYSTEM,
 }
 
 
@@ -201,19 +225,20 @@ def _loaded(row: CheckRow, request: CheckRequest, observer: Observer) -> CheckRo
     from mac_whisper_speedtest.worker.load_check import LoadCheck, LoadOutcome, Trial
 
     chosen = row.check.chosen
-    if chosen is None or row.check.state not in _LOADABLE:
+    if row.check.state not in _LOADABLE or (chosen is None and not kept_by_system(row)):
         return row
     if row.backend.broken:
         return replace(row, load=LoadCheck(LoadOutcome.NOT_CHECKED, message=row.backend.broken))
     info = row.check.info
-    key = _key(row.backend, info, chosen, request.device)
+    # A load from the system's own store depends on the system, which no file shows.
+    key = _key(row.backend, info, chosen, request.device) if chosen else ""
     if not request.fresh and key and (known := _remembered(key)):
         return replace(row, load=known, load_remembered=True)
     trial = Trial(
         row.backend,
         ModelParams(
             info.model,
-            str(info.path or chosen.path),
+            str(info.path or chosen.path) if chosen else "",
             info.weights_format or "own",
             row.backend.precision or "auto",
         ),

@@ -35,6 +35,8 @@ class WeightsState(StrEnum):
     ABSENT = "absent"
     UNAVAILABLE = "unavailable"
     NOT_CHECKABLE = "not checkable"
+    SYSTEM = "installed by the system"
+    NOT_KNOWN = "not known"
 
 
 class Evidence(StrEnum):
@@ -311,9 +313,11 @@ def _recorded(record: Path) -> tuple[tuple[ExpectedFile, ...], Fault | None]:
 
 STATE_PRIORITY = (
     WeightsState.COMPLETE,
+    WeightsState.SYSTEM,
     WeightsState.CORRUPT,
     WeightsState.PARTIAL,
     WeightsState.NOT_CHECKABLE,
+    WeightsState.NOT_KNOWN,
     WeightsState.ABSENT,
     WeightsState.UNAVAILABLE,
 )

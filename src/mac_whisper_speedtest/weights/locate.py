@@ -51,6 +51,8 @@ class Weights:
         network_sha256: the identity of the network, equal for every format of it; known for
             converted weights and for those that the catalog pins.
         english_only: whether the network supports English only.
+
+    The system keeps some networks without files: `path` is empty then, and so is `files`.
     """
 
     model: str
@@ -62,6 +64,11 @@ class Weights:
     source: str
     network_sha256: str | None = None
     english_only: bool = False
+
+    @property
+    def argument(self) -> str:
+        """What a backend is given to load: the path, empty for a network that the system keeps."""
+        return "" if self.path == Path() else str(self.path)
 
 
 # Conversion: whether it is needed, where its result is kept, and doing it once.
@@ -308,6 +315,17 @@ def published(name: str, weights_format: str, *, fresh: bool = False) -> Weights
         UsageError, WeightsMissingError, WeightsError: as `locate`.
     """
     row = _row(name, weights_format)
+    if row.kind.kept_by:
+        return Weights(
+            model=row.model,
+            format=row.format,
+            precision=row.precision,
+            path=Path(),
+            files={},
+            size_bytes=0,
+            source=f"installed by {row.kind.kept_by}",
+            english_only=catalog.model(row.model).english_only,
+        )
     pull = row.pull_command
     for location in hosted_locations(row):
         copy = inspect_copy(location)

@@ -165,6 +165,8 @@ def pull_row(
         DownloadError: the download failed, or the server's files are not the pinned ones.
         StorageError: no room, or the cache cannot be written.
     """
+    if row.kind.kept_by:
+        catalog.require_files(row.model)
     if not row.repository:
         return _from_mirror(row, notify)
     puller = _Puller(notify, progress or Observer(), hub_endpoint(endpoint), policy)

@@ -1,0 +1,71 @@
+"""Apple's SpeechTranscriber: networks that are a part of macOS 26, one for each locale.
+
+Their adapter is a program in Swift, ``bridges/swift/apple-speech``; these are its descriptions.
+Final results only and progressive ones are two kinds of work: two backends of one program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.backends.recipe import SwiftRecipe
+
+FORMAT = "apple-speech"
+
+NETWORKS = tuple(
+    f"{FORMAT}-{locale}"
+    for locale in (
+        *("en-us", "en-gb", "de-de", "fr-fr", "es-es"),
+        *("it-it", "pt-br", "ja-jp", "ko-kr", "zh-cn"),
+    )
+)
+
+RECIPE = SwiftRecipe(
+    name="apple-speech",
+    version="26",  # of macOS; the worker reports the system's build
+    package="apple-speech",
+    product="speedtest-apple-speech",
+    swift="6.2",
+    macos="26",
+    sdk="26",
+    size_bytes=2_000_000,
+    build_bytes=300_000_000,
+    notes=(
+        "macOS keeps the networks: speedtest models pull apple-speech-en-us",
+        "computes in a process of macOS: memory and processor time of the worker leave it out",
+    ),
+)
+
+BACKEND = Backend(
+    name="apple-speech",
+    arguments=("--results", "final"),
+    weights_format=FORMAT,
+    weights_precision="unstated",
+    summary="SpeechTranscriber of macOS 26 (not Whisper), final results only",
+    networks=NETWORKS,
+    fixed={
+        "task": "transcribe",
+        # Apple does not document how it searches, nor how it divides a recording.
+        "beam_size": None,
+        "best_of": None,
+        "temperatures": None,
+        "condition_on_previous_text": None,
+        "vad": None,
+        "window": None,
+        "batch_size": None,
+    },
+    shipped={
+        "language": None,  # that of the network
+        "timestamps": False,
+    },
+    recipe=RECIPE,
+)
+
+PROGRESSIVE = replace(
+    BACKEND,
+    name="apple-speech-progressive",
+    arguments=("--results", "progressive"),
+    summary="the same with tentative results first: sooner, from a smaller context",
+    fixed={**BACKEND.fixed, "window": "progressive"},
+)
