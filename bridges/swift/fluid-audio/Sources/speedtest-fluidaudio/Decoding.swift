@@ -35,12 +35,16 @@ func remarks(
 }
 
 /// The answer to a call, made after its clock has stopped.
+///
+/// FluidAudio drops all times where a token lacks one: then their number is not that of the tokens.
 func transcript(of result: ASRResult, seconds: Double, samples: Int, remarks: [String]) -> Transcript {
-  let tokens = result.tokenTimings?.map { Segment(startS: $0.startTime, endS: $0.endTime, text: $0.token) }
+  let timings = result.tokenTimings ?? []
+  let tokens = timings.map { Segment(startS: $0.startTime, endS: $0.endTime, text: $0.token) }
   let duration = Double(samples) / Double(FluidAudioEngine.config.sampleRate)
   return Transcript(
-    seconds: seconds, text: result.text, segments: sentences(of: tokens ?? [], durationS: duration),
-    tokens: tokens?.count, effective: effectiveSettings, remarks: remarks)
+    seconds: seconds, text: result.text, segments: sentences(of: tokens, durationS: duration),
+    tokens: tokens.isEmpty && !result.text.isEmpty ? nil : tokens.count,
+    effective: effectiveSettings, remarks: remarks)
 }
 
 /// An error of `AsrManager.transcribe` with its number; others pass as they are.

@@ -73,12 +73,16 @@ private let heard = ASRResult(
   #expect(answer.firstSegmentS == nil && answer.fallbacks == nil && answer.stagesS.isEmpty)
 }
 
-@Test func anAnswerWithoutTimesHasNoSegmentsAndNoCount() {
-  let bare = ASRResult(text: "One", confidence: 1, duration: 1, processingTime: 1)
-  let answer = transcript(of: bare, seconds: 0.5, samples: 16_000, remarks: [])
-  #expect(answer.text == "One")
-  #expect(answer.segments.isEmpty)
-  #expect(answer.tokens == nil)
+@Test(arguments: [nil, []] as [[TokenTiming]?])
+func anAnswerWithoutTimesHasNoSegmentsAndNoCount(_ timings: [TokenTiming]?) {
+  func answer(_ text: String) -> Transcript {
+    let bare = ASRResult(text: text, confidence: 1, duration: 1, processingTime: 1, tokenTimings: timings)
+    return transcript(of: bare, seconds: 0.5, samples: 16_000, remarks: [])
+  }
+  #expect(answer("One").text == "One")
+  #expect(answer("One").segments.isEmpty)
+  #expect(answer("One").tokens == nil)
+  #expect(answer("").tokens == 0)  // silence
 }
 
 @Test func windowsAreRemarkedOnWhereThereIsMoreThanOne() {

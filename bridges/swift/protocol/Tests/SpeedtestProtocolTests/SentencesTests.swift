@@ -70,6 +70,8 @@ private func texts(_ segments: [Segment]) -> [String] { segments.map(\.text) }
   let found = sentences(of: heard, durationS: 9)
   #expect(texts(found) == [" b a.", " c"])
   #expect(found.map { [$0.startS, $0.endS] } == [[3, 5.2], [5.2, 5.2]])
+  let last = sentences(of: [token(" b", 3, 3.2), token(" a", 1, 1.2)], durationS: 9)
+  #expect(last.map { [$0.startS, $0.endS] } == [[3, 3.2]])
 }
 
 @Test func timesAreFiniteAndWithinTheAudio() {
