@@ -213,7 +213,9 @@ def test_a_stub_that_does_not_parse_or_differs_is_refused(tmp_path: Path) -> Non
 
 
 @PARSER
-def test_a_product_that_the_real_package_does_not_have_is_caught(tmp_path: Path) -> None:
+def test_a_product_or_a_feature_that_the_real_package_does_not_have_is_caught(
+    tmp_path: Path,
+) -> None:
     options = _world(tmp_path, STUB)
     manifest = tmp_path / "swift/stubs/Kit/Package.swift"
     manifest.write_text(
@@ -222,6 +224,8 @@ def test_a_product_that_the_real_package_does_not_have_is_caught(tmp_path: Path)
     done = _check(*options)
     assert done.returncode == 1
     assert "Kit/Package.swift: .library Kits is not in every manifest" in done.stdout
+    manifest.write_text(f'{manifest.read_text()} .enableUpcomingFeature("InferIsolated")')
+    assert "InferIsolated is enabled here only" in _check(*options).stdout
 
 
 @PARSER
