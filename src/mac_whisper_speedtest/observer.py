@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.hub import HubFile
-    from mac_whisper_speedtest.results.schema import Event
+    from mac_whisper_speedtest.results.schema import Event, Manifest
     from mac_whisper_speedtest.weights.check_models import CheckRow
 
 
@@ -23,6 +23,12 @@ class Observer:
 
     def level(self, dbfs: float) -> None:
         """The loudness of the microphone's last block, in dB below full scale."""
+
+    def began(self, manifest: Manifest, limit_s: float, past: Sequence[Event]) -> None:
+        """A run begins, or is resumed after ``past`` events.
+
+        It ends within ``limit_s`` seconds of measuring, ``inf`` if that is not known.
+        """
 
     def visit(self, number: int, rounds: int, cell: str) -> None:
         """A cell begins the round ``number`` (from 0) of the planned ``rounds``."""

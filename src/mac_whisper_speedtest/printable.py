@@ -53,6 +53,11 @@ def printable_name(text: str) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
+def duration_text(seconds: float) -> str:
+    """``45 s`` or ``3 min``."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
 def clipped(text: str, limit: int) -> str:
     """At most ``limit`` characters of ``text``, and how many were cut."""
     if len(text) <= limit:

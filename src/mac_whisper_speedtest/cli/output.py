@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from typing import Any, TextIO
@@ -58,18 +59,28 @@ def size(count: int | None) -> str:
 
 
 class RewrittenLine:
-    """The last line of a terminal, which is written again and again; nothing elsewhere."""
+    """The last lines of a terminal, which are written again and again; nothing elsewhere."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self.on_terminal = self._stream.isatty()
         self._last_s = 0.0
+        self._above = 0
 
-    def write(self, text: str) -> None:
-        """Show ``text`` in place of what the line showed; the empty text removes it."""
-        if self.on_terminal:
-            self._stream.write(f"\r\x1b[K{printable(text)}")
-            self._stream.flush()
+    def write(self, *texts: str) -> None:
+        """Show these lines, each cut to the terminal's width, in place of those before.
+
+        The empty text removes them.
+        """
+        if not self.on_terminal:
+            return
+        # Wrapped lines would be more than are removed.
+        width = max(shutil.get_terminal_size().columns - 1, 1)
+        up = f"\x1b[{self._above}A" if self._above else ""
+        shown = "\n".join(" ".join(printable(text).splitlines())[:width] for text in texts)
+        self._stream.write(f"{up}\r\x1b[J{shown}")
+        self._stream.flush()
+        self._above = len(texts) - 1
 
     def progress(self, text: str, *, done: bool) -> None:
         """Show a text that changes often: not each time, and no longer when it is ``done``."""

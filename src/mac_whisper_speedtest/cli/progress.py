@@ -11,13 +11,14 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO, get_args
 
 import msgspec
 
 from mac_whisper_speedtest.audio.microphone import meter
 from mac_whisper_speedtest.cli.output import RewrittenLine
+from mac_whisper_speedtest.cli.running_figures import RunningFigures
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.printable import printable
 from mac_whisper_speedtest.privacy import scrub
@@ -219,12 +220,13 @@ class _Notices(Observer):
 
 
 class _Lines(Observer):
-    """One line that is rewritten on a terminal; one line per finished round elsewhere."""
+    """The run so far: lines that are rewritten on a terminal; one per finished round elsewhere."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._line = RewrittenLine(stream)
         self._where = ""
+        self._run: RunningFigures | None = None
 
     def notify(self, text: str) -> None:
         self._permanent(text)
@@ -235,19 +237,31 @@ class _Lines(Observer):
     def close(self) -> None:
         self._line.write("")
 
+    def began(self, manifest: s.Manifest, limit_s: float, past: Sequence[s.Event]) -> None:
+        self._run = RunningFigures(manifest, limit_s, past)
+        self._permanent(self._run.outlook())
+
     def visit(self, number: int, rounds: int, cell: str) -> None:
         # Rounds that replace disturbed ones are numbered after those that were planned.
         place = f"/{rounds}" if number < rounds else " (retaken)"
         self._where = f"round {number + 1}{place}  {cell}"
+        if self._run is not None:
+            self._run.visit(cell)
 
     def status(self, text: str) -> None:
-        self._line.write(f"{self._where}  {text}")
+        left = self._run.left() if self._run else ""
+        figures = self._run.lines() if self._run else ()
+        self._line.write(*figures, f"{self._where}  {text}{f'; {left}' if left else ''}")
 
     def event(self, event: s.Event) -> None:
+        if self._run is not None:
+            self._run.add(event)
         if isinstance(event, s.WorkerEnded) and (
             event.status != "ok" or not self._line.on_terminal
         ):
             said = event.status + (f": {event.message}" if event.message else "")
+            if event.status == "ok" and self._run is not None:
+                said = self._run.finished(event.cell) or said
             self._permanent(f"{self._where}  {said}")
 
     def slow(self, stage: str, waited_s: float, limit_s: float) -> None:

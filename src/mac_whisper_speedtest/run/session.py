@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 
 from mac_whisper_speedtest import files, interrupts
@@ -32,6 +33,9 @@ from mac_whisper_speedtest.run.rounds import Rounds
 from mac_whisper_speedtest.run.task import Executor
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker import ownership
+
+_MANY_EVENTS = 5000
+"""Lines of a journal that take seconds to summarize."""
 
 
 def perform(request: Request, observer: Observer) -> tuple[RunDirectory, s.Run]:
@@ -128,6 +132,11 @@ def _measure(
             schedule = head.schedule
             _drop_seal(resume)
             record(resumed())
+        limit_s = plan.time_limit_s(
+            request.max_time_s, prepared.speech.seconds, adaptive=request.adaptive
+        )
+        limits = (len(prepared.cells) * limit_s, request.budget_s or math.inf)
+        observer.began(head, min(limits), events)
         lost: StorageError | None = None
         try:
             with interrupts.released(), host.caffeinate():
@@ -157,6 +166,8 @@ def _measure(
             lost = lost or error
         if lost is not None and not run_directory.manifest_path.exists():
             run_directory.write_manifest(head)
+    if len(events) > _MANY_EVENTS:
+        observer.notify(f"summarizing {len(events)} lines of the journal")
     run = summarize(run_directory.replay())
     run_directory.seal(run)
     if lost is not None:

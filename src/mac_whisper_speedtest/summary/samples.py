@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,11 +60,23 @@ def round_rtf(
         samples: `timed` of the cell, where that is known already.
     """
     samples = timed_samples(cell) if samples is None else samples
-    lengths = {each.name: each.seconds for each in cell.clip.recordings}
     left_out = replaced_rounds(cell, rounds, samples)
+    counting = [each for each in samples if each.round not in left_out]
+    return rtf_by_round(counting, {each.name: each.seconds for each in cell.clip.recordings})
+
+
+def rtf_by_round(
+    samples: Iterable[s.SampleResult], lengths: Mapping[str, float]
+) -> dict[int, float]:
+    """:func:`round_rtf` of these samples.
+
+    Args:
+        samples: timed ones.
+        lengths: seconds of each recording by its name.
+    """
     found: defaultdict[int, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
-        if not sample.failed and sample.round not in left_out:
+        if not sample.failed:
             found[sample.round][sample.utterance].append(sample.seconds)
     return {
         number: sum(map(statistics.median, each.values())) / sum(lengths[name] for name in each)

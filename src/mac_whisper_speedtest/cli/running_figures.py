@@ -1,0 +1,143 @@
+"""What is known of a run while it goes on: each cell's speed so far, and the time that is left."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mac_whisper_speedtest.printable import duration_text
+from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.cells import counted, interval_text, speed_form
+from mac_whisper_speedtest.stats import intervals
+from mac_whisper_speedtest.summary import samples
+
+
+@dataclass(slots=True)
+class _CellSoFar:
+    """One cell's rounds.
+
+    Attributes:
+        lengths: seconds of its recordings by name.
+        taken: its timed samples that were not retaken.
+        rounds: of it that have ended.
+        timed: of these, those of this session.
+        spent_s: on those, in seconds.
+        ending: how it ended, if not well.
+    """
+
+    lengths: dict[str, float]
+    taken: dict[tuple[int, str, int], s.Sample] = field(default_factory=dict)
+    rounds: int = 0
+    timed: int = 0
+    spent_s: float = 0.0
+    ending: str = ""
+
+    def speed(self) -> str:
+        """The median of its rounds' RTFx, with the interval where there are enough of them."""
+        found = [
+            1 / rtf for rtf in samples.rtf_by_round(self.taken.values(), self.lengths).values()
+        ]
+        if not found:
+            return ""
+        median, bounds = statistics.median(found), intervals.of_median(found)
+        low, high = (bounds.low, bounds.high) if bounds else (None, None)
+        return f"{interval_text(median, low, high, speed_form(median))} × real time"
+
+
+class RunningFigures:
+    """Follows the journal of a run.
+
+    Args:
+        manifest: of the run.
+        limit_s: seconds of measuring after which it ends; ``inf`` if that is not known.
+        past: lines that an earlier session wrote.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        manifest: s.Manifest,
+        limit_s: float,
+        past: Sequence[s.Event] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._limit_s = limit_s
+        self._request = manifest.request
+        self._audio_s = sum(clip.seconds for clip in manifest.clips)
+        lengths = {
+            clip.name: {each.name: each.seconds for each in clip.recordings}
+            for clip in manifest.clips
+        }
+        self._cells = {plan.id: _CellSoFar(lengths[plan.clip]) for plan in manifest.cells}
+        self._visit_began_s: float | None = None
+        for event in past:
+            self.add(event)
+
+    def outlook(self) -> str:
+        """What will be measured, and how long it takes at most."""
+        rounds = "" if self._adaptive else f" in {counted(self._request.rounds, 'round')}"
+        cells = counted(len(self._cells), "cell")
+        what = f"measuring {cells}{rounds} on {self._audio_s:.1f} s of speech"
+        if math.isinf(self._limit_s):
+            return f"{what}; it ends when the intervals are narrow enough"
+        return f"{what}; at most {duration_text(self._limit_s)}"
+
+    def visit(self, cell: str) -> None:
+        """A cell's round begins."""
+        self._cells[cell].ending = ""
+        self._visit_began_s = self._clock()
+
+    def add(self, event: s.Event) -> None:
+        """Take a line of the journal."""
+        match event:
+            case s.Sample() if event.kind == "timed" and not event.retaken:
+                of_cell = self._cells[event.cell]
+                of_cell.taken[event.round, event.utterance, event.index] = event
+            case s.WorkerEnded():
+                of_cell = self._cells[event.cell]
+                of_cell.rounds += 1
+                if self._visit_began_s is not None:
+                    of_cell.timed += 1
+                    of_cell.spent_s += self._clock() - self._visit_began_s
+                of_cell.ending = "" if event.status == "ok" else event.status
+            case s.RoundSkipped():
+                of_cell = self._cells[event.cell]
+                of_cell.ending = of_cell.ending or ("" if event.status == "ok" else event.status)
+            case _:
+                pass
+
+    def finished(self, cell: str) -> str:
+        """What a cell's round that has just ended adds, in words; empty without a speed."""
+        speed = self._cells[cell].speed()
+        rounds = counted(self._cells[cell].rounds, "round")
+        return "; ".join(filter(None, (f"{speed} after {rounds}" if speed else "", self.left())))
+
+    def lines(self) -> Iterator[str]:
+        """A line per cell that was visited."""
+        width = max(map(len, self._cells))
+        for name, cell in self._cells.items():
+            if cell.rounds or cell.ending:
+                rounds = counted(cell.rounds, "round")
+                yield f"{name:{width}}  {rounds:>9}  {cell.ending or cell.speed()}"
+
+    def left(self) -> str:
+        """About how long the run still takes; empty before every cell had a round."""
+        active = [each for each in self._cells.values() if not each.ending]
+        if self._adaptive or not active or not all(each.timed for each in active):
+            return ""
+        seconds = sum(
+            each.spent_s / each.timed * max(0, self._request.rounds - each.rounds)
+            for each in active
+        )
+        spent_s = sum(each.spent_s for each in self._cells.values())
+        seconds = min(seconds, self._limit_s - spent_s)
+        return f"about {duration_text(seconds)} left" if seconds >= 1 else ""
+
+    @property
+    def _adaptive(self) -> bool:
+        return self._request.ci_width is not None or self._request.budget_s is not None

@@ -1,0 +1,123 @@
+"""What a person sees of a run while it goes on."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from fakes.runs import FakeCell, run_of
+from mac_whisper_speedtest.cli.output import RewrittenLine
+from mac_whisper_speedtest.cli.progress import observer
+from mac_whisper_speedtest.cli.running_figures import RunningFigures
+from mac_whisper_speedtest.results import schema as s
+
+
+class Clock:
+    """Seconds that pass only when they are told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def followed(
+    *cells: FakeCell, rounds: int, limit_s: float = 600.0, upto: int = 0
+) -> RunningFigures:
+    """A run's journal up to the end of so many rounds; a worker takes 10 s."""
+    made = run_of(*cells, rounds=rounds)
+    clock = Clock()
+    figures = RunningFigures(made.run.manifest, limit_s, clock=clock)
+    for event in made.events:
+        if getattr(event, "round", 0) >= (upto or rounds):
+            continue
+        if isinstance(event, s.WorkerStarted):
+            figures.visit(event.cell)
+            clock.now_s += 10.0
+        figures.add(event)
+    return figures
+
+
+def test_before_a_run_it_says_what_is_measured_and_for_how_long_at_most() -> None:
+    manifest = run_of(FakeCell("a"), FakeCell("b"), rounds=6).run.manifest
+    assert RunningFigures(manifest, 240.0).outlook() == (
+        "measuring 2 cells in 6 rounds on 10.0 s of speech; at most 4 min"
+    )
+    assert RunningFigures(manifest, math.inf).outlook().endswith("narrow enough")
+
+
+def test_each_cell_has_a_line_with_its_median_and_its_interval_once_there_is_one() -> None:
+    few = list(
+        followed(FakeCell("quick", rtf=0.1), FakeCell("b", rtf=0.2), rounds=6, upto=2).lines()
+    )
+    assert [line.split()[1:3] for line in few] == [["2", "rounds"]] * 2
+    assert few[0].startswith("quick/tiny.en/speech")
+    assert few[0].endswith("× real time")
+    assert "(" not in few[0]
+    all_of_them = list(followed(FakeCell("quick", rtf=0.1), rounds=6).lines())
+    assert "6 rounds" in all_of_them[0]
+    assert "–" in all_of_them[0]
+
+
+def test_the_time_left_follows_from_the_rounds_so_far_and_ends_with_the_limit() -> None:
+    cells = (FakeCell("a"), FakeCell("b"))
+    assert followed(*cells, rounds=6, upto=2).left() == "about 80 s left"
+    assert followed(*cells, rounds=6, upto=2, limit_s=70.0).left() == "about 30 s left"
+    assert followed(*cells, rounds=2).left() == ""
+
+
+def test_a_cell_that_failed_costs_no_time_and_says_how_it_ended() -> None:
+    figures = followed(FakeCell("a"), FakeCell("b", ending="timeout"), rounds=6, upto=1)
+    assert figures.left() == "about 50 s left"
+    assert any(line.startswith("b/") and "timeout" in line for line in figures.lines())
+
+
+def test_a_resumed_run_knows_what_was_measured_before() -> None:
+    made = run_of(FakeCell("a"), rounds=6)
+    figures = RunningFigures(made.run.manifest, 600.0, made.events)
+    assert "6 rounds" in next(iter(figures.lines()))
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, io.TextIOWrapper]]:
+    """The two ends of a terminal."""
+    controller, device = os.openpty()
+    with os.fdopen(device, "w") as stream:
+        yield controller, stream
+    os.close(controller)
+
+
+def test_lines_on_a_terminal_replace_the_lines_before(
+    terminal: tuple[int, io.TextIOWrapper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller, stream = terminal
+    monkeypatch.setenv("COLUMNS", "10")
+    line = RewrittenLine(stream)
+    line.write("first\x1b", "a  second one")
+    line.write("third")
+    line.write("")
+    written = os.read(controller, 1000).decode()
+    assert written == "\r\x1b[Jfirst�\r\na  second\x1b[1A\r\x1b[Jthird\r\x1b[J"
+
+
+def test_a_pipe_gets_a_line_per_finished_round_with_the_speed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made = run_of(FakeCell("a"), rounds=2)
+    seen = observer(quiet=False, json_logs=False)
+    seen.began(made.run.manifest, 240.0, [])
+    for event in made.events:
+        if isinstance(event, s.WorkerStarted):
+            seen.visit(event.round, 2, event.cell)
+        seen.event(event)
+    seen.close()
+    first, *rounds = capsys.readouterr().err.splitlines()
+    assert first.startswith("measuring 1 cell in 2 rounds")
+    assert len(rounds) == 2
+    assert rounds[0].startswith("round 1/2  a/tiny.en/speech  ")
+    assert "× real time after 1 round" in rounds[0]
