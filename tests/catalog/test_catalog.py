@@ -143,7 +143,7 @@ def test_every_backend_has_information_about_every_model(
     assert info.origin == catalog.find_hosted(model.name, source)
     assert info.origin is not None
     assert (info.repository, info.revision) == (info.origin.repository, info.origin.revision)
-    assert info.files == info.origin.files
+    assert info.files == info.origin.needed_files
 
 
 @every_backend

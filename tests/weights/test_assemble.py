@@ -13,6 +13,7 @@ import pytest
 
 from fakes.hub import Fault, Hub
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.backends import whisperkit
 from mac_whisper_speedtest.catalog import PublishedFile
 from mac_whisper_speedtest.errors import (
     DownloadError,
@@ -22,6 +23,12 @@ from mac_whisper_speedtest.errors import (
 from mac_whisper_speedtest.weights import hub_cache, locate, pull, remove, repair
 from mac_whisper_speedtest.weights.assemble import assemble
 from mac_whisper_speedtest.weights.check import CacheCheck, advice, cost, with_checksums
+from mac_whisper_speedtest.weights.check_models import (
+    CheckMethod,
+    CheckRequest,
+    check_models,
+    make_complete,
+)
 from mac_whisper_speedtest.weights.damage import DamagedError
 from mac_whisper_speedtest.weights.inspect import Evidence, WeightsState, inspect_copy
 from mac_whisper_speedtest.weights.locations import assembled_folder, assembled_locations
@@ -254,6 +261,34 @@ def test_pulled_files_alone_are_put_together_by_the_next_run(
     assert CacheCheck().check(info()).state is WeightsState.COMPLETE
 
 
+def test_a_disk_that_fills_up_while_copying_leaves_nothing(
+    hub: Hub, published: set[str], seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(pulled(seen).parent)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(StorageError) as caught:
+        found(seen)
+    assert "No space left" in str(caught.value)
+    assert not [path for path in assembled_folder(row()).parent.iterdir() if path.is_dir()]
+
+
+def test_check_models_downloads_what_is_missing_and_puts_it_together(
+    hub: Hub, published: set[str], seen: Seen
+) -> None:
+    request = CheckRequest((whisperkit.BACKEND,), ("tiny.en",), CheckMethod.CACHE_CHECK)
+    report = check_models(request)
+    missing = cost(each.check for each in report.rows)
+    assert [need.row for need in missing.needs] == [row()]
+    make_complete(report, missing, notify=seen.messages.append)
+    (again,) = check_models(request).rows
+    assert (again.check.state, again.check.evidence) == (WeightsState.COMPLETE, Evidence.SIZES)
+
+
 def test_check_models_reads_every_byte_of_the_folder(
     hub: Hub, published: set[str], seen: Seen
 ) -> None:
@@ -300,6 +335,20 @@ def test_it_is_removed_like_other_copies_of_the_tool(
     assert pull.cost(row()) == 0
 
 
+def test_a_removal_from_both_caches_says_what_it_frees(
+    hub: Hub, published: set[str], seen: Seen
+) -> None:
+    folder = pulled(seen)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert remove.plan_removal("tiny.en").size_bytes < 10_000  # the cache keeps the files
+    removal = remove.plan_removal("tiny.en", from_hub=True)
+    # Two of the files are in other models' folders of the hub, too, and small.
+    assert size <= removal.size_bytes <= size + 10_000
+    freed = remove.carry_out(removal, notify=seen.messages.append)
+    assert abs(freed - removal.size_bytes) < 10_000
+    assert not list(hub_cache.cache_dir().rglob("weight.bin"))
+
+
 def test_pruning_keeps_the_folder_of_the_pinned_commit_alone(
     hub: Hub, published: set[str], seen: Seen
 ) -> None:
@@ -330,10 +379,32 @@ def test_whisperkits_own_copy_is_used_in_place(hub: Hub, home: Path, seen: Seen)
     folder = own_copy_of_whisperkit(home)
     weights = found(seen)
     assert weights.path == folder
-    assert weights.source == "WhisperKit's folder, not pinned"
+    assert weights.source == "WhisperKit's folder, of a commit that is not known"
     assert set(weights.files) >= {"AudioEncoder.mlmodelc/weights/weight.bin", "tokenizer.json"}
     assert CacheCheck().check(info()).state is WeightsState.COMPLETE
     assert not assembled_folder(row()).exists()
+
+
+def test_the_commit_of_a_frameworks_copy_is_named_where_every_hash_is_the_pinned_one(
+    hub: Hub, home: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pinned(files: dict[str, bytes | Path]) -> tuple[PublishedFile, ...]:
+        served = hub.add("any/name", "0" * 40, files).files.values()
+        return tuple(PublishedFile(file.name, file.size, file.sha256) for file in served)
+
+    tokenizer = row().tokenizer
+    assert tokenizer is not None
+    whole = dataclasses.replace(
+        row(),
+        unpinned="",
+        files=pinned(NEEDED),
+        tokenizer=dataclasses.replace(tokenizer, files=pinned({**TOKENIZER})),
+    )
+    monkeypatch.setattr(locate, "_row", lambda *_: whole)
+    folder = own_copy_of_whisperkit(home)
+    assert found(seen).source == f"WhisperKit's folder, {row().place}"
+    (folder / "config.json").write_bytes(b'{"model_type": "other"}')
+    assert found(seen).source == "WhisperKit's folder, of a commit that is not known"
 
 
 def test_an_incomplete_copy_of_a_framework_is_not_used(hub: Hub, home: Path, seen: Seen) -> None:

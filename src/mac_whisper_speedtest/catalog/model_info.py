@@ -199,7 +199,7 @@ class ModelInfo:
     @property
     def main_file(self) -> PublishedFile | None:
         """The file with the weights."""
-        return largest(self.files)
+        return self.origin.main_file if self.origin else largest(self.files)
 
 
 def locations_of(

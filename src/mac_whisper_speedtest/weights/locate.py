@@ -395,9 +395,16 @@ def _assembled(
         path=chosen.path,
         files=hashes,
         size_bytes=chosen.size_bytes,
-        source=row.place if chosen is own else f"{library.location.where}, not pinned",
+        source=row.place if chosen is own else f"{library.location.where}, {_origin(row, hashes)}",
         english_only=model.english_only,
     )
+
+
+def _origin(row: catalog.HostedWeights, hashes: Mapping[str, str]) -> str:
+    """Where a library's own copy is from; only its hashes can show that."""
+    pinned = {file.name: file.sha256 for file in row.needed_files}
+    same = row.complete and all(pinned.get(name) == sha256 for name, sha256 in hashes.items())
+    return row.place if same else "of a commit that is not known"
 
 
 # A damaged copy counts as whole until its damage is reported.

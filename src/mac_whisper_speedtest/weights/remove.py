@@ -7,11 +7,11 @@ libraries' folders and installed packages are never read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mac_whisper_speedtest import catalog, paths
+from mac_whisper_speedtest import catalog, files, paths
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.weights import hub_cache, hub_removal, revisions, trash
 from mac_whisper_speedtest.weights.hub_removal import HubCopy
@@ -26,17 +26,19 @@ class Removal:
         name: canonical, or a repository at a commit.
         own: copies in the tool's own cache.
         hub: copies in the Hugging Face cache.
+        linked_bytes: of files that both have, by hard links, and that only removing both frees.
     """
 
     name: str
     own: tuple[TrashItem, ...] = ()
     hub: tuple[HubCopy, ...] = ()
+    linked_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
         """Bytes that it frees."""
         sizes = [item.size_bytes for item in self.own]
-        return sum(sizes) + sum(copy.size_bytes for copy in self.hub)
+        return sum(sizes) + sum(copy.size_bytes for copy in self.hub) + self.linked_bytes
 
 
 def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False) -> Removal:
@@ -56,7 +58,7 @@ def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False)
     if not catalog.is_custom(name):
         own = own_copies(model.name, model.name, weights_format)
         hub = hub_removal.copies_of_model(model.name, weights_format) if from_hub else ()
-        return Removal(model.name, tuple(own), hub)
+        return Removal(model.name, tuple(own), hub, _linked_bytes(own, hub))
     custom = catalog.parse_custom(name)
     if weights_format and from_hub:
         raise UsageError(
@@ -65,6 +67,18 @@ def plan_removal(name: str, *, weights_format: str = "", from_hub: bool = False)
         )
     own = own_copies(model.name, custom.folder, weights_format)
     return Removal(model.name, tuple(own), hub_removal.copies_of_custom(custom) if from_hub else ())
+
+
+def _linked_bytes(own: Iterable[TrashItem], hub: Iterable[HubCopy]) -> int:
+    """Bytes of the blobs that have one other name, in a folder that is removed as well."""
+    ours = {each.st_ino for item in own for each in files.statuses(item.path) if each.st_nlink == 2}
+    blobs = (
+        hub_cache.repository_dir(copy.claim.repository) / "blobs" / blob
+        for copy in hub
+        for blob in copy.blobs
+    )
+    found = (each for blob in blobs for each in files.statuses(blob))
+    return sum(each.st_size for each in found if each.st_ino in ours)
 
 
 def own_copies(name: str, part: str, weights_format: str = "") -> list[TrashItem]:
