@@ -14,6 +14,7 @@ from pathlib import Path
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.machine import caches
 from mac_whisper_speedtest.machine.caches import Caches
+from mac_whisper_speedtest.paths import with_tilde
 
 LONGEST_S = 1800.0
 """No first load was seen to take longer than 521 s; a hang in a virtual machine took 27 minutes."""
@@ -60,7 +61,7 @@ class Compilation:
     def _named(self) -> str:
         found = [folder for folder in self.folders if folder.is_dir()]
         # Where none exists, those of the program's name and of all programs are the likeliest.
-        return " or ".join(map(_from_home, found or (self.folders[0], self.folders[-1])))
+        return " or ".join(map(with_tilde, found or (self.folders[0], self.folders[-1])))
 
 
 def compilation_of(backend: Backend, device: str, seen: Caches) -> Compilation | None:
@@ -74,10 +75,3 @@ def compilation_of(backend: Backend, device: str, seen: Caches) -> Compilation |
     if not seen.folders or not caches.uses_core_ml(device, backend.devices):
         return None
     return Compilation(seen.folders, first=seen.coreml is False, cached=seen.coreml is True)
-
-
-def _from_home(folder: Path) -> str:
-    try:
-        return f"~/{folder.relative_to(Path.home())}"
-    except ValueError:
-        return str(folder)
