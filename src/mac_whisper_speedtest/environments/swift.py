@@ -274,7 +274,7 @@ class _Build:
             )
         errors = [line for line in lines if _ERROR.search(line)] or lines
         last = " / ".join(errors[-_LAST_LINES:]) or f"swift {word} ended with status {status}"
-        if word == "package" and _NETWORK.search(text):
+        if word == "package" and (_NETWORK.search(text) or _unfetched(lines)):
             raise DownloadError(
                 f"the packages of {self.label} could not be fetched: {last}",
                 hint="check the connection to github.com, then try again",
@@ -338,6 +338,19 @@ class _Build:
                 toolchain.end_session(process.pid)
         except (OSError, ValueError, KeyError, psutil.Error):
             return
+
+
+def _unfetched(lines: list[str]) -> set[str]:
+    """The addresses that SwiftPM began to fetch and did not finish.
+
+    Where it has no copy of a package, its last words are about the folder of the copy that it could
+    not make, not about the network.
+    """
+    begun, done = (
+        {line.split()[1] for line in lines if re.match(rf"{word} \S+", line)}
+        for word in ("Fetching", "Fetched")
+    )
+    return begun - done
 
 
 def _identities(tree: Path) -> set[str]:
