@@ -2,8 +2,8 @@
 
 A first compilation takes from seconds to several minutes, in a process of the system's. If its
 client is killed meanwhile, the cache can keep half of a graph, and every later load of that model
-aborts until the cache's folder is removed. So such a load gets more time, and whoever waits for it
-is warned before the deadline, and learns afterwards which folder is concerned.
+aborts until the cache's folder is removed. So such a load gets more time, and the user
+is warned before the deadline and informed afterwards which folder is concerned.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Compilation:
         return load_s if self.cached else max(load_s, min(load_s * _FACTOR, LONGEST_S))
 
     def last_warning(self, waited_s: float, limit_s: float) -> str:
-        """A line for whoever waits, before the worker is killed."""
+        """A line for the user, before the worker is killed."""
         return (
             f"still compiling for the Neural Engine after {waited_s:.0f} s, as far as is known. If "
             f"it is stopped before it ends (at {limit_s:.0f} s by the deadline), Core ML's cache "
