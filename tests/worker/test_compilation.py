@@ -166,7 +166,7 @@ def test_a_check_of_a_load_that_compiles_is_too_slow_even_while_the_worker_idles
         "remove ~/Library/Caches/bridge/com.apple.e5rt.e5bundlecache/25A354 or ~/" in found.message
     )
     words = [text for text, _ in heard.lines]
-    assert words[0] == ANNOUNCEMENT
+    assert words[0] == f"tiny.en in fake: {ANNOUNCEMENT}"
     assert any(text.startswith("still compiling") for text in words)
 
 

@@ -109,7 +109,7 @@ def check(trial: Trial, observer: Observer | None = None) -> LoadCheck:
         seen = compile_caches(Path(started.argv[0]).name)
         compiles = compilation_of(trial.backend, trial.device, seen)
         if compiles is not None and compiles.first:
-            observer.notify(ANNOUNCEMENT)
+            observer.notify(f"{trial.model.name} in {trial.backend.label}: {ANNOUNCEMENT}")
         limits = Deadlines(import_s=trial.import_s, load_s=trial.load_s).allowing(
             compiles, requested=trial.load_s_requested
         )
