@@ -255,12 +255,14 @@ struct EngineTests {
     }
   }
 
-  @Test func thisMachineWithoutCoreMLIsUnavailable() async {
+  @Test func nothingIsLoadedFromAFolderThatIsNotThere() async {
     let model = Model(name: "tiny", path: "/nowhere", format: "whisperkit")
-    let error = await #expect(throws: EngineError.self) {
+    await #expect {
       _ = try await WhisperKitEngine().load(LoadRequest(model: model))
+    } throws: { error in
+      // Where there is no Core ML, that comes first.
+      [-32001, -32002].contains((error as? EngineError)?.code)
     }
-    #expect(error?.code == -32001)
   }
 
   @Test func theVersionIsThatOfThePin() throws {
