@@ -32,6 +32,7 @@ RECIPE = SwiftRecipe(
     size_bytes=2_000_000,
     build_bytes=300_000_000,
     notes=(
+        "built with Swift on a Mac with Apple silicon; the sizes are estimates",
         "macOS keeps the networks: speedtest models pull apple-speech-en-us",
         "computes in a process of macOS: memory and processor time of the worker leave it out",
     ),
