@@ -95,9 +95,11 @@ print("[3/3] Linking " + product)
 PROGRAM = """
 if "silent" in plan["faults"]:
     sys.exit("dyld: Library not loaded")
+own_name = pathlib.Path(sys.argv[0]).name.removeprefix("speedtest-")
 for line in sys.stdin:
     call = json.loads(line)
-    result = {"protocol": 1, "name": plan["name"], "version": "1.1.0", "versions": {"os": "15.5"}}
+    result = {"protocol": 1, "name": plan["name"] or own_name, "version": "1.1.0"}
+    result["versions"] = {"os": "15.5"}
     answer = {"jsonrpc": "2.0", "id": call["id"], "result": result}
     print(json.dumps(answer), flush=True)
 """
@@ -130,7 +132,7 @@ class StandInTools:
         *faults: str,
         version: str = "6.1.2",
         sdk: str = "15.5",
-        name: str = "whisperkit",
+        name: str = "",
         revisions: dict[str, str] | None = None,
     ) -> None:
         """Say what the tools are to do from now on.
@@ -139,7 +141,7 @@ class StandInTools:
             faults: what goes wrong, in the words of the programs above.
             version: of Swift.
             sdk: its version.
-            name: what the built program answers ``hello`` with.
+            name: what the built program answers ``hello`` with; empty for its own name.
             revisions: of the packages that are resolved.
         """
         plan: dict[str, Any] = {"faults": faults, "version": version, "sdk": sdk, "name": name}

@@ -222,7 +222,7 @@ class _Build:
         for file in bridges.source_files(self._recipe, top):
             copy = partial / file.relative_to(top)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, copy)
+            _copy(file, copy)
         partial.rename(self._source)
 
     def _steps(self) -> dict[str, str]:
@@ -318,12 +318,12 @@ class _Build:
                 hint=f"the whole log: {with_tilde(self._log)}",
             )
         target.mkdir()
-        shutil.copy2(built / product, target)
+        _copy(built / product, target / product)
         for each in (each for pattern in _BESIDE for each in built.glob(pattern)):
             if each.is_dir():
-                shutil.copytree(each, target / each.name, symlinks=True)
+                shutil.copytree(each, target / each.name, symlinks=True, copy_function=_copy)
             else:
-                shutil.copy2(each, target)
+                _copy(each, target / each.name)
 
     def _note_leader(self, process: psutil.Process) -> None:
         text = json.dumps({"pid": process.pid, "created": process.create_time()})
@@ -338,6 +338,12 @@ class _Build:
                 toolchain.end_session(process.pid)
         except (OSError, ValueError, KeyError, psutil.Error):
             return
+
+
+def _copy(source: str | Path, target: str | Path) -> None:
+    """Copy content and permissions, and no other attributes, such as where a file came from."""
+    Path(target).write_bytes(Path(source).read_bytes())
+    Path(target).chmod(Path(source).stat().st_mode & 0o777)
 
 
 def _unfetched(lines: list[str]) -> set[str]:

@@ -130,9 +130,11 @@ def ask(*command: str, missing: str) -> str:
     Raises:
         UsageError: it is not there or fails: ``missing``.
     """
+    # Where Apple keeps them, whatever is on the path.
+    program = shutil.which(command[0]) or str(Path("/usr/bin") / command[0])
     try:
         done = subprocess.run(
-            command,
+            [program, *command[1:]],
             capture_output=True,
             text=True,
             errors="replace",
