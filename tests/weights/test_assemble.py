@@ -402,19 +402,48 @@ def test_the_commit_of_a_frameworks_copy_is_named_where_every_hash_is_the_pinned
     )
     monkeypatch.setattr(locate, "_row", lambda *_: whole)
     folder = own_copy_of_whisperkit(home)
-    assert found(seen).source == f"WhisperKit's folder, {row().place}"
+    weights = found(seen)
+    assert weights.source == f"WhisperKit's folder, {row().place}"
+    assert weights.of_known_commit
     (folder / "config.json").write_bytes(b'{"model_type": "other"}')
-    assert found(seen).source == "WhisperKit's folder, of a commit that is not known"
+    weights = found(seen)
+    assert weights.source == "WhisperKit's folder, of a commit that is not known"
+    assert not weights.of_known_commit
 
 
 def test_an_incomplete_copy_of_a_framework_is_not_used(hub: Hub, home: Path, seen: Seen) -> None:
     folder = own_copy_of_whisperkit(home)
     (folder / "TextDecoder.mlmodelc/weights/weight.bin").unlink()
-    with pytest.raises(WeightsMissingError, match="WhisperKit's folder is incomplete"):
+    with pytest.raises(WeightsMissingError, match=r"weight\.bin is missing in WhisperKit's"):
         found(seen)
     checked = CacheCheck().check(info())
     assert checked.state is WeightsState.PARTIAL
     assert advice(checked) == PULL
+
+
+def test_a_folder_that_may_not_be_looked_into_is_as_none(
+    hub: Hub, published: set[str], home: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Mac asks before a program may look into the folder of documents."""
+    documents = own_copy_of_whisperkit(home).parents[4]
+    assert documents.name == "Documents"
+    look = Path.stat
+
+    def refuse(path: Path, **options: bool) -> os.stat_result:
+        if documents in path.parents:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return look(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(WeightsMissingError, match="cannot be examined: Operation not") as caught:
+        found(seen)
+    assert caught.value.hint == PULL
+    checked = CacheCheck().check(info())
+    assert checked.state is WeightsState.ABSENT
+    assert advice(checked) == PULL
+    assert [need.row for need in cost([checked]).needs] == [row()]
+    pulled(seen)
+    assert found(seen).path == assembled_folder(row()) / row().folder
 
 
 def test_a_git_lfs_pointer_in_place_of_weights_is_named_and_a_pull_gets_round_it(

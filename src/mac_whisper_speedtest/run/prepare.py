@@ -329,7 +329,7 @@ def _model_record(info: ModelInfo, weights: Weights | None) -> s.ModelRecord:
         precision=weights.precision if weights else info.precision,
         license=info.license,
         repository=info.repository,
-        revision=info.revision,
+        revision=info.revision if weights is None or weights.of_known_commit else None,
         size_class=info.size_class,
         timeouts=s.TimeoutsInfo(**asdict(info.timeouts)),
     )

@@ -16,10 +16,17 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from mac_whisper_speedtest import catalog, files
+from mac_whisper_speedtest.catalog import LocationKind
 from mac_whisper_speedtest.convert.record import FORMAT_VERSION, RECORD_NAME, FileRecord
+from mac_whisper_speedtest.errors import WeightsMissingError
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.weights.inspect import CachedCopy, FoundFile
-from mac_whisper_speedtest.weights.locations import assembled_folder
+from mac_whisper_speedtest.weights.inspect import (
+    CachedCopy,
+    FoundFile,
+    WeightsState,
+    inspect_copy,
+)
+from mac_whisper_speedtest.weights.locations import assembled_folder, assembled_locations
 from mac_whisper_speedtest.weights.verify import verified_hashes
 
 
@@ -74,6 +81,43 @@ def assemble(
             content = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
             (staging / RECORD_NAME).write_bytes(content)
     return folder
+
+
+def usable_copy(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> CachedCopy:
+    """The copy that a run uses: the tool's own, made now if it can be; else the library's.
+
+    The library's folder is only looked at without any other copy: on a Mac, a look into the folder
+    of documents may have to be allowed.
+
+    Raises:
+        WeightsMissingError: there is none.
+        DamagedError, StorageError: as `assemble`.
+    """
+    own_place, pulled_place, library_place = assembled_locations(row)
+    own = inspect_copy(own_place)
+    if own.state is not WeightsState.ABSENT:
+        return own
+    pulled = inspect_copy(pulled_place)
+    if pulled.state not in {WeightsState.ABSENT, WeightsState.PARTIAL}:
+        assemble(row, pulled, notify=notify)
+        return inspect_copy(own_place)
+    library = inspect_copy(library_place)
+    # Damage is reported by whoever reads the files.
+    if library.state in {WeightsState.COMPLETE, WeightsState.CORRUPT}:
+        return library
+    problem = f"; {library.problems[0]} in {library.location.where}" if library.problems else ""
+    raise WeightsMissingError(
+        f"no weights for {row.model} as {row.format} on this machine{problem}",
+        hint=row.pull_command,
+    )
+
+
+def is_pinned(row: catalog.HostedWeights, copy: CachedCopy, hashes: Mapping[str, str]) -> bool:
+    """Whether a verified copy is of the pinned commits; a library's is if every hash is."""
+    if copy.location.kind is not LocationKind.LIBRARY:
+        return True
+    pinned = {file.name: file.sha256 for file in row.needed_files}
+    return row.complete and all(pinned.get(name) == sha256 for name, sha256 in hashes.items())
 
 
 def _fill(folder: Path, pulled: tuple[FoundFile, ...]) -> None:

@@ -125,7 +125,10 @@ class CacheCheck:
         """Check the folders a backend can be given; the pulled files are what one is made of."""
         usable = [self._inspect(location) for location in where if location.for_run]
         pulled = [self._inspect(location) for location in where if not location.for_run]
-        return replace(_checked(info, usable), source=best(pulled))
+        check = replace(_checked(info, usable), source=best(pulled))
+        # Not being allowed to look into another program's folder is no reason against a pull.
+        theirs = check.chosen is not usable[0] and check.state is WeightsState.NOT_CHECKABLE
+        return replace(check, chosen=usable[0], state=usable[0].state) if theirs else check
 
     def _check_custom(self, info: ModelInfo, model: catalog.Custom) -> WeightsCheck:
         """Check the pulled files if they can be used as they are, else their conversion."""

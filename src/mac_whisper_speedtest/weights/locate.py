@@ -23,7 +23,6 @@ from mac_whisper_speedtest.weights.expected import CacheLocation
 from mac_whisper_speedtest.weights.hashes import sha256_files
 from mac_whisper_speedtest.weights.inspect import WeightsState, inspect_copy
 from mac_whisper_speedtest.weights.locations import (
-    assembled_locations,
     conversion,
     converted_folder,
     custom_conversion,
@@ -64,6 +63,7 @@ class Weights:
     source: str
     network_sha256: str | None = None
     english_only: bool = False
+    of_known_commit: bool = True
 
     @property
     def argument(self) -> str:
@@ -370,24 +370,16 @@ def _assembled(
     Raises:
         WeightsMissingError, DamagedError, StorageError: as `locate`.
     """
-    from mac_whisper_speedtest.weights.assemble import assemble
+    from mac_whisper_speedtest.weights import assemble
 
-    own, pulled, library = map(inspect_copy, assembled_locations(row))
-    if own.state is WeightsState.ABSENT and pulled.state in _WHOLE:
-        assemble(row, pulled, notify=notify)
-        own = inspect_copy(own.location)
-    chosen = library if own.state is WeightsState.ABSENT else own
-    if chosen is library and library.state not in _WHOLE:
-        incomplete = f"; that in {library.location.where} is incomplete" if library.files else ""
-        raise WeightsMissingError(
-            f"no weights for {row.model} as {row.format} on this machine{incomplete}",
-            hint=row.pull_command,
-        )
+    chosen = assemble.usable_copy(row, notify=notify)
     by_hand = row.pull_command
-    if chosen is own:
+    if chosen.location.kind is LocationKind.ASSEMBLED:
         by_hand = f"speedtest models remove {row.model} --format {row.format}, then: {by_hand}"
     hashes = verified_hashes(chosen, row.model, row.format, by_hand=by_hand, fresh=fresh, row=row)
-    model = catalog.model(row.model)
+    pinned = assemble.is_pinned(row, chosen, hashes)
+    library = chosen.location.kind is LocationKind.LIBRARY
+    place = row.place if pinned else "of a commit that is not known"
     return Weights(
         model=row.model,
         format=row.format,
@@ -395,20 +387,10 @@ def _assembled(
         path=chosen.path,
         files=hashes,
         size_bytes=chosen.size_bytes,
-        source=row.place if chosen is own else f"{library.location.where}, {_origin(row, hashes)}",
-        english_only=model.english_only,
+        source=f"{chosen.location.where}, {place}" if library else place,
+        english_only=catalog.model(row.model).english_only,
+        of_known_commit=pinned,
     )
-
-
-def _origin(row: catalog.HostedWeights, hashes: Mapping[str, str]) -> str:
-    """Where a library's own copy is from; only its hashes can show that."""
-    pinned = {file.name: file.sha256 for file in row.needed_files}
-    same = row.complete and all(pinned.get(name) == sha256 for name, sha256 in hashes.items())
-    return row.place if same else "of a commit that is not known"
-
-
-# A damaged copy counts as whole until its damage is reported.
-_WHOLE = {WeightsState.COMPLETE, WeightsState.CORRUPT, WeightsState.NOT_CHECKABLE}
 
 
 def _replacement(row: catalog.HostedWeights, location: CacheLocation, pull: str) -> str:

@@ -151,7 +151,9 @@ class ModelRecord(Struct):
         "where on the hub the weights, or what they are converted from, are published"
     )
     revision: str | None = scrubbed(
-        "the commit there", null="it is learnt at the first pull, or there is no repository"
+        "the commit there",
+        null="it is learnt at the first pull, there is no repository, or the copy was fetched by a "
+        "library and its hashes do not show its commit",
     )
     size_class: str = kept("`tiny`, `base`, `small`, `medium` or `large`")
     timeouts: TimeoutsInfo = inside(
@@ -167,8 +169,8 @@ class WeightsInfo(Struct):
     )
     size_bytes: int = kept("size of all files of the weights", column=Column("weights_bytes"))
     source: str = scrubbed(
-        "where the weights come from: repository and revision, or `named in the backend's "
-        "description`; never a path",
+        "where the weights come from: repository and revision, `named in the backend's "
+        "description`, or a library's own folder; never a path",
         column=Column("weights_source"),
     )
     network_sha256: str | None = kept(
