@@ -188,9 +188,9 @@ def test_what_waits_for_its_turn_is_bounded_and_the_end_is_seen_all_the_same(
     client = ready(**COMPUTING)
     begin(client, recording)
     before = psutil.Process(client.pid).memory_info().rss
-    client.send(b"[" * 10_000_000 + b"\n" * 10_000_000 + HELLO * 500_000)
-    assert client.receive(3) is None
-    assert psutil.Process(client.pid).memory_info().rss < before + 100_000_000
+    client.send(b"\n" * 100_000 + HELLO * 10_000 + (b"x" * 999_999 + b"\n") * 200)
+    assert client.receive(5) is None
+    assert psutil.Process(client.pid).memory_info().rss < before + 40_000_000
     client.close_stdin()
     assert client.wait(5) == 0
 
@@ -275,7 +275,9 @@ def test_ten_thousand_calls_leave_memory_and_files_as_they_were(
     call = {"jsonrpc": "2.0", "id": 7, "method": "transcribe"}
     audios = [{"path": str(short), "samples": 800}] * 18 + [recording["audio"]]
     audios += [{"path": "/no/such/file", "samples": 1}]
-    calls = [{**call, "params": {**recording, "audio": audio}} for audio in audios]
+    # In all, more than what may wait to be read at any time.
+    padded = {**recording, "padding": "x" * 1000}
+    calls = [{**call, "params": {**padded, "audio": audio}} for audio in audios]
     block = "".join(json.dumps(each) + "\n" for each in calls).encode()
 
     def thousand() -> None:

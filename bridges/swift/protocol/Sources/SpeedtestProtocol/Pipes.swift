@@ -113,7 +113,8 @@ struct LineSplitter {
   mutating func split(_ chunk: ArraySlice<UInt8>) -> [Pipes.Line] {
     var lines: [Pipes.Line] = []
     var rest = chunk
-    while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+    while let length = rest.withUnsafeBytes({ systemFind(UInt8(ascii: "\n"), in: $0) }) {
+      let end = rest.startIndex + length
       keep(rest[..<end])
       lines.append(isTooLong ? .tooLong : .whole(start))
       (start, isTooLong) = ([], false)

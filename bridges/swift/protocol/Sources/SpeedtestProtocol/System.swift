@@ -14,6 +14,12 @@ func systemWrite(_ descriptor: Int32, _ buffer: UnsafeRawBufferPointer) -> Int {
   write(descriptor, buffer.baseAddress, buffer.count)
 }
 
+/// The offset of the first byte of that value.
+func systemFind(_ byte: UInt8, in bytes: UnsafeRawBufferPointer) -> Int? {
+  guard let start = bytes.baseAddress, let found = memchr(start, Int32(byte), bytes.count) else { return nil }
+  return UnsafeRawPointer(found) - start
+}
+
 /// Which of these events there are after at most so many milliseconds; -1 waits for one.
 func systemPoll(_ descriptor: Int32, for event: Int32, milliseconds: Int32) -> Int32 {
   var asked = pollfd(fd: descriptor, events: Int16(event), revents: 0)
