@@ -20,6 +20,7 @@ import pytest
 from conftest import Call, wait_until
 from fakes.swift_tools import StandInTools
 from mac_whisper_speedtest.backends import recipe as recipes
+from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.whisperkit import BACKEND, RECIPE
 from mac_whisper_speedtest.environments import bridges, store, swift, toolchain
 from mac_whisper_speedtest.environments.bridges import Bridge
@@ -278,7 +279,7 @@ def test_a_disk_that_becomes_full_is_a_storage_error_and_gets_its_space_back(
 
 
 def test_too_little_space_is_reported_before_anything_is_built(tools: StandInTools) -> None:
-    with pytest.raises(StorageError, match=r"whisperkit needs 2\.2 GB .* and 1\.0 GB"):
+    with pytest.raises(StorageError, match=r"whisperkit needs 2\.8 GB .* and 1\.0 GB"):
         install(free_bytes=lambda _folder: 10**9)
     assert tools.calls("build") == []
 
@@ -437,6 +438,19 @@ def test_removing_also_frees_what_an_unfinished_build_keeps(
     assert len(left()) == 1
     assert "removed an unfinished build" in backends("remove", "whisperkit").out
     assert left() == []
+
+
+def test_all_leaves_out_what_cannot_be_built_here_or_is_too_large(
+    tools: StandInTools, backends: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "installed", lambda: {"whisperkit": BACKEND})
+    tools.plan("no tools")
+    code, out, err = backends("install", "--all")
+    assert (code, out) == (0, "")
+    assert "whisperkit: left out: the Command Line Tools of Xcode are not installed" in err
+    tools.plan()
+    assert "2.5 GB is more than 2.0 GB" in backends("install", "--all", "--max-size", "2GB").err
+    assert backends("install", "--all").out == "whisperkit 1.1.0 is installed as a program\n"
 
 
 @pytest.mark.usefixtures("tools")

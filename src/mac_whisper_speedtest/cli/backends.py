@@ -324,13 +324,12 @@ def _left_out(recipe: AnyRecipe, torch: str, limit: int | None) -> str:
 
     if not recipe.works_here():
         return only_where(recipe.platforms)
-    if limit is None:
-        return ""
     try:
-        size = installations.needed_bytes(recipe, torch)
+        installations.check_tools(recipe)
+        size = installations.needed_bytes(recipe, torch) if limit is not None else 0
     except UsageError as error:
         return error.message
-    if size > limit:
+    if limit is not None and size > limit:
         return f"{megabytes(size)} is more than {megabytes(limit)}"
     return ""
 

@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 
 from mac_whisper_speedtest.backends import recipe as recipes
 from mac_whisper_speedtest.backends.recipe import AnyRecipe, SwiftRecipe, only_where
-from mac_whisper_speedtest.environments import bridges, environments, locks, store, swift, uv
+from mac_whisper_speedtest.environments import (
+    bridges,
+    environments,
+    locks,
+    store,
+    swift,
+    toolchain,
+    uv,
+)
 from mac_whisper_speedtest.environments.bridges import Bridge
 from mac_whisper_speedtest.environments.environments import Environment
 from mac_whisper_speedtest.errors import UsageError
@@ -47,6 +55,12 @@ def default_version(recipe: AnyRecipe) -> str:
 def versions(recipe: AnyRecipe) -> list[str]:
     """The versions that can be installed without asking anyone, the oldest first."""
     return [recipe.version] if isinstance(recipe, SwiftRecipe) else locks.versions(recipe)
+
+
+def check_tools(recipe: AnyRecipe) -> None:
+    """Raise UsageError if programs are missing that building ``recipe`` needs."""
+    if isinstance(recipe, SwiftRecipe):
+        toolchain.check(recipe)
 
 
 def needed_bytes(recipe: AnyRecipe, torch: str) -> int:
