@@ -22,6 +22,7 @@ from fakes.swift_tools import StandInTools
 from mac_whisper_speedtest.backends import recipe as recipes
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.whisperkit import BACKEND, RECIPE
+from mac_whisper_speedtest.cli import backends as cli_backends
 from mac_whisper_speedtest.environments import bridges, store, swift, toolchain
 from mac_whisper_speedtest.environments.bridges import Bridge
 from mac_whisper_speedtest.environments.toolchain import BuildTimeoutError
@@ -315,6 +316,14 @@ def test_a_build_that_takes_too_long_is_stopped_with_everything_it_started(
     assert left() == [made.path.name]
 
 
+def test_the_end_of_a_log_has_whole_lines_of_its_step_only(tmp_path: Path) -> None:
+    log = tmp_path / "build.log"
+    log.write_text("fetching\n\nhttps://me:ghp_0123456789@github.com\nlast\n")
+    assert toolchain.tail(log, len("fetching\n"), size=1000)[-1] == "last"
+    assert toolchain.tail(log, size=30) == ["last"], "half of a secret is not recognized"
+    assert toolchain.last_line(tmp_path / "none") == ""
+
+
 # --- killed, interrupted, two at once ----------------------------------------------------------
 
 
@@ -428,6 +437,17 @@ def test_a_bridge_is_shown_and_removed_like_any_backend(backends: Call) -> None:
     assert "whisperkit 1.1.0: removed, " in out
     assert left() == []
     assert backends("remove", "whisperkit").out == "whisperkit: it has not been built here\n"
+
+
+def test_without_a_terminal_a_line_now_and_then_shows_that_a_build_goes_on(
+    tools: StandInTools, backends: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools.plan("slow")
+    assert "building: [" not in backends("install", "whisperkit").err
+    backends("remove", "whisperkit")
+    monkeypatch.setattr(cli_backends, "_SAID_EVERY_S", 0.0)
+    err = backends("install", "whisperkit").err
+    assert "building: [1/3] Compiling SpeedtestProtocol Engine.swift\n" in err
 
 
 def test_removing_also_frees_what_an_unfinished_build_keeps(

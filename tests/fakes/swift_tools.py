@@ -66,6 +66,8 @@ if arguments[-1] == "--show-bin-path":
     sys.exit()
 product = arguments[arguments.index("--product") + 1]
 print("[1/3] Compiling SpeedtestProtocol Engine.swift", flush=True)
+if "slow" in faults:
+    time.sleep(1)
 if "hang" in faults:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     (scratch / "half-written").write_text("")

@@ -212,7 +212,7 @@ class _Build:
         return made
 
     def _copy_sources(self) -> None:
-        """Copy them once: SwiftPM writes beside manifests, and compiles changed files anew."""
+        """Copy them once: SwiftPM writes beside manifests, and compiles every new file again."""
         if self._source.is_dir():
             return
         self.work.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ session. So a build gets a session, and everything in it is killed when the buil
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -33,7 +34,7 @@ _END_GRACE_S = 5.0
 _SWEEPS = 100
 _SWEEP_PAUSE_S = 0.02
 _TAIL_BYTES = 16 * 1024
-_LINE_BYTES = 1024
+_LINE_BYTES = 4 * 1024
 
 _SWIFT_VERSION = re.compile(r"Swift version (?P<version>\d+(\.\d+)*)")
 _NUMBER = re.compile(r"\d+(\.\d+)*")
@@ -236,7 +237,8 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float) -> None:
 def end_session(leader: int) -> None:
     """End every process of a session: the leader may clean up for some seconds, the rest not."""
     if _alive(leader):
-        os.kill(leader, signal.SIGINT)  # SwiftPM then stops its compilers
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(leader, signal.SIGINT)  # SwiftPM then stops its compilers
         until = time.monotonic() + _END_GRACE_S
         while _alive(leader) and time.monotonic() < until:
             time.sleep(_SWEEP_PAUSE_S)
@@ -268,10 +270,19 @@ def _session(leader: int) -> Iterator[psutil.Process]:
 
 
 def tail(log: Path, start: int = 0, *, size: int = _TAIL_BYTES) -> list[str]:
-    """The last lines of a log that have text, without secrets: from a byte on, or fewer."""
+    """The last lines of a log that have text, without secrets.
+
+    Args:
+        log: the file.
+        start: where the first line begins, in bytes; earlier ones do not count.
+        size: how much is read at most, in bytes.
+    """
     try:
         with log.open("rb") as stream:
-            stream.seek(max(start, stream.seek(0, os.SEEK_END) - size))
+            begin = max(start, stream.seek(0, os.SEEK_END) - size)
+            stream.seek(begin)
+            if begin > start:  # whole lines: half of a secret is not recognized
+                stream.readline()
             text = stream.read().decode(errors="replace")
     except OSError:
         return []
