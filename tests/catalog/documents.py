@@ -327,7 +327,10 @@ def _one_name_one_network(rows: Rows, named: Mapping[str, Model]) -> Iterator[st
     for where, row in rows:
         if isinstance(row, Unavailable | InSystem):
             continue
-        for place in [f"{row.place}/{file.name}" for file in row.files] or [row.place]:
+        places = [f"{row.place}/{file.name}" for file in row.files]
+        if not places or getattr(row, "folder", None):
+            places.append(row.place)  # a folder is one network's, whatever is known of its files
+        for place in places:
             owner = by_place.setdefault(place, row.model)
             if owner != row.model:
                 yield f"{where}: {place} is already the model {owner}"
