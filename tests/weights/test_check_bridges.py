@@ -15,6 +15,7 @@ from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.backends import fluidaudio, whisperkit
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.weights import pull
+from mac_whisper_speedtest.weights.check import CacheCheck
 from mac_whisper_speedtest.weights.check_models import (
     CheckMethod,
     CheckRequest,
@@ -79,6 +80,24 @@ def test_names_and_sizes_then_hashes_then_a_load(folder: Path, checked: Checked,
     assert load is not None
     assert (load.outcome, load.version, load.hosts) == (LoadOutcome.LOADED, "1.1.0", ())
     assert hub.log == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_tokenizer_that_it_needs_is_no_partial_copy_of_what_others_load() -> None:
+    """Both are files of one repository, openai/whisper-tiny.en."""
+    info = catalog.model_info("tiny.en", "huggingface", "float16", backend="insanely-fast-whisper")
+    (own,) = (
+        copy
+        for copy in CacheCheck().check(info).copies
+        if copy.location.hub_repository == "openai/whisper-tiny.en"
+    )
+    assert (own.state, own.files) == (WeightsState.ABSENT, ())
+    # With a file that is transformers' alone, it is one.
+    (own.location.folder / "config.json").write_bytes(b"{}")
+    copies = CacheCheck().check(info).copies
+    (own,) = (copy for copy in copies if copy.location == own.location)
+    assert own.state is WeightsState.PARTIAL
+    assert "model.safetensors is missing" in own.problems
 
 
 def test_a_bridge_that_would_fetch_a_tokenizer_is_refused_and_the_hub_is_named(

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.recipe import Recipe, SwiftRecipe
 from mac_whisper_speedtest.environments import environments
 from mac_whisper_speedtest.worker import exit_status, ownership, process_tree
 from mac_whisper_speedtest.worker.exit_status import Status
@@ -89,6 +89,7 @@ def test_a_backend_that_is_importable_here_runs_here() -> None:
 
 
 HERE = metadata.version("pytest")
+BRIDGE = SwiftRecipe("bridge", "1.0", package="bridge", product="speedtest-bridge")
 RECIPE = Recipe("testing", "pytest", HERE, platforms=(sys.platform,))
 TESTING = Backend(name="t", adapter="x:X", import_name="pytest", recipe=RECIPE)
 
@@ -137,6 +138,10 @@ def test_a_library_of_another_name_than_the_recipe_s_distribution_has_no_version
         (
             replace(TESTING, version="0.1", precision="int8"),
             "not installed — speedtest backends install t@0.1",
+        ),
+        (
+            Backend("b", version="0.1", recipe=replace(BRIDGE, platforms=(sys.platform,))),
+            "not available: this release of the tool has bridge 1.0",
         ),
         (
             replace(TESTING, recipe=replace(RECIPE, platforms=("beos",))),

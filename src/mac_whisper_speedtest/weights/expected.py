@@ -90,6 +90,7 @@ class CacheLocation:
         hub_repository: for the Hugging Face cache, the repository.
         revision: for the Hugging Face cache, the pinned commit.
         hash_named: whether a link's target may be named by the file's SHA-256.
+        of_others: names of files that other weights need as well: alone, they are no copy.
         etags: where the hub client's local-folder mode records each file's commit and hash.
         record: the file that lists what a copy holds that this tool made.
         outdated: a folder that older versions of the library used, and its description.
@@ -106,6 +107,7 @@ class CacheLocation:
     hub_repository: str = ""
     revision: str | None = None
     hash_named: bool = False
+    of_others: frozenset[str] = frozenset()
     etags: Path | None = None
     record: Path | None = None
     outdated: tuple[Path, str] | None = field(default=None)

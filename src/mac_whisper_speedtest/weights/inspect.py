@@ -143,9 +143,10 @@ def inspect_copy(location: CacheLocation) -> CachedCopy:
         else []
     )
     faults += unfinished
-    state = _state(states, anything=bool(files or unfinished))
+    own = [file for file in files if file.name not in location.of_others]
+    state = _state(states, anything=bool(own or unfinished))
     if state is WeightsState.ABSENT:
-        faults = []
+        faults, files = [], ()
     known = bool(files) and all(file.size is not None for file in location.expected)
     return CachedCopy(
         location,

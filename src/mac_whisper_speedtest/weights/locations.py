@@ -6,6 +6,7 @@ imported.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -261,4 +262,14 @@ def _hub(row: catalog.HostedWeights) -> CacheLocation:
         hub_repository=row.repository,
         revision=revision,
         hash_named=True,
+        of_others=_tokenizers_in(row.repository),
+    )
+
+
+@functools.cache
+def _tokenizers_in(repository: str) -> frozenset[str]:
+    """The files of a repository that weights in other repositories need."""
+    tokenizers = [row.tokenizer for row in catalog.hosted_weights() if row.tokenizer is not None]
+    return frozenset(
+        file.name for each in tokenizers if each.repository == repository for file in each.files
     )

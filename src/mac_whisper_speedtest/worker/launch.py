@@ -114,6 +114,8 @@ def not_installed(backend: Backend) -> str:
         return f"not installed — {backend.import_name} cannot be imported; install it by hand"
     if not recipe.works_here():
         return f"not for this machine: {only_where(recipe.platforms)}"
+    if isinstance(recipe, SwiftRecipe) and backend.version not in {"", recipe.version}:
+        return f"not available: this release of the tool has {recipe.name} {recipe.version}"
     version = f"@{backend.version}" if backend.version else ""
     return f"not installed — speedtest backends install {backend.name}{version}"
 
