@@ -21,8 +21,9 @@ struct Audio {
 
   private static func read(_ path: String, count: Int) throws -> [Float] {
     let files = FileManager.default
+    let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
     // Asked before it is opened: a pipe would never end, and a larger file need not fit into memory.
-    guard let facts = try? files.attributesOfItem(atPath: path),
+    guard let facts = try? files.attributesOfItem(atPath: target),
       facts[.type] as? FileAttributeType == .typeRegular
     else { throw EngineError.audioUnusable("no such file: \(path)") }
     let size = (facts[.size] as? NSNumber)?.intValue ?? 0

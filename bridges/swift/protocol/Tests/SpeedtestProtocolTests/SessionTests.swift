@@ -259,4 +259,8 @@ func audioThatIsNotAsStatedIsRefused(audio: String, code: Int) async throws {
   try Data([0, 0, 0x80, 0x3F, 0, 0, 0, 0xBF]).write(to: file)
   var audio = Audio()
   #expect(try audio.samples(at: file.path, count: 2, rate: 16_000) == [1, -0.5])
+  let link = file.appendingPathExtension("link")
+  try FileManager.default.createSymbolicLink(at: link, withDestinationURL: file)
+  defer { try? FileManager.default.removeItem(at: link) }
+  #expect(try audio.samples(at: link.path, count: 2, rate: 16_000) == [1, -0.5])
 }
