@@ -80,11 +80,13 @@ def test_assets_are_printed_as_one_object(bridge: Path) -> None:
         "reason": "SpeechTranscriber is not available on this machine",
         "supported": [],
         "installed": [],
+        "reserved": [],
     }
 
 
-def test_nothing_is_installed_without_a_transcriber(bridge: Path) -> None:
-    done = _run(bridge, "install", "en-us")
+@pytest.mark.parametrize("command", ["install", "release"])
+def test_nothing_is_changed_without_a_transcriber(command: str, bridge: Path) -> None:
+    done = _run(bridge, command, "en-us")
     assert done.returncode == 1
     assert "SpeechTranscriber is not available on this machine" in done.stderr
     assert not done.stdout

@@ -81,6 +81,16 @@ def test_elsewhere_a_pull_says_where_it_works(tool: Tool, options: tuple[str, ..
     assert "a part of macOS 26 and newer on Apple silicon; this is " in done.stderr
 
 
+@pytest.mark.skipif("sys.platform == 'darwin'")
+def test_elsewhere_nothing_is_released(tool: Tool) -> None:
+    dry = tool("models", "remove", "apple-speech-en-us", "--dry-run")
+    kept = "apple-speech-en-us: macOS keeps it, and may remove it once it is released\n"
+    assert (dry.returncode, dry.stdout) == (0, kept), dry.stderr
+    done = tool("models", "remove", "apple-speech-en-us", "--yes")
+    assert done.returncode == 2
+    assert "a part of macOS 26 and newer on Apple silicon; this is " in done.stderr
+
+
 @pytest.mark.parametrize("command", ["path", "verify"])
 def test_there_is_no_file_to_show(tool: Tool, command: str) -> None:
     done = tool("models", command, "apple-speech-en-us")

@@ -21,6 +21,7 @@ ASSETS = {
     "macos": "26.0.0",
     "supported": ["de-DE", "en-GB", "en-US"],
     "installed": ["en-US"],
+    "reserved": ["en-US"],
 }
 
 _PROGRAM = """\
@@ -41,6 +42,10 @@ elif sys.argv[1] == "install":
     assets["installed"].append(sys.argv[2])
     (here / "assets.json").write_text(json.dumps(assets))
     print(json.dumps(assets))
+elif sys.argv[1] == "release":
+    {on_release}
+    assets["reserved"].remove(sys.argv[2])
+    print(json.dumps(assets))
 """
 
 
@@ -51,11 +56,18 @@ class StandInBridge:
         folder: where it is written to.
         on_assets: a statement that it begins ``assets`` with.
         on_install: a statement that it begins ``install`` with.
+        on_release: a statement that it begins ``release`` with.
         changes: to what the system has.
     """
 
     def __init__(
-        self, folder: Path, *, on_assets: str = "pass", on_install: str = "pass", **changes: Any
+        self,
+        folder: Path,
+        *,
+        on_assets: str = "pass",
+        on_install: str = "pass",
+        on_release: str = "pass",
+        **changes: Any,
     ) -> None:
         self.program = folder / "speedtest-apple-speech"
         self._folder = folder
@@ -65,6 +77,7 @@ class StandInBridge:
             fakes=str(Path(__file__).parent),
             on_assets=textwrap.indent(on_assets, "    ").strip(),
             on_install=textwrap.indent(on_install, "    ").strip(),
+            on_release=textwrap.indent(on_release, "    ").strip(),
         )
         self.program.write_text(program, encoding="utf-8")
         self.program.chmod(0o755)

@@ -191,6 +191,25 @@ def test_an_install_that_fails_says_why(statement: str, message: str, tmp_path: 
         system_assets.install(ROW, _backend(bridge), notify=lambda _line: None)
 
 
+def test_a_release_is_requested_by_locale(tmp_path: Path) -> None:
+    bridge = StandInBridge(tmp_path)
+    system_assets.release(catalog.official_weights("apple-speech-en-us"), _backend(bridge))
+    assert bridge.calls == ["release en-US"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("print(json.dumps(assets)); sys.exit()", "has not released en-US"),
+        ("sys.exit('no such locale')", "no such locale"),
+    ],
+)
+def test_a_release_that_fails_says_why(statement: str, message: str, tmp_path: Path) -> None:
+    bridge = StandInBridge(tmp_path, on_release=statement)
+    with pytest.raises(AssetsUnknownError, match=message):
+        system_assets.release(catalog.official_weights("apple-speech-en-us"), _backend(bridge))
+
+
 def test_nothing_is_installed_on_another_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "this_platform", lambda: "linux-x86_64")
     with pytest.raises(UsageError, match="is a part of macOS 26 and newer on Apple silicon"):

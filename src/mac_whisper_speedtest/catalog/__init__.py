@@ -138,6 +138,7 @@ __all__ = [
     "hosted_by_model",
     "hosted_weights",
     "is_custom",
+    "kept_by",
     "model",
     "model_info",
     "models",
@@ -240,15 +241,23 @@ def require_format(model: Model, weights_format: str) -> WeightsFormat:
     return known[weights_format]
 
 
+def kept_by(name: str) -> str:
+    """The operating system that keeps the network of a model without files; empty for any other.
+
+    Raises:
+        UsageError: no such model.
+    """
+    known = model(name)
+    return "" if is_custom(name) else official_weights(known.name).kind.kept_by
+
+
 def require_files(name: str) -> None:
     """Refuse a model without files: its networks are kept by the operating system.
 
     Raises:
         UsageError: it is one, or there is no such model.
     """
-    known = model(name)
-    keeper = "" if is_custom(name) else official_weights(known.name).kind.kept_by
-    if keeper:
+    if keeper := kept_by(name):
         raise UsageError(
             f"{name} has no files here: {keeper} keeps its network by itself",
             hint=f"speedtest check-models -m {name}",

@@ -29,21 +29,42 @@ def command(
 
     A NAME is a canonical model name, or org/name@REVISION. With --hub the pinned commit is removed
     from the Hugging Face cache too; other commits, and other models' files in the same repository,
-    stay. Other libraries' folders and installed packages are never touched.
+    stay. Other libraries' folders and installed packages are never touched. A network that macOS
+    keeps is released, and macOS removes it when it likes.
 
     \b
     speedtest models remove tiny.en --format ggml
     speedtest models remove small --hub --dry-run
     """
+    kept = [name for name in dict.fromkeys(names) if catalog.kept_by(name)]
     removals = [
         remove.plan_removal(name, weights_format=weights_format, from_hub=from_hub)
         for name in dict.fromkeys(names)
+        if name not in kept
     ]
+    if kept:
+        _release(kept, dry_run=dry_run, yes=yes)
     for each in removals:
         _show(each, weights_format=weights_format, from_hub=from_hub)
     removals = [each for each in removals if each.own or each.hub]
     if removals and _confirmed(removals, dry_run=dry_run, yes=yes):
         _free(remove.carry_out(each, notify=output.notify) for each in removals)
+
+
+def _release(names: Sequence[str], *, dry_run: bool, yes: bool) -> None:
+    """Let the system remove networks that it keeps itself, if the user agrees."""
+    from mac_whisper_speedtest.backends import registry
+    from mac_whisper_speedtest.weights import system_assets
+
+    for name in names:
+        say(f"{name}: {catalog.kept_by(name)} keeps it, and may remove it once it is released")
+    if dry_run or not options.confirmed(yes=yes):
+        return
+    available = registry.installed().values()
+    for name in names:
+        row = catalog.official_weights(name)
+        system_assets.release(row, system_assets.backend_for(row, available))
+        say(f"{name} is released")
 
 
 def _confirmed(going: Sequence[Removal | TrashItem], *, dry_run: bool, yes: bool) -> bool:

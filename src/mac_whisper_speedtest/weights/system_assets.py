@@ -47,6 +47,7 @@ class AssetsReport(Struct, frozen=True):
     Attributes:
         available: whether there is a transcriber on this machine.
         reason: why there is none.
+        reserved: those that programs have reserved, which the system keeps up to date.
         build: of the operating system, with which its networks change.
         macos: its release.
         supported: the locales it has or can install, as ``en-US``.
@@ -59,6 +60,7 @@ class AssetsReport(Struct, frozen=True):
     supported: list[str]
     installed: list[str]
     reason: str | None = None
+    reserved: list[str] = []
 
     @property
     def system(self) -> str:
@@ -127,14 +129,7 @@ def install(row: catalog.HostedWeights, backend: Backend, *, notify: Callable[[s
         AssetsUnknownError: the program is not installed, or does not answer as it should.
         DownloadError: the system could not install it.
     """
-    recipe = backend.recipe
-    if not backend.command and isinstance(recipe, SwiftRecipe) and not recipe.works_here():
-        raise UsageError(
-            f"{row.model} is a part of {row.kind.kept_by} {recipe.macos} and newer on Apple "
-            f"silicon; this is {this_platform()}",
-            hint="speedtest models list shows the models for this machine",
-        )
-    program = _program(backend)
+    program = _program_for(row, backend)
     found = _report(program, "assets", timeout_s=ASK_TIMEOUT_S)
     locale = locale_of(row.model, row.format)
     if not found.available or locale not in found.supported:
@@ -160,6 +155,19 @@ def install(row: catalog.HostedWeights, backend: Backend, *, notify: Callable[[s
     return after.system
 
 
+def release(row: catalog.HostedWeights, backend: Backend) -> None:
+    """Give back the reservation of the network of ``row``; the system removes it when it likes.
+
+    Raises:
+        UsageError: the system has no such network.
+        AssetsUnknownError: the program is not installed, or does not answer as it should.
+    """
+    locale = locale_of(row.model, row.format)
+    after = _report(_program_for(row, backend), "release", locale, timeout_s=ASK_TIMEOUT_S)
+    if locale in after.reserved:
+        raise AssetsUnknownError(f"{after.system} has not released {locale}")
+
+
 def backend_for(row: catalog.HostedWeights, available: Iterable[Backend]) -> Backend:
     """The backend whose program is asked about ``row``. Raises UsageError."""
     for backend in available:
@@ -168,6 +176,18 @@ def backend_for(row: catalog.HostedWeights, available: Iterable[Backend]) -> Bac
     raise UsageError(
         f"no installed backend loads {row.model}", hint="speedtest backends list shows those"
     )
+
+
+def _program_for(row: catalog.HostedWeights, backend: Backend) -> str:
+    """The program, on a machine that can have such a network. Raises UsageError too."""
+    recipe = backend.recipe
+    if not backend.command and isinstance(recipe, SwiftRecipe) and not recipe.works_here():
+        raise UsageError(
+            f"{row.model} is a part of {row.kind.kept_by} {recipe.macos} and newer on Apple "
+            f"silicon; this is {this_platform()}",
+            hint="speedtest models list shows the models for this machine",
+        )
+    return _program(backend)
 
 
 def _program(backend: Backend) -> str:

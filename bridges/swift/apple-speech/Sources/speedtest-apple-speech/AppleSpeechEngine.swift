@@ -12,10 +12,11 @@ actor AppleSpeechEngine: Engine {
 
   private let results: ResultsKind
   private var loaded: (locale: Locale, interleaved: Bool)?
+  private var reserved: Locale?
 
   init(_ results: ResultsKind) { self.results = results }
 
-  /// Looks at the locale's assets, and has macOS load them. Installs nothing.
+  /// Looks at the locale's assets, reserves them, and has macOS load them. Installs nothing.
   func load(_ request: LoadRequest) async throws -> Loaded {
     guard request.device == "auto" else {
       throw EngineError.unavailable("macOS chooses the device, not \(request.device): leave out --device")
@@ -24,7 +25,12 @@ actor AppleSpeechEngine: Engine {
     guard precision == "auto" else {
       throw EngineError.modelUnusable("macOS chooses the precision, not \(precision): leave out --precision")
     }
-    let found = try await LocaleAssets.current().locale(ofModel: request.model.name)
+    let assets = await LocaleAssets.current()
+    let found = try assets.locale(ofModel: request.model.name)
+    // A locale that is not reserved is reported to give no text. Reservations outlive the process.
+    if try assets.needsReservation(found), try await AssetInventory.reserve(locale: found) {
+      reserved = found
+    }
     let transcriber = Self.transcriber(found, results, timestamps: true)
     guard let best = await SpeechAnalyzer.bestAvailableAudioFormat(compatibleWith: [transcriber]),
       best.commonFormat == .pcmFormatInt16, best.sampleRate == sampleRate, best.channelCount == 1
@@ -42,7 +48,7 @@ actor AppleSpeechEngine: Engine {
 
   func transcribe(_ samples: [Float], _ contract: Contract) async throws -> Transcript {
     guard let (locale, interleaved) = loaded else { throw EngineError.wrongState("load a model first") }
-    let timestamps = wantsTimestamps(contract)
+    let timestamps = includesTimes(contract)
     let clock = Stopwatch()
     let transcriber = Self.transcriber(locale, results, timestamps: timestamps)
     let analyzer = Self.analyzer(transcriber)  // one for each recording: a finished one takes no more audio
@@ -76,6 +82,10 @@ actor AppleSpeechEngine: Engine {
   }
 
   func unload() async throws {
+    if let reserved {
+      await LocaleAssets.release(reserved)
+      self.reserved = nil
+    }
     guard loaded != nil else { return }
     loaded = nil
     await SpeechModels.endRetention()
@@ -98,8 +108,8 @@ actor AppleSpeechEngine: Engine {
 
   /// The whole recording in one buffer, which the analyzer takes as it is: it never converts.
   private static func input(_ samples: [Float], interleaved: Bool) throws -> AnalyzerInput {
-    let count = AVAudioFrameCount(samples.count)
     guard
+      let count = AVAudioFrameCount(exactly: samples.count),
       let format = AVAudioFormat(
         commonFormat: .pcmFormatInt16, sampleRate: sampleRate, channels: 1, interleaved: interleaved),
       let buffer = AVAudioPCMBuffer(pcmFormat: format, frameCapacity: count),

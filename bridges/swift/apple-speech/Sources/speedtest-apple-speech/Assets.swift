@@ -48,6 +48,9 @@ struct LocaleAssets: Sendable {
   var reason: String?
   var supported: [Locale] = []
   var installed: [Locale] = []
+  /// Those that programs have reserved, and how many they may: the system has one table for all.
+  var reserved: [Locale] = []
+  var mostReserved = 0
 
   @available(macOS 26.0, *)
   static func current() async -> LocaleAssets {
@@ -59,7 +62,31 @@ struct LocaleAssets: Sendable {
       return LocaleAssets(
         reason: "SpeechTranscriber supports no locale on this machine; virtual machines and Intel have none")
     }
-    return LocaleAssets(supported: supported, installed: await SpeechTranscriber.installedLocales)
+    return LocaleAssets(
+      supported: supported, installed: await SpeechTranscriber.installedLocales,
+      reserved: await AssetInventory.reservedLocales, mostReserved: AssetInventory.maximumReservedLocales)
+  }
+
+  /// Gives a reservation back, and so lets the system remove the assets some time later.
+  ///
+  /// The system compares identifiers as it wrote them itself, so its own object is handed back.
+  @available(macOS 26.0, *)
+  @discardableResult
+  static func release(_ locale: Locale) async -> Bool {
+    let reserved = await AssetInventory.reservedLocales
+    guard let found = reserved.first(where: { LocaleName($0) == LocaleName(locale) }) else { return false }
+    return await AssetInventory.release(reservedLocale: found)
+  }
+
+  /// Whether the locale is still to be reserved before it is used.
+  func needsReservation(_ locale: Locale) throws -> Bool {
+    if reserved.contains(where: { LocaleName($0) == LocaleName(locale) }) { return false }
+    guard reserved.count < mostReserved else {
+      let all = Self.names(reserved).map { "apple-speech-\($0.lowercased())" }.joined(separator: ", ")
+      throw EngineError.unavailable(
+        "macOS lets programs reserve \(mostReserved) locales, no more: speedtest models remove one of \(all)")
+    }
+    return true
   }
 
   /// The installed locale of `apple-speech-en-us`, as the system lists it.
@@ -94,7 +121,7 @@ struct LocaleAssets: Sendable {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let report = AssetsReport(
       available: reason == nil, reason: reason, build: build, macos: release,
-      supported: Self.names(supported), installed: Self.names(installed))
+      supported: Self.names(supported), installed: Self.names(installed), reserved: Self.names(reserved))
     return String(decoding: try encoder.encode(report), as: UTF8.self)
   }
 
@@ -103,7 +130,7 @@ struct LocaleAssets: Sendable {
   }
 }
 
-/// What `assets` and `install` print.
+/// What `assets`, `install` and `release` print.
 private struct AssetsReport: Encodable {
   let schema_version = 1
   let available: Bool
@@ -112,4 +139,5 @@ private struct AssetsReport: Encodable {
   let macos: String
   let supported: [String]
   let installed: [String]
+  let reserved: [String]
 }

@@ -7,11 +7,13 @@ enum Command: Equatable {
   case serve(ResultsKind)
   case assets
   case install(LocaleName)
+  case release(LocaleName)
 
   static let usage = """
     usage: speedtest-apple-speech [--results final|progressive]   serve the worker protocol
            speedtest-apple-speech assets                          what macOS has, as JSON
            speedtest-apple-speech install LANGUAGE-REGION         have macOS install a locale's assets
+           speedtest-apple-speech release LANGUAGE-REGION         let macOS remove them
     """
 
   /// `nil` where the arguments are not as in `usage`.
@@ -27,13 +29,16 @@ enum Command: Equatable {
     case (2, "install"):
       guard let name = LocaleName(arguments[1][...]) else { return nil }
       self = .install(name)
+    case (2, "release"):
+      guard let name = LocaleName(arguments[1][...]) else { return nil }
+      self = .release(name)
     default:
       return nil
     }
   }
 }
 
-/// The program: a worker, or one of two commands about assets, which print one line of JSON.
+/// The program: a worker, or one of three commands about assets, which print one line of JSON.
 enum Program {
   static func run(_ arguments: [String]) async -> Never {
     guard let command = Command(arguments) else {
@@ -46,7 +51,7 @@ enum Program {
     switch command {
     case .serve: await Worker.serve(NoEngine())
     case .assets: exit(printed(LocaleAssets(reason: tooOld)) ? 0 : 1)
-    case .install:
+    case .install, .release:
       say(tooOld)
       exit(1)
     }
@@ -60,20 +65,32 @@ enum Program {
     case .assets:
       exit(printed(await LocaleAssets.current()) ? 0 : 1)
     case .install(let name):
-      do {
-        try await install(name)
-      } catch {
-        say((error as? EngineError)?.message ?? "\(error)")
-        exit(1)
+      await finish { try await install(name) }
+    case .release(let name):
+      await finish {
+        await LocaleAssets.release(try await LocaleAssets.current().supportedLocale(name))
       }
-      exit(printed(await LocaleAssets.current()) ? 0 : 1)
     }
+  }
+
+  /// Prints what the system has after `change`, or why that failed.
+  @available(macOS 26.0, *)
+  private static func finish(_ change: () async throws -> Void) async -> Never {
+    do {
+      try await change()
+    } catch {
+      say((error as? EngineError)?.message ?? "\(error)")
+      exit(1)
+    }
+    exit(printed(await LocaleAssets.current()) ? 0 : 1)
   }
 
   /// Has macOS download and install the assets of a locale, with its progress on stderr.
   @available(macOS 26.0, *)
   private static func install(_ name: LocaleName) async throws {
-    let locale = try await LocaleAssets.current().supportedLocale(name)
+    let assets = await LocaleAssets.current()
+    let locale = try assets.supportedLocale(name)
+    _ = try assets.needsReservation(locale)  // the request reserves it, or fails without naming the others
     let transcriber = SpeechTranscriber(
       locale: locale, transcriptionOptions: [], reportingOptions: [], attributeOptions: [.audioTimeRange])
     guard let request = try await AssetInventory.assetInstallationRequest(supporting: [transcriber]) else {

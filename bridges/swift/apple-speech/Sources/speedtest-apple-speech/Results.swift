@@ -24,7 +24,7 @@ func int16(_ sample: Float) -> Int16 {
 }
 
 /// Whether the text is to carry its times. By itself, the transcriber leaves them out.
-func wantsTimestamps(_ contract: Contract) -> Bool { contract.timestamps ?? false }
+func includesTimes(_ contract: Contract) -> Bool { contract.timestamps ?? false }
 
 /// What was transcribed so far.
 struct Heard: Equatable, Sendable {

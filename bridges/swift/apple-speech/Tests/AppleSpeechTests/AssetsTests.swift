@@ -6,7 +6,8 @@ import Testing
 
 private let assets = LocaleAssets(
   supported: ["en_US", "de-DE", "zh_Hans_CN", "es_419", "en_US_POSIX"].map(Locale.init(identifier:)),
-  installed: [Locale(identifier: "en_US"), Locale(identifier: "zh_Hans_CN")])
+  installed: [Locale(identifier: "en_US"), Locale(identifier: "zh_Hans_CN")],
+  reserved: [Locale(identifier: "en_US"), Locale(identifier: "de_DE")], mostReserved: 2)
 
 @Suite struct Locales {
   @Test(arguments: ["apple-speech-en-us", "apple-speech-EN-US"])
@@ -44,12 +45,33 @@ private let assets = LocaleAssets(
   }
 }
 
+@Suite struct Reservations {
+  @Test(arguments: ["en_US", "en-US", "de-DE"])
+  func aLocaleIsReservedOnceHoweverItIsWritten(_ identifier: String) throws {
+    #expect(try !assets.needsReservation(Locale(identifier: identifier)))
+  }
+
+  @Test func whereAllAreTakenTheyAreNamed() throws {
+    let error = try #require(throws: EngineError.self) {
+      try assets.needsReservation(Locale(identifier: "zh_Hans_CN"))
+    }
+    #expect(error.code == -32001)
+    #expect(error.message.hasSuffix("models remove one of apple-speech-de-de, apple-speech-en-us"))
+  }
+
+  @Test func whereThereIsRoomItIsReserved() throws {
+    var roomy = assets
+    roomy.mostReserved = 3
+    #expect(try roomy.needsReservation(Locale(identifier: "zh_Hans_CN")))
+  }
+}
+
 @Suite struct Reports {
   @Test func assetsAreOneLineOfJSON() throws {
     #expect(
       try assets.json(build: "25A354", release: "26.0.0")
         == #"{"available":true,"build":"25A354","installed":["en-US","zh-CN"],"macos":"26.0.0","#
-        + #""schema_version":1,"supported":["de-DE","en-US","es-419","zh-CN"]}"#)
+        + #""reserved":["de-DE","en-US"],"schema_version":1,"supported":["de-DE","en-US","es-419","zh-CN"]}"#)
   }
 
   @Test func theReasonIsInIt() throws {
@@ -72,10 +94,11 @@ private let assets = LocaleAssets(
     #expect(Command(["assets"]) == .assets)
     let name = try #require(LocaleName(Locale(identifier: "en_US")))
     #expect(Command(["install", "en-us"]) == .install(name))
+    #expect(Command(["release", "en-US"]) == .release(name))
     #expect("\(name)" == "en-US")
   }
 
-  @Test(arguments: ["--results", "--results all", "assets x", "install", "install en", "x"])
+  @Test(arguments: ["--results", "--results all", "assets x", "install", "install en", "release", "x"])
   func othersAreNot(_ line: String) {
     #expect(Command(line.split(separator: " ").map(String.init)) == nil)
   }

@@ -86,7 +86,7 @@ private struct Row: Decodable {
     #expect(rows.count == 8)
     for row in rows {
       let answer = Heard().transcript(
-        seconds: 1, language: row.spoken, timestamps: wantsTimestamps(row.contract),
+        seconds: 1, language: row.spoken, timestamps: includesTimes(row.contract),
         try #require(ResultsKind(rawValue: row.results)))
       // The settings of a contract are those of an answer, and only the former are decoded anywhere.
       let effective = try JSONDecoder().decode(Contract.self, from: JSONEncoder().encode(answer.effective))
