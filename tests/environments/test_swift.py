@@ -39,9 +39,7 @@ from mac_whisper_speedtest.worker.launch import command, not_installed
 ON_A_MAC = """
 import sys
 from mac_whisper_speedtest.backends import recipe
-from mac_whisper_speedtest.environments import toolchain
 recipe.this_platform = lambda: "darwin-arm64"
-toolchain.macos_version = lambda: "15.5"
 sys.argv = ["speedtest", "backends", "install", "whisperkit"]
 from mac_whisper_speedtest.__main__ import main
 sys.exit(main())
@@ -55,7 +53,6 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandInTools:
     monkeypatch.setenv("PATH", f"{made.folder}:/usr/bin:/bin")
     monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(recipes, "this_platform", lambda: "darwin-arm64")
-    monkeypatch.setattr(toolchain, "macos_version", lambda: "15.5")
     return made
 
 
@@ -205,7 +202,7 @@ def test_what_is_missing_is_said_with_the_command_to_type(
 def test_a_mac_without_swift_or_with_an_old_system_is_told_so(
     tools: StandInTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(toolchain, "macos_version", lambda: "13.7")
+    StandInTools(tools.folder, macos="13.7")
     with pytest.raises(UsageError, match=r"whisperkit needs macOS 14 or newer, and this is 13\.7"):
         install()
     (tools.folder / "swift").unlink()

@@ -1,7 +1,8 @@
 """A stand-in for Apple's command line tools: real programs that do what a plan says.
 
-``StandInTools(folder)`` puts ``swift``, ``xcode-select`` and ``xcrun`` into a folder for PATH. The
-program that this ``swift`` builds speaks enough of the worker protocol to answer ``hello``.
+``StandInTools(folder)`` puts ``swift``, ``xcode-select``, ``xcrun`` and ``sw_vers`` into a folder
+for PATH. The program that this ``swift`` builds speaks enough of the worker protocol to answer
+``hello``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ XCODE_SELECT = """
 if "no tools" in plan["faults"]:
     sys.exit("xcode-select: error: unable to get active developer directory")
 print("/Library/Developer/CommandLineTools")
+"""
+SW_VERS = """
+assert sys.argv[1:] == ["-productVersion"], sys.argv
+print(plan["macos"])
 """
 XCRUN = """
 print(plan["sdk"])
@@ -108,14 +113,14 @@ for line in sys.stdin:
 
 
 class StandInTools:
-    """The tools in a folder.
+    """The tools in a folder, of a Mac with that release of macOS.
 
     Attributes:
         folder: for PATH.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, macos: str = "15.5") -> None:
+        self.folder, self._macos = folder, macos
         folder.mkdir(parents=True, exist_ok=True)
         self.plan()
         start = (
@@ -124,7 +129,8 @@ class StandInTools:
             f"here = pathlib.Path({str(folder)!r})\n"
             'plan = json.loads((here / "plan.json").read_text())\n'
         )
-        texts = {"swift": SWIFT, "xcode-select": XCODE_SELECT, "xcrun": XCRUN, "program": PROGRAM}
+        texts = {"swift": SWIFT, "xcode-select": XCODE_SELECT, "xcrun": XCRUN}
+        texts |= {"sw_vers": SW_VERS, "program": PROGRAM}
         for name, text in texts.items():
             (folder / name).write_text(start + text)
             (folder / name).chmod(0o755)
@@ -147,6 +153,7 @@ class StandInTools:
             revisions: of the packages that are resolved.
         """
         plan: dict[str, Any] = {"faults": faults, "version": version, "sdk": sdk, "name": name}
+        plan["macos"] = self._macos
         plan["revisions"] = revisions or {
             "argmax-oss-swift": "1e2a163736dfa5a198e637ae44c114e1c6d5cc2d",
             "swift-argument-parser": "c5d11a805e765f52ba34ec7284bd4fcd6ba68615",

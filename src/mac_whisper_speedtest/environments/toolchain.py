@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 import shutil
 import signal
@@ -38,8 +37,9 @@ _LINE_BYTES = 4 * 1024
 
 _SWIFT_VERSION = re.compile(r"Swift version (?P<version>\d+(\.\d+)*)")
 _NUMBER = re.compile(r"\d+(\.\d+)*")
-# The manifests read them; a build for users must not depend on what a developer has set.
-_DEVELOPERS = frozenset({"SPEEDTEST_STUBS", "SPEEDTEST_SWIFT_MODE"})
+# The manifests read the first two, and a build for users must not depend on what a developer has
+# set; with the third, macOS claims to be an older one.
+_NOT_PASSED = frozenset({"SPEEDTEST_STUBS", "SPEEDTEST_SWIFT_MODE", "SYSTEM_VERSION_COMPAT"})
 
 INSTALL_TOOLS = "xcode-select --install"
 _UPDATE_TOOLS = "softwareupdate --list shows newer Command Line Tools; softwareupdate --install -a"
@@ -62,11 +62,6 @@ class Toolchain:
     swift: str
     identity: str
     version: str
-
-
-def macos_version() -> str:
-    """The version of macOS, such as ``15.5``; empty elsewhere."""
-    return platform.mac_ver()[0]
 
 
 def check(recipe: SwiftRecipe) -> Toolchain:
@@ -108,9 +103,12 @@ def _check_macos(recipe: SwiftRecipe) -> None:
                 f"and this is the one of {sdk}",
                 hint=_UPDATE_TOOLS,
             )
-    if _older(macos_version(), recipe.macos):
+    # Not platform.mac_ver: in a Python that was built with an older SDK, macOS 26 is 16.0
+    # (cpython issue 135675).
+    here = ask("sw_vers", "-productVersion", missing="the version of macOS is not known")
+    if _older(here, recipe.macos):
         raise UsageError(
-            f"{recipe.name} needs macOS {recipe.macos} or newer, and this is {macos_version()}",
+            f"{recipe.name} needs macOS {recipe.macos} or newer, and this is {here}",
             hint="update macOS: softwareupdate --list",
         )
 
@@ -161,7 +159,7 @@ def ask(*command: str, missing: str) -> str:
 
 
 def _for_users(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name not in _DEVELOPERS}
+    return {name: value for name, value in environment.items() if name not in _NOT_PASSED}
 
 
 # Running it.
