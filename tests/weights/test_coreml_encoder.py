@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Call, write_tone
 from fakes.hub import Hub
 from mac_whisper_speedtest import catalog
 from mac_whisper_speedtest.catalog import HostedWeights, PublishedFile, hosted
@@ -259,3 +260,28 @@ def test_an_archive_that_is_no_bundle_leaves_nothing_behind(
             locate.locate(catalog.model_info("tiny.en", "ggml", "float16"), notify=quiet).path
         ]
     ]
+
+
+def test_a_run_reports_the_device_that_ran_the_encoder_instead_of_core_ml(
+    encoder: HostedWeights, speedtest: Call, tmp_path: Path
+) -> None:
+    """With the real whisper.cpp, of the kind that has no Core ML."""
+    pytest.importorskip("pywhispercpp")
+    pull.pull_row(encoder, notify=quiet)
+    tone = write_tone(tmp_path / "tone.wav", seconds=0.5)
+    described = tmp_path / "coreml.toml"
+    described.write_text(
+        '[backend]\nname = "coreml"\nweights_format = "ggml-coreml"\n'
+        'adapter = "mac_whisper_speedtest.backends.whisper_cpp:WhisperCpp"\n'
+    )
+    done = speedtest(
+        *("run", "-b", described, "-m", "tiny.en", "--audio", tone, "--rounds", 1),
+        *("--passes", 1, "--threads", 2, "--no-retake", "--json"),
+    )
+    assert done.code == 0, done.err
+    said = "Core ML did not load its encoder, which ran on cpu instead"
+    (cell,) = done.json["cells"]
+    assert cell["model"]["info"]["format"] == "ggml-coreml"
+    assert "ggml-model-encoder.mlmodelc/weights/weight.bin" in cell["model"]["weights"]["files"]
+    (finding,) = [each for each in cell["summary"]["findings"] if each["kind"] == "device"]
+    assert finding["message"] == said
