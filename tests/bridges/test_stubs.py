@@ -298,9 +298,16 @@ INTERFACE = """\
 import AVFAudio
 import Swift
 @available(macOS 26.0, iOS 26.0, *)
+public protocol Module : AnyObject, Swift.Sendable {
+  associatedtype Result : Swift.Hashable, Swift.Sendable where Self.Result == Self.Results.Element
+  associatedtype Results : Swift.Sendable, _Concurrency.AsyncSequence
+  static func supported(equivalentTo locale: Foundation.Locale) async -> Foundation.Locale?
+  var results: Self.Results { get }
+}
+@available(macOS 26.0, iOS 26.0, *)
 @available(tvOS, unavailable)
-final public class Heard : Speech.Module, Swift.Sendable {
-  public enum Option : Swift.CaseIterable, Swift.Sendable {
+final public class Heard : ObjectiveC.NSObject, Speech.Module, Swift.Sendable {
+  public enum Option : Swift.CaseIterable, Swift.Sendable, Swift.Equatable {
     case first
     case second
     public static var allCases: [Speech.Heard.Option] {
@@ -315,6 +322,8 @@ final public class Heard : Speech.Module, Swift.Sendable {
     get
   }
   final public func analyze<S>(_ sequence: S) async throws -> CoreMedia.CMTime? WHERE
+  @available(macOS 26.0, iOS 26.0, *)
+  public typealias Results = @_opaqueReturnTypeOf("$s6Speech5HeardC7resultsQrvp", 0) __
   @objc deinit
 }
 @available(macOS 26.0, iOS 26.0, *)
@@ -327,7 +336,14 @@ extension Speech.Heard.Option : Swift.Hashable {}
 
 HEARD = """
 @available(macOS 26, *)
-public final class Heard: Module, Sendable {
+public protocol Module: AnyObject, Sendable {
+  associatedtype Result: Hashable, Sendable where Self.Result == Self.Results.Element
+  associatedtype Results: Sendable, AsyncSequence
+  static func supported(equivalentTo locale: Locale) async -> Locale?
+  var results: Self.Results { get }
+}
+@available(macOS 26, *)
+public final class Heard: NSObject, Module {
   public enum Option: CaseIterable, Sendable, Hashable { case first, second }
   public convenience init(locale: Locale, options: Set<Heard.Option> = []) { fatalError() }
   public static var supported: [Locale] { get async { fatalError() } }
@@ -354,14 +370,17 @@ def _interface(folder: Path, stub: str, module: str = "Speech") -> list[str]:
 def test_a_stub_is_compared_with_an_interface_of_an_sdk(tmp_path: Path) -> None:
     done = _check(*_interface(tmp_path, HEARD))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Speech: 8 declarations, 0 differences; 0 are not in the interface" in done.stdout
+    assert "Speech: 11 declarations, 0 differences; 0 are not in the interface" in done.stdout
 
 
 @PARSER
 @pytest.mark.parametrize(
     ("right", "wrong", "message"),
     [
-        ("@available(macOS 26, *)", "", "attributes: none in the stub, @available(macOS 26) in"),
+        ("@available(macOS 26, *)\npublic final", "public final", "none in the stub, @available("),
+        ("AnyObject, Sendable {", "AnyObject {", "Module: conforms to: Sendable missing in the"),
+        ("NSObject, Module {", "NSObject {", "Heard: conforms to: Module, Sendable missing in"),
+        ("results: Self.Results { get }", "results: Self.Results { get async }", "use: get async"),
         ("case first, second", "case first", "Heard.Option: cases missing in the stub: second"),
         ("{ get async {", "{ get {", "use: get in the stub, get async in the source"),
         ("locale: Locale", "for locale: Locale", "labels: for in the stub only; locale in the"),
@@ -392,7 +411,9 @@ def test_a_module_counts_as_compared_until_its_stub_changes(tmp_path: Path) -> N
     assert _check(*options, "--write").returncode == 0
     assert recorded() == "compared, compiler, declarations, interface"
     (tmp_path / "stubs/apple/Package.swift").write_text("// another product")
-    assert _check(*options[:2]).returncode == 1
+    changed = _check(*options[:2])
+    assert changed.returncode == 1
+    assert "python bridges/swift/stubs/check.py --write   (Apple" in changed.stdout
     assert _check(*options[:2], "--write").returncode == 0
     assert recorded() == "compared, compiler, declarations, interface"
     (tmp_path / "stubs/apple/Sources/Speech/Speech.swift").write_text(HEARD + "//")

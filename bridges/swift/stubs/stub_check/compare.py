@@ -95,10 +95,9 @@ def _words(here: str, there: str) -> str:
 
 def _conformances_that_differ(stub: Module, mine: Declaration, real: Module, declared: str) -> str:
     """A conformance by an extension may be left out; one at the declaration may not."""
-    here = stub.conformances.get(mine.name, set())
-    there = real.conformances.get(mine.name, set())
+    here, there = stub.conforms_to(mine), real.conforms_to(mine)
     missing = set(filter(None, declared.split("; "))) - here
-    invented = here - there
+    invented = stub.conformances.get(mine.name, set()) - there
     parts = []
     if missing:
         parts.append(f"{', '.join(sorted(missing))} missing in the stub")

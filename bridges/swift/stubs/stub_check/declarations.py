@@ -44,6 +44,11 @@ _FAIL = {"?", "!", "bang"}
 _AFTER_RESULT = {"function_body", "type_constraints", "computed_property"}
 
 
+_OPAQUE = re.compile(r"@_opaqueReturnTypeOf\(.*\) \w+$")
+"""How an interface names a type that has no name in the language."""
+_ASSOCIATED = re.compile(r"(?m)(?<=\bassociatedtype )[^{}=\n]*?(?= where\b|$)")
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """A public declaration.
@@ -73,26 +78,59 @@ class Module:
     conformances: dict[str, set[str]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
+    def conforms_to(self, each: Declaration) -> set[str]:
+        """Everything that a type conforms to, with what that implies."""
+        found: set[str] = set()
+        left = {each.facets["kind"], *self.conformances.get(each.name, set())}
+        while left:
+            one = left.pop()
+            found.add(one)
+            left |= (_IMPLIED.get(one, set()) | self.conformances.get(one, set())) - found
+        return found
+
     def declarations(self) -> list[Declaration]:
         """All of them."""
         return [each for overloads in self.found.values() for each in overloads]
+
+
+_IMPLIED = {
+    "Hashable": {"Equatable"},
+    "Comparable": {"Equatable"},
+    "Codable": {"Encodable", "Decodable"},
+    "Error": {"Sendable"},
+    "actor": {"Sendable"},
+}
 
 
 def read_module(files: Mapping[str, bytes]) -> Module:
     """The module that these sources make on a Mac: path → content."""
     module = Module()
     for path, content in sorted(files.items()):
-        tree = _PARSER.parse(active_lines(content.decode()).encode())
+        text = _ASSOCIATED.sub(_with_ampersands, active_lines(content.decode()))
+        tree = _PARSER.parse(text.encode())
         _File(path, module).visit(tree.root_node, _Scope())
         module.unreadable += [f"{path}:{line}" for line in error_lines(tree.root_node)]
     return module
 
 
+def _with_ampersands(bounds: re.Match[str]) -> str:
+    """``Name: A & B`` for ``Name: A, B``, which means the same and which the grammar knows."""
+    return bounds[0].replace(",", " &")
+
+
 def read_interface(name: str, content: bytes) -> Module:
     """The module of an SDK's ``.swiftinterface``, which has one declaration to a line."""
-    # Without a body the parser takes an attribute in the next line for a part of the last type.
-    bodies = re.sub(r"(?m)^([^/\n]*\b(?:func|init)\b[^{}\n]*)$", r"\1 {}", content.decode())
-    return read_module({name: bodies.encode()})
+    lines, protocol = list[str](), ""
+    for line in content.decode().splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        if re.match(r"\s*public protocol\b.*\{$", line):
+            protocol = f"{indent}}}"
+        elif line == protocol:
+            protocol = ""
+        # Else the parser takes an attribute in the next line for a part of the last type.
+        bodyless = re.match(r"[^/{}]*\b(func|init|deinit)\b[^{}]*$", line)
+        lines.append(f"{line} {{}}" if bodyless and not protocol else _OPAQUE.sub("Opaque", line))
+    return read_module({name: "\n".join(lines).encode()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +160,27 @@ class _File:
 
     def visit(self, node: Node, scope: _Scope) -> None:
         for child in node.children:
-            if child.type in {"class_declaration", "protocol_declaration"}:
-                self._type(child, scope)
-            elif child.type == "enum_entry":
-                self._cases(child, scope)
-            elif child.type in _FUNCTIONS:
-                self._function(child, scope)
-            elif child.type in _PROPERTIES:
-                self._property(child, scope)
-            elif child.type == "typealias_declaration":
-                equals = [at for at, each in enumerate(child.children) if each.type == "="]
-                value = normalized(*child.children[equals[0] + 1 :])
-                name = source(child_of(child, "name"))
-                self._note(child, scope, name, {"kind": "typealias", "type": value})
-            elif child.type == "ERROR":
-                self.visit(child, scope)
+            try:
+                self._one(child, scope)
+            except ValueError:  # the parser took something for a declaration
+                self.module.unreadable.append(f"{self.path}:{child.start_point[0] + 1}")
+
+    def _one(self, child: Node, scope: _Scope) -> None:
+        if child.type in {"class_declaration", "protocol_declaration"}:
+            self._type(child, scope)
+        elif child.type == "enum_entry":
+            self._cases(child, scope)
+        elif child.type in _FUNCTIONS:
+            self._function(child, scope)
+        elif child.type in _PROPERTIES:
+            self._property(child, scope)
+        elif child.type == "typealias_declaration":
+            equals = [at for at, each in enumerate(child.children) if each.type == "="]
+            value = normalized(*child.children[equals[0] + 1 :])
+            name = source(child_of(child, "name"))
+            self._note(child, scope, name, {"kind": "typealias", "type": value})
+        elif child.type == "ERROR":
+            self.visit(child, scope)
 
     def _type(self, node: Node, scope: _Scope) -> None:
         kind = source(child_of(node, "declaration_kind"))

@@ -16,6 +16,10 @@ TO_COMPARE = (
     "uv run bridges/swift/stubs/check.py --write --source argmax-oss-swift=FOLDER "
     "--source FluidAudio=FOLDER   (clones with the pinned tags)"
 )
+TO_RECORD_APPLE = (
+    "python bridges/swift/stubs/check.py --write   (Apple's frameworks have no public source; on a "
+    "Mac, add --module NAME --interface FILE.swiftinterface)"
+)
 
 
 class RequestError(Exception):
@@ -86,7 +90,9 @@ def problems_of_record(stubs: Path) -> list[str]:
                 f"{version}"
             )
     if problems:
-        problems.append(f"compare again, then commit {RECORD}:\n  {TO_COMPARE}")
+        only_apple = all(each.startswith(f"{APPLE}/") for each in problems)
+        how = TO_RECORD_APPLE if only_apple else TO_COMPARE
+        problems.append(f"compare again, then commit {RECORD}:\n  {how}")
     return problems
 
 

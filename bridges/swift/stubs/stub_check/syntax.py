@@ -12,7 +12,7 @@ COMMENTS = {"comment", "multiline_comment"}
 _SPACED = {"->", "&", "=", "=="}
 _MODULES = {
     *("Swift", "_Concurrency", "Foundation", "CoreFoundation"),
-    *("CoreMedia", "CoreML", "AVFAudio", "AVFoundation", "Speech"),
+    *("ObjectiveC", "CoreMedia", "CoreML", "AVFAudio", "AVFoundation", "Speech"),
 }
 """Modules whose name an SDK's interface writes before each of their types."""
 _SEEN_ATTRIBUTES = re.compile(

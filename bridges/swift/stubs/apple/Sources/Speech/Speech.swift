@@ -128,7 +128,7 @@ public final class AssetInventory {
 /// A session of analysis. A finished one accepts no more audio.
 @available(macOS 26.0, *)
 public final actor SpeechAnalyzer {
-  public struct Options: Sendable {
+  public struct Options: Sendable, Equatable {
     public enum ModelRetention: CaseIterable, Sendable, Hashable {
       case whileInUse
       case lingering
@@ -176,13 +176,24 @@ extension AttributeScopes {
     public let transcriptionConfidence: AttributeScopes.SpeechAttributes.ConfidenceAttribute
 
     /// Where in the audio a run was spoken.
-    public struct TimeRangeAttribute: AttributedStringKey {
+    public struct TimeRangeAttribute: CodableAttributedStringKey {
       public typealias Value = CMTimeRange
       public static let name: String = "Speech.TimeRange"
+      public static func encode(
+        _ value: AttributeScopes.SpeechAttributes.TimeRangeAttribute.Value,
+        to encoder: any Encoder
+      ) throws {
+        fatalError("declaration only")
+      }
+      public static func decode(
+        from decoder: any Decoder
+      ) throws -> AttributeScopes.SpeechAttributes.TimeRangeAttribute.Value {
+        fatalError("declaration only")
+      }
     }
 
     /// From 0 to 1.
-    public struct ConfidenceAttribute: AttributedStringKey {
+    public struct ConfidenceAttribute: CodableAttributedStringKey {
       public typealias Value = Double
       public static let name: String = "Speech.Confidence"
     }
