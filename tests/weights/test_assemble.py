@@ -20,7 +20,7 @@ from mac_whisper_speedtest.errors import (
     StorageError,
     WeightsMissingError,
 )
-from mac_whisper_speedtest.weights import hub_cache, locate, pull, remove, repair
+from mac_whisper_speedtest.weights import hub_cache, inventory, locate, pull, remove, repair
 from mac_whisper_speedtest.weights.assemble import assemble
 from mac_whisper_speedtest.weights.check import CacheCheck, advice, cost, with_checksums
 from mac_whisper_speedtest.weights.check_models import (
@@ -127,6 +127,17 @@ def test_a_pull_fetches_one_folder_and_its_tokenizer_and_makes_one_folder_of_the
     fetching = [message for message in seen.messages if message.startswith("Fetching")]
     assert "the tokenizer of tiny.en: 2 files" in fetching[0]
     assert "tiny.en as whisperkit: 14 files, 0.9 MB" in fetching[1]
+
+
+def test_a_tokenizer_alone_is_no_copy_of_the_network_in_its_repository(
+    hub: Hub, published: set[str], seen: Seen
+) -> None:
+    pulled(seen)
+    theirs = catalog.model_info("tiny.en", "huggingface", "float16")
+    assert CacheCheck().check(theirs).state is WeightsState.ABSENT
+    formats = {each.format for each in inventory.installed_weights("tiny.en")}
+    assert "whisperkit" in formats
+    assert "huggingface" not in formats
 
 
 def test_a_hard_link_takes_no_room_and_survives_the_removal_of_the_cache(
@@ -439,11 +450,13 @@ def test_a_folder_that_may_not_be_looked_into_is_as_none(
         found(seen)
     assert caught.value.hint == PULL
     checked = CacheCheck().check(info())
-    assert checked.state is WeightsState.ABSENT
+    assert checked.state is WeightsState.NOT_CHECKABLE
+    assert "cannot be examined" in " ".join(checked.problems)
     assert advice(checked) == PULL
     assert [need.row for need in cost([checked]).needs] == [row()]
     pulled(seen)
     assert found(seen).path == assembled_folder(row()) / row().folder
+    assert CacheCheck().check(info()).state is WeightsState.COMPLETE
 
 
 def test_a_git_lfs_pointer_in_place_of_weights_is_named_and_a_pull_gets_round_it(

@@ -130,6 +130,22 @@ def test_a_pull_for_a_backend_that_is_killed_is_resumed_and_then_put_together(
     assert "putting tiny.en together for whisperkit: 5 files, 6.0 MB" in done.stderr
     again = tool(*call)
     assert (again.stdout, again.returncode) == (done.stdout, 0)
+    there = tool("models", "path", "tiny.en", "--format", "whisperkit")
+    assert (there.stdout, there.returncode) == (f"{folder}\n", 0)
+    read = tool("models", "verify", "tiny.en")
+    assert read.returncode == 0, read.stdout
+    assert (
+        "ok            tiny.en whisperkit float16: the tool's cache (as published)" in read.stdout
+    )
+    checked = tool("check-models", "-b", "whisperkit", "-m", "tiny.en", "--json")
+    (row,) = checked.run["rows"]
+    assert (row["state"], row["evidence"], row["next"]) == ("complete", "hashes", "")
+    removed = tool("models", "remove", "tiny.en", "--format", "whisperkit", "--yes")
+    assert removed.returncode == 0, removed.stderr
+    assert not folder.exists()
+    checked = tool("check-models", "-b", "whisperkit", "-m", "tiny.en", "--json")
+    (row,) = checked.run["rows"]
+    assert (row["state"], row["can_be_made_here"]) == ("absent", True)
 
 
 @pytest.mark.parametrize(

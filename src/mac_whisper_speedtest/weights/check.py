@@ -69,11 +69,18 @@ class WeightsCheck:
         """Whether it can be made of complete local weights, without any download."""
         parts = [self.source, self.beside] if self.info.completed_by else [self.source]
         whole = all(part is not None and part.state is WeightsState.COMPLETE for part in parts)
-        return whole and self.state in {
-            WeightsState.ABSENT,
-            WeightsState.PARTIAL,
-            WeightsState.CORRUPT,
-        }
+        return whole and self.is_lacking
+
+    @property
+    def is_lacking(self) -> bool:
+        """Whether a run needs another copy: there is none, or none that is whole and readable.
+
+        A copy of the tool's own can be made beside a library's that may not be read.
+        """
+        if self.state is WeightsState.NOT_CHECKABLE and self.chosen is not None:
+            location = self.chosen.location
+            return location.kind is LocationKind.LIBRARY and location.for_run
+        return self.state in {WeightsState.ABSENT, WeightsState.PARTIAL, WeightsState.CORRUPT}
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -125,10 +132,7 @@ class CacheCheck:
         """Check the folders a backend can be given; the pulled files are what one is made of."""
         usable = [self._inspect(location) for location in where if location.for_run]
         pulled = [self._inspect(location) for location in where if not location.for_run]
-        check = replace(_checked(info, usable), source=best(pulled))
-        # Not being allowed to look into another program's folder is no reason against a pull.
-        theirs = check.chosen is not usable[0] and check.state is WeightsState.NOT_CHECKABLE
-        return replace(check, chosen=usable[0], state=usable[0].state) if theirs else check
+        return replace(_checked(info, usable), source=best(pulled))
 
     def _check_custom(self, info: ModelInfo, model: catalog.Custom) -> WeightsCheck:
         """Check the pulled files if they can be used as they are, else their conversion."""
@@ -250,7 +254,7 @@ class Cost:
 
 def needs(check: WeightsCheck) -> list[Need]:
     """What has to be fetched for one model; empty when nothing has to, or nothing can."""
-    if check.state in {WeightsState.COMPLETE, WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}:
+    if not check.is_lacking:
         return []
     info = check.info
     if info.kept_by:
@@ -304,11 +308,7 @@ def advice(check: WeightsCheck) -> str:
     """The next thing to do about one model; empty when there is nothing to do."""
     if check.state is WeightsState.COMPLETE:
         return ""
-    if (
-        check.state in {WeightsState.UNAVAILABLE, WeightsState.NOT_CHECKABLE}
-        or check.info.path is not None
-        or check.info.kept_by
-    ):
+    if not check.is_lacking or check.info.path is not None or check.info.kept_by:
         return check.reason
     chosen = check.chosen
     if check.state is WeightsState.CORRUPT and chosen is not None:
