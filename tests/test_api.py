@@ -195,11 +195,7 @@ def test_options_become_the_request_of_the_command_line(tmp_path: Path) -> None:
     everything = request.from_keywords(models=["tiny.en", "tiny.en"])
     assert everything.models == ("tiny.en",)
     assert everything.backends == ()
-    fitting = [
-        each
-        for each in registry.installed().values()
-        if each.recipe is None or each.recipe.works_here()
-    ]
+    fitting = [each for each in registry.installed().values() if each.made_for_here()]
     assert [each.name for each in backends_of(everything)] == [each.name for each in fitting]
 
 

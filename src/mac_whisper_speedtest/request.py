@@ -341,6 +341,11 @@ class Request(RecordedRequest):
         Option("--install", Group.MACHINE, Switch()),
         Doc("install missing backends first"),
     ] = False
+    pull: Annotated[
+        bool,
+        Option("--pull", Group.MACHINE, Switch()),
+        Doc("fetch missing weights first"),
+    ] = False
     resume: Annotated[
         str | None,
         Option("--resume", Group.FAILURE, Newest()),

@@ -110,15 +110,3 @@ def test_the_matrix_as_json_is_what_the_backends_declare(tool: Tool) -> None:
         row = document["backends"][backend.name]
         assert row["settings"] == backend.decodes_with(DecodeContract())
         assert row["refused"] is None
-
-
-def test_a_run_says_before_it_starts_what_a_backend_cannot_do(tool: Tool) -> None:
-    done = tool(
-        *("run", "-m", "tiny.en", "--rounds", 1, "--passes", 1, "--json", "--clip", "short"),
-        *("-b", "moonshine-voice", "--device", "cuda"),
-    )
-    assert done.returncode == 4
-    (ending,) = done.cell("moonshine-voice")["endings"]
-    assert ending["status"] == "unavailable"
-    installed = "not installed" not in ending["message"]
-    assert ending["message"] == "has no device cuda (it has cpu)" or not installed

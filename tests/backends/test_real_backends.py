@@ -165,18 +165,14 @@ def test_nothing_in_the_results_names_the_user_s_home(done: Finished) -> None:
 def test_quantized_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(tool: Tool) -> None:
     if sys.platform != "linux":
         pytest.skip("on a Mac there is a Metal device")
-    chosen = ("-b", "whisper.cpp:q5_1", "-b", "faster-whisper", "--device", "metal")
+    chosen = ("-b", "whisper.cpp:q5_1", "--device", "metal")
     done = tool(
         *("run", "-m", "tiny.en", *chosen, "--rounds", 1, "--passes", 1, "--threads", THREADS),
         *("--no-retake", "--json"),
         timeout=280,
     )
 
-    assert done.returncode == 3, done.stderr  # faster-whisper has no Metal, and was named
-    refused = done.cell("faster-whisper")["endings"][0]
-    assert (refused["status"], refused["message"]) == (
-        *("unavailable", "has no device metal (it has cpu, cuda)"),
-    )
+    assert done.returncode == 0, done.stderr
     cell = done.cell("whisper.cpp:q5_1")
     assert cell["id"] == "whisper.cpp:q5_1/tiny.en/short"
     assert cell["backend"]["precision"] == cell["model"]["info"]["precision"] == "q5_1"
@@ -185,17 +181,3 @@ def test_quantized_weights_and_a_gpu_that_is_not_there_are_told_as_they_were(too
     (finding,) = [each for each in cell["summary"]["findings"] if each["kind"] == "device"]
     assert "cpu" in finding["message"]
     assert "metal" in finding["message"]
-
-
-def test_a_precision_that_a_backend_cannot_store_costs_its_own_cell_only(tool: Tool) -> None:
-    done = tool(
-        *("run", "-m", "tiny.en", "-b", "whisper.cpp", "-b", "faster-whisper"),
-        *("--precision", "int8", "--rounds", 1, "--passes", 1, "--threads", THREADS),
-        *("--no-retake", "--json"),
-        timeout=280,
-    )
-
-    assert done.returncode == 3, done.stderr
-    assert done.cell("faster-whisper")["backend"]["precision"].startswith("int8")
-    (ending,) = done.cell("whisper.cpp")["endings"]
-    assert ending["message"].startswith("has no int8 weights (it has float16, float32, q8_0")

@@ -120,7 +120,7 @@ def test_a_note_that_concerns_several_cells_is_one_line() -> None:
     lines = [line for line in printed(measured(*odd)).splitlines() if "beam_size" in line]
     assert len(lines) == 1
     assert {"odd 1.2.3 float32", "even 1.2.3 float32"} <= set(
-        lines[0].strip().partition(": ")[0].split(", ")
+        lines[0].strip().partition(": ")[0].split("; ")
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from mac_whisper_speedtest.errors import ExitCode
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.results.schema import Run
+    from mac_whisper_speedtest.run.select import WeightsNeededError
 
 
 @click.command("run", cls=options.GroupedCommand)
@@ -54,12 +57,18 @@ def command(
     from mac_whisper_speedtest.request import Request
     from mac_whisper_speedtest.results import directory
     from mac_whisper_speedtest.run import session
+    from mac_whisper_speedtest.run.select import WeightsNeededError
 
     request = Request(**{name: value for name, value in asked.items() if value is not None})
     for path in output:
         files.check_writable(path)
     observer = progress.observer(quiet=quiet or as_json, json_logs=json_logs)
-    run_directory, run = session.perform(request, observer)
+    try:
+        run_directory, run = session.perform(request, observer)
+    except WeightsNeededError as error:
+        if quiet or as_json or json_logs or not _fetch(error):
+            raise
+        run_directory, run = session.perform(replace(request, pull=True), observer)
     observer.close()
     for path in output:
         files.write_export(run, path)
@@ -68,6 +77,13 @@ def command(
     else:
         table.show_run(run, saved_as=directory.name_of(run_directory))
     ctx.exit(exit_code(run, explicit=bool(request.backends)))
+
+
+def _fetch(error: WeightsNeededError) -> bool:
+    """Ask at a terminal whether to fetch the missing weights; elsewhere the answer is no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm(f"{error.message}. Fetch now?", default=False, err=True)
 
 
 def exit_code(run: Run, *, explicit: bool) -> ExitCode:

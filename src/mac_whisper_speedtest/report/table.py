@@ -186,7 +186,7 @@ def _grouped(run: Run) -> list[str]:
     for cell in run.cells:
         for line in dict.fromkeys(_cell_notes(cell, labels)):
             cells.setdefault(line, []).append(labels[cell.id])
-    notes = [*_notes(run), *(f"{', '.join(names)}: {line}" for line, names in cells.items())]
+    notes = [*_notes(run), *(f"{'; '.join(names)}: {line}" for line, names in cells.items())]
     return [printable_line(clipped(line, LONGEST_MESSAGE)) for line in dict.fromkeys(notes)]
 
 

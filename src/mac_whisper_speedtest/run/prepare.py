@@ -217,6 +217,11 @@ def _unavailable(cell: Cell, request: Request) -> str:
             f"cannot keep the contract {request.contract['name']}: {refused.setting} is always "
             f"{refused.effective}, not {refused.requested}"
         )
+    return impossible(backend, info, request)
+
+
+def impossible(backend: Backend, info: ModelInfo, request: Request) -> str:
+    """Why a backend has not what a request names; empty if it may."""
     if not backend.has_device(request.device):
         return f"has no device {request.device} (it has {', '.join(backend.devices)})"
     kind = catalog.weights_formats().get(info.weights_format)

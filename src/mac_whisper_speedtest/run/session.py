@@ -30,6 +30,7 @@ from mac_whisper_speedtest.run.prepare import (
     resumed,
 )
 from mac_whisper_speedtest.run.rounds import Rounds
+from mac_whisper_speedtest.run.select import measurable
 from mac_whisper_speedtest.run.task import Executor
 from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.worker import ownership
@@ -43,6 +44,7 @@ def perform(request: Request, observer: Observer) -> tuple[RunDirectory, s.Run]:
 
     Raises:
         UsageError: the request is wrong or cannot be met.
+        WeightsNeededError: no weights are here, and they can be fetched.
         WeightsError: weights are damaged.
         StorageError: results cannot be written.
     """
@@ -51,6 +53,7 @@ def perform(request: Request, observer: Observer) -> tuple[RunDirectory, s.Run]:
         resuming.check(request)
     if request.install:
         install.add_missing(backends, observer.notify)
+    backends = measurable(request, backends, notify=observer.notify)
     prepared = prepare(request, backends, notify=observer.notify, level=observer.level)
     if request.resume is None:
         return measure(prepared, observer)

@@ -1,0 +1,147 @@
+"""Which backends a run measures: those that it names, else those that can run its models here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.backends.backend import Backend
+from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsMissingError
+from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.printable import duration_text
+from mac_whisper_speedtest.privacy import scrub
+from mac_whisper_speedtest.request import Request
+from mac_whisper_speedtest.run.prepare import impossible
+from mac_whisper_speedtest.weights import check, custom, pull
+from mac_whisper_speedtest.weights.inspect import WeightsState
+from mac_whisper_speedtest.worker.launch import program
+
+
+class WeightsNeededError(WeightsMissingError):
+    """No cell has weights on this machine, and they can be fetched."""
+
+    exit_code = ExitCode.WEIGHTS_MISSING
+
+
+def measurable(
+    request: Request, backends: Sequence[Backend], *, notify: Callable[[str], None]
+) -> tuple[Backend, ...]:
+    """The backends to measure; with ``pull``, after their missing weights were fetched.
+
+    A request that names its backends gets all of them: what is not installed and what has no
+    weights are results, too. Else those are left out in a line, and networks of another family
+    without one.
+
+    Raises:
+        UsageError: a named backend has no such device or precision, none is installed, or the
+            reference is none of them.
+        WeightsNeededError: no backend has weights.
+        DownloadError: weights could not be fetched.
+        StorageError: there is no room for them.
+    """
+    if request.backends:
+        found = list(backends)
+        for backend in found:
+            if problem := _problem(backend, request):
+                raise UsageError(f"{backend.label} {problem}", hint=_SHOWS.format(backend.name))
+    else:
+        found = list(_installed(request, backends, notify))
+    labels = [each.label for each in found]
+    if request.reference_backend not in {None, *labels}:
+        raise UsageError(
+            f"--reference is {request.reference_backend!r}, which this run does not measure",
+            hint=f"it measures {', '.join(labels)}",
+        )
+    checks = _checks(request, found)
+    if request.pull:
+        for need in check.cost(each for of in checks.values() for each in of).needs:
+            pull.pull_row(need.row, notify=notify)
+        for model in filter(catalog.is_custom, request.models):
+            pull.pull_custom(catalog.parse_custom(model), notify=notify)
+        return tuple(found)
+    lacking = [
+        each for each in found if checks[each.label] and all(map(check.needs, checks[each.label]))
+    ]
+    if found and len(lacking) == len(found):
+        cost = check.cost(each for of in checks.values() for each in of)
+        raise _needed(request, cost)
+    if request.backends or not lacking:
+        return tuple(found)
+    names = ", ".join(each.label for each in lacking)
+    notify(f"no weights for {names}: add --pull to fetch them")
+    return tuple(each for each in found if each not in lacking)
+
+
+def _lacks_all(checks: Sequence[check.WeightsCheck]) -> bool:
+    return bool(checks) and all(
+        each.state in {WeightsState.ABSENT, WeightsState.PARTIAL} and not each.can_be_converted
+        for each in checks
+    )
+
+
+_SHOWS = "speedtest backends info {} shows what it can do"
+
+
+def _problem(backend: Backend, request: Request) -> str:
+    """Why a backend has not what a request names; empty if it may."""
+    infos = (backend.model_info(model, request.precision) for model in request.models)
+    return next(filter(None, (impossible(backend, info, request) for info in infos)), "")
+
+
+def _installed(
+    request: Request, backends: Sequence[Backend], notify: Callable[[str], None]
+) -> Iterator[Backend]:
+    """The installed backends for the models themselves."""
+    others: list[str] = []
+    left_out: list[str] = []
+    fitting = 0
+    for backend in backends:
+        if not any(backend.network_for(model) == model for model in request.models):
+            continue
+        refused = backend.refuses(request.decode_contract)
+        if backend.broken:
+            left_out.append(f"{backend.label} ({scrub(backend.broken)})")
+        elif program(backend) is None:
+            others.append(backend.label)
+        elif refused is not None:
+            always = f"{refused.setting} is always {refused.effective}"
+            left_out.append(f"{backend.label} ({always})")
+        elif problem := _problem(backend, request):
+            left_out.append(f"{backend.label} ({problem})")
+        else:
+            fitting += 1
+            yield backend
+    if left_out:
+        notify(f"left out: {'; '.join(left_out)}")
+    if others and fitting:
+        notify(f"{len(others)} more for this machine: speedtest backends install --all")
+    if not fitting:
+        raise UsageError(
+            f"no backend that can run {', '.join(request.models)} like this is installed"
+            if others
+            else f"none of the backends can run {', '.join(request.models)} like this",
+            hint="speedtest backends install --all" if others else "speedtest backends list",
+        )
+
+
+def _checks(request: Request, backends: Sequence[Backend]) -> dict[str, list[check.WeightsCheck]]:
+    """Label → what names and sizes say about the weights of each of its cells."""
+    cache = check.CacheCheck()
+    found: dict[str, list[check.WeightsCheck]] = {}
+    for backend in backends:
+        networks = dict.fromkeys(filter(None, map(backend.network_for, request.models)))
+        infos = [backend.model_info(each, request.precision) for each in networks]
+        found[backend.label] = [cache.check(custom.with_listing(info)) for info in infos]
+    return found
+
+
+def _needed(request: Request, cost: check.Cost) -> WeightsNeededError:
+    models = ", ".join(request.models)
+    known = [megabytes(cost.known_bytes)] if cost.known_bytes else []
+    unknown = [f"{cost.unknown} of unknown size"] if cost.unknown else []
+    size = f": {' and '.join([*known, *unknown])} to fetch" if known or unknown else ""
+    time = f", about {duration_text(cost.seconds)} at the usual rate" if cost.seconds else ""
+    return WeightsNeededError(
+        f"no weights for {models} are on this machine{size}{time}",
+        hint=f"add --pull, or: speedtest models pull {' '.join(request.models)}",
+    )
