@@ -5,7 +5,6 @@ What the real compiler does with the same code is in tests/bridges/test_install.
 
 from __future__ import annotations
 
-import functools
 import json
 import signal
 import subprocess
@@ -17,13 +16,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import Call, wait_until
-from fakes.swift_tools import StandInTools
-from mac_whisper_speedtest.backends import recipe as recipes
-from mac_whisper_speedtest.backends import registry
+from conftest import wait_until
+from fakes.swift_tools import StandInTools, on_a_mac
 from mac_whisper_speedtest.backends.whisperkit import BACKEND, RECIPE
-from mac_whisper_speedtest.cli import backends as cli_backends
-from mac_whisper_speedtest.environments import bridges, store, swift, toolchain
+from mac_whisper_speedtest.environments import bridges, store, swift
 from mac_whisper_speedtest.environments.bridges import Bridge
 from mac_whisper_speedtest.environments.toolchain import BuildTimeoutError
 from mac_whisper_speedtest.errors import (
@@ -49,11 +45,7 @@ sys.exit(main())
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandInTools:
     """The tools of a made-up Mac, with a cache of its own."""
-    made = StandInTools(tmp_path / "tools")
-    monkeypatch.setenv("PATH", f"{made.folder}:/usr/bin:/bin")
-    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(recipes, "this_platform", lambda: "darwin-arm64")
-    return made
+    return on_a_mac(tmp_path, monkeypatch)
 
 
 def install(**options: object) -> tuple[Bridge, list[str]]:
@@ -177,50 +169,6 @@ def test_what_a_developer_has_set_does_not_reach_a_build(
     assert tools.variables()["HTTPS_PROXY"] == "http://proxy.example"
 
 
-# --- what is missing ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("plan", "message", "hint"),
-    [
-        ({"faults": "no tools"}, "Command Line Tools of Xcode are not", "xcode-select --install"),
-        ({"faults": "license"}, "license of Xcode", "sudo xcodebuild -license accept"),
-        ({"version": "5.10.1"}, "needs Swift 6.0 or newer, and this is 5.10.1", "softwareupdate"),
-    ],
-)
-def test_what_is_missing_is_said_with_the_command_to_type(
-    tools: StandInTools, plan: dict[str, str], message: str, hint: str
-) -> None:
-    faults = (plan.pop("faults"),) if "faults" in plan else ()
-    tools.plan(*faults, **plan)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=message) as caught:
-        install()
-    assert hint in caught.value.hint
-    assert not bridges.root().exists()
-
-
-def test_a_mac_without_swift_or_with_an_old_system_is_told_so(
-    tools: StandInTools, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    StandInTools(tools.folder, macos="13.7")
-    with pytest.raises(UsageError, match=r"whisperkit needs macOS 14 or newer, and this is 13\.7"):
-        install()
-    (tools.folder / "swift").unlink()
-    monkeypatch.setenv("PATH", str(tools.folder))
-    with pytest.raises(UsageError, match="no swift on the PATH") as caught:
-        install()
-    assert caught.value.hint == "xcode-select --install"
-
-
-def test_a_recipe_may_need_a_newer_sdk_than_the_system(tools: StandInTools) -> None:
-    newer = replace(RECIPE, sdk="26", swift="6.2")
-    tools.plan(version="6.2")
-    with pytest.raises(UsageError, match=r"SDK of macOS 26 or newer, and this is the one of 15\.5"):
-        toolchain.check(newer)
-    tools.plan(version="6.2", sdk="26.0")
-    assert toolchain.check(newer).version == "6.2"
-
-
 @pytest.mark.usefixtures("tools")
 def test_a_version_that_this_release_does_not_pin_is_refused() -> None:
     with pytest.raises(UsageError, match=r"whisperkit 1\.0\.0 cannot be built: .* has 1\.1\.0"):
@@ -313,14 +261,6 @@ def test_a_build_that_takes_too_long_is_stopped_with_everything_it_started(
     assert left() == [made.path.name]
 
 
-def test_the_end_of_a_log_has_whole_lines_of_its_step_only(tmp_path: Path) -> None:
-    log = tmp_path / "build.log"
-    log.write_text("fetching\n\nhttps://me:ghp_0123456789@github.com\nlast\n")
-    assert toolchain.tail(log, len("fetching\n"), size=1000)[-1] == "last"
-    assert toolchain.tail(log, size=30) == ["last"], "half of a secret is not recognized"
-    assert toolchain.last_line(tmp_path / "none") == ""
-
-
 # --- killed, interrupted, two at once ----------------------------------------------------------
 
 
@@ -383,6 +323,20 @@ def test_the_build_of_a_killed_tool_is_ended_by_the_next_one_which_continues_it(
     assert left() == [made.path.name]
 
 
+def test_removing_what_a_killed_tool_was_building_ends_it(
+    tools: StandInTools, started: Callable[[], subprocess.Popen[str]]
+) -> None:
+    tools.plan("hang")
+    process = started()
+    wait_until(tools.running)
+    assert swift.delete_unfinished(RECIPE) == 0, "it is being built"
+    process.kill()
+    process.wait()
+    assert swift.delete_unfinished(RECIPE) > 0
+    assert gone(tools.running())
+    assert left() == []
+
+
 def test_of_two_installs_at_once_the_second_waits_and_finds_it_done(
     tools: StandInTools, started: Callable[[], subprocess.Popen[str]]
 ) -> None:
@@ -399,93 +353,3 @@ def test_of_two_installs_at_once_the_second_waits_and_finds_it_done(
     assert second.returncode == 0, output
     assert "whisperkit 1.1.0 is installed as a program" in output
     assert len(bridges.of_recipe(RECIPE)) == 1
-
-
-# --- the command line --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def backends(speedtest: Call) -> Call:
-    """Call ``speedtest backends``."""
-    return functools.partial(speedtest, "backends")
-
-
-@pytest.mark.usefixtures("tools")
-def test_a_bridge_is_shown_and_removed_like_any_backend(backends: Call) -> None:
-    def facts() -> dict[str, object]:
-        found: dict[str, object] = backends("info", "whisperkit", "--json").json
-        return found
-
-    assert facts()["runs_from"] == "not installed"
-    code, out, err = backends("install", "whisperkit")
-    assert (code, out) == (0, "whisperkit 1.1.0 is installed as a program\n")
-    assert "building with Swift 6.1.2" in err
-    shown = facts()
-    assert (shown["runs_from"], shown["version"]) == ("built here", "1.1.0")
-    assert shown["needs"] == ["Swift 6.0 or newer", "macOS 14 or newer"]
-    assert shown["build_bytes"] == RECIPE.build_bytes
-    _, out, _ = backends("info", "whisperkit")
-    assert "1.1.0 (Swift 6.1.2, " in out
-    assert "with argmax-oss-swift 1.1.0 1e2a1637" in out
-    rows = backends("list").out.splitlines()
-    assert "built here" in next(row for row in rows if row.startswith("whisperkit "))
-    code, out, _ = backends("remove", "whisperkit")
-    assert code == 0
-    assert "whisperkit 1.1.0: removed, " in out
-    assert left() == []
-    assert backends("remove", "whisperkit").out == "whisperkit: it has not been built here\n"
-
-
-def test_without_a_terminal_a_line_now_and_then_shows_that_a_build_goes_on(
-    tools: StandInTools, backends: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tools.plan("slow")
-    assert "building: [" not in backends("install", "whisperkit").err
-    backends("remove", "whisperkit")
-    monkeypatch.setattr(cli_backends, "_SAID_EVERY_S", 0.0)
-    err = backends("install", "whisperkit").err
-    assert "building: [1/3] Compiling SpeedtestProtocol Engine.swift\n" in err
-
-
-def test_removing_also_frees_what_an_unfinished_build_keeps(
-    tools: StandInTools, backends: Call
-) -> None:
-    tools.plan("compile error")
-    assert backends("install", "whisperkit").code == ExitCode.USAGE
-    assert len(left()) == 1
-    assert "removed an unfinished build" in backends("remove", "whisperkit").out
-    assert left() == []
-
-
-def test_all_leaves_out_what_cannot_be_built_here_or_is_too_large(
-    tools: StandInTools, backends: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, "installed", lambda: {"whisperkit": BACKEND})
-    tools.plan("no tools")
-    code, out, err = backends("install", "--all")
-    assert (code, out) == (0, "")
-    assert "whisperkit: left out: the Command Line Tools of Xcode are not installed" in err
-    tools.plan()
-    assert "2.5 GB is more than 2.0 GB" in backends("install", "--all", "--max-size", "2GB").err
-    assert backends("install", "--all").out == "whisperkit 1.1.0 is installed as a program\n"
-
-
-@pytest.mark.usefixtures("tools")
-@pytest.mark.parametrize("verb", ["lock", "upgrade"])
-def test_the_release_of_the_tool_fixes_the_packages_of_a_bridge(backends: Call, verb: str) -> None:
-    code, _, err = backends(verb, "whisperkit")
-    assert code == ExitCode.USAGE
-    assert "whisperkit has no locks: the release of this tool pins its packages, at 1.1.0" in err
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="about other systems")
-def test_elsewhere_it_is_macos_only(
-    backends: Call, speedtest: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(tmp_path))
-    code, _, err = backends("install", "whisperkit")
-    assert code == ExitCode.USAGE
-    assert f"whisperkit: macOS only (this is {recipes.this_platform()})" in err
-    assert backends("info", "whisperkit", "--json").json["runs_from"] == "macOS only"
-    assert not_installed(BACKEND) == "not for this machine: macOS only"
-    assert list(tmp_path.iterdir()) == []

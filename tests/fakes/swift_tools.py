@@ -12,6 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from mac_whisper_speedtest.backends import recipe as recipes
+
 XCODE_SELECT = """
 if "no tools" in plan["faults"]:
     sys.exit("xcode-select: error: unable to get active developer directory")
@@ -181,3 +185,12 @@ class StandInTools:
             return [int(each) for each in (self.folder / "running").read_text().split()]
         except FileNotFoundError:
             return []
+
+
+def on_a_mac(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StandInTools:
+    """Make the tool take this machine for a Mac with these tools, and a cache of its own."""
+    made = StandInTools(folder / "tools")
+    monkeypatch.setenv("PATH", f"{made.folder}:/usr/bin:/bin")
+    monkeypatch.setenv("SPEEDTEST_CACHE_DIR", str(folder / "cache"))
+    monkeypatch.setattr(recipes, "this_platform", lambda: "darwin-arm64")
+    return made

@@ -35,6 +35,8 @@ BUILD_TIMEOUT_S = 45 * 60.0
 """Of each step: fetching the packages, and building."""
 
 _LAST_LINES = 6
+_LEADER = "leader.json"
+"""Names the process of a build that is under way."""
 # What a program loads at run time from beside itself: resources of its packages, libraries.
 _BESIDE = ("*.bundle", "*.resources", "*.framework", "*.dylib", "*.so")
 _ERROR = re.compile(r"\b(error|fatal):")
@@ -109,8 +111,10 @@ def install(
         store.check_space(bridges.root(), needed, recipe.name, free_bytes)
         shutil.rmtree(build.target, ignore_errors=True)  # an incomplete one: files were deleted
         began = time.monotonic()
+        with files.storage_errors(f"write {with_tilde(build.work)}"):
+            revisions = build.compile()
         with store.staged(build.target) as staging:
-            made = build.build(staging, greet)
+            made = build.keep(staging, revisions, greet)
         shutil.rmtree(build.work, ignore_errors=True)
         took = time.monotonic() - began
         notify(f"{label}: done in {took:.1f} s, {megabytes(made.size_bytes)}")
@@ -127,6 +131,7 @@ def delete_unfinished(recipe: SwiftRecipe) -> int:
     for work in _building().glob(f"{recipe.name}@*"):
         with files.locked(store.lock_path(bridges.root() / work.name), wait=False) as idle:
             if idle:
+                _end_orphan(work)
                 freed += store.size_of(work)
                 shutil.rmtree(work, ignore_errors=True)
     return freed
@@ -134,6 +139,17 @@ def delete_unfinished(recipe: SwiftRecipe) -> int:
 
 def _building() -> Path:
     return bridges.root() / "building"
+
+
+def _end_orphan(work: Path) -> None:
+    """End the build in ``work`` of a tool that was killed: it has nothing that could do so."""
+    try:
+        noted = files.decode_json((work / _LEADER).read_bytes(), dict[str, float])
+        process = psutil.Process(int(noted["pid"]))
+        if process.create_time() == noted["created"]:
+            toolchain.end_session(process.pid)
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return
 
 
 class _Build:
@@ -165,11 +181,11 @@ class _Build:
         self.target = bridges.root() / name
         self.work = _building() / name
         self._source, self._scratch = self.work / "src", self.work / "scratch"
-        self._log, self._leader = self.work / "build.log", self.work / "leader.json"
+        self._log, self._leader = self.work / "build.log", self.work / _LEADER
 
-    def build(self, staging: Path, greet: Greet) -> Bridge:
-        """Build into ``staging``, check that the program answers, and write its marker."""
-        self._end_orphan()
+    def compile(self) -> dict[str, str]:
+        """Build the program; returns the versions and commits of its packages."""
+        _end_orphan(self.work)
         self._copy_sources()
         resumed = self._scratch.is_dir()
         self._notify(
@@ -177,14 +193,17 @@ class _Build:
             f"{self._tools.version}, which takes minutes; log: {with_tilde(self._log)}"
         )
         try:
-            revisions = self._steps()
+            return self._steps()
         except _StepFailedError:
             if not resumed:
                 raise
             # It may have been killed while it wrote something.
             self._notify(f"{self.label}: that failed; building once more from the start")
             shutil.rmtree(self._scratch, ignore_errors=True)
-            revisions = self._steps()
+            return self._steps()
+
+    def keep(self, staging: Path, revisions: dict[str, str], greet: Greet) -> Bridge:
+        """Copy the program to ``staging``, check that it answers, and write the marker."""
         self._keep_program(staging / "bin")
         answers = greet((str(staging / "bin" / self._recipe.product),))
         if answers != self._recipe.name:
@@ -328,16 +347,6 @@ class _Build:
     def _note_leader(self, process: psutil.Process) -> None:
         text = json.dumps({"pid": process.pid, "created": process.create_time()})
         self._leader.write_text(text, encoding="utf-8")
-
-    def _end_orphan(self) -> None:
-        """End the build of a tool that was killed: it has nothing that could do so."""
-        try:
-            noted = files.decode_json(self._leader.read_bytes(), dict[str, float])
-            process = psutil.Process(int(noted["pid"]))
-            if process.create_time() == noted["created"]:
-                toolchain.end_session(process.pid)
-        except (OSError, ValueError, KeyError, psutil.Error):
-            return
 
 
 def _copy(source: str | Path, target: str | Path) -> None:
