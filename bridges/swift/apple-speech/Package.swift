@@ -4,14 +4,15 @@ import PackageDescription
 // The SDK of macOS 26, which declares SpeechTranscriber, comes with Swift 6.2. An older one would only say
 // that many names are unknown.
 #if os(macOS) && !compiler(>=6.2)
-#error("apple-speech needs the SDK of macOS 26 (Xcode 26, or its Command Line Tools: xcode-select --install)")
+  #error(
+    "apple-speech needs the SDK of macOS 26 (Xcode 26, or its Command Line Tools: xcode-select --install)")
 #endif
 
 // Off macOS, declarations of public signatures stand in for Apple's frameworks, so that the bridge compiles.
 #if os(macOS)
-let stubs = Context.environment["SPEEDTEST_STUBS"] == "1"
+  let stubs = Context.environment["SPEEDTEST_STUBS"] == "1"
 #else
-let stubs = true
+  let stubs = true
 #endif
 let mode: SwiftLanguageMode = Context.environment["SPEEDTEST_SWIFT_MODE"] == "6" ? .v6 : .v5
 

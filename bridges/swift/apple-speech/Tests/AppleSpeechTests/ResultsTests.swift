@@ -7,6 +7,7 @@ import Testing
 @testable import speedtest_apple_speech
 
 /// A run of text, spoken from `start` to `end` seconds.
+@available(macOS 26.0, *)
 private func run(_ text: String, _ start: Double, _ end: Double) -> AttributedString {
   var made = AttributedString(text)
   made[AttributeScopes.SpeechAttributes.TimeRangeAttribute.self] = CMTimeRange(
@@ -25,6 +26,7 @@ private func run(_ text: String, _ start: Double, _ end: Double) -> AttributedSt
 }
 
 @Suite struct Results {
+  @available(macOS 26.0, *)
   @Test func finalTextIsJoinedAsItComes() {
     var heard = Heard()
     heard.add(run("And so,", 0.25, 1) + run(" my", 1, 1.5), isFinal: true, at: 0.2)
@@ -36,6 +38,7 @@ private func run(_ text: String, _ start: Double, _ end: Double) -> AttributedSt
       ])
   }
 
+  @available(macOS 26.0, *)
   @Test func theFirstResultCountsOnce() {
     var heard = Heard()
     heard.add(AttributedString(""), isFinal: false, at: 0.1)
@@ -44,6 +47,7 @@ private func run(_ text: String, _ start: Double, _ end: Double) -> AttributedSt
     #expect(heard.firstResultS == 0.2)
   }
 
+  @available(macOS 26.0, *)
   @Test func tentativeTextIsReplaced() {
     var heard = Heard()
     heard.add(run("Ant so", 0, 1), isFinal: false, at: 0.1)
@@ -53,6 +57,7 @@ private func run(_ text: String, _ start: Double, _ end: Double) -> AttributedSt
     #expect(heard.tentative == 1)
   }
 
+  @available(macOS 26.0, *)
   @Test func textWithoutTimesHasNoSegments() {
     var heard = Heard()
     heard.add(AttributedString("And so"), isFinal: true, at: 0.1)
@@ -60,10 +65,10 @@ private func run(_ text: String, _ start: Double, _ end: Double) -> AttributedSt
     #expect(heard.segments.isEmpty)
   }
 
+  @available(macOS 26.0, *)
   @Test func timesThatAreNotValidAreLeftOut() {
     var broken = AttributedString("And")
-    let never = CMTime(value: 0, timescale: 0)
-    let range = CMTimeRange(start: never, duration: never)
+    let range = CMTimeRange(start: .invalid, duration: .invalid)
     broken[AttributeScopes.SpeechAttributes.TimeRangeAttribute.self] = range
     #expect(span(of: broken) == nil)
     let mixed = span(of: broken + run(" so", 1, 2))
@@ -109,6 +114,7 @@ private struct Row: Decodable {
     #expect(answer.effective == EffectiveSettings(task: "transcribe", timestamps: false))
   }
 
+  @available(macOS 26.0, *)
   @Test func progressiveResultsSayHowManyWereReplaced() {
     var heard = Heard()
     heard.add(AttributedString("An"), isFinal: false, at: 0.2)

@@ -14,7 +14,9 @@ public struct CMTime: Sendable, Hashable {
     self.timescale = timescale
   }
 
-  /// In seconds; not a number for a time that is not valid, such as one with a timescale of 0.
+  public static let invalid = CMTime(value: 0, timescale: 0)
+
+  /// In seconds; not a number for a time that is not valid.
   public var seconds: Double { timescale == 0 ? .nan : Double(value) / Double(timescale) }
 }
 
