@@ -6,6 +6,7 @@ Swift, everything that needs one is skipped.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -47,38 +48,36 @@ class SwiftPackages:
     @functools.cache  # noqa: B019 - one instance per session
     def build(self, package: str, mode: int = 5) -> Path:
         """The folder with the package's programs; in mode 5 its tests are built as well."""
-        options = ["--build-tests"] if mode == 5 else []
-        self._call("build", package, mode, *options)
-        return self._scratch(mode) / "debug"
+        with self._locked(mode) as scratch:
+            self._call("build", package, mode, *(["--build-tests"] if mode == 5 else []))
+            # A link, which every build makes again: its target is always there.
+            return (scratch / "debug").resolve(strict=True)
 
     def test(self, package: str) -> str:
         """Run the package's own tests; returns what they printed."""
         self.build(package)
-        return self._call("test", package, 5, "--skip-build").stdout
+        with self._locked(5):
+            return self._call("test", package, 5, "--skip-build")
 
-    def _scratch(self, mode: int) -> Path:
-        return self._folder / f"mode-{mode}"
+    @contextlib.contextmanager
+    def _locked(self, mode: int) -> Iterator[Path]:
+        """The folder of all builds in that mode, for this process alone."""
+        scratch = self._folder / f"mode-{mode}"
+        with files.locked(scratch.with_name(f"{scratch.name}.lock")):
+            yield scratch
 
-    def _call(
-        self, command: str, package: str, mode: int, *options: str
-    ) -> subprocess.CompletedProcess[str]:
-        scratch = self._scratch(mode)
+    def _call(self, command: str, package: str, mode: int, *options: str) -> str:
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
         environment |= {"SPEEDTEST_STUBS": "1", "SPEEDTEST_SWIFT_MODE": str(mode)}
         environment["HOME"] = str(self._folder / "home")  # Swift's caches and settings go there
         words = [self._swift, command, "--package-path", str(PACKAGES / package)]
-        words += ["--scratch-path", str(scratch), "-Xswiftc", "-warnings-as-errors", *options]
-        with files.locked(scratch.with_name(f"{scratch.name}.lock")):
-            done = subprocess.run(
-                words,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=BUILD_S,
-            )
+        words += ["--scratch-path", str(self._folder / f"mode-{mode}")]
+        words += ["-Xswiftc", "-warnings-as-errors", *options]
+        done = subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=False, timeout=BUILD_S
+        )
         assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
-        return done
+        return done.stdout
 
 
 @functools.cache

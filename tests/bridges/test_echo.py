@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
+from bridges.conftest import BUILD_S
 from conftest import Tool, describe_fake, wait_until, write_tone
 from mac_whisper_speedtest.backends.adapter import ModelParams
 from mac_whisper_speedtest.backends.backend import Backend
@@ -36,6 +37,8 @@ COMPUTING = {"SPEEDTEST_ECHO_RTF": "1000"}
 """It computes for minutes, whatever the audio."""
 
 StartWorker = Callable[..., Client]
+
+pytestmark = pytest.mark.timeout(BUILD_S)  # the first one builds, or waits for another's build
 
 
 def answer_of(client: Client, timeout_s: float = 30) -> dict[str, Any]:
