@@ -108,6 +108,17 @@ def test_a_run_measures_it_without_a_path(tool: Tool, bridge: StandInBridge, ton
     assert "install" not in " ".join(bridge.calls)
 
 
+def test_no_repair_is_tried_of_what_has_no_files(
+    tool: Tool, bridge: StandInBridge, tone: Path
+) -> None:
+    described = bridge.describe()
+    described.write_text(described.read_text().replace("takes_no_path", "bad_model"))
+    options = ["--audio", tone, "--rounds", 1, "--passes", 1, "--repair", "--json"]
+    done = tool("run", "-m", "apple-speech-en-us", "-b", described, *options)
+    assert done.returncode == 4, done.stderr
+    assert "read again" not in done.stderr
+
+
 def test_a_locale_of_another_language_is_refused(
     tool: Tool, bridge: StandInBridge, tone: Path
 ) -> None:

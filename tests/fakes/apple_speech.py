@@ -97,7 +97,7 @@ class StandInBridge:
             '[backend]\nname = "stand-in"\nweights_format = "apple-speech"\n'
             'weights_precision = "unstated"\n'
             f'command = ["{self.program}", "--results", "final"]\n'
-            'environment = { FAULT = "wants_no_path" }\n',
+            'environment = { FAULT = "takes_no_path" }\n',
             encoding="utf-8",
         )
         return path

@@ -50,7 +50,7 @@ class Faulty:
             time.sleep(_FOREVER_S)
         if self._fault == "bad_model":
             raise ModelUnusableError(f"{Path(params.model.path).name} is not a model")
-        if self._fault == "wants_no_path" and params.model.path:
+        if self._fault == "takes_no_path" and params.model.path:
             raise ModelUnusableError(f"there is a path: {params.model.path}")
         device = "ane" if self._fault == "on_the_neural_engine" else "cpu"
         return LoadedModel(device=device, precision="float32")

@@ -38,7 +38,8 @@ class DecodeContract:
         window: how audio beyond 30 s is divided. ``sequential-30s``: the next window begins
             where the last segment ended; ``fixed-30s``: every 30 s; ``chunked-30s``: overlapping
             chunks of 30 s, merged by their words; ``vad-chunks``: stretches of speech of up to
-            30 s; ``whole``: all of it at once.
+            30 s; ``whole``: all of it at once; ``progressive``: not known, in smaller pieces than
+            for final results.
         batch_size: windows decoded at once.
     """
 

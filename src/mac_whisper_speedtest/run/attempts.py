@@ -44,6 +44,7 @@ class WeightsRepairer:
             and ended.stage == m.Stage.LOAD
             and ended.status in {Status.FAILED, Status.CRASHED}
             and cell.id not in self.read
+            and not cell.info.kept_by  # there are no files to read
         )
 
     def reverify(self, cell: Cell) -> tuple[str, DamagedError | None]:
