@@ -331,7 +331,7 @@ def test_a_run_measures_it_beside_a_python_engine_and_ends_one_that_is_too_slow(
     slow = describe_echo(tmp_path, "slow", echo, 1000)
     python = describe_fake(tmp_path, "python")
     tone = write_tone(tmp_path / "tone.wav", 2.0)
-    options = ["--rounds", 2, "--passes", 3, "--timeout", 3, "--json"]
+    options = ["--rounds", 2, "--passes", 3, "--timeout", 5, "--json"]
     backends = ["-b", toml, "-b", slow, "-b", python]
     done = tool("run", "-m", "tiny.en", "--audio", tone, *backends, *options)
     assert done.returncode == 3, done.stderr
@@ -342,7 +342,7 @@ def test_a_run_measures_it_beside_a_python_engine_and_ends_one_that_is_too_slow(
     samples = [each for each in done.cell("echo")["samples"] if each["index"] >= 0]
     assert {each["text"] for each in samples} == {" loud loud loud loud"}
     # It computes for a hundredth of the audio's duration, and says so.
-    assert all(0.02 <= each["seconds"] < 1 for each in samples)
+    assert all(0.02 <= each["seconds"] < 5 for each in samples)
     ending = done.cell("slow")["endings"][0]
     assert (ending["status"], ending["stage"]) == ("timeout", "warmup")
 
