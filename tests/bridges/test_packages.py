@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -25,6 +26,8 @@ WITHOUT_A_MODEL = {
     *("shutdown", "eof-idle", "leftovers", "stdout"),
 }
 """Checks that a worker passes which cannot load."""
+
+FORMATTER = "6.3.1"
 
 pytestmark = pytest.mark.timeout(2 * BUILD_S)
 
@@ -51,6 +54,15 @@ def test_a_package_s_own_tests_pass(package: str, swift_packages: SwiftPackages)
     output = swift_packages.test(package)
     assert " passed after " in output, output  # what Swift Testing prints, if there was a test
     assert "Test run with 0 tests" not in output
+
+
+def test_sources_are_formatted(swift_packages: SwiftPackages) -> None:
+    words = ["swift", "format", "lint", "--strict", "--recursive", str(PACKAGES)]
+    version = subprocess.run([*words[:2], "--version"], capture_output=True, text=True, check=False)
+    if version.stdout.strip() != FORMATTER:
+        pytest.skip(f"formatted with swift format {FORMATTER}; others may break lines elsewhere")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"swift format --in-place --recursive {PACKAGES}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("package", [name for name in PACKAGE_NAMES if name != "protocol"])
