@@ -6,17 +6,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import Call, Tool
 from fakes.hub import Hub
+from mac_whisper_speedtest.backends import recipe as recipes
 from mac_whisper_speedtest.backends.backend import Backend, BackendModel
+from mac_whisper_speedtest.backends.fluidaudio import BACKEND as FLUIDAUDIO
 from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.whisperkit import BACKEND as WHISPERKIT
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.request import Request, from_keywords
-from mac_whisper_speedtest.run.select import measurable
+from mac_whisper_speedtest.run.select import WeightsNeededError, measurable
 
 HERE = Backend("here", command=("true",), weights_format="ggml")
 CUDA = Backend("cuda-only", command=("true",), weights_format="ggml", devices=("cuda",))
@@ -28,6 +32,7 @@ GONE = Backend(
     recipe=Recipe(name="gone", distribution="gone", version="1"),
 )
 OTHER = Backend("other", command=("true",), networks=("moonshine-tiny-en",))
+FLUID = replace(FLUIDAUDIO, command=("true",))
 COMMIT = "c0ffee" + "0" * 34
 
 
@@ -117,6 +122,19 @@ def test_without_any_weights_it_says_how_much_there_is_to_fetch_and_stores_nothi
     assert "add --pull, or: speedtest models pull small" in refused.err
     assert speedtest("results", "list").out == "there is no run yet\n"
     assert hub.log == []
+
+
+def test_a_backend_that_cannot_run_here_is_a_result_and_needs_no_weights(
+    hub: Hub, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "this_platform", lambda: "linux-x86_64")
+    alone = from_keywords(models="small", backends="whisperkit", pull=True)
+    assert names(alone, [WHISPERKIT], said) == ["whisperkit"]
+    assert hub.log == []
+    with pytest.raises(WeightsNeededError) as refused:
+        names(from_keywords(models="small", backends=("x", "y")), [WHISPERKIT, FLUID], said)
+    command = "speedtest models pull parakeet-tdt-0.6b-v2 --format fluidaudio"
+    assert refused.value.hint == f"add --pull, or: {command}"
 
 
 def test_a_backend_without_weights_is_left_out_of_a_run_that_names_none(

@@ -35,7 +35,7 @@ def measurable(
     Raises:
         UsageError: a named backend has no such device or precision, none is installed, or the
             reference is none of them.
-        WeightsNeededError: no backend has weights.
+        WeightsNeededError: no backend that can run here has weights.
         DownloadError: weights could not be fetched.
         StorageError: there is no room for them.
     """
@@ -52,7 +52,9 @@ def measurable(
             f"--reference is {request.reference_backend!r}, which this run does not measure",
             hint=f"it measures {', '.join(labels)}",
         )
-    checks = _checks(request, found)
+    # Weights help only those that can run here; the others are reported by what they lack.
+    running = [each for each in found if not each.broken and program(each) is not None]
+    checks = _checks(request, running)
     if request.pull:
         for need in check.cost(each for of in checks.values() for each in of).needs:
             pull.pull_row(need.row, notify=notify)
@@ -60,9 +62,9 @@ def measurable(
             pull.pull_custom(catalog.parse_custom(model), notify=notify)
         return tuple(found)
     lacking = [
-        each for each in found if checks[each.label] and all(map(check.needs, checks[each.label]))
+        each for each in running if checks[each.label] and all(map(check.needs, checks[each.label]))
     ]
-    if found and len(lacking) == len(found):
+    if running and len(lacking) == len(running):
         cost = check.cost(each for of in checks.values() for each in of)
         raise _needed(request, cost)
     if request.backends or not lacking:
@@ -141,7 +143,10 @@ def _needed(request: Request, cost: check.Cost) -> WeightsNeededError:
     unknown = [f"{cost.unknown} of unknown size"] if cost.unknown else []
     size = f": {' and '.join([*known, *unknown])} to fetch" if known or unknown else ""
     time = f", about {duration_text(cost.seconds)} at the usual rate" if cost.seconds else ""
+    # Where a backend runs a network of its own, that is what has to be fetched.
+    commands = dict.fromkeys(need.row.pull_command for need in cost.needs)
+    fetch = "; ".join(commands) or f"speedtest models pull {' '.join(request.models)}"
     return WeightsNeededError(
         f"no weights for {models} are on this machine{size}{time}",
-        hint=f"add --pull, or: speedtest models pull {' '.join(request.models)}",
+        hint=f"add --pull, or: {fetch}",
     )
