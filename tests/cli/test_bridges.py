@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import io
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from conftest import Call
 from environments.test_swift import left
 from fakes.swift_tools import StandInTools, on_a_mac
+from mac_whisper_speedtest import cli
 from mac_whisper_speedtest.backends import recipe as recipes
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.whisperkit import BACKEND, RECIPE
@@ -63,9 +66,27 @@ def test_without_a_terminal_a_line_now_and_then_shows_that_a_build_goes_on(
     tools.plan("slow")
     assert "building: [" not in backends("install", "whisperkit").err
     backends("remove", "whisperkit")
-    monkeypatch.setattr(cli_backends, "_SAID_EVERY_S", 0.0)
+    monkeypatch.setattr(cli_backends, "_SHOWN_EVERY_S", 0.0)
     err = backends("install", "whisperkit").err
     assert "building: [1/3] Compiling SpeedtestProtocol Engine.swift\n" in err
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_step_begins_on_a_line_of_its_own(
+    tools: StandInTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools.plan("slow")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "argv", ["speedtest", "backends", "install", "whisperkit"])
+    assert cli.main() == 0
+    shown = terminal.getvalue()
+    assert "\r\x1b[J[1/3] Compiling SpeedtestProtocol Engine.swift\r\x1b[J" in shown
+    assert re.search(r"\r\x1b\[Jwhisperkit 1\.1\.0: done in [\d.]+ s, 0 MB\n\r\x1b\[J$", shown)
 
 
 def test_removing_also_frees_what_an_unfinished_build_keeps(

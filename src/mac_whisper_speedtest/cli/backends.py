@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -20,9 +18,8 @@ if TYPE_CHECKING:
     from mac_whisper_speedtest.backends.backend import Backend
     from mac_whisper_speedtest.backends.recipe import AnyRecipe, Recipe
 
-_SAID_EVERY_S = 15.0
+_SHOWN_EVERY_S = 15.0
 """Progress of a build where there is no terminal: a line now and then shows that it goes on."""
-_PROGRESS_COLUMNS = 100
 
 
 @click.group("backends")
@@ -127,14 +124,14 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
             notify(f"{recipe.name}: left out: {why}")
             continue
         try:
-            with _build_progress() as progress:
+            with _BuildProgress() as progress:
                 made = installations.install(
                     recipe,
                     backend.version,
                     torch=torch,
                     greet=greet,
-                    notify=notify,
-                    progress=progress,
+                    notify=progress.notify,
+                    progress=progress.show,
                     visible=sys.stderr.isatty(),
                 )
         except SpeedtestError as error:
@@ -334,24 +331,32 @@ def _left_out(recipe: AnyRecipe, torch: str, limit: int | None) -> str:
     return ""
 
 
-@contextlib.contextmanager
-def _build_progress() -> Iterator[Callable[[str], None]]:
-    """Yield what shows the last line of a build: on a terminal always, elsewhere now and then."""
-    line = output.RewrittenLine(sys.stderr)
-    said_at = time.monotonic()
+class _BuildProgress:
+    """Shows the last line of a build: on a terminal always, elsewhere now and then.
 
-    def progress(text: str) -> None:
-        nonlocal said_at
-        if line.on_terminal:
-            line.progress(text[:_PROGRESS_COLUMNS], done=False)
-        elif text and time.monotonic() - said_at > _SAID_EVERY_S:
-            said_at = time.monotonic()
+    Its `notify` first removes that line.
+    """
+
+    def __init__(self) -> None:
+        self._line = output.RewrittenLine(sys.stderr)
+        self._shown_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._line.write("")
+
+    def show(self, text: str) -> None:
+        if self._line.on_terminal:
+            self._line.progress(text, done=False)
+        elif text and time.monotonic() - self._shown_at > _SHOWN_EVERY_S:
+            self._shown_at = time.monotonic()
             notify(f"building: {text}")
 
-    try:
-        yield progress
-    finally:
-        line.write("")
+    def notify(self, text: str) -> None:
+        self._line.write("")
+        notify(text)
 
 
 def _delete_locks(recipe: AnyRecipe, version: str) -> None:
