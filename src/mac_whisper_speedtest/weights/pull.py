@@ -206,7 +206,7 @@ def cost(row: catalog.HostedWeights) -> int | None:
         if row.mirror is None:
             return None
         folder = fetched_folder(row)
-        return 0 if folder is not None and folder.is_dir() else row.mirror.wheel.size
+        return 0 if folder is not None and folder.is_dir() else row.mirror.size
     missing = 0
     for target in pull_targets(row):
         snapshot = resolve_offline(target)
