@@ -271,6 +271,14 @@ def test_weights_that_lack_a_file_are_named_and_refused_by_the_bridge(
     assert "AudioEncoder.mlmodelc is not a compiled model" in done.stdout
 
 
+def test_the_built_program_is_held_to_the_protocol(pulled: tuple[Mac, Finished]) -> None:
+    mac, _ = pulled
+    done = mac("conformance", "-b", "whisperkit", "-m", MODEL)
+    assert "whisperkit 1.1.0" in done.stdout
+    assert " 0 FAIL, " in done.stdout, done.stdout
+    assert done.returncode == 0
+
+
 def test_speech_is_measured_on_the_neural_engine(measured: tuple[Mac, Finished]) -> None:
     mac, done = measured
     assert done.returncode == 0, done.stderr
@@ -394,7 +402,7 @@ def test_fluidaudio_is_measured_with_its_own_copy(
 def test_apple_s_transcriber_is_a_part_of_macos_26(bare: Mac, new_mac: Callable[..., Mac]) -> None:
     done = bare("backends", "install", "apple-speech")
     assert done.returncode == 2
-    assert "needs Swift 6.2 or newer, and this is 6.1.2" in done.stderr
+    assert "apple-speech needs macOS 26 or newer, and this is 15.5" in done.stderr
 
     mac = new_mac(macos="26.0", build="25A354")
     mac.machine.tools.plan(name="apple-speech", version="6.2.3", sdk="26.0", revisions={})

@@ -77,6 +77,17 @@ def test_what_is_here_is_told_by_names_and_sizes(facts: Facts, home: Path) -> No
     assert hub["size_bytes"] == sum(file.size or 0 for file in row.files)
 
 
+def test_what_a_conversion_is_put_beside_is_named_too(speedtest: Call, facts: Facts) -> None:
+    row = catalog.find_hosted("small", "ggml-coreml")
+    assert row is not None
+    beside = facts("whisper.cpp-coreml", "small")["beside"]
+    assert (beside["repository"], beside["revision"]) == (row.repository, row.revision)
+    assert (beside["name"], beside["sha256"]) == (row.files[0].name, row.files[0].sha256)
+    assert facts("whisper.cpp", "small")["beside"] is None
+    out = speedtest("backends", "info", "whisper.cpp-coreml", "-m", "small").out
+    assert "beside      ggml-small-encoder.mlmodelc.zip: 163 MB, sha256 de43fb9fed47…" in out
+
+
 def test_a_converted_format_names_what_it_is_converted_from(speedtest: Call, facts: Facts) -> None:
     told = facts("whisper.cpp:q5_0", "large-v3-turbo")
     assert told["obtained"].startswith(

@@ -41,11 +41,23 @@ DECODES: dict[str, dict[str, Any]] = {
     },
     "apple-speech": dict.fromkeys((*_UNKNOWN, "beam_size", "vad", "batch_size")),
 }
+METHODS = ("hello", "load", "transcribe", "unload", "shutdown")
 SUPPORTED = ("de-DE", "en-US")
 
 
-class UnusableError(Exception):
+class ProtocolError(Exception):
+    """An error answer: the protocol's number and a message."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class UnusableError(ProtocolError):
     """Weights that cannot be loaded."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(-32002, message)
 
 
 class Bridge:
@@ -53,6 +65,27 @@ class Bridge:
 
     def __init__(self, framework: str, results: str) -> None:
         self.framework, self.results = framework, results
+        self.loaded = self.ended = False
+
+    def answer(self, line: bytes) -> dict[str, Any]:
+        """What is written back for one line."""
+        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": None}
+        try:
+            try:
+                call = json.loads(line)
+            except ValueError as error:
+                raise ProtocolError(-32700, f"no JSON: {error}") from error
+            if not isinstance(call, dict) or "id" not in call or "method" not in call:
+                raise ProtocolError(-32600, "no call")
+            answer["id"] = call["id"]
+            if call["method"] not in METHODS:
+                raise ProtocolError(-32601, f"no method {call['method']}")
+            answer["result"] = getattr(self, call["method"])(call.get("params", {}))
+        except ProtocolError as error:
+            answer["error"] = {"code": error.code, "message": str(error)}
+        except (KeyError, TypeError) as error:
+            answer["error"] = {"code": -32602, "message": f"{type(error).__name__}: {error}"}
+        return answer
 
     def hello(self, params: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -82,6 +115,7 @@ class Bridge:
                 )
         else:
             self.compile_once()
+        self.loaded = True
         return {
             "load_s": time.perf_counter() - began,
             "device": device,
@@ -98,7 +132,15 @@ class Bridge:
         (bundles / "bundle").touch()
 
     def transcribe(self, params: dict[str, Any]) -> dict[str, Any]:
-        samples = array.array("f", Path(params["audio"]["path"]).read_bytes())
+        if not self.loaded:
+            raise ProtocolError(-32006, "nothing is loaded")
+        audio = params["audio"]
+        try:
+            samples = array.array("f", Path(audio["path"]).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ProtocolError(-32003, str(error)) from error
+        if len(samples) != audio["samples"]:
+            raise ProtocolError(-32003, f"{len(samples)} samples instead of {audio['samples']}")
         began, cpu = time.perf_counter(), time.process_time()
         words = tone_speech.hear(samples)
         text = " ".join(word for _, _, word in words)
@@ -122,9 +164,12 @@ class Bridge:
         }
 
     def unload(self, _params: dict[str, Any]) -> dict[str, Any]:
+        self.loaded = False
         return {}
 
-    shutdown = unload
+    def shutdown(self, _params: dict[str, Any]) -> dict[str, Any]:
+        self.ended = True
+        return {}
 
 
 def peak_rss() -> int:
@@ -162,12 +207,7 @@ def main(product: str, arguments: list[str]) -> None:
         return
     bridge = Bridge(product.removeprefix("speedtest-"), arguments[-1] if arguments else "")
     for line in sys.stdin.buffer:
-        call = json.loads(line)
-        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call["id"]}
-        try:
-            answer["result"] = getattr(bridge, call["method"])(call["params"])
-        except (UnusableError, OSError) as error:
-            answer["error"] = {"code": -32002, "message": str(error)}
+        answer = bridge.answer(line)
         print(json.dumps(answer), flush=True)
-        if call["method"] == "shutdown":
+        if bridge.ended:
             return

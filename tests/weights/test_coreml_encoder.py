@@ -163,10 +163,12 @@ def info(precision: str = "float16") -> catalog.ModelInfo:
 def test_the_encoder_alone_is_fetched_after_what_is_converted(
     hub: Hub, encoder: HostedWeights, seen: Seen
 ) -> None:
-    assert [row.format for row in pull.rows_for("tiny.en", "ggml-coreml")] == [
+    assert [row.format for row in pull.rows_for("base.en", "ggml-coreml")] == [
         "ctranslate2",
         "ggml-coreml",
     ]
+    # The official weights of tiny.en are here, in the package that mirrors them.
+    assert pull.rows_for("tiny.en", "ggml-coreml") == (encoder,)
     assert pull.rows_for("tiny.en", "ggml") == (pull.row_for("tiny.en", "ggml"),)
     folder = pull.pull_row(encoder, notify=seen.messages.append)
     assert [path.name for path in folder.iterdir()] == [encoder.files[0].name]
@@ -184,7 +186,6 @@ def test_without_its_encoder_the_command_that_fetches_it_is_named(
     assert found.state is WeightsState.ABSENT
     assert not found.can_be_converted
     assert check.advice(found) == command
-    # The official weights are here, in the package that mirrors them.
     (needed,) = check.needs(found)
     assert (needed.row, needed.missing_bytes) == (encoder, encoder.files[0].size)
 

@@ -44,6 +44,7 @@ def facts(backend: Backend, model: str) -> dict[str, Any]:
         "revision": info.revision,
         "url": info.origin.url if info.origin is not None else "",
         "tokenizer": _tokenizer(info),
+        "beside": _beside(info),
         "known_bytes": info.origin.known_bytes if info.origin is not None else None,
         "files": [
             {"name": file.name, "size_bytes": file.size, "sha256": file.sha256}
@@ -73,6 +74,21 @@ def _tokenizer(info: ModelInfo) -> str:
     """The second repository that files come from, at its commit; empty if there is none."""
     found = info.origin.tokenizer if info.origin is not None else None
     return f"{found.repository}@{found.revision}" if found is not None else ""
+
+
+def _beside(info: ModelInfo) -> dict[str, Any] | None:
+    """The published file that a conversion is put beside; ``None`` where it is all there is."""
+    row = info.completed_by
+    file = row.main_file if row is not None else None
+    if row is None or file is None:
+        return None
+    return {
+        "repository": row.repository,
+        "revision": row.revision,
+        "name": file.name,
+        "size_bytes": file.size,
+        "sha256": file.sha256,
+    }
 
 
 def _location(location: WeightsLocation, info: ModelInfo) -> dict[str, Any]:
@@ -126,6 +142,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
         *((key, [found[key]]) for key in ("url", "repository", "revision") if found[key]),
         *([("tokenizer", [found["tokenizer"]])] if found["tokenizer"] else []),
         ("files", [_file(file) for file in found["files"]]),
+        *([("beside", _published(found["beside"]))] if found["beside"] else []),
         *([("together", [size(found["known_bytes"])])] if found["known_bytes"] else []),
         ("locations", [line for each in found["locations"] for line in _place(each)]),
         ("size class", [found["size_class"]]),
@@ -147,6 +164,10 @@ def _file(file: dict[str, Any]) -> str:
     known = size(count) if count is None or count >= _SMALL_BYTES else f"{count} bytes"
     digits = f"sha256 {file['sha256'][:_HASH_DIGITS]}…" if file["sha256"] else "sha256 not known"
     return f"{file['name']}: {known}, {digits}"
+
+
+def _published(file: dict[str, Any]) -> list[str]:
+    return [_file(file), f"  {file['repository']}@{file['revision']}"]
 
 
 def _place(location: dict[str, Any]) -> list[str]:

@@ -108,7 +108,7 @@ def _pull_for(name: str, spec: str) -> Callable[[], Path | str]:
         notify(f"{backend.label} runs {row.model} when {name} is asked for")
     if row.kind.kept_by:
         return partial(_install, row, backend)
-    rows = [each for each in (row, info.completed_by) if each is not None]
+    rows = pull.with_source(info.completed_by) if info.completed_by else (row,)
     return lambda: [pull.pull_row(each, notify=notify, progress=_progress()) for each in rows][-1]
 
 

@@ -71,6 +71,8 @@ def check(recipe: SwiftRecipe) -> Toolchain:
         UsageError: something is missing or too old; the hint has the command to type.
     """
     if recipes.is_macos():
+        # First of all: no tools that could be installed help against it.
+        _check_release(recipe)
         # Without the tools, /usr/bin/swift exists as well, and opens a dialog when it is called.
         ask("xcode-select", "-p", missing="the Command Line Tools of Xcode are not installed")
     swift = shutil.which("swift")
@@ -87,22 +89,24 @@ def check(recipe: SwiftRecipe) -> Toolchain:
             f"{recipe.name} needs Swift {recipe.swift} or newer, and this is {version or identity}",
             hint=_UPDATE_TOOLS if recipes.is_macos() else "https://www.swift.org/install",
         )
-    if recipes.is_macos():
-        _check_macos(recipe)
+    if recipes.is_macos() and recipe.sdk:
+        _check_sdk(recipe)
     return Toolchain(swift, identity, version)
 
 
-def _check_macos(recipe: SwiftRecipe) -> None:
-    if recipe.sdk:
-        sdk = ask(
-            *("xcrun", "--sdk", "macosx", "--show-sdk-version"), missing="there is no SDK of macOS"
+def _check_sdk(recipe: SwiftRecipe) -> None:
+    sdk = ask(
+        *("xcrun", "--sdk", "macosx", "--show-sdk-version"), missing="there is no SDK of macOS"
+    )
+    if _older(sdk, recipe.sdk):
+        raise UsageError(
+            f"{recipe.name} is built with the SDK of macOS {recipe.sdk} or newer, "
+            f"and this is the one of {sdk}",
+            hint=_UPDATE_TOOLS,
         )
-        if _older(sdk, recipe.sdk):
-            raise UsageError(
-                f"{recipe.name} is built with the SDK of macOS {recipe.sdk} or newer, "
-                f"and this is the one of {sdk}",
-                hint=_UPDATE_TOOLS,
-            )
+
+
+def _check_release(recipe: SwiftRecipe) -> None:
     # Not platform.mac_ver: in a Python that was built with an older SDK, macOS 26 is 16.0
     # (cpython issue 135675).
     here = ask("sw_vers", "-productVersion", missing="the version of macOS is not known")

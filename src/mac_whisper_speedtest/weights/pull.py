@@ -40,8 +40,12 @@ from mac_whisper_speedtest.hub import HubFile
 from mac_whisper_speedtest.observer import Observer
 from mac_whisper_speedtest.weights import hub_cache, mirror, transfer
 from mac_whisper_speedtest.weights.assemble import assemble
-from mac_whisper_speedtest.weights.inspect import inspect_copy
-from mac_whisper_speedtest.weights.locations import assembled_locations, fetched_folder
+from mac_whisper_speedtest.weights.inspect import WeightsState, inspect_copy
+from mac_whisper_speedtest.weights.locations import (
+    assembled_locations,
+    fetched_folder,
+    hosted_locations,
+)
 from mac_whisper_speedtest.weights.revisions import (
     cached_listing,
     lock_path,
@@ -129,12 +133,18 @@ def row_for(name: str, weights_format: str = "") -> catalog.HostedWeights:
 
 
 def rows_for(name: str, weights_format: str = "") -> tuple[catalog.HostedWeights, ...]:
-    """All rows that ``models pull NAME`` fetches, the requested one last; see `row_for`.
+    """All rows that ``models pull NAME`` fetches, the requested one last; see `row_for`."""
+    return with_source(row_for(name, weights_format))
 
-    Published files that complete a conversion are of no use without what is converted.
-    """
-    row = row_for(name, weights_format)
-    return (catalog.official_weights(row.model), row) if row.kind.extends else (row,)
+
+def with_source(row: catalog.HostedWeights) -> tuple[catalog.HostedWeights, ...]:
+    """``row``, after the official weights if it completes their conversion and they are missing."""
+    source = catalog.official_weights(row.model)
+    if not row.kind.extends or any(
+        inspect_copy(place).state is WeightsState.COMPLETE for place in hosted_locations(source)
+    ):
+        return (row,)
+    return (source, row)
 
 
 def pull_row(
