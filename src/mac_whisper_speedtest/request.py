@@ -160,11 +160,7 @@ class RecordedRequest:
     max_time_s: Annotated[
         float | None,
         Option("--max-time", Group.AMOUNT, Seconds(), otherwise="120s, or 5 × audio"),
-        Doc(
-            "time per cell over all rounds",
-            unit="s",
-            null="nothing limits a cell: a stopping rule does",
-        ),
+        Doc("time per cell over all rounds", unit="s", null="a stopping rule limits the run"),
         FieldPolicy.KEPT,
     ] = None
     retake: Annotated[
@@ -279,7 +275,12 @@ class Request(RecordedRequest):
     audio: Annotated[
         str | None,
         Option("--audio", Group.AUDIO),
-        Doc("your own recording: a file, a folder of files, or an https address"),
+        Doc("your own recording: a file, a folder or 'pattern*' of files, or an https address"),
+    ] = None
+    reference_text: Annotated[
+        str | None,
+        Option("--reference-text", Group.AUDIO, otherwise="NAME.txt beside NAME.mp3"),
+        Doc("what is said in the recording, for its WER: a text file, or the words"),
     ] = None
     clip: Annotated[
         str | None,

@@ -162,7 +162,7 @@ def test_a_folder_is_every_recording_in_and_below_it_with_the_texts_beside(
     }  # fmt: skip
     assert left["notes.md"] == left["list.m3u8"] == "FFmpeg finds no sound in it"
     assert [(left.name, left.reason) for left in speech.unscored] == [
-        ("b.wav", "cannot read the reference b.txt: it is not UTF-8 text")
+        ("b.wav", "cannot read the reference b.txt: it is UTF-16, not UTF-8")
     ]
     assert (speech.name, speech.language, speech.kind) == ("speech", "en", "set")
 
@@ -207,3 +207,29 @@ def test_durations_cut_the_users_recording(recordings: Path) -> None:
 
     assert speech.kind == "durations"
     assert [(clip.name, clip.seconds) for clip in speech.recordings] == [("0.5s", 0.5), ("3s", 3.0)]
+
+
+def test_a_pattern_names_a_set_whose_words_are_beside_the_recordings(recordings: Path) -> None:
+    (recordings / "a.txt").write_text("the words of a")
+
+    speech = chosen(audio=str(recordings / "[ab].wav"))
+
+    assert (speech.kind, speech.name, speech.source) == (
+        "set",
+        "[ab].wav",
+        "a folder of the user's",
+    )
+    assert {each.name: each.reference for each in speech.recordings} == {
+        "a.wav": "the words of a",
+        "b.wav": None,
+    }
+
+
+def test_a_pattern_that_matches_nothing_is_refused_and_a_file_of_that_name_is_taken(
+    recordings: Path,
+) -> None:
+    with pytest.raises(AudioError, match=r"there are no recordings in .*/\*\.mp3"):
+        chosen(audio=str(recordings / "*.mp3"))
+
+    (recordings / "a.wav").rename(recordings / "[b].wav")
+    assert chosen(audio=str(recordings / "[b].wav")).kind == "clip"

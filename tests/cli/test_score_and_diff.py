@@ -125,10 +125,10 @@ def test_what_was_said_can_be_given_afterwards_for_a_single_recording(
     said.write_text("good morning to you\n", encoding="utf-8")
 
     without = speedtest("score", run)
-    given = speedtest("score", run, "--reference-file", said)
+    given = speedtest("score", run, "--reference-text", said)
 
     assert without.code == 2
-    assert "--reference-file" in without.err
+    assert "--reference-text" in without.err
     assert given.code == 0
     assert "0.00%" in given.out
 
@@ -138,8 +138,8 @@ def test_what_was_said_can_be_given_afterwards_for_a_single_recording(
     [
         (["--normalizer", "whisper"], "use one of english, basic, nfc, none"),
         (["--reference-backend", "foo"], "it has openai-whisper, bad"),
-        (["--reference-file", "/nowhere/said.txt"], "cannot read"),
-        (["--reference-file", __file__], "single recording"),
+        (["--reference-text", "/nowhere/said.txt"], "there is no file /nowhere/said.txt"),
+        (["--reference-text", "good morning"], "single recording"),
     ],
 )
 def test_a_wrong_request_is_answered_with_what_to_say(

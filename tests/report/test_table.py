@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.recordings import recording
+from fakes.recordings import collection, cuts, recording
 from fakes.runs import FakeCell, run_of
+from mac_whisper_speedtest.audio.recording import AudioSet, LeftOut
 from mac_whisper_speedtest.export import files
 from mac_whisper_speedtest.report import table
 from mac_whisper_speedtest.report.console import TextConsole
@@ -113,6 +114,25 @@ def test_the_answer_names_a_tie() -> None:
 
 def test_one_cell_has_nothing_beside_it() -> None:
     assert "times real time; nothing else did equal work" in printed(run_of(FakeCell("a")).run)
+
+
+def test_a_recording_without_words_is_a_note_that_says_how_to_give_them() -> None:
+    def note(speech: AudioSet) -> str:
+        text = " ".join(printed(run_of(FakeCell("a"), speech=speech, rounds=1).run).split())
+        return text[text.find("word error rate") - 60 :] if "word error rate" in text else ""
+
+    one = note(recording("talk.mp3", reference=None))
+    assert "because talk.mp3 has no reference text" in one
+    assert "speedtest score RUN --reference-text FILE" in one
+    assert "a .txt of the same name beside the recording" in one
+    assert "of 2 recordings, none has a reference text" in note(collection({"a": None, "b": None}))
+    unscored = [LeftOut("c", "its reference text is empty")]
+    assert "of 3 recordings, only 2 have a reference text" in note(
+        collection({"a": None, "b": "said", "d": "said"})
+    )
+    assert not note(collection({"b": "said", "c": None}, unscored=unscored))
+    assert not note(recording())
+    assert not note(cuts(2.0, 5.0))
 
 
 def test_a_note_that_concerns_several_cells_is_one_line() -> None:

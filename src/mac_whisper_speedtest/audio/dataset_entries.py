@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.audio import cache, container
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE, check_file
 from mac_whisper_speedtest.audio.recording import (
@@ -19,6 +19,7 @@ from mac_whisper_speedtest.audio.recording import (
     display_name,
     unique_name,
 )
+from mac_whisper_speedtest.audio.reference_text import read_text, text_beside, transcript_lines
 from mac_whisper_speedtest.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -238,13 +239,16 @@ AUDIO_SUFFIXES: Final = frozenset(
 """Endings of sound files. One that turns out not to be audio is reported as left out."""
 
 
-def list_folder(folder: Path) -> EntryListing:
-    """Every recording in ``folder`` and its subfolders, sorted by path, without hidden ones.
+def list_recordings(place: str) -> EntryListing:
+    """Every recording in a folder and its subfolders, sorted by path, without hidden ones.
 
     A file with another ending, or none, is a recording if FFmpeg finds sound in it; else it is left
     out, unless it is a text or belongs to a recording of the same stem. The words of ``talk.mp3``
     are those of ``talk.txt`` beside it or, as in LibriSpeech, of the line that begins with ``talk``
     in a ``*.trans.txt`` of the same folder.
+
+    Args:
+        place: a folder, or a pattern of files such as ``talks/*.mp3``.
 
     Raises:
         AudioError: no recordings are in it, or it cannot be read.
@@ -252,7 +256,7 @@ def list_folder(folder: Path) -> EntryListing:
     lines: dict[Path, dict[str, str]] = {}
     found: list[AudioEntry] = []
     others: list[Path] = []
-    for path in _files(folder):
+    for path in _files(Path(place)) if Path(place).is_dir() else _matching(place):
         if path.suffix.lower() == ".txt":
             continue
         if path.suffix.lower() not in AUDIO_SUFFIXES and not _has_sound(path):
@@ -270,7 +274,8 @@ def list_folder(folder: Path) -> EntryListing:
         found.append(AudioEntry(name=path.name, audio=path, text=text, no_text=wrong))
     if not found:
         raise AudioError(
-            f"there are no recordings in {folder}", hint="name a folder of sound files"
+            f"there are no recordings in {place}",
+            hint="name a folder of sound files, or a pattern that matches some",
         )
     recordings = {each.audio.with_suffix("") for each in found if isinstance(each.audio, Path)}
     return EntryListing(
@@ -291,51 +296,17 @@ def _has_sound(path: Path) -> bool:
     return container.has_sound(path)
 
 
-def text_beside(audio: Path) -> str | None:
-    """The text in the ``.txt`` file beside ``audio``, perhaps blank; None without such a file.
-
-    Raises:
-        AudioError: the text cannot be read, is not UTF-8, or is too long to be a transcript.
-    """
-    path = audio.with_suffix(".txt")
-    if path == audio or not path.is_file():
-        return None
-    text = read_text(path).strip()
-    if len(text) > limits.LONGEST_TEXT:
-        raise AudioError(
-            f"the reference {path} has {len(text)} characters; at most {limits.LONGEST_TEXT}",
-            hint="rename it if it is not a transcript",
-        )
-    return text
-
-
-def read_text(path: Path) -> str:
-    """The contents of a UTF-8 file of the user.
-
-    Raises:
-        AudioError: it cannot be read, or is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise AudioError(
-            f"cannot read the reference {path}: {reason}",
-            hint="save it as UTF-8 text, or rename it if it is not a transcript",
-        ) from error
-
-
-def transcript_lines(text: str) -> dict[str, str]:
-    """Words by name, from lines such as ``1089-134686-0000 HE HOPED THERE WOULD BE STEW``."""
-    pairs = (line.strip().partition(" ") for line in text.splitlines())
-    return {name: words.strip() for name, _, words in pairs if name}
-
-
 def _transcripts(folder: Path) -> dict[str, str]:
     lines: dict[str, str] = {}
     for path in sorted(folder.glob("*.trans.txt")):
         lines |= transcript_lines(read_text(path))
     return lines
+
+
+def _matching(pattern: str) -> list[Path]:
+    """The files that a pattern matches, sorted by path; hidden ones only where it names them."""
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute ones
+    return sorted(path for each in found if (path := Path(each)).is_file())
 
 
 def _files(folder: Path) -> list[Path]:

@@ -15,8 +15,9 @@ from typing import IO, Final, NamedTuple
 
 from mac_whisper_speedtest import paths
 from mac_whisper_speedtest.audio import dataset_entries, sample
-from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, Dataset, transcript_lines
+from mac_whisper_speedtest.audio.dataset_entries import AudioEntry, Dataset
 from mac_whisper_speedtest.audio.recording import AudioSet
+from mac_whisper_speedtest.audio.reference_text import transcript_lines
 from mac_whisper_speedtest.download import (
     DownloadSource,
     RemoteFile,

@@ -29,9 +29,9 @@ from mac_whisper_speedtest.audio.dataset_entries import (
     AudioEntry,
     EntryListing,
     language_code,
-    read_text,
 )
 from mac_whisper_speedtest.audio.recording import LeftOut
+from mac_whisper_speedtest.audio.reference_text import read_text
 from mac_whisper_speedtest.errors import AudioError
 from mac_whisper_speedtest.limits import LimitError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,8 +18,8 @@ from mac_whisper_speedtest.audio import (
     manifest,
 )
 from mac_whisper_speedtest.audio.address import STRICT, FetchPolicy, parse_address
-from mac_whisper_speedtest.audio.dataset_entries import text_beside
 from mac_whisper_speedtest.audio.recording import AudioSet, Recording, display_name
+from mac_whisper_speedtest.audio.reference_text import stated_text, text_beside
 from mac_whisper_speedtest.audio.url import fetched_file
 from mac_whisper_speedtest.errors import AudioError, UsageError
 from mac_whisper_speedtest.request import Request
@@ -54,10 +55,12 @@ def load_audio(
         StorageError: the cache cannot be written.
     """
     _check(request)
+    spoken = request.reference_text
+    reference = None if spoken is None else stated_text(spoken, "--reference-text")
     listed = _load_set(request, notify)
     if listed is not None:
         return listed
-    recording = _load_one(request, notify=notify, level=level, policy=policy)
+    recording = _load_one(request, reference, notify=notify, level=level, policy=policy)
     if request.durations:
         return durations.cut_durations(recording, request.durations)
     return AudioSet(
@@ -77,13 +80,30 @@ def _check(request: Request) -> None:
     given = [option for option, is_given in named.items() if is_given]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
-    if request.durations and (
-        request.manifest is not None or request.dataset is not None or _folder(request) is not None
-    ):
+    is_set = (
+        request.manifest is not None or request.dataset is not None or _several(request) is not None
+    )
+    if request.durations and is_set:
         raise UsageError(
             f"--durations cuts one reading, and {given[0]} is a set",
             hint="give --audio FILE or --clip NAME with it, or neither for the built-in reading",
         )
+    if request.reference_text is not None:
+        if is_set:
+            raise UsageError(
+                f"--reference-text is for a single recording, and {given[0]} is a set",
+                hint='put NAME.txt beside each NAME.mp3 of a folder, or "text" into the manifest',
+            )
+        if request.durations:
+            raise UsageError(
+                "--durations cuts words off, so --reference-text cannot be compared with its cuts",
+                hint="leave one of them out",
+            )
+        if request.audio is None and not request.records:
+            raise UsageError(
+                "--reference-text is for your own recording; a built-in clip has its own text",
+                hint="add --audio FILE, or leave it out",
+            )
     if request.keep_recording and not request.records:
         raise UsageError("only recordings from the microphone can be kept", hint="add --mic")
 
@@ -107,13 +127,13 @@ def _load_set(request: Request, notify: Callable[[str], None]) -> AudioSet | Non
             notify=notify,
             allow_download=request.download,
         )
-    path = _folder(request)
-    if path is None:
+    place = _several(request)
+    if place is None:
         return None
-    listing = dataset_entries.list_folder(path)
+    listing = dataset_entries.list_recordings(place)
     return dataset_entries.load_entries(
         listing.entries,
-        name=path.resolve().name,
+        name=Path(place).resolve().name,
         source="a folder of the user's",
         language=request.language,
         left_out=listing.left_out,
@@ -122,6 +142,7 @@ def _load_set(request: Request, notify: Callable[[str], None]) -> AudioSet | Non
 
 def _load_one(
     request: Request,
+    reference: str | None,
     *,
     notify: Callable[[str], None],
     level: Callable[[float], None],
@@ -130,17 +151,18 @@ def _load_one(
     if request.records:
         from mac_whisper_speedtest.audio import microphone
 
-        return microphone.record(
+        recording = microphone.record(
             seconds=request.mic_seconds,
             language=request.language,
             notify=notify,
             level=level,
         )
+        return replace(recording, reference=reference)
     audio = request.audio
     if audio is not None and _is_address(audio):
-        return _load_url(audio, request, policy, notify)
+        return _load_url(audio, request, reference, policy, notify)
     if audio is not None:
-        return _decode_file(Path(audio), language=request.language)
+        return _decode_file(Path(audio), reference, language=request.language)
     return _load_builtin(request, notify)
 
 
@@ -157,7 +179,11 @@ def _load_builtin(request: Request, notify: Callable[[str], None]) -> Recording:
 
 
 def _load_url(
-    url: str, request: Request, policy: FetchPolicy, notify: Callable[[str], None]
+    url: str,
+    request: Request,
+    reference: str | None,
+    policy: FetchPolicy,
+    notify: Callable[[str], None],
 ) -> Recording:
     """The recording at an address; only its decoded samples stay on this machine."""
     own = replace(
@@ -170,6 +196,7 @@ def _load_url(
     with fetched_file(url, own) as path:
         return _decode_file(
             path,
+            reference,
             language=request.language,
             name=address.name,
             source=f"{address.name}, from {address.host}",
@@ -177,15 +204,22 @@ def _load_url(
 
 
 def _decode_file(
-    audio: Path, *, language: str | None, name: str = "", source: str = "a file of the user's"
+    audio: Path,
+    reference: str | None,
+    *,
+    language: str | None,
+    name: str = "",
+    source: str = "a file of the user's",
 ) -> Recording:
     """One recording, decoded into the PCM cache unless it is there.
 
-    The text beside the file with the same stem and ``.txt`` is the reference (``talk.mp3`` ->
-    ``talk.txt``); without such a text it is unknown. A blank one is an error: it must be a mistake.
+    Without a ``reference``, the text beside the file with the same stem and ``.txt`` is it
+    (``talk.mp3`` -> ``talk.txt``); without such a text it is unknown. A blank one is an error: it
+    must be a mistake.
     """
     pcm = cache.decoded(audio, name=name)
-    reference = text_beside(audio)
+    if reference is None:
+        reference = text_beside(audio)
     if reference == "":
         raise AudioError(
             f"the reference {audio.with_suffix('.txt')} is blank",
@@ -201,11 +235,13 @@ def _decode_file(
     )
 
 
-def _folder(request: Request) -> Path | None:
+def _several(request: Request) -> str | None:
+    """The folder, or the pattern of files, that ``--audio`` names; None if it is one recording."""
     audio = request.audio
-    if audio is None or _is_address(audio) or not Path(audio).is_dir():
+    if audio is None or _is_address(audio):
         return None
-    return Path(audio)
+    path = Path(audio)
+    return audio if path.is_dir() or (glob.has_magic(audio) and not path.exists()) else None
 
 
 def _is_address(audio: str) -> bool:

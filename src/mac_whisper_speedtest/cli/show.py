@@ -65,9 +65,8 @@ def command(run: str, output: tuple[Path, ...], as_json: bool, wide: bool) -> No
     "--reference-backend", help="Compare with this backend of the run.  [default: by fixed order]"
 )
 @click.option(
-    "--reference-file",
-    type=click.Path(path_type=Path),
-    help="A UTF-8 text with what was said, for a run on a single recording.",
+    "--reference-text",
+    help="What was said, for a run on a single recording: a text file, or the words.",
 )
 @click.option("--per-utterance", is_flag=True, help="Also show every utterance's rate.")
 @options.json_flag
@@ -75,7 +74,7 @@ def score_command(  # noqa: PLR0917 - one parameter per option
     run: str,
     normalizer: str | None,
     reference_backend: str | None,
-    reference_file: Path | None,
+    reference_text: str | None,
     per_utterance: bool,
     as_json: bool,
 ) -> None:
@@ -103,8 +102,8 @@ def score_command(  # noqa: PLR0917 - one parameter per option
     source = sources.replayed(run)
     replayed = source.run
     cells = list(replayed.cells)
-    if reference_file is not None:
-        cells = _with_reference(cells, reference_file)
+    if reference_text is not None:
+        cells = _with_reference(cells, reference_text)
     if reference_backend is None:
         reference_backend = replayed.manifest.request.reference_backend
     else:
@@ -113,7 +112,7 @@ def score_command(  # noqa: PLR0917 - one parameter per option
     if not judged:
         raise UsageError(
             f"run {source.label} has no text to score, or nothing to score it against",
-            hint="for a single recording, say --reference-file FILE with what was said in it",
+            hint="for a single recording, add --reference-text FILE with what was said in it",
         )
     results = {name: accuracy.result(each) for name, each in judged.items()}
     if not as_json:
@@ -151,25 +150,21 @@ def named(name: str, cells: list[CellResult]) -> str:
     )
 
 
-def _with_reference(cells: list[CellResult], path: Path) -> list[CellResult]:
-    """The cells, with the words of ``path`` as what was said.
+def _with_reference(cells: list[CellResult], given: str) -> list[CellResult]:
+    """The cells, with the words that ``--reference-text`` gives as what was said.
 
     Raises:
-        UsageError: the file cannot be read, is empty, or the run has more than one recording.
+        UsageError: the run has more than one recording.
+        AudioError: the words cannot be read.
     """
     import msgspec
 
-    try:
-        text = path.read_text(encoding="utf-8-sig").strip()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    if not text:
-        raise UsageError(f"{path} has no words")
+    from mac_whisper_speedtest.audio.reference_text import stated_text
+
+    text = stated_text(given, "--reference-text")
     if len({cell.clip.name for cell in cells}) > 1 or any(cell.clip.utterances for cell in cells):
         raise UsageError(
-            "--reference-file is for a run on a single recording",
+            "--reference-text is for a run on a single recording",
             hint="give a set's reference texts in its manifest, and run again",
         )
     clip = msgspec.structs.replace

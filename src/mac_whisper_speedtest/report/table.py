@@ -44,6 +44,7 @@ def _notes(run: Run) -> Iterator[str]:
         yield f"The run ended because {run.decisions[-1].reason}."
     for clip in run.manifest.clips:
         yield from _left_out(clip)
+        yield from _without_text(clip)
 
 
 def _ranking(run: Run) -> Iterator[str]:
@@ -81,6 +82,31 @@ def _left_out(clip: ClipInfo) -> Iterator[str]:
             yield f"{clip.name}: {what}: {each.name}: {each.reason}"
         if len(entries) > _MOST_NAMED:
             yield f"{clip.name}: {what}: {len(entries) - _MOST_NAMED} more; see the results"
+
+
+def _without_text(clip: ClipInfo) -> Iterator[str]:
+    """How to give the reference texts that are missing; cuts of a reading can have none."""
+    named_already = {each.name for each in clip.unscored}
+    without = [
+        each
+        for each in clip.recordings
+        if each.reference is None and each.name not in named_already
+    ]
+    if not without or clip.kind == "durations":
+        return
+    if not clip.utterances:
+        yield (
+            f"No word error rate, because {clip.name} has no reference text. To score this run: "
+            "speedtest score RUN --reference-text FILE; for later runs: a .txt of the same name "
+            "beside the recording, or --reference-text."
+        )
+        return
+    total = len(clip.utterances)
+    some = "none has" if len(without) == total else f"only {total - len(without)} have"
+    yield (
+        f"{clip.name}: of {total} recordings, {some} a reference text, for the word error rate."
+        ' To give one: a .txt of the same name beside the recording, or "text" in a manifest.'
+    )
 
 
 def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
