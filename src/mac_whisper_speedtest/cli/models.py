@@ -251,13 +251,13 @@ def verify_models(
     Exit codes: 0 no problem found; 6 no copy of a model was found, or a copy is incomplete; 7 a
     copy is corrupt.
     """
-    from mac_whisper_speedtest.cli import check_models
+    from mac_whisper_speedtest.cli import weights_table
     from mac_whisper_speedtest.weights import inventory
 
     if everything and names:
         raise UsageError("--all and a name exclude each other", hint="leave out one of them")
     copies, nowhere = _installed(names)
-    verdicts = inventory.verify(copies, progress=check_models.progress(sys.stderr).reading)
+    verdicts = inventory.verify(copies, progress=weights_table.progress(sys.stderr).reading)
     if as_json:
         output.echo_json(_document(verdicts, nowhere))
     else:

@@ -16,9 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import TYPE_CHECKING, Any
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.backends import recipe as recipes
@@ -30,6 +28,9 @@ from mac_whisper_speedtest.errors import DownloadError, SpeedtestError, StorageE
 from mac_whisper_speedtest.files import megabytes
 from mac_whisper_speedtest.paths import with_tilde
 from mac_whisper_speedtest.version import __version__
+
+if TYPE_CHECKING:
+    import psutil
 
 BUILD_TIMEOUT_S = 45 * 60.0
 """Of each step: fetching the packages, and building."""
@@ -143,6 +144,8 @@ def _building() -> Path:
 
 def _end_orphan(work: Path) -> None:
     """End the build in ``work`` of a tool that was killed: it has nothing that could do so."""
+    import psutil
+
     try:
         noted = files.decode_json((work / _LEADER).read_bytes(), dict[str, float])
         process = psutil.Process(int(noted["pid"]))

@@ -16,15 +16,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-
-import psutil
+from typing import TYPE_CHECKING, BinaryIO
 
 from mac_whisper_speedtest import interrupts
 from mac_whisper_speedtest.backends import recipe as recipes
 from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.privacy import scrub
+
+if TYPE_CHECKING:
+    import psutil
 
 _QUESTION_S = 120.0
 """The first call of a tool after an update of Xcode takes a while."""
@@ -196,6 +197,8 @@ def run(
     """
     until = time.monotonic() + timeout_s
     variables = _for_users(os.environ if environment is None else environment)
+    import psutil  # not at the top: what is installed must be cheap to see
+
     with (
         log.open("ab") as stream,
         (stdout or log).open("wb" if stdout else "ab") as output,
@@ -244,6 +247,8 @@ def end_session(leader: int) -> None:
         until = time.monotonic() + _END_GRACE_S
         while _alive(leader) and time.monotonic() < until:
             time.sleep(_SWEEP_PAUSE_S)
+    import psutil
+
     for _ in range(_SWEEPS):
         if not (members := list(_session(leader))):
             return
@@ -256,6 +261,8 @@ def end_session(leader: int) -> None:
 
 
 def _alive(pid: int) -> bool:
+    import psutil
+
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
@@ -263,6 +270,8 @@ def _alive(pid: int) -> bool:
 
 
 def _session(leader: int) -> Iterator[psutil.Process]:
+    import psutil
+
     for process in psutil.process_iter():
         try:
             if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:

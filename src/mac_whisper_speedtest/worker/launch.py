@@ -13,9 +13,7 @@ from mac_whisper_speedtest import privacy
 from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import AnyRecipe, SwiftRecipe, only_where
 from mac_whisper_speedtest.environments import bridges, environments, installations
-from mac_whisper_speedtest.worker import process_tree
 from mac_whisper_speedtest.worker.offline import OFFLINE
-from mac_whisper_speedtest.worker.ownership import MARK, new_mark
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
@@ -160,6 +158,10 @@ def launch(backend: Backend, *, scratch: Path, threads: int) -> Launch | None:
         # compile its modules again: on two slow cores 20 s for transformers instead of 8 s.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment["PYTHONPYCACHEPREFIX"] = str(folder)
+    # Imported here because psutil is, and whether something is installed must be cheap to see.
+    from mac_whisper_speedtest.worker import process_tree
+    from mac_whisper_speedtest.worker.ownership import MARK, new_mark
+
     process_tree.adopt_orphans()
     mark = new_mark()
     environment |= {
