@@ -43,19 +43,25 @@ def call(
     words = [str(each) for each in arguments]
     if words[0] == "pip" and variables.get(NO_INDEX):
         words.append("--no-index")
-    # subprocess.run kills it when this process is interrupted.
-    done = subprocess.run(
+    with subprocess.Popen(
         [program(), "--no-config", *quiet, *words],
         stdout=subprocess.PIPE,
         stderr=None if visible else subprocess.PIPE,
         text=True,
-        check=False,
         stdin=subprocess.DEVNULL,
         env=variables,
-    )
-    if done.returncode == 0:
-        return done.stdout
-    output = scrub(done.stderr or "")
+    ) as process:
+        try:
+            printed, errors = process.communicate()
+        except BaseException:
+            # subprocess.run waits for a quarter of a second only when it is interrupted, and then
+            # uv may still write into a folder that is being deleted.
+            process.kill()
+            process.wait()
+            raise
+    if process.returncode == 0:
+        return printed
+    output = scrub(errors or "")
     if _FULL_DISK.search(output):
         raise StorageError(
             "the disk became full while uv was installing",
@@ -63,7 +69,7 @@ def call(
         )
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     last = " / ".join(lines[-_LAST_LINES:])
-    why = last or ("see above" if visible else f"status {done.returncode}")
+    why = last or ("see above" if visible else f"status {process.returncode}")
     raise SpeedtestError(
         f"uv {arguments[0]} failed: {why}",
         hint="check the connection to your package index, and the free disk space",
