@@ -39,7 +39,7 @@ StrPath = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A run, with every figure computed again from its samples.
+    """A run with its figures.
 
     Attributes:
         source: the run and its location.

@@ -178,3 +178,20 @@ def test_characters_are_counted_in_scripts_without_spaces(
     language: str | None, reference: str, metric: str
 ) -> None:
     assert normalize.is_spaceless(language, reference) == (metric == "cer")
+
+
+def test_a_text_is_normalized_once_however_many_backends_give_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+
+    def rule(text: str) -> str:
+        seen.append(text)
+        return text
+
+    monkeypatch.setattr(normalize, "_rules", lambda name: rule)
+    said = "a sentence that only this test says"
+    for text in (said, said + "!" * 2000):
+        for _ in range(3):
+            assert normalize.named("basic")(text) == text
+    assert seen == [said, said + "!" * 2000]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fakes.runs import STEADY, FakeCell, FakeRun, run_of_set
+from fakes.runs import STEADY, FakeCell, FakeRun, run_of_set, stored
 from mac_whisper_speedtest.backends.contract import DecodeContract
 from mac_whisper_speedtest.compare import compare, sources
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.request import settings_of
-from mac_whisper_speedtest.results import directory
+from mac_whisper_speedtest.results import digests, directory
+from mac_whisper_speedtest.summary import summarize
 
 Keep = Callable[..., FakeRun]
 
@@ -47,6 +49,25 @@ def test_what_is_loaded_has_its_figures(keep: Keep) -> None:
     (cell,) = sources.load("1").run.cells
     assert cell.summary is not None
     assert cell.summary.rtfx == pytest.approx(10, rel=0.01)
+
+
+def test_figures_of_a_sealed_run_are_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stored()
+    computed = summarize.summarize(run.replay())
+    monkeypatch.delattr(summarize, "summarize")
+    assert sources.load(str(run.path)).run == computed
+    assert sources.replayed(str(run.path)).run == computed
+
+
+def test_an_edited_seal_shows_nothing_even_with_a_digest_that_was_made_to_fit() -> None:
+    run = stored()
+    computed = summarize.summarize(run.replay())
+    content = json.loads(run.sealed_path.read_bytes())
+    content["cells"][0]["summary"]["median_s"] /= 2
+    run.sealed_path.write_text(json.dumps(content), encoding="utf-8")
+    content["digests"]["run"] = digests.of_run(run.sealed_path.read_bytes())
+    run.sealed_path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    assert sources.load(str(run.path)).run == computed
 
 
 def test_a_run_elsewhere_is_called_by_its_folder(keep: Keep, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -37,6 +39,7 @@ def bare(tags: tuple[str, ...] = (), run_id: str = "") -> RunDirectory:
 
 CLAIM = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from mac_whisper_speedtest.results import directory
 print("ready", flush=True)
@@ -171,7 +174,51 @@ def test_a_seal_has_the_digests_of_all_three_files() -> None:
         "manifest": hashlib.sha256(canonical(manifest)).hexdigest(),
         "journal": hashlib.sha256(journal_text).hexdigest(),
         "run": hashlib.sha256(canonical(sealed)).hexdigest(),
+        "files": digests["files"],
+        "computed_by": digests["computed_by"],
     }
+
+
+def test_a_seal_is_believed_while_nothing_has_changed() -> None:
+    run = stored()
+    assert run.sealed() == summarize(run.replay())
+
+
+def _spaces(path: Path) -> None:
+    """The same content, written in another way."""
+    path.write_bytes(path.read_bytes().replace(b":", b": ", 1))
+
+
+def _other_code(path: Path) -> None:
+    made = path.read_bytes()
+    path.write_bytes(made.replace(digests.computed_by().encode(), b"0.1.0/1/0123456789abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("manifest.json", _spaces),
+        ("journal.jsonl", _spaces),
+        ("run.json", _spaces),
+        ("run.json", _other_code),
+        ("run.json", lambda path: path.write_bytes(path.read_bytes()[:-40])),
+        ("run.json", lambda path: path.write_bytes(b"")),
+        ("run.json", Path.unlink),
+        ("journal.jsonl", Path.unlink),
+    ],
+)
+def test_a_seal_is_not_believed_after_any_change(
+    name: str, change: Callable[[Path], object]
+) -> None:
+    run = stored()
+    change(run.path / name)
+    assert run.sealed() is None
+
+
+def test_a_seal_from_elsewhere_is_not_believed(tmp_path: Path) -> None:
+    there = tmp_path / "000001"
+    shutil.copytree(stored().path, there)
+    assert RunDirectory(there).sealed() is None
 
 
 def test_digests_depend_on_what_is_said_and_not_on_how_it_is_written() -> None:

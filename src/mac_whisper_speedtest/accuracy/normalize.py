@@ -128,7 +128,7 @@ class Normalizer:
 
         It accepts any text, even one that :meth:`check` rejects.
         """
-        return " ".join(_rules(self.name)(text).split())
+        return (_short if len(text) <= _LONGEST_SHORT else _long)(self.name, text)
 
     def destroys(self, text: str) -> str:
         """The first character of ``text`` that this would remove from a word; empty if none.
@@ -224,6 +224,17 @@ def _nfc(text: str, keep: str = "") -> str:
         separates = category[0] in "PS" and character not in keep
         kept.append(" " if separates else character)
     return "".join(kept)
+
+
+def _normalized(name: str, text: str) -> str:
+    return " ".join(_rules(name)(text).split())
+
+
+_LONGEST_SHORT = 2000
+_short = functools.lru_cache(maxsize=1 << 15)(_normalized)
+_long = functools.lru_cache(maxsize=64)(_normalized)
+"""Once per text: every cell has the same references, and rounds and backends give the same texts.
+The texts of an hour are few; those of utterances are many."""
 
 
 @functools.cache

@@ -28,7 +28,7 @@ def command(run: str, output: Path | None) -> None:
     """Write RUN (a number, a tag, a path, a bundle, or "latest") as one HTML file.
 
     The file needs no network and asks for nothing: it can be mailed, opened on a phone, printed.
-    Every figure in it is computed again from the run's samples.
+    Every figure in it is that of the run's samples, as in `speedtest show`.
 
     \b
     speedtest report latest -o report.html
@@ -94,7 +94,7 @@ def export(
 ) -> None:
     """Write RUNs for other programs: a number, a path, a tag, a run id, "latest" or a bundle.
 
-    Every figure is computed again from the samples. json is the whole run as run.json, of several
+    Figures are those of `speedtest show`. json is the whole run as run.json, of several
     runs a list of these; every other format is one table. docs/results.md describes the columns.
 
     \b

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def command(run: str, output: tuple[Path, ...], as_json: bool, wide: bool) -> None:
     """Show RUN (a number, a path, a tag, a bundle, or "latest") as a table.
 
-    Every figure is computed again from the run's journal, so this also works for a run whose tool
-    was killed; such a run is sealed on the way.
+    Figures are computed from the run's journal unless they were already, by this version and from
+    the same files. So this also works for a run whose tool was killed; it is sealed on the way.
     """
     from mac_whisper_speedtest.compare import sources
     from mac_whisper_speedtest.report import table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mac_whisper_speedtest.errors import StorageError, UsageError
@@ -14,7 +14,7 @@ from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.cells import without_version
 from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.summary import samples
-from mac_whisper_speedtest.summary.summarize import summarize
+from mac_whisper_speedtest.summary.summarize import with_figures
 
 PREVIOUS = "previous-comparable"
 """Stands for the newest earlier run that the other one can be compared with."""
@@ -28,7 +28,7 @@ class RunSource:
 
     Attributes:
         label: what tables call it: its number here, or the name of its folder or file.
-        run: with every figure computed again from its samples.
+        run: with its figures, computed again unless its seal proves that they would be the same.
         directory: of the run; ``None`` for a bundle.
     """
 
@@ -49,25 +49,25 @@ def load(name: str) -> RunSource:
 
 
 def replayed(name: str) -> RunSource:
-    """The same for who computes other figures: without its own, unless it is a bundle.
+    """The same for who computes other figures: its own are only there where that costs nothing.
 
     Raises:
         UsageError, StorageError: as :func:`load`.
     """
     found = _named(name)
-    return _replayed(found) if isinstance(found, RunDirectory) else found
+    if not isinstance(found, RunDirectory):
+        return found
+    return RunSource(_label(found), found.sealed() or found.replay(), found)
 
 
 def of_directory(found: RunDirectory) -> RunSource:
     """The run in a directory, with its figures. Raises StorageError."""
-    source = _replayed(found)
-    return replace(source, run=summarize(source.run))
+    return RunSource(_label(found), with_figures(found), found)
 
 
-def _replayed(found: RunDirectory) -> RunSource:
+def _label(found: RunDirectory) -> str:
     local = found.path.parent == directory.runs_dir()
-    label = str(found.number) if local else scrub(found.path.resolve().name)
-    return RunSource(label, found.replay(), found)
+    return str(found.number) if local else scrub(found.path.resolve().name)
 
 
 def _named(name: str) -> RunDirectory | RunSource:

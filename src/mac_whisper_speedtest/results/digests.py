@@ -3,6 +3,9 @@
 Canonical means: keys sorted, no white space, UTF-8 as it is, numbers as the shortest text that
 reads back as the same number, and nothing but the strict primitives of JSON. The same facts have
 the same digest, however a file was indented and in whatever order its fields came.
+
+Besides, a seal has one digest over bytes: what has not changed in any byte need not be computed
+again (``unchanged``).
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -19,7 +24,8 @@ from mac_whisper_speedtest import limits
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.limits import LONGEST_MESSAGE, LimitError
 from mac_whisper_speedtest.printable import printable_line
-from mac_whisper_speedtest.results.schema import DigestsInfo, Run
+from mac_whisper_speedtest.results.schema import SCHEMA_VERSION, DigestsInfo, Run
+from mac_whisper_speedtest.version import __version__
 
 _Read = TypeVar("_Read")
 
@@ -126,8 +132,33 @@ def goes_on(journal: bytes, sealed_as: str) -> bool:
     )
 
 
-def sealed(run: Run, *, manifest: bytes, journal: bytes) -> Run:
-    """``run`` with the digests that it is sealed with.
+# The seal: run.json with the digests at its end, and whether its figures can be read as they are.
+
+
+_SEAL = b'\n  "digests": '
+"""Begins the digests in ``run.json``: text in JSON has no line break of its own."""
+_ROOMS = ("accuracy", "backends/contract.py", "machine", "results", "stats", "summary")
+"""The code on which figures depend."""
+
+
+@cache
+def computed_by() -> str:
+    """The version of this program, of the schema, and of the code that computes figures.
+
+    The code has a digest of its own, because between two releases it changes without a version.
+    """
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for room in _ROOMS:
+        place = package / room
+        inside = place.rglob("*") if place.is_dir() else [place]
+        for path in sorted(each for each in inside if each.suffix != ".pyc" and each.is_file()):
+            digest.update(path.relative_to(package).as_posix().encode() + b"\n" + path.read_bytes())
+    return f"{__version__}/{SCHEMA_VERSION}/{digest.hexdigest()[:16]}"
+
+
+def sealed(run: Run, *, manifest: bytes, journal: bytes) -> bytes:
+    """The bytes of ``run.json``: ``run`` with the digests that it is sealed with.
 
     Args:
         run: with its summaries.
@@ -137,16 +168,47 @@ def sealed(run: Run, *, manifest: bytes, journal: bytes) -> Run:
     Raises:
         StorageError: the manifest is not JSON.
     """
-    return msgspec.structs.replace(
-        run,
-        digests=DigestsInfo(
-            manifest=of_manifest(manifest),
-            journal=of_journal(journal),
-            run=_digest_of_run(
-                msgspec.json.decode(msgspec.json.encode(run), type=dict[str, msgspec.Raw])
-            ),
-        ),
+    data = msgspec.json.encode(msgspec.structs.replace(run, digests=None))
+    body = msgspec.json.format(data, indent=2).rpartition(_SEAL)[0]
+    seal = DigestsInfo(
+        manifest=of_manifest(manifest),
+        journal=of_journal(journal),
+        run=_digest_of_run(msgspec.json.decode(data, type=dict[str, msgspec.Raw])),
+        files=_of_files(manifest, journal, body),
+        computed_by=computed_by(),
     )
+    last = msgspec.json.format(msgspec.json.encode({"digests": seal}), indent=2)
+    return body + last.removeprefix(b"{") + b"\n"
+
+
+class _Sealed(msgspec.Struct):
+    digests: DigestsInfo
+
+
+def unchanged(sealed: bytes, *, manifest: bytes, journal: bytes) -> bool:
+    """Whether this program would compute what ``run.json`` holds, from files that it was made of.
+
+    True only where this very version sealed the run, and no byte of the three files has changed.
+
+    Args:
+        sealed: the bytes of ``run.json``.
+        manifest: those of ``manifest.json``.
+        journal: those of ``journal.jsonl``.
+    """
+    body, mark, last = sealed.rpartition(_SEAL)
+    try:
+        seal = msgspec.json.decode(b'{"digests":' + last, type=_Sealed).digests
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    known = bool(mark) and seal.computed_by == computed_by()
+    return known and seal.files == _of_files(manifest, journal, body)
+
+
+def _of_files(*contents: bytes) -> str:
+    digest = hashlib.sha256()
+    for data in contents:
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
 
 
 def decoded(data: bytes, kind: type[_Read], name: object) -> _Read:

@@ -194,12 +194,30 @@ class RunDirectory:
         Raises:
             StorageError: it cannot be written, or its manifest is gone or damaged.
         """
-        manifest, lines = _bytes(self.manifest_path), b""
-        if self.journal_path.exists():
-            lines = _bytes(self.journal_path)
-        files.write_bytes(
-            self.sealed_path, pretty(digests.sealed(run, manifest=manifest, journal=lines))
-        )
+        manifest, journal = self._measured()
+        files.write_bytes(self.sealed_path, digests.sealed(run, manifest=manifest, journal=journal))
+
+    def sealed(self) -> Run | None:
+        """The sealed run with its figures, where computing them again would give the same.
+
+        That is where this very version of the tool sealed it, and no byte of its files has changed
+        since; and only in this tool's own folder of runs, because a digest is no signature.
+        """
+        if self.path.resolve().parent != runs_dir().resolve():
+            return None
+        try:
+            data = _bytes(self.sealed_path)
+            manifest, journal = self._measured()
+            if not digests.unchanged(data, manifest=manifest, journal=journal):
+                return None
+            return msgspec.structs.replace(msgspec.json.decode(data, type=Run), digests=None)
+        except (StorageError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _measured(self) -> tuple[bytes, bytes]:
+        """The bytes of the manifest and of the journal, which may be missing."""
+        there = self.journal_path.exists()
+        return _bytes(self.manifest_path), _bytes(self.journal_path) if there else b""
 
     def journal(self) -> journals.JournalContent:
         """What was measured, and which lines are left out. Raises StorageError."""

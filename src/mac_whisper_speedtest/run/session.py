@@ -32,7 +32,7 @@ from mac_whisper_speedtest.run.prepare import (
 from mac_whisper_speedtest.run.rounds import Rounds
 from mac_whisper_speedtest.run.select import measurable
 from mac_whisper_speedtest.run.task import Executor
-from mac_whisper_speedtest.summary.summarize import summarize
+from mac_whisper_speedtest.summary.summarize import summarize, with_figures
 from mac_whisper_speedtest.worker import ownership
 
 _MANY_EVENTS = 5000
@@ -179,12 +179,12 @@ def _measure(
 
 
 def resummarize(run: RunDirectory) -> s.Run:
-    """Summarize a run that has ended from its journal, and seal it if that was not done.
+    """A run that has ended with its figures; it is sealed if that was not done.
 
     Raises:
         StorageError: it cannot be read.
     """
-    found = summarize(run.replay())
+    found = with_figures(run)
     if not run.sealed_path.exists():
         with contextlib.suppress(StorageError):  # a read-only copy can still be shown
             run.seal(found)

@@ -8,15 +8,11 @@ from pathlib import Path
 
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.privacy import scrub
-from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results.directory import OutdatedRunError, RunDirectory
 from mac_whisper_speedtest.store import rows
 from mac_whisper_speedtest.store.rows import CellRow, FilesRow, RunRow
-from mac_whisper_speedtest.summary.summarize import summarize
-from mac_whisper_speedtest.version import __version__
-
-COMPUTED_BY = f"{__version__}/{s.SCHEMA_VERSION}"
-"""Another version of this program may compute different figures from the same samples."""
+from mac_whisper_speedtest.summary.summarize import with_figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +22,6 @@ class IndexEntry:
     run: RunRow
     cells: tuple[CellRow, ...]
     files: FilesRow
-
-
-def recompute(run: RunDirectory) -> s.Run:
-    """A run with every figure, from its manifest and journal.
-
-    Raises:
-        StorageError: the manifest is missing or damaged, or the journal cannot be read.
-    """
-    return summarize(run.replay())
 
 
 def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | FilesRow | None:
@@ -53,7 +40,7 @@ def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | Files
     """
     # Before the run is read, so that a change during the reading causes another one.
     now = _files(run)
-    if before is not None and before.computed_by == COMPUTED_BY:
+    if before is not None and before.computed_by == digests.computed_by():
         if now == replace(before, sha256=""):
             return None
         now = replace(now, sha256=_sha256(run))
@@ -66,7 +53,7 @@ def read_entry(run: RunDirectory, before: FilesRow | None) -> IndexEntry | Files
 def _read(run: RunDirectory) -> tuple[RunRow, list[CellRow]]:
     sealed = run.sealed_path.is_file()
     try:
-        return rows.index_rows(recompute(run), number=run.number, sealed=sealed)
+        return rows.index_rows(with_figures(run), number=run.number, sealed=sealed)
     except StorageError as error:
         state = rows.OUTDATED if isinstance(error, OutdatedRunError) else rows.UNREADABLE
         why = scrub(error.message)
@@ -83,7 +70,7 @@ def _files(run: RunDirectory) -> FilesRow:
         journal_size=journal[0],
         journal_mtime_ns=journal[1],
         sha256="",
-        computed_by=COMPUTED_BY,
+        computed_by=digests.computed_by(),
     )
 
 

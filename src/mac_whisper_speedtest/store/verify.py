@@ -16,7 +16,7 @@ from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.results.directory import RunDirectory
-from mac_whisper_speedtest.store.entry import recompute
+from mac_whisper_speedtest.summary.summarize import summarize
 from mac_whisper_speedtest.version import __version__
 
 # Differences between two JSON values. Pure.
@@ -124,7 +124,7 @@ def examine(run: RunDirectory) -> Verification:
             _read(run, "manifest.json"),
             _read(run, "journal.jsonl") if run.journal_path.exists() else b"",
             _read(run, "run.json") if run.sealed_path.exists() else None,
-            recompute(run),
+            summarize(run.replay()),
         )
         problems = list(_facts(run, files))
         sealed = _sealed(files)

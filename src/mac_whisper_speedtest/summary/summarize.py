@@ -1,4 +1,4 @@
-"""From a run's raw samples to the figures people read: pure, and done again at every look."""
+"""From a run's raw samples to the figures people read: pure, so that any look can do it again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from mac_whisper_speedtest.machine import meters
 from mac_whisper_speedtest.machine.probe import Reading
 from mac_whisper_speedtest.results import schema as s
+from mac_whisper_speedtest.results.directory import RunDirectory
 from mac_whisper_speedtest.stats import duration
 from mac_whisper_speedtest.stats.duration import DurationModel, Point
 from mac_whisper_speedtest.stats.intervals import Interval
@@ -85,6 +86,17 @@ def _result(cell: s.CellResult, model: DurationModel) -> s.DurationFit:
         seconds_by_duration={name: statistics.median(values) for name, values in by_length.items()},
         break_even_s={},
     )
+
+
+def with_figures(run: RunDirectory) -> s.Run:
+    """The run in a directory with its figures: as sealed where that is proven, else computed.
+
+    What has to show that figures follow from samples computes them: ``summarize(run.replay())``.
+
+    Raises:
+        StorageError: the manifest is missing or damaged, or the journal cannot be read.
+    """
+    return run.sealed() or summarize(run.replay())
 
 
 def summarize(run: s.Run) -> s.Run:

@@ -159,13 +159,24 @@ class CellResult(Computed):
 class DigestsInfo(Computed):
     """What the files held when the run was sealed: SHA-256, 64 hexadecimal digits.
 
-    Over canonical JSON: keys sorted, no white space, UTF-8, neither NaN nor an infinity.
+    Over canonical JSON, but for `files`: keys sorted, no white space, UTF-8, neither NaN nor an
+    infinity.
     ``speedtest results verify`` computes them again.
     """
 
     manifest: str = fact("of `manifest.json`")
     journal: str = fact("of the journal's whole lines, each followed by a newline")
     run: str = fact("of `run.json` without its `digests`")
+    files: str = fact(
+        "of the bytes of all three, of `run.json` up to its `digests`, each after its length. "
+        "While no byte of them has changed, figures are read from `run.json`; empty: never",
+        default="",
+    )
+    computed_by: str = fact(
+        "version of the tool, of the schema, and a digest of the code that computed the figures: "
+        "another one computes them again",
+        default="",
+    )
 
 
 class Run(Computed):
