@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from mac_whisper_speedtest.cli import backend_facts, contract, options, output
+from mac_whisper_speedtest.cli import backend_facts, completion, contract, options, output
 from mac_whisper_speedtest.cli.output import notify, say
 from mac_whisper_speedtest.errors import SpeedtestError, UsageError
 from mac_whisper_speedtest.option import ByteSize
@@ -61,9 +61,12 @@ def list_backends(as_json: bool) -> None:
 
 
 @command.command("info")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.backends)
 @click.option(
-    "--model", "-m", help="Show what it knows of this model: files, locations and time-outs."
+    "--model",
+    "-m",
+    help="Show what it knows of this model: files, locations and time-outs.",
+    shell_complete=completion.models,
 )
 @options.json_flag
 def info(name: str, model: str | None, as_json: bool) -> None:
@@ -91,7 +94,7 @@ def info(name: str, model: str | None, as_json: bool) -> None:
 
 
 @command.command("install")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.backends)
 @click.option("--all", "everything", is_flag=True, help="Every backend made for this platform.")
 @click.option(
     "--max-size",
@@ -146,7 +149,7 @@ def install(names: tuple[str, ...], everything: bool, max_size: int | None, torc
 
 
 @command.command("remove")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.backends)
 @click.option("--all", "everything", is_flag=True, help="Every environment there is.")
 @click.option("--locks", "with_locks", is_flag=True, help="Your own locks of them as well.")
 def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
@@ -179,7 +182,7 @@ def remove(names: tuple[str, ...], everything: bool, with_locks: bool) -> None:
 
 
 @command.command("lock")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.backends)
 @click.option("--output", type=click.Path(path_type=Path), help="The file to write the lock to.")
 @click.option(
     "--shipped", is_flag=True, help="For maintainers: remake all that ship with the tool."
@@ -219,7 +222,7 @@ def lock(names: tuple[str, ...], output: Path | None, shipped: bool) -> None:
 
 
 @command.command("upgrade")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.backends)
 @click.option("--all", "everything", is_flag=True, help="Every backend made for this platform.")
 @click.option("--torch", default="auto", show_default=True, help="As for install.")
 def upgrade(names: tuple[str, ...], everything: bool, torch: str) -> None:

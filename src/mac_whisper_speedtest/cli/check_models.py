@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest.cli import options, output, weights_table
+from mac_whisper_speedtest.cli import completion, options, output, weights_table
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.option import Seconds
 from mac_whisper_speedtest.weights.inspect import WeightsState
@@ -24,13 +24,21 @@ _METHODS = ("auto", "cache-check", "checksum", "load")
 
 
 @click.command("check-models")
-@click.option("--model", "-m", "models", multiple=True, help="Only this model. May be repeated.")
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    help="Only this model. May be repeated.",
+    shell_complete=completion.models,
+)
 @click.option(
     "--backend",
     "-b",
     "backends",
     multiple=True,
     help="Only this backend: NAME[@VERSION][:PRECISION], or a .toml file. May be repeated.",
+    shell_complete=completion.backends,
 )
 @click.option(
     "--verify-method",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli import completion, options
 from mac_whisper_speedtest.cli.output import echo_document
 from mac_whisper_speedtest.errors import ExitCode, UsageError
 from mac_whisper_speedtest.option import Share, WholeNumber
@@ -21,12 +21,13 @@ _BY_SUFFIX = {".md": "markdown", ".json": "json", ".xml": "junit", ".txt": "tabl
 
 
 @click.command("compare")
-@click.argument("base")
-@click.argument("new")
+@click.argument("base", shell_complete=completion.bases)
+@click.argument("new", shell_complete=completion.runs)
 @click.option(
     "--fail-on",
     multiple=True,
     metavar="WHAT",
+    shell_complete=completion.fail_on,
     help="slower, wrong, changed, unclear, memory or energy: exit with 11 if so. Repeat it, or "
     "part by commas.",
 )
@@ -125,9 +126,22 @@ def _rendered(found: Compared, form: str) -> str:
 
 
 @click.command("history", context_settings={"show_default": True})
-@click.argument("backend")
-@click.option("--model", "-m", default="", help="Only this model.", show_default=False)
-@click.option("--clip", default="", help="Only speech of this name.", show_default=False)
+@click.argument("backend", shell_complete=completion.backends)
+@click.option(
+    "--model",
+    "-m",
+    default="",
+    help="Only this model.",
+    show_default=False,
+    shell_complete=completion.models,
+)
+@click.option(
+    "--clip",
+    default="",
+    help="Only speech of this name.",
+    show_default=False,
+    shell_complete=completion.clips,
+)
 @click.option("--contract", default="", help="Only this contract.", show_default=False)
 @click.option(
     "--limit",

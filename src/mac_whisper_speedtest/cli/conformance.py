@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest.cli import options, output
+from mac_whisper_speedtest.cli import completion, options, output
 from mac_whisper_speedtest.cli.output import say
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.option import Seconds
@@ -24,8 +24,20 @@ _SOME_FAILED = 1
 
 @click.command("conformance", context_settings={"show_default": True})
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
-@click.option("--backend", "-b", "name", help="Check this backend, or the one a .toml describes.")
-@click.option("--model", "-m", default="tiny.en", help="Model name to send to the worker.")
+@click.option(
+    "--backend",
+    "-b",
+    "name",
+    help="Check this backend, or the one a .toml describes.",
+    shell_complete=completion.backends,
+)
+@click.option(
+    "--model",
+    "-m",
+    default="tiny.en",
+    help="Model name to send to the worker.",
+    shell_complete=completion.models,
+)
 @click.option(
     "--model-path", type=click.Path(path_type=Path, exists=True), help="Weights for it to load."
 )

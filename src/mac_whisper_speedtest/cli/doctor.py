@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import options, output
+from mac_whisper_speedtest.cli import completion, options, output
 from mac_whisper_speedtest.cli.output import say
 from mac_whisper_speedtest.errors import ExitCode, NotMeasuredError
 from mac_whisper_speedtest.option import WholeNumber
@@ -101,8 +101,15 @@ def _verdict(checkup: Checkup) -> str:
 
 
 @click.command("noise", context_settings={"show_default": True})
-@click.option("--model", "-m", default="tiny.en", help="Model name.")
-@click.option("--backend", "-b", help="Default: the first that is installed and has its weights.")
+@click.option(
+    "--model", "-m", default="tiny.en", help="Model name.", shell_complete=completion.models
+)
+@click.option(
+    "--backend",
+    "-b",
+    help="Default: the first that is installed and has its weights.",
+    shell_complete=completion.backends,
+)
 @options.declared("clip", "threads", "managed", "retake", "seed")
 @click.option("--quick", is_flag=True, help="6 rounds in place of 20: a rough idea.")
 @click.option(

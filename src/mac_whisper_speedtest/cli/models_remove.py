@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from mac_whisper_speedtest import catalog
-from mac_whisper_speedtest.cli import options, output
+from mac_whisper_speedtest.cli import completion, options, output
 from mac_whisper_speedtest.cli.output import say, size
 from mac_whisper_speedtest.errors import UsageError
 from mac_whisper_speedtest.weights import remove, trash
@@ -17,7 +17,7 @@ from mac_whisper_speedtest.weights.trash import TrashItem
 
 
 @click.command("remove")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=completion.models)
 @click.option("--format", "weights_format", default="", help="Only the copies in this format.")
 @click.option("--hub", "from_hub", is_flag=True, help="Also the copies in the Hugging Face cache.")
 @options.dry_run_flag

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mac_whisper_speedtest.cli import completion
 from mac_whisper_speedtest.errors import UsageError
-from mac_whisper_speedtest.option import Group, Newest, Option, Several, Switch, ValueKind
+from mac_whisper_speedtest.option import Group, Newest, OneOf, Option, Several, Switch, ValueKind
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     _ParamType = click.ParamType[Any]
 else:
     _ParamType = click.ParamType  # not generic in click 8.1
@@ -41,6 +44,18 @@ class Value(_ParamType):
         if not isinstance(value, str):
             return value
         return self.kind.parse(value, max(param.opts, key=len) if param is not None else "")
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The names of a kind that has some."""
+        from click.shell_completion import CompletionItem
+
+        names = self.kind.names if isinstance(self.kind, OneOf) else ()
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 class GroupedOption(click.Option):
@@ -105,6 +120,7 @@ def _click_option(name: str, option: Option) -> Callable[[_Command], _Command]:
         rare=option.rare,
         required=option.required,
         envvar=option.envvar,
+        shell_complete=completion.FIELDS.get(name),
         help=request.help_of(name),
         **more,
     )

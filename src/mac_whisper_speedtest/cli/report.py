@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mac_whisper_speedtest.cli import completion
 from mac_whisper_speedtest.cli.output import notify, say
 from mac_whisper_speedtest.errors import UsageError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("report")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option(
     "--output",
     "-o",
@@ -70,7 +71,7 @@ TABLES = ("cells", "samples", "utterances")
 
 
 @click.command("export")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=completion.runs)
 @click.option(
     "--format", "-f", "name", type=click.Choice(FORMATS), help="Default: by the ending of -o."
 )
@@ -151,7 +152,7 @@ def _loaded(names: tuple[str, ...]) -> Iterator[Run]:
 
 
 @click.command("trace")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option(
     "--output",
     "-o",

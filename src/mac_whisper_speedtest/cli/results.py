@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest.cli import options, show
+from mac_whisper_speedtest.cli import completion, options, show
 from mac_whisper_speedtest.cli.output import (
     RewrittenLine,
     echo,
@@ -40,9 +40,21 @@ _SOME = 3
 
 
 @click.command("list")
-@click.option("--model", "-m", default="", help="Only runs with a cell of this model.")
-@click.option("--backend", "-b", default="", help="Only runs with a cell of this backend.")
-@click.option("--tag", default="", help="Only runs with this tag.")
+@click.option(
+    "--model",
+    "-m",
+    default="",
+    help="Only runs with a cell of this model.",
+    shell_complete=completion.models,
+)
+@click.option(
+    "--backend",
+    "-b",
+    default="",
+    help="Only runs with a cell of this backend.",
+    shell_complete=completion.backends,
+)
+@click.option("--tag", default="", help="Only runs with this tag.", shell_complete=completion.tags)
 @click.option("--state", default="", help="Only complete, interrupted, recovered, ... runs.")
 @options.json_flag
 def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> None:
@@ -108,7 +120,7 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 @click.command("rm")
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, shell_complete=completion.runs)
 @options.dry_run_flag
 @options.yes_flag
 def rm(runs: tuple[str, ...], dry_run: bool, yes: bool) -> None:
@@ -175,7 +187,7 @@ def gc(dry_run: bool, yes: bool) -> None:
 
 
 @click.command("verify")
-@click.argument("runs", nargs=-1)
+@click.argument("runs", nargs=-1, shell_complete=completion.runs)
 @click.option(
     "--signed-by", metavar="KEY", help="Bundles must be signed by this public key (or .pub file)."
 )
@@ -295,7 +307,7 @@ def reindex() -> None:
 
 
 @click.command("bundle")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, shell_complete=completion.runs)
 @click.option(
     "--output",
     "-o",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mac_whisper_speedtest.cli import options
+from mac_whisper_speedtest.cli import completion, options
 from mac_whisper_speedtest.cli.output import echo_document, echo_json
 from mac_whisper_speedtest.errors import StorageError, UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("show")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @options.results_files
 @options.json_flag
 @click.option("--wide", is_flag=True, help="Show all columns, over several tables if need be.")
@@ -59,14 +59,17 @@ def command(run: str, output: tuple[Path, ...], as_json: bool, wide: bool) -> No
 
 
 @click.command("score")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completion.runs)
 @click.option("--normalizer", help="english, basic, nfc or none.  [default: by language]")
 @click.option(
-    "--reference-backend", help="Compare with this backend of the run.  [default: by fixed order]"
+    "--reference-backend",
+    help="Compare with this backend of the run.  [default: by fixed order]",
+    shell_complete=completion.backends,
 )
 @click.option(
     "--reference-text",
     help="What was said, for a run on a single recording: a text file, or the words.",
+    shell_complete=completion.files,
 )
 @click.option("--per-utterance", is_flag=True, help="Also show every utterance's rate.")
 @options.json_flag
@@ -179,10 +182,10 @@ _SOME = 5
 
 
 @click.command("diff")
-@click.argument("run")
-@click.argument("backend_a")
-@click.argument("backend_b")
-@click.option("--model", "-m", help="Only this model of the run.")
+@click.argument("run", shell_complete=completion.runs)
+@click.argument("backend_a", shell_complete=completion.backends)
+@click.argument("backend_b", shell_complete=completion.backends)
+@click.option("--model", "-m", help="Only this model of the run.", shell_complete=completion.models)
 @click.option("--utterance", help="Only this recording of a set.")
 @click.option("--normalizer", help="english, basic, nfc or none.  [default: by language]")
 def diff_command(  # noqa: PLR0917 - one parameter per option

@@ -254,6 +254,11 @@ def every() -> list[RunDirectory]:
     return [run for run in _folders() if run.manifest_path.is_file()]
 
 
+def newest_names(most: int) -> list[tuple[int, tuple[str, ...]]]:
+    """The numbers and tags of the newest runs, the newest first. Raises StorageError."""
+    return [(run.number, _names(run).tags) for run in every()[: -most - 1 : -1]]
+
+
 def create() -> RunDirectory:
     """Make the next run's directory; two tools at once get two numbers.
 
