@@ -143,6 +143,18 @@ def test_history_shows_every_run_and_the_change(keep: Keep, speedtest: Call) -> 
     assert document["series"][0]["changes"][0]["run"] == 5
 
 
+def test_history_fails_on_a_lasting_change_while_it_is_shown(keep: Keep, speedtest: Call) -> None:
+    for number, level in enumerate((1.2, 1.21, 1.19, 1.205, 1.0, 1.01, 0.99, 1.005), start=1):
+        keep(number, at(level))
+    assert speedtest("history", "a", "--fail-on", "change").code == 11
+    assert speedtest("history", "a", "--fail-on", "change", "--json").code == 11
+    assert speedtest("history", "a", "--fail-on", "slower").code == 0  # it became faster
+    assert speedtest("history", "a", "--fail-on", "change", "--limit", 4).code == 0
+    for number, level in enumerate((1.2, 1.21, 1.19, 1.205), start=9):
+        keep(number, at(level))
+    assert speedtest("history", "a", "--fail-on", "slower", "--limit", 8).code == 11
+
+
 def test_history_of_few_runs_says_how_many_a_change_takes(keep: Keep, speedtest: Call) -> None:
     keep(1, at(1))
     answer = speedtest("history", "a")

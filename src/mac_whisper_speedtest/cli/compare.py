@@ -149,9 +149,23 @@ def _rendered(found: Compared, form: str) -> str:
     default=200,
     help="Runs of a series to look at: the newest.",
 )
+@click.option(
+    "--fail-on",
+    type=click.Choice(("change", "slower")),
+    help="Exit with 11 if a lasting change is shown: any, or one to slower.",
+    show_default=False,
+)
 @options.json_flag
+@click.pass_context
 def history(  # noqa: PLR0917 - one parameter per option
-    backend: str, model: str, clip: str, contract: str, limit: int, as_json: bool
+    ctx: click.Context,
+    backend: str,
+    model: str,
+    clip: str,
+    contract: str,
+    limit: int,
+    fail_on: str | None,
+    as_json: bool,
 ) -> None:
     """Show BACKEND in every run, in whatever version, and when it became faster or slower.
 
@@ -162,12 +176,15 @@ def history(  # noqa: PLR0917 - one parameter per option
     \b
     speedtest history faster-whisper
     speedtest history whisper.cpp --model small --json
+    speedtest history whisper.cpp --model small --limit 30 --fail-on change
 
-    Exit codes: 0 shown; 2 no run has such a backend; 5 the runs cannot be read.
+    Exit codes: 0 shown; 2 no run has such a backend; 5 the runs cannot be read; 11 a change that
+    --fail-on names is shown.
     """
     from mac_whisper_speedtest.compare import document
     from mac_whisper_speedtest.compare import history as trend
     from mac_whisper_speedtest.report import history as history_report
+    from mac_whisper_speedtest.stats.ranking import Verdict
 
     found = trend.history(
         backend,
@@ -180,3 +197,8 @@ def history(  # noqa: PLR0917 - one parameter per option
         echo_document(document.to_json(found))
     else:
         history_report.show_history(found)
+    changes = [each for series in found.series for each in series.changes]
+    if fail_on == "change" and changes:
+        ctx.exit(ExitCode.REGRESSION)
+    if fail_on == "slower" and any(each.verdict == Verdict.SLOWER for each in changes):
+        ctx.exit(ExitCode.REGRESSION)
