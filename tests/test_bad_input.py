@@ -47,7 +47,11 @@ CASES: dict[str, tuple[Callable[[Path], list[object]], str, str]] = {
     "missing backend file": (lambda _: ["-b", "no.toml"], "no.toml", "path"),
     "unknown clip": (lambda _: ["--clip", "shortt"], "shortt", "short"),
     "unknown suffix": (lambda d: ["-o", d / "out.xml"], ".xml", ".json"),
-    "unwritable output": (lambda d: ["-o", d / "missing" / "out.json"], "out.json", "folder"),
+    "unwritable output": (
+        lambda d: ["-o", write_tone(d / "a.wav") / "out.json"],
+        "out.json",
+        "folder",
+    ),
     "output is a folder": (lambda d: ["-o", _folder(d / "out.json")], "out.json", "folder"),
     "negative passes": (lambda _: ["--passes", -1], "--passes is -1", "--help"),
     "no rounds": (lambda _: ["--rounds", 0], "--rounds is 0", "--help"),

@@ -53,6 +53,42 @@ def test_a_folder_or_an_unknown_run_is_refused(call: Call, tmp_path: Path) -> No
     assert not (tmp_path / "x.html").exists()
 
 
-def test_a_place_that_cannot_be_written_is_a_storage_error(call: Call, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_refused_as_by_export(
+    call: Call, speedtest: Call, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert call("1", "-o", "file/report.html").code == 5
+    for answer in (call("1", "-o", "file/x.html"), speedtest("export", "1", "-o", "file/x.html")):
+        assert answer.code == 2
+        assert "cannot write file/x.html: Not a directory" in answer.err
+
+
+def test_a_missing_folder_is_made_by_every_command_that_writes_a_file(
+    call: Call, speedtest: Call, tmp_path: Path
+) -> None:
+    assert call("1", "-o", "a/b/page.html").code == 0
+    assert speedtest("export", "1", "-o", "c/d/cells.csv").code == 0
+    assert speedtest("show", "1", "-o", "e/f/cells.csv").code == 0
+    assert {each.name for each in tmp_path.glob("[ace]/*/*")} == {"page.html", "cells.csv"}
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (("report", "1", "-o", "x.pdf"), "end it in .html; a browser prints it as PDF"),
+        (("export", "1", "-o", "x.xlsx"), "spreadsheets open .csv"),
+        (("show", "1", "-o", "x.doc"), "use one of .json, .jsonl, .csv"),
+        (("results", "bundle", "1", "-o", "x.tar"), "-o x.tar.zip, or a folder"),
+        (("run", "-m", "tiny.en", "-o", "x.xlsx"), "spreadsheets open .csv"),
+        (
+            ("run", "-m", "tiny.en", "--audio", "a.mp3", "b.mp3"),
+            "--audio 'FOLDER/*.mp3', in quotes",
+        ),
+    ],
+)
+def test_what_is_refused_says_what_works(
+    call: Call, speedtest: Call, tmp_path: Path, command: tuple[str, ...], hint: str
+) -> None:
+    answer = speedtest(*command)
+    assert answer.code == 2
+    assert hint in answer.err
+    assert not list(tmp_path.glob("x.*"))

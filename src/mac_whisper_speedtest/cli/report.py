@@ -40,10 +40,16 @@ def command(run: str, output: Path | None) -> None:
     """
     from mac_whisper_speedtest import files as files_module
     from mac_whisper_speedtest.compare import sources
+    from mac_whisper_speedtest.export import files
     from mac_whisper_speedtest.report.html.report import render_report
 
-    if output is not None and output.is_dir():
-        raise UsageError(f"cannot write {output}: it is a folder", hint="name a file in it")
+    if output is not None:
+        files.check_path(output)
+        if output.suffix.lower() not in {".html", ".htm"}:
+            raise UsageError(
+                f"cannot write {output}: a report is an HTML page",
+                hint="end it in .html; a browser prints it as PDF; for data: speedtest export",
+            )
     source = sources.load(run)
     path = output or _new_file(f"run-{source.run.manifest.run}.html")
     data = render_report(source.run, label=source.label).encode()

@@ -352,6 +352,11 @@ def bundle_run(runs: tuple[str, ...], output: Path, without_texts: bool, key: Pa
             f"{output} is a file, and {len(found)} runs are {len(found)} bundles",
             hint="name a folder with -o",
         )
+    if not folder and output.suffix.lower() != ".zip":
+        raise UsageError(
+            f"cannot write {output}: a bundle's name ends in .zip",
+            hint=f"-o {output}.zip, or a folder that is there",
+        )
     for run in found:
         path = output / f"run-{run.path.name}.zip" if folder else output
         write.write_bundle(run, path, texts=not without_texts)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mac_whisper_speedtest.cli import options
-from mac_whisper_speedtest.errors import ExitCode
+from mac_whisper_speedtest.errors import ExitCode, UsageError
+from mac_whisper_speedtest.printable import shown
 
 if TYPE_CHECKING:
     from mac_whisper_speedtest.results.schema import Run
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("run", cls=options.GroupedCommand)
+@click.argument("others", nargs=-1, metavar="")
 @options.declared()
 @options.results_files
 @options.json_flag
@@ -59,6 +61,12 @@ def command(
     from mac_whisper_speedtest.run import session
     from mac_whisper_speedtest.run.select import WeightsNeededError
 
+    if others := asked.pop("others"):
+        several = "several recordings: --audio 'FOLDER/*.mp3', in quotes, or --audio FOLDER"
+        raise UsageError(
+            f"run takes options only, not {shown(others[0])}",
+            hint=several if asked["audio"] else "see speedtest run --help",
+        )
     request = Request(**{name: value for name, value in asked.items() if value is not None})
     for path in output:
         files.check_writable(path)

@@ -86,6 +86,8 @@ FORMATS: Mapping[str, Write] = MappingProxyType(
 )
 """Name, which is also the suffix of a file → its writer."""
 
+_SPREADSHEETS = ("xlsx", "xls", "ods", "numbers")
+
 
 def format_of(path: Path) -> str:
     """The format that the suffix of ``path`` names.
@@ -95,9 +97,10 @@ def format_of(path: Path) -> str:
     """
     name = path.suffix.lower().removeprefix(".")
     if name not in FORMATS:
+        instead = "; spreadsheets open .csv" if name in _SPREADSHEETS else ""
         raise UsageError(
             f"cannot write {path}: unknown suffix {path.suffix!r}",
-            hint=f"use one of {', '.join(f'.{each}' for each in FORMATS)}",
+            hint=f"use one of {', '.join(f'.{each}' for each in FORMATS)}{instead}",
         )
     return name
 
@@ -118,16 +121,16 @@ def check_format(name: str, table: str = CELLS.name) -> None:
 
 
 def check_path(path: Path) -> None:
-    """Make sure that a file can be written at ``path``.
+    """Make sure that a file can be written at ``path``; folders that are missing will be created.
 
     Raises:
         UsageError: it cannot.
     """
-    hint = "name a file in a folder that exists and that you may write to"
+    hint = "name a file in a folder that you may write to"
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder", hint=hint)
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=next(each for each in path.parents if each.exists())):
             pass
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", hint=hint) from error
