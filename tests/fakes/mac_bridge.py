@@ -61,7 +61,7 @@ class UnusableError(ProtocolError):
 
 
 class Bridge:
-    """One program, named for its framework; ``results`` as Apple's is told them."""
+    """One program, named for its framework; Apple's has two kinds of ``results``."""
 
     def __init__(self, framework: str, results: str) -> None:
         self.framework, self.results = framework, results

@@ -84,8 +84,8 @@ def unpack(archive: Path, bundle: Path) -> list[str]:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            wanted = _wanted(opened, archive)
-            for name, info in wanted.items():
+            accepted = _accepted(opened, archive)
+            for name, info in accepted.items():
                 path = bundle / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # The size of an entry limits what is read of it; its checksum is verified.
@@ -93,10 +93,10 @@ def unpack(archive: Path, bundle: Path) -> list[str]:
                     shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise _refused(archive, f"cannot be unpacked: {error}") from error
-    return list(wanted)
+    return list(accepted)
 
 
-def _wanted(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
+def _accepted(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
     """The entries to unpack by their path inside the bundle, once all of them are acceptable."""
     entries = [info for info in opened.infolist() if not info.is_dir()]
     if len(entries) > MOST_FILES:
@@ -105,7 +105,7 @@ def _wanted(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo
     limit = max(_LEAST_LIMIT, MOST_TIMES_LARGER * archive.stat().st_size)
     if size > limit:
         raise _refused(archive, f"unpacks to {megabytes(size)}, at most {megabytes(limit)} are")
-    wanted: dict[str, zipfile.ZipInfo] = {}
+    accepted: dict[str, zipfile.ZipInfo] = {}
     bundles: set[str] = set()
     seen: set[str] = set()
     for info in entries:
@@ -119,12 +119,12 @@ def _wanted(opened: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo
         if info.filename.casefold() in seen:
             raise _refused(archive, f"holds {info.filename!r} twice")
         seen.add(info.filename.casefold())
-        wanted["/".join(path.parts[1:])] = info
+        accepted["/".join(path.parts[1:])] = info
     if len(bundles) != 1:
         raise _refused(archive, f"holds {len(bundles)} Core ML models, not one")
-    if missing := [name for name in CORE_ML_BUNDLE if name not in wanted]:
+    if missing := [name for name in CORE_ML_BUNDLE if name not in accepted]:
         raise _refused(archive, f"holds no {missing[0]}, so its Core ML model cannot load")
-    return wanted
+    return accepted
 
 
 def _objection(info: zipfile.ZipInfo) -> str:
