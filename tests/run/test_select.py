@@ -114,8 +114,9 @@ def test_a_reference_that_is_not_measured_is_refused(speedtest: Call) -> None:
 
 
 def test_without_any_weights_it_says_how_much_there_is_to_fetch_and_stores_nothing(
-    hub: Hub, speedtest: Call
+    hub: Hub, speedtest: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
     refused = speedtest("run", "--model", "small", "-b", "faster-whisper", "-b", "whisper.cpp")
     assert refused.code == ExitCode.WEIGHTS_MISSING
     assert "no weights for small are on this machine: 486 MB to fetch" in refused.err

@@ -264,9 +264,10 @@ def test_an_archive_that_is_no_bundle_leaves_nothing_behind(
 
 
 def test_a_run_reports_the_device_that_ran_the_encoder_instead_of_core_ml(
-    encoder: HostedWeights, speedtest: Call, tmp_path: Path
+    encoder: HostedWeights, speedtest: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the real whisper.cpp, of the kind that has no Core ML."""
+    monkeypatch.setenv("SPEEDTEST_DATA_DIR", str(tmp_path / "data"))
     pytest.importorskip("pywhispercpp")
     pull.pull_row(encoder, notify=quiet)
     tone = write_tone(tmp_path / "tone.wav", seconds=0.5)
