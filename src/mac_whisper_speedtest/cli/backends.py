@@ -40,24 +40,22 @@ def list_backends(as_json: bool) -> None:
     if as_json:
         output.echo_json([backend_facts.facts(backend) for backend in found])
         return
-    from rich.table import Table
+    from mac_whisper_speedtest.report.terminal import show_list
 
-    from mac_whisper_speedtest.report.console import output_console
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("backend", "version", "here", "weights", "what it is"):
-        table.add_column(heading, no_wrap=True)
+    rows = []
     for backend in found:
         facts = backend_facts.facts(backend)
-        table.add_row(
-            backend.name,
-            facts["version"],
-            facts["runs_from"],
-            backend.weights_format,
-            backend.summary,
+        rows.append(
+            (
+                backend.name,
+                facts["runs_from"],
+                facts["version"],
+                backend.weights_format,
+                backend.summary,
+            )
         )
-    # On a terminal `info` shows what does not fit.
-    output_console().print(table)
+    headings = ("backend", "here", "version", "weights", "what it is")
+    show_list(headings, rows, least=4, more="speedtest backends info NAME")
 
 
 @command.command("info")

@@ -10,7 +10,7 @@ from rich.text import Text
 from mac_whisper_speedtest.report.console import TextConsole, output_console
 from mac_whisper_speedtest.report.figures import accuracy_table, references
 from mac_whisper_speedtest.report.tables import ReportTable, TableColumn, TableRow, number_columns
-from mac_whisper_speedtest.report.terminal import fitted
+from mac_whisper_speedtest.report.terminal import fitted, lines
 from mac_whisper_speedtest.results import cells as named
 from mac_whisper_speedtest.results.cells import percent
 from mac_whisper_speedtest.results.schema import AccuracyResult, CellResult, UtteranceScore
@@ -44,8 +44,7 @@ def show_scores(
         # How each was compared is in the lines below.
         for part in fitted(table.with_columns(range(len(table.columns) - 1)), console):
             console.print(part)
-        for line in dict.fromkeys(_notes(group, ranked, found, names)):
-            console.print(Text(f"  {line}"))
+        console.print(lines(dict.fromkeys(_notes(group, ranked, found, names)), console))
         if per_utterance:
             for part in fitted(_utterances(ranked, found, names), console):
                 console.print(part)
