@@ -110,7 +110,7 @@ def judged(run: Machine, level: float, truth: float | None) -> dict[str, float |
     slowest = max(run.names, key=lambda name: run.speeds[name])
     found = [
         ranking.verdict_of(pair.ratio, ranking.MARGIN) is Verdict.SLOWER
-        for pair in strict.against(slowest).values()
+        for pair in ranking.against(strict.pairs, slowest).values()
         for pair in [pair.swapped()]
     ]
     return {

@@ -96,3 +96,16 @@ def test_no_timing_is_lost_or_changed() -> None:
 def test_what_is_no_time_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="above zero"):
         outliers.flag_outliers([Timing(bad, 0, 0)])
+
+
+def test_the_usual_is_that_of_the_others_however_many_share_a_value() -> None:
+    """Found by position among all that are in order; the outlier itself is left out."""
+    many = [Timing(1.0 + each / 1000, 0, each, tokens=10 + each % 2) for each in range(9)]
+    odd = Timing(3.0, 0, 9, tokens=11, outside_share=0.5)
+    assert only(outliers.flag_outliers([*many, odd])).cause == (
+        "other programs took the processor (50% of a core)"
+    )
+    odd = replace(odd, tokens=20)
+    assert only(outliers.flag_outliers([*many, odd])).cause == "20 tokens instead of 10"
+    even = [*many, Timing(1.0, 0, 10, tokens=11)]
+    assert only(outliers.flag_outliers([*even, odd])).cause == "20 tokens instead of 10.5"

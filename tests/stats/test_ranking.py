@@ -88,7 +88,7 @@ def test_more_cells_make_wider_intervals() -> None:
 def test_a_pair_that_agrees_by_chance_in_few_rounds_is_not_believed() -> None:
     noisy = measured(dict.fromkeys("abcd", 1.0), rounds=3, noise=0.1)
     cells = noisy | {"e": {0: 1.0, 1: 1.0, 2: 1.0}, "f": {0: 1.1, 1: 1.1, 2: 1.1}}
-    pair = ranking.rank(cells, margin=0.02).against("e")["f"]
+    pair = ranking.against(ranking.rank(cells, margin=0.02).pairs, "e")["f"]
     assert pair.verdict is Verdict.AMBIGUOUS
 
 

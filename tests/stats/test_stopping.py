@@ -83,7 +83,7 @@ def open_pairs(**lows: float) -> Ranking:
         Pair(name[0], name[1], Interval(low + 0.1, low, low + 0.2, 0.99, 12), Verdict.AMBIGUOUS)
         for name, low in lows.items()
     ]
-    return Ranking(ranks={}, pairs=pairs, best=None, margin=0.02, level=0.95)
+    return Ranking({}, pairs, None, {}, 0.02, 0.95)
 
 
 def test_a_short_budget_goes_to_the_pair_that_takes_least() -> None:
@@ -117,7 +117,7 @@ def test_a_cell_in_several_pairs_is_paid_for_once() -> None:
 
 def _both(found: Ranking, left_s: float) -> bool:
     """Whether the time is enough for a second pair of the same kind."""
-    twice = Ranking({}, [*found.pairs, *open_pairs(de=1.0).pairs], None, 0.02, 0.95)
+    twice = Ranking({}, [*found.pairs, *open_pairs(de=1.0).pairs], None, {}, 0.02, 0.95)
     return stopping.undecided_cells(
         twice, round_s=dict.fromkeys("abde", 0.5), left_s=left_s
     ) == set("abde")

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mac_whisper_speedtest.stats import quantiles
+from mac_whisper_speedtest.stats import quantiles, sums
 from mac_whisper_speedtest.stats.quantiles import check_level
 
 LEVEL = 0.95
@@ -103,7 +103,14 @@ def of_ratio(
     Raises:
         ValueError: for a value that is not finite and above zero, or a level outside (0, 1).
     """
-    found = of_center(log_ratios(a, b), level, min_spread=min_spread)
+    return of_log_ratios(log_ratios(a, b), level, min_spread=min_spread)
+
+
+def of_log_ratios(
+    values: Sequence[float], level: float = LEVEL, *, min_spread: float = 0.0
+) -> Interval | None:
+    """:func:`of_ratio`, of what :func:`log_ratios` gave."""
+    found = of_center(values, level, min_spread=min_spread)
     if found is None:
         return None
     return _ratio(found.estimate, found.low, found.high, level, found.n)
@@ -152,11 +159,21 @@ def of_center(
     rank = quantiles.signed_rank(n, level)
     if rank == 0:
         mean = statistics.fmean(ordered)
-        deviation = max(statistics.stdev(ordered), min_spread)
-        half = quantiles.student_t(n - 1, (1 + level) / 2) * deviation / math.sqrt(n)
+        half = (
+            quantiles.student_t(n - 1, (1 + level) / 2)
+            * max(deviation(ordered), min_spread)
+            / math.sqrt(n)
+        )
         return Interval(mean, mean - half, mean + half, level, n)
-    walsh = sorted(x + y for i, x in enumerate(ordered) for y in ordered[i:])
-    return Interval(statistics.median(walsh) / 2, walsh[rank - 1] / 2, walsh[-rank] / 2, level, n)
+    walsh = sums.of_pairs(ordered)
+    return Interval(sums.median(walsh) / 2, walsh[rank - 1] / 2, walsh[-rank] / 2, level, n)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation of two values or more (``statistics.stdev`` is exact, and slow)."""
+    mean = statistics.fmean(values)
+    squares = math.fsum((each - mean) ** 2 for each in values)
+    return math.sqrt(squares / (len(values) - 1))
 
 
 def spread(ratio: Interval) -> float:
@@ -221,8 +238,8 @@ def of_unpaired_ratio(
     rank = quantiles.mann_whitney(len(first), len(second), level)
     if rank == 0:
         return _welch(first, second, level, min_spread)
-    found = sorted(x - y for x in first for y in second)
-    return _ratio(statistics.median(found), found[rank - 1], found[-rank], level, n)
+    found = sums.of_two(first, [-each for each in second])
+    return _ratio(sums.median(found), found[rank - 1], found[-rank], level, n)
 
 
 def range_of_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:
@@ -241,18 +258,16 @@ def range_of_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:
     first, second = _logs(a), _logs(b)
     if not first or not second:
         raise ValueError("a ratio needs a value on either side")
-    found = sorted(x - y for x in first for y in second)
+    found = sums.of_two(first, [-each for each in second])
     arrangements = math.comb(len(first) + len(second), len(first))
     level = max(0.0, 1 - 2 / arrangements)
-    return _ratio(
-        statistics.median(found), found[0], found[-1], level, min(len(first), len(second))
-    )
+    return _ratio(sums.median(found), found[0], found[-1], level, min(len(first), len(second)))
 
 
 def _welch(a: Sequence[float], b: Sequence[float], level: float, least: float) -> Interval:
     """Welch 1947, Biometrika 34: 28."""
     center = statistics.fmean(a) - statistics.fmean(b)
-    parts = [max(statistics.stdev(each), least) ** 2 / len(each) for each in (a, b)]
+    parts = [max(deviation(each), least) ** 2 / len(each) for each in (a, b)]
     error = math.sqrt(sum(parts))
     degrees = len(a) + len(b) - 2
     if error > 0:

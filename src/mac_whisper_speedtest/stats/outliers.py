@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections import defaultdict
@@ -99,13 +100,13 @@ def flag_outliers(timings: Sequence[Timing]) -> list[Outlier]:
     for timing in timings:
         by_utterance[timing.utterance].append(timing)
     limits = {name: _limits(peers) for name, peers in by_utterance.items()}
+    usual = {name: _Usual.of(peers) for name, peers in by_utterance.items()}
     found = []
     for timing in timings:
         middle, reach = limits[timing.utterance]
         away = math.log(timing.seconds) - middle
         if abs(away) > reach:
-            peers = [each for each in by_utterance[timing.utterance] if each is not timing]
-            cause = next(_causes(timing, peers, slow=away > 0), NO_CAUSE)
+            cause = next(_causes(timing, usual[timing.utterance], slow=away > 0), NO_CAUSE)
             found.append(Outlier(timing, math.exp(away), cause))
     return found
 
@@ -122,14 +123,31 @@ def _limits(timings: Sequence[Timing]) -> tuple[float, float]:
     return middle, max(CUT * sigma, math.log(FLOOR))
 
 
-def _causes(timing: Timing, peers: Sequence[Timing], *, slow: bool) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """What is known of all timings of an utterance, in order."""
+
+    fallbacks: Sequence[float]
+    tokens: Sequence[float]
+    outside_share: Sequence[float]
+
+    @classmethod
+    def of(cls, timings: Sequence[Timing]) -> _Usual:
+        return cls(
+            fallbacks=_ordered(each.fallbacks for each in timings),
+            tokens=_ordered(each.tokens for each in timings),
+            outside_share=_ordered(each.outside_share for each in timings),
+        )
+
+
+def _causes(timing: Timing, usual: _Usual, *, slow: bool) -> Iterator[str]:
     """Possible causes, the strongest evidence first: other work, then a disturbed machine."""
-    fallbacks = _median(each.fallbacks for each in peers) or 0
+    fallbacks = _median_without(usual.fallbacks, timing.fallbacks) or 0
     if slow and timing.fallbacks is not None and timing.fallbacks > fallbacks:
         count = timing.fallbacks
         words = "1 fallback" if count == 1 else f"{count} fallbacks"
         yield f"decoded again at a higher temperature ({words})"
-    tokens = _median(each.tokens for each in peers)
+    tokens = _median_without(usual.tokens, timing.tokens)
     if timing.tokens is not None and tokens is not None:
         more = timing.tokens > TOKENS_FACTOR * tokens
         fewer = timing.tokens * TOKENS_FACTOR < tokens
@@ -140,13 +158,22 @@ def _causes(timing: Timing, peers: Sequence[Timing], *, slow: bool) -> Iterator[
     if not slow:
         return
     share = timing.outside_share
-    usual = _median(each.outside_share for each in peers) or 0.0
-    if share is not None and share > max(OUTSIDE_SHARE, 2 * usual):
+    others = _median_without(usual.outside_share, share) or 0.0
+    if share is not None and share > max(OUTSIDE_SHARE, 2 * others):
         yield f"other programs took the processor ({share:.0%} of a core)"
     if timing.throttled:
         yield "the machine was slower in this round"
 
 
-def _median(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+def _ordered(values: Iterable[float | None]) -> list[float]:
+    return sorted(value for value in values if value is not None)
+
+
+def _median_without(ordered: Sequence[float], one: float | None) -> float | None:
+    """The median of the others, found by position: a cell may have many samples and outliers."""
+    left_out = len(ordered) if one is None else bisect.bisect_left(ordered, one)
+    count = len(ordered) - (one is not None)
+    if count == 0:
+        return None
+    middle = [ordered[at + (at >= left_out)] for at in {(count - 1) // 2, count // 2}]
+    return sum(middle) / len(middle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -111,6 +111,7 @@ class Ranking:
         ranks: the possible ranks of each cell.
         pairs: every pair once, in the order in which the cells were given.
         best: the cell with the smallest median, the first of equals; ``None`` without any round.
+        against_best: every other cell, judged against it.
         margin: the difference below which cells count as the same.
         level: the confidence with which all intervals in ``pairs`` hold together.
     """
@@ -118,18 +119,15 @@ class Ranking:
     ranks: dict[str, RankRange]
     pairs: list[Pair]
     best: str | None
+    against_best: dict[str, Pair]
     margin: float
     level: float
 
-    def against(self, other: str) -> dict[str, Pair]:
-        """Every other cell, judged against ``other``."""
-        found = [each.swapped() if each.a == other else each for each in self.pairs]
-        return {each.a: each for each in found if each.b == other}
 
-    @property
-    def against_best(self) -> dict[str, Pair]:
-        """Every cell but the best, judged against it."""
-        return {} if self.best is None else self.against(self.best)
+def against(pairs: Iterable[Pair], other: str | None) -> dict[str, Pair]:
+    """Every cell that was compared with ``other``, judged against it."""
+    found = [each.swapped() if each.a == other else each for each in pairs]
+    return {each.a: each for each in found if each.b == other}
 
 
 def rank(
@@ -160,12 +158,12 @@ def rank(
     names = list(rtf)
     couples = list(itertools.combinations(names, 2))
     logs = [intervals.log_ratios(rtf[a], rtf[b]) for a, b in couples]
-    spreads = [statistics.stdev(each) for each in logs if len(each) >= intervals.MIN_ROUNDS]
+    spreads = [intervals.deviation(each) for each in logs if len(each) >= intervals.MIN_ROUNDS]
     usual = statistics.median(spreads) if spreads else 0.0
     pairs = []
-    for a, b in couples:
+    for (a, b), each in zip(couples, logs, strict=True):
         each_level = 1 - (1 - level) / len(couples)
-        ratio = intervals.of_ratio(rtf[a], rtf[b], each_level, min_spread=usual)
+        ratio = intervals.of_log_ratios(each, each_level, min_spread=usual)
         pairs.append(Pair(a, b, ratio, verdict_of(ratio, margin)))
     first = dict.fromkeys(names, 1)
     last = dict.fromkeys(names, len(names))
@@ -176,10 +174,12 @@ def rank(
             first[loser] += 1
             last[winner] -= 1
     medians = {name: statistics.median(each.values()) for name, each in rtf.items() if each}
+    best = min(medians, key=lambda name: medians[name], default=None)
     return Ranking(
         ranks={name: RankRange(first[name], last[name]) for name in names},
         pairs=pairs,
-        best=min(medians, key=lambda name: medians[name], default=None),
+        best=best,
+        against_best=against(pairs, best),
         margin=margin,
         level=level,
     )

@@ -21,7 +21,7 @@ def heard_texts(cell: s.CellResult) -> Iterator[repeatability.SampleText]:
         if not sample.failed:
             yield repeatability.SampleText(
                 cell=cell.id,
-                backend=cell.backend.name.partition(":")[0].partition("@")[0],
+                backend=_base_name(cell),
                 model=cell.model.name,
                 device=cell.backend.device,
                 precision=cell.backend.precision,
@@ -29,6 +29,11 @@ def heard_texts(cell: s.CellResult) -> Iterator[repeatability.SampleText]:
                 text=sample.text,
                 round=sample.round,
             )
+
+
+def _base_name(cell: s.CellResult) -> str:
+    """Its backend without version and precision."""
+    return cell.backend.name.partition(":")[0].partition("@")[0]
 
 
 def differing(cell: s.CellResult) -> Iterator[str]:
@@ -173,9 +178,9 @@ def placement(run: s.Run, cell: s.CellResult) -> Iterator[str]:
     peers = [
         heard
         for other in run.cells
-        for heard in heard_texts(other)
-        if (heard.backend, heard.model) == (own.backend, own.model)
+        if (_base_name(other), other.model.name) == (own.backend, own.model)
         and other.clip.name == cell.clip.name
+        for heard in heard_texts(other)
     ]
     mine = f"{own.device or 'device unknown'} {own.precision or 'precision unknown'}"
     for pair in repeatability.across_placements(peers):
