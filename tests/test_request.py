@@ -34,6 +34,7 @@ from mac_whisper_speedtest.option import (
     Seconds,
     Several,
     Share,
+    SpokenLanguage,
     Switch,
     WholeNumber,
 )
@@ -52,6 +53,7 @@ OTHER_VALUES: dict[type, tuple[str, Any]] = {
     Processors: ("0-2,5", (0, 1, 2, 5)),
     Seconds: ("2m", 120.0),
     Share: ("5%", 0.05),
+    SpokenLanguage: ("fr", "fr"),
     WholeNumber: ("3", 3),
 }
 
@@ -144,6 +146,7 @@ def test_a_recorded_option_is_in_the_manifest_in_bundles_and_in_the_command_that
         (Processors(), "6,0-3", (0, 1, 2, 3, 6)),
         (Lengths(), "2,5,10", (2.0, 5.0, 10.0)),
         (WholeNumber(), "-5", -5),
+        (SpokenLanguage(), "pt-BR", "pt"),
     ],
 )
 def test_what_is_typed_is_written_as_it_is_read(kind: Any, typed: str, value: Any) -> None:
@@ -167,6 +170,7 @@ def test_what_is_typed_is_written_as_it_is_read(kind: Any, typed: str, value: An
         (WholeNumber(least=1), "0", 0),
         (WholeNumber(), "1.5", 1.5),
         (WholeNumber(), "one", True),
+        (SpokenLanguage(), "english", 3),
         (Switch(), "perhaps", 1),
         (OneOf(names=("a", "b")), "c", 3),
     ],

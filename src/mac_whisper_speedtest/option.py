@@ -279,6 +279,25 @@ class TagName(ValueKind):
         return text
 
 
+AUTO = "auto"
+"""Instead of a language: every backend decides by itself."""
+
+
+class SpokenLanguage(ValueKind):
+    """A code such as ``fr``, of which a region is left out; or `AUTO`."""
+
+    metavar = "CODE"
+
+    def check(self, value: Any, name: str) -> str:
+        code: str = re.split("[-_]", super().check(value, name).strip().lower())[0]
+        if code != AUTO and not re.fullmatch("[a-z]{2,3}", code):
+            raise UsageError(
+                f"{name} is {value!r}, not the code of a language",
+                hint="write it like en or fr; auto leaves it to the backends",
+            )
+        return code
+
+
 class Several(ValueKind):
     """One value or more, each once and of the kind ``each``; typed by giving the option again."""
 

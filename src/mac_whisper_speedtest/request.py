@@ -29,6 +29,7 @@ from mac_whisper_speedtest.option import (
     Seconds,
     Several,
     Share,
+    SpokenLanguage,
     Switch,
     TagName,
     WholeNumber,
@@ -304,8 +305,8 @@ class Request(RecordedRequest):
     ] = False
     language: Annotated[
         str | None,
-        Option("--language", Group.AUDIO, short="-l"),
-        Doc("language spoken in the recordings, such as en"),
+        Option("--language", Group.AUDIO, SpokenLanguage(), short="-l"),
+        Doc("language spoken in the recordings, such as en; auto leaves it to the backends"),
     ] = None
     mic: Annotated[
         bool,

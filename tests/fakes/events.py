@@ -52,6 +52,7 @@ def effective(cell: str, number: int = 0, **changes: Any) -> s.Effective:
         "values": DecodeContract().settings(),
         "observed": ["beam_size", "language"],
         "remarks": [],
+        "language": "en",
     }
     return s.Effective(**{**fields, **changes})
 

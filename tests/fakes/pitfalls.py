@@ -10,6 +10,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ STEADY_S = 0.2
 SLOWER = 1.05
 TEXT = "And so, my fellow Americans, ask not what your country can do for you."
 OTHER_TEXT = "Four score and seven years ago our fathers brought forth a new nation to this land."
+FRENCH_SECONDS = 2
+"""Recordings of this length are French, longer ones Russian."""
+TEXTS: Mapping[str, str] = {
+    "fr": "le petit chien dort",
+    "ru": "маленькая собака спит",
+    "en": "the little dog sleeps",
+}
 
 
 class Sound:
@@ -261,3 +269,32 @@ class RefusesSome(Steady):
         if len(audio) < 16000:
             raise ValueError("the audio is too short for this backend")
         return super().transcribe(audio, contract)
+
+
+class Polyglot(Sound):
+    """Decodes in the language it is asked for; asked for none, it detects the right one."""
+
+    def transcribe(self, audio: Any, contract: DecodeContract) -> Transcription:
+        self.used = self.language(contract, "fr" if len(audio) == FRENCH_SECONDS * 16000 else "ru")
+        return Transcription([Segment(0.0, 1.0, TEXTS[self.used])], language=self.used)
+
+    def language(self, contract: DecodeContract, spoken: str) -> str:
+        return contract.language or spoken
+
+    def effective(self, contract: DecodeContract) -> EffectiveSettings:
+        used = replace(contract, language=self.used)
+        return EffectiveSettings(used.settings(), observed=("language",))
+
+
+class English(Polyglot):
+    """Decodes everything as English, whatever it is asked."""
+
+    def language(self, contract: DecodeContract, spoken: str) -> str:
+        return "en"
+
+
+class Confused(Polyglot):
+    """Decodes Russian as French, whatever it is asked."""
+
+    def language(self, contract: DecodeContract, spoken: str) -> str:
+        return "fr"

@@ -178,6 +178,19 @@ class UtteranceErrors(Counts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageErrors(Counts):
+    """The errors of a set's utterances in one language.
+
+    Attributes:
+        language: its code; empty where it is unknown.
+        utterances: how many are in it.
+    """
+
+    language: str
+    utterances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score(Counts):
     """The errors of one backend's texts over a set.
 
@@ -192,6 +205,7 @@ class Score(Counts):
         failed: number of utterances for which the backend produced no text.
         cer: the corpus character error rate; equal to ``rate`` if ``metric`` is ``cer``.
         per_utterance: each utterance's errors, in the given order.
+        by_language: the errors in each language, by its code; empty where there is only one.
     """
 
     metric: Metric
@@ -200,6 +214,7 @@ class Score(Counts):
     failed: int
     cer: float | None
     per_utterance: tuple[UtteranceErrors, ...]
+    by_language: tuple[LanguageErrors, ...] = ()
 
 
 def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = None) -> Score:
@@ -252,6 +267,19 @@ def score(utterances: Sequence[Utterance], *, normalizer: Normalizer | None = No
         failed=sum(each.failed for each in scored),
         cer=_sum(characters).rate,
         per_utterance=tuple(scored),
+        by_language=_by_language(utterances, scored) if len(languages) > 1 else (),
+    )
+
+
+def _by_language(
+    utterances: Sequence[Utterance], scored: Sequence[UtteranceErrors]
+) -> tuple[LanguageErrors, ...]:
+    found: dict[str, list[UtteranceErrors]] = {}
+    for each, errors in zip(utterances, scored, strict=True):
+        found.setdefault(normalize.primary(each.language), []).append(errors)
+    return tuple(
+        LanguageErrors(**asdict(_sum(own)), language=language, utterances=len(own))
+        for language, own in sorted(found.items())
     )
 
 

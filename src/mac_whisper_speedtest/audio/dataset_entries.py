@@ -205,7 +205,7 @@ def _language(name: str, own: str | None, requested: str | None) -> str | None:
     if own is not None and requested is not None and own != requested:
         raise UsageError(
             f"{name} is listed as {own!r}, but --language is {requested!r}",
-            hint="omit --language, or run each language separately",
+            hint="omit --language: every recording is then measured in its own; or --language auto",
         )
     return own or requested
 

@@ -22,6 +22,7 @@ from mac_whisper_speedtest.audio.recording import AudioSet, Recording, display_n
 from mac_whisper_speedtest.audio.reference_text import stated_text, text_beside
 from mac_whisper_speedtest.audio.url import fetched_file
 from mac_whisper_speedtest.errors import AudioError, UsageError
+from mac_whisper_speedtest.option import AUTO
 from mac_whisper_speedtest.request import Request
 
 DURATIONS_CLIP: Final = "cities"
@@ -57,6 +58,8 @@ def load_audio(
     _check(request)
     spoken = request.reference_text
     reference = None if spoken is None else stated_text(spoken, "--reference-text")
+    if request.language == AUTO:
+        request = replace(request, language=None)
     listed = _load_set(request, notify)
     if listed is not None:
         return listed

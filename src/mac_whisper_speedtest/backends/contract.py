@@ -6,7 +6,7 @@ Imports the standard library only, because the worker side runs inside backend e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 
 SettingValue = str | int | float | bool | list[float] | None
 """A contract setting as it travels in JSON.
@@ -14,6 +14,10 @@ SettingValue = str | int | float | bool | list[float] | None
 In a contract ``None`` means "the library's default"; in what a backend reports, "unknown"; and in
 what it declares, "no such setting".
 """
+
+OWN_LANGUAGE = "mul"
+"""The language of a contract for recordings in several languages (ISO 639-2's code for that): each
+one is decoded in its own. A backend is always asked for a recording's own."""
 
 ESSENTIAL = ("language", "task", "beam_size")
 """Settings that define the task: a backend that cannot meet one of these is not run."""
@@ -27,7 +31,8 @@ class DecodeContract:
 
     Attributes:
         name: of the contract; not a setting itself.
-        language: ISO 639-1 code, given because detecting it costs an extra encoder pass.
+        language: ISO 639-1 code, given because detecting it costs an extra encoder pass; of a set
+            in several languages `OWN_LANGUAGE`.
         task: ``transcribe`` (``translate`` is other work).
         beam_size: 1 is greedy search; not every backend has more.
         best_of: candidates sampled per window; only matters above temperature 0.
@@ -54,6 +59,10 @@ class DecodeContract:
     timestamps: bool | None = True
     window: str | None = "sequential-30s"
     batch_size: int | None = 1
+
+    def for_recording(self, language: str | None) -> DecodeContract:
+        """What a backend is asked for a recording that is spoken in ``language``."""
+        return replace(self, language=language) if self.language == OWN_LANGUAGE else self
 
     def settings(self) -> dict[str, SettingValue]:
         """Every setting but the name, by field name."""

@@ -210,7 +210,8 @@ def ranking_table(run: Run, table: CellTable, columns: Sequence[str]) -> ReportT
     audio = f"{info.seconds:.1f} s"
     if info.utterances:
         what = "lengths" if info.kind == "durations" else "utterances"
-        audio = f"{len(info.utterances)} {what}, {audio}"
+        spoken = f" in {', '.join(info.languages)}" if len(info.languages) > 1 else ""
+        audio = f"{len(info.utterances)} {what}{spoken}, {audio}"
     measured = measured_amount(run, whole_set=bool(info.utterances))
     caption = (
         f"{table.title} ({audio}), contract {request.contract.get('name', MISSING)}, "
@@ -285,12 +286,18 @@ def accuracy_table(
         caption: of the table.
     """
     metric = found[cells[0].id].metric
+    languages = sorted({each.language for cell in cells for each in found[cell.id].languages})
     against = references(found[cell.id] for cell in cells)
     rows = []
     for cell in cells:
         it = found[cell.id]
         own = "reference" if cell.id in against else MISSING
-        rates = [*([it.cer] if metric == "wer" else []), it.mean_rate]
+        own_rates = {each.language: each.rate for each in it.languages}
+        rates = [
+            *(own_rates.get(each) for each in languages),
+            *([it.cer] if metric == "wer" else []),
+            it.mean_rate,
+        ]
         counts = [it.substitutions, it.deletions, it.insertions, it.reference_words, it.failed]
         rows.append(
             TableRow(
@@ -309,6 +316,7 @@ def accuracy_table(
         TableColumn("backend"),
         *number_columns(
             metric.upper(),
+            *(f"{metric.upper()} {each or 'language unknown'}" for each in languages),
             *(["CER"] if metric == "wer" else []),
             f"mean {metric.upper()}",
             *("replaced", "missing", "added"),

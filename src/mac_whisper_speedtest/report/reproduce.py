@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mac_whisper_speedtest import request
-from mac_whisper_speedtest.option import Several, Switch
+from mac_whisper_speedtest.option import AUTO, Several, Switch
 from mac_whisper_speedtest.results import schema as s
 
 _CUT = " cut"  # ends the name of speech that was cut to several lengths
@@ -87,8 +87,11 @@ def _speech(manifest: s.Manifest) -> Iterator[str]:
         yield from _option("--audio", "recording.wav" if source == "the microphone" else name)
     else:
         yield from _option("--clip", name)
-    language = manifest.request.contract.get("language")
-    if isinstance(language, str):
+    contract = manifest.request.contract
+    language = contract.get("language")
+    if language is None and contract.get("task") is not None:  # else the contract leaves both
+        language = AUTO
+    if isinstance(language, str) and (language == AUTO or len(clip.languages) < 2):
         yield from _option("--language", language)
 
 

@@ -120,6 +120,12 @@ def _cell_notes(cell: CellResult, labels: Mapping[str, str]) -> Iterator[str]:
                 f"{named.FAST_BUT_WRONG}: {words}; {found.how}. "
                 f"See: speedtest diff RUN {against} {cell.backend.name}"
             )
+        if found is not None and found.languages:
+            rates = ", ".join(
+                f"{each.language or 'language unknown'} {named.percent(each.rate)}"
+                for each in found.languages
+            )
+            yield f"{found.metric.upper()} by language: {rates}"
         for finding in summary.findings:
             yield f"{finding.kind}: {finding.message}"
     for ending in cell.endings:

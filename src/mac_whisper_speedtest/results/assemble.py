@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from mac_whisper_speedtest.backends.contract import (
+    OWN_LANGUAGE,
     SETTING_NAMES,
     DecodeContract,
     SettingValue,
@@ -144,20 +145,42 @@ def _contract(
     known = {name: value for name, value in requested.items() if name in _SETTINGS}
     asked = DecodeContract(**known)  # type: ignore[arg-type]
     found: dict[tuple[str, str], s.DeviationResult] = {}
-    for report in reports:
-        for each in deviations(asked, report.values):
+    effective: dict[str, SettingValue] = {}
+    for values in _in_one_language(asked, reports):
+        effective = values
+        for each in deviations(asked, values):
             found[each.setting, repr(each.effective)] = s.DeviationResult(
                 setting=each.setting, requested=each.requested, effective=each.effective
             )
     last = reports[-1] if reports else None
     return s.ContractResult(
         requested=dict(requested),
-        effective=last.values if last else {},
+        effective=effective,
         observed=last.observed if last else [],
         deviations=list(found.values()),
         remarks=last.remarks if last else [],
         declared=dict(declared),
     )
+
+
+def _in_one_language(
+    asked: DecodeContract, reports: Sequence[s.Effective]
+) -> list[dict[str, SettingValue]]:
+    """The settings of every report, as one contract says them for recordings in several languages.
+
+    A language that is the recording's own is `OWN_LANGUAGE`, where that was asked for, or where it
+    was left to the library and is not the same for all. Reports of any other language come last.
+    """
+    used = {report.values.get("language") for report in reports}
+    if asked.language != OWN_LANGUAGE and (asked.language is not None or len(used) < 2):
+        return [report.values for report in reports]
+    own, other = [], []
+    for report in reports:
+        if report.language is not None and report.values.get("language") == report.language:
+            own.append({**report.values, "language": OWN_LANGUAGE})
+        else:
+            other.append(report.values)
+    return [*own, *other]
 
 
 def _endings(events: Sequence[s.Event]) -> list[s.EndingResult]:

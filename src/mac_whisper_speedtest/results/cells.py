@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
 from mac_whisper_speedtest.printable import clipped
 from mac_whisper_speedtest.results.schema import (
     AccuracyResult,
@@ -219,6 +220,8 @@ def setting_text(value: object, nothing: str = MISSING) -> str:
         return nothing
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value == OWN_LANGUAGE:
+        return "each recording's own"
     if isinstance(value, list):
         ends = [f"{each:g}" for each in value]
         return MISSING if not ends else ends[0] if len(ends) == 1 else f"{ends[0]}…{ends[-1]}"

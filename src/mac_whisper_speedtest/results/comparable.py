@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
 from mac_whisper_speedtest.results import digests
 from mac_whisper_speedtest.results.schema.machine import MachineInfo
 from mac_whisper_speedtest.results.schema.manifest import Manifest, WeightsInfo
@@ -17,7 +18,8 @@ class Comparable:
     """What two runs must share before a difference between them says something about a backend.
 
     Attributes:
-        contract: SHA-256 of the settings that every backend was asked to decode with.
+        contract: SHA-256 of the settings that every backend was asked to decode with, and of each
+            recording's language where they are several.
         speech: hashes of the samples of the run's clips, sorted.
         hardware: the kind of machine, in words.
         networks: model name → hash of its network; models without known weights are left out.
@@ -43,11 +45,18 @@ def comparable_part(manifest: Manifest) -> Comparable:
         plan.model: found for plan in manifest.cells if (found := network_sha256(plan.weights))
     }
     return Comparable(
-        contract=digests.sha256(manifest.request.contract),
+        contract=digests.sha256([manifest.request.contract, *_own_languages(manifest)]),
         speech=tuple(sorted(clip.pcm_sha256 for clip in manifest.clips)),
         hardware=hardware_class(manifest.machine),
         networks=networks,
     )
+
+
+def _own_languages(manifest: Manifest) -> list[dict[str, str | None]]:
+    """Recording → language, where every recording was decoded in its own; else empty."""
+    if manifest.request.contract.get("language") != OWN_LANGUAGE:
+        return []
+    return [{each.name: each.language for each in clip.recordings} for clip in manifest.clips]
 
 
 def network_sha256(weights: WeightsInfo | None) -> str | None:
@@ -82,8 +91,9 @@ def _differences(base: Manifest, new: Manifest) -> Iterator[str]:
     if first.contract != second.contract:
         one, other = base.request.contract, new.request.contract
         changed = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
-        yield "the contract differs: " + ", ".join(
-            f"{name} {one.get(name)!r} and {other.get(name)!r}" for name in changed
+        yield "the contract differs: " + (
+            ", ".join(f"{name} {one.get(name)!r} and {other.get(name)!r}" for name in changed)
+            or "some recordings were decoded in another language"
         )
     if first.speech != second.speech:
         yield f"the speech differs: {_clips(base)} and {_clips(new)}"

@@ -215,7 +215,8 @@ class _Conversation:
         )
 
     def _params(self, recording: TaskRecording, kind: str) -> m.TranscribeParams:
-        return m.TranscribeParams(recording.audio, self.task.request.decode_contract, kind)
+        contract = self.task.request.decode_contract.for_recording(recording.language)
+        return m.TranscribeParams(recording.audio, contract, kind)
 
     def _warm_up(self, recording: TaskRecording) -> None:
         task = self.task
@@ -305,6 +306,7 @@ class _Conversation:
             values=value.effective,
             observed=value.observed,
             remarks=value.remarks,
+            language=recording.language,
         )
         if effective != self.effective:
             self.record(effective)

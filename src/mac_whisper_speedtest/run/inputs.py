@@ -24,10 +24,17 @@ class LostFolderError(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class TaskRecording:
-    """A recording to transcribe: its name in a set (empty for a single one), and its file."""
+    """A recording to transcribe.
+
+    Attributes:
+        name: in a set; empty for a single one.
+        audio: its file.
+        language: that it is spoken in, if it is known.
+    """
 
     name: str
     audio: m.AudioParams
+    language: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -66,6 +73,7 @@ class WorkerInputs:
             TaskRecording(
                 original.name if len(originals) > 1 else "",
                 m.AudioParams(str(path), int(original.samples.size)),
+                original.language,
             )
             for path, original in zip(self._paths, originals, strict=True)
         )

@@ -6,7 +6,7 @@ import functools
 import math
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,10 +18,11 @@ from mac_whisper_speedtest.audio.recording import AudioSet
 from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.backends import registry
 from mac_whisper_speedtest.backends.backend import Backend
-from mac_whisper_speedtest.backends.contract import DecodeContract, SettingValue
+from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE, DecodeContract, SettingValue
 from mac_whisper_speedtest.catalog import ModelInfo
 from mac_whisper_speedtest.errors import UsageError, WeightsError, WeightsMissingError
 from mac_whisper_speedtest.machine import describe, host
+from mac_whisper_speedtest.option import AUTO
 from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.results import digests
@@ -95,9 +96,12 @@ def prepare(
         catalog.model(model)
     host.placement(cores=request.affinity or (), nice=request.nice)
     speech = load_audio(request, notify=notify, level=level)
-    language = speech.language or request.language or _only_language(speech)
+    known = {each.language for each in speech.recordings if each.language is not None}
+    left = request.contract["language"] is None or request.language == AUTO  # to the libraries
+    language = None if left else _requested_language(speech, known)
+    languages = known or {language or "en"}
     for model in request.models:
-        _require_language(model, catalog.model(model).only_language, language)
+        _require_languages(model, catalog.model(model).only_language, languages)
     cells = prepared_cells(request, backends, speech.name)
     weights: dict[str, Weights] = {}
     unavailable: dict[str, str] = {}
@@ -110,7 +114,7 @@ def prepare(
             hint="speedtest backends list shows which networks each of them is for",
         )
     for cell in cells:
-        reason = _unavailable(cell, request) or _other_language(cell, request, language)
+        reason = _unavailable(cell, request) or _other_language(cell, request, languages)
         if reason:
             unavailable[cell.id] = reason
             continue
@@ -123,15 +127,12 @@ def prepare(
             unavailable[cell.id] = _unavailable_reason(cell.model, error)
             continue
         if weights[cell.id].english_only:
-            _require_language(cell.model, "en", language)
-    contract = request.contract
-    if contract["language"] is not None:  # else it is left to the libraries
-        contract = {**contract, "language": language}
+            _require_languages(cell.model, "en", languages)
     settled = replace(
         request,
         backends=tuple(backend.label for backend in backends),
         backends_named=bool(request.backends),
-        contract=contract,
+        contract={**request.contract, "language": language},
         threads=request.threads or describe.default_threads(),
     )
     repairs = tuple(scrub(text) for text in repaired)
@@ -144,19 +145,22 @@ def prepared_cells(request: Request, backends: Sequence[Backend], clip: str) -> 
     return [replace(cell, info=custom.with_listing(cell.info)) for cell in found]
 
 
-def _only_language(speech: AudioSet) -> str:
-    """The language to request from every backend: that of all recordings, English if unknown.
+def _requested_language(speech: AudioSet, known: Collection[str]) -> str:
+    """What to request from every backend: the one known language, English if there is none.
 
     Raises:
-        UsageError: the recordings are in several languages, and a contract has one.
+        UsageError: the recordings are in several languages, and not all of them say in which.
     """
-    spoken = sorted({each.language for each in speech.recordings if each.language is not None})
-    if len(spoken) > 1:
+    if len(known) < 2:
+        return next(iter(known), "en")
+    unknown = [each.name for each in speech.recordings if each.language is None]
+    if unknown:
         raise UsageError(
-            f"{speech.name} is spoken in {', '.join(spoken)}, and a run is in one language",
-            hint="make a manifest for each language, or leave it to the backends: --language auto",
+            f"{len(unknown)} of {len(speech.recordings)} recordings of {speech.name} have no "
+            f"language, such as {unknown[0]}, and the others are in {', '.join(sorted(known))}",
+            hint="add their language to the list, or leave it to the backends: --language auto",
         )
-    return spoken[0] if spoken else "en"
+    return OWN_LANGUAGE
 
 
 def _unavailable_reason(model: str, error: WeightsError) -> str:
@@ -169,31 +173,40 @@ def _unavailable_reason(model: str, error: WeightsError) -> str:
     raise error
 
 
-def _require_language(model: str, only: str | None, language: str) -> None:
-    if only not in {None, language}:
-        such = f", such as {model.removesuffix('.en')}" if model.endswith(".en") else ""
-        known = "English" if only == "en" else repr(only)
-        raise UsageError(
-            f"the model {model} knows only {known}, and the language is {language!r}",
-            hint=f"use a multilingual model{such}",
-        )
+def _require_languages(model: str, only: str | None, languages: Collection[str]) -> None:
+    """Raises UsageError if the model knows only one language, and another one is spoken."""
+    others = sorted({*languages} - {only})
+    if only is None or not others:
+        return
+    such = f", such as {model.removesuffix('.en')}" if model.endswith(".en") else ""
+    known = "English" if only == "en" else repr(only)
+    spoken = f"the language is {others[0]!r}"
+    hint = f"use a multilingual model{such}"
+    if len(languages) > 1:
+        spoken = f"recordings are in {', '.join(map(repr, others))}"
+        hint += f"; or list the recordings in {known} alone"
+    raise UsageError(f"the model {model} knows only {known}, and {spoken}", hint=hint)
 
 
-def _other_language(cell: Cell, request: Request, language: str) -> str:
+def _other_language(cell: Cell, request: Request, languages: Collection[str]) -> str:
     """Why the network that a backend runs for the requested model does not fit; empty if it does.
 
     A backend that is not Whisper runs a network of its own, which may know one language alone.
     """
     only = catalog.model(cell.model).only_language
-    if cell.model in request.models or only in {None, language}:
+    others = sorted({*languages} - {only})
+    if cell.model in request.models or only is None or not others:
         return ""
     fitting = [
         each
         for each in cell.backend.networks
-        if catalog.model(each).only_language in {None, language}
+        if catalog.model(each).only_language is None
+        or {catalog.model(each).only_language} == {*languages}
     ]
     other = f"; name its network {fitting[0]} with --model" if fitting else ""
-    return f"its {cell.model} knows only {only!r}, and the language is {language!r}{other}"
+    spoken = ", ".join(map(repr, others))
+    spoken = f"recordings are in {spoken}" if len(languages) > 1 else f"the language is {spoken}"
+    return f"its {cell.model} knows only {only!r}, and {spoken}{other}"
 
 
 def precision_of(backend: Backend, request: Request) -> str:

@@ -201,6 +201,7 @@ def result(judged: CellAccuracy) -> s.AccuracyResult:
         utterances=msgspec.convert(
             scored.per_utterance, list[s.UtteranceScore], from_attributes=True
         ),
+        languages=msgspec.convert(scored.by_language, list[s.LanguageScore], from_attributes=True),
         rate_low=interval.low if interval else None,
         rate_high=interval.high if interval else None,
         rate_how=interval.how if interval else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
+from mac_whisper_speedtest.backends.contract import OWN_LANGUAGE
 from mac_whisper_speedtest.results import schema as s
 
 SEGMENT_SLACK_S = 1.0
@@ -60,8 +61,29 @@ def contract(cell: s.CellResult) -> Iterator[str]:
     if isinstance(reported, str) and len(reported) == 2 and spoken - {reported}:
         others = ", ".join(sorted(spoken - {reported}))
         yield f"reports language {reported}, but its transcripts are in {others}"
+    yield from _languages(cell)
     if effective.get("timestamps") is True:
         yield from _times(cell)
+
+
+def _languages(cell: s.CellResult) -> Iterator[str]:
+    """Recordings that were decoded in another language than they are spoken in, unless asked to."""
+    if cell.contract.requested.get("language") not in {None, OWN_LANGUAGE}:
+        return
+    spoken = {each.name: each.language for each in cell.clip.recordings if each.language}
+    looked = {
+        each.utterance: each.language
+        for each in cell.samples
+        if each.utterance in spoken and each.language and len(each.language) == 2
+    }
+    other = {name: used for name, used in looked.items() if used != spoken[name]}
+    if other:
+        name, used = next(iter(other.items()))
+        such = f", such as {name}" if name else ""
+        yield (
+            f"decoded {len(other)} of {len(looked)} recordings in another language than they are "
+            f"spoken in{such}: {used}, not {spoken[name]}"
+        )
 
 
 def device(cell: s.CellResult) -> Iterator[str]:
@@ -146,4 +168,5 @@ def _same_precision(asked: str, used: str) -> bool:
 
 def _deviation(each: s.DeviationResult) -> str:
     effective = "not reported" if each.effective is None else each.effective
-    return f"{each.setting}: {effective} instead of {each.requested}"
+    own = each.requested == OWN_LANGUAGE
+    return f"{each.setting}: {effective} instead of {'the own' if own else each.requested}"

@@ -233,7 +233,7 @@ def _facts(run: Run, label: str) -> list[tuple[str, str]]:
     speech = "; ".join(
         f"{clip.name}, {clip.seconds:.1f} s"
         + (f" in {len(clip.utterances)} recordings" if clip.utterances else "")
-        + (f", {clip.language}" if clip.language else "")
+        + (f" in {', '.join(clip.languages)}" if clip.languages else "")
         for clip in manifest.clips
     )
     whole_set = any(clip.utterances for clip in manifest.clips)

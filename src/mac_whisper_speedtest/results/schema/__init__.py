@@ -59,6 +59,7 @@ from mac_whisper_speedtest.results.schema.summary import (
     BreakEven,
     DurationFit,
     Finding,
+    LanguageScore,
     Summary,
     UtteranceScore,
 )

@@ -148,6 +148,11 @@ class Effective(Struct, tag="effective", tag_field="event"):
     values: dict[str, SettingValue] = named("`effective` of `ContractResult`")
     observed: list[str] = named("as in `ContractResult`")
     remarks: list[str] = scrubbed("as in `ContractResult`")
+    language: str | None = named(
+        "two-letter code of the recordings that were decoded with them",
+        null="not known",
+        default=None,
+    )
 
 
 class Sample(SampleResult, tag="sample", tag_field="event"):

@@ -107,6 +107,11 @@ class ClipInfo(Struct):
     )
 
     @property
+    def languages(self) -> list[str]:
+        """The languages of its recordings, as far as they are known, sorted."""
+        return sorted({each.language for each in self.recordings if each.language is not None})
+
+    @property
     def recordings(self) -> list[UtteranceInfo]:
         """What a cell transcribes: the utterances of a set, or the one recording.
 

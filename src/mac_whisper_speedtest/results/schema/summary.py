@@ -49,6 +49,20 @@ class UtteranceScore(Computed):
     failed: bool = fact("whether there is no text", column=Column(brief=True))
 
 
+class LanguageScore(Computed):
+    """The errors of a set's recordings in one language."""
+
+    language: str = fact("its code; empty where it is not known")
+    utterances: int = fact("recordings in it that are scored")
+    rate: float | None = fact(
+        "errors ÷ length of their references", "fraction", null="these have no words"
+    )
+    substitutions: int = fact("as in `AccuracyResult`")
+    deletions: int = fact("as in `AccuracyResult`")
+    insertions: int = fact("as in `AccuracyResult`")
+    hits: int = fact("as in `AccuracyResult`")
+
+
 class AccuracyResult(Computed):
     """How accurate the texts are, in parts, and against the reference backend.
 
@@ -115,6 +129,9 @@ class AccuracyResult(Computed):
         default=0,
     )
     utterances: list[UtteranceScore] = fact("the same of each recording", default=[])
+    languages: list[LanguageScore] = fact(
+        "the same of each language, by its code; empty where there is only one", default=[]
+    )
     against: str | None = fact(
         "id of the reference backend's cell",
         null="this is that cell, or no known reference backend is `ok` in the run",
