@@ -19,6 +19,7 @@ from mac_whisper_speedtest.results.cells import (
     break_even_lines,
     calls_of_process,
     errors_above,
+    shown_tables,
     summary_of,
     tables_of,
 )
@@ -172,15 +173,8 @@ def _parts(
 ) -> Iterator[RenderableType]:
     """For each model and clip the answer in words and a table, best first; then the notes."""
     found = tables_of(run.cells)
-    drawn = [
-        table
-        for table in found
-        if run.manifest.request.backends_named
-        or any(cell.status != "unavailable" for cell in table.cells)
-    ]
     left_out: list[str] = []
-    # A model that was not requested and is unavailable needs no table; the notes name it.
-    for number, table in enumerate(drawn or found):
+    for number, table in enumerate(shown_tables(run)):
         ranking = ranking_table(run, table, (*_BRIEF, *_MORE, *_OPTIONAL)).without_empty(_OPTIONAL)
         if number:
             yield Text()

@@ -165,6 +165,21 @@ def tables_of(cells: Sequence[CellResult]) -> list[CellTable]:
     ]
 
 
+def shown_tables(run: Run) -> list[CellTable]:
+    """The tables that are shown of a run.
+
+    A model that was not requested and cannot be measured here needs none, unless there is no other.
+    """
+    found = tables_of(run.cells)
+    shown = [
+        table
+        for table in found
+        if run.manifest.request.backends_named
+        or any(cell.status != "unavailable" for cell in table.cells)
+    ]
+    return shown or found
+
+
 def by_table(cells: Sequence[CellResult]) -> list[list[CellResult]]:
     """The cells of each model and clip, in their order."""
     found: dict[tuple[str, str], list[CellResult]] = {}

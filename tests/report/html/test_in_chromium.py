@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from browser import DESK, PHONE, visit
@@ -201,12 +202,93 @@ def test_a_phone_never_scrolls_the_page_sideways(chromium: Any, page_path: Path)
             assert each.evaluate("each => each.getBoundingClientRect().right <= innerWidth")
 
 
+def test_a_row_is_never_as_tall_as_a_picture(chromium: Any, page_path: Path) -> None:
+    """A name or a sentence in a narrow column made rows of 120 pixels and more."""
+    script = """() => [...document.querySelectorAll("tr")]
+      .filter((row) => row.getBoundingClientRect().height > 110)
+      .map((row) => row.textContent)"""
+    for size in (PHONE, (800, 900), (1440, 900)):
+        with visit(chromium, page_path, size=size) as visited:
+            page = visited.page
+            page.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
+            assert page.evaluate(script) == [], size
+            assert visited.overflow == 0
+
+
+def test_the_lines_between_rows_are_also_under_the_column_that_stays(
+    chromium: Any, page_path: Path
+) -> None:
+    """Each cell has the line above it; shared lines would scroll away from under the column."""
+    script = """() => [...document.querySelectorAll("main table")].flatMap((table) => [
+      getComputedStyle(table).borderCollapse,
+      ...[...table.tBodies].flatMap((body) => [...body.rows].map((row) => {
+        const of = (cell) => getComputedStyle(cell).borderTopWidth;
+        return new Set([...row.cells].map(of)).size === 1 ? of(row.cells[0]) : "unequal";
+      })),
+    ])"""
+    with visit(chromium, page_path, size=PHONE) as visited:
+        found = visited.page.evaluate(script)
+        # Rows of a group, the first row under a heading, and the first row of another group.
+        assert set(found) == {"separate", "1px", "0px", "3px"}
+
+
+def test_tab_reaches_everything_in_the_order_of_the_page(chromium: Any, page_path: Path) -> None:
+    with visit(chromium, page_path) as visited:
+        page = visited.page
+        expected = page.evaluate(
+            """() => [...document.querySelectorAll(
+              "a[href], button, input, select, summary, [tabindex='0']")]
+              .filter((each) => each.checkVisibility()).map((each, place) => {
+                each.dataset.place = place;
+                return place;
+              })"""
+        )
+        assert len(expected) > 50
+        reached = []
+        for _ in expected:
+            page.keyboard.press("Tab")
+            place, outline = page.evaluate(
+                """() => [document.activeElement.dataset.place,
+                  getComputedStyle(document.activeElement).outlineStyle]"""
+            )
+            reached.append(int(place))
+            assert outline != "none", place
+        assert reached == expected
+
+
+def test_networks_that_were_not_measured_are_not_in_the_title_and_fail_once(
+    chromium: Any, folder: Path
+) -> None:
+    run = run_of(
+        FakeCell("faster-whisper"),
+        *(FakeCell(f"gone-{number}", ending="unavailable") for number in range(8)),
+        rounds=6,
+    ).run
+    replace = msgspec.structs.replace
+    cells = [
+        replace(cell, model=replace(cell.model, name="other")) if "gone-7" in cell.id else cell
+        for cell in run.cells
+    ]
+    request = replace(run.manifest.request, backends_named=False)
+    run = replace(run, cells=cells, manifest=replace(run.manifest, request=request))
+    path = folder / "unavailable.html"
+    path.write_text(render_report(run), encoding="utf-8")
+    with visit(chromium, path) as visited:
+        page = visited.page
+        assert page.locator("h1").inner_text() == "Speed of tiny.en on speech"
+        failures = page.locator("#failures")
+        assert "8 cells unavailable" in failures.inner_text()
+        assert "endings not as planned" not in failures.inner_text()
+        assert failures.locator("tbody tr").count() == 8
+        assert page.locator("#ranking table").count() == 1
+
+
 def test_drawn_texts_stay_inside_their_drawing(chromium: Any, page_path: Path) -> None:
     script = """() => [...document.querySelectorAll("svg.plot")].flatMap((svg) => {
       const box = svg.getBoundingClientRect();
       return [...svg.querySelectorAll("text")].filter((text) => {
         const own = text.getBoundingClientRect();
-        return own.left < box.left - 4 || own.right > box.right + 4;
+        return own.width > 0 && (own.left < box.left - 4 || own.right > box.right + 4);
       }).map((text) => `${svg.querySelector("title").textContent}: ${text.textContent}`);
     })"""
     for size in (DESK, PHONE):

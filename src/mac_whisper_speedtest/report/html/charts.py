@@ -326,9 +326,9 @@ def _row(row: DotRow, scale: Scale, top: float) -> Markup:
 def scatter(
     name: str, dots: Sequence[Dot], *, x_axis: str, y_axis: str, title: str, front_note: str = ""
 ) -> Markup:
-    """Points with names, or with numbers if they are many; stairs join those on Pareto's front.
+    """Points with names, or with numbers if they are many or the page is narrow.
 
-    Better is to the right and below.
+    Better is to the right and below; stairs join the points on Pareto's front.
 
     Args:
         name: unique in the page.
@@ -398,8 +398,12 @@ def _names(
         at = x - 1.6 if before else x + 1.6
         if abs(y - (own - 10)) > _LABEL_GAP:
             found.append(line(x, own, at, y - 4, "leader"))
-        label = str(index + 1) if numbered else labels[index]
-        found.append(text(label, at, y, anchor="end" if before else "start", class_="halo"))
+        anchor, number = "end" if before else "start", str(index + 1)
+        if numbered:
+            found.append(text(number, at, y, anchor=anchor, class_="halo"))
+            continue
+        found.append(text(labels[index], at, y, anchor=anchor, class_="halo wide"))
+        found.append(text(number, at, y, anchor=anchor, class_="halo narrow"))
     return found
 
 

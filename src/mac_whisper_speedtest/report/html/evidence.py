@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -14,11 +14,14 @@ from mac_whisper_speedtest.report.tables import Field, ReportTable, TableColumn,
 from mac_whisper_speedtest.results.cells import (
     MISSING,
     OK,
+    counted,
     labels_of,
     setting_text,
     summary_of,
 )
 from mac_whisper_speedtest.results.schema import CellResult, LeftOutInfo, Run
+
+_ABSENT = "unavailable"
 
 
 def findings_section(run: Run, limits: Limits) -> Markup:
@@ -50,8 +53,9 @@ class _Failure:
 
 def failures_section(run: Run, limits: Limits) -> Markup:
     """Every worker that failed, and every planned round that was not run."""
-    found = _failures(run, limits)
+    found = _failures([cell for cell in run.cells if cell.status != _ABSENT], limits)
     labels = labels_of(run.cells)
+    absent = _failures([cell for cell in run.cells if cell.status == _ABSENT], limits)
     shown = list(found.items())[: limits.entries]
     total = sum(map(len, found.values()))
     endings = ReportTable(
@@ -67,12 +71,22 @@ def failures_section(run: Run, limits: Limits) -> Markup:
         outcome=_outcome(run, limits),
         endings=endings if shown else None,
         more=len(found) - len(shown),
+        absent=_absent(labels, absent, limits) if absent else None,
         logs=[
             (f"{labels[each.cell]}, {_rounds(rounds)}", each.log)
             for each, rounds in shown
             if each.log.strip()
         ],
     )
+
+
+def _absent(labels: Mapping[str, str], found: Iterable[_Failure], limits: Limits) -> ReportTable:
+    """What each unavailable cell needs; it is the same in every round."""
+    needs = {each.cell: each.message for each in found}
+    shown = list(needs.items())[: limits.entries]
+    columns = (TableColumn("cell"), TableColumn("why", long=True))
+    rows = [TableRow([labels[cell], why or MISSING]) for cell, why in shown]
+    return ReportTable(columns, [rows], caption=f"{counted(len(needs), 'cell')} unavailable")
 
 
 def _outcome(run: Run, limits: Limits) -> str:
@@ -84,10 +98,10 @@ def _outcome(run: Run, limits: Limits) -> str:
     return f"{outcome.state}: {words}" if words else outcome.state
 
 
-def _failures(run: Run, limits: Limits) -> dict[_Failure, list[int]]:
+def _failures(cells: Iterable[CellResult], limits: Limits) -> dict[_Failure, list[int]]:
     """Failure → its rounds. A backend that always fails usually fails in the same way."""
     found: dict[_Failure, list[int]] = {}
-    for cell in run.cells:
+    for cell in cells:
         for each in cell.endings:
             if each.status == OK and (each.attempt is None or not each.message):
                 continue

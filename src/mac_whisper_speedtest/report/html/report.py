@@ -21,7 +21,7 @@ from mac_whisper_speedtest.results.cells import (
     labels_of,
     measured_amount,
     percent,
-    tables_of,
+    shown_tables,
 )
 from mac_whisper_speedtest.results.schema import (
     MachineInfo,
@@ -209,7 +209,7 @@ def _page(run: Run, compared: Sequence[AlignedTexts], label: str, limits: Limits
                 "lines": [*headlines.answers(table), *headlines.details(table)],
                 "failed": any(cell.status != "ok" for cell in table.cells),
             }
-            for table in tables_of(run.cells)
+            for table in shown_tables(run)
         ],
         sections=[
             (name, heading, content)
@@ -221,8 +221,13 @@ def _page(run: Run, compared: Sequence[AlignedTexts], label: str, limits: Limits
 
 
 def _title(run: Run) -> str:
-    models = ", ".join(dict.fromkeys(cell.model.name for cell in run.cells))
-    clips = ", ".join(dict.fromkeys(cell.clip.name for cell in run.cells))
+    shown = shown_tables(run)
+    measured = [
+        table for table in shown if any(cell.status != "unavailable" for cell in table.cells)
+    ]
+    tables = measured or shown
+    models = ", ".join(dict.fromkeys(table.model for table in tables))
+    clips = ", ".join(dict.fromkeys(table.clip.name for table in tables))
     return f"Speed of {models} on {clips}"
 
 

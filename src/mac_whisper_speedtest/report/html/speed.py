@@ -30,6 +30,7 @@ from mac_whisper_speedtest.results.cells import (
     break_even_lines,
     error_rate_of,
     labels_of,
+    shown_tables,
     speed_form,
     summary_of,
     tables_of,
@@ -48,7 +49,7 @@ def ranking_section(run: Run) -> Markup:
     """A table per model and speech, and the same as a dot plot."""
     parts = [
         (table.title, _plot(run, table), _level(table), ranking_table(run, table, _COLUMNS))
-        for table in tables_of(run.cells)
+        for table in shown_tables(run)
     ]
     return render("ranking.html", parts=parts)
 
