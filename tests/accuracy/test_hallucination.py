@@ -51,6 +51,22 @@ def test_a_phrase_repeated_over_and_over_is_a_loop(transcript: str, words: str) 
     assert words in hallucination.repetition(transcript)
 
 
+MENU = (
+    "Press 1 to mute or unmute your microphone, 2 to lock or unlock the conference, 3 to remove "
+    "the last person who joined the conference, 4 and 6 to turn down and turn up the volume of the "
+    "conference, 7 and 9 to turn down and turn up the volume of your own microphone, 8 to leave "
+    "this menu and return to the conference. "
+)
+
+
+def test_a_menu_that_repeats_itself_is_a_loop_only_if_it_was_not_said() -> None:
+    twice = MENU * 2
+    assert "speech at most 2.4" in hallucination.repetition(twice)
+    assert hallucination.repetition(twice, twice.replace("1", "one").replace("2", "two")) == ""
+    assert "what was said at most 2.5" in hallucination.repetition(twice, MENU)
+    assert "compresses" in hallucination.repetition(MENU * 3, twice)
+
+
 @pytest.mark.skipif(not LIBRISPEECH.exists(), reason="shared/speech is not here")
 def test_no_real_reference_is_a_loop() -> None:
     lines = [json.loads(line) for line in LIBRISPEECH.read_text().splitlines()]

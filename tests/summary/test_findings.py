@@ -346,6 +346,12 @@ def test_a_speaker_who_loops_is_no_finding() -> None:
     assert list(text_findings.loop(cell([sample(text=chant)], reference="ho ho"))) != []
 
 
+def test_a_loop_is_found_where_the_speaker_repeats_words_too() -> None:
+    spoken = "ho ho ho chi minh " * 10
+    (message,) = text_findings.loop(cell([sample(text=spoken + spoken)], reference=spoken))
+    assert message == "says “ho ho ho chi minh” 20 times in a row, in 1 of 1 transcripts"
+
+
 # Device and precision
 
 

@@ -22,6 +22,9 @@ more repeats itself."""
 LOOP_WINDOW = 1000
 """Characters compressed at once: about one window of Whisper (224 tokens), for which its threshold
 was made. Long prose compresses better without any loop."""
+LOOP_EXCESS = 1.25
+"""How much more than the reference a transcript must repeat itself. A prompt that reads out a menu
+compresses by 2.4 itself; right transcripts of it by 5 % more or less, by how digits are written."""
 LOOP_REPEATS = 4
 LOOP_WORDS = 12
 LOOP_CHARACTERS = 20
@@ -65,24 +68,46 @@ class TimedText(Protocol):
 _Segment = TypeVar("_Segment", bound=TimedText)
 
 
-def repetition(transcript: str) -> str:
-    """Describes how a transcript repeats itself; empty if it does not."""
-    spaceless = normalize.is_spaceless(None, transcript)
-    units = normalize.words_of(transcript, keep="'")
-    if spaceless:
-        units = list("".join(units))
-    enough, separator = (LOOP_CHARACTERS, "") if spaceless else (LOOP_WORDS, " ")
+def repetition(transcript: str, reference: str | None = None) -> str:
+    """Describes how a transcript repeats itself; empty if it does not.
+
+    Args:
+        transcript: of one recording.
+        reference: what was said in it, if that is known. Where it repeats itself too, the
+            transcript must do so more by the factor ``LOOP_EXCESS``.
+    """
+    units, enough, separator = _units(transcript)
+    own, _, _ = _units(reference or "")
     for length in range(1, min(LOOP_LONGEST_PHRASE, len(units) // LOOP_REPEATS) + 1):
         start, repeats = _longest_run(units, length)
-        if repeats >= LOOP_REPEATS and repeats * length >= enough:
-            phrase = separator.join(units[start : start + length])
-            return f"says “{phrase}” {repeats} times in a row"
-    for start in range(0, max(len(transcript) - LOOP_WINDOW // 2, 1), LOOP_WINDOW // 2):
-        piece = transcript[start : start + LOOP_WINDOW].encode()
-        ratio = len(piece) / len(zlib.compress(piece))
-        if ratio > LOOP_COMPRESSION:
-            return f"repeats itself (compresses {ratio:.1f} ×, speech at most {LOOP_COMPRESSION})"
+        if repeats < LOOP_REPEATS or repeats * length < enough:
+            continue
+        if own and repeats <= LOOP_EXCESS * _longest_run(own, length)[1]:
+            continue
+        phrase = separator.join(units[start : start + length])
+        return f"says “{phrase}” {repeats} times in a row"
+    ratio = _compression(transcript)
+    if ratio > LOOP_COMPRESSION:
+        most = max(LOOP_COMPRESSION, LOOP_EXCESS * _compression(reference or ""))
+        if ratio > most:
+            limit = f"what was said at most {most:.1f}" if reference else f"speech at most {most}"
+            return f"repeats itself (compresses {ratio:.1f} ×, {limit})"
     return ""
+
+
+def _units(text: str) -> tuple[list[str], int, str]:
+    """The words or characters of a text, how many of them a loop has, and what parts them."""
+    units = normalize.words_of(text, keep="'")
+    if normalize.is_spaceless(None, text):
+        return list("".join(units)), LOOP_CHARACTERS, ""
+    return units, LOOP_WORDS, " "
+
+
+def _compression(text: str) -> float:
+    """How many times smaller zlib makes the window of the text that it makes smallest."""
+    starts = range(0, max(len(text) - LOOP_WINDOW // 2, 1), LOOP_WINDOW // 2)
+    windows = (text[start : start + LOOP_WINDOW].encode() for start in starts)
+    return max(len(window) / len(zlib.compress(window)) for window in windows)
 
 
 def silent_spans(samples: NDArray[Any]) -> list[tuple[float, float]]:

@@ -52,17 +52,13 @@ def differing(cell: s.CellResult) -> Iterator[str]:
 
 
 def loop(cell: s.CellResult) -> Iterator[str]:
-    """Transcripts that repeat themselves, as hallucinations do; not where the speaker does."""
-    repeats_itself = {
-        each.name
-        for each in cell.clip.recordings
-        if each.reference is not None and hallucination.repetition(each.reference)
-    }
-    looked = [sample for sample in cell.samples if sample.utterance not in repeats_itself]
-    found = {text: hallucination.repetition(text) for text in {each.text for each in looked}}
-    bad = [sample for sample in looked if found[sample.text]]
+    """Transcripts that repeat themselves, as hallucinations do, more than the speaker does."""
+    spoken = {each.name: each.reference for each in cell.clip.recordings}
+    given = [(each.text, spoken[each.utterance]) for each in cell.samples]
+    found = {each: hallucination.repetition(*each) for each in dict.fromkeys(given)}
+    bad = [found[each] for each in given if found[each]]
     if bad:
-        yield f"{found[bad[0].text]}, in {len(bad)} of {len(looked)} transcripts"
+        yield f"{bad[0]}, in {len(bad)} of {len(given)} transcripts"
 
 
 def silence(cell: s.CellResult) -> Iterator[str]:
