@@ -355,3 +355,15 @@ def test_a_killed_checksum_leaves_nothing_in_the_way_of_the_next(tool: Tool, cac
     found = rows(after)["faster-whisper", "large-v3"]
     assert (after.returncode, found["state"]) == (7, "corrupt")
     assert "model.bin is missing" in found["problems"]
+
+
+def test_only_backends_that_run_the_requested_network_are_listed_unless_none_does(
+    tool: Tool, cache: Path
+) -> None:
+    words = ("check-models", "--verify-method", "cache-check", "--json", "-m", "base")
+    everyone = rows(tool(*words, "--all"))
+    assert {model for _, model in everyone} == {"base"}
+    assert "moonshine-voice" not in {backend for backend, _ in everyone}
+    assert ("whisperkit", "base") in everyone
+    named = rows(tool(*words, "-b", "moonshine-voice"))
+    assert list(named) == [("moonshine-voice", "moonshine-tiny-en")]

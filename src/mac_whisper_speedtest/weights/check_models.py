@@ -149,11 +149,24 @@ def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
 
 
 def subjects(request: CheckRequest) -> list[tuple[Backend, ModelInfo]]:
-    """Which weights the request is about, each backend's together and none twice."""
+    """Which weights the request is about, each backend's together and none twice.
+
+    Of backends with networks of their own, these are listed if no other backend runs a requested
+    model: a run would measure them beside it, but they are not what was asked for.
+    """
     found: dict[tuple[str, str], tuple[Backend, ModelInfo]] = {}
+    run = {
+        (each.label, name)
+        for each in request.backends
+        for name in request.models
+        if each.network_for(name) == name
+    }
+    run_by_some = {name for _, name in run}
     for backend in request.backends:
         own = backend.networks or tuple(catalog.whisper_models())
         for model in request.models or own:
+            if model in run_by_some and (backend.label, model) not in run:
+                continue
             info = custom.with_listing(backend.model_info(model))
             found.setdefault((backend.label, info.model), (backend, info))
     return list(found.values())
