@@ -63,6 +63,27 @@ class Visit:
         found: int = self.page.evaluate(wide)
         return found
 
+    @property
+    def texts_outside(self) -> list[str]:
+        """The visible texts of drawings that stand out of them at the left or right."""
+        script = """() => [...document.querySelectorAll("svg.plot")].flatMap((svg) => {
+          const box = svg.getBoundingClientRect();
+          return [...svg.querySelectorAll("text")].filter((text) => {
+            const own = text.getBoundingClientRect();
+            return own.width > 0 && (own.left < box.left - 4 || own.right > box.right + 4);
+          }).map((text) => `${svg.querySelector("title").textContent}: ${text.textContent}`);
+        })"""
+        found: list[str] = self.page.evaluate(script)
+        return found
+
+    def rows_above(self, pixels: int) -> list[str]:
+        """The texts of table rows that are taller."""
+        script = """(pixels) => [...document.querySelectorAll("tr")]
+          .filter((row) => row.getBoundingClientRect().height > pixels)
+          .map((row) => row.textContent)"""
+        found: list[str] = self.page.evaluate(script, pixels)
+        return found
+
 
 @contextlib.contextmanager
 def visit(

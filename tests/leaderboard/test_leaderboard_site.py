@@ -294,4 +294,6 @@ def test_a_hostile_bundle_runs_nothing(chromium: Any, tmp_path: Path) -> None:
 def test_it_is_readable_on_a_phone(chromium: Any, made: Path, dark: bool) -> None:
     with visit(chromium, made / "index.html", size=PHONE, dark=dark) as seen:
         assert seen.overflow == 0
+        assert seen.texts_outside == []
+        assert seen.rows_above(110) == []
         assert seen.complaints == []

@@ -225,7 +225,7 @@ def _drawing(name: str, board: Board) -> Markup | None:
     return charts.dot_plot(
         name,
         rows,
-        axis="RTFx: seconds of audio per second of processing, more is faster",
+        axis="RTFx, more is faster",
         title=f"Speed of {board_title(board)}",
     )
 

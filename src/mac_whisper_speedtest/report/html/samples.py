@@ -140,7 +140,7 @@ _SAMPLE_COLUMNS = (
     TableColumn("recording"),
     TableColumn("state"),
     *number_columns("seconds", "× median", "processor s", "peak MB"),
-    TableColumn("why"),
+    TableColumn("why", long=True),
 )
 _ROUND_COLUMNS = (
     TableColumn("cell"),
