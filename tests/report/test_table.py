@@ -36,7 +36,7 @@ def printed(run: s.Run, width: int = 140, *, wide: bool = False) -> str:
 
 
 def rows(text: str) -> list[list[str]]:
-    return [line.split() for line in text.splitlines() if line.strip()[:1] in {"1", "2"}]
+    return [line.split() for line in text.splitlines() if line.strip()[:1] in {"1", "2", "–"}]
 
 
 def test_the_quickest_comes_first_and_the_others_are_multiples_of_it() -> None:
@@ -46,7 +46,7 @@ def test_the_quickest_comes_first_and_the_others_are_multiples_of_it() -> None:
     assert second[1] == "slow"
     assert {"2.000", "5.00", "1.00"} <= set(first)
     assert {"3.000", "3.33", "1.50"} <= set(second)
-    assert first[0] == second[0] == "1–2"  # one round says nothing of its spread
+    assert first[0] == second[0] == "–"  # one round says nothing of its spread
     assert "16.7%" in first  # one word of six
 
 
@@ -101,6 +101,21 @@ def test_the_answer_is_above_the_table_in_words() -> None:
         r"1\.\d\d–1\.\d\d times as fast as slow 1\.2\.3 float32; WER 0\.0%\.",
         answer,
     )
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_few_rounds_give_an_order_by_speed_and_no_ranks(rounds: int) -> None:
+    run = run_of(FakeCell("slow", rtf=0.4), FakeCell("quick", rtf=0.1), rounds=rounds).run
+    text = printed(run)
+    assert re.search(
+        r"^  quick 1\.2\.3 float32 was the quickest: about [\d.]+ times real time; ranks need at "
+        r"least 3 rounds; WER 0\.0%\.$",
+        text,
+        re.MULTILINE,
+    )
+    assert [row[:2] for row in rows(text)[:2]] == [["–", "quick"], ["–", "slow"]]
+    assert "1–2" not in text
+    assert "Ranks need at least 3 rounds, confidence intervals 6; see --rounds." in text
 
 
 def test_the_answer_names_a_tie() -> None:

@@ -17,6 +17,7 @@ from mac_whisper_speedtest.results.cells import (
     with_bounds,
 )
 from mac_whisper_speedtest.results.schema import CellResult
+from mac_whisper_speedtest.stats import intervals
 
 
 def answers(table: CellTable) -> Iterator[str]:
@@ -62,11 +63,11 @@ def details(table: CellTable) -> Iterator[str]:
 
 
 def _ranked_groups(table: CellTable) -> list[list[CellResult]]:
-    """The cells with a rank that are not too inaccurate, by group and time."""
+    """The sound cells that are not too inaccurate, by group and time."""
     groups: dict[str | None, list[CellResult]] = {}
     for cell in table.cells:
         it = summary_of(cell)
-        if it.rank is not None and not it.fast_but_wrong:
+        if it.group is not None and not it.fast_but_wrong:
             groups.setdefault(it.group, []).append(cell)
     return list(groups.values())
 
@@ -78,6 +79,9 @@ def _speed(table: CellTable, cells: Sequence[CellResult]) -> str:
     speed = f"{with_bounds(best.rtfx, None, speed_form(best.rtfx))} times real time"
     if len(cells) == 1:
         return f"{names[0]}: {speed}; nothing else did equal work"
+    if best.rank is None:
+        least = f"ranks need at least {intervals.MIN_ROUNDS} rounds"
+        return f"{names[0]} was the quickest: about {speed}; {least}"
     tied = sum(summary_of(cell).rank == 1 for cell in cells)
     if tied > 1:
         slowest = summary_of(cells[tied - 1]).rtfx

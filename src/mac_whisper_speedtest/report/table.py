@@ -50,8 +50,11 @@ def _notes(run: Run) -> Iterator[str]:
 
 def _ranking(run: Run) -> Iterator[str]:
     """The margin, ties and missing intervals, if there are two cells to rank."""
-    ranked = [cell.summary for cell in run.cells if cell.summary and cell.summary.rank is not None]
+    sound = [cell.summary for cell in run.cells if cell.summary and cell.summary.group is not None]
+    ranked = [each for each in sound if each.rank is not None]
     if len(ranked) < 2:
+        if len(sound) > len(ranked):
+            yield "Ranks need at least 3 rounds, confidence intervals 6; see --rounds."
         return
     noise, margin = run.manifest.noise, run.manifest.request.margin
     least = f"{ranking.MARGIN * 100:g} %"
@@ -179,7 +182,7 @@ def _parts(
         if number:
             yield Text()
         yield Text(ranking.caption, style="bold")
-        if any(summary_of(cell).rank is not None for cell in table.cells):
+        if any(summary_of(cell).group is not None for cell in table.cells):
             yield terminal.lines(headlines.answers(table), console)
         shown = terminal.most_important(
             replace(ranking, caption=""),

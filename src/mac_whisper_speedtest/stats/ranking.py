@@ -108,7 +108,7 @@ class Ranking:
     """The order of some cells, as far as the rounds determine it.
 
     Attributes:
-        ranks: the possible ranks of each cell.
+        ranks: the possible ranks of each cell, but of those that too few rounds compare with any.
         pairs: every pair once, in the order in which the cells were given.
         best: the cell with the smallest median, the first of equals; ``None`` without any round.
         against_best: every other cell, judged against it.
@@ -173,10 +173,12 @@ def rank(
             winner, loser = (pair.a, pair.b) if faster else (pair.b, pair.a)
             first[loser] += 1
             last[winner] -= 1
+    compared = {name for pair in pairs if pair.ratio is not None for name in (pair.a, pair.b)}
+    known = compared or (set(names) if len(names) == 1 else set())
     medians = {name: statistics.median(each.values()) for name, each in rtf.items() if each}
     best = min(medians, key=lambda name: medians[name], default=None)
     return Ranking(
-        ranks={name: RankRange(first[name], last[name]) for name in names},
+        ranks={name: RankRange(first[name], last[name]) for name in names if name in known},
         pairs=pairs,
         best=best,
         against_best=against(pairs, best),

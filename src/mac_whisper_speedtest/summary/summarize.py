@@ -167,7 +167,7 @@ def _summary(
     rtf = _median(cell_samples.round_rtf(cell, run.rounds, counting).values())
     started = [load for load in cell.loads if load.rung != s.LOAD_WARM]
     group = compared.groups.get(cell.id)
-    rank = group.ranking.ranks[cell.id] if group else None
+    rank = group.ranking.ranks.get(cell.id) if group else None
     best = group.ranking.best if group else None
     against = group.ranking.against_best.get(cell.id) if group else None
     best_rtf = compared.median_rtf(best) if best else None
@@ -207,7 +207,7 @@ def _summary(
         device_memory_bytes=_largest(_values(cell, "gpu_peak_bytes")),
         wer=judged.score.rate if judged and judged.score.metric == "wer" else None,
         accuracy=accuracy.result(judged) if judged else None,
-        fast_but_wrong=rank is not None and judged is not None and judged.wrong,
+        fast_but_wrong=group is not None and judged is not None and judged.wrong,
         duration=duration,
         findings=findings.findings_for_cell(run, cell, timed),
     )

@@ -217,7 +217,8 @@ class Summary(Computed):
     rank: int | None = fact(
         "the best rank in the group that the intervals leave open: 1 + the number of cells that "
         "are certainly faster",
-        null="the status is not `ok`, or there is no sample",
+        null="the status is not `ok`, there is no sample, or fewer than 3 rounds compare it with "
+        "the others of its group",
         column=Column(brief=True),
     )
     rank_last: int | None = fact(
@@ -229,7 +230,7 @@ class Summary(Computed):
     group: str | None = fact(
         "letter of the cells of one model and clip that did equal work: A kept the contract, if "
         "any did. Cells that are fast but wrong have groups of their own, which come last",
-        null="as `rank`",
+        null="the status is not `ok`, or there is no sample",
         column=Column(brief=True),
         default=None,
     )
@@ -268,7 +269,7 @@ class Summary(Computed):
     )
     rtfx_bounds: Bounds | None = fact(
         "interval of `rtfx`",
-        null="as `rank`, or too few rounds: below 6 at 95 %",
+        null="as `group`, or too few rounds: below 6 at 95 %",
         column=(
             Column("rtfx_low", of="low", brief=True),
             Column("rtfx_high", of="high", brief=True),
@@ -279,13 +280,13 @@ class Summary(Computed):
     )
     times_best: float | None = fact(
         "`median_s` ÷ the smallest `median_s` of the group",
-        null="as `rank`, or a median of 0",
+        null="as `group`, or a median of 0",
         column=Column(),
     )
     times_best_bounds: Bounds | None = fact(
         "interval of the ratio to the fastest cell of the group, paired by round; all of the "
         "group's hold together, so its `level` is above the run's",
-        null="as `rank`, it is the fastest itself, or there are fewer than 3 common rounds",
+        null="as `group`, it is the fastest itself, or there are fewer than 3 common rounds",
         column=(Column("times_best_low", of="low"), Column("times_best_high", of="high")),
         default=None,
     )
