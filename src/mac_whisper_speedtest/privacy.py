@@ -187,7 +187,28 @@ def environment_secrets() -> Sequence[Secret]:
     or more, except paths, numbers and what :func:`~.secret_forms.is_plain`; likewise their pieces
     and lines, and passwords in addresses.
     """
-    return _environment_secrets(tuple(os.environ.items()))
+    return _last_environment.secrets()
+
+
+class _LastEnvironment:
+    """The secrets of the environment, which are found again only when it has changed."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, Sequence[Secret]] = ({}, ())
+
+    def secrets(self) -> Sequence[Secret]:
+        """See :func:`environment_secrets`, which is asked many times for each sample."""
+        # CPython's own table behind the environment: comparing it takes a hundredth of decoding it.
+        now = getattr(os.environ, "_data", None)
+        seen, found = self._last
+        if now is None or now != seen:
+            before = None if now is None else dict(now)
+            found = _environment_secrets(tuple(os.environ.items()))
+            self._last = before, found
+        return found
+
+
+_last_environment = _LastEnvironment()
 
 
 @functools.lru_cache(maxsize=4)
@@ -229,7 +250,12 @@ def _is_secret(value: str, *, named: bool) -> bool:
 
 def _homes() -> list[str]:
     """The home folder as configured and with links resolved, the longest first."""
-    homes = {str(Path.home()), str(Path.home().resolve())}
+    return _with_links_resolved(str(Path.home()))
+
+
+@functools.lru_cache(maxsize=4)
+def _with_links_resolved(folder: str) -> list[str]:
+    homes = {folder, str(Path(folder).resolve())}
     return sorted((home for home in homes if home != "/"), key=len, reverse=True)
 
 
