@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields
 from functools import cache
@@ -80,6 +81,24 @@ class Checkpoint:
     suppressed: tuple[int, ...] = ()
     suppressed_at_start: tuple[int, ...] = ()
     assets: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def give_back(array: Tensor) -> None:
+    """Let the system take back the memory of an array in a mapped file, which has been used.
+
+    It is read again from the file where it is used again.
+    """
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if not isinstance(base, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    begin = np.frombuffer(base, np.uint8, 1).ctypes.data
+    low, high = np.lib.array_utils.byte_bounds(array)
+    start = (low - begin) // mmap.PAGESIZE * mmap.PAGESIZE
+    base.madvise(mmap.MADV_DONTNEED, start, high - begin - start)
 
 
 def check_dims(dims: Dims, where: str) -> None:
@@ -198,6 +217,7 @@ def validate(checkpoint: Checkpoint) -> None:
         if not finite.all():
             where = [int(index) for index in np.argwhere(~finite)[0]]
             raise WeightsError(f"tensor {name} is {array[tuple(where)]} at {where}, not a number")
+        give_back(array)
     for name in sorted(set(tensors) - set(shapes)):
         raise WeightsError(f"tensor {name} is not part of a Whisper network of these sizes")
     for layer, head in checkpoint.alignment_heads:
@@ -243,6 +263,7 @@ def network_sha256(checkpoint: Checkpoint) -> str:
         for start in range(0, flat.size, _DIGEST_CHUNK):
             piece = flat[start : start + _DIGEST_CHUNK]
             digest.update(np.ascontiguousarray(piece, dtype="<f4").data)
+        give_back(array)
     return digest.hexdigest()
 
 

@@ -6,14 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from mac_whisper_speedtest.convert import ctranslate2, ggml, huggingface, mlx, mlx_npz, openai
-from mac_whisper_speedtest.convert.checkpoint import Checkpoint, Tensor, network_sha256, validate
-from mac_whisper_speedtest.convert.codec import FLOAT16, FormatCodec, Writer, cast, dtype_of
-from mac_whisper_speedtest.convert.quantize import BLOCK, Quantization
+from mac_whisper_speedtest.convert.checkpoint import (
+    Checkpoint,
+    Tensor,
+    give_back,
+    network_sha256,
+    validate,
+)
+from mac_whisper_speedtest.convert.codec import (
+    FLOAT16,
+    FLOAT32,
+    FormatCodec,
+    Writer,
+    cast,
+    dtype_of,
+)
+from mac_whisper_speedtest.convert.quantize import BLOCK, Quantization, in_rows
 from mac_whisper_speedtest.convert.record import (
     FORMAT_VERSION,
     RECORD_NAME,
@@ -131,43 +145,60 @@ def prove(source: Checkpoint, product: Checkpoint, codec: FormatCodec, precision
         blocks = codec.writer.quantization and codec.writer.quantization(
             name, array.shape, precision
         )
+        found = product.tensors[name]
         if blocks:
-            _check_blocks(name, array, product.tensors[name], codec.name, blocks)
-            changed += _count_changed(array, product.tensors[name])
-            continue
-        expected = cast(name, array, codec.writer.stored_dtype(name, array.shape, precision))
-        _check_equal_bits(name, expected, product.tensors[name], codec.name)
-        if expected.dtype.itemsize < array.dtype.itemsize:
-            changed += _count_changed(array, expected)
+            _check_blocks(name, array, found, codec.name, blocks)
+            changed += _count_changed(array, found)
+        else:
+            expected = cast(name, array, codec.writer.stored_dtype(name, array.shape, precision))
+            _check_layout(name, expected.dtype, expected.shape, found, codec.name)
+            _check_equal_bits(name, expected, found, codec.name)
+            if expected.dtype.itemsize < array.dtype.itemsize:
+                changed += _count_changed(array, expected)
+        give_back(array)
+        give_back(found)
+        del found  # before the next one is made
     return Rounding(values, changed)
 
 
-def _check_equal_bits(name: str, expected: Tensor, found: Tensor, codec: str) -> None:
-    if found.dtype != expected.dtype or found.shape != expected.shape:
+def _check_layout(
+    name: str, dtype: np.dtype[Any], shape: tuple[int, ...], found: Tensor, codec: str
+) -> None:
+    if found.dtype != dtype or found.shape != shape:
         raise WeightsError(
             f"tensor {name} reads back from {codec} as {found.dtype}{list(found.shape)}, "
-            f"expected {expected.dtype}{list(expected.shape)}"
+            f"expected {dtype}{list(shape)}"
         )
+
+
+def _check_equal_bits(
+    name: str, expected: Tensor, found: Tensor, codec: str, first: int = 0
+) -> None:
+    """Compare arrays of one layout; ``first`` is the number of their first value."""
     bits = np.dtype(f"<u{expected.dtype.itemsize}")  # as integers, which tell 0.0 from -0.0
     left, right = expected.reshape(-1).view(bits), found.reshape(-1).view(bits)
     if not np.array_equal(left, right):
         at = int(np.argmax(left != right))
         raise WeightsError(
-            f"tensor {name} reads back from {codec} differently at value {at}: "
+            f"tensor {name} reads back from {codec} differently at value {first + at}: "
             f"{found.reshape(-1)[at]} for {expected.reshape(-1)[at]}"
         )
 
 
 def _check_blocks(name: str, array: Tensor, found: Tensor, codec: str, kind: Quantization) -> None:
-    values = cast(name, array, dtype_of(FLOAT16)).astype(np.float32)
-    _check_equal_bits(name, kind.dequantize(kind.quantize(values), values.shape), found, codec)
-    moved = np.abs(found - values).reshape(-1, BLOCK).max(axis=1)
-    beyond = np.flatnonzero(moved > kind.bounds(values))
-    if beyond.size:
-        raise WeightsError(
-            f"tensor {name} is quantized wrongly: a value of block {beyond[0]} moved by "
-            f"{moved[beyond[0]]:.6g}, {kind.name} allows {kind.bounds(values)[beyond[0]]:.6g}"
-        )
+    _check_layout(name, dtype_of(FLOAT32), array.shape, found, codec)
+    for (first, part), (_, back) in zip(in_rows(array), in_rows(found), strict=True):
+        values = cast(name, part, dtype_of(FLOAT16)).astype(np.float32)
+        right = kind.dequantize(kind.quantize(values), values.shape)
+        _check_equal_bits(name, right, back, codec, first)
+        moved = np.abs(back - values).reshape(-1, BLOCK).max(axis=1)
+        beyond = np.flatnonzero(moved > kind.bounds(values))
+        if beyond.size:
+            at = beyond[0]
+            raise WeightsError(
+                f"tensor {name} is quantized wrongly: a value of block {first // BLOCK + at} "
+                f"moved by {moved[at]:.6g}, {kind.name} allows {kind.bounds(values)[at]:.6g}"
+            )
 
 
 def _count_changed(original: Tensor, rounded: Tensor) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,7 @@ from mac_whisper_speedtest.convert.checkpoint import (
     check_dims,
     expected_shapes,
     filter_bank,
+    give_back,
 )
 from mac_whisper_speedtest.convert.codec import (
     FLOAT16,
@@ -86,6 +88,7 @@ def write(checkpoint: Checkpoint, path: Path, precision: str = FLOAT16) -> None:
             stream.write(struct.pack("<i", len(token)) + token)
         for name in expected_shapes(dims):
             _write_tensor(stream, name, checkpoint.tensors[name], precision)
+            give_back(checkpoint.tensors[name])
 
 
 def _extra_tokens(dims: Dims) -> tuple[bytes, ...]:
@@ -206,9 +209,43 @@ def _read_tokens(cursor: Cursor, dims: Dims) -> tuple[bytes, ...]:
     return tuple(tokens)
 
 
-def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> dict[str, Tensor]:
+class _Tensors(Mapping[str, Tensor]):
+    """Tensors by name; those in blocks are computed when they are asked for, and not kept."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[str, Tensor] = {}
+        self._blocks: dict[str, tuple[Quantization, tuple[int, ...]]] = {}
+
+    def add(
+        self, name: str, stored: Tensor, kind: Quantization | None, shape: tuple[int, ...]
+    ) -> None:
+        """Add a tensor as it is stored: its values, or blocks of a kind."""
+        self._tensors[name] = stored
+        if kind is not None:
+            self._blocks[name] = (kind, shape)
+
+    def __getitem__(self, name: str) -> Tensor:
+        stored = self._tensors[name]
+        if name not in self._blocks:
+            return stored
+        kind, shape = self._blocks[name]
+        values = kind.dequantize(stored, shape)
+        give_back(stored)
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+
+def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> Mapping[str, Tensor]:
     shapes = expected_shapes(dims)
-    tensors: dict[str, Tensor] = {}
+    tensors = _Tensors()
     while cursor.remaining:
         at = cursor.offset
         rank, length, kind = (cursor.integer("i", f"a tensor's {what}") for what in _TENSOR_HEADER)
@@ -231,11 +268,12 @@ def _read_tensors(cursor: Cursor, dims: Dims, precision: str) -> dict[str, Tenso
             raise cursor.error(
                 f"tensor {name} has type {kind}, which is wrong in a {precision} file", at
             )
-        if blocks is None:
-            tensors[name] = cursor.array(_TYPES[kind], shapes[name], f"tensor {name}")
-        else:
-            content = cursor.array("u1", (blocks.size_bytes(shapes[name]),), f"tensor {name}")
-            tensors[name] = blocks.dequantize(content, shapes[name])
+        stored = (
+            cursor.array(_TYPES[kind], shapes[name], f"tensor {name}")
+            if blocks is None
+            else cursor.array("u1", (blocks.size_bytes(shapes[name]),), f"tensor {name}")
+        )
+        tensors.add(name, stored, blocks, shapes[name])
     for name in shapes:
         if name not in tensors:
             raise cursor.error(f"the file ends without tensor {name}")

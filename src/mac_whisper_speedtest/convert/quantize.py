@@ -7,9 +7,10 @@ not rest on the code that it checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,17 @@ from mac_whisper_speedtest.errors import WeightsError
 
 BLOCK = 32
 """Values in one block."""
+
+_AT_ONCE = 1 << 20
+"""Values in the arithmetic at once: its steps need ten times the memory of its values."""
+
+
+def in_rows(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The number of the first value, and a part of the array with whole rows, until its end."""
+    rows = array.reshape(-1, array.shape[-1])
+    step = max(1, _AT_ONCE // rows.shape[1])
+    for start in range(0, len(rows), step):
+        yield start * rows.shape[1], rows[start : start + step]
 
 
 @dataclass(frozen=True)
@@ -54,13 +66,16 @@ class Quantization:
         Raises:
             WeightsError: rows do not divide into blocks.
         """
-        from gguf import GGMLQuantizationType, quants
-
         if values.shape[-1] % BLOCK:
             raise WeightsError(
                 f"rows of {values.shape[-1]} values cannot be stored as {self.name}, "
                 f"whose blocks hold {BLOCK}"
             )
+        return np.concatenate([self._quantized(part) for _, part in in_rows(values)])
+
+    def _quantized(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+        from gguf import GGMLQuantizationType, quants
+
         # gguf 0.19 differs from ggml in the sign of a stored zero. Adding 0.0 turns -0.0 into the
         # 0.0 with which ggml's loop over a block of zeros starts; and of equal minimums ggml
         # stores the first, gguf any.
@@ -80,8 +95,13 @@ class Quantization:
         """
         from gguf import GGMLQuantizationType, quants
 
-        rows = content.reshape(*shape[:-1], shape[-1] // BLOCK * self.block_bytes)
-        return quants.dequantize(rows, GGMLQuantizationType(self.type_id))
+        rows = content.reshape(-1, shape[-1] // BLOCK * self.block_bytes)
+        found = np.empty(shape, np.float32)
+        for start, part in in_rows(found):
+            first = start // shape[-1]
+            stored = rows[first : first + len(part)]
+            part[:] = quants.dequantize(stored, GGMLQuantizationType(self.type_id))
+        return found
 
     def size_bytes(self, shape: tuple[int, ...]) -> int:
         """The size of an array of ``shape`` in bytes; it cannot overflow."""
