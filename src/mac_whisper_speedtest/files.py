@@ -140,7 +140,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, hint: str = CHECK_FOLDER) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, hint: str = CHECK_FOLDER, synced: bool = True) -> Iterator[IO[bytes]]:
     """Yield a stream whose content becomes ``path``, atomically and durably, when the block ends.
 
     Parent folders are created. An exception leaves ``path`` unchanged and no temporary file. In a
@@ -149,6 +149,7 @@ def replacing(path: Path, *, hint: str = CHECK_FOLDER) -> Iterator[IO[bytes]]:
     Args:
         path: the file to replace.
         hint: of the error if it cannot be written.
+        synced: whether to wait for the disk; not where a file that a power cut emptied is noticed.
 
     Raises:
         StorageError: the file could not be written (disk full, no permission, path is a folder).
@@ -160,13 +161,15 @@ def replacing(path: Path, *, hint: str = CHECK_FOLDER) -> Iterator[IO[bytes]]:
             with os.fdopen(handle, "wb") as stream:
                 yield stream
                 stream.flush()
-                os.fsync(stream.fileno())
+                if synced:
+                    os.fsync(stream.fileno())
             Path(name).chmod(0o644 & _bits_of(path.parent))
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        fsync_dir(path.parent)
+        if synced:
+            fsync_dir(path.parent)
 
 
 @contextlib.contextmanager

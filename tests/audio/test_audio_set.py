@@ -12,7 +12,7 @@ from mac_whisper_speedtest.audio.recording import AudioSet, Recording, display_n
 
 def clip(name: str, *, language: str | None = "en", value: float = 0.0) -> Recording:
     samples = np.full(16_000, value, dtype=np.float32)
-    return Recording(name=name, samples=samples, reference=None, language=language, source="test")
+    return Recording(name=name, pcm=samples, reference=None, language=language, source="test")
 
 
 def test_the_hash_of_a_set_depends_on_names_and_samples_not_on_the_order() -> None:

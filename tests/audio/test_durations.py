@@ -20,7 +20,7 @@ def reading(seconds: float = 10.0) -> npt.NDArray[np.float32]:
 
 
 def clip(samples: npt.NDArray[np.float32]) -> Recording:
-    return Recording(name="talk", samples=samples, reference="words", language="en", source="here")
+    return Recording(name="talk", pcm=samples, reference="words", language="en", source="here")
 
 
 def test_every_length_is_exact_and_named_in_the_order_asked_for() -> None:

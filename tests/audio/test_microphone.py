@@ -270,7 +270,7 @@ def test_only_a_recording_can_be_kept() -> None:
 
 def test_a_kept_recording_can_be_played(tmp_path: Path) -> None:
     samples = np.array([0.0, 0.5, -1.0, 1.0], dtype=np.float32)
-    clip = Recording(name="x", samples=samples, reference=None, language=None, source="test")
+    clip = Recording(name="x", pcm=samples, reference=None, language=None, source="test")
 
     write_wav(clip, tmp_path / "run" / "microphone.wav")
 

@@ -37,11 +37,11 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_cached_file_holds_exactly_what_decoding_gives(talk: Path, own_cache: Path) -> None:
     pcm = decoded(talk)
 
-    np.testing.assert_array_equal(pcm.samples, decode.decode(talk))
-    np.testing.assert_array_equal(np.fromfile(pcm.path, "<f4"), pcm.samples)
-    assert pcm.sha256 == hashlib.sha256(pcm.path.read_bytes()).hexdigest()
-    assert pcm.path.parent == own_cache
-    assert not pcm.samples.flags.writeable
+    np.testing.assert_array_equal(pcm.stored.read(), decode.decode(talk))
+    np.testing.assert_array_equal(np.fromfile(pcm.stored.path, "<f4"), pcm.stored.read())
+    assert pcm.sha256 == hashlib.sha256(pcm.stored.path.read_bytes()).hexdigest()
+    assert pcm.stored.path.parent == own_cache
+    assert not pcm.stored.read().flags.writeable
 
 
 def test_the_same_content_is_decoded_once_whatever_it_is_called(
@@ -51,7 +51,7 @@ def test_the_same_content_is_decoded_once_whatever_it_is_called(
     forbid_decoding(monkeypatch)
     renamed = talk.rename(talk.with_name("other.bin"))
 
-    assert decoded(renamed).path == first.path
+    assert decoded(renamed).stored.path == first.stored.path
     assert decoded(renamed.read_bytes()).sha256 == first.sha256
 
 
@@ -59,7 +59,7 @@ def test_other_content_of_the_same_name_is_another_entry(talk: Path, encode: Enc
     first = decoded(talk)
     encode(talk, np.zeros((1, 16_000)), rate=16_000)
 
-    assert decoded(talk).path != first.path
+    assert decoded(talk).stored.path != first.stored.path
 
 
 @pytest.mark.parametrize(
@@ -67,20 +67,20 @@ def test_other_content_of_the_same_name_is_another_entry(talk: Path, encode: Enc
 )
 def test_a_damaged_entry_is_noticed_and_made_again(talk: Path, damage: str) -> None:
     pcm = decoded(talk)
-    whole = pcm.path.read_bytes()
-    facts = pcm.path.with_suffix(".json")
-    pcm.path.chmod(0o600)
+    whole = pcm.stored.path.read_bytes()
+    facts = pcm.stored.path.with_suffix(".json")
+    pcm.stored.path.chmod(0o600)
     if damage == "cut":
-        pcm.path.write_bytes(whole[:-4])
+        pcm.stored.path.write_bytes(whole[:-4])
     elif damage == "altered":
-        pcm.path.write_bytes(whole[:100] + b"\x01" + whole[101:])
+        pcm.stored.path.write_bytes(whole[:100] + b"\x01" + whole[101:])
     elif damage == "no facts":
         facts.unlink()
     else:
         facts.write_text("[]" if damage == "no facts that make sense" else "[" * 9999)
 
     assert decoded(talk).sha256 == pcm.sha256
-    assert pcm.path.read_bytes() == whole
+    assert pcm.stored.path.read_bytes() == whole
 
 
 def test_only_this_user_can_read_the_samples_and_nobody_can_overwrite_them(
@@ -92,16 +92,16 @@ def test_only_this_user_can_read_the_samples_and_nobody_can_overwrite_them(
 
     assert stat.S_IMODE(own_cache.stat().st_mode) == 0o700
     modes = {item.name: stat.S_IMODE(item.stat().st_mode) for item in own_cache.iterdir()}
-    assert modes.pop(pcm.path.name) == 0o400
+    assert modes.pop(pcm.stored.path.name) == 0o400
     assert set(modes.values()) == {0o600}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser can give files away")
 def test_an_entry_of_another_user_is_not_used(talk: Path) -> None:
     planted = decoded(talk)
-    os.chown(planted.path, 12_345, -1)
+    os.chown(planted.stored.path, 12_345, -1)
 
-    assert decoded(talk).path.stat().st_uid == os.geteuid()
+    assert decoded(talk).stored.path.stat().st_uid == os.geteuid()
 
 
 def test_a_recording_that_cannot_be_decoded_to_its_end_leaves_nothing(
@@ -137,7 +137,7 @@ def test_a_new_way_of_decoding_is_a_new_entry(talk: Path, monkeypatch: pytest.Mo
     first = decoded(talk)
     monkeypatch.setattr(cache, "_version", lambda: "next")
 
-    assert decoded(talk).path != first.path
+    assert decoded(talk).stored.path != first.stored.path
 
 
 def test_those_used_longest_ago_go_first_and_no_more_than_must() -> None:
@@ -153,11 +153,11 @@ def test_using_an_entry_makes_it_the_newest(talk: Path, own_cache: Path, encode:
     first = decoded(talk)
     second = decoded(encode(talk.with_name("b.wav"), np.zeros((1, 16_000)), rate=16_000))
     for pcm, when in ((first, 1_000), (second, 2_000)):
-        os.utime(pcm.path, (when, when))
+        os.utime(pcm.stored.path, (when, when))
 
     decoded(talk)
 
-    assert trim(own_cache, first.path.stat().st_size) == [second.path]
+    assert trim(own_cache, first.stored.path.stat().st_size) == [second.stored.path]
     assert sorted(item.suffix for item in own_cache.glob("*.*")) == ["", ".f32", ".json"]
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mac_whisper_speedtest.audio.recording import Recording, write_pcm
+from mac_whisper_speedtest.audio.recording import Recording, StoredSamples, write_pcm
 from mac_whisper_speedtest.errors import StorageError
 
 
 def clip_of(samples: npt.NDArray[Any]) -> Recording:
-    return Recording(name="x", samples=samples, reference=None, language=None, source="test")
+    return Recording(name="x", pcm=samples, reference=None, language=None, source="test")
 
 
 def test_the_hash_is_that_of_the_little_endian_float32_bytes() -> None:
@@ -70,3 +70,17 @@ def test_importing_the_room_loads_no_audio_library() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 
     assert done.stdout.strip() == b"set()"
+
+
+def test_stored_samples_are_read_when_asked_for_and_not_kept(tmp_path: Path) -> None:
+    whole = np.arange(100, dtype="<f4")
+    path = tmp_path / "a.f32"
+    whole.tofile(path)
+    clip = Recording("x", StoredSamples(path, 60, 20), None, None, "test")
+    np.testing.assert_array_equal(clip.samples, whole[20:80])
+    assert (clip.count, clip.seconds) == (60, 60 / 16_000)
+    assert clip.samples is not clip.samples
+    assert not clip.samples.flags.writeable
+    whole[:70].tofile(path)
+    with pytest.raises(StorageError, match="has become shorter"):
+        _ = clip.samples

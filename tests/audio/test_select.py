@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 
 from fakes.sound_files import sound_file
-from mac_whisper_speedtest.audio.recording import AudioSet, Recording
+from mac_whisper_speedtest.audio import cache
+from mac_whisper_speedtest.audio.recording import AudioSet, Recording, StoredSamples
 from mac_whisper_speedtest.audio.select import load_audio
 from mac_whisper_speedtest.errors import AudioError, UsageError
 from mac_whisper_speedtest.request import Request
@@ -117,7 +120,7 @@ def test_the_hash_from_the_cache_is_that_of_a_clip_s_samples(recordings: Path) -
     assert (
         clip.pcm_sha256
         == Recording(
-            name="x", samples=clip.samples, reference=None, language=None, source="x"
+            name="x", pcm=clip.samples, reference=None, language=None, source="x"
         ).pcm_sha256
     )
 
@@ -233,3 +236,26 @@ def test_a_pattern_that_matches_nothing_is_refused_and_a_file_of_that_name_is_ta
 
     (recordings / "a.wav").rename(recordings / "[b].wav")
     assert chosen(audio=str(recordings / "[b].wav")).kind == "clip"
+
+
+def test_recordings_of_a_set_are_decoded_beside_each_other_and_not_kept(
+    tmp_path: Path, own_cache: Path, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two decodings wait for each other: one after the other they would wait for ever."""
+    (tmp_path / "set").mkdir()
+    for number in range(4):
+        samples = np.full((1, 16_000 + 1600 * number), 0.1)
+        encode(tmp_path / "set" / f"{number}.wav", samples, rate=16_000)
+    together = threading.Barrier(2, timeout=30)
+    whole = cache.decoded
+
+    def decoded(audio: Path | bytes, *, name: str = "") -> cache.CachedPcm:
+        together.wait()
+        return whole(audio, name=name)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(cache, "decoded", decoded)
+    speech = chosen(audio=str(tmp_path / "set"))
+    assert [clip.name for clip in speech.recordings] == [f"{number}.wav" for number in range(4)]
+    assert [clip.seconds for clip in speech.recordings] == pytest.approx([1, 1.1, 1.2, 1.3])
+    assert all(isinstance(clip.pcm, StoredSamples) for clip in speech.recordings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from conftest import FAKES, Finished, Tool, describe_fake, write_tone
-from mac_whisper_speedtest.audio.recording import Recording
+from mac_whisper_speedtest.audio.recording import Recording, StoredSamples
 from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.run.inputs import LostFolderError, WorkerInputs
 
@@ -81,13 +82,24 @@ def test_a_folder_that_is_gone_is_an_error_that_says_so(tmp_path: Path) -> None:
 
 
 def test_an_original_that_has_changed_too_is_not_measured(tmp_path: Path) -> None:
-    recording = Recording(
-        "one", np.zeros(1600, np.float32), None, None, "made here", known_sha256="0" * 64
-    )
-    inputs = WorkerInputs([recording], tmp_path, {})
+    cached = tmp_path / "cached.f32"
+    np.full(1600, 0.1, "<f4").tofile(cached)
+    known = hashlib.sha256(cached.read_bytes()).hexdigest()
+    recording = Recording("one", StoredSamples(cached, 1600), None, None, "here", known)
+    work = tmp_path / "work"
+    work.mkdir()
+    inputs = WorkerInputs([recording], work, {})
+    Path(inputs.recordings[0].audio.path).unlink()
+    assert inputs.restore_changed() == ["one"]
+    np.full(1600, 0.2, "<f4").tofile(cached)
     Path(inputs.recordings[0].audio.path).unlink()
     with pytest.raises(StorageError, match="has changed in the cache"):
         inputs.restore_changed()
+    with pytest.raises(StorageError, match="has changed in the cache"):
+        WorkerInputs([recording], work, {})
+    cached.unlink()
+    with pytest.raises(StorageError, match=r"cannot read .*cached\.f32"):
+        WorkerInputs([recording], work, {})
 
 
 @pytest.fixture(scope="module")

@@ -217,7 +217,7 @@ def load(
         reference = " ".join([reference] * repeated.times)
         source = f"{source}, said {repeated.times} times"
     return Recording(
-        name=name, samples=samples, reference=reference, language=cut.language, source=source
+        name=name, pcm=samples, reference=reference, language=cut.language, source=source
     )
 
 

@@ -13,31 +13,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import mmap
 import os
-import sys
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.audio import decode
-from mac_whisper_speedtest.audio.recording import READ_ONLY
+from mac_whisper_speedtest.audio.recording import READ_ONLY, StoredSamples
 from mac_whisper_speedtest.errors import AudioError, StorageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 MAX_BYTES = 4_000_000_000
 """Size that the cache is trimmed to: 17 hours of speech at 64 kB a second."""
 
-_MAPPED_BYTES = 32_000_000
-"""Where a mapping keeps its file open, smaller files are read instead."""
-
+_one_at_a_time = threading.Lock()
 _lock_handles: dict[Path, int] = {}
 """Cache folders that this process uses, and the handle whose lock shows that to others."""
 
@@ -54,13 +46,11 @@ class CachedPcm:
     """A decoded recording.
 
     Attributes:
-        path: a file with exactly the samples.
-        samples: shape ``[samples]``, 16 kHz mono float32; read-only.
+        stored: a file with exactly the samples.
         sha256: of the file's bytes.
     """
 
-    path: Path
-    samples: npt.NDArray[np.float32]
+    stored: StoredSamples
     sha256: str
 
 
@@ -171,8 +161,11 @@ def _folder() -> Path:
     trimmed only when a process starts to use it and no other does; a run may exceed the limit.
     """
     folder = paths.cache_dir() / "pcm"
-    if folder in _lock_handles:
-        return folder
+    with _one_at_a_time:
+        return folder if folder in _lock_handles else _opened(folder)
+
+
+def _opened(folder: Path) -> Path:
     try:
         files.private_folder(folder)
         handle = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o600)
@@ -204,7 +197,8 @@ def _make(path: Path, audio: Path | bytes, name: str) -> None:
     digest = hashlib.sha256()
     samples = 0
     hint = "check the free disk space, or set SPEEDTEST_CACHE_DIR to another disk"
-    with files.replacing(path, hint=hint) as stream:
+    # Not synced: what a power cut leaves is found by its hash, and decoded again.
+    with files.replacing(path, hint=hint, synced=False) as stream:
         for block in decode.blocks(audio, name=name):
             data = block.astype("<f4", copy=False).tobytes()
             digest.update(data)
@@ -212,7 +206,8 @@ def _make(path: Path, audio: Path | bytes, name: str) -> None:
             samples += block.size
     path.chmod(READ_ONLY)
     facts = _EntryInfo(samples, digest.hexdigest())
-    files.write_bytes(path.with_suffix(".json"), msgspec.json.encode(facts))
+    with files.replacing(path.with_suffix(".json"), hint=hint, synced=False) as stream:
+        stream.write(msgspec.json.encode(facts))
 
 
 def _whole(path: Path) -> CachedPcm | None:
@@ -221,27 +216,13 @@ def _whole(path: Path) -> CachedPcm | None:
         facts = files.decode_json(path.with_suffix(".json").read_bytes(), _EntryInfo)
         if path.stat().st_size != 4 * facts.samples or not files.is_own(path):
             return None
-        samples = _samples(path)
+        if files.sha256_file(path) != facts.sha256:
+            return None
     except (OSError, ValueError):
-        return None
-    if hashlib.sha256(samples.data).hexdigest() != facts.sha256:
         return None
     with contextlib.suppress(OSError):
         os.utime(path)  # the time of its last use
-    return CachedPcm(path, samples, facts.sha256)
-
-
-def _samples(path: Path) -> npt.NDArray[np.float32]:
-    """The file's samples, mapped unless thousands of small mappings would each keep a file open."""
-    import numpy as np
-
-    with path.open("rb") as stream:
-        unheld = sys.version_info >= (3, 13)
-        if not unheld and os.fstat(stream.fileno()).st_size < _MAPPED_BYTES:
-            return np.frombuffer(stream.read(), "<f4")
-        options: dict[str, Any] = {"trackfd": False} if unheld else {}
-        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ, **options)
-    return np.frombuffer(mapped, "<f4")
+    return CachedPcm(StoredSamples(path, facts.samples), facts.sha256)
 
 
 def _remove(path: Path) -> None:

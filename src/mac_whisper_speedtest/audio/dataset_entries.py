@@ -5,10 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mac_whisper_speedtest.audio import cache, container
 from mac_whisper_speedtest.audio.decode import MIN_SECONDS, SAMPLE_RATE, check_file
@@ -16,16 +19,12 @@ from mac_whisper_speedtest.audio.recording import (
     AudioSet,
     LeftOut,
     Recording,
+    StoredSamples,
     display_name,
     unique_name,
 )
 from mac_whisper_speedtest.audio.reference_text import read_text, text_beside, transcript_lines
 from mac_whisper_speedtest.errors import AudioError, UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
@@ -100,7 +99,7 @@ def load_entries(
     """Decode every entry into a set; those that cannot be measured are left out, with a reason.
 
     Args:
-        entries: in the order of the set; only one is held at a time.
+        entries: in the order of the set; as many are held at a time as there are cores.
         name: of the set.
         source: the origin, for a person.
         language: of entries that state none.
@@ -115,12 +114,17 @@ def load_entries(
     out = [LeftOut(each.name, display_name(each.reason)) for each in left_out]
     unscored = []
     names: set[str] = set()
-    for entry in entries:  # one at a time: some hold a recording's bytes
-        called = unique_name(display_name(entry.name), names)
-        names.add(called)
-        spoken = _language(called, entry.language, language)
+
+    def begun() -> Iterator[_Begun]:
+        for entry in entries:
+            called = unique_name(display_name(entry.name), names)
+            names.add(called)
+            spoken = _language(called, entry.language, language)
+            yield entry, called, partial(_recording, entry, called, spoken, source)
+
+    for entry, called, decoded in _on_all_cores(begun()):
         try:
-            recording = _recording(entry, called, spoken, source)
+            recording = decoded()
         except AudioError as error:
             reason = _without_path(error.message, entry).removeprefix(called)
             out.append(LeftOut(called, display_name(reason)))
@@ -141,6 +145,27 @@ def load_entries(
     )
 
 
+_Begun = tuple[AudioEntry, str, Callable[[], Recording]]
+
+
+def _on_all_cores(begun: Iterable[_Begun]) -> Iterator[_Begun]:
+    """The same in order, with what is to be called done by threads that are a little ahead.
+
+    Only a little: some entries hold a recording's bytes.
+    """
+    cores = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(cores)
+    waiting: deque[_Begun] = deque()
+    try:
+        for entry, called, decode in begun:
+            waiting.append((entry, called, pool.submit(decode).result))
+            if len(waiting) > cores:
+                yield waiting.popleft()
+        yield from waiting
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def language_code(tag: str | None) -> str | None:
     """The language of a tag such as ``en``, ``en-US`` or ``EN_gb``; None if it is missing or blank.
 
@@ -157,26 +182,23 @@ def language_code(tag: str | None) -> str | None:
 
 def _recording(entry: AudioEntry, name: str, language: str | None, source: str) -> Recording:
     pcm = cache.decoded(entry.audio, name=name if isinstance(entry.audio, bytes) else "")
-    samples = cut(pcm.samples, entry.start_s, entry.seconds, name)
-    whole = samples.size == pcm.samples.size
+    piece = cut(pcm.stored, entry.start_s, entry.seconds, name)
     return Recording(
         name=name,
-        samples=samples,
+        pcm=piece,
         reference=(entry.text or "").strip() or None,
         language=language,
         source=source,
-        known_sha256=pcm.sha256 if whole else None,
+        known_sha256=pcm.sha256 if piece == pcm.stored else None,
         speaker=entry.speaker,
     )
 
 
-def cut(
-    samples: npt.NDArray[np.float32], start_s: float, seconds: float | None, name: str
-) -> npt.NDArray[np.float32]:
+def cut(whole: StoredSamples, start_s: float, seconds: float | None, name: str) -> StoredSamples:
     """A piece of a recording.
 
     Args:
-        samples: shape ``[samples]`` at 16 kHz.
+        whole: all of it.
         start_s: start of the piece.
         seconds: its duration; None for the rest of the recording.
         name: its name in messages.
@@ -185,17 +207,17 @@ def cut(
         AudioError: the recording ends earlier, or the piece is too short.
     """
     start = round(start_s * SAMPLE_RATE)
-    end = samples.size if seconds is None else start + round(seconds * SAMPLE_RATE)
+    end = whole.count if seconds is None else start + round(seconds * SAMPLE_RATE)
     # Durations in manifests are rounded, some to 10 ms.
-    if end > samples.size + SAMPLE_RATE // 50:
+    if end > whole.count + SAMPLE_RATE // 50:
         raise AudioError(
             f"{name} is cut at {start_s:g}-{end / SAMPLE_RATE:g} s, but the recording has "
-            f"{samples.size / SAMPLE_RATE:g} s"
+            f"{whole.count / SAMPLE_RATE:g} s"
         )
-    piece = samples[start:end]
-    if piece.size < MIN_SECONDS * SAMPLE_RATE:
+    piece = StoredSamples(whole.path, max(min(end, whole.count) - start, 0), start)
+    if piece.count < MIN_SECONDS * SAMPLE_RATE:
         raise AudioError(
-            f"{name} is too short: {piece.size / SAMPLE_RATE:.3f} s, "
+            f"{name} is too short: {piece.count / SAMPLE_RATE:.3f} s, "
             f"at least {MIN_SECONDS:g} s is needed"
         )
     return piece

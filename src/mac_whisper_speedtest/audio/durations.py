@@ -64,7 +64,7 @@ def cut_durations(reading: Recording, seconds: Sequence[float]) -> AudioSet:
     recordings = tuple(
         Recording(
             name=f"{length:g}s",
-            samples=repeat_to_length(reading.samples, round(length * SAMPLE_RATE)),
+            pcm=repeat_to_length(reading.samples, round(length * SAMPLE_RATE)),
             reference=None,
             language=reading.language,
             source=f"cut from {reading.source}",

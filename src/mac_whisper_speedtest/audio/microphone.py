@@ -72,7 +72,7 @@ def record(
         notify(f"Parts of the recording were lost because the machine was too busy: {lost[0]}.")
     return Recording(
         name="microphone",
-        samples=samples,
+        pcm=samples,
         reference=None,
         language=language,
         source="the microphone",

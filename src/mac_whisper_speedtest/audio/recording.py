@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from mac_whisper_speedtest import files
 from mac_whisper_speedtest.audio.decode import SAMPLE_RATE
+from mac_whisper_speedtest.errors import StorageError
 from mac_whisper_speedtest.printable import printable_name
 from mac_whisper_speedtest.privacy import scrub
 
@@ -19,13 +20,50 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+_MAPPED_BYTES = 32_000_000
+"""Larger files are mapped, so that their pages can be taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSamples:
+    """Decoded samples in a file of the PCM cache, read when they are needed and not kept.
+
+    Attributes:
+        path: of raw little-endian float32.
+        count: how many samples.
+        start: the first one.
+    """
+
+    path: Path
+    count: int
+    start: int = 0
+
+    def read(self) -> npt.NDArray[np.float32]:
+        """The samples, read-only. Raises StorageError where the file has gone or is shorter."""
+        import numpy as np
+
+        try:
+            if 4 * self.count >= _MAPPED_BYTES:
+                return np.memmap(self.path, "<f4", "r", 4 * self.start, (self.count,))
+            found = np.fromfile(self.path, "<f4", self.count, offset=4 * self.start)
+        except (OSError, ValueError) as error:
+            raise StorageError(f"cannot read {self.path}: {error}", hint=_AGAIN) from error
+        if found.size != self.count:
+            raise StorageError(f"{self.path} has become shorter", hint=_AGAIN)
+        found.flags.writeable = False
+        return found
+
+
+_AGAIN = "run it again: the recording is decoded again"
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """Audio and, if known, the words in it.
 
     Attributes:
         name: its name in tables and options.
-        samples: shape ``[samples]``, 16 kHz mono float32, full scale at +-1; read-only.
+        pcm: its samples, in memory where they were made there (cut, joined, heard), else in a file.
         reference: the words spoken, or None without a transcript (accuracy is then unknown).
         language: two-letter code of the speech, or None if unknown.
         source: the origin of the audio, for a person; never a path of this machine.
@@ -34,7 +72,7 @@ class Recording:
     """
 
     name: str
-    samples: npt.NDArray[np.float32]
+    pcm: npt.NDArray[np.float32] | StoredSamples
     reference: str | None
     language: str | None
     source: str
@@ -42,23 +80,39 @@ class Recording:
     speaker: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the array and keep a read-only view, so that every backend gets the same samples.
+        """Check an array and keep a read-only view, so that every backend gets the same samples.
 
         Raises:
             ValueError: the samples are not one-dimensional float32.
         """
-        if self.samples.ndim != 1 or self.samples.dtype.name != "float32":
-            raise ValueError(
-                f"samples must be 1-D float32, not {self.samples.ndim}-D {self.samples.dtype}"
-            )
-        view = self.samples.view()
+        if isinstance(self.pcm, StoredSamples):
+            return
+        if self.pcm.ndim != 1 or self.pcm.dtype.name != "float32":
+            raise ValueError(f"samples must be 1-D float32, not {self.pcm.ndim}-D {self.pcm.dtype}")
+        view = self.pcm.view()
         view.flags.writeable = False
-        object.__setattr__(self, "samples", view)
+        object.__setattr__(self, "pcm", view)
+
+    @property
+    def samples(self) -> npt.NDArray[np.float32]:
+        """Shape ``[samples]``, 16 kHz mono float32, full scale at +-1; read-only.
+
+        Do not keep them: a set is larger than memory has room for.
+
+        Raises:
+            StorageError: the file in the PCM cache has gone.
+        """
+        return self.pcm.read() if isinstance(self.pcm, StoredSamples) else self.pcm
+
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        return self.pcm.count if isinstance(self.pcm, StoredSamples) else self.pcm.size
 
     @property
     def seconds(self) -> float:
         """Duration of the audio."""
-        return self.samples.size / SAMPLE_RATE
+        return self.count / SAMPLE_RATE
 
     @cached_property
     def pcm_sha256(self) -> str:

@@ -230,7 +230,7 @@ def _decode_file(
         )
     return Recording(
         name=display_name(name or audio.name),
-        samples=pcm.samples,
+        pcm=pcm.stored,
         reference=reference,
         language=language,
         source=source,

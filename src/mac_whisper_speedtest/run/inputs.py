@@ -64,7 +64,7 @@ class WorkerInputs:
             weights: cell id → its weights, also those that take their place during the run.
 
         Raises:
-            StorageError: there is no room for them.
+            StorageError: there is no room for them, or a decoded recording has changed.
         """
         self._originals = originals
         self._folder = folder
@@ -72,7 +72,7 @@ class WorkerInputs:
         self.recordings = tuple(
             TaskRecording(
                 original.name if len(originals) > 1 else "",
-                m.AudioParams(str(path), int(original.samples.size)),
+                m.AudioParams(str(path), original.count),
                 original.language,
             )
             for path, original in zip(self._paths, originals, strict=True)
@@ -98,11 +98,6 @@ class WorkerInputs:
                 continue
             if not _holds(path, original.pcm_sha256):
                 changed.append(original.name)
-            if hashlib.sha256(pcm_bytes(original.samples)).hexdigest() != original.pcm_sha256:
-                raise StorageError(
-                    f"the decoded recording {original.name} has changed in the cache",
-                    hint="speedtest clips clear, then run it again",
-                )
             self._written[number] = self._write(number)
         return changed
 
@@ -146,7 +141,13 @@ class WorkerInputs:
             )
 
     def _write(self, number: int) -> tuple[int, ...]:
-        path, data = self._paths[number], pcm_bytes(self._originals[number].samples)
+        path, original = self._paths[number], self._originals[number]
+        data = pcm_bytes(original.samples)
+        if hashlib.sha256(data).hexdigest() != original.pcm_sha256:
+            raise StorageError(
+                f"the decoded recording {original.name} has changed in the cache",
+                hint="speedtest clips clear, then run it again",
+            )
         unfinished = path.with_suffix(".new")
         try:
             unfinished.write_bytes(data)

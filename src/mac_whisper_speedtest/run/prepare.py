@@ -314,7 +314,7 @@ def _clip_info(speech: AudioSet) -> s.ClipInfo:
     return s.ClipInfo(
         name=speech.name,
         seconds=speech.seconds,
-        samples=sum(int(recording.samples.size) for recording in speech.recordings),
+        samples=sum(recording.count for recording in speech.recordings),
         pcm_sha256=speech.pcm_sha256,
         source=scrub(speech.source),
         language=speech.language,
@@ -325,7 +325,7 @@ def _clip_info(speech: AudioSet) -> s.ClipInfo:
             s.UtteranceInfo(
                 name=recording.name,
                 seconds=recording.seconds,
-                samples=int(recording.samples.size),
+                samples=recording.count,
                 pcm_sha256=recording.pcm_sha256,
                 language=recording.language,
                 reference=recording.reference,
