@@ -81,8 +81,12 @@ class _Declared(msgspec.StructMeta):
     frozen_default=True,
     field_specifiers=(fact, kept, named, scrubbed, inside),
 )
-class Struct(msgspec.Struct, frozen=True, kw_only=True, metaclass=_Declared):
-    """Base of everything written: immutable, fields by name; unknown fields are passed over."""
+class Struct(msgspec.Struct, frozen=True, kw_only=True, gc=False, metaclass=_Declared):
+    """Base of everything written: immutable, fields by name; unknown fields are passed over.
+
+    What is written down holds no circles, so the garbage collector need not walk through it: with
+    100 000 samples that took half of the time to read a run.
+    """
 
 
 class Computed(Struct):
