@@ -92,13 +92,13 @@ def test_verify_names_what_is_wrong_and_ends_with_5(call: Call) -> None:
     stored()
     run = stored()
     text = run.sealed_path.read_text(encoding="utf-8")
-    run.sealed_path.write_text(text.replace('"rank": 1', '"rank": 2', 1), encoding="utf-8")
+    run.sealed_path.write_text(text.replace('"rank": null', '"rank": 2', 1), encoding="utf-8")
     said = call("verify", "1", "latest")
     assert said.code == 5
     assert "run 1: good\nrun 2: WRONG\n  wrong: run.json has changed" in said.out
     assert "1 of 2 runs are good" in said.out
     problems = call("verify", "--json").json["runs"][1]["problems"]
-    assert "summary.rank is 2 and should be 1" in problems[1]
+    assert "summary.rank is 2 and should be None" in problems[1]
 
 
 def test_verify_names_no_run_that_is_not_there(call: Call) -> None:
