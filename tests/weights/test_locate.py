@@ -55,8 +55,8 @@ def put_into_cache(hub: Path, model: str, files: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The catalog as it would be without knowing a revision, a size or a hash of base."""
-    row = catalog.find_hosted("base", catalog.SOURCE_FORMAT)
+    """The catalog as it would be without knowing a revision, a size or a hash of base.en."""
+    row = catalog.find_hosted("base.en", catalog.SOURCE_FORMAT)
     assert row is not None
     files = tuple(replace(file, size=None, sha256=None) for file in row.files)
     loose = replace(row, revision=None, files=files[:1], unpinned="hub-lfs")
@@ -108,39 +108,39 @@ def test_converted_weights_that_were_altered_are_refused(
 
 @pytest.mark.usefixtures("unpinned")
 def test_weights_in_the_hub_s_cache_are_found_and_hashed(hub: Path) -> None:
-    snapshot = put_into_cache(hub, "base", FILES)
-    found = locate.locate(catalog.model_info("base", "ctranslate2", "float16"), notify=quiet)
+    snapshot = put_into_cache(hub, "base.en", FILES)
+    found = locate.locate(catalog.model_info("base.en", "ctranslate2", "float16"), notify=quiet)
     assert found.path == snapshot
     assert found.files["model.bin"] == hashlib.sha256(FILES["model.bin"]).hexdigest()
-    assert found.source == "Hugging Face cache, Systran/faster-whisper-base@unpinned"
+    assert found.source == "Hugging Face cache, Systran/faster-whisper-base.en@unpinned"
 
 
 @pytest.mark.usefixtures("unpinned")
 def test_a_cached_file_of_the_right_size_but_other_content_is_refused(hub: Path) -> None:
-    snapshot = put_into_cache(hub, "base", FILES)
+    snapshot = put_into_cache(hub, "base.en", FILES)
     blob = (snapshot / "model.bin").resolve()
     blob.write_bytes(b"Weights" + FILES["model.bin"][7:])
-    with pytest.raises(WeightsError, match=r"model\.bin of base is not the published file"):
-        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), notify=quiet)
+    with pytest.raises(WeightsError, match=r"model\.bin of base\.en is not the published file"):
+        locate.locate(catalog.model_info("base.en", "ctranslate2", "float16"), notify=quiet)
 
 
 def test_a_pinned_file_with_other_content_is_refused_whatever_its_blob_is_called(
     hub: Path,
 ) -> None:
-    row = catalog.find_hosted("base", catalog.SOURCE_FORMAT)
+    row = catalog.find_hosted("base.en", catalog.SOURCE_FORMAT)
     assert row is not None
     assert row.revision is not None
-    put_into_cache(hub, "base", {file.name: bytes(file.size or 0) for file in row.files})
-    snapshots = hub / "models--Systran--faster-whisper-base" / "snapshots"
+    put_into_cache(hub, "base.en", {file.name: bytes(file.size or 0) for file in row.files})
+    snapshots = hub / "models--Systran--faster-whisper-base.en" / "snapshots"
     (snapshots / REVISION).rename(snapshots / row.revision)
-    with pytest.raises(WeightsError, match=r"of base is not the published file"):
-        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), notify=quiet)
+    with pytest.raises(WeightsError, match=r"of base\.en is not the published file"):
+        locate.locate(catalog.model_info("base.en", "ctranslate2", "float16"), notify=quiet)
 
 
 def test_a_half_filled_snapshot_does_not_count(hub: Path) -> None:
-    put_into_cache(hub, "base", {"config.json": b"{}"})
-    with pytest.raises(WeightsMissingError, match="no weights for base on this machine"):
-        locate.locate(catalog.model_info("base", "ctranslate2", "float16"), notify=quiet)
+    put_into_cache(hub, "base.en", {"config.json": b"{}"})
+    with pytest.raises(WeightsMissingError, match=r"no weights for base\.en on this machine"):
+        locate.locate(catalog.model_info("base.en", "ctranslate2", "float16"), notify=quiet)
 
 
 def test_weights_that_are_nowhere_are_named_with_where_they_were_looked_for(
