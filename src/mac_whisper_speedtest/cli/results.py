@@ -89,6 +89,9 @@ def list_runs(model: str, backend: str, tag: str, state: str, as_json: bool) -> 
 
     rows = [[scrub(text) for text in _texts(row)] for row in found]
     show_list(_HEADINGS, rows, least=_MOST_IMPORTANT, more="speedtest results list --json")
+    for row in found:
+        if row.message and not row.backends:  # it could not be read
+            echo(f"run {row.number}: {row.message}")
 
 
 _HEADINGS = ("run", "started", "state", "cells", "backends", "models", "tags", "speech")
@@ -106,7 +109,7 @@ def _texts(row: RunRow) -> tuple[str, ...]:
         f"{row.cells_ok}/{row.cells}",
         _some(row.backends),
         _some(row.models),
-        ", ".join(row.tags) or row.message,
+        ", ".join(row.tags),
         _some(row.speech),
     )
 
