@@ -130,7 +130,8 @@ def every_command_works(speedtest: Call, run: RunDirectory) -> None:
         assert speedtest("show", "run.zip")[0] == ExitCode.OK
     for number, (name, *options) in enumerate(COMMANDS):
         words = ["results", "verify"] if name == "verify" else [name]
-        output = ["-o", f"{number}.out"] if name in {"report", "trace"} else []
+        endings = {"report": "html", "trace": "json"}
+        output = ["-o", f"{number}.{endings[name]}"] if name in endings else []
         code, out, err = speedtest(*words, run.path, *options, *output)
         if name == "score" and "has no text to score" in err:
             continue
