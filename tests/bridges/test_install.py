@@ -154,7 +154,8 @@ def test_a_killed_build_is_continued_by_the_one_that_waits_and_made_once(
     assert second.returncode == 0, output
     assert "continuing an earlier build" in output
     assert "speedtest-echo 1: done in " in output
-    assert not orphan.is_running()
+    # It may wait for this process to read its status, if that adopts orphans.
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
     third = started()
     assert third.communicate(timeout=60)[0] == "speedtest-echo 1 is already installed\n"
 

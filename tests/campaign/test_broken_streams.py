@@ -64,6 +64,7 @@ COMMANDS = {
     "models pull": "tiny.en",
     "models remove": "tiny.en --yes",
     "models verify": "",
+    "completion": "bash",
     "clips clear": "",
     "clips fetch": "",
     "clips list": "",
