@@ -1,4 +1,4 @@
-"""The Swift packages, built once per language mode, and a worker to talk to.
+"""The Swift packages, each built once per language mode, and a worker to talk to.
 
 Builds are kept in the tests' cache, so that an unchanged package costs a second. Where there is no
 Swift, everything that needs one is skipped.
@@ -37,8 +37,8 @@ BuildPackage = Callable[..., Path]
 class SwiftPackages:
     """Builds packages of ``bridges/swift`` against the stubs, warnings being errors.
 
-    All packages share one folder per language mode: what they share is compiled once. A build there
-    removes the programs of the package before, so programs are copied out.
+    Each has a folder of its own per language mode. In a shared one SwiftPM removes the programs of
+    the package before, and has taken the plan of that build for the next one.
     """
 
     def __init__(self, swift: str, cache: Path) -> None:
@@ -49,19 +49,14 @@ class SwiftPackages:
     @functools.cache  # noqa: B019 - one instance per session
     def build(self, package: str, mode: int = 5) -> Path:
         """The folder with the package's programs; in mode 5 its tests are built as well."""
-        programs = self._folder / "programs" / f"{package}-{mode}"
-        with self._locked(mode) as scratch:
+        with self._locked(package, mode) as scratch:
             self._build(package, mode)
-            programs.mkdir(parents=True, exist_ok=True)
-            for program in (scratch / "debug").glob("speedtest-*"):
-                if program.is_file() and os.access(program, os.X_OK):
-                    copy = shutil.copy2(program, programs / f".{program.name}")
-                    Path(copy).replace(programs / program.name)  # another process may run it
-        return programs
+            # A link, which every build makes again: its target is always there.
+            return (scratch / "debug").resolve(strict=True)
 
     def test(self, package: str) -> str:
         """Run the package's own tests; returns what they printed."""
-        with self._locked(5):
+        with self._locked(package, 5):
             self._build(package, 5)
             return self._call("test", package, 5, "--skip-build")
 
@@ -69,18 +64,21 @@ class SwiftPackages:
         self._call("build", package, mode, *(["--build-tests"] if mode == 5 else []))
 
     @contextlib.contextmanager
-    def _locked(self, mode: int) -> Iterator[Path]:
-        """The folder of all builds in that mode, for this process alone."""
-        scratch = self._folder / f"mode-{mode}"
+    def _locked(self, package: str, mode: int) -> Iterator[Path]:
+        """The folder of that build, for this process alone."""
+        scratch = self._scratch(package, mode)
         with files.locked(scratch.with_name(f"{scratch.name}.lock")):
             yield scratch
+
+    def _scratch(self, package: str, mode: int) -> Path:
+        return self._folder / f"{package}-{mode}"
 
     def _call(self, command: str, package: str, mode: int, *options: str) -> str:
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
         environment |= {"SPEEDTEST_STUBS": "1", "SPEEDTEST_SWIFT_MODE": str(mode)}
         environment["HOME"] = str(self._folder / "home")  # Swift's caches and settings go there
         words = [self._swift, command, "--package-path", str(PACKAGES / package)]
-        words += ["--scratch-path", str(self._folder / f"mode-{mode}")]
+        words += ["--scratch-path", str(self._scratch(package, mode))]
         words += ["-Xswiftc", "-warnings-as-errors", *options]
         done = subprocess.run(
             words, env=environment, capture_output=True, text=True, check=False, timeout=BUILD_S
