@@ -142,12 +142,13 @@ def test_a_killed_build_is_continued_by_the_one_that_waits_and_made_once(
 ) -> None:
     first = started()
     wait_until(compiles, 120)
-    second = started()
-    assert second.stdout is not None
-    assert "being built by another process: waiting" in second.stdout.readline()
     leader = building("leader.json")
     assert leader is not None
     orphan = psutil.Process(json.loads(leader.read_text())["pid"])
+    orphan.suspend()  # on a fast machine the build would be over before a second process asks
+    second = started()
+    assert second.stdout is not None
+    assert "being built by another process: waiting" in second.stdout.readline()
     first.kill()
     first.wait()
     output, _ = second.communicate(timeout=280)

@@ -46,11 +46,11 @@ def findings(one_run: Finished, name: str) -> dict[str, str]:
     return {each["kind"]: each["message"] for each in summary(one_run, name)["findings"]}
 
 
-def test_a_twin_that_is_5_percent_slower_is_slower(one_run: Finished) -> None:
+def test_a_twin_that_is_a_tenth_slower_is_slower(one_run: Finished) -> None:
     slower = summary(one_run, "Slower")
     assert slower["verdict"] == "SLOWER"
     bounds = slower["times_best_bounds"]
-    assert 1.02 < bounds["low"] <= slower["times_best"] <= bounds["high"] < 1.08
+    assert 1.02 < bounds["low"] <= slower["times_best"] <= bounds["high"] < 1.18
     assert summary(one_run, "Steady")["rank"] == 1
     assert slower["rank"] > 1
 
