@@ -127,9 +127,9 @@ def command(  # noqa: PLR0917 - one parameter per option
 
 def _is_here(backend: Backend) -> bool:
     """Whether a run that names no backends could measure it."""
-    from mac_whisper_speedtest.worker.launch import program
+    from mac_whisper_speedtest.worker.launch import is_installed
 
-    return backend.made_for_here() and not backend.broken and program(backend) is not None
+    return backend.made_for_here() and is_installed(backend)
 
 
 def exit_code(report: Report) -> ExitCode:

@@ -73,6 +73,12 @@ class _Layout:
             least.append(natural[-1] if column.number else longest)
         return cls(table, texts, natural, least)
 
+    def of_columns(self, places: Sequence[int]) -> _Layout:
+        """The same with only the columns at these places; no text is made again."""
+        texts = [[[row[at] for at in places] for row in body] for body in self.texts]
+        natural, least = ([widths[at] for at in places] for widths in (self.natural, self.least))
+        return _Layout(self.table.with_columns(places), texts, natural, least)
+
     def fits(self, width: int, spacing: Spacing = ROOMY, *, wrapped: bool = False) -> bool:
         """Whether it takes at most ``width`` characters."""
         return self._room(width, spacing) >= sum(self.least if wrapped else self.natural)
@@ -137,16 +143,17 @@ def fitted(table: ReportTable, console: TextConsole, *, naming: int = 1) -> Iter
         console: where.
         naming: how many of its first columns begin every table.
     """
+    whole = _Layout.of(table)
     head = list(range(naming))
     chosen = list(head)
     title: str | None = None
     for at in range(naming, len(table.columns)):
-        wider = _Layout.of(table.with_columns([*chosen, at]))
+        wider = whole.of_columns([*chosen, at])
         if not wider.fits(console.width) and len(chosen) > naming:
-            yield _Layout.of(table.with_columns(chosen)).drawn(console.width, title=title)
+            yield whole.of_columns(chosen).drawn(console.width, title=title)
             chosen, title = list(head), ""
         chosen.append(at)
-    yield _Layout.of(table.with_columns(chosen)).drawn(console.width, title=title)
+    yield whole.of_columns(chosen).drawn(console.width, title=title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +194,15 @@ def most_important(
     """
     if wide:
         return ShownTable(list(fitted(table, console, naming=naming)))
-    first = table.with_columns(range(least))
-    width = console.width
-    if _Layout.of(first).fits(width, spacings[0]):
+    width, whole = console.width, _Layout.of(table)
+    if whole.of_columns(range(least)).fits(width, spacings[0]):
         chosen = list(range(least))
         for at in range(least, len(table.columns)):
-            if _Layout.of(table.with_columns([*chosen, at])).fits(width, spacings[0]):
+            if whole.of_columns([*chosen, at]).fits(width, spacings[0]):
                 chosen.append(at)
         left_out = [each.heading for at, each in enumerate(table.columns) if at not in chosen]
-        layout = _Layout.of(table.with_columns(chosen))
-        return ShownTable([layout.drawn(width, spacings[0])], left_out)
+        return ShownTable([whole.of_columns(chosen).drawn(width, spacings[0])], left_out)
+    first = table.with_columns(range(least))
     left_out = [each.heading for each in table.columns[least:]]
     layouts = [
         _Layout.of(first.without_intervals(bounded[:kept])) for kept in range(len(bounded), -1, -1)

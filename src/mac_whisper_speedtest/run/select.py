@@ -13,8 +13,7 @@ from mac_whisper_speedtest.privacy import scrub
 from mac_whisper_speedtest.request import Request
 from mac_whisper_speedtest.run.prepare import impossible
 from mac_whisper_speedtest.weights import check, custom, pull
-from mac_whisper_speedtest.weights.inspect import WeightsState
-from mac_whisper_speedtest.worker.launch import program
+from mac_whisper_speedtest.worker.launch import is_installed
 
 
 class WeightsNeededError(WeightsMissingError):
@@ -53,7 +52,7 @@ def measurable(
             hint=f"it measures {', '.join(labels)}",
         )
     # Weights help only those that can run here; the others are reported by what they lack.
-    running = [each for each in found if not each.broken and program(each) is not None]
+    running = [each for each in found if is_installed(each)] if request.backends else found
     checks = _checks(request, running)
     if request.pull:
         for need in check.cost(each for of in checks.values() for each in of).needs:
@@ -72,13 +71,6 @@ def measurable(
     names = ", ".join(each.label for each in lacking)
     notify(f"no weights for {names}: add --pull to fetch them")
     return tuple(each for each in found if each not in lacking)
-
-
-def _lacks_all(checks: Sequence[check.WeightsCheck]) -> bool:
-    return bool(checks) and all(
-        each.state in {WeightsState.ABSENT, WeightsState.PARTIAL} and not each.can_be_converted
-        for each in checks
-    )
 
 
 _SHOWS = "speedtest backends info {} shows what it can do"
@@ -103,7 +95,7 @@ def _installed(
         refused = backend.refuses(request.decode_contract)
         if backend.broken:
             left_out.append(f"{backend.label} ({scrub(backend.broken)})")
-        elif program(backend) is None:
+        elif not is_installed(backend):
             others.append(backend.label)
         elif refused is not None:
             always = f"{refused.setting} is always {refused.effective}"

@@ -58,6 +58,11 @@ class Launch:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
+def is_installed(backend: Backend) -> bool:
+    """Whether ``backend`` can be started here."""
+    return not backend.broken and program(backend) is not None
+
+
 def program(backend: Backend) -> str | None:
     """The program that runs ``backend``, or ``None`` when it is not installed.
 
