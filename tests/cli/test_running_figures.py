@@ -17,7 +17,7 @@ from mac_whisper_speedtest.results import schema as s
 
 
 class Clock:
-    """Seconds that pass only when they are told to."""
+    """Seconds that pass only when a test says so."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

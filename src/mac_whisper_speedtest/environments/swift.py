@@ -55,7 +55,7 @@ SpeedtestError if it does not answer."""
 
 
 class _StepFailedError(SpeedtestError):
-    """A step of a build failed for a reason that lies in the build itself."""
+    """A step of a build failed for a reason in the build itself."""
 
 
 def install(

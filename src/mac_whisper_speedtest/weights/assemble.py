@@ -102,7 +102,7 @@ def usable_copy(row: catalog.HostedWeights, *, notify: Callable[[str], None]) ->
         assemble(row, pulled, notify=notify)
         return inspect_copy(own_place)
     library = inspect_copy(library_place)
-    # Damage is reported by whoever reads the files.
+    # Damage is reported by what reads the files.
     if library.state in {WeightsState.COMPLETE, WeightsState.CORRUPT}:
         return library
     problem = f"; {library.problems[0]} in {library.location.where}" if library.problems else ""
