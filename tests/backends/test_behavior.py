@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +18,15 @@ from mac_whisper_speedtest.backends import whisper_cpp_native as native
 from mac_whisper_speedtest.backends.adapter import Breakdown
 from mac_whisper_speedtest.backends.contract import CONTRACTS, DecodeContract
 from mac_whisper_speedtest.backends.recipe import Recipe
+from mac_whisper_speedtest.backends.whisper_cpp_native import Initialized
 from mac_whisper_speedtest.worker.protocol import TranscribeResult
 
 GREEDY = DecodeContract()
 QUIET_S = 5.0
-
+WHISPER_CPP_LOGS = Path(__file__).parents[1] / "fixtures" / "whisper.cpp-logs"
+"""In the formats of whisper.cpp 1.8.5. ``linux-cpu`` was written by it; the others follow its
+source, because no such machine was at hand."""
+METAL = ("whisper_backend_init_gpu: using MTL0 backend", "whisper_backend_init: using BLAS backend")
 
 EVERYONE = ("faster-whisper", "whisper.cpp", "openai-whisper", "insanely-fast-whisper")
 
@@ -139,20 +144,37 @@ def test_moonshine_hears_the_words_in_a_network_of_its_own(short: Samples) -> No
 
 
 @pytest.mark.parametrize(
-    ("lines", "device", "coreml"),
+    ("log", "found"),
     [
-        (["use gpu    = 1", "whisper_backend_init_gpu: no GPU found"], "cpu", "not tried"),
-        (["use gpu    = 0"], "cpu", "not tried"),
-        (["use gpu    = 1", "whisper_backend_init_gpu: using MTL0 backend"], "metal", "not tried"),
-        (["use gpu    = 1", "whisper_backend_init_gpu: using Metal backend"], "metal", "not tried"),
-        (["whisper_backend_init_gpu: using CUDA0 backend"], "cuda", "not tried"),
-        (["whisper_backend_init_gpu: using Vulkan1 backend"], "vulkan", "not tried"),
-        (["using MTL0 backend", "whisper_init_state: Core ML model loaded"], "coreml", "loaded"),
-        (["using MTL0 backend", "failed to load Core ML model from x"], "metal", "failed"),
-        (["a log of another release"], "unknown", "not tried"),
+        ("macos-metal", Initialized("metal", "MTL0", "not tried", ("BLAS",))),
+        ("macos-cpu", Initialized("cpu", "CPU", "not tried", ("BLAS",))),
+        ("macos-metal-failed", Initialized("cpu", "CPU", "not tried", ("BLAS",))),
+        ("linux-cuda", Initialized("cuda", "CUDA0", "not tried")),
+        ("linux-vulkan", Initialized("vulkan", "Vulkan0", "not tried")),
+        ("linux-cpu", Initialized("cpu", "CPU", "not tried")),
     ],
 )
-def test_the_device_of_whisper_cpp_is_what_its_log_says_it_started(
+def test_the_device_of_whisper_cpp_is_the_gpu_that_its_log_says_it_started(
+    log: str, found: Initialized
+) -> None:
+    """BLAS is started with the same words and computes on the CPU; a Metal that fails is none."""
+    lines = (WHISPER_CPP_LOGS / f"{log}.txt").read_text(encoding="utf-8").splitlines()
+    assert native.initialized(lines) == found
+
+
+@pytest.mark.parametrize(
+    ("lines", "device", "coreml"),
+    [
+        (["use gpu    = 0"], "cpu", "not tried"),
+        (["whisper_backend_init_gpu: using Metal backend"], "metal", "not tried"),
+        # whisper.cpp 1.7 does not say that it found no GPU.
+        (["use gpu    = 1", "whisper_backend_init: using BLAS backend"], "cpu", "not tried"),
+        ([*METAL, "whisper_init_state: Core ML model loaded"], "coreml", "loaded"),
+        ([*METAL, "failed to load Core ML model from x"], "metal", "failed"),
+        (["a log of another release, using MTL0 backend"], "unknown", "not tried"),
+    ],
+)
+def test_other_releases_and_core_ml_are_read_from_the_same_log(
     lines: list[str], device: str, coreml: str
 ) -> None:
     found = native.initialized(lines)

@@ -92,6 +92,7 @@ class WhisperCpp(LibraryAdapter):
                 "system_info": system.strip(),
                 "backend": started.backend,
                 "coreml": started.coreml,
+                **({"blas": ", ".join(started.accelerators)} if started.accelerators else {}),
             },
         )
 

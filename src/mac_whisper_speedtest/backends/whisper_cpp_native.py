@@ -29,29 +29,46 @@ class Initialized:
     Attributes:
         device: ``cpu``, ``metal``, ``cuda``, ``vulkan``; ``coreml`` where the encoder runs in Core
             ML; ``unknown`` where the log does not name it.
-        backend: whisper.cpp's own name of the backend it uses, such as ``MTL0``.
+        backend: whisper.cpp's own name of the GPU it uses, such as ``MTL0``; ``CPU`` without one.
         coreml: ``loaded``, ``failed`` (and the encoder runs elsewhere) or ``not tried``.
+        accelerators: its names of what multiplies matrices for the CPU, such as ``BLAS``.
     """
 
     device: str
     backend: str
     coreml: str
+    accelerators: tuple[str, ...] = ()
 
 
 def initialized(log: Sequence[str]) -> Initialized:
-    """Parse the log lines that whisper.cpp 1.7 to 1.9 write while a model is initialized."""
+    """Parse the log lines that whisper.cpp 1.7 to 1.9 write while a model is initialized.
+
+    ``whisper_backend_init_gpu`` starts a GPU; ``whisper_backend_init`` then starts accelerators of
+    the CPU with the same words. What either fails to start is not used.
+    """
     text = "\n".join(log)
     coreml = "not tried"
     if "Core ML model loaded" in text:
         coreml = "loaded"
     elif "failed to load Core ML model" in text:
         coreml = "failed"
-    used = re.search(r"using (\S+) backend", text)
-    backend = used[1] if used else "CPU"
-    if used is None and "no GPU found" not in text and not re.search(r"use gpu\s*= 0", text):
+    gpus, looked = _started(text, "whisper_backend_init_gpu")
+    accelerators, after = _started(text, "whisper_backend_init")
+    if not gpus and not (looked or after or re.search(r"use gpu\s*= 0", text)):
         return Initialized("coreml" if coreml == "loaded" else "unknown", NOT_LOGGED, coreml)
+    backend = gpus[0] if gpus else "CPU"
     device = _DEVICES.get(backend.rstrip("0123456789").upper(), backend.lower())
-    return Initialized("coreml" if coreml == "loaded" else device, backend, coreml)
+    return Initialized("coreml" if coreml == "loaded" else device, backend, coreml, accelerators)
+
+
+def _started(text: str, function: str) -> tuple[tuple[str, ...], bool]:
+    """The backends that a function of whisper.cpp started, and whether it logged anything."""
+    lines = re.findall(rf"^{function}: (.*)$", text, re.MULTILINE)
+    used = [
+        line.removeprefix("using ").removesuffix(" backend") for line in lines if "using" in line
+    ]
+    started = (name for name in used if f"failed to initialize {name} backend" not in lines)
+    return tuple(started), bool(lines)
 
 
 @contextmanager
