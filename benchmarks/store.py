@@ -5,7 +5,7 @@
 Runs are made in a temporary folder, as `speedtest run` writes them: a manifest and a journal each.
 Then are timed:
 
-- append: one line of a journal from the event to the disk, and how much of that is fsync;
+- append: one line of a journal from the event to the disk, and how much of it waits for the disk;
 - reindex: the index from nothing, by reading every run and computing every figure;
 - refresh: the index when nothing has changed, which every command begins with;
 - leaderboard: the best of every backend and model in each kind of machine, by the index;
@@ -37,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from fakes.events import sample
 from fakes.runs import FakeCell, run_of
+from mac_whisper_speedtest import files
 from mac_whisper_speedtest.machine import describe as machine
 from mac_whisper_speedtest.results import directory
 from mac_whisper_speedtest.results.journal import Journal
@@ -71,29 +72,29 @@ def make(runs: int, cells: int, samples: int) -> dict[str, Any]:
 
 
 def append() -> dict[str, Any]:
-    """Seconds per line, and the part of them that was spent in fsync."""
-    fsync, in_fsync = os.fsync, 0.0
+    """Seconds per line, and the part of them that waited for the disk."""
+    sync, in_sync = files.sync, 0.0
 
     def timed(handle: Any) -> None:
-        nonlocal in_fsync
+        nonlocal in_sync
         began = time.perf_counter()
-        fsync(handle)
-        in_fsync += time.perf_counter() - began
+        sync(handle)
+        in_sync += time.perf_counter() - began
 
     with tempfile.TemporaryDirectory(dir=directory.runs_dir()) as folder:
-        os.fsync = timed  # type: ignore[assignment]
+        files.sync = timed
         try:
             taken, synced = [], []
             with Journal(Path(folder) / "journal.jsonl") as book:
                 for index in range(APPENDS):
                     event = sample("backend-0/tiny.en/speech", index, 1.0, 0)
-                    in_fsync, began = 0.0, time.perf_counter()
+                    in_sync, began = 0.0, time.perf_counter()
                     book.append(event)
                     taken.append(time.perf_counter() - began)
-                    synced.append(in_fsync)
+                    synced.append(in_sync)
         finally:
-            os.fsync = fsync
-    return {"append_s": taken, "fsync_s": synced}
+            files.sync = sync
+    return {"append_s": taken, "sync_s": synced}
 
 
 def reindex() -> dict[str, Any]:
@@ -208,7 +209,7 @@ def describe(part: str, found: dict[str, Any]) -> str:
     if part == "make":
         return f"{found['journal_bytes'] / 1e6:.0f} MB of journals; {memory}"
     if part == "append":
-        total, synced = (statistics.median(found[name]) for name in ("append_s", "fsync_s"))
+        total, synced = (statistics.median(found[name]) for name in ("append_s", "sync_s"))
         return f"{total * 1e3:.2f} ms a line, {synced * 1e3:.2f} ms of it fsync; {memory}"
     if part == "reindex":
         rate = found["runs"] / found["seconds"], found["samples"] / found["seconds"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 import subprocess
@@ -12,6 +14,8 @@ import pytest
 
 from conftest import Tool, wait_until
 from mac_whisper_speedtest import files
+from mac_whisper_speedtest.results.journal import Journal
+from mac_whisper_speedtest.results.schema import WorkerStarted
 from mac_whisper_speedtest.weights import locate
 
 _FILLS_FOR_EVER = """
@@ -31,6 +35,65 @@ def filling(target: Path) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "filling\n"
     return process
+
+
+class Drive:
+    """What a Mac's fcntl and fsync are asked to do, by name; ``refuses``: as a network share."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, refuses: bool = False) -> None:
+        self.asked: list[str] = []
+        self._refuses = refuses
+        monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+        monkeypatch.setattr(fcntl, "fcntl", self._fcntl)
+        monkeypatch.setattr(os, "fsync", lambda handle: self._note("fsync", handle))
+
+    def _fcntl(self, handle: int, command: int) -> int:
+        assert command == 51
+        if self._refuses:
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+        self._note("full", handle)
+        return 0
+
+    def _note(self, what: str, handle: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+        self.asked.append(f"{what} {kind}")
+
+
+def test_on_a_mac_a_write_empties_the_cache_of_the_drive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Drive(monkeypatch)
+    files.write_bytes(tmp_path / "file", b"data")
+    assert drive.asked == ["full file", "full folder"]
+
+
+def test_a_file_system_that_cannot_do_that_is_still_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Drive(monkeypatch, refuses=True)
+    files.write_bytes(tmp_path / "file", b"data")
+    assert drive.asked == ["fsync file", "fsync folder"]
+
+
+def test_many_files_of_a_folder_empty_the_cache_of_the_drive_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Drive(monkeypatch)
+    with files.staged_directory(tmp_path / "environment") as staging:
+        for name in "abc":
+            (staging / name).touch()
+    # The second is of the folder around it, after the rename.
+    assert drive.asked == [*["fsync file"] * 3, "full folder", "full folder"]
+
+
+def test_every_line_of_a_journal_is_on_the_drive_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = Drive(monkeypatch)
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        for number in range(2):
+            journal.append(WorkerStarted(cell="a", round=number, attempt=0))
+            assert drive.asked == ["full file"] * (number + 1)
 
 
 def names(folder: Path) -> list[str]:

@@ -294,9 +294,9 @@ def download_file(
         )
         if matches_pins(file.partial, file.size, file.sha256, file.git_sha1):
             with file.partial.open("rb") as stream:
-                os.fsync(stream.fileno())
+                files.sync(stream.fileno())
             file.partial.replace(file.path)
-            files.fsync_dir(file.path.parent)
+            files.sync_folder(file.path.parent)
             return received
         file.partial.unlink(missing_ok=True)
         if not last:

@@ -169,6 +169,15 @@ def test_clocks_come_from_the_frequency_driver_where_there_is_one(tmp_path: Path
     assert conditions.read_clocks(reader) == conditions.Clocks(3200.0, 4000.0)
 
 
+def test_a_mac_reads_what_a_linux_machine_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    texts = {"/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "3200000"}
+    reader = m.Recorded({}, platform="linux", root=m.files(tmp_path, texts))
+    assert conditions.read_clocks(reader) == conditions.Clocks(3200.0, None)
+
+
 def test_a_kernel_without_clocks_says_so() -> None:
     assert isinstance(conditions.cpuinfo_clocks("processor : 0\n"), Unknown)
 

@@ -146,7 +146,7 @@ def _written(found: ValidatedBundle, container: Container, staging: Path) -> Run
             with contextlib.suppress(OSError):
                 run.path.rmdir()
             raise
-        files.fsync_dir(run.path.parent)
+        files.sync_folder(run.path.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return run

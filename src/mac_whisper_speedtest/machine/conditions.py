@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -44,7 +44,7 @@ def read_clocks(reader: Reader) -> Clocks | Unknown:
     if reader.macos:
         return Unknown("macOS reports clocks to root only (powermetrics)")
     now, limits = [], []
-    for core in sorted(os.sched_getaffinity(0))[:_CORES]:
+    for core in sorted(_usable_cores())[:_CORES]:
         folder = _CPUFREQ.format(core=core)
         at = _kilohertz(reader.read(f"{folder}/scaling_cur_freq"))
         limit = _kilohertz(reader.read(f"{folder}/scaling_max_freq"))
@@ -55,6 +55,12 @@ def read_clocks(reader: Reader) -> Clocks | Unknown:
     if now:
         return Clocks(max(now), max(limits, default=None))
     return cpuinfo_clocks(reader.read("/proc/cpuinfo"))
+
+
+def _usable_cores() -> Iterable[int]:
+    """The cores of this process; all of them where the system that reads has no affinity."""
+    affinity = getattr(os, "sched_getaffinity", None)  # a Mac that reads what Linux answered
+    return affinity(0) if affinity else range(os.cpu_count() or 1)
 
 
 def cpuinfo_clocks(text: Answer) -> Clocks | Unknown:

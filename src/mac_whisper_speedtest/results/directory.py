@@ -74,7 +74,7 @@ def claim(root: Path) -> Path:
             path.mkdir(mode=0o700)
         except FileExistsError:
             continue
-        files.fsync_dir(root)
+        files.sync_folder(root)
         return path
 
 
@@ -85,7 +85,7 @@ def retire(root: Path, number: int) -> None:
         OSError: it cannot be written down.
     """
     (root / f"{_MARK}{run_name(number)}").touch()
-    files.fsync_dir(root)
+    files.sync_folder(root)
     for lower in sorted(_marks(root))[:-1]:
         (root / f"{_MARK}{run_name(lower)}").unlink(missing_ok=True)
 

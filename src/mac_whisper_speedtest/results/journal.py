@@ -92,7 +92,7 @@ class Journal:
         try:
             while line:
                 line = line[os.write(self._handle, line) :]
-            os.fsync(self._handle)
+            files.sync(self._handle)
         except OSError as error:
             # A full disk may have taken half a line; the next one must not be glued to it.
             with contextlib.suppress(OSError):

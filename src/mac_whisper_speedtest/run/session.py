@@ -213,7 +213,7 @@ def _drop_seal(run: RunDirectory) -> None:
     """
     try:
         run.sealed_path.unlink(missing_ok=True)
-        files.fsync_dir(run.path)
+        files.sync_folder(run.path)
     except OSError as error:
         raise StorageError(
             f"cannot remove {run.sealed_path}: {error.strerror}",

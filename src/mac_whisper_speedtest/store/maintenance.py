@@ -69,7 +69,7 @@ def hide(path: Path) -> Path:
     if trash.exists():  # of an interrupted removal, by a version that reused numbers
         shutil.rmtree(trash)
     path.rename(trash)
-    files.fsync_dir(trash.parent)
+    files.sync_folder(trash.parent)
     return trash
 
 

@@ -162,4 +162,4 @@ def _link(snapshot: Path, blob: RemoteFile) -> None:
         link.symlink_to(os.path.relpath(blob.path, link.parent))
     except OSError:
         blob.path.replace(link)  # a disk without links (exFAT) has the file itself there
-    files.fsync_dir(link.parent)
+    files.sync_folder(link.parent)

@@ -68,6 +68,7 @@ def become_a_mac() -> None:
     import asyncio  # noqa: F401
     import contextlib
     import ctypes
+    import fcntl
     import multiprocessing  # noqa: F401
     import platform
     import shutil
@@ -81,6 +82,8 @@ def become_a_mac() -> None:
         import truststore  # noqa: F401 - of Apple's Security framework
     sysconfig.get_config_vars()
     urllib.request.getproxies()
+    # A file system that refuses it, as some on Macs do.
+    fcntl.F_FULLFSYNC = 51  # type: ignore[attr-defined]
     owners = {"os": os, "psutil.Process": psutil.Process}
     for owner, names in LINUX_ONLY.items():
         for name in names:
