@@ -26,7 +26,7 @@ WORKER_SIDE = [
     "backends/torch_device.py", "backends/openai_whisper.py",
     "backends/insanely_fast_whisper.py", "backends/whisperx.py",
     "backends/mlx_runtime.py", "backends/lightning_whisper_mlx.py",
-    "backends/whisper_mps.py", "backends/parakeet_mlx.py",
+    "backends/whisper_mps.py", "backends/parakeet_mlx.py", "selfcheck/known_work.py",
 ]  # fmt: skip
 BACKEND_LIBRARIES = {
     "ctranslate2", "faster_whisper", "pywhispercpp", "_pywhispercpp", "mlx", "mlx_whisper", "numpy",

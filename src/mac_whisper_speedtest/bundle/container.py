@@ -1,4 +1,4 @@
-"""The zip file of a bundle, read without trust and without unpacking.
+"""The zip file of a bundle (or of a kit), read without trust and without unpacking.
 
 Everything is checked before anything is decompressed, and decompressed bytes are counted. A bundle
 has three files with fixed names, so a name is valid or not, and never a path. The format is
@@ -13,7 +13,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ LARGEST_RATIO = 100
 _RATIO_FROM = 1 << 20
 """Texts shorter than this (bytes) are exempt: their compression ratio is meaningless."""
 _LARGEST_DIRECTORY = 4096
-"""Bytes: four entries take some 250."""
+"""Bytes: four entries take some 250, and the twenty of a kit 1300."""
 _END = struct.Struct("<4s4H2LH")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -42,25 +43,44 @@ class BundleError(UsageError):
     """A file that is not a bundle, or one that is not plausible."""
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerShape:
+    """What a zip file of this program holds.
+
+    Attributes:
+        noun: what it is.
+        largest: name of every possible member → its most bytes, decompressed.
+        needed: the names of those that may not be missing.
+    """
+
+    noun: str
+    largest: Mapping[str, int]
+    needed: tuple[str, ...]
+
+
+BUNDLE = ContainerShape("bundle", LARGEST_MEMBER, MEMBERS)
+
+
 class Container:
     """A bundle's members as streams. Use as a context manager.
 
     Args:
         file: open for reading; it is closed with the container.
         path: what to call it in messages.
+        shape: what it must hold.
 
     Raises:
-        BundleError: it is not a zip file that holds a bundle's members and nothing else.
+        BundleError: it is not a zip file that holds these members and nothing else.
         StorageError: it cannot be read.
     """
 
-    def __init__(self, file: BufferedReader, path: Path) -> None:
+    def __init__(self, file: BufferedReader, path: Path, shape: ContainerShape = BUNDLE) -> None:
         self._path = path
         self._file = file
         try:
-            directory_at = _checked_end(self._file)
+            directory_at = _checked_end(self._file, shape)
             self._zip = zipfile.ZipFile(self._file)
-            self._members = _checked(self._zip.infolist(), self._file, directory_at)
+            self._members = _checked(self._zip.infolist(), self._file, directory_at, shape)
         except BaseException as error:
             self._file.close()
             refused = _refused(error, path)
@@ -110,8 +130,8 @@ class Container:
         return b"".join(self.blocks(name))
 
 
-def open_container(path: Path) -> Container:
-    """The bundle at ``path``.
+def open_container(path: Path, shape: ContainerShape = BUNDLE) -> Container:
+    """The bundle at ``path``, or a file of another shape.
 
     Raises:
         BundleError: as :class:`Container`.
@@ -124,7 +144,7 @@ def open_container(path: Path) -> Container:
         raise UsageError(f"there is no file {path}", hint="check the path") from error
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    return Container(file, path)
+    return Container(file, path, shape)
 
 
 def _refused(error: BaseException, path: Path) -> BaseException:
@@ -140,14 +160,14 @@ def _refused(error: BaseException, path: Path) -> BaseException:
     return error
 
 
-def _checked_end(file: IO[bytes]) -> int:
+def _checked_end(file: IO[bytes], shape: ContainerShape) -> int:
     """Where the directory begins, by the record at the very end of the file; nothing may follow.
 
     This comes before zipfile, which reads every entry of a directory however long that is.
     """
     size = file.seek(0, os.SEEK_END)
     if size > LARGEST_FILE:
-        raise BundleError(f"it has {size} bytes; a bundle has at most {LARGEST_FILE}")
+        raise BundleError(f"it has {size} bytes; a {shape.noun} has at most {LARGEST_FILE}")
     if size < _END.size:
         raise BundleError("it is no zip file: it is too short to be one")
     file.seek(size - _END.size)
@@ -158,10 +178,10 @@ def _checked_end(file: IO[bytes]) -> int:
         )
     if disk or start or here != entries:
         raise BundleError("it is one part of a zip file of several parts")
-    if entries > len(LARGEST_MEMBER) or length > _LARGEST_DIRECTORY:
+    if entries > len(shape.largest) or length > _LARGEST_DIRECTORY:
         raise BundleError(
-            f"it has {entries} members in a directory of {length} bytes; a bundle has "
-            f"{len(MEMBERS)}: {', '.join(MEMBERS)}"
+            f"it has {entries} members in a directory of {length} bytes; a {shape.noun} has "
+            f"{len(shape.needed)}: {', '.join(shape.needed)}"
         )
     if begin + length != size - _END.size:
         raise BundleError("its directory is not where it says: something was put into the file")
@@ -169,29 +189,29 @@ def _checked_end(file: IO[bytes]) -> int:
 
 
 def _checked(
-    entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at: int
+    entries: list[zipfile.ZipInfo], file: IO[bytes], directory_at: int, shape: ContainerShape
 ) -> dict[str, zipfile.ZipInfo]:
     """The members by name, each of them fit to be decompressed."""
     found: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
         # `filename` is what zipfile makes of it: it cuts off at NUL, and turns slashes.
-        _check_name(entry.orig_filename)
+        _check_name(entry.orig_filename, shape)
         if entry.filename in found:
             raise BundleError(f"it has two members called {entry.filename}")
         _check_kind(entry)
-        _check_size(entry)
+        _check_size(entry, shape.largest[entry.filename])
         found[entry.filename] = entry
-    missing = [name for name in MEMBERS if name not in found]
+    missing = [name for name in shape.needed if name not in found]
     if missing:
         raise BundleError(f"it has no {' and no '.join(missing)}")
     _check_places(list(found.values()), file, directory_at)
     return found
 
 
-def _check_name(name: str) -> None:
-    if name in LARGEST_MEMBER:
+def _check_name(name: str, shape: ContainerShape) -> None:
+    if name in shape.largest:
         return
-    why = "a bundle has no such file"
+    why = f"a {shape.noun} has no such file"
     if "\0" in name:
         why = "there is a NUL in the name"
     elif "\\" in name or (len(name) > 1 and name[1] == ":"):
@@ -201,7 +221,7 @@ def _check_name(name: str) -> None:
     elif ".." in name.split("/"):
         why = "that leads out of the folder"
     elif "/" in name:
-        why = "a bundle has no folders"
+        why = f"a {shape.noun} has no folders"
     raise BundleError(f"it has a member called {shown(name)}: {why}")
 
 
@@ -219,8 +239,8 @@ def _check_kind(entry: zipfile.ZipInfo) -> None:
         )
 
 
-def _check_size(entry: zipfile.ZipInfo) -> None:
-    size, limit = entry.file_size, LARGEST_MEMBER[entry.filename]
+def _check_size(entry: zipfile.ZipInfo, limit: int) -> None:
+    size = entry.file_size
     if size > limit:
         raise BundleError(f"its {entry.filename} has {size} bytes; at most {limit} are read")
     if is_too_dense(entry):

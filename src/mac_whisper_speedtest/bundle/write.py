@@ -121,12 +121,12 @@ def _write(found: BundleContents, stream: IO[bytes], method: int) -> list[zipfil
     stream.truncate()
     found.journal.seek(0)
     with zipfile.ZipFile(stream, "w") as archive:
-        _add(archive, INFO, method, _pretty(found.info))
+        add_member(archive, INFO, method, _pretty(found.info))
         entry = _entry(JOURNAL, found.info.members[JOURNAL].bytes, method)
         with archive.open(entry, "w") as member:
             while block := found.journal.read(_BLOCK):
                 member.write(block)
-        _add(archive, MANIFEST, method, found.manifest)
+        add_member(archive, MANIFEST, method, found.manifest)
     stream.flush()
     return archive.infolist()
 
@@ -226,7 +226,8 @@ def _entry(name: str, size: int, method: int) -> zipfile.ZipInfo:
     return entry
 
 
-def _add(archive: zipfile.ZipFile, name: str, method: int, data: bytes) -> None:
+def add_member(archive: zipfile.ZipFile, name: str, method: int, data: bytes) -> None:
+    """Write a member whole."""
     archive.writestr(_entry(name, len(data), method), data)
 
 

@@ -30,6 +30,7 @@ _COMMANDS = {
     "models": ("models", "List, pull, verify, convert and remove weights."),
     "clips": ("clips", "List and fetch the built-in speech; clear the decode cache."),
     "doctor": ("doctor", "Check that this machine is ready for benchmarking."),
+    "selfcheck": ("selfcheck", "Check that what is measured on this machine is right."),
     "completion": ("completion", "Print the script that completes commands in your shell."),
     "conformance": ("conformance", "Check that a program speaks the worker protocol."),
 }

@@ -1,0 +1,143 @@
+"""``speedtest selfcheck``: whether what this tool measures on this machine is right."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mac_whisper_speedtest.cli import completion, options, output
+from mac_whisper_speedtest.errors import ExitCode
+
+if TYPE_CHECKING:
+    from mac_whisper_speedtest.doctor.lines import Checkup
+    from mac_whisper_speedtest.selfcheck.kit import Kit
+
+_SCHEMA_VERSION = 1
+_WORDS = {"ok": "PASS", "fail": "FAIL", "unknown": "NOT KNOWN", "warn": "WARN"}
+_STYLES = {"ok": "green", "fail": "bold red", "unknown": "dim", "warn": "yellow"}
+
+
+@click.group("selfcheck", invoke_without_command=True)
+@click.option("--gpu", is_flag=True, help="A GPU that cannot be used is a failure.")
+@click.option(
+    "--output",
+    "-o",
+    "kit_file",
+    type=click.Path(path_type=Path),
+    help="Also write what was measured here, without names: a kit to send.",
+)
+@options.json_flag
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.pass_context
+def command(
+    ctx: click.Context, gpu: bool, kit_file: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Check that what this tool measures on this machine is right.
+
+    Work of known size is done, and what the tool sees of it is compared: processor time, memory,
+    endings, energy, every installed backend on every device. Takes at most ten minutes; changes,
+    downloads and sends nothing. Close other programs first. After Ctrl-C, what was found until
+    then is shown and written.
+
+    \b
+    speedtest selfcheck -o kit.zip
+    speedtest selfcheck --gpu -o kit.zip
+    speedtest selfcheck show kit.zip
+
+    Exit codes: 0 nothing fails (some may be not known); 2 the request was wrong; 5 the kit could
+    not be written; 9 a line says FAIL; 130 interrupted.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from mac_whisper_speedtest.cli import progress
+    from mac_whisper_speedtest.selfcheck import checks, kit
+
+    if kit_file is not None:
+        kit.check_writable(kit_file)
+    observer = progress.observer(quiet=False, json_logs=False)
+    found = checks.perform((lambda _: None) if quiet or as_json else observer.notify, gpu=gpu)
+    if kit_file is not None:
+        kit.write_kit(found, kit_file)
+    _show(ctx, found, as_json=as_json)
+
+
+@command.command("show")
+@click.argument("kit", type=click.Path(path_type=Path), shell_complete=completion.files)
+@options.json_flag
+@click.pass_context
+def show(ctx: click.Context, kit: Path, as_json: bool) -> None:
+    """Judge the measurements in KIT again, by the rules of this release.
+
+    Exit codes: as of selfcheck; 2 the file is no kit.
+    """
+    from mac_whisper_speedtest.selfcheck.kit import read_kit
+
+    _show(ctx, read_kit(kit), as_json=as_json)
+
+
+def _show(ctx: click.Context, kit: Kit, *, as_json: bool) -> None:
+    from mac_whisper_speedtest.selfcheck.checks import judged
+
+    checkup = judged(kit)
+    if as_json:
+        output.echo_json(_document(kit, checkup))
+    else:
+        _print(checkup)
+    if kit.interrupted:
+        ctx.exit(ExitCode.INTERRUPTED)
+    ctx.exit(ExitCode.OK if checkup.fit else ExitCode.UNFIT)
+
+
+def _document(kit: Kit, checkup: Checkup) -> dict[str, Any]:
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "passed": checkup.fit,
+        "measured_at": kit.measured_at,
+        "tool": kit.tool,
+        "lines": [
+            {
+                "section": section.title,
+                "topic": line.topic,
+                "verdict": _WORDS[line.state],
+                "seen": line.seen,
+                "next": line.next,
+            }
+            for section in checkup.sections
+            for line in section.lines
+        ],
+    }
+
+
+def _print(checkup: Checkup) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from mac_whisper_speedtest.report.console import output_console
+
+    console = output_console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(max_width=24, overflow="fold")
+    table.add_column(overflow="fold")
+    for section in checkup.sections:
+        table.add_row("", Text(section.title.upper(), style="bold"))
+        for line in section.lines:
+            word = Text(_WORDS[line.state], style=_STYLES[line.state])
+            then = f"\n-> {line.next}" if line.next else ""
+            table.add_row(word, line.topic, f"{line.seen}{then}")
+    with contextlib.nullcontext() if console.is_terminal else console.capture() as page:
+        console.print(table)
+        console.print(Text(_verdict(checkup), style="bold"))
+    if page is not None:  # in a pipe, a line ends where its text ends
+        output.say("\n".join(row.rstrip() for row in page.get().splitlines()))
+
+
+def _verdict(checkup: Checkup) -> str:
+    from mac_whisper_speedtest.doctor.lines import Readiness
+
+    failed, open_ = checkup.count(Readiness.FAIL), checkup.count(Readiness.UNKNOWN)
+    counts = f"{len(checkup.lines)} lines, {failed} failed, {open_} not known"
+    return f"{'passed' if checkup.fit else 'failed'}: {counts}"

@@ -1,0 +1,106 @@
+"""How workers end: is every ending recognized, and is nothing left behind?"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+import psutil
+
+from mac_whisper_speedtest.doctor.lines import CheckupLine, fail, ok
+from mac_whisper_speedtest.selfcheck.bench import Figures, Workbench, measurement
+from mac_whisper_speedtest.selfcheck.kit import Measurement
+from mac_whisper_speedtest.selfcheck.known_work import PIDS
+from mac_whisper_speedtest.worker import process_tree
+from mac_whisper_speedtest.worker.exit_status import WorkerFailureError
+from mac_whisper_speedtest.worker.ownership import marked_processes
+
+ENDINGS = {
+    "killed": ("", "killed by the tool"),
+    "exit": ("crashed", "Exit"),
+    "SIGSEGV": ("crashed", "SIGSEGV"),
+    "SIGKILL": ("crashed", "SIGKILL"),
+    "memory": ("out_of_memory", "MemoryLimit"),
+}
+"""What ends a worker → the status and the class of error that must be reported."""
+ROOM = 256 << 20
+"""Bytes that a worker may add before its limit; it then takes four times as many."""
+_GONE_S = 2.0
+
+
+def measure(bench: Workbench) -> list[Measurement]:
+    """Let workers end in every way; each has started two programs that left its session."""
+    return [_ended(bench, how) for how in ENDINGS]
+
+
+def _ended(bench: Workbench, how: str) -> Measurement:
+    figures: Figures = {}
+    children: list[int] = []
+    limit = _own_memory(bench) + ROOM if how == "memory" else None
+    with bench.known_worker(memory_limit=limit) as known:
+        mark = known.mark
+        try:
+            if how == "memory":
+                known.do("leave")
+                children = _started(known.scratch)
+                known.do("hold", library="numpy", size=4 * ROOM, seconds=30.0)
+            else:
+                known.do("leave", ending="" if how == "killed" else how)
+            children = _started(known.scratch)
+        except WorkerFailureError as failure:
+            children = children or _started(known.scratch)
+            ending = failure.ending
+            figures |= {"status": str(ending.status), "class": ending.error_class}
+    began = time.monotonic()
+    while _alive(children) and time.monotonic() - began < _GONE_S:
+        time.sleep(0.02)
+    figures |= {
+        "started": float(len(children)),
+        "left": float(len(_alive(children))),
+        "marked": float(len(marked_processes(mark))),
+    }
+    for child in _alive(children):  # nothing stays behind even where the tool is wrong
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(child).kill()
+    return measurement("ending", figures, subject=how)
+
+
+def _own_memory(bench: Workbench) -> int:
+    """What a worker uses before it does anything."""
+    with bench.known_worker() as known:
+        known.do("hold", library="numpy", size=1)
+        return process_tree.memory_use(known.worker.pid, 0)
+
+
+def _started(scratch: Path) -> list[int]:
+    """The processes that the worker started, whose ids it wrote down."""
+    try:
+        return [int(each) for each in (scratch / PIDS).read_text("ascii").split()]
+    except (OSError, ValueError):
+        return []
+
+
+def _alive(pids: list[int]) -> list[int]:
+    """Those that still run; a process that has ended and waits for its parent does not."""
+    found = []
+    for each in pids:
+        with contextlib.suppress(psutil.Error):
+            if psutil.Process(each).status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+    return found
+
+
+def judge(found: Measurement) -> list[CheckupLine]:
+    """The right class, and no process left."""
+    expected, wanted = ENDINGS.get(found.subject, ("", ""))
+    started, left = found.number("started"), found.number("left")
+    number = max(left, found.number("marked"))
+    topic = f"ending: {found.subject}"
+    told = wanted if not expected else f"{found.text('status')}, {found.text('class')}"
+    seen = f"{told}; {number:g} of {started:g} orphans left (limit 0)"
+    if expected and told != f"{expected}, {wanted}":
+        return [fail(topic, f"{seen}; {expected}, {wanted} is right", "send the kit")]
+    if number or started < 1:
+        return [fail(topic, seen, "send the kit; look with: ps -ef")]
+    return [ok(topic, seen)]

@@ -1,0 +1,120 @@
+"""What this machine is, as the tool and the system's own tools describe it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+
+import msgspec
+
+from mac_whisper_speedtest.doctor.accelerators import inspect_gpu
+from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown
+from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.machine.reader import SYSCTL, Reader, Unknown
+from mac_whisper_speedtest.selfcheck.bench import Figures, Workbench, measurement
+from mac_whisper_speedtest.selfcheck.kit import Measurement
+
+_PMSET = "/usr/bin/pmset"
+_ON_MACOS = {
+    "hw": [SYSCTL, "hw"],
+    "sw_vers": ["/usr/bin/sw_vers"],
+    "pmset": [_PMSET, "-g"],
+    "pmset-batt": [_PMSET, "-g", "batt"],
+    "pmset-therm": [_PMSET, "-g", "therm"],
+    "swapusage": [SYSCTL, "vm.swapusage"],
+    "ioreg-agx": ["/usr/sbin/ioreg", "-rc", "AGXAccelerator", "-d1", "-a"],
+    "mount": ["/sbin/mount"],
+}
+_ON_LINUX = {
+    "mount": ["mount"],
+    "lscpu": ["lscpu"],
+    "nvidia-smi": ["nvidia-smi", "-q"],
+    "ldconfig": ["/sbin/ldconfig", "-p"],
+}
+_KEPT = {"mount": r"^/dev/.*", "ldconfig": r".*(?:cublas|cudnn|libcuda).*"}
+"""Lines of a text that are kept: network volumes are named after people and their machines."""
+_NUMBER = re.compile(r"\d+(?:\.\d+)*")
+
+
+def collect_raw(bench: Workbench) -> None:
+    """Ask the system's tools; what is not there, or does not answer, is left out."""
+    commands = _ON_MACOS if bench.reader.macos else _ON_LINUX
+    for name, command in commands.items():
+        text = bench.reader.run(command)
+        if isinstance(text, str):
+            bench.raw[name] = "\n".join(
+                line
+                for line in text.splitlines()
+                if name not in _KEPT or re.fullmatch(_KEPT[name], line)
+            )
+
+
+def measure(bench: Workbench) -> list[Measurement]:
+    """Describe the machine, and its GPUs."""
+    collect_raw(bench)
+    about = msgspec.to_builtins(describe.describe())
+    figures: Figures = {name: Unknown(why) for name, why in about.pop("unknown").items()}
+    for name, value in about.items():
+        if value is not None:
+            figures[name] = ", ".join(value) if isinstance(value, list) else value
+    number = _NUMBER.match(str(about["os_version"]))  # kernels are named after their owners
+    figures["os_version"] = number[0] if number else ""
+    if bench.reader.macos:
+        figures |= _mac(bench.reader)
+    return [measurement("identity", figures), _gpu(bench)]
+
+
+def _mac(reader: Reader) -> Figures:
+    return {
+        "product_version": reader.run(["/usr/bin/sw_vers", "-productVersion"]),
+        "model": reader.sysctl("hw.model"),
+        "translated": reader.sysctl("sysctl.proc_translated"),
+        "virtual": reader.sysctl("kern.hv_vmm_present"),
+    }
+
+
+def _gpu(bench: Workbench) -> Measurement:
+    found = inspect_gpu(bench.reader)
+    figures: Figures = {
+        "lines": "; ".join(line.seen for line in found.lines),
+        "kinds": ", ".join(sorted(found.kinds)),
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "nvidia_smi": float(shutil.which("nvidia-smi") is not None),
+    }
+    return measurement("identity gpu", figures, gpu=True)
+
+
+def judge(found: Measurement) -> list[CheckupLine]:
+    """The chip and its cores are known; on a Mac the version is the system's own."""
+    lines = [_chip(found)]
+    if found.text("os") != "Darwin":
+        return lines
+    if found.text("translated") == "1":
+        then = "install an arm64 Python: uv python install 3.12"
+        lines.append(fail("rosetta", f"{found.text('architecture')} under Rosetta", then))
+    says, real = found.text("os_version"), found.text("product_version")
+    if says == real:
+        return [*lines, ok("version of macOS", says)]
+    seen = f"recorded as {says}, but sw_vers says {real}: wheels are chosen by the former"
+    return [*lines, fail("version of macOS", seen, "use another build of Python; send the kit")]
+
+
+def _chip(found: Measurement) -> CheckupLine:
+    topic = "chip"
+    known = [found.texts[name] for name in ("model", "cpu") if name in found.texts]
+    if "cpu" not in found.texts:
+        return unknown(topic, found.unknown.get("cpu", "the system does not name it"))
+    cores = f"{found.number('physical_cores'):g} cores, {found.number('logical_cores'):g} threads"
+    memory = f"{found.number('memory_bytes') / 2**30:.0f} GiB"
+    return ok(topic, f"{', '.join(known)}, {cores}, {memory}, {found.text('os')}")
+
+
+def judge_gpu(found: Measurement) -> list[CheckupLine]:
+    """There is a GPU that backends can compute on."""
+    lines = found.text("lines").removeprefix("not known: ")
+    if not found.texts.get("kinds"):
+        return [CheckupLine("gpu", Readiness.UNKNOWN, f"not known: {lines}", "speedtest doctor")]
+    visible = found.texts.get("visible")
+    words = f"{lines}; CUDA_VISIBLE_DEVICES={visible}" if visible is not None else lines
+    return [ok("gpu", words)]

@@ -1,0 +1,17 @@
+"""Kits of the self check with constructed measurements."""
+
+from __future__ import annotations
+
+from mac_whisper_speedtest.selfcheck.kit import Kit, Measurement
+
+
+def kit_of(*measurements: Measurement, gpu: bool = False, raw: dict[str, str] | None = None) -> Kit:
+    """A kit of these measurements."""
+    return Kit(
+        tool="1.0",
+        measured_at="2026-11-30T12:00:00+00:00",
+        gpu=gpu,
+        interrupted=False,
+        measurements=list(measurements),
+        raw=raw or {},
+    )

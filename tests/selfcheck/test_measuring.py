@@ -1,0 +1,76 @@
+"""The checks on the machine that the tests run on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mac_whisper_speedtest.doctor.lines import Readiness
+from mac_whisper_speedtest.selfcheck import checks, endings, identity, processor
+from mac_whisper_speedtest.selfcheck.bench import Workbench
+from mac_whisper_speedtest.selfcheck.checks import Check
+from mac_whisper_speedtest.selfcheck.kit import Measurement
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return Workbench(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less work than the command does."""
+    monkeypatch.setattr(processor, "WORK_S", 0.4)
+    monkeypatch.setattr(processor, "REPEATS", 1)
+
+
+def test_every_ending_is_recognized_and_nothing_is_left(bench: Workbench) -> None:
+    found = endings.measure(bench)
+    assert {each.subject for each in found} == set(endings.ENDINGS)
+    for each in found:
+        assert [line.state for line in endings.judge(each)] == [Readiness.OK], each
+
+
+def test_a_workers_time_is_counted_as_its_own(bench: Workbench) -> None:
+    line, _ = processor.judge_worker(processor.measure_worker(bench))
+    assert line.state is Readiness.OK, line
+
+
+def test_this_machine_is_described(bench: Workbench) -> None:
+    found, gpu = identity.measure(bench)
+    assert found.number("logical_cores") >= 1
+    assert gpu.gpu
+    assert "kinds" in gpu.texts
+
+
+def test_an_interrupt_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_bench: Workbench) -> Measurement:
+        raise KeyboardInterrupt
+
+    later = Check("processor idle", "processor", "?", interrupted, processor.judge_idle)
+    first, *_ = checks.CHECKS
+    monkeypatch.setattr(checks, "CHECKS", (first, later))
+    kit = checks.perform(lambda _: None)
+    assert kit.interrupted
+    assert [each.check for each in kit.measurements] == ["identity", "identity gpu"]
+    lines = {line.topic: line.seen for line in checks.judged(kit).lines}
+    assert lines["processor idle"] == "not known: interrupted"
+
+
+def test_what_the_time_does_not_allow_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LIMIT_S", -1.0)
+    kit = checks.perform(lambda _: None)
+    assert {line.state for line in checks.judged(kit).lines} == {Readiness.UNKNOWN}
+
+
+def test_an_error_costs_its_check_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_bench: Workbench) -> Measurement:
+        raise RuntimeError("no such counter")
+
+    check = Check("processor idle", "processor", "?", broken, processor.judge_idle)
+    monkeypatch.setattr(checks, "CHECKS", (check,))
+    kit = checks.perform(lambda _: None)
+    assert [line.seen for line in checks.judged(kit).lines] == [
+        "not known: RuntimeError: no such counter"
+    ]
