@@ -288,7 +288,9 @@ def test_speech_is_measured_on_the_neural_engine(measured: tuple[Mac, Finished])
     run = mac.json("show", "1")
     machine = run["manifest"]["machine"]
     assert (machine["os"], machine["os_version"]) == ("Darwin", "15.5")
-    assert (machine["cpu"], machine["gpus"]) == ("Apple M1", ["Apple M1 (integrated)"])
+    assert (machine["os_build"], machine["hardware_model"]) == ("24F74", "MacBookAir10,1")
+    assert (machine["cpu"], machine["gpus"], machine["gpu_cores"]) == ("Apple M1", ["Apple M1"], 8)
+    assert machine["core_kinds"] == {"Performance": 4, "Efficiency": 4}
     assert run["manifest"]["request"]["threads"] == 4  # one per performance core
     (cell,) = run["cells"]
     assert cell["status"] == "ok"

@@ -13,6 +13,7 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import Recipe
 from mac_whisper_speedtest.doctor import accelerators
 from mac_whisper_speedtest.doctor.accelerators import InterpreterLocation
+from mac_whisper_speedtest.machine import apple
 from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 
 NONE = Unknown("nvidia-smi is not installed")
@@ -32,7 +33,7 @@ H200 = "NVIDIA H200, 570.86.15, 143771, 4, {busy}, 33, Disabled, {mask}"
 def test_apples_gpu_is_named_with_its_cores(
     listed: Answer, state: str, seen: str, kinds: set[str]
 ) -> None:
-    found = accelerators.apple_gpu(listed)
+    found = accelerators.mac_gpus(apple.parse_apple_gpus(listed))
     assert found.lines[0].state == state
     assert seen in found.lines[0].seen
     assert found.kinds == kinds
@@ -49,7 +50,7 @@ def test_apples_gpu_is_named_with_its_cores(
     ],
 )
 def test_other_gpus_of_macs_are_named(listed: Answer, state: str, seen: str) -> None:
-    (line,) = accelerators.other_mac_gpus(listed).lines
+    (line,) = accelerators.mac_gpus(apple.parse_displays(listed)).lines
     assert line.state == state
     assert seen in line.seen
 

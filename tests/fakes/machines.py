@@ -11,6 +11,7 @@ from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown
 SYSCTL = "/usr/sbin/sysctl"
 PMSET = "/usr/bin/pmset"
 IOREG = "/usr/sbin/ioreg -rc AGXAccelerator -d1 -a"
+CPUS = "/usr/sbin/ioreg -p IODeviceTree -n cpus -r -d2 -a"
 PROFILER = "/usr/sbin/system_profiler"
 GPU_FIELDS = (
     "name,driver_version,memory.total,memory.used,utilization.gpu,temperature.gpu,mig.mode.current"
@@ -52,20 +53,41 @@ def files(root: Path, texts: Mapping[str, str]) -> Path:
     return root
 
 
-HW_M3_PRO = """\
-hw.ncpu: 12
-hw.byteorder: 1234
-hw.memsize: 38654705664
-hw.physicalcpu: 12
-hw.logicalcpu: 12
-hw.nperflevels: 2
-hw.perflevel0.physicalcpu: 6
-hw.perflevel0.logicalcpu: 6
-hw.perflevel0.name: Performance
-hw.perflevel1.physicalcpu: 6
-hw.perflevel1.logicalcpu: 6
-hw.perflevel1.name: Efficiency
-"""
+def sysctl_hw(*kinds: tuple[str, int]) -> str:
+    """What ``sysctl hw`` prints on a Mac with these kinds of core, in its order and shortened."""
+    cores = sum(count for _, count in kinds)
+    levels = "".join(
+        f"hw.perflevel{level}.physicalcpu: {count}\nhw.perflevel{level}.physicalcpu_max: {count}\n"
+        f"hw.perflevel{level}.logicalcpu: {count}\nhw.perflevel{level}.logicalcpu_max: {count}\n"
+        f"hw.perflevel{level}.l1dcachesize: 131072\nhw.perflevel{level}.name: {name}\n"
+        for level, (name, count) in enumerate(kinds)
+    )
+    return (
+        f"hw.ncpu: {cores}\nhw.byteorder: 1234\nhw.memsize: 38654705664\nhw.activecpu: {cores}\n"
+        f"{levels}hw.optional.arm.FEAT_FlagM: 1\nhw.optional.neon: 1\nhw.physicalcpu: {cores}\n"
+        f"hw.physicalcpu_max: {cores}\nhw.logicalcpu: {cores}\nhw.logicalcpu_max: {cores}\n"
+        f"hw.cputype: 16777228\nhw.packages: 1\nhw.nperflevels: {len(kinds)}\n"
+        "hw.targettype: J514s\n"
+    )
+
+
+def device_tree(clusters: str) -> str:
+    """ioreg's property list of the processors: the letter of each one's cluster."""
+    cpus = [
+        {
+            "IORegistryEntryName": f"cpu{number}",
+            "IOObjectClass": "IOPlatformDevice",
+            "device_type": b"cpu\0",
+            "cluster-type": letter.encode() + b"\0",
+            "logical-cpu-id": number,
+        }
+        for number, letter in enumerate(clusters)
+    ]
+    node = {"IORegistryEntryName": "cpus", "name": b"cpus\0", "IORegistryEntryChildren": cpus}
+    return plistlib.dumps([node]).decode()
+
+
+HW_M3_PRO = sysctl_hw(("Performance", 6), ("Efficiency", 6))
 HW_VIRTUAL = "hw.ncpu: 4\nhw.physicalcpu: 4\nhw.logicalcpu: 4\nhw.nperflevels: 1\n"
 HW_INTEL = "hw.ncpu: 16\nhw.physicalcpu: 8\nhw.logicalcpu: 16\nhw.memsize: 34359738368\n"
 
@@ -137,6 +159,7 @@ M3_PRO: dict[str, Answer] = {
     f"{PMSET} -g": SETTINGS.format(mode="lowpowermode         0"),
     f"{PMSET} -g therm": NO_WARNINGS,
     IOREG: AGX,
+    CPUS: device_tree("EEEEEEPPPPPP"),
     f"{PROFILER} SPAudioDataType -json": AUDIO,
     "/usr/bin/xcode-select -p": "/Applications/Xcode.app/Contents/Developer",
     "swift --version": SWIFT,

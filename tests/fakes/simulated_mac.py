@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from fakes import machines
 from fakes.swift_tools import StandInTools
 
 TESTS = Path(__file__).parents[1]
@@ -39,6 +40,7 @@ ANSWERS = {
     "pmset -g therm": "Note: No thermal warning level has been recorded",
     "pmset -g": "System-wide power settings:\nCurrently in use:\n powermode            0\n womp 1",
     "ioreg -rc AGXAccelerator -d1 -a": GPU,
+    "ioreg -p IODeviceTree -n cpus -r -d2 -a": machines.device_tree("EEEEPPPP"),
     "ioreg -rd1 -c IOPlatformExpertDevice": SERIAL,
     "system_profiler SPAudioDataType -json": '{"SPAudioDataType": []}',
     "system_profiler SPDisplaysDataType -json": '{"SPDisplaysDataType": []}',

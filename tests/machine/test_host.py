@@ -168,13 +168,5 @@ def test_lists_of_the_kernel_are_read(text: str, numbers: set[int]) -> None:
     assert describe.parse_cpu_list(text) == numbers
 
 
-def test_macs_with_one_kind_of_core_have_no_level_to_name() -> None:
-    from mac_whisper_speedtest.machine.reader import Unknown
-
-    assert describe.macos_performance_cores("6") == 6
-    assert describe.macos_performance_cores(Unknown("sysctl ended with status 1")) is None
-    assert describe.macos_performance_cores("") is None
-
-
 def test_this_machine_has_threads_to_give() -> None:
     assert 1 <= describe.default_threads() <= (os.cpu_count() or 1)

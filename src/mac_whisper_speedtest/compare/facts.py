@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mac_whisper_speedtest.backends.contract import SETTING_NAMES
 from mac_whisper_speedtest.compare.document import FactChange
+from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
 
 _UNITS = {
@@ -74,7 +75,7 @@ def _of_manifest(manifest: s.Manifest) -> dict[str, object]:
     request = manifest.request
     return {
         "tool": f"{manifest.tool.version} {manifest.tool.git_sha or ''}".strip(),
-        "system": f"{manifest.machine.os} {manifest.machine.os_version}",
+        "system": comparable.system_of(manifest.machine),
         "python": manifest.machine.python,
         "threads": request.threads,
         "device asked": request.device,

@@ -6,11 +6,8 @@ is loaded; this process imports nothing of a backend.
 
 from __future__ import annotations
 
-import json
-import plistlib
 import re
 import sys
-import xml.parsers.expat
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +17,8 @@ from mac_whisper_speedtest.backends.backend import Backend
 from mac_whisper_speedtest.backends.recipe import SwiftRecipe
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
 from mac_whisper_speedtest.files import megabytes
+from mac_whisper_speedtest.machine import apple
+from mac_whisper_speedtest.machine.apple import MacGpu
 from mac_whisper_speedtest.machine.describe import gpu_model
 from mac_whisper_speedtest.machine.gpu import (
     HW_SLOWDOWN,
@@ -300,11 +299,7 @@ class Gpus:
 def inspect_gpu(reader: Reader) -> Gpus:
     """The GPUs of this machine."""
     if reader.macos:
-        found = apple_gpu(reader.run(["/usr/sbin/ioreg", "-rc", "AGXAccelerator", "-d1", "-a"]))
-        if found.kinds:
-            return found
-        displays = ["/usr/sbin/system_profiler", "SPDisplaysDataType", "-json"]
-        return other_mac_gpus(reader.run(displays, timeout_s=OPEN_TIMEOUT_S))
+        return mac_gpus(apple.gpus(reader))
     if isinstance(attempt(lambda: metadata.version("nvidia-ml-py")), str):
         table = reader.run([sys.executable, "-P", "-c", _NVML], timeout_s=OPEN_TIMEOUT_S)
         if isinstance(table, str) and table:
@@ -319,31 +314,15 @@ def inspect_gpu(reader: Reader) -> Gpus:
     return without_nvidia_smi(table, driver, _pci_displays(reader))
 
 
-def apple_gpu(listed: Answer) -> Gpus:
-    """The GPU of Apple silicon, from ioreg's property list."""
-    if isinstance(listed, Unknown):
-        return Gpus((unknown("gpu", listed.reason),))
-    try:
-        entries = plistlib.loads(listed.encode()) if listed else []
-    except (ValueError, xml.parsers.expat.ExpatError) as error:
-        return Gpus((unknown("gpu", f"ioreg's list cannot be read: {error}"),))
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and "gpu-core-count" in entry:
-            seen = f"{entry.get('model', 'Apple GPU')}, {entry['gpu-core-count']} cores, Metal"
-            return Gpus((ok("gpu", seen),), frozenset({"metal"}))
-    return Gpus((unknown("gpu", "ioreg lists no Apple GPU"),))
-
-
-def other_mac_gpus(listed: Answer) -> Gpus:
-    """The GPUs of a virtual machine or an Intel Mac, from system_profiler's JSON."""
-    if isinstance(listed, Unknown):
-        return Gpus((unknown("gpu", listed.reason),))
-    try:
-        entries = json.loads(listed)["SPDisplaysDataType"]
-        names = [entry["sppci_model"] for entry in entries if "sppci_model" in entry]
-    except (ValueError, LookupError, TypeError):
-        return Gpus((unknown("gpu", "system_profiler's list cannot be read"),))
-    return Gpus((ok("gpu", ", ".join(names) or "none"),))
+def mac_gpus(found: Sequence[MacGpu] | Unknown) -> Gpus:
+    """The GPUs of a Mac; on Apple silicon backends can use them."""
+    if isinstance(found, Unknown):
+        return Gpus((unknown("gpu", found.reason),))
+    apples = [gpu for gpu in found if gpu.cores]
+    if apples:
+        (gpu,) = apples[:1]
+        return Gpus((ok("gpu", f"{gpu.model}, {gpu.cores} cores, Metal"),), frozenset({"metal"}))
+    return Gpus((ok("gpu", ", ".join(gpu.model for gpu in found) or "none"),))
 
 
 def nvidia_gpus(table: str) -> Gpus:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 from mac_whisper_speedtest.doctor.lines import CheckupLine, Readiness, fail, ok, unknown, warn
-from mac_whisper_speedtest.machine import cgroup
+from mac_whisper_speedtest.machine import apple, cgroup
 from mac_whisper_speedtest.machine.describe import cpu_model
 from mac_whisper_speedtest.machine.reader import SYSCTL, Answer, Reader, Unknown, attempt
 
@@ -30,10 +30,7 @@ def inspect_system(reader: Reader) -> list[CheckupLine]:
     """The lines about the system and its processor."""
     if reader.macos:
         return [
-            macos_version(
-                reader.run(["/usr/bin/sw_vers", "-productVersion"]),
-                reader.run(["/usr/bin/sw_vers", "-buildVersion"]),
-            ),
+            macos_version(*apple.system(reader)),
             macos_virtual(reader.sysctl("kern.hv_vmm_present")),
             macos_chip(
                 reader.sysctl("machdep.cpu.brand_string"),
@@ -164,17 +161,13 @@ def macos_cores(hw: Answer) -> CheckupLine:
     """
     if isinstance(hw, Unknown):
         return unknown("cores", hw.reason)
-    values = dict(re.findall(r"^hw\.([\w.]+): (.+)$", hw, re.MULTILINE))
-    kinds = [
-        f"{values[f'perflevel{level}.physicalcpu']} {values.get(f'perflevel{level}.name', '?')}"
-        for level in range(int(values.get("nperflevels", 0)))
-        if f"perflevel{level}.physicalcpu" in values
-    ]
-    if "physicalcpu" not in values:
-        return unknown("cores", "sysctl does not report hw.physicalcpu")
+    kinds, values = apple.parse_core_kinds(hw), apple.hw_values(hw)
+    if isinstance(kinds, Unknown):
+        return unknown("cores", kinds.reason)
     seen = values["physicalcpu"]
     if len(kinds) > 1:
-        return ok("cores", f"{seen}: {' + '.join(kinds)}")
+        named = " + ".join(f"{kind.physical} {kind.name}" for kind in kinds)
+        return ok("cores", f"{seen}: {named}")
     return ok("cores", f"{seen} physical, {values.get('logicalcpu', '?')} logical")
 
 

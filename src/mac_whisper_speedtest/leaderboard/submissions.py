@@ -212,7 +212,7 @@ def submission_of(
         timings_sha256=timings_digest(run),
         started_at=manifest.started_at,
         hardware=shared.hardware,
-        os_version=f"{manifest.machine.os} {manifest.machine.os_version}",
+        os_version=comparable.system_of(manifest.machine),
         python=manifest.machine.python,
         tool=manifest.tool.version,
         contracts={shared.contract: manifest.request.contract},

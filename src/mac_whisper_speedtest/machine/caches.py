@@ -7,14 +7,14 @@ import functools
 import mmap
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mac_whisper_speedtest.files import megabytes
-from mac_whisper_speedtest.machine.reader import Unknown, attempt
+from mac_whisper_speedtest.machine import apple
+from mac_whisper_speedtest.machine.reader import Answer, Reader, Unknown, attempt
 
 _NEARLY_NONE = 0.01
 """Share of the pages that may remain in memory of files that count as evicted."""
@@ -152,7 +152,7 @@ def compile_caches(program: str, *, home: Path | None = None, build: str | None 
     if build is None:
         if platform.system() != "Darwin":
             return Caches(Unknown("this system has no Core ML"))
-        found = attempt(_build)
+        found = _build()
         build = "" if isinstance(found, Unknown) else found
     root = (home or Path.home()) / "Library" / "Caches"
     names = (program, *(_FRAMEWORK_PYTHON if program.lower().startswith("python") else ()))
@@ -203,12 +203,5 @@ def _family(device: str) -> str:
 
 
 @functools.cache  # it runs a program; the build does not change during a run
-def _build() -> str:
-    done = subprocess.run(
-        ["/usr/bin/sw_vers", "-buildVersion"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=5,
-    )
-    return done.stdout.strip()
+def _build() -> Answer:
+    return apple.system(Reader())[1]

@@ -7,22 +7,20 @@ import os
 import platform
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
-from mac_whisper_speedtest.machine import cgroup
+from mac_whisper_speedtest.machine import apple, cgroup
 from mac_whisper_speedtest.machine.reader import Reader, Unknown, attempt, require
 from mac_whisper_speedtest.results.schema import MachineInfo
 
 T = TypeVar("T")
 
-_MACOS = platform.system() == "Darwin"
 
-
-def describe() -> MachineInfo:
+def describe(reader: Reader | None = None) -> MachineInfo:
     """Describe this machine. An unreadable fact is ``None`` with a reason, never a guess."""
-    reader = Reader()
+    reader = reader or Reader()
     unknown: dict[str, str] = {}
 
     def probe(name: str, query: Callable[[], T]) -> T | None:
@@ -32,29 +30,51 @@ def describe() -> MachineInfo:
             return None
         return found
 
+    found: dict[str, Any]
+    if reader.macos:
+        found = _mac_facts(reader, probe)
+    else:
+        gpus = probe("gpus", lambda: _nvidia_gpus(reader))
+        found = {"os": platform.system(), "os_version": platform.release(), "gpus": gpus}
     return MachineInfo(
-        os=platform.system(),
-        os_version=platform.mac_ver()[0] if _MACOS else platform.release(),
         architecture=platform.machine(),
         python=platform.python_version(),
         cpu=probe("cpu", lambda: _cpu(reader)),
         physical_cores=probe("physical_cores", lambda: _cores(logical=False)),
         logical_cores=probe("logical_cores", lambda: _cores(logical=True)),
         memory_bytes=probe("memory_bytes", lambda: psutil.virtual_memory().total),
-        gpus=probe("gpus", lambda: _gpus(reader)),
         load_average_1m=probe("load_average_1m", lambda: os.getloadavg()[0]),
         unknown=unknown,
+        **found,
     )
 
 
-def default_threads() -> int:
-    """The default number of CPU threads of a backend: one per physical performance core.
+def _mac_facts(reader: Reader, probe: Callable[[str, Callable[[], Any]], Any]) -> dict[str, Any]:
+    """The facts that only a Mac has, and those that are read in another way there."""
+    version, build = apple.system(reader)
+    kinds = probe("core_kinds", lambda: require(apple.core_kinds(reader)))
+    gpus = probe("gpus", lambda: require(apple.gpus(reader)))
+    return {
+        "os": "Darwin",
+        "os_version": version if isinstance(version, str) else platform.mac_ver()[0],
+        "os_build": probe("os_build", lambda: require(build)),
+        "hardware_model": probe("hardware_model", lambda: require(reader.sysctl("hw.model"))),
+        "core_kinds": {kind.name: kind.physical for kind in kinds} if kinds else None,
+        "gpus": [gpu.model for gpu in gpus] if gpus is not None else None,
+        "gpu_cores": next((gpu.cores for gpu in gpus or () if gpu.cores), None),
+    }
 
-    The reasons are in :func:`~mac_whisper_speedtest.machine.describe.usable_cores`.
+
+def default_threads(reader: Reader | None = None) -> int:
+    """The default number of CPU threads of a backend: one per physical core that is fast.
+
+    The reasons are in :func:`~mac_whisper_speedtest.machine.describe.usable_cores`. Where macOS
+    names no kinds of core, as on Intel Macs and in some virtual machines, all physical cores count.
     """
-    reader = Reader()
-    if _MACOS:
-        fast = macos_performance_cores(reader.sysctl("hw.perflevel0.physicalcpu"))
+    reader = reader or Reader()
+    if reader.macos:
+        kinds = apple.core_kinds(reader)
+        fast = 0 if isinstance(kinds, Unknown) else apple.fast_cores(kinds)
         return fast or psutil.cpu_count(logical=False) or 1
     return linux_threads(reader, os.sched_getaffinity(0))
 
@@ -128,14 +148,6 @@ def parse_cpu_list(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def macos_performance_cores(hw: str | Unknown) -> int | None:
-    """The performance cores, from ``sysctl -n hw.perflevel0.physicalcpu``.
-
-    ``None`` on Macs with one kind of core, which do not have that variable.
-    """
-    return int(hw) if isinstance(hw, str) and hw.isdecimal() and int(hw) > 0 else None
-
-
 def _cores(*, logical: bool) -> int:
     count = psutil.cpu_count(logical=logical)
     if not count:
@@ -144,7 +156,7 @@ def _cores(*, logical: bool) -> int:
 
 
 def _cpu(reader: Reader) -> str:
-    if _MACOS:
+    if reader.macos:
         return require(reader.sysctl("machdep.cpu.brand_string"))
     return cpu_model(require(reader.read("/proc/cpuinfo")))
 
@@ -161,9 +173,7 @@ def cpu_model(text: str) -> str:
     return found[1].strip()
 
 
-def _gpus(reader: Reader) -> list[str]:
-    if _MACOS:
-        return [f"{require(reader.sysctl('machdep.cpu.brand_string'))} (integrated)"]
+def _nvidia_gpus(reader: Reader) -> list[str]:
     root = "/proc/driver/nvidia/gpus"
     if not reader.exists(root):
         raise LookupError("no NVIDIA driver; other GPUs are not detected")

@@ -69,16 +69,30 @@ def network_sha256(weights: WeightsInfo | None) -> str | None:
 def hardware_class(machine: MachineInfo) -> str:
     """The kind of machine in words: system, processor, cores, memory to the nearest GiB, GPUs.
 
-    Two machines of one class are expected to be equally fast; nothing in it names one of them.
+    Two machines of one class are expected to be equally fast; nothing in it names one of them. Of
+    macOS the major release counts, because Apple's frameworks and the builds of MLX change with it,
+    and not the build: else every update would begin new boards. `system_of` names both.
     """
+    mac = machine.os == "Darwin"
+    kinds = " + ".join(f"{count} {name}" for name, count in (machine.core_kinds or {}).items())
     parts = [
-        machine.os,
+        f"macOS {machine.os_version.partition('.')[0]}" if mac else machine.os,
         machine.cpu or machine.architecture,
-        f"{machine.physical_cores or machine.logical_cores or '?'} cores",
+        f"{machine.physical_cores or machine.logical_cores or '?'} cores"
+        + (f" ({kinds})" if kinds else ""),
         f"{round(machine.memory_bytes / _GIB)} GiB" if machine.memory_bytes else "? GiB",
-        *(gpu for gpu in machine.gpus or [] if not gpu.endswith("(integrated)")),
+        *(gpu for gpu in machine.gpus or [] if gpu != machine.cpu),
+        *([f"{machine.gpu_cores} GPU cores"] if machine.gpu_cores else []),
+        *([machine.hardware_model] if machine.hardware_model else []),
     ]
     return ", ".join(parts)
+
+
+def system_of(machine: MachineInfo) -> str:
+    """The operating system with its version, and of macOS its build."""
+    name = "macOS" if machine.os == "Darwin" else machine.os
+    build = f" ({machine.os_build})" if machine.os_build else ""
+    return f"{name} {machine.os_version}{build}"
 
 
 def differences(base: Manifest, new: Manifest) -> list[str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from mac_whisper_speedtest import files, paths
 from mac_whisper_speedtest.machine import describe
+from mac_whisper_speedtest.results import comparable
 from mac_whisper_speedtest.results import schema as s
 from mac_whisper_speedtest.stats.stopping import NoiseFloor
 
@@ -58,14 +59,6 @@ def _read() -> dict[str, s.NoiseInfo]:
 def _path() -> Path:
     """Named by the machine's hardware and system, not by readings that change at each boot."""
     facts = describe.describe()
-    steady = (
-        facts.os,
-        facts.architecture,
-        facts.cpu,
-        facts.physical_cores,
-        facts.logical_cores,
-        facts.memory_bytes,
-        facts.gpus,
-    )
+    steady = (comparable.hardware_class(facts), facts.architecture, facts.logical_cores)
     name = hashlib.sha256(repr(steady).encode()).hexdigest()[:16]
     return paths.data_dir() / "noise" / f"{name}.json"

@@ -163,9 +163,10 @@ def changes(then: s.Manifest, now: s.Manifest) -> list[str]:
         for name, was, is_ in _differing(_settings(then.request), _settings(now.request))
     ]
     found += [*_speech(then, now), *_weights(then, now)]
-    hardware = [comparable.hardware_class(each.machine) for each in (then, now)]
-    if hardware[0] != hardware[1]:
-        found.append(f"the machine: {hardware[0]} → {hardware[1]}")
+    for what, of in (("machine", comparable.hardware_class), ("system", comparable.system_of)):
+        was, is_ = of(then.machine), of(now.machine)
+        if was != is_:
+            found.append(f"the {what}: {was} → {is_}")
     if missing := [tag for tag in now.tags if tag not in then.tags]:
         found.append(f"it is not tagged {', '.join(missing)}")
     return found

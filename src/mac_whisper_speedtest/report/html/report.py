@@ -74,10 +74,13 @@ def provenance_section(run: Run) -> Markup:
 def _machine(machine: MachineInfo) -> str:
     memory = f"{machine.memory_bytes / _GIB:.1f} GiB" if machine.memory_bytes else "memory unknown"
     gpus = ", ".join(machine.gpus) if machine.gpus else "no GPU known"
+    if machine.gpu_cores:
+        gpus += f" with {machine.gpu_cores} cores"
     cores = f"{machine.physical_cores or '?'} cores, {machine.logical_cores or '?'} threads"
+    model = f"{machine.hardware_model}, " if machine.hardware_model else ""
     return (
-        f"{machine.cpu or 'processor unknown'} ({machine.architecture}), {cores}, {memory}, {gpus}"
-        f"; {machine.os} {machine.os_version}, Python {machine.python}"
+        f"{model}{machine.cpu or 'processor unknown'} ({machine.architecture}), {cores}, {memory}, "
+        f"{gpus}; {comparable.system_of(machine)}, Python {machine.python}"
     )
 
 

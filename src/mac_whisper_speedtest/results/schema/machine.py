@@ -27,7 +27,19 @@ class MachineInfo(Struct):
         column=Column(),
         policy=FieldPolicy.NUMBERS,
     )
+    os_build: str | None = scrubbed(
+        "build of macOS, such as `25C56`",
+        null="not macOS, or not known",
+        column=Column(),
+        default=None,
+    )
     architecture: str = kept("`arm64`, `x86_64`, ...", column=Column())
+    hardware_model: str | None = scrubbed(
+        "Apple's identifier of the model, such as `Mac15,7`; many machines have the same",
+        null="not a Mac, or not known",
+        column=Column(),
+        default=None,
+    )
     python: str = kept("the tool's Python. A worker's own is in `versions`")
     cpu: str | None = scrubbed(
         "the processor's model name", null="the system names none", column=Column()
@@ -38,6 +50,12 @@ class MachineInfo(Struct):
     logical_cores: int | None = kept(
         "hardware threads", null="the system does not report it", column=Column()
     )
+    core_kinds: dict[str, int] | None = scrubbed(
+        "kind of core as macOS calls it (`Super`, `Performance`, `Efficiency`) → how many there "
+        "are, the fastest first. Efficiency cores get no threads",
+        null="there is one kind, or they are not known",
+        default=None,
+    )
     memory_bytes: int | None = kept(
         "main memory of the machine, whatever a container allows",
         null="the system does not report it",
@@ -47,6 +65,12 @@ class MachineInfo(Struct):
         "GPU model names; only of Apple's and NVIDIA's",
         null="none of these was found",
         column=Column(),
+    )
+    gpu_cores: int | None = kept(
+        "cores of Apple silicon's GPU",
+        null="no such GPU, or not known",
+        column=Column(),
+        default=None,
     )
     load_average_1m: float | None = kept(
         "load average over the last minute, before the run",
